@@ -1,0 +1,174 @@
+"""The types of one attempt's run: what goes in, what comes out, and how the attempt's folder is laid out.
+
+No I/O here: `workspace` writes and reads the folder, the runners fill a `RunResult`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from squire_pipelines.domain.endings import Ending
+from squire_pipelines.settings import LimitSettings
+
+SCHEMA = 1
+
+
+class AgentKind(StrEnum):
+    """Which program does the task."""
+
+    OPENCODE = "opencode"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFolder:
+    """One attempt's folder: `in/` (read-only for the agent), `out/` (the agent's), `agent.log` and `keep/` (ours)."""
+
+    root: Path
+
+    @property
+    def inbox(self) -> Path:
+        """What the agent is given."""
+        return self.root / "in"
+
+    @property
+    def out(self) -> Path:
+        """What the agent leaves; nothing in it is to be trusted."""
+        return self.root / "out"
+
+    @property
+    def log(self) -> Path:
+        """The agent's output: bounded, without terminal codes, redacted."""
+        return self.root / "agent.log"
+
+    @property
+    def keep(self) -> Path:
+        """What was taken over from `out` within its bounds."""
+        return self.root / "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptInputs:
+    """All that a runner needs to know of an attempt.
+
+    Args:
+        attempt_id: Names the container too, so that a repeated start finds the first one.
+        base_sha: The full commit id that the agent starts from; `base_ref` is its branch in the bundle.
+        branch: The branch that the agent's commits are on in `result.bundle`.
+        task_json: The task, whole, as JSON text.
+        agent_command: The argv when `agent_kind` is `command`.
+        agent_model: The model's id when `agent_kind` is `opencode`.
+        attempt_dir: The attempt's folder; see `AttemptFolder`.
+    """
+
+    attempt_id: str
+    task_id: str
+    run_id: str | None
+    trace_id: str
+    repository: str
+    base_ref: str
+    base_sha: str
+    branch: str
+    bot_name: str
+    bot_email: str
+    commit_message: str
+    task_json: str
+    prompt: str
+    agent_kind: AgentKind
+    agent_command: tuple[str, ...]
+    agent_model: str | None
+    limits: LimitSettings
+    image: str
+    attempt_dir: Path
+
+    @property
+    def folder(self) -> AttemptFolder:
+        """The layout of the attempt's folder."""
+        return AttemptFolder(self.attempt_dir)
+
+    def attempt_json(self) -> str:
+        """`attempt.json` as the worker's entrypoint reads it."""
+        document = {
+            "schema": SCHEMA,
+            "attempt_id": self.attempt_id,
+            "task_id": self.task_id,
+            "trace_id": self.trace_id,
+            "repository": self.repository,
+            "base_ref": self.base_ref,
+            "base_sha": self.base_sha,
+            "branch": self.branch,
+            "bot_name": self.bot_name,
+            "bot_email": self.bot_email,
+            "commit_message": self.commit_message,
+            "agent": {
+                "kind": self.agent_kind.value,
+                "command": list(self.agent_command),
+                "model": self.agent_model,
+            },
+        }
+        return json.dumps(document, indent=2)
+
+
+class ResultStatus(StrEnum):
+    """What the entrypoint says of the agent's work."""
+
+    CHANGED = "changed"
+    NO_CHANGES = "no_changes"
+    ERROR = "error"
+
+
+class _Parsed(BaseModel):
+    # A newer worker image may say more than we know; the agent may write anything, hence the bounds.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ResultError(_Parsed):
+    """Why the entrypoint could not do its work."""
+
+    code: str = Field(max_length=100)
+    message: str = Field(default="", max_length=20_000)
+
+
+class ResultTimings(_Parsed):
+    """Seconds, and times in UTC; a step that was not reached has none."""
+
+    clone_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    agent_start: datetime | None = None
+    agent_end: datetime | None = None
+    bundle_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class AgentResult(_Parsed):
+    """`result.json`. The agent runs as the same user as the entrypoint: a claim, never a proof."""
+
+    schema_version: int = Field(alias="schema", ge=SCHEMA, le=SCHEMA)
+    status: ResultStatus
+    agent_exit_code: int | None = None
+    head_sha: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
+    commits: int = Field(default=0, ge=0)
+    uncommitted_committed: bool = False
+    error: ResultError | None = None
+    timings: ResultTimings = ResultTimings()
+    agent_version: str | None = Field(default=None, max_length=200)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended and what it left.
+
+    `bundle` lies in the attempt's `keep/`, within its size but not yet verified. `image_digest` is the engine's id
+    of the image (None without a container). `agent_started_at` is UTC and by our clock; `timings` are seconds.
+    """
+
+    ending: Ending
+    result: AgentResult | None = None
+    bundle: Path | None = None
+    image_digest: str | None = None
+    agent_started_at: datetime | None = None
+    timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

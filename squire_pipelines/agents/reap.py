@@ -1,0 +1,92 @@
+"""Agents' containers as the reaper sees them: found by label, removed by name. Decides nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from squire_pipelines.agents import profile
+from squire_pipelines.errors import EngineError, RefusedError
+
+_CONFLICT = 409
+
+
+@dataclass(frozen=True, slots=True)
+class FoundContainer:
+    """One of our containers. `started_at` is the engine's clock in UTC, None before its start."""
+
+    name: str
+    container_id: str
+    role: str
+    attempt_id: str
+    task_id: str
+    run_id: str | None
+    trace_id: str
+    running: bool
+    started_at: datetime | None
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """The engine's time (RFC 3339 with nanoseconds), None for its zero time."""
+    if not text or text.startswith("0001-"):
+        return None
+    head, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{head}.{fraction[:6]:0<6}+00:00")
+
+
+def list_containers(client: docker.DockerClient, *, role: str = profile.ROLE_AGENT) -> tuple[FoundContainer, ...]:
+    """All containers of ours, running or not. Raises EngineError."""
+    try:
+        found = client.api.containers(all=True, filters={"label": f"{profile.LABEL_ROLE}={role}"})
+        return tuple(entry for item in found if (entry := _look_at(client, item["Id"])) is not None)
+    except (DockerException, requests.RequestException) as error:
+        raise _lost(error) from error
+
+
+def _look_at(client: docker.DockerClient, container_id: str) -> FoundContainer | None:
+    try:
+        seen = client.api.inspect_container(container_id)
+    except NotFound:
+        return None
+    marks = seen["Config"].get("Labels") or {}
+    return FoundContainer(
+        name=seen["Name"].removeprefix("/"),
+        container_id=seen["Id"],
+        role=marks.get(profile.LABEL_ROLE, ""),
+        attempt_id=marks.get(profile.LABEL_ATTEMPT, ""),
+        task_id=marks.get(profile.LABEL_TASK, ""),
+        run_id=marks.get(profile.LABEL_RUN) or None,
+        trace_id=marks.get(profile.LABEL_TRACE, ""),
+        running=bool(seen["State"].get("Running")),
+        started_at=parse_time(seen["State"].get("StartedAt")),
+    )
+
+
+def remove(client: docker.DockerClient, name: str) -> bool:
+    """Kill and remove a container of ours; False when there was none.
+
+    Raises:
+        RefusedError: A container of that name is not ours.
+        EngineError: The engine does not answer, or cannot remove it.
+    """
+    try:
+        seen = client.api.inspect_container(name)
+        if profile.LABEL_ATTEMPT not in (seen["Config"].get("Labels") or {}):
+            message = f"the container {name} is none of ours: it has no label {profile.LABEL_ATTEMPT}"
+            raise RefusedError(message)
+        client.api.remove_container(seen["Id"], force=True, v=True)
+    except NotFound:
+        return False
+    except APIError as error:
+        if error.status_code == _CONFLICT:  # its removal is under way already
+            return True
+        raise _lost(error) from error
+    except (DockerException, requests.RequestException) as error:
+        raise _lost(error) from error
+    return True
+
+
+def _lost(error: Exception) -> EngineError:
+    return EngineError(f"the container engine does not answer as it should: {str(error)[:300]}")

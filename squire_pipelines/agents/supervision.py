@@ -1,0 +1,79 @@
+"""Watching a run until it ends: wall clock, cancellation, limits, and the way from asking to killing.
+
+Knows no engine and no process: the runners give it a handle. Deadlines are monotonic.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from squire_pipelines.agents.endings import StopReason
+from squire_pipelines.errors import EngineError
+
+SLICE_S = 1.0
+# A kill takes milliseconds; an engine with a blocked container was seen to take 30 s.
+KILL_PATIENCE_S = 45.0
+_MIN_SLICE_S = 0.05
+
+
+class Handle(Protocol):
+    """A run that can be waited for and stopped."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s`; whether it has ended. Raises EngineError when that can no longer be known."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM); harmless when it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End it (SIGKILL) with all its children; harmless when it has ended."""
+        ...
+
+
+def supervise(
+    handle: Handle,
+    *,
+    wall_clock_s: float,
+    grace_s: float,
+    heartbeat: Callable[[], bool],
+    problem: Callable[[], StopReason | None],
+    clock: Callable[[], float] = time.monotonic,
+) -> StopReason | None:
+    """Wait for the end and return why we stopped it, or None when it ended by itself.
+
+    A time-out or a cancellation asks first and kills after `grace_s`; an overflow kills at once, since grace would
+    only let it grow.
+
+    Args:
+        heartbeat: Called about once a second, while stopping too; False asks to cancel.
+        problem: What the run has outgrown, looked at as often and once more at the end.
+
+    Raises:
+        EngineError: The engine cannot be asked any more, or what was killed does not end.
+    """
+    deadline = clock() + wall_clock_s
+    stop: StopReason | None = None
+    killed = False
+    while True:
+        left = deadline - clock()
+        if handle.wait(max(_MIN_SLICE_S, min(SLICE_S, left))):
+            return stop or problem()
+        go_on = heartbeat()
+        now = clock()
+        if stop is None:
+            stop = problem() or (None if go_on else StopReason.CANCELLED)
+            stop = stop or (StopReason.TIMEOUT if now >= deadline else None)
+            if stop in {StopReason.TIMEOUT, StopReason.CANCELLED} and grace_s > 0:
+                handle.terminate()
+                deadline = now + grace_s
+            elif stop is not None:
+                handle.kill()
+                killed, deadline = True, now + KILL_PATIENCE_S
+        elif now >= deadline and killed:
+            message = f"what was killed has not ended within {KILL_PATIENCE_S:.0f} s"
+            raise EngineError(message, hint="look at the engine's log")
+        elif now >= deadline:
+            handle.kill()
+            killed, deadline = True, now + KILL_PATIENCE_S

@@ -1,0 +1,1 @@
+"""Dagster assets and their checks: short scripts over the libraries."""

@@ -1,0 +1,1 @@
+"""The squire command, a module per command group. Starts without importing Dagster."""

@@ -1,0 +1,205 @@
+"""The rows of the forge's database as frozen values. Reading and writing them is `store`'s matter."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+AccountKind = Literal["User", "Bot", "Organization"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person, a bot or an organization; `login` is without the `[bot]` that REST appends."""
+
+    id: int
+    login: str
+    kind: AccountKind
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A hosted repository; its bare git repository lies beside the database."""
+
+    id: int
+    owner: Account
+    name: str
+    description: str | None
+    default_branch: str
+    private: bool
+    archived: bool
+    created_at: str
+    updated_at: str
+    pushed_at: str
+
+    @property
+    def full_name(self) -> str:
+        """`owner/name`."""
+        return f"{self.owner.login}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What issues and pull requests have in common."""
+
+    id: int
+    repository: Repository
+    number: int
+    title: str
+    body: str
+    state: str
+    author: Account
+    association: str
+    created_at: str
+    updated_at: str
+    closed_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pull(Ticket):
+    """A pull request. `base_sha` is the base branch's tip when the head last changed."""
+
+    head_ref: str
+    head_sha: str
+    base_ref: str
+    base_sha: str
+    draft: bool
+    candidate_sha: str | None
+    candidate_by: int | None
+    merged_at: str | None
+    merge_sha: str | None
+    merged_by: int | None
+
+    @property
+    def merged(self) -> bool:
+        """Whether its commits lie in the base branch."""
+        return self.merged_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label of one repository; `color` is six hexadecimal digits."""
+
+    id: int
+    name: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment below an issue or a pull request."""
+
+    id: int
+    ticket: Ticket
+    author: Account
+    body: str
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A review thread on a line of a pull request's file."""
+
+    id: int
+    pull: Pull
+    path: str
+    line: int | None
+    commit_sha: str
+    resolved: bool
+    outdated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadComment:
+    """A comment in a review thread."""
+
+    id: int
+    thread: Thread
+    author: Account
+    body: str
+    commit_sha: str
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A submitted review: APPROVED, CHANGES_REQUESTED, COMMENTED or DISMISSED."""
+
+    id: int
+    pull: Pull
+    author: Account
+    state: str
+    body: str
+    commit_sha: str
+    submitted_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a check wants of one file; `message` is what the check says when it is not so."""
+
+    check_name: str
+    path: str
+    pattern: str
+    must_match: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """All checks of one commit; `conclusion` in REST's lower case."""
+
+    id: int
+    repository: Repository
+    sha: str
+    branch: str
+    conclusion: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRun:
+    """One check of one commit, completed."""
+
+    id: int
+    suite: Suite
+    name: str
+    conclusion: str
+    title: str
+    summary: str
+    text: str
+    started_at: str
+    completed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitStatus:
+    """A status that some other service put on a commit; `state` in REST's lower case."""
+
+    id: int
+    repository: Repository
+    sha: str
+    context: str
+    state: str
+    description: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One try at a webhook; `delivered_at` is None until it was tried."""
+
+    id: int
+    guid: str
+    repository_id: int
+    event: str
+    action: str | None
+    body: bytes
+    redelivery: bool
+    created_at: str
+    delivered_at: str | None
+    duration: float | None
+    status: str
+    status_code: int | None
+    response: str | None

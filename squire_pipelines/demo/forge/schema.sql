@@ -1,0 +1,183 @@
+-- What the forge remembers. Times are RFC 3339 in UTC to the second, as GitHub writes them.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+CREATE TABLE accounts (
+    id INTEGER PRIMARY KEY,
+    login TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('User', 'Bot', 'Organization')),
+    created_at TEXT NOT NULL
+);
+
+CREATE TABLE repositories (
+    id INTEGER PRIMARY KEY,
+    owner_id INTEGER NOT NULL REFERENCES accounts (id),
+    name TEXT NOT NULL,
+    description TEXT,
+    default_branch TEXT NOT NULL,
+    private INTEGER NOT NULL,
+    archived INTEGER NOT NULL,
+    next_number INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    pushed_at TEXT NOT NULL,
+    UNIQUE (owner_id, name)
+);
+
+-- The branches as last announced; what differs from the bare repository is a push that has yet to be announced.
+CREATE TABLE branches (
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    name TEXT NOT NULL,
+    sha TEXT NOT NULL,
+    PRIMARY KEY (repository_id, name)
+);
+
+-- Issues and pull requests share one sequence of numbers, as they do at GitHub.
+CREATE TABLE tickets (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    number INTEGER NOT NULL,
+    is_pull INTEGER NOT NULL,
+    title TEXT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'closed')),
+    author_id INTEGER NOT NULL REFERENCES accounts (id),
+    association TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    closed_at TEXT,
+    UNIQUE (repository_id, number)
+);
+
+CREATE TABLE pulls (
+    ticket_id INTEGER PRIMARY KEY REFERENCES tickets (id),
+    head_ref TEXT NOT NULL,
+    head_sha TEXT NOT NULL,
+    base_ref TEXT NOT NULL,
+    base_sha TEXT NOT NULL,
+    draft INTEGER NOT NULL,
+    -- The merge commit that was made and by whom; the pull request is merged once it lies in the base branch.
+    candidate_sha TEXT,
+    candidate_by INTEGER REFERENCES accounts (id),
+    merged_at TEXT,
+    merge_sha TEXT,
+    merged_by INTEGER REFERENCES accounts (id)
+);
+CREATE INDEX pulls_by_head ON pulls (head_ref);
+
+CREATE TABLE labels (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    name TEXT NOT NULL,
+    color TEXT NOT NULL,
+    UNIQUE (repository_id, name)
+);
+
+CREATE TABLE ticket_labels (
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    label_id INTEGER NOT NULL REFERENCES labels (id),
+    PRIMARY KEY (ticket_id, label_id)
+);
+
+CREATE TABLE comments (
+    id INTEGER PRIMARY KEY,
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    author_id INTEGER NOT NULL REFERENCES accounts (id),
+    body TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+);
+CREATE INDEX comments_by_ticket ON comments (ticket_id);
+
+CREATE TABLE threads (
+    id INTEGER PRIMARY KEY,
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    path TEXT NOT NULL,
+    line INTEGER,
+    commit_sha TEXT NOT NULL,
+    resolved INTEGER NOT NULL,
+    outdated INTEGER NOT NULL
+);
+CREATE INDEX threads_by_ticket ON threads (ticket_id);
+
+CREATE TABLE thread_comments (
+    id INTEGER PRIMARY KEY,
+    thread_id INTEGER NOT NULL REFERENCES threads (id),
+    author_id INTEGER NOT NULL REFERENCES accounts (id),
+    body TEXT NOT NULL,
+    commit_sha TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+);
+CREATE INDEX thread_comments_by_thread ON thread_comments (thread_id);
+
+CREATE TABLE reviews (
+    id INTEGER PRIMARY KEY,
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    author_id INTEGER NOT NULL REFERENCES accounts (id),
+    state TEXT NOT NULL,
+    body TEXT NOT NULL,
+    commit_sha TEXT NOT NULL,
+    submitted_at TEXT NOT NULL
+);
+CREATE INDEX reviews_by_ticket ON reviews (ticket_id);
+
+CREATE TABLE expectations (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    check_name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    must_match INTEGER NOT NULL,
+    message TEXT NOT NULL
+);
+
+CREATE TABLE suites (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    sha TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    conclusion TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    UNIQUE (repository_id, sha)
+);
+
+CREATE TABLE check_runs (
+    id INTEGER PRIMARY KEY,
+    suite_id INTEGER NOT NULL REFERENCES suites (id),
+    name TEXT NOT NULL,
+    conclusion TEXT NOT NULL,
+    title TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    text TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    completed_at TEXT NOT NULL
+);
+CREATE INDEX check_runs_by_suite ON check_runs (suite_id);
+
+CREATE TABLE statuses (
+    id INTEGER PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    sha TEXT NOT NULL,
+    context TEXT NOT NULL,
+    state TEXT NOT NULL,
+    description TEXT,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX statuses_by_sha ON statuses (repository_id, sha);
+
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    guid TEXT NOT NULL,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    event TEXT NOT NULL,
+    action TEXT,
+    body BLOB NOT NULL,
+    redelivery INTEGER NOT NULL,
+    created_at TEXT NOT NULL,
+    delivered_at TEXT,
+    duration REAL,
+    status TEXT NOT NULL,
+    status_code INTEGER,
+    response TEXT
+);
+CREATE INDEX deliveries_pending ON deliveries (id) WHERE delivered_at IS NULL;

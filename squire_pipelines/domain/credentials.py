@@ -1,0 +1,77 @@
+"""What a credential looks like in text: shared by the diff policy, which refuses it, and by redaction, which hides it.
+
+Patterns and pure searches only. Where secrets come from and how text is cleaned lives in `squire_pipelines.secrets`.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+# A known value shorter than this is found by chance in ordinary text, so it is neither hidden nor refused.
+MIN_KNOWN_LENGTH = 6
+
+# Lengths are open at the top on purpose: GitHub's installation tokens (`ghs_`) no longer have a fixed one.
+PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("a private key", re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")),
+    ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])gh[oprsu]_[A-Za-z0-9_]{16,}(?:[.-][A-Za-z0-9_-]+)*")),
+    ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{16,}")),
+    ("a GitLab token", re.compile(r"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{16,}")),
+    ("a model provider's key", re.compile(r"(?<![A-Za-z0-9])sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}")),
+    ("an AWS access key", re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])")),
+    ("a Slack token", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{10,}")),
+    ("a Google API key", re.compile(r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}")),
+    ("a password in a URL", re.compile(r"(?<=://)[^\s/:@\"'<>{}$]{1,200}:[^\s/@\"'<>{}$]{3,}(?=@)")),
+)
+
+_KEYWORD = re.compile(
+    r"(?i)(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|auth)"
+    r"[a-z0-9_-]{0,20}[\"']?\s{0,4}(?::=|=>|[:=])\s{0,4}[\"'`]?([A-Za-z0-9+/=_-]{20,200})"
+)
+_PLACEHOLDER = re.compile(r"(?i)example|placeholder|changeme|redacted|dummy|your[_-]")
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+_MIXED_ENTROPY = 3.8
+_HEX_ENTROPY = 3.0
+
+
+def entropy(text: str) -> float:
+    """Shannon's entropy of `text` in bits per character; 0 for the empty text."""
+    total = len(text)
+    return -sum(count / total * math.log2(count / total) for count in Counter(text).values())
+
+
+def _looks_random(value: str) -> bool:
+    if _PLACEHOLDER.search(value):
+        return False
+    if _HEX.fullmatch(value):
+        return entropy(value) >= _HEX_ENTROPY
+    digits = sum(character.isdigit() for character in value)
+    mixed = digits > 1 and any(c.isupper() for c in value) and any(c.islower() for c in value)
+    return mixed and entropy(value) >= _MIXED_ENTROPY
+
+
+def known_pieces(values: Iterator[str] | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """The texts to look for, longest first: each known value, and each long enough line of one with several lines."""
+    pieces: set[str] = set()
+    for value in values:
+        for piece in (value, value.strip(), *value.splitlines()):
+            if len(piece) >= MIN_KNOWN_LENGTH:
+                pieces.add(piece)
+    return tuple(sorted(pieces, key=lambda piece: (-len(piece), piece)))
+
+
+def find_credentials(line: str, known: tuple[str, ...] = ()) -> Iterator[str]:
+    """Say what in `line` looks like a credential; never the value itself.
+
+    Args:
+        line: One line of text, of any length.
+        known: Exact texts that must not appear, from `known_pieces`.
+    """
+    if any(piece in line for piece in known):
+        yield "a secret of this installation"
+    for name, pattern in PATTERNS:
+        match = pattern.search(line)
+        if match and "EXAMPLE" not in match[0]:
+            yield name
+    if any(_looks_random(match[1]) for match in _KEYWORD.finditer(line)):
+        yield "a value that looks like a credential"

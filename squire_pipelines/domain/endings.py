@@ -1,0 +1,111 @@
+"""How an attempt ended: a named cause with its evidence, and what follows for the task."""
+
+import random
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from squire_pipelines.domain.tasks import TaskStatus
+
+
+class Cause(StrEnum):
+    """Why an attempt ended."""
+
+    COMPLETED = "completed"
+    NO_CHANGES = "no_changes"
+    AGENT_ERROR = "agent_error"
+    AGENT_NOT_FOUND = "agent_not_found"
+    PROVIDER_ERROR = "provider_error"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    KILLED = "killed"
+    CANCELLED = "cancelled"
+    ENGINE_LOST = "engine_lost"
+    IMAGE_MISSING = "image_missing"
+    LOG_OVERFLOW = "log_overflow"
+    DISK_FULL = "disk_full"
+    WORKSPACE_ERROR = "workspace_error"
+    BUNDLE_INVALID = "bundle_invalid"
+    POLICY_REJECTED = "policy_rejected"
+    PUBLISH_REFUSED = "publish_refused"
+    GITHUB_UNAVAILABLE = "github_unavailable"
+    LOST = "lost"
+    INTERNAL_ERROR = "internal_error"
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same task may well end otherwise when it is tried again."""
+        return self in _TRANSIENT
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the agent's work is an answer to the task."""
+        return self in {Cause.COMPLETED, Cause.NO_CHANGES}
+
+
+_TRANSIENT = frozenset(
+    {
+        Cause.PROVIDER_ERROR,
+        Cause.ENGINE_LOST,
+        Cause.GITHUB_UNAVAILABLE,
+        Cause.LOST,
+        Cause.KILLED,
+        Cause.DISK_FULL,
+    }
+)
+
+
+class Evidence(BaseModel):
+    """What was seen at the end, for people and for later judgement. `log_tail` is bounded and redacted.
+
+    `oom_killed` is the engine's flag; `killed_by_us` is our own (time-out, cancel, overflow). An exit code of 137
+    without either means that nobody knows who killed it: it is never taken for out of memory.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exit_code: int | None = None
+    oom_killed: bool = False
+    killed_by_us: bool = False
+    error_code: str | None = None
+    log_tail: tuple[str, ...] = ()
+    timings_s: dict[str, float] = Field(default_factory=dict)
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Ending(BaseModel):
+    """How an attempt ended. `message` is one sentence for people."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cause: Cause
+    message: str
+    evidence: Evidence = Evidence()
+
+    @property
+    def transient(self) -> bool:
+        """Whether a new attempt makes sense."""
+        return self.cause.transient
+
+
+def task_status_after(cause: Cause, *, attempt_number: int, max_attempts: int) -> TaskStatus:
+    """Where a running task goes when its attempt ended with `cause`.
+
+    `attempt_number` counts from 1; a transient ending leads back to `ready` while tries are left.
+    """
+    if cause.is_success:
+        return TaskStatus.SUCCEEDED
+    if cause is Cause.CANCELLED:
+        return TaskStatus.CANCELLED
+    if cause.transient and attempt_number < max_attempts:
+        return TaskStatus.READY
+    return TaskStatus.FAILED
+
+
+def retry_delay_s(attempt_number: int, *, base_s: float, cap_s: float, jitter: random.Random) -> float:
+    """Seconds until the next try after try `attempt_number`: exponential with full jitter on the upper half.
+
+    The source of the rule: "Exponential Backoff And Jitter", AWS Architecture Blog ("equal jitter").
+    """
+    ceiling = min(cap_s, base_s * 2.0 ** (attempt_number - 1))
+    return ceiling / 2 + jitter.uniform(0, ceiling / 2)

@@ -1,0 +1,63 @@
+"""Names and identifiers: repositories, ids that sort by time, trace ids. Pure but for the random source."""
+
+import re
+import secrets
+from datetime import datetime
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
+# Crockford's base 32: sorts as the number does, has no letters that look like digits.
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_TIME_DIGITS = 9  # 45 bits of milliseconds: enough until the year 3084
+_RANDOM_DIGITS = 5
+
+
+def parse_repository(text: str) -> str:
+    """Return `text` as a repository's name, `owner/name`.
+
+    Accepts the URL of a repository's page as people paste it. Raises ValueError that names what is wrong.
+    """
+    candidate = text.strip().removesuffix("/").removesuffix(".git")
+    if "://" in candidate:
+        candidate = "/".join(candidate.split("/")[3:5])
+    if not _REPOSITORY.fullmatch(candidate) or candidate.endswith(("/.", "/..")):
+        message = f"{text!r} is not a repository name: expected owner/name"
+        raise ValueError(message)
+    return candidate
+
+
+def _encode(number: int, digits: int) -> str:
+    out = []
+    for _ in range(digits):
+        number, rest = divmod(number, 32)
+        out.append(_ALPHABET[rest])
+    return "".join(reversed(out))
+
+
+def new_id(prefix: str, now: datetime) -> str:
+    """A short identifier that sorts by its time of birth: `t` + 9 digits of time + 5 random digits.
+
+    Lower-case letters and digits only, so that it fits a branch, a container's name and a label.
+    """
+    milliseconds = int(now.timestamp() * 1000)
+    return f"{prefix}{_encode(milliseconds, _TIME_DIGITS)}{_encode(secrets.randbits(25), _RANDOM_DIGITS)}"
+
+
+def new_trace_id() -> str:
+    """32 hexadecimal digits, as the W3C trace context has them."""
+    return secrets.token_hex(16)
+
+
+def attempt_id(task_id: str, number: int) -> str:
+    """The attempt's id follows from its task and number, so that a repeated dispatch cannot name a second one."""
+    return f"{task_id}-{number}"
+
+
+def slugify(text: str, *, limit: int = 40) -> str:
+    """`text` as a part of a branch name: lower-case ASCII letters, digits and single hyphens, never empty."""
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return slug[:limit].rstrip("-") or "task"
+
+
+def branch_name(task_id: str, title: str) -> str:
+    """The one branch of a task, the same at every attempt."""
+    return f"squire/{task_id}-{slugify(title)}"

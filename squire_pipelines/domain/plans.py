@@ -1,0 +1,68 @@
+"""Pure checks of a plan: each returns its findings, none means that the plan may become tasks."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from squire_pipelines.domain.tasks import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFinding:
+    """One thing that is wrong with a plan: which check, which task, and why."""
+
+    check: str
+    task: str | None
+    message: str
+
+
+def check_keys(plan: Plan) -> Iterator[PlanFinding]:
+    """Every task's key is its own."""
+    seen: set[str] = set()
+    for task in plan.tasks:
+        if task.key in seen:
+            yield PlanFinding("unique_keys", task.key, f"two tasks have the key {task.key!r}")
+        seen.add(task.key)
+
+
+def check_dependencies(plan: Plan) -> Iterator[PlanFinding]:
+    """Dependencies name tasks of this plan and form no cycle."""
+    keys = {task.key for task in plan.tasks}
+    graph: dict[str, set[str]] = {}
+    for task in plan.tasks:
+        for dependency in task.depends_on:
+            if dependency not in keys:
+                yield PlanFinding("dependencies", task.key, f"depends on {dependency!r}, which is no task of this plan")
+        graph[task.key] = set(task.depends_on) & keys
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle = " -> ".join(error.args[1])
+        yield PlanFinding("dependencies", None, f"the dependencies form a cycle: {cycle}")
+
+
+def check_signals(plan: Plan, known: Collection[str]) -> Iterator[PlanFinding]:
+    """Tasks answer facts that were seen, not invented ones."""
+    for task in plan.tasks:
+        for ref in task.signals:
+            if ref not in known:
+                yield PlanFinding("known_signals", task.key, f"answers the signal {ref!r}, which was not seen")
+
+
+def check_size(plan: Plan, *, max_tasks: int) -> Iterator[PlanFinding]:
+    """A plan has at most `max_tasks` tasks."""
+    if len(plan.tasks) > max_tasks:
+        yield PlanFinding("size", None, f"{len(plan.tasks)} tasks, the limit is {max_tasks}")
+
+
+PLAN_CHECKS = ("unique_keys", "dependencies", "known_signals", "size")
+
+
+def check_plan(plan: Plan, *, known_signals: Collection[str], max_tasks: int) -> tuple[PlanFinding, ...]:
+    """All findings of all checks, in the order of `PLAN_CHECKS`."""
+    return (
+        *check_keys(plan),
+        *check_dependencies(plan),
+        *check_signals(plan, known_signals),
+        *check_size(plan, max_tasks=max_tasks),
+    )

@@ -1,0 +1,171 @@
+"""Signals and collections: one fact seen in a repository, and one reading of one of its sources."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SignalKind(StrEnum):
+    """What kind of fact a signal is."""
+
+    OPEN_PR = "open_pr"
+    FAILED_CI = "failed_ci"
+    OPEN_ISSUE = "open_issue"
+    REVIEW_FINDING = "review_finding"
+    MANUAL_TASK = "manual_task"
+
+
+class Source(StrEnum):
+    """What is read of a repository; each source is an asset `signals/<source>`."""
+
+    OPEN_PRS = "open_prs"
+    FAILED_CI = "failed_ci"
+    OPEN_ISSUES = "open_issues"
+    REVIEW_FINDINGS = "review_findings"
+
+    @property
+    def kind(self) -> SignalKind:
+        """The kind of signal that this source yields."""
+        return _KIND_OF_SOURCE[self]
+
+
+_KIND_OF_SOURCE = {
+    Source.OPEN_PRS: SignalKind.OPEN_PR,
+    Source.FAILED_CI: SignalKind.FAILED_CI,
+    Source.OPEN_ISSUES: SignalKind.OPEN_ISSUE,
+    Source.REVIEW_FINDINGS: SignalKind.REVIEW_FINDING,
+}
+
+
+class CollectionStatus(StrEnum):
+    """How a reading ended. A failure is never "no signals"."""
+
+    FRESH = "fresh"
+    UNCHANGED = "unchanged"
+    STALE = "stale"
+    FAILED = "failed"
+
+    @property
+    def source_answered(self) -> bool:
+        """Whether the source was read, so that what we know of it is true now."""
+        return self in {CollectionStatus.FRESH, CollectionStatus.UNCHANGED}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OpenPullRequest(_Frozen):
+    """An open pull request."""
+
+    kind: Literal[SignalKind.OPEN_PR] = SignalKind.OPEN_PR
+    number: int
+    author: str
+    is_draft: bool
+    head_ref: str
+    head_sha: str
+    base_ref: str
+    labels: tuple[str, ...] = ()
+    ci_state: str | None = None
+    unresolved_threads: int = 0
+    from_fork: bool = False
+
+
+class FailedCheck(_Frozen):
+    """A check that failed on the head of the default branch or of an open pull request."""
+
+    kind: Literal[SignalKind.FAILED_CI] = SignalKind.FAILED_CI
+    check: str
+    conclusion: str
+    branch: str
+    head_sha: str
+    pull_request: int | None = None
+    workflow: str | None = None
+    summary: str = ""
+    on_default_branch: bool
+    from_fork: bool = False
+
+
+class OpenIssue(_Frozen):
+    """An open issue."""
+
+    kind: Literal[SignalKind.OPEN_ISSUE] = SignalKind.OPEN_ISSUE
+    number: int
+    author: str
+    author_association: str = "NONE"
+    labels: tuple[str, ...] = ()
+    body: str = ""
+    comments: int = 0
+
+
+class ReviewFinding(_Frozen):
+    """An unresolved remark of a reviewer on the current head of an open pull request."""
+
+    kind: Literal[SignalKind.REVIEW_FINDING] = SignalKind.REVIEW_FINDING
+    pull_request: int
+    thread: str
+    author: str
+    is_bot: bool
+    body: str
+    path: str | None = None
+    line: int | None = None
+    head_ref: str
+    head_sha: str
+    from_fork: bool = False
+
+
+class ManualTask(_Frozen):
+    """A wish that a person typed."""
+
+    kind: Literal[SignalKind.MANUAL_TASK] = SignalKind.MANUAL_TASK
+    author: str
+    body: str
+
+
+Details = Annotated[OpenPullRequest | FailedCheck | OpenIssue | ReviewFinding | ManualTask, Field(discriminator="kind")]
+
+
+class Signal(_Frozen):
+    """One fact seen in a repository.
+
+    `key` names it among the repository's signals of its kind and stays the same while it lasts; `version` changes
+    when the fact does (a new head commit, an edited body), so that a task is not planned twice for the same fact.
+    """
+
+    repository: str
+    key: str
+    version: str
+    title: str
+    url: str
+    updated_at: datetime
+    details: Details
+
+    @property
+    def kind(self) -> SignalKind:
+        """The kind of the fact."""
+        return self.details.kind
+
+    @property
+    def ref(self) -> str:
+        """The signal's name within its repository, `kind:key`, by which tasks refer to it."""
+        return f"{self.kind}:{self.key}"
+
+
+class Collection(_Frozen):
+    """One reading of one source of one repository.
+
+    For `stale` and `failed`, `signals` holds nothing and `error_code` and `error` say why; the ledger keeps the last
+    good signals, and it is the ledger that knows whether there are any (`stale`) or not (`failed`).
+    """
+
+    repository: str
+    source: Source
+    status: CollectionStatus
+    started_at: datetime
+    ended_at: datetime
+    signals: tuple[Signal, ...] = ()
+    error_code: str | None = None
+    error: str | None = None
+    truncated: bool = False

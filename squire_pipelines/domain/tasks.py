@@ -1,0 +1,152 @@
+"""Tasks and plans: what is to be done, why, and how one sees that it is done. Pure checks of a plan live in `plans`."""
+
+import hashlib
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+
+
+class TaskStatus(StrEnum):
+    """A task's stored state. "Waiting" is derived, never stored."""
+
+    PROPOSED = "proposed"
+    READY = "ready"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether only a person's `retry` leads out of this state."""
+        return self in {TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED}
+
+
+class AttemptStatus(StrEnum):
+    """An attempt's stored state."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    ENDED = "ended"
+
+
+class TaskKind(StrEnum):
+    """What sort of work a task is."""
+
+    FIX_CI = "fix_ci"
+    ADDRESS_REVIEW = "address_review"
+    RESOLVE_ISSUE = "resolve_issue"
+    MANUAL = "manual"
+    OTHER = "other"
+
+
+class Priority(IntEnum):
+    """How soon a task should run: 0 first."""
+
+    CRITICAL = 0
+    HIGH = 1
+    MEDIUM = 2
+    LOW = 3
+
+
+class Risk(StrEnum):
+    """How much harm a wrong change could do."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskContext(_Frozen):
+    """Where in the repository to look."""
+
+    files_to_read: tuple[str, ...] = ()
+    patterns_to_follow: tuple[str, ...] = ()
+    related_code: tuple[str, ...] = ()
+
+
+class Implementation(_Frozen):
+    """How the planner would go about it."""
+
+    approach: str = ""
+    files_to_modify: tuple[str, ...] = ()
+    files_to_create: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
+
+
+class Verification(_Frozen):
+    """How one sees that it is done."""
+
+    run_tests: bool = True
+    run_lint: bool = False
+    run_build: bool = False
+    custom_checks: tuple[str, ...] = ()
+
+
+class TaskSpec(_Frozen):
+    """One piece of work as a planner proposes it; the agent gets it whole, as JSON.
+
+    `key` names the task within its plan and `depends_on` names other keys of the same plan. `signals` are the refs
+    (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into.
+    """
+
+    key: str = Field(min_length=1, max_length=100)
+    title: str = Field(min_length=1, max_length=200)
+    kind: TaskKind = TaskKind.OTHER
+    prompt: str = Field(min_length=1, max_length=50_000)
+    priority: Priority = Priority.MEDIUM
+    risk: Risk = Risk.LOW
+    confidence: float = Field(default=1.0, ge=0.0, le=1.0)
+    base_branch: str
+    signals: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    context: TaskContext = TaskContext()
+    acceptance_criteria: tuple[str, ...] = ()
+    implementation: Implementation = Implementation()
+    verification: Verification = Verification()
+
+    @field_validator("priority", mode="before")
+    @classmethod
+    def _priority_by_name(cls, value: Any) -> Any:
+        if isinstance(value, str) and not value.isdigit():
+            try:
+                return Priority[value.strip().upper()]
+            except KeyError as error:
+                names = ", ".join(member.name.lower() for member in Priority)
+                message = f"unknown priority {value!r}: one of {names}"
+                raise ValueError(message) from error
+        return value
+
+    @field_serializer("priority")
+    def _priority_name(self, value: Priority) -> str:
+        return value.name.lower()
+
+
+class Plan(_Frozen):
+    """The tasks that a planner proposes for one repository.
+
+    `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for
+    example why the fallback was taken.
+    """
+
+    repository: str
+    planner: str
+    signals_digest: str
+    tasks: tuple[TaskSpec, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def fingerprint(repository: str, spec: TaskSpec, versions: dict[str, str]) -> str:
+    """What makes two tasks the same: repository, kind and the facts they answer, each in its version.
+
+    `versions` maps a signal's ref to its version; a task without signals is told apart by title and prompt.
+    """
+    facts = sorted(f"{ref}@{versions.get(ref, '')}" for ref in spec.signals) or [spec.title, spec.prompt]
+    text = "\n".join([repository, spec.kind, spec.base_branch, *facts])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

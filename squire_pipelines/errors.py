@@ -1,0 +1,264 @@
+"""The one tree of errors. Exceptions are for what interrupts a caller; how an attempt ended is a value (`Ending`).
+
+SquireError
+├── ConfigError            the settings or the command line cannot be used            exit 3
+│   └── SecretMissingError a secret that is needed is nowhere to be found             exit 3
+├── NotReachableError      something outside does not answer                 retryable, exit 4
+│   ├── EngineError        the container engine
+│   └── PortInUseError     a port that we must listen on is taken             not retryable
+├── RefusedError           refused by policy, permission or budget                    exit 5
+├── LedgerError            the ledger cannot be used
+│   ├── StateConflictError a change of state whose expected state was not found
+│   ├── LeaseLostError     somebody else holds the attempt now
+│   └── SchemaVersionError the ledger's schema is newer than this code                exit 3
+├── NotFoundError          a task, attempt or plan that does not exist                exit 1
+├── GitHubError            GitHub answered with an error
+│   ├── GitHubAuthError        401: the token is not accepted                         exit 3
+│   ├── GitHubPermissionError  403: the token may not do this                         exit 5
+│   ├── GitHubNotFoundError    404: no such repository, or not visible to the token
+│   ├── GitHubRateLimitError   a primary or secondary limit               retryable after a time
+│   ├── GitHubValidationError  422: the request was understood and refused
+│   ├── GitHubUnavailableError 5xx, time-out, connection lost                 retryable, exit 4
+│   └── DeliveryError          a webhook delivery is not what GitHub sends
+├── GitError               a git command failed
+│   └── BundleError        an agent's bundle is not what it must be
+├── RepositoryError        a local path cannot be used as a repository                exit 2
+├── PlanningError          a planner gave no usable plan
+├── WorkspaceError         the workspace could not be handed in or taken out
+├── ImageMissingError      the worker image is not on the engine                      exit 3
+├── WarehouseError         the warehouse cannot be read or published
+│   └── QueryError         a query of the user's is wrong or not permitted            exit 2
+└── InterruptedBySignalError  we were asked to stop
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the `squire` command answers to its caller."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CONFIGURATION = 3
+    NOT_REACHABLE = 4
+    REFUSED = 5
+
+
+class SquireError(Exception):
+    """Base of all errors that we raise on purpose.
+
+    Args:
+        message: What happened, naming the value at fault, in one sentence.
+        hint: What to do next; empty when there is nothing to do.
+        context: The values that a reader of the log needs; never a secret.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str = "", context: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.context: Mapping[str, object] = MappingProxyType(dict(context or {}))
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(SquireError):
+    """The settings or the command line cannot be used."""
+
+    code = "config"
+    exit_code = ExitCode.CONFIGURATION
+
+
+class SecretMissingError(ConfigError):
+    """A secret that is needed is nowhere to be found."""
+
+    code = "secret_missing"
+
+
+class NotReachableError(SquireError):
+    """Something outside does not answer."""
+
+    code = "not_reachable"
+    retryable = True
+    exit_code = ExitCode.NOT_REACHABLE
+
+
+class EngineError(NotReachableError):
+    """The container engine does not answer, or answers with an error of its own."""
+
+    code = "engine"
+
+
+class PortInUseError(NotReachableError):
+    """A port that we must listen on is taken."""
+
+    code = "port_in_use"
+    retryable = False
+
+
+class RefusedError(SquireError):
+    """Refused by policy, permission or budget."""
+
+    code = "refused"
+    exit_code = ExitCode.REFUSED
+
+
+class LedgerError(SquireError):
+    """The ledger cannot be used."""
+
+    code = "ledger"
+
+
+class StateConflictError(LedgerError):
+    """A change of state whose expected state was not found; nothing was changed."""
+
+    code = "state_conflict"
+
+
+class LeaseLostError(LedgerError):
+    """The fencing token is no longer the attempt's: somebody else holds it, or it has ended."""
+
+    code = "lease_lost"
+
+
+class SchemaVersionError(LedgerError):
+    """The ledger's schema is newer than this code, or no schema of ours."""
+
+    code = "schema_version"
+    exit_code = ExitCode.CONFIGURATION
+
+
+class NotFoundError(SquireError):
+    """A task, attempt or plan that does not exist."""
+
+    code = "not_found"
+
+
+class GitHubError(SquireError):
+    """GitHub answered with an error."""
+
+    code = "github"
+
+
+class GitHubAuthError(GitHubError):
+    """401: the token is not accepted."""
+
+    code = "github_auth"
+    exit_code = ExitCode.CONFIGURATION
+
+
+class GitHubPermissionError(GitHubError):
+    """403: the token may not do this."""
+
+    code = "github_permission"
+    exit_code = ExitCode.REFUSED
+
+
+class GitHubNotFoundError(GitHubError):
+    """404: there is no such repository or object, or the token may not see it."""
+
+    code = "github_not_found"
+
+
+class GitHubRateLimitError(GitHubError):
+    """A primary or secondary rate limit; `retry_after_s` says how long to wait."""
+
+    code = "github_rate_limit"
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float,
+        hint: str = "",
+        context: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, context=context)
+        self.retry_after_s = retry_after_s
+
+
+class GitHubValidationError(GitHubError):
+    """422: the request was understood and refused."""
+
+    code = "github_validation"
+
+
+class GitHubUnavailableError(GitHubError):
+    """5xx, a time-out, or the connection was refused or lost."""
+
+    code = "github_unavailable"
+    retryable = True
+    exit_code = ExitCode.NOT_REACHABLE
+
+
+class DeliveryError(GitHubError):
+    """A webhook delivery is not what GitHub sends: a header is missing, or the body cannot be read."""
+
+    code = "delivery"
+
+
+class GitError(SquireError):
+    """A git command failed; the context holds its arguments, exit code and last lines."""
+
+    code = "git"
+
+
+class BundleError(GitError):
+    """An agent's bundle is not what it must be."""
+
+    code = "bundle"
+
+
+class RepositoryError(SquireError):
+    """A local path cannot be used as a repository."""
+
+    code = "repository"
+    exit_code = ExitCode.USAGE
+
+
+class PlanningError(SquireError):
+    """A planner gave no usable plan."""
+
+    code = "planning"
+
+
+class WorkspaceError(SquireError):
+    """The workspace could not be handed in or taken out."""
+
+    code = "workspace"
+
+
+class ImageMissingError(SquireError):
+    """The worker image is not on the engine."""
+
+    code = "image_missing"
+    exit_code = ExitCode.CONFIGURATION
+
+
+class WarehouseError(SquireError):
+    """The warehouse cannot be read or published."""
+
+    code = "warehouse"
+
+
+class QueryError(WarehouseError):
+    """A query of the user's is wrong, or does what a query may not."""
+
+    code = "query"
+    exit_code = ExitCode.USAGE
+
+
+class InterruptedBySignalError(SquireError):
+    """We were asked to stop."""
+
+    code = "interrupted"

@@ -1,0 +1,322 @@
+"""What GitHub's answers mean: status, headers and body to data or to an error of ours; signatures of deliveries.
+
+Pure: no I/O and no clock of its own. Asking belongs to `client`, the payloads of deliveries to `events`.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from gidgethub import sansio
+
+from squire_pipelines.errors import (
+    DeliveryError,
+    GitHubAuthError,
+    GitHubError,
+    GitHubNotFoundError,
+    GitHubPermissionError,
+    GitHubRateLimitError,
+    GitHubUnavailableError,
+    GitHubValidationError,
+)
+
+API_VERSION = "2022-11-28"
+"""https://docs.github.com/rest/about-the-rest-api/api-versions"""
+
+SECONDARY_LIMIT_WAIT_S = 60.0
+"""The least wait after a secondary limit that names no time.
+
+https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#handle-rate-limit-errors-appropriately
+"""
+
+_MAX_MESSAGE_CHARS = 1000
+_UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
+_GONE_OR_MISSING = frozenset({404, 410, 451})
+_TIMED_OUT_MESSAGES = ("something went wrong while executing your query", "couldn't respond to your request in time")
+_BAD_TOKEN_HINT = "the token is wrong, expired or revoked: set a new one with `squire secrets set github-token`"
+_NOT_FOUND_HINT = "check the name, and that the token may see it: GitHub hides what a token may not read"
+_BROKEN_HINT = "GitHub has a problem: https://www.githubstatus.com"
+_SECONDARY_MESSAGES = ("secondary rate limit", "abuse detection")
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What is left of one of GitHub's hourly allowances (`resource`: core, graphql, …)."""
+
+    resource: str
+    limit: int
+    remaining: int
+    reset_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer to a REST request: its decoded JSON, and the allowance that it reports."""
+
+    data: Any
+    rate_limit: RateLimit | None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """An error in one part of a GraphQL answer whose other parts are good."""
+
+    path: tuple[str | int, ...]
+    error: GitHubError
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLAnswer:
+    """The data of a GraphQL answer, and the errors of the fields that are missing from it."""
+
+    data: dict[str, Any]
+    errors: tuple[FieldError, ...] = ()
+
+    def whole(self) -> dict[str, Any]:
+        """The data when nothing is missing. Raises the first field's error otherwise."""
+        for failed in self.errors:
+            raise failed.error
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryHeaders:
+    """What a delivery's headers say. Only the body is signed: none of this may be trusted by itself."""
+
+    event: str
+    delivery_id: str
+    hook_id: str | None
+    signature: str | None
+    content_type: str | None
+    user_agent: str | None
+
+
+def sign(body: bytes, secret: bytes) -> str:
+    """The value of `X-Hub-Signature-256` for a raw body."""
+    return "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
+
+
+def verify_signature(body: bytes, header: str | None, secret: bytes) -> bool:
+    """Whether `X-Hub-Signature-256` is the raw body's, compared in constant time.
+
+    An empty secret verifies nothing, and the old SHA-1 form is refused.
+    https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
+    """
+    if not secret or header is None:
+        return False
+    return hmac.compare_digest(sign(body, secret).encode(), header.strip().encode())
+
+
+def parse_delivery_headers(headers: Mapping[str, str]) -> DeliveryHeaders:
+    """Read a delivery's headers, whose names may be in any case. Raises DeliveryError naming the missing one."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    for name in ("X-GitHub-Event", "X-GitHub-Delivery"):
+        if not lower.get(name.lower(), "").strip():
+            message = f"the delivery has no header {name}"
+            raise DeliveryError(message, hint="only GitHub's webhooks are taken at this address")
+    return DeliveryHeaders(
+        event=lower["x-github-event"].strip(),
+        delivery_id=lower["x-github-delivery"].strip(),
+        hook_id=lower.get("x-github-hook-id"),
+        signature=lower.get("x-hub-signature-256"),
+        content_type=lower.get("content-type"),
+        user_agent=lower.get("user-agent"),
+    )
+
+
+def rate_limit_of(headers: Mapping[str, str]) -> RateLimit | None:
+    """The allowance that the answer reports, None when it reports none (or none that can be read)."""
+    try:
+        found = sansio.RateLimit.from_http(headers)
+    except (ValueError, OverflowError, OSError):
+        return None
+    if found is None:
+        return None
+    return RateLimit(headers.get("x-ratelimit-resource", "core"), found.limit, found.remaining, found.reset_datetime)
+
+
+def retry_after_s(headers: Mapping[str, str], *, now: datetime, strikes: int = 1) -> float:
+    """How long to wait after a limit: `retry-after`, else until `x-ratelimit-reset`, else 60 s doubled per strike.
+
+    Args:
+        headers: The answer's, with lower-case names.
+        now: Used when the answer has no `date`: the server's clock decides when there is one.
+        strikes: How many limits were met in a row, 1 at the first.
+    """
+    after = headers.get("retry-after", "")
+    if after.isdecimal():
+        return float(after)
+    limit = rate_limit_of(headers)
+    if limit is not None and limit.remaining == 0:
+        return max(1.0, (limit.reset_at - _server_time(headers, now)).total_seconds() + 1.0)
+    return SECONDARY_LIMIT_WAIT_S * float(1 << (min(max(strikes, 1), 7) - 1))
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, what: str, now: datetime) -> Answer:
+    """The data of a REST answer. Raises the GitHubError that a bad answer means.
+
+    Args:
+        status: HTTP status.
+        headers: With lower-case names.
+        body: Raw.
+        what: The request as a reader of the error should see it, such as `GET /repos/o/r`.
+        now: See `retry_after_s`.
+    """
+    if not 200 <= status < 300:  # noqa: PLR2004 - the class of good statuses
+        raise error_of(status, headers, body, what=what, now=now)
+    try:
+        data, _, _ = sansio.decipher_response(200, _media_type(headers), body)
+    except (ValueError, LookupError, RecursionError) as error:
+        raise _unreadable(what, status) from error
+    return Answer(data, rate_limit_of(headers))
+
+
+def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, what: str, now: datetime) -> GraphQLAnswer:
+    """The data of a GraphQL answer with its fields' errors. Raises what concerns the answer as a whole.
+
+    A primary limit, and a time-out of GitHub's own, arrive with status 200 and are raised here. So are errors that
+    name no field, since then no data was promised.
+    """
+    data = read_answer(status, headers, body, what=what, now=now).data
+    if not isinstance(data, dict):
+        raise _unreadable(what, status)
+    found = [entry for entry in data.get("errors") or [] if isinstance(entry, dict)]
+    errors = [FieldError(_path(entry), _graphql_error(entry, headers, what=what, now=now)) for entry in found]
+    content = data.get("data")
+    for failed in errors:
+        if failed.error.retryable or not failed.path or not isinstance(content, dict):
+            raise failed.error
+    if not isinstance(content, dict):
+        raise _unreadable(what, status)
+    return GraphQLAnswer(content, tuple(errors))
+
+
+def error_of(status: int, headers: Mapping[str, str], body: bytes, *, what: str, now: datetime) -> GitHubError:
+    """The error that a bad status means.
+
+    https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
+    """
+    said = _message(body)
+    context: dict[str, object] = {"status": status, "request": what, "message": said}
+    if request_id := headers.get("x-github-request-id"):
+        context["request_id"] = request_id
+    text = f"GitHub answered {what} with {status}" + (f": {said}" if said else "")
+    if status == _TOO_MANY or (status == _FORBIDDEN and _is_limit(headers, said)):
+        return _limited(text, headers, context, now)
+    if status == _FORBIDDEN:
+        return GitHubPermissionError(text, hint=_permission_hint(headers), context=context)
+    kind, hint = _kind_of(status)
+    return kind(text, hint=hint, context=context)
+
+
+def _kind_of(status: int) -> tuple[type[GitHubError], str]:
+    """The error, and what to do about it, of a status that needs no look at the headers."""
+    if status == _UNAUTHORIZED:
+        return GitHubAuthError, _BAD_TOKEN_HINT
+    if status in _GONE_OR_MISSING:
+        return GitHubNotFoundError, _NOT_FOUND_HINT
+    if status >= _SERVER_ERROR:
+        return GitHubUnavailableError, _BROKEN_HINT
+    if 300 <= status < 400:  # noqa: PLR2004 - the class of redirections
+        return GitHubNotFoundError, "it has moved: use the repository's present name"
+    return GitHubValidationError, ""
+
+
+def _graphql_error(
+    entry: Mapping[str, Any], headers: Mapping[str, str], *, what: str, now: datetime
+) -> GitHubError:
+    kind = str(entry.get("type") or "")
+    said = str(entry.get("message") or "no message")[:_MAX_MESSAGE_CHARS]
+    path = ".".join(map(str, _path(entry)))
+    context: dict[str, object] = {"request": what, "type": kind, "message": said, "path": path}
+    text = f"GitHub answered {what} with {kind or 'an error'}{f' at {path}' if path else ''}: {said}"
+    lower = said.lower()
+    if kind == "RATE_LIMITED" or any(part in lower for part in _SECONDARY_MESSAGES):
+        return _limited(text, headers, context, now)
+    if kind == "NOT_FOUND":
+        return GitHubNotFoundError(text, hint=_NOT_FOUND_HINT, context=context)
+    if kind in {"FORBIDDEN", "INSUFFICIENT_SCOPES"}:
+        return GitHubPermissionError(text, hint=_permission_hint(headers), context=context)
+    if any(part in lower for part in _TIMED_OUT_MESSAGES):
+        return GitHubUnavailableError(text, hint=_BROKEN_HINT, context=context)
+    return GitHubValidationError(text, context=context)
+
+
+def _limited(
+    text: str, headers: Mapping[str, str], context: Mapping[str, object], now: datetime
+) -> GitHubRateLimitError:
+    wait = retry_after_s(headers, now=now)
+    hint = f"GitHub asks to wait {wait:.0f} s; other users of the same token share its allowance"
+    return GitHubRateLimitError(text, retry_after_s=wait, hint=hint, context=context)
+
+
+def _is_limit(headers: Mapping[str, str], said: str) -> bool:
+    """A 403 is a limit when it says so in one of GitHub's three ways; otherwise it is a permission."""
+    return (
+        "retry-after" in headers
+        or headers.get("x-ratelimit-remaining") == "0"
+        or any(part in said.lower() for part in (*_SECONDARY_MESSAGES, "api rate limit exceeded"))
+    )
+
+
+def _permission_hint(headers: Mapping[str, str]) -> str:
+    """What the token lacks, in GitHub's own words where the answer has them."""
+    if "required" in headers.get("x-github-sso", ""):
+        return "the organisation asks for single sign-on: authorise the token for it in GitHub's settings"
+    if needed := headers.get("x-accepted-github-permissions"):
+        return f"the token needs the permission {needed}"
+    if needed := headers.get("x-accepted-oauth-scopes"):
+        return f"the token needs one of the scopes {needed}; it has {headers.get('x-oauth-scopes') or 'none'}"
+    return (
+        "the token needs, for this repository: Contents, Pull requests (read and write), Issues, Checks, "
+        "Commit statuses (read)"
+    )
+
+
+def _message(body: bytes) -> str:
+    """GitHub's own words: `message`, and each of `errors` as a person can read it."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(data, dict):
+        return ""
+    parts = [str(data.get("message") or "")]
+    errors = data.get("errors")
+    for entry in errors if isinstance(errors, list) else [errors] if errors else []:
+        if isinstance(entry, dict):
+            where = ".".join(str(entry[key]) for key in ("resource", "field") if entry.get(key))
+            parts.append(str(entry.get("message") or f"{where} {entry.get('code') or ''}".strip()))
+        else:
+            parts.append(str(entry))
+    return "; ".join(part for part in parts if part)[:_MAX_MESSAGE_CHARS]
+
+
+def _path(entry: Mapping[str, Any]) -> tuple[str | int, ...]:
+    path = entry.get("path")
+    return tuple(part for part in path if isinstance(part, str | int)) if isinstance(path, list) else ()
+
+
+def _server_time(headers: Mapping[str, str], now: datetime) -> datetime:
+    try:
+        said = parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return now
+    return said if said.tzinfo else said.replace(tzinfo=UTC)
+
+
+def _media_type(headers: Mapping[str, str]) -> dict[str, str]:
+    """The one header by which gidgethub's core decodes; any JSON media type is JSON to us."""
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return {"content-type": "application/json" if media.endswith("json") else media}
+
+
+def _unreadable(what: str, status: int) -> GitHubUnavailableError:
+    message = f"the answer to {what} ({status}) is not what GitHub's API sends"
+    hint = "check `github.api_url`, and whether a proxy answers in GitHub's place"
+    return GitHubUnavailableError(message, hint=hint, context={"status": status, "request": what})

@@ -1,0 +1,1 @@
+"""Dagster jobs and ops: short scripts over the libraries."""

@@ -1,0 +1,360 @@
+"""Attempts: dispatch, claim, lease, and how they end. Every rule of the state machine's attempt half is here."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, exists, func, insert, or_, select, update
+
+from squire_pipelines.domain.endings import Cause, Ending, retry_delay_s, task_status_after
+from squire_pipelines.domain.identity import attempt_id as id_of_attempt
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
+from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.ledger.changes import change_attempt, change_task, record_event
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import attempts, task_dependencies, tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt's row."""
+
+    id: str
+    task_id: str
+    number: int
+    repository: str
+    status: AttemptStatus
+    trace_id: str
+    run_id: str | None
+    lease_token: str | None
+    lease_until: datetime | None
+    claim_until: datetime
+    base_sha: str | None
+    head_sha: str | None
+    agent: str | None
+    runner: str | None
+    sandboxed: bool | None
+    image: str | None
+    staged_ending: dict[str, Any] | None
+    cause: str | None
+    message: str | None
+    evidence: dict[str, Any] | None
+    verdict: dict[str, Any] | None
+    pr_number: int | None
+    pr_url: str | None
+    queued_at: datetime
+    claimed_at: datetime | None
+    agent_started_at: datetime | None
+    agent_ended_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def ending(self) -> Ending | None:
+        """The ending that a step has found and that `settle` will record."""
+        return None if self.staged_ending is None else Ending.model_validate(self.staged_ending)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How a transient ending is tried again; seconds."""
+
+    base_s: float
+    cap_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an attempt's end made of its task."""
+
+    task_status: TaskStatus
+    not_before: datetime | None
+
+
+def dispatch(
+    tx: Transaction, *, max_concurrent: int, max_per_repository: int, claim_deadline_s: float
+) -> tuple[Attempt, ...]:
+    """Start an attempt for every task whose turn it is, all in this transaction.
+
+    However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
+    `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
+    `claim_deadline_s`.
+    """
+    tx.exclusive("dispatch")
+    while task_rows.cancel_dependents(tx):
+        pass  # each round cancels at least one task, and a cancelled task is not met again
+    open_by_repository: Counter[str] = Counter()
+    open_ones = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
+    for row in tx.execute(open_ones.group_by(attempts.c.repository)):
+        open_by_repository[row[0]] = row[1]
+    free = max_concurrent - open_by_repository.total()
+    started: list[Attempt] = []
+    for task in _due(tx) if free > 0 else ():
+        if len(started) == free:
+            break
+        if open_by_repository[task.repository] >= max_per_repository:
+            continue
+        open_by_repository[task.repository] += 1
+        started.append(_start(tx, task, claim_deadline_s))
+    return tuple(started)
+
+
+def _due(tx: Transaction) -> tuple[Row[*tuple[Any, ...]], ...]:
+    before = tasks.alias("before")
+    blocked = exists().where(
+        task_dependencies.c.task_id == tasks.c.id,
+        task_dependencies.c.depends_on == before.c.id,
+        before.c.status != TaskStatus.SUCCEEDED,
+    )
+    query = (
+        select(tasks)
+        .where(
+            tasks.c.status == TaskStatus.READY,
+            or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
+            ~blocked,
+        )
+        .order_by(*task_rows.demand_order())
+        .limit(1000)
+    )
+    return tuple(tx.execute(query))
+
+
+def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float) -> Attempt:
+    number = task.attempts + 1
+    attempt = id_of_attempt(task.id, number)
+    change_task(
+        tx,
+        task.id,
+        TaskStatus.READY,
+        TaskStatus.RUNNING,
+        actor="dispatch",
+        reason=f"attempt {number}",
+        trace_id=task.trace_id,
+        attempts=number,
+    )
+    tx.execute(
+        insert(attempts).values(
+            id=attempt,
+            task_id=task.id,
+            number=number,
+            repository=task.repository,
+            status=AttemptStatus.QUEUED,
+            trace_id=task.trace_id,
+            claim_until=tx.now + timedelta(seconds=claim_deadline_s),
+            queued_at=tx.now,
+        )
+    )
+    record_event(
+        tx,
+        task_id=task.id,
+        attempt_id=attempt,
+        subject="attempt",
+        before=None,
+        after=AttemptStatus.QUEUED,
+        actor="dispatch",
+        reason="dispatched",
+        trace_id=task.trace_id,
+    )
+    return get(tx, attempt)
+
+
+def get(tx: Transaction, attempt_id: str) -> Attempt:
+    """One attempt. Raises NotFoundError."""
+    row = tx.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
+    if row is None:
+        message = f"there is no attempt {attempt_id!r}"
+        raise NotFoundError(message)
+    return _attempt(row)
+
+
+def of_task(tx: Transaction, task_id: str) -> tuple[Attempt, ...]:
+    """A task's attempts, first to last."""
+    rows = tx.execute(select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number))
+    return tuple(_attempt(row) for row in rows)
+
+
+def queued(tx: Transaction) -> tuple[Attempt, ...]:
+    """Attempts whose run may not have been launched yet; a repeated run request with the same key is harmless."""
+    rows = tx.execute(
+        select(attempts)
+        .where(attempts.c.status == AttemptStatus.QUEUED, attempts.c.claim_until >= tx.now)
+        .order_by(attempts.c.queued_at, attempts.c.id)
+    )
+    return tuple(_attempt(row) for row in rows)
+
+
+def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> Attempt:
+    """Take a queued attempt for `run_id`, or go on with one that this very run held before it crashed.
+
+    Each claim has a new fencing token, so that an earlier process of the same run can no longer write.
+
+    Raises:
+        StateConflictError: It has ended, its claim deadline has passed, or another run holds it.
+    """
+    attempt = get(tx, attempt_id)
+    lease = {"lease_token": new_trace_id(), "lease_until": tx.now + timedelta(seconds=lease_s)}
+    if attempt.status is AttemptStatus.QUEUED and attempt.claim_until >= tx.now:
+        change_attempt(
+            tx,
+            attempt_id,
+            attempt.task_id,
+            AttemptStatus.QUEUED,
+            AttemptStatus.RUNNING,
+            actor=f"run:{run_id}",
+            reason="claimed",
+            trace_id=attempt.trace_id,
+            run_id=run_id,
+            claimed_at=tx.now,
+            **lease,
+        )
+    elif attempt.status in {AttemptStatus.RUNNING, AttemptStatus.PUBLISHING} and attempt.run_id == run_id:
+        tx.execute(update(attempts).where(attempts.c.id == attempt_id).values(**lease))
+    else:
+        message = f"attempt {attempt_id} is {attempt.status}" + (
+            f" in run {attempt.run_id}" if attempt.run_id and attempt.run_id != run_id else ""
+        )
+        raise StateConflictError(message, hint="another run took it, or its time was up; a new attempt follows")
+    return get(tx, attempt_id)
+
+
+def heartbeat(tx: Transaction, attempt_id: str, token: str, *, lease_s: float) -> bool:
+    """Prolong the lease. Returns whether somebody asked for the task to be cancelled. Raises LeaseLostError."""
+    note(tx, attempt_id, token, lease_until=tx.now + timedelta(seconds=lease_s))
+    requested = tx.execute(
+        select(tasks.c.cancel_requested_at)
+        .join(attempts, attempts.c.task_id == tasks.c.id)
+        .where(attempts.c.id == attempt_id)
+    ).scalar_one()
+    return requested is not None
+
+
+def note(tx: Transaction, attempt_id: str, token: str, **columns: Any) -> None:
+    """Write facts about an attempt that the caller holds. Raises LeaseLostError."""
+    done = tx.execute(
+        update(attempts)
+        .where(
+            attempts.c.id == attempt_id,
+            attempts.c.lease_token == token,
+            attempts.c.status.in_([AttemptStatus.RUNNING, AttemptStatus.PUBLISHING]),
+        )
+        .values(**columns)
+    )
+    if done.rowcount != 1:
+        message = f"the lease of attempt {attempt_id} is lost"
+        raise LeaseLostError(message, hint="the reaper ended it, or the run was entered again elsewhere")
+
+
+def stage_ending(tx: Transaction, attempt_id: str, token: str, ending: Ending) -> None:
+    """Keep how the attempt ended until `settle` records it. The first ending stays. Raises LeaseLostError."""
+    if get(tx, attempt_id).staged_ending is None:
+        note(tx, attempt_id, token, staged_ending=ending.model_dump(mode="json"))
+
+
+def start_publishing(tx: Transaction, attempt_id: str, token: str, *, head_sha: str) -> None:
+    """The bundle is stored: from here on the work survives the loss of the container. Raises LeaseLostError."""
+    attempt = get(tx, attempt_id)
+    note(tx, attempt_id, token, head_sha=head_sha)
+    if attempt.status is AttemptStatus.RUNNING:
+        change_attempt(
+            tx,
+            attempt_id,
+            attempt.task_id,
+            AttemptStatus.RUNNING,
+            AttemptStatus.PUBLISHING,
+            actor=f"run:{attempt.run_id}",
+            reason="bundle stored",
+            trace_id=attempt.trace_id,
+        )
+
+
+def settle(tx: Transaction, attempt_id: str, token: str, ending: Ending, *, retry: RetryRule, actor: str) -> Settled:
+    """Record how an attempt ended and take its task where that leads. Raises LeaseLostError."""
+    note(tx, attempt_id, token, lease_until=tx.now)
+    return _end(tx, get(tx, attempt_id), ending, retry=retry, actor=actor)
+
+
+def expired(tx: Transaction) -> tuple[Attempt, ...]:
+    """Attempts that nobody holds any more: not claimed in time, or their lease ran out."""
+    rows = tx.execute(
+        select(attempts).where(
+            or_(
+                and_(attempts.c.status == AttemptStatus.QUEUED, attempts.c.claim_until < tx.now),
+                and_(
+                    attempts.c.status.in_([AttemptStatus.RUNNING, AttemptStatus.PUBLISHING]),
+                    attempts.c.lease_until < tx.now,
+                ),
+            )
+        )
+    )
+    return tuple(_attempt(row) for row in rows)
+
+
+def reap(tx: Transaction, attempt_id: str, *, retry: RetryRule, message: str) -> Settled | None:
+    """End an attempt that nobody holds. Returns None when it is held again or has ended meanwhile.
+
+    An ending that a step had staged before its process died is kept; otherwise the cause is `lost`.
+    """
+    attempt = get(tx, attempt_id)
+    if attempt_id not in {each.id for each in expired(tx)}:
+        return None
+    ending = attempt.ending or Ending(cause=Cause.LOST, message=message)
+    if ending.cause is Cause.COMPLETED and attempt.pr_number is None:
+        ending = Ending(cause=Cause.LOST, message=message)
+    return _end(tx, attempt, ending, retry=retry, actor="reaper")
+
+
+def ended_ids(tx: Transaction, ids: tuple[str, ...]) -> frozenset[str]:
+    """Those of `ids` that have ended or never were."""
+    rows = tx.execute(select(attempts.c.id).where(attempts.c.id.in_(ids), attempts.c.status != AttemptStatus.ENDED))
+    return frozenset(ids) - frozenset(rows.scalars())
+
+
+def _end(tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule, actor: str) -> Settled:
+    change_attempt(
+        tx,
+        attempt.id,
+        attempt.task_id,
+        attempt.status,
+        AttemptStatus.ENDED,
+        actor=actor,
+        reason=f"{ending.cause}: {ending.message}",
+        trace_id=attempt.trace_id,
+        cause=ending.cause,
+        transient=ending.transient,
+        message=ending.message,
+        evidence=ending.evidence.model_dump(mode="json"),
+        ended_at=tx.now,
+        lease_token=None,
+    )
+    task = task_rows.get(tx, attempt.task_id)
+    after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=task.max_attempts)
+    if after is TaskStatus.READY and task.cancel_requested_at is not None:
+        after = TaskStatus.CANCELLED
+    not_before = None
+    if after is TaskStatus.READY:
+        delay = retry_delay_s(attempt.number, base_s=retry.base_s, cap_s=retry.cap_s, jitter=random.SystemRandom())
+        not_before = tx.now + timedelta(seconds=delay)
+    change_task(
+        tx,
+        task.id,
+        TaskStatus.RUNNING,
+        after,
+        actor=actor,
+        reason=str(ending.cause),
+        trace_id=task.trace_id,
+        cause=ending.cause,
+        message=ending.message,
+        not_before=not_before,
+        ended_at=None if after is TaskStatus.READY else tx.now,
+        **({"ready_at": tx.now} if after is TaskStatus.READY else {}),
+    )
+    return Settled(after, not_before)
+
+
+def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
+    values = {field.name: getattr(row, field.name) for field in fields(Attempt)}
+    values["status"] = AttemptStatus(row.status)
+    return Attempt(**values)

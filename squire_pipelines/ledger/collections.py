@@ -1,0 +1,169 @@
+"""Readings of sources and the signals they left. A failed reading leaves what was known as it was."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, insert, select, update
+
+from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import collections, signals
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCollection:
+    """What became of a reading: its judged status, how many signals there are now and how many changed."""
+
+    id: int
+    repository: str
+    source: Source
+    status: CollectionStatus
+    signals: int
+    changed: int
+    error: str | None
+
+
+def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: str | None) -> RecordedCollection:
+    """Store one reading and bring the signals of its source up to date.
+
+    `fresh` becomes `unchanged` when nothing differs, `failed` becomes `stale` when an earlier reading is there.
+    """
+    if collection.status.source_answered:
+        changed = _merge(tx, collection)
+        status = CollectionStatus.FRESH if changed else CollectionStatus.UNCHANGED
+        if not changed and not _read_before(tx, collection):
+            status = CollectionStatus.FRESH
+    else:
+        changed = 0
+        status = CollectionStatus.STALE if _read_before(tx, collection) else CollectionStatus.FAILED
+    count = tx.execute(
+        select(func.count())
+        .select_from(signals)
+        .where(
+            signals.c.repository == collection.repository,
+            signals.c.kind == collection.source.kind,
+            signals.c.gone_at.is_(None),
+        )
+    ).scalar_one()
+    row = tx.execute(
+        insert(collections)
+        .values(
+            repository=collection.repository,
+            source=collection.source,
+            status=status,
+            signals=count,
+            changed=changed,
+            truncated=collection.truncated,
+            error_code=collection.error_code,
+            error=collection.error,
+            started_at=collection.started_at,
+            ended_at=collection.ended_at,
+            trace_id=trace_id,
+            run_id=run_id,
+            planned_at=None if status.source_answered else tx.now,
+        )
+        .returning(collections.c.id)
+    ).scalar_one()
+    return RecordedCollection(row, collection.repository, collection.source, status, count, changed, collection.error)
+
+
+def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
+    """What is known to be going on in a repository, oldest first."""
+    rows = tx.execute(
+        select(signals.c.signal)
+        .where(signals.c.repository == repository, signals.c.gone_at.is_(None))
+        .order_by(signals.c.id)
+    )
+    return tuple(Signal.model_validate(value) for value in rows.scalars())
+
+
+def add_manual_signal(tx: Transaction, signal: Signal) -> None:
+    """A wish that a person typed: a signal that stays until a task answers it."""
+    _upsert(tx, signal, known={})
+
+
+def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
+    """Repositories with a reading that no plan has looked at, each with the newest such reading's id."""
+    rows = tx.execute(
+        select(collections.c.repository, func.max(collections.c.id).label("newest"))
+        .where(collections.c.planned_at.is_(None))
+        .group_by(collections.c.repository)
+        .order_by(func.min(collections.c.id))
+        .limit(limit)
+    )
+    return {row.repository: row.newest for row in rows}
+
+
+def mark_planned(tx: Transaction, repository: str, newest: int) -> None:
+    """A plan has looked at this repository's readings up to `newest`."""
+    tx.execute(
+        update(collections)
+        .where(collections.c.repository == repository, collections.c.id <= newest, collections.c.planned_at.is_(None))
+        .values(planned_at=tx.now)
+    )
+
+
+def latest(tx: Transaction, repositories: Sequence[str]) -> tuple[RecordedCollection, ...]:
+    """The newest reading of each source of each repository."""
+    newest = (
+        select(func.max(collections.c.id))
+        .where(collections.c.repository.in_(repositories))
+        .group_by(collections.c.repository, collections.c.source)
+    )
+    rows = tx.execute(select(collections).where(collections.c.id.in_(newest)).order_by(collections.c.id))
+    return tuple(
+        RecordedCollection(
+            row.id,
+            row.repository,
+            Source(row.source),
+            CollectionStatus(row.status),
+            row.signals,
+            row.changed,
+            row.error,
+        )
+        for row in rows
+    )
+
+
+def _read_before(tx: Transaction, collection: Collection) -> bool:
+    query = (
+        select(collections.c.id)
+        .where(
+            collections.c.repository == collection.repository,
+            collections.c.source == collection.source,
+            collections.c.status != CollectionStatus.FAILED,
+        )
+        .limit(1)
+    )
+    return tx.execute(query).first() is not None
+
+
+def _merge(tx: Transaction, collection: Collection) -> int:
+    mine = (signals.c.repository == collection.repository) & (signals.c.kind == collection.source.kind)
+    known = {row.key: (row.version, row.gone_at) for row in tx.execute(select(signals).where(mine))}
+    changed = sum(_upsert(tx, signal, known) for signal in collection.signals)
+    seen = {signal.key for signal in collection.signals}
+    gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
+    if gone and not collection.truncated:  # what a cut-off reading does not show may still be there
+        tx.execute(update(signals).where(mine, signals.c.key.in_(gone)).values(gone_at=tx.now))
+        changed += len(gone)
+    return changed
+
+
+def _upsert(tx: Transaction, signal: Signal, known: Mapping[str, tuple[str, datetime | None]]) -> bool:
+    values = {
+        "version": signal.version,
+        "title": signal.title,
+        "url": signal.url,
+        "signal": signal.model_dump(mode="json"),
+        "last_seen_at": tx.now,
+        "gone_at": None,
+    }
+    before = known.get(signal.key)
+    mine = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}
+    if before is None:
+        tx.execute(insert(signals).values(**mine, **values, first_seen_at=tx.now))
+        return True
+    tx.execute(update(signals).where(*(signals.c[name] == value for name, value in mine.items())).values(**values))
+    return before != (signal.version, None)

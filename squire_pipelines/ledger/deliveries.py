@@ -1,0 +1,189 @@
+"""The inbox: what asked us to look at a repository, by webhook or by command. Written before we answer 2xx.
+
+A delivery has two readers, each with its own mark: the collection that it asks for (`collected_at`) and the outcome
+that it may report (`applied_at`).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from squire_pipelines.domain.identity import new_id, new_trace_id
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.tables import deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDelivery:
+    """A delivery's row; `is_new` is false for a redelivery of what we have."""
+
+    id: int
+    is_new: bool
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDelivery:
+    """A delivery that one of its readers has not dealt with."""
+
+    id: int
+    source: str
+    event: str
+    repository: str | None
+    trace_id: str
+    received_at: datetime
+    tries: int
+    body: bytes
+
+
+def record(
+    ledger: Ledger,
+    *,
+    source: str,
+    delivery_id: str,
+    event: str,
+    action: str | None,
+    repository: str | None,
+    body: bytes,
+    relevant: bool = True,
+) -> RecordedDelivery:
+    """Store a delivery durably, once.
+
+    The id is not signed, so a redelivery is known by id *and* the body's hash
+    (https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries). An irrelevant one is
+    kept for the record but asks for nothing.
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    same = (
+        (deliveries.c.source == source)
+        & (deliveries.c.delivery_id == delivery_id)
+        & (deliveries.c.body_sha256 == digest)
+    )
+    try:
+        with ledger.write() as tx:
+            known = tx.execute(select(deliveries.c.id, deliveries.c.trace_id).where(same)).one_or_none()
+            if known is not None:
+                return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
+            trace_id = new_trace_id()
+            row = tx.execute(
+                insert(deliveries)
+                .values(
+                    source=source,
+                    delivery_id=delivery_id,
+                    body_sha256=digest,
+                    event=event,
+                    action=action,
+                    repository=repository,
+                    body=body,
+                    trace_id=trace_id,
+                    received_at=tx.now,
+                    collected_at=None if relevant and repository else tx.now,
+                    applied_at=None if relevant else tx.now,
+                )
+                .returning(deliveries.c.id)
+            ).scalar_one()
+            return RecordedDelivery(row, is_new=True, trace_id=trace_id)
+    except IntegrityError:
+        # Two receivers stored the same delivery at once: the other one's row is there now.
+        with ledger.read() as tx:
+            known = tx.execute(select(deliveries.c.id, deliveries.c.trace_id).where(same)).one()
+            return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
+
+
+def request_collection(tx: Transaction, repositories: Sequence[str], *, source: str, trace_id: str) -> tuple[int, ...]:
+    """Ask for a collection of `repositories`, as a webhook would. Returns the rows' ids."""
+    ids = []
+    for repository in repositories:
+        request = new_id("r", tx.now)
+        row = tx.execute(
+            insert(deliveries)
+            .values(
+                source=source,
+                delivery_id=request,
+                body_sha256=hashlib.sha256(b"").hexdigest(),
+                event="collect",
+                repository=repository,
+                body=b"",
+                trace_id=trace_id,
+                received_at=tx.now,
+                applied_at=tx.now,
+            )
+            .returning(deliveries.c.id)
+        ).scalar_one()
+        ids.append(row)
+    return tuple(ids)
+
+
+def take_for_collection(
+    tx: Transaction, *, retry_after_s: float, max_tries: int = 5, limit: int = 1000
+) -> tuple[PendingDelivery, ...]:
+    """The deliveries that a collection should now be requested for, marked as requested.
+
+    One whose collection was requested `retry_after_s` ago and did not happen (its run was killed) comes again, at most
+    `max_tries` times; what is spent by then is closed with an error, since the schedule will look anyway.
+    """
+    again = tx.now - timedelta(seconds=retry_after_s)
+    due = (
+        select(deliveries)
+        .where(
+            deliveries.c.collected_at.is_(None),
+            or_(deliveries.c.requested_at.is_(None), deliveries.c.requested_at < again),
+        )
+        .order_by(deliveries.c.id)
+        .limit(limit)
+    )
+    taken: list[Row[*tuple[Any, ...]]] = []
+    spent: list[Row[*tuple[Any, ...]]] = []
+    for row in tx.execute(due):
+        (taken if row.tries < max_tries else spent).append(row)
+    if spent:
+        tx.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_([row.id for row in spent]))
+            .values(collected_at=tx.now, error=f"not collected after {max_tries} requests")
+        )
+    if taken:
+        tx.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_([row.id for row in taken]))
+            .values(requested_at=tx.now, tries=deliveries.c.tries + 1)
+        )
+    return tuple(_pending(row) for row in taken)
+
+
+def mark_collected(tx: Transaction, ids: Sequence[int]) -> None:
+    """The collection that these deliveries asked for has been made."""
+    tx.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(ids), deliveries.c.collected_at.is_(None))
+        .values(collected_at=tx.now)
+    )
+
+
+def unapplied(tx: Transaction, *, limit: int = 500) -> tuple[PendingDelivery, ...]:
+    """Deliveries that have not been looked at for an outcome, in the order of arrival."""
+    rows = tx.execute(
+        select(deliveries).where(deliveries.c.applied_at.is_(None)).order_by(deliveries.c.id).limit(limit)
+    )
+    return tuple(_pending(row) for row in rows)
+
+
+def mark_applied(tx: Transaction, ids: Sequence[int], *, error: str | None = None) -> None:
+    """These deliveries have been looked at for an outcome; `error` says why one could not be read."""
+    values = {"applied_at": tx.now} | ({"error": error} if error else {})
+    tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**values))
+
+
+def still_open(tx: Transaction, ids: Sequence[int]) -> tuple[int, ...]:
+    """Those of `ids` whose collection has not been made yet."""
+    rows = tx.execute(select(deliveries.c.id).where(deliveries.c.id.in_(ids), deliveries.c.collected_at.is_(None)))
+    return tuple(rows.scalars())
+
+
+def _pending(row: Row[*tuple[Any, ...]]) -> PendingDelivery:
+    return PendingDelivery(**{name: getattr(row, name) for name in PendingDelivery.__slots__})

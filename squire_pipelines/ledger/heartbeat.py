@@ -1,0 +1,62 @@
+"""Keeping the lease of an attempt alive from a thread while a step works, and hearing of a cancel."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from squire_pipelines.errors import LeaseLostError, LedgerError
+from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger.store import Ledger
+
+
+class Heartbeat:
+    """Prolongs a lease every third of its length until the block ends.
+
+    `cancel_requested` is set when somebody cancelled the task, `lost` when the lease is another's. A ledger that does
+    not answer for a while is no reason to stop: the lease itself is the bound.
+    """
+
+    def __init__(self, ledger: Ledger, attempt_id: str, token: str, *, lease_s: float) -> None:
+        self._ledger = ledger
+        self._attempt_id = attempt_id
+        self._token = token
+        self._lease_s = lease_s
+        self._stop = threading.Event()
+        self.cancel_requested = threading.Event()
+        self.lost = threading.Event()
+        self.last_error: LedgerError | None = None
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{attempt_id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.beat_once()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=self._lease_s)
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether the step should end its work now."""
+        return self.cancel_requested.is_set() or self.lost.is_set()
+
+    def beat_once(self) -> None:
+        """Prolong the lease now. Raises LeaseLostError, LedgerError."""
+        with self._ledger.write() as tx:
+            cancelled = attempts.heartbeat(tx, self._attempt_id, self._token, lease_s=self._lease_s)
+        if cancelled:
+            self.cancel_requested.set()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self._lease_s / 3):
+            try:
+                self.beat_once()
+                self.last_error = None
+            except LeaseLostError:
+                self.lost.set()
+                return
+            except LedgerError as error:
+                self.last_error = error

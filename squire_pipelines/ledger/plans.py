@@ -1,0 +1,90 @@
+"""Plans: kept whether or not they passed their checks; admitted ones became tasks."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+
+from squire_pipelines.domain.identity import new_id
+from squire_pipelines.domain.plans import PlanFinding
+from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.errors import NotFoundError
+from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.ledger.collections import active_signals
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import plans
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan's row."""
+
+    id: str
+    plan: Plan
+    findings: tuple[PlanFinding, ...]
+    trace_id: str
+    created_at: datetime
+    admitted_at: datetime | None
+
+
+def save(
+    tx: Transaction, plan: Plan, findings: Sequence[PlanFinding], *, trace_id: str, run_id: str | None
+) -> SavedPlan:
+    """Keep a plan with what its checks found."""
+    plan_id = new_id("p", tx.now)
+    tx.execute(
+        insert(plans).values(
+            id=plan_id,
+            repository=plan.repository,
+            planner=plan.planner,
+            signals_digest=plan.signals_digest,
+            plan=plan.model_dump(mode="json"),
+            findings=[asdict(finding) for finding in findings],
+            tasks_proposed=len(plan.tasks),
+            trace_id=trace_id,
+            run_id=run_id,
+            created_at=tx.now,
+        )
+    )
+    return SavedPlan(plan_id, plan, tuple(findings), trace_id, tx.now, None)
+
+
+def get(tx: Transaction, plan_id: str) -> SavedPlan:
+    """One plan. Raises NotFoundError."""
+    row = tx.execute(select(plans).where(plans.c.id == plan_id)).one_or_none()
+    if row is None:
+        message = f"there is no plan {plan_id!r}"
+        raise NotFoundError(message)
+    findings = tuple(PlanFinding(**finding) for finding in row.findings)
+    return SavedPlan(row.id, Plan.model_validate(row.plan), findings, row.trace_id, row.created_at, row.admitted_at)
+
+
+def latest(tx: Transaction, repository: str) -> SavedPlan | None:
+    """The newest plan of a repository."""
+    row = tx.execute(
+        select(plans.c.id).where(plans.c.repository == repository).order_by(plans.c.created_at.desc()).limit(1)
+    ).scalar_one_or_none()
+    return None if row is None else get(tx, row)
+
+
+def admit(tx: Transaction, plan_id: str, *, approval: task_rows.Approval, max_attempts: int) -> tuple[str, ...]:
+    """Make tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
+
+    A plan with findings is never admitted: nothing is created and nothing is returned.
+    """
+    saved = get(tx, plan_id)
+    if saved.admitted_at is not None or saved.findings:
+        return ()
+    versions = {signal.ref: signal.version for signal in active_signals(tx, saved.plan.repository)}
+    created = task_rows.create_from_plan(
+        tx,
+        saved.plan,
+        plan_id=plan_id,
+        versions=versions,
+        approval=approval,
+        max_attempts=max_attempts,
+        trace_id=saved.trace_id,
+    )
+    tx.execute(update(plans).where(plans.c.id == plan_id).values(admitted_at=tx.now, tasks_created=len(created)))
+    return created

@@ -1,0 +1,1 @@
+"""Logging and what else lets people see inside. No business rules."""

@@ -1,0 +1,1 @@
+"""From signals to a validated plan: prompt, schema and planners. Nothing is stored here."""

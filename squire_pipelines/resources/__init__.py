@@ -1,0 +1,1 @@
+"""Thin ConfigurableResources over the libraries."""

@@ -1,0 +1,1 @@
+"""The processes that Squire starts and stops: daemon, code server, webserver, receiver."""

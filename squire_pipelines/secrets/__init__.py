@@ -1,0 +1,1 @@
+"""Where secrets come from and how text is kept free of them."""

@@ -1,0 +1,148 @@
+"""Text made free of secrets: known values in all their usual forms, and whatever looks like a credential.
+
+Pure string work. It is a net under the rule that secrets reach no text at all, not a replacement for it.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, PATTERNS, known_pieces
+from squire_pipelines.secrets.secret import Secret
+
+MASK = "[redacted]"
+# No credential that we know of is longer; a line longer than `MAX_HELD` is cut, and this much of it is held back.
+_OVERLAP = 16 * 1024
+MAX_HELD = 1024 * 1024
+
+_ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\][^\x07\x1b\n]{0,4096}(?:\x07|\x1b\\)"  # OSC: titles, links
+    r"|[PX^_][^\x1b\n]{0,4096}\x1b\\"  # DCS, SOS, PM, APC
+    r"|[ -/]*[0-~])"
+)
+_KEY_BLOCK = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
+_KEY_OPEN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?!.*-----END )", re.DOTALL)
+_HEADER = re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer|token)\s+)[^\s\"',;]+")
+_BEARER = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}")
+
+
+def strip_ansi(text: str) -> str:
+    """`text` without terminal escape sequences, which could split a secret in two."""
+    return _ANSI.sub("", text)
+
+
+def _base64_cores(data: bytes) -> Iterator[str]:
+    """The characters that `data` has in base64 wherever it begins within a longer text, in both alphabets."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + data).decode()
+        first = (offset * 8 + 5) // 6
+        last = (offset + len(data)) * 8 // 6
+        core = encoded[first:last]
+        yield core
+        yield core.translate(str.maketrans("+/", "-_"))
+
+
+def forms(value: str) -> Iterator[str]:
+    """The forms in which `value` may appear in a text: as it is, in JSON, quoted for a URL, in hex and in base64."""
+    data = value.encode("utf-8", "surrogatepass")
+    yield value
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    for text in (quote(data, safe=""), quote(data), quote_plus(data)):
+        yield text
+        yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), text)
+    yield data.hex()
+    yield data.hex().upper()
+    yield from _base64_cores(data)
+
+
+class Redactor:
+    """Hides secrets in text.
+
+    Args:
+        values: The known secrets; values of fewer than 6 characters are ignored, since they occur by chance.
+    """
+
+    def __init__(self, values: Iterable[str | Secret] = ()) -> None:
+        plain = [value.reveal() if isinstance(value, Secret) else value for value in values]
+        known = {form for piece in known_pieces(plain) for form in forms(piece) if len(form) >= MIN_KNOWN_LENGTH}
+        ordered = sorted(known, key=lambda form: (-len(form), form))
+        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        # Forms with a line's end in them must not be cut at one.
+        self._reach = max((len(form) for form in ordered if "\n" in form or "\r" in form), default=0)
+        self._overlap = max(_OVERLAP, 2 * len(ordered[0]) if ordered else 0)
+
+    def redact(self, text: str) -> str:
+        """`text` without escape sequences and with each secret replaced by `[redacted]`."""
+        return self._mask(strip_ansi(text))
+
+    def _mask(self, text: str) -> str:
+        if self._known:
+            text = self._known.sub(MASK, text)
+        text = _KEY_BLOCK.sub(MASK, text)
+        text = _HEADER.sub(rf"\1{MASK}", text)
+        text = _BEARER.sub(rf"\1{MASK}", text)
+        for _, pattern in PATTERNS:
+            text = pattern.sub(MASK, text)
+        return text
+
+    def stream(self) -> "RedactingStream":
+        """A stateful cleaner for a text that comes in pieces."""
+        return RedactingStream(self)
+
+    def redact_stream(self, chunks: Iterable[str]) -> Iterator[str]:
+        """The redacted text of `chunks`, whose borders may cut a secret in two."""
+        stream = self.stream()
+        for chunk in chunks:
+            if clean := stream.feed(chunk):
+                yield clean
+        if clean := stream.close():
+            yield clean
+
+    def _cut(self, text: str, *, max_held: int) -> int:
+        """How much of `text` can be given out now: whole lines, no secret that goes on; never hold over `max_held`."""
+        if len(text) > max_held:
+            cut = len(text) - self._overlap
+        else:
+            cut = text.rfind("\n", 0, max(0, len(text) - self._reach)) + 1
+            if opened := _KEY_OPEN.search(text):
+                cut = min(cut, opened.start())
+        if self._known:
+            for match in self._known.finditer(text):
+                if match.start() < cut < match.end():
+                    cut = match.start()
+        for pattern in (_KEY_BLOCK, *(pattern for _, pattern in PATTERNS)):
+            for match in pattern.finditer(text):
+                if match.start() < cut < match.end():
+                    cut = match.start() or match.end()
+        return cut
+
+
+class RedactingStream:
+    """Text in by `feed`, clean text out; whole lines are given out as soon as they are complete."""
+
+    def __init__(self, redactor: Redactor, *, max_held: int = MAX_HELD) -> None:
+        self._redactor = redactor
+        self._held = ""
+        self._max_held = max(max_held, 2 * redactor._overlap)  # noqa: SLF001 - the two are one piece
+
+    def feed(self, text: str) -> str:
+        """Take a piece; return the clean text that can be told by now."""
+        self._held = strip_ansi(self._held + text)
+        if "\n" not in text and len(self._held) <= self._max_held:
+            return ""
+        cut = self._redactor._cut(self._held, max_held=self._max_held)  # noqa: SLF001 - the two are one piece
+        ready, self._held = self._held[:cut], self._held[cut:]
+        return self._redactor.redact(ready)
+
+    def close(self) -> str:
+        """The clean rest."""
+        rest, self._held = self._held, ""
+        return self._redactor.redact(rest)

@@ -1,0 +1,1 @@
+"""Dagster sensors: what starts runs, and what mends what crashed."""

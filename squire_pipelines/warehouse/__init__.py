@@ -1,0 +1,1 @@
+"""The DuckDB file that people query: schema, metrics and publication by rename."""

@@ -1,0 +1,1 @@
+"""Receiving deliveries: signature, limits, inbox. Acknowledged is durable."""

@@ -1,0 +1,82 @@
+"""What runs first in a worker container: repository in, agent, bundle out.
+
+It knows no secret and trusts nothing that the agent leaves behind; the host verifies the bundle and decides what to
+publish. Standard library only, and Python 3.9 is enough, because the base image is the user's choice. The local runner
+starts it on the host, with other paths in its environment. The agent's wall clock is the host's: it sends SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+# Python's isolated mode (-I) leaves a script's own folder out of the path.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from squire_worker.agent import Agent, relay
+from squire_worker.contract import EXIT_CODES, Attempt, FailedError, Paths, Result, fail, note
+from squire_worker.processes import TerminatedError, Termination
+from squire_worker.repository import Repository
+
+
+def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
+    """The whole way from the inputs to the bundle; fills `result` as it goes and returns the exit code."""
+    for name in ("repo.bundle", "task.json", "prompt.md"):
+        if not (paths.inbox / name).is_file():
+            fail("input_invalid", f"{name} is missing in {paths.inbox}")
+    attempt = Attempt.parse(paths.read("attempt.json"))
+    repository = Repository(paths, attempt)
+    with result.timed("clone_s"):
+        repository.clone()
+
+    gateway, port = os.environ.get("SQUIRE_GATEWAY_SOCKET"), int(os.environ.get("SQUIRE_GATEWAY_PORT", "8787"))
+    agent = Agent(paths, attempt, port)
+    with relay(Path(gateway or os.devnull), port):
+        result.agent_version = agent.ask_version()
+        result.stamp("agent_start")
+        try:
+            result.agent_exit_code = agent.run(termination, float(os.environ.get("SQUIRE_STOP_GRACE_S", "5")))
+        finally:
+            result.stamp("agent_end")
+
+    with result.timed("bundle_s"):
+        repository.seal()
+        result.uncommitted_committed = repository.commit_rest()
+        result.head_sha = repository.head()
+        if result.head_sha:
+            result.commits = repository.bundle()
+    result.status, result.error = "changed" if result.head_sha else "no_changes", None
+    return result.agent_exit_code
+
+
+def main() -> int:
+    """Runs one attempt; result.json is written whatever happens."""
+    os.umask(0o022)
+    inbox, out, work = (os.environ.get(f"SQUIRE_{name}", f"/{name.lower()}") for name in ("IN", "OUT", "WORK"))
+    paths, result = Paths(Path(inbox).resolve(), Path(out).resolve(), Path(work).resolve()), Result()
+    result.fail("internal", "the entrypoint stopped unexpectedly; its traceback is on stderr")
+    termination = Termination()
+    try:
+        return run_attempt(paths, result, termination)
+    except FailedError as error:
+        note(f"{error.code}: {error.message}")
+        result.fail(error.code, error.message)
+        return EXIT_CODES[error.code]
+    except TerminatedError:
+        note("terminated")
+        result.fail("terminated", "a signal arrived before the attempt was over")
+        return EXIT_CODES["terminated"]
+    finally:
+        # From here on nothing may come between.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        if result.status == "error":
+            for leftover in paths.out.glob("result.bundle*"):
+                leftover.unlink()
+        result.write(paths.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""The agent's command line, environment and run, and its way to the gateway. OpenCode's hardening lives here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squire_worker.contract import Attempt, Paths, fail, note
+from squire_worker.processes import TerminatedError, Termination, capture, kill_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RELAY_START_S, VERSION_TIMEOUT_S = 5.0, 20.0
+# Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN), and OpenCode takes the prompt as one.
+MAX_PROMPT_BYTES = 120_000
+# Beside the entrypoint on the host, in /etc in the image.
+OPENCODE_CONFIGS = (Path(__file__).parents[1] / "opencode.json", Path("/etc/squire/opencode.json"))
+OPENCODE_VERSION = Path("/etc/squire/opencode.version")
+# A target repository can run code through OpenCode's project configuration and plugins: all of that is off.
+OPENCODE_DISABLE = (
+    "PROJECT_CONFIG",
+    "AUTOUPDATE",
+    "MODELS_FETCH",
+    "DEFAULT_PLUGINS",
+    "EXTERNAL_SKILLS",
+    "CLAUDE_CODE",
+    "LSP_DOWNLOAD",
+    "SHARE",
+)
+
+
+class Agent:
+    """The agent's command line and environment, and its one run."""
+
+    def __init__(self, paths: Paths, attempt: Attempt, port: int) -> None:
+        self.paths, self.attempt = paths, attempt
+        kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+        self.env = {name: os.environ[name] for name in kept if name in os.environ} | attempt.identity()
+        self.env |= {
+            "TERM": "dumb",
+            "GIT_TERMINAL_PROMPT": "0",
+            "SQUIRE_TASK_FILE": str(paths.inbox / "task.json"),
+            "SQUIRE_PROMPT_FILE": str(paths.inbox / "prompt.md"),
+            "SQUIRE_ATTEMPT_ID": attempt.attempt_id,
+            "SQUIRE_REPOSITORY": attempt.repository,
+        }
+        self.version: str | None = None
+        self.argv = list(attempt.command)
+        if attempt.kind == "opencode":
+            self._prepare_opencode(port)
+        self._find()
+
+    def _prepare_opencode(self, port: int) -> None:
+        prompt, model = self.paths.read("prompt.md"), f"squire/{self.attempt.model}"
+        if len(prompt.encode()) > MAX_PROMPT_BYTES:
+            fail("input_invalid", f"prompt.md is larger than the {MAX_PROMPT_BYTES} bytes that OpenCode can be given")
+        source = next(path for path in OPENCODE_CONFIGS if path.is_file())
+        config: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+        provider = config["provider"]["squire"]
+        provider["options"] = {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "unused"}
+        provider["models"] = {self.attempt.model: {"name": self.attempt.model}}
+        target = self.paths.work / "opencode.json"
+        target.write_text(json.dumps(config | {"model": model, "small_model": model}), encoding="utf-8")
+        self.env |= {f"OPENCODE_DISABLE_{name}": "1" for name in OPENCODE_DISABLE} | {"OPENCODE_CONFIG": str(target)}
+        self.argv = [*(self.argv or ["opencode"]), "run", "--format", "json", "-m", model, "--", prompt]
+
+    def _find(self) -> None:
+        """Fails as a shell would, with 127 or 126, when the program cannot be started."""
+        program, search = self.argv[0], self.env.get("PATH", os.defpath)
+        places = [self.paths.repo] if "/" in program else [Path(place) for place in search.split(os.pathsep)]
+        files = [place / program for place in places if (place / program).is_file()]
+        if not files:
+            fail("agent_not_found", f"{program} was not found; PATH is {search}")
+        if not any(os.access(file, os.X_OK) for file in files):
+            fail("agent_not_executable", f"{program} is there but not executable")
+
+    def ask_version(self) -> str | None:
+        """OpenCode's version as the image recorded it, else as it says itself (which takes it a second)."""
+        if self.attempt.kind != "opencode":
+            return None
+        if OPENCODE_VERSION.is_file() and not self.attempt.command:
+            return OPENCODE_VERSION.read_text(encoding="utf-8").strip()
+        try:
+            _, output, _ = capture([self.argv[0], "--version"], self.env, self.paths.work, VERSION_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            note(f"the agent's version is unknown: {error}")
+            return None
+        return output[:100] or None
+
+    def run(self, termination: Termination, grace_s: float) -> int:
+        """Its exit code, 128 + n when signal n ended it. Its process group is gone when this returns or raises."""
+        note("agent started")
+        try:
+            with termination.deferred():
+                process = subprocess.Popen(
+                    self.argv, cwd=self.paths.repo, env=self.env, stdin=subprocess.DEVNULL, start_new_session=True
+                )
+        except OSError as error:
+            # Its interpreter is missing, or it was built for another architecture.
+            fail("agent_not_executable", f"{self.argv[0]} cannot be executed: {error.strerror}")
+        try:
+            termination.check()
+            code = process.wait()
+        except TerminatedError:
+            kill_group(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace_s)
+            raise
+        finally:
+            # What it left in the background would go on writing while we commit.
+            kill_group(process.pid, signal.SIGKILL)
+            process.wait()
+        return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def relay(gateway: Path, port: int) -> Iterator[None]:
+    """Carries 127.0.0.1:port to the gateway's socket while the block runs; none when there is no such socket."""
+    if not gateway.is_socket():
+        yield
+        return
+    listen = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,max-children=64"
+    try:
+        process = subprocess.Popen(["socat", listen, f"UNIX-CONNECT:{gateway}"], stdin=subprocess.DEVNULL)
+    except OSError as error:
+        fail("relay_failed", f"socat cannot be started: {error.strerror}")
+    try:
+        deadline = time.monotonic() + RELAY_START_S
+        while not listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                fail("relay_failed", f"nothing listens on 127.0.0.1:{port}")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def listens(port: int) -> bool:
+    """Does anything accept connections on the loopback port?"""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

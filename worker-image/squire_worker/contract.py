@@ -1,0 +1,180 @@
+"""What host and worker agree on: the inputs, checked, the outputs, and the names of the endings.
+
+No git and no processes here. The host's side of the same contract is squire_pipelines/agents.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+SCHEMA = 1
+EXIT_CODES = {
+    "input_invalid": 120,
+    "relay_failed": 120,
+    "git_failed": 121,
+    "agent_not_executable": 126,
+    "agent_not_found": 127,
+    "terminated": 143,
+}
+MAX_INPUT_BYTES = 4_000_000
+TEXTS = (
+    "attempt_id",
+    "repository",
+    "base_ref",
+    "base_sha",
+    "branch",
+    "bot_name",
+    "bot_email",
+    "commit_message",
+)
+COMMIT_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+BRANCH = re.compile(r"(?!.*\.\.)\w[^\s~^:?*\[\\\x00-\x1f\x7f]*")
+
+
+class FailedError(Exception):
+    """A named ending: `code` is a key of EXIT_CODES."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def fail(code: str, message: str) -> NoReturn:
+    """Ends the attempt under a name."""
+    raise FailedError(code, message)
+
+
+def note(text: str) -> None:
+    """One line for the host, on stderr."""
+    sys.stderr.write(f"squire: {text}\n")
+    sys.stderr.flush()
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the host put the inputs and wants the outputs."""
+
+    inbox: Path
+    out: Path
+    work: Path
+
+    @property
+    def repo(self) -> Path:
+        """The clone, where the agent runs."""
+        return self.work / "repo"
+
+    def read(self, name: str) -> str:
+        """The text of an input; fails when it is missing, larger than 4 MB or not UTF-8."""
+        try:
+            with (self.inbox / name).open("rb") as file:
+                data = file.read(MAX_INPUT_BYTES + 1)
+            if len(data) > MAX_INPUT_BYTES:
+                fail("input_invalid", f"{name} is larger than {MAX_INPUT_BYTES} bytes")
+            return data.decode()
+        except (OSError, UnicodeDecodeError) as error:
+            fail("input_invalid", f"{name} cannot be read: {error}")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """attempt.json, checked."""
+
+    attempt_id: str
+    repository: str
+    base_ref: str
+    base_sha: str
+    branch: str
+    bot_name: str
+    bot_email: str
+    commit_message: str
+    kind: str
+    command: tuple[str, ...]
+    model: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Attempt:
+        """Fails with `input_invalid`, naming the field."""
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            fail("input_invalid", f"attempt.json is not JSON: {error}")
+        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA or not isinstance(raw.get("agent"), dict):
+            fail("input_invalid", f"attempt.json is not of schema {SCHEMA}")
+        kind, command, model = (raw["agent"].get(name) for name in ("kind", "command", "model"))
+        command = command or []
+        for name in TEXTS:
+            if not isinstance(raw.get(name), str) or not raw[name]:
+                fail("input_invalid", f"{name} must be a text that is not empty")
+        is_argv = isinstance(command, list) and all(isinstance(part, str) and part for part in command)
+        rules = {
+            "base_sha must be a full commit id": COMMIT_ID.fullmatch(raw["base_sha"]),
+            "branch is no name for a branch": BRANCH.fullmatch(raw["branch"]),
+            "base_ref is no name for a branch": BRANCH.fullmatch(raw["base_ref"]),
+            "agent.kind must be 'opencode' or 'command'": kind in {"opencode", "command"},
+            "agent.command must be a list of texts": is_argv and (command or kind != "command"),
+            "agent.model must be the id of a model": kind != "opencode" or (isinstance(model, str) and model),
+        }
+        for message, holds in rules.items():
+            if not holds:
+                fail("input_invalid", message)
+        return cls(kind=kind, command=tuple(command), model=model, **{name: raw[name] for name in TEXTS})
+
+    def identity(self) -> dict[str, str]:
+        """The bot as author and committer, in git's environment variables."""
+        each = [(f"GIT_{role}_NAME", f"GIT_{role}_EMAIL") for role in ("AUTHOR", "COMMITTER")]
+        return {n: self.bot_name for n, _ in each} | {e: self.bot_email for _, e in each}
+
+
+@dataclass
+class Result:
+    """result.json as it grows. Until something better is known, it says that the entrypoint broke."""
+
+    status: str = "error"
+    agent_exit_code: int | None = None
+    head_sha: str | None = None
+    commits: int = 0
+    uncommitted_committed: bool = False
+    error: dict[str, str] | None = None
+    timings: dict[str, float | str | None] = field(
+        default_factory=lambda: dict.fromkeys(("clone_s", "agent_start", "agent_end", "bundle_s"))
+    )
+    agent_version: str | None = None
+
+    def fail(self, code: str, message: str) -> None:
+        """A failed attempt hands out nothing."""
+        self.status, self.head_sha, self.commits = "error", None, 0
+        self.error = {"code": code, "message": message}
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Records the seconds that the block took."""
+        started = time.monotonic()
+        yield
+        self.timings[name] = round(time.monotonic() - started, 3)
+
+    def stamp(self, name: str) -> None:
+        """Records the time of day, RFC 3339 in UTC."""
+        now = datetime.now(timezone.utc)  # noqa: UP017 - Python 3.9 has no datetime.UTC
+        self.timings[name] = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def write(self, out: Path) -> None:
+        """Whole or not at all: written beside, fsynced, renamed."""
+        partial = out / ".result.json.part"
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump({"schema": SCHEMA, **asdict(self)}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(out / "result.json")

@@ -1,0 +1,101 @@
+"""Git in the worker: the clone that the agent gets, and the bundle that comes out of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from squire_worker.contract import Attempt, Paths, fail
+from squire_worker.processes import capture
+
+GIT_TIMEOUT_S = 600.0
+
+
+class Repository:
+    """The agent's clone, and afterwards a git directory of our own over the same files and objects."""
+
+    def __init__(self, paths: Paths, attempt: Attempt) -> None:
+        self.paths, self.attempt = paths, attempt
+        self._agents, self._config = paths.repo / ".git", b""
+        self._environment = attempt.identity() | {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(paths.work),
+            "LC_ALL": "C",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_DIR": str(self._agents),
+            "GIT_WORK_TREE": str(paths.repo),
+        }
+
+    def git(self, *arguments: str, ok: tuple[int, ...] = (0,)) -> tuple[int, str]:
+        """Git's exit code and output; fails with `git_failed` and the end of its stderr."""
+        command = ["git", *arguments]
+        try:
+            code, output, errors = capture(command, self._environment, self.paths.repo, GIT_TIMEOUT_S)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            fail("git_failed", f"git {arguments[0]}: {error}")
+        if code not in ok:
+            fail("git_failed", f"git {arguments[0]} exited with {code}: {errors[-2000:]}")
+        return code, output
+
+    def clone(self) -> None:
+        """Fetches the base branch out of the bundle and checks `base_sha` out on the new branch."""
+        attempt, bundle = self.attempt, str(self.paths.inbox / "repo.bundle")
+        self.paths.repo.mkdir(parents=True)
+        self.git("init", "--quiet", "--template=")
+        self.git("fetch", "--quiet", "--no-tags", bundle, f"refs/heads/{attempt.base_ref}:refs/squire/base")
+        self.git("checkout", "--quiet", "-b", attempt.branch, attempt.base_sha)
+        self.git("config", "user.name", attempt.bot_name)
+        self.git("config", "user.email", attempt.bot_email)
+        self._config = (self._agents / "config").read_bytes()
+
+    def seal(self) -> None:
+        """Leaves the agent's git directory: its hooks, filters, index, refs and locks count no more.
+
+        All that is taken from it is its objects and the commit that HEAD names (the base, if it names none).
+        """
+        if self._agents.is_symlink() or not self._agents.is_dir():
+            fail("git_failed", "the agent removed or replaced .git")
+        for name in ("config", "config.worktree", "commondir", "shallow"):
+            target = self._agents / name
+            if target.is_dir() and not target.is_symlink():
+                shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
+        (self._agents / "config").write_bytes(self._config)
+        code, tip = self.git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1, 128))
+        ours = {"GIT_DIR": self.paths.work / "result.git", "GIT_OBJECT_DIRECTORY": self._agents / "objects"}
+        self._environment |= {name: str(path) for name, path in ours.items()}
+        self.git("init", "--quiet", "--template=")
+        self.git("symbolic-ref", "HEAD", f"refs/heads/{self.attempt.branch}")
+        self.git("update-ref", "HEAD", self.attempt.base_sha if code else tip)
+        self.git("read-tree", "HEAD")
+
+    def commit_rest(self) -> bool:
+        """Commits what the agent left uncommitted; True if there was something."""
+        self.git("add", "--all")
+        if self.git("diff", "--cached", "--quiet", "HEAD", ok=(0, 1))[0] == 0:
+            return False
+        self.git("commit", "--quiet", "--message", self.attempt.commit_message)
+        return True
+
+    def head(self) -> str | None:
+        """The commit to hand out, or None when its tree is the base's. It always descends from the base."""
+        base, message = self.attempt.base_sha, self.attempt.commit_message
+        if self.git("diff-tree", "--quiet", base, "HEAD", ok=(0, 1))[0] == 0:
+            return None
+        if self.git("merge-base", "--is-ancestor", base, "HEAD", ok=(0, 1))[0] == 1:
+            # The agent rewrote history (amend, reset, an orphan branch): its last tree counts, on top of the base.
+            tip = self.git("commit-tree", "HEAD^{tree}", "-p", base, "-m", message)[1]
+            self.git("update-ref", "HEAD", tip)
+        return self.git("rev-parse", "HEAD")[1]
+
+    def bundle(self) -> int:
+        """Writes result.bundle; returns how many commits it holds."""
+        span = f"{self.attempt.base_sha}..refs/heads/{self.attempt.branch}"
+        commits = int(self.git("rev-list", "--count", span)[1])
+        self.git("bundle", "create", "--quiet", str(self.paths.out / "result.bundle"), span)
+        return commits
