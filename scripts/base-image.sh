@@ -20,6 +20,7 @@ base_image_name() { sed -n 's/^ARG BASE_IMAGE=//p' "$root/worker-image/Dockerfil
 
 # One line "SITE RELEASE COMPONENT" for each index of our suite that this machine's apt knows.
 apt_sources() {
+    # shellcheck disable=SC2016  # apt expands these
     apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
         awk -v s="$suite" '$2 == s || $2 == s "-updates" || $2 == s "-security"' | sort -u
 }

@@ -47,8 +47,8 @@ wait_for_engine() {
     until engine_answers; do
         if [ "$SECONDS" -ge "$deadline" ]; then
             if [ -r "$log" ]; then tail -n 15 "$log" >&2; fi
-            die 4 "the engine did not answer within ${wait_s} s" \
-                "has_systemd && journalctl -u docker -n 50 || tail $log"
+            if has_systemd; then die 4 "the engine did not answer within ${wait_s} s" "journalctl -u docker -n 50"; fi
+            die 4 "the engine did not answer within ${wait_s} s" "see the lines above, and $log"
         fi
         sleep 0.3
     done
@@ -67,7 +67,7 @@ main() {
     # The package may have started it already.
     engine_answers || start_engine
     wait_for_engine
-    say "engine $(engine_version) installed and started in ${SECONDS} s"
+    say "engine $(engine_version) started in ${SECONDS} s"
 }
 
 main "$@"

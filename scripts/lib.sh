@@ -49,11 +49,10 @@ can_be_root() {
 
 # quietly LOG COMMAND…: its output goes to LOG and is shown only if it fails.
 quietly() {
-    local log="$1"
+    local log="$1" status=0
     shift
-    if "$@" >"$log" 2>&1 </dev/null; then return 0; fi
-    local status=$?
-    tail -n 25 "$log" >&2
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    if [ "$status" -ne 0 ]; then tail -n 25 "$log" >&2; fi
     return "$status"
 }
 

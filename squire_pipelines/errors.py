@@ -7,6 +7,7 @@ SquireError
 │   ├── EngineError        the container engine
 │   └── PortInUseError     a port that we must listen on is taken             not retryable
 ├── RefusedError           refused by policy, permission or budget                    exit 5
+│   └── PublishRefusedError the branch holds somebody else's commits, or GitHub refuses the push
 ├── LedgerError            the ledger cannot be used
 │   ├── StateConflictError a change of state whose expected state was not found
 │   ├── LeaseLostError     somebody else holds the attempt now
@@ -112,6 +113,12 @@ class RefusedError(SquireError):
     exit_code = ExitCode.REFUSED
 
 
+class PublishRefusedError(RefusedError):
+    """The branch cannot be pushed: it holds somebody else's commits, or GitHub refuses the push."""
+
+    code = "publish_refused"
+
+
 class LedgerError(SquireError):
     """The ledger cannot be used."""
 
@@ -214,9 +221,20 @@ class GitError(SquireError):
 
 
 class BundleError(GitError):
-    """An agent's bundle is not what it must be."""
+    """An agent's bundle is not what it must be; `problem` names what is wrong, see `publishing.bundle.Problem`."""
 
     code = "bundle"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problem: str = "invalid",
+        hint: str = "",
+        context: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, context={"problem": problem, **(context or {})})
+        self.problem = problem
 
 
 class RepositoryError(SquireError):

@@ -10,22 +10,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import platformdirs
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.home import Home as Home  # noqa: PLC0414 - settings are where others look for it
 
 _UNITS = {"": 1, "b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 def parse_size(value: object) -> object:
-    """Bytes of `"4GiB"`, `"512m"` or a plain number; anything else is left for pydantic to refuse."""
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value)) and match[2].lower() in _UNITS:
+    """Bytes of `"4GiB"`, `"512m"` or a plain number. Raises ValueError for another unit."""
+    if not isinstance(value, str):
+        return value
+    if (match := _SIZE.fullmatch(value)) and match[2].lower() in _UNITS:
         return int(float(match[1]) * _UNITS[match[2].lower()])
-    return value
+    message = "a size is a number of bytes or has one of the units KiB, MiB and GiB, for example 512MiB"
+    raise ValueError(message)
 
 
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
@@ -34,62 +37,8 @@ _SectionT = TypeVar("_SectionT", bound=BaseModel)
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 
 
-class Home:
-    """Where Squire's files lie: all under `SQUIRE_HOME` when it is set, else the XDG directories."""
-
-    def __init__(self, *, config: Path, data: Path, cache: Path, state: Path) -> None:
-        self.config = config
-        self.data = data
-        self.cache = cache
-        self.state = state
-
-    @classmethod
-    def from_environment(cls) -> "Home":
-        """Read `SQUIRE_HOME` and the XDG variables. Creates nothing."""
-        if named := os.environ.get("SQUIRE_HOME"):
-            root = Path(named).expanduser().absolute()
-            return cls(config=root, data=root, cache=root / "cache", state=root)
-        dirs = platformdirs.PlatformDirs("squire", appauthor=False)
-        return cls(
-            config=dirs.user_config_path,
-            data=dirs.user_data_path,
-            cache=dirs.user_cache_path,
-            state=dirs.user_state_path,
-        )
-
-    @property
-    def config_file(self) -> Path:
-        """`config.toml`."""
-        return self.config / "config.toml"
-
-    @property
-    def mirrors(self) -> Path:
-        """Bare mirrors of the repositories, one folder each."""
-        return self.cache / "mirrors"
-
-    @property
-    def attempts(self) -> Path:
-        """One folder per attempt: what went in, what came out, the log."""
-        return self.state / "attempts"
-
-    @property
-    def warehouse(self) -> Path:
-        """The DuckDB file that people query."""
-        return self.data / "warehouse.duckdb"
-
-    @property
-    def dagster(self) -> Path:
-        """`DAGSTER_HOME`."""
-        return self.state / "dagster"
-
-    @property
-    def run(self) -> Path:
-        """Pid files, locks and logs of the processes that Squire starts."""
-        return self.state / "run"
-
-
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # every wait has an end
 
 
 class GitHubSettings(_Section):
@@ -213,11 +162,21 @@ class WarehouseSettings(_Section):
     memory_limit: Bytes = 512 * 2**20
 
 
+class StepLimitSettings(_Section):
+    """What one step container of our own code may use (`pipeline.executor = "docker"`)."""
+
+    cpus: float = Field(default=1, gt=0, le=256)
+    memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
+    pids: int = Field(default=256, ge=32, le=32768)
+
+
 class PipelineSettings(_Section):
     """How Dagster runs our own code. `auto` is `docker` when an engine and the pipeline's image are there."""
 
     executor: Literal["auto", "in_process", "docker"] = "in_process"
     image: str = "squire-pipeline:latest"
+    network: str = Field(default="bridge", description="of step containers, by which they reach GitHub and the ledger")
+    step_limits: StepLimitSettings = StepLimitSettings()
     outcome_poll_s: Seconds = 60
     redelivery_s: Seconds = 60
     webserver_port: int = Field(default=3000, ge=0, le=65535)
@@ -305,6 +264,9 @@ def _merged(base: _SectionT, overrides: dict[str, Any], where: str) -> _SectionT
 
 def _config_error(error: ValidationError, where: str) -> ConfigError:
     first = error.errors()[0]
+    variable = "SQUIRE_" + "__".join(str(part) for part in first["loc"]).upper()
+    if variable in {name.upper() for name in os.environ}:
+        where = f"environment variable {variable}"
     name = ".".join(str(part) for part in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -328,22 +290,39 @@ def load_settings(config: Path | None = None) -> Settings:
     Raises:
         ConfigError: The file is missing though named, is no TOML, has an unknown key or a value out of bounds.
     """
-    named = config or (Path(os.environ["SQUIRE_CONFIG"]) if os.environ.get("SQUIRE_CONFIG") else None)
+    named = config or (Path(os.environ["SQUIRE_CONFIG"]).expanduser() if os.environ.get("SQUIRE_CONFIG") else None)
     path = named or Home.from_environment().config_file
     values: dict[str, Any] = {}
-    if path.is_file():
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            message = f"{path} is not valid TOML: {error}"
-            raise ConfigError(message, hint="mend the line, or write a new file with `squire init`") from error
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
-            raise ConfigError(message, hint="check the file's owner and mode") from error
-    elif named is not None:
-        message = f"the configuration file {path} does not exist"
-        raise ConfigError(message, hint="write one with `squire init`, or unset SQUIRE_CONFIG")
     try:
-        return Settings(**values)
+        if path.is_file():
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        elif named is not None:
+            message = f"the configuration file {path} does not exist"
+            raise ConfigError(message, hint="write one with `squire init`, or unset SQUIRE_CONFIG")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path} is not valid TOML: {error}"
+        raise ConfigError(message, hint="mend the line, or write a new file with `squire init`") from error
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise ConfigError(message, hint="check the file's owner and mode") from error
+    _refuse_unknown_variables()
+    try:
+        settings = Settings(**values)
     except ValidationError as error:
         raise _config_error(error, str(path) if values else "environment") from error
+    except SettingsError as error:
+        message = f"environment: {error}"
+        raise ConfigError(message, hint='lists and tables are written as JSON, for example ["owner/name"]') from error
+    for repository in settings.repository:  # wrong overrides are found now, not when the repository's turn comes
+        settings.agent_for(repository)
+        settings.policy_for(repository)
+    return settings
+
+
+def _refuse_unknown_variables() -> None:
+    """The library passes over a variable whose section does not exist; a misspelt one must not go unnoticed."""
+    for name in sorted(os.environ):
+        section, separator, _ = name.upper().removeprefix("SQUIRE_").partition("__")
+        if name.upper().startswith("SQUIRE_") and separator and section.lower() not in Settings.model_fields:
+            message = f"environment: {name} names the section {section.lower()!r}, which does not exist"
+            raise ConfigError(message, hint="`squire config show` lists every key with its default")

@@ -12,6 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
+# Beside this file may be a checkout or an installed package: leave nothing there.
+sys.dont_write_bytecode = True
 # Python's isolated mode (-I) leaves a script's own folder out of the path.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -72,9 +74,6 @@ def main() -> int:
         # From here on nothing may come between.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        if result.status == "error":
-            for leftover in paths.out.glob("result.bundle*"):
-                leftover.unlink()
         result.write(paths.out)
 
 

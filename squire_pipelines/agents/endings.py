@@ -96,23 +96,40 @@ def _verdict(seen: Observed) -> tuple[Cause, str, str | None]:
         return Cause.ENGINE_LOST, f"the container engine was lost: {seen.engine_error or 'no exit code'}", "engine"
     if seen.exit_code in {EXIT_KILLED, EXIT_TERMINATED}:
         return _killed(seen)
-    entrypoint_error = seen.result.error if seen.result is not None else None
-    code = entrypoint_error.code if entrypoint_error else None
-    said = clean(entrypoint_error.message)[:_MAX_MESSAGE_CHARS] if entrypoint_error else ""
+    return _failed_at_start(seen) or _failed_in_session(seen) or _finished(seen)
+
+
+def _said(seen: Observed) -> tuple[str, str | None]:
+    """The entrypoint's message with a colon before it, or nothing, and its error code."""
+    error = seen.result.error if seen.result is not None else None
+    if error is None:
+        return "", None
+    text = clean(error.message)[:_MAX_MESSAGE_CHARS]
+    return (f": {text}" if text else ""), error.code
+
+
+def _failed_at_start(seen: Observed) -> tuple[Cause, str, str | None] | None:
+    said, code = _said(seen)
     if seen.exit_code in {EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE}:
         what = "was not found" if seen.exit_code == EXIT_NOT_FOUND else "cannot be executed"
-        return Cause.AGENT_NOT_FOUND, f"the agent's command {what}" + (f": {said}" if said else ""), code
+        return Cause.AGENT_NOT_FOUND, f"the agent's command {what}{said}", code
+    # An agent may end with these numbers too; only the entrypoint's own failure leaves no exit code of the agent.
     never_ran = seen.result is not None and seen.result.agent_exit_code is None
     if seen.exit_code in {EXIT_INPUT, EXIT_GIT} and never_ran:
-        return Cause.WORKSPACE_ERROR, f"the workspace could not be prepared: {said}", code
+        return Cause.WORKSPACE_ERROR, f"the workspace could not be prepared{said}", code
+    return None
+
+
+def _failed_in_session(seen: Observed) -> tuple[Cause, str, str | None] | None:
+    said, code = _said(seen)
     failure = seen.opencode.fatal_error if seen.opencode is not None else None
     if failure is not None:
         cause = Cause.PROVIDER_ERROR if failure.is_provider else Cause.AGENT_ERROR
         who = "the model's provider failed" if failure.is_provider else "OpenCode failed"
         return cause, f"{who}: {failure.name}: {failure.message}", failure.name
     if seen.exit_code != 0:
-        return Cause.AGENT_ERROR, f"the agent ended with exit code {seen.exit_code}" + (f": {said}" if said else ""), code
-    return _finished(seen, said, code)
+        return Cause.AGENT_ERROR, f"the agent ended with exit code {seen.exit_code}{said}", code
+    return None
 
 
 def _killed(seen: Observed) -> tuple[Cause, str, str | None]:
@@ -124,14 +141,15 @@ def _killed(seen: Observed) -> tuple[Cause, str, str | None]:
     return Cause.KILLED, f"the agent was ended by {signal}, and not by us", "killed"
 
 
-def _finished(seen: Observed, said: str, code: str | None) -> tuple[Cause, str, str | None]:
+def _finished(seen: Observed) -> tuple[Cause, str, str | None]:
+    said, code = _said(seen)
     if seen.result is None or seen.result_error is not None:
         why = seen.result_error or "result.json is missing"
         return Cause.WORKSPACE_ERROR, f"the agent's result cannot be taken over: {why}", "result"
     if seen.result.status is ResultStatus.NO_CHANGES:
         return Cause.NO_CHANGES, "the agent ended without changing anything", None
     if seen.result.status is ResultStatus.ERROR:
-        return Cause.WORKSPACE_ERROR, f"the worker could not finish: {said}", code
+        return Cause.WORKSPACE_ERROR, f"the worker could not finish{said}", code
     if not seen.has_bundle:
         return Cause.WORKSPACE_ERROR, "the agent says that it changed something, but left no bundle", "result"
     commits = seen.result.commits
@@ -149,5 +167,3 @@ def engine_refusal(status: int, explanation: str) -> tuple[Cause, str]:
     if status >= 500:  # noqa: PLR2004 - HTTP's server errors
         return Cause.ENGINE_LOST, f"the engine failed: {said}"
     return Cause.INTERNAL_ERROR, f"the engine refused the container: {said}"
-
-

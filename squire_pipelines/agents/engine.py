@@ -1,9 +1,9 @@
 """Finding the container engine and connecting to it. Whatever speaks Docker's API will do."""
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import docker
 import requests
@@ -55,16 +55,23 @@ def connect(timeout_s: float = 30.0, *, hosts: tuple[str, ...] | None = None) ->
     """
     tried: list[str] = []
     for host in hosts or engine_hosts(os.environ, os.getuid()):
-        if host.startswith("unix://") and not Path(host.removeprefix("unix://")).exists():
-            tried.append(f"{host}: no such socket")
-            continue
         try:
+            _probe(host, timeout_s)
             # "auto" asks for the version at once, so that a socket without an engine is noticed here.
             return docker.DockerClient(base_url=host, version="auto", timeout=max(1, round(timeout_s)))
-        except (DockerException, requests.RequestException, ValueError) as error:
+        except (DockerException, requests.RequestException, OSError, ValueError) as error:
             tried.append(f"{host}: {_reason(error)}")
     message = f"no container engine answers; tried {'; '.join(tried)}"
     raise EngineError(message, hint=HINT, context={"tried": tried})
+
+
+def _probe(host: str, timeout_s: float) -> None:
+    """Connect once to a Unix socket, since docker-py leaves one behind that did not answer. Raises OSError."""
+    if not host.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(timeout_s)
+        probe.connect(host.removeprefix("unix://"))
 
 
 def _reason(error: Exception) -> str:

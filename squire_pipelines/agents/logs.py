@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 def clean(text: str) -> str:
     """`text` without terminal control sequences and other control characters."""
-    return _CONTROL.sub("", _ANSI.sub("", text))
+    return text if text.isprintable() else _CONTROL.sub("", _ANSI.sub("", text))
 
 
 class LogSink:
@@ -31,7 +31,7 @@ class LogSink:
         path: Written anew.
         limit_bytes: What is recorded; `overflowed` says when there was more.
         redact: Takes secrets out of a line before anything else sees it.
-        on_line: Sees each clean line, also those that are no longer recorded.
+        on_line: Sees each clean line, until the log overflows.
     """
 
     def __init__(
@@ -73,8 +73,7 @@ class LogSink:
                 lines.append(rest[:_MAX_LINE_BYTES])
                 rest = rest[_MAX_LINE_BYTES:]
             self._rest = rest
-            for line in lines:
-                self._take(line)
+            self._take(lines)
 
     def close(self) -> None:
         """Write what is left of the last line and close the file. May be repeated."""
@@ -82,30 +81,37 @@ class LogSink:
             if self._file is None:
                 return
             if self._rest:
-                self._take(self._rest)
+                self._take([self._rest])
                 self._rest = bytearray()
             self._file.close()
             self._file = None
 
-    def _take(self, raw: bytearray) -> None:
-        line = self._redact(clean(raw.decode("utf-8", errors="replace")))
-        if self.agent_started_at is None and line == STARTED_LINE:
-            self.agent_started_at = datetime.now(UTC)
-        self._tail.append(line[:TAIL_LINE_CHARS])
-        self._record(line)
-        if self._on_line is not None:
-            self._on_line(line)
+    def _take(self, lines: list[bytearray]) -> None:
+        if self.overflowed:
+            lines = lines[-TAIL_LINES:]  # all that a flood is good for
+        data = bytearray()
+        for raw in lines:
+            line = self._redact(clean(raw.decode("utf-8", errors="replace")))
+            if self.agent_started_at is None and line == STARTED_LINE:
+                self.agent_started_at = datetime.now(UTC)
+            self._tail.append(line[:TAIL_LINE_CHARS])
+            if self._on_line is not None:
+                self._on_line(line)
+            if self.overflowed or self.failure is not None:
+                continue
+            record = line.encode() + b"\n"
+            if self._written + len(record) > self._limit:
+                self.overflowed = True
+                record = f"squire: the log is cut here: it reached its limit of {self._limit} bytes\n".encode()
+            self._written += len(record)
+            data += record
+        self._record(data)
 
-    def _record(self, line: str) -> None:
-        if self.overflowed or self.failure is not None or self._file is None:
+    def _record(self, data: bytearray) -> None:
+        if not data or self._file is None:
             return
-        data = line.encode() + b"\n"
-        if self._written + len(data) > self._limit:
-            self.overflowed = True
-            data = f"squire: the log is cut here: it reached its limit of {self._limit} bytes\n".encode()
         try:
             self._file.write(data)
         except OSError as error:
             # The reader must go on taking, or the agent blocks; the supervisor asks for the failure.
             self.failure = error
-        self._written += len(data)

@@ -1,8 +1,9 @@
-"""The hardened profile of an agent's container, from limits to the engine's arguments. Pure: nothing is created here.
+"""The hardened profile of an agent's container, from limits to the engine's arguments. Creates nothing.
 
 What each line stops is told in docs/security.md.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ def container_name(attempt_id: str) -> str:
 def container_user(uid: int, gid: int) -> tuple[int, int]:
     """The user and group in the container for a host process of `uid` and `gid`: never root."""
     return (WORKER_UID, WORKER_UID) if uid == 0 else (uid, gid)
+
+
+def host_user() -> tuple[int, int]:
+    """The container's user and group for the process that asks."""
+    return container_user(os.getuid(), os.getgid())
 
 
 def check_limits(limits: LimitSettings) -> None:
@@ -65,6 +71,11 @@ def file_size_limit(limits: LimitSettings) -> int:
     return max(limits.output, limits.workspace)
 
 
+def agent_grace(limits: LimitSettings) -> str:
+    """How many seconds the entrypoint gives the agent to end when asked: half of what it has itself."""
+    return f"{limits.grace_s / 2:g}"
+
+
 def create_arguments(
     inputs: AttemptInputs,
     *,
@@ -77,6 +88,8 @@ def create_arguments(
     """The keyword arguments of docker-py's `containers.create`.
 
     Args:
+        inputs: The attempt, whose folder exists.
+        user: User and group id in the container.
         image: The image's id, so that a tag that moves meanwhile changes nothing.
         seccomp: The profile as JSON text.
         gateway_socket: Its directory is mounted at /run/squire, read-only (a connection needs no write access).
@@ -94,7 +107,7 @@ def create_arguments(
         Mount("/in", str(folder.inbox), type="bind", read_only=True),
         Mount("/out", str(folder.out), type="bind"),
     ]
-    environment = {"HOME": "/home/agent"}
+    environment = {"HOME": "/home/agent", "SQUIRE_STOP_GRACE_S": agent_grace(limits)}
     if gateway_socket is not None:
         mounts.append(Mount(GATEWAY_MOUNT, str(gateway_socket.parent), type="bind", read_only=True))
         environment["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"

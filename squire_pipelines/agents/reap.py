@@ -40,16 +40,19 @@ def list_containers(client: docker.DockerClient, *, role: str = profile.ROLE_AGE
     """All containers of ours, running or not. Raises EngineError."""
     try:
         found = client.api.containers(all=True, filters={"label": f"{profile.LABEL_ROLE}={role}"})
-        return tuple(entry for item in found if (entry := _look_at(client, item["Id"])) is not None)
     except (DockerException, requests.RequestException) as error:
         raise _lost(error) from error
+    return tuple(entry for item in found if (entry := find(client, item["Id"])) is not None)
 
 
-def _look_at(client: docker.DockerClient, container_id: str) -> FoundContainer | None:
+def find(client: docker.DockerClient, name: str) -> FoundContainer | None:
+    """The container of that name or id, ours or not; None when there is none. Raises EngineError."""
     try:
-        seen = client.api.inspect_container(container_id)
+        seen = client.api.inspect_container(name)
     except NotFound:
         return None
+    except (DockerException, requests.RequestException) as error:
+        raise _lost(error) from error
     marks = seen["Config"].get("Labels") or {}
     return FoundContainer(
         name=seen["Name"].removeprefix("/"),
@@ -64,19 +67,21 @@ def _look_at(client: docker.DockerClient, container_id: str) -> FoundContainer |
     )
 
 
-def remove(client: docker.DockerClient, name: str) -> bool:
-    """Kill and remove a container of ours; False when there was none.
+def remove(client: docker.DockerClient, name: str, *, attempt_id: str | None = None) -> bool:
+    """Kill and remove a container of ours (of `attempt_id` only, if it is given); False when there was none.
 
     Raises:
         RefusedError: A container of that name is not ours.
         EngineError: The engine does not answer, or cannot remove it.
     """
+    found = find(client, name)
+    if found is None:
+        return False
+    if not found.attempt_id or attempt_id not in {None, found.attempt_id}:
+        message = f"the container {name} is not ours to remove: its label {profile.LABEL_ATTEMPT} is not the attempt's"
+        raise RefusedError(message, context={"label": found.attempt_id})
     try:
-        seen = client.api.inspect_container(name)
-        if profile.LABEL_ATTEMPT not in (seen["Config"].get("Labels") or {}):
-            message = f"the container {name} is none of ours: it has no label {profile.LABEL_ATTEMPT}"
-            raise RefusedError(message)
-        client.api.remove_container(seen["Id"], force=True, v=True)
+        client.api.remove_container(found.container_id, force=True, v=True)
     except NotFound:
         return False
     except APIError as error:

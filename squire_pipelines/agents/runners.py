@@ -9,7 +9,7 @@ import structlog
 from squire_pipelines.agents import engine
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.local_runner import LocalRunner
-from squire_pipelines.agents.model import AgentKind, AttemptInputs, RunResult
+from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.errors import EngineError
 from squire_pipelines.settings import AgentSettings
 
@@ -33,6 +33,7 @@ class AgentRunner(Protocol):
         interrupt, passes through after the agent was removed.
 
         Args:
+            inputs: The attempt, whose folder is written.
             heartbeat: Called about once a second in the caller's thread; False asks to cancel.
             gateway_socket: The Unix socket at which the gateway listens.
 
@@ -69,7 +70,7 @@ def choose_runner(
     except EngineError as error:
         if agent.runner == "docker":
             raise
-        if agent.kind != AgentKind.COMMAND:
+        if agent.kind == "opencode":
             raise EngineError(
                 error.message,
                 hint=f'{engine.HINT}, or set agent.runner = "local" to run it without a sandbox',

@@ -47,8 +47,12 @@ def supervise(
     only let it grow.
 
     Args:
+        handle: The run, which has been started.
+        wall_clock_s: How long it may take.
+        grace_s: How long it may take to end when asked; 0 kills at once.
         heartbeat: Called about once a second, while stopping too; False asks to cancel.
         problem: What the run has outgrown, looked at as often and once more at the end.
+        clock: Monotonic seconds.
 
     Raises:
         EngineError: The engine cannot be asked any more, or what was killed does not end.

@@ -1,5 +1,6 @@
-"""An attempt's folder: writing what the agent is given, and taking over what it left as one takes a parcel from a
-stranger. Every name in `out/` may be a symlink, a pipe, a directory or without end.
+"""An attempt's folder: writing what the agent is given, and taking over what it left.
+
+What it left is a parcel from a stranger: every name in `out/` may be a symlink, a pipe, a directory or without end.
 """
 
 import contextlib
@@ -52,7 +53,9 @@ def write_inputs(inputs: AttemptInputs, bundle: Path) -> AttemptFolder:
     except OSError as error:
         message = f"the workspace of attempt {inputs.attempt_id} cannot be written: {error}"
         raise WorkspaceError(
-            message, hint="check the free space and the owner of the attempts folder", context={"path": str(folder.root)}
+            message,
+            hint="check the free space and the owner of the attempts folder",
+            context={"path": str(folder.root)},
         ) from error
     return folder
 

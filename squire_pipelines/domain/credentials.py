@@ -6,7 +6,7 @@ Patterns and pure searches only. Where secrets come from and how text is cleaned
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # A known value shorter than this is found by chance in ordinary text, so it is neither hidden nor refused.
 MIN_KNOWN_LENGTH = 6
@@ -17,7 +17,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])gh[oprsu]_[A-Za-z0-9_]{16,}(?:[.-][A-Za-z0-9_-]+)*")),
     ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{16,}")),
     ("a GitLab token", re.compile(r"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{16,}")),
-    ("a model provider's key", re.compile(r"(?<![A-Za-z0-9])sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}")),
+    ("a model provider's key", re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}")),
     ("an AWS access key", re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])")),
     ("a Slack token", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{10,}")),
     ("a Google API key", re.compile(r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}")),
@@ -25,7 +25,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 _KEYWORD = re.compile(
-    r"(?i)(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|auth)"
+    r"(?i)(?:passw(?:or)?d|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)"
     r"[a-z0-9_-]{0,20}[\"']?\s{0,4}(?::=|=>|[:=])\s{0,4}[\"'`]?([A-Za-z0-9+/=_-]{20,200})"
 )
 _PLACEHOLDER = re.compile(r"(?i)example|placeholder|changeme|redacted|dummy|your[_-]")
@@ -50,7 +50,7 @@ def _looks_random(value: str) -> bool:
     return mixed and entropy(value) >= _MIXED_ENTROPY
 
 
-def known_pieces(values: Iterator[str] | tuple[str, ...] | list[str]) -> tuple[str, ...]:
+def known_pieces(values: Iterable[str]) -> tuple[str, ...]:
     """The texts to look for, longest first: each known value, and each long enough line of one with several lines."""
     pieces: set[str] = set()
     for value in values:

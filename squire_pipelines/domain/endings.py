@@ -107,5 +107,5 @@ def retry_delay_s(attempt_number: int, *, base_s: float, cap_s: float, jitter: r
 
     The source of the rule: "Exponential Backoff And Jitter", AWS Architecture Blog ("equal jitter").
     """
-    ceiling = min(cap_s, base_s * 2.0 ** (attempt_number - 1))
+    ceiling = min(cap_s, base_s * 2.0 ** min(attempt_number - 1, 64))
     return ceiling / 2 + jitter.uniform(0, ceiling / 2)

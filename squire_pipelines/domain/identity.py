@@ -18,7 +18,8 @@ def parse_repository(text: str) -> str:
     """
     candidate = text.strip().removesuffix("/").removesuffix(".git")
     if "://" in candidate:
-        candidate = "/".join(candidate.split("/")[3:5])
+        page = re.split(r"[?#]", candidate)[0]
+        candidate = "/".join(page.split("/")[3:5]).removesuffix("/").removesuffix(".git")
     if not _REPOSITORY.fullmatch(candidate) or candidate.endswith(("/.", "/..")):
         message = f"{text!r} is not a repository name: expected owner/name"
         raise ValueError(message)

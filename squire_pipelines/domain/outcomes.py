@@ -47,6 +47,10 @@ PR_TRANSITIONS: frozenset[tuple[PullRequestState, PullRequestState]] = frozenset
         (PullRequestState.OPEN, PullRequestState.CLOSED),
         (PullRequestState.CLOSED, PullRequestState.OPEN),
         (PullRequestState.MERGED, PullRequestState.REVERTED),
+        # A report can be lost, or be overtaken by the next: what lies between must not be needed.
+        (PullRequestState.CLOSED, PullRequestState.MERGED),
+        (PullRequestState.OPEN, PullRequestState.REVERTED),
+        (PullRequestState.CLOSED, PullRequestState.REVERTED),
     }
 )
 

@@ -244,7 +244,7 @@ def judge(
             added and taken away again counts for what must never be published.
         messages: The commits and their messages, as (sha, text).
     """
-    known = known_pieces(list(known_secrets))
+    known = known_pieces(known_secrets)
     findings: list[Finding] = []
     for file in files:
         findings += _check_path(file)

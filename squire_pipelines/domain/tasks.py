@@ -103,7 +103,7 @@ class TaskSpec(_Frozen):
     priority: Priority = Priority.MEDIUM
     risk: Risk = Risk.LOW
     confidence: float = Field(default=1.0, ge=0.0, le=1.0)
-    base_branch: str
+    base_branch: str = Field(min_length=1, max_length=255)
     signals: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     context: TaskContext = TaskContext()
@@ -147,6 +147,6 @@ def fingerprint(repository: str, spec: TaskSpec, versions: dict[str, str]) -> st
 
     `versions` maps a signal's ref to its version; a task without signals is told apart by title and prompt.
     """
-    facts = sorted(f"{ref}@{versions.get(ref, '')}" for ref in spec.signals) or [spec.title, spec.prompt]
+    facts = sorted(f"{ref}@{versions.get(ref, '')}" for ref in set(spec.signals)) or [spec.title, spec.prompt]
     text = "\n".join([repository, spec.kind, spec.base_branch, *facts])
     return hashlib.sha256(text.encode()).hexdigest()[:32]

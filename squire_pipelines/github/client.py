@@ -25,6 +25,7 @@ from squire_pipelines.errors import (
 )
 from squire_pipelines.github import protocol
 from squire_pipelines.github.protocol import GraphQLAnswer, RateLimit
+from squire_pipelines.settings import GitHubSettings
 
 USER_AGENT = "squire-pipelines"
 MAX_BODY_BYTES = 64 * 2**20
@@ -122,6 +123,18 @@ class GitHubClient:
         self._http = http or httpx.AsyncClient(
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=max_concurrent, max_keepalive_connections=max_concurrent),
+        )
+
+    @classmethod
+    def from_settings(cls, settings: GitHubSettings, token: str | None) -> Self:
+        """A client with the addresses and limits of the settings. Raises ConfigError for a wrong address."""
+        return cls(
+            settings.api_url,
+            settings.graphql_url,
+            token,
+            timeout_s=settings.timeout_s,
+            max_concurrent=settings.max_concurrent_requests,
+            min_write_interval_s=settings.min_write_interval_s,
         )
 
     def __repr__(self) -> str:

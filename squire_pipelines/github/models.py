@@ -177,6 +177,10 @@ class PullRequest(_Model):
         """The newest commit."""
         return self.commits.nodes[-1].commit if self.commits and self.commits.nodes else None
 
+    def with_head(self, head: Commit) -> "PullRequest":
+        """The same with another reading of its newest commit."""
+        return self.model_copy(update={"commits": Nodes(nodes=(_CommitNode(commit=head),))})
+
 
 class _Count(_Model):
     total_count: int

@@ -38,7 +38,7 @@ _MAX_MESSAGE_CHARS = 1000
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
 _GONE_OR_MISSING = frozenset({404, 410, 451})
 _TIMED_OUT_MESSAGES = ("something went wrong while executing your query", "couldn't respond to your request in time")
-_BAD_TOKEN_HINT = "the token is wrong, expired or revoked: set a new one with `squire secrets set github-token`"
+_UNAUTHORIZED_HINT = "the token is wrong, expired or revoked: set a new one with `squire secrets set github-token`"
 _NOT_FOUND_HINT = "check the name, and that the token may see it: GitHub hides what a token may not read"
 _BROKEN_HINT = "GitHub has a problem: https://www.githubstatus.com"
 _SECONDARY_MESSAGES = ("secondary rate limit", "abuse detection")
@@ -217,7 +217,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, what: str,
 def _kind_of(status: int) -> tuple[type[GitHubError], str]:
     """The error, and what to do about it, of a status that needs no look at the headers."""
     if status == _UNAUTHORIZED:
-        return GitHubAuthError, _BAD_TOKEN_HINT
+        return GitHubAuthError, _UNAUTHORIZED_HINT
     if status in _GONE_OR_MISSING:
         return GitHubNotFoundError, _NOT_FOUND_HINT
     if status >= _SERVER_ERROR:
@@ -227,9 +227,7 @@ def _kind_of(status: int) -> tuple[type[GitHubError], str]:
     return GitHubValidationError, ""
 
 
-def _graphql_error(
-    entry: Mapping[str, Any], headers: Mapping[str, str], *, what: str, now: datetime
-) -> GitHubError:
+def _graphql_error(entry: Mapping[str, Any], headers: Mapping[str, str], *, what: str, now: datetime) -> GitHubError:
     kind = str(entry.get("type") or "")
     said = str(entry.get("message") or "no message")[:_MAX_MESSAGE_CHARS]
     path = ".".join(map(str, _path(entry)))

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflict
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.changes import change_attempt, change_task, record_event
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import attempts, task_dependencies, tasks
+from squire_pipelines.ledger.tables import attempts, model_calls, task_dependencies, tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,32 +93,44 @@ def dispatch(
         open_by_repository[row[0]] = row[1]
     free = max_concurrent - open_by_repository.total()
     started: list[Attempt] = []
-    for task in _due(tx) if free > 0 else ():
+    limit = max(0, free) + open_by_repository.total()  # as many as could have to be passed over
+    for task in _due(tx, max_per_repository, limit) if free > 0 else ():
         if len(started) == free:
             break
         if open_by_repository[task.repository] >= max_per_repository:
             continue
+        try:
+            started.append(_start(tx, task, claim_deadline_s))
+        except StateConflictError:
+            continue  # cancelled in this very moment, by a transaction that ended before ours
         open_by_repository[task.repository] += 1
-        started.append(_start(tx, task, claim_deadline_s))
     return tuple(started)
 
 
-def _due(tx: Transaction) -> tuple[Row[*tuple[Any, ...]], ...]:
+def _due(tx: Transaction, max_per_repository: int, limit: int) -> tuple[Row[*tuple[Any, ...]], ...]:
+    """The first `max_per_repository` of each repository, so that none with a long queue hides the others."""
     before = tasks.alias("before")
     blocked = exists().where(
         task_dependencies.c.task_id == tasks.c.id,
         task_dependencies.c.depends_on == before.c.id,
         before.c.status != TaskStatus.SUCCEEDED,
     )
-    query = (
-        select(tasks)
+    turn = func.row_number().over(partition_by=tasks.c.repository, order_by=task_rows.demand_order())
+    ranked = (
+        select(tasks.c.id, turn.label("turn"))
         .where(
             tasks.c.status == TaskStatus.READY,
             or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
             ~blocked,
         )
+        .subquery()
+    )
+    query = (
+        select(tasks)
+        .join(ranked, ranked.c.id == tasks.c.id)
+        .where(ranked.c.turn <= max_per_repository)
         .order_by(*task_rows.demand_order())
-        .limit(1000)
+        .limit(limit)
     )
     return tuple(tx.execute(query))
 
@@ -210,9 +223,7 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
             claimed_at=tx.now,
             **lease,
         )
-    elif attempt.status in {AttemptStatus.RUNNING, AttemptStatus.PUBLISHING} and attempt.run_id == run_id:
-        tx.execute(update(attempts).where(attempts.c.id == attempt_id).values(**lease))
-    else:
+    elif attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, **lease):
         message = f"attempt {attempt_id} is {attempt.status}" + (
             f" in run {attempt.run_id}" if attempt.run_id and attempt.run_id != run_id else ""
         )
@@ -233,6 +244,12 @@ def heartbeat(tx: Transaction, attempt_id: str, token: str, *, lease_s: float) -
 
 def note(tx: Transaction, attempt_id: str, token: str, **columns: Any) -> None:
     """Write facts about an attempt that the caller holds. Raises LeaseLostError."""
+    if not _write(tx, attempt_id, token, **columns):
+        raise _lease_lost(attempt_id)
+
+
+def _write(tx: Transaction, attempt_id: str, token: str | None, **columns: Any) -> bool:
+    """Write to an attempt under way if `token` is its fencing token; whether that was so."""
     done = tx.execute(
         update(attempts)
         .where(
@@ -242,14 +259,27 @@ def note(tx: Transaction, attempt_id: str, token: str, **columns: Any) -> None:
         )
         .values(**columns)
     )
-    if done.rowcount != 1:
-        message = f"the lease of attempt {attempt_id} is lost"
-        raise LeaseLostError(message, hint="the reaper ended it, or the run was entered again elsewhere")
+    return bool(done.rowcount == 1)
+
+
+def _lease_lost(attempt_id: str) -> LeaseLostError:
+    message = f"the lease of attempt {attempt_id} is lost"
+    return LeaseLostError(message, hint="the reaper ended it, or the run was entered again elsewhere")
+
+
+def tokens_used(tx: Transaction, attempt_id: str) -> dict[str, float | None]:
+    """The columns `input_tokens`, `output_tokens` and `cost_usd` as the attempt's model calls add up."""
+    sums = [func.sum(model_calls.c[name]).label(name) for name in ("input_tokens", "output_tokens", "cost_usd")]
+    row = tx.execute(select(*sums).where(model_calls.c.attempt_id == attempt_id)).one()
+    return dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
 def stage_ending(tx: Transaction, attempt_id: str, token: str, ending: Ending) -> None:
     """Keep how the attempt ended until `settle` records it. The first ending stays. Raises LeaseLostError."""
-    if get(tx, attempt_id).staged_ending is None:
+    attempt = get(tx, attempt_id)
+    if attempt.lease_token != token or attempt.status is AttemptStatus.ENDED:
+        raise _lease_lost(attempt_id)
+    if attempt.staged_ending is None:
         note(tx, attempt_id, token, staged_ending=ending.model_dump(mode="json"))
 
 
@@ -297,6 +327,8 @@ def reap(tx: Transaction, attempt_id: str, *, retry: RetryRule, message: str) ->
 
     An ending that a step had staged before its process died is kept; otherwise the cause is `lost`.
     """
+    # Whoever prolongs the lease or settles at this moment comes before or after us, not between.
+    tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
     attempt = get(tx, attempt_id)
     if attempt_id not in {each.id for each in expired(tx)}:
         return None
@@ -306,10 +338,10 @@ def reap(tx: Transaction, attempt_id: str, *, retry: RetryRule, message: str) ->
     return _end(tx, attempt, ending, retry=retry, actor="reaper")
 
 
-def ended_ids(tx: Transaction, ids: tuple[str, ...]) -> frozenset[str]:
-    """Those of `ids` that have ended or never were."""
-    rows = tx.execute(select(attempts.c.id).where(attempts.c.id.in_(ids), attempts.c.status != AttemptStatus.ENDED))
-    return frozenset(ids) - frozenset(rows.scalars())
+def ended_ids(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
+    """Those of `ids` that have ended. An attempt that this ledger does not know is another's, and not among them."""
+    rows = tx.execute(select(attempts.c.id).where(attempts.c.id.in_(ids), attempts.c.status == AttemptStatus.ENDED))
+    return frozenset(rows.scalars())
 
 
 def _end(tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule, actor: str) -> Settled:
@@ -331,7 +363,7 @@ def _end(tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule,
     )
     task = task_rows.get(tx, attempt.task_id)
     after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=task.max_attempts)
-    if after is TaskStatus.READY and task.cancel_requested_at is not None:
+    if ending.transient and task.cancel_requested_at is not None:
         after = TaskStatus.CANCELLED
     not_before = None
     if after is TaskStatus.READY:

@@ -22,6 +22,7 @@ class RecordedCollection:
     signals: int
     changed: int
     error: str | None
+    run_id: str | None
 
 
 def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: str | None) -> RecordedCollection:
@@ -29,6 +30,7 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
 
     `fresh` becomes `unchanged` when nothing differs, `failed` becomes `stale` when an earlier reading is there.
     """
+    tx.exclusive(f"signals of {collection.repository}")
     if collection.status.source_answered:
         changed = _merge(tx, collection)
         status = CollectionStatus.FRESH if changed else CollectionStatus.UNCHANGED
@@ -65,7 +67,7 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
         )
         .returning(collections.c.id)
     ).scalar_one()
-    return RecordedCollection(row, collection.repository, collection.source, status, count, changed, collection.error)
+    return RecordedCollection(row, collection.repository, collection.source, status, count, changed, collection.error, run_id)
 
 
 def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
@@ -79,8 +81,11 @@ def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
 
 
 def add_manual_signal(tx: Transaction, signal: Signal) -> None:
-    """A wish that a person typed: a signal that stays until a task answers it."""
-    _upsert(tx, signal, known={})
+    """A wish that a person typed: a signal that stays until a task answers it. The same wish twice is one."""
+    tx.exclusive(f"signals of {signal.repository}")
+    mine = (signals.c.repository == signal.repository) & (signals.c.kind == signal.kind) & (signals.c.key == signal.key)
+    rows = tx.execute(select(signals.c.key, signals.c.version, signals.c.gone_at).where(mine))
+    _upsert(tx, signal, {row.key: (row.version, row.gone_at) for row in rows})
 
 
 def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
@@ -93,6 +98,11 @@ def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
         .limit(limit)
     )
     return {row.repository: row.newest for row in rows}
+
+
+def trace_of(tx: Transaction, collection_id: int) -> str:
+    """The trace id of a reading."""
+    return str(tx.execute(select(collections.c.trace_id).where(collections.c.id == collection_id)).scalar_one())
 
 
 def mark_planned(tx: Transaction, repository: str, newest: int) -> None:
@@ -121,6 +131,7 @@ def latest(tx: Transaction, repositories: Sequence[str]) -> tuple[RecordedCollec
             row.signals,
             row.changed,
             row.error,
+            row.run_id,
         )
         for row in rows
     )
@@ -142,8 +153,8 @@ def _read_before(tx: Transaction, collection: Collection) -> bool:
 def _merge(tx: Transaction, collection: Collection) -> int:
     mine = (signals.c.repository == collection.repository) & (signals.c.kind == collection.source.kind)
     known = {row.key: (row.version, row.gone_at) for row in tx.execute(select(signals).where(mine))}
-    changed = sum(_upsert(tx, signal, known) for signal in collection.signals)
-    seen = {signal.key for signal in collection.signals}
+    seen = {signal.key: signal for signal in collection.signals}  # of two with one key, the later
+    changed = sum(_upsert(tx, signal, known) for signal in seen.values())
     gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
     if gone and not collection.truncated:  # what a cut-off reading does not show may still be there
         tx.execute(update(signals).where(mine, signals.c.key.in_(gone)).values(gone_at=tx.now))

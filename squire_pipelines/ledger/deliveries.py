@@ -91,15 +91,18 @@ def record(
     except IntegrityError:
         # Two receivers stored the same delivery at once: the other one's row is there now.
         with ledger.read() as tx:
-            known = tx.execute(select(deliveries.c.id, deliveries.c.trace_id).where(same)).one()
-            return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
+            known = tx.execute(select(deliveries.c.id, deliveries.c.trace_id).where(same)).one_or_none()
+        if known is None:
+            raise
+        return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
 
 
 def request_collection(tx: Transaction, repositories: Sequence[str], *, source: str, trace_id: str) -> tuple[int, ...]:
     """Ask for a collection of `repositories`, as a webhook would. Returns the rows' ids."""
     ids = []
-    for repository in repositories:
-        request = new_id("r", tx.now)
+    for number, repository in enumerate(repositories):
+        # A millisecond apart each, so that no two ids of one request can be the same.
+        request = new_id("r", tx.now + timedelta(milliseconds=number))
         row = tx.execute(
             insert(deliveries)
             .values(
@@ -127,6 +130,7 @@ def take_for_collection(
     One whose collection was requested `retry_after_s` ago and did not happen (its run was killed) comes again, at most
     `max_tries` times; what is spent by then is closed with an error, since the schedule will look anyway.
     """
+    tx.exclusive("take_for_collection")
     again = tx.now - timedelta(seconds=retry_after_s)
     due = (
         select(deliveries)

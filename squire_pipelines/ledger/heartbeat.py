@@ -1,6 +1,7 @@
 """Keeping the lease of an attempt alive from a thread while a step works, and hearing of a cancel."""
 
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,8 @@ class Heartbeat:
     """Prolongs a lease every third of its length until the block ends.
 
     `cancel_requested` is set when somebody cancelled the task, `lost` when the lease is another's. A ledger that does
-    not answer for a while is no reason to stop: the lease itself is the bound.
+    not answer for a while is no reason to stop: the lease itself is the bound, and when it has run out unrenewed
+    another attempt may be under way, so that is a loss too.
     """
 
     def __init__(self, ledger: Ledger, attempt_id: str, token: str, *, lease_s: float) -> None:
@@ -21,6 +23,7 @@ class Heartbeat:
         self._attempt_id = attempt_id
         self._token = token
         self._lease_s = lease_s
+        self._renewed = time.monotonic()
         self._stop = threading.Event()
         self.cancel_requested = threading.Event()
         self.lost = threading.Event()
@@ -45,8 +48,10 @@ class Heartbeat:
 
     def beat_once(self) -> None:
         """Prolong the lease now. Raises LeaseLostError, LedgerError."""
+        began = time.monotonic()
         with self._ledger.write() as tx:
             cancelled = attempts.heartbeat(tx, self._attempt_id, self._token, lease_s=self._lease_s)
+        self._renewed = began
         if cancelled:
             self.cancel_requested.set()
 
@@ -60,3 +65,6 @@ class Heartbeat:
                 return
             except LedgerError as error:
                 self.last_error = error
+                if time.monotonic() - self._renewed > self._lease_s:
+                    self.lost.set()
+                    return

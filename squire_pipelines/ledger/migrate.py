@@ -12,7 +12,7 @@ from squire_pipelines.ledger.store import Ledger
 def config_for(connection: Connection) -> Config:
     """Alembic's configuration for our migrations on `connection`."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState, report_applies
 from squire_pipelines.ledger.changes import record_event
@@ -29,9 +29,14 @@ class Outcome:
 def record_opened(
     tx: Transaction, *, task_id: str, repository: str, pr_number: int, pr_url: str, head_sha: str
 ) -> None:
-    """A task's pull request is there. Idempotent; a later attempt's push renews the head."""
-    known = tx.execute(select(outcomes.c.task_id).where(outcomes.c.task_id == task_id)).first()
-    if known is not None:
+    """A task's pull request is there. Idempotent; a later attempt's push renews the head.
+
+    When a later attempt had to open another one, since somebody closed the first, the outcome follows the new one.
+    """
+    known = tx.execute(select(outcomes.c.pr_number).where(outcomes.c.task_id == task_id)).scalar_one_or_none()
+    if known is not None and known != pr_number:
+        tx.execute(delete(outcomes).where(outcomes.c.task_id == task_id))
+    elif known is not None:
         tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(head_sha=head_sha, updated_at=tx.now))
         return
     tx.execute(
@@ -71,7 +76,8 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
         .values(
             state=report.state,
             head_sha=report.head_sha,
-            checks=report.checks or row.checks,
+            # The checks belong to a commit: those of an earlier head say nothing of this one.
+            checks=report.checks or (row.checks if row.head_sha == report.head_sha else None),
             merged_at=report.merged_at or row.merged_at,
             closed_at=report.closed_at,
             forge_updated_at=report.updated_at,

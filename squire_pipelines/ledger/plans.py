@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, insert, select, update
 
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plans import PlanFinding
@@ -41,6 +41,7 @@ def save(
             signals_digest=plan.signals_digest,
             plan=plan.model_dump(mode="json"),
             findings=[asdict(finding) for finding in findings],
+            passed=not findings,
             tasks_proposed=len(plan.tasks),
             trace_id=trace_id,
             run_id=run_id,
@@ -63,9 +64,25 @@ def get(tx: Transaction, plan_id: str) -> SavedPlan:
 def latest(tx: Transaction, repository: str) -> SavedPlan | None:
     """The newest plan of a repository."""
     row = tx.execute(
-        select(plans.c.id).where(plans.c.repository == repository).order_by(plans.c.created_at.desc()).limit(1)
+        select(plans.c.id)
+        .where(plans.c.repository == repository)
+        .order_by(plans.c.created_at.desc(), plans.c.id.desc())
+        .limit(1)
     ).scalar_one_or_none()
     return None if row is None else get(tx, row)
+
+
+def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
+    """Repositories whose newest plan passed its checks and has not become tasks yet."""
+    newer = plans.alias("newer")
+    superseded = exists().where(newer.c.repository == plans.c.repository, newer.c.id > plans.c.id)
+    rows = tx.execute(
+        select(plans.c.repository)
+        .where(plans.c.admitted_at.is_(None), plans.c.passed, ~superseded)
+        .order_by(plans.c.id)
+        .limit(limit)
+    )
+    return tuple(rows.scalars())
 
 
 def admit(tx: Transaction, plan_id: str, *, approval: task_rows.Approval, max_attempts: int) -> tuple[str, ...]:
@@ -73,6 +90,7 @@ def admit(tx: Transaction, plan_id: str, *, approval: task_rows.Approval, max_at
 
     A plan with findings is never admitted: nothing is created and nothing is returned.
     """
+    tx.exclusive("admit")
     saved = get(tx, plan_id)
     if saved.admitted_at is not None or saved.findings:
         return ()

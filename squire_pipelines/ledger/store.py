@@ -5,21 +5,24 @@ with `BEGIN IMMEDIATE`, so that a transaction never fails half-way for want of t
 """
 
 import hashlib
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Executable, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
 
 HEAD_REVISION = "0001"
 _WRITE = "squire_write"
+_ALEMBIC = "alembic_version"
+_MAX_WAL_BYTES = 64 * 2**20
+_OURS = frozenset({_ALEMBIC, "tasks", "task_events", "attempts"})  # no other application has all of these
 
 
 def utc_now() -> datetime:
@@ -51,14 +54,15 @@ class Ledger:
 
     Args:
         url: SQLAlchemy URL, `sqlite:///PATH` or `postgresql+psycopg://…`.
-        clock: The ledger's clock where the database has none of its own to share (SQLite); injected in tests.
-        busy_timeout_s: How long a writer waits for another before `LedgerError`.
+        clock: The ledger's clock, for tests. By default it is the database server's, which all processes share, and
+            on SQLite the host's.
+        busy_timeout_s: How long a statement waits for another process, or runs, before `LedgerError`.
 
     Raises:
-        ConfigError: The URL is none, or names a database that we do not support.
+        ConfigError: The URL is none, or names a database that we do not support or whose driver is not installed.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = utc_now, busy_timeout_s: float = 30) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, busy_timeout_s: float = 30) -> None:
         self.url = _parse(url)
         self._clock = clock
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -67,8 +71,11 @@ class Ledger:
             self.engine = create_engine(self.url, connect_args={"timeout": busy_timeout_s})
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+            self._reading = self.engine
         else:
-            self.engine = create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+            self.engine = _postgres_engine(self.url, busy_timeout_s)
+            # By default each statement would see what others committed meanwhile.
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     def close(self) -> None:
         """Close all connections."""
@@ -77,7 +84,7 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A transaction that only reads: one consistent state."""
-        with self._guard(), self.engine.begin() as connection:
+        with self._guard(), self._reading.begin() as connection:
             yield Transaction(connection, self._now(connection))
 
     @contextmanager
@@ -91,19 +98,27 @@ class Ledger:
     def _guard(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
-            message = f"the ledger {self.describe()} does not answer: {error.orig}"
-            raise LedgerError(message, hint=_hint(str(error.orig))) from error
-        except DBAPIError as error:
-            if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
-                message = f"{self.describe()} is not a database"
-                raise LedgerError(message, hint="restore a backup, or name another file in ledger_url") from error
-            raise
+        except IntegrityError:
+            raise  # the caller's own doing, and for it to judge
+        except (DBAPIError, PoolTimeoutError) as error:
+            reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+            raise self._explain(error, reason) from error
+
+    def _explain(self, error: SQLAlchemyError, reason: str) -> LedgerError:
+        for words, message, hint in _REASONS:
+            if any(word in reason for word in words):
+                return LedgerError(message.format(ledger=self.describe(), reason=reason), hint=hint)
+        if isinstance(error, OperationalError):
+            return LedgerError(
+                f"the ledger {self.describe()} does not answer: {reason}", hint="is the database server running?"
+            )
+        return LedgerError(f"the ledger {self.describe()} refuses a statement: {reason}")
 
     def _now(self, connection: Connection) -> datetime:
-        # The database's clock is one for all processes; SQLite's is the host's.
-        if self.is_sqlite:
+        if self._clock is not None:
             return self._clock()
+        if self.is_sqlite:
+            return utc_now()
         return connection.execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
 
     def describe(self) -> str:
@@ -115,21 +130,27 @@ class Ledger:
         with self.read() as transaction:
             connection = transaction.connection
             names = connection.dialect.get_table_names(connection)
-            if "alembic_version" not in names:
-                if names:
-                    message = f"{self.describe()} holds tables that are not Squire's: {', '.join(sorted(names)[:5])}"
-                    raise SchemaVersionError(message, hint="name another database in ledger_url")
+            if not names:
                 return None
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+            if _may_be_ours(names) or set(names) == {_ALEMBIC}:
+                revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+                if revision is None or _may_be_ours(names):  # a ledger that was taken down to nothing has no revision
+                    return revision
+            message = f"{self.describe()} holds tables that are not Squire's: {', '.join(sorted(names)[:5])}"
+            raise SchemaVersionError(message, hint="name another database in ledger_url")
 
     def ensure_schema(self) -> None:
         """Create or upgrade the schema where needed. Raises SchemaVersionError when it is newer than this code."""
         if self.is_sqlite:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                message = f"the ledger's folder {self.path.parent} cannot be made: {error.strerror}"
+                raise LedgerError(message, hint=_HINT_FOLDER) from error
         revision = self.revision()
         if revision == HEAD_REVISION:
             return
-        if revision is not None and revision > HEAD_REVISION:
+        if revision is not None and (revision > HEAD_REVISION or not revision.isdecimal()):
             message = f"the ledger {self.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}"
             raise SchemaVersionError(message, hint="install the newer Squire again, or restore an older backup")
         from squire_pipelines.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic is slow to import and rarely needed
@@ -147,7 +168,7 @@ def open_ledger(url: str) -> Ledger:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         message = f"ledger_url {url.rpartition('@')[2]!r} is no database URL"
         raise ConfigError(message, hint="for example sqlite:////var/lib/squire/ledger.sqlite") from error
     backend = parsed.get_backend_name()
@@ -159,21 +180,62 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _hint(reason: str) -> str:
-    if "readonly" in reason or "unable to open" in reason:
-        return "check that the folder exists and that you may write to it"
-    if "locked" in reason:
-        return "another process holds the write lock for long; try again"
-    if "disk" in reason or "full" in reason:
-        return "free some disk space; nothing was changed"
-    return "is the database server running?"
+_HINT_FOLDER = "check that the folder exists and that you may write to it"
+_NO_ANSWER = "the ledger {ledger} does not answer: {reason}"
+# What databases say, what we say, and what to do about it.
+_REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("not a database",),
+        "{ledger} is not a database",
+        "restore a backup, or name another file in ledger_url; it was not touched",
+    ),
+    (
+        ("malformed", "disk I/O error"),
+        "the ledger {ledger} is damaged: {reason}",
+        "check the disk, then restore a backup",
+    ),
+    (("readonly", "unable to open"), _NO_ANSWER, _HINT_FOLDER),
+    (
+        ("locked", "statement timeout", "lock timeout", "QueuePool"),
+        _NO_ANSWER,
+        "another process holds it for long; try again",
+    ),
+    (("is full", "No space left"), _NO_ANSWER, "free some disk space; nothing was changed"),
+    (
+        ("no such table", "does not exist"),
+        "the ledger {ledger} lacks something: {reason}",
+        "check ledger_url, and that it was opened by this Squire before",
+    ),
+    (("password", "authentication"), _NO_ANSWER, "check the user and the password in ledger_url"),
+)
+
+
+def _may_be_ours(names: Collection[str]) -> bool:
+    """Whether a database with these tables is empty, or a ledger."""
+    return not names or _OURS.issubset(names)
+
+
+def _postgres_engine(url: URL, timeout_s: float) -> Engine:
+    arguments: dict[str, object] = {"connect_timeout": 10, "keepalives_idle": 30}
+    if "options" not in url.query:
+        arguments["options"] = f"-c statement_timeout={int(timeout_s * 1000)}"
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args=arguments)
+    except ImportError as error:
+        message = "ledger_url names Postgres, whose driver is not installed"
+        raise ConfigError(message, hint="install squire-pipelines[postgres]") from error
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:
     dbapi_connection.isolation_level = None  # we begin transactions ourselves
     cursor = dbapi_connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", f"journal_size_limit={_MAX_WAL_BYTES}"):
         cursor.execute(f"PRAGMA {pragma}")
+    # WAL mode is a property of the file, and a file that is not ours is not ours to change.
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        names = [row[0] for row in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if _may_be_ours(names):
+            cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 

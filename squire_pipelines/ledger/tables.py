@@ -1,8 +1,10 @@
 """The ledger's tables as SQLAlchemy Core objects. Migrations create them; a test compares the two.
 
 Conventions: ids are text; times are UTC (`UtcDateTime`); JSON columns hold what a pydantic model of `domain` dumps.
+What comes from outside has no length (`CleanText`), since Postgres refuses a longer value where SQLite takes it.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +31,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+
+_UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -61,6 +65,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.astimezone(UTC)
 
 
+class CleanText(TypeDecorator[str]):
+    """Text from outside (log lines, titles, messages). What a database cannot store becomes U+FFFD.
+
+    Postgres refuses NUL, and no encoder takes half a surrogate pair: the end of an attempt must not fail over them.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
+        """Replace what cannot be stored."""
+        return None if value is None else _UNSTORABLE.sub("\ufffd", value)
+
+
 def _one_of(column: str, values: type) -> CheckConstraint:
     names = ", ".join(f"'{value}'" for value in values)  # type: ignore[attr-defined]
     return CheckConstraint(f"{column} IN ({names})", name=f"{column}_known")
@@ -80,11 +98,11 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("source", String(20), nullable=False),
-    Column("delivery_id", String(100), nullable=False),
+    Column("source", CleanText, nullable=False),
+    Column("delivery_id", CleanText, nullable=False),
     Column("body_sha256", String(64), nullable=False),
-    Column("event", String(100), nullable=False),
-    Column("action", String(100)),
+    Column("event", CleanText, nullable=False),
+    Column("action", CleanText),
     Column("repository", String(140)),
     Column("body", LargeBinary, nullable=False),
     Column("trace_id", String(32), nullable=False),
@@ -93,7 +111,7 @@ deliveries = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("collected_at", UtcDateTime),
     Column("applied_at", UtcDateTime),
-    Column("error", Text),
+    Column("error", CleanText),
     UniqueConstraint("source", "delivery_id", "body_sha256"),
     Index("ix_deliveries_open", "collected_at", "id"),
     Index("ix_deliveries_unapplied", "applied_at", "id"),
@@ -109,8 +127,8 @@ collections = Table(
     Column("signals", Integer, nullable=False),
     Column("changed", Integer, nullable=False),
     Column("truncated", Boolean, nullable=False),
-    Column("error_code", String(60)),
-    Column("error", Text),
+    Column("error_code", CleanText),
+    Column("error", CleanText),
     Column("started_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime, nullable=False),
     Column("trace_id", String(32), nullable=False),
@@ -127,10 +145,10 @@ signals = Table(
     Column("id", Integer, primary_key=True),
     Column("repository", String(140), nullable=False),
     Column("kind", String(40), nullable=False),
-    Column("key", String(200), nullable=False),
-    Column("version", String(200), nullable=False),
-    Column("title", Text, nullable=False),
-    Column("url", Text, nullable=False),
+    Column("key", CleanText, nullable=False),
+    Column("version", CleanText, nullable=False),
+    Column("title", CleanText, nullable=False),
+    Column("url", CleanText, nullable=False),
     Column("signal", JSON, nullable=False),
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
@@ -144,10 +162,11 @@ plans = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("repository", String(140), nullable=False),
-    Column("planner", String(100), nullable=False),
+    Column("planner", CleanText, nullable=False),
     Column("signals_digest", String(64), nullable=False),
     Column("plan", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
+    Column("passed", Boolean, nullable=False),
     Column("tasks_proposed", Integer, nullable=False),
     Column("tasks_created", Integer),
     Column("trace_id", String(32), nullable=False),
@@ -164,19 +183,19 @@ tasks = Table(
     Column("repository", String(140), nullable=False),
     Column("status", String(20), nullable=False),
     Column("kind", String(40), nullable=False),
-    Column("title", Text, nullable=False),
+    Column("title", CleanText, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("fingerprint", String(64), nullable=False),
     Column("spec", JSON, nullable=False),
     Column("branch", String(120), nullable=False),
-    Column("base_branch", String(255), nullable=False),
+    Column("base_branch", CleanText, nullable=False),
     Column("plan_id", String(32), ForeignKey("plans.id")),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("max_attempts", Integer, nullable=False),
     Column("not_before", UtcDateTime),
     Column("cancel_requested_at", UtcDateTime),
     Column("cause", String(40)),
-    Column("message", Text),
+    Column("message", CleanText),
     Column("trace_id", String(32), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("ready_at", UtcDateTime),
@@ -211,19 +230,19 @@ attempts = Table(
     Column("claim_until", UtcDateTime, nullable=False),
     Column("base_sha", String(64)),
     Column("head_sha", String(64)),
-    Column("agent", String(60)),
+    Column("agent", CleanText),
     Column("runner", String(20)),
     Column("sandboxed", Boolean),
-    Column("image", String(200)),
+    Column("image", CleanText),
     Column("limits", JSON),
     Column("staged_ending", JSON),
     Column("cause", String(40)),
     Column("transient", Boolean),
-    Column("message", Text),
+    Column("message", CleanText),
     Column("evidence", JSON),
     Column("verdict", JSON),
     Column("pr_number", Integer),
-    Column("pr_url", Text),
+    Column("pr_url", CleanText),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
     Column("cost_usd", Float),
@@ -256,8 +275,8 @@ task_events = Table(
     Column("subject", String(10), nullable=False),
     Column("before", String(20)),
     Column("after", String(20), nullable=False),
-    Column("actor", String(60), nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("actor", CleanText, nullable=False),
+    Column("reason", CleanText, nullable=False),
     Column("trace_id", String(32), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Index(None, "task_id", "id"),
@@ -269,7 +288,7 @@ outcomes = Table(
     Column("task_id", String(32), ForeignKey("tasks.id"), primary_key=True),
     Column("repository", String(140), nullable=False),
     Column("pr_number", Integer, nullable=False),
-    Column("pr_url", Text, nullable=False),
+    Column("pr_url", CleanText, nullable=False),
     Column("head_sha", String(64), nullable=False),
     Column("state", String(20), nullable=False),
     Column("checks", String(20)),
@@ -280,7 +299,7 @@ outcomes = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("polled_at", UtcDateTime),
     _one_of("state", PullRequestState),
-    UniqueConstraint("repository", "pr_number", "task_id"),
+    UniqueConstraint("repository", "pr_number"),
     Index(None, "state", "polled_at"),
 )
 
@@ -288,18 +307,18 @@ model_calls = Table(
     "model_calls",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("purpose", String(20), nullable=False),
+    Column("purpose", CleanText, nullable=False),
     Column("repository", String(140)),
     Column("task_id", String(32)),
     Column("attempt_id", String(40)),
-    Column("model", String(100), nullable=False),
+    Column("model", CleanText, nullable=False),
     Column("ok", Boolean, nullable=False),
     Column("status", Integer),
     Column("input_tokens", Integer, nullable=False),
     Column("output_tokens", Integer, nullable=False),
     Column("cost_usd", Float),
     Column("latency_s", Float, nullable=False),
-    Column("error", Text),
+    Column("error", CleanText),
     Column("trace_id", String(32), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Index(None, "attempt_id"),
@@ -310,9 +329,9 @@ audit = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    Column("actor", String(100), nullable=False),
-    Column("action", String(60), nullable=False),
-    Column("subject", String(200), nullable=False),
+    Column("actor", CleanText, nullable=False),
+    Column("action", CleanText, nullable=False),
+    Column("subject", CleanText, nullable=False),
     Column("detail", JSON, nullable=False),
     Column("trace_id", String(32)),
     Index(None, "at"),

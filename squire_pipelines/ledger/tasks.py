@@ -2,20 +2,23 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, insert, or_, select
+from sqlalchemy import Row, and_, case, func, insert, or_, select, update
 
 from squire_pipelines.domain.identity import branch_name, new_id
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec, TaskStatus, fingerprint
 from squire_pipelines.errors import NotFoundError, StateConflictError
 from squire_pipelines.ledger.changes import change_task, record_event
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import outcomes, plans, task_dependencies, task_events, tasks
+from squire_pipelines.ledger.tables import outcomes, plans, signals, task_dependencies, task_events, tasks
 
 _RISKS = (Risk.LOW, Risk.MEDIUM, Risk.HIGH)
+_WISH = f"{SignalKind.MANUAL_TASK}:"
 PAGE = 100
 
 
@@ -90,10 +93,11 @@ def create_from_plan(
 ) -> tuple[str, ...]:
     """Turn a plan's tasks into rows, each fact at most once. Returns the new tasks' ids.
 
-    A task whose fingerprint is known is not created again; others may still depend on it.
+    A task whose fingerprint is known is not created again; others may still depend on it. A wish that a person typed
+    is spent when a task of the plan answers it.
     """
     ids: dict[str, str] = {}
-    created: list[str] = []
+    created: dict[str, str] = {}
     for spec in plan.tasks:
         mark = fingerprint(plan.repository, spec, dict(versions))
         known = tx.execute(
@@ -102,7 +106,8 @@ def create_from_plan(
         if known is not None:
             ids[spec.key] = known
             continue
-        task_id = new_id("t", tx.now)
+        # A millisecond apart each: no two ids of a plan are the same, and they sort as the plan does.
+        task_id = new_id("t", tx.now + timedelta(milliseconds=len(created)))
         ready = approval.covers(spec)
         status = TaskStatus.READY if ready else TaskStatus.PROPOSED
         tx.execute(
@@ -136,17 +141,38 @@ def create_from_plan(
             trace_id=trace_id,
         )
         ids[spec.key] = task_id
-        created.append(task_id)
-    new = set(created)
-    pairs = [
-        {"task_id": ids[spec.key], "depends_on": ids[key]}
-        for spec in plan.tasks
-        if ids[spec.key] in new
-        for key in spec.depends_on
-    ]
+        created[spec.key] = task_id
+    pairs = [{"task_id": one, "depends_on": other} for one, other in _dependencies(plan, ids, created)]
     if pairs:
         tx.execute(insert(task_dependencies), pairs)
-    return tuple(created)
+    wishes = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_WISH)}
+    if wishes:
+        mine = (signals.c.repository == plan.repository) & (signals.c.kind == SignalKind.MANUAL_TASK)
+        tx.execute(update(signals).where(mine, signals.c.key.in_(wishes)).values(gone_at=tx.now))
+    return tuple(created.values())
+
+
+def _dependencies(plan: Plan, ids: Mapping[str, str], created: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The pairs (task, task that it waits for) of the new tasks, without a cycle.
+
+    The plan's own dependencies have none, but two keys of it may name one task, since they answer the same facts.
+    """
+    graph: dict[str, set[str]] = {}
+    pairs: list[tuple[str, str]] = []
+    wanted = [(spec.key, key) for spec in plan.tasks if spec.key in created for key in dict.fromkeys(spec.depends_on)]
+    for one, other in sorted(wanted, key=lambda pair: pair[1] not in created):  # the plan's own ones first
+        pair = (ids[one], ids[other])
+        before = graph.setdefault(pair[0], set())
+        if pair[1] in before:
+            continue
+        before.add(pair[1])
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError:
+            before.remove(pair[1])
+        else:
+            pairs.append(pair)
+    return tuple(pairs)
 
 
 def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
@@ -226,14 +252,14 @@ def approve(tx: Transaction, task_id: str, *, actor: str) -> None:
 def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelled") -> TaskStatus:
     """Cancel a task: at once when it does not run, else by asking its supervisor. Returns the state it is in now.
 
-    Raises NotFoundError; StateConflictError when it has ended.
+    Raises NotFoundError; StateConflictError when it has ended, or changed in this very moment.
     """
     task = get(tx, task_id)
     if task.status.is_final:
         message = f"task {task_id} has {task.status} already"
         raise StateConflictError(message, hint="there is nothing to cancel")
     if task.status is TaskStatus.RUNNING:
-        tx.execute(tasks.update().where(tasks.c.id == task_id).values(cancel_requested_at=tx.now, updated_at=tx.now))
+        _request_cancel(tx, task, actor=actor, reason=reason)
         return TaskStatus.RUNNING
     change_task(
         tx,
@@ -248,6 +274,29 @@ def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelle
         message=reason,
     )
     return TaskStatus.CANCELLED
+
+
+def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> None:
+    if task.cancel_requested_at is not None:
+        return
+    done = tx.execute(
+        update(tasks)
+        .where(tasks.c.id == task.id, tasks.c.status == TaskStatus.RUNNING)
+        .values(cancel_requested_at=tx.now, updated_at=tx.now)
+    )
+    if done.rowcount != 1:
+        message = f"task {task.id} has just stopped running"
+        raise StateConflictError(message, hint="look at it again: `squire tasks show`", context={"task_id": task.id})
+    record_event(
+        tx,
+        task_id=task.id,
+        subject="task",
+        before=TaskStatus.RUNNING,
+        after=TaskStatus.RUNNING,
+        actor=actor,
+        reason=f"cancel requested: {reason}",
+        trace_id=task.trace_id,
+    )
 
 
 def retry(tx: Transaction, task_id: str, *, actor: str, more_attempts: int) -> None:

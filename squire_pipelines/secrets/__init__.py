@@ -1,1 +1,24 @@
 """Where secrets come from and how text is kept free of them."""
+
+from squire_pipelines.secrets.lookup import (
+    SecretName,
+    all_secrets,
+    delete_secret,
+    find_secret,
+    require_secret,
+    store_secret,
+)
+from squire_pipelines.secrets.redact import RedactingStream, Redactor
+from squire_pipelines.secrets.secret import Secret
+
+__all__ = [
+    "RedactingStream",
+    "Redactor",
+    "Secret",
+    "SecretName",
+    "all_secrets",
+    "delete_secret",
+    "find_secret",
+    "require_secret",
+    "store_secret",
+]

@@ -28,14 +28,23 @@ _KEY_BLOCK = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_KEY_OPEN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?!.*-----END )", re.DOTALL)
+_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+# A block is held until its end comes, up to this length: keys are shorter, and an agent may print endless ones.
+_KEY_LENGTH = 32 * 1024
 _HEADER = re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer|token)\s+)[^\s\"',;]+")
 _BEARER = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}")
+_STRADDLING = (_KEY_BLOCK, _HEADER, _BEARER, *(pattern for _, pattern in PATTERNS))
+_ANSI_ROUNDS = 8
 
 
 def strip_ansi(text: str) -> str:
     """`text` without terminal escape sequences, which could split a secret in two."""
-    return _ANSI.sub("", text)
+    for _ in range(_ANSI_ROUNDS):  # what is left of nested sequences can be one again
+        clean = _ANSI.sub("", text)
+        if clean == text:
+            break
+        text = clean
+    return text
 
 
 def _base64_cores(data: bytes) -> Iterator[str]:
@@ -77,7 +86,7 @@ class Redactor:
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
         # Forms with a line's end in them must not be cut at one.
         self._reach = max((len(form) for form in ordered if "\n" in form or "\r" in form), default=0)
-        self._overlap = max(_OVERLAP, 2 * len(ordered[0]) if ordered else 0)
+        self.overlap = max(_OVERLAP, 2 * len(ordered[0]) if ordered else 0)
 
     def redact(self, text: str) -> str:
         """`text` without escape sequences and with each secret replaced by `[redacted]`."""
@@ -106,22 +115,22 @@ class Redactor:
         if clean := stream.close():
             yield clean
 
-    def _cut(self, text: str, *, max_held: int) -> int:
-        """How much of `text` can be given out now: whole lines, no secret that goes on; never hold over `max_held`."""
+    def cut(self, text: str, *, max_held: int) -> int:
+        """How many characters of `text` can be told now, although more will follow it.
+
+        Whole lines, and nothing of a secret that may go on; but never so few that over `max_held` are held back.
+        """
         if len(text) > max_held:
-            cut = len(text) - self._overlap
+            cut = len(text) - self.overlap
         else:
             cut = text.rfind("\n", 0, max(0, len(text) - self._reach)) + 1
-            if opened := _KEY_OPEN.search(text):
+            opened = _KEY_BEGIN.search(text, max(0, text.rfind("-----END ")))
+            if opened and len(text) - opened.start() <= _KEY_LENGTH:
                 cut = min(cut, opened.start())
-        if self._known:
-            for match in self._known.finditer(text):
-                if match.start() < cut < match.end():
-                    cut = match.start()
-        for pattern in (_KEY_BLOCK, *(pattern for _, pattern in PATTERNS)):
+        for pattern in (*_STRADDLING, *([self._known] if self._known else [])):
             for match in pattern.finditer(text):
-                if match.start() < cut < match.end():
-                    cut = match.start() or match.end()
+                if match.start() < cut < match.end() and len(match[0]) <= max(_KEY_LENGTH, self.overlap):
+                    cut = match.start()
         return cut
 
 
@@ -130,19 +139,23 @@ class RedactingStream:
 
     def __init__(self, redactor: Redactor, *, max_held: int = MAX_HELD) -> None:
         self._redactor = redactor
-        self._held = ""
-        self._max_held = max(max_held, 2 * redactor._overlap)  # noqa: SLF001 - the two are one piece
+        self._pieces: list[str] = []
+        self._length = 0
+        self._max_held = max(max_held, 4 * redactor.overlap)
 
     def feed(self, text: str) -> str:
         """Take a piece; return the clean text that can be told by now."""
-        self._held = strip_ansi(self._held + text)
-        if "\n" not in text and len(self._held) <= self._max_held:
+        self._pieces.append(text)
+        self._length += len(text)
+        if "\n" not in text and self._length <= self._max_held:
             return ""
-        cut = self._redactor._cut(self._held, max_held=self._max_held)  # noqa: SLF001 - the two are one piece
-        ready, self._held = self._held[:cut], self._held[cut:]
-        return self._redactor.redact(ready)
+        held = strip_ansi("".join(self._pieces))
+        cut = self._redactor.cut(held, max_held=self._max_held)
+        self._pieces, self._length = [held[cut:]], len(held) - cut
+        return self._redactor.redact(held[:cut])
 
     def close(self) -> str:
         """The clean rest."""
-        rest, self._held = self._held, ""
+        rest = "".join(self._pieces)
+        self._pieces, self._length = [], 0
         return self._redactor.redact(rest)

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,7 @@ EXIT_CODES = {
     "terminated": 143,
 }
 MAX_INPUT_BYTES = 4_000_000
+PARTIAL = ".result.json.part"
 TEXTS = (
     "attempt_id",
     "repository",
@@ -171,10 +173,19 @@ class Result:
         self.timings[name] = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def write(self, out: Path) -> None:
-        """Whole or not at all: written beside, fsynced, renamed."""
-        partial = out / ".result.json.part"
-        with partial.open("w", encoding="utf-8") as file:
+        """Whole or not at all: written beside, fsynced, renamed. A failed or empty attempt hands out nothing else."""
+        clear(out, "result.json", PARTIAL, *(() if self.status == "changed" else ("result.bundle",)))
+        with (out / PARTIAL).open("x", encoding="utf-8") as file:
             json.dump({"schema": SCHEMA, **asdict(self)}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(out / "result.json")
+        (out / PARTIAL).replace(out / "result.json")
+
+
+def clear(folder: Path, *names: str) -> None:
+    """Removes what the agent, which may write there too, has put in our way: files, links or folders."""
+    for path in (folder / name for name in names):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 
-from squire_worker.contract import Attempt, Paths, fail
+from squire_worker.contract import Attempt, Paths, clear, fail
 from squire_worker.processes import capture
 
 GIT_TIMEOUT_S = 600.0
@@ -59,12 +58,7 @@ class Repository:
         """
         if self._agents.is_symlink() or not self._agents.is_dir():
             fail("git_failed", "the agent removed or replaced .git")
-        for name in ("config", "config.worktree", "commondir", "shallow"):
-            target = self._agents / name
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+        clear(self._agents, "config", "config.worktree", "commondir", "shallow")
         (self._agents / "config").write_bytes(self._config)
         code, tip = self.git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", ok=(0, 1, 128))
         ours = {"GIT_DIR": self.paths.work / "result.git", "GIT_OBJECT_DIRECTORY": self._agents / "objects"}
@@ -96,6 +90,7 @@ class Repository:
     def bundle(self) -> int:
         """Writes result.bundle; returns how many commits it holds."""
         span = f"{self.attempt.base_sha}..refs/heads/{self.attempt.branch}"
+        clear(self.paths.out, "result.bundle", "result.bundle.lock")
         commits = int(self.git("rev-list", "--count", span)[1])
         self.git("bundle", "create", "--quiet", str(self.paths.out / "result.bundle"), span)
         return commits

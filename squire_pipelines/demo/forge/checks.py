@@ -31,9 +31,7 @@ def _failure(expectation: Expectation, content: str | None) -> str | None:
     return f"{expectation.path}{line}: {expectation.message or 'not as expected'}"
 
 
-def evaluate(
-    expectations: Sequence[Expectation], read_file: Callable[[str], str | None]
-) -> tuple[CheckResult, ...]:
+def evaluate(expectations: Sequence[Expectation], read_file: Callable[[str], str | None]) -> tuple[CheckResult, ...]:
     """One result for each check name, in the order of their first expectation.
 
     Args:

@@ -3,7 +3,7 @@
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -24,7 +24,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue(maxsize=_KEPT_CONNECTIONS)
-        self._writer = threading.RLock()
+        self._writer = threading.Lock()
+        self.on_commit: Callable[[], None] = lambda: None
         with self.reading() as connection:
             self._prepare(connection)
 
@@ -42,7 +43,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed and on disk when the block ends, undone when it raises. Do not nest."""
+        """One transaction, committed and on disk when the block ends, undone when it raises. Do not nest.
+
+        `on_commit` is called after each.
+        """
         with self._writer:
             connection = self._take()
             try:
@@ -52,6 +56,7 @@ class Database:
             finally:
                 connection.rollback()
                 self._give_back(connection)
+        self.on_commit()
 
     def close(self) -> None:
         """Close all idle connections."""

@@ -25,7 +25,7 @@ _PAYLOAD_COMMITS = 20
 
 
 def emit(
-    view: View, event: str, repository: Repository, sender: Account, content: JsonObject, action: str | None = None
+    view: View, event: str, repository: Repository, sender: Account, content: JsonObject, *, action: str | None = None
 ) -> None:
     """Queue one webhook in the transaction of `view`; nothing happens when no webhook is configured."""
     if view.world.config.webhook_url is None:
@@ -71,12 +71,12 @@ def emit_ping(view: View, repository: Repository, sender: Account) -> None:
 def emit_pull(view: View, action: str, pull: Pull, sender: Account, **extra: object) -> None:
     """A pull_request event: opened, closed, reopened, synchronize, edited, labeled."""
     content = {"number": pull.number, "pull_request": pull_shape(view, pull), **extra}
-    emit(view, "pull_request", pull.repository, sender, content, action)
+    emit(view, "pull_request", pull.repository, sender, content, action=action)
 
 
 def emit_issue(view: View, action: str, ticket: Ticket, sender: Account, **extra: object) -> None:
     """An issues event: opened, labeled."""
-    emit(view, "issues", ticket.repository, sender, {"issue": issue_shape(view, ticket), **extra}, action)
+    emit(view, "issues", ticket.repository, sender, {"issue": issue_shape(view, ticket), **extra}, action=action)
 
 
 def emit_labeled(view: View, ticket: Ticket, names: Iterable[str], sender: Account) -> None:
@@ -91,13 +91,13 @@ def emit_labeled(view: View, ticket: Ticket, names: Iterable[str], sender: Accou
 
 
 def emit_push(
-    view: View, repository: Repository, branch: str, before: str | None, after: str | None, pusher: Account
+    view: View, repository: Repository, branch: str, before: str | None, after: str | None, *, pusher: Account
 ) -> None:
     """A push event; `before` or `after` is None when the branch is made or deleted."""
     git = view.git(repository)
     old, new = before or ZERO_SHA, after or ZERO_SHA
     page = f"{view.world.config.web_url}/{repository.full_name}"
-    shas = _pushed_commits(git, before, after, view, repository)
+    shas = _pushed_commits(git, before, after, repository)
     commits = [_commit(page, git, sha) for sha in shas]
     owner = account_shape(view, repository.owner)
     owner.update(name=repository.owner.login, email=_email(repository.owner))
@@ -154,7 +154,7 @@ def emit_check_run(view: View, run: CheckRun, pulls: Iterable[Pull], sender: Acc
         "app": app,
         "pull_requests": linked,
     }
-    emit(view, "check_run", run.suite.repository, sender, {"check_run": content}, "completed")
+    emit(view, "check_run", run.suite.repository, sender, {"check_run": content}, action="completed")
 
 
 def emit_check_suite(view: View, suite: Suite, pulls: Iterable[Pull], sender: Account) -> None:
@@ -174,11 +174,11 @@ def emit_check_suite(view: View, suite: Suite, pulls: Iterable[Pull], sender: Ac
             "committer": {"name": commit.committer.name, "email": commit.committer.email},
         },
     }
-    emit(view, "check_suite", suite.repository, sender, {"check_suite": content}, "completed")
+    emit(view, "check_suite", suite.repository, sender, {"check_suite": content}, action="completed")
 
 
 def _webhook_repository(view: View, repository: Repository) -> JsonObject:
-    left_out = {"has_discussions"}
+    left_out = {"allow_forking", "has_discussions"}
     shape = {key: value for key, value in repository_shape(view, repository).items() if key not in left_out}
     return {**shape, "custom_properties": {}}
 
@@ -188,7 +188,7 @@ def _email(account: Account) -> str:
 
 
 def _pushed_commits(
-    git: GitDirectory, before: str | None, after: str | None, view: View, repository: Repository
+    git: GitDirectory, before: str | None, after: str | None, repository: Repository
 ) -> tuple[str, ...]:
     if after is None:
         return ()

@@ -86,11 +86,7 @@ class GitDirectory:
     @classmethod
     def clone_from(cls, source: Path, target: Path, default_branch: str) -> "GitDirectory":
         """Make `target` a bare copy of the local repository `source`, ready to be served."""
-        command = ["git", "clone", "--quiet", "--bare", "--no-hardlinks", "--", os.fspath(source), os.fspath(target)]
-        _run(command, cwd=target.parent)
-        made = cls(target)
-        made.run("symbolic-ref", "HEAD", f"refs/heads/{default_branch}")
-        for key, value in {
+        settings = {
             "core.hooksPath": os.devnull,
             "gc.auto": "0",  # a replaced head must stay readable: its pull request still names it
             "receive.autogc": "false",
@@ -98,8 +94,12 @@ class GitDirectory:
             "receive.hideRefs": "refs/pull",  # like GitHub: these are ours to write
             "uploadpack.allowFilter": "true",
             "core.fsync": "all",
-        }.items():
-            made.run("config", key, value)
+        }
+        given = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
+        paths = [os.fspath(source), os.fspath(target)]
+        run_git(["git", "clone", "--quiet", "--bare", "--no-hardlinks", *given, "--", *paths], cwd=target.parent)
+        made = cls(target)
+        made.run("symbolic-ref", "HEAD", f"refs/heads/{default_branch}")
         return made
 
     def run(
@@ -111,7 +111,7 @@ class GitDirectory:
     ) -> str:
         """What `git ARGUMENTS` prints, at most `limit_bytes` of it; undecodable bytes are replaced."""
         command = ["git", "--git-dir", os.fspath(self.path), *arguments]
-        return _run(command, cwd=self.path, ok=ok, environment=environment)[:limit_bytes].decode(errors="replace")
+        return run_git(command, cwd=self.path, ok=ok, environment=environment)[:limit_bytes].decode(errors="replace")
 
     def branches(self) -> dict[str, str]:
         """All branches with the commit at their tip."""
@@ -203,13 +203,14 @@ def _rfc3339(seconds: str) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _run(
+def run_git(
     command: list[str],
     *,
     cwd: Path,
     ok: tuple[int, ...] = (0,),
     environment: Mapping[str, str] | None = None,
 ) -> bytes:
+    """Run a git command line in `cwd` and return what it prints. Raises GitError if it ends with a code not in `ok`."""
     try:
         done = subprocess.run(
             command,

@@ -180,16 +180,12 @@ def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
         tip = view.git(pull.repository).branch(pull.head_ref)
         if edit.state == "open" and (pull.merged or tip is None):
             text = "state cannot be changed. The pull request cannot be reopened."
-            raise UnprocessableError(
-                {"resource": "PullRequest", "code": "invalid", "field": "state", "message": text}
-            )
+            raise UnprocessableError({"resource": "PullRequest", "code": "invalid", "field": "state", "message": text})
         closed = edit.state == "closed"
         store.touch_ticket(view.con, pull.id, now, state=edit.state, closed_at=now if closed else None)
         if not closed:
             store.change_pull(view.con, pull.id, head_sha=tip)
-        events.emit_pull(
-            view, "closed" if closed else "reopened", _pull(view, pull.repository, pull.number), sender
-        )
+        events.emit_pull(view, "closed" if closed else "reopened", _pull(view, pull.repository, pull.number), sender)
     return _pull(view, pull.repository, pull.number)
 
 

@@ -98,7 +98,7 @@ def _note_push(world: World, repository: Repository, name: str, before: str | No
         pusher = store.ensure_account(con, _pusher(git, after), "Bot" if _by_keeper(git, after) else "User", now)
         store.set_branch(con, repository.id, name, after, now)
         fresh = store.repository(con, repository.id)
-        events.emit_push(view, fresh, name, before, after, pusher)
+        events.emit_push(view, fresh, name, before, after, pusher=pusher)
         for pull in store.pulls(con, fresh, state="open"):
             if pull.head_ref != name:
                 continue
@@ -150,7 +150,9 @@ def _make_checks(world: World, repository_id: int) -> None:
         repository = store.repository(con, repository_id)
         expectations = store_checks.expectations(con, repository_id)
         tips = store.branches(con, repository_id)
-        wanting = {sha: name for name, sha in tips.items() if store_checks.suite(con, repository, sha) is None}
+        # Of branches at the same commit the default branch comes last, and so gives its name.
+        names = sorted(tips, key=lambda name: (name == repository.default_branch, name))
+        wanting = {tips[name]: name for name in names if store_checks.suite(con, repository, tips[name]) is None}
     if not expectations:
         return
     git = world.git(repository)

@@ -235,6 +235,7 @@ def issue_shape(view: View, ticket: Ticket) -> JsonObject:
         "author_association": ticket.association,
         "active_lock_reason": None,
         "body": ticket.body or None,
+        "draft": False,
         "reactions": {"url": f"{own}/reactions", "total_count": 0, **dict.fromkeys(names, 0)},
     }
 

@@ -27,7 +27,7 @@ def insert(con: sqlite3.Connection, table: str, **values: object) -> int:
         values["id"] = con.execute(f"SELECT COALESCE(MAX(id) + 1, {_FIRST_ID}) FROM {table}").fetchone()[0]  # noqa: S608 - names are ours
     columns, marks = ", ".join(values), ", ".join("?" for _ in values)
     cursor = con.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours
-    return int(values["id"]) if isinstance(values.get("id"), int) else int(cursor.lastrowid or 0)
+    return cursor.lastrowid or 0
 
 
 def account(con: sqlite3.Connection, account_id: int) -> Account:
@@ -141,9 +141,7 @@ _PULL = "SELECT t.*, p.* FROM tickets t JOIN pulls p ON p.ticket_id = t.id WHERE
 
 def pulls(con: sqlite3.Connection, repo: Repository, *, state: str | None = None) -> list[Pull]:
     """The pull requests of a repository by number; `state` is open, closed or None for all."""
-    rows = con.execute(
-        f"{_PULL} AND (? IS NULL OR t.state = ?) ORDER BY t.number", (repo.id, state, state)
-    ).fetchall()
+    rows = con.execute(f"{_PULL} AND (? IS NULL OR t.state = ?) ORDER BY t.number", (repo.id, state, state)).fetchall()
     return [_pull(con, row, repo) for row in rows]
 
 

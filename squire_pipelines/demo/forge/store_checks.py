@@ -55,8 +55,7 @@ def check_runs(con: sqlite3.Connection, of: Suite) -> list[CheckRun]:
 def check_run(con: sqlite3.Connection, repo: Repository, run_id: int) -> CheckRun | None:
     """One check of a repository by its id."""
     row = con.execute(
-        "SELECT c.*, s.sha FROM check_runs c JOIN suites s ON s.id = c.suite_id"
-        " WHERE c.id = ? AND s.repository_id = ?",
+        "SELECT c.*, s.sha FROM check_runs c JOIN suites s ON s.id = c.suite_id WHERE c.id = ? AND s.repository_id = ?",
         (run_id, repo.id),
     ).fetchone()
     of = suite(con, repo, row["sha"]) if row else None
@@ -128,11 +127,9 @@ def deliveries(
     con: sqlite3.Connection, *, repository_id: int | None = None, pending: bool = False, limit: int = 100
 ) -> Sequence[Delivery]:
     """Deliveries: the pending ones oldest first, or all newest first."""
-    rows = con.execute(
-        "SELECT * FROM deliveries WHERE (? IS NULL OR repository_id = ?)"
-        f" {'AND delivered_at IS NULL ORDER BY id' if pending else 'ORDER BY id DESC'} LIMIT ?",
-        (repository_id, repository_id, limit),
-    ).fetchall()
+    of = "SELECT * FROM deliveries WHERE (?1 IS NULL OR repository_id = ?1)"
+    which = "AND delivered_at IS NULL ORDER BY id" if pending else "ORDER BY id DESC"
+    rows = con.execute(f"{of} {which} LIMIT ?2", (repository_id, limit)).fetchall()
     return [_delivery(row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""What every part of the forge shares: its configuration, database, git directories, clock and wake-up call."""
+"""What every part of the forge shares: its configuration, database, git directories, clock and what was touched."""
 
 import base64
 import sqlite3
@@ -29,6 +29,7 @@ class ForgeConfig:
         webhook_url: Where webhooks go; None sends (and records) none.
         merge: Whether green pull requests from `squire/` branches are merged by the forge.
         max_body_bytes: The largest request body, pushes included.
+        rate_limit: REST requests, and GraphQL points, that the token has in an hour.
     """
 
     home: Path
@@ -38,6 +39,7 @@ class ForgeConfig:
     webhook_url: str | None = None
     merge: bool = True
     max_body_bytes: int = 256_000_000
+    rate_limit: int = 5_000
 
 
 def utc_now() -> datetime:
@@ -55,7 +57,7 @@ class World:
         self._directories: dict[int, GitDirectory] = {}
         self._touched: set[int] = set()
         self._touched_guard = threading.Lock()
-        self.wake: Callable[[], None] = lambda: None
+        self.on_touch: Callable[[], None] = lambda: None
         self.repositories_dir = config.home / "repositories"
         self.repositories_dir.mkdir(parents=True, exist_ok=True)
         self.database = Database(config.home / "forge.sqlite3")
@@ -80,7 +82,7 @@ class World:
         """Say that a repository may have something to settle (checks to make, a pull request to merge)."""
         with self._touched_guard:
             self._touched.add(repository_id)
-        self.wake()
+        self.on_touch()
 
     def take_touched(self) -> set[int]:
         """The repositories that were touched since the last call."""

@@ -1,0 +1,112 @@
+"""Writes docs/reference/cli.md from the commands themselves; `--check` fails when the page is not up to date."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from squire_pipelines.cli.aliases import NOT_YET, OLD_NAMES
+from squire_pipelines.cli.lazy import Command, LazyGroup
+from squire_pipelines.cli.main import cli
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "cli.md"
+_HEAD = """\
+# The `squire` command
+
+<!-- Written by scripts/cli_reference.py from the commands themselves; do not edit. -->
+
+Commands are noun then verb. Every list and every `show` has `--json`. Results go to standard output, hints and
+errors to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused by
+policy or budget, 130 interrupted.
+
+Completion: `eval "$(_SQUIRE_COMPLETE=bash_source squire)"` in bash, `eval "$(_SQUIRE_COMPLETE=zsh_source squire)"` in
+zsh, `_SQUIRE_COMPLETE=fish_source squire | source` in fish. Task ids are completed too.
+"""
+
+
+def _commands(group: LazyGroup, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
+    for name in group.list_commands(context):
+        if name in group.lazy and (group.lazy[name].hidden or not _is_there(group.lazy[name].target)):
+            continue
+        command = group.get_command(context, name)
+        if command is None or command.hidden:
+            continue
+        inner = click.Context(command, parent=context, info_name=name)
+        yield inner.command_path, command, inner
+        if isinstance(command, LazyGroup):
+            yield from _commands(command, inner)
+
+
+def _is_there(target: str) -> bool:
+    module = Path(PAGE.parents[2], *target.partition(":")[0].split("."))
+    return module.with_suffix(".py").exists() or module.is_dir()
+
+
+def _help(command: click.Command) -> str:
+    text = command.help or ""
+    return "\n".join(line.strip() for line in text.replace("\b", "").splitlines()).strip()
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record and record[1] and "--help" not in record[0]:
+            names, text = record
+            yield f"| `{names.replace('|', chr(92) + '|')}` | {text.replace('|', chr(92) + '|')} |"
+
+
+def _examples(command: click.Command) -> str:
+    if isinstance(command, Command) and command.examples:
+        return "\n".join(command.examples)
+    epilog = (command.epilog or "").replace("\b", "").strip()
+    lines = epilog.splitlines()[1:] if epilog.startswith("Example") else []
+    return "\n".join(line.strip() for line in lines if line.strip())
+
+
+def page() -> str:
+    """The whole page."""
+    context = click.Context(cli, info_name="squire")
+    parts = [_HEAD]
+    for path, command, inner in [("squire", cli, context), *_commands(cli, context)]:
+        parts.append(f"{'##' if path.count(' ') < 2 else '###'} `{path}`\n\n{_help(command)}\n")  # noqa: PLR2004 - a group's
+        usage = " ".join(command.collect_usage_pieces(inner))
+        parts.append(f"```console\n{path} {usage}\n```\n")
+        if options := list(_options(command, inner)):
+            parts.append("\n".join(["| option | is |", "|---|---|", *options]) + "\n")
+        if examples := _examples(command):
+            parts.append(f"```sh\n{examples}\n```\n")
+    rows = [f"| `squire {old}` | `squire {' '.join(new)}` |" for old, new in OLD_NAMES.items()]
+    rows += [f"| `squire {old}` | not there yet |" for old in NOT_YET]
+    parts.append(
+        "\n".join(
+            [
+                "## Old names\n\nThey work, and say on standard error what they are called now.\n",
+                "| old | new |",
+                "|---|---|",
+                *rows,
+            ]
+        )
+    )
+    return "\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is not up to date")
+    check = parser.parse_args().check
+    text = page()
+    if check:
+        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"{PAGE} is not up to date: run scripts/cli_reference.py", file=sys.stderr)
+        return 1
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""One container as a supervised run: its output drained, its end awaited, its removal sure. Decides nothing.
+
+The rules follow how docker-py and the engine were seen to behave: `wait` reports its time-out as a lost connection,
+an attached container that nobody reads blocks, and a connection may break while the container lives on.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import docker
+import requests
+import structlog
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils.socket import SocketError
+
+from squire_pipelines.agents import reap
+from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.errors import EngineError, SquireError
+
+_log = structlog.get_logger(__name__)
+_PAUSE_S = 0.5
+_DRAIN_IDLE_S = 5.0
+_DRAIN_CAP_S = 60.0
+_MAX_ATTACHES = 20
+_NOT_RUNNING = frozenset({404, 409})
+_REMOVE_TRIES = 3
+
+
+class _Stream(Protocol):
+    def __iter__(self) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+class Drain:
+    """A thread that reads a container's output to its end, so that the container never blocks on it."""
+
+    def __init__(self, stream: _Stream, sink: LogSink) -> None:
+        self._stream = stream
+        self._sink = sink
+        self._chunks = 0
+        self.error: str | None = None
+        self._thread = threading.Thread(target=self._read, name="squire-drain", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still reads."""
+        return self._thread.is_alive()
+
+    def _read(self) -> None:
+        try:
+            for chunk in self._stream:
+                self._chunks += 1
+                self._sink.feed(chunk)
+        except (OSError, ValueError, SocketError, DockerException) as error:
+            # The connection broke or was closed by us: whether the container lives is for `wait` to find out.
+            self.error = str(error)
+
+    def finish(self) -> None:
+        """Wait until everything was read, for a minute at most and 5 s when nothing comes, then close."""
+        last = -1
+        for _ in range(int(_DRAIN_CAP_S / _DRAIN_IDLE_S)):
+            if not self.alive or last == self._chunks:
+                break
+            last = self._chunks
+            self._thread.join(_DRAIN_IDLE_S)
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        # The response may be closed already, in which case docker-py finds no socket in it.
+        with contextlib.suppress(OSError, AttributeError, DockerException):
+            self._stream.close()
+        self._thread.join(1.0)
+        response = getattr(self._stream, "_response", None)
+        if response is not None:
+            response.close()
+
+
+class Container:
+    """A created container; fulfils `supervision.Handle`.
+
+    `exit_code` and `oom_killed` hold once `wait` has returned True. The out-of-memory flag is the whole container's
+    and sticky: a child alone may have set it.
+
+    Args:
+        patience_s: How long the engine may be away before the run is given up.
+    """
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        container_id: str,
+        sink: LogSink,
+        *,
+        patience_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._id = container_id
+        self._sink = sink
+        self._patience_s = patience_s
+        self._clock = clock
+        self._lost_since: float | None = None
+        self._drain: Drain | None = None
+        self._attaches = 0
+        self.exit_code: int | None = None
+        self.oom_killed = False
+        self.connection_lost = False
+
+    def attach(self) -> None:
+        """Begin to drain the output; before the start, so that nothing is missed. Raises the engine's errors."""
+        self._attaches += 1
+        stream: Any = self._client.api.attach(self._id, stdout=True, stderr=True, stream=True, logs=False, demux=False)
+        self._drain = Drain(stream, self._sink)
+
+    def replay(self, *, running: bool) -> None:
+        """Read the output of an adopted container from its beginning, as far as the engine kept it, and follow it.
+
+        Attaching with history loses what is written between history and stream, and never ends for a container that
+        has ended. Following the engine's log loses only what has been rotated away. Raises the engine's errors.
+        """
+        stream: Any = self._client.api.logs(self._id, stdout=True, stderr=True, stream=True, follow=running)
+        self._drain = Drain(stream, self._sink)
+
+    def start(self) -> None:
+        """Start it. Raises the engine's errors."""
+        self._client.api.start(self._id)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s` (longer only when the engine hangs); whether it has ended.
+
+        Raises:
+            EngineError: The engine was away for longer than the patience, or the container is gone.
+        """
+        # A time-out and a lost connection are the same exception: looking again tells them apart.
+        with contextlib.suppress(requests.RequestException, DockerException):
+            self._client.api.wait(self._id, timeout=timeout_s)  # type: ignore[arg-type]  # requests takes a float
+        try:
+            state = self._client.api.inspect_container(self._id)["State"]
+        except NotFound as error:
+            message = "the container is gone: it was removed, or the engine lost it"
+            raise EngineError(message) from error
+        except (requests.RequestException, DockerException) as error:
+            self._away(error, timeout_s)
+            return False
+        self._lost_since = None
+        if state.get("Running") or state.get("Status") in {"created", "restarting"}:
+            self._attach_again()
+            return False
+        self.exit_code = int(state["ExitCode"])
+        self.oom_killed = bool(state.get("OOMKilled"))
+        return True
+
+    def _away(self, error: Exception, timeout_s: float) -> None:
+        now = self._clock()
+        self.connection_lost = True
+        self._lost_since = now if self._lost_since is None else self._lost_since
+        if now - self._lost_since >= self._patience_s:
+            message = f"the container engine did not answer for {self._patience_s:.0f} s: {str(error)[:200]}"
+            raise EngineError(message) from error
+        time.sleep(min(timeout_s, _PAUSE_S))  # a refused connection fails at once
+
+    def _attach_again(self) -> None:
+        if self._drain is None or self._drain.alive or self._attaches >= _MAX_ATTACHES:
+            return
+        self._drain.close()
+        self._sink.feed(b"\nsquire: the connection to the engine broke here; some lines may be missing\n")
+        with contextlib.suppress(requests.RequestException, DockerException):  # tried again at the next look
+            self.attach()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._signal("SIGTERM")
+
+    def kill(self) -> None:
+        """End it."""
+        self._signal("SIGKILL")
+
+    def _signal(self, name: str) -> None:
+        try:
+            self._client.api.kill(self._id, signal=name)
+        except APIError as error:
+            if error.status_code not in _NOT_RUNNING:
+                _log.warning("agent.signal_failed", signal=name, reason=str(error)[:200])
+        except (requests.RequestException, DockerException) as error:
+            # The supervisor goes on waiting, and that ends in an EngineError if the engine stays away.
+            _log.warning("agent.signal_failed", signal=name, reason=str(error)[:200])
+
+    def finish_output(self) -> None:
+        """Read the output to its end, with a bound. May be repeated."""
+        if self._drain is not None:
+            self._drain.finish()
+            self._drain = None
+
+
+def remove_surely(client: docker.DockerClient, name: str, attempt_id: str) -> bool:
+    """Remove the attempt's container with a few tries; False, and a line in the log, when it must be left behind."""
+    reason = ""
+    for attempt in range(_REMOVE_TRIES):
+        try:
+            reap.remove(client, name, attempt_id=attempt_id)
+        except SquireError as error:
+            reason = error.message
+            if not error.retryable:
+                break
+            if attempt + 1 < _REMOVE_TRIES:
+                time.sleep(_PAUSE_S)
+        else:
+            return True
+    _log.warning("agent.container_left_behind", container=name, reason=reason)
+    return False

@@ -1,0 +1,235 @@
+"""Running an attempt's agent as a child process with the worker's own entrypoint: the same endings, but no sandbox.
+
+For commands that the user trusts, and where there is no engine. The agent can read and write what the user can.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+from squire_pipelines.agents import files, limited
+from squire_pipelines.agents.finish import Recorder, Watched, not_run
+from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.profile import agent_grace, file_size_limit
+from squire_pipelines.agents.supervision import supervise
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.errors import EngineError, WorkspaceError
+
+# What the agent's programs need to run at all. No token lives under any of these names.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT")
+_CHUNK_BYTES = 64 * 1024
+_DRAIN_S = 5.0
+_PROC = Path("/proc")
+_SESSION_FIELD = 3  # of /proc/PID/stat, counted after the command's name: state, ppid, pgrp, session
+
+
+class LocalRunner:
+    """The runner without a sandbox.
+
+    Args:
+        redact: Takes secrets out of each line of the agent's output.
+        entrypoint: The worker's entrypoint; by default the one shipped.
+
+    Raises:
+        ConfigError: The installation lacks the entrypoint.
+    """
+
+    is_sandbox = False
+
+    def __init__(self, *, redact: Callable[[str], str] = str, entrypoint: Path | None = None) -> None:
+        self._redact = redact
+        self._entrypoint = files.worker_file("entrypoint.py") if entrypoint is None else entrypoint
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def run(
+        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: Path | None = None
+    ) -> RunResult:
+        """See `runners.AgentRunner.run`."""
+        try:
+            recorder = Recorder(inputs, self._redact)
+            work = Path(tempfile.mkdtemp(prefix="work-", dir=inputs.attempt_dir))
+        except (WorkspaceError, OSError) as error:
+            cause = error if isinstance(error, WorkspaceError) else WorkspaceError(f"no work directory: {error}")
+            return not_run(Cause.WORKSPACE_ERROR, cause)
+        recorder.facts["runner"] = "local"
+        try:
+            return self._run(recorder, heartbeat, gateway_socket, work)
+        except OSError as error:
+            return not_run(Cause.WORKSPACE_ERROR, WorkspaceError(f"the agent's process cannot be started: {error}"))
+        finally:
+            recorder.sink.close()
+            shutil.rmtree(work, ignore_errors=True)  # an agent may have taken permissions away
+
+    def _run(
+        self, recorder: Recorder, heartbeat: Callable[[], bool], gateway_socket: Path | None, work: Path
+    ) -> RunResult:
+        limits = recorder.inputs.limits
+        cpu_s = int(limits.wall_clock_s * max(1.0, limits.cpus)) + 60
+        argv = [sys.executable, "-I", limited.__file__]
+        argv += [str(file_size_limit(limits)), str(limits.open_files), str(cpu_s)]
+        argv += [sys.executable, "-I", "-u", str(self._entrypoint)]
+        environment = self._environment(recorder.inputs, work, gateway_socket)
+        with LocalProcess(argv, environment, work, recorder.sink, mark=recorder.inputs.attempt_id) as process:
+            recorder.lap("started_s")
+            try:
+                stop = supervise(
+                    process,
+                    wall_clock_s=limits.wall_clock_s,
+                    grace_s=limits.grace_s,
+                    heartbeat=heartbeat,
+                    problem=recorder.problem,
+                )
+            except EngineError as error:  # a process in an uninterruptible wait does not die
+                return recorder.finish(Watched(engine_error=error.message))
+            recorder.lap("ended_s")
+            process.finish_output()
+            return recorder.finish(Watched(exit_code=process.exit_code, stop=stop or recorder.problem()))
+
+    @staticmethod
+    def _environment(inputs: AttemptInputs, work: Path, gateway_socket: Path | None) -> dict[str, str]:
+        home, scratch = work / "home", work / "tmp"
+        for directory in (home, scratch):
+            directory.mkdir()
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        environment |= {
+            "HOME": str(home),
+            "TMPDIR": str(scratch),
+            "SQUIRE_IN": str(inputs.folder.inbox),
+            "SQUIRE_OUT": str(inputs.folder.out),
+            "SQUIRE_WORK": str(work),
+            "SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits),
+        }
+        if gateway_socket is not None:
+            environment["SQUIRE_GATEWAY_SOCKET"] = str(gateway_socket)
+            # The host's loopback is shared by all attempts; a container has one of its own.
+            environment["SQUIRE_GATEWAY_PORT"] = str(_free_port())
+        return environment
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class LocalProcess:
+    """A child in a session of its own; fulfils `supervision.Handle`. As a context manager it leaves nothing running.
+
+    Args:
+        argv: The program and its arguments.
+        environment: All that the child gets.
+        cwd: Where it starts.
+        sink: Takes its output.
+        mark: The attempt's id, which the entrypoint puts into its agent's environment as SQUIRE_ATTEMPT_ID: what has
+            left the session is found by it.
+    """
+
+    def __init__(self, argv: list[str], environment: dict[str, str], cwd: Path, sink: LogSink, *, mark: str) -> None:
+        self._sink = sink
+        self._mark = mark
+        self._over = False
+        self._closing = threading.Event()
+        self._read_end, write_end = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                env=environment,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                start_new_session=True,
+            )
+        except OSError:
+            os.close(self._read_end)
+            raise
+        finally:
+            os.close(write_end)
+        self._reader = threading.Thread(target=self._read, name="squire-drain", daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._over:
+            self.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_DRAIN_S)
+        self.finish_output()
+        os.close(self._read_end)
+
+    @property
+    def exit_code(self) -> int | None:
+        """As a shell tells it: 128 + the signal's number when a signal ended it."""
+        code = self._process.poll()
+        return code if code is None or code >= 0 else 128 - code
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s`; whether it has ended. Whatever it left running is then killed."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        if not self._over:  # once only: later the number may be another process's
+            self.kill()
+            self._over = True
+        return True
+
+    def terminate(self) -> None:
+        """Ask the entrypoint to end; it passes the request on."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill the process group, every other process of the session, and what bears the mark."""
+        for pid in _members(self._process.pid, self._mark):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def finish_output(self) -> None:
+        """Read the output to its end, with a bound: a process that escaped may hold the pipe open for ever."""
+        self._reader.join(_DRAIN_S)
+        self._closing.set()
+        self._reader.join(_DRAIN_S)
+
+    def _read(self) -> None:
+        while not self._closing.is_set():
+            ready, _, _ = select.select([self._read_end], [], [], 0.2)
+            if not ready:
+                continue
+            chunk = os.read(self._read_end, _CHUNK_BYTES)
+            if not chunk:
+                return
+            self._sink.feed(chunk)
+
+
+def _members(session: int, mark: str) -> Iterator[int]:
+    """The processes of a session or with the mark, where the system has /proc; elsewhere the group must do."""
+    if not (_PROC / "self" / "stat").exists():
+        return
+    wanted = f"SQUIRE_ATTEMPT_ID={mark}".encode()
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[_SESSION_FIELD]) == session or wanted in (entry / "environ").read_bytes().split(b"\0"):
+                yield int(entry.name)
+        except OSError:
+            continue  # it ended meanwhile, or is another user's

@@ -1,0 +1,298 @@
+"""The assets `task_plan` and `tasks`: from signals to a checked plan, and from a plan that passed to rows that run.
+
+Here: who is asked for a plan and what is reported. Not here: planning, its checks (`domain.plans`), rows (`ledger`).
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.assets.signals import OWNERS, signal_key
+from squire_pipelines.assets.tables import preview
+from squire_pipelines.assets.together import for_each
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
+from squire_pipelines.domain.signals import Signal, Source
+from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
+from squire_pipelines.errors import SquireError
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.ledger import collections, plans, tasks
+from squire_pipelines.ledger.records import ModelCallRow, record_model_call
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.partitions import repositories
+from squire_pipelines.planning.planner import make_plan, signals_digest
+from squire_pipelines.planning.schema import ModelCall
+from squire_pipelines.resources.github import GitHubResource
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.settings import Settings
+
+TASK_PLAN = dg.AssetKey(["task_plan"])
+TASKS = dg.AssetKey(["tasks"])
+PULL_REQUESTS = dg.AssetKey(["pull_requests"])
+PLANNED = "planned"
+_CHECKS = {
+    PLANNED: "A planner gave a plan.",
+    "unique_keys": "Every task of the plan has a name of its own.",
+    "dependencies": "Dependencies name tasks of the plan and form no cycle.",
+    "known_signals": "Tasks answer facts that were seen.",
+    "size": "The plan has no more tasks than the settings allow.",
+}
+
+
+class PlanConfig(dg.Config):
+    """What to plan: `repositories` narrows the run's partitions; `again` plans even when nothing has changed."""
+
+    repositories: list[str] = []
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What a plan is made from, as the ledger had it at one moment."""
+
+    repository: str
+    newest: int
+    signals: tuple[Signal, ...]
+    covered: frozenset[str]
+    seen_before: bool
+
+
+@dg.multi_asset(
+    name="plan_tasks",
+    specs=[
+        dg.AssetSpec(
+            TASK_PLAN,
+            description="The tasks that the planner proposes for each repository, from its signals and goals.",
+            group_name="planning",
+            kinds={"llm", "json"},
+            owners=OWNERS,
+            deps=[signal_key(source) for source in Source],
+            partitions_def=repositories,
+            skippable=True,
+        ),
+        dg.AssetSpec(
+            TASKS,
+            description="Tasks of plans that passed every check: ready to run, or proposed and waiting for approval.",
+            group_name="planning",
+            kinds={"sql"},
+            owners=OWNERS,
+            deps=[TASK_PLAN],
+            partitions_def=repositories,
+            skippable=True,
+        ),
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            name, asset=TASK_PLAN, blocking=True, description=f"{text} A plan that fails becomes no task."
+        )
+        for name, text in _CHECKS.items()
+    ],
+    partitions_def=repositories,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+)
+def plan_tasks(
+    context: dg.AssetExecutionContext,
+    config: PlanConfig,
+    settings: SettingsResource,
+    ledger: LedgerResource,
+    github: GitHubResource,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Plan for every wanted repository whose signals have changed, then make tasks of the plans that passed."""
+    chosen, books = settings.load(), ledger.open()
+    if TASK_PLAN in context.selected_asset_keys:
+        asyncio.run(_plan(context, config, chosen, books, github))
+    if TASKS in context.selected_asset_keys:
+        _admit(context, books, chosen, config.repositories or list(context.partition_keys))
+    yield from ()  # the events are logged one by one, per partition
+
+
+async def _plan(
+    context: dg.AssetExecutionContext,
+    config: PlanConfig,
+    chosen: Settings,
+    books: Ledger,
+    github: GitHubResource,
+) -> None:
+    trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
+    wanted = config.repositories or list(context.partition_keys)
+    again = config.again or not config.repositories
+
+    async with github.client() as client:
+
+        async def plan(repository: str) -> None:
+            basis = _basis(books, repository)
+            if basis.seen_before and not again:
+                context.log.info(f"{repository}: nothing has changed since its last plan")
+                with books.write() as tx:
+                    collections.mark_planned(tx, repository, basis.newest)
+                return
+            outcome = await _plan_one(chosen, client, basis, books, trace_id)
+            _record(context, books, basis, outcome, max_tasks=chosen.planner.max_tasks, trace_id=trace_id)
+
+        await for_each(wanted, plan, at_once=chosen.collection.max_concurrent_repositories)
+
+
+def _basis(books: Ledger, repository: str) -> _Basis:
+    with books.read() as tx:
+        signals = collections.active_signals(tx, repository)
+        latest = plans.latest(tx, repository)
+        return _Basis(
+            repository,
+            max((row.id for row in collections.latest(tx, [repository])), default=0),
+            signals,
+            tasks.covered_signals(tx, repository),
+            latest is not None and latest.plan.signals_digest == signals_digest(signals),
+        )
+
+
+async def _plan_one(
+    chosen: Settings, client: GitHubClient, basis: _Basis, books: Ledger, trace_id: str
+) -> Plan | SquireError:
+    def keep(call: ModelCall) -> None:
+        row = ModelCallRow(
+            purpose="plan",
+            model=call.model,
+            ok=call.ok,
+            input_tokens=call.input_tokens,
+            output_tokens=call.output_tokens,
+            latency_s=call.latency_s,
+            cost_usd=call.cost_usd,
+            error=call.error,
+            trace_id=trace_id,
+            repository=basis.repository,
+        )
+        with books.write() as tx:
+            record_model_call(tx, row)
+
+    def model_key() -> str | None:
+        secret = find_secret("model-key", chosen.home)
+        return secret.reveal() if secret else None
+
+    try:
+        info = await repository_info(client, basis.repository)
+        return await make_plan(
+            chosen,
+            basis.repository,
+            basis.signals,
+            default_branch=info.default_branch or "",
+            covered=basis.covered,
+            api_key=model_key,
+            on_call=keep,
+        )
+    except SquireError as error:
+        return error
+
+
+def _record(
+    context: dg.AssetExecutionContext,
+    books: Ledger,
+    basis: _Basis,
+    outcome: Plan | SquireError,
+    *,
+    max_tasks: int,
+    trace_id: str,
+) -> None:
+    if isinstance(outcome, SquireError):
+        context.log.error(f"{basis.repository}: no plan: {outcome}")
+        findings = [PlanFinding(PLANNED, None, str(outcome))]
+        with books.write() as tx:
+            collections.mark_planned(tx, basis.repository, basis.newest)
+    else:
+        known = {signal.ref for signal in basis.signals}
+        findings = list(check_plan(outcome, known_signals=known, max_tasks=max_tasks))
+        with books.write() as tx:
+            saved = plans.save(tx, outcome, findings, trace_id=trace_id, run_id=context.run.run_id)
+            collections.mark_planned(tx, basis.repository, basis.newest)
+        context.log_event(
+            dg.AssetMaterialization(
+                TASK_PLAN,
+                partition=basis.repository,
+                metadata={
+                    "plan": saved.id,
+                    "planner": outcome.planner,
+                    "tasks": len(outcome.tasks),
+                    "signals": len(basis.signals),
+                    "already_answered": len(basis.covered),
+                    "trace_id": trace_id,
+                    "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in outcome.notes) or "none"),
+                    "preview": preview(
+                        ("task", "title", "kind", "priority", "answers"),
+                        (
+                            (t.key, t.title, t.kind, t.priority.name.lower(), ", ".join(t.signals))
+                            for t in outcome.tasks
+                        ),
+                    ),
+                },
+            )
+        )
+    _report_checks(context, basis.repository, findings, planned=isinstance(outcome, Plan))
+
+
+def _report_checks(
+    context: dg.AssetExecutionContext, repository: str, findings: list[PlanFinding], *, planned: bool
+) -> None:
+    for name in (PLANNED, *PLAN_CHECKS) if planned else (PLANNED,):
+        mine = [finding for finding in findings if finding.check == name]
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=TASK_PLAN,
+                check_name=name,
+                passed=not mine,
+                partition=repository,
+                blocking=True,
+                description="; ".join(finding.message for finding in mine) or None,
+                metadata={
+                    "findings": len(mine),
+                    "preview": preview(("task", "why"), ((f.task, f.message) for f in mine)),
+                },
+            )
+        )
+
+
+def _admit(context: dg.AssetExecutionContext, books: Ledger, chosen: Settings, names: list[str]) -> None:
+    """Gate on the checks' verdict: a plan with findings becomes nothing, another's tasks become rows, once."""
+    planner = chosen.planner
+    approval = tasks.Approval(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
+    for repository in names:
+        with books.write() as tx:
+            saved = plans.latest(tx, repository)
+            if saved is None or saved.admitted_at is not None:
+                continue
+            if saved.findings:
+                context.log.warning(f"{repository}: plan {saved.id} failed its checks, nothing is admitted")
+                continue
+            created = plans.admit(tx, saved.id, approval=approval, max_attempts=chosen.dispatch.max_attempts)
+            rows = [tasks.get(tx, task_id) for task_id in created]
+        context.log_event(
+            dg.AssetMaterialization(
+                TASKS,
+                partition=repository,
+                metadata={
+                    "created": len(rows),
+                    "ready": sum(row.status is TaskStatus.READY for row in rows),
+                    "proposed": sum(row.status is TaskStatus.PROPOSED for row in rows),
+                    "plan": saved.id,
+                    "trace_id": saved.trace_id,
+                    "preview": preview(
+                        ("task", "title", "status", "branch"), ((r.id, r.title, r.status.value, r.branch) for r in rows)
+                    ),
+                },
+            )
+        )
+
+
+pull_requests = dg.AssetSpec(
+    PULL_REQUESTS,
+    description="The pull requests that attempts opened. Reported by `agent_run`; their state is in the ledger.",
+    group_name="delivery",
+    kinds={"github", "git"},
+    owners=OWNERS,
+    deps=[TASKS],
+    partitions_def=repositories,
+)

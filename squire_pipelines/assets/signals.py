@@ -1,0 +1,204 @@
+"""The assets `signals/*`: what is going on in each repository, read from GitHub in one run for many repositories.
+
+Here: reading, recording and reporting per partition. Not here: how GitHub is asked (`github`), what is kept (`ledger`).
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.assets.tables import preview
+from squire_pipelines.assets.together import for_each
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.signals import Signal, Source
+from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.ledger import collections, deliveries
+from squire_pipelines.ledger.collections import RecordedCollection
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.partitions import REPOSITORIES, repositories
+from squire_pipelines.resources.github import GitHubResource
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.settings import Settings
+
+OWNERS = ["team:squire"]
+CHECK = "source_answered"
+SUMMARY = dg.AssetKey(["signals", "summary"])
+_DESCRIPTIONS = {
+    Source.OPEN_PRS: "Open pull requests of each repository, with the state of their checks and reviews.",
+    Source.FAILED_CI: "Failed checks on the head of the default branch and of open pull requests.",
+    Source.OPEN_ISSUES: "Open issues of each repository, with their labels.",
+    Source.REVIEW_FINDINGS: "Unresolved review threads on the current head of open pull requests, by people and bots.",
+}
+
+
+def signal_key(source: Source) -> dg.AssetKey:
+    """The asset of one source."""
+    return dg.AssetKey(["signals", source.value])
+
+
+class CollectConfig(dg.Config):
+    """What to read: `repositories` narrows the run's partitions, `deliveries` are the inbox rows that asked for it."""
+
+    repositories: list[str] = []
+    deliveries: list[int] = []
+
+
+@dg.multi_asset(
+    name="collect_signals",
+    specs=[
+        dg.AssetSpec(
+            signal_key(source),
+            description=_DESCRIPTIONS[source],
+            group_name="signals",
+            kinds={"github", "graphql"},
+            owners=OWNERS,
+            partitions_def=repositories,
+            skippable=True,
+            tags={"squire/source": source.value},
+        )
+        for source in Source
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            CHECK,
+            asset=signal_key(source),
+            description="The source was read. A failed reading is never taken for an empty one.",
+        )
+        for source in Source
+    ],
+    partitions_def=repositories,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+)
+def collect_signals(
+    context: dg.AssetExecutionContext,
+    config: CollectConfig,
+    settings: SettingsResource,
+    ledger: LedgerResource,
+    github: GitHubResource,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Read all sources of all wanted repositories at once, each reported as soon as it is recorded."""
+    asyncio.run(_collect(context, config, settings.load(), ledger.open(), github))
+    yield from ()  # the events are logged one by one, see `_report`
+
+
+async def _collect(
+    context: dg.AssetExecutionContext,
+    config: CollectConfig,
+    chosen: Settings,
+    books: Ledger,
+    github: GitHubResource,
+) -> None:
+    wanted = config.repositories or list(context.partition_keys)
+    sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
+    trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
+
+    async with github.client() as client:
+
+        async def read(repository: str) -> None:
+            readings = await collect_repository(
+                client,
+                repository,
+                sources=sources,
+                max_items=chosen.collection.max_items,
+                source_timeout_s=chosen.collection.source_timeout_s,
+            )
+            with books.write() as tx:
+                recorded = [
+                    collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id)
+                    for reading in readings
+                ]
+                known = collections.active_signals(tx, repository)
+            for reading, row in zip(readings, recorded, strict=True):
+                mine = [signal for signal in known if signal.kind is row.source.kind]
+                _report(context, row, mine, reading.ended_at - reading.started_at, trace_id)
+
+        await for_each(wanted, read, at_once=chosen.collection.max_concurrent_repositories)
+
+    with books.write() as tx:
+        deliveries.mark_collected(tx, config.deliveries)
+    _summarise(context, chosen, books)
+
+
+def _report(
+    context: dg.AssetExecutionContext,
+    row: RecordedCollection,
+    signals: list[Signal],
+    took: timedelta,
+    trace_id: str,
+) -> None:
+    # Explicit events: in a run over a range, Dagster would report all partitions at the end or none.
+    key = signal_key(row.source)
+    metadata: dict[str, dg.MetadataValue] = {
+        "signals": dg.MetadataValue.int(row.signals),
+        "changed": dg.MetadataValue.int(row.changed),
+        "status": dg.MetadataValue.text(row.status.value),
+        "seconds": dg.MetadataValue.float(took.total_seconds()),
+        "trace_id": dg.MetadataValue.text(trace_id),
+    }
+    if row.status.source_answered:
+        metadata["preview"] = preview(("signal", "title", "link"), ((s.ref, s.title, s.url) for s in signals))
+        context.log_event(dg.AssetMaterialization(key, partition=row.repository, metadata=metadata))
+    else:
+        metadata["error"] = dg.MetadataValue.text(row.error or "unknown")
+        context.log.warning(f"{row.repository}: {row.source} could not be read ({row.status}): {row.error}")
+    context.log_event(
+        dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=CHECK,
+            passed=row.status.source_answered,
+            partition=row.repository,
+            description=row.error or f"{row.signals} signals, {row.changed} changed",
+            metadata=metadata,
+        )
+    )
+
+
+signals_summary = dg.AssetSpec(
+    SUMMARY,
+    description="What the newest readings of all repositories say together. Reported by each cycle, changed or not.",
+    group_name="signals",
+    kinds={"sql"},
+    owners=OWNERS,
+    deps=[signal_key(source) for source in Source],
+)
+
+
+def _summarise(context: dg.AssetExecutionContext, chosen: Settings, books: Ledger) -> None:
+    """One row per repository: how many signals of each source, and which sources do not answer."""
+    names = sorted({*chosen.repositories, *context.instance.get_dynamic_partitions(REPOSITORIES)})
+    with books.read() as tx:
+        readings = collections.latest(tx, names)
+    by_repository: dict[str, dict[Source, RecordedCollection]] = defaultdict(dict)
+    for reading in readings:
+        by_repository[reading.repository][reading.source] = reading
+    silent = [reading for reading in readings if not reading.status.source_answered]
+    context.log_event(
+        dg.AssetMaterialization(
+            SUMMARY,
+            metadata={
+                "repositories": len(by_repository),
+                "signals": sum(reading.signals for reading in readings),
+                "sources_not_answering": len(silent),
+                "preview": preview(("repository", *(each.value for each in Source)), _rows(by_repository), limit=100),
+                "not_answering": preview(
+                    ("repository", "source", "error"), ((r.repository, r.source.value, r.error) for r in silent)
+                ),
+            },
+        )
+    )
+
+
+def _rows(by_repository: dict[str, dict[Source, RecordedCollection]]) -> Iterator[tuple[object, ...]]:
+    for repository, readings in sorted(by_repository.items()):
+        yield (repository, *(_cell(readings.get(source)) for source in Source))
+
+
+def _cell(reading: RecordedCollection | None) -> str:
+    if reading is None:
+        return "never read"
+    return str(reading.signals) if reading.status.source_answered else f"{reading.signals} ({reading.status})"

@@ -1,0 +1,96 @@
+"""The old product's verbs: each does what it did, under its new name, and says so on standard error."""
+
+from collections.abc import Callable
+
+import click
+
+from squire_pipelines.cli.failures import note
+from squire_pipelines.cli.lazy import CONTEXT_SETTINGS, LazyGroup
+from squire_pipelines.errors import ExitCode, SquireError
+
+_RAW = {**CONTEXT_SETTINGS, "ignore_unknown_options": True, "help_option_names": []}
+
+OLD_NAMES = {
+    "new": ("tasks", "new"),
+    "start": ("tasks", "start"),
+    "stop": ("tasks", "cancel"),
+    "list": ("tasks", "list"),
+    "status": ("tasks", "show"),
+    "logs": ("tasks", "logs"),
+    "retry": ("tasks", "retry"),
+    "ps": ("tasks", "list", "--status", "running"),
+    "watch": ("tasks", "watch"),
+    "steward run": ("run",),
+    "steward watch": ("dev",),
+    "steward status": ("signals", "collections"),
+    "steward signals": ("signals", "list"),
+    "steward tasks": ("tasks", "list"),
+}
+NOT_YET = ("clean", "followup")
+
+
+class _NotThereYetError(SquireError):
+    """An old verb that has no successor yet."""
+
+    code = "not_there_yet"
+    exit_code = ExitCode.USAGE
+
+
+def _new_words(args: tuple[str, ...]) -> tuple[str, ...]:
+    """`new REPOSITORY PROMPT` as the old command had it, with the prompt as an option."""
+    if any(arg.startswith("--prompt") for arg in args):
+        return args
+    plain = [i for i, arg in enumerate(args) if not arg.startswith("-")]
+    if len(plain) == 2 and len(args) == 2:  # noqa: PLR2004 - a repository and a prompt
+        return (args[0], "--prompt", args[1])
+    return args
+
+
+def _alias(old: str) -> click.Command:
+    target = OLD_NAMES[old]
+
+    def run(args: tuple[str, ...]) -> None:
+        words = target
+        given = args
+        if old == "new":
+            given = _new_words(args)
+        elif old == "status" and not [arg for arg in args if not arg.startswith("-")]:
+            words = ("tasks", "list")  # the old `status` without a task was an overview
+        note(f"`squire {old}` is now `squire {' '.join(words)}`")
+        ctx = click.get_current_context()
+        ctx.find_root().command.main([*_globals(ctx), *words, *given], prog_name="squire", standalone_mode=True)
+
+    return _raw_command(old.rpartition(" ")[2], f"Old name of `squire {' '.join(target)}`.", run)
+
+
+def _globals(ctx: click.Context) -> list[str]:
+    given = ctx.find_root().params
+    words = ["--config", str(given["config"])] if given.get("config") else []
+    return [*words, "--verbose"] if given.get("verbose") else words
+
+
+def _not_yet(old: str) -> click.Command:
+    def run(args: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever was given
+        message = f"`squire {old}` is not there yet"
+        raise _NotThereYetError(message, hint="`squire --help` lists what is there")
+
+    return _raw_command(old, f"`squire {old}` of the old product is not there yet.", run)
+
+
+def _raw_command(name: str, text: str, run: Callable[[tuple[str, ...]], None]) -> click.Command:
+    argument = click.Argument(["args"], nargs=-1, type=click.UNPROCESSED)
+    return click.Command(
+        name, params=[argument], callback=run, help=text, context_settings=_RAW, add_help_option=False, hidden=True
+    )
+
+
+new, start, stop, status, logs, retry, ps, watch = (
+    _alias(name) for name in ("new", "start", "stop", "status", "logs", "retry", "ps", "watch")
+)
+list_ = _alias("list")
+clean, followup = (_not_yet(name) for name in NOT_YET)
+
+steward = LazyGroup(name="steward", help="Old names: run, watch, status, signals, tasks.", hidden=True)
+for _old in OLD_NAMES:
+    if _old.startswith("steward "):
+        steward.add_command(_alias(_old))

@@ -1,0 +1,138 @@
+"""`squire demo`: the whole job on this machine, on samples or on a repository of one's own."""
+
+import contextlib
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from squire_pipelines.cli.context import App, pass_app
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from squire_pipelines.demo.driver import DemoResult
+    from squire_pipelines.demo.forge.process import ForgeProcess
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  squire demo                                       four sample repositories
+  squire demo --repo ~/src/api                      your own, with a linter's safe fixes
+  squire demo --repo . --issue "Sort the imports" --command "ruff check --select I --fix --exit-zero ."
+  squire demo --stay                                keep the forge's pages up until Ctrl-C
+""",
+)
+@click.option("--repo", type=click.Path(path_type=Path), metavar="PATH", help="A local git repository to try.")
+@click.option("--issue", metavar="TEXT", help="With --repo: what is wanted, as an issue's title.")
+@click.option("--command", metavar="LINE", help="With --repo: the command that does it, run in the workspace.")
+@click.option("--home", type=click.Path(path_type=Path), metavar="DIR", help="The demo's folder.")
+@click.option("--runner", type=click.Choice(["auto", "docker", "local"]), default="auto", show_default=True)
+@click.option("--executor", type=click.Choice(["in_process", "docker"]), default="in_process", show_default=True)
+@click.option("--fresh", is_flag=True, help="Begin anew even if an earlier demo was cut off.")
+@click.option("--stay", is_flag=True, help="Keep the forge up afterwards until Ctrl-C.")
+@click.option("--timeout", type=click.FloatRange(min=10), default=170, show_default=True, metavar="SECONDS")
+@pass_app
+def demo(  # noqa: PLR0917 - click gives options by name
+    app: App,
+    repo: Path | None,
+    issue: str | None,
+    command: str | None,
+    home: Path | None,
+    runner: str,
+    executor: str,
+    timeout: float,
+    *,
+    fresh: bool,
+    stay: bool,
+) -> None:
+    """Show the whole job on this machine, with nothing leaving it.
+
+    A stand-in for GitHub runs on loopback; everything else is the real pipeline: signals, a plan, sandboxed agents,
+    pull requests, outcomes and the warehouse. Needs no key and no account.
+    """
+    from squire_pipelines.demo.driver import Demo  # noqa: PLC0415 - imports what the other commands do not need
+    from squire_pipelines.demo.options import DEFAULT_COMMAND, DEFAULT_ISSUE, DemoOptions  # noqa: PLC0415 - likewise
+
+    if repo is None and (issue or command):
+        message = "--issue and --command go with --repo PATH"
+        raise click.UsageError(message)
+    options = DemoOptions(
+        home=(home or app.home.state / "demo").absolute(),
+        repository=repo,
+        issue=issue or DEFAULT_ISSUE,
+        command=command or DEFAULT_COMMAND,
+        runner=runner,
+        executor=executor,
+        fresh=fresh,
+        stay=stay,
+        timeout_s=timeout,
+    )
+
+    def then(result: "DemoResult", forge: "ForgeProcess") -> None:
+        _show(app.console, result, options.home, forge if repo is not None else None)
+        if stay:
+            _wait_for_interrupt(app.console, forge.url)
+
+    result = Demo(options, say=lambda line: app.console.print(f"· {line}")).run(then=then)
+    raise SystemExit(0 if result.passed else 1)
+
+
+def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgeProcess | None") -> None:
+    from rich.text import Text  # noqa: PLC0415 - only when there is something to show
+
+    from squire_pipelines.runtime.report import cycle_table, failures  # noqa: PLC0415 - likewise
+
+    console.print()
+    console.print(cycle_table(result.rows))
+    for line in failures(result.rows):
+        console.print(line)
+    if forge is not None:
+        _show_diffs(console, result, forge)
+    console.print()
+    for check in result.checks:
+        mark, style = ("✓", "green") if check.passed else ("✗", "red")
+        detail = f" ({check.detail})" if check.detail else ""
+        console.print(Text(f"{mark} {check.name}{detail}", style=style))
+    console.print(Text(f"\n{'done' if result.passed else 'NOT done'} in {result.seconds:.0f} s. Look further:"))
+    first = result.rows[0] if result.rows else None
+    for further in (
+        f"export SQUIRE_HOME={home}",
+        "squire history sql 'FROM task_overview'",
+        'squire history sql "SELECT repository, cause, count(*) FROM attempts GROUP BY ALL"',
+        f"squire tasks show {first.task_id}" if first else "squire tasks list",
+        f"git clone {result.forge_repositories / first.repository}.git" if first else "",
+        "squire demo --stay   # the forge's pages, and Dagster's UI with `squire dev --no-webhooks`",
+    ):
+        if further:
+            console.print(Text(f"  {further}"))
+
+
+def _show_diffs(console: "Console", result: "DemoResult", forge: "ForgeProcess") -> None:
+    from rich.syntax import Syntax  # noqa: PLC0415 - only for a repository of one's own
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    from squire_pipelines.demo.local import pull_request_diff  # noqa: PLC0415 - likewise
+
+    numbers = {row.pr_number for row in result.rows}
+    for repository in forge.state()["repositories"]:
+        for pull in repository["pull_requests"]:
+            if pull["number"] not in numbers:
+                continue
+            text, cut = pull_request_diff(result.forge_repositories / f"{repository['name']}.git", pull)
+            console.print(Text(f"\n{forge.url}/{repository['name']}/pull/{pull['number']} changes:", style="bold"))
+            console.print(Syntax(text, "diff", background_color="default", word_wrap=True))
+            if cut:
+                console.print(Text("… and more; clone the forge's repository to see all", style="dim"))
+
+
+def _wait_for_interrupt(console: "Console", url: str) -> None:
+    console.print(f"the forge stays on {url}; Ctrl-C ends it")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    with contextlib.suppress(KeyboardInterrupt):
+        while not stop.wait(1.0):
+            pass

@@ -1,0 +1,60 @@
+"""`squire dev`: Dagster's UI, its daemon and the webhook receiver in one command, ended by one Ctrl-C."""
+
+import signal
+import threading
+from types import FrameType
+
+import click
+
+from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.run import hand_on_config
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  squire dev                      everything, until Ctrl-C
+  squire dev --port 3001          the UI on another port
+  squire dev --no-webhooks        without the receiver; the schedule still looks every ten minutes
+""",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The UI's port; pipeline.webserver_port by default.")
+@click.option("--webhooks/--no-webhooks", default=True, help="Whether to receive deliveries.")
+@pass_app
+def dev(app: App, port: int | None, *, webhooks: bool) -> None:
+    """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
+    from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
+    from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
+
+    hand_on_config(app)
+    settings = app.settings
+    ui = port or settings.pipeline.webserver_port
+    check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
+    if webhooks:
+        require_secret("webhook-secret", settings.home)
+        check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
+    app.ledger.ensure_schema()
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Services(settings, say=click.echo) as services:
+            if webhooks:
+                services.start_receiver()
+            services.start_daemon()
+            services.start_webserver(ui)
+            click.echo(f"UI:        http://127.0.0.1:{ui}")
+            if webhooks:
+                click.echo(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
+            click.echo(f"logs:      {settings.home.run}")
+            click.echo("Ctrl-C stops everything.")
+            while not stop.wait(1.0):
+                services.keep_up()
+            click.echo("stopping …")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

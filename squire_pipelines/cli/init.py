@@ -1,0 +1,180 @@
+"""`squire init`: writes a commented config.toml, made from the settings' own classes, so that it is whole."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from squire_pipelines.cli.config import config_path
+from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import REPOSITORY
+from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.settings import Settings, parse_size
+
+MAX_ASKED = 100
+_HEAD = """\
+# Squire's settings. A line that begins with "# " shows a default: take the sign away to change it.
+# Each key can be set by a variable too: SQUIRE_DISPATCH__MAX_CONCURRENT is max_concurrent in [dispatch].
+# `squire config show` shows what holds, `squire config validate` checks this file.
+#
+# Secrets do not belong here. They are looked for in the environment (SQUIRE_GITHUB_TOKEN, SQUIRE_WEBHOOK_SECRET,
+# SQUIRE_MODEL_KEY), in files of mode 0600 in the folder `secrets` beside this file (github-token, webhook-secret,
+# model-key), and in the keyring (`squire secrets set github-token`).
+"""
+_TAIL = """\
+# What differs for one repository; what is not named is taken from the sections above.
+# [repository."owner/name"]
+# issue_labels = ["squire"]
+# [repository."owner/name".agent]
+# kind = "command"
+# command = ["./scripts/fix.sh"]
+# [repository."owner/name".policy]
+# max_files = 20
+"""
+
+
+def toml_text(value: Any) -> str:
+    """`value` as TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_text(each) for each in value)}]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{text}"'
+
+
+def _bytes_text(count: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count % factor == 0:
+            return f'"{count // factor}{unit}"'
+    return str(count)
+
+
+def _is_size(field: FieldInfo) -> bool:
+    return any(getattr(each, "func", None) is parse_size for each in field.metadata)
+
+
+def _remark(field: FieldInfo) -> str:
+    parts = [field.description or ""]
+    if get_origin(field.annotation) is Literal:
+        parts.append("one of " + ", ".join(map(str, get_args(field.annotation))))
+    text = "; ".join(part for part in parts if part)
+    return f"  # {text}" if text else ""
+
+
+def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
+    for line in (section.__doc__ or "").strip().splitlines()[:1]:
+        yield f"# {line}"
+    yield f"[{name}]"
+    nested: list[tuple[str, type[BaseModel]]] = []
+    for key, field in section.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            nested.append((f"{name}.{key}", type(default)))
+        elif default is None:
+            yield f'# {key} = "…"  # not set{_remark(field).replace("  # ", "; ")}'
+        else:
+            yield f"# {key} = {_bytes_text(default) if _is_size(field) else toml_text(default)}{_remark(field)}"
+    yield ""
+    for nested_name, nested_section in nested:
+        yield from _section(nested_name, nested_section)
+
+
+def config_text(repositories: Sequence[str]) -> str:
+    """The whole file: the repositories, then every section with its defaults commented out."""
+    lines = [_HEAD, "# The repositories to look after, as owner/name."]
+    listed = "".join(f"  {toml_text(name)},\n" for name in repositories)
+    lines += [f"repositories = [\n{listed}]" if listed else "repositories = []", ""]
+    lines += ['# ledger_url = "…"  # not set: SQLite in the data directory; or postgresql://user@host/name', ""]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if default is not PydanticUndefined and isinstance(default, BaseModel):
+            lines += _section(name, type(default))
+    return "\n".join(lines) + "\n" + _TAIL
+
+
+def _is_interactive() -> bool:
+    return sys.stdin.isatty()
+
+
+def _ask() -> Iterator[str]:
+    click.echo("Which repositories shall Squire look after? One owner/name a line, an empty line ends.")
+    for _ in range(MAX_ASKED):
+        text = click.prompt("repository", default="", show_default=False)
+        if not text.strip():
+            return
+        try:
+            yield parse_repository(text)
+        except ValueError as error:
+            click.echo(f"  {error}")
+
+
+def write(path: Path, text: str, *, force: bool) -> Path | None:
+    """Write `text` whole or not at all. Returns where the old file went. Raises ConfigError."""
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    kept = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            if force and path.exists():
+                kept = path.with_name(path.name + ".bak")
+                path.replace(kept)
+            # A link, unlike a rename, never replaces what somebody else wrote meanwhile.
+            os.link(new, path)
+        finally:
+            new.unlink()
+    except OSError as error:
+        if isinstance(error, FileExistsError) and os.path.lexists(path):
+            raise _exists(path) from error
+        message = f"{path} cannot be written: {error.strerror}"
+        raise ConfigError(message, hint="name another place with --config PATH") from error
+    return kept
+
+
+def _exists(path: Path) -> ConfigError:
+    return ConfigError(f"{path} exists already", hint="edit it, or write it anew with --force (the old one is kept)")
+
+
+@command(
+    "init",
+    examples=("squire init", "squire init --repository owner/name --yes", "squire --config ./squire.toml init --force"),
+)
+@click.option("--repository", "repositories", type=REPOSITORY, multiple=True, help="May be repeated; else asked for.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--force", is_flag=True, help="Replace the file that is there; it is kept as config.toml.bak.")
+@pass_app
+def init(app: App, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
+    """Write a commented config.toml: every section, the defaults commented out."""
+    path = config_path(app)
+    if path.exists() and not force:
+        raise _exists(path)
+    names = repositories
+    if not names and not yes and _is_interactive():
+        names = tuple(_ask())
+    unique = list({name.lower(): name for name in names}.values())
+    kept = write(path, config_text(unique), force=force)
+    if kept:
+        click.echo(f"kept the old file as {kept}")
+    click.echo(f"wrote {path}")
+    if not unique:
+        click.echo("It names no repository yet: add some to `repositories`.")
+    click.echo(
+        "Secrets go elsewhere: set SQUIRE_GITHUB_TOKEN, or `squire secrets set github-token`, or write "
+        f"{app.home.config / 'secrets' / 'github-token'} (mode 0600)."
+    )
+    click.echo("Next: `squire doctor`, then `squire run --dry-run`.")

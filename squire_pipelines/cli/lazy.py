@@ -1,0 +1,114 @@
+"""The click classes that all commands share: groups whose commands are imported on use, commands with examples.
+
+No command lives here, and nothing here imports more than click: `squire --help` is paid for by this module.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A command that is not imported yet: where it is (`module:attribute`) and its line in the group's help."""
+
+    target: str
+    help: str
+    hidden: bool = False
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, attribute = self.target.partition(":")
+        loaded = getattr(importlib.import_module(module), attribute)
+        if not isinstance(loaded, click.Command):
+            message = f"{self.target} is no command"
+            raise TypeError(message)
+        return loaded
+
+
+class Command(click.Command):
+    """A command whose help ends with `examples`, command lines that can be typed as they stand."""
+
+    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **{"context_settings": CONTEXT_SETTINGS, **kwargs})
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, then the epilog."""
+        if self.examples:
+            with formatter.section("Examples" if len(self.examples) > 1 else "Example"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+        super().format_epilog(ctx, formatter)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only when it is run or its own help is asked for."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **{"context_settings": CONTEXT_SETTINGS, **kwargs})
+        self.lazy = dict(lazy or {})
+        self.command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order in which they were given."""
+        return [*self.lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now if need be."""
+        if cmd_name in self.lazy:
+            return self.lazy[cmd_name].load()
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but with the lazy names among the suggestions."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+                self._unknown(ctx, args[0], error)
+            raise
+
+    def _unknown(self, ctx: click.Context, name: str, error: click.UsageError) -> NoReturn:
+        import difflib  # noqa: PLC0415 - only a mistyped command needs it
+
+        visible = [known for known, _ in self._visible(ctx)]
+        close = difflib.get_close_matches(name, visible)
+        message = f"there is no command {name!r}"
+        if close:
+            message += f"; did you mean {' or '.join(close)}?"
+        raise click.UsageError(message, ctx) from error
+
+    def _visible(self, ctx: click.Context) -> Iterator[tuple[str, str]]:
+        for name, entry in self.lazy.items():
+            if not entry.hidden:
+                yield name, entry.help
+        for name in super().list_commands(ctx):
+            command = super().get_command(ctx, name)
+            if command is not None and not command.hidden:
+                yield name, command.get_short_help_str(limit=90)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their short help, importing none."""
+        rows = list(self._visible(ctx))
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name or an option of the group, importing none of the commands."""
+        names = [CompletionItem(name, help=text) for name, text in self._visible(ctx) if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def command(name: str, *, examples: tuple[str, ...], **options: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Decorate a function as a command with examples."""
+    return click.command(name, cls=Command, examples=examples, **options)

@@ -1,0 +1,113 @@
+"""The `squire` command: its global options, its groups by name, and the one place where errors become exit codes.
+
+Commands are named here and imported on use; this module imports none of them.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from squire_pipelines import __version__
+from squire_pipelines.cli.context import App
+from squire_pipelines.cli.lazy import CONTEXT_SETTINGS, Lazy, LazyGroup
+
+_CLI = "squire_pipelines.cli"
+COMMANDS = {
+    "init": Lazy(f"{_CLI}.init:init", "Write a commented config.toml."),
+    "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
+    "demo": Lazy(f"{_CLI}.demo:demo", "Show the whole job on this machine, with nothing leaving it."),
+    "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),
+    "doctor": Lazy(f"{_CLI}.doctor:doctor", "Check what Squire needs, each with the next step."),
+    "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
+    "signals": Lazy(f"{_CLI}.signals:signals", "What was seen in the repositories."),
+    "plans": Lazy(f"{_CLI}.plans:plans", "What planners proposed."),
+    "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "Deliveries and other requests to look at a repository."),
+    "history": Lazy(f"{_CLI}.history:history", "Query and publish the warehouse."),
+    "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check the system of record."),
+    "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
+    "secrets": Lazy(f"{_CLI}.secrets:secrets", "Which secrets are found, and where; keep one in the keyring."),
+    "agents": Lazy(f"{_CLI}.agents:agents", "The engine, the worker image and the runner."),
+}
+# The verbs of the old product: they work, say what they are called now, and are not in the help.
+_OLD = ("new", "start", "stop", "list", "status", "logs", "retry", "ps", "watch", "clean", "followup", "steward")
+ALIASES = {
+    name: Lazy(f"{_CLI}.aliases:{'list_' if name == 'list' else name}", "Old name.", hidden=True) for name in _OLD
+}
+
+
+class Root(LazyGroup):
+    """The command itself. Errors end here, for the installed script and for tests alike."""
+
+    def main(  # type: ignore[override]  # click's overloads tell apart what here is one
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and exit with its code; without `standalone_mode`, return the code."""
+        # The root callback sets its options; it is needed here even when the callback was never reached.
+        app: App = extra.setdefault("obj", App())
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **extra)
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                code = self._report(error, app)
+            else:
+                code = 1
+                # The reader (`head`, a pager) has gone: nothing more may be written, not even at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place: whatever it is, the person is told
+            code = self._report(error, app)
+        code = code if isinstance(code, int) else 0
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    @staticmethod
+    def _report(error: BaseException, app: App) -> int:
+        from squire_pipelines.cli.failures import report  # noqa: PLC0415 - only on the way out
+
+        return report(error, verbose=app.verbose)
+
+
+@click.group(
+    cls=Root,
+    name="squire",
+    lazy=COMMANDS | ALIASES,
+    context_settings=CONTEXT_SETTINGS,
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="The settings; else SQUIRE_CONFIG, else config.toml in the configuration directory.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show a traceback when something fails.")
+@click.version_option(__version__, "--version", prog_name="squire", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None, *, verbose: bool) -> None:
+    """Squire keeps your GitHub repositories in good order.
+
+    It reads what is going on in them, plans the work, has coding agents do it in sandboxed containers, opens pull
+    requests and keeps the books. New here: `squire demo`, then `squire init`.
+    """
+    app: App = ctx.obj
+    app.config, app.verbose = config, verbose
+    ctx.call_on_close(app.close)
+
+
+def main() -> None:
+    """Entry point of the `squire` script."""
+    cli.main(prog_name="squire")
+
+
+if __name__ == "__main__":
+    main()

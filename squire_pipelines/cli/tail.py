@@ -1,0 +1,89 @@
+"""Reading the end of a log, and what is added to it, within bounds. Knows files, no tasks."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.cli.text import plain
+
+MAX_TAIL_BYTES = 4 * 2**20
+MAX_PIECE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The last lines of a file; `end` is the offset to go on from, `cut` says that there is more before."""
+
+    lines: tuple[str, ...]
+    end: int
+    cut: bool
+
+
+def _clean(raw: bytes) -> str:
+    return plain(raw.decode("utf-8", errors="replace"))
+
+
+def read_tail(path: Path, *, lines: int, max_bytes: int = MAX_TAIL_BYTES) -> Tail:
+    """The last `lines` lines within the last `max_bytes`. Raises FileNotFoundError."""
+    with path.open("rb") as file:
+        total = file.seek(0, os.SEEK_END)
+        start = max(0, total - max_bytes)
+        file.seek(start)
+        data = file.read(total - start)
+    pieces = data.split(b"\n")
+    rest = pieces.pop()  # a line without its end yet belongs to whoever goes on reading
+    if start and pieces:
+        pieces = pieces[1:]  # begun before what was read
+    return Tail(
+        tuple(_clean(piece) for piece in pieces[-lines:]), total - len(rest), cut=start > 0 or len(pieces) > lines
+    )
+
+
+def follow(
+    path: Path,
+    *,
+    offset: int,
+    ended: Callable[[], bool],
+    wait: Callable[[], None],
+    idle_rounds: int,
+) -> Iterator[str]:
+    """Lines as they are added, until `ended` says so and all is read, or nothing came for `idle_rounds` rounds.
+
+    Args:
+        path: The file, which need not be there yet.
+        offset: Where to begin, bytes.
+        ended: Whether the writer has ended; asked before each reading, so that its last lines are not missed.
+        wait: Called between rounds.
+        idle_rounds: The bound on rounds in which nothing was added.
+    """
+    rest = b""
+    idle = 0
+    while True:
+        last = ended()
+        piece = _read(path, offset)
+        offset += len(piece)
+        *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > MAX_PIECE_BYTES:  # a line without end is shown in pieces
+            whole.append(rest)
+            rest = b""
+        for line in whole:
+            yield _clean(line)
+        if piece:
+            idle = 0
+            continue
+        idle += 1
+        if last or idle >= idle_rounds:
+            break
+        wait()
+    if rest:
+        yield _clean(rest)
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(MAX_PIECE_BYTES)
+    except FileNotFoundError:  # not written yet
+        return b""

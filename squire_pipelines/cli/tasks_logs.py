@@ -1,0 +1,97 @@
+"""`squire tasks logs`: what an attempt's agent wrote, its end and what is added to it."""
+
+import time
+
+import click
+
+from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.failures import note
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.tail import MAX_TAIL_BYTES, follow, read_tail
+from squire_pipelines.cli.text import size
+from squire_pipelines.domain.tasks import AttemptStatus
+from squire_pipelines.errors import NotFoundError
+from squire_pipelines.ledger import attempts as attempt_rows
+from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.ledger.attempts import Attempt
+
+POLL_S = 0.5
+MAX_LINES = 100_000
+
+
+def _choose(app: App, task_id: str, number: int | None) -> Attempt:
+    with app.ledger.read() as tx:
+        task = task_rows.get(tx, task_id)
+        attempts = attempt_rows.of_task(tx, task_id)
+    if not attempts:
+        message = f"task {task_id} has had no attempt yet; it is {task.status}"
+        raise NotFoundError(message, hint=f"`squire tasks show {task_id}` says what it waits for")
+    if number is None:
+        return attempts[-1]
+    for attempt in attempts:
+        if attempt.number == number:
+            return attempt
+    message = f"task {task_id} has no attempt {number}"
+    raise NotFoundError(message, hint=f"its attempts are 1 to {attempts[-1].number}")
+
+
+@command(
+    "logs", examples=("squire tasks logs t0m1e2x3a4m5p6l -f", "squire tasks logs t0m1e2x3a4m5p6l --attempt 1 -n 50")
+)
+@click.argument("task_id", metavar="ID", type=TASK_ID)
+@click.option("--attempt", "number", type=click.IntRange(1), metavar="N", help="By default the last one.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on as lines are added, until the attempt ends.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(1, MAX_LINES), default=200, show_default=True, help="Lines from the end."
+)
+@click.option(
+    "--idle-timeout",
+    type=click.FloatRange(0, 86400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="Following ends when nothing was added for so long.",
+)
+@pass_app
+def logs(app: App, task_id: str, number: int | None, lines: int, idle_timeout: float, *, following: bool) -> None:
+    """Show what a task's agent wrote.
+
+    Terminal control sequences are taken out. The whole log is a file in the attempt's folder.
+    """
+    attempt = _choose(app, task_id, number)
+    path = app.home.attempts / attempt.id / "agent.log"
+    open_still = attempt.status is not AttemptStatus.ENDED
+    offset = 0
+    try:
+        tail = read_tail(path, lines=lines)
+    except FileNotFoundError:
+        if not (following and open_still):
+            message = f"attempt {attempt.number} of task {task_id} left no log at {path}"
+            hint = (
+                "it runs still: add -f to wait for it" if open_still else f"`squire tasks show {task_id}` has its cause"
+            )
+            raise NotFoundError(message, hint=hint) from None
+    else:
+        if tail.cut:
+            note(f"there is more before this, in {path} (at most {size(MAX_TAIL_BYTES)} are read here)")
+        for line in tail.lines:
+            click.echo(line)
+        offset = tail.end
+
+    def ended() -> bool:
+        with app.ledger.read() as tx:
+            return attempt_rows.get(tx, attempt.id).status is AttemptStatus.ENDED
+
+    # Without -f this is one round, for a last line that has no end.
+    added = follow(
+        path,
+        offset=offset,
+        ended=ended if following else lambda: True,
+        wait=lambda: time.sleep(POLL_S),
+        idle_rounds=max(1, round(idle_timeout / POLL_S)),
+    )
+    for line in added:
+        click.echo(line)
+    if following and not ended():
+        note(f"nothing was added for {idle_timeout:g} s, but the attempt has not ended; run it again to go on")

@@ -1,0 +1,103 @@
+"""`squire tasks new`: a wish in a person's own words becomes a signal, and a collection is asked for."""
+
+import hashlib
+import sys
+
+import click
+from sqlalchemy import func, select
+
+from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import REPOSITORY
+from squire_pipelines.cli.tasks_change import actor
+from squire_pipelines.cli.text import plain
+from squire_pipelines.domain.identity import new_id, new_trace_id
+from squire_pipelines.domain.signals import ManualTask, Signal
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.ledger import collections as collection_rows
+from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import collections
+
+MAX_TITLE, MAX_PROMPT = 200, 50_000
+_TITLE_FROM_PROMPT = 80
+
+
+def _read_prompt(prompt: str) -> str:
+    # One more than allowed is enough to see that it is too long.
+    text = sys.stdin.read(MAX_PROMPT + 1) if prompt == "-" else prompt
+    text = plain(text).strip()
+    if not text:
+        message = "the prompt is empty"
+        raise click.BadParameter(message, param_hint="--prompt")
+    if len(text) > MAX_PROMPT:
+        message = f"the prompt has more than {MAX_PROMPT} characters"
+        raise click.BadParameter(message, param_hint="--prompt")
+    return text
+
+
+def _title(title: str | None, prompt: str) -> str:
+    first = next(line.strip() for line in prompt.splitlines() if line.strip())
+    text = " ".join(plain(title or "").split())
+    if title is not None and not text:
+        message = "the title is empty"
+        raise click.BadParameter(message, param_hint="--title")
+    if len(text) > MAX_TITLE:
+        message = f"the title has more than {MAX_TITLE} characters"
+        raise click.BadParameter(message, param_hint="--title")
+    return text or (first if len(first) <= _TITLE_FROM_PROMPT else first[: _TITLE_FROM_PROMPT - 1] + "…")
+
+
+def _known_repository(app: App, tx: Transaction, repository: str) -> str:
+    """The repository's name as we have it: GitHub takes names in any case. Raises ConfigError."""
+    for known in app.settings.repositories:
+        if known.lower() == repository.lower():
+            return known
+    seen = tx.execute(
+        select(collections.c.repository).where(func.lower(collections.c.repository) == repository.lower()).limit(1)
+    ).scalar_one_or_none()
+    if seen is None:
+        message = f"{repository} is none of Squire's repositories"
+        raise ConfigError(message, hint=f"add it to `repositories` in {app.config or app.home.config_file}")
+    return str(seen)
+
+
+@command(
+    "new",
+    examples=(
+        'squire tasks new owner/name --title "Drop Python 3.9" --prompt "Remove the code for Python 3.9."',
+        "squire tasks new owner/name --prompt - < wish.md",
+    ),
+)
+@click.argument("repository", type=REPOSITORY)
+@click.option("--title", help="One line; by default the prompt's first.")
+@click.option("--prompt", required=True, help="What is to be done; - reads it from standard input.")
+@json_option
+@pass_app
+def new(app: App, repository: str, title: str | None, prompt: str, *, as_json: bool) -> None:
+    """Ask for a piece of work in your own words.
+
+    It is kept as a signal of the repository; the next plan makes a task of it, which is asked for at once.
+    """
+    text = _read_prompt(prompt)
+    line = _title(title, text)
+    who = actor()
+    with app.ledger.write() as tx:
+        name = _known_repository(app, tx, repository)
+        trace_id = new_trace_id()
+        signal = Signal(
+            repository=name,
+            key=new_id("m", tx.now),
+            version=hashlib.sha256(f"{line}\n{text}".encode()).hexdigest()[:16],
+            title=line,
+            url="",
+            updated_at=tx.now,
+            details=ManualTask(author=who.removeprefix("cli:"), body=text),
+        )
+        collection_rows.add_manual_signal(tx, signal)
+        deliveries.request_collection(tx, [name], source="cli", trace_id=trace_id)
+    if as_json:
+        emit_json({"repository": name, "signal": signal.ref, "title": line, "trace_id": trace_id})
+        return
+    click.echo(f"noted {signal.ref} for {name}; trace {trace_id}")
+    click.echo("`squire dev` (or `squire run`) plans it; then `squire tasks list` shows the task.")

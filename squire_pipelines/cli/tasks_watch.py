@@ -1,0 +1,117 @@
+"""`squire tasks watch`: the list of tasks as it changes, until none is under way."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import click
+
+from squire_pipelines.cli.context import App, limit_option, pass_app, table
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.task_rows import TaskPage, TaskQuery, TaskRow
+from squire_pipelines.cli.tasks import COLUMNS, lines
+from squire_pipelines.cli.text import one_line
+
+_UNDER_WAY = ("ready", "running")
+
+
+def pages(
+    read: Callable[[TaskQuery], TaskPage], query: TaskQuery, *, wait: Callable[[], None], rounds: int
+) -> Iterator[TaskPage]:
+    """The page again and again, until no task is ready or running, at most `rounds` times.
+
+    What is under way may be older than the page's rows, so it is asked for by itself.
+    """
+    busy = TaskQuery(statuses=_UNDER_WAY, repository=query.repository, limit=1)
+    for number in range(rounds):
+        if number:
+            wait()
+        # Asked before the page is read: the last page then shows how everything ended.
+        under_way = bool(read(busy).rows)
+        yield read(query)
+        if not under_way:
+            return
+
+
+def changes(before: dict[str, TaskRow], page: TaskPage) -> Iterator[str]:
+    """One line for each task that is new or whose state is another than `before`, which is brought up to date."""
+    for row in reversed(page.rows):
+        known = before.get(row.id)
+        state = (row.status, row.attempts, row.pr_url, row.outcome)
+        if known is None or state != (known.status, known.attempts, known.pr_url, known.outcome):
+            told = (row.status, row.waiting and f"waits for {row.waiting}", row.cause, row.pr_url, row.outcome)
+            yield one_line(f"{row.id} {row.repository} {row.title}: {', '.join(part for part in told if part)}")
+        before[row.id] = row
+
+
+@command("watch", examples=("squire tasks watch", "squire tasks watch --repository owner/name --interval 5"))
+@repository_option
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    default=2,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between looks.",
+)
+@click.option("--once", is_flag=True, help="Show the table once and end.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, 7 * 86400),
+    default=86400,
+    show_default=True,
+    metavar="SECONDS",
+    help="End after so long in any case.",
+)
+@limit_option(30, most=200)
+@pass_app
+def watch(app: App, repository: str | None, interval: float, timeout: float, limit: int, *, once: bool) -> None:
+    """Follow the tasks until none is ready or running.
+
+    On a terminal it is a table; elsewhere it is a line for each change. Proposed tasks wait for a person and are
+    not waited for.
+    """
+    query = TaskQuery(repository=repository, limit=limit)
+    rounds = 1 if once else max(1, round(timeout / interval))
+    shown = pages(app.read_tasks, query, wait=lambda: time.sleep(interval), rounds=rounds)
+    if once:
+        last = next(shown)
+        app.console.print(table(COLUMNS, lines(last), keep=("title", "status")))
+    elif sys.stdout.isatty():
+        last = _live(app, shown)
+    else:
+        last = _line_by_line(shown)
+    _summary(last)
+
+
+def _live(app: App, shown: Iterator[TaskPage]) -> TaskPage:
+    from rich.live import Live  # noqa: PLC0415 - only on a terminal
+
+    last = next(shown)
+    with Live(table(COLUMNS, lines(last), keep=("title", "status")), console=app.console, auto_refresh=False) as live:
+        for last in shown:
+            live.update(table(COLUMNS, lines(last), keep=("title", "status")), refresh=True)
+    return last
+
+
+def _line_by_line(shown: Iterator[TaskPage]) -> TaskPage:
+    known: dict[str, TaskRow] = {}
+    last = None
+    for last in shown:
+        for line in changes(known, last):
+            click.echo(line)
+    if last is None:
+        message = "a watch of no rounds"
+        raise ValueError(message)
+    return last
+
+
+def _summary(page: TaskPage) -> None:
+    counts: dict[str, int] = {}
+    for row in page.rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    text = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no tasks"
+    click.echo(text + (" (of the newest)" if page.next_after else ""), err=True)
+    if counts.get("proposed"):
+        click.echo("proposed tasks wait for `squire tasks approve`", err=True)

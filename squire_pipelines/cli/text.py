@@ -1,0 +1,63 @@
+"""Text of strangers made fit for a terminal, and values made fit for people. Pure functions only."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+# Control sequences (CSI, OSC and the like) as ECMA-48 has them; of an unfinished one only the text stays.
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]*[0-~])"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+)
+# C0 and C1 controls but tab and line feed; marks that turn the direction of text; invisible and line-breaking ones.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def plain(text: str) -> str:
+    """`text` without terminal control sequences and characters that a terminal acts upon; lines and tabs stay."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def one_line(text: str, *, limit: int = 500) -> str:
+    """`text` as `plain`, on one line, at most `limit` characters."""
+    joined = " ".join(plain(text).split())
+    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """A duration in its largest unit or two: `45s`, `12m`, `3h05m`, `9d`."""
+    whole = max(0, int(seconds))
+    if whole < _MINUTE:
+        return f"{whole}s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m"
+    if whole < _DAY:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02d}m"
+    return f"{whole // _DAY}d"
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago `moment` was."""
+    return "" if moment is None else duration((now - moment) / timedelta(seconds=1))
+
+
+def instant(moment: datetime | None) -> str:
+    """A moment in UTC to the second."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def between(start: datetime | None, end: datetime | None) -> str:
+    """How long it took from `start` to `end`; empty while one of them is open."""
+    return "" if start is None or end is None else f"{(end - start).total_seconds():.1f}s"
+
+
+def size(count: int) -> str:
+    """Bytes for people: `512 B`, `1.5 MiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:  # noqa: PLR2004 - the units' own step
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -1,0 +1,48 @@
+"""`squire webhooks`: the inbox as people see it. Receiving is the library's and the `dev` command's."""
+
+import click
+
+from squire_pipelines.cli import records
+from squire_pipelines.cli.context import App, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.lazy import LazyGroup, command
+from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.text import instant
+
+webhooks = LazyGroup(name="webhooks", help="Deliveries and other requests to look at a repository.")
+
+
+@command("list", examples=("squire webhooks list", "squire webhooks list --pending --json"))
+@repository_option
+@click.option("--pending", is_flag=True, help="Only those whose collection has not been made yet.")
+@limit_option()
+@json_option
+@pass_app
+def list_deliveries(app: App, repository: str | None, limit: int, *, pending: bool, as_json: bool) -> None:
+    """List deliveries and requests from the command line, newest first."""
+    with app.ledger.read() as tx:
+        rows = records.delivery_page(tx, repository=repository, pending=pending, limit=limit)
+    if as_json:
+        emit_json(rows)
+        return
+    if not rows:
+        click.echo("No deliveries.")
+        return
+    columns = ("id", "source", "event", "repository", "received", "tries", "collected", "applied", "error")
+    cells = [
+        (
+            row["id"],
+            row["source"],
+            ".".join(part for part in (row["event"], row["action"]) if part),
+            row["repository"],
+            instant(row["received_at"]),
+            row["tries"] or "",
+            instant(row["collected_at"]),
+            instant(row["applied_at"]),
+            row["error"],
+        )
+        for row in rows
+    ]
+    app.console.print(table(columns, cells))
+
+
+webhooks.add_command(list_deliveries)

@@ -1,0 +1,103 @@
+"""A person's own repository on the forge: checked first, copied, never written to."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.errors import RepositoryError
+
+_GIT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRepository:
+    """A repository on disk: where, under which name the forge hosts it, and its present branch."""
+
+    path: Path
+    name: str
+    branch: str
+
+    @property
+    def full_name(self) -> str:
+        """`owner/name` on the forge."""
+        return f"local/{self.name}"
+
+    def hosting(self, issue: str) -> Mapping[str, object]:
+        """The body of the forge's `POST /_forge/repos`, with one labelled issue."""
+        body = f"Wanted in this repository: {issue}\n\nAsked for by `squire demo --repo`."
+        return {
+            "owner": "local",
+            "name": self.name,
+            "path": str(self.path),
+            "default_branch": self.branch,
+            "description": f"A copy of {self.path.name}",
+            "issues": [{"title": issue, "body": body, "author": "you", "labels": ["squire"]}],
+            "pull_requests": [],
+            "expectations": [],
+        }
+
+
+def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", "-C", str(path), *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_GIT_TIMEOUT_S,
+        check=False,
+    )
+
+
+def examine(path: Path) -> LocalRepository:
+    """Look at a local repository without changing it.
+
+    Raises:
+        RepositoryError: It is no repository, has no commits, has uncommitted changes, or is on no branch.
+    """
+    if not path.exists():
+        message = f"{path} does not exist"
+        raise RepositoryError(message, hint="name the folder of a local git repository")
+    top = _git(path, "rev-parse", "--show-toplevel") if path.is_dir() else None
+    if top is None or top.returncode != 0:
+        message = f"{path} is no git repository"
+        raise RepositoryError(
+            message, hint="name the folder of one, or make one: git init && git add -A && git commit -m first"
+        )
+    root = Path(top.stdout.strip())
+    if _git(root, "rev-parse", "--verify", "--quiet", "HEAD").returncode != 0:
+        message = f"{root} has no commits yet"
+        raise RepositoryError(message, hint="make a first commit: git add -A && git commit -m first")
+    branch = _git(root, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip()
+    if not branch:
+        message = f"{root} is on no branch (detached HEAD)"
+        raise RepositoryError(message, hint="check a branch out: git switch NAME")
+    changed = [line[3:] for line in _git(root, "status", "--porcelain").stdout.splitlines()]
+    if changed:
+        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")  # noqa: PLR2004
+        message = f"{root} has uncommitted changes: {shown}"
+        raise RepositoryError(message, hint="commit or stash them: git stash --include-untracked")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "repository"
+    return LocalRepository(root, name, branch)
+
+
+def pull_request_diff(repository: Path, pull: Mapping[str, object], *, max_lines: int = 400) -> tuple[str, bool]:
+    """What a pull request changes, or changed when it was merged, as text of at most `max_lines`; whether it was cut.
+
+    Args:
+        repository: The forge's bare repository.
+        pull: The pull request as the forge's state has it: `base`, `head_sha`, `merge_sha`.
+        max_lines: The bound.
+
+    Raises:
+        RepositoryError: git cannot tell.
+    """
+    merge = pull["merge_sha"]
+    span = f"{merge}^1..{merge}" if merge else f"refs/heads/{pull['base']}...{pull['head_sha']}"
+    shown = _git(repository, "diff", "--no-color", "--no-ext-diff", "--no-textconv", span)
+    if shown.returncode != 0:
+        message = f"the difference cannot be shown: {shown.stderr.strip()}"
+        raise RepositoryError(message)
+    lines = shown.stdout.splitlines()
+    return "\n".join(lines[:max_lines]), len(lines) > max_lines

@@ -1,0 +1,123 @@
+"""The demo's folder: what is remembered between a demo that was cut off and the next start, and who may use it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from squire_pipelines.demo.options import DemoOptions, Ports
+from squire_pipelines.errors import ConfigError, RefusedError
+from squire_pipelines.runtime.ports import free_port
+
+_MARK = "demo.json"
+# The demo talks to its own forge only: whoever runs it may have real credentials in the environment.
+_NOT_OURS = (
+    "SQUIRE_CONFIG",
+    "SQUIRE_LEDGER_URL",
+    "SQUIRE_GITHUB_TOKEN",
+    "SQUIRE_GITHUB_TOKEN_FILE",
+    "SQUIRE_WEBHOOK_SECRET",
+    "SQUIRE_WEBHOOK_SECRET_FILE",
+    "SQUIRE_MODEL_KEY",
+    "SQUIRE_MODEL_KEY_FILE",
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a demo must know to go on after it was cut off. `since` and `requests` are None before it asked."""
+
+    subject: str
+    forge_port: int
+    receiver_port: int
+    since: str | None = None
+    requests: tuple[int, ...] = ()
+    finished: bool = False
+
+    @property
+    def ports(self) -> Ports:
+        """Where the demo's servers listen."""
+        return Ports(self.forge_port, self.receiver_port)
+
+    @property
+    def asked_at(self) -> datetime | None:
+        """When the collection was asked for."""
+        return datetime.fromisoformat(self.since) if self.since else None
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Hold the demo's folder alone. Raises RefusedError when another demo runs in it."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home.parent / f".{home.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another demo is running in {home}"
+            raise RefusedError(message, hint="wait for it, or name another folder with --home") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def enter(options: DemoOptions) -> tuple[Memory, bool]:
+    """Make the folder ready. Returns its memory and whether an unfinished demo goes on.
+
+    Raises:
+        ConfigError: The folder holds something that no demo wrote.
+    """
+    home = options.home
+    subject = str(options.repository) if options.repository else "samples"
+    known = recall(home)
+    if known is None and home.exists() and any(home.iterdir()):
+        message = f"{home} is not empty and was not made by the demo"
+        raise ConfigError(message, hint="name another folder with --home")
+    goes_on = known is not None and not known.finished and known.subject == subject and not options.fresh
+    if known is not None and not goes_on:
+        shutil.rmtree(home)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    memory = known if known is not None and goes_on else Memory(subject, free_port(), free_port())
+    remember(home, memory)
+    for name in _NOT_OURS:
+        os.environ.pop(name, None)
+    os.environ["SQUIRE_HOME"] = str(home)
+    return memory, goes_on
+
+
+def recall(home: Path) -> Memory | None:
+    """The demo's memory, None when there is none. Raises ConfigError when it cannot be read."""
+    try:
+        content = json.loads((home / _MARK).read_text(encoding="utf-8"))
+        return Memory(**{**content, "requests": tuple(content["requests"])})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        message = f"{home / _MARK} cannot be read: {error}"
+        raise ConfigError(message, hint="remove the folder, or name another with --home") from error
+
+
+def remember(home: Path, memory: Memory) -> None:
+    """Keep the memory, whole or not at all."""
+    partial = home / f"{_MARK}.part"
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(asdict(memory), file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(home / _MARK)
+
+
+def write_secret(home: Path, name: str, value: str) -> None:
+    """Keep a secret of the demo's own forge where Squire looks for it (0600). Raises OSError."""
+    folder = home / "secrets"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(value)

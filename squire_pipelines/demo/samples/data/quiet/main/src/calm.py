@@ -1,0 +1,6 @@
+"""Breathing, by the numbers."""
+
+
+def breath(inhale=4, hold=7, exhale=8):
+    """Seconds of one breath."""
+    return inhale + hold + exhale

@@ -1,0 +1,260 @@
+"""What a webhook's delivery says: which repository to look at, and what became of a pull request or of checks.
+
+Pure, and tolerant: only the fields that we use are read, and an event that we do not know is not relevant. Receiving,
+verifying and storing deliveries belongs to `webhooks`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import parse_qs
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
+from squire_pipelines.errors import DeliveryError
+from squire_pipelines.github.models import Text
+from squire_pipelines.github.signals import FAILED_CONCLUSIONS, FAILED_STATES
+
+_EDITS = frozenset({"created", "edited", "deleted"})
+RELEVANT_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "pull_request": frozenset(
+            {
+                "opened",
+                "reopened",
+                "closed",
+                "synchronize",
+                "edited",
+                "labeled",
+                "unlabeled",
+                "ready_for_review",
+                "converted_to_draft",
+            }
+        ),
+        "pull_request_review": frozenset({"submitted", "edited", "dismissed"}),
+        "pull_request_review_comment": _EDITS,
+        "pull_request_review_thread": frozenset({"resolved", "unresolved"}),
+        "issues": frozenset(
+            {"opened", "edited", "reopened", "closed", "deleted", "transferred", "labeled", "unlabeled"}
+        ),
+        "issue_comment": _EDITS,
+        "check_run": frozenset({"completed"}),
+        "check_suite": frozenset({"completed"}),
+        "workflow_run": frozenset({"completed"}),
+    }
+)
+"""The actions after which a repository's signals, or a pull request's outcome, may be others than before."""
+
+_WITHOUT_ACTION = frozenset({"push", "status"})
+_BRANCH_PREFIX = "refs/heads/"
+_PASSED = frozenset({"SUCCESS", "NEUTRAL", "SKIPPED"})
+_REVERTS = re.compile(r"^Reverts (?:(?P<repository>[\w.-]+/[\w.-]+))?#(?P<number>\d{1,9})\b", re.MULTILINE)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ChecksReport(_Model):
+    """What one check, suite, workflow run or status says of a commit.
+
+    `failed` holds for the commit as a whole. `passed` speaks of this one alone: whether all have passed is for
+    `lookup.pull_request_report` to find out.
+    """
+
+    repository: str
+    head_sha: str
+    state: ChecksState
+    pull_requests: tuple[int, ...] = ()
+
+
+class ParsedDelivery(_Model):
+    """What a delivery says.
+
+    `relevant` tells whether the repository deserves a new look. `reverts` is the number of the pull request that this
+    merged one takes back, as GitHub's button "Revert" words it.
+    """
+
+    event: str
+    action: str | None = None
+    repository: str | None = None
+    sender: str | None = None
+    relevant: bool = False
+    report: PullRequestReport | None = None
+    checks: ChecksReport | None = None
+    reverts: int | None = None
+
+
+class _Repository(_Model):
+    full_name: Text
+
+
+class _Sender(_Model):
+    login: Text
+
+
+class _Head(_Model):
+    ref: Text
+    sha: str
+
+
+class _PullRequest(_Model):
+    number: int
+    html_url: str
+    state: Literal["open", "closed"]
+    updated_at: datetime
+    merged_at: datetime | None = None
+    closed_at: datetime | None = None
+    body: Text = ""
+    head: _Head
+
+
+class _PullRequestNumber(_Model):
+    number: int
+
+
+class _Check(_Model):
+    head_sha: str
+    conclusion: str | None = None
+    pull_requests: tuple[_PullRequestNumber, ...] | None = None
+
+
+class _Envelope(_Model):
+    action: Text | None = None
+    repository: _Repository | None = None
+    sender: _Sender | None = None
+    ref: Text | None = None
+
+
+class _WithPullRequest(_Model):
+    pull_request: _PullRequest
+
+
+class _WithCheck(_Model):
+    check_run: _Check | None = None
+    check_suite: _Check | None = None
+    workflow_run: _Check | None = None
+
+
+class _Status(_Model):
+    sha: str
+    state: str
+
+
+def parse_delivery(event: str, body: bytes) -> ParsedDelivery:
+    """Read a delivery of which the signature has been verified.
+
+    Args:
+        event: The header `X-GitHub-Event`.
+        body: Raw; JSON, or a form with the field `payload`, which are the two content types of GitHub's webhooks.
+
+    Raises:
+        DeliveryError: The body is no JSON object, or lacks what GitHub always sends for this event.
+    """
+    data = _object(body)
+    try:
+        envelope = _Envelope.model_validate(data)
+        repository = envelope.repository.full_name if envelope.repository else None
+        relevant = repository is not None and _is_relevant(event, envelope)
+        report = checks = reverts = None
+        if repository is not None and relevant:
+            if event.startswith("pull_request"):
+                pull = _WithPullRequest.model_validate(data).pull_request
+                report = _report(repository, pull)
+                reverts = _reverted(repository, pull) if event == "pull_request" else None
+            else:
+                checks = _checks(event, repository, data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        message = f"the delivery of the event {event!r} is not what GitHub sends: {where}: {first['msg']}"
+        raise DeliveryError(message, context={"event": event, "field": where}) from error
+    return ParsedDelivery(
+        event=event,
+        action=envelope.action,
+        repository=repository,
+        sender=envelope.sender.login if envelope.sender else None,
+        relevant=relevant,
+        report=report,
+        checks=checks,
+        reverts=reverts,
+    )
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        text = body.decode("utf-8")
+        if text.startswith("payload="):
+            text = parse_qs(text, strict_parsing=True, errors="strict", max_num_fields=8)["payload"][0]
+        data = json.loads(text)
+    except (ValueError, KeyError, RecursionError) as error:
+        message = "the delivery's body is not JSON"
+        hint = "set the webhook's content type to application/json"
+        raise DeliveryError(message, hint=hint, context={"bytes": len(body), "reason": str(error)[:200]}) from error
+    if not isinstance(data, dict):
+        message = f"the delivery's body is not a JSON object but {type(data).__name__}"
+        raise DeliveryError(message, context={"bytes": len(body)})
+    return data
+
+
+def _is_relevant(event: str, envelope: _Envelope) -> bool:
+    if event == "push":
+        return (envelope.ref or "").startswith(_BRANCH_PREFIX)
+    if event in _WITHOUT_ACTION:
+        return True
+    return envelope.action in RELEVANT_ACTIONS.get(event, frozenset())
+
+
+def _report(repository: str, pull: _PullRequest) -> PullRequestReport:
+    if pull.merged_at is not None:
+        state = PullRequestState.MERGED
+    else:
+        state = PullRequestState.OPEN if pull.state == "open" else PullRequestState.CLOSED
+    return PullRequestReport(
+        repository=repository,
+        number=pull.number,
+        url=pull.html_url,
+        head_ref=pull.head.ref,
+        head_sha=pull.head.sha,
+        state=state,
+        updated_at=pull.updated_at,
+        merged_at=pull.merged_at,
+        closed_at=pull.closed_at,
+    )
+
+
+def _reverted(repository: str, pull: _PullRequest) -> int | None:
+    match = _REVERTS.search(pull.body) if pull.merged_at is not None else None
+    if match is None or (match["repository"] or repository).lower() != repository.lower():
+        return None
+    return int(match["number"])
+
+
+def _checks(event: str, repository: str, data: dict[str, object]) -> ChecksReport | None:
+    if event == "status":
+        status = _Status.model_validate(data)
+        state = ChecksState.FAILED if status.state.upper() in FAILED_STATES else _state_of(status.state)
+        return ChecksReport(repository=repository, head_sha=status.sha, state=state) if state else None
+    found = _WithCheck.model_validate(data)
+    check = {
+        "check_run": found.check_run,
+        "check_suite": found.check_suite,
+        "workflow_run": found.workflow_run,
+    }.get(event)
+    state = _state_of(check.conclusion or "") if check else None
+    if check is None or state is None:
+        return None
+    numbers = tuple(pull.number for pull in check.pull_requests or ())
+    return ChecksReport(repository=repository, head_sha=check.head_sha, state=state, pull_requests=numbers)
+
+
+def _state_of(conclusion: str) -> ChecksState | None:
+    """None for conclusions that neither pass nor fail, such as `cancelled`."""
+    upper = conclusion.upper()
+    if upper in FAILED_CONCLUSIONS:
+        return ChecksState.FAILED
+    return ChecksState.PASSED if upper in _PASSED else None

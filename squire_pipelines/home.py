@@ -1,0 +1,63 @@
+"""Where Squire's files lie. Kept apart from the settings, so that a quick command need not load those.
+
+Paths only: nothing here creates a folder or reads a file.
+"""
+
+import os
+from pathlib import Path
+
+
+class Home:
+    """Where Squire's files lie: all under `SQUIRE_HOME` when it is set, else the XDG directories."""
+
+    def __init__(self, *, config: Path, data: Path, cache: Path, state: Path) -> None:
+        self.config = config
+        self.data = data
+        self.cache = cache
+        self.state = state
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """Read `SQUIRE_HOME` and the XDG variables. Creates nothing."""
+        if named := os.environ.get("SQUIRE_HOME"):
+            root = Path(named).expanduser().absolute()
+            return cls(config=root, data=root, cache=root / "cache", state=root)
+        import platformdirs  # noqa: PLC0415 - not needed where SQUIRE_HOME is set, and the command's start counts
+
+        dirs = platformdirs.PlatformDirs("squire", appauthor=False)
+        return cls(
+            config=dirs.user_config_path,
+            data=dirs.user_data_path,
+            cache=dirs.user_cache_path,
+            state=dirs.user_state_path,
+        )
+
+    @property
+    def config_file(self) -> Path:
+        """`config.toml`."""
+        return self.config / "config.toml"
+
+    @property
+    def mirrors(self) -> Path:
+        """Bare mirrors of the repositories, one folder each."""
+        return self.cache / "mirrors"
+
+    @property
+    def attempts(self) -> Path:
+        """One folder per attempt: what went in, what came out, the log."""
+        return self.state / "attempts"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that people query."""
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def dagster(self) -> Path:
+        """`DAGSTER_HOME`."""
+        return self.state / "dagster"
+
+    @property
+    def run(self) -> Path:
+        """Pid files, locks and logs of the processes that Squire starts."""
+        return self.state / "run"

@@ -1,0 +1,128 @@
+"""Holding an attempt while an op works on it: its lease, its token, and turning what goes wrong into an ending.
+
+An op of `agent_run` never fails by itself: it stages how the attempt ended; `settle` always runs and records it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.errors import LeaseLostError, StateConflictError
+from squire_pipelines.jobs.endings import ending_of
+from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.heartbeat import Heartbeat
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt that this run holds, with its task and the heartbeat that keeps the lease."""
+
+    attempt: Attempt
+    task: Task
+    token: str
+    ledger: Ledger
+    settings: Settings
+    heartbeat: Heartbeat
+
+    def note(self, **columns: object) -> None:
+        """Write facts about the attempt. Raises LeaseLostError."""
+        with self.ledger.write() as tx:
+            attempts.note(tx, self.attempt.id, self.token, **columns)
+
+    def stage(self, ending: Ending) -> None:
+        """Say how the attempt ended; `settle` records it. Raises LeaseLostError."""
+        with self.ledger.write() as tx:
+            attempts.stage_ending(tx, self.attempt.id, self.token, ending)
+
+
+def attempt_of(context: dg.OpExecutionContext) -> str:
+    """The attempt that this run is for. Raises Failure for a run that nobody dispatched."""
+    try:
+        return context.run.tags[tags.ATTEMPT]
+    except KeyError as error:
+        raise dg.Failure(
+            "this run is for no attempt: agent_run is launched by the dispatch sensor",
+            metadata={"next_step": "approve or retry the task: squire tasks approve ID, squire tasks retry ID"},
+            allow_retries=False,
+        ) from error
+
+
+@contextlib.contextmanager
+def holding(
+    context: dg.OpExecutionContext, ledger: Ledger, settings: Settings, *, claim: bool = False
+) -> Iterator[Held | None]:
+    """Hold this run's attempt; None when there is nothing (more) to do for it.
+
+    An error of the block becomes the attempt's staged ending. When the run itself is interrupted, no later op will
+    run: the attempt is settled here and the interruption goes on.
+    """
+    attempt_id = attempt_of(context)
+    try:
+        held = _take(context, ledger, settings, attempt_id, claim=claim)
+    except StateConflictError as error:
+        context.log.warning(f"{error}")
+        held = None
+    if held is None:
+        yield None
+        return
+    try:
+        with held.heartbeat:
+            yield held
+    except LeaseLostError as error:
+        context.log.warning(f"{error}")
+    except Exception as error:  # every failure must become an ending with its cause
+        context.log.exception(f"attempt {attempt_id} was interrupted")
+        _stage_if_held(context, held, ending_of(error))
+    except BaseException:
+        settle_interrupted(context, held)
+        raise
+
+
+def _take(
+    context: dg.OpExecutionContext, ledger: Ledger, settings: Settings, attempt_id: str, *, claim: bool
+) -> Held | None:
+    with ledger.write() as tx:
+        attempt = attempts.get(tx, attempt_id)
+        if claim:
+            attempt = attempts.claim(tx, attempt_id, run_id=context.run.run_id, lease_s=settings.dispatch.lease_s)
+        mine = attempt.run_id == context.run.run_id and attempt.lease_token is not None
+        if not mine or attempt.staged_ending is not None:
+            return None
+        task = tasks.get(tx, attempt.task_id)
+    token = attempt.lease_token or ""
+    heartbeat = Heartbeat(ledger, attempt_id, token, lease_s=settings.dispatch.lease_s)
+    return Held(attempt, task, token, ledger, settings, heartbeat)
+
+
+def _stage_if_held(context: dg.OpExecutionContext, held: Held, ending: Ending) -> None:
+    try:
+        held.stage(ending)
+    except LeaseLostError as error:
+        context.log.warning(f"{error}")
+
+
+def settle_interrupted(context: dg.OpExecutionContext, held: Held) -> None:
+    """Settle an attempt whose run is being stopped: cancelled when a person asked for it, else lost and tried again."""
+    run = context.instance.get_run_by_id(context.run.run_id)
+    asked = held.heartbeat.cancel_requested.is_set() or (
+        run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
+    )
+    ending = (
+        Ending(cause=Cause.CANCELLED, message="the run was cancelled")
+        if asked
+        else Ending(cause=Cause.LOST, message="the run's process was stopped")
+    )
+    rule = attempts.RetryRule(held.settings.dispatch.retry_base_s, held.settings.dispatch.retry_cap_s)
+    try:
+        with held.ledger.write() as tx:
+            attempts.settle(tx, held.attempt.id, held.token, ending, retry=rule, actor=f"run:{context.run.run_id}")
+    except (LeaseLostError, StateConflictError) as error:
+        context.log.warning(f"{error}")

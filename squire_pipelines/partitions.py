@@ -1,0 +1,30 @@
+"""The one partition set: `repositories`. Its keys follow the settings and whatever people ask for by name."""
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+repositories = dg.DynamicPartitionsDefinition(name="repositories")
+
+REPOSITORIES = "repositories"
+
+
+def ensure_repositories(instance: dg.DagsterInstance, names: Iterable[str]) -> None:
+    """Make sure that each of `names` is a key of the partition set. Keys are never removed: their history stays."""
+    known = set(instance.get_dynamic_partitions(REPOSITORIES))
+    missing = [name for name in dict.fromkeys(names) if name not in known]
+    if missing:
+        instance.add_dynamic_partitions(REPOSITORIES, missing)
+
+
+def range_tags(instance: dg.DagsterInstance, names: Sequence[str]) -> dict[str, str]:
+    """Tags that make a run target the smallest range of keys which holds all `names`.
+
+    One run reads many repositories; which ones exactly is in its configuration, since a range cannot have gaps.
+    """
+    keys = list(instance.get_dynamic_partitions(REPOSITORIES))
+    places = sorted(keys.index(name) for name in names)
+    return {
+        "dagster/asset_partition_range_start": keys[places[0]],
+        "dagster/asset_partition_range_end": keys[places[-1]],
+    }

@@ -1,0 +1,208 @@
+"""The rules planner: signals to tasks without a model. Pure and deterministic.
+
+| signals | task | priority | goes into |
+|---|---|---|---|
+| failed checks of the default branch's head | one FIX_CI for all of them | high | the default branch |
+| failed checks of a pull request's head | one FIX_CI per pull request | medium | its branch |
+| remarks on a pull request | one ADDRESS_REVIEW per pull request | medium | its branch |
+| an issue with one of the labels | one RESOLVE_ISSUE | medium | the default branch |
+| a manual task | one MANUAL | high | the default branch |
+
+What may be planned at all is decided in `selection`. Of more tasks than `max_tasks` the most urgent are kept, and
+the plan's notes name the others.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+
+from squire_pipelines.domain.identity import slugify
+from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal, SignalKind
+from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, TaskKind, TaskSpec, Verification
+from squire_pipelines.planning.digest import signals_digest
+from squire_pipelines.planning.quoting import WARNING, one_line, quote
+from squire_pipelines.planning.selection import Candidate, select
+
+PLANNER = "rules"
+MAX_FACTS_IN_PROMPT = 40
+_TEXT_BUDGET_CHARS = 30_000
+_CONFIDENCE = 0.8
+_NAMES_IN_NOTE = 10
+
+
+def plan_by_rules(
+    repository: str,
+    signals: Sequence[Signal],
+    *,
+    default_branch: str | None,
+    issue_labels: Collection[str],
+    covered: Collection[str],
+    max_tasks: int,
+) -> Plan:
+    """Plan one repository.
+
+    Args:
+        repository: `owner/name`.
+        signals: All current signals of the repository, in any order.
+        default_branch: None for an empty repository.
+        issue_labels: An issue with one of these becomes a task; upper and lower case are the same, as for GitHub.
+        covered: Refs of signals that an active task or an open pull request already answers.
+        max_tasks: Most tasks in the plan.
+    """
+    selection = select(signals, default_branch=default_branch, issue_labels=issue_labels, covered=covered)
+    groups: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
+    for candidate in selection.candidates:
+        groups[_group(candidate)].append(candidate)
+    tasks = sorted((_task(group) for group in groups.values()), key=lambda task: (task.priority, task.kind, task.key))
+    notes = list(selection.notes)
+    if rest := tasks[max_tasks:]:
+        names = ", ".join(task.key for task in rest[:_NAMES_IN_NOTE])
+        more = f" and {len(rest) - _NAMES_IN_NOTE} more" if len(rest) > _NAMES_IN_NOTE else ""
+        notes.append(f"{len(tasks)} tasks, the limit is {max_tasks}; left for the next plan: {names}{more}")
+    return Plan(
+        repository=repository,
+        planner=PLANNER,
+        signals_digest=signals_digest(signals),
+        tasks=tuple(tasks[:max_tasks]),
+        notes=tuple(notes),
+    )
+
+
+def _group(candidate: Candidate) -> tuple[object, ...]:
+    """Signals with the same group become one task."""
+    match candidate.signal.details:
+        case FailedCheck() as check:
+            return (SignalKind.FAILED_CI, check.branch, check.head_sha, check.pull_request)
+        case ReviewFinding() as finding:
+            return (SignalKind.REVIEW_FINDING, finding.pull_request)
+        case _:
+            return (candidate.signal.ref,)
+
+
+def _task(group: Sequence[Candidate]) -> TaskSpec:
+    first = group[0].signal
+    match first.details:
+        case FailedCheck() as check:
+            return _fix_ci(group, check)
+        case ReviewFinding() as finding:
+            return _address_review(group, finding)
+        case OpenIssue() as issue:
+            return _resolve_issue(group[0], issue)
+        case ManualTask() as wish:
+            return _manual(group[0], wish)
+        case _:  # pragma: no cover - `select` offers no other kind
+            raise AssertionError(first.ref)
+
+
+def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
+    checks = [(c.signal, c.signal.details) for c in group if isinstance(c.signal.details, FailedCheck)]
+    where = one_line(first.branch, 60)
+    target = f"`{where}`" if first.pull_request is None else f"pull request #{first.pull_request} (branch `{where}`)"
+    facts = [
+        f"check: {check.check}\nworkflow: {check.workflow or '-'}\nconclusion: {check.conclusion}\n"
+        f"url: {signal.url}\nsummary: {check.summary or '-'}"
+        for signal, check in checks
+    ]
+    prompt = (
+        f"Checks fail on {target} at commit {one_line(first.head_sha, 40)}. Find the cause in the code of this "
+        "repository and mend it. Do not switch off, skip or weaken a check or a test to make it pass.\n\n"
+        f"The failed checks, as the CI system reports them:\n\n{_facts(facts)}"
+    )
+    names = ", ".join(dict.fromkeys(one_line(check.check, 60) for _, check in checks))
+    return TaskSpec(
+        key=f"fix-ci-{slugify(first.branch)}-{_digest(first.branch, first.head_sha, str(first.pull_request))}",
+        title=one_line(f"Fix failing checks on {where}: {names}", 200),
+        kind=TaskKind.FIX_CI,
+        prompt=prompt,
+        priority=Priority.HIGH if first.on_default_branch else Priority.MEDIUM,
+        risk=Risk.MEDIUM,
+        confidence=_CONFIDENCE,
+        base_branch=group[0].base_branch,
+        signals=_refs(group),
+        acceptance_criteria=("The named checks pass.", "No check or test is removed, skipped or weakened."),
+        verification=Verification(run_tests=True, run_lint=True, run_build=True),
+    )
+
+
+def _address_review(group: Sequence[Candidate], first: ReviewFinding) -> TaskSpec:
+    findings = [(c.signal, c.signal.details) for c in group if isinstance(c.signal.details, ReviewFinding)]
+    facts = [
+        f"reviewer: {finding.author}{' (a bot)' if finding.is_bot else ''}\n"
+        f"where: {finding.path or '-'}{f':{finding.line}' if finding.line else ''}\nurl: {signal.url}\n\n{finding.body}"
+        for signal, finding in findings
+    ]
+    number = first.pull_request
+    count = f"{len(findings)} open remark{'' if len(findings) == 1 else 's'}"
+    prompt = (
+        f"Reviewers left {count} on pull request #{number}, whose branch you are on. Judge each: where "
+        "it is right, change the code as it asks; where it is wrong, leave the code and say why in the commit "
+        f"message.\n\nThe remarks:\n\n{_facts(facts)}"
+    )
+    paths = dict.fromkeys(one_line(finding.path, 300) for _, finding in findings if finding.path)
+    return TaskSpec(
+        key=f"review-{number}",
+        title=f"Address {count} on #{number}",
+        kind=TaskKind.ADDRESS_REVIEW,
+        prompt=prompt,
+        confidence=_CONFIDENCE,
+        base_branch=group[0].base_branch,
+        signals=_refs(group),
+        context=TaskContext(files_to_read=tuple(paths)[:MAX_FACTS_IN_PROMPT]),
+        acceptance_criteria=("Every remark that is right is dealt with.", "Nothing else is changed."),
+    )
+
+
+def _resolve_issue(candidate: Candidate, issue: OpenIssue) -> TaskSpec:
+    signal = candidate.signal
+    fact = f"title: {signal.title}\nauthor: {issue.author}\nurl: {signal.url}\n\n{issue.body}"
+    prompt = (
+        f"Resolve issue #{issue.number} of this repository: change the code so that what it describes is done, and "
+        f"add a test where the repository has tests.\n\nThe issue:\n\n{_facts([fact])}"
+    )
+    return TaskSpec(
+        # The key of an issue's signal is its number; a source of its own may name its issues otherwise.
+        key=f"issue-{signal.key if signal.key == str(issue.number) else _digest(signal.key)}",
+        title=one_line(f"Resolve #{issue.number}: {signal.title}", 200),
+        kind=TaskKind.RESOLVE_ISSUE,
+        prompt=prompt,
+        risk=Risk.MEDIUM,
+        confidence=_CONFIDENCE,
+        base_branch=candidate.base_branch,
+        signals=(signal.ref,),
+        acceptance_criteria=(
+            f"What issue #{issue.number} describes is done.",
+            "A test shows it, where there are tests.",
+        ),
+    )
+
+
+def _manual(candidate: Candidate, wish: ManualTask) -> TaskSpec:
+    signal = candidate.signal
+    return TaskSpec(
+        key=f"manual-{slugify(signal.title)}-{_digest(signal.key)}",
+        title=one_line(signal.title, 200),
+        kind=TaskKind.MANUAL,
+        # Its author may give Squire tasks, so that this text is an instruction and stands unquoted.
+        prompt=f"{signal.title}\n\n{wish.body}".strip()[:_TEXT_BUDGET_CHARS] or "?",
+        priority=Priority.HIGH,
+        base_branch=candidate.base_branch,
+        signals=(signal.ref,),
+    )
+
+
+def _facts(facts: Sequence[str]) -> str:
+    """The facts as quoted data; each gets its share of the room, and of too many the first are told."""
+    shown = facts[:MAX_FACTS_IN_PROMPT]
+    each = _TEXT_BUDGET_CHARS // len(shown)
+    parts = [WARNING, *(quote(fact, limit=each) for fact in shown)]
+    if len(facts) > len(shown):
+        parts.append(f"… and {len(facts) - len(shown)} more of the same sort.")
+    return "\n\n".join(parts)
+
+
+def _refs(group: Iterable[Candidate]) -> tuple[str, ...]:
+    return tuple(candidate.signal.ref for candidate in group)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -1,0 +1,86 @@
+"""What a model must answer, and the pure checks of its answer: those of `domain.plans`, and those of its freedom."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from squire_pipelines.domain.plans import PlanFinding, check_plan
+from squire_pipelines.domain.tasks import Plan, TaskSpec
+from squire_pipelines.planning.selection import Selection
+
+
+class PlanDraft(BaseModel):
+    """The answer of a model: its tasks, and notes for people."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[TaskSpec, ...] = ()
+    notes: tuple[str, ...] = Field(default=(), max_length=20)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """What one conversation with a model cost, with all its retries.
+
+    `cost_usd` is None when the model's prices are not known. `error` is empty when `ok`.
+    """
+
+    planner: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    latency_s: float
+    ok: bool
+    error: str = ""
+
+
+def branches_of(selection: Selection, default_branch: str | None) -> frozenset[str]:
+    """The branches that a task's pull request may go into."""
+    found = {candidate.base_branch for candidate in selection.candidates}
+    return frozenset(found | {default_branch} if default_branch else found)
+
+
+def check_draft(
+    plan: Plan, *, selection: Selection, branches: Collection[str], max_tasks: int, free: bool
+) -> tuple[PlanFinding, ...]:
+    """Everything that is wrong with a model's plan.
+
+    Args:
+        plan: The model's tasks as a plan.
+        selection: What it was offered.
+        branches: See `branches_of`.
+        max_tasks: Most tasks.
+        free: Whether a task may answer no signal, because the goals ask for work.
+    """
+    known = {candidate.signal.ref for candidate in selection.candidates}
+    return (
+        *check_plan(plan, known_signals=known, max_tasks=max_tasks),
+        *_check_branches(plan, selection, branches),
+        *_check_answers(plan, free=free),
+    )
+
+
+def _check_branches(plan: Plan, selection: Selection, branches: Collection[str]) -> Iterator[PlanFinding]:
+    needed = {candidate.signal.ref: candidate.base_branch for candidate in selection.candidates}
+    for task in plan.tasks:
+        if task.base_branch not in branches:
+            message = f"has the base branch {task.base_branch!r}; allowed are {sorted(branches)}"
+            yield PlanFinding("base_branch", task.key, message)
+            continue
+        for ref in task.signals:
+            if needed.get(ref, task.base_branch) != task.base_branch:
+                message = f"answers {ref!r}, whose base branch is {needed[ref]!r}, not {task.base_branch!r}"
+                yield PlanFinding("base_branch", task.key, message)
+
+
+def _check_answers(plan: Plan, *, free: bool) -> Iterator[PlanFinding]:
+    answered: dict[str, str] = {}
+    for task in plan.tasks:
+        if not task.signals and not free:
+            yield PlanFinding("answers", task.key, "answers no signal, and there are no goals that ask for it")
+        for ref in task.signals:
+            if ref in answered:
+                yield PlanFinding("answers", task.key, f"answers {ref!r}, as the task {answered[ref]!r} does")
+            answered.setdefault(ref, task.key)

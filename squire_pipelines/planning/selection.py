@@ -1,0 +1,104 @@
+"""Which signals may become tasks at all, whoever plans: the guard against strangers' wishes and our own echo. Pure.
+
+- A signal that is covered (an active task or an open pull request answers it) is left out.
+- An issue needs one of the labels: anybody may open an issue, only collaborators may label it.
+- A failed check or a remark on a pull request from a fork is left out with a note: its branch is not ours to build on.
+- A failed check on a draft, or on a pull request that Squire opened itself, is left out: its author is at work on it.
+- An open pull request is background, not work.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from squire_pipelines.domain.signals import (
+    FailedCheck,
+    OpenIssue,
+    OpenPullRequest,
+    ReviewFinding,
+    Signal,
+)
+
+OWN_BRANCHES = "squire/"
+MAX_BRANCH_CHARS = 255  # a task's base branch may have no more
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A signal that may become a task, and the branch that the task's pull request goes into."""
+
+    signal: Signal
+    base_branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What may be planned, the open pull requests as background, and notes on what was left out and why."""
+
+    candidates: tuple[Candidate, ...]
+    background: tuple[Signal, ...]
+    notes: tuple[str, ...]
+
+
+def select(
+    signals: Iterable[Signal],
+    *,
+    default_branch: str | None,
+    issue_labels: Collection[str],
+    covered: Collection[str],
+) -> Selection:
+    """Choose the signals that may become tasks, in an order that does not depend on the input's."""
+    # By content, so that of two signals with one name it is always the same that stands for it.
+    by_ref = {signal.ref: signal for signal in sorted(signals, key=lambda signal: signal.model_dump_json())}
+    by_ref = dict(sorted(by_ref.items()))
+    drafts = frozenset(
+        signal.details.number
+        for signal in by_ref.values()
+        if isinstance(signal.details, OpenPullRequest) and signal.details.is_draft
+    )
+    labels = frozenset(label.casefold() for label in issue_labels)
+    candidates: list[Candidate] = []
+    left_out: Counter[str] = Counter()
+    for ref, signal in by_ref.items():
+        if ref in covered or isinstance(signal.details, OpenPullRequest):
+            continue
+        base, reason = _judge(signal, default_branch=default_branch, labels=labels, drafts=drafts)
+        if base is not None and not 0 < len(base) <= MAX_BRANCH_CHARS:
+            base, reason = None, "a branch whose name cannot be used"
+        if base is not None:
+            candidates.append(Candidate(signal, base))
+        elif reason:
+            left_out[reason] += 1
+    return Selection(
+        candidates=tuple(candidates),
+        background=tuple(signal for signal in by_ref.values() if isinstance(signal.details, OpenPullRequest)),
+        notes=tuple(f"left out {count}: {reason}" for reason, count in sorted(left_out.items())),
+    )
+
+
+def _judge(
+    signal: Signal, *, default_branch: str | None, labels: frozenset[str], drafts: frozenset[int]
+) -> tuple[str | None, str]:
+    """The base branch, or None with the reason; no reason where leaving out is the rule and not worth a note."""
+    match signal.details:
+        case FailedCheck() as check:
+            return _judge_check(check, drafts)
+        case ReviewFinding() as finding:
+            reason = f"remark on #{finding.pull_request}, whose branch lies in a fork"
+            return (None, reason) if finding.from_fork else (finding.head_ref, "")
+        case OpenIssue() as issue if labels.isdisjoint(label.casefold() for label in issue.labels):
+            return None, ""
+        case _:
+            return default_branch, "the repository has no default branch, that is, no commit yet"
+
+
+def _judge_check(check: FailedCheck, drafts: frozenset[int]) -> tuple[str | None, str]:
+    reason = ""
+    if not check.on_default_branch:
+        if check.from_fork:
+            reason = f"failed check on #{check.pull_request}, whose branch lies in a fork"
+        elif check.branch.startswith(OWN_BRANCHES):
+            reason = f"failed check on #{check.pull_request}, which Squire opened"
+        elif check.pull_request in drafts:
+            reason = f"failed check on #{check.pull_request}, which is a draft"
+    return (None, reason) if reason else (check.branch, "")

@@ -1,0 +1,162 @@
+"""The title and text of a pull request: pure. Words of strangers and agents are shown, but work nothing on GitHub."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from squire_pipelines.domain.policy import ChangedFile, Decision, Verdict
+from squire_pipelines.domain.tasks import TaskSpec
+
+MAX_BODY_CHARS = 65_536  # GitHub's limit for bodies of pull requests and comments
+MAX_TITLE_CHARS = 256
+_MAX_TEXT = 8_000
+_MAX_LINE = 500
+_MAX_FILES = 100
+_MAX_FINDINGS = 50
+_MAX_ITEMS = 50
+_CUT = "\n\n_Shortened: the text was too long for a pull request._\n\n"
+# Invisible, and enough to keep GitHub from seeing a mention, a reference or an image.
+_BREAK = "\u200b"
+
+_MENTION = re.compile(r"@(?=[A-Za-z0-9_-])")
+_REFERENCE = re.compile(r"#(?=\d)")
+_GH_REFERENCE = re.compile(r"\b(GH)-(?=\d)", re.IGNORECASE)
+_CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?<?https?://)", re.IGNORECASE)
+_IMAGE = re.compile(r"!\[")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+@dataclass(frozen=True, slots=True)
+class SignalLink:
+    """A fact that the task answers: its title, which a stranger may have written, and its page."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestText:
+    """Title and body, both within GitHub's limits."""
+
+    title: str
+    body: str
+
+
+def neutralise(text: str, *, limit: int = _MAX_TEXT) -> str:
+    """`text` as Markdown that notifies nobody, closes no issue, loads no image and hides no comment.
+
+    Mentions, references and closing keywords are broken by an invisible character, tags and comments are escaped,
+    control and direction characters are left out, and it is cut at `limit` characters.
+    """
+    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+    if len(kept) > limit:
+        kept = kept[: limit - 1] + "…"
+    kept = _TAG.sub("&lt;", kept)
+    kept = _IMAGE.sub(f"!{_BREAK}[", kept)
+    kept = _CLOSING_URL.sub(rf"\1{_BREAK}\2", kept)
+    kept = _MENTION.sub(f"@{_BREAK}", kept)
+    kept = _GH_REFERENCE.sub(rf"\1{_BREAK}-", kept)
+    return _REFERENCE.sub(f"#{_BREAK}", kept)
+
+
+def _line(text: str, *, limit: int = _MAX_LINE) -> str:
+    return neutralise(" ".join(text.split()), limit=limit)
+
+
+def _code(text: str) -> str:
+    """A path or name as inline code; backticks cannot end it early."""
+    return "`" + _line(text).replace("`", "'") + "`"
+
+
+def _quote(text: str) -> str:
+    return "\n".join(f"> {line}".rstrip() for line in neutralise(text).strip().splitlines())
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    content = "\n".join(lines).strip()
+    return f"### {title}\n\n{content}\n\n" if content else ""
+
+
+def _some(lines: Sequence[str], limit: int, what: str) -> list[str]:
+    rest = len(lines) - limit
+    return [*lines[:limit], f"- … and {rest} more {what}"] if rest > 0 else list(lines)
+
+
+def _files(files: Sequence[ChangedFile]) -> list[str]:
+    words = {"A": "added", "M": "changed", "D": "deleted", "T": "changed type"}
+    return _some(
+        [f"- {_code(f.path)} {words.get(f.status, f.status)} (+{f.added} −{f.deleted})" for f in files],  # noqa: RUF001 - a minus sign
+        _MAX_FILES,
+        "files",
+    )
+
+
+def _verification(spec: TaskSpec) -> list[str]:
+    wanted = spec.verification
+    asked = [
+        name for name, on in (("tests", wanted.run_tests), ("lint", wanted.run_lint), ("build", wanted.run_build)) if on
+    ]
+    lines = [f"The agent was asked to run: {', '.join(asked)}."] if asked else []
+    return [*lines, *_some([f"- {_line(check)}" for check in wanted.custom_checks], _MAX_ITEMS, "checks")]
+
+
+def _policy(verdict: Verdict) -> list[str]:
+    lines = []
+    for finding in verdict.findings:
+        where = _code(f"{finding.path}:{finding.line}" if finding.line else finding.path) if finding.path else ""
+        lines.append(f"- {where} {_line(finding.message)}".replace("-  ", "- "))
+    head = ["**A person has to approve this change:**", ""] if verdict.decision is Decision.NEEDS_APPROVAL else []
+    return [*head, *_some(lines, _MAX_FINDINGS, "findings")] if lines else []
+
+
+def pull_request_text(
+    spec: TaskSpec,
+    *,
+    files: Sequence[ChangedFile],
+    verdict: Verdict,
+    signals: Sequence[SignalLink],
+    task_id: str,
+    attempt_id: str,
+    trace_id: str,
+    planner: str,
+    agent: str,
+) -> PullRequestText:
+    """Write a pull request's title and body.
+
+    The same arguments give the same text, so a repeated publication changes nothing. The lines with the ids stand at
+    the end and are never cut.
+    """
+    why = [f"- [{_line(s.title).replace('[', '(').replace(']', ')')}]({_url(s.url)})" for s in signals]
+    criteria = [f"- {_line(criterion)}" for criterion in spec.acceptance_criteria]
+    what = spec.implementation.approach.strip() or spec.prompt
+    body = "".join(
+        [
+            _section("What", [_quote(what)]),
+            _section("Why", _some(why, _MAX_ITEMS, "signals")),
+            _section("Acceptance criteria", _some(criteria, _MAX_ITEMS, "criteria")),
+            _section("Verification", _verification(spec)),
+            _section("Files", _files(files)),
+            _section("Policy", _policy(verdict)),
+        ]
+    )
+    footer = "\n".join(
+        [
+            "---",
+            f"Opened by Squire. Planned by {_code(planner)}, done by {_code(agent)}.",
+            "",
+            f"Task: {_code(task_id)}",
+            f"Attempt: {_code(attempt_id)}",
+            f"Trace id: {_code(trace_id)}",
+            "",
+        ]
+    )
+    if len(body) + len(footer) > MAX_BODY_CHARS:
+        body = body[: MAX_BODY_CHARS - len(footer) - len(_CUT)] + _CUT
+    return PullRequestText(_line(spec.title, limit=MAX_TITLE_CHARS // 2), body + footer)
+
+
+def _url(url: str) -> str:
+    """A link's target that cannot end the link; anything but http(s) is dropped."""
+    clean = re.sub(r"[\s()<>\\]", "", url)
+    return clean if clean.startswith(("https://", "http://")) else ""

@@ -1,0 +1,158 @@
+"""Reading what a change does to each file, for the policy to judge. Git reads; nothing of the change is run.
+
+No external diff, no textconv, no attributes: a `.gitattributes` of the agent's cannot hide a line from the judge.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.domain.policy import ChangedFile
+from squire_pipelines.errors import GitError
+from squire_pipelines.publishing.git import run_git
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+MAX_PATCH_BYTES = 64 * 2**20
+_MAX_LISTING_BYTES = 64 * 2**20
+_MAX_SYMLINK_BYTES = 4096
+_SYMLINK = "120000"
+_GITLINK = "160000"
+_NOTHING = "0" * 40
+_OPTIONS = ("-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none")
+_HUNK = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
+# Attributes are read from the empty tree by those gits that would otherwise read them from a bare repository's HEAD.
+_NO_ATTRIBUTES = {"GIT_ATTR_SOURCE": EMPTY_TREE}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    old_mode: str
+    new_mode: str
+    new_sha: str
+    status: str
+    path: bytes
+
+
+def _parse_listing(out: bytes) -> tuple[list[_Entry], dict[bytes, tuple[int, int, bool]]]:
+    """Split `--raw --numstat -z`: first every raw entry with its path, then added, deleted and path of each."""
+    tokens = iter(out.split(b"\0")[:-1])
+    entries: list[_Entry] = []
+    counts: dict[bytes, tuple[int, int, bool]] = {}
+    for token in tokens:
+        if token.startswith(b":"):
+            old_mode, new_mode, _, new_sha, status = token[1:].decode().split(" ")
+            entries.append(_Entry(old_mode, new_mode, new_sha, status[0], next(tokens)))
+        else:
+            added, deleted, path = token.split(b"\t", 2)
+            binary = added == b"-"
+            counts[path] = (0, 0, True) if binary else (int(added), int(deleted), False)
+    return entries, counts
+
+
+def _sizes(git_dir: Path, shas: Sequence[str], timeout_s: float) -> dict[str, int]:
+    if not shas:
+        return {}
+    out = run_git(
+        ["cat-file", "--batch-check=%(objectname) %(objectsize)"],
+        git_dir=git_dir,
+        stdin="".join(f"{sha}\n" for sha in shas).encode(),
+        max_output=_MAX_LISTING_BYTES,
+        timeout_s=timeout_s,
+    )
+    return {sha: int(size) for sha, size in (line.split(" ") for line in out.decode().splitlines())}
+
+
+def _contents(git_dir: Path, shas: Sequence[str], timeout_s: float) -> Iterator[tuple[str, bytes]]:
+    if not shas:
+        return
+    stdin = "".join(f"{sha}\n" for sha in shas).encode()
+    out = run_git(["cat-file", "--batch"], git_dir=git_dir, stdin=stdin, timeout_s=timeout_s)
+    position = 0
+    while position < len(out):
+        end = out.index(b"\n", position)
+        sha, _, size = out[position:end].decode().split(" ")
+        yield sha, out[end + 1 : end + 1 + int(size)]
+        position = end + 1 + int(size) + 1
+
+
+def _added_lines(patch: bytes, entries: Sequence[_Entry]) -> list[tuple[tuple[int, str], ...]]:
+    """The added lines of each entry, by the order of the blocks, which is the order of the entries.
+
+    By order and not by the paths in the patch, whose quoting would have to be undone. Content begins with `+` or `-`,
+    so a line that begins with `diff --git` is a block's first. A change of type is told as a deletion and a creation.
+    """
+    owners = [index for index, entry in enumerate(entries) for _ in range(2 if entry.status == "T" else 1)]
+    lines: list[list[tuple[int, str]]] = [[] for _ in entries]
+    block, number, in_hunk = -1, 0, False
+    for line in patch.split(b"\n"):
+        if line.startswith(b"diff --git "):
+            block, in_hunk = block + 1, False
+        elif match := _HUNK.match(line):
+            number, in_hunk = int(match[1]), True
+        elif in_hunk and line.startswith(b"+"):
+            if block < len(owners):
+                lines[owners[block]].append((number, line[1:].decode(errors="replace")))
+            number += 1
+    if block + 1 != len(owners):
+        message = f"git told of {len(owners)} changed files and showed {block + 1}"
+        raise GitError(message, context={"files": len(owners), "blocks": block + 1})
+    return [tuple(found) for found in lines]
+
+
+def changed_files(
+    git_dir: Path, base: str, head: str, *, timeout_s: float, max_patch_bytes: int = MAX_PATCH_BYTES
+) -> tuple[ChangedFile, ...]:
+    """What is different between two commits or trees, file by file.
+
+    Args:
+        git_dir: A bare repository that no agent could write.
+        base: The commit or tree before; `EMPTY_TREE` for a first commit.
+        head: The commit or tree after.
+        timeout_s: For each of the four calls of git.
+        max_patch_bytes: As long as the text of the difference may be.
+
+    Raises:
+        GitError: Git failed, or the difference is too long (`overflowed` in the context).
+    """
+    listing = run_git(
+        ["diff-tree", *_OPTIONS, "-z", "--raw", "--numstat", "--no-abbrev", base, head],
+        git_dir=git_dir,
+        timeout_s=timeout_s,
+        max_output=_MAX_LISTING_BYTES,
+        env_extra=_NO_ATTRIBUTES,
+    )
+    entries, counts = _parse_listing(listing)
+    patch = run_git(
+        ["diff-tree", *_OPTIONS, "-p", "-U0", "--text", "--irreversible-delete", base, head],
+        git_dir=git_dir,
+        timeout_s=timeout_s,
+        max_output=max_patch_bytes,
+        env_extra=_NO_ATTRIBUTES,
+    )
+    lines = _added_lines(patch, entries)
+    blobs = sorted({e.new_sha for e in entries if e.new_sha != _NOTHING and e.new_mode != _GITLINK})
+    sizes = _sizes(git_dir, blobs, timeout_s)
+    links = sorted({e.new_sha for e in entries if e.new_mode == _SYMLINK and sizes[e.new_sha] <= _MAX_SYMLINK_BYTES})
+    targets = dict(_contents(git_dir, links, timeout_s))
+    files = []
+    for entry, added_lines in zip(entries, lines, strict=True):
+        added, deleted, binary = counts[entry.path]
+        symlink = entry.new_mode == _SYMLINK
+        target = targets.get(entry.new_sha, b"").decode(errors="backslashreplace") if symlink else None
+        files.append(
+            ChangedFile(
+                # A path that is no UTF-8 gets backslashes, which the policy refuses.
+                path=entry.path.decode(errors="backslashreplace"),
+                status=entry.status,
+                old_mode=entry.old_mode,
+                new_mode=entry.new_mode,
+                added=added,
+                deleted=deleted,
+                bytes=sizes.get(entry.new_sha, 0),
+                binary=binary,
+                added_lines=added_lines,
+                symlink_target=target,
+            )
+        )
+    return tuple(files)

@@ -1,0 +1,230 @@
+"""The host's bare mirrors: one per repository, fetched under a lock; where base commits and bundles come from.
+
+Submodules and Git LFS are not followed: a submodule's folder is empty for the agent and an LFS file is its pointer.
+`Mirror.has_submodules` and `Mirror.uses_lfs` tell, so that the caller can say so.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.errors import GitError, RepositoryError, SquireError
+from squire_pipelines.home import Home
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.publishing.git import Remote, remote_error, run_git
+from squire_pipelines.secrets import Secret
+
+_log = get_logger(Component.PUBLISHER)
+FETCH_TIMEOUT_S = 600.0
+LOCK_TIMEOUT_S = 600.0
+_LOCK_POLL_S = 0.05
+_MAX_PACKS = 50
+_NAMES_SHOWN = 10
+_PRUNE_AGE = "2.weeks.ago"
+# Flaws that git of long ago wrote into many repositories and that hurt nobody; all else is refused.
+_FORGIVEN = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingNameBeforeEmail")
+_FSCK = ("fetch.fsckObjects=true", *(f"fetch.fsck.{flaw}=ignore" for flaw in _FORGIVEN))
+_FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-gc")
+
+
+def mirror_path(home: Home, repository: str) -> Path:
+    """Where the mirror of `owner/name` lies."""
+    return home.mirrors / f"{repository.replace('/', '+')}.git"
+
+
+@contextlib.contextmanager
+def _locked(lock: Path, *, shared: bool, timeout_s: float) -> Iterator[None]:
+    """Hold the mirror's lock across processes; the kernel frees it when its holder dies."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + timeout_s
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    message = f"another process has held the mirror's lock {lock} for over {timeout_s:g} s"
+                    raise GitError(message, hint="a large fetch may be under way; try again later") from None
+                time.sleep(_LOCK_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A bare mirror that was fetched. Reading needs no lock; `shared` keeps its files from being repacked meanwhile."""
+
+    path: Path
+    repository: str
+
+    @property
+    def lock_path(self) -> Path:
+        """The file whose lock writers hold alone."""
+        return self.path.with_suffix(".lock")
+
+    @contextlib.contextmanager
+    def shared(self, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+        """Keep others from fetching while the mirror's files are being copied."""
+        with _locked(self.lock_path, shared=True, timeout_s=timeout_s):
+            yield
+
+    def branches(self) -> tuple[str, ...]:
+        """The names of the branches."""
+        out = run_git(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"], git_dir=self.path)
+        return tuple(out.decode(errors="replace").splitlines())
+
+    def resolve(self, ref: str) -> str:
+        """The commit at the head of the branch `ref`.
+
+        Raises:
+            GitError: There is no such branch; the hint names some that there are.
+        """
+        out = run_git(["show-ref", "--verify", "--hash", f"refs/heads/{ref}"], git_dir=self.path, ok_codes=(0, 1, 128))
+        if sha := out.decode().strip():
+            return sha
+        names = self.branches()
+        shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+        message = f"{self.repository} has no branch {ref!r}"
+        raise GitError(message, hint=f"its branches are {shown}", context={"repository": self.repository, "ref": ref})
+
+    def write_bundle(self, ref: str, out: Path, *, timeout_s: float = FETCH_TIMEOUT_S) -> str:
+        """Write the branch with its history as a bundle with the one ref `refs/heads/<ref>`; return its commit.
+
+        The commit that the bundle really has, even when another process fetches meanwhile.
+        """
+        self.resolve(ref)
+        unfinished = out.with_name(out.name + ".part")
+        try:
+            run_git(
+                ["bundle", "create", "--quiet", str(unfinished.absolute()), f"refs/heads/{ref}"],
+                git_dir=self.path,
+                timeout_s=timeout_s,
+            )
+            listed = run_git(["bundle", "list-heads", str(unfinished.absolute())], git_dir=self.path)
+            unfinished.replace(out)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return listed.split(b" ", 1)[0].decode()
+
+    def read_file(self, sha: str, path: str, max_bytes: int) -> bytes | None:
+        """The first `max_bytes` bytes of a regular file at a commit; None when there is none of that name."""
+        listed = run_git(["ls-tree", "-z", sha, "--", f":(top,literal){path}"], git_dir=self.path)
+        for entry in listed.split(b"\0"):
+            head, _, name = entry.partition(b"\t")
+            fields = head.decode().split()
+            if name == path.encode() and fields[0].startswith("100"):
+                return run_git(["cat-file", "blob", fields[2]], git_dir=self.path, max_output=max_bytes, truncate=True)
+        return None
+
+    def has_submodules(self, sha: str) -> bool:
+        """Whether the commit has submodules, whose folders stay empty."""
+        return self.read_file(sha, ".gitmodules", 1) is not None
+
+    def uses_lfs(self, sha: str) -> bool:
+        """Whether the commit keeps files in Git LFS, of which only the pointers are here."""
+        return b"filter=lfs" in (self.read_file(sha, ".gitattributes", 64 * 1024) or b"")
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Take away what a killed git left; to be called with the lock held, so that nobody is using them."""
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/**/tmp_obj_*"):
+        for leftover in path.glob(pattern):
+            leftover.unlink(missing_ok=True)
+
+
+def _healthy(path: Path, timeout_s: float) -> bool:
+    try:
+        run_git(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"], git_dir=path, timeout_s=timeout_s)
+    except GitError:
+        return False
+    return True
+
+
+def _fetch(path: Path, remote: Remote, timeout_s: float) -> None:
+    # Wanting any commit by its id is how a base that its branch has left is still found.
+    if not (path / "HEAD").is_file():
+        run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(path)])
+        run_git(["config", "uploadpack.allowAnySHA1InWant", "true"], git_dir=path)
+    run_git(
+        ["fetch", *_FETCH_OPTIONS, "--", remote.url, "+refs/heads/*:refs/heads/*"],
+        git_dir=path,
+        timeout_s=timeout_s,
+        remote=remote,
+        config=_FSCK,
+    )
+
+
+def _fetch_anew(path: Path, remote: Remote, timeout_s: float) -> None:
+    """Fetch into a folder beside, which takes the mirror's place when it is whole."""
+    fresh = path.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        _fetch(fresh, remote, timeout_s)
+        if path.exists():
+            shutil.rmtree(path)
+        fresh.rename(path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def fetch_mirror(
+    home: Home,
+    repository: str,
+    clone_url: str,
+    token: Secret | None,
+    *,
+    timeout_s: float = FETCH_TIMEOUT_S,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+) -> Mirror:
+    """Bring the mirror of a repository up to date, making it first when there is none.
+
+    Args:
+        home: Where the mirrors lie.
+        repository: `owner/name`.
+        clone_url: See `Remote.parse`; it is not kept.
+        token: Offered to the server when it asks.
+        timeout_s: For the fetch.
+        lock_timeout_s: For others who fetch the same repository.
+
+    Raises:
+        ConfigError: The URL cannot be used.
+        RepositoryError: The repository has no commits.
+        GitHubError: Not reachable, not found, or not permitted; see `remote_error`.
+        GitError: The lock was not free in time, or git failed otherwise.
+    """
+    remote = Remote.parse(clone_url, token)
+    mirror = Mirror(mirror_path(home, repository), repository)
+    with _locked(mirror.lock_path, shared=False, timeout_s=lock_timeout_s):
+        try:
+            if mirror.path.exists():
+                _clear_leftovers(mirror.path)
+                try:
+                    _fetch(mirror.path, remote, timeout_s)
+                except GitError as error:
+                    if remote_error(error, remote) is not error or _healthy(mirror.path, timeout_s):
+                        raise
+                    _log.warning("mirror is damaged, making it anew", repository=repository, error=error.message)
+                    _fetch_anew(mirror.path, remote, timeout_s)
+            else:
+                _fetch_anew(mirror.path, remote, timeout_s)
+        except GitError as error:
+            raise _named(remote_error(error, remote), repository) from error
+        if sum(1 for _ in (mirror.path / "objects" / "pack").glob("*.pack")) > _MAX_PACKS:
+            run_git(["gc", "--quiet", f"--prune={_PRUNE_AGE}"], git_dir=mirror.path, timeout_s=timeout_s)
+    if not mirror.branches():
+        message = f"the repository {repository} has no commits yet"
+        raise RepositoryError(message, hint="push a first commit, then try again")
+    return mirror
+
+
+def _named(error: SquireError, repository: str) -> SquireError:
+    error.context = {**error.context, "repository": repository}
+    return error

@@ -1,0 +1,100 @@
+"""Pushing one commit to one branch. Never overwrites a commit that is not known to be an earlier attempt's own.
+
+The rule for a branch that exists already, in this order:
+1. it is at our head: nothing to do;
+2. our head builds on it: an ordinary push;
+3. it is at a head that the ledger recorded before an earlier attempt of the same task pushed it: replaced, with a
+   lease on exactly that head, so that whoever pushes in between wins;
+4. anything else holds somebody's work: refused.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from squire_pipelines.errors import GitError, PublishRefusedError
+from squire_pipelines.publishing.git import Remote, remote_error, run_git
+
+PUSH_TIMEOUT_S = 300.0
+_OPTIONS = ("--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
+
+
+def remote_head(remote: Remote, branch: str, *, timeout_s: float = PUSH_TIMEOUT_S) -> str | None:
+    """The commit that the branch is at on the other side; None when there is no such branch. Raises GitHubError."""
+    try:
+        out = run_git(
+            ["ls-remote", "--quiet", "--", remote.url, f"refs/heads/{branch}"], remote=remote, timeout_s=timeout_s
+        )
+    except GitError as error:
+        raise remote_error(error, remote) from error
+    for line in out.decode(errors="replace").splitlines():
+        sha, _, name = line.partition("\t")
+        # The pattern matches the tails of names, too.
+        if name == f"refs/heads/{branch}":
+            return sha
+    return None
+
+
+def _builds_on(git_dir: Path, ancestor: str, head: str) -> bool:
+    try:
+        found = run_git(["merge-base", ancestor, head], git_dir=git_dir, ok_codes=(0, 1))
+    except GitError:
+        # We do not even have that commit, so it is none of ours.
+        return False
+    return found.decode().strip() == ancestor
+
+
+def push_head(
+    git_dir: Path,
+    remote: Remote,
+    *,
+    branch: str,
+    head_sha: str,
+    earlier_heads: Collection[str] = (),
+    timeout_s: float = PUSH_TIMEOUT_S,
+) -> bool:
+    """Bring the branch on the other side to `head_sha`; return whether anything had to be pushed.
+
+    Args:
+        git_dir: The scratch repository with the verified commits.
+        remote: Where to, with the token.
+        branch: Without `refs/heads/`.
+        head_sha: What passed the policy.
+        earlier_heads: The heads that the ledger recorded for earlier attempts of this task.
+        timeout_s: For each call of git.
+
+    Raises:
+        PublishRefusedError: The branch holds commits that are not ours, or a rule of the repository refuses the push.
+        GitHubError: Not reachable, not found, or not permitted.
+    """
+    there = remote_head(remote, branch, timeout_s=timeout_s)
+    if there == head_sha:
+        return False
+    lease = []
+    if there is None:
+        lease = [f"--force-with-lease=refs/heads/{branch}:"]
+    elif not _builds_on(git_dir, there, head_sha):
+        if there not in earlier_heads:
+            message = f"the branch {branch} is at {there}, which is not an earlier attempt's head"
+            raise PublishRefusedError(
+                message,
+                hint="somebody pushed to it; merge or delete the branch, then retry the task",
+                context={"branch": branch, "remote_head": there, "head": head_sha},
+            )
+        lease = [f"--force-with-lease=refs/heads/{branch}:{there}"]
+    try:
+        run_git(
+            ["push", *_OPTIONS, *lease, "--", remote.url, f"{head_sha}:refs/heads/{branch}"],
+            git_dir=git_dir,
+            remote=remote,
+            timeout_s=timeout_s,
+        )
+    except GitError as error:
+        # The connection may have broken after the push was taken.
+        if remote_head(remote, branch, timeout_s=timeout_s) == head_sha:
+            return True
+        lines = error.context.get("last_lines")
+        if isinstance(lines, tuple) and any("[rejected]" in line for line in lines):
+            message = f"the branch {branch} was changed by somebody else while it was being pushed"
+            raise PublishRefusedError(message, hint="retry the task", context=error.context) from error
+        raise remote_error(error, remote) from error
+    return True

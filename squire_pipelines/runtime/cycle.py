@@ -1,0 +1,134 @@
+"""Following one cycle through the ledger: collected, planned, run, published, merged. Reads only.
+
+What is waited for and what is reported here is the same for `squire run` and `squire demo`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans, tasks
+from squire_pipelines.ledger.collections import RecordedCollection
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.tables import task_events
+from squire_pipelines.ledger.tables import tasks as task_table
+
+_MAX_TASKS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One line of the report. `start_s`: seconds from ready to the agent's start, None when it never started."""
+
+    repository: str
+    task_id: str
+    title: str
+    status: TaskStatus
+    waiting: str | None
+    cause: str | None
+    message: str | None
+    start_s: float | None
+    pr_url: str | None
+    pr_number: int | None
+    outcome: PullRequestState | None
+    sandboxed: bool | None
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CycleState:
+    """Where a cycle stands. `rows` are the tasks that were created or ran since it began."""
+
+    uncollected: int
+    unplanned: int
+    readings: tuple[RecordedCollection, ...]
+    rows: tuple[TaskRow, ...]
+    last_event: int
+
+    @property
+    def collected(self) -> bool:
+        """Whether every source has been read, or has said why not."""
+        return self.uncollected == 0
+
+    @property
+    def planned(self) -> bool:
+        """Whether a plan has looked at every reading."""
+        return self.collected and self.unplanned == 0
+
+    @property
+    def under_way(self) -> tuple[TaskRow, ...]:
+        """Tasks that run, or will without anybody's help."""
+        return tuple(row for row in self.rows if row.status in {TaskStatus.READY, TaskStatus.RUNNING})
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens by itself but on GitHub."""
+        return self.planned and not self.under_way
+
+
+def look(ledger: Ledger, repositories: Sequence[str], requests: Sequence[int], since: datetime) -> CycleState:
+    """The state of a cycle over `repositories` that the inbox rows `requests` asked for at `since`."""
+    with ledger.read() as tx:
+        waiting = {*collections.unplanned(tx), *plans.unadmitted(tx)}
+        return CycleState(
+            uncollected=len(deliveries.still_open(tx, requests)),
+            unplanned=sum(name in waiting for name in repositories),
+            readings=collections.latest(tx, repositories),
+            rows=tuple(_row(tx, task_id) for task_id in _tasks_since(tx, repositories, since)),
+            last_event=tasks.last_event_id(tx),
+        )
+
+
+def _tasks_since(tx: Transaction, repositories: Sequence[str], since: datetime) -> list[str]:
+    rows = tx.execute(
+        select(task_table.c.id)
+        .where(
+            task_table.c.repository.in_(repositories),
+            (task_table.c.updated_at >= since)
+            | task_table.c.status.in_([TaskStatus.READY, TaskStatus.RUNNING, TaskStatus.PROPOSED]),
+        )
+        .order_by(task_table.c.repository, task_table.c.created_at, task_table.c.id)
+        .limit(_MAX_TASKS)
+    )
+    return list(rows.scalars())
+
+
+def _row(tx: Transaction, task_id: str) -> TaskRow:
+    task = tasks.get(tx, task_id)
+    tried = attempts.of_task(tx, task_id)
+    last = tried[-1] if tried else None
+    outcome = outcomes.get(tx, task_id)
+    return TaskRow(
+        repository=task.repository,
+        task_id=task.id,
+        title=task.title,
+        status=task.status,
+        waiting=tasks.waiting_reason(tx, task),
+        cause=task.cause,
+        message=task.message,
+        start_s=_start_s(tx, task_id, last.agent_started_at if last else None),
+        pr_url=outcome.pr_url if outcome else None,
+        pr_number=outcome.pr_number if outcome else None,
+        outcome=outcome.state if outcome else None,
+        sandboxed=last.sandboxed if last else None,
+        trace_id=task.trace_id,
+    )
+
+
+def _start_s(tx: Transaction, task_id: str, started: datetime | None) -> float | None:
+    """From the last time that the task became ready: a wait before a retry is not a slow start."""
+    if started is None:
+        return None
+    ready = tx.execute(
+        select(func.max(task_events.c.at)).where(
+            task_events.c.task_id == task_id,
+            task_events.c.subject == "task",
+            task_events.c.after == TaskStatus.READY,
+            task_events.c.at <= started,
+        )
+    ).scalar_one_or_none()
+    return None if ready is None else (started - ready).total_seconds()

@@ -1,0 +1,69 @@
+"""Saying what happens in a cycle while it happens: one line for each step and each change of a task, none twice."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.cycle import CycleState, TaskRow, look
+
+Say = Callable[[str], None]
+
+
+class Follower:
+    """Looks at a cycle again and again; each look says what is new.
+
+    Args:
+        repositories: The cycle's repositories.
+        requests: The inbox rows that asked for it.
+        since: When it was asked for, by the ledger's clock.
+        say: Takes one line of plain text.
+    """
+
+    def __init__(
+        self, ledger: Ledger, repositories: Sequence[str], requests: Sequence[int], since: datetime, *, say: Say
+    ) -> None:
+        self._ledger = ledger
+        self._repositories = tuple(repositories)
+        self._requests = tuple(requests)
+        self._since = since
+        self._say = say
+        self._collected = False
+        self._planned = False
+        self._seen: dict[str, str] = {}
+
+    def look(self) -> CycleState:
+        """Read the state, say what has changed since the last look, and return it."""
+        state = look(self._ledger, self._repositories, self._requests, self._since)
+        if state.collected and not self._collected:
+            self._collected = True
+            self._say(_collected(state))
+        if state.planned and not self._planned:
+            self._planned = True
+            self._say(f"planned: {len(state.rows)} task{'' if len(state.rows) == 1 else 's'}")
+        for row in state.rows:
+            now = _describe(row)
+            if self._seen.get(row.task_id) != now:
+                self._seen[row.task_id] = now
+                self._say(f"{row.repository}  {row.task_id}  {now}")
+        return state
+
+
+def _collected(state: CycleState) -> str:
+    repositories = {reading.repository for reading in state.readings}
+    signals = sum(reading.signals for reading in state.readings)
+    silent = [reading for reading in state.readings if not reading.status.source_answered]
+    text = f"collected {len(repositories)} repositories: {signals} signals"
+    return text + (f", {len(silent)} sources did not answer" if silent else "")
+
+
+def _describe(row: TaskRow) -> str:
+    if row.outcome is not None and row.status is TaskStatus.SUCCEEDED:
+        return f"pull request #{row.pr_number} {row.outcome}"
+    if row.status is TaskStatus.RUNNING:
+        return "agent runs" if row.start_s is not None else "running"
+    if row.status is TaskStatus.READY:
+        return f"ready: {row.title}" if row.cause is None else f"tried again after {row.cause}"
+    if row.status is TaskStatus.PROPOSED:
+        return f"waits for approval: {row.title}"
+    return f"{row.status}: {row.message or row.cause}"

@@ -1,0 +1,165 @@
+"""One cycle for `squire run`: ask for it in the inbox, see that somebody works on it, wait, report."""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from squire_pipelines.domain.identity import new_trace_id, parse_repository
+from squire_pipelines.domain.signals import Collection
+from squire_pipelines.domain.tasks import Plan, TaskStatus
+from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.planning.planner import make_plan
+from squire_pipelines.runtime.cycle import CycleState
+from squire_pipelines.runtime.follow import Follower
+from squire_pipelines.runtime.report import cycle_table, failures
+from squire_pipelines.runtime.services import AlreadyRunningError, Services
+from squire_pipelines.secrets.lookup import find_secret, require_secret
+from squire_pipelines.settings import Settings
+
+_POLL_S = 1.0
+
+
+def chosen(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
+    """The repositories of a cycle: those named, else those of the settings. Raises ConfigError."""
+    try:
+        names = tuple(dict.fromkeys(parse_repository(name) for name in named)) or settings.repositories
+    except ValueError as error:
+        raise ConfigError(str(error), hint="for example acme/api") from error
+    if not names:
+        message = "no repository is named, neither here nor in the configuration"
+        raise ConfigError(message, hint="`squire run owner/name`, or `squire init --repository owner/name`")
+    return names
+
+
+def _client(settings: Settings) -> GitHubClient:
+    token = require_secret("github-token", settings.home)
+    return GitHubClient(
+        settings.github.api_url, settings.github.graphql_url, token.reveal(), timeout_s=settings.github.timeout_s
+    )
+
+
+def check_access(settings: Settings, names: Sequence[str]) -> None:
+    """Ask GitHub about every repository before anything is written. Raises GitHubError, SecretMissingError."""
+
+    async def ask() -> None:
+        async with _client(settings) as client, asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(repository_info(client, name))
+
+    try:
+        asyncio.run(ask())
+    except ExceptionGroup as errors:
+        first = errors.exceptions[0]
+        if isinstance(first, SquireError):
+            raise first from errors
+        raise
+
+
+def preview(settings: Settings, names: Sequence[str], console: Console, *, as_json: bool) -> None:
+    """Collect and plan in memory and show the tasks; nothing is stored or run. Raises GitHubError, ConfigError."""
+
+    async def plan(client: GitHubClient, name: str) -> tuple[Plan, tuple[Collection, ...]]:
+        info = await repository_info(client, name)
+        readings = await collect_repository(
+            client,
+            name,
+            max_items=settings.collection.max_items,
+            source_timeout_s=settings.collection.source_timeout_s,
+        )
+        signals = [signal for reading in readings for signal in reading.signals]
+        key = find_secret("model-key", settings.home)
+        made = await make_plan(
+            settings,
+            name,
+            signals,
+            default_branch=info.default_branch,
+            covered=frozenset(),
+            api_key=lambda: key.reveal() if key else None,
+            on_call=lambda _call: None,
+        )
+        return made, readings
+
+    async def plan_all() -> list[tuple[Plan, tuple[Collection, ...]]]:
+        async with _client(settings) as client:
+            return [await plan(client, name) for name in names]
+
+    done = asyncio.run(plan_all())
+    if as_json:
+        console.print_json(json.dumps([made.model_dump(mode="json") for made, _ in done]))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", title="Would be done (dry run: nothing was changed)")
+    for column in ("repository", "task", "kind", "priority", "base", "answers"):
+        table.add_column(column, overflow="fold")
+    for made, readings in done:
+        for reading in readings:
+            if not reading.status.source_answered:
+                console.print(
+                    Text(f"{made.repository}: {reading.source} could not be read: {reading.error}", style="red")
+                )
+        for task in made.tasks:
+            answers = ", ".join(task.signals)
+            cells = (made.repository, task.title, task.kind, task.priority.name.lower(), task.base_branch, answers)
+            table.add_row(*(Text(str(cell)) for cell in cells))
+        for note in made.notes:
+            console.print(Text(f"{made.repository}: {note}"))
+    console.print(table)
+
+
+def run(
+    settings: Settings, ledger: Ledger, names: Sequence[str], console: Console, *, timeout_s: float, as_json: bool
+) -> ExitCode:
+    """One cycle. FAILED when a task or a source failed, or when the time was up. Raises GitHubError, ConfigError."""
+    check_access(settings, names)
+
+    def say(line: str) -> None:
+        if not as_json:
+            console.print(Text(line))
+
+    with ExitStack() as stack:
+        services: Services | None = None
+        with suppress(AlreadyRunningError):  # the daemon that runs there sees the request
+            services = stack.enter_context(Services(settings, say=say))
+        with ledger.write() as tx:
+            since = tx.now
+            requests = deliveries.request_collection(tx, names, source="cli", trace_id=new_trace_id())
+        if services is not None:
+            say("starting Dagster's daemon")
+            services.start_daemon()
+        follower = Follower(ledger, names, requests, since, say=say)
+        deadline = time.monotonic() + timeout_s
+        state = follower.look()
+        while not state.settled and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            if services is not None:
+                services.keep_up()
+            state = follower.look()
+    return _report(state, console, as_json=as_json)
+
+
+def _report(state: CycleState, console: Console, *, as_json: bool) -> ExitCode:
+    silent = [reading for reading in state.readings if not reading.status.source_answered]
+    failed = [row for row in state.rows if row.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}]
+    if as_json:
+        content = {"settled": state.settled, "tasks": [asdict(row) for row in state.rows]}
+        console.print_json(json.dumps(content, default=str))
+    else:
+        console.print(cycle_table(state.rows))
+        for line in failures(state.rows):
+            console.print(line)
+        for reading in silent:
+            console.print(Text(f"{reading.repository}: {reading.source} did not answer: {reading.error}", style="red"))
+        if not state.settled:
+            console.print(Text("the time was up; what is under way goes on with the next start", style="yellow"))
+    return ExitCode.FAILED if silent or failed or not state.settled else ExitCode.DONE

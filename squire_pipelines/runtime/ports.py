@@ -1,0 +1,23 @@
+"""Ports on this machine: is one free, and which one is."""
+
+import socket
+
+from squire_pipelines.errors import PortInUseError
+
+
+def check_free(host: str, port: int, *, setting: str) -> None:
+    """Raises PortInUseError, which names the setting, when something listens there already."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            message = f"port {port} on {host} cannot be used: {error.strerror}"
+            raise PortInUseError(message, hint=f"stop what listens there, or choose another {setting}") from error
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

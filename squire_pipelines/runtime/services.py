@@ -1,0 +1,148 @@
+"""The processes of one home: Dagster's daemon and webserver and the webhook receiver, one set at a time.
+
+`squire dev`, `squire run` and `squire demo` start them here; a deployment may start the same commands by other means.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from squire_pipelines.errors import ConfigError, NotReachableError, SquireError
+from squire_pipelines.runtime.processes import Child, end_leftovers
+from squire_pipelines.settings import Settings
+
+_MODULE = "squire_pipelines.definitions"
+_MAX_RESTARTS = 5
+_GRACE_S = 10.0
+
+
+class AlreadyRunningError(SquireError):
+    """Another `squire dev`, `run` or `demo` serves this home."""
+
+    code = "already_running"
+
+
+def dagster_yaml() -> Path:
+    """The instance's settings that we ship. Raises ConfigError when the installation lacks them."""
+    for candidate in (Path(__file__).parent / "dagster.yaml", Path(__file__).parents[2] / "dagster.yaml"):
+        if candidate.is_file():
+            return candidate
+    message = "dagster.yaml is missing from the installation"
+    raise ConfigError(message, hint="install Squire again")
+
+
+def instance_environment(settings: Settings) -> dict[str, str]:
+    """The environment of our child processes: `DAGSTER_HOME` is set up, secrets are not handed on.
+
+    Children look secrets up themselves; what stands in our environment under their names is theirs too.
+    """
+    dagster_home = settings.home.dagster
+    dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = dagster_home / "dagster.yaml"
+    if not target.exists():
+        shutil.copyfile(dagster_yaml(), target)
+    return {**os.environ, "DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1"}
+
+
+class Services:
+    """Starts and stops the processes of one home.
+
+    Args:
+        settings: Say where the home is and on which ports to listen.
+        say: Tells people what happens, one line at a time.
+
+    Raises:
+        AlreadyRunningError: On entering, when another process serves this home.
+    """
+
+    def __init__(self, settings: Settings, *, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._say = say
+        self._run = settings.home.run
+        self._lock: int | None = None
+        self._commands: dict[str, list[str]] = {}
+        self._children: dict[str, Child] = {}
+        self._restarts = 0
+        self._environment: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self._run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            message = f"another Squire serves {self._settings.home.state}"
+            raise AlreadyRunningError(message, hint="stop it first, or set SQUIRE_HOME to another folder") from None
+        # A child inherits a signal that we ignore, and would then never stop when asked.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        for name in end_leftovers(self._run):
+            self._say(f"ended {name}, which an earlier Squire had left running")
+        self._environment = instance_environment(self._settings)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in reversed(self._children.values()):
+            child.stop(grace_s=_GRACE_S)
+        self._children.clear()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def start_daemon(self) -> None:
+        """Dagster's daemon with its code server: schedules, sensors and the queue. Fails runs whose process is gone."""
+        # Imported here: only those who start a daemon need Dagster in their own process.
+        from squire_pipelines.runtime.recovery import fail_dead_runs  # noqa: PLC0415
+
+        for run_id in fail_dead_runs(self._settings.home.dagster):
+            self._say(f"run {run_id[:8]} was cut off by an earlier stop")
+        self._start("daemon", [_program("dagster-daemon"), "run", "-m", _MODULE])
+
+    def start_webserver(self, port: int) -> None:
+        """Dagster's UI on loopback."""
+        self._start("webserver", [_program("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), "-m", _MODULE])
+
+    def start_receiver(self) -> None:
+        """The webhook receiver."""
+        self._start("receiver", [sys.executable, "-m", "squire_pipelines.webhooks"])
+
+    def _start(self, name: str, argv: list[str]) -> None:
+        self._commands[name] = argv
+        self._children[name] = Child.start(name, argv, run=self._run, env=self._environment)
+
+    def log_of(self, name: str) -> tuple[str, ...]:
+        """The last lines of a process's log."""
+        child = self._children.get(name)
+        return child.last_lines() if child else ()
+
+    def pid_of(self, name: str) -> int:
+        """The process id, for tests and messages."""
+        return self._children[name].process.pid
+
+    def keep_up(self) -> None:
+        """Start again what has died, a bounded number of times. Raises NotReachableError when it is of no use."""
+        for name, child in list(self._children.items()):
+            if child.alive:
+                continue
+            self._restarts += 1
+            last = "\n".join(child.last_lines())
+            if self._restarts > _MAX_RESTARTS:
+                message = f"{name} stops again and again; its last lines:\n{last}"
+                raise NotReachableError(message, hint=f"see {child.log}")
+            self._say(f"{name} has stopped (exit {child.process.returncode}); starting it again")
+            child.stop(grace_s=_GRACE_S)
+            self._start(name, self._commands[name])
+
+
+def _program(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.is_file() else name

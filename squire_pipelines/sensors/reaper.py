@@ -1,0 +1,93 @@
+"""The reaper: ends attempts that nobody holds any more, fails their runs and removes what they left on the engine."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import docker
+
+from squire_pipelines import tags
+from squire_pipelines.agents import engine, reap
+from squire_pipelines.errors import EngineError, SquireError
+from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.sensors.activity import is_over
+from squire_pipelines.settings import Settings
+
+_ENGINE_TIMEOUT_S = 10.0
+_STEP_ROLE = "step"
+
+
+@dg.sensor(
+    name="reaper",
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Settles attempts whose lease ran out, fails their runs, and removes containers that belong to nobody.",
+    tags={"squire/part": "reaper"},
+    target=None,
+)
+def reaper(context: dg.SensorEvaluationContext, settings: SettingsResource, ledger: LedgerResource) -> dg.SkipReason:
+    """Runs no job: everything it does is small, repeatable and bounded."""
+    chosen = settings.load()
+    books = ledger.open()
+    lost = _settle_expired(context, books, chosen)
+    removed = _remove_orphans(context, books)
+    return dg.SkipReason(f"settled {lost} lost attempts, removed {removed} containers")
+
+
+def _settle_expired(context: dg.SensorEvaluationContext, books: Ledger, chosen: Settings) -> int:
+    rule = attempts.RetryRule(chosen.dispatch.retry_base_s, chosen.dispatch.retry_cap_s)
+    with books.read() as tx:
+        candidates = attempts.expired(tx)
+    settled = 0
+    for attempt in candidates:
+        why = "its run did not start in time" if attempt.run_id is None else "its run stopped without a word"
+        with books.write() as tx:
+            done = attempts.reap(tx, attempt.id, retry=rule, message=why)
+        if done is None:
+            continue
+        settled += 1
+        context.log.warning(f"attempt {attempt.id} is lost ({why}); its task is {done.task_status}")
+        for run_id in _runs_of(context.instance, attempt.id):
+            _fail(context.instance, run_id, f"attempt {attempt.id} was given up: {why}")
+    return settled
+
+
+def _runs_of(instance: dg.DagsterInstance, attempt_id: str) -> Iterator[str]:
+    for run in instance.get_runs(dg.RunsFilter(tags={tags.ATTEMPT: attempt_id}), limit=10):
+        yield run.run_id
+
+
+def _fail(instance: dg.DagsterInstance, run_id: str, message: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, message)
+
+
+def _remove_orphans(context: dg.SensorEvaluationContext, books: Ledger) -> int:
+    if engine.engine_available() is None:
+        return 0
+    try:
+        client = engine.connect(_ENGINE_TIMEOUT_S)
+    except EngineError as error:
+        context.log.info(f"the engine does not answer: {error}")
+        return 0
+    try:
+        orphans = _orphans(context, books, client)
+        return sum(reap.remove(client, name) for name in orphans)
+    except SquireError as error:
+        context.log.warning(f"containers could not be removed: {error}")
+        return 0
+    finally:
+        client.close()
+
+
+def _orphans(context: dg.SensorEvaluationContext, books: Ledger, client: docker.DockerClient) -> list[str]:
+    agents = reap.list_containers(client)
+    with books.read() as tx:
+        # An attempt that this ledger does not know is another Squire's on the same engine: not ours to judge.
+        over = attempts.ended_ids(tx, [found.attempt_id for found in agents])
+    names = [found.name for found in agents if found.attempt_id in over]
+    steps = reap.list_containers(client, role=_STEP_ROLE)
+    names += [found.name for found in steps if not found.running and is_over(context.instance, found.run_id)]
+    return names

@@ -1,0 +1,60 @@
+"""The webhook sensor: deliveries in the inbox become one collection run for the repositories that they name."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.partitions import ensure_repositories, range_tags
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+
+
+def collection_run(
+    instance: dg.DagsterInstance,
+    repositories: Sequence[str],
+    *,
+    trace_id: str,
+    run_key: str | None = None,
+    pending: Sequence[int] = (),
+) -> dg.RunRequest:
+    """One run of the job `collect` that reads all of `repositories`."""
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name="collect",
+        tags={tags.TRACE: trace_id, **range_tags(instance, repositories)},
+        run_config={
+            "ops": {"collect_signals": {"config": {"repositories": list(repositories), "deliveries": list(pending)}}}
+        },
+    )
+
+
+@dg.sensor(
+    name="webhooks",
+    job_name="collect",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a collection of the repositories that deliveries and commands in the inbox name.",
+    tags={"squire/part": "collect"},
+)
+def webhooks(
+    context: dg.SensorEvaluationContext, settings: SettingsResource, ledger: LedgerResource
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Take what is due and read it in one run."""
+    chosen = settings.load()
+    with ledger.open().write() as tx:
+        due = deliveries.take_for_collection(tx, retry_after_s=chosen.pipeline.redelivery_s)
+    if not due:
+        yield dg.SkipReason("the inbox holds nothing new")
+        return
+    ensure_repositories(context.instance, [*chosen.repositories, *_names(due)])
+    ids = [delivery.id for delivery in due]
+    key = hashlib.sha256(f"{ids}:{[delivery.tries for delivery in due]}".encode()).hexdigest()[:16]
+    # Deliveries that came together are read together: the first one's trace id stands for all of them.
+    yield collection_run(context.instance, _names(due), trace_id=due[0].trace_id, run_key=f"collect-{key}", pending=ids)
+
+
+def _names(members: Sequence[PendingDelivery]) -> list[str]:
+    return sorted({member.repository for member in members if member.repository})

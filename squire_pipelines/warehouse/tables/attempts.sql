@@ -1,0 +1,67 @@
+CREATE TABLE attempts (
+    id VARCHAR NOT NULL,
+    task_id VARCHAR NOT NULL,
+    number BIGINT NOT NULL,
+    repository VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    trace_id VARCHAR NOT NULL,
+    run_id VARCHAR,
+    lease_until TIMESTAMPTZ,
+    claim_until TIMESTAMPTZ NOT NULL,
+    base_sha VARCHAR,
+    head_sha VARCHAR,
+    agent VARCHAR,
+    runner VARCHAR,
+    sandboxed BOOLEAN,
+    image VARCHAR,
+    limits JSON,
+    staged_ending JSON,
+    cause VARCHAR,
+    transient BOOLEAN,
+    message VARCHAR,
+    evidence JSON,
+    verdict JSON,
+    pr_number BIGINT,
+    pr_url VARCHAR,
+    input_tokens BIGINT,
+    output_tokens BIGINT,
+    cost_usd DOUBLE,
+    queued_at TIMESTAMPTZ NOT NULL,
+    claimed_at TIMESTAMPTZ,
+    agent_started_at TIMESTAMPTZ,
+    agent_ended_at TIMESTAMPTZ,
+    ended_at TIMESTAMPTZ
+);
+COMMENT ON TABLE attempts IS 'One try at a task per row: one container, one cause of ending.';
+COMMENT ON COLUMN attempts.id IS 'The task''s id and the attempt''s number.';
+COMMENT ON COLUMN attempts.task_id IS 'tasks.id.';
+COMMENT ON COLUMN attempts.number IS 'Counts from 1 within the task.';
+COMMENT ON COLUMN attempts.repository IS 'owner/name.';
+COMMENT ON COLUMN attempts.status IS 'queued, running, publishing or ended.';
+COMMENT ON COLUMN attempts.trace_id IS 'The task''s.';
+COMMENT ON COLUMN attempts.run_id IS 'The Dagster run that held it.';
+COMMENT ON COLUMN attempts.lease_until IS 'Until when its run holds it without a further sign of life.';
+COMMENT ON COLUMN attempts.claim_until IS 'Until when its run had to claim it.';
+COMMENT ON COLUMN attempts.base_sha IS 'The commit that the agent started from.';
+COMMENT ON COLUMN attempts.head_sha IS 'The commit that the agent left.';
+COMMENT ON COLUMN attempts.agent IS 'The program that did the work.';
+COMMENT ON COLUMN attempts.runner IS 'docker or local.';
+COMMENT ON COLUMN attempts.sandboxed IS 'Whether it ran in a container.';
+COMMENT ON COLUMN attempts.image IS 'The container''s image.';
+COMMENT ON COLUMN attempts.limits IS 'What the container was allowed to use.';
+COMMENT ON COLUMN attempts.staged_ending IS 'The ending that a step found, before it was settled.';
+COMMENT ON COLUMN attempts.cause IS 'How it ended, for example completed, timeout or out_of_memory.';
+COMMENT ON COLUMN attempts.transient IS 'Whether the same task may well end otherwise when tried again.';
+COMMENT ON COLUMN attempts.message IS 'The cause in one sentence.';
+COMMENT ON COLUMN attempts.evidence IS 'What was seen at the end: exit code, flags, last lines of the log, timings.';
+COMMENT ON COLUMN attempts.verdict IS 'What the diff policy found.';
+COMMENT ON COLUMN attempts.pr_number IS 'The pull request''s number.';
+COMMENT ON COLUMN attempts.pr_url IS 'The pull request''s page.';
+COMMENT ON COLUMN attempts.input_tokens IS 'Tokens that the model read.';
+COMMENT ON COLUMN attempts.output_tokens IS 'Tokens that the model wrote.';
+COMMENT ON COLUMN attempts.cost_usd IS 'US dollars, where the price is known.';
+COMMENT ON COLUMN attempts.queued_at IS 'When it was dispatched.';
+COMMENT ON COLUMN attempts.claimed_at IS 'When its run took it.';
+COMMENT ON COLUMN attempts.agent_started_at IS 'When the agent''s process started.';
+COMMENT ON COLUMN attempts.agent_ended_at IS 'When the agent''s process ended.';
+COMMENT ON COLUMN attempts.ended_at IS 'When the attempt was settled.';

@@ -1,0 +1,31 @@
+CREATE TABLE deliveries (
+    id BIGINT NOT NULL,
+    source VARCHAR NOT NULL,
+    delivery_id VARCHAR NOT NULL,
+    body_sha256 VARCHAR NOT NULL,
+    event VARCHAR NOT NULL,
+    action VARCHAR,
+    repository VARCHAR,
+    trace_id VARCHAR NOT NULL,
+    received_at TIMESTAMPTZ NOT NULL,
+    requested_at TIMESTAMPTZ,
+    tries BIGINT NOT NULL,
+    collected_at TIMESTAMPTZ,
+    applied_at TIMESTAMPTZ,
+    error VARCHAR
+);
+COMMENT ON TABLE deliveries IS 'What asked us to look at a repository, by webhook or by command; without the bodies.';
+COMMENT ON COLUMN deliveries.id IS 'Grows with time.';
+COMMENT ON COLUMN deliveries.source IS 'github, or who else asked.';
+COMMENT ON COLUMN deliveries.delivery_id IS 'X-GitHub-Delivery.';
+COMMENT ON COLUMN deliveries.body_sha256 IS 'The hash of the body.';
+COMMENT ON COLUMN deliveries.event IS 'X-GitHub-Event.';
+COMMENT ON COLUMN deliveries.action IS 'The event''s action.';
+COMMENT ON COLUMN deliveries.repository IS 'owner/name.';
+COMMENT ON COLUMN deliveries.trace_id IS 'Born with the delivery.';
+COMMENT ON COLUMN deliveries.received_at IS 'When it was stored.';
+COMMENT ON COLUMN deliveries.requested_at IS 'When a collection was asked for last.';
+COMMENT ON COLUMN deliveries.tries IS 'How often one was asked for.';
+COMMENT ON COLUMN deliveries.collected_at IS 'When the collection was made; at once for irrelevant ones.';
+COMMENT ON COLUMN deliveries.applied_at IS 'When it was looked at for an outcome.';
+COMMENT ON COLUMN deliveries.error IS 'Why it could not be dealt with.';

@@ -1,0 +1,33 @@
+CREATE TABLE model_calls (
+    id BIGINT NOT NULL,
+    purpose VARCHAR NOT NULL,
+    repository VARCHAR,
+    task_id VARCHAR,
+    attempt_id VARCHAR,
+    model VARCHAR NOT NULL,
+    ok BOOLEAN NOT NULL,
+    status BIGINT,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cost_usd DOUBLE,
+    latency_s DOUBLE NOT NULL,
+    error VARCHAR,
+    trace_id VARCHAR NOT NULL,
+    occurred_at TIMESTAMPTZ NOT NULL
+);
+COMMENT ON TABLE model_calls IS 'Every call to a model, for planning and by agents.';
+COMMENT ON COLUMN model_calls.id IS 'Grows with time.';
+COMMENT ON COLUMN model_calls.purpose IS 'plan or agent.';
+COMMENT ON COLUMN model_calls.repository IS 'owner/name.';
+COMMENT ON COLUMN model_calls.task_id IS 'tasks.id, for an agent''s call.';
+COMMENT ON COLUMN model_calls.attempt_id IS 'attempts.id, for an agent''s call.';
+COMMENT ON COLUMN model_calls.model IS 'The model''s name.';
+COMMENT ON COLUMN model_calls.ok IS 'Whether it answered.';
+COMMENT ON COLUMN model_calls.status IS 'The HTTP status.';
+COMMENT ON COLUMN model_calls.input_tokens IS 'Tokens that the model read.';
+COMMENT ON COLUMN model_calls.output_tokens IS 'Tokens that the model wrote.';
+COMMENT ON COLUMN model_calls.cost_usd IS 'US dollars, where the price is known.';
+COMMENT ON COLUMN model_calls.latency_s IS 'Seconds until the answer was whole.';
+COMMENT ON COLUMN model_calls.error IS 'Why it did not answer.';
+COMMENT ON COLUMN model_calls.trace_id IS 'The task''s or the plan''s.';
+COMMENT ON COLUMN model_calls.occurred_at IS 'When it was recorded.';

@@ -1,0 +1,31 @@
+CREATE TABLE outcomes (
+    task_id VARCHAR NOT NULL,
+    repository VARCHAR NOT NULL,
+    pr_number BIGINT NOT NULL,
+    pr_url VARCHAR NOT NULL,
+    head_sha VARCHAR NOT NULL,
+    state VARCHAR NOT NULL,
+    checks VARCHAR,
+    trace_id VARCHAR NOT NULL,
+    opened_at TIMESTAMPTZ NOT NULL,
+    merged_at TIMESTAMPTZ,
+    closed_at TIMESTAMPTZ,
+    forge_updated_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL,
+    polled_at TIMESTAMPTZ
+);
+COMMENT ON TABLE outcomes IS 'What became of each task''s pull request.';
+COMMENT ON COLUMN outcomes.task_id IS 'tasks.id.';
+COMMENT ON COLUMN outcomes.repository IS 'owner/name.';
+COMMENT ON COLUMN outcomes.pr_number IS 'The pull request''s number.';
+COMMENT ON COLUMN outcomes.pr_url IS 'The pull request''s page.';
+COMMENT ON COLUMN outcomes.head_sha IS 'Its newest commit.';
+COMMENT ON COLUMN outcomes.state IS 'open, merged, closed or reverted.';
+COMMENT ON COLUMN outcomes.checks IS 'pending, passed, failed or none, for the newest commit.';
+COMMENT ON COLUMN outcomes.trace_id IS 'The task''s.';
+COMMENT ON COLUMN outcomes.opened_at IS 'When we opened it, by the ledger''s clock.';
+COMMENT ON COLUMN outcomes.merged_at IS 'When it was merged, by GitHub''s clock.';
+COMMENT ON COLUMN outcomes.closed_at IS 'When it was closed, by GitHub''s clock.';
+COMMENT ON COLUMN outcomes.forge_updated_at IS 'GitHub''s updated_at of the report that we know it by.';
+COMMENT ON COLUMN outcomes.updated_at IS 'When its row changed last.';
+COMMENT ON COLUMN outcomes.polled_at IS 'When we asked GitHub about it last.';

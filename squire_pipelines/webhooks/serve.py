@@ -1,0 +1,176 @@
+"""The receiver's process: settings, secret, socket, uvicorn, and a clean end. What a request does is `receiver`'s."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, SquireError
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.logging import Component, configure_logging, get_logger
+from squire_pipelines.secrets.lookup import SecretName, require_secret
+from squire_pipelines.secrets.redact import Redactor
+from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
+
+FINISH_WITHIN_S = 3
+"""Seconds that requests may take to finish after SIGTERM; together with the rest below five."""
+
+_BACKLOG = 512
+_MAX_CONNECTIONS = 1024
+_STUCK_AFTER_S = 0.5
+_log = get_logger(Component.WEBHOOKS)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one.
+
+    Raises:
+        PortInUseError: Something else listens there.
+        ConfigError: The address is none of this machine's, or the port is not for us.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        message = f"webhooks.host = {host!r} is no address: {error.strerror}"
+        raise ConfigError(message, hint="for example 127.0.0.1, or 0.0.0.0 for all interfaces") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Listening begins here: two processes may both bind a port that nobody listens on yet.
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(host, port, error) from error
+    return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SquireError:
+    import errno  # noqa: PLC0415 - only on the way out
+
+    if error.errno == errno.EADDRINUSE:
+        message = f"port {port} on {host} is in use"
+        return PortInUseError(message, hint="stop what listens there, or set webhooks.port (0 takes any free one)")
+    message = f"cannot listen on {host} port {port}: {error.strerror}"
+    return ConfigError(message, hint="check webhooks.host and webhooks.port")
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL under which a listening socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class ReceiverServer(uvicorn.Server):
+    """uvicorn that says when it listens."""
+
+    def __init__(self, app: Starlette, listener: socket.socket, *, announce: Callable[[str], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                server_header=False,
+                limit_concurrency=_MAX_CONNECTIONS,
+                timeout_keep_alive=15,
+                timeout_graceful_shutdown=FINISH_WITHIN_S,
+                backlog=_BACKLOG,
+            )
+        )
+        self._listener = listener
+        self._announce = announce
+
+    def serve_until_stopped(self) -> None:
+        """Serve until SIGTERM or SIGINT, or until `should_exit` is set."""
+        self.run(sockets=[self._listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Announce the URL once requests are answered."""
+        url = url_of(self._listener)
+        await super().startup(sockets)
+        self._announce(url)
+
+
+def print_ready(url: str) -> None:
+    """One line of JSON on standard output, for whoever started us."""
+    sys.stdout.write(json.dumps({"ready": True, "url": url, "pid": os.getpid()}) + "\n")
+    sys.stdout.flush()
+
+
+def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) -> None:
+    """Receive deliveries until SIGTERM or SIGINT.
+
+    Args:
+        settings: Read once: a repository that is added later asks for a restart.
+        announce: Called with the URL when requests are answered.
+
+    Raises:
+        SecretMissingError: There is no webhook secret.
+        PortInUseError: The port is taken.
+        ConfigError: The address cannot be used.
+        LedgerError: The ledger cannot be used.
+    """
+    secret = require_secret(SecretName.WEBHOOK_SECRET, settings.home)
+    configure_logging(redactor=Redactor([secret]))
+    limits = Limits(body=settings.webhooks.max_body, buffered=4 * settings.webhooks.max_body)
+    # A writer that waits longer than we may is of no use: its caller has been told to come again.
+    ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=limits.ledger_timeout_s)
+    try:
+        ledger.ensure_schema()
+        app = create_app(
+            ledger=ledger, secret=secret.reveal().encode(), repositories=lambda: settings.repositories, limits=limits
+        )
+        with listen(settings.webhooks.host, settings.webhooks.port) as listener:
+            ReceiverServer(app, listener, announce=announce).serve_until_stopped()
+    finally:
+        ledger.close()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(ExitCode.DONE)
+
+
+def main(*, announce: Callable[[str], None] = print_ready) -> int:
+    """Entry point of `python -m squire_pipelines.webhooks`. Returns the exit code."""
+    # uvicorn puts these back and raises the signal again when it has finished: a clean end, not death by signal.
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    try:
+        serve(load_settings(), announce=announce)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
+    except SquireError as error:
+        sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return int(error.exit_code)
+    return int(ExitCode.DONE)
+
+
+def busy_threads(*, wait_s: float) -> tuple[str, ...]:
+    """Names of the receiver's threads that are still in the ledger after `wait_s` seconds."""
+    deadline = time.monotonic() + wait_s
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith(THREAD_PREFIX)]
+    for thread in ours:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return tuple(thread.name for thread in ours if thread.is_alive())
+
+
+def exit_with(code: int) -> None:
+    """End the process, also when a thread is held up in the ledger: its delivery was not acknowledged."""
+    if busy := busy_threads(wait_s=_STUCK_AFTER_S):
+        _log.warning("left while the ledger was busy", threads=busy)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # Python itself would wait for them
+    sys.exit(code)

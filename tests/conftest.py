@@ -1,0 +1,120 @@
+"""What holds for every test: loopback only, no retries, no settings of the machine, a home of its own.
+
+Also the fixtures that several areas share: the ledger on both databases, and its clock.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import stamina
+from hypothesis import settings as hypothesis_settings
+from pytest_socket import socket_allow_hosts
+
+from squire_pipelines.ledger.store import Ledger
+from tests.support.ledgers import Clock, PostgresServer, PostgresUnavailableError, folder_in_memory, sqlite_ledger_file
+
+NO_SKIP = os.environ.get("SQUIRE_TEST_NO_SKIP") == "1"
+
+hypothesis_settings.register_profile("squire", deadline=None, database=None, print_blob=True)
+hypothesis_settings.load_profile("squire")
+
+_resolved: dict[str, set[str]] = {}
+
+
+@pytest.fixture(autouse=True)
+def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in list(os.environ):
+        if name.upper().startswith("SQUIRE_") and not name.startswith("SQUIRE_TEST_"):
+            monkeypatch.delenv(name)
+    for name in ("GITHUB_TOKEN", "GH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / "home"))
+    socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True, resolution_cache=_resolved)
+    with stamina.set_testing(True):
+        yield
+
+
+@cache
+def _why_no_engine() -> str | None:
+    import docker  # noqa: PLC0415 - only where a test wants an engine
+    import requests  # noqa: PLC0415 - likewise
+
+    try:
+        client = docker.from_env(timeout=10)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        return str(error).splitlines()[0][:200]
+    return None
+
+
+def _skip(reason: str) -> None:
+    if NO_SKIP:
+        pytest.fail(f"SQUIRE_TEST_NO_SKIP=1, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a container engine where none answers."""
+    if item.get_closest_marker("docker") and (why := _why_no_engine()):
+        _skip(f"no container engine answers: {why}")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The ledger's time; it stands still until a test moves it."""
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres server of our own on loopback, for the whole session."""
+    try:
+        server = PostgresServer.start()
+    except PostgresUnavailableError as error:
+        _skip(f"no Postgres for the ledger: {error}")
+        return
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Which database a ledger of this test is on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def ledger_url(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty ledger with its schema, at this URL."""
+    if database == "sqlite":
+        with folder_in_memory() as folder:
+            yield f"sqlite:///{sqlite_ledger_file(Path(folder) / 'ledger.sqlite')}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        yield server.empty_ledger()
+
+
+@pytest.fixture
+def open_at(request: pytest.FixtureRequest) -> Callable[..., Ledger]:
+    """Open a ledger that is closed when the test ends."""
+
+    def open_one(url: str, **options: object) -> Ledger:
+        opened = Ledger(url, **options)  # type: ignore[arg-type] # passed on as they are
+        request.addfinalizer(opened.close)
+        return opened
+
+    return open_one
+
+
+@pytest.fixture
+def ledger(ledger_url: str, clock: Clock, open_at: Callable[..., Ledger]) -> Ledger:
+    """An empty ledger, on each database in turn, at `clock`'s time."""
+    return open_at(ledger_url, clock=clock)

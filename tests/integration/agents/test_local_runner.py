@@ -1,0 +1,180 @@
+"""The local runner with real git, the real entrypoint and real processes."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.agents.local_runner import LocalRunner
+from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.settings import LimitSettings
+from tests.support.attempts import MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
+
+
+def run_shell(origin: Origin, folder: Path, script: str, limits: LimitSettings | None = None) -> RunResult:
+    return LocalRunner().run(prepared(origin, folder, script, limits), heartbeat=go_on)
+
+
+def prepared(origin: Origin, folder: Path, script: str, limits: LimitSettings | None = None) -> AttemptInputs:
+    return origin.prepared(folder, command=("sh", "-c", script), limits=limits)
+
+
+def log_of(folder: Path) -> str:
+    return (folder / "attempt" / "agent.log").read_text(encoding="utf-8")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while is_alive(pid):
+        assert time.monotonic() < deadline, f"process {pid} lives on"
+        time.sleep(0.02)
+
+
+def test_a_change_comes_back_as_a_bundle(origin: Origin, tmp_path: Path) -> None:
+    run = run_shell(origin, tmp_path, "echo changed >> README.md; echo hello")
+    assert run.ending.cause is Cause.COMPLETED, run.ending
+    assert run.bundle == tmp_path / "attempt" / "keep" / "result.bundle"
+    assert origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md") == "# Sample\nchanged"
+    assert run.result is not None
+    assert run.result.uncommitted_committed
+    assert run.agent_started_at is not None
+    assert run.image_digest is None
+    assert "hello" in run.ending.evidence.log_tail
+    assert run.ending.evidence.exit_code == 0
+    assert run.ending.evidence.facts["runner"] == "local"
+    assert {"started_s", "ended_s", "total_s", "clone_s"} <= set(run.timings)
+    assert [path.name for path in (tmp_path / "attempt").iterdir() if path.name.startswith("work-")] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "cause", "exit_code"),
+    [
+        (("true",), Cause.NO_CHANGES, 0),
+        (("sh", "-c", "echo half >> README.md; exit 3"), Cause.AGENT_ERROR, 3),
+        (("no-such-agent",), Cause.AGENT_NOT_FOUND, 127),
+        (("sh", "-c", "kill -9 $$"), Cause.KILLED, 137),
+    ],
+    ids=["no changes", "error", "not found", "killed"],
+)
+def test_each_ending_has_its_cause(
+    origin: Origin, tmp_path: Path, command: tuple[str, ...], cause: Cause, exit_code: int
+) -> None:
+    run = LocalRunner().run(origin.prepared(tmp_path, command=command), heartbeat=go_on)
+    assert run.ending.cause is cause, run.ending
+    assert run.ending.evidence.exit_code == exit_code
+
+
+def test_the_wall_clock_ends_the_agent_and_all_its_children(origin: Origin, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = f"trap '' TERM; setsid sleep 100 & echo $! > {pids}; echo $$ >> {pids}; sleep 100"
+    run = run_shell(origin, tmp_path, script, small_limits(wall_clock_s=1.5, grace_s=1))
+    assert run.ending.cause is Cause.TIMEOUT
+    assert run.ending.evidence.killed_by_us
+    for pid in pids.read_text(encoding="utf-8").split():
+        wait_until_gone(int(pid))
+
+
+def test_what_an_agent_leaves_running_is_ended_with_it(origin: Origin, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    run = run_shell(origin, tmp_path, f"setsid sleep 100 & echo $! > {pid}")
+    assert run.ending.cause is Cause.NO_CHANGES
+    assert run.timings["total_s"] < 20
+    wait_until_gone(int(pid.read_text(encoding="utf-8")))
+
+
+def test_a_cancellation_ends_the_agent(origin: Origin, tmp_path: Path) -> None:
+    inputs = prepared(origin, tmp_path, "echo ready; sleep 100")
+    heartbeat = StopAfterStart(inputs.folder.log, "ready")
+    run = LocalRunner().run(inputs, heartbeat=heartbeat)
+    assert run.ending.cause is Cause.CANCELLED
+    assert run.result is not None
+    assert run.result.error is not None
+    assert run.result.error.code == "terminated"
+
+
+def test_a_flood_of_output_is_cut_and_ends_the_agent(origin: Origin, tmp_path: Path) -> None:
+    run = run_shell(origin, tmp_path, "yes", small_limits(log=64 * 1024))
+    assert run.ending.cause is Cause.LOG_OVERFLOW
+    assert len(log_of(tmp_path)) < 65 * 1024
+
+
+def test_output_files_that_outgrow_their_limit_end_the_agent(origin: Origin, tmp_path: Path) -> None:
+    out = tmp_path / "attempt" / "out"
+    script = f"head -c 3000000 /dev/zero > {out}/a; head -c 3000000 /dev/zero > {out}/b; sleep 100"
+    run = run_shell(origin, tmp_path, script, small_limits(output=4 * MIB))
+    assert run.ending.cause is Cause.DISK_FULL
+
+
+def test_the_agent_gets_no_token_and_a_home_of_its_own(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "x" * 36)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y" * 40)
+    run_shell(origin, tmp_path, "env; pwd")
+    log = log_of(tmp_path)
+    assert "x" * 36 not in log
+    assert "y" * 40 not in log
+    assert f"HOME={os.environ['HOME']}\n" not in log
+    assert "SQUIRE_ATTEMPT_ID=t000000001-1" in log
+
+
+def test_limits_of_files_hold(origin: Origin, tmp_path: Path) -> None:
+    limits = small_limits(open_files=100)
+    run = run_shell(origin, tmp_path, "ulimit -n; ulimit -c; head -c 70000000 /dev/zero > big", limits)
+    assert "100" in run.ending.evidence.log_tail
+    assert "0" in run.ending.evidence.log_tail
+    assert run.ending.cause is Cause.AGENT_ERROR
+
+
+def test_secrets_are_taken_out_of_log_and_message(origin: Origin, tmp_path: Path) -> None:
+    inputs = origin.prepared(tmp_path, command=("hunter2-agent",))
+    run = LocalRunner(redact=lambda text: text.replace("hunter2", "***")).run(inputs, heartbeat=go_on)
+    assert "***-agent" in run.ending.message
+    assert "hunter2" not in log_of(tmp_path)
+
+
+def test_what_the_heartbeat_raises_passes_through_and_nothing_is_left(origin: Origin, tmp_path: Path) -> None:
+    class StopError(BaseException):
+        pass
+
+    pid = tmp_path / "pid"
+
+    def broken() -> bool:
+        if pid.exists() and pid.read_text(encoding="utf-8").strip():
+            raise StopError
+        return True
+
+    with pytest.raises(StopError):
+        LocalRunner().run(prepared(origin, tmp_path, f"echo $$ > {pid}; sleep 100"), heartbeat=broken)
+    wait_until_gone(int(pid.read_text(encoding="utf-8")))
+    assert not list((tmp_path / "attempt").glob("work-*"))
+
+
+def test_without_a_workspace_nothing_starts(tmp_path: Path) -> None:
+    run = LocalRunner().run(make_inputs(tmp_path, command=("true",)), heartbeat=go_on)
+    assert run.ending.cause is Cause.WORKSPACE_ERROR
+
+
+def test_a_workspace_without_its_inputs_is_a_workspace_error(origin: Origin, tmp_path: Path) -> None:
+    inputs = prepared(origin, tmp_path, "true")
+    (inputs.folder.inbox / "repo.bundle").unlink()
+    run = LocalRunner().run(inputs, heartbeat=go_on)
+    assert run.ending.cause is Cause.WORKSPACE_ERROR
+    assert "repo.bundle" in run.ending.message
+
+
+def test_an_entrypoint_that_is_not_there_is_an_ending(origin: Origin, tmp_path: Path) -> None:
+    runner = LocalRunner(entrypoint=tmp_path / "no-entrypoint.py")
+    run = runner.run(prepared(origin, tmp_path, "true"), heartbeat=go_on)
+    runner.close()
+    assert run.ending.cause is Cause.AGENT_ERROR
+    assert any("no-entrypoint" in line for line in run.ending.evidence.log_tail)

@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.ledger.store import open_ledger
+from tests.support.cli import Books, Squire
+
+
+@pytest.fixture
+def squire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Squire:
+    home = tmp_path / "home"
+    monkeypatch.setenv("SQUIRE_HOME", str(home))
+    return Squire(home)
+
+
+@pytest.fixture
+def books(squire: Squire) -> Iterator[Books]:
+    ledger = open_ledger(f"sqlite:///{squire.home / 'ledger.sqlite'}")
+    yield Books(ledger)
+    ledger.close()

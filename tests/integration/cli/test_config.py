@@ -1,0 +1,133 @@
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from squire_pipelines.cli.context import App
+from squire_pipelines.cli.init import config_text, init, toml_text, write
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.settings import Settings, load_settings
+from tests.support.cli import Squire
+
+
+def test_show_has_every_key_with_its_origin(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
+    squire.config('repositories = ["acme/shop"]\n[agent]\nkind = "command"\n[agent.limits]\ncpus = 3\n')
+    monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "9")
+    rows = {row["key"]: row for row in squire.json("config", "show")}
+    assert (rows["dispatch.max_concurrent"]["value"], rows["dispatch.max_concurrent"]["from"]) == (
+        9,
+        "SQUIRE_DISPATCH__MAX_CONCURRENT",
+    )
+    assert (rows["agent.limits.cpus"]["value"], rows["agent.limits.cpus"]["from"]) == (3, "file")
+    assert rows["agent.limits.pids"]["from"] == "default"
+    assert rows["repositories"]["value"] == ["acme/shop"]
+    shown = squire.ok("config", "show")
+    assert "SQUIRE_DISPATCH__MAX_CONCURRENT" in shown
+    assert "not set" in shown
+
+
+def test_show_defaults_needs_no_settings_that_hold(squire: Squire) -> None:
+    squire.config("bogus = 1\n")
+    squire.fails(3, "config", "show")
+    rows = {row["key"]: row["value"] for row in squire.json("config", "show", "--defaults")}
+    assert rows["dispatch.max_concurrent"] == 5
+    assert "not set" in squire.ok("config", "show", "--defaults")
+
+
+def test_a_password_in_an_address_is_not_shown(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
+    password = "hunter" + "22hunter"
+    monkeypatch.setenv("SQUIRE_LEDGER_URL", f"postgresql://squire:{password}@host/db")
+    assert password not in squire.ok("config", "show")
+    assert password not in squire.ok("config", "show", "--json")
+
+
+def test_validate_reads_the_repositories_own_settings_too(squire: Squire) -> None:
+    assert "the defaults and the environment" in squire.ok("config", "validate")
+    squire.config('[repository."acme/shop".policy]\nmax_files = 3\n')
+    assert "ok: " in squire.ok("config", "validate")
+    squire.config('[repository."acme/shop".policy]\nmax_flies = 3\n')
+    assert "max_flies" in squire.fails(3, "config", "validate")
+    squire.config('ledger_url = "mysql://x"\n')
+    assert "names 'mysql'" in squire.fails(3, "config", "validate")
+
+
+def test_path_is_the_file_and_with_json_everything(
+    squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert squire.ok("config", "path").strip() == str(squire.home / "config.toml")
+    assert squire.json("config", "path")["attempts"] == str(squire.home / "attempts")
+    monkeypatch.setenv("SQUIRE_CONFIG", str(tmp_path / "other.toml"))
+    assert squire.ok("config", "path").strip() == str(tmp_path / "other.toml")
+    assert squire.ok("--config", "mine.toml", "config", "path").strip() == "mine.toml"
+
+
+def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> None:
+    said = squire.ok("init", "--repository", "acme/shop", "--repository", "https://github.com/acme/api", "--yes")
+    path = squire.home / "config.toml"
+    assert "SQUIRE_GITHUB_TOKEN" in said
+    assert "squire doctor" in said
+    assert load_settings(path).repositories == ("acme/shop", "acme/api")
+    assert path.stat().st_mode & 0o077 == 0
+    squire.ok("config", "validate")
+
+
+def test_init_writes_every_default_as_it_is(tmp_path: Path) -> None:
+    text = config_text([])
+    lines = [line.removeprefix("# ") if re.match(r"# \w+ = (?!\"…\")", line) else line for line in text.splitlines()]
+    head = "\n".join(lines).split("# What differs for one repository")[0]
+    path = tmp_path / "all.toml"
+    path.write_text(head)
+    assert load_settings(path) == Settings()
+    written = tomllib.loads(head)
+    for name, field in Settings.model_fields.items():
+        keys = getattr(field.annotation, "model_fields", {})
+        for key, inner in keys.items():
+            if inner.get_default(call_default_factory=True) is None:
+                assert f'# {key} = "…"' in text
+            else:
+                assert key in written[name]
+
+
+def test_init_leaves_what_is_there_unless_forced(squire: Squire) -> None:
+    path = squire.config("# mine\n")
+    assert "--force" in squire.fails(3, "init", "--yes")
+    assert path.read_text() == "# mine\n"
+    assert "It names no repository yet" in squire.ok("init", "--yes", "--force")
+    assert path.with_name("config.toml.bak").read_text() == "# mine\n"
+    assert load_settings(path) == Settings()
+    assert sorted(each.name for each in squire.home.iterdir()) == ["config.toml", "config.toml.bak"]
+
+
+def test_init_never_replaces_what_somebody_else_wrote_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("theirs")
+    with pytest.raises(ConfigError, match="exists already"):
+        write(path, "ours", force=False)
+    assert path.read_text() == "theirs"
+    assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_init_writes_where_config_says(squire: Squire, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "squire.toml"
+    squire.ok("--config", str(target), "init", "--yes")
+    assert target.is_file()
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in squire.fails(3, "--config", str(tmp_path / "file" / "x.toml"), "init", "--yes")
+    assert "is not a repository name" in squire.fails(2, "init", "--repository", "nonsense")
+
+
+def test_init_asks_for_repositories_on_a_terminal(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("squire_pipelines.cli.init._is_interactive", lambda: True)
+    result = CliRunner().invoke(init, [], obj=App(), input="nonsense\nacme/shop\nAcme/Shop\n\n")
+    assert result.exit_code == 0, result.output
+    assert "'nonsense' is not a repository name" in result.output
+    assert load_settings(squire.home / "config.toml").repositories == ("Acme/Shop",)
+
+
+@pytest.mark.parametrize("value", ['say "hi"\\', "two\nlines\tand tab", True, 3, 0.5, ("a", "b"), [1, 2], "é…"])
+def test_values_survive_toml(value: object) -> None:
+    read = tomllib.loads(f"x = {toml_text(value)}")["x"]
+    assert json.dumps(read) == json.dumps(value)

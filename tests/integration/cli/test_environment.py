@@ -1,0 +1,201 @@
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import keyring
+import keyring.backend
+import pytest
+
+from squire_pipelines.cli.agents import choose
+from squire_pipelines.settings import AgentSettings
+from tests.support.cli import Books, Squire
+
+NO_ENGINE = "unix:///nowhere/docker.sock"
+TOKEN = "ghp_" + "x" * 36
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A keyring that forgets when the test ends."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # the library's
+        self.values: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.values.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.values[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        if self.values.pop((service, username), None) is None:
+            raise keyring.errors.PasswordDeleteError
+
+
+@pytest.fixture(autouse=True)
+def ring() -> Iterator[MemoryKeyring]:
+    before = keyring.get_keyring()
+    ring = MemoryKeyring()
+    keyring.set_keyring(ring)
+    yield ring
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
+
+
+class _RateLimit(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        known = self.headers["Authorization"] == f"Bearer {TOKEN}"
+        body = json.dumps({"resources": {"core": {"limit": 5000, "remaining": 4999}}} if known else {"message": "Bad"})
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def github() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _RateLimit) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_secrets_are_found_without_showing_them(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GH_TOKEN", TOKEN)
+    squire.ok("secrets", "set", "model-key", stdin="sk-" + "y" * 30 + "\n")
+    shown = squire.ok("secrets", "status")
+    rows = {row["name"]: row for row in squire.json("secrets", "status")}
+    assert rows["github-token"]["where"] == "environment variable GH_TOKEN"
+    assert rows["model-key"]["where"] == "keyring"
+    assert not rows["webhook-secret"]["found"]
+    assert "missing" in shown
+    assert TOKEN not in shown + json.dumps(rows)
+    assert "y" * 30 not in shown + json.dumps(rows)
+
+
+def test_a_secret_that_others_can_read_is_a_problem(squire: Squire) -> None:
+    folder = squire.home / "secrets"
+    folder.mkdir(parents=True)
+    (folder / "webhook-secret").write_text("s" * 20)
+    (folder / "webhook-secret").chmod(0o644)
+    result = squire("secrets", "status")
+    assert result.exit_code == 3
+    assert "chmod 600" in result.stdout
+
+
+def test_a_secret_is_kept_in_the_keyring_and_taken_out(squire: Squire, ring: MemoryKeyring) -> None:
+    said = squire.ok("secrets", "set", "github-token", stdin=TOKEN)
+    assert TOKEN not in said
+    assert list(ring.values.values()) == [TOKEN]
+    squire.ok("secrets", "unset", "github-token")
+    squire.ok("secrets", "unset", "github-token")
+    assert not ring.values
+    assert "is empty" in squire.fails(3, "secrets", "set", "github-token", stdin=" \n")
+    assert "at most" in squire.fails(2, "secrets", "set", "github-token", stdin="x" * 70_000)
+
+
+@pytest.mark.parametrize(
+    ("runner", "kind", "engine", "chosen"),
+    [
+        ("auto", "opencode", True, "docker"),
+        ("auto", "opencode", False, ""),
+        ("auto", "command", False, "local"),
+        ("docker", "command", False, ""),
+        ("local", "opencode", True, "local"),
+    ],
+)
+def test_the_runner_follows_from_settings_and_engine(runner: str, kind: str, chosen: str, *, engine: bool) -> None:
+    agent = AgentSettings.model_validate({"runner": runner, "kind": kind})
+    assert choose(agent, engine=engine) == chosen
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_without_an_engine_the_agents_say_so(squire: Squire) -> None:
+    place = squire.json("agents", "list")
+    assert (place["runner"], place["engine"]) == ("", None)
+    assert "/nowhere/docker.sock" in place["problem"]
+    assert "the agent cannot run" in squire.ok("agents", "list")
+    squire.config('[agent]\nkind = "command"\ncommand = ["true"]\n')
+    assert "which is no sandbox" in squire.ok("agents", "list")
+
+
+def _doctor(squire: Squire, code: int) -> dict[str, dict[str, str]]:
+    result = squire("doctor", "--json")
+    assert result.exit_code == code, result.output
+    return {row["name"]: row for row in json.loads(result.stdout)}
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_doctor_fails_when_the_agent_cannot_run(squire: Squire) -> None:
+    found = _doctor(squire, 1)
+    assert found["engine"]["status"] == "fail"
+    assert found["engine"]["next_step"]
+    assert found["settings"]["status"] == "warn"
+    assert found["git"]["status"] == "ok"
+    assert not (squire.home / "ledger.sqlite").exists()
+    text = squire("doctor")
+    assert text.exit_code == 1
+    assert "next: " in text.stdout
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_doctor_is_content_with_a_local_command(squire: Squire, books: Books, github: str) -> None:
+    squire.config(
+        f'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[github]\napi_url = "{github}"\n'
+    )
+    books.task()
+    squire.ok("history", "publish")
+    squire.ok("secrets", "set", "github-token", stdin=TOKEN)
+    found = _doctor(squire, 0)
+    assert found["github"]["message"].endswith("4999 of 5000 requests left")
+    assert found["runner"]["status"] == "warn"
+    assert "1 tasks" in found["ledger"]["message"]
+    assert found["warehouse"]["status"] == "ok"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_doctor_names_what_is_wrong(squire: Squire, books: Books, github: str, tmp_path: Path) -> None:
+    squire.config(f'[agent]\nkind = "command"\nmodel = "x"\n[github]\napi_url = "{github}"\n')
+    squire.ok("secrets", "set", "github-token", stdin="ghp_" + "z" * 36)
+    (squire.home / "warehouse.duckdb").write_text("no database")
+    with books.ledger.write() as tx:
+        tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    found = _doctor(squire, 1)
+    assert tmp_path
+    assert {name for name, row in found.items() if row["status"] == "fail"} == {"github", "warehouse", "ledger"}
+    assert found["model-key"]["status"] == "warn"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_settings_that_do_not_hold_stop_only_what_needs_them(squire: Squire) -> None:
+    squire.config("bogus = 1\n")
+    found = _doctor(squire, 1)
+    assert found["settings"]["status"] == "fail"
+    assert "git" in found
+    assert "engine" not in found
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_machine_without_git_is_told(squire: Squire, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert _doctor(squire, 1)["git"]["next_step"] == "install git"
+    fake = tmp_path / "git"
+    fake.write_text("#!/bin/sh\necho git version 2.20.1\n")
+    fake.chmod(0o755)
+    assert _doctor(squire, 1)["git"]["next_step"] == "install git 2.30 or newer"
+    fake.write_text("#!/bin/sh\necho git version 2.50.1\n")
+    assert "http-backend" in _doctor(squire, 1)["git"]["message"]

@@ -1,0 +1,327 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from squire_pipelines.cli import quick
+from squire_pipelines.cli.task_rows import STATUSES, TaskPage, TaskQuery, from_ledger
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.home import Home
+from squire_pipelines.ledger import store, tables
+from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.ledger.store import Ledger
+from tests.support.cli import REPOSITORY, Books, Squire, spec
+
+
+def _fill(books: Books) -> dict[str, str]:
+    ids = {
+        "merged": books.ended(Cause.COMPLETED, "A good one"),
+        "failed": books.ended(Cause.AGENT_ERROR, "A bad one"),
+        "again": books.ended(Cause.LOST, "A lost one"),
+        "proposed": books.task("A proposal", approved=False),
+    }
+    first, second = books.plan(spec("Before", key="b"), spec("After", key="c", depends_on=("b",)))[1]
+    return ids | {"before": first, "after": second, "elsewhere": books.task("Elsewhere", repository="acme/api")}
+
+
+def test_the_quick_list_says_what_the_ledger_says(squire: Squire, books: Books) -> None:
+    _fill(books)
+    rows = {row["id"]: row for row in squire.json("tasks", "list")}
+    with books.ledger.read() as tx:
+        known = task_rows.list_tasks(tx)
+        assert [task.id for task in known] == list(rows)
+        for task in known:
+            row = rows[task.id]
+            assert row["status"] == task.status
+            assert row["waiting"] == task_rows.waiting_reason(tx, task)
+            assert (row["title"], row["repository"], row["cause"]) == (task.title, task.repository, task.cause)
+            assert (row["attempts"], row["max_attempts"], row["branch"]) == (
+                task.attempts,
+                task.max_attempts,
+                task.branch,
+            )
+            assert datetime.fromisoformat(row["created_at"]) == task.created_at
+
+
+def test_the_quick_list_knows_the_schema_and_the_states() -> None:
+    assert quick.KNOWN_REVISION == store.HEAD_REVISION
+    assert tuple(status.value for status in TaskStatus) == STATUSES
+
+
+def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, books: Books) -> None:
+    ids = _fill(books)
+    row = next(row for row in squire.json("tasks", "list") if row["id"] == ids["merged"])
+    assert (row["pr_number"], row["outcome"]) == (12, "open")
+    shown = squire.ok("tasks", "list")
+    assert f"https://github.com/{REPOSITORY}/pull/12" in shown
+    assert f"depends on {ids['before']}" in shown
+    assert "agent_error" in shown
+
+
+def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, books: Books) -> None:
+    ids = _fill(books)
+    assert [row["id"] for row in squire.json("tasks", "list", "--status", "failed")] == [ids["failed"]]
+    both = squire.json("tasks", "list", "--status", "failed", "--status", "proposed")
+    assert {row["id"] for row in both} == {ids["failed"], ids["proposed"]}
+    assert [row["id"] for row in squire.json("tasks", "list", "--repository", "ACME/api")] == [ids["elsewhere"]]
+    assert squire.ok("tasks", "list", "--repository", "acme/none") == "No tasks.\n"
+
+
+def test_pages_hold_every_task_once(squire: Squire, books: Books) -> None:
+    _fill(books)
+    every = [row["id"] for row in squire.json("tasks", "list")]
+    found: list[str] = []
+    words: list[str] = []
+    while page := squire.json("tasks", "list", "--limit", "3", *words):
+        found += [row["id"] for row in page]
+        words = ["--after", page[-1]["id"]]
+    assert found == every
+    result = squire("tasks", "list", "--limit", "3")
+    assert f"squire tasks list --after {every[2]}" in result.stderr
+
+
+def test_a_page_after_no_task_is_an_error(squire: Squire, books: Books) -> None:
+    assert books
+    assert "there is no task 'tnone'" in squire.fails(1, "tasks", "list", "--after", "tnone")
+
+
+def test_hostile_titles_are_shown_as_plain_text(squire: Squire, books: Books) -> None:
+    books.task("[bold]x[/bold] \x1b[2J :smile: \u202eevil")
+    shown = squire.ok("tasks", "list")
+    assert "[bold]x[/bold] :smile: evil" in shown
+    assert "\x1b" not in shown
+    assert "\x1b" not in squire.ok("tasks", "list", "--json")
+
+
+def test_a_list_without_a_ledger_is_empty_and_makes_none(squire: Squire) -> None:
+    assert "No tasks yet" in squire.ok("tasks", "list")
+    assert squire.json("tasks", "list") == []
+    assert not squire.home.exists()
+    squire.fails(1, "tasks", "list", "--after", "t1")
+
+
+@pytest.mark.parametrize("text", ["bogus = 1", "[dispatch]\nmax_concurrent = 0", "not toml"])
+def test_settings_that_do_not_hold_stop_the_list_too(squire: Squire, text: str) -> None:
+    squire.config(text)
+    for _ in range(2):
+        assert "hint:" in squire.fails(3, "tasks", "list")
+
+
+def test_settings_are_checked_once_and_again_when_they_change(
+    squire: Squire, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.task()
+    squire.config("[dispatch]\nmax_concurrent = 7\n")
+    assert quick.ledger_path(None, _home()) is None
+    assert len(squire.json("tasks", "list")) == 1
+    assert quick.ledger_path(None, _home()) == squire.home / "ledger.sqlite"
+    monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "0")
+    squire.fails(3, "tasks", "list")
+    monkeypatch.delenv("SQUIRE_DISPATCH__MAX_CONCURRENT")
+    squire.config("[dispatch]\nmax_concurrent = 0 \n")
+    squire.fails(3, "tasks", "list")
+
+
+def _home() -> Home:
+    return Home.from_environment()
+
+
+def test_a_remembered_check_needs_no_cache(squire: Squire, books: Books) -> None:
+    books.task()
+    squire.config("[dispatch]\nmax_concurrent = 7\n")
+    (squire.home / "cache").write_text("in the way")
+    assert len(squire.json("tasks", "list")) == 1
+
+
+def test_a_config_that_is_named_must_be_there(squire: Squire, tmp_path: Path) -> None:
+    assert "does not exist" in squire.fails(3, "--config", str(tmp_path / "none.toml"), "tasks", "list")
+
+
+def test_the_ledger_of_the_settings_is_read(squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = f"sqlite:///{tmp_path / 'other.sqlite'}"
+    ledger = store.open_ledger(other)
+    task_id = Books(ledger).task()
+    ledger.close()
+    squire.config(f'ledger_url = "{other}"\n')
+    assert [row["id"] for row in squire.json("tasks", "list")] == [task_id]
+    squire.config("")
+    assert squire.json("tasks", "list") == []
+    monkeypatch.setenv("SQUIRE_LEDGER_URL", other)
+    assert [row["id"] for row in squire.json("tasks", "list")] == [task_id]
+
+
+def test_an_address_that_the_quick_way_does_not_know_is_read_the_slow_way(
+    squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_LEDGER_URL", f"sqlite:///{tmp_path / 'a%20b.sqlite'}")
+    assert squire.json("tasks", "list") == []
+    assert list(tmp_path.glob("a*b.sqlite"))
+
+
+def test_a_file_that_is_no_ledger_is_an_error(squire: Squire) -> None:
+    squire.home.mkdir()
+    (squire.home / "ledger.sqlite").write_text("no database at all, " * 100)
+    assert "is not a database" in squire.fails(1, "tasks", "list")
+
+
+def test_a_newer_ledger_is_refused(squire: Squire, books: Books) -> None:
+    with books.ledger.write() as tx:
+        tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    assert "has schema 9999" in squire.fails(3, "tasks", "list")
+
+
+def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
+    books = Books(ledger)
+    ids = _fill(books)
+    query = TaskQuery(statuses=("ready",), repository="Acme/Shop", limit=2)
+    with ledger.read() as tx:
+        page = from_ledger(tx, query)
+        rest = from_ledger(tx, replace(query, after=page.next_after, id_prefix="t"))
+        waiting = {task.id: task_rows.waiting_reason(tx, task) for task in task_rows.list_tasks(tx)}
+    rows = [*page.rows, *rest.rows]
+    assert {row.id for row in rows} == {ids["again"], ids["before"], ids["after"]}
+    assert all(row.waiting == waiting[row.id] for row in rows)
+    assert all(row.created_at.tzinfo is not None for row in rows)
+    assert isinstance(page, TaskPage)
+
+
+def test_completion_knows_the_ids(
+    squire: Squire, books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = books.task("A \x1b[31mred\x1b[0m one")
+    assert squire.home
+    assert quick.complete_task_ids(None, task_id[:5])[0][0] == task_id
+    assert quick.complete_task_ids(None, "x") == []
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
+    (tmp_path / "ledger.sqlite").write_text("broken")
+    assert quick.complete_task_ids(None, "t") == []
+
+
+def test_show_tells_the_whole_story(squire: Squire, books: Books) -> None:
+    task_id = books.ended(Cause.AGENT_ERROR, "A bad one", message="the agent gave up")
+    shown = squire.ok("tasks", "show", task_id)
+    for part in (
+        "A bad one",
+        "the agent gave up",
+        "Attempt 1: ended, agent_error",
+        "exit code:     7",
+        "last line",
+        "agent 1m",
+        "Do it well.",
+        "running → failed",
+        "1 of 3",
+    ):
+        assert part in shown
+    whole = squire.json("tasks", "show", task_id)
+    assert whole["spec"]["prompt"] == "Do it well."
+    assert whole["attempt_rows"][0]["cause"] == "agent_error"
+    assert "lease_token" not in whole["attempt_rows"][0]
+    assert [event["after"] for event in whole["events"] if event["subject"] == "task"][-1] == "failed"
+    assert whole["outcome"] is None
+
+
+def test_show_has_the_pull_requests_outcome(squire: Squire, books: Books) -> None:
+    task_id = books.ended(Cause.COMPLETED)
+    assert "Outcome" in squire.ok("tasks", "show", task_id)
+    assert squire.json("tasks", "show", task_id)["outcome"]["pr_number"] == 12
+
+
+def test_show_has_what_the_policy_found(squire: Squire, books: Books) -> None:
+    task_id = books.ended(Cause.POLICY_REJECTED)
+    verdict = {"findings": [{"path": "x\x1b[2J.py", "message": "is protected"}, "and more", {"rule": "files"}]}
+    with books.ledger.write() as tx:
+        tx.execute(update(tables.attempts).values(verdict=verdict))
+    shown = squire.ok("tasks", "show", task_id)
+    assert "policy: x.py is protected" in shown
+    assert "policy: and more" in shown
+
+
+def test_a_task_that_is_not_there_is_an_error(squire: Squire, books: Books) -> None:
+    assert books
+    assert "there is no task 'tnone'" in squire.fails(1, "tasks", "show", "tnone")
+
+
+def test_approval_lets_a_proposed_task_run(squire: Squire, books: Books) -> None:
+    task_id = books.task(approved=False)
+    assert squire.ok("tasks", "approve", task_id, task_id) == f"{task_id}: ready\n"
+    assert books.ask(task_rows.get, task_id).status is TaskStatus.READY
+    assert books.ask(task_rows.events, task_id)[-1].actor.startswith("cli:")
+
+
+def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire, books: Books) -> None:
+    ready, proposed = books.task("Ready"), books.task("Proposed", approved=False)
+    said = squire.fails(1, "tasks", "approve", ready, "tnone", proposed)
+    assert f"task {ready} is not proposed" in said
+    assert "there is no task 'tnone'" in said
+    assert books.ask(task_rows.get, proposed).status is TaskStatus.READY
+
+
+def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, books: Books) -> None:
+    proposed, ready = books.task("Proposed", approved=False), books.task("Ready")
+    squire.ok("tasks", "reject", proposed, "--reason", "not worth it")
+    task = books.ask(task_rows.get, proposed)
+    assert (task.status, task.message) == (TaskStatus.CANCELLED, "not worth it")
+    assert f"squire tasks cancel {ready}" in squire.fails(1, "tasks", "reject", ready)
+    assert books.ask(task_rows.get, ready).status is TaskStatus.READY
+
+
+def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, books: Books) -> None:
+    attempt = books.running()
+    waiting = books.task("Waiting")
+    said = squire.ok("tasks", "cancel", waiting, attempt.task_id)
+    assert said == f"{waiting}: cancelled\n{attempt.task_id}: asked to stop\n"
+    assert "running (cancelling)" in squire.ok("tasks", "list")
+    assert "asked for" in squire.ok("tasks", "show", attempt.task_id)
+    assert "has cancelled already" in squire.fails(1, "tasks", "cancel", waiting)
+
+
+def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, books: Books) -> None:
+    squire.config("[dispatch]\nmax_attempts = 2\n")
+    task_id = books.ended(Cause.AGENT_ERROR)
+    assert squire.ok("tasks", "retry", task_id) == f"{task_id}: ready, up to 2 more attempts\n"
+    task = books.ask(task_rows.get, task_id)
+    assert (task.status, task.max_attempts) == (TaskStatus.READY, 3)
+    assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id)
+
+
+def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, books: Books) -> None:
+    one, two, three = (books.task(title, approved=False) for title in ("One", "Two", "Three"))
+    squire.ok("tasks", "start", one)
+    assert "nobody is there to ask" in squire.fails(5, "tasks", "start")
+    assert books.ask(task_rows.get, two).status is TaskStatus.PROPOSED
+    squire.ok("tasks", "start", "--yes")
+    assert {books.ask(task_rows.get, each).status for each in (two, three)} == {TaskStatus.READY}
+    assert squire.ok("tasks", "start") == "No task waits for approval.\n"
+
+
+def test_watch_ends_when_nothing_is_under_way(squire: Squire, books: Books) -> None:
+    task_id = books.ended(Cause.COMPLETED)
+    books.task("Waits for a person", approved=False)
+    result = squire("tasks", "watch")
+    assert result.exit_code == 0
+    assert f"{task_id} {REPOSITORY} End it: succeeded, completed" in result.stdout
+    assert "1 succeeded" in result.stderr
+    assert "squire tasks approve" in result.stderr
+
+
+def test_watch_once_shows_the_table(squire: Squire, books: Books) -> None:
+    books.running("Under way")
+    assert "Under way" in squire.ok("tasks", "watch", "--once")
+    squire.ok("tasks", "watch", "--interval", "1", "--timeout", "1")
+
+
+def test_rows_of_the_list_are_json_of_plain_values(squire: Squire, books: Books) -> None:
+    _fill(books)
+    assert json.dumps(squire.json("tasks", "list")).isascii()
+
+
+def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, books: Books) -> None:
+    task_id = books.ended(Cause.LOST)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    with books.ledger.write() as tx:
+        tx.execute(update(tables.tasks).where(tables.tasks.c.id == task_id).values(not_before=later))
+    assert squire.json("tasks", "list")[0]["waiting"] == f"not before {later:%H:%M:%S} UTC"

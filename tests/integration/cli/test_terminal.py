@@ -1,0 +1,101 @@
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+
+from squire_pipelines.domain.endings import Cause
+from tests.support.cli import Books, Squire
+
+TIMEOUT_S = 60
+# A test run in the background has SIGINT ignored, which a child would inherit.
+SCRIPT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from squire_pipelines.cli.main import main
+main()
+"""
+
+
+def _on_a_terminal(squire: Squire, *words: str, typed: str = "", interrupt_at: str = "") -> tuple[int, str]:
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"SQUIRE_HOME": str(squire.home), "COLUMNS": "160", "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        close_fds=True,
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    seen = b""
+    until = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < until:
+        if not select.select([ours], [], [], 0.2)[0]:
+            # Again until it ends: a signal in the moment before the read begins is not noticed until the next one.
+            if interrupt_at and interrupt_at in seen.decode(errors="replace"):
+                process.send_signal(signal.SIGINT)
+            continue
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # how Linux says that the other side is closed
+            break
+        if not piece:
+            break
+        seen += piece
+    else:
+        process.kill()
+    os.close(ours)
+    return process.wait(timeout=TIMEOUT_S), seen.decode()
+
+
+def test_watching_on_a_terminal_is_a_table_that_ends(squire: Squire, books: Books) -> None:
+    task_id = books.ended(Cause.COMPLETED, "Mend it")
+    code, seen = _on_a_terminal(squire, "tasks", "watch", "--interval", "0.2")
+    assert code == 0
+    assert task_id in seen
+    assert "1 succeeded" in seen
+
+
+def test_start_asks_on_a_terminal(squire: Squire, books: Books) -> None:
+    books.task(approved=False)
+    code, seen = _on_a_terminal(squire, "tasks", "start", typed="n\n")
+    assert code == 1
+    assert "Approve 1 proposed task?" in seen
+    assert "aborted" in seen
+    assert squire.json("tasks", "list")[0]["status"] == "proposed"
+    code, seen = _on_a_terminal(squire, "tasks", "start", typed="y\n")
+    assert code == 0
+    assert squire.json("tasks", "list")[0]["status"] == "ready"
+
+
+def test_init_asks_on_a_terminal(squire: Squire) -> None:
+    code, seen = _on_a_terminal(squire, "init", typed="acme/shop\n\n")
+    assert code == 0, seen
+    assert '"acme/shop"' in (squire.home / "config.toml").read_text()
+
+
+def test_ctrl_c_at_a_question_is_130(squire: Squire) -> None:
+    code, seen = _on_a_terminal(squire, "init", interrupt_at="repository: ")
+    assert code == 130, seen
+    assert "interrupted" in seen
+    assert not (squire.home / "config.toml").exists()
+
+
+def test_completion_offers_task_ids(squire: Squire, books: Books) -> None:
+    task_id = books.task("Mend it")
+    environment = os.environ | {
+        "SQUIRE_HOME": str(squire.home),
+        "_SQUIRE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "squire tasks show t",
+        "COMP_CWORD": "3",
+    }
+    script = "from squire_pipelines.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == f"plain,{task_id}\n"

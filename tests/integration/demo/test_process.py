@@ -1,0 +1,171 @@
+"""The forge as a process: readiness, secrets, kill -9, clean stops."""
+
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from squire_pipelines.demo.forge.__main__ import main
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.errors import NotReachableError, PortInUseError
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+def _pulls(state: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = next(each for each in state["repositories"] if each["name"] == name)["pull_requests"]
+    return found
+
+
+def test_a_started_forge_serves_and_says_where(forge: ForgeProcess) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", forge.url)
+    assert forge.url.endswith(f":{forge.port}")
+    assert forge.api_url == f"{forge.url}/api/v3"
+    response = httpx.get(f"{forge.api_url}/user", headers={"authorization": f"token {forge.token}"})
+    assert response.json()["login"] == "squire-demo"
+    assert len(forge.state()["repositories"]) == 4
+
+
+def test_secrets_lie_in_private_files_and_in_no_command_line(forge: ForgeProcess, forge_home: Path) -> None:
+    for name in ("token", "webhook-secret"):
+        assert stat.S_IMODE((forge_home / name).stat().st_mode) == 0o600
+    command = Path(f"/proc/{forge.pid}/cmdline")
+    if command.exists():
+        assert forge.token.encode() not in command.read_bytes()
+    assert forge.token not in (forge_home / "forge.log").read_text()
+
+
+def test_a_killed_forge_goes_on_where_it_was(
+    forge: ForgeProcess, forge_home: Path, clone_of: Callable[..., Any]
+) -> None:
+    clone = clone_of(forge, "demo/quiet")
+    pushed = clone.commit("squire/t1", {"a.txt": "a"})
+    clone.push("squire/t1")
+    headers = {"authorization": f"Bearer {forge.token}"}
+    body = {"title": "Mend", "head": "squire/t1", "base": "main"}
+    response = httpx.post(f"{forge.api_url}/repos/demo/quiet/pulls", json=body, headers=headers)
+    assert response.status_code == 201
+    forge.kill()
+    with ForgeProcess.start(forge_home) as again:
+        assert again.token == forge.token
+        (pull,) = _pulls(again.settle(), "demo/quiet")
+        assert (pull["number"], pull["head_sha"], pull["state"]) == (1, pushed, "merged")
+        assert [each["number"] for each in _pulls(again.state(), "demo/handbook")] == [3]
+
+
+def test_a_push_that_was_not_taken_note_of_is_after_a_kill(
+    forge: ForgeProcess, forge_home: Path, clone_of: Callable[..., Any]
+) -> None:
+    clone = clone_of(forge, "demo/quiet")
+    pushed = clone.commit("topic", {"a.txt": "a"})
+    forge.kill()
+    # What a kill between git's update and ours leaves: the branch is there, nobody was told.
+    clone.run("push", "--quiet", str(forge_home / "repositories/demo/quiet.git"), "topic")
+    with ForgeProcess.start(forge_home) as again:
+        quiet = next(each for each in again.settle()["repositories"] if each["name"] == "demo/quiet")
+        assert quiet["branches"]["topic"] == pushed
+        assert quiet["ci"]["topic"] == "success"
+
+
+def test_sigterm_ends_it_within_two_seconds_even_while_a_webhook_hangs(
+    forge_home: Path, samples: Any, taken_port: int
+) -> None:
+    # The port is listened on, but nobody answers.
+    forge = ForgeProcess.start(forge_home, webhook_url=f"http://127.0.0.1:{taken_port}/")
+    forge.host_repository(samples[3])
+    began = time.monotonic()
+    forge.stop()
+    assert time.monotonic() - began < 2.0
+    forge.stop()
+
+
+def test_a_port_in_use_is_named(taken_port: int, tmp_path: Path) -> None:
+    with pytest.raises(PortInUseError, match=f"port {taken_port}"):
+        ForgeProcess.start(tmp_path / "home", port=taken_port)
+    command = [
+        sys.executable,
+        "-m",
+        "squire_pipelines.demo.forge",
+        "--home",
+        str(tmp_path / "home"),
+        "--port",
+        str(taken_port),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 1
+    assert str(taken_port) in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_port_may_be_kept_over_a_restart_with_another_webhook(
+    forge: ForgeProcess, forge_home: Path, receiver: Any
+) -> None:
+    port = forge.port
+    forge.stop()
+    with ForgeProcess.start(forge_home, port=port, webhook_url=receiver.url) as again:
+        assert again.port == port
+        again.settle()
+        assert {each.event for each in receiver.all()} == {"ping"}
+
+
+def test_given_secrets_are_used(tmp_path: Path) -> None:
+    token = "ghp_" + "x" * 36
+    with ForgeProcess.start(tmp_path / "home", token=token, webhook_secret="w" * 20, merge=False) as forge:
+        assert (forge.token, forge.webhook_secret) == (token, "w" * 20)
+        assert forge.state()["webhook_url"] is None
+
+
+def test_a_forge_that_cannot_start_says_why(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "forge.sqlite3").mkdir(parents=True)
+    with pytest.raises(NotReachableError, match="ended with"):
+        ForgeProcess.start(home)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_token_file_that_cannot_be_used_is_a_configuration_error(
+    tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_text(content)
+    assert main(["--home", str(tmp_path / "home"), "--token-file", str(path)]) == 3
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_home_of_another_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import sqlite3  # noqa: PLC0415 - only here
+
+    home = tmp_path / "home"
+    home.mkdir()
+    with sqlite3.connect(home / "forge.sqlite3") as con:
+        con.execute("PRAGMA user_version = 99")
+    con.close()
+    assert main(["--home", str(home)]) == 3
+    assert "schema 99" in capsys.readouterr().err
+
+
+def test_secrets_are_made_when_none_are_given(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "squire_pipelines.demo.forge", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
+        assert child.stdout is not None
+        assert b'"ready": true' in child.stdout.readline()
+        child.terminate()
+        assert child.wait(10) == 0
+    assert stat.S_IMODE((home / "token").stat().st_mode) == 0o600
+    assert not os.path.exists(f"/proc/{child.pid}")  # noqa: PTH110 - a process, not a file

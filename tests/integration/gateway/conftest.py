@@ -1,0 +1,27 @@
+"""Fixtures for the gateway: a provider, and gateways before it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.provider import AnswerWith, OpenDoor, Upstream, door_opener, plain, serve_upstream
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with serve_upstream() as made:
+        yield made
+
+
+@pytest.fixture
+def open_door(upstream: Upstream) -> Iterator[OpenDoor]:
+    with door_opener(upstream) as opener:
+        yield opener
+
+
+@pytest.fixture
+def answer_with(upstream: Upstream) -> AnswerWith:
+    def set_answer(status: int, body: object, headers: dict[str, str] | None = None) -> None:
+        upstream.answer = plain(status, body, headers)
+
+    return set_answer

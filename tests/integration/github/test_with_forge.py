@@ -1,0 +1,254 @@
+"""The client, the readings and the writes against the demo forge: real HTTP, real git, signed deliveries."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import stamina
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.demo.samples import SampleRepository
+from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
+from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
+from squire_pipelines.domain.tasks import TaskKind
+from squire_pipelines.errors import (
+    GitHubAuthError,
+    GitHubNotFoundError,
+    GitHubRateLimitError,
+    GitHubUnavailableError,
+    GitHubValidationError,
+)
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.events import ParsedDelivery, parse_delivery
+from squire_pipelines.github.lookup import pull_request_report, pull_request_reports, repository_info
+from squire_pipelines.github.protocol import parse_delivery_headers, verify_signature
+from squire_pipelines.github.pulls import (
+    PullRequestRef,
+    add_labels,
+    create_pull_request,
+    find_pull_request,
+    update_pull_request,
+)
+from squire_pipelines.planning.rules import plan_by_rules
+from tests.support.git_repository import git
+
+T = TypeVar("T")
+Ask = Callable[[GitHubClient], Awaitable[T]]
+BRANCH = "squire/t1-mend"
+
+
+def run(forge: ForgeProcess, ask: Ask[T], *, token: str | None = None, attempts: int = 1) -> T:
+    async def within() -> T:
+        with stamina.set_testing(True, attempts=attempts):
+            async with GitHubClient(
+                forge.api_url, forge.graphql_url, token or forge.token, timeout_s=20, min_write_interval_s=0
+            ) as client:
+                return await ask(client)
+
+    return asyncio.run(within())
+
+
+def collect(forge: ForgeProcess, repository: str, *, attempts: int = 1) -> dict[Source, Collection]:
+    found = run(forge, lambda client: collect_repository(client, repository), attempts=attempts)
+    return {collection.source: collection for collection in found}
+
+
+def push_branch(forge: ForgeProcess, repository: str, folder: Path, *, base: str) -> str:
+    address = forge.git_url(repository).replace("http://", f"http://x:{forge.token}@")
+    git(folder.parent, "clone", "--quiet", "--branch", base, address, str(folder))
+    (folder / "MENDED.md").write_text("mended\n")
+    git(folder, "checkout", "--quiet", "-b", BRANCH)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "Mend it")
+    git(folder, "push", "--quiet", "origin", BRANCH)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def open_pull(repository: str, *, base: str) -> Ask[PullRequestRef]:
+    return lambda client: create_pull_request(
+        client, repository, title="Mend it", body="Because.", head=BRANCH, base=base, draft=False
+    )
+
+
+def test_samples_yield_one_task_each_and_the_quiet_one_none(
+    forge: ForgeProcess, samples: tuple[SampleRepository, ...]
+) -> None:
+    kinds: dict[str, list[TaskKind]] = {}
+    for sample in samples:
+        found = collect(forge, sample.full_name)
+        assert {collection.status for collection in found.values()} == {CollectionStatus.FRESH}
+        plan = plan_by_rules(
+            sample.full_name,
+            [signal for collection in found.values() for signal in collection.signals],
+            default_branch=sample.default_branch,
+            issue_labels=("squire",),
+            covered=frozenset(),
+            max_tasks=20,
+        )
+        kinds[sample.name] = [task.kind for task in plan.tasks]
+    assert kinds == {
+        "ledgerlib": [TaskKind.FIX_CI],
+        "webshop": [TaskKind.ADDRESS_REVIEW],
+        "handbook": [TaskKind.RESOLVE_ISSUE],
+        "quiet": [],
+    }
+
+
+def test_one_collection_of_a_small_repository_costs_three_points(forge: ForgeProcess) -> None:
+    async def spent(client: GitHubClient) -> int:
+        await repository_info(client, "demo/webshop")
+        before = client.rate_limits["graphql"].remaining
+        await collect_repository(client, "demo/webshop")
+        return before - min(client.rate_limits["graphql"].remaining, before)
+
+    assert run(forge, spent) <= 3
+
+
+def test_repository_is_described(forge: ForgeProcess, samples: tuple[SampleRepository, ...]) -> None:
+    sample = samples[0]
+    info = run(forge, lambda client: repository_info(client, sample.full_name))
+    assert (info.name, info.default_branch) == (sample.full_name, sample.default_branch)
+    assert info.clone_url == forge.git_url(sample.full_name)
+    assert (info.archived, info.private, info.can_push, info.is_empty) == (False, False, True, False)
+
+
+def test_unknown_repository_and_bad_token_are_their_errors(forge: ForgeProcess) -> None:
+    with pytest.raises(GitHubNotFoundError, match="no repository demo/nothing"):
+        run(forge, lambda client: repository_info(client, "demo/nothing"))
+    with pytest.raises(GitHubAuthError, match="Bad credentials"):
+        run(forge, lambda client: repository_info(client, "demo/quiet"), token="wrong")
+    assert {c.error_code for c in collect(forge, "demo/nothing").values()} == {"github_not_found"}
+
+
+def test_nobody_at_the_address_is_unavailable_and_names_it(forge: ForgeProcess) -> None:
+    forge.stop()
+    with pytest.raises(GitHubUnavailableError, match=forge.graphql_url):
+        run(forge, lambda client: repository_info(client, "demo/quiet"))
+
+
+def test_broken_answers_are_tried_again(forge: ForgeProcess) -> None:
+    forge.add_fault("Issues", status=502)
+    forge.add_fault("PullRequests", truncate=True)
+    found = collect(forge, "demo/webshop", attempts=3)
+    assert {collection.status for collection in found.values()} == {CollectionStatus.FRESH}
+    assert len(found[Source.REVIEW_FINDINGS].signals) == 2
+
+
+def test_broken_source_fails_alone(forge: ForgeProcess) -> None:
+    forge.add_fault("Issues", status=502, times=10)
+    found = collect(forge, "demo/handbook")
+    assert [source for source, c in found.items() if c.status is CollectionStatus.FAILED] == [Source.OPEN_ISSUES]
+
+
+def test_limit_is_reported_with_its_wait(forge: ForgeProcess) -> None:
+    forge.add_fault(
+        "GET .*/user", status=403, body='{"message": "secondary rate limit"}', headers={"retry-after": "77"}
+    )
+    with pytest.raises(GitHubRateLimitError) as caught:
+        run(forge, lambda client: client.get("/user"))
+    assert caught.value.retry_after_s == 77
+
+
+@pytest.fixture
+def patient_forge(forge_home: Path, samples: tuple[SampleRepository, ...]) -> Iterator[ForgeProcess]:
+    """A forge that merges nothing by itself."""
+    with ForgeProcess.start(forge_home, merge=False) as running:
+        running.host_repository(next(sample for sample in samples if sample.name == "quiet"))
+        yield running
+
+
+def test_pull_request_is_opened_once_however_often_it_is_asked_for(patient_forge: ForgeProcess, tmp_path: Path) -> None:
+    forge = patient_forge
+    head = push_branch(forge, "demo/quiet", tmp_path / "work", base="main")
+    assert run(forge, lambda client: find_pull_request(client, "demo/quiet", BRANCH)) is None
+    # The first answer is lost after the pull request was made: the second try finds it.
+    forge.add_fault("POST .*/pulls", status=502, after=True)
+    created = run(forge, open_pull("demo/quiet", base="main"), attempts=3)
+    assert (created.state, created.head_sha, created.base, created.draft) == ("open", head, "main", False)
+    assert run(forge, open_pull("demo/quiet", base="main")) == created
+    assert run(forge, lambda client: find_pull_request(client, "demo/quiet", BRANCH)) == created
+
+    async def change(client: GitHubClient) -> PullRequestRef:
+        await add_labels(client, "demo/quiet", created.number, ["squire"])
+        return await update_pull_request(client, "demo/quiet", created.number, title="Mended", state="closed")
+
+    assert run(forge, change).state == "closed"
+    report = run(forge, lambda client: pull_request_report(client, "demo/quiet", created.number))
+    assert (report.state, report.head_ref, report.head_sha) == (PullRequestState.CLOSED, BRANCH, head)
+    assert report.closed_at is not None
+    many = run(forge, lambda client: pull_request_reports(client, "demo/quiet", [created.number, 999]))
+    assert many == {created.number: report}
+
+
+def test_pull_request_that_was_merged_meanwhile_is_not_opened_again(forge: ForgeProcess, tmp_path: Path) -> None:
+    push_branch(forge, "demo/quiet", tmp_path / "work", base="main")
+    created = run(forge, open_pull("demo/quiet", base="main"))
+    forge.settle()
+    again = run(forge, open_pull("demo/quiet", base="main"))
+    assert (again.number, again.state) == (created.number, "merged")
+
+
+def test_pull_request_without_commits_is_refused_with_the_reason(forge: ForgeProcess, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    address = forge.git_url("demo/quiet").replace("http://", f"http://x:{forge.token}@")
+    git(tmp_path, "clone", "--quiet", address, str(folder))
+    git(folder, "push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}")
+    with pytest.raises(GitHubValidationError, match="No commits between"):
+        run(forge, open_pull("demo/quiet", base="main"))
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, "queue.Queue[tuple[dict[str, str], bytes]]"]]:
+    arrived: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            arrived.put((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(202)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            del format, args
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/webhooks/github", arrived
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=10)
+
+
+def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
+    forge_home: Path, samples: tuple[SampleRepository, ...], tmp_path: Path
+) -> None:
+    sample = next(sample for sample in samples if sample.name == "quiet")
+    with receiver() as (url, arrived), ForgeProcess.start(forge_home, webhook_url=url) as forge:
+        forge.host_repository(sample)
+        push_branch(forge, sample.full_name, tmp_path / "work", base="main")
+        opened = run(forge, open_pull(sample.full_name, base="main"))
+        forge.settle()
+        parsed: list[ParsedDelivery] = []
+        while not arrived.empty():
+            headers, body = arrived.get()
+            told = parse_delivery_headers(headers)
+            assert verify_signature(body, told.signature, forge.webhook_secret.encode())
+            assert not verify_signature(body + b" ", told.signature, forge.webhook_secret.encode())
+            parsed.append(parse_delivery(told.event, body))
+        report = run(forge, lambda client: pull_request_report(client, sample.full_name, opened.number))
+    assert {"push", "pull_request"} <= {delivery.event for delivery in parsed}
+    reports = [delivery.report for delivery in parsed if delivery.report is not None]
+    assert {found.state for found in reports} == {PullRequestState.OPEN, PullRequestState.MERGED}
+    assert (report.state, report.checks) == (PullRequestState.MERGED, ChecksState.PASSED)
+    assert reports[-1] == report.model_copy(update={"checks": None})
+    checks = [delivery.checks for delivery in parsed if delivery.checks is not None]
+    assert opened.head_sha in {found.head_sha for found in checks}

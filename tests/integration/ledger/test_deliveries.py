@@ -1,0 +1,170 @@
+"""The inbox of deliveries and its two readers."""
+
+import threading
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger.deliveries import PendingDelivery, RecordedDelivery
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import deliveries as table
+from tests.support.ledgers import REPOSITORY, TRACE, Clock
+
+
+def store(
+    ledger: Ledger,
+    delivery_id: str = "d-1",
+    *,
+    body: bytes = b"{}",
+    repository: str | None = REPOSITORY,
+    relevant: bool = True,
+    source: str = "github",
+) -> RecordedDelivery:
+    return deliveries.record(
+        ledger,
+        source=source,
+        delivery_id=delivery_id,
+        event="issues",
+        action="opened",
+        repository=repository,
+        body=body,
+        relevant=relevant,
+    )
+
+
+def take(ledger: Ledger, *, retry_after_s: float = 60, limit: int = 1000) -> tuple[PendingDelivery, ...]:
+    with ledger.write() as tx:
+        return deliveries.take_for_collection(tx, retry_after_s=retry_after_s, limit=limit)
+
+
+def error_of(ledger: Ledger, row: int) -> str | None:
+    with ledger.read() as tx:
+        found: str | None = tx.execute(select(table.c.error).where(table.c.id == row)).scalar_one()
+    return found
+
+
+def test_a_redelivery_with_the_same_body_is_one_row_and_keeps_its_trace(ledger: Ledger) -> None:
+    first = store(ledger)
+    again = store(ledger)
+    assert (first.is_new, again.is_new) == (True, False)
+    assert (first.id, first.trace_id) == (again.id, again.trace_id)
+
+
+@pytest.mark.parametrize(
+    "other", [{"body": b"[]"}, {"delivery_id": "d-2"}, {"source": "gitlab"}], ids=["body", "id", "source"]
+)
+def test_another_body_id_or_source_is_another_delivery(ledger: Ledger, other: dict[str, str]) -> None:
+    first = store(ledger)
+    second = store(ledger, **other)  # type: ignore[arg-type] # a table of arguments
+    assert second.is_new
+    assert second.id != first.id
+
+
+def test_receivers_that_store_the_same_delivery_at_once_store_it_once(ledger: Ledger) -> None:
+    found: list[RecordedDelivery] = []
+    gate = threading.Barrier(6)
+
+    def receive() -> None:
+        gate.wait(10)
+        found.append(store(ledger))
+
+    threads = [threading.Thread(target=receive) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(each.is_new for each in found) == [False] * 5 + [True]
+    assert len({each.id for each in found}) == 1
+    with ledger.read() as tx:
+        assert tx.execute(select(func.count()).select_from(table)).scalar_one() == 1
+
+
+def test_a_row_that_breaks_another_rule_is_no_redelivery(ledger: Ledger) -> None:
+    with pytest.raises(IntegrityError):
+        store(ledger, source=None)  # type: ignore[arg-type] # what must not be
+
+
+def test_long_names_from_outside_are_kept_whole(ledger: Ledger) -> None:
+    stored = store(ledger, "d" * 300, source="an-endpoint-with-a-rather-long-name")
+    assert store(ledger, "d" * 300, source="an-endpoint-with-a-rather-long-name").id == stored.id
+
+
+def test_a_delivery_is_taken_once_and_comes_again_when_its_collection_did_not_happen(
+    ledger: Ledger, clock: Clock
+) -> None:
+    row = store(ledger, body=b'{"a": 1}').id
+    (taken,) = take(ledger)
+    assert (taken.id, taken.repository, taken.body, taken.tries) == (row, REPOSITORY, b'{"a": 1}', 0)
+    assert taken.received_at == clock.now
+    assert take(ledger) == ()
+    clock.forward(59)
+    assert take(ledger) == ()
+    clock.forward(2)
+    assert [(each.id, each.tries) for each in take(ledger)] == [(row, 1)]
+
+
+def test_a_collected_delivery_is_not_taken_again(ledger: Ledger, clock: Clock) -> None:
+    rows = [store(ledger, f"d-{number}").id for number in range(3)]
+    take(ledger)
+    with ledger.write() as tx:
+        deliveries.mark_collected(tx, rows[:2])
+    clock.forward(100)
+    assert [each.id for each in take(ledger)] == rows[2:]
+    with ledger.read() as tx:
+        assert deliveries.still_open(tx, rows) == tuple(rows[2:])
+        assert deliveries.still_open(tx, []) == ()
+
+
+def test_a_delivery_whose_requests_are_spent_is_closed_with_an_error(ledger: Ledger, clock: Clock) -> None:
+    row = store(ledger).id
+    for _ in range(5):
+        assert len(take(ledger)) == 1
+        clock.forward(61)
+    assert take(ledger) == ()
+    assert error_of(ledger, row) == "not collected after 5 requests"
+    with ledger.read() as tx:
+        assert deliveries.still_open(tx, [row]) == ()
+
+
+def test_deliveries_are_taken_in_the_order_of_arrival_and_not_all_at_once(ledger: Ledger) -> None:
+    rows = [store(ledger, f"d-{number}").id for number in range(5)]
+    assert [each.id for each in take(ledger, limit=3)] == rows[:3]
+    assert [each.id for each in take(ledger, limit=3)] == rows[3:]
+
+
+def test_an_irrelevant_delivery_asks_for_nothing(ledger: Ledger) -> None:
+    store(ledger, relevant=False)
+    assert take(ledger) == ()
+    with ledger.read() as tx:
+        assert deliveries.unapplied(tx) == ()
+
+
+def test_a_delivery_of_no_repository_is_only_looked_at_for_an_outcome(ledger: Ledger) -> None:
+    row = store(ledger, repository=None).id
+    assert take(ledger) == ()
+    with ledger.read() as tx:
+        assert [each.id for each in deliveries.unapplied(tx)] == [row]
+
+
+def test_the_two_readers_have_marks_of_their_own(ledger: Ledger) -> None:
+    rows = [store(ledger, f"d-{number}").id for number in range(3)]
+    with ledger.write() as tx:
+        deliveries.mark_applied(tx, rows[:1])
+        deliveries.mark_applied(tx, rows[1:2], error="the body cannot be read")
+        assert [each.id for each in deliveries.unapplied(tx)] == rows[2:]
+        assert deliveries.unapplied(tx, limit=0) == ()
+    assert [each.id for each in take(ledger)] == rows
+    assert [error_of(ledger, row) for row in rows] == [None, "the body cannot be read", None]
+
+
+def test_a_requested_collection_is_taken_like_a_delivery_but_reports_no_outcome(ledger: Ledger) -> None:
+    names = [f"acme/r{number}" for number in range(500)]
+    with ledger.write() as tx:
+        rows = deliveries.request_collection(tx, names, source="cli", trace_id=TRACE)
+        assert deliveries.unapplied(tx) == ()
+    taken = take(ledger)
+    assert [each.repository for each in taken] == names
+    assert tuple(each.id for each in taken) == rows
+    assert {(each.source, each.event, each.trace_id) for each in taken} == {("cli", "collect", TRACE)}

@@ -1,0 +1,181 @@
+"""Many processes on one ledger: nothing is done twice, nothing is lost, whoever is killed whenever."""
+
+import multiprocessing
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger.tables import attempts as attempt_table
+from squire_pipelines.ledger.tables import deliveries as delivery_table
+from squire_pipelines.ledger.tables import metadata, task_events
+from tests.support import ledger_workers
+from tests.support.ledgers import (
+    PostgresServer,
+    add_task,
+    add_tasks,
+    dispatch,
+    rows_as_stored,
+    rows_as_told_by_events,
+    spec,
+    sqlite_ledger_file,
+)
+
+WAIT_S = 90
+# As fresh as `spawn` (nothing of this process is inherited), but the imports are paid for once.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["__main__", "tests.support.ledger_workers", "alembic.command", "psycopg"])
+
+
+def run_together(work: Callable[..., None], calls: list[tuple[Any, ...]]) -> list[Any]:
+    """Run `work` in a process for each of `calls`, all beginning at once; their answers in order."""
+    url, *_ = calls[0]
+    barrier = _processes.Barrier(len(calls))
+    pipes: list[Connection] = []
+    children = []
+    for _, *rest in calls:
+        mine, theirs = _processes.Pipe(duplex=False)
+        child = _processes.Process(target=work, args=(url, barrier, *rest, theirs), daemon=True)
+        child.start()
+        theirs.close()
+        pipes.append(mine)
+        children.append(child)
+    try:
+        answers = []
+        for pipe in pipes:
+            assert pipe.poll(WAIT_S), "a process gave no answer"
+            answers.append(pipe.recv())
+        for child in children:
+            child.join(WAIT_S)
+        assert [child.exitcode for child in children] == [0] * len(children)
+        return answers
+    finally:
+        for child, pipe in zip(children, pipes, strict=True):
+            child.kill()
+            child.join(WAIT_S)
+            pipe.close()
+
+
+@pytest.fixture
+def file_url(tmp_path: Path) -> str:
+    """A ledger in a file on the disk that syncs."""
+    return f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"
+
+
+def test_starters_at_once_migrate_once(
+    database: str, request: pytest.FixtureRequest, tmp_path: Path, open_at: Callable[..., Ledger]
+) -> None:
+    if database == "sqlite":
+        url = f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite'}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.new_database()
+    assert run_together(ledger_workers.open_together, [(url,)] * 8) == [HEAD_REVISION] * 8
+    with open_at(url).read() as tx:
+        names = tx.connection.dialect.get_table_names(tx.connection)
+    assert sorted(names) == sorted(["alembic_version", *metadata.tables])
+
+
+def test_eight_processes_write_fifty_changes_each_and_none_is_lost(
+    file_url: str, open_at: Callable[..., Ledger]
+) -> None:
+    ledger = open_at(file_url)
+    own = add_tasks(ledger, *(spec(f"k{number}") for number in range(8)))
+    shared = add_task(ledger)
+    calls: list[tuple[Any, ...]] = [(file_url, (task_id, shared)) for task_id in own]
+    changes = run_together(ledger_workers.cancel_and_retry, calls)
+    with ledger.read() as tx:
+        rows = tx.execute(select(task_events.c.task_id, func.count()).group_by(task_events.c.task_id))
+        counted = {row[0]: row[1] for row in rows}
+    assert counted == {**dict.fromkeys(own, 1 + ledger_workers.CHANGES), shared: 1 + sum(changes)}
+    assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
+
+
+def test_sixteen_processes_claim_two_hundred_attempts_each_exactly_once(
+    ledger_url: str, open_at: Callable[..., Ledger]
+) -> None:
+    ledger = open_at(ledger_url)
+    add_tasks(ledger, *(spec(f"k{number}") for number in range(200)))
+    ids = [attempt.id for attempt in dispatch(ledger, concurrent=200, each=200)]
+    calls: list[tuple[Any, ...]] = [  # four processes want each attempt, at about the same time
+        (ledger_url, f"run-{number}", ids[number % 4 :: 4]) for number in range(16)
+    ]
+    claimed = run_together(ledger_workers.claim_all, calls)
+    assert Counter(attempt_id for mine in claimed for attempt_id in mine) == Counter(ids)
+    with ledger.read() as tx:
+        owners = {row.id: row.run_id for row in tx.execute(select(attempt_table))}
+    assert owners == {attempt_id: f"run-{number}" for number, mine in enumerate(claimed) for attempt_id in mine}
+    assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
+
+
+def test_dispatchers_in_many_processes_never_exceed_the_slots(ledger_url: str, open_at: Callable[..., Ledger]) -> None:
+    ledger = open_at(ledger_url)
+    add_tasks(ledger, *(spec(f"k{number}") for number in range(30)))
+    started = run_together(ledger_workers.dispatch_often, [(ledger_url, 5, 12)] * 6)
+    flat = [attempt_id for mine in started for attempt_id in mine]
+    assert len(flat) == len(set(flat)) == 12
+    with ledger.read() as tx:
+        assert tx.execute(select(func.count()).select_from(attempt_table)).scalar_one() == 12
+
+
+def _kill_after(url: str, name: str, task_ids: tuple[str, ...], acknowledged: int) -> list[str | int]:
+    """Let writers work until one has acknowledged so many changes, kill them all; everything acknowledged."""
+    pipes, children = [], []
+    for number, task_id in enumerate(task_ids):
+        mine, theirs = _processes.Pipe(duplex=False)
+        child = _processes.Process(
+            target=ledger_workers.acknowledge, args=(url, f"{name}-{number}", task_id, theirs), daemon=True
+        )
+        child.start()
+        theirs.close()
+        pipes.append(mine)
+        children.append(child)
+    received: list[str | int] = []
+    try:
+        for _ in range(acknowledged):
+            assert pipes[0].poll(WAIT_S), "the writer does not write"
+            received.append(pipes[0].recv())
+    finally:
+        for child in children:
+            child.kill()
+        for child, pipe in zip(children, pipes, strict=True):
+            child.join(WAIT_S)
+            received += _rest_of(pipe)
+            pipe.close()
+    return received
+
+
+def _rest_of(pipe: Connection) -> list[str | int]:
+    received: list[str | int] = []
+    try:
+        while True:
+            received.append(pipe.recv())
+    except (EOFError, OSError):  # the end, or half a message of one who was killed while sending it
+        return received
+
+
+def test_what_was_acknowledged_survives_kill_9(file_url: str, open_at: Callable[..., Ledger]) -> None:
+    ledger = open_at(file_url)
+    task_ids = add_tasks(ledger, spec("a"), spec("b"))
+    ledger.close()  # nobody but the writers has it open when they die
+    chance = random.Random(11)  # noqa: S311 - not for secrets; when to kill
+    acknowledged: list[str | int] = []
+    for number in range(10):  # two writers each: twenty kills
+        acknowledged += _kill_after(file_url, f"round{number}", task_ids, chance.randint(1, 12))
+        with sqlite3.connect(ledger.path) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+    with ledger.read() as tx:
+        stored = set(tx.execute(select(delivery_table.c.delivery_id)).scalars())
+        events = set(tx.execute(select(task_events.c.id)).scalars())
+    assert {each for each in acknowledged if isinstance(each, str)} <= stored
+    assert {each for each in acknowledged if isinstance(each, int)} <= events
+    assert len(acknowledged) > 50
+    assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)

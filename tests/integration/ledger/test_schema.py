@@ -1,0 +1,241 @@
+"""The schema: its migrations, the check that a database is ours, and what cannot be opened."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from squire_pipelines.errors import LedgerError, SchemaVersionError
+from squire_pipelines.ledger import migrate
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, open_ledger
+from squire_pipelines.ledger.tables import metadata
+from tests.support.ledgers import PostgresServer
+
+Open = Callable[..., Ledger]
+
+
+@pytest.fixture
+def empty(database: str, request: pytest.FixtureRequest, tmp_path: Path, open_at: Open) -> Ledger:
+    """A database with nothing in it."""
+    if database == "sqlite":
+        return open_at(f"sqlite:///{tmp_path / 'new' / 'folder' / 'ledger.sqlite'}")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return open_at(server.new_database())
+
+
+def tables_of(ledger: Ledger) -> set[str]:
+    with ledger.read() as tx:
+        return set(tx.connection.dialect.get_table_names(tx.connection))
+
+
+def test_a_new_database_gets_the_schema_and_a_second_opening_changes_nothing(empty: Ledger) -> None:
+    empty.ensure_schema()
+    assert empty.revision() == HEAD_REVISION
+    assert tables_of(empty) == {"alembic_version", *metadata.tables}
+    empty.ensure_schema()
+    assert empty.revision() == HEAD_REVISION
+
+
+def test_migrations_go_up_down_and_up_again(empty: Ledger) -> None:
+    empty.ensure_schema()
+    migrate.downgrade(empty, "base")
+    assert tables_of(empty) == {"alembic_version"}
+    assert empty.revision() is None
+    empty.ensure_schema()
+    assert empty.revision() == HEAD_REVISION
+    assert tables_of(empty) == {"alembic_version", *metadata.tables}
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_knows(empty: Ledger) -> None:
+    empty.ensure_schema()
+    with empty.read() as tx:
+        context = MigrationContext.configure(tx.connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        checks = {
+            name
+            for (name,) in tx.execute(
+                text(
+                    "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+                    if empty.is_sqlite
+                    else "SELECT conname FROM pg_constraint"
+                )
+            )
+        }
+    # Alembic does not compare check constraints, so we look for each by its name.
+    for table in metadata.tables.values():
+        for constraint in table.constraints:
+            if constraint.name and str(constraint.name).startswith("ck_"):
+                assert any(str(constraint.name) in each for each in checks), constraint.name
+
+
+def test_the_known_revision_is_the_newest_migration(empty: Ledger) -> None:
+    if empty.is_sqlite:
+        empty.path.parent.mkdir(parents=True)
+    with empty.read() as tx:
+        script = ScriptDirectory.from_config(migrate.config_for(tx.connection))
+    assert script.get_heads() == [HEAD_REVISION]
+
+
+@pytest.mark.parametrize("revision", ["0002", "9999", "a1b2c3"])
+def test_a_newer_schema_is_refused_and_left_alone(empty: Ledger, revision: str) -> None:
+    empty.ensure_schema()
+    with empty.write() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = :new"), {"new": revision})
+    with pytest.raises(SchemaVersionError, match=revision) as caught:
+        empty.ensure_schema()
+    assert "newer Squire" in caught.value.hint
+    assert empty.revision() == revision
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE customers (id INTEGER)"],
+        ["CREATE TABLE tasks (id INTEGER)"],
+        [
+            "CREATE TABLE customers (id INTEGER)",
+            "CREATE TABLE alembic_version (version_num VARCHAR(32))",
+            "INSERT INTO alembic_version VALUES ('0001')",
+        ],
+        [
+            "CREATE TABLE alembic_version (version_num VARCHAR(32))",
+            "INSERT INTO alembic_version VALUES ('0001')",
+        ],
+    ],
+    ids=["tables", "one called tasks", "another application's Alembic", "only another's version"],
+)
+def test_a_database_with_tables_that_are_not_ours_is_refused_and_left_alone(
+    empty: Ledger, statements: list[str]
+) -> None:
+    if empty.is_sqlite:
+        empty.path.parent.mkdir(parents=True)
+        with sqlite3.connect(empty.path) as connection:
+            for statement in statements:
+                connection.execute(statement)
+        connection.close()
+        before = empty.path.read_bytes()
+    else:
+        with empty.write() as tx:
+            for statement in statements:
+                tx.execute(text(statement))
+    tables = tables_of(empty)
+    with pytest.raises(SchemaVersionError, match="not Squire's") as caught:
+        empty.ensure_schema()
+    assert "ledger_url" in caught.value.hint
+    assert tables_of(empty) == tables
+    if empty.is_sqlite:
+        empty.close()
+        assert empty.path.read_bytes() == before
+        assert [path.name for path in empty.path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+@pytest.mark.parametrize("content", [b"this is no database, but a letter to a friend\n" * 100, b"\x00" * 5000])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(LedgerError, match="not a database") as caught:
+        open_ledger(f"sqlite:///{path}")
+    assert "backup" in caught.value.hint
+    assert path.read_bytes() == content
+
+
+def test_a_truncated_ledger_is_refused_and_left_alone(tmp_path: Path, open_at: Open) -> None:
+    path = tmp_path / "ledger.sqlite"
+    ledger = open_at(f"sqlite:///{path}")
+    ledger.ensure_schema()
+    ledger.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(LedgerError) as caught:
+        open_ledger(f"sqlite:///{path}")
+    assert "backup" in caught.value.hint
+    assert path.read_bytes() == whole[: len(whole) // 3]
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    """Without root's leave to do everything."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def locked_folder() -> Iterator[Path]:
+    """A folder that may be read but not written, in a place that everybody may enter."""
+    with tempfile.TemporaryDirectory(prefix="squire-locked-") as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        yield folder
+        folder.chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_written_is_named_with_a_hint(locked_folder: Path, open_at: Open) -> None:
+    ledger = open_at(f"sqlite:///{locked_folder / 'ledger.sqlite'}")
+    with _as_nobody(), pytest.raises(LedgerError, match=str(locked_folder)) as caught:
+        ledger.ensure_schema()
+    assert "you may write" in caught.value.hint
+    assert list(locked_folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_a_hint(locked_folder: Path, open_at: Open) -> None:
+    ledger = open_at(f"sqlite:///{locked_folder / 'deeper' / 'ledger.sqlite'}")
+    with _as_nobody(), pytest.raises(LedgerError, match="deeper") as caught:
+        ledger.ensure_schema()
+    assert "you may write" in caught.value.hint
+
+
+def test_a_file_that_may_only_be_read_can_be_read_and_says_why_it_is_not_written(
+    locked_folder: Path, tmp_path: Path, open_at: Open
+) -> None:
+    made = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    made.ensure_schema()
+    made.close()
+    locked_folder.chmod(0o755)
+    path = locked_folder / "ledger.sqlite"
+    path.write_bytes((tmp_path / "ledger.sqlite").read_bytes())
+    path.chmod(0o444)
+    ledger = open_at(f"sqlite:///{path}")
+    with _as_nobody(), pytest.raises(LedgerError) as caught, ledger.write() as tx:
+        tx.execute(text("DELETE FROM audit"))
+    assert "you may write" in caught.value.hint
+
+
+def test_a_ledger_without_its_tables_says_what_it_lacks(empty: Ledger) -> None:
+    if empty.is_sqlite:
+        empty.path.parent.mkdir(parents=True)
+    with pytest.raises(LedgerError, match="lacks something") as caught, empty.read() as tx:
+        tx.execute(text("SELECT id FROM tasks"))
+    assert "ledger_url" in caught.value.hint
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing(empty: Ledger) -> None:
+    if empty.is_sqlite:
+        empty.path.parent.mkdir(parents=True)
+
+    def upgrade_and_fail() -> None:
+        with empty.write() as tx:
+            command.upgrade(migrate.config_for(tx.connection), "head")
+            message = "pulled the plug"
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        upgrade_and_fail()
+    assert empty.revision() is None
+    assert tables_of(empty) == set()
+    empty.ensure_schema()
+    assert empty.revision() == HEAD_REVISION

@@ -1,0 +1,262 @@
+"""Tasks: what people ask and change, and what follows for tasks that depend on others."""
+
+import pytest
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import Priority, TaskStatus
+from squire_pipelines.errors import NotFoundError, StateConflictError
+from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tasks import Task
+from tests.support.ledgers import (
+    NONE_APPROVED,
+    REPOSITORY,
+    TRACE,
+    Clock,
+    add_task,
+    add_tasks,
+    claim,
+    dispatch,
+    settle,
+    spec,
+    start_attempt,
+)
+
+
+def get(ledger: Ledger, task_id: str) -> Task:
+    with ledger.read() as tx:
+        return tasks.get(tx, task_id)
+
+
+def cancel(ledger: Ledger, task_id: str, reason: str = "not wanted") -> TaskStatus:
+    with ledger.write() as tx:
+        return tasks.cancel(tx, task_id, actor="ann", reason=reason)
+
+
+def retry(ledger: Ledger, task_id: str, more_attempts: int = 2) -> None:
+    with ledger.write() as tx:
+        tasks.retry(tx, task_id, actor="ann", more_attempts=more_attempts)
+
+
+def waits_for(ledger: Ledger, task_id: str) -> str | None:
+    with ledger.read() as tx:
+        return tasks.waiting_reason(tx, tasks.get(tx, task_id))
+
+
+def test_a_task_comes_back_as_it_was_planned(ledger: Ledger, clock: Clock) -> None:
+    planned = spec("a", title="Mend the door", priority=Priority.HIGH, signals=("open_issue:1",), base_branch="dev")
+    (task_id,) = add_tasks(ledger, planned)
+    task = get(ledger, task_id)
+    assert task.spec == planned
+    assert (task.repository, task.title, task.priority, task.base_branch) == (REPOSITORY, "Mend the door", 1, "dev")
+    assert task.branch == f"squire/{task_id}-mend-the-door"
+    assert (task.status, task.attempts, task.max_attempts, task.trace_id) == (TaskStatus.READY, 0, 3, TRACE)
+    assert (task.created_at, task.ready_at, task.ended_at) == (clock.now, clock.now, None)
+
+
+def test_a_task_that_does_not_exist_is_not_found(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        for act in (
+            lambda: tasks.get(tx, "t-none"),
+            lambda: tasks.approve(tx, "t-none", actor="ann"),
+            lambda: tasks.cancel(tx, "t-none", actor="ann"),
+            lambda: tasks.retry(tx, "t-none", actor="ann", more_attempts=1),
+        ):
+            with pytest.raises(NotFoundError, match="'t-none'"):
+                act()
+        assert tasks.events(tx, "t-none") == ()
+
+
+def test_pages_of_tasks_show_each_once_newest_first(ledger: Ledger, clock: Clock) -> None:
+    made: list[str] = []
+    for _ in range(4):
+        made += add_tasks(ledger, *(spec(f"{clock.now:%S}-{number}") for number in range(3)))
+        clock.forward(1)
+    seen: list[Task] = []
+    with ledger.read() as tx:
+        while page := tasks.list_tasks(tx, limit=5, before=(seen[-1].created_at, seen[-1].id) if seen else None):
+            seen += page
+    assert len(seen) == 12
+    assert {task.id for task in seen} == set(made)
+    assert [(task.created_at, task.id) for task in seen] == sorted(
+        ((task.created_at, task.id) for task in seen), reverse=True
+    )
+
+
+def test_lists_can_be_narrowed_by_state_and_repository(ledger: Ledger) -> None:
+    ready = add_task(ledger)
+    proposed = add_task(ledger, approval=NONE_APPROVED)
+    other = add_task(ledger, repository="acme/other")
+    with ledger.read() as tx:
+        assert {task.id for task in tasks.list_tasks(tx, statuses=[TaskStatus.PROPOSED])} == {proposed}
+        assert {task.id for task in tasks.list_tasks(tx, repository=REPOSITORY)} == {ready, proposed}
+        both = tasks.list_tasks(tx, statuses=[TaskStatus.READY], repository="acme/other")
+        assert {task.id for task in both} == {other}
+        assert tasks.count_by_status(tx) == {TaskStatus.READY: 2, TaskStatus.PROPOSED: 1}
+
+
+def test_approval_makes_a_proposed_task_ready_once(ledger: Ledger, clock: Clock) -> None:
+    task_id = add_task(ledger, approval=NONE_APPROVED)
+    assert dispatch(ledger) == ()
+    assert waits_for(ledger, task_id) == "approval"
+    clock.forward(5)
+    with ledger.write() as tx:
+        tasks.approve(tx, task_id, actor="ann")
+    task = get(ledger, task_id)
+    assert (task.status, task.ready_at, task.updated_at) == (TaskStatus.READY, clock.now, clock.now)
+    with pytest.raises(StateConflictError, match="is not proposed"), ledger.write() as tx:
+        tasks.approve(tx, task_id, actor="ann")
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_task_that_does_not_run_is_cancelled_at_once(ledger: Ledger, clock: Clock, *, approved: bool) -> None:
+    options = {} if approved else {"approval": NONE_APPROVED}
+    task_id = add_task(ledger, **options)
+    assert cancel(ledger, task_id) is TaskStatus.CANCELLED
+    task = get(ledger, task_id)
+    assert (task.cause, task.message, task.ended_at) == ("cancelled", "not wanted", clock.now)
+    with pytest.raises(StateConflictError, match="cancelled already"):
+        cancel(ledger, task_id)
+
+
+def test_cancelling_a_running_task_asks_and_keeps_who_asked_first(ledger: Ledger, clock: Clock) -> None:
+    task_id = start_attempt(ledger).task_id
+    first = clock.now
+    with ledger.read() as tx:
+        before = tasks.last_event_id(tx)
+    assert cancel(ledger, task_id) is TaskStatus.RUNNING
+    clock.forward(3)
+    assert cancel(ledger, task_id, "once more") is TaskStatus.RUNNING
+    assert get(ledger, task_id).cancel_requested_at == first
+    with ledger.read() as tx:
+        asked = [event for event in tasks.events(tx, task_id) if event.id > before]
+        assert tasks.last_event_id(tx) > before
+    assert [(event.actor, event.reason) for event in asked] == [("ann", "cancel requested: not wanted")]
+
+
+@pytest.mark.parametrize("cause", [Cause.TIMEOUT, Cause.COMPLETED])
+def test_what_has_ended_cannot_be_cancelled(ledger: Ledger, cause: Cause) -> None:
+    attempt = start_attempt(ledger)
+    settle(ledger, attempt, cause)
+    with pytest.raises(StateConflictError, match="nothing to cancel"):
+        cancel(ledger, attempt.task_id)
+
+
+def test_a_retry_begins_anew_and_attempt_numbers_go_on(ledger: Ledger, clock: Clock) -> None:
+    attempt = start_attempt(ledger, max_attempts=1)
+    settle(ledger, attempt, Cause.LOST)
+    assert get(ledger, attempt.task_id).status is TaskStatus.FAILED
+    clock.forward(10)
+    retry(ledger, attempt.task_id, 2)
+    task = get(ledger, attempt.task_id)
+    assert (task.status, task.cause, task.message, task.ended_at) == (TaskStatus.READY, None, None, None)
+    assert (task.attempts, task.max_attempts, task.ready_at) == (1, 3, clock.now)
+    (second,) = dispatch(ledger)
+    assert (second.number, second.id) == (2, f"{attempt.task_id}-2")
+
+
+def test_a_retry_forgets_that_a_cancel_was_asked_for(ledger: Ledger) -> None:
+    attempt = start_attempt(ledger)
+    cancel(ledger, attempt.task_id)
+    settle(ledger, attempt, Cause.CANCELLED)
+    assert get(ledger, attempt.task_id).status is TaskStatus.CANCELLED
+    retry(ledger, attempt.task_id)
+    assert get(ledger, attempt.task_id).cancel_requested_at is None
+
+
+def test_only_failed_and_cancelled_tasks_can_be_retried(ledger: Ledger) -> None:
+    attempt = start_attempt(ledger)
+    others = [add_task(ledger), add_task(ledger, approval=NONE_APPROVED), attempt.task_id]
+    for task_id in others:
+        with pytest.raises(StateConflictError, match="can be retried"):
+            retry(ledger, task_id)
+    settle(ledger, attempt, Cause.COMPLETED)
+    with pytest.raises(StateConflictError, match="is succeeded"):
+        retry(ledger, attempt.task_id)
+
+
+def test_a_failed_task_cancels_all_that_wait_for_it_through_any_number_of_steps(ledger: Ledger) -> None:
+    a, b, c, other = add_tasks(
+        ledger, spec("a"), spec("b", depends_on=("a",)), spec("c", depends_on=("b",)), spec("other")
+    )
+    for attempt in dispatch(ledger):
+        held = claim(ledger, attempt.id)
+        settle(ledger, held, Cause.AGENT_ERROR if held.task_id == a else Cause.COMPLETED)
+    dispatch(ledger)
+    states = {task_id: get(ledger, task_id).status for task_id in (a, b, c, other)}
+    assert states == {
+        a: TaskStatus.FAILED,
+        b: TaskStatus.CANCELLED,
+        c: TaskStatus.CANCELLED,
+        other: TaskStatus.SUCCEEDED,
+    }
+    assert "depends on" in str(get(ledger, c).message)
+
+
+def test_cancel_dependents_is_bounded_and_leaves_running_tasks_alone(ledger: Ledger) -> None:
+    a, b, c = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)), spec("c", depends_on=("a",)))
+    cancel(ledger, a)
+    with ledger.write() as tx:
+        rounds = [tasks.cancel_dependents(tx, limit=1) for _ in range(3)]
+    assert sorted(task_id for ids in rounds for task_id in ids) == sorted([b, c])
+    assert rounds[2] == ()
+
+
+def test_a_task_waits_for_its_dependency_and_then_runs(ledger: Ledger) -> None:
+    first, second = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
+    (attempt,) = dispatch(ledger)
+    assert attempt.task_id == first
+    assert waits_for(ledger, second) == f"depends on {first}"
+    assert waits_for(ledger, first) is None
+    settle(ledger, claim(ledger, attempt.id), Cause.NO_CHANGES)
+    assert waits_for(ledger, second) == "a slot"
+    assert [each.task_id for each in dispatch(ledger)] == [second]
+
+
+def test_a_task_that_is_tried_again_says_when(ledger: Ledger) -> None:
+    attempt = start_attempt(ledger)
+    settled = settle(ledger, attempt, Cause.ENGINE_LOST)
+    assert settled.not_before is not None
+    assert waits_for(ledger, attempt.task_id) == f"not before {settled.not_before:%H:%M:%S} UTC"
+
+
+def test_signals_are_covered_while_a_task_is_under_way_or_its_pull_request_is_open(ledger: Ledger) -> None:
+    attempt = start_attempt(ledger, signals=("open_issue:1",))
+    add_task(ledger, signals=("open_issue:2",), approval=NONE_APPROVED)
+    gone = add_task(ledger, signals=("open_issue:3",))
+    cancel(ledger, gone)
+    add_task(ledger, repository="acme/other", signals=("open_issue:4",))
+
+    def covered() -> frozenset[str]:
+        with ledger.read() as tx:
+            return tasks.covered_signals(tx, REPOSITORY)
+
+    assert covered() == {"open_issue:1", "open_issue:2"}
+    settle(ledger, attempt, Cause.COMPLETED)
+    assert covered() == {"open_issue:2"}
+    with ledger.write() as tx:
+        outcomes.record_opened(
+            tx, task_id=attempt.task_id, repository=REPOSITORY, pr_number=7, pr_url="u", head_sha="a" * 40
+        )
+    assert covered() == {"open_issue:1", "open_issue:2"}
+
+
+def test_a_tasks_history_tells_who_did_what_in_order(ledger: Ledger) -> None:
+    task_id = add_task(ledger, approval=NONE_APPROVED)
+    with ledger.write() as tx:
+        tasks.approve(tx, task_id, actor="ann")
+    (attempt,) = dispatch(ledger)
+    settle(ledger, claim(ledger, attempt.id, run_id="run-9"), Cause.COMPLETED, "pull request #7")
+    with ledger.read() as tx:
+        history = tasks.events(tx, task_id)
+    assert [(event.subject, event.before, event.after, event.actor) for event in history] == [
+        ("task", None, "proposed", "planner:rules"),
+        ("task", "proposed", "ready", "ann"),
+        ("task", "ready", "running", "dispatch"),
+        ("attempt", None, "queued", "dispatch"),
+        ("attempt", "queued", "running", "run:run-9"),
+        ("attempt", "running", "ended", "run:run-1"),
+        ("task", "running", "succeeded", "run:run-1"),
+    ]
+    assert history[5].reason == "completed: pull request #7"
+    assert {event.trace_id for event in history} == {TRACE}

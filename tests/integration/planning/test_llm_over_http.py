@@ -1,0 +1,113 @@
+"""The model planner against a real server that speaks OpenAI's chat completions on loopback."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic_ai import models
+
+from squire_pipelines.errors import PlanningError
+from squire_pipelines.planning.llm import plan_by_model
+from squire_pipelines.planning.planner import make_plan
+from squire_pipelines.planning.schema import ModelCall
+from squire_pipelines.settings import PlannerSettings, Settings
+from tests.support.model_server import Call, ModelServer, Turn
+from tests.support.signal_samples import issue
+
+KEY = "sk-" + "t" * 30
+
+
+@pytest.fixture(autouse=True)
+def _requests_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
+
+
+def answer(**fields: Any) -> Turn:
+    task = {
+        "key": "fix",
+        "title": "Fix it",
+        "kind": "resolve_issue",
+        "prompt": "Do this.",
+        "base_branch": "main",
+        "signals": ["open_issue:10"],
+        **fields,
+    }
+    return Turn(calls=(Call("final_result", {"tasks": [task]}),), prompt_tokens=1000, completion_tokens=50)
+
+
+def settings(url: str, **planner: Any) -> Settings:
+    return Settings(planner=PlannerSettings(model="local-model", base_url=url, **planner))
+
+
+def plan(chosen: Settings, calls: list[ModelCall]) -> Any:
+    return asyncio.run(
+        make_plan(
+            chosen,
+            "o/r",
+            [issue(10)],
+            default_branch="main",
+            covered=frozenset(),
+            api_key=lambda: KEY,
+            on_call=calls.append,
+        )
+    )
+
+
+def test_plan_comes_from_the_endpoint_after_its_first_answer_was_sent_back() -> None:
+    calls: list[ModelCall] = []
+    with ModelServer([answer(base_branch="nowhere"), answer()]) as server:
+        got = plan(settings(server.url), calls)
+        requests = server.main_requests
+    assert (got.planner, [task.key for task in got.tasks]) == ("llm:local-model", ["fix"])
+    assert [request.headers["authorization"] for request in requests] == [f"Bearer {KEY}"] * 2
+    assert {request.body["model"] for request in requests} == {"local-model"}
+    assert "allowed are" in requests[1].text
+    (call,) = calls
+    assert (call.ok, call.input_tokens, call.output_tokens) == (True, 2000, 100)
+
+
+def test_two_plans_in_two_event_loops_of_one_process_both_work() -> None:
+    with ModelServer([answer(), answer()]) as server:
+        for _ in range(2):
+            assert plan(settings(server.url), []).planner == "llm:local-model"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_endpoint_that_refuses_leads_to_the_rules_with_a_note(status: int) -> None:
+    calls: list[ModelCall] = []
+    with ModelServer([Turn(status=status)]) as server:
+        got = plan(settings(server.url), calls)
+    assert (got.planner, [task.key for task in got.tasks]) == ("rules", ["issue-10"])
+    assert str(status) in got.notes[0]
+    assert [call.ok for call in calls] == [False]
+
+
+def test_endpoint_that_is_not_there_leads_to_the_rules_with_a_note() -> None:
+    with ModelServer([answer()]) as server:
+        url = server.url
+    got = plan(settings(url, timeout_s=10), [])
+    assert got.planner == "rules"
+    assert "gave no usable plan" in got.notes[0]
+
+
+def test_key_is_not_in_the_error_of_a_refusal() -> None:
+    async def ask(url: str) -> None:
+        await plan_by_model(
+            "o/r",
+            [issue(10)],
+            default_branch="main",
+            issue_labels=("squire",),
+            covered=frozenset(),
+            max_tasks=5,
+            model="openai:local-model",
+            base_url=url,
+            api_key=KEY,
+            goals="",
+            timeout_s=20,
+            max_retries=0,
+            on_call=lambda _: None,
+        )
+
+    with ModelServer([Turn(status=401)]) as server, pytest.raises(PlanningError) as caught:
+        asyncio.run(ask(server.url))
+    assert KEY not in str(caught.value)

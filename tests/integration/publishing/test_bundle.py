@@ -1,0 +1,366 @@
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.domain.policy import Decision, judge
+from squire_pipelines.errors import BundleError, GitError
+from squire_pipelines.publishing.bundle import BundleLimits, Problem, verify_bundle
+from squire_pipelines.publishing.publish import policy_from
+from squire_pipelines.settings import PolicySettings
+from tests.support.git_repository import Checkout, git, make_upstream
+from tests.support.workshop import Workshop
+
+POLICY = policy_from(PolicySettings())
+
+
+def test_a_sound_bundle_becomes_a_verified_change(workshop: Workshop) -> None:
+    workshop.agent.write("src/app.py", "def add(a, b):\n    return a + b\n")
+    workshop.agent.write("docs/new file.md", "one\ntwo\n")
+    (workshop.agent.path / "README.md").unlink()
+    head = workshop.agent.commit("Mend add")
+    change = workshop.verify()
+    assert (change.head_sha, change.base_sha) == (head, workshop.base_sha)
+    assert [(c.sha, c.parents, c.message.strip()) for c in change.commits] == [(head, (workshop.base_sha,), "Mend add")]
+    assert change.history == ()
+    found = {file.path: file for file in change.files}
+    assert {path: (f.status, f.added, f.deleted, f.bytes) for path, f in found.items()} == {
+        "README.md": ("D", 0, 1, 0),
+        "docs/new file.md": ("A", 2, 0, 8),
+        "src/app.py": ("M", 1, 1, 32),
+    }
+    assert found["src/app.py"].added_lines == ((2, "    return a + b"),)
+    assert found["docs/new file.md"].added_lines == ((1, "one"), (2, "two"))
+    assert judge(change.files, POLICY).decision is Decision.ALLOW
+
+
+def test_nothing_of_the_agents_runs_on_the_host(workshop: Workshop, sentinel: Callable[[], bool]) -> None:
+    script = f"#!/bin/sh\necho ran >> {workshop.root / 'ran'}\n"
+    agent = workshop.agent
+    for hook in ("post-checkout", "pre-push", "post-merge", "reference-transaction", "post-index-change"):
+        (agent.path / ".git" / "hooks").mkdir(exist_ok=True)
+        file = agent.path / ".git" / "hooks" / hook
+        file.write_text(script)
+        agent.write(f"hooks/{hook}", script).chmod(0o755)
+    evil = agent.write("evil.sh", script)
+    evil.chmod(0o755)
+    agent.write(".gitattributes", "* filter=evil diff=evil merge=evil\n*.py -diff -text\n")
+    agent.write(".gitconfig", f"[core]\n\tfsmonitor = {evil}\n[diff]\n\texternal = {evil}\n")
+    agent.write("src/app.py", "print('hidden from a diff that believes in attributes')\n")
+    agent.commit()
+    for key in ("filter.evil.clean", "filter.evil.smudge", "diff.evil.textconv", "diff.external", "core.fsmonitor"):
+        agent.git("config", key, str(evil))
+    change = workshop.verify()
+    lines = {file.path: file.added_lines for file in change.files}
+    assert lines["src/app.py"] == ((1, "print('hidden from a diff that believes in attributes')"),)
+    assert judge(change.files, POLICY).decision is Decision.NEEDS_APPROVAL
+    assert not sentinel()
+    assert not any((change.git_dir / "hooks").glob("*"))
+    assert "evil" not in (change.git_dir / "config").read_text()
+
+
+def test_a_symbolic_link_out_of_the_tree_is_rejected(workshop: Workshop) -> None:
+    (workshop.agent.path / "loot").symlink_to("../../../etc/passwd")
+    (workshop.agent.path / "src" / "fine").symlink_to("../README.md")
+    workshop.agent.commit()
+    change = workshop.verify()
+    assert {f.path: f.symlink_target for f in change.files} == {
+        "loot": "../../../etc/passwd",
+        "src/fine": "../README.md",
+    }
+    assert [(f.rule, f.path) for f in judge(change.files, POLICY).findings] == [("symlink", "loot")]
+
+
+def test_a_file_that_becomes_a_link_is_read_as_such(workshop: Workshop) -> None:
+    file = workshop.agent.path / "README.md"
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+    workshop.agent.write("zz.txt", "after\n")
+    workshop.agent.commit()
+    change = workshop.verify()
+    found = {f.path: f for f in change.files}
+    assert (found["README.md"].status, found["README.md"].symlink_target) == ("T", "/etc/passwd")
+    assert found["zz.txt"].added_lines == ((1, "after"),)
+
+
+def test_a_submodule_is_rejected(workshop: Workshop) -> None:
+    workshop.agent.git("update-index", "--add", "--cacheinfo", f"160000,{workshop.base_sha},vendor/lib")
+    workshop.agent.git("commit", "--quiet", "-m", "Submodule")
+    change = workshop.verify()
+    verdict = judge(change.files, POLICY)
+    assert (verdict.decision, verdict.findings[0].rule) == (Decision.REJECT, "submodule")
+
+
+@pytest.mark.parametrize("name", ['a\tb"c.txt', "new\nline", "ünï.txt", "-rf", "a b"])
+def test_unusual_file_names_are_read_exactly(workshop: Workshop, name: str) -> None:
+    workshop.agent.write(name, "text\n")
+    workshop.agent.commit()
+    (file,) = workshop.verify().files
+    assert (file.path, file.added_lines) == (name, ((1, "text"),))
+
+
+def test_a_file_name_that_is_no_utf8_is_rejected_by_the_policy(workshop: Workshop) -> None:
+    Path(os.fsdecode(os.fsencode(workshop.agent.path) + b"/\xff.txt")).write_text("x\n")
+    workshop.agent.commit()
+    change = workshop.verify()
+    assert change.files[0].path == "\\xff.txt"
+    assert judge(change.files, POLICY).decision is Decision.REJECT
+
+
+def test_a_binary_file_is_told_as_such_and_still_searched(workshop: Workshop) -> None:
+    token = "ghp_" + "a1B2" * 9
+    workshop.agent.write("blob.bin", b"\0\1\2\n" + token.encode() + b"\n\0")
+    workshop.agent.commit()
+    change = workshop.verify()
+    assert (change.files[0].binary, change.files[0].bytes) == (True, 4 + 41 + 1)
+    assert judge(change.files, POLICY).findings[0].rule == "secret"
+
+
+def test_what_was_added_and_taken_away_again_is_in_the_history(workshop: Workshop) -> None:
+    workshop.agent.write("leak.env", "TOKEN=ghp_" + "a1B2" * 9 + "\n")
+    workshop.agent.commit("Leak")
+    (workshop.agent.path / "leak.env").unlink()
+    workshop.agent.write("src/app.py", "x = 1\n")
+    workshop.agent.commit("Hide")
+    change = workshop.verify()
+    assert [file.path for file in change.files] == ["src/app.py"]
+    assert judge(change.files, POLICY).decision is Decision.ALLOW
+    verdict = judge(change.files, POLICY, history=change.history)
+    assert (verdict.decision, verdict.findings[0].path) == (Decision.REJECT, "leak.env")
+
+
+def test_a_merged_orphan_history_is_looked_at_too(workshop: Workshop) -> None:
+    agent = workshop.agent
+    agent.git("checkout", "--quiet", "--orphan", "other")
+    agent.write("leak.env", "TOKEN=ghp_" + "a1B2" * 9 + "\n")
+    agent.commit("Leak")
+    agent.git("rm", "--quiet", "leak.env")
+    agent.commit("Hide")
+    agent.git("checkout", "--quiet", workshop.branch)
+    agent.git("merge", "--quiet", "--allow-unrelated-histories", "-m", "Merge", "other")
+    agent.write("src/new.py", "x = 1\n")
+    agent.commit("Work")
+    change = workshop.verify()
+    assert len(change.commits) == 4
+    assert judge(change.files, POLICY, history=change.history).decision is Decision.REJECT
+
+
+def _problem(workshop: Workshop, bundle: Path | None = None, limits: BundleLimits | None = None) -> str:
+    with pytest.raises(BundleError) as caught:
+        workshop.verify(bundle, limits)
+    return caught.value.problem
+
+
+def test_another_ref_is_refused(workshop: Workshop) -> None:
+    workshop.agent.git("checkout", "--quiet", "-b", "main2")
+    workshop.agent.write("a", "b")
+    workshop.agent.commit()
+    bundle = workshop.agent.bundle(workshop.root / "b", workshop.base_sha, "main2")
+    assert _problem(workshop, bundle) == Problem.WRONG_REF
+
+
+def test_a_second_ref_is_refused(workshop: Workshop) -> None:
+    workshop.agent.write("a", "b")
+    workshop.agent.commit()
+    workshop.agent.git("branch", "extra")
+    out = workshop.root / "b"
+    workshop.agent.git("bundle", "create", str(out), f"{workshop.base_sha}..{workshop.branch}", "extra")
+    assert _problem(workshop, out) == Problem.WRONG_REF
+
+
+def test_a_bundle_on_another_base_is_refused(workshop: Workshop) -> None:
+    workshop.agent.write("a", "b")
+    middle = workshop.agent.commit()
+    workshop.agent.write("a", "c")
+    workshop.agent.commit()
+    bundle = workshop.agent.bundle(workshop.root / "b", middle, workshop.branch)
+    assert _problem(workshop, bundle) == Problem.WRONG_PREREQUISITE
+
+
+def test_an_unrelated_history_is_refused(workshop: Workshop) -> None:
+    workshop.agent.git("checkout", "--quiet", "--orphan", "fresh")
+    workshop.agent.commit("Unrelated")
+    workshop.agent.git("branch", "-f", workshop.branch, "fresh")
+    out = workshop.root / "b"
+    workshop.agent.git("bundle", "create", str(out), f"refs/heads/{workshop.branch}")
+    assert _problem(workshop, out) == Problem.NOT_DESCENDANT
+
+
+def test_a_bundle_with_the_whole_history_is_taken(workshop: Workshop) -> None:
+    workshop.agent.write("a", "b")
+    head = workshop.agent.commit()
+    out = workshop.root / "b"
+    workshop.agent.git("bundle", "create", str(out), f"refs/heads/{workshop.branch}")
+    assert workshop.verify(out).head_sha == head
+
+
+def test_every_truncation_is_refused(workshop: Workshop) -> None:
+    workshop.agent.write("a", "some text\n" * 20)
+    workshop.agent.commit()
+    whole = workshop.bundle().read_bytes()
+    cut = workshop.root / "cut"
+    for length in [0, 5, 15, 40, 150, *range(200, len(whole), 29), len(whole) - 1]:
+        cut.write_bytes(whole[:length])
+        assert _problem(workshop, cut) in {Problem.TRUNCATED, Problem.FSCK}, length
+
+
+def test_a_flipped_bit_is_refused(workshop: Workshop) -> None:
+    workshop.agent.write("a", "some text\n")
+    workshop.agent.commit()
+    whole = bytearray(workshop.bundle().read_bytes())
+    whole[-30] ^= 4
+    broken = workshop.root / "broken"
+    broken.write_bytes(whole)
+    assert _problem(workshop, broken) in {Problem.TRUNCATED, Problem.FSCK}
+
+
+def test_a_branch_at_the_base_is_empty(workshop: Workshop) -> None:
+    out = workshop.root / "b"
+    header = f"# v2 git bundle\n-{workshop.base_sha} x\n{workshop.base_sha} refs/heads/{workshop.branch}\n\n"
+    pack = b"PACK" + (2).to_bytes(4, "big") + bytes(4)
+    out.write_bytes(header.encode() + pack + hashlib.sha1(pack, usedforsecurity=False).digest())
+    assert _problem(workshop, out) == Problem.EMPTY
+
+
+def test_commits_that_change_nothing_are_empty(workshop: Workshop) -> None:
+    workshop.agent.commit("Nothing")
+    assert _problem(workshop) == Problem.EMPTY
+
+
+def test_a_bundle_over_the_limit_is_refused_unread(workshop: Workshop) -> None:
+    workshop.agent.write("a", os.urandom(50_000))
+    workshop.agent.commit()
+    assert _problem(workshop, limits=BundleLimits(max_bytes=10_000)) == Problem.TOO_LARGE
+
+
+def test_an_object_that_inflates_beyond_the_limit_is_refused_before_git_sees_it(workshop: Workshop) -> None:
+    workshop.agent.write("zeros", bytes(20 * 2**20))
+    workshop.agent.commit()
+    bundle = workshop.bundle()
+    assert bundle.stat().st_size < 100_000
+    assert _problem(workshop, bundle, BundleLimits(max_object_bytes=2**20)) == Problem.TOO_LARGE
+    assert not (workshop.root / "scratch" / "repository.git").exists()
+
+
+def test_many_objects_that_are_too_large_together_are_refused(workshop: Workshop) -> None:
+    for index in range(10):
+        workshop.agent.write(f"zeros{index}", bytes([index]) * 100_000)
+    workshop.agent.commit()
+    assert _problem(workshop, limits=BundleLimits(max_unpacked_bytes=500_000)) == Problem.TOO_LARGE
+    assert _problem(workshop, limits=BundleLimits(max_objects=5)) == Problem.TOO_LARGE
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def test_a_small_delta_with_a_giant_result_is_refused(workshop: Workshop) -> None:
+    blob = workshop.agent.git("rev-parse", "HEAD:README.md")
+    delta = _varint(8) + _varint(4 * 2**30) + b"\x90\x08" * 10
+    pack = b"PACK" + (2).to_bytes(4, "big") + (1).to_bytes(4, "big")
+    size = len(delta)
+    pack += bytes([0x80 | 7 << 4 | size & 15]) + _varint(size >> 4) + bytes.fromhex(blob) + zlib.compress(delta)
+    pack += hashlib.sha1(pack, usedforsecurity=False).digest()
+    out = workshop.root / "b"
+    header = f"# v2 git bundle\n-{workshop.base_sha} x\n{'a' * 40} refs/heads/{workshop.branch}\n\n"
+    out.write_bytes(header.encode() + pack)
+    assert _problem(workshop, out) == Problem.TOO_LARGE
+
+
+def test_too_many_commits_are_refused(workshop: Workshop) -> None:
+    for index in range(4):
+        workshop.agent.write("a", str(index))
+        workshop.agent.commit()
+    assert _problem(workshop, limits=BundleLimits(max_commits=3)) == Problem.TOO_LARGE
+
+
+def test_a_difference_too_long_to_look_at_is_refused(workshop: Workshop) -> None:
+    workshop.agent.write("a", "line\n" * 10_000)
+    workshop.agent.commit()
+    assert _problem(workshop, limits=BundleLimits(max_patch_bytes=1000)) == Problem.TOO_LARGE
+
+
+def test_a_tree_with_a_git_folder_is_refused_by_git_itself(workshop: Workshop) -> None:
+    blob = workshop.agent.git("rev-parse", "HEAD:README.md")
+    inner = workshop.agent.git("mktree", stdin=f"100644 blob {blob}\tconfig\n".encode())
+    entry = b"40000 .git\0" + bytes.fromhex(inner)
+    tree = workshop.agent.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entry)
+    commit = workshop.agent.git("commit-tree", tree, "-p", workshop.base_sha, "-m", "Evil")
+    workshop.agent.git("update-ref", f"refs/heads/{workshop.branch}", commit)
+    assert _problem(workshop) == Problem.FSCK
+
+
+def test_a_head_that_is_no_commit_or_not_in_the_bundle_is_refused(workshop: Workshop) -> None:
+    workshop.agent.write("a", "b")
+    head = workshop.agent.commit()
+    whole = workshop.bundle().read_bytes()
+    out = workshop.root / "b"
+    tree = workshop.agent.git("rev-parse", "HEAD^{tree}")
+    for other in (tree, "a" * 40):
+        out.write_bytes(whole.replace(head.encode(), other.encode(), 1))
+        assert _problem(workshop, out) == Problem.FSCK
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"hello world\n\n", Problem.UNREADABLE),
+        (b"# v2 git bu", Problem.TRUNCATED),
+        (b"# v9 git bundle\n\nPACK", Problem.UNREADABLE),
+        (b"# v2 git bundle\n" + b"x" * 70_000, Problem.TRUNCATED),
+        (b"# v3 git bundle\n@filter=blob:none\n\n", Problem.UNREADABLE),
+        (b"# v2 git bundle\n-zzz\n\n", Problem.UNREADABLE),
+        (b"# v2 git bundle\n\n", Problem.WRONG_REF),
+    ],
+)
+def test_other_headers_are_refused(workshop: Workshop, data: bytes, problem: Problem) -> None:
+    out = workshop.root / "b"
+    out.write_bytes(data)
+    assert _problem(workshop, out) == problem
+
+
+def test_links_pipes_and_missing_files_are_not_read(workshop: Workshop) -> None:
+    workshop.agent.write("a", "b")
+    workshop.agent.commit()
+    real = workshop.bundle()
+    link = workshop.root / "link"
+    link.symlink_to(real)
+    pipe = workshop.root / "pipe"
+    os.mkfifo(pipe)
+    for bad in (link, pipe, workshop.root / "missing", workshop.root):
+        assert _problem(workshop, bad) == Problem.UNREADABLE
+
+
+def test_a_base_that_its_branch_has_left_is_still_found(workshop: Workshop) -> None:
+    workshop.agent.write("a", "b")
+    head = workshop.agent.commit()
+    bundle = workshop.bundle()
+    git(workshop.mirror.path, "update-ref", "-d", "refs/heads/main")
+    assert workshop.verify(bundle).head_sha == head
+
+
+def test_a_base_unknown_to_the_mirror_is_no_fault_of_the_agents(workshop: Workshop, tmp_path: Path) -> None:
+    other = Checkout(tmp_path / "other", make_upstream(tmp_path / "other.git"))
+    other.write("x", "y")
+    base = other.commit("Elsewhere")
+    other.git("checkout", "--quiet", "-b", workshop.branch)
+    other.write("x", "z")
+    other.commit()
+    bundle = other.bundle(tmp_path / "b", base, workshop.branch)
+    with pytest.raises(GitError) as caught:
+        verify_bundle(bundle, workshop.mirror, branch=workshop.branch, base_sha=base, scratch=tmp_path / "s")
+    assert not isinstance(caught.value, BundleError)
+
+
+def test_verifying_again_starts_from_nothing(workshop: Workshop) -> None:
+    workshop.agent.write("a", "b")
+    workshop.agent.commit()
+    first = workshop.verify()
+    assert workshop.verify() == first

@@ -1,0 +1,338 @@
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squire_pipelines.domain.policy import Decision
+from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.errors import BundleError, GitHubNotFoundError, GitHubValidationError, PublishRefusedError
+from squire_pipelines.publishing.git import Remote
+from squire_pipelines.publishing.publish import (
+    NEEDS_APPROVAL_LABEL,
+    Published,
+    PublishRequest,
+    Rejected,
+    Step,
+    policy_from,
+    publish_attempt,
+)
+from squire_pipelines.publishing.push import push_head, remote_head
+from squire_pipelines.secrets import Secret
+from squire_pipelines.settings import PolicySettings
+from tests.support.fake_pulls import FakePulls
+from tests.support.git_repository import Checkout, git
+from tests.support.workshop import Workshop
+
+ROOT = Path(__file__).parents[3]
+POLICY = policy_from(PolicySettings())
+
+
+@pytest.fixture
+def pulls(workshop: Workshop) -> FakePulls:
+    return FakePulls(workshop.root / "pulls.json", lambda branch: git(workshop.upstream, "rev-parse", branch))
+
+
+def request(workshop: Workshop, **more: Any) -> PublishRequest:
+    plain = PublishRequest(
+        attempt_id="t1-1",
+        task_id="t1",
+        trace_id="f" * 32,
+        repository="acme/app",
+        clone_url=str(workshop.upstream),
+        base_ref="main",
+        base_sha=workshop.base_sha,
+        branch=workshop.branch,
+        bundle=workshop.root / "result.bundle",
+        scratch=workshop.root / "scratch",
+        spec=TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main"),
+    )
+    return replace(plain, **more)
+
+
+def publish(
+    workshop: Workshop, pulls: FakePulls, given: PublishRequest | None = None, **more: Any
+) -> Published | Rejected:
+    arguments: dict[str, Any] = {"mirror": workshop.mirror, "pulls": pulls, "token": None, "policy": POLICY, **more}
+    return asyncio.run(publish_attempt(given or request(workshop), **arguments))
+
+
+def work(workshop: Workshop, content: str = "def add(a, b):\n    return a + b\n") -> str:
+    workshop.agent.write("src/app.py", content)
+    head = workshop.agent.commit("Mend add")
+    workshop.bundle()
+    return head
+
+
+def there(workshop: Workshop, branch: str | None = None) -> str | None:
+    return remote_head(Remote.parse(str(workshop.upstream)), branch or workshop.branch)
+
+
+def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
+    head = work(workshop)
+    steps: list[tuple[Step, str]] = []
+    published = publish(workshop, pulls, on_step=lambda step, detail: steps.append((step, detail)))
+    assert isinstance(published, Published)
+    assert (published.head_sha, published.created, published.verdict.decision) == (head, True, Decision.ALLOW)
+    assert there(workshop) == head
+    (pull,) = pulls.all
+    assert (pull["title"], pull["ref"]["base"], pull["ref"]["draft"], pull["labels"]) == ("Mend add", "main", False, [])
+    assert f"Trace id: `{'f' * 32}`" in pull["body"]
+    url = published.pull_request.url
+    assert steps == [
+        (Step.VERIFIED, head),
+        (Step.JUDGED, "allow"),
+        (Step.PUSHING, head),
+        (Step.PUSHED, head),
+        (Step.OPENED, url),
+        (Step.DONE, url),
+    ]
+    assert git(workshop.upstream, "for-each-ref", "--format=%(refname)").split() == [
+        "refs/heads/main",
+        f"refs/heads/{workshop.branch}",
+    ]
+
+
+def test_publishing_again_changes_nothing(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop)
+    first = publish(workshop, pulls)
+    second = publish(workshop, pulls)
+    assert isinstance(first, Published)
+    assert isinstance(second, Published)
+    assert (second.pull_request, second.created) == (first.pull_request, False)
+    assert len(pulls.all) == 1
+
+
+def test_a_rejected_change_is_neither_pushed_nor_opened(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop, "TOKEN = '" + "ghp_" + "a1B2" * 9 + "'\n")
+    rejected = publish(workshop, pulls)
+    assert isinstance(rejected, Rejected)
+    assert [(f.rule, f.path, f.line) for f in rejected.verdict.findings] == [("secret", "src/app.py", 1)]
+    assert there(workshop) is None
+    assert pulls.all == []
+
+
+def test_known_secrets_and_the_token_itself_are_looked_for(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop, "x = 'correct horse battery'\n")
+    assert isinstance(publish(workshop, pulls, known_secrets=[Secret("correct horse battery")]), Rejected)
+    assert isinstance(publish(workshop, pulls, token=Secret("correct horse")), Rejected)
+
+
+def test_a_secret_in_a_commit_on_the_way_is_rejected(workshop: Workshop, pulls: FakePulls) -> None:
+    workshop.agent.write("leak", "ghp_" + "a1B2" * 9)
+    workshop.agent.commit("Leak")
+    (workshop.agent.path / "leak").unlink()
+    work(workshop)
+    assert isinstance(publish(workshop, pulls), Rejected)
+    assert there(workshop) is None
+
+
+def test_a_change_that_needs_approval_becomes_a_labelled_draft(workshop: Workshop, pulls: FakePulls) -> None:
+    workshop.agent.write("Dockerfile", "FROM scratch\n")
+    work(workshop)
+    published = publish(workshop, pulls)
+    assert isinstance(published, Published)
+    assert published.pull_request.draft
+    (pull,) = pulls.all
+    assert pull["labels"] == [NEEDS_APPROVAL_LABEL]
+    assert "A person has to approve this change" in pull["body"]
+
+
+def test_a_repository_without_drafts_gets_a_labelled_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
+    workshop.agent.write("Dockerfile", "FROM scratch\n")
+    work(workshop)
+    pulls.errors = [GitHubValidationError("Draft pull requests are not supported in this repository.")]
+    published = publish(workshop, pulls)
+    assert isinstance(published, Published)
+    assert not published.pull_request.draft
+    assert pulls.all[0]["labels"] == [NEEDS_APPROVAL_LABEL]
+
+
+def test_other_refusals_of_github_are_told(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop)
+    pulls.errors = [GitHubValidationError("No commits between main and x")]
+    with pytest.raises(GitHubValidationError):
+        publish(workshop, pulls)
+
+
+def test_what_a_person_allowed_is_published_as_usual(workshop: Workshop, pulls: FakePulls) -> None:
+    workshop.agent.write(".github/workflows/ci.yml", "on: push\n")
+    work(workshop)
+    assert isinstance(publish(workshop, pulls), Rejected)
+    allowed = request(workshop, allowed_protected=(".github/workflows/ci.yml",))
+    published = publish(workshop, pulls, allowed)
+    assert isinstance(published, Published)
+    assert not published.pull_request.draft
+
+
+def test_a_bad_bundle_is_told_before_anything_else(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop)
+    (workshop.root / "result.bundle").write_bytes(b"# v2 git bundle\n")
+    with pytest.raises(BundleError):
+        publish(workshop, pulls)
+
+
+def second_attempt(workshop: Workshop) -> str:
+    """Other work on the same base, which does not build on the first attempt's."""
+    workshop.agent.git("reset", "--quiet", "--hard", workshop.base_sha)
+    return work(workshop, "def add(a, b):\n    return b + a\n")
+
+
+def test_a_later_attempt_replaces_the_head_that_the_ledger_knows(workshop: Workshop, pulls: FakePulls) -> None:
+    first = work(workshop)
+    publish(workshop, pulls)
+    second = second_attempt(workshop)
+    published = publish(workshop, pulls, request(workshop, attempt_id="t1-2", earlier_heads=frozenset({first})))
+    assert isinstance(published, Published)
+    assert (published.head_sha, published.created, published.pull_request.number) == (second, False, 1)
+    assert there(workshop) == second
+    assert "Attempt: `t1-2`" in pulls.all[0]["body"]
+
+
+def test_somebody_elses_commit_on_the_branch_is_never_lost(workshop: Workshop, pulls: FakePulls) -> None:
+    first = work(workshop)
+    publish(workshop, pulls)
+    person = Checkout(workshop.root / "person", workshop.upstream)
+    person.git("checkout", "--quiet", workshop.branch)
+    person.write("src/app.py", "by hand\n")
+    theirs = person.commit("By hand")
+    person.git("push", "--quiet", "origin", workshop.branch)
+    second_attempt(workshop)
+    with pytest.raises(PublishRefusedError, match=f"is at {theirs}"):
+        publish(workshop, pulls, request(workshop, earlier_heads=frozenset({first})))
+    assert there(workshop) == theirs
+
+
+def test_work_that_builds_on_the_branch_is_pushed_onto_it(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop)
+    publish(workshop, pulls)
+    head = work(workshop, "def add(a, b):\n    return a + b + 0\n")
+    published = publish(workshop, pulls)
+    assert isinstance(published, Published)
+    assert (published.created, there(workshop)) == (False, head)
+
+
+@pytest.mark.parametrize("state", ["closed", "merged"])
+def test_a_finished_pull_request_at_our_head_is_the_answer(workshop: Workshop, pulls: FakePulls, state: str) -> None:
+    work(workshop)
+    publish(workshop, pulls)
+    pulls.set_state(1, state)
+    git(workshop.upstream, "update-ref", "-d", f"refs/heads/{workshop.branch}")
+    published = publish(workshop, pulls)
+    assert isinstance(published, Published)
+    assert (published.pull_request.state, published.created) == (state, False)
+    assert there(workshop) is None
+
+
+def test_after_a_closed_pull_request_new_work_gets_a_new_one(workshop: Workshop, pulls: FakePulls) -> None:
+    first = work(workshop)
+    publish(workshop, pulls)
+    pulls.set_state(1, "closed")
+    second_attempt(workshop)
+    published = publish(workshop, pulls, request(workshop, earlier_heads=frozenset({first})))
+    assert isinstance(published, Published)
+    assert (published.pull_request.number, published.created) == (2, True)
+
+
+def test_a_branch_of_which_ours_is_only_the_tail_is_another(workshop: Workshop) -> None:
+    work(workshop)
+    git(workshop.upstream, "update-ref", f"refs/heads/refs/heads/{workshop.branch}", workshop.base_sha)
+    assert there(workshop) is None
+
+
+def test_a_rule_of_the_repository_that_refuses_the_push_is_told(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop)
+    hook = workshop.upstream / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'GH013: Repository rule violations found' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(PublishRefusedError) as caught:
+        publish(workshop, pulls)
+    assert "GH013" in str(caught.value.context["last_lines"])
+    assert pulls.all == []
+
+
+def test_a_repository_that_has_gone_is_told(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop)
+    workshop.upstream.rename(workshop.root / "gone")
+    with pytest.raises(GitHubNotFoundError):
+        publish(workshop, pulls)
+
+
+def _hook(workshop: Workshop, script: str) -> None:
+    hook = workshop.upstream / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\n{script}\n")
+    hook.chmod(0o755)
+
+
+def test_a_push_that_was_taken_although_it_failed_counts(workshop: Workshop) -> None:
+    head = work(workshop)
+    change = workshop.verify()
+    # The server takes the push by itself and then breaks off, as when the connection dies before its answer.
+    _hook(workshop, 'unset GIT_QUARANTINE_PATH; git unpack-objects </dev/null; git update-ref "$1" "$3"; exit 1')
+    remote = Remote.parse(str(workshop.upstream))
+    objects = workshop.upstream / "objects"
+    git(workshop.upstream, "fetch", "--quiet", str(change.git_dir), head)
+    assert objects.exists()
+    assert push_head(change.git_dir, remote, branch=workshop.branch, head_sha=head)
+    assert there(workshop) == head
+
+
+def test_whoever_pushes_in_between_wins(workshop: Workshop) -> None:
+    head = work(workshop)
+    change = workshop.verify()
+    _hook(workshop, 'git update-ref "$1" "$(git rev-parse refs/heads/main)"')
+    with pytest.raises(PublishRefusedError):
+        push_head(change.git_dir, Remote.parse(str(workshop.upstream)), branch=workshop.branch, head_sha=head)
+    assert there(workshop) == workshop.base_sha
+
+
+def _child(workshop: Workshop, step: str) -> subprocess.CompletedProcess[str]:
+    given = {
+        "upstream": str(workshop.upstream),
+        "pulls": str(workshop.root / "pulls.json"),
+        "base_sha": workshop.base_sha,
+        "branch": workshop.branch,
+        "bundle": str(workshop.root / "result.bundle"),
+        "scratch": str(workshop.root / "scratch"),
+        "mirror": str(workshop.mirror.path),
+    }
+    argv = [sys.executable, "-m", "tests.support.publish_child", json.dumps(given), step]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("step", [*Step, "created"])
+def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: FakePulls, step: str) -> None:
+    head = work(workshop)
+    killed = _child(workshop, step)
+    assert killed.returncode == -9, killed.stderr
+    again = _child(workshop, "")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["number"] == 1
+    assert len(pulls.all) == 1
+    assert there(workshop) == head
+
+
+def test_no_token_is_in_what_is_left_on_the_disk(workshop: Workshop, pulls: FakePulls, tmp_path: Path) -> None:
+    token = "ghp_" + "z9Y8" * 9
+    work(workshop)
+    publish(workshop, pulls, token=Secret(token))
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert token.encode() not in file.read_bytes(), file
+
+
+def test_nothing_runs_while_publishing(workshop: Workshop, pulls: FakePulls, sentinel: Callable[[], bool]) -> None:
+    script = f"#!/bin/sh\ntouch {workshop.root / 'ran'}\n"
+    workshop.agent.write("evil.sh", script).chmod(0o755)
+    workshop.agent.write(".gitattributes", "* filter=evil diff=evil\n")
+    workshop.agent.write(".lfsconfig", "[lfs]\n\turl = https://evil.example\n")
+    work(workshop)
+    publish(workshop, pulls)
+    assert not sentinel()

@@ -1,0 +1,188 @@
+"""The whole way with the real git over HTTP, the real client and the demo's stand-in for GitHub."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.errors import GitHubAuthError, GitHubError, GitHubNotFoundError, GitHubUnavailableError
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.home import Home
+from squire_pipelines.publishing.git import Remote
+from squire_pipelines.publishing.mirror import fetch_mirror
+from squire_pipelines.publishing.publish import (
+    NEEDS_APPROVAL_LABEL,
+    Published,
+    PublishRequest,
+    Rejected,
+    policy_from,
+    publish_attempt,
+)
+from squire_pipelines.publishing.pull_requests import GitHubPullRequests
+from squire_pipelines.publishing.push import remote_head
+from squire_pipelines.secrets import Secret
+from squire_pipelines.settings import PolicySettings
+from tests.support.git_repository import Checkout
+from tests.support.workshop import BRANCH, Workshop
+
+REPOSITORY = "acme/app"
+PUSH = r"POST /acme/app\.git/git-receive-pack"
+OPEN = r"POST /api/v3/repos/acme/app/pulls$"
+
+
+@pytest.fixture
+def forge_workshop(tmp_path: Path, home: Home, upstream: Path) -> Any:
+    with ForgeProcess.start(tmp_path / "forge", merge=False) as forge:
+        forge.host_repository(
+            {"owner": "acme", "name": "app", "path": str(upstream), "default_branch": "main", "private": True}
+        )
+        mirror = fetch_mirror(home, REPOSITORY, forge.git_url(REPOSITORY), Secret(forge.token))
+        agent = Checkout(tmp_path / "agent", upstream)
+        base_sha = agent.head()
+        agent.git("checkout", "--quiet", "-b", BRANCH)
+        yield forge, Workshop(tmp_path, home, upstream, mirror, agent, base_sha)
+
+
+Pair = tuple[ForgeProcess, Workshop]
+
+
+def work(workshop: Workshop, name: str = "src/app.py", text: str = "def add(a, b):\n    return a + b\n") -> str:
+    workshop.agent.write(name, text)
+    head = workshop.agent.commit("Mend add")
+    workshop.bundle()
+    return head
+
+
+def publish(pair: Pair, *, token: str | None = None, **more: Any) -> Published | Rejected:
+    forge, workshop = pair
+    request = PublishRequest(
+        attempt_id="t1-1",
+        task_id="t1",
+        trace_id="f" * 32,
+        repository=REPOSITORY,
+        clone_url=forge.git_url(REPOSITORY),
+        base_ref="main",
+        base_sha=workshop.base_sha,
+        branch=workshop.branch,
+        bundle=workshop.root / "result.bundle",
+        scratch=workshop.root / "scratch",
+        spec=TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main"),
+    )
+
+    async def go() -> Published | Rejected:
+        async with GitHubClient(
+            forge.api_url, forge.graphql_url, forge.token, min_write_interval_s=0, attempts=1
+        ) as client:
+            return await publish_attempt(
+                replace(request, **more),
+                mirror=workshop.mirror,
+                pulls=GitHubPullRequests(client),
+                token=Secret(token or forge.token),
+                policy=policy_from(PolicySettings()),
+            )
+
+    return asyncio.run(go())
+
+
+def pull_requests(forge: ForgeProcess) -> list[dict[str, Any]]:
+    (repository,) = forge.state()["repositories"]
+    found: list[dict[str, Any]] = repository["pull_requests"]
+    return found
+
+
+def test_work_becomes_a_pull_request_once_however_often_it_is_published(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    head = work(workshop)
+    first = publish(forge_workshop)
+    second = publish(forge_workshop)
+    assert isinstance(first, Published)
+    assert isinstance(second, Published)
+    assert (first.created, second.created) == (True, False)
+    assert first.pull_request.number == second.pull_request.number
+    assert first.pull_request.head_sha == head
+    assert len(pull_requests(forge)) == 1
+
+
+def test_a_change_that_needs_approval_becomes_a_labelled_draft(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    work(workshop, "Dockerfile", "FROM scratch\n")
+    published = publish(forge_workshop)
+    assert isinstance(published, Published)
+    assert published.pull_request.draft
+    assert NEEDS_APPROVAL_LABEL in str(pull_requests(forge)[0]["labels"])
+
+
+def test_a_rejected_change_leaves_no_trace(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    work(workshop, "x.py", "T = '" + "ghp_" + "a1B2" * 9 + "'\n")
+    assert isinstance(publish(forge_workshop), Rejected)
+    assert pull_requests(forge) == []
+    assert remote_head(Remote.parse(forge.git_url(REPOSITORY), Secret(forge.token)), BRANCH) is None
+
+
+def test_a_later_attempt_moves_the_same_pull_request(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    first = work(workshop)
+    publish(forge_workshop)
+    workshop.agent.git("reset", "--quiet", "--hard", workshop.base_sha)
+    second = work(workshop, "README.md", "# Other\n")
+    published = publish(forge_workshop, attempt_id="t1-2", earlier_heads=frozenset({first}))
+    assert isinstance(published, Published)
+    assert (published.created, published.head_sha) == (False, second)
+    (pull,) = pull_requests(forge)
+    assert second in str(pull)
+
+
+def test_a_push_whose_answer_was_lost_is_not_repeated(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    head = work(workshop)
+    forge.add_fault(PUSH, status=502, after=True, times=1)
+    published = publish(forge_workshop)
+    assert isinstance(published, Published)
+    assert published.pull_request.head_sha == head
+
+
+def test_a_push_that_fails_can_be_tried_again(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    forge.add_fault(PUSH, status=503)
+    with pytest.raises(GitHubUnavailableError):
+        publish(forge_workshop)
+    assert pull_requests(forge) == []
+    assert isinstance(publish(forge_workshop), Published)
+
+
+def test_a_pull_request_whose_answer_was_lost_is_found_again(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    forge.add_fault(OPEN, status=502, after=True)
+    with pytest.raises(GitHubError):
+        publish(forge_workshop)
+    published = publish(forge_workshop)
+    assert isinstance(published, Published)
+    assert not published.created
+    assert len(pull_requests(forge)) == 1
+
+
+def test_a_wrong_token_is_named_and_shown_nowhere(forge_workshop: Pair) -> None:
+    _, workshop = forge_workshop
+    work(workshop)
+    wrong = "ghp_" + "w1X2" * 9
+    with pytest.raises(GitHubAuthError) as caught:
+        publish(forge_workshop, token=wrong)
+    assert wrong not in str(caught.value)
+    assert wrong not in str(dict(caught.value.context))
+
+
+def test_a_private_repository_is_fetched_with_the_token_only(forge_workshop: Pair) -> None:
+    forge, workshop = forge_workshop
+    with pytest.raises((GitHubAuthError, GitHubNotFoundError)):
+        fetch_mirror(workshop.home, REPOSITORY, forge.git_url(REPOSITORY), None)
+    with pytest.raises((GitHubAuthError, GitHubNotFoundError)):
+        fetch_mirror(workshop.home, "acme/none", forge.git_url("acme/none"), Secret(forge.token))
+    for file in workshop.home.cache.rglob("*"):
+        assert not file.is_file() or forge.token.encode() not in file.read_bytes()

@@ -1,0 +1,195 @@
+"""Questions to the published file: what is answered, and what is refused."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from squire_pipelines.errors import QueryError, WarehouseError
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.warehouse.publish import Publication
+from squire_pipelines.warehouse.query import _opened, run_query
+from tests.support.ledgers import add_task
+
+Publish = Callable[[], Publication]
+
+
+@pytest.fixture
+def published(publish: Publish, warehouse: Path, ledger: Ledger) -> Path:
+    for _ in range(3):
+        add_task(ledger)
+    publish()
+    return warehouse
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM tasks",
+        "FROM tasks;",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+        "VALUES (1)",
+        "PIVOT tasks ON status USING count(*)",
+        "DESCRIBE tasks",
+        "SHOW TABLES",
+        "SUMMARIZE tasks",
+        "EXPLAIN SELECT * FROM task_overview",
+    ],
+)
+def test_statements_that_read_are_answered(published: Path, sql: str) -> None:
+    result = run_query(published, sql)
+    assert result.columns
+    assert result.rows
+
+
+def test_answer_is_cut_off_at_the_limit_and_says_so(published: Path) -> None:
+    assert len(run_query(published, "FROM tasks", limit=2).rows) == 2
+    assert run_query(published, "FROM tasks", limit=2).truncated
+    assert not run_query(published, "FROM tasks", limit=3).truncated
+    assert run_query(published, "FROM range(100_000_000_000)", limit=2).rows == ((0,), (1,))
+
+
+def test_nothing_published_yet_is_said_so(warehouse: Path) -> None:
+    with pytest.raises(WarehouseError) as caught:
+        run_query(warehouse, "SELECT 1")
+    assert not isinstance(caught.value, QueryError)
+    assert caught.value.message == "nothing has been published yet"
+    assert "publish" in caught.value.hint
+
+
+def test_file_that_is_no_database_is_said_so(warehouse: Path) -> None:
+    warehouse.parent.mkdir()
+    warehouse.write_bytes(b"this is no database" * 1000)
+    with pytest.raises(WarehouseError) as caught:
+        run_query(warehouse, "SELECT 1")
+    assert not isinstance(caught.value, QueryError)
+    assert "publish" in caught.value.hint
+
+
+def forbidden(folder: Path) -> list[str]:
+    return [
+        "INSERT INTO task_dependencies VALUES ('a', 'b')",
+        "DELETE FROM tasks",
+        "DROP TABLE tasks",
+        "CREATE TABLE mine (a INT)",
+        "CREATE TEMP TABLE mine (a INT)",
+        "ALTER TABLE tasks ADD COLUMN a INT",
+        f"COPY tasks TO '{folder}/out.csv'",
+        f"COPY (SELECT 1) TO '{folder}/out.parquet'",
+        f"EXPORT DATABASE '{folder}/out'",
+        f"IMPORT DATABASE '{folder}'",
+        f"ATTACH '{folder}/other.duckdb'",
+        "ATTACH ':memory:' AS other",
+        "DETACH warehouse",
+        "USE memory",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SET memory_limit = '10GB'",
+        "PRAGMA threads = 8",
+        "CHECKPOINT",
+        "BEGIN",
+        "PREPARE a AS SELECT 1",
+        "CALL pragma_version()",
+        "EXPLAIN ANALYZE DELETE FROM tasks",
+        f"EXPLAIN ANALYZE COPY tasks TO '{folder}/out.csv'",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_csv('/proc/self/environ')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM glob('/*')",
+        "SELECT * FROM duckdb_secrets()",
+    ]
+
+
+@pytest.mark.parametrize("number", range(len(forbidden(Path()))))
+def test_what_does_more_than_read_the_warehouse_is_refused(published: Path, number: int) -> None:
+    folder = published.parent
+    before = {path.name for path in folder.iterdir()}, published.read_bytes()
+    with pytest.raises(QueryError) as caught:
+        run_query(published, forbidden(folder)[number])
+    assert caught.value.exit_code == 2
+    assert caught.value.message
+    assert ({path.name for path in folder.iterdir()}, published.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COPY tasks TO '{folder}/out.csv'",
+        "ATTACH '{folder}/other.duckdb'",
+        "DELETE FROM tasks",
+        "CREATE TABLE mine (a INT)",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SET enable_external_access = true",
+        "SET lock_configuration = false",
+        "RESET enable_external_access",
+        "LOAD httpfs",
+    ],
+)
+def test_engine_itself_refuses_what_our_list_might_miss(published: Path, sql: str) -> None:
+    with _opened(published, 64 * 2**20) as connection, pytest.raises(duckdb.Error):
+        connection.execute(sql.format(folder=published.parent))
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1; DROP TABLE tasks"])
+def test_several_statements_are_refused(published: Path, sql: str) -> None:
+    with pytest.raises(QueryError, match="2 statements"):
+        run_query(published, sql)
+
+
+@pytest.mark.parametrize("sql", ["", "  ", "-- nothing", ";"])
+def test_empty_query_is_refused(published: Path, sql: str) -> None:
+    with pytest.raises(QueryError, match="empty"):
+        run_query(published, sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELEC 1", "syntax error"),
+        ("SELECT * FROM taks", "taks"),
+        ("SELECT stauts FROM tasks", "stauts"),
+        ("SELECT 1 WHERE 1 = ?", "parameters"),
+        ("SELECT 'a'::INT", "Could not convert"),
+    ],
+)
+def test_wrong_query_is_answered_with_the_engines_words(published: Path, sql: str, said: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        run_query(published, sql)
+    assert said in caught.value.message
+    assert len(caught.value.message.splitlines()) <= 6
+
+
+def test_wrong_name_comes_with_a_hint(published: Path) -> None:
+    with pytest.raises(QueryError) as caught:
+        run_query(published, "SELECT * FROM taks")
+    assert "SHOW TABLES" in caught.value.hint
+
+
+def test_query_that_takes_too_long_is_broken_off(published: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(QueryError, match=r"longer than 0\.2 s"):
+        run_query(published, "SELECT count(*) FROM range(1_000_000_000_000) a(x) WHERE x % 7 = 3", timeout_s=0.2)
+    assert time.monotonic() - started < 10
+
+
+def test_query_that_needs_too_much_memory_fails_and_spills_nothing(published: Path) -> None:
+    before = {path.name for path in published.parent.iterdir()}
+    with pytest.raises(QueryError) as caught:
+        run_query(
+            published,
+            "SELECT list(x || repeat('x', 1000)) FROM range(10_000_000) a(x)",
+            memory_limit=64 * 2**20,
+        )
+    assert "narrow" in caught.value.hint
+    assert {path.name for path in published.parent.iterdir()} == before
+
+
+def test_path_with_a_quote_is_no_trouble(publish: Publish, warehouse: Path, tmp_path: Path) -> None:
+    publish()
+    odd = tmp_path / "it's here"
+    odd.mkdir()
+    warehouse.rename(odd / "warehouse.duckdb")
+    assert run_query(odd / "warehouse.duckdb", "SELECT count(*) FROM tasks").rows == ((0,),)

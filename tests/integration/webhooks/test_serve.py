@@ -1,0 +1,222 @@
+"""The receiver as a process: start, refusals to start, and its end."""
+
+import contextlib
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from squire_pipelines.errors import ConfigError, PortInUseError
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.logging import configure_logging
+from squire_pipelines.webhooks.receiver import THREAD_PREFIX
+from squire_pipelines.webhooks.serve import busy_threads, exit_with, listen, main, url_of
+from tests.support.deliveries import SECRET, ReceiverProcess, headers, push
+
+Start = Callable[..., ReceiverProcess]
+
+
+@pytest.fixture
+def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Settings for a receiver in the test's own process, whose signals and logs are put back afterwards."""
+    for name, value in ReceiverProcess.environment(tmp_path / "home").items():
+        if name.startswith(("SQUIRE_", "PYTHON_KEYRING")):
+            monkeypatch.setenv(name, value)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    configure_logging()
+
+
+def stored_ids(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {row[0] for row in connection.execute("SELECT delivery_id FROM deliveries")}
+
+
+@pytest.mark.usefixtures("own_process")
+def test_main_serves_until_it_is_told_to_stop_and_ends_well(tmp_path: Path) -> None:
+    statuses = []
+
+    def visit(url: str) -> None:
+        body = push()
+        statuses.append(httpx.post(f"{url}/webhooks/github", content=body, headers=headers(body)).status_code)
+        statuses.append(httpx.get(f"{url}/readyz").status_code)
+        signal.raise_signal(signal.SIGTERM)
+
+    visitors = []
+
+    def announce(url: str) -> None:
+        visitors.append(threading.Thread(target=visit, args=(url,)))
+        visitors[0].start()
+
+    assert main(announce=announce) == 0
+    visitors[0].join()
+    assert statuses == [202, 200]
+    assert stored_ids(tmp_path / "home" / "ledger.sqlite") == {"d-1"}
+
+
+@pytest.mark.usefixtures("own_process")
+def test_main_says_on_standard_error_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SQUIRE_WEBHOOK_SECRET")
+    assert main() == 3
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "webhook-secret" in output.err
+    assert "hint: " in output.err
+
+
+def test_process_says_where_it_listens_and_answers_there(start: Start) -> None:
+    receiver = start()
+    assert receiver.pid == receiver.process.pid
+    assert receiver.url.startswith("http://127.0.0.1:")
+    assert httpx.get(f"{receiver.url}/healthz").status_code == 200
+
+
+def test_process_without_a_secret_refuses_to_start(tmp_path: Path) -> None:
+    environment = ReceiverProcess.environment(tmp_path / "home")
+    del environment["SQUIRE_WEBHOOK_SECRET"]
+    process = ReceiverProcess.spawn(environment)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (3, "")
+    assert "SQUIRE_WEBHOOK_SECRET" in errors
+
+
+def test_process_whose_port_is_in_use_says_so(tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        process = ReceiverProcess.spawn(ReceiverProcess.environment(tmp_path / "home", SQUIRE_WEBHOOKS__PORT=port))
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (4, "")
+    assert f"port {port} on 127.0.0.1 is in use" in errors
+    assert "webhooks.port" in errors
+
+
+def test_secret_is_not_in_what_the_process_writes(start: Start) -> None:
+    receiver = start()
+    body = SECRET + push()
+    httpx.post(f"{receiver.url}/webhooks/github", content=body, headers=headers(body))
+    httpx.post(f"{receiver.url}/webhooks/github", content=push(), headers=headers(b"", event=SECRET.decode()))
+    receiver.process.send_signal(signal.SIGTERM)
+    output, errors = receiver.process.communicate(timeout=5)
+    assert "delivery refused" in errors
+    assert SECRET.decode() not in output + errors
+
+
+def lock_ledger(home: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(home / "ledger.sqlite", isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def wait_until_refused(url: str) -> None:
+    """Until the process takes no new connections."""
+    deadline = time.monotonic() + 5
+    with contextlib.suppress(httpx.TransportError):
+        while time.monotonic() < deadline:
+            httpx.get(f"{url}/healthz")
+        message = "the process still answers"
+        raise AssertionError(message)
+
+
+def post_behind_the_lock(pool: ThreadPoolExecutor, url: str) -> "Future[httpx.Response]":
+    """Post a delivery which the receiver has certainly begun to deal with when this returns."""
+    body, sent = push(), threading.Event()
+
+    def whole_body() -> Iterator[bytes]:
+        yield body
+        sent.set()
+
+    headers_sent = headers(body) | {"Content-Length": str(len(body))}
+    answer = pool.submit(httpx.post, f"{url}/webhooks/github", content=whole_body(), headers=headers_sent, timeout=10)
+    assert sent.wait(10)
+    # What arrived before this question was asked is read before it is answered.
+    assert httpx.get(f"{url}/healthz").status_code == 200
+    return answer
+
+
+def test_sigterm_lets_requests_finish(start: Start, tmp_path: Path) -> None:
+    receiver = start()
+    with closing(lock_ledger(tmp_path / "home")) as lock, ThreadPoolExecutor(1) as pool:
+        answer = post_behind_the_lock(pool, receiver.url)
+        receiver.process.send_signal(signal.SIGTERM)
+        wait_until_refused(receiver.url)
+        lock.execute("ROLLBACK")
+        assert answer.result().status_code == 202
+    assert receiver.process.wait(timeout=5) == 0
+    assert stored_ids(tmp_path / "home" / "ledger.sqlite") == {"d-1"}
+
+
+def test_sigterm_ends_the_process_in_time_though_the_ledger_is_busy(start: Start, tmp_path: Path) -> None:
+    receiver = start()
+    with closing(lock_ledger(tmp_path / "home")), ThreadPoolExecutor(1) as pool:
+        answer = post_behind_the_lock(pool, receiver.url)
+        receiver.process.send_signal(signal.SIGTERM)
+        assert receiver.process.wait(timeout=5) == 0
+        with contextlib.suppress(httpx.TransportError):  # hung up on: not acknowledged either
+            assert answer.result().status_code >= 500
+
+
+def test_exit_waits_for_threads_that_end() -> None:
+    release = threading.Event()
+    worker = threading.Thread(target=release.wait, name=f"{THREAD_PREFIX}_0", daemon=True)
+    worker.start()
+    assert busy_threads(wait_s=0.05) == (worker.name,)
+    release.set()
+    with pytest.raises(SystemExit) as caught:
+        exit_with(7)
+    assert caught.value.code == 7
+    assert not worker.is_alive()
+
+
+def test_port_that_somebody_listens_on_is_in_use() -> None:
+    with listen("127.0.0.1", 0) as taken, pytest.raises(PortInUseError) as caught:
+        listen("127.0.0.1", taken.getsockname()[1])
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+def test_address_that_is_not_ours_is_a_wrong_setting(host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        listen(host, 0)
+    assert "webhooks.host" in str(caught.value)
+
+
+def test_url_of_an_ipv6_address_has_brackets() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    try:
+        listener = listen("::1", 0)
+    except ConfigError:
+        pytest.skip("no IPv6 here")
+    with listener:
+        assert url_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_ledger_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "ledger.sqlite").write_bytes(b"this is no database" * 100)
+    process = ReceiverProcess.spawn(ReceiverProcess.environment(home))
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (1, "")
+    assert "ledger.sqlite" in errors
+
+
+def test_schema_is_made_at_the_first_start(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "home" / "ledger.sqlite").unlink()
+    receiver = start()
+    assert httpx.get(f"{receiver.url}/readyz").status_code == 200
+    ledger = Ledger(f"sqlite:///{tmp_path / 'home' / 'ledger.sqlite'}")
+    assert ledger.revision() is not None
+    ledger.close()

@@ -1,0 +1,137 @@
+"""A `squire` command to type into, and a ledger in its home with tasks in every state."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from squire_pipelines.cli.main import cli
+from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.signals import Collection, CollectionStatus, OpenIssue, Signal, Source
+from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
+from squire_pipelines.ledger import attempts, collections, outcomes, plans
+from squire_pipelines.ledger.attempts import Attempt, RetryRule
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tasks import Approval
+
+REPOSITORY = "acme/shop"
+TRACE = "cd" * 16
+RETRY = RetryRule(base_s=30, cap_s=900)
+
+
+@dataclass
+class Squire:
+    """The command in a home of its own; nothing of it goes through a terminal."""
+
+    home: Path
+
+    def __call__(self, *words: str, stdin: str | None = None) -> Result:
+        """Run `squire` with `words`."""
+        return CliRunner().invoke(cli, list(words), prog_name="squire", input=stdin)
+
+    def ok(self, *words: str, stdin: str | None = None) -> str:
+        """What it writes; it has to end well."""
+        result = self(*words, stdin=stdin)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def json(self, *words: str) -> Any:
+        """What it writes as JSON; it has to end well."""
+        return json.loads(self.ok(*words, "--json"))
+
+    def fails(self, code: int, *words: str, stdin: str | None = None) -> str:
+        """What it says on standard error; it has to end with `code` and without a traceback."""
+        result = self(*words, stdin=stdin)
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result.stderr
+
+    def config(self, text: str) -> Path:
+        """Write the settings."""
+        path = self.home / "config.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+@dataclass
+class Books:
+    """A ledger and what a test wants in it."""
+
+    ledger: Ledger
+
+    def plan(
+        self, *specs: TaskSpec, repository: str = REPOSITORY, approved: bool = True
+    ) -> tuple[str, tuple[str, ...]]:
+        """Admit a plan; returns its id and its tasks' ids."""
+        approval = Approval(automatic=approved, min_confidence=0, max_risk=Risk.HIGH)
+        plan = Plan(repository=repository, planner="rules", signals_digest="d" * 8, tasks=specs, notes=("a note",))
+        with self.ledger.write() as tx:
+            saved = plans.save(tx, plan, (), trace_id=TRACE, run_id="run-1")
+            return saved.id, plans.admit(tx, saved.id, approval=approval, max_attempts=3)
+
+    def task(self, title: str = "Mend it", *, approved: bool = True, repository: str = REPOSITORY) -> str:
+        """One task; returns its id."""
+        return self.plan(spec(title), approved=approved, repository=repository)[1][0]
+
+    def running(self, title: str = "Run it") -> Attempt:
+        """A task's attempt under way: all that are due are dispatched, the last is this one."""
+        task_id = self.task(title)
+        with self.ledger.write() as tx:
+            attempts.dispatch(tx, max_concurrent=100, max_per_repository=100, claim_deadline_s=60)
+            return attempts.claim(tx, f"{task_id}-1", run_id="run-1", lease_s=60)
+
+    def ended(self, cause: Cause, title: str = "End it", *, message: str = "so it ended") -> str:
+        """A task whose attempt ended with `cause`; returns its id."""
+        attempt = self.running(title)
+        evidence = Evidence(exit_code=7, log_tail=("first line", "last line"), timings_s={"prepare": 0.25, "agent": 70})
+        assert attempt.lease_token
+        with self.ledger.write() as tx:
+            if cause is Cause.COMPLETED:
+                url = f"https://github.com/{REPOSITORY}/pull/12"
+                attempts.note(tx, attempt.id, attempt.lease_token, pr_number=12, pr_url=url)
+                outcomes.record_opened(
+                    tx, task_id=attempt.task_id, repository=REPOSITORY, pr_number=12, pr_url=url, head_sha="e" * 40
+                )
+            ending = Ending(cause=cause, message=message, evidence=evidence)
+            attempts.settle(tx, attempt.id, attempt.lease_token, ending, retry=RETRY, actor="test")
+        return attempt.task_id
+
+    def reading(self, source: Source = Source.OPEN_ISSUES, *, error: str | None = None, title: str = "Broken") -> None:
+        """One reading of a source: one issue, or an error."""
+        moment = datetime(2026, 3, 1, tzinfo=UTC)
+        found = Signal(
+            repository=REPOSITORY,
+            key="7",
+            version="v1",
+            title=title,
+            url=f"https://github.com/{REPOSITORY}/issues/7",
+            updated_at=moment,
+            details=OpenIssue(number=7, author="ann"),
+        )
+        collection = Collection(
+            repository=REPOSITORY,
+            source=source,
+            status=CollectionStatus.FAILED if error else CollectionStatus.FRESH,
+            started_at=moment,
+            ended_at=moment,
+            signals=() if error or source is not Source.OPEN_ISSUES else (found,),
+            error_code="github" if error else None,
+            error=error,
+        )
+        with self.ledger.write() as tx:
+            collections.record(tx, collection, trace_id=TRACE, run_id="run-1")
+
+    def ask(self, question: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """What `question` of the ledger's modules says now."""
+        with self.ledger.read() as tx:
+            return question(tx, *args, **options)
+
+
+def spec(title: str = "Mend it", *, key: str = "a", prompt: str = "Do it well.", **values: Any) -> TaskSpec:
+    """A task as a planner proposes it."""
+    return TaskSpec(key=key, title=title, prompt=prompt, base_branch="main", **values)

@@ -1,0 +1,157 @@
+"""Answers as GitHub's GraphQL and REST send them, made by hand, and a transport that plays them without a network."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+API_URL = "https://github.test/api/v3"
+GRAPHQL_URL = "https://github.test/api/graphql"
+SHA = "a" * 40
+
+
+def page(nodes: Sequence[object], *, cursor: str | None = None) -> dict[str, Any]:
+    """One page of a connection; with a cursor it is not the last."""
+    return {"pageInfo": {"hasNextPage": cursor is not None, "endCursor": cursor}, "nodes": list(nodes)}
+
+
+def check_run(name: str = "test", conclusion: str | None = "FAILURE", **fields: object) -> dict[str, Any]:
+    """A check run."""
+    return {
+        "__typename": "CheckRun",
+        "name": name,
+        "conclusion": conclusion,
+        "detailsUrl": f"https://github.test/runs/{name}",
+        "title": "1 test failed",
+        "summary": "assert 1 == 2",
+        "startedAt": "2026-11-01T10:00:00Z",
+        "completedAt": "2026-11-01T10:01:00Z",
+        "checkSuite": {"workflowRun": {"workflow": {"name": "CI"}}},
+        **fields,
+    }
+
+
+def status_context(context: str = "legacy", state: str = "FAILURE") -> dict[str, Any]:
+    """A commit status."""
+    return {
+        "__typename": "StatusContext",
+        "context": context,
+        "state": state,
+        "description": "build broke",
+        "targetUrl": None,
+        "createdAt": "2026-11-01T10:02:00Z",
+    }
+
+
+def commit(checks: Sequence[object] = (), *, state: str = "FAILURE", oid: str = SHA, cursor: str | None = None) -> Any:
+    """A commit with its rollup; without checks it has none."""
+    rollup = {"state": state, "contexts": page(checks, cursor=cursor)} if checks else None
+    return {"oid": oid, "committedDate": "2026-11-01T09:59:00Z", "statusCheckRollup": rollup}
+
+
+def thread(name: str = "T1", *, resolved: bool = False, outdated: bool = False, **comment: object) -> dict[str, Any]:
+    """A review thread with one comment."""
+    first = {
+        "body": "this leaks",
+        "url": f"https://github.test/o/r/pull/1#{name}",
+        "updatedAt": "2026-11-01T11:00:00Z",
+        "author": {"login": "ada", "__typename": "User"},
+        **comment,
+    }
+    return {
+        "id": name,
+        "isResolved": resolved,
+        "isOutdated": outdated,
+        "path": "src/a.py",
+        "line": 3,
+        "comments": {"nodes": [first]},
+    }
+
+
+def pull_request(number: int = 1, *, head: Any = None, threads: Any = None, **fields: object) -> dict[str, Any]:
+    """An open pull request."""
+    return {
+        "number": number,
+        "title": f"Change {number}",
+        "body": "why",
+        "url": f"https://github.test/o/r/pull/{number}",
+        "isDraft": False,
+        "updatedAt": "2026-11-01T12:00:00Z",
+        "author": {"login": "ada", "__typename": "User"},
+        "headRefName": f"feature-{number}",
+        "headRefOid": SHA,
+        "baseRefName": "main",
+        "isCrossRepository": False,
+        "labels": {"nodes": [{"name": "bug"}]},
+        "commits": {"nodes": [{"commit": head or commit()}]},
+        "reviewThreads": threads or page([]),
+        **fields,
+    }
+
+
+def issue(number: int = 10, **fields: object) -> dict[str, Any]:
+    """An open issue."""
+    return {
+        "number": number,
+        "title": f"Issue {number}",
+        "body": "please",
+        "url": f"https://github.test/o/r/issues/{number}",
+        "updatedAt": "2026-11-01T12:00:00Z",
+        "author": {"login": "ada", "__typename": "User"},
+        "authorAssociation": "NONE",
+        "labels": {"nodes": [{"name": "squire"}]},
+        "comments": {"totalCount": 2},
+        **fields,
+    }
+
+
+def repository(**fields: object) -> dict[str, Any]:
+    """The `repository` of an answer."""
+    return {"url": "https://github.test/o/r", "isArchived": False, "isDisabled": False, **fields}
+
+
+def answer(data: object = None, *, errors: Sequence[object] = (), status: int = 200, **headers: str) -> httpx.Response:
+    """A GraphQL answer; `headers` with underscores for hyphens."""
+    content: dict[str, object] = {"data": data}
+    if errors:
+        content["errors"] = list(errors)
+    return httpx.Response(status, json=content, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+class FakeGitHub(httpx.AsyncBaseTransport):
+    """Plays GraphQL answers by operation name, and REST answers by method and path; records every request.
+
+    Args:
+        graphql: Operation name to what it answers: a response, or a function of the variables.
+        rest: `METHOD path` to a response, or to a function of the request.
+    """
+
+    def __init__(
+        self,
+        graphql: Mapping[str, httpx.Response | Callable[[dict[str, Any]], httpx.Response]] | None = None,
+        rest: Mapping[str, httpx.Response | Callable[[httpx.Request], httpx.Response]] | None = None,
+    ) -> None:
+        self._graphql = dict(graphql or {})
+        self._rest = dict(rest or {})
+        self.requests: list[httpx.Request] = []
+        self.operations: list[tuple[str, dict[str, Any]]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer a request."""
+        self.requests.append(request)
+        if str(request.url) == GRAPHQL_URL:
+            content = json.loads(request.content)
+            name = content["query"].split("query ", 1)[1].split("(", 1)[0].strip()
+            self.operations.append((name, content["variables"]))
+            found = self._graphql[name]
+            return _fresh(found(content["variables"]) if callable(found) else found)
+        path = request.url.path.removeprefix("/api/v3")
+        played = self._rest[f"{request.method} {path}"]
+        return _fresh(played(request) if callable(played) else played)
+
+
+def _fresh(response: httpx.Response) -> httpx.Response:
+    """A copy: a response can be read once, and a scripted one may be played again."""
+    headers = {k: v for k, v in response.headers.items() if k not in {"content-length", "content-encoding"}}
+    return httpx.Response(response.status_code, headers=headers, content=response.content)

@@ -1,0 +1,99 @@
+"""What child processes do to a ledger in the tests of many processes. Plain functions, so that they can be sent."""
+
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+
+from squire_pipelines.errors import LeaseLostError, StateConflictError
+from squire_pipelines.ledger import attempts, deliveries, tasks
+from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
+from tests.support.ledgers import REPOSITORY
+
+WAIT_S = 60
+CHANGES = 50
+
+
+def open_together(url: str, barrier: Barrier, answers: Connection) -> None:
+    """Open a ledger that is not there yet, at the same time as others do."""
+    barrier.wait(WAIT_S)
+    ledger = open_ledger(url)
+    answers.send(ledger.revision())
+    ledger.close()
+
+
+def cancel_and_retry(url: str, barrier: Barrier, tasks_of: tuple[str, str], answers: Connection) -> None:
+    """Make changes to a task of one's own, and try as many to one that all share; answer how many of those."""
+    task_id, shared_id = tasks_of
+    ledger = Ledger(url)
+    barrier.wait(WAIT_S)
+    shared = 0
+    for number in range(CHANGES):
+        with ledger.write() as tx:
+            _flip(tx, task_id=task_id, back=bool(number % 2))
+        try:
+            with ledger.write() as tx:
+                _flip(tx, task_id=shared_id, back=bool(number % 2))
+            shared += 1
+        except StateConflictError:
+            pass  # another was faster, as it may
+    answers.send(shared)
+    ledger.close()
+
+
+def _flip(tx: Transaction, *, task_id: str, back: bool) -> None:
+    if back:
+        tasks.retry(tx, task_id, actor="worker", more_attempts=1)
+    else:
+        tasks.cancel(tx, task_id, actor="worker")
+
+
+def claim_all(url: str, barrier: Barrier, run_id: str, attempt_ids: Sequence[str], answers: Connection) -> None:
+    """Try to claim every one of the attempts; answer which one got."""
+    ledger = Ledger(url)
+    barrier.wait(WAIT_S)
+    mine: list[str] = []
+    for attempt_id in attempt_ids:
+        try:
+            with ledger.write() as tx:
+                attempts.claim(tx, attempt_id, run_id=run_id, lease_s=60)
+        except (StateConflictError, LeaseLostError):
+            continue
+        mine.append(attempt_id)
+    answers.send(mine)
+    ledger.close()
+
+
+def dispatch_often(url: str, barrier: Barrier, times: int, limit: int, answers: Connection) -> None:
+    """Dispatch `times` times; answer which attempts one started."""
+    ledger = Ledger(url)
+    barrier.wait(WAIT_S)
+    started: list[str] = []
+    for _ in range(times):
+        with ledger.write() as tx:
+            found = attempts.dispatch(tx, max_concurrent=limit, max_per_repository=limit, claim_deadline_s=600)
+        started += [attempt.id for attempt in found]
+    answers.send(started)
+    ledger.close()
+
+
+def acknowledge(url: str, name: str, task_id: str, answers: Connection) -> None:
+    """Commit changes for ever, and acknowledge each after its commit, until one is killed."""
+    ledger = Ledger(url)
+    number = 0
+    while True:
+        delivery_id = f"{name}-{number}"
+        deliveries.record(
+            ledger,
+            source="github",
+            delivery_id=delivery_id,
+            event="push",
+            action=None,
+            repository=REPOSITORY,
+            body=delivery_id.encode() * 50,
+        )
+        answers.send(delivery_id)
+        with ledger.write() as tx:
+            _flip(tx, task_id=task_id, back=bool(tasks.get(tx, task_id).status.is_final))
+            event = tasks.last_event_id(tx)
+        answers.send(event)
+        number += 1

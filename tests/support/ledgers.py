@@ -1,0 +1,394 @@
+"""Ledgers for tests: a clock to move, a Postgres server of our own, and what fills a ledger's tables."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import select
+
+from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.signals import (
+    Collection,
+    CollectionStatus,
+    ManualTask,
+    OpenIssue,
+    Signal,
+    Source,
+)
+from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
+from squire_pipelines.ledger import attempts, collections, plans
+from squire_pipelines.ledger.attempts import Attempt, RetryRule
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import attempts as attempt_table
+from squire_pipelines.ledger.tables import metadata, task_events
+from squire_pipelines.ledger.tables import tasks as task_table
+from squire_pipelines.ledger.tasks import Approval
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+TRACE = "ab" * 16
+REPOSITORY = "acme/shop"
+ALL_APPROVED = Approval(automatic=True, min_confidence=0, max_risk=Risk.HIGH)
+NONE_APPROVED = Approval(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
+RETRY = RetryRule(base_s=30, cap_s=900)
+_numbers = count(1)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self, now: datetime = START) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        """The time."""
+        return self.now
+
+    def forward(self, seconds: float) -> datetime:
+        """Let `seconds` pass."""
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+# ── SQLite ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory(prefix="squire-ledger-") as folder:
+        path = Path(folder) / "ledger.sqlite"
+        ledger = Ledger(f"sqlite:///{path}")
+        ledger.ensure_schema()
+        ledger.close()  # the last connection leaves no WAL behind
+        return path.read_bytes()
+
+
+def folder_in_memory() -> "tempfile.TemporaryDirectory[str]":
+    """A folder where the disk's syncing costs nothing, if the machine has one; SQLite does not know the difference."""
+    memory = Path("/dev/shm")  # noqa: S108 - inside it a folder of our own, with a random name
+    return tempfile.TemporaryDirectory(prefix="squire-ledger-", dir=memory if os.access(memory, os.W_OK) else None)
+
+
+def sqlite_ledger_file(path: Path) -> Path:
+    """Write an empty ledger with its schema to `path`; a hundred times as fast as migrating."""
+    path.write_bytes(_migrated_file())
+    return path
+
+
+# ── Postgres ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PostgresUnavailableError(Exception):
+    """Postgres cannot be started here."""
+
+
+def _binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    if on_path := shutil.which("initdb"):
+        return Path(on_path).resolve().parent
+    message = "its binaries are not installed (apt-get install postgresql)"
+    raise PostgresUnavailableError(message)
+
+
+@dataclass
+class PostgresServer:
+    """A server process on a random loopback port, its data in a folder of its own."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    _numbers: "count[int]" = field(default_factory=count)
+    _migrated: str | None = None
+    _sweeper: Any = None
+
+    @classmethod
+    def start(cls) -> Self:
+        """Make a cluster and start it. Raises PostgresUnavailableError."""
+        if find_spec("psycopg") is None:
+            message = "psycopg is not installed"
+            raise PostgresUnavailableError(message)
+        binaries = _binaries()
+        folder = Path(tempfile.mkdtemp(prefix="squire-postgres-"))
+        try:
+            who = _unprivileged(folder)
+            _run_initdb(binaries, folder, who)
+            for _ in range(5):  # the free port that we found may be taken a moment later
+                server = cls._launch(binaries, folder, who)
+                if server._wait_until_ready():
+                    return server
+                server._end_process()
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        log = (folder / "log").read_text(errors="replace")
+        shutil.rmtree(folder, ignore_errors=True)
+        raise _did_not_start(log)
+
+    @classmethod
+    def _launch(cls, binaries: Path, folder: Path, who: dict[str, Any]) -> Self:
+        port = _free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_connections": "60",
+            "shared_buffers": "32MB",
+        }
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [binaries / "postgres", "-D", folder / "data", *arguments],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **who,
+            )
+        return cls(folder, port, process)
+
+    def _wait_until_ready(self) -> bool:
+        import psycopg  # noqa: PLC0415 - an extra: tests on SQLite do without
+
+        until = time.monotonic() + 60
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                psycopg.connect(self._dsn("postgres"), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return True
+        return False
+
+    def _dsn(self, database: str) -> str:
+        return f"host=127.0.0.1 port={self.port} user=squire dbname={database}"
+
+    def new_database(self) -> str:
+        """The URL of a database with nothing in it."""
+        import psycopg  # noqa: PLC0415 - see above
+
+        name = f"ledger_{next(self._numbers)}"
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql://squire@127.0.0.1:{self.port}/{name}"
+
+    def empty_ledger(self) -> str:
+        """The URL of the one database with the schema, its tables emptied: much faster than a new one."""
+        import psycopg  # noqa: PLC0415 - see above
+
+        if self._migrated is None:
+            self._migrated = self.new_database()
+            first = Ledger(self._migrated)
+            first.ensure_schema()
+            first.close()
+            self._sweeper = psycopg.connect(self._migrated, autocommit=True)
+        for table in reversed(metadata.sorted_tables):
+            self._sweeper.execute(psycopg.sql.SQL("DELETE FROM {}").format(psycopg.sql.Identifier(table.name)))
+        return self._migrated
+
+    def stop(self) -> None:
+        """End the server and remove its data."""
+        if self._sweeper is not None:
+            self._sweeper.close()
+        self._end_process()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end_process(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout=10)
+
+
+def _did_not_start(log: str) -> PostgresUnavailableError:
+    return PostgresUnavailableError(f"it did not start: {log.strip()[-300:]}")
+
+
+def _run_initdb(binaries: Path, folder: Path, who: dict[str, Any]) -> None:
+    made = subprocess.run(
+        [binaries / "initdb", "-D", folder / "data", "-U", "squire", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        timeout=120,
+        **who,
+    )
+    if made.returncode:
+        raise _did_not_start(made.stderr.decode(errors="replace"))
+
+
+def _unprivileged(folder: Path) -> dict[str, Any]:
+    """What makes a child process run as an ordinary user, since Postgres refuses to run as root."""
+    if os.getuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    message = "it does not run as root, and there is no other user"
+    raise PostgresUnavailableError(message)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# ── What a ledger holds ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def spec(key: str = "a", **values: Any) -> TaskSpec:
+    """A task as a planner proposes it."""
+    defaults: dict[str, Any] = {"title": f"Do {key}", "prompt": f"Please do {key}.", "base_branch": "main"}
+    return TaskSpec(key=key, **defaults | values)
+
+
+def plan(*specs: TaskSpec, repository: str = REPOSITORY) -> Plan:
+    """A plan of these tasks."""
+    return Plan(repository=repository, planner="rules", signals_digest="0" * 64, tasks=specs)
+
+
+def issue(number: int = 1, *, version: str = "v1", repository: str = REPOSITORY, title: str = "It is broken") -> Signal:
+    """An open issue."""
+    return Signal(
+        repository=repository,
+        key=str(number),
+        version=version,
+        title=title,
+        url=f"https://example.org/{repository}/issues/{number}",
+        updated_at=START,
+        details=OpenIssue(number=number, author="ann"),
+    )
+
+
+def wish(key: str = "w1", *, version: str = "v1") -> Signal:
+    """What a person typed."""
+    return Signal(
+        repository=REPOSITORY,
+        key=key,
+        version=version,
+        title="Tidy up",
+        url="",
+        updated_at=START,
+        details=ManualTask(author="ann", body="Tidy up, please."),
+    )
+
+
+def reading(
+    *signals: Signal,
+    status: CollectionStatus = CollectionStatus.FRESH,
+    repository: str = REPOSITORY,
+    source: Source = Source.OPEN_ISSUES,
+    truncated: bool = False,
+) -> Collection:
+    """One reading of a source."""
+    failed = not status.source_answered
+    return Collection(
+        repository=repository,
+        source=source,
+        status=status,
+        started_at=START,
+        ended_at=START,
+        signals=signals,
+        truncated=truncated,
+        error_code="github_unavailable" if failed else None,
+        error="GitHub did not answer" if failed else None,
+    )
+
+
+def collect(ledger: Ledger, *signals: Signal, **values: Any) -> collections.RecordedCollection:
+    """Record a reading."""
+    with ledger.write() as tx:
+        return collections.record(tx, reading(*signals, **values), trace_id=TRACE, run_id=None)
+
+
+def add_tasks(
+    ledger: Ledger,
+    *specs: TaskSpec,
+    repository: str = REPOSITORY,
+    approval: Approval = ALL_APPROVED,
+    max_attempts: int = 3,
+) -> tuple[str, ...]:
+    """Plan and admit tasks; their ids in the plan's order."""
+    with ledger.write() as tx:
+        saved = plans.save(tx, plan(*specs, repository=repository), (), trace_id=TRACE, run_id=None)
+        return plans.admit(tx, saved.id, approval=approval, max_attempts=max_attempts)
+
+
+def add_task(ledger: Ledger, **values: Any) -> str:
+    """Add one task that nobody has thought of before; its id."""
+    options = {name: values.pop(name) for name in ("repository", "approval", "max_attempts") if name in values}
+    (task_id,) = add_tasks(ledger, spec(f"k{next(_numbers)}", **values), **options)
+    return task_id
+
+
+def dispatch(ledger: Ledger, *, concurrent: int = 100, each: int = 100, deadline_s: float = 120) -> tuple[Attempt, ...]:
+    """Start what can be started."""
+    with ledger.write() as tx:
+        return attempts.dispatch(tx, max_concurrent=concurrent, max_per_repository=each, claim_deadline_s=deadline_s)
+
+
+def start_attempt(ledger: Ledger, *, run_id: str = "run-1", lease_s: float = 60, **values: Any) -> Attempt:
+    """A new task's attempt, dispatched and claimed."""
+    add_task(ledger, **values)
+    return claim(ledger, dispatch(ledger)[-1].id, run_id=run_id, lease_s=lease_s)
+
+
+def claim(ledger: Ledger, attempt_id: str, *, run_id: str = "run-1", lease_s: float = 60) -> Attempt:
+    """Take an attempt."""
+    with ledger.write() as tx:
+        return attempts.claim(tx, attempt_id, run_id=run_id, lease_s=lease_s)
+
+
+def token_of(attempt: Attempt) -> str:
+    """The fencing token of an attempt that is held."""
+    assert attempt.lease_token
+    return attempt.lease_token
+
+
+def settle(ledger: Ledger, attempt: Attempt, cause: Cause, message: str = "so it ended") -> attempts.Settled:
+    """End an attempt that is held."""
+    with ledger.write() as tx:
+        ending = Ending(cause=cause, message=message)
+        return attempts.settle(tx, attempt.id, token_of(attempt), ending, retry=RETRY, actor="run:run-1")
+
+
+def rows_as_told_by_events(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
+    """The states of all tasks and attempts as their events tell them; each event must begin where the last ended."""
+    told: dict[str, dict[str, str]] = {"task": {}, "attempt": {}}
+    with ledger.read() as tx:
+        rows: Sequence[Any] = tx.execute(select(task_events).order_by(task_events.c.id)).all()
+    for row in rows:
+        if row.subject not in told:
+            continue
+        name = row.task_id if row.subject == "task" else row.attempt_id
+        assert told[row.subject].get(name) == row.before, f"{row.subject} {name}: a gap before event {row.id}"
+        told[row.subject][name] = row.after
+    return told["task"], told["attempt"]
+
+
+def rows_as_stored(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
+    """The states of all tasks and attempts as their rows have them."""
+    with ledger.read() as tx:
+        stored_tasks = {row.id: row.status for row in tx.execute(select(task_table.c.id, task_table.c.status))}
+        stored = {row.id: row.status for row in tx.execute(select(attempt_table.c.id, attempt_table.c.status))}
+    return stored_tasks, stored

@@ -1,0 +1,146 @@
+"""A model's provider on loopback that a test directs, and a gateway before it with a client on its socket."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
+from squire_pipelines.gateway.server import Gateway, SocketDirectory
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass
+class Seen:
+    """One request as the provider got it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Upstream:
+    """The provider: `answer` writes to the connection what it likes."""
+
+    answer: Answer
+    seen: list[Seen] = field(default_factory=list)
+    url: str = ""
+
+
+def plain(status: int, body: object, headers: dict[str, str] | None = None) -> Answer:
+    """An answer of JSON."""
+
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        raw = json.dumps(body).encode()
+        handler.send_response(status)
+        for name, value in {"content-type": "application/json", **(headers or {})}.items():
+            handler.send_header(name, value)
+        handler.send_header("content-length", str(len(raw)))
+        handler.end_headers()
+        handler.wfile.write(raw)
+
+    return write
+
+
+@contextlib.contextmanager
+def serve_upstream() -> Iterator[Upstream]:
+    """Serve until the block ends; by default each request is answered with a usage of 5 and 2 tokens."""
+    made = Upstream(plain(200, {"usage": {"prompt_tokens": 5, "completion_tokens": 2}}))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            made.seen.append(Seen(self.command, self.path, headers, body))
+            with contextlib.suppress(ConnectionError):
+                made.answer(self)
+
+        do_GET = do_POST  # noqa: N815 - the library's names
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+@dataclass
+class Door:
+    """A gateway that runs, what it has recorded, and a client that comes through its socket."""
+
+    client: httpx.Client
+    socket_path: Path
+    calls: list[GatewayCall]
+    told: threading.Condition
+
+    def recorded(self, count: int = 1) -> list[GatewayCall]:
+        """Wait until `count` calls have been recorded."""
+        with self.told:
+            assert self.told.wait_for(lambda: len(self.calls) >= count, timeout=10)
+        return self.calls
+
+    def connect(self) -> socket.socket:
+        """A bare connection."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(10)
+        connection.connect(str(self.socket_path))
+        return connection
+
+
+class AnswerWith(Protocol):
+    """Sets the provider's answer."""
+
+    def __call__(self, status: int, body: object, headers: dict[str, str] | None = None) -> None: ...
+
+
+class OpenDoor(Protocol):
+    """Opens a gateway."""
+
+    def __call__(
+        self, *, key: str | None = ..., limits: GatewayLimits | None = None, url: str | None = None
+    ) -> Door: ...
+
+
+@contextlib.contextmanager
+def door_opener(upstream: Upstream) -> Iterator[OpenDoor]:
+    """Open gateways to the upstream; they close when the block ends."""
+    with contextlib.ExitStack() as stack:
+
+        def make(
+            *, key: str | None = "sk-" + "k" * 20, limits: GatewayLimits | None = None, url: str | None = None
+        ) -> Door:
+            calls: list[GatewayCall] = []
+            told = threading.Condition()
+
+            def on_call(call: GatewayCall) -> None:
+                with told:
+                    calls.append(call)
+                    told.notify_all()
+
+            path = stack.enter_context(SocketDirectory())
+            stack.enter_context(Gateway(path, url or upstream.url, key, {"small"}, on_call=on_call, limits=limits))
+            transport = httpx.HTTPTransport(uds=str(path))
+            client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=20))
+            return Door(client, path, calls, told)
+
+        yield make

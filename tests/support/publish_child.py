@@ -1,0 +1,73 @@
+"""Publishes one attempt in a process of its own, which kills itself at the step that is named. For tests of crashes.
+
+Arguments: a JSON object with the workshop's paths and names, and the step (or an empty string).
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.publishing.mirror import Mirror
+from squire_pipelines.publishing.publish import Published, PublishRequest, Step, policy_from, publish_attempt
+from squire_pipelines.settings import PolicySettings
+from tests.support.fake_pulls import FakePulls
+from tests.support.git_repository import git
+
+
+class DyingPulls(FakePulls):
+    """Dies right after the pull request is there, before the publisher hears of it."""
+
+    die_after_create = False
+
+    async def create(self, *args: Any, **more: Any) -> Any:
+        ref = await super().create(*args, **more)
+        if self.die_after_create:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ref
+
+
+def main() -> None:
+    """Publish; print the pull request's number."""
+    given, step = json.loads(sys.argv[1]), sys.argv[2]
+    upstream = Path(given["upstream"])
+    pulls = DyingPulls(Path(given["pulls"]), lambda branch: git(upstream, "rev-parse", f"refs/heads/{branch}"))
+    pulls.die_after_create = step == "created"
+
+    def die(reached: Step, _detail: str) -> None:
+        if reached == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    request = PublishRequest(
+        attempt_id="t1-1",
+        task_id="t1",
+        trace_id="f" * 32,
+        repository="acme/app",
+        clone_url=str(upstream),
+        base_ref="main",
+        base_sha=given["base_sha"],
+        branch=given["branch"],
+        bundle=Path(given["bundle"]),
+        scratch=Path(given["scratch"]),
+        spec=TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main"),
+    )
+    published = asyncio.run(
+        publish_attempt(
+            request,
+            mirror=Mirror(Path(given["mirror"]), "acme/app"),
+            pulls=pulls,
+            token=None,
+            policy=policy_from(PolicySettings()),
+            on_step=die,
+        )
+    )
+    assert isinstance(published, Published)
+    sys.stdout.write(json.dumps({"number": published.pull_request.number, "created": published.created}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What was observed, and the ending it means: the whole table."""
+
+from dataclasses import replace
+
+import pytest
+
+from squire_pipelines.agents.endings import Observed, StopReason, decide, engine_refusal
+from squire_pipelines.agents.model import AgentResult
+from squire_pipelines.agents.opencode import OpenCodeError, OpenCodeSummary
+from squire_pipelines.domain.endings import Cause
+
+
+def result(status: str, *, agent_exit: int | None = 0, code: str | None = None, message: str = "why") -> AgentResult:
+    error = {"code": code, "message": message} if code else None
+    return AgentResult.model_validate(
+        {"schema": 1, "status": status, "agent_exit_code": agent_exit, "commits": 2, "error": error}
+    )
+
+
+CHANGED = Observed(exit_code=0, result=result("changed"), has_bundle=True)
+PROVIDER = OpenCodeSummary(events=1, errors=(OpenCodeError("APIError", "503"),), ended_in_error=True)
+RECOVERED = OpenCodeSummary(events=2, errors=(OpenCodeError("APIError", "503"),), ended_in_error=False)
+ABORTED = OpenCodeSummary(events=1, errors=(OpenCodeError("MessageAbortedError", ""),), ended_in_error=True)
+
+TABLE = {
+    "it changed something": (CHANGED, Cause.COMPLETED),
+    "it changed nothing": (Observed(exit_code=0, result=result("no_changes")), Cause.NO_CHANGES),
+    "only a child ran out of memory": (replace(CHANGED, oom_killed=True), Cause.COMPLETED),
+    "it ran out of memory": (Observed(exit_code=137, oom_killed=True), Cause.OUT_OF_MEMORY),
+    "a child's memory, its own error": (Observed(exit_code=1, oom_killed=True), Cause.AGENT_ERROR),
+    "killed by somebody": (Observed(exit_code=137), Cause.KILLED),
+    "asked to end by somebody": (Observed(exit_code=143), Cause.KILLED),
+    "ended while the engine was away": (Observed(exit_code=137, engine_lost=True), Cause.ENGINE_LOST),
+    "finished though the engine was away": (replace(CHANGED, engine_lost=True), Cause.COMPLETED),
+    "the engine stays away": (Observed(engine_error="gone"), Cause.ENGINE_LOST),
+    "no exit code": (Observed(), Cause.ENGINE_LOST),
+    "timed out": (Observed(exit_code=143, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
+    "timed out and killed": (Observed(exit_code=137, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
+    "cancelled": (Observed(exit_code=143, stop=StopReason.CANCELLED), Cause.CANCELLED),
+    "flooded its log": (Observed(exit_code=137, stop=StopReason.LOG_OVERFLOW), Cause.LOG_OVERFLOW),
+    "filled the disk": (Observed(exit_code=137, stop=StopReason.DISK_FULL), Cause.DISK_FULL),
+    "not found": (
+        Observed(exit_code=127, result=result("error", agent_exit=None, code="agent_not_found")),
+        Cause.AGENT_NOT_FOUND,
+    ),
+    "not executable": (Observed(exit_code=126), Cause.AGENT_NOT_FOUND),
+    "input invalid": (
+        Observed(exit_code=120, result=result("error", agent_exit=None, code="input_invalid")),
+        Cause.WORKSPACE_ERROR,
+    ),
+    "git failed": (
+        Observed(exit_code=121, result=result("error", agent_exit=None, code="git_failed")),
+        Cause.WORKSPACE_ERROR,
+    ),
+    "an agent's own exit code 121": (
+        Observed(exit_code=121, result=result("changed", agent_exit=121)),
+        Cause.AGENT_ERROR,
+    ),
+    "an agent's error": (Observed(exit_code=3, result=result("changed", agent_exit=3)), Cause.AGENT_ERROR),
+    "an error without a result": (Observed(exit_code=1, result_error="missing"), Cause.AGENT_ERROR),
+    "a bad result": (Observed(exit_code=0, result_error="a symlink"), Cause.WORKSPACE_ERROR),
+    "no result": (Observed(exit_code=0), Cause.WORKSPACE_ERROR),
+    "a bad bundle": (replace(CHANGED, result_error="too large"), Cause.WORKSPACE_ERROR),
+    "no bundle": (replace(CHANGED, has_bundle=False), Cause.WORKSPACE_ERROR),
+    "the worker failed afterwards": (
+        Observed(exit_code=0, result=result("error", code="internal")),
+        Cause.WORKSPACE_ERROR,
+    ),
+    "the provider failed, exit 1": (Observed(exit_code=1, opencode=PROVIDER), Cause.PROVIDER_ERROR),
+    "the provider failed, exit 0": (replace(CHANGED, opencode=PROVIDER), Cause.PROVIDER_ERROR),
+    "the provider recovered": (replace(CHANGED, opencode=RECOVERED), Cause.COMPLETED),
+    "OpenCode itself failed": (Observed(exit_code=1, opencode=ABORTED), Cause.AGENT_ERROR),
+    "timed out with a failing provider": (
+        Observed(exit_code=143, stop=StopReason.TIMEOUT, opencode=PROVIDER),
+        Cause.TIMEOUT,
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "cause"), TABLE.values(), ids=TABLE.keys())
+def test_each_observation_has_one_cause(seen: Observed, cause: Cause) -> None:
+    ending = decide(seen)
+    assert ending.cause is cause
+    assert ending.message
+
+
+def test_out_of_memory_is_never_inferred_from_137() -> None:
+    causes = {
+        decide(Observed(exit_code=137, stop=stop, engine_lost=lost)).cause
+        for stop in (None, *StopReason)
+        for lost in (True, False)
+    }
+    assert Cause.OUT_OF_MEMORY not in causes
+
+
+def test_a_childs_death_of_memory_is_noted_in_the_facts() -> None:
+    evidence = decide(replace(CHANGED, oom_killed=True)).evidence
+    assert evidence.facts["child_oom_killed"] is True
+    assert evidence.oom_killed
+    assert not evidence.killed_by_us
+
+
+def test_evidence_says_why_we_stopped_it_and_keeps_the_last_lines() -> None:
+    seen = Observed(exit_code=137, stop=StopReason.TIMEOUT, log_tail=("bye",), opencode=RECOVERED, engine_lost=True)
+    evidence = decide(seen).evidence
+    assert evidence.killed_by_us
+    assert evidence.log_tail == ("bye",)
+    assert evidence.facts["stopped_for"] == "timeout"
+    assert evidence.facts["engine_connection_lost"] is True
+    assert isinstance(evidence.facts["opencode"], dict)
+
+
+def test_a_message_of_the_agents_is_cut_and_cleaned() -> None:
+    seen = Observed(exit_code=127, result=result("error", agent_exit=None, code="x", message="\x1b[31m" + "y" * 5000))
+    message = decide(seen).message
+    assert "\x1b" not in message
+    assert len(message) < 600
+
+
+@pytest.mark.parametrize(
+    ("status", "explanation", "cause"),
+    [
+        (500, "write /var/lib/x: no space left on device", Cause.DISK_FULL),
+        (500, "context deadline exceeded", Cause.ENGINE_LOST),
+        (400, "OCI runtime create failed: exec: python3: executable file not found in $PATH", Cause.AGENT_NOT_FOUND),
+        (400, "invalid seccomp profile", Cause.INTERNAL_ERROR),
+    ],
+)
+def test_a_refusal_of_the_engine_has_a_cause(status: int, explanation: str, cause: Cause) -> None:
+    assert engine_refusal(status, explanation)[0] is cause

@@ -1,0 +1,152 @@
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from squire_pipelines import __version__
+from squire_pipelines.cli.lazy import Lazy, LazyGroup
+from squire_pipelines.cli.main import Root, cli
+from squire_pipelines.errors import ConfigError, EngineError, RefusedError, SquireError
+
+
+def _run(action: Callable[[], object], *options: str) -> Result:
+    group = Root(name="squire", callback=_set_options, params=cli.params)
+    group.add_command(click.Command("act", callback=action))
+    return CliRunner().invoke(group, [*options, "act"], prog_name="squire")
+
+
+_set_options = cli.callback
+
+
+def _raiser(error: BaseException) -> Callable[[], object]:
+    def action() -> None:
+        raise error
+
+    return action
+
+
+def test_the_version_is_the_packages() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).stdout == f"squire {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SquireError("it broke", hint="mend it"), 1),
+        (ConfigError("it broke", hint="mend it"), 3),
+        (EngineError("it broke", hint="mend it"), 4),
+        (RefusedError("it broke", hint="mend it"), 5),
+    ],
+)
+def test_an_error_of_ours_is_one_message_a_hint_and_its_exit_code(error: SquireError, code: int) -> None:
+    result = _run(_raiser(error))
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr == "error: it broke\nhint: mend it\n"
+
+
+def test_what_an_error_quotes_cannot_act_upon_the_terminal() -> None:
+    result = _run(_raiser(SquireError("bad \x1b[2Jname\nof two lines")))
+    assert result.stderr == "error: bad name of two lines\n"
+
+
+def test_a_fault_of_ours_shows_its_traceback_only_when_asked() -> None:
+    short = _run(_raiser(ValueError("oh")))
+    assert short.exit_code == 1
+    assert short.stderr.startswith("error: ValueError: oh\nhint: ")
+    assert "Traceback" not in short.stderr
+    long = _run(_raiser(ValueError("oh")), "-v")
+    assert long.exit_code == 1
+    assert "Traceback" in long.stderr
+
+
+def test_an_interrupt_is_130() -> None:
+    result = _run(_raiser(KeyboardInterrupt()))
+    assert (result.exit_code, result.stdout, result.stderr.strip()) == (130, "", "interrupted")
+
+
+def test_an_abort_of_a_question_is_1_and_its_interrupt_130() -> None:
+    assert _run(_raiser(click.Abort())).exit_code == 1
+    interrupted = click.Abort()
+    interrupted.__context__ = KeyboardInterrupt()
+    assert _run(_raiser(interrupted)).exit_code == 130
+
+
+def test_a_wrong_option_is_2_with_the_way_to_the_help() -> None:
+    result = CliRunner().invoke(cli, ["tasks", "list", "--colour"], prog_name="squire")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: No such option")
+    assert "hint: see `squire tasks list --help`" in result.stderr
+
+
+def test_a_mistyped_command_is_2_with_the_likely_one() -> None:
+    result = CliRunner().invoke(cli, ["taks"], prog_name="squire")
+    assert result.exit_code == 2
+    assert "there is no command 'taks'; did you mean tasks?" in result.stderr
+    assert CliRunner().invoke(cli, ["--nonsense"]).exit_code == 2
+
+
+def test_no_command_at_all_is_the_help_and_2() -> None:
+    result = CliRunner().invoke(cli, [], prog_name="squire")
+    assert result.exit_code == 2
+    assert "Commands:" in result.output
+
+
+def test_other_failures_of_the_system_are_told() -> None:
+    assert "OSError" in _run(_raiser(OSError(errno.EIO, "Input/output error"))).stderr
+
+
+def test_a_reader_that_has_gone_is_no_failure_to_tell_of() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "squire_pipelines.cli", "config", "show", "--defaults"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert said == b""
+
+
+def test_the_command_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "squire_pipelines.cli", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == f"squire {__version__}\n"
+
+
+def test_a_lazy_entry_must_be_a_command() -> None:
+    group = LazyGroup(name="g", lazy={"x": Lazy("squire_pipelines.cli.text:plain", "No command.")})
+    with pytest.raises(TypeError, match="no command"):
+        group.get_command(click.Context(group), "x")
+
+
+@pytest.mark.parametrize(
+    ("word", "names"), [("ta", ["tasks"]), ("d", ["demo", "dev", "doctor"]), ("--co", ["--config"])]
+)
+def test_completion_of_commands_imports_none(word: str, names: list[str]) -> None:
+    context = click.Context(cli, info_name="squire")
+    assert [item.value for item in cli.shell_complete(context, word)] == names
+
+
+def test_colour_is_left_out_when_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    group = Root(name="squire", callback=_set_options, params=cli.params)
+    group.add_command(click.Command("act", callback=_raiser(SquireError("it broke"))))
+    result = CliRunner().invoke(group, ["act"], color=True)
+    assert result.stderr == "error: it broke\n"
+    monkeypatch.delenv("NO_COLOR")
+    assert "\x1b[31m" in CliRunner().invoke(group, ["act"], color=True).stderr

@@ -1,0 +1,68 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from squire_pipelines.cli.task_rows import TaskPage, TaskQuery, TaskRow
+from squire_pipelines.cli.tasks_watch import changes, pages
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ROW = TaskRow(
+    id="t1",
+    repository="acme/shop",
+    title="Mend\x1b[1m it",
+    kind="other",
+    status="ready",
+    waiting="a slot",
+    cause=None,
+    message=None,
+    attempts=0,
+    max_attempts=3,
+    cancel_requested=False,
+    branch="squire/t1",
+    pr_number=None,
+    pr_url=None,
+    outcome=None,
+    checks=None,
+    trace_id="a" * 32,
+    created_at=NOW,
+    updated_at=NOW,
+    ended_at=None,
+)
+
+
+def _world(*states: str) -> tuple[Callable[[TaskQuery], TaskPage], Callable[[], None], list[str]]:
+    now = list(states)
+
+    def read(query: TaskQuery) -> TaskPage:
+        row = replace(ROW, status=now[0])
+        return TaskPage((row,) if not query.statuses or row.status in query.statuses else (), NOW)
+
+    def wait() -> None:
+        now.pop(0)
+
+    return read, wait, now
+
+
+def test_the_last_page_shows_how_everything_ended() -> None:
+    read, wait, _ = _world("ready", "running", "succeeded")
+    shown = [page.rows[0].status for page in pages(read, TaskQuery(), wait=wait, rounds=9)]
+    assert shown == ["ready", "running", "succeeded"]
+
+
+def test_what_waits_for_a_person_is_not_waited_for() -> None:
+    read, wait, _ = _world("proposed")
+    assert len(list(pages(read, TaskQuery(), wait=wait, rounds=9))) == 1
+
+
+def test_a_watch_has_a_bound() -> None:
+    read, wait, left = _world(*["running"] * 9)
+    assert len(list(pages(read, TaskQuery(), wait=wait, rounds=3))) == 3
+    assert len(left) == 7
+
+
+def test_each_change_is_one_line() -> None:
+    known: dict[str, TaskRow] = {}
+    assert list(changes(known, TaskPage((ROW,), NOW))) == ["t1 acme/shop Mend it: ready, waits for a slot"]
+    assert list(changes(known, TaskPage((ROW,), NOW))) == []
+    running = replace(ROW, status="running", waiting=None, attempts=1)
+    assert list(changes(known, TaskPage((running,), NOW))) == ["t1 acme/shop Mend it: running"]

@@ -1,0 +1,91 @@
+"""The checks of a plan."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
+from squire_pipelines.domain.tasks import Plan, TaskSpec
+
+
+def plan(*tasks: TaskSpec) -> Plan:
+    return Plan(repository="a/b", planner="rules", signals_digest="0", tasks=tasks)
+
+
+def task(key: str, depends_on: Iterable[str] = (), signals: Iterable[str] = ()) -> TaskSpec:
+    return TaskSpec(
+        key=key, title=key, prompt=key, base_branch="main", depends_on=tuple(depends_on), signals=tuple(signals)
+    )
+
+
+def check(*tasks: TaskSpec, known: tuple[str, ...] = (), max_tasks: int = 100) -> tuple[PlanFinding, ...]:
+    return check_plan(plan(*tasks), known_signals=known, max_tasks=max_tasks)
+
+
+def test_a_good_plan_has_no_findings() -> None:
+    tasks = (task("a", signals=["open_issue:1"]), task("b", ["a"]), task("c", ["a", "b"]))
+    assert check(*tasks, known=("open_issue:1",), max_tasks=3) == ()
+    assert check() == ()
+
+
+@pytest.mark.parametrize(
+    ("tasks", "finding"),
+    [
+        ((task("a"), task("a")), PlanFinding("unique_keys", "a", "two tasks have the key 'a'")),
+        (
+            (task("a", ["x"]),),
+            PlanFinding("dependencies", "a", "depends on 'x', which is no task of this plan"),
+        ),
+        ((task("a", ["a"]),), PlanFinding("dependencies", None, "the dependencies form a cycle: a -> a")),
+        (
+            (task("a", signals=["open_issue:9"]),),
+            PlanFinding("known_signals", "a", "answers the signal 'open_issue:9', which was not seen"),
+        ),
+    ],
+    ids=["key twice", "unknown dependency", "itself", "invented signal"],
+)
+def test_what_is_wrong_is_said_once_with_the_task(tasks: tuple[TaskSpec, ...], finding: PlanFinding) -> None:
+    assert check(*tasks) == (finding,)
+
+
+def test_a_plan_may_have_as_many_tasks_as_the_limit_and_not_one_more() -> None:
+    tasks = [task(str(number)) for number in range(4)]
+    assert check(*tasks, max_tasks=4) == ()
+    assert check(*tasks, max_tasks=3) == (PlanFinding("size", None, "4 tasks, the limit is 3"),)
+
+
+def test_all_findings_come_in_the_order_of_the_checks() -> None:
+    found = check(task("a", ["x"], ["s"]), task("a", ["a"]), max_tasks=1)
+    assert list(dict.fromkeys(finding.check for finding in found)) == list(PLAN_CHECKS)
+
+
+@st.composite
+def acyclic(draw: st.DrawFn) -> list[TaskSpec]:
+    """Tasks that depend only on earlier ones, in any order."""
+    count = draw(st.integers(min_value=1, max_value=8))
+    tasks = [
+        task(f"k{number}", [f"k{other}" for other in draw(st.sets(st.integers(0, number - 1)))] if number else [])
+        for number in range(count)
+    ]
+    return draw(st.permutations(tasks))
+
+
+@given(acyclic())
+def test_a_plan_without_a_cycle_passes_in_any_order(tasks: list[TaskSpec]) -> None:
+    assert check(*tasks) == ()
+
+
+@given(acyclic(), st.data())
+def test_a_cycle_is_always_found_and_shown(tasks: list[TaskSpec], data: st.DataObject) -> None:
+    keys = data.draw(st.lists(st.sampled_from([each.key for each in tasks]), min_size=1, unique=True))
+    ring = dict(zip(keys, [*keys[1:], keys[0]], strict=True))
+    with_ring = [task(each.key, [*each.depends_on, ring[each.key]]) if each.key in ring else each for each in tasks]
+    (finding,) = check(*with_ring)
+    assert finding.check == "dependencies"
+    shown = finding.message.partition(": ")[2].split(" -> ")
+    assert shown[0] == shown[-1]
+    depends = {each.key: each.depends_on for each in with_ring}
+    # The standard library walks against the direction of the dependencies.
+    assert all(before in depends[after] for before, after in zip(shown, shown[1:], strict=False))

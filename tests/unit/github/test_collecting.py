@@ -1,0 +1,409 @@
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from squire_pipelines.domain.signals import (
+    Collection,
+    CollectionStatus,
+    FailedCheck,
+    OpenIssue,
+    OpenPullRequest,
+    ReviewFinding,
+    Source,
+)
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.collecting import collect_repository
+from tests.support.github_json import (
+    GRAPHQL_URL,
+    SHA,
+    FakeGitHub,
+    answer,
+    check_run,
+    commit,
+    issue,
+    page,
+    pull_request,
+    repository,
+    status_context,
+    thread,
+)
+
+pytestmark = pytest.mark.anyio
+ClientOf = Callable[..., GitHubClient]
+NOT_FOUND = {"type": "NOT_FOUND", "path": ["repository"], "message": "Could not resolve to a Repository"}
+
+
+def branch(checks: Sequence[object] = (), **fields: Any) -> dict[str, Any]:
+    return {"name": "main", "target": {"__typename": "Commit", **commit(checks, **fields)}}
+
+
+def github(
+    *,
+    pulls: Sequence[object] = (),
+    issues: Sequence[object] = (),
+    default: object = None,
+    **more: Any,
+) -> FakeGitHub:
+    return FakeGitHub(
+        {
+            "PullRequests": answer({"repository": repository(pullRequests=page(pulls))}),
+            "Issues": answer({"repository": repository(issues=page(issues))}),
+            "DefaultBranchChecks": answer({"repository": repository(defaultBranchRef=default or branch())}),
+            **more,
+        }
+    )
+
+
+async def collect(client: GitHubClient, **options: Any) -> dict[Source, Collection]:
+    found = await collect_repository(client, "o/r", **options)
+    return {collection.source: collection for collection in found}
+
+
+async def test_each_source_yields_one_fresh_collection_with_its_signals(client_of: ClientOf) -> None:
+    fake = github(
+        pulls=[pull_request(1, threads=page([thread()]), head=commit([check_run("lint")]))],
+        issues=[issue(10)],
+        default=branch([check_run("test"), status_context(), check_run("fine", "SUCCESS")]),
+    )
+    found = await collect_repository(client_of(fake), "o/r")
+    assert [collection.source for collection in found] == list(Source)
+    assert all(collection.status is CollectionStatus.FRESH for collection in found)
+    refs = {collection.source: [signal.ref for signal in collection.signals] for collection in found}
+    assert refs == {
+        Source.OPEN_PRS: ["open_pr:1"],
+        Source.FAILED_CI: ["failed_ci:main:CI / test", "failed_ci:main:legacy", "failed_ci:#1:CI / lint"],
+        Source.OPEN_ISSUES: ["open_issue:10"],
+        Source.REVIEW_FINDINGS: ["review_finding:T1"],
+    }
+    assert not any(collection.truncated for collection in found)
+
+
+async def test_sources_that_need_the_same_objects_share_one_query(client_of: ClientOf) -> None:
+    fake = github()
+    await collect(client_of(fake))
+    assert sorted(name for name, _ in fake.operations) == ["DefaultBranchChecks", "Issues", "PullRequests"]
+
+
+async def test_only_the_asked_sources_are_read(client_of: ClientOf) -> None:
+    fake = github()
+    found = await collect(client_of(fake), sources=[Source.OPEN_ISSUES, Source.OPEN_ISSUES])
+    assert list(found) == [Source.OPEN_ISSUES]
+    assert [name for name, _ in fake.operations] == ["Issues"]
+
+
+async def test_details_of_the_signals(client_of: ClientOf) -> None:
+    fake = github(
+        pulls=[
+            pull_request(
+                1,
+                author=None,
+                isCrossRepository=True,
+                threads=page([thread(author={"login": "greptile-apps", "__typename": "Bot"}), thread("T2", path=None)]),
+                head=commit([check_run("lint", "TIMED_OUT", checkSuite=None, detailsUrl=None, completedAt=None)]),
+            )
+        ],
+        issues=[issue(10, author=None, body="x" * 30_000)],
+        default=branch([status_context("legacy", "ERROR")]),
+    )
+    found = await collect(client_of(fake))
+    pr = found[Source.OPEN_PRS].signals[0].details
+    assert isinstance(pr, OpenPullRequest)
+    assert (pr.author, pr.ci_state, pr.unresolved_threads, pr.from_fork) == ("ghost", "failed", 2, True)
+    assert (pr.head_ref, pr.head_sha, pr.base_ref, pr.labels) == ("feature-1", SHA, "main", ("bug",))
+    on_branch, on_pr = (signal for signal in found[Source.FAILED_CI].signals)
+    assert isinstance(on_branch.details, FailedCheck)
+    assert isinstance(on_pr.details, FailedCheck)
+    assert (on_branch.details.conclusion, on_branch.details.on_default_branch) == ("error", True)
+    assert on_branch.url == f"https://github.test/o/r/commit/{SHA}"
+    assert (on_pr.details.conclusion, on_pr.details.pull_request, on_pr.details.from_fork) == ("timed_out", 1, True)
+    assert (on_pr.url, on_pr.details.workflow) == ("https://github.test/o/r/pull/1/checks", None)
+    assert on_pr.updated_at == datetime(2026, 11, 1, 10, 0, tzinfo=UTC)
+    opened = found[Source.OPEN_ISSUES].signals[0].details
+    assert isinstance(opened, OpenIssue)
+    assert len(opened.body) == 20_000
+    assert opened.body.endswith("(cut)")
+    bot, person = (signal.details for signal in found[Source.REVIEW_FINDINGS].signals)
+    assert isinstance(bot, ReviewFinding)
+    assert isinstance(person, ReviewFinding)
+    assert (bot.is_bot, bot.author, bot.path, bot.line, bot.from_fork) == (True, "greptile-apps", "src/a.py", 3, True)
+    assert not person.is_bot
+
+
+@pytest.mark.parametrize("conclusion", ["SUCCESS", "NEUTRAL", "SKIPPED", "CANCELLED", "ACTION_REQUIRED", "STALE", None])
+async def test_conclusion_that_code_cannot_mend_is_no_failed_check(client_of: ClientOf, conclusion: str | None) -> None:
+    fake = github(default=branch([check_run("x", conclusion), status_context("y", "PENDING")]))
+    assert (await collect(client_of(fake)))[Source.FAILED_CI].signals == ()
+
+
+async def test_resolved_outdated_and_empty_threads_are_no_findings(client_of: ClientOf) -> None:
+    empty = {**thread("T3"), "comments": {"nodes": []}}
+    threads = page([thread("T1", resolved=True), thread("T2", outdated=True), empty, None])
+    found = await collect(client_of(github(pulls=[pull_request(threads=threads)])))
+    assert found[Source.REVIEW_FINDINGS].signals == ()
+
+
+async def test_job_that_failed_twice_on_one_head_is_one_signal(client_of: ClientOf) -> None:
+    older, newer = check_run("test"), check_run("test", completedAt="2026-11-02T10:01:00Z")
+    found = await collect(client_of(github(default=branch([older, newer]))))
+    assert [signal.updated_at.day for signal in found[Source.FAILED_CI].signals] == [2]
+
+
+async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientOf) -> None:
+    async def read(**fields: Any) -> dict[str, str]:
+        thread_of = page([thread(updatedAt=fields.pop("edited", "2026-11-01T11:00:00Z"))])
+        fake = github(
+            pulls=[
+                pull_request(1, threads=thread_of, head=commit([check_run()], oid=fields.get("headRefOid", SHA)))
+                | {k: v for k, v in fields.items() if k != "labels_of_issue"}
+            ],
+            issues=[issue(labels={"nodes": fields.get("labels_of_issue", [])})],
+        )
+        found = await collect(client_of(fake))
+        return {signal.ref: signal.version for collection in found.values() for signal in collection.signals}
+
+    first, again = await read(), await read(updatedAt="2026-11-03T00:00:00Z")
+    assert first == again
+    edited = await read(edited="2026-11-05T00:00:00Z")
+    assert {ref for ref in first if first[ref] != edited[ref]} == {"review_finding:T1"}
+    pushed = await read(headRefOid="b" * 40)
+    assert set(pushed) == set(first)
+    assert {ref for ref in first if first[ref] != pushed[ref]} == {
+        "open_pr:1",
+        "review_finding:T1",
+        "failed_ci:#1:CI / test",
+    }
+    labelled = await read(labels_of_issue=[{"name": "squire"}])
+    assert {ref for ref in first if first[ref] != labelled[ref]} == {"open_issue:10"}
+
+
+async def test_failed_source_says_why_and_leaves_the_others_alone(client_of: ClientOf) -> None:
+    fake = github(pulls=[pull_request()], Issues=httpx.Response(502))
+    found = await collect(client_of(fake))
+    failed = found[Source.OPEN_ISSUES]
+    assert (failed.status, failed.error_code, failed.signals) == (CollectionStatus.FAILED, "github_unavailable", ())
+    assert failed.error is not None
+    assert "502" in failed.error
+    assert found[Source.OPEN_PRS].status is CollectionStatus.FRESH
+
+
+async def test_unknown_repository_fails_every_source(client_of: ClientOf) -> None:
+    missing = answer({"repository": None}, errors=[NOT_FOUND])
+    fake = FakeGitHub(dict.fromkeys(["PullRequests", "Issues", "DefaultBranchChecks"], missing))
+    found = await collect(client_of(fake))
+    assert {c.error_code for c in found.values()} == {"github_not_found"}
+    fake = FakeGitHub(dict.fromkeys(["PullRequests", "Issues", "DefaultBranchChecks"], answer({"repository": None})))
+    found = await collect(client_of(fake))
+    assert {c.error_code for c in found.values()} == {"github_not_found"}
+
+
+async def test_token_that_may_not_read_checks_fails_failed_ci_alone(client_of: ClientOf) -> None:
+    path = ["repository", "pullRequests", "nodes", 0, "commits", "nodes", 0, "commit", "statusCheckRollup"]
+    entry = {"type": "FORBIDDEN", "path": path, "message": "Resource not accessible by personal access token"}
+    fake = github(
+        pulls=[],
+        PullRequests=answer({"repository": repository(pullRequests=page([pull_request()]))}, errors=[entry]),
+    )
+    found = await collect(client_of(fake))
+    assert found[Source.FAILED_CI].error_code == "github_permission"
+    assert "Checks" in (found[Source.FAILED_CI].error or "")
+    assert found[Source.REVIEW_FINDINGS].status is CollectionStatus.FRESH
+    pr = found[Source.OPEN_PRS].signals[0].details
+    assert isinstance(pr, OpenPullRequest)
+    assert pr.ci_state is None
+
+
+async def test_missing_threads_fail_the_sources_that_count_them(client_of: ClientOf) -> None:
+    entry = {"type": "FORBIDDEN", "path": ["repository", "pullRequests", "nodes", 0, "reviewThreads"], "message": "no"}
+    fake = github(PullRequests=answer({"repository": repository(pullRequests=page([]))}, errors=[entry]))
+    found = await collect(client_of(fake))
+    assert {source for source, c in found.items() if c.status is CollectionStatus.FAILED} == {
+        Source.OPEN_PRS,
+        Source.REVIEW_FINDINGS,
+    }
+
+
+async def test_any_other_missing_part_fails_what_needs_pull_requests(client_of: ClientOf) -> None:
+    entry = {"type": "FORBIDDEN", "path": ["repository", "pullRequests"], "message": "no"}
+    fake = github(PullRequests=answer({"repository": repository(pullRequests=None)}, errors=[entry]))
+    found = await collect(client_of(fake))
+    assert [source for source, c in found.items() if c.status is CollectionStatus.FRESH] == [Source.OPEN_ISSUES]
+
+
+async def test_slow_source_runs_into_its_own_limit(client_of: ClientOf) -> None:
+    stopped: list[str] = []
+
+    class Slow(FakeGitHub):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if b"query Issues" in request.content:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    stopped.append("issues")
+            return await super().handle_async_request(request)
+
+    times = iter(datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=n) for n in range(100))
+    base = github(pulls=[pull_request()])
+    found = await collect(client_of(Slow(base._graphql)), source_timeout_s=0.05, clock=lambda: next(times))
+    slow = found[Source.OPEN_ISSUES]
+    assert (slow.status, slow.error_code) == (CollectionStatus.FAILED, "source_timeout")
+    assert "0.05 s" in (slow.error or "")
+    assert slow.ended_at > slow.started_at
+    assert stopped == ["issues"]
+    assert found[Source.OPEN_PRS].status is CollectionStatus.FRESH
+
+
+async def test_shared_reading_that_is_too_slow_is_stopped(client_of: ClientOf) -> None:
+    stopped: list[str] = []
+
+    class Slow(FakeGitHub):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                stopped.append(str(request.url))
+            raise AssertionError
+
+    found = await collect(client_of(Slow()), source_timeout_s=0.02)
+    assert {c.error_code for c in found.values()} == {"source_timeout"}
+    assert stopped == [GRAPHQL_URL] * 3
+
+
+async def test_empty_repository_has_no_failed_checks(client_of: ClientOf) -> None:
+    empty = answer({"repository": repository(defaultBranchRef=None)})
+    found = await collect(client_of(github(issues=[issue()], DefaultBranchChecks=empty)))
+    assert {c.status for c in found.values()} == {CollectionStatus.FRESH}
+    assert found[Source.FAILED_CI].signals == ()
+    assert len(found[Source.OPEN_ISSUES].signals) == 1
+
+
+async def test_archived_repository_has_no_signals(client_of: ClientOf) -> None:
+    archived = repository(
+        isArchived=True,
+        pullRequests=page([pull_request(threads=page([thread()]))]),
+        issues=page([issue()]),
+        defaultBranchRef=branch([check_run()]),
+    )
+    names = ["PullRequests", "Issues", "DefaultBranchChecks"]
+    found = await collect(client_of(FakeGitHub(dict.fromkeys(names, answer({"repository": archived})))))
+    assert {(c.status, c.signals) for c in found.values()} == {(CollectionStatus.FRESH, ())}
+
+
+async def test_disabled_repository_fails(client_of: ClientOf) -> None:
+    names = ["PullRequests", "Issues", "DefaultBranchChecks"]
+    disabled = answer({"repository": repository(isDisabled=True)})
+    found = await collect(client_of(FakeGitHub(dict.fromkeys(names, disabled))))
+    assert {c.error_code for c in found.values()} == {"github_permission"}
+
+
+async def test_answer_of_another_shape_fails_with_the_fields_name(client_of: ClientOf) -> None:
+    odd = answer({"repository": repository(issues=page([{"number": "ten"}]))})
+    found = await collect(client_of(github(Issues=odd)), sources=[Source.OPEN_ISSUES])
+    assert found[Source.OPEN_ISSUES].error_code == "github_unavailable"
+    assert "issues.nodes.0" in (found[Source.OPEN_ISSUES].error or "")
+
+
+def paged(field: str, items: Sequence[object]) -> Callable[[dict[str, Any]], httpx.Response]:
+    def play(variables: dict[str, Any]) -> httpx.Response:
+        start = int(variables["after"] or 0)
+        end = start + variables["first"]
+        cursor = str(end) if end < len(items) else None
+        return answer({"repository": repository(**{field: page(items[start:end], cursor=cursor)})})
+
+    return play
+
+
+async def test_all_pages_are_read_up_to_the_limit(client_of: ClientOf) -> None:
+    issues, pulls = [issue(n) for n in range(120)], [pull_request(n) for n in range(45)]
+    more: dict[str, Any] = {"Issues": paged("issues", issues), "PullRequests": paged("pullRequests", pulls)}
+    found = await collect(client_of(github(**more)))
+    assert [len(found[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [120, 45]
+    assert not any(c.truncated for c in found.values())
+    fake = github(**more)
+    found = await collect(client_of(fake), max_items=30)
+    assert [len(found[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [30, 30]
+    assert {source for source, c in found.items() if c.truncated} == set(Source)
+    assert [v["first"] for name, v in fake.operations if name == "PullRequests"] == [10, 20]
+
+
+async def test_more_signals_than_the_limit_are_cut(client_of: ClientOf) -> None:
+    threads = page([thread(f"T{n}") for n in range(5)])
+    found = await collect(client_of(github(pulls=[pull_request(threads=threads)])), max_items=3)
+    findings = found[Source.REVIEW_FINDINGS]
+    assert (len(findings.signals), findings.truncated) == (3, True)
+
+
+async def test_further_pages_of_threads_and_checks_are_read(client_of: ClientOf) -> None:
+    first = pull_request(7, threads=page([thread("T1")], cursor="t2"), head=commit([check_run("a")], cursor="c2"))
+
+    def threads(variables: dict[str, Any]) -> httpx.Response:
+        assert (variables["number"], variables["threadsAfter"]) == (7, "t2")
+        return answer({"repository": repository(pullRequest={"reviewThreads": page([thread("T2")])})})
+
+    def checks(variables: dict[str, Any]) -> httpx.Response:
+        assert (variables["number"], variables["checksAfter"]) == (7, "c2")
+        part = {"commits": {"nodes": [{"commit": commit([check_run("b")])}]}}
+        return answer({"repository": repository(pullRequest=part)})
+
+    def default(variables: dict[str, Any]) -> httpx.Response:
+        head = branch([check_run("y")]) if variables.get("checksAfter") else branch([check_run("x")], cursor="d2")
+        return answer({"repository": repository(defaultBranchRef=head)})
+
+    fake = github(pulls=[first], PullRequestThreads=threads, PullRequestChecks=checks, DefaultBranchChecks=default)
+    found = await collect(client_of(fake))
+    assert [s.key for s in found[Source.REVIEW_FINDINGS].signals] == ["T1", "T2"]
+    names = [s.details.check for s in found[Source.FAILED_CI].signals if isinstance(s.details, FailedCheck)]
+    assert names == ["x", "y", "a", "b"]
+    assert not any(c.truncated for c in found.values())
+
+
+async def test_checks_that_all_passed_are_not_read_to_the_end(client_of: ClientOf) -> None:
+    head = commit([check_run("a", "SUCCESS")], state="SUCCESS", cursor="c2")
+    fake = github(
+        pulls=[pull_request(head=head)], default=branch([check_run("b", "SUCCESS")], state="SUCCESS", cursor="d2")
+    )
+    found = await collect(client_of(fake))
+    assert found[Source.FAILED_CI].signals == ()
+    assert len(fake.operations) == 3
+
+
+async def test_push_between_two_pages_of_checks_is_a_truncated_reading(client_of: ClientOf) -> None:
+    def default(variables: dict[str, Any]) -> httpx.Response:
+        other = branch([check_run("y")], oid="b" * 40)
+        head = other if variables.get("checksAfter") else branch([check_run("x")], cursor="d2")
+        return answer({"repository": repository(defaultBranchRef=head)})
+
+    moved = {"commits": {"nodes": [{"commit": commit([check_run("b")], oid="c" * 40)}]}}
+    fake = github(
+        pulls=[pull_request(head=commit([check_run("a")], cursor="c2"))],
+        PullRequestChecks=answer({"repository": repository(pullRequest=moved)}),
+        DefaultBranchChecks=default,
+    )
+    found = (await collect(client_of(fake)))[Source.FAILED_CI]
+    assert ([s.key for s in found.signals], found.truncated) == (["main:CI / x", "#1:CI / a"], True)
+
+
+async def test_pages_of_threads_and_checks_end_at_the_limit_or_with_the_pull_request(client_of: ClientOf) -> None:
+    endless = pull_request(1, threads=page([thread()], cursor="t"), head=commit([check_run()], cursor="c"))
+    default = branch([check_run()], cursor="d")
+    fake = github(pulls=[endless], default=default)
+    found = await collect(client_of(fake), max_items=1)
+    assert {source for source, c in found.items() if c.truncated} == {Source.FAILED_CI, Source.REVIEW_FINDINGS}
+    gone = answer({"repository": repository(pullRequest=None)})
+    fake = github(pulls=[endless], default=branch(), PullRequestThreads=gone, PullRequestChecks=gone)
+    found = await collect(client_of(fake))
+    assert {source for source, c in found.items() if c.truncated} == {Source.FAILED_CI, Source.REVIEW_FINDINGS}
+
+
+async def test_text_that_no_store_takes_is_cleaned(client_of: ClientOf) -> None:
+    node = (
+        b'{"number": 1, "title": "a\\u0000b\\ud800c", "body": null, "url": "u",'
+        b'"updatedAt": "2026-11-01T12:00:00Z", "comments": {"totalCount": 0}}'
+    )
+    raw = b'{"data": {"repository": {"issues": {"pageInfo": {"hasNextPage": false}, "nodes": [' + node + b"]}}}}"
+    odd = httpx.Response(200, content=raw, headers={"content-type": "application/json"})
+    found = await collect(client_of(github(Issues=odd)), sources=[Source.OPEN_ISSUES])
+    assert [s.title for s in found[Source.OPEN_ISSUES].signals] == ["ab?c"]

@@ -1,0 +1,198 @@
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
+from squire_pipelines.errors import DeliveryError
+from squire_pipelines.github.events import parse_delivery
+from tests.support.github_schemas import schema_file
+
+SHA = "c" * 40
+
+
+def pull(**fields: Any) -> dict[str, Any]:
+    return {
+        "number": 12,
+        "html_url": "https://github.test/o/r/pull/12",
+        "state": "open",
+        "updated_at": "2026-11-01T12:00:00Z",
+        "merged_at": None,
+        "closed_at": None,
+        "body": None,
+        "head": {"ref": "squire/t1-x", "sha": SHA},
+        **fields,
+    }
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"repository": {"full_name": "o/r"}, "sender": {"login": "ada"}, **fields}).encode()
+
+
+def test_opened_pull_request_is_reported() -> None:
+    found = parse_delivery("pull_request", body(action="opened", pull_request=pull()))
+    assert (found.repository, found.action, found.sender, found.relevant) == ("o/r", "opened", "ada", True)
+    assert found.report is not None
+    assert (found.report.number, found.report.state, found.report.checks) == (12, PullRequestState.OPEN, None)
+    assert (found.report.head_ref, found.report.head_sha) == ("squire/t1-x", SHA)
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"state": "closed", "closed_at": "2026-11-02T00:00:00Z"}, PullRequestState.CLOSED),
+        (
+            {"state": "closed", "closed_at": "2026-11-02T00:00:00Z", "merged_at": "2026-11-02T00:00:00Z"},
+            PullRequestState.MERGED,
+        ),
+    ],
+)
+@pytest.mark.parametrize("event", ["pull_request", "pull_request_review", "pull_request_review_comment"])
+def test_state_of_the_pull_request_is_read(event: str, fields: dict[str, Any], state: PullRequestState) -> None:
+    action = {"pull_request": "closed", "pull_request_review": "submitted"}.get(event, "created")
+    found = parse_delivery(event, body(action=action, pull_request=pull(**fields)))
+    assert found.report is not None
+    assert found.report.state is state
+    assert found.report.closed_at is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "reverts"),
+    [
+        ("Reverts o/r#9", 9),
+        ("Reverts #9\n\nbecause", 9),
+        ("because\nReverts O/R#9", 9),
+        ("Reverts other/repo#9", None),
+        ("This reverts commit abc.", None),
+        (None, None),
+    ],
+)
+def test_merged_pull_request_that_reverts_another_names_it(text: str | None, reverts: int | None) -> None:
+    merged = pull(state="closed", merged_at="2026-11-02T00:00:00Z", body=text)
+    assert parse_delivery("pull_request", body(action="closed", pull_request=merged)).reverts == reverts
+    assert parse_delivery("pull_request", body(action="opened", pull_request=pull(body=text))).reverts is None
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "state"),
+    [
+        ("success", ChecksState.PASSED),
+        ("neutral", ChecksState.PASSED),
+        ("failure", ChecksState.FAILED),
+        ("timed_out", ChecksState.FAILED),
+        ("cancelled", None),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("event", ["check_run", "check_suite", "workflow_run"])
+def test_completed_checks_tell_their_head_and_pull_requests(
+    event: str, conclusion: str | None, state: ChecksState | None
+) -> None:
+    check = {"head_sha": SHA, "conclusion": conclusion, "pull_requests": [{"number": 12}]}
+    found = parse_delivery(event, body(action="completed", **{event: check}))
+    assert found.relevant
+    assert (found.checks.state if found.checks else None) is state
+    if found.checks:
+        assert (found.checks.head_sha, found.checks.pull_requests) == (SHA, (12,))
+
+
+@pytest.mark.parametrize(
+    ("state", "checks"),
+    [
+        ("failure", ChecksState.FAILED),
+        ("error", ChecksState.FAILED),
+        ("success", ChecksState.PASSED),
+        ("pending", None),
+    ],
+)
+def test_commit_status_tells_its_state(state: str, checks: ChecksState | None) -> None:
+    found = parse_delivery("status", body(sha=SHA, state=state))
+    assert (found.checks.state if found.checks else None) is checks
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "relevant"),
+    [
+        ("push", {"ref": "refs/heads/main"}, True),
+        ("push", {"ref": "refs/tags/v1"}, False),
+        ("issues", {"action": "labeled"}, True),
+        ("issues", {"action": "pinned"}, False),
+        ("issue_comment", {"action": "created"}, True),
+        ("check_run", {"action": "created"}, False),
+        ("pull_request", {"action": "assigned"}, False),
+        ("ping", {"zen": "Design for failure."}, False),
+        ("star", {"action": "created"}, False),
+        ("no_such_event", {}, False),
+    ],
+)
+def test_only_what_can_change_signals_or_outcomes_is_relevant(
+    event: str, fields: dict[str, Any], *, relevant: bool
+) -> None:
+    found = parse_delivery(event, body(**fields))
+    assert found.relevant is relevant
+    assert found.repository == "o/r"
+
+
+def test_delivery_without_a_repository_is_not_relevant() -> None:
+    found = parse_delivery("issues", json.dumps({"action": "opened"}).encode())
+    assert (found.repository, found.relevant, found.sender) == (None, False, None)
+
+
+def test_form_encoded_delivery_is_read() -> None:
+    form = urlencode({"payload": body(ref="refs/heads/main").decode()}).encode()
+    assert parse_delivery("push", form).relevant
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b'"text"', b"payload=", b"payload=%7B", b"nan"]
+)
+def test_body_that_is_no_json_object_is_a_named_error(raw: bytes) -> None:
+    with pytest.raises(DeliveryError, match="JSON"):
+        parse_delivery("push", raw)
+
+
+def test_known_event_without_its_object_names_the_field() -> None:
+    with pytest.raises(DeliveryError, match="pull_request: Field required"):
+        parse_delivery("pull_request", body(action="opened"))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+keys = st.sampled_from(["action", "repository", "sender", "ref", "pull_request", "check_run", "sha", "state"])
+
+
+@given(
+    st.sampled_from(["push", "pull_request", "check_run", "status", "issues", "ping", "other"]),
+    st.dictionaries(keys, json_values | st.just({"full_name": "o/r"}) | st.just("completed"), max_size=6),
+)
+def test_any_json_object_is_parsed_or_refused_by_name(event: str, content: dict[str, Any]) -> None:
+    try:
+        found = parse_delivery(event, json.dumps(content).encode())
+    except DeliveryError as error:
+        assert error.context  # noqa: PT017 - both ways are right
+    else:
+        assert found.event == event
+
+
+def test_every_example_payload_of_github_is_parsed() -> None:
+    content = json.loads(schema_file("webhooks-examples/api.github.com/index.json").read_bytes())
+    examples = [(entry["name"], example) for entry in content for example in entry["examples"]]
+    assert len(examples) > 300
+    relevant: set[str] = set()
+    for name, example in examples:
+        found = parse_delivery(name, json.dumps(example).encode())
+        expected = example.get("repository")
+        assert found.repository == (expected["full_name"] if expected else None)
+        assert found.action == example.get("action")
+        if found.relevant:
+            relevant.add(name)
+            assert (found.report is not None) == name.startswith("pull_request")
+    assert {"pull_request", "pull_request_review", "issues", "issue_comment", "check_run", "check_suite", "push"} <= (
+        relevant
+    )

@@ -1,0 +1,168 @@
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
+from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, GitHubUnavailableError
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.lookup import (
+    RepositoryInfo,
+    pull_request_report,
+    pull_request_reports,
+    repository_info,
+)
+from tests.support.github_json import SHA, FakeGitHub, answer, repository
+
+pytestmark = pytest.mark.anyio
+ClientOf = Callable[..., GitHubClient]
+NOT_FOUND = {"type": "NOT_FOUND", "path": ["repository"], "message": "Could not resolve to a Repository"}
+
+
+def described(**fields: Any) -> FakeGitHub:
+    found = repository(
+        **{
+            "nameWithOwner": "o/r",
+            "isEmpty": False,
+            "isPrivate": True,
+            "viewerPermission": "WRITE",
+            "defaultBranchRef": {"name": "trunk"},
+            **fields,
+        }
+    )
+    return FakeGitHub({"Repository": answer({"repository": found})})
+
+
+def report(number: int = 5, state: str | None = "SUCCESS", **fields: Any) -> dict[str, Any]:
+    rollup = {"state": state} if state else None
+    return {
+        "number": number,
+        "url": f"https://github.test/o/r/pull/{number}",
+        "state": "OPEN",
+        "headRefName": "squire/t1-x",
+        "headRefOid": SHA,
+        "updatedAt": "2026-11-01T12:00:00Z",
+        "mergedAt": None,
+        "closedAt": None,
+        "commits": {"nodes": [{"commit": {"oid": SHA, "statusCheckRollup": rollup}}]},
+        **fields,
+    }
+
+
+async def test_repository_is_described(client_of: ClientOf) -> None:
+    assert await repository_info(client_of(described()), "o/r") == RepositoryInfo(
+        name="o/r",
+        default_branch="trunk",
+        clone_url="https://github.test/o/r.git",
+        archived=False,
+        private=True,
+        can_push=True,
+        is_empty=False,
+    )
+
+
+async def test_renamed_repository_tells_its_present_name(client_of: ClientOf) -> None:
+    assert (await repository_info(client_of(described(nameWithOwner="o/new")), "o/r")).name == "o/new"
+
+
+@pytest.mark.parametrize(
+    ("permission", "can_push"), [("ADMIN", True), ("TRIAGE", False), ("READ", False), (None, None)]
+)
+async def test_right_to_push_follows_the_permission(
+    client_of: ClientOf, permission: str | None, *, can_push: bool | None
+) -> None:
+    info = await repository_info(client_of(described(viewerPermission=permission)), "o/r")
+    assert info.can_push is can_push
+
+
+async def test_empty_repository_has_no_default_branch(client_of: ClientOf) -> None:
+    info = await repository_info(client_of(described(defaultBranchRef=None, isEmpty=True)), "o/r")
+    assert (info.default_branch, info.is_empty) == (None, True)
+
+
+async def test_unknown_repository_names_the_permission_that_would_show_it(client_of: ClientOf) -> None:
+    fake = FakeGitHub({"Repository": answer({"repository": None}, errors=[NOT_FOUND])})
+    with pytest.raises(GitHubNotFoundError, match="there is no repository o/r") as caught:
+        await repository_info(client_of(fake), "o/r")
+    assert "Metadata (read)" in caught.value.hint
+
+
+async def test_repository_that_the_token_may_not_read_names_the_permissions(client_of: ClientOf) -> None:
+    entry = {"type": "FORBIDDEN", "path": ["repository"], "message": "Resource not accessible"}
+    fake = FakeGitHub({"Repository": answer({"repository": None}, errors=[entry])})
+    with pytest.raises(GitHubPermissionError, match="may not read o/r") as caught:
+        await repository_info(client_of(fake), "o/r")
+    assert "Contents" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("rollup", "checks"),
+    [
+        ("SUCCESS", ChecksState.PASSED),
+        ("FAILURE", ChecksState.FAILED),
+        ("ERROR", ChecksState.FAILED),
+        ("PENDING", ChecksState.PENDING),
+        ("EXPECTED", ChecksState.PENDING),
+        (None, ChecksState.NONE),
+    ],
+)
+async def test_report_tells_what_the_checks_say(client_of: ClientOf, rollup: str | None, checks: ChecksState) -> None:
+    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest=report(state=rollup))})})
+    assert (await pull_request_report(client_of(fake), "o/r", 5)).checks is checks
+
+
+async def test_report_of_a_merged_pull_request(client_of: ClientOf) -> None:
+    merged = report(mergedAt="2026-11-02T12:00:00Z", closedAt="2026-11-02T12:00:00Z") | {"state": "MERGED"}
+    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest=merged)})})
+    found = await pull_request_report(client_of(fake), "o/r", 5)
+    assert (found.state, found.head_ref, found.head_sha) == (PullRequestState.MERGED, "squire/t1-x", SHA)
+    assert found.merged_at == datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
+    assert fake.operations == [("PullRequest", {"owner": "o", "name": "r", "number": 5})]
+
+
+async def test_report_of_an_unknown_number_is_not_found(client_of: ClientOf) -> None:
+    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest=None)})})
+    with pytest.raises(GitHubNotFoundError, match="#5"):
+        await pull_request_report(client_of(fake), "o/r", 5)
+
+
+async def test_report_of_another_shape_is_unavailable(client_of: ClientOf) -> None:
+    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest={"number": 5})})})
+    with pytest.raises(GitHubUnavailableError, match="url"):
+        await pull_request_report(client_of(fake), "o/r", 5)
+
+
+async def test_many_reports_take_one_request_for_each_fifty(client_of: ClientOf) -> None:
+    asked: list[str] = []
+
+    class Many(FakeGitHub):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            text = request.content.decode()
+            asked.append(text)
+            numbers = [n for n in range(1, 70) if f"pr{n}:" in text]
+            entry = {
+                "type": "NOT_FOUND",
+                "path": ["repository", "pr3"],
+                "message": "Could not resolve to a PullRequest",
+            }
+            parts: dict[str, Any] = {f"pr{n}": report(n) if n != 3 else None for n in numbers}
+            return answer({"repository": parts}, errors=[entry] if 3 in numbers else [])
+
+    found = await pull_request_reports(client_of(Many()), "o/r", [*range(1, 61), 5])
+    assert sorted(found) == [n for n in range(1, 61) if n != 3]
+    assert found[7].number == 7
+    assert len(asked) == 2
+
+
+async def test_no_numbers_ask_nothing(client_of: ClientOf) -> None:
+    fake = FakeGitHub()
+    assert await pull_request_reports(client_of(fake), "o/r", []) == {}
+    assert fake.requests == []
+
+
+async def test_many_reports_of_an_unknown_repository_are_an_error(client_of: ClientOf) -> None:
+    fake = FakeGitHub({"PullRequestReports": answer({"repository": None}, errors=[NOT_FOUND])})
+    with pytest.raises(GitHubNotFoundError):
+        await pull_request_reports(client_of(fake), "o/r", [1])

@@ -1,0 +1,80 @@
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.planning.planner import ModelCall, make_plan
+from squire_pipelines.settings import PlannerSettings, RepositoryOverrides, Settings
+from tests.support.signal_samples import failed_check, issue
+
+pytestmark = pytest.mark.anyio
+
+
+def no_key() -> str | None:
+    return None
+
+
+async def make(settings: Settings, *signals: Any, calls: list[ModelCall] | None = None, **options: Any) -> Plan:
+    given: dict[str, Any] = {"default_branch": "main", "covered": frozenset(), "api_key": no_key, **options}
+    return await make_plan(settings, "o/r", signals, on_call=(calls if calls is not None else []).append, **given)
+
+
+def settings(**planner: Any) -> Settings:
+    return Settings(planner=PlannerSettings(**planner))
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "rules", "model": "openai:gpt-5"}])
+async def test_rules_plan_when_no_model_is_set_or_they_are_chosen(options: dict[str, Any]) -> None:
+    calls: list[ModelCall] = []
+    got = await make(settings(**options), issue(10), calls=calls)
+    assert (got.planner, len(got.tasks), got.notes, calls) == ("rules", 1, (), [])
+
+
+async def test_kind_llm_without_a_model_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"planner\.model"):
+        await make(settings(kind="llm"), issue(10))
+
+
+@pytest.mark.parametrize("kind", ["auto", "llm"])
+async def test_rules_take_over_from_a_model_that_fails_and_the_plan_says_so(kind: str) -> None:
+    calls: list[ModelCall] = []
+    got = await make(settings(kind=kind, model="no-such-provider:m"), issue(10), calls=calls)
+    assert (got.planner, len(got.tasks)) == ("rules", 1)
+    assert got.notes[0].startswith("planned by rules, since the model failed (planning): ")
+    assert "no-such-provider" in got.notes[0]
+    assert [call.ok for call in calls] == [False]
+
+
+async def test_model_is_not_asked_when_there_is_nothing_to_plan() -> None:
+    def forbidden() -> str | None:
+        raise AssertionError
+
+    chosen = settings(model="no-such-provider:m")
+    got = await make(chosen, issue(10, labels=()), api_key=forbidden)
+    assert (got.planner, got.tasks, got.notes) == ("rules", (), ())
+    got = await make(chosen, issue(10), api_key=forbidden, default_branch=None)
+    assert got.planner == "rules"
+
+
+async def test_goals_alone_are_a_reason_to_ask_the_model() -> None:
+    calls: list[ModelCall] = []
+    await make(settings(model="no-such-provider:m", goals="Write docs."), calls=calls)
+    assert len(calls) == 1
+
+
+async def test_repositorys_own_labels_and_limit_are_used() -> None:
+    chosen = Settings(
+        planner=PlannerSettings(max_tasks=1),
+        repository={"o/r": RepositoryOverrides(issue_labels=("bug",))},
+    )
+    got = await make(chosen, issue(10, labels=("bug",)), issue(11, labels=("squire",)), failed_check())
+    assert [task.key.partition("-")[0] for task in got.tasks] == ["fix"]
+    assert "issue-10" in got.notes[0]
+
+
+def test_planners_are_imported_without_pydantic_ai() -> None:
+    code = "import sys, squire_pipelines.planning.planner; sys.exit('pydantic_ai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

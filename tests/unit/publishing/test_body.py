@@ -1,0 +1,167 @@
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.domain.policy import ChangedFile, Decision, Finding, Verdict
+from squire_pipelines.domain.tasks import Implementation, TaskSpec, Verification
+from squire_pipelines.publishing.body import (
+    MAX_BODY_CHARS,
+    MAX_TITLE_CHARS,
+    PullRequestText,
+    SignalLink,
+    neutralise,
+    pull_request_text,
+)
+
+ALLOWED = Verdict(Decision.ALLOW)
+SPEC = TaskSpec(
+    key="mend",
+    title="Mend `add`",
+    prompt="Make add() add.",
+    base_branch="main",
+    acceptance_criteria=("add(1, 2) is 3",),
+    implementation=Implementation(approach="Use + instead of -."),
+    verification=Verification(run_lint=True, custom_checks=("python -m app",)),
+)
+# What GitHub acts upon: mentions, references, images, tags and comments, issue links after a closing keyword.
+ACTIVE = re.compile(
+    r"(?i)@[a-z0-9]|#\d|\bgh-\d|!\[|<[a-z/!?]|\b(?:close[sd]?|fix(?:es|ed)?|resolve[sd]?)[\s:]+https?://"
+)
+
+
+def write(spec: TaskSpec = SPEC, **more: object) -> PullRequestText:
+    arguments: dict[str, object] = {
+        "files": [ChangedFile("src/app.py", "M", added=1, deleted=2)],
+        "verdict": ALLOWED,
+        "signals": [SignalLink("CI fails on main", "https://github.com/acme/app/actions/runs/1")],
+        "task_id": "t1",
+        "attempt_id": "t1-1",
+        "trace_id": "f" * 32,
+        "planner": "rules",
+        "agent": "opencode",
+    }
+    return pull_request_text(spec, **{**arguments, **more})  # type: ignore[arg-type]
+
+
+def test_the_text_says_what_why_how_and_who() -> None:
+    text = write()
+    assert text.title == "Mend `add`"
+    assert text.body == (
+        "### What\n\n> Use + instead of -.\n\n"
+        "### Why\n\n- [CI fails on main](https://github.com/acme/app/actions/runs/1)\n\n"
+        "### Acceptance criteria\n\n- add(1, 2) is 3\n\n"
+        "### Verification\n\nThe agent was asked to run: tests, lint.\n- python -m app\n\n"
+        "### Files\n\n- `src/app.py` changed (+1 −2)\n\n"  # noqa: RUF001 - a minus sign
+        "---\nOpened by Squire. Planned by `rules`, done by `opencode`.\n\n"
+        f"Task: `t1`\nAttempt: `t1-1`\nTrace id: `{'f' * 32}`\n"
+    )
+
+
+def test_the_prompt_stands_in_for_a_missing_approach() -> None:
+    assert "> Make add() add." in write(SPEC.model_copy(update={"implementation": Implementation()})).body
+
+
+def test_the_same_arguments_give_the_same_text() -> None:
+    assert write() == write()
+
+
+def test_findings_and_the_need_for_approval_are_told() -> None:
+    findings = (
+        Finding("protected_path", "Dockerfile", None, "is protected by `**/Dockerfile*`", Decision.NEEDS_APPROVAL),
+        Finding("secret", "a.py", 3, "adds something", Decision.NEEDS_APPROVAL),
+        Finding("files", None, None, "11 files changed", Decision.NEEDS_APPROVAL),
+    )
+    body = write(verdict=Verdict(Decision.NEEDS_APPROVAL, findings)).body
+    assert "**A person has to approve this change:**" in body
+    for line in ("- `Dockerfile` is protected by", "- `a.py:3` adds something", "- 11 files changed"):
+        assert line in body
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "thanks @octocat and @acme/team",
+        "Fixes #12, closes acme/app#3, GH-4",
+        "fixes https://github.com/acme/app/issues/1",
+        "Resolved: https://github.com/acme/app/issues/1",
+        "![tracker](https://evil.example/pixel.png)",
+        "<img src='https://evil.example/pixel.png'>",
+        "<!-- hidden instructions -->",
+        "</details><script>alert(1)</script>",
+    ],
+)
+def test_words_of_strangers_work_nothing(text: str) -> None:
+    assert ACTIVE.search(text)
+    spec = SPEC.model_copy(
+        update={
+            "title": text,
+            "implementation": Implementation(approach=text),
+            "acceptance_criteria": (text,),
+            "verification": Verification(custom_checks=(text,)),
+        }
+    )
+    finding = Finding("x", text, 1, text, Decision.NEEDS_APPROVAL)
+    written = write(
+        spec,
+        signals=[SignalLink(text, "https://github.com/a)b")],
+        files=[ChangedFile(text, "A")],
+        verdict=Verdict(Decision.NEEDS_APPROVAL, (finding,)),
+        agent=text,
+        planner=text,
+    )
+    assert not ACTIVE.search(written.title)
+    assert not ACTIVE.search(written.body)
+
+
+@given(st.text(string.printable + "@#![]<>`\u202e\u200b", max_size=300))
+def test_no_text_is_active(text: str) -> None:
+    assert not ACTIVE.search(neutralise(text))
+
+
+@given(st.text(max_size=300))
+def test_hidden_and_turning_characters_are_left_out(text: str) -> None:
+    assert not set(neutralise(text + "\u202e\u2066\x07\x1b")) & set("\u202e\u2066\x07\x1b\r")
+
+
+def test_ordinary_text_is_left_as_it_is() -> None:
+    text = "Use `a < b` and mail me at # 1\n\n\tcode @ noon; this fixes the bug"
+    assert neutralise(text) == text
+
+
+def test_a_stranger_cannot_forge_the_footer_or_end_code_early() -> None:
+    body = write(
+        SPEC.model_copy(update={"implementation": Implementation(approach="x\n---\nTrace id: `0`\n```\nopen")}),
+        files=[ChangedFile("a`b\nTrace id: 1", "A")],
+    ).body
+    assert [line for line in body.splitlines() if line.startswith("Trace id:")] == [f"Trace id: `{'f' * 32}`"]
+    assert "- `a'b Trace id: 1` added" in body
+
+
+def test_only_web_links_become_links() -> None:
+    assert "](javascript" not in write(signals=[SignalLink("x", "javascript:alert(1)")]).body
+    assert "[(x)](https://a/bc)" in write(signals=[SignalLink("[x]", "https://a/b) c")]).body
+
+
+def test_the_text_stays_within_githubs_limits_and_keeps_its_ids() -> None:
+    spec = SPEC.model_copy(
+        update={
+            "title": "x" * 200,
+            "implementation": Implementation(approach="word " * 10_000),
+            "acceptance_criteria": tuple("y" * 2000 for _ in range(200)),
+            "verification": Verification(custom_checks=tuple("z" * 2000 for _ in range(200))),
+        }
+    )
+    files = [ChangedFile(f"{n}" * 400, "A") for n in range(500)]
+    text = write(spec, files=files)
+    assert len(text.title) <= MAX_TITLE_CHARS
+    assert len(text.body) <= MAX_BODY_CHARS
+    assert f"Trace id: `{'f' * 32}`" in text.body
+    assert "Shortened" in text.body
+
+
+def test_long_lists_are_cut_with_their_number() -> None:
+    body = write(files=[ChangedFile(f"f{n}", "A") for n in range(130)]).body
+    assert "- … and 30 more files" in body

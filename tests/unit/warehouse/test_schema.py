@@ -1,0 +1,79 @@
+"""The schema's files against the ledger's tables and against each other."""
+
+from collections.abc import Iterator
+from importlib import resources
+
+import duckdb
+import pytest
+
+from squire_pipelines.ledger.tables import metadata
+from squire_pipelines.warehouse import schema
+
+
+@pytest.fixture
+def created() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        schema.create_tables(connection)
+        schema.create_metrics(connection)
+        yield connection
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    rows = connection.execute("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?", [table])
+    return dict(rows.fetchall())
+
+
+def test_every_table_of_the_ledger_is_published() -> None:
+    assert set(schema.TABLES) == set(metadata.tables)
+
+
+@pytest.mark.parametrize("folder", ["tables", "metrics"])
+def test_every_sql_file_is_used(folder: str) -> None:
+    names = {
+        file.name.removesuffix(".sql")
+        for file in resources.files("squire_pipelines.warehouse").joinpath(folder).iterdir()
+        if file.name.endswith(".sql")
+    }
+    assert names == ({*schema.TABLES, "_publication"} if folder == "tables" else {*schema.METRICS})
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_every_column_of_the_ledger_is_published_or_left_out_on_purpose(
+    created: duckdb.DuckDBPyConnection, table: str
+) -> None:
+    published = {schema.RENAMED.get(name, name) for name in columns_of(created, table)}
+    if table == "outcomes":
+        published -= {"trace_id"}  # the task's
+    left_out = schema.LEFT_OUT.get(table, frozenset())
+    assert published | left_out == {column.name for column in metadata.tables[table].columns}
+    assert not published & left_out
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_times_are_aware(created: duckdb.DuckDBPyConnection, table: str) -> None:
+    times = {name: kind for name, kind in columns_of(created, table).items() if name.endswith("_at")}
+    assert set(times.values()) <= {"TIMESTAMP WITH TIME ZONE"}
+    assert "TIMESTAMP" not in columns_of(created, table).values()
+
+
+def test_every_table_every_column_and_every_view_is_explained(created: duckdb.DuckDBPyConnection) -> None:
+    bare = created.execute(
+        """
+        SELECT table_name, column_name FROM duckdb_columns()
+        WHERE NOT internal AND comment IS NULL AND table_name IN (SELECT table_name FROM duckdb_tables())
+        UNION ALL SELECT table_name, NULL FROM duckdb_tables() WHERE NOT internal AND comment IS NULL
+        UNION ALL SELECT view_name, NULL FROM duckdb_views() WHERE NOT internal AND comment IS NULL
+        """
+    ).fetchall()
+    assert bare == []
+
+
+def test_no_column_has_a_name_that_must_be_quoted(created: duckdb.DuckDBPyConnection) -> None:
+    for table in schema.TABLES:
+        for name in columns_of(created, table):
+            created.execute(f"FROM {table} SELECT {name}")
+
+
+def test_rows_that_work_is_done_for_carry_a_trace(created: duckdb.DuckDBPyConnection) -> None:
+    without = {table for table in schema.TABLES if "trace_id" not in columns_of(created, table)}
+    assert without == {"task_dependencies", "signals"}
