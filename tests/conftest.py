@@ -14,7 +14,15 @@ from hypothesis import settings as hypothesis_settings
 from pytest_socket import socket_allow_hosts
 
 from squire_pipelines.ledger.store import Ledger
-from tests.support.ledgers import Clock, PostgresServer, PostgresUnavailableError, folder_in_memory, sqlite_ledger_file
+from tests.support.ledgers import (
+    START,
+    Clock,
+    PostgresServer,
+    PostgresUnavailableError,
+    empty_tables,
+    folder_in_memory,
+    sqlite_ledger_file,
+)
 
 NO_SKIP = os.environ.get("SQUIRE_TEST_NO_SKIP") == "1"
 
@@ -65,10 +73,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _skip(f"no container engine answers: {why}")
 
 
-@pytest.fixture
-def clock() -> Clock:
-    """The ledger's time; it stands still until a test moves it."""
+@pytest.fixture(scope="session")
+def _standing_clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def clock(_standing_clock: Clock) -> Clock:
+    """The ledger's time; it stands still until a test moves it."""
+    _standing_clock.now = START
+    return _standing_clock
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +128,25 @@ def open_at(request: pytest.FixtureRequest) -> Callable[..., Ledger]:
     return open_one
 
 
+@pytest.fixture(scope="session")
+def _sqlite_ledger(_standing_clock: Clock) -> Iterator[Ledger]:
+    with folder_in_memory() as folder:
+        standing = Ledger(f"sqlite:///{sqlite_ledger_file(Path(folder) / 'ledger.sqlite')}", clock=_standing_clock)
+        yield standing
+        standing.close()
+
+
+@pytest.fixture(scope="session")
+def _postgres_ledger(_standing_clock: Clock, postgres: PostgresServer) -> Iterator[Ledger]:
+    standing = Ledger(postgres.empty_ledger(), clock=_standing_clock)
+    yield standing
+    standing.close()
+
+
 @pytest.fixture
-def ledger(ledger_url: str, clock: Clock, open_at: Callable[..., Ledger]) -> Ledger:
+def ledger(database: str, request: pytest.FixtureRequest, clock: Clock) -> Ledger:  # noqa: ARG001 - sets the time
     """An empty ledger, on each database in turn, at `clock`'s time."""
-    return open_at(ledger_url, clock=clock)
+    # One for the session, emptied for each test: its compiled statements are most of what a new one costs.
+    standing: Ledger = request.getfixturevalue(f"_{database}_ledger")
+    empty_tables(standing)
+    return standing

@@ -8,7 +8,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,11 @@ from squire_pipelines.agents.finish import Recorder, Watched, not_run
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.profile import agent_grace, file_size_limit
+from squire_pipelines.agents.relay import LoopbackRelay
 from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, WorkspaceError
+from squire_pipelines.settings import LimitSettings
 
 # What the agent's programs need to run at all. No token lives under any of these names.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT")
@@ -66,40 +67,48 @@ class LocalRunner:
             return not_run(Cause.WORKSPACE_ERROR, cause)
         recorder.facts["runner"] = "local"
         try:
-            return self._run(recorder, heartbeat, gateway_socket, work)
-        except OSError as error:
-            return not_run(Cause.WORKSPACE_ERROR, WorkspaceError(f"the agent's process cannot be started: {error}"))
+            with contextlib.ExitStack() as stack:
+                relay = stack.enter_context(LoopbackRelay(gateway_socket)) if gateway_socket is not None else None
+                environment = self._environment(inputs, work, relay.port if relay is not None else None)
+                try:
+                    process = LocalProcess(
+                        self._argv(inputs.limits), environment, work, recorder.sink, mark=inputs.attempt_id
+                    )
+                except OSError as error:
+                    message = f"the agent's process cannot be started: {error}"
+                    return not_run(Cause.WORKSPACE_ERROR, WorkspaceError(message), facts=recorder.facts)
+                stack.enter_context(process)
+                return self._watch(process, recorder, heartbeat)
         finally:
             recorder.sink.close()
             shutil.rmtree(work, ignore_errors=True)  # an agent may have taken permissions away
 
-    def _run(
-        self, recorder: Recorder, heartbeat: Callable[[], bool], gateway_socket: Path | None, work: Path
-    ) -> RunResult:
-        limits = recorder.inputs.limits
+    def _argv(self, limits: LimitSettings) -> list[str]:
         cpu_s = int(limits.wall_clock_s * max(1.0, limits.cpus)) + 60
-        argv = [sys.executable, "-I", limited.__file__]
-        argv += [str(file_size_limit(limits)), str(limits.open_files), str(cpu_s)]
-        argv += [sys.executable, "-I", "-u", str(self._entrypoint)]
-        environment = self._environment(recorder.inputs, work, gateway_socket)
-        with LocalProcess(argv, environment, work, recorder.sink, mark=recorder.inputs.attempt_id) as process:
-            recorder.lap("started_s")
-            try:
-                stop = supervise(
-                    process,
-                    wall_clock_s=limits.wall_clock_s,
-                    grace_s=limits.grace_s,
-                    heartbeat=heartbeat,
-                    problem=recorder.problem,
-                )
-            except EngineError as error:  # a process in an uninterruptible wait does not die
-                return recorder.finish(Watched(engine_error=error.message))
-            recorder.lap("ended_s")
-            process.finish_output()
-            return recorder.finish(Watched(exit_code=process.exit_code, stop=stop or recorder.problem()))
+        bounds = (file_size_limit(limits), limits.open_files, cpu_s)
+        limiter = [sys.executable, "-I", limited.__file__, *(str(bound) for bound in bounds)]
+        return [*limiter, sys.executable, "-I", "-u", str(self._entrypoint)]
 
     @staticmethod
-    def _environment(inputs: AttemptInputs, work: Path, gateway_socket: Path | None) -> dict[str, str]:
+    def _watch(process: "LocalProcess", recorder: Recorder, heartbeat: Callable[[], bool]) -> RunResult:
+        recorder.lap("started_s")
+        limits = recorder.inputs.limits
+        try:
+            stop = supervise(
+                process,
+                wall_clock_s=limits.wall_clock_s,
+                grace_s=limits.grace_s,
+                heartbeat=heartbeat,
+                problem=recorder.problem,
+            )
+        except EngineError as error:  # a process in an uninterruptible wait does not die
+            return recorder.finish(Watched(engine_error=error.message))
+        recorder.lap("ended_s")
+        process.finish_output()
+        return recorder.finish(Watched(exit_code=process.exit_code, stop=stop or recorder.problem()))
+
+    @staticmethod
+    def _environment(inputs: AttemptInputs, work: Path, gateway_port: int | None) -> dict[str, str]:
         home, scratch = work / "home", work / "tmp"
         for directory in (home, scratch):
             directory.mkdir()
@@ -112,17 +121,9 @@ class LocalRunner:
             "SQUIRE_WORK": str(work),
             "SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits),
         }
-        if gateway_socket is not None:
-            environment["SQUIRE_GATEWAY_SOCKET"] = str(gateway_socket)
-            # The host's loopback is shared by all attempts; a container has one of its own.
-            environment["SQUIRE_GATEWAY_PORT"] = str(_free_port())
+        if gateway_port is not None:
+            environment["SQUIRE_GATEWAY_PORT"] = str(gateway_port)
         return environment
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class LocalProcess:

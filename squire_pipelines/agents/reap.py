@@ -10,7 +10,7 @@ from docker.errors import APIError, DockerException, NotFound
 from squire_pipelines.agents import profile
 from squire_pipelines.errors import EngineError, RefusedError
 
-_CONFLICT = 409
+CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def remove(client: docker.DockerClient, name: str, *, attempt_id: str | None = N
     except NotFound:
         return False
     except APIError as error:
-        if error.status_code == _CONFLICT:  # its removal is under way already
+        if error.status_code == CONFLICT:  # its removal is under way already
             return True
         raise _lost(error) from error
     except (DockerException, requests.RequestException) as error:

@@ -45,6 +45,7 @@ def choose(agent: AgentSettings, *, engine: bool) -> str:
 def look(agent: AgentSettings) -> AgentPlace:
     """Ask the engine, within a few seconds."""
     from squire_pipelines.agents import engine as engines  # noqa: PLC0415 - Docker's client, needed by no other command
+    from squire_pipelines.agents.endings import IMAGE_HINT  # noqa: PLC0415 - likewise
 
     name = host = image_id = None
     image_bytes = None
@@ -64,7 +65,7 @@ def look(agent: AgentSettings) -> AgentPlace:
             client.close()
     runner = choose(agent, engine=name is not None)
     if runner == "docker" and image_id is None and not problem:
-        problem, hint = f"the worker image {agent.image} is not on the engine", "run `make setup`"
+        problem, hint = f"the worker image {agent.image} is not on the engine", IMAGE_HINT
     return AgentPlace(
         agent=agent.kind,
         model=agent.model,

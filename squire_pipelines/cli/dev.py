@@ -40,7 +40,9 @@ def dev(app: App, port: int | None, *, webhooks: bool) -> None:
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A closed terminal ends it too, unless it was started with nohup.
+    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
     try:
         with Services(settings, say=click.echo) as services:
             if webhooks:

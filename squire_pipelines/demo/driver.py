@@ -26,6 +26,7 @@ from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, TaskRow
 from squire_pipelines.runtime.follow import Follower, Say
 from squire_pipelines.runtime.ports import check_free
+from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.services import Services
 from squire_pipelines.settings import Settings, load_settings
 from squire_pipelines.warehouse.query import run_query
@@ -84,11 +85,12 @@ class Demo:
         if self._options.repository is not None:
             self._own = examine(self._options.repository)
         self._look_at_engine()
-        with place.only_one(self._options.home):
+        with place.only_one(self._options.home), interruptible():
+            if place.end_leftover_forge(self._options.home):
+                self._say("ended a forge that an earlier demo had left running")
             memory, goes_on = place.enter(self._options)
             if goes_on:
                 self._say("an earlier demo was cut off here: going on with it")
-            check_free("127.0.0.1", memory.receiver_port, setting="--home (ports are kept in it)")
             with self._forge(memory) as forge:
                 settings, names = self._configure(forge, memory)
                 started = time.monotonic()
@@ -152,6 +154,7 @@ class Demo:
                 message = "the demo does not know when it asked"
                 raise NotReachableError(message, hint="begin anew with --fresh")
             with Services(settings, say=self._say) as services:
+                check_free("127.0.0.1", memory.receiver_port, setting="--home (ports are kept in it)")
                 services.start_receiver()
                 services.start_daemon()
                 self._say("Dagster's daemon and the webhook receiver are starting")

@@ -13,8 +13,11 @@ from pathlib import Path
 from squire_pipelines.demo.options import DemoOptions, Ports
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.runtime.ports import free_port
+from squire_pipelines.runtime.processes import stop_group
+from squire_pipelines.runtime.services import served_alone
 
 _MARK = "demo.json"
+_FORGE_GRACE_S = 5.0
 # The demo talks to its own forge only: whoever runs it may have real credentials in the environment.
 _NOT_OURS = (
     "SQUIRE_CONFIG",
@@ -68,11 +71,31 @@ def only_one(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def end_leftover_forge(home: Path) -> bool:
+    """End the forge that a killed demo left running in this folder, which the caller holds; whether there was one.
+
+    A forge holds its lock for as long as it lives, so that a process id in the file is never another process's.
+    """
+    try:
+        descriptor = os.open(home / "forge" / "forge.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stop_group(int(os.read(descriptor, 20)), grace_s=_FORGE_GRACE_S)
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def enter(options: DemoOptions) -> tuple[Memory, bool]:
     """Make the folder ready. Returns its memory and whether an unfinished demo goes on.
 
     Raises:
         ConfigError: The folder holds something that no demo wrote.
+        AlreadyRunningError: A `squire dev` serves the folder, which is to be begun anew.
     """
     home = options.home
     subject = str(options.repository) if options.repository else "samples"
@@ -82,7 +105,8 @@ def enter(options: DemoOptions) -> tuple[Memory, bool]:
         raise ConfigError(message, hint="name another folder with --home")
     goes_on = known is not None and not known.finished and known.subject == subject and not options.fresh
     if known is not None and not goes_on:
-        shutil.rmtree(home)
+        with served_alone(home / "run"):  # what a killed demo left running there must not outlive its folder
+            shutil.rmtree(home)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     memory = known if known is not None and goes_on else Memory(subject, free_port(), free_port())
     remember(home, memory)

@@ -11,7 +11,7 @@ import requests
 from dagster_docker import docker_executor
 from docker.errors import DockerException
 
-from squire_pipelines.agents import engine
+from squire_pipelines.agents import engine, steps
 from squire_pipelines.errors import ConfigError, EngineError
 from squire_pipelines.settings import Settings
 
@@ -54,7 +54,7 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
                 "group_add": [str(_SOCKET.stat().st_gid)] if _SOCKET.exists() else [],
                 "security_opt": ["no-new-privileges"],
                 "init": True,
-                "labels": {"squire.role": "step"},
+                "labels": steps.labels(settings.home.state),
             },
         }
     )

@@ -67,7 +67,9 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
         )
         .returning(collections.c.id)
     ).scalar_one()
-    return RecordedCollection(row, collection.repository, collection.source, status, count, changed, collection.error, run_id)
+    return RecordedCollection(
+        row, collection.repository, collection.source, status, count, changed, collection.error, run_id
+    )
 
 
 def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:

@@ -257,14 +257,6 @@ attempts = Table(
     Index(None, "status", "lease_until"),
     Index(None, "repository", "status"),
 )
-# At most one attempt of a task is under way, whatever the code does.
-Index(
-    "uq_attempts_one_open",
-    attempts.c.task_id,
-    unique=True,
-    sqlite_where=attempts.c.status != "ended",
-    postgresql_where=attempts.c.status != "ended",
-)
 
 task_events = Table(
     "task_events",
@@ -336,3 +328,16 @@ audit = Table(
     Column("trace_id", String(32)),
     Index(None, "at"),
 )
+
+
+def full_metadata() -> MetaData:
+    """All tables, and the index that needs a word to each kind of database.
+
+    Kept apart since naming Postgres makes SQLAlchemy import all of its dialect, which only migrations need.
+    """
+    name = "uq_attempts_one_open"
+    if name not in {index.name for index in attempts.indexes}:
+        # At most one attempt of a task is under way, whatever the code does.
+        under_way = attempts.c.status != "ended"
+        Index(name, attempts.c.task_id, unique=True, sqlite_where=under_way, postgresql_where=under_way)
+    return metadata

@@ -1,5 +1,6 @@
 """Saying what happens in a cycle while it happens: one line for each step and each change of a task, none twice."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -35,6 +36,9 @@ class Follower:
     def look(self) -> CycleState:
         """Read the state, say what has changed since the last look, and return it."""
         state = look(self._ledger, self._repositories, self._requests, self._since)
+        if self._planned:
+            # What deliveries bring to light later belongs to a later cycle; tasks that come of it are still shown.
+            state = dataclasses.replace(state, unplanned=0)
         if state.collected and not self._collected:
             self._collected = True
             self._say(_collected(state))

@@ -9,22 +9,54 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from squire_pipelines.errors import NotReachableError
 
 _POLL_S = 0.05
 _PS_TIMEOUT_S = 5.0
+_PROC = Path("/proc")
+_BOOT = _PROC / "sys/kernel/random/boot_id"
+_START_FIELD = 19  # of /proc/PID/stat, counted after the command's name: see proc(5), starttime
 
 
 def birth_of(pid: int) -> str | None:
     """When a process was born, as the system tells it: with the pid it names one process for good. None: no such."""
+    if _BOOT.exists():  # Linux: slim images have no `ps`
+        try:
+            fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        # The time counts from the boot, so that the boot belongs to it.
+        return f"{_BOOT.read_text(encoding='ascii').strip()} {fields[_START_FIELD]}"
     asked = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=_PS_TIMEOUT_S, check=False
     )
     return asked.stdout.strip() or None
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP (the terminal is closed) end the block as Ctrl-C does, so that what it started is stopped.
+
+    Children live in sessions of their own, so that nobody else would tell them. Only in the main thread.
+    """
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once: the way out is under way
+        raise KeyboardInterrupt
+
+    # `nohup` ignores SIGHUP for us, and means it.
+    numbers = [signal.SIGTERM, *([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP])]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _signal_group(pid: int, number: int) -> bool:

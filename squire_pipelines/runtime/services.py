@@ -8,18 +8,22 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from squire_pipelines.errors import ConfigError, NotReachableError, SquireError
+from squire_pipelines.agents import engine, steps
+from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
 from squire_pipelines.runtime.processes import Child, end_leftovers
 from squire_pipelines.settings import Settings
 
 _MODULE = "squire_pipelines.definitions"
+_DAEMON = "daemon"
 _MAX_RESTARTS = 5
 _GRACE_S = 10.0
+_ENGINE_TIMEOUT_S = 10.0
 
 
 class AlreadyRunningError(SquireError):
@@ -50,6 +54,26 @@ def instance_environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, "DAGSTER_HOME": str(dagster_home), "PYTHONUNBUFFERED": "1"}
 
 
+@contextmanager
+def served_alone(run: Path) -> Iterator[tuple[str, ...]]:
+    """Hold a home's folder `run`; yields the names of what an earlier, killed holder had left running and was ended.
+
+    Raises:
+        AlreadyRunningError: Another process holds it.
+    """
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another Squire serves {run.parent}"
+            raise AlreadyRunningError(message, hint="stop it first, or set SQUIRE_HOME to another folder") from None
+        yield end_leftovers(run)
+    finally:
+        os.close(descriptor)
+
+
 class Services:
     """Starts and stops the processes of one home.
 
@@ -65,38 +89,46 @@ class Services:
         self._settings = settings
         self._say = say
         self._run = settings.home.run
-        self._lock: int | None = None
+        self._held = ExitStack()
         self._commands: dict[str, list[str]] = {}
         self._children: dict[str, Child] = {}
         self._restarts = 0
         self._environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self._run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            message = f"another Squire serves {self._settings.home.state}"
-            raise AlreadyRunningError(message, hint="stop it first, or set SQUIRE_HOME to another folder") from None
-        # A child inherits a signal that we ignore, and would then never stop when asked.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is signal.SIG_IGN:
-                signal.signal(number, signal.SIG_DFL)
-        for name in end_leftovers(self._run):
-            self._say(f"ended {name}, which an earlier Squire had left running")
-        self._environment = instance_environment(self._settings)
+        with ExitStack() as entered:
+            for name in entered.enter_context(served_alone(self._run)):
+                self._say(f"ended {name}, which an earlier Squire had left running")
+            # A child inherits a signal that we ignore, and would then never stop when asked.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_DFL)
+            self._environment = instance_environment(self._settings)
+            self._held = entered.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for child in reversed(self._children.values()):
-            child.stop(grace_s=_GRACE_S)
-        self._children.clear()
-        if self._lock is not None:
-            os.close(self._lock)
+        with self._held:
+            for child in reversed(self._children.values()):
+                child.stop(grace_s=_GRACE_S)
+            self._children.clear()
+            if self._settings.pipeline.executor != "in_process":
+                self._remove_steps()
+
+    def _remove_steps(self) -> None:
+        """The reaper has stopped too: what the last steps left behind is removed here."""
+        try:
+            client = engine.connect(_ENGINE_TIMEOUT_S)
+        except EngineError:
+            return  # without an engine there are no containers
+        try:
+            steps.remove_ended(client, self._settings.home.state, older_than_s=0)
+        except EngineError as error:
+            self._say(f"step containers may be left on the engine: {error}")
+        finally:
+            client.close()
 
     def start_daemon(self) -> None:
         """Dagster's daemon with its code server: schedules, sensors and the queue. Fails runs whose process is gone."""
@@ -105,7 +137,7 @@ class Services:
 
         for run_id in fail_dead_runs(self._settings.home.dagster):
             self._say(f"run {run_id[:8]} was cut off by an earlier stop")
-        self._start("daemon", [_program("dagster-daemon"), "run", "-m", _MODULE])
+        self._start(_DAEMON, [_program("dagster-daemon"), "run", "-m", _MODULE])
 
     def start_webserver(self, port: int) -> None:
         """Dagster's UI on loopback."""
@@ -140,7 +172,10 @@ class Services:
                 raise NotReachableError(message, hint=f"see {child.log}")
             self._say(f"{name} has stopped (exit {child.process.returncode}); starting it again")
             child.stop(grace_s=_GRACE_S)
-            self._start(name, self._commands[name])
+            if name == _DAEMON:
+                self.start_daemon()  # its runs have died with it
+            else:
+                self._start(name, self._commands[name])
 
 
 def _program(name: str) -> str:

@@ -1,9 +1,11 @@
 """What Dagster is doing just now, as far as sensors need to know. Bounded queries only."""
 
+import time
+
 import dagster as dg
 
+# Not those that nobody has queued yet: a daemon that was killed in this very moment leaves such a run for ever.
 _ACTIVE = [
-    dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -17,6 +19,17 @@ def active_runs(instance: dg.DagsterInstance, *jobs: str) -> list[dg.DagsterRun]
     for job in jobs:
         found += instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ACTIVE), limit=1)
     return found
+
+
+def seconds_since_failure(instance: dg.DagsterInstance, job: str) -> float | None:
+    """How long ago the newest run of a job failed or was cut off; None when it did not.
+
+    What asks again whenever something is left to do waits for a while then: else it would fail in a hot loop.
+    """
+    newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
+    if not newest or not newest[0].dagster_run.is_failure_or_canceled:
+        return None
+    return time.time() - (newest[0].end_time or newest[0].update_timestamp.timestamp())
 
 
 def is_over(instance: dg.DagsterInstance, run_id: str | None) -> bool:

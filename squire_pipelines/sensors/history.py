@@ -7,7 +7,7 @@ import dagster as dg
 
 from squire_pipelines.ledger import tasks
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors.activity import active_runs
+from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
 
 
 @dg.sensor(
@@ -25,12 +25,18 @@ def history_follows_events(
     with ledger.open().read() as tx:
         newest = tasks.last_event_id(tx)
     published, _, moment = (context.cursor or "0:0").partition(":")
-    if newest <= int(published):
+    since_failure = seconds_since_failure(context.instance, "publish_history")
+    if newest <= int(published) and since_failure is None:
         yield dg.SkipReason("nothing has happened")
         return
-    wait = float(moment) + settings.load().warehouse.min_interval_s - time.time()
+    chosen = settings.load()
+    wait = float(moment) + chosen.warehouse.min_interval_s - time.time()
     if wait > 0 or active_runs(context.instance, "publish_history"):
         yield dg.SkipReason("the last publication is too fresh or still under way")
         return
+    if since_failure is not None and since_failure < chosen.pipeline.redelivery_s:
+        yield dg.SkipReason("the last publication failed; it is tried again in a while")
+        return
     context.update_cursor(f"{newest}:{time.time():.0f}")
-    yield dg.RunRequest(job_name="publish_history", run_key=f"history-{newest}")
+    again = "" if since_failure is None else f"-{time.time():.0f}"  # a key that was used launches nothing any more
+    yield dg.RunRequest(job_name="publish_history", run_key=f"history-{newest}{again}")

@@ -8,8 +8,8 @@ from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.ledger import collections, plans
 from squire_pipelines.partitions import ensure_repositories, range_tags
-from squire_pipelines.resources.stores import LedgerResource
-from squire_pipelines.sensors.activity import active_runs
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
 
 
 @dg.sensor(
@@ -21,7 +21,7 @@ from squire_pipelines.sensors.activity import active_runs
     tags={"squire/part": "plan"},
 )
 def plan_follows_signals(
-    context: dg.SensorEvaluationContext, ledger: LedgerResource
+    context: dg.SensorEvaluationContext, settings: SettingsResource, ledger: LedgerResource
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run for all that are due, also for plans whose run ended before they became tasks; never two at once."""
     with ledger.open().read() as tx:
@@ -33,6 +33,10 @@ def plan_follows_signals(
         return
     if active_runs(context.instance, "collect", "plan"):
         yield dg.SkipReason(f"{len(names)} repositories wait until the running collection or planning is over")
+        return
+    since = seconds_since_failure(context.instance, "plan")
+    if since is not None and since < settings.load().pipeline.redelivery_s:
+        yield dg.SkipReason(f"{len(names)} repositories wait for a while, since the last planning failed")
         return
     ensure_repositories(context.instance, names)
     config = {"config": {"repositories": names}}

@@ -1,21 +1,20 @@
 """The reaper: ends attempts that nobody holds any more, fails their runs and removes what they left on the engine."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import docker
 
 from squire_pipelines import tags
-from squire_pipelines.agents import engine, reap
+from squire_pipelines.agents import engine, reap, steps
 from squire_pipelines.errors import EngineError, SquireError
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors.activity import is_over
 from squire_pipelines.settings import Settings
 
 _ENGINE_TIMEOUT_S = 10.0
-_STEP_ROLE = "step"
 
 
 @dg.sensor(
@@ -31,7 +30,7 @@ def reaper(context: dg.SensorEvaluationContext, settings: SettingsResource, ledg
     chosen = settings.load()
     books = ledger.open()
     lost = _settle_expired(context, books, chosen)
-    removed = _remove_orphans(context, books)
+    removed = _remove_orphans(context, books, chosen.home.state)
     return dg.SkipReason(f"settled {lost} lost attempts, removed {removed} containers")
 
 
@@ -64,7 +63,7 @@ def _fail(instance: dg.DagsterInstance, run_id: str, message: str) -> None:
         instance.report_run_failed(run, message)
 
 
-def _remove_orphans(context: dg.SensorEvaluationContext, books: Ledger) -> int:
+def _remove_orphans(context: dg.SensorEvaluationContext, books: Ledger, home: Path) -> int:
     if engine.engine_available() is None:
         return 0
     try:
@@ -73,8 +72,8 @@ def _remove_orphans(context: dg.SensorEvaluationContext, books: Ledger) -> int:
         context.log.info(f"the engine does not answer: {error}")
         return 0
     try:
-        orphans = _orphans(context, books, client)
-        return sum(reap.remove(client, name) for name in orphans)
+        orphans = _orphans(books, client)
+        return sum(reap.remove(client, name) for name in orphans) + steps.remove_ended(client, home)
     except SquireError as error:
         context.log.warning(f"containers could not be removed: {error}")
         return 0
@@ -82,12 +81,9 @@ def _remove_orphans(context: dg.SensorEvaluationContext, books: Ledger) -> int:
         client.close()
 
 
-def _orphans(context: dg.SensorEvaluationContext, books: Ledger, client: docker.DockerClient) -> list[str]:
+def _orphans(books: Ledger, client: docker.DockerClient) -> list[str]:
     agents = reap.list_containers(client)
     with books.read() as tx:
         # An attempt that this ledger does not know is another Squire's on the same engine: not ours to judge.
         over = attempts.ended_ids(tx, [found.attempt_id for found in agents])
-    names = [found.name for found in agents if found.attempt_id in over]
-    steps = reap.list_containers(client, role=_STEP_ROLE)
-    names += [found.name for found in steps if not found.running and is_over(context.instance, found.run_id)]
-    return names
+    return [found.name for found in agents if found.attempt_id in over]

@@ -10,6 +10,7 @@ from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.partitions import ensure_repositories, range_tags
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.sensors.activity import active_runs
 
 
 def collection_run(
@@ -44,6 +45,9 @@ def webhooks(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Take what is due and read it in one run."""
     chosen = settings.load()
+    if active_runs(context.instance, "collect"):
+        yield dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
+        return
     with ledger.open().write() as tx:
         due = deliveries.take_for_collection(tx, retry_after_s=chosen.pipeline.redelivery_s)
     if not due:

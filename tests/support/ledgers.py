@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.signals import (
@@ -253,6 +253,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def empty_tables(ledger: Ledger) -> None:
+    """Remove all rows."""
+    with ledger.write() as tx:
+        for table in reversed(metadata.sorted_tables):
+            tx.execute(delete(table))
+
+
 # ── What a ledger holds ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -337,7 +344,7 @@ def add_tasks(
 def add_task(ledger: Ledger, **values: Any) -> str:
     """Add one task that nobody has thought of before; its id."""
     options = {name: values.pop(name) for name in ("repository", "approval", "max_attempts") if name in values}
-    (task_id,) = add_tasks(ledger, spec(f"k{next(_numbers)}", **values), **options)
+    (task_id,) = add_tasks(ledger, spec(f"one-{next(_numbers)}", **values), **options)
     return task_id
 
 

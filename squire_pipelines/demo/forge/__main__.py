@@ -5,6 +5,7 @@ Exit codes: 0 stopped, 2 usage, 3 configuration, 4 the port is in use.
 """
 
 import argparse
+import fcntl
 import json
 import logging
 import os
@@ -12,7 +13,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -72,6 +74,24 @@ def _secret(path: Path | None, default: Path) -> str:
     return value
 
 
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the home for this process; the lock ends with it, however it ends. Raises ConfigError if it is held.
+
+    The lock's file tells who holds it, for whoever has to end a forge that a killed demo left running.
+    """
+    with (home / "forge.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            message = f"another forge runs on {home}"
+            raise ConfigError(message, hint="stop it, or give another --home") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
 def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -98,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = _secret(given.token_file, home / "token")
         webhook_secret = _secret(given.webhook_secret_file, home / "webhook-secret")
-        with _listen(given.port) as listener:
+        with _alone(home), _listen(given.port) as listener:
             url = f"http://{_HOST}:{listener.getsockname()[1]}"
             config = ForgeConfig(
                 home=home,

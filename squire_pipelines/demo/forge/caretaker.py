@@ -68,6 +68,7 @@ class Caretaker:
         with self._world.database.reading() as con:
             repositories = store.repositories(con)
         for repository in repositories:
+            self._world.git(repository).remove_leftovers()
             self._world.touch(repository.id)
         url = self._world.config.webhook_url or ""
         with self._world.database.writing() as con:

@@ -1,6 +1,7 @@
 """Git's plumbing on one bare repository. No branch is checked out and no code or hook of the repository ever runs."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,6 +102,16 @@ class GitDirectory:
         made = cls(target)
         made.run("symbolic-ref", "HEAD", f"refs/heads/{default_branch}")
         return made
+
+    def remove_leftovers(self) -> None:
+        """Remove the locks and half-received objects of git processes that were killed.
+
+        Only for one who is alone with the repository: the locks of a living process are removed too.
+        """
+        for lock in (*self.path.glob("*.lock"), *(self.path / "refs").rglob("*.lock")):
+            lock.unlink(missing_ok=True)
+        for received in (self.path / "objects").glob("tmp_objdir-*"):
+            shutil.rmtree(received, ignore_errors=True)
 
     def run(
         self,

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 from collections.abc import AsyncIterator
 
 from starlette.concurrency import run_in_threadpool
@@ -81,7 +82,7 @@ class GitHttp:
             "git",
             "http-backend",
             env=self._environment(request, repository, rest),
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.DEVNULL if request.method == "GET" else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=_BUFFER,
@@ -168,13 +169,14 @@ async def _feed(request: Request, backend: asyncio.subprocess.Process, limit: in
             if total > limit:
                 text = f"the request is larger than {limit} bytes"
                 raise _TooLargeError(text)
-            pipe.write(chunk)
-            await pipe.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        # The backend has answered (refused) without reading all; its answer tells why.
-        return
+            # A backend that has ended refused without reading all; its answer tells why, the rest is read and dropped.
+            if chunk and not pipe.is_closing():
+                pipe.write(chunk)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    await pipe.drain()
     finally:
-        pipe.close()
+        if not pipe.is_closing():
+            pipe.close()
 
 
 async def _read_head(backend: asyncio.subprocess.Process) -> tuple[int, dict[str, str]]:

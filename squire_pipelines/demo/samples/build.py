@@ -73,7 +73,8 @@ def _copy_files(sample: Sample, commit: SampleCommit, target: Path) -> None:
         for path in sorted(source.rglob("*")):
             relative = path.relative_to(source)
             if path.is_file() and "__pycache__" not in relative.parts and _wanted(relative, commit.paths):
-                copy = target / relative
+                # Kept under another name, so that neither our own git nor the packager obeys it.
+                copy = target / (".gitignore" if relative.name == "gitignore" else relative)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
                 copy.chmod(0o644)

@@ -20,7 +20,11 @@ _LEDGERLIB = Sample(
             "main",
             (
                 SampleCommit(
-                    "Begin a ledger", "Ada Brandt", "2026-08-03T09:00:00Z", "main", ("*.*", "*.toml", "tools/*")
+                    "Begin a ledger",
+                    "Ada Brandt",
+                    "2026-08-03T09:00:00Z",
+                    "main",
+                    ("gitignore", "*.*", "*.toml", "tools/*"),
                 ),
                 SampleCommit("Format amounts", "Ada Brandt", "2026-08-05T10:30:00Z", "main", ("ledgerlib/money.py",)),
                 SampleCommit("Post and share expenses", "Ivo Lang", "2026-09-14T14:10:00Z", "main", ("ledgerlib/*",)),
@@ -58,7 +62,9 @@ _WEBSHOP = Sample(
         SampleBranch(
             "main",
             (
-                SampleCommit("A cart", "Noor Haddad", "2026-07-20T11:00:00Z", "main", ("*.*", "src/*", "data/*")),
+                SampleCommit(
+                    "A cart", "Noor Haddad", "2026-07-20T11:00:00Z", "main", ("gitignore", "*.*", "src/*", "data/*")
+                ),
                 SampleCommit("Test the cart and the catalogue", "Noor Haddad", "2026-08-11T15:20:00Z", "main"),
             ),
         ),
@@ -119,7 +125,11 @@ _HANDBOOK = Sample(
             "trunk",
             (
                 SampleCommit(
-                    "Begin the handbook", "Mira Okafor", "2026-06-01T08:00:00Z", "trunk", ("*.*", "docs/glossary.md")
+                    "Begin the handbook",
+                    "Mira Okafor",
+                    "2026-06-01T08:00:00Z",
+                    "trunk",
+                    ("gitignore", "*.*", "docs/glossary.md"),
                 ),
                 SampleCommit("Onboarding and on call", "Tomas Vesely", "2026-07-07T13:00:00Z", "trunk", ("docs/*",)),
                 SampleCommit("Check links", "Mira Okafor", "2026-10-19T09:15:00Z", "trunk"),
@@ -179,7 +189,7 @@ _QUIET = Sample(
         SampleBranch(
             "main",
             (
-                SampleCommit("Breathe", "Ivo Lang", "2026-05-05T07:30:00Z", "main", ("*.*", "src/*")),
+                SampleCommit("Breathe", "Ivo Lang", "2026-05-05T07:30:00Z", "main", ("gitignore", "*.*", "src/*")),
                 SampleCommit("Count the seconds", "Ivo Lang", "2026-05-06T07:30:00Z", "main"),
             ),
         ),

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from squire_pipelines.ledger.tables import metadata
+from squire_pipelines.ledger.tables import full_metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=full_metadata(),
     transactional_ddl=False,
     render_as_batch=True,
 )

@@ -1,6 +1,7 @@
 """The local runner with real git, the real entrypoint and real processes."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.gateway.model import GatewayCall
+from squire_pipelines.gateway.server import Gateway, SocketDirectory
 from squire_pipelines.settings import LimitSettings
 from tests.support.attempts import MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
+from tests.support.model_server import ModelServer, Turn
 
 
 def run_shell(origin: Origin, folder: Path, script: str, limits: LimitSettings | None = None) -> RunResult:
@@ -178,3 +182,44 @@ def test_an_entrypoint_that_is_not_there_is_an_ending(origin: Origin, tmp_path: 
     runner.close()
     assert run.ending.cause is Cause.AGENT_ERROR
     assert any("no-entrypoint" in line for line in run.ending.evidence.log_tail)
+
+
+FAKE_OPENCODE = """
+import json, os, sys, urllib.request
+options = json.load(open(os.environ["OPENCODE_CONFIG"]))["provider"]["squire"]["options"]
+body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": sys.argv[-1]}]}).encode()
+request = urllib.request.Request(options["baseURL"] + "/chat/completions", body, {"Content-Type": "application/json"})
+answer = json.load(urllib.request.urlopen(request, timeout=10))
+open("README.md", "a").write(answer["choices"][0]["message"]["content"])
+print(json.dumps({"type": "step_finish", "sessionID": "ses_1", "part": {"tokens": {"input": 3, "output": 2}}}))
+"""
+
+
+def test_an_opencode_reaches_its_model_through_the_gateway(origin: Origin, tmp_path: Path) -> None:
+    fake = tmp_path / "opencode.py"
+    fake.write_text(FAKE_OPENCODE, encoding="utf-8")
+    inputs = origin.prepared(tmp_path, command=(sys.executable, str(fake)), model="scripted")
+    calls: list[GatewayCall] = []
+    with (
+        ModelServer([Turn(text="by a model")]) as model,
+        SocketDirectory() as path,
+        Gateway(path, model.url, "sk-" + "k" * 20, {"scripted"}, on_call=calls.append),
+    ):
+        run = LocalRunner().run(inputs, heartbeat=go_on, gateway_socket=path)
+    assert run.ending.cause is Cause.COMPLETED, run.ending
+    assert run.bundle is not None
+    assert "by a model" in origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md")
+    assert [call.status for call in calls] == [200]
+    facts = run.ending.evidence.facts["opencode"]
+    assert isinstance(facts, dict)
+    assert facts["input_tokens"] == 3
+
+
+def test_a_process_that_cannot_be_started_is_a_workspace_error(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = prepared(origin, tmp_path, "true")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "no-python"))
+    run = LocalRunner().run(inputs, heartbeat=go_on)
+    assert run.ending.cause is Cause.WORKSPACE_ERROR
+    assert "cannot be started" in run.ending.message

@@ -6,15 +6,15 @@ from tests.support.cli import Books, Squire
 
 
 def test_what_was_published_can_be_asked(squire: Squire, books: Books) -> None:
-    task_id = books.task("Mend, \x1b[31mit")
+    books.task("Mend, \x1b[31mit")
     assert "published" in squire.ok("history", "publish")
-    assert "Mend, it" in squire.ok("history", "sql", "select task_id, title from tasks")
-    query = "select task_id as id, title, 1 as id, null as nothing from tasks"
+    assert "Mend, it" in squire.ok("history", "sql", "select title from tasks")
+    query = "select status, title, 1 as status, null as nothing from tasks"
     (row,) = squire.json("history", "sql", query)
-    assert row == {"id": task_id, "title": "Mend, \x1b[31mit", "id_2": 1, "nothing": None}
+    assert row == {"status": "ready", "title": "Mend, \x1b[31mit", "status_2": 1, "nothing": None}
     (header, line) = csv.reader(io.StringIO(squire.ok("history", "sql", "--csv", "-", stdin=query)))
-    assert header == ["id", "title", "id_2", "nothing"]
-    assert line[0] == task_id
+    assert header == ["status", "title", "status_2", "nothing"]
+    assert line == ["ready", "Mend, \x1b[31mit", "1", ""]
 
 
 def test_an_answer_that_was_cut_says_so(squire: Squire, books: Books) -> None:

@@ -4,9 +4,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click import Argument, Context
 from sqlalchemy import update
 
 from squire_pipelines.cli import quick
+from squire_pipelines.cli.main import cli
+from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.task_rows import STATUSES, TaskPage, TaskQuery, from_ledger
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
@@ -195,6 +198,8 @@ def test_completion_knows_the_ids(
     task_id = books.task("A \x1b[31mred\x1b[0m one")
     assert squire.home
     assert quick.complete_task_ids(None, task_id[:5])[0][0] == task_id
+    (item,) = TASK_ID.shell_complete(Context(cli), Argument(["task_id"]), task_id)
+    assert (item.value, item.help) == (task_id, "A red one")
     assert quick.complete_task_ids(None, "x") == []
     monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
     (tmp_path / "ledger.sqlite").write_text("broken")
@@ -325,3 +330,12 @@ def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, books: Books) 
     with books.ledger.write() as tx:
         tx.execute(update(tables.tasks).where(tables.tasks.c.id == task_id).values(not_before=later))
     assert squire.json("tasks", "list")[0]["waiting"] == f"not before {later:%H:%M:%S} UTC"
+
+
+def test_a_user_without_a_name_can_approve(squire: Squire, books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 3_999_999_999)
+    task_id = books.task(approved=False)
+    squire.ok("tasks", "approve", task_id)
+    assert books.ask(task_rows.events, task_id)[-1].actor == "cli:unknown"

@@ -35,9 +35,9 @@ def _on_a_terminal(squire: Squire, *words: str, typed: str = "", interrupt_at: s
     seen = b""
     until = time.monotonic() + TIMEOUT_S
     while time.monotonic() < until:
-        if not select.select([ours], [], [], 0.2)[0]:
-            # Again until it ends: a signal in the moment before the read begins is not noticed until the next one.
-            if interrupt_at and interrupt_at in seen.decode(errors="replace"):
+        if not select.select([ours], [], [], 1)[0]:
+            # Again if need be: a signal in the moment before the read begins is not noticed until the next one.
+            if interrupt_at and seen.endswith(interrupt_at.encode()):
                 process.send_signal(signal.SIGINT)
             continue
         try:

@@ -1,6 +1,7 @@
 """What the forge does with pull requests from `squire/` branches."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,37 @@ def test_a_merge_that_was_cut_off_is_finished_once(
     (merge,) = clone.run("log", "--merges", "--format=%H %P", "FETCH_HEAD").stdout.splitlines()
     assert merge.split()[0] == pull["merge_sha"]
     assert merge.split()[2] == head
+
+
+class _BusyGit(GitDirectory):
+    """Git that finds the branch moved, once."""
+
+    failures = 1
+
+    def update_ref(self, ref: str, new: str, old: str | None = None) -> None:
+        if self.failures and ref.startswith("refs/heads/"):
+            self.failures -= 1
+            message = f"cannot lock ref {ref}"
+            raise GitError(message)
+        super().update_ref(ref, new, old)
+
+
+def test_a_merge_that_failed_is_tried_again_without_being_asked(
+    local_forge: ForgeClient, serve_forge: Any, api: Any, clone_of: Callable[..., Any]
+) -> None:
+    world = serve_forge.worlds[-1]
+    with world.database.reading() as con:
+        repository_id = con.execute("SELECT id FROM repositories WHERE name = 'quiet'").fetchone()["id"]
+    busy = _BusyGit(world.git_path("demo", "quiet"))
+    world._directories[repository_id] = busy
+    clone = clone_of(local_forge, "demo/quiet")
+    clone.commit("squire/t7", {"a.txt": "a"})
+    clone.push("squire/t7")
+    _open(api, "demo/quiet", "squire/t7")
+    deadline = time.monotonic() + 30
+    while _repository(local_forge.state(), "demo/quiet")["pull_requests"][0]["state"] != "merged":
+        assert time.monotonic() < deadline
+    assert busy.failures == 0
 
 
 def test_two_merges_at_once_make_one(local_forge: ForgeClient, api: Any, clone_of: Callable[..., Any]) -> None:

@@ -80,6 +80,28 @@ def test_a_push_that_was_not_taken_note_of_is_after_a_kill(
         assert quiet["ci"]["topic"] == "success"
 
 
+def test_locks_that_a_killed_git_left_are_removed(
+    forge: ForgeProcess, forge_home: Path, clone_of: Callable[..., Any]
+) -> None:
+    clone = clone_of(forge, "demo/quiet")
+    clone.commit("topic", {"a.txt": "a"})
+    forge.kill()
+    bare = forge_home / "repositories/demo/quiet.git"
+    left = [bare / "packed-refs.lock", bare / "refs/heads/topic.lock", bare / "objects/tmp_objdir-incoming-x1"]
+    for path in left[:2]:
+        path.touch()
+    left[2].mkdir()
+    with ForgeProcess.start(forge_home) as again:
+        assert [path for path in left if path.exists()] == []
+        clone.run("push", "--quiet", f"http://x:{again.token}@127.0.0.1:{again.port}/demo/quiet.git", "topic")
+
+
+def test_two_forges_do_not_share_a_home(forge: ForgeProcess, forge_home: Path) -> None:
+    with pytest.raises(NotReachableError, match="another forge runs on"):
+        ForgeProcess.start(forge_home)
+    assert forge.state()["repositories"]
+
+
 def test_sigterm_ends_it_within_two_seconds_even_while_a_webhook_hangs(
     forge_home: Path, samples: Any, taken_port: int
 ) -> None:

@@ -9,8 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger import attempts, records, tasks
 from squire_pipelines.ledger.attempts import Attempt, Settled
+from squire_pipelines.ledger.changes import change_attempt
+from squire_pipelines.ledger.records import ModelCallRow
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts as table
 from tests.support.ledgers import (
@@ -345,6 +347,29 @@ def test_ended_ids_are_those_of_our_own_attempts_that_have_ended(ledger: Ledger)
         assert attempts.ended_ids(tx, ()) == frozenset()
 
 
+def test_tokens_add_up_over_an_attempts_model_calls(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        for attempt_id, tokens, cost in (("t-1", 10, 0.5), ("t-1", 5, None), ("t-2", 100, 1.0)):
+            records.record_model_call(
+                tx,
+                ModelCallRow(
+                    purpose="agent",
+                    model="m",
+                    ok=True,
+                    input_tokens=tokens,
+                    output_tokens=1,
+                    latency_s=0.1,
+                    trace_id=TRACE,
+                    attempt_id=attempt_id,
+                    cost_usd=cost,
+                ),
+            )
+    with ledger.read() as tx:
+        assert attempts.tokens_used(tx, "t-1") == {"input_tokens": 15, "output_tokens": 2, "cost_usd": 0.5}
+        nothing = {"input_tokens": None, "output_tokens": None, "cost_usd": None}
+        assert attempts.tokens_used(tx, "t-none") == nothing
+
+
 def test_the_database_itself_refuses_a_second_open_attempt_of_a_task(ledger: Ledger) -> None:
     held = start_attempt(ledger)
     second = {
@@ -366,6 +391,21 @@ def test_the_database_itself_refuses_states_that_do_not_exist(ledger: Ledger, va
     held = start_attempt(ledger)
     with pytest.raises(IntegrityError), ledger.write() as tx:
         tx.execute(table.update().where(table.c.id == held.id).values(**values))
+
+
+def test_the_staleness_of_what_one_knows_is_seen_when_the_attempt_is_changed(ledger: Ledger) -> None:
+    held = start_attempt(ledger)
+    with pytest.raises(StateConflictError, match="is not queued"), ledger.write() as tx:
+        change_attempt(
+            tx,
+            held.id,
+            held.task_id,
+            AttemptStatus.QUEUED,
+            AttemptStatus.RUNNING,
+            actor="late",
+            reason="",
+            trace_id=TRACE,
+        )
 
 
 def test_events_rebuild_the_states_of_tasks_and_attempts(ledger: Ledger, clock: Clock) -> None:

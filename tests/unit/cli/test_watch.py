@@ -2,8 +2,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
+from squire_pipelines.cli.context import App
 from squire_pipelines.cli.task_rows import TaskPage, TaskQuery, TaskRow
-from squire_pipelines.cli.tasks_watch import changes, pages
+from squire_pipelines.cli.tasks_watch import _live, changes, pages
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ROW = TaskRow(
@@ -66,3 +69,12 @@ def test_each_change_is_one_line() -> None:
     assert list(changes(known, TaskPage((ROW,), NOW))) == []
     running = replace(ROW, status="running", waiting=None, attempts=1)
     assert list(changes(known, TaskPage((running,), NOW))) == ["t1 acme/shop Mend it: running"]
+
+
+def test_the_live_table_ends_with_the_last_page(capsys: pytest.CaptureFixture[str]) -> None:
+    done = replace(ROW, status="succeeded", waiting=None)
+    last = TaskPage((done,), NOW)
+    assert _live(App(), iter([TaskPage((ROW,), NOW), last])) is last
+    shown = capsys.readouterr().out
+    assert "succeeded" in shown
+    assert "\x1b[1m it" not in shown

@@ -45,9 +45,7 @@ def test_transient_and_successful_causes(cause: Cause) -> None:
     st.floats(min_value=0.001, max_value=86_400),
     st.integers(),
 )
-def test_a_retry_waits_between_half_the_ceiling_and_the_ceiling(
-    number: int, base: float, cap: float, seed: int
-) -> None:
+def test_a_retry_waits_from_half_the_ceiling_to_the_ceiling(number: int, base: float, cap: float, seed: int) -> None:
     jitter = random.Random(seed)  # noqa: S311 - not for secrets
     delay = retry_delay_s(number, base_s=base, cap_s=cap, jitter=jitter)
     ceiling = cap if number > 60 else min(cap, base * 2 ** (number - 1))

@@ -1,6 +1,7 @@
 """The checks of a plan."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -88,4 +89,4 @@ def test_a_cycle_is_always_found_and_shown(tasks: list[TaskSpec], data: st.DataO
     assert shown[0] == shown[-1]
     depends = {each.key: each.depends_on for each in with_ring}
     # The standard library walks against the direction of the dependencies.
-    assert all(before in depends[after] for before, after in zip(shown, shown[1:], strict=False))
+    assert all(before in depends[after] for before, after in pairwise(shown))

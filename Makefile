@@ -1,0 +1,75 @@
+# Every target does its own set-up. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+EXECUTOR ?= in_process
+DEMO_HOME ?= build/demo
+PYTEST_ARGS ?=
+
+.PHONY: help setup engine images demo dev test test-github test-fast lint format bench soak docs lock clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv from the hashed locks
+
+$(STAMP): requirements-dev.lock pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" scripts/setup.sh "$(VENV)"
+	@touch $@
+
+engine: ## Install and start a container engine (Debian, Ubuntu)
+	@scripts/engine.sh
+
+images: ## Build the worker's and the pipeline's image where an engine answers
+	@scripts/images-if-engine.sh all
+
+demo: setup ## The whole job on this machine: EXECUTOR=docker runs our own steps in containers too
+	@scripts/images-if-engine.sh $(if $(filter docker,$(EXECUTOR)),all,worker)
+	@$(BIN)/squire demo --home "$(abspath $(DEMO_HOME))" --executor $(EXECUTOR)
+
+dev: setup ## Dagster's UI and daemon and the webhook receiver, until Ctrl-C
+	@$(BIN)/squire dev
+
+test: setup ## All tests, with coverage; Docker tests where an engine answers
+	@scripts/images-if-engine.sh all
+	@scripts/github-schemas.sh || echo "github-schemas: not there; the tests that compare with them are skipped"
+	@scripts/test.sh "$(BIN)" $(PYTEST_ARGS)
+
+test-fast: setup ## Unit tests only
+	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token
+	@$(BIN)/python -m pytest tests/github -m github --no-header -p no:socket $(PYTEST_ARGS)
+
+lint: setup ## ruff, mypy strict, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/cli_reference.py --check
+
+format: setup ## Format and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## All benchmarks; bench-NAME runs one
+	@for each in tests/benchmarks/bench_*.py; do $(BIN)/python "$$each" || exit 1; done
+
+bench-%: setup
+	@$(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
+
+soak: setup ## Long fault injection: the short versions in `make test`, many times
+	@SQUIRE_SOAK=1 $(BIN)/python -m pytest tests -m soak $(PYTEST_ARGS)
+
+docs: setup ## Build the documentation into build/site
+	@scripts/docs.sh "$(BIN)"
+
+lock: setup ## Resolve the dependencies anew into the hashed locks
+	@scripts/lock.sh "$(BIN)"
+
+clean: ## Remove everything that was built; .venv stays
+	rm -rf build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs all tests in two processes and checks the coverage floors: 90 % over all, 95 % on the critical packages.
+# Usage: scripts/test.sh BIN [PYTEST ARGUMENT]...
+set -euo pipefail
+
+bin="$1"
+shift
+root="$(cd "$(dirname "$0")/.." && pwd)"
+cd "$root"
+data="$root/build/coverage"
+rm -rf "$data"
+mkdir -p "$data"
+export COVERAGE_FILE="$data/data"
+
+status=0
+"$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-2}" --dist loadgroup --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
+if [ "$status" -ne 0 ] || [ "$#" -gt 0 ]; then exit "$status"; fi
+
+floor() { # NAME FLOOR PATTERNS
+    printf 'coverage of %-10s ' "$1"
+    "$bin/coverage" report --include "$3" --fail-under "$2" | tail -n 1 || {
+        "$bin/coverage" report --include "$3" --show-missing || true
+        echo "squire: error: coverage of $1 is below $2 %" >&2
+        return 1
+    }
+}
+floor all 90 "squire_pipelines/*"
+for package in agents gateway publishing webhooks ledger secrets; do
+    floor "$package" 95 "squire_pipelines/$package/*"
+done
+# The closing line once more, so that it is the last thing to be read.
+tail -n 1 "$data/pytest.txt"

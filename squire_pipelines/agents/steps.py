@@ -1,0 +1,47 @@
+"""Containers of our own code's steps: Dagster's docker executor makes them and leaves them, here they are removed.
+
+They are told from agents' containers by their role, and from another home's on the same engine by the home's label.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from squire_pipelines.agents import profile, reap
+from squire_pipelines.errors import EngineError
+
+ROLE_STEP = "step"
+LABEL_HOME = "squire.home"
+# The executor still asks for a step's container shortly after it has ended.
+SETTLED_S = 30.0
+
+
+def labels(home: Path) -> dict[str, str]:
+    """The labels of a step's container."""
+    return {profile.LABEL_ROLE: ROLE_STEP, LABEL_HOME: str(home)}
+
+
+def remove_ended(client: docker.DockerClient, home: Path, *, older_than_s: float = SETTLED_S) -> int:
+    """Remove this home's step containers that ended over `older_than_s` ago; returns how many. Raises EngineError."""
+    wanted = [f"{name}={value}" for name, value in labels(home).items()]
+    before = datetime.now(UTC) - timedelta(seconds=older_than_s)
+    removed = 0
+    try:
+        for item in client.api.containers(all=True, filters={"label": wanted, "status": ["exited", "dead"]}):
+            try:
+                ended = reap.parse_time(client.api.inspect_container(item["Id"])["State"].get("FinishedAt"))
+                if ended is None or ended <= before:
+                    client.api.remove_container(item["Id"], v=True)
+                    removed += 1
+            except NotFound:
+                continue  # somebody else was quicker
+            except APIError as error:
+                if error.status_code != reap.CONFLICT:  # its removal is under way already
+                    raise
+    except (DockerException, requests.RequestException) as error:
+        message = f"step containers could not be removed: {str(error)[:300]}"
+        raise EngineError(message) from error
+    return removed

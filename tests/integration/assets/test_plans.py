@@ -1,0 +1,155 @@
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import AssetCheckEvaluation
+from sqlalchemy import select
+
+from squire_pipelines.assets import plans as plan_assets
+from squire_pipelines.assets.plans import TASK_PLAN, TASKS
+from squire_pipelines.domain.signals import Signal
+from squire_pipelines.domain.tasks import Plan, TaskStatus
+from squire_pipelines.ledger import collections, plans, tasks
+from squire_pipelines.ledger.tables import plans as plan_table
+from squire_pipelines.planning.planner import signals_digest
+from tests.support.ledgers import collect, issue, spec
+from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline
+
+
+def checks(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], AssetCheckEvaluation]:
+    found = [event.asset_check_evaluation_data for event in done.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]
+    return {(each.check_name, each.partition): each for each in found}
+
+
+def materialized(done: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str | None, Any]:
+    return {
+        event.partition: event.step_materialization_data.materialization.metadata
+        for event in done.all_events
+        if event.is_step_materialization and event.asset_key == key
+    }
+
+
+def all_tasks(pipeline: Pipeline) -> list[tuple[str, str]]:
+    with pipeline.ledger.read() as tx:
+        return sorted((task.repository, task.id) for task in tasks.list_tasks(tx))
+
+
+def count_plans(pipeline: Pipeline, repository: str) -> int:
+    with pipeline.ledger.read() as tx:
+        return len(tx.execute(select(plan_table.c.id).where(plan_table.c.repository == repository)).all())
+
+
+async def _two_of_a_kind(_settings: object, repository: str, signals: list[Signal], **_: object) -> Plan:
+    """No planner of ours makes such a plan; one from elsewhere may."""
+    return Plan(
+        repository=repository,
+        planner="elsewhere",
+        signals_digest=signals_digest(signals),
+        tasks=(spec("a"), spec("a", title="Again | and [again](x)")),
+    )
+
+
+def test_signals_become_tasks_once(pipeline: Pipeline) -> None:
+    pipeline.collect()
+    done = pipeline.plan()
+    assert all(each.passed for each in checks(done).values())
+    assert {name for check, name in checks(done) if check == "planned"} == set(ALL)
+    assert set(materialized(done, TASK_PLAN)) == set(ALL)
+    admitted = materialized(done, TASKS)
+    assert {name: admitted[name]["created"].value for name in ALL} == {LEDGERLIB: 1, WEBSHOP: 1, HANDBOOK: 1, QUIET: 0}
+    assert admitted[LEDGERLIB]["ready"].value == 1
+    assert admitted[LEDGERLIB]["trace_id"].value == TRACE
+    before = all_tasks(pipeline)
+    assert [repository for repository, _ in before] == [HANDBOOK, LEDGERLIB, WEBSHOP]
+    pipeline.plan(again=True)
+    assert all_tasks(pipeline) == before
+
+
+def test_unchanged_signals_are_not_planned_again(pipeline: Pipeline) -> None:
+    pipeline.collect(HANDBOOK)
+    pipeline.plan(HANDBOOK)
+    pipeline.collect(HANDBOOK)
+    with pipeline.ledger.read() as tx:
+        assert list(collections.unplanned(tx)) == [HANDBOOK]
+    done = pipeline.plan(HANDBOOK)
+    assert materialized(done, TASK_PLAN) == {}
+    assert count_plans(pipeline, HANDBOOK) == 1
+    with pipeline.ledger.read() as tx:
+        assert collections.unplanned(tx) == {}
+
+
+def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_assets, "make_plan", _two_of_a_kind)
+    pipeline.collect(QUIET)
+    done = pipeline.plan(QUIET)
+    seen = checks(done)
+    assert {check for (check, _), each in seen.items() if not each.passed} == {"unique_keys"}
+    failed = seen["unique_keys", QUIET]
+    assert failed.blocking
+    assert "two tasks have the key 'a'" in (failed.description or "")
+    assert materialized(done, TASKS) == {}
+    assert r"\[again\]" in str(materialized(done, TASK_PLAN)[QUIET]["preview"].value)
+    assert all_tasks(pipeline) == []
+    with pipeline.ledger.read() as tx:
+        saved = plans.latest(tx, QUIET)
+    assert saved is not None
+    assert saved.findings
+    assert saved.admitted_at is None
+
+
+def test_a_repository_that_cannot_be_asked_about_keeps_the_others_from_nothing(pipeline: Pipeline) -> None:
+    collect(pipeline.ledger, issue(repository="demo/none"), repository="demo/none")
+    pipeline.collect(HANDBOOK)
+    done = pipeline.plan(HANDBOOK, "demo/none")
+    seen = checks(done)
+    assert seen["planned", HANDBOOK].passed
+    assert not seen["planned", "demo/none"].passed
+    assert "there is no repository demo/none" in (seen["planned", "demo/none"].description or "")
+    assert ("size", "demo/none") not in seen  # there is no plan that could be judged
+    assert [repository for repository, _ in all_tasks(pipeline)] == [HANDBOOK]
+    with pipeline.ledger.read() as tx:
+        assert collections.unplanned(tx) == {}  # the next reading asks again, not a loop
+
+
+def test_github_that_is_down_fails_the_check_and_the_next_reading_is_planned(quiet_pipeline: Pipeline) -> None:
+    collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
+    done = quiet_pipeline.plan(QUIET)
+    assert not checks(done)["planned", QUIET].passed
+    assert count_plans(quiet_pipeline, QUIET) == 0
+    collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
+    with quiet_pipeline.ledger.read() as tx:
+        assert list(collections.unplanned(tx)) == [QUIET]
+
+
+def test_a_plan_that_a_crash_kept_from_becoming_tasks_is_admitted_by_the_next_run(quiet_pipeline: Pipeline) -> None:
+    found = issue(repository=QUIET)
+    collect(quiet_pipeline.ledger, found, repository=QUIET)
+    plan = Plan(repository=QUIET, planner="rules", signals_digest=signals_digest([found]), tasks=(spec("a"),))
+    with quiet_pipeline.ledger.write() as tx:
+        plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
+    done = quiet_pipeline.plan(QUIET)
+    assert materialized(done, TASKS)[QUIET]["created"].value == 1
+    assert count_plans(quiet_pipeline, QUIET) == 1
+    assert quiet_pipeline.plan(QUIET).success
+    assert len(all_tasks(quiet_pipeline)) == 1
+
+
+def test_tasks_wait_for_a_person_where_the_settings_say_so(pipeline: Pipeline) -> None:
+    pipeline.configure('[collection]\nmax_items = 50\n')
+    text = (pipeline.home / "config.toml").read_text(encoding="utf-8")
+    (pipeline.home / "config.toml").write_text(text.replace('kind = "rules"', 'kind = "rules"\napprove = "manual"'))
+    pipeline.collect(HANDBOOK)
+    done = pipeline.plan(HANDBOOK)
+    assert materialized(done, TASKS)[HANDBOOK]["proposed"].value == 1
+    ((_, task_id),) = all_tasks(pipeline)
+    assert pipeline.read_task(task_id).status is TaskStatus.PROPOSED
+
+
+def test_tasks_alone_can_be_materialized_from_a_plan_that_is_there(quiet_pipeline: Pipeline) -> None:
+    plan = Plan(repository=QUIET, planner="rules", signals_digest="0" * 64, tasks=(spec("a"),))
+    with quiet_pipeline.ledger.write() as tx:
+        plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
+    quiet_pipeline.instance.add_dynamic_partitions("repositories", [QUIET])
+    done = quiet_pipeline.run("plan", partition_key=QUIET, asset_selection=[TASKS])
+    assert materialized(done, TASKS)[QUIET]["created"].value == 1
+    assert materialized(done, TASK_PLAN) == {}

@@ -1,0 +1,199 @@
+"""The pipeline as Dagster sees it, on a demo forge: a home with settings, a ledger, and an instance in memory.
+
+An area takes the fixtures into its conftest.py by import, as with `tests.support.forge`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from squire_pipelines import tags
+from squire_pipelines.definitions import build_defs
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.demo.samples import SampleRepository
+from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.partitions import ensure_repositories
+from squire_pipelines.resources import stores
+from squire_pipelines.resources.github import GitHubResource
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.settings import Settings, load_settings
+from tests.support.ledgers import add_task, dispatch, sqlite_ledger_file
+
+TRACE = "cd" * 16
+LEDGERLIB, WEBSHOP, HANDBOOK, QUIET = "demo/ledgerlib", "demo/webshop", "demo/handbook", "demo/quiet"
+ALL = (LEDGERLIB, WEBSHOP, HANDBOOK, QUIET)
+
+
+@dataclass
+class Pipeline:
+    """One home. `api_url` is a forge's, or an address where nothing listens."""
+
+    home: Path
+    api_url: str
+    ledger: Ledger
+    instance: dg.DagsterInstance
+    repositories: Sequence[str] = ALL
+    commands: dict[str, Sequence[str]] = field(default_factory=dict)
+
+    def configure(self, more: str = "", *, api_url: str | None = None) -> None:
+        """Write config.toml; `more` is TOML that follows."""
+        names = ", ".join(f'"{name}"' for name in self.repositories)
+        overrides = "".join(
+            f'\n[repository."{name}".agent]\ncommand = [{", ".join(map(_quoted, command))}]\n'
+            for name, command in self.commands.items()
+        )
+        (self.home / "config.toml").write_text(
+            f"""repositories = [{names}]
+[github]
+api_url = "{api_url or self.api_url}"
+min_write_interval_s = 0
+timeout_s = 10
+[planner]
+kind = "rules"
+[agent]
+kind = "command"
+runner = "local"
+{overrides}
+{more}""",
+            encoding="utf-8",
+        )
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings()
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        source = SettingsResource()
+        return {
+            "settings": source,
+            "ledger": LedgerResource(settings=source),
+            "github": GitHubResource(settings=source),
+        }
+
+    def run(
+        self, job: str, *, config: Mapping[str, Any] | None = None, fails: bool = False, **options: Any
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job to its end in this process; it has to end as expected."""
+        definition = build_defs(resource_overrides=self.resources).resolve_job_def(job)
+        done = definition.execute_in_process(
+            run_config=dict(config or {}), instance=self.instance, raise_on_error=False, **options
+        )
+        assert done.success is not fails
+        return done
+
+    def request(self, request: dg.RunRequest, *, fails: bool = False) -> dg.ExecuteInProcessResult:
+        """Run what a sensor asked for."""
+        assert request.job_name
+        return self.run(request.job_name, config=request.run_config, tags=request.tags, fails=fails)
+
+    def collect(self, *repositories: str, deliveries: Sequence[int] = (), fails: bool = False) -> Any:
+        """One run over several repositories, as a sensor starts it."""
+        names = repositories or self.repositories
+        ensure_repositories(self.instance, names)
+        config = {"repositories": list(names), "deliveries": list(deliveries)}
+        return self.run(
+            "collect",
+            config={"ops": {"collect_signals": {"config": config}}},
+            tags={tags.TRACE: TRACE, **_range(self.instance, names)},
+            fails=fails,
+        )
+
+    def plan(self, *repositories: str, again: bool = False, fails: bool = False) -> Any:
+        """One run over several repositories, as the sensor starts it."""
+        names = repositories or self.repositories
+        ensure_repositories(self.instance, names)
+        config = {"repositories": list(names), "again": again}
+        return self.run(
+            "plan",
+            config={"ops": {"plan_tasks": {"config": config}}},
+            tags={tags.TRACE: TRACE, **_range(self.instance, names)},
+            fails=fails,
+        )
+
+    def attempt(self, repository: str = LEDGERLIB, *, base: str = "main", **values: Any) -> Attempt:
+        """A new task's first attempt, dispatched and not claimed."""
+        task_id = add_task(self.ledger, repository=repository, base_branch=base, **values)
+        dispatch(self.ledger)
+        return self.read_attempt(f"{task_id}-1")
+
+    def agent_run(self, attempt: Attempt, *, fails: bool = False, **options: Any) -> dg.ExecuteInProcessResult:
+        """The run that the dispatch sensor asks for."""
+        mark = {tags.ATTEMPT: attempt.id, tags.TASK: attempt.task_id, tags.TRACE: attempt.trace_id}
+        return self.run("agent_run", tags=mark, fails=fails, **options)
+
+    def read_attempt(self, attempt_id: str) -> Attempt:
+        with self.ledger.read() as tx:
+            return attempts.get(tx, attempt_id)
+
+    def read_task(self, task_id: str) -> Task:
+        with self.ledger.read() as tx:
+            return tasks.get(tx, task_id)
+
+    def sensor(self, definition: dg.SensorDefinition, cursor: str | None = None) -> Any:
+        """One tick of a sensor."""
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=cursor, resources=self.resources, sensor_name=definition.name
+        ) as context:
+            return definition.evaluate_tick(context)
+
+    def past_run(self, job: str, status: dg.DagsterRunStatus, **marks: str) -> str:
+        """A run in the instance's books that no process stands behind; its id."""
+        definition = build_defs(resource_overrides=self.resources).resolve_job_def(job)
+        run = self.instance.create_run_for_job(definition, status=dg.DagsterRunStatus.STARTED, tags=marks)
+        if status is dg.DagsterRunStatus.FAILURE:
+            self.instance.report_run_failed(run)
+        return run.run_id
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _range(instance: dg.DagsterInstance, names: Sequence[str]) -> dict[str, str]:
+    keys = list(instance.get_dynamic_partitions("repositories"))
+    places = sorted(keys.index(name) for name in names)
+    return {
+        "dagster/asset_partition_range_start": keys[places[0]],
+        "dagster/asset_partition_range_end": keys[places[-1]],
+    }
+
+
+@pytest.fixture
+def quiet_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    """A pipeline whose GitHub is an address where nothing listens."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    sqlite_ledger_file(home / "ledger.sqlite")
+    monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "t" * 36)
+    ledger = Ledger(f"sqlite:///{home / 'ledger.sqlite'}")
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = Pipeline(home, "http://127.0.0.1:9", ledger, instance)
+        made.configure()
+        yield made
+    ledger.close()
+    stores._open(made.settings.resolved_ledger_url).close()
+    stores._open.cache_clear()
+
+
+@pytest.fixture
+def pipeline(
+    quiet_pipeline: Pipeline,
+    forge: ForgeProcess,
+    samples: tuple[SampleRepository, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Pipeline:
+    """A pipeline on a forge with the samples."""
+    monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", forge.token)
+    quiet_pipeline.api_url = forge.api_url
+    quiet_pipeline.commands = {sample.full_name: sample.agent_command for sample in samples}
+    quiet_pipeline.configure()
+    return quiet_pipeline
