@@ -4,6 +4,8 @@ Also the fixtures that several areas share: the ledger on both databases, and it
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -47,17 +49,21 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 
 @cache
 def _why_no_engine() -> str | None:
-    import docker  # noqa: PLC0415 - only where a test wants an engine
-    import requests  # noqa: PLC0415 - likewise
-
+    # In a process of its own: the client's sockets are not always closed when nobody answers.
+    command = [sys.executable, "-c", "import docker; docker.from_env(timeout=10).ping()"]
     try:
-        client = docker.from_env(timeout=10)
-        try:
-            client.ping()
-        finally:
-            client.close()
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        return str(error).splitlines()[0][:200]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        return "no answer within 60 s"
+    return (asked.stderr.strip().splitlines() or ["no reason given"])[-1][:200] if asked.returncode else None
+
+
+@cache
+def _why_no_postgres() -> str | None:
+    try:
+        PostgresServer.find_binaries()
+    except PostgresUnavailableError as error:
+        return str(error)
     return None
 
 
@@ -68,9 +74,16 @@ def _skip(reason: str) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs a container engine where none answers."""
+    """Skip what needs a container engine, or Postgres, where there is none."""
     if item.get_closest_marker("docker") and (why := _why_no_engine()):
         _skip(f"no container engine answers: {why}")
+    on = (
+        item.callspec.params.get("database")
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else None
+    )
+    if (on == "postgres" or "postgres" in getattr(item, "fixturenames", ())) and (why := _why_no_postgres()):
+        _skip(f"no Postgres for the ledger: {why}")
 
 
 @pytest.fixture(scope="session")
@@ -88,11 +101,7 @@ def clock(_standing_clock: Clock) -> Clock:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A Postgres server of our own on loopback, for the whole session."""
-    try:
-        server = PostgresServer.start()
-    except PostgresUnavailableError as error:
-        _skip(f"no Postgres for the ledger: {error}")
-        return
+    server = PostgresServer.start()
     try:
         yield server
     finally:

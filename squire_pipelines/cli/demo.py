@@ -84,11 +84,11 @@ def demo(  # noqa: PLR0917 - click gives options by name
 def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgeProcess | None") -> None:
     from rich.text import Text  # noqa: PLC0415 - only when there is something to show
 
-    from squire_pipelines.runtime.report import cycle_table, failures  # noqa: PLC0415 - likewise
+    from squire_pipelines.runtime.report import cycle_table, failures, remarks  # noqa: PLC0415 - likewise
 
     console.print()
     console.print(cycle_table(result.rows))
-    for line in failures(result.rows):
+    for line in (*failures(result.rows), *remarks(result.rows)):
         console.print(line)
     if forge is not None:
         _show_diffs(console, result, forge)

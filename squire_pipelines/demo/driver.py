@@ -209,14 +209,22 @@ class Demo:
         yield Check(
             "every task's agent ran and ended well", _all(ended, state.rows), f"{len(ended)} of {len(state.rows)}"
         )
-        merged = [row for row in state.rows if row.outcome is PullRequestState.MERGED]
-        wanted = 1 if self._own else _SAMPLES_MERGED
-        enough = len(merged) >= wanted and _all(merged, state.rows)
-        yield Check("every pull request was merged and its outcome recorded", enough, f"{len(merged)} merged")
+        yield self._check_pull_requests(state)
         bodies = _bodies(forge.state())
         traced = [row for row in state.rows if row.trace_id in bodies.get((row.repository, row.pr_number), "")]
         yield Check("each pull request carries its task's trace id", _all(traced, state.rows), f"{len(traced)}")
         yield Check("the warehouse tells the same", _published(settings, state))
+
+    def _check_pull_requests(self, state: CycleState) -> Check:
+        merged = [row for row in state.rows if row.outcome is PullRequestState.MERGED]
+        held = [row for row in state.rows if row.outcome is PullRequestState.OPEN and row.needs_approval]
+        detail = f"{len(merged)} merged" + (f", {len(held)} wait for approval" if held else "")
+        if self._own is not None:
+            # What the policy holds for a person is a good end for somebody's own repository.
+            passed = _all([*merged, *held], state.rows)
+            return Check("a pull request was opened and its outcome recorded", passed, detail)
+        enough = len(merged) >= _SAMPLES_MERGED and _all(merged, state.rows)
+        return Check("every pull request was merged and its outcome recorded", enough, detail)
 
 
 def _all(some: list[TaskRow], rows: tuple[TaskRow, ...]) -> bool:
@@ -227,7 +235,7 @@ def _over(state: CycleState) -> bool:
     """Whether nothing more is going to happen: all merged, or ended without a pull request that could be."""
     if not state.settled:
         return False
-    return all(row.outcome is not PullRequestState.OPEN for row in state.rows)
+    return all(row.outcome is not PullRequestState.OPEN or row.needs_approval for row in state.rows)
 
 
 def _published(settings: Settings, state: CycleState) -> bool:

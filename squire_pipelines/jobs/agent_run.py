@@ -1,7 +1,7 @@
 """The job `agent_run`: one attempt at one task, from the claim to its recorded end.
 
 The ops hand on nothing but their order; what they share is the attempt's row and folder, so that each may run in a
-process or container of its own. They never fail by themselves: `settle` records the end and decides on the colour.
+process or container of its own. They do not fail by themselves: `settle` records the end and decides on the colour.
 """
 
 import asyncio
@@ -138,7 +138,7 @@ async def publish(
     tags={"kind": "sql"},
 )
 def settle(context: dg.OpExecutionContext, settings: SettingsResource, ledger: LedgerResource) -> None:
-    """Always runs, and is the only op that fails the run."""
+    """Runs whatever the others met with, as long as the attempt is this run's, and fails the run where it failed."""
     chosen = settings.load()
     attempt_id = attempt_of(context)
     try:

@@ -1,6 +1,7 @@
 """Holding an attempt while an op works on it: its lease, its token, and turning what goes wrong into an ending.
 
-An op of `agent_run` never fails by itself: it stages how the attempt ended; `settle` always runs and records it.
+An op of `agent_run` does not fail by itself: it stages how the attempt ended; `settle` runs and records it. Only when
+the attempt has become another's does an op fail, and with it the run.
 """
 
 import contextlib
@@ -63,6 +64,10 @@ def holding(
 
     An error of the block becomes the attempt's staged ending. When the run itself is interrupted, no later op will
     run: the attempt is settled here and the interruption goes on.
+
+    Raises:
+        Failure: The lease is another's. Nothing of this run may go on, not even the next op: it would find the
+            attempt's row as the new holder keeps it.
     """
     attempt_id = attempt_of(context)
     try:
@@ -77,10 +82,13 @@ def holding(
         with held.heartbeat:
             yield held
     except LeaseLostError as error:
-        context.log.warning(f"{error}")
+        raise _not_held(attempt_id, error) from error
     except Exception as error:  # every failure must become an ending with its cause
         context.log.exception(f"attempt {attempt_id} was interrupted")
-        _stage_if_held(context, held, ending_of(error))
+        try:
+            held.stage(ending_of(error))
+        except LeaseLostError as lost:
+            raise _not_held(attempt_id, lost) from error
     except BaseException:
         settle_interrupted(context, held)
         raise
@@ -102,11 +110,8 @@ def _take(
     return Held(attempt, task, token, ledger, settings, heartbeat)
 
 
-def _stage_if_held(context: dg.OpExecutionContext, held: Held, ending: Ending) -> None:
-    try:
-        held.stage(ending)
-    except LeaseLostError as error:
-        context.log.warning(f"{error}")
+def _not_held(attempt_id: str, error: LeaseLostError) -> dg.Failure:
+    return dg.Failure(f"{error}", metadata={"attempt": attempt_id}, allow_retries=False)
 
 
 def settle_interrupted(context: dg.OpExecutionContext, held: Held) -> None:

@@ -36,6 +36,7 @@ class TaskRow:
     pr_number: int | None
     outcome: PullRequestState | None
     sandboxed: bool | None
+    needs_approval: bool
     trace_id: str
 
 
@@ -115,6 +116,7 @@ def _row(tx: Transaction, task_id: str) -> TaskRow:
         pr_number=outcome.pr_number if outcome else None,
         outcome=outcome.state if outcome else None,
         sandboxed=last.sandboxed if last else None,
+        needs_approval=bool(last and last.verdict and last.verdict.get("decision") == "needs_approval"),
         trace_id=task.trace_id,
     )
 

@@ -23,7 +23,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
-from squire_pipelines.runtime.report import cycle_table, failures
+from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret, require_secret
 from squire_pipelines.settings import Settings
@@ -156,7 +156,7 @@ def _report(state: CycleState, console: Console, *, as_json: bool) -> ExitCode:
         console.print_json(json.dumps(content, default=str))
     else:
         console.print(cycle_table(state.rows))
-        for line in failures(state.rows):
+        for line in (*failures(state.rows), *remarks(state.rows)):
             console.print(line)
         for reading in silent:
             console.print(Text(f"{reading.repository}: {reading.source} did not answer: {reading.error}", style="red"))

@@ -40,6 +40,17 @@ def cycle_table(rows: Sequence[TaskRow]) -> Table:
     return table
 
 
+def remarks(rows: Sequence[TaskRow]) -> list[Text]:
+    """One line for each task whose good end still wants to be understood or answered by a person."""
+    lines = []
+    for row in rows:
+        if row.cause == "no_changes":
+            lines.append(Text(f"{row.task_id}: the agent found nothing to change, so there is no pull request"))
+        elif row.needs_approval and row.outcome == "open":
+            lines.append(Text(f"{row.task_id}: #{row.pr_number} is a draft until a person has approved it", "yellow"))
+    return lines
+
+
 def failures(rows: Sequence[TaskRow]) -> list[Text]:
     """One line for each task that did not succeed, with its reason and where to look on."""
     return [

@@ -37,6 +37,6 @@ def history_follows_events(
     if since_failure is not None and since_failure < chosen.pipeline.redelivery_s:
         yield dg.SkipReason("the last publication failed; it is tried again in a while")
         return
-    context.update_cursor(f"{newest}:{time.time():.0f}")
+    context.update_cursor(f"{newest}:{time.time():.3f}")
     again = "" if since_failure is None else f"-{time.time():.0f}"  # a key that was used launches nothing any more
     yield dg.RunRequest(job_name="publish_history", run_key=f"history-{newest}{again}")

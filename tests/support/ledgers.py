@@ -93,16 +93,6 @@ class PostgresUnavailableError(Exception):
     """Postgres cannot be started here."""
 
 
-def _binaries() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    if on_path := shutil.which("initdb"):
-        return Path(on_path).resolve().parent
-    message = "its binaries are not installed (apt-get install postgresql)"
-    raise PostgresUnavailableError(message)
-
-
 @dataclass
 class PostgresServer:
     """A server process on a random loopback port, its data in a folder of its own."""
@@ -114,13 +104,24 @@ class PostgresServer:
     _migrated: str | None = None
     _sweeper: Any = None
 
-    @classmethod
-    def start(cls) -> Self:
-        """Make a cluster and start it. Raises PostgresUnavailableError."""
+    @staticmethod
+    def find_binaries() -> Path:
+        """The folder with `initdb` and `postgres`. Raises PostgresUnavailableError."""
         if find_spec("psycopg") is None:
             message = "psycopg is not installed"
             raise PostgresUnavailableError(message)
-        binaries = _binaries()
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+        if found:
+            return found[-1].parent
+        if on_path := shutil.which("initdb"):
+            return Path(on_path).resolve().parent
+        message = "its binaries are not installed (apt-get install postgresql)"
+        raise PostgresUnavailableError(message)
+
+    @classmethod
+    def start(cls) -> Self:
+        """Make a cluster and start it. Raises PostgresUnavailableError."""
+        binaries = cls.find_binaries()
         folder = Path(tempfile.mkdtemp(prefix="squire-postgres-"))
         try:
             who = _unprivileged(folder)

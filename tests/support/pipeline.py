@@ -5,11 +5,14 @@ An area takes the fixtures into its conftest.py by import, as with `tests.suppor
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster import AssetCheckEvaluation, DagsterEventType
+from sqlalchemy import update
 
 from squire_pipelines import tags
 from squire_pipelines.definitions import build_defs
@@ -18,6 +21,7 @@ from squire_pipelines.demo.samples import SampleRepository
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.resources import stores
@@ -29,6 +33,27 @@ from tests.support.ledgers import add_task, dispatch, sqlite_ledger_file
 TRACE = "cd" * 16
 LEDGERLIB, WEBSHOP, HANDBOOK, QUIET = "demo/ledgerlib", "demo/webshop", "demo/handbook", "demo/quiet"
 ALL = (LEDGERLIB, WEBSHOP, HANDBOOK, QUIET)
+
+
+def checks(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str, str | None], AssetCheckEvaluation]:
+    """A run's check evaluations by asset, check and partition, each of which there may be once."""
+    found = [event for event in done.all_events if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION]
+    seen: dict[tuple[str, str, str | None], AssetCheckEvaluation] = {}
+    for event in found:
+        each = event.asset_check_evaluation_data
+        name = (each.asset_key.path[-1], each.check_name, each.partition)
+        assert name not in seen
+        seen[name] = each
+    return seen
+
+
+def materialized(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], Any]:
+    """A run's materializations by asset and partition: their metadata."""
+    return {
+        (event.asset_key.path[-1], event.partition): event.step_materialization_data.materialization.metadata
+        for event in done.all_events
+        if event.is_step_materialization and event.asset_key
+    }
 
 
 @dataclass
@@ -124,6 +149,16 @@ runner = "local"
         dispatch(self.ledger)
         return self.read_attempt(f"{task_id}-1")
 
+    def next_attempt(self, attempt: Attempt) -> Attempt:
+        """The attempt after one that failed for a while."""
+        dispatch(self.ledger)
+        return self.read_attempt(f"{attempt.task_id}-{attempt.number + 1}")
+
+    def give_lease_to_another(self, attempt: Attempt) -> None:
+        """As if this run had been entered again elsewhere."""
+        with self.ledger.write() as tx:
+            tx.execute(update(attempt_table).where(attempt_table.c.id == attempt.id).values(lease_token="another's"))
+
     def agent_run(self, attempt: Attempt, *, fails: bool = False, **options: Any) -> dg.ExecuteInProcessResult:
         """The run that the dispatch sensor asks for."""
         mark = {tags.ATTEMPT: attempt.id, tags.TASK: attempt.task_id, tags.TRACE: attempt.trace_id}
@@ -144,11 +179,24 @@ runner = "local"
         ) as context:
             return definition.evaluate_tick(context)
 
+    def schedule(self, name: str) -> Any:
+        """One tick of a schedule; its context takes no instance in memory."""
+        definition = build_defs(resource_overrides=self.resources).resolve_schedule_def(name)
+        with (
+            dg.DagsterInstance.local_temp() as instance,
+            dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=datetime.now(UTC), resources=self.resources
+            ) as context,
+        ):
+            return definition.evaluate_tick(context), instance.get_dynamic_partitions("repositories")
+
     def past_run(self, job: str, status: dg.DagsterRunStatus, **marks: str) -> str:
         """A run in the instance's books that no process stands behind; its id."""
         definition = build_defs(resource_overrides=self.resources).resolve_job_def(job)
-        run = self.instance.create_run_for_job(definition, status=dg.DagsterRunStatus.STARTED, tags=marks)
-        if status is dg.DagsterRunStatus.FAILURE:
+        failed = status is dg.DagsterRunStatus.FAILURE
+        at_first = dg.DagsterRunStatus.STARTED if failed else status
+        run = self.instance.create_run_for_job(definition, status=at_first, tags=marks)
+        if failed:
             self.instance.report_run_failed(run)
         return run.run_id
 

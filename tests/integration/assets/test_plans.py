@@ -6,27 +6,24 @@ from dagster import AssetCheckEvaluation
 from sqlalchemy import select
 
 from squire_pipelines.assets import plans as plan_assets
-from squire_pipelines.assets.plans import TASK_PLAN, TASKS
+from squire_pipelines.assets.plans import TASKS
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.ledger import collections, plans, tasks
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning.planner import signals_digest
 from tests.support.ledgers import collect, issue, spec
-from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline
+from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
 
 
-def checks(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], AssetCheckEvaluation]:
-    found = [event.asset_check_evaluation_data for event in done.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]
-    return {(each.check_name, each.partition): each for each in found}
+def made(done: dg.ExecuteInProcessResult, asset: str) -> dict[str | None, Any]:
+    """The metadata of an asset's materializations by repository."""
+    return {name: metadata for (each, name), metadata in materialized(done).items() if each == asset}
 
 
-def materialized(done: dg.ExecuteInProcessResult, key: dg.AssetKey) -> dict[str | None, Any]:
-    return {
-        event.partition: event.step_materialization_data.materialization.metadata
-        for event in done.all_events
-        if event.is_step_materialization and event.asset_key == key
-    }
+def verdicts(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], AssetCheckEvaluation]:
+    """The evaluations of the plan's checks by check and repository."""
+    return {(check, name): each for (_, check, name), each in checks(done).items()}
 
 
 def all_tasks(pipeline: Pipeline) -> list[tuple[str, str]]:
@@ -52,10 +49,10 @@ async def _two_of_a_kind(_settings: object, repository: str, signals: list[Signa
 def test_signals_become_tasks_once(pipeline: Pipeline) -> None:
     pipeline.collect()
     done = pipeline.plan()
-    assert all(each.passed for each in checks(done).values())
-    assert {name for check, name in checks(done) if check == "planned"} == set(ALL)
-    assert set(materialized(done, TASK_PLAN)) == set(ALL)
-    admitted = materialized(done, TASKS)
+    assert all(each.passed for each in verdicts(done).values())
+    assert {name for check, name in verdicts(done) if check == "planned"} == set(ALL)
+    assert set(made(done, "task_plan")) == set(ALL)
+    admitted = made(done, "tasks")
     assert {name: admitted[name]["created"].value for name in ALL} == {LEDGERLIB: 1, WEBSHOP: 1, HANDBOOK: 1, QUIET: 0}
     assert admitted[LEDGERLIB]["ready"].value == 1
     assert admitted[LEDGERLIB]["trace_id"].value == TRACE
@@ -72,7 +69,7 @@ def test_unchanged_signals_are_not_planned_again(pipeline: Pipeline) -> None:
     with pipeline.ledger.read() as tx:
         assert list(collections.unplanned(tx)) == [HANDBOOK]
     done = pipeline.plan(HANDBOOK)
-    assert materialized(done, TASK_PLAN) == {}
+    assert made(done, "task_plan") == {}
     assert count_plans(pipeline, HANDBOOK) == 1
     with pipeline.ledger.read() as tx:
         assert collections.unplanned(tx) == {}
@@ -82,13 +79,13 @@ def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypat
     monkeypatch.setattr(plan_assets, "make_plan", _two_of_a_kind)
     pipeline.collect(QUIET)
     done = pipeline.plan(QUIET)
-    seen = checks(done)
+    seen = verdicts(done)
     assert {check for (check, _), each in seen.items() if not each.passed} == {"unique_keys"}
     failed = seen["unique_keys", QUIET]
     assert failed.blocking
     assert "two tasks have the key 'a'" in (failed.description or "")
-    assert materialized(done, TASKS) == {}
-    assert r"\[again\]" in str(materialized(done, TASK_PLAN)[QUIET]["preview"].value)
+    assert made(done, "tasks") == {}
+    assert r"\[again\]" in str(made(done, "task_plan")[QUIET]["preview"].value)
     assert all_tasks(pipeline) == []
     with pipeline.ledger.read() as tx:
         saved = plans.latest(tx, QUIET)
@@ -101,7 +98,7 @@ def test_a_repository_that_cannot_be_asked_about_keeps_the_others_from_nothing(p
     collect(pipeline.ledger, issue(repository="demo/none"), repository="demo/none")
     pipeline.collect(HANDBOOK)
     done = pipeline.plan(HANDBOOK, "demo/none")
-    seen = checks(done)
+    seen = verdicts(done)
     assert seen["planned", HANDBOOK].passed
     assert not seen["planned", "demo/none"].passed
     assert "there is no repository demo/none" in (seen["planned", "demo/none"].description or "")
@@ -114,7 +111,7 @@ def test_a_repository_that_cannot_be_asked_about_keeps_the_others_from_nothing(p
 def test_github_that_is_down_fails_the_check_and_the_next_reading_is_planned(quiet_pipeline: Pipeline) -> None:
     collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
     done = quiet_pipeline.plan(QUIET)
-    assert not checks(done)["planned", QUIET].passed
+    assert not verdicts(done)["planned", QUIET].passed
     assert count_plans(quiet_pipeline, QUIET) == 0
     collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
     with quiet_pipeline.ledger.read() as tx:
@@ -128,19 +125,19 @@ def test_a_plan_that_a_crash_kept_from_becoming_tasks_is_admitted_by_the_next_ru
     with quiet_pipeline.ledger.write() as tx:
         plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
     done = quiet_pipeline.plan(QUIET)
-    assert materialized(done, TASKS)[QUIET]["created"].value == 1
+    assert made(done, "tasks")[QUIET]["created"].value == 1
     assert count_plans(quiet_pipeline, QUIET) == 1
     assert quiet_pipeline.plan(QUIET).success
     assert len(all_tasks(quiet_pipeline)) == 1
 
 
 def test_tasks_wait_for_a_person_where_the_settings_say_so(pipeline: Pipeline) -> None:
-    pipeline.configure('[collection]\nmax_items = 50\n')
+    pipeline.configure("[collection]\nmax_items = 50\n")
     text = (pipeline.home / "config.toml").read_text(encoding="utf-8")
     (pipeline.home / "config.toml").write_text(text.replace('kind = "rules"', 'kind = "rules"\napprove = "manual"'))
     pipeline.collect(HANDBOOK)
     done = pipeline.plan(HANDBOOK)
-    assert materialized(done, TASKS)[HANDBOOK]["proposed"].value == 1
+    assert made(done, "tasks")[HANDBOOK]["proposed"].value == 1
     ((_, task_id),) = all_tasks(pipeline)
     assert pipeline.read_task(task_id).status is TaskStatus.PROPOSED
 
@@ -151,5 +148,5 @@ def test_tasks_alone_can_be_materialized_from_a_plan_that_is_there(quiet_pipelin
         plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
     quiet_pipeline.instance.add_dynamic_partitions("repositories", [QUIET])
     done = quiet_pipeline.run("plan", partition_key=QUIET, asset_selection=[TASKS])
-    assert materialized(done, TASKS)[QUIET]["created"].value == 1
-    assert materialized(done, TASK_PLAN) == {}
+    assert made(done, "tasks")[QUIET]["created"].value == 1
+    assert made(done, "task_plan") == {}

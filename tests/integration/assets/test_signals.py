@@ -1,44 +1,27 @@
 import dagster as dg
 import pytest
-from dagster import AssetCheckEvaluation, AssetMaterialization
 
 from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.ledger import collections, deliveries
 from squire_pipelines.partitions import ensure_repositories
-from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
-
-SUMMARY = ("signals", "summary")
-
-
-def materialized(done: dg.ExecuteInProcessResult) -> dict[tuple[tuple[str, ...], str | None], AssetMaterialization]:
-    return {
-        (tuple(event.asset_key.path), event.partition): event.step_materialization_data.materialization
-        for event in done.all_events
-        if event.is_step_materialization and event.asset_key
-    }
-
-
-def checks(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], AssetCheckEvaluation]:
-    found = [event.asset_check_evaluation_data for event in done.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION"]
-    assert len(found) == len({(each.asset_key, each.partition) for each in found})
-    return {(each.asset_key.path[-1], each.partition): each for each in found}
+from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
 
 
 def test_one_run_reports_each_source_of_each_repository_with_its_check(pipeline: Pipeline) -> None:
     done = pipeline.collect()
     reported = materialized(done)
-    assert set(reported) == {(("signals", source.value), name) for source in Source for name in ALL} | {(SUMMARY, None)}
+    assert set(reported) == {(source.value, name) for source in Source for name in ALL} | {("summary", None)}
     seen = checks(done)
-    assert set(seen) == {(source.value, name) for source in Source for name in ALL}
+    assert set(seen) == {(source.value, "source_answered", name) for source in Source for name in ALL}
     assert all(each.passed for each in seen.values())
-    failing = reported[("signals", "failed_ci"), LEDGERLIB]
-    assert failing.metadata["signals"].value == 1
-    assert failing.metadata["trace_id"].value == TRACE
-    assert "| signal | title | link |" in failing.metadata["preview"].value
-    summary = reported[SUMMARY, None]
-    assert summary.metadata["repositories"].value == len(ALL)
-    assert summary.metadata["sources_not_answering"].value == 0
+    failing = reported["failed_ci", LEDGERLIB]
+    assert failing["signals"].value == 1
+    assert failing["trace_id"].value == TRACE
+    assert "| signal | title | link |" in failing["preview"].value
+    summary = reported["summary", None]
+    assert summary["repositories"].value == len(ALL)
+    assert summary["sources_not_answering"].value == 0
 
 
 def test_the_events_are_kept_per_partition(pipeline: Pipeline) -> None:
@@ -51,12 +34,12 @@ def test_the_events_are_kept_per_partition(pipeline: Pipeline) -> None:
 def test_a_repository_that_does_not_answer_fails_its_checks_and_nobody_elses(pipeline: Pipeline) -> None:
     done = pipeline.collect(LEDGERLIB, "demo/none", QUIET)
     seen = checks(done)
-    assert {name for (_, name), each in seen.items() if not each.passed} == {"demo/none"}
-    assert "there is no" in (seen["open_prs", "demo/none"].description or "") or seen["open_prs", "demo/none"].description
+    assert {name for (_, _, name), each in seen.items() if not each.passed} == {"demo/none"}
+    assert "demo/none" in (seen["open_prs", "source_answered", "demo/none"].description or "")
     reported = materialized(done)
     assert not [name for (_, name) in reported if name == "demo/none"]
-    assert reported[SUMMARY, None].metadata["sources_not_answering"].value == len(Source)
-    assert "demo/none" in str(reported[SUMMARY, None].metadata["not_answering"].value)
+    assert reported["summary", None]["sources_not_answering"].value == len(Source)
+    assert "demo/none" in str(reported["summary", None]["not_answering"].value)
     with pipeline.ledger.read() as tx:
         readings = {(row.repository, row.status) for row in collections.latest(tx, ["demo/none", LEDGERLIB])}
     assert readings == {("demo/none", CollectionStatus.FAILED), (LEDGERLIB, CollectionStatus.FRESH)}
@@ -68,22 +51,22 @@ def test_a_source_that_stops_answering_keeps_its_last_signals_and_is_stale(
     pipeline.collect(HANDBOOK)
     forge.add_fault("Issues", status=502, times=1000)
     done = pipeline.collect(HANDBOOK)
-    assert {source for (source, _), each in checks(done).items() if not each.passed} == {"open_issues"}
+    assert {source for (source, _, _), each in checks(done).items() if not each.passed} == {"open_issues"}
     with pipeline.ledger.read() as tx:
         status = {row.source: (row.status, row.signals) for row in collections.latest(tx, [HANDBOOK])}
         titles = [signal.title for signal in collections.active_signals(tx, HANDBOOK)]
     assert status[Source.OPEN_ISSUES] == (CollectionStatus.STALE, 2)
     assert status[Source.OPEN_PRS] == (CollectionStatus.UNCHANGED, 1)
     assert "Broken links and typos in the handbook" in titles
-    assert "2 (stale)" in str(materialized(done)[SUMMARY, None].metadata["preview"].value).replace("\\", "")
+    assert "2 (stale)" in str(materialized(done)["summary", None]["preview"].value).replace("\\", "")
 
 
 def test_the_summary_is_reported_when_nothing_has_changed_too(pipeline: Pipeline) -> None:
     pipeline.collect(QUIET)
     done = pipeline.collect(QUIET)
     reported = materialized(done)
-    assert (SUMMARY, None) in reported
-    assert reported[("signals", "open_prs"), QUIET].metadata["status"].value == "unchanged"
+    assert ("summary", None) in reported
+    assert reported["open_prs", QUIET]["status"].value == "unchanged"
 
 
 def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> None:
@@ -97,13 +80,13 @@ def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> No
 def test_a_run_over_one_partition_as_the_ui_starts_it_reads_that_repository(pipeline: Pipeline) -> None:
     ensure_repositories(pipeline.instance, ALL)
     done = pipeline.run("collect", partition_key=QUIET)
-    assert {name for (path, name) in materialized(done) if path != SUMMARY} == {QUIET}
+    assert {name for asset, name in materialized(done) if asset != "summary"} == {QUIET}
 
 
 def test_a_run_of_one_source_reads_that_source_alone(pipeline: Pipeline) -> None:
     ensure_repositories(pipeline.instance, ALL)
     done = pipeline.run("collect", partition_key=HANDBOOK, asset_selection=[dg.AssetKey(["signals", "open_issues"])])
-    assert set(checks(done)) == {("open_issues", HANDBOOK)}
+    assert set(checks(done)) == {("open_issues", "source_answered", HANDBOOK)}
     with pipeline.ledger.read() as tx:
         assert [row.source for row in collections.latest(tx, [HANDBOOK])] == [Source.OPEN_ISSUES]
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -157,9 +158,11 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._attempt_ids(*AttemptStatus))
     @rule(pick=picks, again=st.booleans())
     def claim(self, pick: int, *, again: bool) -> None:
-        ids = self._attempt_ids(AttemptStatus.QUEUED) or self._attempt_ids(*AttemptStatus)
+        under_way = (AttemptStatus.QUEUED, AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
+        ids = self._attempt_ids(*under_way) or self._attempt_ids(*AttemptStatus)
         attempt_id = ids[pick % len(ids)]
-        run_id = f"run-{attempt_id}" if not again else f"stray-{attempt_id}"
+        held = any(name == attempt_id for name, _ in self.held)
+        run_id = f"stray-{attempt_id}" if again and held else f"run-{attempt_id}"  # its own run is the first
         with self.ledger.write() as tx:
             before = attempts.get(tx, attempt_id)
             may = (before.status is AttemptStatus.QUEUED and before.claim_until >= tx.now) or (
@@ -191,6 +194,20 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def heartbeat(self, pick: int) -> None:
         self._write(pick, lambda tx, attempt, token: attempts.heartbeat(tx, attempt, token, lease_s=LEASE_S))
+
+    @precondition(lambda self: self._attempt_ids(AttemptStatus.RUNNING, AttemptStatus.PUBLISHING))
+    @rule(pick=picks)
+    def come_back(self, pick: int) -> None:
+        """A run is entered again, while a process of its that was thought dead still writes."""
+        ids = self._attempt_ids(AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
+        attempt_id = ids[pick % len(ids)]
+        old = next(token for held, token in reversed(self.held) if held == attempt_id)
+        with self.ledger.write() as tx:
+            new = attempts.claim(tx, attempt_id, run_id=f"run-{attempt_id}", lease_s=LEASE_S).lease_token
+        assert new
+        self.held.append((attempt_id, new))
+        with pytest.raises(LeaseLostError), self.ledger.write() as tx:
+            attempts.heartbeat(tx, attempt_id, old, lease_s=LEASE_S)
 
     @precondition(lambda self: self.held)
     @rule(pick=picks, cause=st.sampled_from(Cause))

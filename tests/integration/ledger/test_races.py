@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from squire_pipelines.domain.endings import Cause, Ending
-from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.ledger import attempts, collections, deliveries, plans, tasks
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -32,6 +32,9 @@ from tests.support.ledgers import (
 )
 
 DONE = Ending(cause=Cause.COMPLETED, message="done")
+
+
+pytestmark = pytest.mark.usefixtures("postgres")
 
 
 @pytest.fixture
@@ -73,6 +76,19 @@ def test_a_task_that_is_cancelled_while_dispatch_looks_is_passed_over(ledger: Le
     assert isinstance(started, tuple)
     assert [attempt.task_id for attempt in started] == [second]
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
+
+
+def test_two_dispatchers_at_once_keep_to_the_slots_together(ledger: Ledger) -> None:
+    add_task(ledger)
+
+    def start_one(tx: Transaction) -> tuple[attempts.Attempt, ...]:
+        return attempts.dispatch(tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60)
+
+    def start_one_and_hear_of_something_urgent(tx: Transaction) -> None:
+        start_one(tx)
+        add_task(ledger, priority=Priority.CRITICAL)
+
+    assert while_open(ledger, start_one_and_hear_of_something_urgent, start_one) == [()]
 
 
 def test_a_cancel_that_meets_a_dispatch_is_told_to_look_again(ledger: Ledger) -> None:

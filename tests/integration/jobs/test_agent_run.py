@@ -1,0 +1,259 @@
+"""One attempt from its claim to its end, with a real agent process and real git, against a forge."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from squire_pipelines.assets.plans import PULL_REQUESTS
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger.attempts import Attempt
+from tests.support.ledgers import claim
+from tests.support.pipeline import LEDGERLIB, Pipeline
+
+PATIENCE_S = 60.0
+LONG = ("sh", "-c", "echo the agent works; exec sleep 100")
+CHANGE = ("sh", "-c", "echo more >> NOTES.md")
+
+
+@contextmanager
+def when(happened: Callable[[], bool], then: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, wait in a thread until something has happened, and do something about it."""
+    over = threading.Event()
+    done = threading.Event()
+
+    def watch() -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not over.wait(0.05) and time.monotonic() < deadline:
+            if happened():
+                then()
+                done.set()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join(PATIENCE_S)
+        assert done.is_set(), "it never happened"
+
+
+def agent_works(pipeline: Pipeline, attempt: Attempt) -> Callable[[], bool]:
+    log = pipeline.settings.home.attempts / attempt.id / "agent.log"
+    return lambda: log.exists() and "the agent works" in log.read_text(encoding="utf-8")
+
+
+def our_pulls(forge: ForgeProcess, repository: str = LEDGERLIB) -> list[dict[str, Any]]:
+    (found,) = [each for each in forge.state()["repositories"] if each["name"] == repository]
+    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+
+
+def our_branches(forge: ForgeProcess, repository: str = LEDGERLIB) -> list[str]:
+    (found,) = [each for each in forge.state()["repositories"] if each["name"] == repository]
+    return [name for name in found["branches"] if name.startswith("squire/")]
+
+
+def use(pipeline: Pipeline, command: tuple[str, ...], more: str = "") -> None:
+    pipeline.commands = {LEDGERLIB: command}
+    pipeline.configure(more)
+
+
+def causes(pipeline: Pipeline, attempt: Attempt) -> tuple[AttemptStatus, str | None]:
+    row = pipeline.read_attempt(attempt.id)
+    return row.status, row.cause
+
+
+def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    attempt = pipeline.attempt(LEDGERLIB)
+    done = pipeline.agent_run(attempt)
+    row, task = pipeline.read_attempt(attempt.id), pipeline.read_task(attempt.task_id)
+    assert (row.status, row.cause, task.status) == (AttemptStatus.ENDED, "completed", TaskStatus.SUCCEEDED)
+    (pull,) = our_pulls(forge)
+    assert (row.pr_number, pull["head"]) == (pull["number"], task.branch)
+    assert task.trace_id in pull["body"]
+    assert (row.runner, row.sandboxed) == ("local", False)
+    assert row.agent == "command:python3"
+    assert row.agent_started_at is not None
+    assert row.verdict == {"decision": "allow", "findings": []}
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, task.id)
+    assert outcome is not None
+    assert (outcome.pr_number, outcome.state, outcome.head_sha) == (pull["number"], PullRequestState.OPEN, row.head_sha)
+    (event,) = [each for each in done.all_events if each.is_step_materialization]
+    assert (event.asset_key, event.partition) == (PULL_REQUESTS, LEDGERLIB)
+    metadata = event.step_materialization_data.materialization.metadata
+    assert metadata["trace_id"].value == task.trace_id
+    assert metadata["pull_request"].value == row.pr_url
+
+
+def test_an_agent_that_changes_nothing_is_an_answer(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, ("true",))
+    attempt = pipeline.attempt()
+    pipeline.agent_run(attempt)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.NO_CHANGES)
+    assert pipeline.read_task(attempt.task_id).status is TaskStatus.SUCCEEDED
+    assert our_branches(forge) == []
+
+
+def test_an_agent_that_fails_makes_the_run_red_with_its_last_lines(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, ("sh", "-c", "echo all is lost; exit 3"))
+    attempt = pipeline.attempt()
+    done = pipeline.agent_run(attempt, fails=True)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.AGENT_ERROR)
+    assert pipeline.read_task(attempt.task_id).status is TaskStatus.FAILED
+    assert our_branches(forge) == []
+    (failed,) = [event for event in done.all_events if event.is_step_failure]
+    assert failed.step_key == "settle"
+    failure = failed.step_failure_data.user_failure_data
+    assert failure is not None
+    assert failure.metadata["cause"].value == "agent_error"
+    assert "all is lost" in str(failure.metadata["last_lines"].value)
+
+
+def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, ("sh", "-c", "mkdir -p .github/workflows && echo 'on: push' > .github/workflows/x.yml"))
+    attempt = pipeline.attempt()
+    pipeline.agent_run(attempt, fails=True)
+    row = pipeline.read_attempt(attempt.id)
+    assert row.cause == Cause.POLICY_REJECTED
+    assert ".github/workflows/x.yml" in str(row.message)
+    assert row.verdict is not None
+    assert row.verdict["decision"] == "reject"
+    assert pipeline.read_task(attempt.task_id).status is TaskStatus.FAILED
+    assert our_branches(forge) == []
+
+
+@pytest.mark.parametrize(
+    ("match", "lost"),
+    [("POST .*/pulls$", {}), ("git-receive-pack", {}), ("POST .*/pulls$", {"after": True})],
+    ids=["no pull request", "no push", "the answer is lost"],
+)
+def test_github_that_fails_while_publishing_is_tried_again_and_ends_in_one_pull_request(
+    pipeline: Pipeline, forge: ForgeProcess, match: str, lost: dict[str, bool]
+) -> None:
+    use(pipeline, CHANGE, "[dispatch]\nretry_base_s = 0.001\nretry_cap_s = 0.001\n")
+    attempt = pipeline.attempt()
+    forge.add_fault(match, status=502, times=1000, **lost)
+    pipeline.agent_run(attempt, fails=True)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.GITHUB_UNAVAILABLE)
+    task = pipeline.read_task(attempt.task_id)
+    assert task.status is TaskStatus.READY
+    assert task.not_before is not None
+    forge.clear_faults()
+    second = pipeline.next_attempt(attempt)
+    pipeline.agent_run(second)
+    assert causes(pipeline, second) == (AttemptStatus.ENDED, Cause.COMPLETED)
+    (pull,) = our_pulls(forge)
+    assert pull["head"] == task.branch
+
+
+def test_github_that_is_down_from_the_start_is_tried_again(quiet_pipeline: Pipeline) -> None:
+    use(quiet_pipeline, CHANGE)
+    attempt = quiet_pipeline.attempt()
+    quiet_pipeline.agent_run(attempt, fails=True)
+    assert causes(quiet_pipeline, attempt) == (AttemptStatus.ENDED, Cause.GITHUB_UNAVAILABLE)
+    assert quiet_pipeline.read_task(attempt.task_id).status is TaskStatus.READY
+
+
+def test_a_second_run_for_the_same_attempt_has_no_effect(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    attempt = pipeline.attempt()
+    claim(pipeline.ledger, attempt.id, run_id="another-run")
+    done = pipeline.agent_run(attempt, fails=True)
+    (failed,) = [event for event in done.all_events if event.is_step_failure]
+    assert failed.step_key == "settle"
+    assert "is not this run's" in str(failed.step_failure_data)
+    row = pipeline.read_attempt(attempt.id)
+    assert (row.status, row.run_id, row.base_sha) == (AttemptStatus.RUNNING, "another-run", None)
+    assert not (pipeline.settings.home.attempts / attempt.id).exists()
+    assert our_branches(forge) == []
+
+
+def test_a_run_for_an_attempt_that_has_ended_has_no_effect(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    attempt = pipeline.attempt()
+    pipeline.agent_run(attempt)
+    before = pipeline.read_attempt(attempt.id)
+    pipeline.agent_run(attempt, fails=True)
+    assert pipeline.read_attempt(attempt.id) == before
+    assert len(our_pulls(forge)) == 1
+
+
+@pytest.mark.parametrize("done", [["prepare"], ["prepare", "run_agent"], ["prepare", "run_agent", "publish"]])
+def test_a_run_that_is_entered_again_after_a_crash_goes_on_to_one_pull_request(
+    pipeline: Pipeline, forge: ForgeProcess, done: list[str]
+) -> None:
+    use(pipeline, CHANGE)
+    attempt = pipeline.attempt()
+    run_id = "5e1f0c1a-0000-4000-8000-000000000001"
+    with dg.DagsterInstance.ephemeral() as lost:
+        kept, pipeline.instance = pipeline.instance, lost
+        pipeline.agent_run(attempt, run_id=run_id, op_selection=done)
+        pipeline.instance = kept
+    assert pipeline.read_attempt(attempt.id).status is not AttemptStatus.ENDED
+    pipeline.agent_run(attempt, run_id=run_id)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.COMPLETED)
+    assert len(our_pulls(forge)) == 1
+
+
+def test_a_run_that_nobody_dispatched_fails_and_says_what_to_do(quiet_pipeline: Pipeline) -> None:
+    done = quiet_pipeline.run("agent_run", fails=True)
+    (failed,) = [event for event in done.all_events if event.is_step_failure]
+    assert "this run is for no attempt" in str(failed.step_failure_data)
+
+
+def test_a_lease_that_is_lost_while_the_agent_runs_ends_it_without_a_word(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    use(pipeline, LONG, "[dispatch]\nlease_s = 1.5\n")
+    attempt = pipeline.attempt()
+    with when(agent_works(pipeline, attempt), lambda: pipeline.give_lease_to_another(attempt)):
+        done = pipeline.agent_run(attempt, fails=True)
+    assert [event.step_key for event in done.all_events if event.is_step_failure] == ["run_agent"]
+    row = pipeline.read_attempt(attempt.id)
+    assert (row.status, row.lease_token) == (AttemptStatus.RUNNING, "another's")
+    assert our_branches(forge) == []
+
+
+def test_a_task_that_is_cancelled_while_its_agent_runs_ends_cancelled(pipeline: Pipeline) -> None:
+    use(pipeline, LONG, "[dispatch]\nlease_s = 1.5\n")
+    attempt = pipeline.attempt()
+
+    def cancel() -> None:
+        with pipeline.ledger.write() as tx:
+            tasks.cancel(tx, attempt.task_id, actor="ann")
+
+    with when(agent_works(pipeline, attempt), cancel):
+        pipeline.agent_run(attempt, fails=True)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.CANCELLED)
+    assert pipeline.read_task(attempt.task_id).status is TaskStatus.CANCELLED
+
+
+@pytest.mark.parametrize(("asked", "cause"), [(False, Cause.LOST), (True, Cause.CANCELLED)])
+def test_a_run_that_is_interrupted_settles_its_attempt(pipeline: Pipeline, *, asked: bool, cause: Cause) -> None:
+    use(pipeline, LONG)
+    attempt = pipeline.attempt()
+    run_id = "5e1f0c1a-0000-4000-8000-000000000002"
+
+    def interrupt() -> None:
+        if asked:
+            run = pipeline.instance.get_run_by_id(run_id)
+            assert run is not None
+            pipeline.instance.report_run_canceling(run)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with when(agent_works(pipeline, attempt), interrupt):
+        pipeline.agent_run(attempt, fails=True, run_id=run_id)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, cause)
+    expected = TaskStatus.CANCELLED if asked else TaskStatus.READY
+    assert pipeline.read_task(attempt.task_id).status is expected

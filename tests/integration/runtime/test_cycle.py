@@ -1,0 +1,187 @@
+"""Following one cycle through a real ledger, and what is said of it."""
+
+import io
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
+from squire_pipelines.domain.signals import CollectionStatus, Source
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.cycle import CycleState, look
+from squire_pipelines.runtime.follow import Follower
+from squire_pipelines.runtime.report import cycle_table, failures
+from tests.support.ledgers import (
+    ALL_APPROVED,
+    NONE_APPROVED,
+    REPOSITORY,
+    TRACE,
+    Clock,
+    add_task,
+    claim,
+    collect,
+    dispatch,
+    issue,
+    plan,
+    settle,
+    spec,
+    start_attempt,
+    token_of,
+)
+
+
+@pytest.fixture
+def database() -> str:
+    """The questions are the same on both; what differs is the ledger's matter."""
+    return "sqlite"
+
+
+def ask(ledger: Ledger) -> tuple[int, ...]:
+    with ledger.write() as tx:
+        return deliveries.request_collection(tx, [REPOSITORY], source="cli", trace_id=TRACE)
+
+
+def see(ledger: Ledger, clock: Clock, requests: tuple[int, ...] = ()) -> CycleState:
+    return look(ledger, [REPOSITORY], requests, clock.now)
+
+
+def shown(table: object) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200, color_system=None).print(table)
+    return out.getvalue()
+
+
+def test_a_cycle_is_collected_planned_and_settled_one_after_the_other(ledger: Ledger, clock: Clock) -> None:
+    requests = ask(ledger)
+    state = see(ledger, clock, requests)
+    assert (state.collected, state.planned, state.settled) == (False, False, False)
+    reading = collect(ledger, issue())
+    with ledger.write() as tx:
+        deliveries.mark_collected(tx, requests)
+    state = see(ledger, clock, requests)
+    assert (state.collected, state.planned) == (True, False)
+    with ledger.write() as tx:
+        saved = plans.save(tx, plan(spec()), (), trace_id=TRACE, run_id=None)
+        collections.mark_planned(tx, REPOSITORY, reading.id)
+    assert not see(ledger, clock, requests).planned  # the plan is not admitted yet
+    with ledger.write() as tx:
+        plans.admit(tx, saved.id, approval=ALL_APPROVED, max_attempts=3)
+    state = see(ledger, clock, requests)
+    assert (state.planned, state.settled) == (True, False)
+    (attempt,) = dispatch(ledger)
+    assert [row.status for row in see(ledger, clock, requests).under_way] == [TaskStatus.RUNNING]
+    settle(ledger, claim(ledger, attempt.id), Cause.NO_CHANGES)
+    state = see(ledger, clock, requests)
+    assert state.settled
+    assert state.last_event > 0
+
+
+def test_a_failed_reading_needs_no_plan(ledger: Ledger, clock: Clock) -> None:
+    requests = ask(ledger)
+    collect(ledger, status=CollectionStatus.FAILED)
+    with ledger.write() as tx:
+        deliveries.mark_collected(tx, requests)
+    state = see(ledger, clock, requests)
+    assert state.planned
+    assert [reading.status for reading in state.readings] == [CollectionStatus.FAILED]
+
+
+def test_only_tasks_of_this_cycle_or_still_open_are_its_rows(ledger: Ledger, clock: Clock) -> None:
+    settle(ledger, start_attempt(ledger), Cause.NO_CHANGES)
+    waiting = add_task(ledger, approval=NONE_APPROVED)
+    add_task(ledger, repository="somebody/else")
+    clock.forward(60)
+    new = add_task(ledger)
+    assert [row.task_id for row in see(ledger, clock).rows] == [waiting, new]
+
+
+def test_the_start_counts_from_the_last_time_that_the_task_was_ready(ledger: Ledger, clock: Clock) -> None:
+    attempt = start_attempt(ledger)
+    clock.forward(5)
+    settle(ledger, attempt, Cause.LOST)
+    clock.forward(60)
+    (second,) = dispatch(ledger)
+    held = claim(ledger, second.id)
+    with ledger.write() as tx:
+        attempts.note(tx, held.id, token_of(held), agent_started_at=clock.now + timedelta(seconds=2))
+    (row,) = look(ledger, [REPOSITORY], (), clock.now - timedelta(days=1)).rows
+    assert row.start_s == 62.0
+
+
+def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
+    said: list[str] = []
+    requests = ask(ledger)
+    follower = Follower(ledger, [REPOSITORY], requests, clock.now, say=said.append)
+    follower.look()
+    assert said == []
+    reading = collect(ledger, issue())
+    collect(ledger, status=CollectionStatus.FAILED, source=Source.OPEN_PRS)
+    with ledger.write() as tx:
+        deliveries.mark_collected(tx, requests)
+        collections.mark_planned(tx, REPOSITORY, reading.id + 1)
+    waiting = add_task(ledger, title="Ask first", approval=NONE_APPROVED)
+    task = add_task(ledger, title="Mend it")
+    follower.look()
+    follower.look()
+    assert said == [
+        "collected 1 repositories: 1 signals, 1 sources did not answer",
+        "planned: 2 tasks",
+        f"{REPOSITORY}  {waiting}  waits for approval: Ask first",
+        f"{REPOSITORY}  {task}  ready: Mend it",
+    ]
+    said.clear()
+    (first,) = dispatch(ledger)
+    follower.look()
+    held = claim(ledger, first.id)
+    with ledger.write() as tx:
+        attempts.note(tx, held.id, token_of(held), agent_started_at=clock.now)
+    follower.look()
+    settle(ledger, held, Cause.LOST)
+    follower.look()
+    clock.forward(3600)
+    (second,) = dispatch(ledger)
+    again = claim(ledger, second.id)
+    with ledger.write() as tx:
+        outcomes.record_opened(
+            tx, task_id=task, repository=REPOSITORY, pr_number=5, pr_url="https://x/5", head_sha="a" * 40
+        )
+    settle(ledger, again, Cause.COMPLETED)
+    follower.look()
+    with ledger.write() as tx:
+        report = PullRequestReport(
+            repository=REPOSITORY,
+            number=5,
+            url="https://x/5",
+            head_ref="squire/x",
+            head_sha="a" * 40,
+            state=PullRequestState.MERGED,
+            updated_at=clock.now,
+            merged_at=clock.now,
+        )
+        outcomes.apply_report(tx, report, actor="poll")
+    follower.look()
+    assert [line.split("  ")[2] for line in said] == [
+        "running",
+        "agent runs",
+        "tried again after lost",
+        "pull request #5 open",
+        "pull request #5 merged",
+    ]
+
+
+def test_the_table_and_the_failures_show_text_from_outside_as_text(ledger: Ledger, clock: Clock) -> None:
+    attempt = start_attempt(ledger, title="[red]Mend[/red] it")
+    settle(ledger, attempt, Cause.AGENT_ERROR, "[bold]exit 3[/bold]")
+    waiting = add_task(ledger, title="Ask first", approval=NONE_APPROVED)
+    rows = look(ledger, [REPOSITORY], (), clock.now).rows
+    table = shown(cycle_table(rows))
+    assert "[red]Mend[/red] it" in table
+    assert "agent_error" in table
+    assert "waits: approval" in table
+    (line,) = failures(rows)
+    assert line.plain == (f"{attempt.task_id} failed: [bold]exit 3[/bold] (squire tasks logs {attempt.task_id})")
+    assert waiting in table

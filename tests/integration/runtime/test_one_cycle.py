@@ -1,0 +1,166 @@
+"""`squire run`: whom it asks, the dry run, and a cycle that somebody else works on."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from rich.console import Console
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.errors import (
+    ConfigError,
+    ExitCode,
+    GitHubAuthError,
+    GitHubNotFoundError,
+    GitHubUnavailableError,
+    SecretMissingError,
+)
+from squire_pipelines.ledger import deliveries
+from squire_pipelines.runtime import one_cycle
+from squire_pipelines.runtime.services import served_alone
+from squire_pipelines.settings import Settings
+from tests.support.ledgers import rows_as_stored
+from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, Pipeline
+
+
+def paper() -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, width=200, color_system=None), out
+
+
+def test_the_named_repositories_count_else_those_of_the_settings(quiet_pipeline: Pipeline) -> None:
+    settings = quiet_pipeline.settings
+    assert one_cycle.chosen(settings, ["acme/api", "acme/api", "acme/web"]) == ("acme/api", "acme/web")
+    assert one_cycle.chosen(settings, []) == ALL
+
+
+def test_a_cycle_over_nothing_says_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="no repository is named") as caught:
+        one_cycle.chosen(Settings(), [])
+    assert "squire init" in caught.value.hint
+    with pytest.raises(ConfigError) as caught:
+        one_cycle.chosen(Settings(), ["no slash"])
+    assert caught.value.hint == "for example acme/api"
+
+
+def test_access_is_checked_before_anything_is_written(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_cycle.check_access(pipeline.settings, ALL)
+    with pytest.raises(GitHubNotFoundError, match="there is no repository demo/none"):
+        one_cycle.check_access(pipeline.settings, [QUIET, "demo/none"])
+    monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "w" * 36)
+    with pytest.raises(GitHubAuthError) as caught:
+        one_cycle.check_access(pipeline.settings, [QUIET])
+    assert caught.value.exit_code is ExitCode.CONFIGURATION
+    assert caught.value.hint
+
+
+def test_a_token_that_is_missing_is_named(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SQUIRE_GITHUB_TOKEN")
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SecretMissingError, match="github-token"):
+        one_cycle.check_access(quiet_pipeline.settings, [QUIET])
+
+
+def test_github_that_does_not_answer_is_said_and_nothing_is_asked_for(quiet_pipeline: Pipeline) -> None:
+    console, _ = paper()
+    with pytest.raises(GitHubUnavailableError, match="nothing answers there"):
+        one_cycle.run(quiet_pipeline.settings, quiet_pipeline.ledger, [QUIET], console, timeout_s=1, as_json=False)
+    with quiet_pipeline.ledger.write() as tx:
+        assert deliveries.take_for_collection(tx, retry_after_s=0) == ()
+
+
+def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    before = (rows_as_stored(pipeline.ledger), forge.state())
+    console, out = paper()
+    one_cycle.preview(pipeline.settings, [LEDGERLIB, HANDBOOK, QUIET], console, as_json=False)
+    text = out.getvalue()
+    assert "Would be done (dry run: nothing was changed)" in text
+    assert "Fix failing checks on main: tests" in text
+    assert "Broken links and typos" in text
+    assert (rows_as_stored(pipeline.ledger), forge.state()) == before
+    with pipeline.ledger.read() as tx:
+        assert deliveries.unapplied(tx) == ()
+
+
+def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline) -> None:
+    console, out = paper()
+    one_cycle.preview(pipeline.settings, [HANDBOOK], console, as_json=True)
+    (plan,) = json.loads(out.getvalue())
+    assert plan["repository"] == HANDBOOK
+    assert [task["kind"] for task in plan["tasks"]] == ["resolve_issue"]
+
+
+def test_a_dry_run_tells_of_a_source_that_could_not_be_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    forge.add_fault("Issues", status=502, times=1000)
+    console, out = paper()
+    one_cycle.preview(pipeline.settings, [HANDBOOK], console, as_json=False)
+    assert f"{HANDBOOK}: open_issues could not be read" in out.getvalue()
+
+
+@contextmanager
+def somebody_who_works(pipeline: Pipeline) -> Iterator[None]:
+    """Another process that serves the home: here a thread that holds it and does what the inbox asks for."""
+    over = threading.Event()
+    taken = threading.Event()
+
+    def work() -> None:
+        with served_alone(pipeline.settings.home.run):
+            taken.set()
+            while not over.wait(0.05):
+                with pipeline.ledger.write() as tx:
+                    asked = deliveries.take_for_collection(tx, retry_after_s=1000)
+                if asked:
+                    names = [each.repository for each in asked if each.repository]
+                    pipeline.collect(*names, deliveries=[each.id for each in asked])
+                    pipeline.plan(*names)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        assert taken.wait(10)
+        yield
+    finally:
+        over.set()
+        worker.join(60)
+
+
+def test_a_cycle_that_another_squire_works_on_is_waited_for_and_reported(pipeline: Pipeline) -> None:
+    console, out = paper()
+    with somebody_who_works(pipeline):
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=60, as_json=False)
+    assert code is ExitCode.DONE
+    text = out.getvalue()
+    assert "collected 1 repositories" in text
+    assert "planned: 0 tasks" in text
+    assert "daemon" not in text
+
+
+def test_a_cycle_whose_time_is_up_fails_and_says_that_it_goes_on(pipeline: Pipeline) -> None:
+    console, out = paper()
+    with served_alone(pipeline.settings.home.run):
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=0.01, as_json=False)
+    assert code is ExitCode.FAILED
+    assert "the time was up" in out.getvalue()
+
+
+def test_a_source_that_did_not_answer_fails_the_cycle(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    forge.add_fault("Issues", status=502, times=1000)
+    console, out = paper()
+    with somebody_who_works(pipeline):
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=60, as_json=False)
+    assert code is ExitCode.FAILED
+    assert f"{QUIET}: open_issues did not answer" in out.getvalue()
+
+
+def test_the_report_as_json_says_whether_all_has_settled(pipeline: Pipeline) -> None:
+    console, out = paper()
+    with somebody_who_works(pipeline):
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, [HANDBOOK], console, timeout_s=3, as_json=True)
+    assert code is ExitCode.FAILED
+    found = json.loads(out.getvalue())
+    assert found["settled"] is False
+    assert [task["status"] for task in found["tasks"]] == ["ready"]

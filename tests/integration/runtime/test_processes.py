@@ -1,0 +1,289 @@
+"""Starting, recording and ending child processes; all of them real and tiny."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.errors import ConfigError, NotReachableError, PortInUseError
+from squire_pipelines.runtime import services as services_module
+from squire_pipelines.runtime.ports import check_free, free_port
+from squire_pipelines.runtime.processes import Child, birth_of, end_leftovers, interruptible, stop_group, tail
+from squire_pipelines.runtime.services import AlreadyRunningError, Services, served_alone
+from squire_pipelines.settings import Settings
+
+PATIENCE_S = 20.0
+SLEEP = (sys.executable, "-c", "print('up', flush=True); import time; time.sleep(100)")
+STUBBORN = (
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(100)",
+)
+# The leader ends at once; its child stays in the group.
+ORPHANING = ("sh", "-c", "sleep 100 & echo up; exit 0")
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def start(run: Path, argv: tuple[str, ...] = SLEEP, name: str = "one") -> Child:
+    child = Child.start(name, argv, run=run, env=os.environ)
+    wait_until(lambda: "up" in child.last_lines())
+    return child
+
+
+def alive(group: int) -> bool:
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True, timeout=10)
+    return any(int(row.split()[0]) == group and "Z" not in row.split()[1] for row in listed.stdout.splitlines())
+
+
+def test_a_child_is_recorded_while_it_runs_and_leaves_its_log(tmp_path: Path) -> None:
+    child = start(tmp_path / "run")
+    assert child.alive
+    known = json.loads(child.record.read_text(encoding="utf-8"))
+    assert known == {"pid": child.process.pid, "birth": birth_of(child.process.pid)}
+    child.stop(grace_s=PATIENCE_S)
+    assert not child.alive
+    assert child.process.returncode == -signal.SIGTERM
+    assert not child.record.exists()
+    assert child.last_lines() == ("up",)
+
+
+def test_a_child_that_ignores_the_request_is_killed_in_bounded_time(tmp_path: Path) -> None:
+    child = start(tmp_path, STUBBORN)
+    child.stop(grace_s=0.2)
+    assert child.process.wait(PATIENCE_S) == -signal.SIGKILL
+
+
+def test_what_a_child_has_left_behind_ends_with_it(tmp_path: Path) -> None:
+    child = start(tmp_path, ORPHANING)
+    child.process.wait(PATIENCE_S)
+    assert alive(child.process.pid)
+    child.stop(grace_s=1)
+    wait_until(lambda: not alive(child.process.pid))
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotReachableError, match="one could not be started: /no/such/program"):
+        Child.start("one", ["/no/such/program"], run=tmp_path, env={})
+
+
+def test_the_birth_of_a_process_tells_it_from_others() -> None:
+    assert birth_of(os.getpid()) == birth_of(os.getpid())
+    assert birth_of(os.getpid()) != birth_of(1)
+    ended = subprocess.Popen(["true"])
+    ended.wait(PATIENCE_S)
+    assert birth_of(ended.pid) is None
+
+
+def test_stopping_a_group_that_is_gone_does_nothing() -> None:
+    ended = subprocess.Popen(["true"], start_new_session=True)
+    ended.wait(PATIENCE_S)
+    stop_group(ended.pid, grace_s=PATIENCE_S)
+
+
+def test_what_a_killed_parent_left_is_ended_by_its_record(tmp_path: Path) -> None:
+    child = start(tmp_path)
+    assert end_leftovers(tmp_path, grace_s=PATIENCE_S) == ("one",)
+    child.process.wait(PATIENCE_S)
+    assert not child.record.exists()
+    assert end_leftovers(tmp_path) == ()
+
+
+def test_workers_whose_leader_is_gone_are_ended_too(tmp_path: Path) -> None:
+    child = start(tmp_path, ORPHANING)
+    child.process.wait(PATIENCE_S)
+    assert end_leftovers(tmp_path, grace_s=1) == ("one",)
+    wait_until(lambda: not alive(child.process.pid))
+
+
+def test_a_process_that_was_given_the_number_anew_is_left_alone(tmp_path: Path) -> None:
+    child = start(tmp_path / "other")
+    tmp_path.joinpath("one.pid").write_text(json.dumps({"pid": child.process.pid, "birth": "long ago"}))
+    assert end_leftovers(tmp_path) == ()
+    assert child.alive
+    assert not (tmp_path / "one.pid").exists()
+    child.stop(grace_s=PATIENCE_S)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x", "birth": 1}'])
+def test_a_record_that_was_half_written_is_dropped(tmp_path: Path, text: str) -> None:
+    (tmp_path / "one.pid").write_text(text)
+    assert end_leftovers(tmp_path) == ()
+    assert not (tmp_path / "one.pid").exists()
+
+
+def test_the_tail_of_a_log_is_bounded(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert tail(log, 3) == ()
+    log.write_text("".join(f"{number}\n" for number in range(50_000)))
+    assert tail(log, 3) == ("49997", "49998", "49999")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_like_an_interrupt_and_is_heard_once(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interruptible():  # noqa: PT012 - the second signal must not raise again
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(PATIENCE_S)
+        finally:
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+
+
+def test_a_closed_terminal_is_no_matter_for_what_nohup_started() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_port_that_is_taken_names_the_setting() -> None:
+    port = free_port()
+    check_free("127.0.0.1", port, setting="webhooks.port")
+    import socket  # noqa: PLC0415 - here only
+
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(PortInUseError, match=f"port {port} on 127.0.0.1") as caught:
+            check_free("127.0.0.1", port, setting="webhooks.port")
+        assert "webhooks.port" in caught.value.hint
+
+
+# ── Services ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    found = Settings()
+    assert found.home.state == tmp_path / "home"
+    return found
+
+
+def test_a_home_is_served_by_one_only(settings: Settings) -> None:
+    said: list[str] = []
+    with Services(settings, say=said.append):
+        with pytest.raises(AlreadyRunningError, match="another Squire serves"), Services(settings, say=said.append):
+            pass
+        with pytest.raises(AlreadyRunningError), served_alone(settings.home.run):
+            pass
+    with Services(settings, say=said.append):
+        pass
+    assert said == []
+
+
+def test_the_instance_gets_our_settings_and_keeps_its_own(settings: Settings) -> None:
+    environment = services_module.instance_environment(settings)
+    written = settings.home.dagster / "dagster.yaml"
+    assert environment["DAGSTER_HOME"] == str(settings.home.dagster)
+    assert "QueuedRunCoordinator" in written.read_text(encoding="utf-8")
+    written.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    services_module.instance_environment(settings)
+    assert written.read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
+
+
+def test_a_home_that_cannot_be_set_up_is_not_held(settings: Settings) -> None:
+    settings.home.dagster.parent.mkdir(parents=True)
+    settings.home.dagster.write_text("not a folder")
+    with pytest.raises(FileExistsError), Services(settings, say=print):
+        pass
+    settings.home.dagster.unlink()
+    with Services(settings, say=print):
+        pass
+
+
+def test_leftovers_are_ended_before_anything_starts(settings: Settings) -> None:
+    child = start(settings.home.run, name="receiver")
+    said: list[str] = []
+    with Services(settings, say=said.append):
+        assert child.process.wait(PATIENCE_S) == -signal.SIGTERM
+    assert said == ["ended receiver, which an earlier Squire had left running"]
+
+
+def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) -> None:
+    said: list[str] = []
+    with Services(settings, say=said.append) as services:
+        services._start("short", [sys.executable, "-c", "print('cannot live')"])
+        restarts = 0
+        with pytest.raises(NotReachableError, match="short stops again and again") as caught:  # noqa: PT012 - a loop
+            for _ in range(20):
+                pid = services.pid_of("short")
+                wait_until(lambda: not services._children["short"].alive)
+                services.keep_up()
+                assert services.pid_of("short") != pid
+                restarts += 1
+        assert restarts == 5
+        assert "cannot live" in str(caught.value)
+        assert services.log_of("short")[-1] == "cannot live"
+        assert services.log_of("nobody") == ()
+    assert said[0] == "short has stopped (exit 0); starting it again"
+
+
+def test_what_lives_is_left_alone_and_all_ends_with_the_block(settings: Settings) -> None:
+    said: list[str] = []
+    with Services(settings, say=said.append) as services:
+        for name in ("one", "two"):
+            services._start(name, list(SLEEP))
+        pids = [services.pid_of(name) for name in ("one", "two")]
+        services.keep_up()
+        assert [services.pid_of(name) for name in ("one", "two")] == pids
+    assert not any(alive(pid) for pid in pids)
+    assert list(settings.home.run.glob("*.pid")) == []
+    assert said == []
+
+
+def test_a_daemon_that_dies_takes_its_runs_with_it_in_the_books_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def fail_dead_runs(home: Path) -> tuple[str, ...]:
+        asked.append(home)
+        return ("0123456789",)
+
+    monkeypatch.setattr("squire_pipelines.runtime.recovery.fail_dead_runs", fail_dead_runs)
+    monkeypatch.setattr(services_module, "_program", lambda _name: "true")
+    said: list[str] = []
+    with Services(settings, say=said.append) as services:
+        services.start_daemon()
+        services._children["daemon"].process.wait(PATIENCE_S)
+        services.keep_up()
+    assert asked == [settings.home.dagster] * 2
+    assert "run 01234567 was cut off by an earlier stop" in said
+
+
+def test_the_servers_are_started_on_loopback(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services_module, "_program", lambda _name: "echo")
+    with Services(settings, say=print) as services:
+        services.start_webserver(4321)
+        services._children["webserver"].process.wait(PATIENCE_S)
+        assert services.log_of("webserver") == ("-h 127.0.0.1 -p 4321 -m squire_pipelines.definitions",)
+        monkeypatch.setattr(sys, "executable", "echo")
+        services.start_receiver()
+        services._children["receiver"].process.wait(PATIENCE_S)
+        assert services.log_of("receiver") == ("-m squire_pipelines.webhooks",)
+
+
+def test_an_installation_without_its_settings_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(services_module, "__file__", str(tmp_path / "a" / "b" / "services.py"))
+    with pytest.raises(ConfigError, match=r"dagster\.yaml is missing"):
+        services_module.dagster_yaml()
+    (tmp_path / "dagster.yaml").touch()
+    assert services_module.dagster_yaml() == tmp_path / "dagster.yaml"
+
+
+def test_a_program_is_found_beside_the_interpreter() -> None:
+    assert Path(services_module._program("dagster-daemon")).parent == Path(sys.executable).parent
+    assert services_module._program("no-such-program") == "no-such-program"

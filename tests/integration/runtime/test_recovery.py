@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from squire_pipelines.definitions import build_defs
+from squire_pipelines.runtime.recovery import fail_dead_runs
+from squire_pipelines.settings import Settings
+
+
+def test_runs_whose_process_is_gone_fail_and_those_that_wait_or_have_ended_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    job = build_defs(Settings()).resolve_job_def("publish_history")
+    with dg.DagsterInstance.get() as instance:
+        runs = {
+            status: instance.create_run_for_job(job, status=status).run_id
+            for status in (
+                dg.DagsterRunStatus.QUEUED,
+                dg.DagsterRunStatus.STARTING,
+                dg.DagsterRunStatus.STARTED,
+                dg.DagsterRunStatus.CANCELING,
+                dg.DagsterRunStatus.SUCCESS,
+            )
+        }
+    failed = fail_dead_runs(tmp_path)
+    with dg.DagsterInstance.get() as instance:
+        after = {before: instance.get_run_by_id(run_id) for before, run_id in runs.items()}
+    assert {before for before, run in after.items() if run and run.status is dg.DagsterRunStatus.FAILURE} == {
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    }
+    assert len(failed) == 3
+    assert fail_dead_runs(tmp_path) == ()

@@ -1,0 +1,135 @@
+"""The sensors and the schedule that ask for collections and plans."""
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.ledger import deliveries, plans
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.sensors.planning import plan_follows_signals
+from squire_pipelines.sensors.webhooks import webhooks
+from tests.support.ledgers import REPOSITORY, add_tasks, collect, issue, spec
+from tests.support.ledgers import plan as make_plan
+from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
+
+
+def ask(pipeline: Pipeline, *repositories: str, ledger: Ledger | None = None) -> tuple[int, ...]:
+    with (ledger or pipeline.ledger).write() as tx:
+        return deliveries.request_collection(tx, repositories, source="cli", trace_id=TRACE)
+
+
+def test_all_that_waits_in_the_inbox_becomes_one_run(quiet_pipeline: Pipeline) -> None:
+    asked = ask(quiet_pipeline, QUIET, LEDGERLIB)
+    deliveries.record(
+        quiet_pipeline.ledger, source="github", delivery_id="d", event="push", action=None, repository=QUIET, body=b"{}"
+    )
+    tick = quiet_pipeline.sensor(webhooks)
+    (request,) = tick.run_requests
+    config = request.run_config["ops"]["collect_signals"]["config"]
+    assert config == {"repositories": [LEDGERLIB, QUIET], "deliveries": [*asked, asked[-1] + 1]}
+    assert request.job_name == "collect"
+    assert request.tags[tags.TRACE] == TRACE
+    assert request.tags["dagster/asset_partition_range_start"] == LEDGERLIB
+    assert request.tags["dagster/asset_partition_range_end"] == QUIET
+    assert quiet_pipeline.sensor(webhooks).run_requests == []
+
+
+def test_a_collection_that_did_not_happen_is_asked_for_again_with_a_new_key(quiet_pipeline: Pipeline) -> None:
+    ask(quiet_pipeline, QUIET)
+    (first,) = quiet_pipeline.sensor(webhooks).run_requests
+    quiet_pipeline.configure("[pipeline]\nredelivery_s = 0.000001\n")
+    (again,) = quiet_pipeline.sensor(webhooks).run_requests
+    assert again.run_config == first.run_config
+    assert again.run_key != first.run_key
+    for _ in range(3):
+        assert quiet_pipeline.sensor(webhooks).run_requests
+    assert quiet_pipeline.sensor(webhooks).run_requests == []  # it has a bound
+
+
+def test_a_repository_that_no_setting_names_is_a_partition_from_then_on(quiet_pipeline: Pipeline) -> None:
+    ask(quiet_pipeline, "somebody/else")
+    (request,) = quiet_pipeline.sensor(webhooks).run_requests
+    assert request.tags["dagster/asset_partition_range_start"] == "somebody/else"
+    assert set(quiet_pipeline.instance.get_dynamic_partitions("repositories")) == {*ALL, "somebody/else"}
+
+
+def test_the_run_that_the_inbox_asked_for_closes_it(pipeline: Pipeline) -> None:
+    asked = ask(pipeline, QUIET)
+    (request,) = pipeline.sensor(webhooks).run_requests
+    pipeline.request(request)
+    with pipeline.ledger.read() as tx:
+        assert deliveries.still_open(tx, asked) == ()
+
+
+def test_the_schedule_reads_all_repositories(quiet_pipeline: Pipeline) -> None:
+    tick, partitions = quiet_pipeline.schedule("collect_regularly")
+    (request,) = tick.run_requests
+    config = request.run_config["ops"]["collect_signals"]["config"]
+    assert config == {"repositories": list(ALL), "deliveries": []}
+    assert len(request.tags[tags.TRACE]) == 32
+    assert set(partitions) == set(ALL)
+
+
+def test_the_schedule_says_when_there_is_nothing_to_read(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.repositories = ()
+    quiet_pipeline.configure()
+    tick, _ = quiet_pipeline.schedule("collect_regularly")
+    assert not tick.run_requests
+    assert "squire init" in tick.skip_message
+
+
+def test_the_history_is_published_every_ten_minutes_whatever_happens(quiet_pipeline: Pipeline) -> None:
+    tick, _ = quiet_pipeline.schedule("publish_history_regularly")
+    (request,) = tick.run_requests
+    assert request.tags[tags.TRACE] == "schedule"
+    quiet_pipeline.run("publish_history")
+
+
+def test_readings_are_planned_in_one_run_with_their_trace(quiet_pipeline: Pipeline) -> None:
+    collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
+    collect(quiet_pipeline.ledger, issue(repository=HANDBOOK), repository=HANDBOOK)
+    (request,) = quiet_pipeline.sensor(plan_follows_signals).run_requests
+    assert request.job_name == "plan"
+    assert request.run_config["ops"]["plan_tasks"]["config"] == {"repositories": [QUIET, HANDBOOK]}
+    assert request.tags[tags.TRACE] == "ab" * 16
+    assert request.tags["dagster/asset_partition_range_start"] == QUIET
+
+
+def test_a_plan_that_did_not_become_tasks_is_taken_up_again(quiet_pipeline: Pipeline) -> None:
+    with quiet_pipeline.ledger.write() as tx:
+        plans.save(tx, make_plan(spec()), (), trace_id=TRACE, run_id=None)
+    (request,) = quiet_pipeline.sensor(plan_follows_signals).run_requests
+    assert request.run_config["ops"]["plan_tasks"]["config"] == {"repositories": [REPOSITORY]}
+
+
+def test_nothing_is_planned_when_nothing_was_read(quiet_pipeline: Pipeline) -> None:
+    add_tasks(quiet_pipeline.ledger, spec())
+    tick = quiet_pipeline.sensor(plan_follows_signals)
+    assert tick.run_requests == []
+    assert tick.skip_message == "every reading has been planned"
+
+
+def test_planning_waits_while_a_collection_or_a_planning_runs(quiet_pipeline: Pipeline) -> None:
+    collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
+    for job in ("collect", "plan"):
+        run_id = quiet_pipeline.past_run(job, dg.DagsterRunStatus.STARTED)
+        tick = quiet_pipeline.sensor(plan_follows_signals)
+        assert tick.run_requests == []
+        assert "wait until" in (tick.skip_message or "")
+        quiet_pipeline.instance.delete_run(run_id)
+    assert quiet_pipeline.sensor(plan_follows_signals).run_requests
+
+
+def test_a_run_that_was_made_and_never_queued_holds_nobody_up(quiet_pipeline: Pipeline) -> None:
+    collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
+    quiet_pipeline.past_run("plan", dg.DagsterRunStatus.NOT_STARTED)
+    assert quiet_pipeline.sensor(plan_follows_signals).run_requests
+
+
+def test_planning_that_fails_is_not_tried_again_in_a_hot_loop(quiet_pipeline: Pipeline) -> None:
+    collect(quiet_pipeline.ledger, issue(repository=QUIET), repository=QUIET)
+    quiet_pipeline.past_run("plan", dg.DagsterRunStatus.FAILURE)
+    tick = quiet_pipeline.sensor(plan_follows_signals)
+    assert tick.run_requests == []
+    assert "the last planning failed" in (tick.skip_message or "")
+    quiet_pipeline.configure("[pipeline]\nredelivery_s = 0.000001\n")
+    assert quiet_pipeline.sensor(plan_follows_signals).run_requests

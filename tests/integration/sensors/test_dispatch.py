@@ -1,0 +1,113 @@
+"""Dispatching attempts, and reaping those that nobody holds any more."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.sensors.dispatch import dispatch
+from squire_pipelines.sensors.reaper import reaper
+from tests.support.ledgers import Clock, add_task, claim, start_attempt
+from tests.support.ledgers import dispatch as start
+from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, Pipeline
+
+
+def test_each_ready_task_becomes_one_run_of_its_attempt(quiet_pipeline: Pipeline) -> None:
+    task_id = add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+    (request,) = quiet_pipeline.sensor(dispatch).run_requests
+    attempt = quiet_pipeline.read_attempt(f"{task_id}-1")
+    assert (request.run_key, request.job_name) == (attempt.id, "agent_run")
+    assert {name: value for name, value in request.tags.items() if name.startswith("squire/")} == {
+        tags.ATTEMPT: attempt.id,
+        tags.TASK: task_id,
+        tags.REPOSITORY: LEDGERLIB,
+        tags.TRACE: attempt.trace_id,
+    }
+
+
+def test_a_request_that_was_lost_is_repeated_with_the_same_key_until_it_is_claimed(quiet_pipeline: Pipeline) -> None:
+    add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+    (first,) = quiet_pipeline.sensor(dispatch).run_requests
+    (again,) = quiet_pipeline.sensor(dispatch).run_requests
+    assert (again.run_key, again.tags) == (first.run_key, first.tags)
+    claim(quiet_pipeline.ledger, str(first.run_key))
+    tick = quiet_pipeline.sensor(dispatch)
+    assert tick.run_requests == []
+    assert tick.skip_message == "no task is due, or all slots are taken"
+
+
+def test_the_limits_hold_over_several_ticks(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure("[dispatch]\nmax_concurrent = 2\nmax_per_repository = 1\n")
+    for repository in (LEDGERLIB, LEDGERLIB, HANDBOOK, QUIET):
+        add_task(quiet_pipeline.ledger, repository=repository)
+    seen = [request.tags[tags.REPOSITORY] for request in quiet_pipeline.sensor(dispatch).run_requests]
+    assert seen == [LEDGERLIB, HANDBOOK]
+    assert len(quiet_pipeline.sensor(dispatch).run_requests) == 2
+
+
+def an_hour_ago(pipeline: Pipeline) -> Ledger:
+    return Ledger(str(pipeline.settings.resolved_ledger_url), clock=Clock(datetime.now(UTC) - timedelta(hours=1)))
+
+
+def lost_attempt(pipeline: Pipeline, *, run_id: str = "run-1") -> Attempt:
+    """An attempt whose lease ran out an hour ago."""
+    past = an_hour_ago(pipeline)
+    try:
+        return start_attempt(past, repository=QUIET, run_id=run_id)
+    finally:
+        past.close()
+
+
+def test_an_attempt_whose_lease_ran_out_is_lost_and_its_run_fails(quiet_pipeline: Pipeline) -> None:
+    attempt = lost_attempt(quiet_pipeline)
+    marks = {tags.ATTEMPT: attempt.id}
+    run_id = quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.STARTED, **marks)
+    other = quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.STARTED, **{tags.ATTEMPT: "t0-1"})
+    tick = quiet_pipeline.sensor(reaper)
+    assert "settled 1 lost attempts" in (tick.skip_message or "")
+    row, task = quiet_pipeline.read_attempt(attempt.id), quiet_pipeline.read_task(attempt.task_id)
+    assert (row.status, row.cause) == (AttemptStatus.ENDED, Cause.LOST)
+    assert row.message == "its run stopped without a word"
+    assert task.status is TaskStatus.READY
+    assert task.not_before is not None
+    assert task.not_before > datetime.now(UTC)
+    run = quiet_pipeline.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.FAILURE
+    untouched = quiet_pipeline.instance.get_run_by_id(other)
+    assert untouched is not None
+    assert untouched.status is dg.DagsterRunStatus.STARTED
+    assert "settled 0 lost attempts" in (quiet_pipeline.sensor(reaper).skip_message or "")
+
+
+def test_an_attempt_that_no_run_claimed_in_time_is_lost(quiet_pipeline: Pipeline) -> None:
+    past = an_hour_ago(quiet_pipeline)
+    task_id = add_task(past, repository=QUIET)
+    start(past)
+    past.close()
+    quiet_pipeline.sensor(reaper)
+    row = quiet_pipeline.read_attempt(f"{task_id}-1")
+    assert (row.cause, row.message) == (Cause.LOST, "its run did not start in time")
+    assert quiet_pipeline.read_task(task_id).status is TaskStatus.READY
+
+
+def test_an_attempt_that_is_held_is_left_alone(quiet_pipeline: Pipeline) -> None:
+    attempt = start_attempt(quiet_pipeline.ledger, repository=QUIET)
+    quiet_pipeline.sensor(reaper)
+    assert quiet_pipeline.read_attempt(attempt.id).status is AttemptStatus.RUNNING
+
+
+def test_a_run_that_has_ended_already_stays_as_it_ended(quiet_pipeline: Pipeline) -> None:
+    attempt = lost_attempt(quiet_pipeline)
+    run_id = quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.STARTED, **{tags.ATTEMPT: attempt.id})
+    run = quiet_pipeline.instance.get_run_by_id(run_id)
+    assert run is not None
+    quiet_pipeline.instance.report_run_canceled(run)
+    quiet_pipeline.sensor(reaper)
+    after = quiet_pipeline.instance.get_run_by_id(run_id)
+    assert after is not None
+    assert after.status is dg.DagsterRunStatus.CANCELED

@@ -1,0 +1,138 @@
+"""What Dagster gets to see: complete, described, and loaded without a warning."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from squire_pipelines.assets.history import TABLES
+from squire_pipelines.definitions import build_defs
+from squire_pipelines.domain.plans import PLAN_CHECKS
+from squire_pipelines.domain.signals import Source
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.settings import CollectionSettings, Settings
+
+SENSORS = {"webhooks", "plan_follows_signals", "dispatch", "reaper", "outcomes", "history_follows_events"}
+SCHEDULES = {"collect_regularly", "publish_history_regularly"}
+JOBS = {"collect", "plan", "agent_run", "publish_history"}
+
+
+@pytest.fixture(scope="module")
+def defs() -> dg.Definitions:
+    return build_defs(Settings())
+
+
+def test_loading_gives_no_warning(tmp_path: Path) -> None:
+    script = "import squire_pipelines.definitions as d; d.defs.resolve_all_job_defs()"
+    environment = {**os.environ, "SQUIRE_HOME": str(tmp_path)}
+    loaded = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert "warning" not in loaded.stderr.lower()
+
+
+def test_all_that_is_there_is_there(defs: dg.Definitions) -> None:
+    keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    signals = {f"signals/{source.value}" for source in Source} | {"signals/summary"}
+    assert keys == signals | {"task_plan", "tasks", "pull_requests"} | {f"history/{table}" for table in TABLES}
+    assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == JOBS
+    repository = defs.get_repository_def()
+    assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
+    assert {schedule.name for schedule in repository.schedule_defs} == SCHEDULES
+
+
+def test_everything_says_what_it_is(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert node.kinds, key
+        assert node.owners == ["team:squire"], key
+        assert node.group_name in {"signals", "planning", "delivery", "history"}, key
+    for check in graph.asset_check_keys:
+        assert graph.get_check_spec(check).description, check
+    repository = defs.get_repository_def()
+    assert all(sensor.description for sensor in repository.sensor_defs)
+    assert all(schedule.description for schedule in repository.schedule_defs)
+    for job in defs.resolve_all_job_defs():
+        assert job.name.startswith("__") or job.description, job.name
+    assert all(step.definition.description for step in defs.resolve_job_def("agent_run").nodes)
+
+
+def test_signals_lead_to_the_plan_to_tasks_to_pull_requests_to_the_history(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+
+    def before(name: str) -> set[str]:
+        return {key.to_user_string() for key in graph.get(dg.AssetKey(name.split("/"))).parent_keys}
+
+    signals = {f"signals/{source.value}" for source in Source}
+    assert before("signals/open_prs") == set()
+    assert before("signals/summary") == signals
+    assert before("task_plan") == signals
+    assert before("tasks") == {"task_plan"}
+    assert before("pull_requests") == {"tasks"}
+    assert before("history/outcomes") == {"pull_requests"}
+    assert before("history/tasks") == {"tasks"}
+    assert before("history/signals") == signals
+
+
+def test_the_checks_of_the_plan_block(defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    checks = {(key.asset_key.to_user_string(), key.name): graph.get_check_spec(key) for key in graph.asset_check_keys}
+    assert {name for asset, name in checks if asset == "task_plan"} == {"planned", *PLAN_CHECKS}
+    assert all(spec.blocking for (asset, _), spec in checks.items() if asset == "task_plan")
+    assert {asset for asset, name in checks if name == "source_answered"} == {
+        f"signals/{each.value}" for each in Source
+    }
+
+
+def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Definitions) -> None:
+    repository = defs.get_repository_def()
+    assert {sensor.default_status for sensor in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
+    assert {each.default_status for each in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+    assert {schedule.execution_timezone for schedule in repository.schedule_defs} == {"UTC"}
+    targets = {sensor.name: sensor.job_name for sensor in repository.sensor_defs if sensor.targets}
+    assert targets == {
+        "webhooks": "collect",
+        "plan_follows_signals": "plan",
+        "dispatch": "agent_run",
+        "history_follows_events": "publish_history",
+    }
+
+
+def test_each_call_gives_fresh_definitions() -> None:
+    one, other = build_defs(Settings()), build_defs(Settings())
+    assert one is not other
+    assert one.resources is not None
+    assert other.resources is not None
+    assert one.resources["settings"] is not other.resources["settings"]
+
+
+def test_resources_can_be_replaced() -> None:
+    mine = object()
+    replaced = build_defs(Settings(), resource_overrides={"github": mine})
+    assert replaced.resources is not None
+    assert replaced.resources["github"] is mine
+
+
+def test_the_schedule_follows_the_settings() -> None:
+    defs = build_defs(Settings(collection=CollectionSettings(schedule="7 * * * *")))
+    assert defs.resolve_schedule_def("collect_regularly").cron_schedule == "7 * * * *"
+
+
+def test_settings_that_cannot_be_used_are_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[dispatch]\nmax_concurrent = 0\n", encoding="utf-8")
+    monkeypatch.setenv("SQUIRE_CONFIG", str(wrong))
+    with pytest.raises(ConfigError, match=r"wrong\.toml.*dispatch\.max_concurrent") as caught:
+        build_defs()
+    assert caught.value.hint
