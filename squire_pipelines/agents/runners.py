@@ -10,7 +10,7 @@ from squire_pipelines.agents import engine
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, RunResult
-from squire_pipelines.errors import EngineError
+from squire_pipelines.errors import ConfigError, EngineError
 from squire_pipelines.settings import AgentSettings
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +45,16 @@ class AgentRunner(Protocol):
     def close(self) -> None:
         """Let go of the connection to the engine, if there is one."""
         ...
+
+
+def check_agent(agent: AgentSettings) -> None:
+    """Refuse settings with which no agent can start. Raises ConfigError."""
+    if agent.kind == "command" and not agent.command:
+        message = 'agent.kind is "command", but agent.command is empty'
+        raise ConfigError(message, hint='for example command = ["ruff", "check", "--fix", "."]')
+    if agent.kind == "opencode" and not agent.model:
+        message = 'agent.kind is "opencode", but agent.model is not set'
+        raise ConfigError(message, hint='name a model, or have a command do the work: kind = "command"')
 
 
 def choose_runner(

@@ -17,7 +17,7 @@ from squire_pipelines.errors import ConfigError, GitHubError, NotFoundError, Squ
 from squire_pipelines.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
-MIN_GIT = (2, 30)  # Debian 11's; what we call has been there longer
+MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
 MIN_FREE_BYTES = 2**30
 _GIT_TIMEOUT_S = 10
 _GITHUB_TIMEOUT_S = 10
@@ -115,9 +115,15 @@ def check_ledger(app: App) -> Iterator[Check]:
 
 def check_engine(app: App) -> Iterator[Check]:
     """The engine, the image, and the runner that follows."""
+    from squire_pipelines.agents.runners import check_agent  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import look  # noqa: PLC0415 - Docker's client, not needed if the settings fail
 
     place = look(app.settings.agent)
+    try:
+        for name in app.settings.repositories:
+            check_agent(app.settings.agent_for(name))
+    except ConfigError as error:
+        yield _failed("agent", error)
     if place.engine:
         yield Check("engine", "ok", f"{place.engine} at {place.engine_host}")
         image: Status = "ok" if place.image_id else ("fail" if place.runner == "docker" else "warn")
@@ -128,7 +134,7 @@ def check_engine(app: App) -> Iterator[Check]:
     if place.runner == "local":
         step = "agents run unconfined on this machine; start an engine for untrusted repositories"
         yield Check("runner", "warn", "local, which is no sandbox", step)
-    elif place.runner:
+    elif place.runner and place.image_id:
         yield Check("runner", "ok", f"{place.agent} in a container")
 
 

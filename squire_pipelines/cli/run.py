@@ -5,12 +5,23 @@ import os
 import click
 
 from squire_pipelines.cli.context import App, json_option, pass_app
+from squire_pipelines.cli.failures import note
 
 
 def hand_on_config(app: App) -> None:
     """Let child processes read the same settings as this one."""
     if app.config:
         os.environ["SQUIRE_CONFIG"] = str(app.config.absolute())
+
+
+def say_retries() -> None:
+    """Tell a person that a request is tried again, on standard error and in words."""
+    import stamina.instrumentation  # noqa: PLC0415 - only commands that talk to GitHub need it
+
+    def say(details: "stamina.instrumentation.RetryDetails") -> None:
+        note(f"{details.caused_by}; trying again in {details.wait_for:.0f} s")
+
+    stamina.instrumentation.set_on_retry_hooks([say])
 
 
 @click.command(
@@ -43,6 +54,7 @@ def run(app: App, repositories: tuple[str, ...], timeout: float, *, dry_run: boo
     from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
 
     hand_on_config(app)
+    say_retries()
     names = one_cycle.chosen(app.settings, repositories)
     if dry_run:
         one_cycle.preview(app.settings, names, app.console, as_json=as_json)

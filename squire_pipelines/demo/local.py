@@ -41,7 +41,8 @@ class LocalRepository:
 
 def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["git", "-C", str(path), *arguments],
+        # Without locks, or `status` would refresh the index, and without the program that the repository may name.
+        ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(path), *arguments],
         capture_output=True,
         text=True,
         errors="replace",

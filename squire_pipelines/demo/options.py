@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from squire_pipelines.errors import ConfigError
+
 DEFAULT_ISSUE = "Apply the linter's safe fixes"
 DEFAULT_COMMAND = "ruff check --fix --exit-zero ."
 
@@ -61,6 +63,10 @@ repositories = [{names}]
 api_url = "http://127.0.0.1:{ports.forge}/api/v3"
 web_url = "http://127.0.0.1:{ports.forge}"
 
+[collection]
+# Deliveries say when to look; the schedule would only take time away from a short demo.
+schedule = "0 * * * *"
+
 [planner]
 kind = "rules"
 
@@ -93,10 +99,18 @@ port = {ports.receiver}
 
 
 def shell_command(line: str) -> tuple[str, ...]:
-    """The argv for a command line as a person types it; one with shell syntax runs in a shell."""
+    """The argv for a command line as a person types it; one with shell syntax runs in a shell. Raises ConfigError."""
     if any(letter in line for letter in "|&;<>()$`\\*?[]#~\n"):
         return ("sh", "-c", line)
-    return tuple(shlex.split(line))
+    try:
+        argv = tuple(shlex.split(line))
+    except ValueError as error:
+        message = f"--command {line!r} cannot be read: {error}"
+        raise ConfigError(message, hint="close the quotation") from error
+    if not argv:
+        message = "--command names no program"
+        raise ConfigError(message, hint=f"for example {DEFAULT_COMMAND!r}")
+    return argv
 
 
 def _quoted(text: str) -> str:

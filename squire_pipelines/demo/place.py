@@ -83,8 +83,10 @@ def end_leftover_forge(home: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        stop_group(int(os.read(descriptor, 20)), grace_s=_FORGE_GRACE_S)
-        return True
+        holder = os.read(descriptor, 20)
+        if holder.isdigit():
+            stop_group(int(holder), grace_s=_FORGE_GRACE_S)
+        return holder.isdigit()
     finally:
         os.close(descriptor)
     return False

@@ -79,7 +79,7 @@ def run_agent(
                 )
         finally:
             runner.close()
-        stations.record_run(held, inputs, result)
+        stations.record_run(held, result)
         context.log.info(f"agent ended: {result.ending.cause}: {result.ending.message}")
         context.add_output_metadata(_run_metadata(inputs, result))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from squire_pipelines.agents.model import AgentKind, AttemptInputs, RunResult
 from squire_pipelines.agents.prompt import build_prompt
+from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.agents.workspace import write_inputs
 from squire_pipelines.domain.endings import Cause, Evidence
-from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, SocketDirectory
 from squire_pipelines.jobs.holding import Held
@@ -35,7 +35,7 @@ def agent_name(settings: Settings, repository: str) -> str:
 def hand_in(held: Held, clone_url: str, token: Secret | None, *, run_id: str) -> AttemptInputs:
     """Write the attempt's folder from a fresh mirror. Raises ConfigError, GitError, RepositoryError, WorkspaceError."""
     settings, task = held.settings, held.task
-    check_agent(settings, task.repository)
+    check_agent(settings.agent_for(task.repository))
     mirror = fetch_mirror(settings.home, task.repository, clone_url, token)
     with tempfile.TemporaryDirectory(prefix="squire-bundle-") as scratch:
         bundle = Path(scratch) / "repo.bundle"
@@ -45,17 +45,6 @@ def hand_in(held: Held, clone_url: str, token: Secret | None, *, run_id: str) ->
         inputs = _inputs(held, base_sha, run_id=run_id, instructions=instructions)
         write_inputs(inputs, bundle)
     return inputs
-
-
-def check_agent(settings: Settings, repository: str) -> None:
-    """Refuse settings with which no agent can start. Raises ConfigError."""
-    agent = settings.agent_for(repository)
-    if agent.kind == "command" and not agent.command:
-        message = 'agent.kind is "command", but agent.command is empty'
-        raise ConfigError(message, hint='for example command = ["ruff", "check", "--fix", "."]')
-    if agent.kind == "opencode" and not agent.model:
-        message = 'agent.kind is "opencode", but agent.model is not set'
-        raise ConfigError(message, hint='name a model, or use a command: kind = "command"')
 
 
 def read_inputs(held: Held, *, run_id: str) -> AttemptInputs:
@@ -138,7 +127,7 @@ def _record_call(held: Held, call: GatewayCall) -> None:
         record_model_call(tx, row)
 
 
-def record_run(held: Held, inputs: AttemptInputs, result: RunResult) -> None:
+def record_run(held: Held, result: RunResult) -> None:
     """Keep what the run showed; its end is staged, or publishing begins. Raises LeaseLostError."""
     ending = result.ending
     said = result.result
@@ -147,7 +136,7 @@ def record_run(held: Held, inputs: AttemptInputs, result: RunResult) -> None:
             tx,
             held.attempt.id,
             held.token,
-            image=result.image_digest or inputs.image,
+            image=result.image_digest,
             agent_started_at=result.agent_started_at,
             agent_ended_at=said.timings.agent_end if said else None,
             evidence=ending.evidence.model_dump(mode="json"),

@@ -17,14 +17,8 @@ class GitHubResource(dg.ConfigurableResource[GitHubClient]):
     def client(self) -> GitHubClient:
         """A client, to be used in `async with`."""
         settings = self.settings.load()
-        return GitHubClient(
-            settings.github.api_url,
-            settings.github.graphql_url,
-            secret.reveal() if (secret := self.secret()) else None,
-            timeout_s=settings.github.timeout_s,
-            max_concurrent=settings.github.max_concurrent_requests,
-            min_write_interval_s=settings.github.min_write_interval_s,
-        )
+        secret = self.secret()
+        return GitHubClient.from_settings(settings.github, secret.reveal() if secret else None)
 
     def secret(self) -> Secret | None:
         """The token, or None where public repositories are read without one."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
@@ -45,9 +46,7 @@ def chosen(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
 
 def _client(settings: Settings) -> GitHubClient:
     token = require_secret("github-token", settings.home)
-    return GitHubClient(
-        settings.github.api_url, settings.github.graphql_url, token.reveal(), timeout_s=settings.github.timeout_s
-    )
+    return GitHubClient.from_settings(settings.github, token.reveal())
 
 
 def check_access(settings: Settings, names: Sequence[str]) -> None:
@@ -121,6 +120,8 @@ def run(
     settings: Settings, ledger: Ledger, names: Sequence[str], console: Console, *, timeout_s: float, as_json: bool
 ) -> ExitCode:
     """One cycle. FAILED when a task or a source failed, or when the time was up. Raises GitHubError, ConfigError."""
+    for name in names:
+        check_agent(settings.agent_for(name))
     check_access(settings, names)
 
     def say(line: str) -> None:

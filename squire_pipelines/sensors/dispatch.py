@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.ledger import attempts
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 
@@ -22,7 +23,10 @@ def dispatch(settings: SettingsResource, ledger: LedgerResource) -> Iterator[dg.
 
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
-    limits = settings.load().dispatch
+    chosen = settings.load()
+    for name in chosen.repositories:
+        check_agent(chosen.agent_for(name))  # a red tick that says what to set, rather than attempts that must fail
+    limits = chosen.dispatch
     with ledger.open().write() as tx:
         attempts.dispatch(
             tx,

@@ -1,4 +1,4 @@
-"""The whole demo in processes of its own, killed in the middle: what it began is finished, and nothing is done twice."""
+"""The whole demo in processes of its own, killed in the middle: what it began is finished, nothing is done twice."""
 
 import json
 import os

@@ -124,6 +124,7 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
         deliveries.mark_collected(tx, requests)
         collections.mark_planned(tx, REPOSITORY, reading.id + 1)
     waiting = add_task(ledger, title="Ask first", approval=NONE_APPROVED)
+    clock.forward(1)
     task = add_task(ledger, title="Mend it")
     follower.look()
     follower.look()

@@ -18,7 +18,7 @@ def test_runs_whose_process_is_gone_fail_and_those_that_wait_or_have_ended_do_no
         runs = {
             status: instance.create_run_for_job(job, status=status).run_id
             for status in (
-                dg.DagsterRunStatus.QUEUED,
+                dg.DagsterRunStatus.NOT_STARTED,
                 dg.DagsterRunStatus.STARTING,
                 dg.DagsterRunStatus.STARTED,
                 dg.DagsterRunStatus.CANCELING,

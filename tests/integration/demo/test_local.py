@@ -1,0 +1,121 @@
+"""A person's own repository: what is refused, and that nothing in it is changed."""
+
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.demo.local import examine, pull_request_diff
+from squire_pipelines.errors import ExitCode, RepositoryError
+from tests.support.worker import git
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "My API (old)"
+    path.mkdir()
+    git(path, "init", "--quiet", "--initial-branch=mainline/2.x")
+    (path / "a.py").write_text("import os\n")
+    git(path, "add", "--all")
+    git(path, "commit", "--quiet", "--message=first")
+    return path
+
+
+def test_a_repository_in_good_order_is_taken_with_its_branch(own: Path) -> None:
+    (own / "src").mkdir()
+    for path in (own, own / "src"):
+        found = examine(path)
+        assert (found.path, found.branch, found.full_name) == (own.resolve(), "mainline/2.x", "local/My-API-old")
+    hosting = found.hosting("Sort the imports")
+    assert hosting["default_branch"] == "mainline/2.x"
+    assert hosting["path"] == str(own.resolve())
+    issues = hosting["issues"]
+    assert isinstance(issues, list)
+    assert (issues[0]["title"], issues[0]["labels"]) == ("Sort the imports", ["squire"])
+
+
+def test_a_name_without_any_letter_that_github_knows_gets_another(tmp_path: Path, own: Path) -> None:
+    renamed = own.rename(tmp_path / "…")
+    assert examine(renamed).full_name == "local/repository"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message", "hint"),
+    [
+        ("missing", "does not exist", "local git repository"),
+        ("file", "is no git repository", "git init"),
+        ("plain", "is no git repository", "git init"),
+        ("empty", "has no commits yet", "git commit"),
+        ("changed", r"has uncommitted changes: a\.py", "git stash"),
+        ("untracked", "uncommitted changes: 0, 1, 2 and 2 more", "git stash"),
+        ("detached", "is on no branch", "git switch"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_next_step(
+    own: Path, tmp_path: Path, spoil: str, message: str, hint: str
+) -> None:
+    path = own
+    if spoil == "missing":
+        path = tmp_path / "none"
+    elif spoil == "file":
+        path = own / "a.py"
+    elif spoil == "plain":
+        path = tmp_path / "plain"
+        path.mkdir()
+    elif spoil == "empty":
+        path = tmp_path / "empty"
+        path.mkdir()
+        git(path, "init", "--quiet")
+    elif spoil == "changed":
+        (own / "a.py").write_text("import sys\n")
+    elif spoil == "untracked":
+        for number in range(5):
+            (own / str(number)).touch()
+    else:
+        git(own, "checkout", "--quiet", "--detach")
+    with pytest.raises(RepositoryError, match=message) as caught:
+        examine(path)
+    assert hint in caught.value.hint
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_a_bare_repository_is_refused(own: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--bare", str(own), str(tmp_path / "bare.git"))
+    with pytest.raises(RepositoryError, match="is no git repository"):
+        examine(tmp_path / "bare.git")
+
+
+def test_examining_changes_nothing(own: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in own.rglob("*")}
+    examine(own)
+    assert {path: path.stat().st_mtime_ns for path in own.rglob("*")} == before
+
+
+def test_a_repositorys_own_settings_run_nothing(own: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    script = tmp_path / "monitor.sh"
+    script.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    script.chmod(0o755)
+    git(own, "config", "core.fsmonitor", str(script))
+    examine(own)
+    assert not mark.exists()
+
+
+def test_what_a_pull_request_changes_is_shown_before_and_after_its_merge(own: Path) -> None:
+    git(own, "checkout", "--quiet", "-b", "squire/x")
+    (own / "a.py").write_text("import sys\n")
+    git(own, "commit", "--quiet", "--all", "--message=second")
+    head = git(own, "rev-parse", "HEAD")
+    pull = {"merge_sha": None, "base": "mainline/2.x", "head_sha": head}
+    text, cut = pull_request_diff(own, pull)
+    assert "-import os\n+import sys" in text
+    assert not cut
+    git(own, "checkout", "--quiet", "mainline/2.x")
+    git(own, "merge", "--quiet", "--no-ff", "--message=merge", "squire/x")
+    merged = pull | {"merge_sha": git(own, "rev-parse", "HEAD")}
+    assert pull_request_diff(own, merged)[0] == text
+    assert pull_request_diff(own, merged, max_lines=2) == ("\n".join(text.splitlines()[:2]), True)
+
+
+def test_a_difference_that_git_cannot_tell_is_an_error(own: Path) -> None:
+    with pytest.raises(RepositoryError, match="cannot be shown"):
+        pull_request_diff(own, {"merge_sha": "f" * 40, "base": "main", "head_sha": ""})
