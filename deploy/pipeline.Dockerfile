@@ -23,7 +23,7 @@ COPY requirements.lock /src/requirements.lock
 # --no-deps: the lock is complete, and pip 23 refuses a locked package that another asks for with an extra.
 RUN /opt/build/bin/pip --python /opt/python/bin/python install -q --require-hashes --no-deps --only-binary :all: \
         -r /src/requirements.lock
-COPY pyproject.toml /src/
+COPY pyproject.toml dagster.yaml /src/
 COPY worker-image /src/worker-image
 COPY squire_pipelines /src/squire_pipelines
 # The readme is only for the package's page: a change of it should not build this image anew.

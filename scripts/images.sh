@@ -22,7 +22,7 @@ build_args=()
 
 # What goes into each image, as paths below the project's root. The .dockerignore of each build allows no more.
 worker_inputs=(worker-image/{Dockerfile,.dockerignore,entrypoint.py,squire_worker,opencode.json,opencode.lock})
-pipeline_inputs=(.dockerignore deploy/pipeline.Dockerfile requirements.lock pyproject.toml squire_pipelines worker-image)
+pipeline_inputs=(.dockerignore deploy/pipeline.Dockerfile requirements.lock pyproject.toml dagster.yaml squire_pipelines worker-image)
 
 usage() { die 2 "$1" "usage: scripts/images.sh [--rebuild] [--build-arg NAME=VALUE]... worker|pipeline|all"; }
 

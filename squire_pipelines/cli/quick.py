@@ -22,6 +22,7 @@ BUSY_TIMEOUT_S = 5.0
 _STAMP = "settings-checked"
 _URL = "SQUIRE_LEDGER_URL"
 _NO_SETTINGS = {"SQUIRE_HOME", "SQUIRE_CONFIG", _URL}
+_OF_TESTS = "SQUIRE_TEST_"
 _PREFIX = "sqlite:///"
 
 
@@ -32,7 +33,9 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in named.items()
-        if name not in _NO_SETTINGS and ("__" in name or not any(word in name for word in secret))
+        if name not in _NO_SETTINGS
+        and not name.startswith(_OF_TESTS)
+        and ("__" in name or not any(word in name for word in secret))
     }
 
 

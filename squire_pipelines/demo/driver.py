@@ -20,7 +20,7 @@ from squire_pipelines.demo.samples.build import build_samples
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import ImageMissingError, NotReachableError, SquireError
+from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, SquireError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, TaskRow
@@ -79,11 +79,13 @@ class Demo:
         Raises:
             RepositoryError: The given repository cannot be used.
             PortInUseError, NotReachableError: A server of the demo could not start.
+            EngineError: Containers are asked for, and no engine answers.
             ImageMissingError: There is an engine, but no worker image on it.
             RefusedError, ConfigError: The folder is in use, or not the demo's.
         """
         if self._options.repository is not None:
             self._own = examine(self._options.repository)
+            shell_command(self._options.command)  # refused now rather than with half of a demo set up
         self._look_at_engine()
         with place.only_one(self._options.home), interruptible():
             if place.end_leftover_forge(self._options.home):
@@ -105,6 +107,9 @@ class Demo:
             self._say("agents run as local processes, as asked: this is no sandbox")
             return
         found = engine.engine_available()
+        if found is None and self._options.runner == "docker":
+            message = "no container engine answers"
+            raise EngineError(message, hint=f"{engine.HINT}, or take --runner local, which is no sandbox")
         if found is None:
             self._say("no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)")
             return

@@ -18,19 +18,10 @@ from squire_pipelines.runtime.services import served_alone
 
 _MARK = "demo.json"
 _FORGE_GRACE_S = 5.0
-# The demo talks to its own forge only: whoever runs it may have real credentials in the environment.
-_NOT_OURS = (
-    "SQUIRE_CONFIG",
-    "SQUIRE_LEDGER_URL",
-    "SQUIRE_GITHUB_TOKEN",
-    "SQUIRE_GITHUB_TOKEN_FILE",
-    "SQUIRE_WEBHOOK_SECRET",
-    "SQUIRE_WEBHOOK_SECRET_FILE",
-    "SQUIRE_MODEL_KEY",
-    "SQUIRE_MODEL_KEY_FILE",
-    "GITHUB_TOKEN",
-    "GH_TOKEN",
-)
+# The demo talks to its own forge only: whoever runs it may have real credentials, and settings that win over the
+# demo's file, in the environment. Which images it takes may be said there.
+_TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
+_LET_IN = ("SQUIRE_AGENT__IMAGE", "SQUIRE_PIPELINE__IMAGE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +103,9 @@ def enter(options: DemoOptions) -> tuple[Memory, bool]:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     memory = known if known is not None and goes_on else Memory(subject, free_port(), free_port())
     remember(home, memory)
-    for name in _NOT_OURS:
-        os.environ.pop(name, None)
+    for name in list(os.environ):
+        if name in _TOKENS or (name.upper().startswith("SQUIRE_") and name not in _LET_IN):
+            del os.environ[name]
     os.environ["SQUIRE_HOME"] = str(home)
     return memory, goes_on
 

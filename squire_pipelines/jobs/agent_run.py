@@ -70,7 +70,7 @@ def run_agent(
                 limits=inputs.limits.model_dump(),
             )
             if not runner.is_sandbox:
-                context.log.warning("no container engine: the agent runs as a local process, which is no sandbox")
+                context.log.warning("the agent runs as a local process, which is no sandbox")
             with stations.gateway_for(held, chosen) as gateway:
                 result = runner.run(
                     inputs,

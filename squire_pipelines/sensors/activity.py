@@ -30,9 +30,3 @@ def seconds_since_failure(instance: dg.DagsterInstance, job: str) -> float | Non
     if not newest or not newest[0].dagster_run.is_failure_or_canceled:
         return None
     return time.time() - (newest[0].end_time or newest[0].update_timestamp.timestamp())
-
-
-def is_over(instance: dg.DagsterInstance, run_id: str | None) -> bool:
-    """Whether a run has ended or is unknown."""
-    run = instance.get_run_by_id(run_id) if run_id else None
-    return run is None or run.is_finished

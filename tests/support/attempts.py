@@ -1,6 +1,7 @@
 """Attempts for tests of the runners: a real repository, its bundle, and an attempt's folder with the inputs in it."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from squire_pipelines.settings import LimitSettings
 from tests.support.worker import git
 
 MIB = 2**20
+
+# The local runner ends whatever bears its attempt's id; tests that run beside each other must not share one.
+ATTEMPT_ID = f"t{os.getpid():09d}-1"
 
 
 def small_limits(**changes: float) -> LimitSettings:
@@ -36,7 +40,7 @@ def make_inputs(
     command: tuple[str, ...] = (),
     model: str | None = None,
     limits: LimitSettings | None = None,
-    attempt_id: str = "t000000001-1",
+    attempt_id: str = ATTEMPT_ID,
     base_sha: str = "a" * 40,
     prompt: str = "Do it.",
     image: str = "squire-worker:latest",
@@ -80,7 +84,7 @@ class Origin:
         command: tuple[str, ...] = (),
         model: str | None = None,
         limits: LimitSettings | None = None,
-        attempt_id: str = "t000000001-1",
+        attempt_id: str = ATTEMPT_ID,
         prompt: str = "Do it.",
         image: str = "squire-worker:latest",
     ) -> AttemptInputs:

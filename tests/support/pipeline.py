@@ -85,6 +85,7 @@ kind = "rules"
 [agent]
 kind = "command"
 runner = "local"
+command = ["true"]
 {overrides}
 {more}""",
             encoding="utf-8",

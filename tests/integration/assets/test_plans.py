@@ -3,6 +3,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster import AssetCheckEvaluation
+from pydantic_ai import models
 from sqlalchemy import select
 
 from squire_pipelines.assets import plans as plan_assets
@@ -10,9 +11,11 @@ from squire_pipelines.assets.plans import TASKS
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.ledger import collections, plans, tasks
+from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning.planner import signals_digest
 from tests.support.ledgers import collect, issue, spec
+from tests.support.model_server import ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
 
 
@@ -150,3 +153,26 @@ def test_tasks_alone_can_be_materialized_from_a_plan_that_is_there(quiet_pipelin
     done = quiet_pipeline.run("plan", partition_key=QUIET, asset_selection=[TASKS])
     assert made(done, "tasks")[QUIET]["created"].value == 1
     assert made(done, "task_plan") == {}
+
+
+def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    with ModelServer([Turn(status=400, text="no such model")]) as server:
+        text = (pipeline.home / "config.toml").read_text(encoding="utf-8")
+        llm = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{server.url}"\nmax_retries = 0'
+        (pipeline.home / "config.toml").write_text(text.replace('kind = "rules"', llm), encoding="utf-8")
+        pipeline.collect(HANDBOOK)
+        done = pipeline.plan(HANDBOOK)
+    metadata = made(done, "task_plan")[HANDBOOK]
+    assert metadata["planner"].value == "rules"
+    assert "planned by rules, since the model failed" in str(metadata["notes"].value)
+    assert made(done, "tasks")[HANDBOOK]["created"].value == 1
+    with pipeline.ledger.read() as tx:
+        calls = tx.execute(select(model_calls)).all()
+    assert calls
+    assert {(call.purpose, call.ok, call.repository, call.trace_id) for call in calls} == {
+        ("plan", False, HANDBOOK, TRACE)
+    }

@@ -178,6 +178,7 @@ def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(500)
 def test_a_daemon_that_is_killed_while_an_agent_runs_is_replaced_and_the_demo_ends_well(
     start_demo: StartDemo, tmp_path: Path
@@ -191,6 +192,7 @@ def test_a_daemon_that_is_killed_while_an_agent_runs_is_replaced_and_the_demo_en
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(500)
 def test_a_demo_that_is_killed_whole_goes_on_at_the_next_start(start_demo: StartDemo, tmp_path: Path) -> None:
     demo = start_demo()
@@ -203,6 +205,7 @@ def test_a_demo_that_is_killed_whole_goes_on_at_the_next_start(start_demo: Start
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(500)
 def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_nothing(start_demo: StartDemo) -> None:
     demo = start_demo()

@@ -7,17 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.demo import place
 from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.demo.options import DemoOptions, Ports
 from squire_pipelines.demo.place import Memory, end_leftover_forge, enter, only_one, recall, remember, write_secret
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.runtime.services import AlreadyRunningError, served_alone
 
+REAL = (
+    "SQUIRE_GITHUB_TOKEN",
+    "SQUIRE_GITHUB_TOKEN_FILE",
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+    "SQUIRE_CONFIG",
+    "SQUIRE_LEDGER_URL",
+    "SQUIRE_GITHUB__API_URL",
+    "squire_repositories",
+)
+
 
 @pytest.fixture(autouse=True)
 def _environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in place._NOT_OURS:
+    for name in (*REAL, "SQUIRE_AGENT__IMAGE"):
         monkeypatch.setenv(name, f"real-{name}")
 
 
@@ -36,9 +46,10 @@ def test_a_folder_that_is_not_there_is_made_for_its_owner_alone(options: DemoOpt
     assert memory.asked_at is None
 
 
-def test_real_credentials_are_not_let_in(options: DemoOptions) -> None:
+def test_real_credentials_and_settings_are_not_let_in(options: DemoOptions) -> None:
     enter(options)
-    assert not [name for name in place._NOT_OURS if name in os.environ]
+    assert not [name for name in REAL if name in os.environ]
+    assert os.environ["SQUIRE_AGENT__IMAGE"] == "real-SQUIRE_AGENT__IMAGE"
     assert os.environ["SQUIRE_HOME"] == str(options.home)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from squire_pipelines.agents import profile
 from squire_pipelines.errors import ConfigError
-from tests.support.attempts import MIB, make_inputs, small_limits
+from tests.support.attempts import ATTEMPT_ID, MIB, make_inputs, small_limits
 
 
 def arguments(tmp_path: Path, *, cpus: int = 0, socket: Path | None = None, **limits: float) -> dict[str, Any]:
@@ -34,10 +34,10 @@ def test_nothing_that_hardens_is_left_out(tmp_path: Path) -> None:
 
 def test_the_name_follows_from_the_attempt_and_labels_tell_whose_it_is(tmp_path: Path) -> None:
     made = arguments(tmp_path)
-    assert made["name"] == "squire-t000000001-1"
+    assert made["name"] == f"squire-{ATTEMPT_ID}"
     assert made["labels"] == {
         "squire.role": "agent",
-        "squire.attempt": "t000000001-1",
+        "squire.attempt": ATTEMPT_ID,
         "squire.task": "t000000001",
         "squire.run": "",
         "squire.trace": "f" * 32,

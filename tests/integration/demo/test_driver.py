@@ -1,0 +1,168 @@
+"""The demo's driver with all of its real parts but Dagster's daemon, whose work is done here, in this process."""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from squire_pipelines.cli.main import cli
+from squire_pipelines.demo import driver, place
+from squire_pipelines.demo.driver import Demo, DemoResult
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.demo.options import DemoOptions
+from squire_pipelines.errors import ConfigError, EngineError, RepositoryError
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.services import Services
+from squire_pipelines.sensors.dispatch import dispatch
+from squire_pipelines.sensors.history import history_follows_events
+from squire_pipelines.sensors.outcomes import outcome_sensor
+from squire_pipelines.sensors.planning import plan_follows_signals
+from squire_pipelines.sensors.webhooks import webhooks
+from squire_pipelines.settings import load_settings
+from tests.support.pipeline import Pipeline
+from tests.support.worker import git
+
+_SENSORS = (webhooks, plan_follows_signals, dispatch, outcome_sensor, history_follows_events)
+
+
+class ServicesWithoutDaemon(Services):
+    """The receiver is a real process; each `keep_up` is one tick of every sensor, and the runs that it asks for."""
+
+    idle = False
+
+    def start_daemon(self) -> None:
+        settings = load_settings()
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.ledger = Ledger(settings.resolved_ledger_url)
+        self.work = Pipeline(settings.home.state, settings.github.api_url, self.ledger, self.instance)
+        self.cursors: dict[str, str | None] = {}
+        self.launched: set[str] = set()
+
+    def keep_up(self) -> None:
+        super().keep_up()
+        for sensor in () if self.idle else _SENSORS:
+            tick = self.work.sensor(sensor, self.cursors.get(sensor.name))
+            self.cursors[sensor.name] = tick.cursor
+            for request in tick.run_requests:
+                if request.run_key is None or request.run_key not in self.launched:
+                    self.launched.add(request.run_key)
+                    self.work.request(request)
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)  # type: ignore[arg-type] # passed on as they are
+        self.ledger.close()
+        self.instance.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "Services", ServicesWithoutDaemon)
+    monkeypatch.setattr(ServicesWithoutDaemon, "idle", False)
+    for name in ("SQUIRE_HOME", "GITHUB_TOKEN"):  # the demo changes them: here they are put back
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> DemoOptions:
+    return DemoOptions(home=tmp_path / "demo", runner="local")
+
+
+def ignore(_result: DemoResult, _forge: ForgeProcess) -> None:
+    """Nothing is to be shown."""
+
+
+def squire(*words: str) -> Result:
+    return CliRunner().invoke(cli, list(words), prog_name="squire")
+
+
+def test_the_samples_go_from_signals_to_merged_pull_requests(options: DemoOptions) -> None:
+    said: list[str] = []
+    shown: list[DemoResult] = []
+    result = Demo(options, say=said.append).run(then=lambda done, _forge: shown.append(done))
+    assert [check.name for check in result.checks if not check.passed] == []
+    assert len(result.checks) == 7
+    assert shown == [result]
+    assert len(result.rows) == 3
+    assert [line for line in said if line.startswith("collected 4 repositories: ")]
+    assert said[-1] == "warehouse published"
+    memory = place.recall(options.home)
+    assert memory is not None
+    assert memory.finished
+
+
+def test_ones_own_repository_gets_one_pull_request_and_is_not_touched(tmp_path: Path, options: DemoOptions) -> None:
+    own = tmp_path / "api"
+    own.mkdir()
+    git(own, "init", "--quiet", "--initial-branch=trunk")
+    (own / "a.txt").write_text("b\na\n")
+    git(own, "add", "--all")
+    git(own, "commit", "--quiet", "--message=first")
+    result = squire(
+        *("demo", "--home", str(options.home), "--runner", "local", "--repo", str(own)),
+        *("--issue", "Sort the lines", "--command", "sort -o a.txt a.txt"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "Resolve #1: Sort the lines" in result.output
+    assert "-b\n a\n+b" in result.output or "+a\n b\n-a" in result.output
+    assert "✓ every pull request was merged and its outcome recorded (1 merged)" in result.output
+    assert (own / "a.txt").read_text() == "b\na\n"
+    assert git(own, "status", "--porcelain") == ""
+    assert git(own, "branch", "--list") == "* trunk"
+    assert git(own, "log", "--format=%s") == "first"
+
+
+def test_a_demo_that_does_not_get_done_says_what_is_missing_and_goes_on_the_next_time(
+    options: DemoOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ServicesWithoutDaemon, "idle", True)
+    result = squire("demo", "--home", str(options.home), "--runner", "local", "--timeout", "10")
+    assert result.exit_code == 1
+    assert "not done after 10 s" in result.output
+    assert "✗ a plan looked at every reading (0 tasks)" in result.output
+    assert "NOT done" in result.output
+    monkeypatch.setattr(ServicesWithoutDaemon, "idle", False)
+    said: list[str] = []
+    again = Demo(options, say=said.append).run(then=ignore)
+    assert again.passed
+    assert "an earlier demo was cut off here: going on with it" in said
+    with contextlib.closing(sqlite3.connect(options.home / "ledger.sqlite")) as ledger:
+        (asked,) = ledger.execute("SELECT count(*) FROM deliveries WHERE event = 'collect'").fetchone()
+    assert asked == 4  # once for each repository, not once for each start
+
+
+def test_what_is_wrong_with_a_repository_is_said_before_anything_is_made(tmp_path: Path, options: DemoOptions) -> None:
+    with pytest.raises(RepositoryError):
+        Demo(DemoOptions(home=options.home, repository=tmp_path / "none"), say=print).run(then=ignore)
+    assert not options.home.exists()
+
+
+def test_an_issue_without_a_repository_is_refused(options: DemoOptions) -> None:
+    result = squire("demo", "--home", str(options.home), "--issue", "x")
+    assert result.exit_code == 2
+    assert "--repo" in result.stderr
+
+
+def test_a_command_that_is_no_command_is_refused_before_the_folder_is_begun(
+    tmp_path: Path, options: DemoOptions
+) -> None:
+    git(tmp_path, "init", "--quiet", "own")
+    git(tmp_path / "own", "commit", "--quiet", "--allow-empty", "--message=first")
+    wrong = DemoOptions(home=options.home, repository=tmp_path / "own", command="echo 'x", runner="local")
+    with pytest.raises(ConfigError):
+        Demo(wrong, say=print).run(then=ignore)
+    assert not options.home.exists()
+
+
+def test_without_an_engine_it_says_that_there_is_no_sandbox(
+    options: DemoOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    said: list[str] = []
+    Demo(DemoOptions(home=options.home, runner="auto"), say=said.append)._look_at_engine()
+    assert said == ["no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)"]
+    with pytest.raises(EngineError, match="no container engine answers"):
+        Demo(DemoOptions(home=options.home, runner="docker"), say=said.append)._look_at_engine()
