@@ -322,15 +322,19 @@ def expired(tx: Transaction) -> tuple[Attempt, ...]:
     return tuple(_attempt(row) for row in rows)
 
 
-def reap(tx: Transaction, attempt_id: str, *, retry: RetryRule, message: str) -> Settled | None:
+def reap(
+    tx: Transaction, attempt_id: str, *, retry: RetryRule, message: str, run_is_over: bool = False
+) -> Settled | None:
     """End an attempt that nobody holds. Returns None when it is held again or has ended meanwhile.
 
+    With `run_is_over` one that is still queued ends before its claim deadline: nobody is left to claim it.
     An ending that a step had staged before its process died is kept; otherwise the cause is `lost`.
     """
     # Whoever prolongs the lease or settles at this moment comes before or after us, not between.
     tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
     attempt = get(tx, attempt_id)
-    if attempt_id not in {each.id for each in expired(tx)}:
+    unclaimed = run_is_over and attempt.status is AttemptStatus.QUEUED
+    if not unclaimed and attempt_id not in {each.id for each in expired(tx)}:
         return None
     ending = attempt.ending or Ending(cause=Cause.LOST, message=message)
     if ending.cause is Cause.COMPLETED and attempt.pr_number is None:

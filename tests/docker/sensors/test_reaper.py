@@ -52,7 +52,7 @@ def make(client: docker.DockerClient) -> Iterator[Make]:
 
 
 def there(client: docker.DockerClient, container: Container) -> bool:
-    return bool(client.containers.list(all=True, filters={"id": container.id}))
+    return bool(client.containers.list(all=True, filters={"id": str(container.id)}))
 
 
 def agents(attempt_id: str) -> dict[str, str]:

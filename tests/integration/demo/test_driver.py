@@ -108,7 +108,7 @@ def test_ones_own_repository_gets_one_pull_request_and_is_not_touched(tmp_path: 
     assert result.exit_code == 0, result.output
     assert "Resolve #1: Sort the lines" in result.output
     assert "-b\n a\n+b" in result.output or "+a\n b\n-a" in result.output
-    assert "✓ every pull request was merged and its outcome recorded (1 merged)" in result.output
+    assert "✓ a pull request was opened and its outcome recorded (1 merged)" in result.output
     assert (own / "a.txt").read_text() == "b\na\n"
     assert git(own, "status", "--porcelain") == ""
     assert git(own, "branch", "--list") == "* trunk"
