@@ -1,6 +1,6 @@
 """The reaper: ends attempts that nobody holds any more, fails their runs and removes what they left on the engine."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -37,30 +37,35 @@ def reaper(context: dg.SensorEvaluationContext, settings: SettingsResource, ledg
 def _settle_expired(context: dg.SensorEvaluationContext, books: Ledger, chosen: Settings) -> int:
     rule = attempts.RetryRule(chosen.dispatch.retry_base_s, chosen.dispatch.retry_cap_s)
     with books.read() as tx:
-        candidates = attempts.expired(tx)
+        found = [
+            (attempt, "its run did not start in time" if attempt.run_id is None else "its run stopped without a word")
+            for attempt in attempts.expired(tx)
+        ]
+        waiting = attempts.queued(tx)
+    # Its run key is spent: no other run will ever claim it, so that there is nothing to wait for.
+    over = {attempt.id for attempt in waiting if _run_is_over(context.instance, attempt.id)}
+    found += [(attempt, "its run ended before it claimed it") for attempt in waiting if attempt.id in over]
     settled = 0
-    for attempt in candidates:
-        why = "its run did not start in time" if attempt.run_id is None else "its run stopped without a word"
+    for attempt, why in found:
         with books.write() as tx:
-            done = attempts.reap(tx, attempt.id, retry=rule, message=why)
+            done = attempts.reap(tx, attempt.id, retry=rule, message=why, run_is_over=attempt.id in over)
         if done is None:
             continue
         settled += 1
         context.log.warning(f"attempt {attempt.id} is lost ({why}); its task is {done.task_status}")
-        for run_id in _runs_of(context.instance, attempt.id):
-            _fail(context.instance, run_id, f"attempt {attempt.id} was given up: {why}")
+        for run in _runs_of(context.instance, attempt.id):
+            if not run.is_finished:
+                context.instance.report_run_failed(run, f"attempt {attempt.id} was given up: {why}")
     return settled
 
 
-def _runs_of(instance: dg.DagsterInstance, attempt_id: str) -> Iterator[str]:
-    for run in instance.get_runs(dg.RunsFilter(tags={tags.ATTEMPT: attempt_id}), limit=10):
-        yield run.run_id
+def _runs_of(instance: dg.DagsterInstance, attempt_id: str) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(tags={tags.ATTEMPT: attempt_id}), limit=10)
 
 
-def _fail(instance: dg.DagsterInstance, run_id: str, message: str) -> None:
-    run = instance.get_run_by_id(run_id)
-    if run is not None and not run.is_finished:
-        instance.report_run_failed(run, message)
+def _run_is_over(instance: dg.DagsterInstance, attempt_id: str) -> bool:
+    runs = _runs_of(instance, attempt_id)
+    return bool(runs) and all(run.is_finished for run in runs)
 
 
 def _remove_orphans(context: dg.SensorEvaluationContext, books: Ledger, home: Path) -> int:

@@ -419,3 +419,16 @@ def test_events_rebuild_the_states_of_tasks_and_attempts(ledger: Ledger, clock: 
     dispatch(ledger)
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
     assert len(rows_as_stored(ledger)[1]) == 5
+
+
+def test_a_queued_attempt_whose_run_is_over_is_reaped_at_once_and_a_claimed_one_is_not(ledger: Ledger) -> None:
+    held = start_attempt(ledger)
+    add_task(ledger)
+    (queued,) = dispatch(ledger)
+    with ledger.write() as tx:
+        assert attempts.reap(tx, held.id, retry=RETRY, message="over", run_is_over=True) is None
+        assert attempts.reap(tx, queued.id, retry=RETRY, message="over", run_is_over=True) is not None
+    assert get(ledger, held.id).status is AttemptStatus.RUNNING
+    ended = get(ledger, queued.id)
+    assert (ended.status, ended.cause, ended.message) == (AttemptStatus.ENDED, Cause.LOST, "over")
+    assert task_status(ledger, ended) is TaskStatus.READY

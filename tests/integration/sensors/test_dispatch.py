@@ -95,6 +95,21 @@ def test_an_attempt_that_no_run_claimed_in_time_is_lost(quiet_pipeline: Pipeline
     assert quiet_pipeline.read_task(task_id).status is TaskStatus.READY
 
 
+def test_an_attempt_whose_run_ended_before_it_claimed_it_waits_for_no_deadline(quiet_pipeline: Pipeline) -> None:
+    cut_off = quiet_pipeline.attempt(QUIET)
+    quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.FAILURE, **{tags.ATTEMPT: cut_off.id})
+    starting = quiet_pipeline.attempt(QUIET)
+    quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.STARTING, **{tags.ATTEMPT: starting.id})
+    requested = quiet_pipeline.attempt(QUIET)
+    quiet_pipeline.sensor(reaper)
+    row = quiet_pipeline.read_attempt(cut_off.id)
+    assert (row.status, row.cause) == (AttemptStatus.ENDED, Cause.LOST)
+    assert row.message == "its run ended before it claimed it"
+    assert quiet_pipeline.read_task(cut_off.task_id).status is TaskStatus.READY
+    for attempt in (starting, requested):
+        assert quiet_pipeline.read_attempt(attempt.id).status is AttemptStatus.QUEUED
+
+
 def test_an_attempt_that_is_held_is_left_alone(quiet_pipeline: Pipeline) -> None:
     attempt = start_attempt(quiet_pipeline.ledger, repository=QUIET)
     quiet_pipeline.sensor(reaper)
