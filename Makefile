@@ -63,7 +63,7 @@ bench-%: setup
 	@$(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
 
 soak: setup ## Long fault injection: the short versions in `make test`, many times
-	@SQUIRE_SOAK=1 $(BIN)/python -m pytest tests -m soak $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/soak -m soak $(PYTEST_ARGS)
 
 docs: setup ## Build the documentation into build/site
 	@scripts/docs.sh "$(BIN)"

@@ -76,9 +76,14 @@ class Settled:
 
 
 def dispatch(
-    tx: Transaction, *, max_concurrent: int, max_per_repository: int, claim_deadline_s: float
+    tx: Transaction,
+    *,
+    max_concurrent: int,
+    max_per_repository: int,
+    claim_deadline_s: float,
+    without: Collection[str] = (),
 ) -> tuple[Attempt, ...]:
-    """Start an attempt for every task whose turn it is, all in this transaction.
+    """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
     `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
@@ -94,7 +99,7 @@ def dispatch(
     free = max_concurrent - open_by_repository.total()
     started: list[Attempt] = []
     limit = max(0, free) + open_by_repository.total()  # as many as could have to be passed over
-    for task in _due(tx, max_per_repository, limit) if free > 0 else ():
+    for task in _due(tx, max_per_repository, limit, without) if free > 0 else ():
         if len(started) == free:
             break
         if open_by_repository[task.repository] >= max_per_repository:
@@ -107,7 +112,9 @@ def dispatch(
     return tuple(started)
 
 
-def _due(tx: Transaction, max_per_repository: int, limit: int) -> tuple[Row[*tuple[Any, ...]], ...]:
+def _due(
+    tx: Transaction, max_per_repository: int, limit: int, without: Collection[str]
+) -> tuple[Row[*tuple[Any, ...]], ...]:
     """The first `max_per_repository` of each repository, so that none with a long queue hides the others."""
     before = tasks.alias("before")
     blocked = exists().where(
@@ -120,6 +127,7 @@ def _due(tx: Transaction, max_per_repository: int, limit: int) -> tuple[Row[*tup
         select(tasks.c.id, turn.label("turn"))
         .where(
             tasks.c.status == TaskStatus.READY,
+            tasks.c.repository.not_in(without),
             or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
             ~blocked,
         )

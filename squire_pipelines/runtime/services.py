@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ from squire_pipelines.settings import Settings
 _MODULE = "squire_pipelines.definitions"
 _DAEMON = "daemon"
 _MAX_RESTARTS = 5
+_RESTART_WINDOW_S = 600.0
 _GRACE_S = 10.0
 _ENGINE_TIMEOUT_S = 10.0
 
@@ -92,7 +95,7 @@ class Services:
         self._held = ExitStack()
         self._commands: dict[str, list[str]] = {}
         self._children: dict[str, Child] = {}
-        self._restarts = 0
+        self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS + 1)
         self._environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -161,13 +164,13 @@ class Services:
         return self._children[name].process.pid
 
     def keep_up(self) -> None:
-        """Start again what has died, a bounded number of times. Raises NotReachableError when it is of no use."""
+        """Start again what has died, five times in ten minutes. Raises NotReachableError when it is of no use."""
         for name, child in list(self._children.items()):
             if child.alive:
                 continue
-            self._restarts += 1
+            self._restarts.append(time.monotonic())
             last = "\n".join(child.last_lines())
-            if self._restarts > _MAX_RESTARTS:
+            if len(self._restarts) > _MAX_RESTARTS and self._restarts[-1] - self._restarts[0] < _RESTART_WINDOW_S:
                 message = f"{name} stops again and again; its last lines:\n{last}"
                 raise NotReachableError(message, hint=f"see {child.log}")
             self._say(f"{name} has stopped (exit {child.process.returncode}); starting it again")

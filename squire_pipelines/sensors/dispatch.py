@@ -6,8 +6,10 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.agents.runners import check_agent
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger import attempts
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.settings import Settings
 
 
 @dg.sensor(
@@ -18,14 +20,17 @@ from squire_pipelines.resources.stores import LedgerResource, SettingsResource
     description="Starts attempts for ready, unblocked tasks by priority, within the limits on concurrency.",
     tags={"squire/part": "dispatch"},
 )
-def dispatch(settings: SettingsResource, ledger: LedgerResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def dispatch(
+    context: dg.SensorEvaluationContext, settings: SettingsResource, ledger: LedgerResource
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Dispatch, then request a run for every queued attempt, also for one whose request was lost in a crash.
 
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
     chosen = settings.load()
-    for name in chosen.repositories:
-        check_agent(chosen.agent_for(name))  # a red tick that says what to set, rather than attempts that must fail
+    unready = _without_agent(chosen)
+    for name, why in unready.items():
+        context.log.error(f"{name}: nothing is dispatched: {why}")
     limits = chosen.dispatch
     with ledger.open().write() as tx:
         attempts.dispatch(
@@ -33,10 +38,12 @@ def dispatch(settings: SettingsResource, ledger: LedgerResource) -> Iterator[dg.
             max_concurrent=limits.max_concurrent,
             max_per_repository=limits.max_per_repository,
             claim_deadline_s=limits.claim_deadline_s,
+            without=unready,
         )
         waiting = attempts.queued(tx)
     if not waiting:
-        yield dg.SkipReason("no task is due, or all slots are taken")
+        reasons = [f"{name}: {why}" for name, why in unready.items()]
+        yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
     for attempt in waiting:
         yield dg.RunRequest(
             run_key=attempt.id,
@@ -48,3 +55,14 @@ def dispatch(settings: SettingsResource, ledger: LedgerResource) -> Iterator[dg.
                 tags.TRACE: attempt.trace_id,
             },
         )
+
+
+def _without_agent(chosen: Settings) -> dict[str, str]:
+    """Repositories whose agent cannot start as it is set, and why: their tasks wait until the settings are mended."""
+    found = {}
+    for name in chosen.repositories:
+        try:
+            check_agent(chosen.agent_for(name))
+        except ConfigError as error:
+            found[name] = str(error)
+    return found

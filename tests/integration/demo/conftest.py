@@ -22,9 +22,10 @@ import uvicorn
 from squire_pipelines.demo.forge.app import build_app
 from squire_pipelines.demo.forge.client import ForgeClient
 from squire_pipelines.demo.forge.world import ForgeConfig, World
+from tests.support.demos import start_demo
 from tests.support.forge import forge, forge_home, hosted_home, samples
 
-__all__ = ["forge", "forge_home", "hosted_home", "samples"]
+__all__ = ["forge", "forge_home", "hosted_home", "samples", "start_demo"]
 
 READY_TIMEOUT_S = 20.0
 

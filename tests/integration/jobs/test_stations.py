@@ -1,5 +1,7 @@
 """What an attempt is given before its agent starts: its settings, and the door to the model."""
 
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -45,14 +47,14 @@ def test_each_call_of_an_agent_is_in_the_books_under_its_attempt(
 ) -> None:
     key = "sk-" + "t" * 30
     monkeypatch.setenv("SQUIRE_MODEL_KEY", key)
-    with ModelServer([Turn(text="hello", prompt_tokens=11, completion_tokens=3)]) as model:
+    with ExitStack() as stack, ModelServer([Turn(text="hello", prompt_tokens=11, completion_tokens=3)]) as model:
         configure(quiet_pipeline, f'kind = "opencode"\nmodel = "scripted"\nbase_url = "{model.url}"')
         held = hold(quiet_pipeline)
+        # A socket's name is bounded: where pytest's own folders are deep, theirs would be too long as well.
+        short = stack.enter_context(tempfile.TemporaryDirectory(prefix="h", dir="/tmp"))
+        monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / ("x" * 100)) if deep else short)
+        monkeypatch.setenv("SQUIRE_CONFIG", str(quiet_pipeline.home / "config.toml"))
         settings = quiet_pipeline.settings
-        if deep:
-            monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / ("x" * 100)))
-            monkeypatch.setenv("SQUIRE_CONFIG", str(quiet_pipeline.home / "config.toml"))
-            settings = quiet_pipeline.settings
         assert agent_name(settings, QUIET) == "opencode:scripted"
         with gateway_for(held, settings) as gateway:
             assert gateway is not None

@@ -7,6 +7,7 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors.dispatch import dispatch
@@ -47,6 +48,26 @@ def test_the_limits_hold_over_several_ticks(quiet_pipeline: Pipeline) -> None:
     seen = [request.tags[tags.REPOSITORY] for request in quiet_pipeline.sensor(dispatch).run_requests]
     assert seen == [LEDGERLIB, HANDBOOK]
     assert len(quiet_pipeline.sensor(dispatch).run_requests) == 2
+
+
+def test_a_repository_whose_agent_cannot_start_waits_and_the_others_do_not(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure(f'[repository."{HANDBOOK}".agent]\nkind = "opencode"\n')
+    waiting = add_task(quiet_pipeline.ledger, repository=HANDBOOK)
+    add_task(quiet_pipeline.ledger, repository=QUIET)
+    assert [request.tags[tags.REPOSITORY] for request in quiet_pipeline.sensor(dispatch).run_requests] == [QUIET]
+    with quiet_pipeline.ledger.read() as tx:
+        assert tasks.get(tx, waiting).status is TaskStatus.READY
+    claim(quiet_pipeline.ledger, f"{_only_attempt(quiet_pipeline)}")
+    said = quiet_pipeline.sensor(dispatch).skip_message
+    assert said is not None
+    assert HANDBOOK in said
+    assert "agent.model is not set" in said
+
+
+def _only_attempt(pipeline: Pipeline) -> str:
+    with pipeline.ledger.read() as tx:
+        (attempt,) = attempts.queued(tx)
+    return attempt.id
 
 
 def an_hour_ago(pipeline: Pipeline) -> Ledger:

@@ -1,0 +1,43 @@
+"""The demo killed at moments that nobody chose, again and again, on one home: `make soak`.
+
+Each round kills either the daemon's group or everything, at a random moment after the start; the last start must end
+well. `SQUIRE_SOAK_ROUNDS` sets the rounds (5), `SQUIRE_SOAK_SEED` repeats a sequence.
+"""
+
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.demos import StartDemo, check_what_it_left
+
+ROUNDS = int(os.environ.get("SQUIRE_SOAK_ROUNDS", "5"))
+SEED = int(os.environ.get("SQUIRE_SOAK_SEED", str(random.SystemRandom().randrange(2**31))))
+LONGEST_S = 40.0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120 * ROUNDS + 400)
+def test_however_often_it_is_killed_each_task_is_done_once(start_demo: StartDemo, tmp_path: Path) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - a sequence that can be repeated
+    print(f"seed {SEED}")  # noqa: T201 - to repeat it
+    for _ in range(ROUNDS):
+        demo = start_demo()
+        deadline = time.monotonic() + chance.uniform(1, LONGEST_S)
+        while time.monotonic() < deadline and demo.process.poll() is None:
+            time.sleep(0.1)
+        if demo.process.poll() is not None:
+            break
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if chance.random() < 0.5:
+                os.killpg(demo.pid_of("daemon"), signal.SIGKILL)
+            demo.kill_all()
+        demo.process.kill()
+        demo.process.wait(10)
+    last = start_demo()
+    last.ends_well()
+    check_what_it_left(last, tmp_path)

@@ -1,0 +1,177 @@
+"""The whole demo in processes of its own, which a test may kill, and what must be true when it has ended."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.warehouse.query import run_query
+from tests.support.ledgers import rows_as_stored, rows_as_told_by_events
+from tests.support.worker import git
+
+POLL_S = 0.1
+DEMO_TIMEOUT_S = 220
+START_TIMEOUT_S = 200
+TASKS_OF_SAMPLES = 3
+INTERRUPTED = 130
+
+
+@dataclass
+class RunningDemo:
+    """A demo as a child process, in a home that outlives it."""
+
+    home: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the ledger's file says; nothing as long as there is none."""
+        with suppress(sqlite3.OperationalError):
+            uri = f"file:{self.home / 'ledger.sqlite'}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
+                return connection.execute(sql).fetchall()
+        return []
+
+    def wait_for(self, what: str, sql: str) -> None:
+        """Until the ledger answers `sql` with a row."""
+        self.wait_until(what, lambda: bool(self.ask(sql)))
+
+    def wait_until(self, what: str, happened: Callable[[], bool]) -> None:
+        """Look again and again, for a bounded time and as long as the demo lives."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not happened():
+            assert self.process.poll() is None, f"the demo ended before {what}:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"no {what} in {START_TIMEOUT_S} s:\n{self.tail()}"
+            time.sleep(POLL_S)
+
+    def pid_of(self, name: str) -> int:
+        """From the record of a process that the demo has started."""
+        return int(json.loads((self.home / "run" / f"{name}.pid").read_text(encoding="utf-8"))["pid"])
+
+    @property
+    def forge_pid(self) -> int:
+        return int((self.home / "forge" / "forge.lock").read_text(encoding="utf-8"))
+
+    def says(self, text: str) -> int:
+        """How often."""
+        return self.log.read_text(encoding="utf-8", errors="replace").count(text)
+
+    def ends_well(self) -> None:
+        code = self.process.wait(DEMO_TIMEOUT_S + 60)
+        assert code == 0, self.tail()
+
+    def tail(self) -> str:
+        daemon = self.home / "run" / "daemon.log"
+        last = daemon.read_text(errors="replace")[-3000:] if daemon.exists() else ""
+        return f"{self.log.read_text(errors='replace')[-6000:]}\n--- the daemon's log:\n{last}"
+
+    def kill_all(self) -> None:
+        """As when the machine's power goes: nobody can clean up."""
+        for pid in (self.process.pid, self.forge_pid, self.pid_of("receiver"), self.pid_of("daemon")):
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+StartDemo = Callable[[], RunningDemo]
+
+
+@pytest.fixture
+def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
+    """Start the demo; each time in the same home."""
+    home, log = tmp_path / "demo", tmp_path / "demo.log"
+    started: list[RunningDemo] = []
+
+    def start() -> RunningDemo:
+        command = [sys.executable, "-m", "squire_pipelines.cli", "demo", "--home", str(home), "--runner", "local"]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*command, "--timeout", str(DEMO_TIMEOUT_S)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        started.append(RunningDemo(home, process, log))
+        return started[-1]
+
+    yield start
+    for demo in started:
+        if demo.process.poll() is None:
+            with suppress(FileNotFoundError, ValueError):
+                demo.kill_all()
+            demo.process.kill()
+            demo.process.wait(10)
+
+
+def alive(group: int) -> bool:
+    """Whether a process group has members that are more than a name in the table."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True, timeout=10)
+    return any(int(row.split()[0]) == group and "Z" not in row.split()[1] for row in listed.stdout.splitlines())
+
+
+@contextmanager
+def forge_of(home: Path) -> Iterator[dict[str, Any]]:
+    """The state that the demo's forge has kept."""
+    with ForgeProcess.start(home / "forge") as forge:
+        yield forge.state()
+
+
+def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
+    """One pull request for each task, merged; ledger, forge, git and warehouse tell the same."""
+    ledger = Ledger(f"sqlite:///{demo.home / 'ledger.sqlite'}")
+    try:
+        assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
+    finally:
+        ledger.close()
+    tasks = demo.ask("SELECT id, repository, branch, status, trace_id, fingerprint FROM tasks")
+    assert len(tasks) == TASKS_OF_SAMPLES
+    assert len({(repository, mark) for _, repository, _, _, _, mark in tasks}) == TASKS_OF_SAMPLES
+    assert {status for _, _, _, status, _, _ in tasks} == {"succeeded"}
+    ended = demo.ask("SELECT task_id, cause, status FROM attempts")
+    assert {status for _, _, status in ended} == {"ended"}
+    completed = [task for task, cause, _ in ended if cause == "completed"]
+    assert sorted(completed) == sorted(row[0] for row in tasks)
+    outcomes = demo.ask("SELECT task_id, pr_number, state, head_sha FROM outcomes")
+    assert {state for _, _, state, _ in outcomes} == {"merged"}
+    numbers = {task: number for task, number, _, _ in outcomes}
+    heads = {task: head for task, _, _, head in outcomes}
+    with forge_of(demo.home) as state:
+        pulls = {
+            (repository["name"], pull["head"]): pull
+            for repository in state["repositories"]
+            for pull in repository["pull_requests"]
+            if pull["head"].startswith("squire/")
+        }
+        everything = [
+            pull["head"]
+            for repository in state["repositories"]
+            for pull in repository["pull_requests"]
+            if pull["head"].startswith("squire/")
+        ]
+    assert len(everything) == TASKS_OF_SAMPLES
+    for task, repository, branch, _, trace_id, _ in tasks:
+        pull = pulls[repository, branch]
+        assert (pull["number"], pull["state"]) == (numbers[task], "merged")
+        assert trace_id in pull["body"]
+        clone = tmp_path / "clones" / repository
+        clone.parent.mkdir(parents=True, exist_ok=True)
+        git(tmp_path, "clone", "--quiet", str(demo.home / "forge" / "repositories" / f"{repository}.git"), str(clone))
+        for commit in (heads[task], pull["merge_sha"]):
+            git(clone, "merge-base", "--is-ancestor", commit, f"origin/{pull['base']}")
+    published = run_query(demo.home / "warehouse.duckdb", "SELECT id, trace_id, status FROM tasks ORDER BY id")
+    assert published.rows == tuple(sorted((task, trace_id, status) for task, _, _, status, trace_id, _ in tasks))
+    merged = run_query(demo.home / "warehouse.duckdb", "SELECT count(*) FROM outcomes WHERE state = 'merged'")
+    assert merged.rows == ((TASKS_OF_SAMPLES,),)
