@@ -70,7 +70,7 @@ def _inputs(held: Held, base_sha: str, *, run_id: str, instructions: str | None)
         task_json=task.spec.model_dump_json(indent=2),
         prompt=build_prompt(task.spec, repository=task.repository, branch=task.branch, instructions=instructions),
         agent_kind=AgentKind(agent.kind),
-        agent_command=agent.command,
+        agent_command=agent.command if agent.kind == "command" else (),  # general settings may name one too
         agent_model=agent.model,
         limits=agent.limits,
         image=agent.image,

@@ -1,0 +1,50 @@
+"""One attempt with the real OpenCode in the real image, from the claim to the pull request on the forge."""
+
+import pytest
+from sqlalchemy import select
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger import outcomes
+from squire_pipelines.ledger.tables import attempts
+from tests.support.model_server import Call, ModelServer, Turn
+from tests.support.pipeline import LEDGERLIB, Pipeline
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.mark.timeout(180)
+def test_what_the_model_edits_becomes_a_pull_request_and_its_tokens_are_in_the_books(
+    pipeline: Pipeline, forge: ForgeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-" + "m" * 30
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", key)
+    # The edit is left uncommitted: it is committed for the agent.
+    edit = Call("bash", {"command": "echo 'by a model' >> README.md; env", "description": "append a line"})
+    with ModelServer([Turn(calls=(edit,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.")]) as model:
+        pipeline.commands = {}
+        pipeline.configure(
+            f'[repository."{LEDGERLIB}".agent]\n'
+            f'kind = "opencode"\nrunner = "docker"\nmodel = "scripted"\nbase_url = "{model.url}"\n'
+        )
+        attempt = pipeline.attempt(LEDGERLIB)
+        pipeline.agent_run(attempt)
+    ended = pipeline.read_attempt(attempt.id)
+    assert (ended.cause, ended.runner, ended.sandboxed) == (Cause.COMPLETED, "docker", True)
+    assert ended.agent == "opencode:scripted"
+    assert pipeline.read_task(attempt.task_id).status is TaskStatus.SUCCEEDED
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, attempt.task_id)
+        spent = select(attempts.c.input_tokens, attempts.c.output_tokens).where(attempts.c.id == attempt.id)
+        tokens = tx.execute(spent).one()
+    assert outcome is not None
+    assert tokens.input_tokens >= 50
+    assert tokens.output_tokens >= 7
+    (hosted,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
+    (pull,) = [each for each in hosted["pull_requests"] if each["number"] == outcome.pr_number]
+    assert attempt.trace_id in pull["body"]
+    folder = pipeline.settings.home.attempts / attempt.id
+    assert key not in (folder / "agent.log").read_text(encoding="utf-8")
+    assert model.requests
+    assert all(request.headers["authorization"] == f"Bearer {key}" for request in model.requests)
