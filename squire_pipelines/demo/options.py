@@ -78,7 +78,7 @@ runner = {_quoted(options.runner)}
 # A demo should not wait long when something is cut off in the middle.
 retry_base_s = 2
 retry_cap_s = 10
-lease_s = 20
+lease_s = {20 if options.executor == "in_process" else 60}
 claim_deadline_s = 60
 
 [pipeline]

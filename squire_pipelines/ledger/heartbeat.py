@@ -40,6 +40,9 @@ class Heartbeat:
     ) -> None:
         self._stop.set()
         self._thread.join(timeout=self._lease_s)
+        if kind is None and not self.lost.is_set():
+            # The whole lease is left to the next step, which may have to start a process or a container first.
+            self._try_to_beat()
 
     @property
     def must_stop(self) -> bool:
@@ -56,15 +59,16 @@ class Heartbeat:
             self.cancel_requested.set()
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._lease_s / 3):
-            try:
-                self.beat_once()
-                self.last_error = None
-            except LeaseLostError:
+        while not self._stop.wait(self._lease_s / 3) and not self.lost.is_set():
+            self._try_to_beat()
+
+    def _try_to_beat(self) -> None:
+        try:
+            self.beat_once()
+            self.last_error = None
+        except LeaseLostError:
+            self.lost.set()
+        except LedgerError as error:
+            self.last_error = error
+            if time.monotonic() - self._renewed > self._lease_s:
                 self.lost.set()
-                return
-            except LedgerError as error:
-                self.last_error = error
-                if time.monotonic() - self._renewed > self._lease_s:
-                    self.lost.set()
-                    return
