@@ -17,8 +17,10 @@ status=0
 if [ "$status" -ne 0 ] || [ "$#" -gt 0 ]; then exit "$status"; fi
 
 floor() { # NAME FLOOR PATTERNS
-    printf 'coverage of %-10s ' "$1"
-    "$bin/coverage" report --include "$3" --fail-under "$2" | tail -n 1 || {
+    local total
+    total="$("$bin/coverage" report --include "$3" --format total --precision 1)"
+    printf 'coverage of %-10s %5s %% (floor %s)\n' "$1" "$total" "$2"
+    "$bin/coverage" report --include "$3" --fail-under "$2" --format total >/dev/null || {
         "$bin/coverage" report --include "$3" --show-missing || true
         echo "squire: error: coverage of $1 is below $2 %" >&2
         return 1
