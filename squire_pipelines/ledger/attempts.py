@@ -1,23 +1,21 @@
-"""Attempts: dispatch, claim, lease, and how they end. Every rule of the state machine's attempt half is here."""
+"""Attempts: claim, lease, and how they end. Every rule of the state machine's attempt half but their start is here."""
 
 import random
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Row, and_, func, or_, select, update
 
 from squire_pipelines.domain.endings import Cause, Ending, retry_delay_s, task_status_after
-from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import tasks as task_rows
-from squire_pipelines.ledger.changes import change_attempt, change_task, record_event
+from squire_pipelines.ledger.changes import change_attempt, change_task
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import attempts, model_calls, task_dependencies, tasks
+from squire_pipelines.ledger.tables import attempts, model_calls, tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,113 +71,6 @@ class Settled:
 
     task_status: TaskStatus
     not_before: datetime | None
-
-
-def dispatch(
-    tx: Transaction,
-    *,
-    max_concurrent: int,
-    max_per_repository: int,
-    claim_deadline_s: float,
-    without: Collection[str] = (),
-) -> tuple[Attempt, ...]:
-    """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
-
-    However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
-    `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
-    `claim_deadline_s`.
-    """
-    tx.exclusive("dispatch")
-    while task_rows.cancel_dependents(tx):
-        pass  # each round cancels at least one task, and a cancelled task is not met again
-    open_by_repository: Counter[str] = Counter()
-    open_ones = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
-    for row in tx.execute(open_ones.group_by(attempts.c.repository)):
-        open_by_repository[row[0]] = row[1]
-    free = max_concurrent - open_by_repository.total()
-    started: list[Attempt] = []
-    limit = max(0, free) + open_by_repository.total()  # as many as could have to be passed over
-    for task in _due(tx, max_per_repository, limit, without) if free > 0 else ():
-        if len(started) == free:
-            break
-        if open_by_repository[task.repository] >= max_per_repository:
-            continue
-        try:
-            started.append(_start(tx, task, claim_deadline_s))
-        except StateConflictError:
-            continue  # cancelled in this very moment, by a transaction that ended before ours
-        open_by_repository[task.repository] += 1
-    return tuple(started)
-
-
-def _due(
-    tx: Transaction, max_per_repository: int, limit: int, without: Collection[str]
-) -> tuple[Row[*tuple[Any, ...]], ...]:
-    """The first `max_per_repository` of each repository, so that none with a long queue hides the others."""
-    before = tasks.alias("before")
-    blocked = exists().where(
-        task_dependencies.c.task_id == tasks.c.id,
-        task_dependencies.c.depends_on == before.c.id,
-        before.c.status != TaskStatus.SUCCEEDED,
-    )
-    turn = func.row_number().over(partition_by=tasks.c.repository, order_by=task_rows.demand_order())
-    ranked = (
-        select(tasks.c.id, turn.label("turn"))
-        .where(
-            tasks.c.status == TaskStatus.READY,
-            tasks.c.repository.not_in(without),
-            or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
-            ~blocked,
-        )
-        .subquery()
-    )
-    query = (
-        select(tasks)
-        .join(ranked, ranked.c.id == tasks.c.id)
-        .where(ranked.c.turn <= max_per_repository)
-        .order_by(*task_rows.demand_order())
-        .limit(limit)
-    )
-    return tuple(tx.execute(query))
-
-
-def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float) -> Attempt:
-    number = task.attempts + 1
-    attempt = id_of_attempt(task.id, number)
-    change_task(
-        tx,
-        task.id,
-        TaskStatus.READY,
-        TaskStatus.RUNNING,
-        actor="dispatch",
-        reason=f"attempt {number}",
-        trace_id=task.trace_id,
-        attempts=number,
-    )
-    tx.execute(
-        insert(attempts).values(
-            id=attempt,
-            task_id=task.id,
-            number=number,
-            repository=task.repository,
-            status=AttemptStatus.QUEUED,
-            trace_id=task.trace_id,
-            claim_until=tx.now + timedelta(seconds=claim_deadline_s),
-            queued_at=tx.now,
-        )
-    )
-    record_event(
-        tx,
-        task_id=task.id,
-        attempt_id=attempt,
-        subject="attempt",
-        before=None,
-        after=AttemptStatus.QUEUED,
-        actor="dispatch",
-        reason="dispatched",
-        trace_id=task.trace_id,
-    )
-    return get(tx, attempt)
 
 
 def get(tx: Transaction, attempt_id: str) -> Attempt:

@@ -7,7 +7,7 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger import attempts, dispatching
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.settings import Settings
 
@@ -33,7 +33,7 @@ def dispatch(
         context.log.error(f"{name}: nothing is dispatched: {why}")
     limits = chosen.dispatch
     with ledger.open().write() as tx:
-        attempts.dispatch(
+        dispatching.dispatch(
             tx,
             max_concurrent=limits.max_concurrent,
             max_per_repository=limits.max_per_repository,

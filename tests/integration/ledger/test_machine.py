@@ -13,7 +13,7 @@ from sqlalchemy import select
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, outcomes, plans, tasks
+from squire_pipelines.ledger import attempts, dispatching, outcomes, plans, tasks
 from squire_pipelines.ledger.attempts import RetryRule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
@@ -148,7 +148,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def dispatch(self) -> None:
         with self.ledger.write() as tx:
-            attempts.dispatch(
+            dispatching.dispatch(
                 tx,
                 max_concurrent=MAX_CONCURRENT,
                 max_per_repository=MAX_PER_REPOSITORY,
