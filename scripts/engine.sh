@@ -30,6 +30,14 @@ install_engine() {
         "see the lines above; 'apt-get update' may help"
 }
 
+# An engine that was killed leaves its number behind, which may be another process's by now: the next one would refuse
+# to start beside it, or wait for it.
+forget_dead_engine() {
+    command -v pgrep >/dev/null 2>&1 || return 0
+    pgrep -x dockerd >/dev/null || as_root rm -f /var/run/docker.pid
+    pgrep -x containerd >/dev/null || as_root rm -f /var/run/docker/containerd/containerd.pid
+}
+
 start_engine() {
     can_be_root || die 4 "an engine is installed but does not answer, and starting it needs root" \
         "run: sudo scripts/engine.sh (or, if it runs, add yourself to the group 'docker')"
@@ -37,6 +45,7 @@ start_engine() {
         as_root systemctl start docker || die 4 "systemctl could not start docker" "journalctl -u docker -n 50"
         return
     fi
+    forget_dead_engine
     # A shell's background child ignores SIGINT and SIGTERM, and dockerd would inherit that: it could never be stopped.
     # shellcheck disable=SC2016  # the inner shell expands these
     as_root sh -c 'env --default-signal=INT --default-signal=TERM setsid dockerd >>"$1" 2>&1 </dev/null &' sh "$log"

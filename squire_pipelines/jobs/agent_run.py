@@ -15,8 +15,9 @@ from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.github.pulls import PullRequestRef
 from squire_pipelines.jobs import publishing, stations
-from squire_pipelines.jobs.holding import attempt_of, holding
+from squire_pipelines.jobs.holding import Held, attempt_of, holding
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled
 from squire_pipelines.ledger.store import Ledger
@@ -30,21 +31,25 @@ from squire_pipelines.settings import Settings
 def prepare(
     context: dg.OpExecutionContext, settings: SettingsResource, ledger: LedgerResource, github: GitHubResource
 ) -> None:
-    """Fetch the mirror and write the attempt's folder: bundle, task, prompt."""
+    """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or take over what is published already."""
     chosen = settings.load()
     with holding(context, ledger.open(), chosen, claim=True) as held:
         if held is None:
             return
-        inputs = stations.hand_in(
-            held, asyncio.run(_clone_url(github, held.task.repository)), github.secret(), run_id=context.run.run_id
-        )
+        clone_url, published = asyncio.run(_look(github, held))
+        if published is not None:
+            context.log.info(f"an earlier try has opened pull request #{published.number}: taken over")
+            return
+        inputs = stations.hand_in(held, clone_url, github.secret(), run_id=context.run.run_id)
         held.note(base_sha=inputs.base_sha, agent=stations.agent_name(chosen, held.task.repository))
         context.log.info(f"workspace of {held.attempt.id}: {held.task.base_branch} at {inputs.base_sha[:12]}")
 
 
-async def _clone_url(github: GitHubResource, repository: str) -> str:
+async def _look(github: GitHubResource, held: Held) -> tuple[str, PullRequestRef | None]:
+    """Where to clone from, and the pull request that is there already."""
     async with github.client() as client:
-        return (await repository_info(client, repository)).clone_url
+        info = await repository_info(client, held.task.repository)
+        return info.clone_url, await publishing.take_over(held, client)
 
 
 @dg.op(

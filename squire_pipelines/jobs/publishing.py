@@ -8,6 +8,7 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.policy import Verdict
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.github.pulls import PullRequestRef, find_pull_request
 from squire_pipelines.jobs.holding import Held
 from squire_pipelines.jobs.stations import evidence
 from squire_pipelines.ledger import attempts, collections, outcomes, plans
@@ -50,8 +51,22 @@ async def publish(held: Held, client: GitHubClient, token: Secret | None) -> Pub
     if isinstance(done, Rejected):
         held.stage(_rejected(done.verdict))
     else:
-        _record_opened(held, done)
+        _record_opened(held, done.pull_request, done.head_sha)
     return done
+
+
+async def take_over(held: Held, client: GitHubClient) -> PullRequestRef | None:
+    """The pull request that an earlier try opened and had no time to record, now recorded as this attempt's end.
+
+    Without it, the agent would work on a base that may hold its own merged change, and find nothing to do.
+    """
+    with held.ledger.read() as tx:
+        heads = {each.head_sha for each in attempts.of_task(tx, held.task.id)} - {None}
+    pull = await find_pull_request(client, held.task.repository, held.task.branch) if heads else None
+    if pull is None or pull.state == "closed" or pull.head_sha not in heads:
+        return None
+    _record_opened(held, pull, pull.head_sha)
+    return pull
 
 
 def _request(held: Held, clone_url: str) -> PublishRequest:
@@ -84,8 +99,7 @@ def _request(held: Held, clone_url: str) -> PublishRequest:
     )
 
 
-def _record_opened(held: Held, done: Published) -> None:
-    pull = done.pull_request
+def _record_opened(held: Held, pull: PullRequestRef, head_sha: str) -> None:
     ending = Ending(cause=Cause.COMPLETED, message=f"pull request #{pull.number}", evidence=evidence(held))
     with held.ledger.write() as tx:
         attempts.note(tx, held.attempt.id, held.token, pr_number=pull.number, pr_url=pull.url)
@@ -95,7 +109,7 @@ def _record_opened(held: Held, done: Published) -> None:
             repository=held.task.repository,
             pr_number=pull.number,
             pr_url=pull.url,
-            head_sha=done.head_sha,
+            head_sha=head_sha,
         )
         attempts.stage_ending(tx, held.attempt.id, held.token, ending)
 

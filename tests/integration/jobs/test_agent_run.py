@@ -6,20 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy import delete, null, update
 
 from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
-from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger import attempts, outcomes, tasks
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.tables import attempts as attempt_table
+from squire_pipelines.ledger.tables import outcomes as outcome_table
+from squire_pipelines.ledger.tables import tasks as task_table
 from tests.support.ledgers import claim
-from tests.support.pipeline import LEDGERLIB, Pipeline
+from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
 
 PATIENCE_S = 60.0
 LONG = ("sh", "-c", "echo the agent works; exec sleep 100")
@@ -204,6 +209,42 @@ def test_a_run_that_is_entered_again_after_a_crash_goes_on_to_one_pull_request(
     pipeline.agent_run(attempt, run_id=run_id)
     assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.COMPLETED)
     assert len(our_pulls(forge)) == 1
+
+
+def test_a_pull_request_that_was_opened_and_not_recorded_is_taken_over_even_when_it_is_merged(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    # A repository without checks, whose pull requests the forge merges at once.
+    pipeline.commands = {QUIET: CHANGE}
+    pipeline.configure()
+    attempt = pipeline.attempt(QUIET)
+    pipeline.agent_run(attempt, op_selection=["prepare", "run_agent", "publish"])
+    (opened,) = our_pulls(forge, QUIET)
+    forget_that_it_was_opened(pipeline, attempt)
+    forge.settle()
+    assert [pull["state"] for pull in our_pulls(forge, QUIET)] == ["merged"]
+    again = pipeline.next_attempt(attempt)
+    pipeline.agent_run(again)
+    ended = pipeline.read_attempt(again.id)
+    assert (ended.cause, ended.pr_number, ended.agent_started_at) == (Cause.COMPLETED, opened["number"], None)
+    assert [pull["number"] for pull in our_pulls(forge, QUIET)] == [opened["number"]]
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, attempt.task_id)
+    assert outcome is not None
+    assert (outcome.pr_number, outcome.head_sha) == (opened["number"], opened["head_sha"])
+
+
+def forget_that_it_was_opened(pipeline: Pipeline, attempt: Attempt) -> None:
+    """As a kill between the opening and its record would leave it; then the reaper finds the attempt."""
+    past = datetime.now(UTC) - timedelta(hours=1)
+    with pipeline.ledger.write() as tx:
+        tx.execute(delete(outcome_table).where(outcome_table.c.task_id == attempt.task_id))
+        unknown = {"pr_number": None, "pr_url": None, "staged_ending": null(), "lease_until": past}
+        tx.execute(update(attempt_table).where(attempt_table.c.id == attempt.id).values(**unknown))
+    with pipeline.ledger.write() as tx:
+        attempts.reap(tx, attempt.id, retry=attempts.RetryRule(0.001, 0.001), message="its run was killed")
+    with pipeline.ledger.write() as tx:
+        tx.execute(update(task_table).where(task_table.c.id == attempt.task_id).values(not_before=None))
 
 
 def test_a_run_that_nobody_dispatched_fails_and_says_what_to_do(quiet_pipeline: Pipeline) -> None:
