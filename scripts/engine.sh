@@ -33,10 +33,13 @@ install_engine() {
 # An engine that was killed leaves its number behind, which may be another process's by now: the next one would refuse
 # to start beside it, or wait for it.
 forget_dead_engine() {
-    command -v pgrep >/dev/null 2>&1 || return 0
-    pgrep -x dockerd >/dev/null || as_root rm -f /var/run/docker.pid
-    pgrep -x containerd >/dev/null || as_root rm -f /var/run/docker/containerd/containerd.pid
+    command -v ps >/dev/null 2>&1 || return 0
+    lives dockerd || as_root rm -f /var/run/docker.pid
+    lives containerd || as_root rm -f /var/run/docker/containerd/containerd.pid
 }
+
+# lives NAME: a process of that name that is more than an entry which nobody has collected.
+lives() { ps -C "$1" -o stat= | grep -qv '^Z'; }
 
 start_engine() {
     can_be_root || die 4 "an engine is installed but does not answer, and starting it needs root" \
