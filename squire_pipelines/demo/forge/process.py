@@ -84,6 +84,7 @@ class ForgeProcess(ForgeClient):
         try:
             url = _wait_ready(child, log)
         except BaseException:
+            # Also a Ctrl-C while waiting: nobody else knows of the child yet. The error goes on to the caller.
             _end(child)
             raise
         return cls(child, url, home=home, token=token, webhook_secret=webhook_secret)
