@@ -1,85 +1,29 @@
-"""`squire ledger`: whether the system of record is sound."""
+"""`squire ledger`: whether the system of record is sound, and its backups."""
 
-import sqlite3
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
-from sqlalchemy import func, select, text
-from sqlalchemy.exc import DatabaseError
 
 from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
 from squire_pipelines.cli.lazy import LazyGroup, command
-from squire_pipelines.cli.text import one_line
-from squire_pipelines.errors import LedgerError, NotFoundError, SchemaVersionError
-from squire_pipelines.ledger import tables
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, Transaction
+from squire_pipelines.cli.tasks_change import actor
+from squire_pipelines.cli.text import one_line, size
+from squire_pipelines.errors import LedgerError, RefusedError
+from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
+from squire_pipelines.ledger.checking import examine
+from squire_pipelines.ledger.store import Ledger
 
-MAX_PROBLEMS = 20
-_COUNTED = ("tasks", "attempts", "plans", "signals", "deliveries", "outcomes")
-ledger = LazyGroup(name="ledger", help="Check the system of record.")
-
-
-@dataclass(frozen=True, slots=True)
-class Soundness:
-    """What a check of the ledger found; without `problems` it is sound."""
-
-    place: str
-    revision: str | None
-    problems: tuple[str, ...]
-    rows: dict[str, int]
-
-
-def examine(url: str) -> Soundness:
-    """Check the ledger at `url`, changing nothing.
-
-    Raises:
-        ConfigError: The URL is none.
-        NotFoundError: There is no ledger yet.
-        LedgerError: It does not answer, or is no database.
-        SchemaVersionError: Its schema is newer than this code.
-    """
-    store = Ledger(url, busy_timeout_s=5)
-    try:
-        if store.is_sqlite and not store.path.exists():
-            message = f"there is no ledger at {store.describe()} yet"
-            raise NotFoundError(message, hint="`squire run` or `squire demo` makes one")
-        return _examine(store)
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        message = f"the ledger {store.describe()} is damaged: {error}"
-        raise LedgerError(message, hint="stop Squire, keep a copy of the file, restore a backup") from error
-    finally:
-        store.close()
-
-
-def _examine(store: Ledger) -> Soundness:
-    revision = store.revision()
-    if revision is not None and revision > HEAD_REVISION:
-        message = f"the ledger {store.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}"
-        raise SchemaVersionError(message, hint="install the newer Squire again")
-    with store.read() as tx:
-        problems = list(_sqlite_problems(tx)) if store.is_sqlite else []
-        if revision != HEAD_REVISION:
-            problems.append(f"the schema is {revision or 'missing'}, not {HEAD_REVISION}; the next start upgrades it")
-            return Soundness(store.describe(), revision, tuple(problems), {})
-        rows = {
-            name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
-            for name in _COUNTED
-        }
-    return Soundness(store.describe(), revision, tuple(problems), rows)
-
-
-def _sqlite_problems(tx: Transaction) -> list[str]:
-    found = tx.execute(text(f"PRAGMA integrity_check({MAX_PROBLEMS})")).scalars()
-    problems = [one_line(str(line)) for line in found if line != "ok"]
-    broken = tx.execute(text("PRAGMA foreign_key_check")).fetchmany(MAX_PROBLEMS)
-    return problems + [f"{row[0]}: row {row[1]} refers to a row of {row[2]} that is not there" for row in broken]
+ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")
 
 
 @command("check", examples=("squire ledger check", "squire ledger check --json"))
 @json_option
 @pass_app
 def check(app: App, *, as_json: bool) -> None:
-    """Check that the ledger is whole and that its schema is the one that this Squire knows. Changes nothing."""
+    """Check that the ledger is whole, and that its history tells the same as its rows. Changes nothing."""
     found = examine(app.settings.resolved_ledger_url)
     if as_json:
         emit_json(
@@ -97,10 +41,70 @@ def check(app: App, *, as_json: bool) -> None:
     if found.problems:
         if not as_json:
             for problem in found.problems:
-                click.echo(problem)
+                click.echo(one_line(problem))
             message = f"the ledger {found.place} has {len(found.problems)} problem(s)"
             raise LedgerError(message, hint="stop Squire, keep a copy of the file, restore a backup")
         click.get_current_context().exit(1)
 
 
+_file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that shows how many pages are copied, where somebody looks at it."""
+    with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+
+        def told(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield told
+
+
+@command("backup", examples=("squire ledger backup ledger-2026-03-01.sqlite",))
+@_file
+@json_option
+@pass_app
+def backup(app: App, file: Path, *, as_json: bool) -> None:
+    """Copy the ledger to a new FILE while everything goes on. What was committed before is in it, whole."""
+    store = Ledger(app.settings.resolved_ledger_url)
+    try:
+        with _bar("copying") as told:
+            made = make_backup(store, file, progress=told)
+    finally:
+        store.close()
+    if as_json:
+        emit_json({"file": made.path, "revision": made.revision, "bytes": made.bytes, "tasks": made.tasks})
+    else:
+        click.echo(f"ok: {made.path}, schema {made.revision}, {made.tasks} tasks, {size(made.bytes)}")
+
+
+@command("restore", examples=("squire ledger restore ledger-2026-03-01.sqlite",))
+@_file
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def restore(app: App, file: Path, *, yes: bool) -> None:
+    """Put the backup FILE in the ledger's place. The ledger of now is kept beside it; Squire must not run."""
+    store = Ledger(app.settings.resolved_ledger_url)
+    try:
+        if store.is_sqlite:
+            found = verify(file)
+            question = f"put {file} ({found.tasks} tasks) in the place of {store.describe()}"
+            if not yes:
+                if not sys.stdin.isatty():
+                    message = f"nobody is there to ask whether to {question}"
+                    raise RefusedError(message, hint="add --yes")
+                click.confirm(question.capitalize() + "?", abort=True)
+        with _bar("copying") as told:
+            done = restore_backup(store, file, actor=actor(), progress=told)
+    finally:
+        store.close()
+    click.echo(f"ok: {done.ledger} is {file}, schema {done.backup.revision}, {done.backup.tasks} tasks")
+    if done.aside is not None:
+        click.echo(f"the ledger of before is {done.aside}")
+
+
 ledger.add_command(check)
+ledger.add_command(backup)
+ledger.add_command(restore)

@@ -1,23 +1,26 @@
-"""`squire tasks approve|reject|start|cancel|retry`: a person's changes, each task in a transaction of its own."""
+"""`squire tasks approve|reject|start|cancel|retry`: a person's changes, of few tasks or of all that a filter finds.
+
+All tasks of one command are changed in one transaction; one that cannot be changed does not keep the others.
+"""
 
 import getpass
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from squire_pipelines.cli.context import App, pass_app
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.task_rows import TaskQuery
+from squire_pipelines.cli.parameters import MOMENT, TASK_ID, repository_option
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import RefusedError, SquireError, StateConflictError
-from squire_pipelines.ledger import tasks as task_rows
-from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.errors import ExitCode, RefusedError
+from squire_pipelines.ledger import bulk
+from squire_pipelines.ledger.listing import KINDS, STATUSES, TaskQuery
 
-_MAX_STARTED = 1000
-_ids = click.argument("task_ids", metavar="ID...", type=TASK_ID, nargs=-1, required=True)
+_SHOWN = 50
+"""Tasks that are named one by one; of more, their number is told."""
 
 
 def actor() -> str:
@@ -29,51 +32,99 @@ def actor() -> str:
     return f"cli:{name}"[:60]
 
 
-def _each(app: App, ids: Sequence[str], change: Callable[[Transaction, str], str]) -> None:
-    code = 0
-    ledger = app.ledger
-    for task_id in dict.fromkeys(ids):
-        try:
-            with ledger.write() as tx:
-                said = change(tx, task_id)
-        except SquireError as error:
-            fail(error.message, error.hint)
-            code = code or int(error.exit_code)
+def _which(function: Callable[..., None]) -> Callable[..., None]:
+    """The tasks: by their ids, or all that a filter finds."""
+    for each in reversed(
+        (
+            click.argument("task_ids", metavar="[ID]...", type=TASK_ID, nargs=-1),
+            click.option("--all", "every", is_flag=True, help="All that can be changed so and match the filters."),
+            click.option(
+                "--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="With --all: of this."
+            ),
+            repository_option,
+            click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="With --all: of this kind."),
+            click.option("--cause", "causes", multiple=True, help="With --all: that ended last for this cause."),
+            click.option("--text", default="", metavar="WORDS", help="With --all: with these words in the title."),
+            click.option("--created-until", type=MOMENT, metavar="TIME", help="With --all: created before."),
+            click.option("--yes", is_flag=True, help="Do not ask before all that match are changed."),
+        )
+    ):
+        function = each(function)
+    return function
+
+
+def _change(
+    app: App, change: bulk.Change, task_ids: tuple[str, ...], *, every: bool, yes: bool, **filters: Any
+) -> None:
+    """Make a change to the tasks that were named, or to all that a filter finds."""
+    if every == bool(task_ids) or (any(filters.values()) and not every):
+        message = "name tasks by their ids, or use --all, with filters if you like"
+        raise click.UsageError(message)
+    which: TaskQuery | tuple[str, ...] = task_ids
+    if every:
+        filters["statuses"] = filters.get("statuses") or tuple(sorted(change.expected))
+        which = TaskQuery(**filters)
+        if not yes:
+            _confirm(app, change, which)
+    with app.ledger.write() as tx:
+        report = bulk.bulk_update(tx, which, change, actor=actor())
+    _tell(report, change, every=every)
+
+
+def _confirm(app: App, change: bulk.Change, query: TaskQuery) -> None:
+    with app.ledger.read() as tx:
+        count = len(bulk.ids_of(tx, query))
+    question = f"{change.name} {count} task{'' if count == 1 else 's'}"
+    if count == 0:
+        return
+    if not sys.stdin.isatty():
+        message = f"nobody is there to ask whether to {question}"
+        raise RefusedError(message, hint="name the tasks, or add --yes")
+    click.confirm(question.capitalize() + "?", abort=True)
+
+
+def _tell(report: bulk.BulkReport, change: bulk.Change, *, every: bool) -> None:
+    named = report.count <= _SHOWN
+    for status, ids in report.changed.items():
+        said = _said(status, change)
+        if named:
+            for task_id in ids:
+                click.echo(f"{task_id}: {said}")
         else:
-            click.echo(f"{task_id}: {said}")
-    if code:
-        click.get_current_context().exit(code)
+            click.echo(f"{len(ids)} tasks: {said}")
+    if every and not report.count:
+        click.echo("No task matches.")
+    for each in report.unmatched[:_SHOWN]:
+        fail(each.reason, each.hint)
+    if len(report.unmatched) > _SHOWN:
+        fail(f"{len(report.unmatched) - _SHOWN} more tasks stay as they are")
+    if report.unmatched:
+        click.get_current_context().exit(int(ExitCode.FAILED))
 
 
-def _approve(tx: Transaction, task_id: str) -> str:
-    task_rows.approve(tx, task_id, actor=actor())
-    return "ready"
+def _said(status: TaskStatus, change: bulk.Change) -> str:
+    if status is TaskStatus.RUNNING:
+        return "asked to stop"
+    if change.more_attempts:
+        return f"ready, up to {change.more_attempts} more attempt{'s' if change.more_attempts > 1 else ''}"
+    return str(status)
 
 
-@command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l",))
-@_ids
+@command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l", "squire tasks approve --all --kind fix_ci"))
+@_which
 @pass_app
-def approve(app: App, task_ids: tuple[str, ...]) -> None:
+def approve(app: App, /, **which: Any) -> None:
     """Let proposed tasks run: they become ready and are dispatched as soon as there is a slot."""
-    _each(app, task_ids, _approve)
+    _change(app, bulk.approve(), **which)
 
 
 @command("reject", examples=('squire tasks reject t0m1e2x3a4m5p6l --reason "not worth it"',))
-@_ids
+@_which
 @click.option("--reason", default="rejected", show_default=True, help="Kept in the task's history.")
 @pass_app
-def reject(app: App, task_ids: tuple[str, ...], reason: str) -> None:
+def reject(app: App, /, reason: str, **which: Any) -> None:
     """Turn proposed tasks down: they end as cancelled."""
-
-    def change(tx: Transaction, task_id: str) -> str:
-        task = task_rows.get(tx, task_id)
-        if task.status is not TaskStatus.PROPOSED:
-            message = f"task {task_id} is {task.status}, not proposed"
-            raise StateConflictError(message, hint=f"`squire tasks cancel {task_id}` stops one that was approved")
-        task_rows.cancel(tx, task_id, actor=actor(), reason=reason)
-        return "cancelled"
-
-    _each(app, task_ids, change)
+    _change(app, bulk.reject(reason), **which)
 
 
 @command("start", examples=("squire tasks start t0m1e2x3a4m5p6l", "squire tasks start --yes"))
@@ -82,47 +133,30 @@ def reject(app: App, task_ids: tuple[str, ...], reason: str) -> None:
 @pass_app
 def start(app: App, task_ids: tuple[str, ...], *, yes: bool) -> None:
     """Approve the given tasks, or all proposed ones when none is named."""
-    if not task_ids:
-        task_ids = _all_proposed(app, yes=yes)
-    _each(app, task_ids, _approve)
-
-
-def _all_proposed(app: App, *, yes: bool) -> tuple[str, ...]:
-    page = app.read_tasks(TaskQuery(statuses=("proposed",), limit=_MAX_STARTED))
-    if not page.rows:
+    if not task_ids and not app.read_tasks(TaskQuery(statuses=("proposed",), limit=1)).rows:
         click.echo("No task waits for approval.")
-    elif not yes:
-        question = f"approve {len(page.rows)} proposed task{'s' if len(page.rows) > 1 else ''}"
-        if not sys.stdin.isatty():
-            message = f"nobody is there to ask whether to {question}"
-            raise RefusedError(message, hint="name the tasks, or add --yes")
-        click.confirm(question.capitalize() + "?", abort=True)
-    return tuple(row.id for row in page.rows)
+        return
+    _change(app, bulk.approve(), task_ids, every=not task_ids, yes=yes)
 
 
-@command("cancel", examples=("squire tasks cancel t0m1e2x3a4m5p6l",))
-@_ids
+@command(
+    "cancel",
+    examples=(
+        "squire tasks cancel t0m1e2x3a4m5p6l",
+        "squire tasks cancel --all --status ready --repository owner/name",
+    ),
+)
+@_which
 @click.option("--reason", default="cancelled", show_default=True, help="Kept in the task's history.")
 @pass_app
-def cancel(app: App, task_ids: tuple[str, ...], reason: str) -> None:
+def cancel(app: App, /, reason: str, **which: Any) -> None:
     """Cancel tasks. One that runs is asked to stop; its container is removed by the run that supervises it."""
-
-    def change(tx: Transaction, task_id: str) -> str:
-        status = task_rows.cancel(tx, task_id, actor=actor(), reason=reason)
-        return "asked to stop" if status is TaskStatus.RUNNING else str(status)
-
-    _each(app, task_ids, change)
+    _change(app, bulk.cancel(reason), **which)
 
 
-@command("retry", examples=("squire tasks retry t0m1e2x3a4m5p6l",))
-@_ids
+@command("retry", examples=("squire tasks retry t0m1e2x3a4m5p6l", "squire tasks retry --all --cause provider_error"))
+@_which
 @pass_app
-def retry(app: App, task_ids: tuple[str, ...]) -> None:
+def retry(app: App, /, **which: Any) -> None:
     """Let failed or cancelled tasks run again. Attempt numbers go on; the tries are those of the settings."""
-    more = app.settings.dispatch.max_attempts
-
-    def change(tx: Transaction, task_id: str) -> str:
-        task_rows.retry(tx, task_id, actor=actor(), more_attempts=more)
-        return f"ready, up to {more} more attempt{'s' if more > 1 else ''}"
-
-    _each(app, task_ids, change)
+    _change(app, bulk.retry(app.settings.dispatch.max_attempts), **which)

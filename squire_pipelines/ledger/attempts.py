@@ -12,6 +12,7 @@ from squire_pipelines.domain.endings import Cause, Ending, retry_delay_s, task_s
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
+from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.changes import change_attempt, change_task
 from squire_pipelines.ledger.store import Transaction
@@ -50,6 +51,11 @@ class Attempt:
     agent_started_at: datetime | None
     agent_ended_at: datetime | None
     ended_at: datetime | None
+    limits: dict[str, Any] | None = None
+    timings: dict[str, float] | None = None
+    not_before: datetime | None = None
+    previous_id: str | None = None
+    verification: dict[str, Any] | None = None
 
     @property
     def ending(self) -> Ending | None:
@@ -59,10 +65,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RetryRule:
-    """How a transient ending is tried again; seconds."""
+    """How a transient ending is tried again; seconds.
+
+    With `more_memory` one attempt follows the first that ran out of memory: the settings give it more.
+    """
 
     base_s: float
     cap_s: float
+    more_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +166,7 @@ def _write(tx: Transaction, attempt_id: str, token: str | None, **columns: Any) 
             attempts.c.lease_token == token,
             attempts.c.status.in_([AttemptStatus.RUNNING, AttemptStatus.PUBLISHING]),
         )
-        .values(**columns)
+        .values(updated_at=tx.now, **columns)
     )
     return bool(done.rowcount == 1)
 
@@ -199,10 +209,22 @@ def start_publishing(tx: Transaction, attempt_id: str, token: str, *, head_sha: 
         )
 
 
-def settle(tx: Transaction, attempt_id: str, token: str, ending: Ending, *, retry: RetryRule, actor: str) -> Settled:
-    """Record how an attempt ended and take its task where that leads. Raises LeaseLostError."""
+def settle(
+    tx: Transaction,
+    attempt_id: str,
+    token: str,
+    ending: Ending,
+    *,
+    retry: RetryRule,
+    actor: str,
+    again: bool = False,
+) -> Settled:
+    """Record how an attempt ended and take its task where that leads. Raises LeaseLostError.
+
+    With `again` the task gets another attempt whatever the cause, while tries are left: nobody wanted it to end.
+    """
     note(tx, attempt_id, token, lease_until=tx.now)
-    return _end(tx, get(tx, attempt_id), ending, retry=retry, actor=actor)
+    return end(tx, get(tx, attempt_id), ending, retry=retry, actor=actor, again=again)
 
 
 def expired(tx: Transaction) -> tuple[Attempt, ...]:
@@ -238,7 +260,7 @@ def reap(
     ending = attempt.ending or Ending(cause=Cause.LOST, message=message)
     if ending.cause is Cause.COMPLETED and attempt.pr_number is None:
         ending = Ending(cause=Cause.LOST, message=message)
-    return _end(tx, attempt, ending, retry=retry, actor="reaper")
+    return end(tx, attempt, ending, retry=retry, actor="reaper")
 
 
 def ended_ids(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
@@ -247,7 +269,10 @@ def ended_ids(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
     return frozenset(rows.scalars())
 
 
-def _end(tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule, actor: str) -> Settled:
+def end(
+    tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule, actor: str, again: bool = False
+) -> Settled:
+    """End an attempt that the caller has made sure of; see `settle`, `reap` and `adoption.refuse`."""
     change_attempt(
         tx,
         attempt.id,
@@ -263,10 +288,14 @@ def _end(tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule,
         evidence=ending.evidence.model_dump(mode="json"),
         ended_at=tx.now,
         lease_token=None,
+        **tokens_used(tx, attempt.id),
     )
+    budgets.settle_attempt(tx, attempt.id)
     task = task_rows.get(tx, attempt.task_id)
-    after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=task.max_attempts)
-    if ending.transient and task.cancel_requested_at is not None:
+    if ending.cause is Cause.OUT_OF_MEMORY and retry.more_memory:
+        again = _ended_so(tx, attempt.task_id, Cause.OUT_OF_MEMORY) == 1
+    after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=task.max_attempts, again=again)
+    if (ending.transient or after is TaskStatus.READY) and task.cancel_requested_at is not None:
         after = TaskStatus.CANCELLED
     not_before = None
     if after is TaskStatus.READY:
@@ -287,6 +316,11 @@ def _end(tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule,
         **({"ready_at": tx.now} if after is TaskStatus.READY else {}),
     )
     return Settled(after, not_before)
+
+
+def _ended_so(tx: Transaction, task_id: str, cause: Cause) -> int:
+    query = select(func.count()).where(attempts.c.task_id == task_id, attempts.c.cause == cause)
+    return int(tx.execute(query).scalar_one())
 
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:

@@ -1,14 +1,40 @@
 """The only place where the state of a task or an attempt is written: compare-and-set, with an event row."""
 
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import Table, bindparam, insert, update
 
 from squire_pipelines.domain.states import attempt_change_allowed, task_change_allowed
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
+from squire_pipelines.ledger.hot import Hot
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events, tasks
+
+_INSERT_EVENT = Hot(
+    insert(task_events)
+    .values({column.name: bindparam(column.name) for column in task_events.c if column.name != "id"})
+    .inline()  # nobody asks for the new id
+)
+
+
+@lru_cache(maxsize=64)
+def _update_of(table: Table, names: tuple[str, ...]) -> Hot:
+    """The statement that sets these columns of the row with an id, if it is in a state."""
+    return Hot(
+        update(table)
+        .where(table.c.id == bindparam("expected_id"), table.c.status == bindparam("expected_status"))
+        .values({name: bindparam(f"new_{name}") for name in names})
+    )
+
+
+def _set(tx: Transaction, table: Table, row_id: str, before: str, **columns: Any) -> bool:
+    """Set columns of a row that is in the state `before`; whether it was."""
+    columns["updated_at"] = tx.now
+    values = {f"new_{name}": value for name, value in columns.items()}
+    expected = {"expected_id": row_id, "expected_status": before}
+    return _update_of(table, tuple(columns)).run(tx.connection, expected | values) == 1
 
 
 def record_event(
@@ -24,19 +50,18 @@ def record_event(
     attempt_id: str | None = None,
 ) -> None:
     """Write one row of a task's history. `subject` is `task` or `attempt`."""
-    tx.execute(
-        insert(task_events).values(
-            task_id=task_id,
-            attempt_id=attempt_id,
-            subject=subject,
-            before=before,
-            after=after,
-            actor=actor,
-            reason=reason,
-            trace_id=trace_id,
-            at=tx.now,
-        )
-    )
+    event = {
+        "task_id": task_id,
+        "attempt_id": attempt_id,
+        "subject": subject,
+        "before": before,
+        "after": after,
+        "actor": actor,
+        "reason": reason,
+        "trace_id": trace_id,
+        "at": tx.now,
+    }
+    _INSERT_EVENT.run(tx.connection, event)
 
 
 def change_task(
@@ -58,12 +83,8 @@ def change_task(
     if not task_change_allowed(before, after):
         message = f"a task cannot go from {before} to {after}"
         raise StateConflictError(message, context={"task_id": task_id})
-    done = tx.execute(
-        update(tasks)
-        .where(tasks.c.id == task_id, tasks.c.status == before)
-        .values(status=after, updated_at=tx.now, **columns)
-    )
-    if done.rowcount != 1:
+    done = _set(tx, tasks, task_id, before, status=after, **columns)
+    if not done:
         message = f"task {task_id} is not {before}"
         raise StateConflictError(message, hint="look at it again: `squire tasks show`", context={"task_id": task_id})
     record_event(
@@ -87,10 +108,8 @@ def change_attempt(
     if not attempt_change_allowed(before, after):
         message = f"an attempt cannot go from {before} to {after}"
         raise StateConflictError(message, context={"attempt_id": attempt_id})
-    done = tx.execute(
-        update(attempts).where(attempts.c.id == attempt_id, attempts.c.status == before).values(status=after, **columns)
-    )
-    if done.rowcount != 1:
+    done = _set(tx, attempts, attempt_id, before, status=after, **columns)
+    if not done:
         message = f"attempt {attempt_id} is not {before}"
         raise StateConflictError(message, context={"attempt_id": attempt_id})
     record_event(

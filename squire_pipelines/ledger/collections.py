@@ -59,11 +59,15 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
             truncated=collection.truncated,
             error_code=collection.error_code,
             error=collection.error,
+            requests=collection.requests,
+            quota_cost=collection.quota_cost,
+            quota_remaining=collection.quota_remaining,
             started_at=collection.started_at,
             ended_at=collection.ended_at,
             trace_id=trace_id,
             run_id=run_id,
             planned_at=None if status.source_answered else tx.now,
+            updated_at=tx.now,
         )
         .returning(collections.c.id)
     ).scalar_one()
@@ -112,7 +116,7 @@ def mark_planned(tx: Transaction, repository: str, newest: int) -> None:
     tx.execute(
         update(collections)
         .where(collections.c.repository == repository, collections.c.id <= newest, collections.c.planned_at.is_(None))
-        .values(planned_at=tx.now)
+        .values(planned_at=tx.now, updated_at=tx.now)
     )
 
 
@@ -159,7 +163,7 @@ def _merge(tx: Transaction, collection: Collection) -> int:
     changed = sum(_upsert(tx, signal, known) for signal in seen.values())
     gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
     if gone and not collection.truncated:  # what a cut-off reading does not show may still be there
-        tx.execute(update(signals).where(mine, signals.c.key.in_(gone)).values(gone_at=tx.now))
+        tx.execute(update(signals).where(mine, signals.c.key.in_(gone)).values(gone_at=tx.now, updated_at=tx.now))
         changed += len(gone)
     return changed
 
@@ -172,6 +176,7 @@ def _upsert(tx: Transaction, signal: Signal, known: Mapping[str, tuple[str, date
         "signal": signal.model_dump(mode="json"),
         "last_seen_at": tx.now,
         "gone_at": None,
+        "updated_at": tx.now,
     }
     before = known.get(signal.key)
     mine = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}

@@ -84,6 +84,7 @@ def record(
                     received_at=tx.now,
                     collected_at=None if relevant and repository else tx.now,
                     applied_at=None if relevant else tx.now,
+                    updated_at=tx.now,
                 )
                 .returning(deliveries.c.id)
             ).scalar_one()
@@ -115,6 +116,7 @@ def request_collection(tx: Transaction, repositories: Sequence[str], *, source: 
                 trace_id=trace_id,
                 received_at=tx.now,
                 applied_at=tx.now,
+                updated_at=tx.now,
             )
             .returning(deliveries.c.id)
         ).scalar_one()
@@ -130,7 +132,6 @@ def take_for_collection(
     One whose collection was requested `retry_after_s` ago and did not happen (its run was killed) comes again, at most
     `max_tries` times; what is spent by then is closed with an error, since the schedule will look anyway.
     """
-    tx.exclusive("take_for_collection")
     again = tx.now - timedelta(seconds=retry_after_s)
     due = (
         select(deliveries)
@@ -140,6 +141,8 @@ def take_for_collection(
         )
         .order_by(deliveries.c.id)
         .limit(limit)
+        # What another taker holds is its own: nobody waits, and nobody takes it twice. SQLite has one writer at a time.
+        .with_for_update(skip_locked=True)
     )
     taken: list[Row[*tuple[Any, ...]]] = []
     spent: list[Row[*tuple[Any, ...]]] = []
@@ -149,13 +152,13 @@ def take_for_collection(
         tx.execute(
             update(deliveries)
             .where(deliveries.c.id.in_([row.id for row in spent]))
-            .values(collected_at=tx.now, error=f"not collected after {max_tries} requests")
+            .values(collected_at=tx.now, error=f"not collected after {max_tries} requests", updated_at=tx.now)
         )
     if taken:
         tx.execute(
             update(deliveries)
             .where(deliveries.c.id.in_([row.id for row in taken]))
-            .values(requested_at=tx.now, tries=deliveries.c.tries + 1)
+            .values(requested_at=tx.now, tries=deliveries.c.tries + 1, updated_at=tx.now)
         )
     return tuple(_pending(row) for row in taken)
 
@@ -165,7 +168,7 @@ def mark_collected(tx: Transaction, ids: Sequence[int]) -> None:
     tx.execute(
         update(deliveries)
         .where(deliveries.c.id.in_(ids), deliveries.c.collected_at.is_(None))
-        .values(collected_at=tx.now)
+        .values(collected_at=tx.now, updated_at=tx.now)
     )
 
 
@@ -179,7 +182,7 @@ def unapplied(tx: Transaction, *, limit: int = 500) -> tuple[PendingDelivery, ..
 
 def mark_applied(tx: Transaction, ids: Sequence[int], *, error: str | None = None) -> None:
     """These deliveries have been looked at for an outcome; `error` says why one could not be read."""
-    values = {"applied_at": tx.now} | ({"error": error} if error else {})
+    values = {"applied_at": tx.now, "updated_at": tx.now} | ({"error": error} if error else {})
     tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**values))
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, or_, select
 
+from squire_pipelines.domain.budgets import Limits, Purpose
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
+from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt, get
 from squire_pipelines.ledger.changes import change_task, record_event
@@ -24,12 +26,13 @@ def dispatch(
     max_per_repository: int,
     claim_deadline_s: float,
     without: Collection[str] = (),
+    limits_of: budgets.LimitsOf | None = None,
 ) -> tuple[Attempt, ...]:
     """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
     `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
-    `claim_deadline_s`.
+    `claim_deadline_s`. With `limits_of`, each takes its reservation with it, and what does not fit its budget waits.
     """
     tx.exclusive("dispatch")
     while task_rows.cancel_dependents(tx):
@@ -41,21 +44,40 @@ def dispatch(
     free = max_concurrent - open_by_repository.total()
     started: list[Attempt] = []
     limit = max(0, free) + open_by_repository.total()  # as many as could have to be passed over
-    for task in _due(tx, max_per_repository, limit, without) if free > 0 else ():
+    held = budgets.held_back(tx, limits_of) if limits_of is not None and free > 0 else budgets.HeldBack({}, {})
+    passed_over = {*without, *held.repositories}
+    for task in _due(tx, max_per_repository, limit, passed_over, held.tasks) if free > 0 else ():
         if len(started) == free:
             break
-        if open_by_repository[task.repository] >= max_per_repository:
+        if open_by_repository[task.repository] >= max_per_repository or not _reserve(tx, task, limits_of):
             continue
         try:
             started.append(_start(tx, task, claim_deadline_s))
         except StateConflictError:
+            budgets.give_back(tx, id_of_attempt(task.id, task.attempts + 1))
             continue  # cancelled in this very moment, by a transaction that ended before ours
         open_by_repository[task.repository] += 1
     return tuple(started)
 
 
+def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.LimitsOf | None) -> bool:
+    attempt = id_of_attempt(task.id, task.attempts + 1)
+    limits = limits_of(task.repository) if limits_of is not None else Limits()
+    short = budgets.reserve(
+        tx,
+        attempt,
+        Purpose.ATTEMPT,
+        limits,
+        repository=task.repository,
+        task_id=task.id,
+        attempt_id=attempt,
+        trace_id=task.trace_id,
+    )
+    return short is None
+
+
 def _due(
-    tx: Transaction, max_per_repository: int, limit: int, without: Collection[str]
+    tx: Transaction, max_per_repository: int, limit: int, without: Collection[str], without_tasks: Collection[str]
 ) -> tuple[Row[*tuple[Any, ...]], ...]:
     """The first `max_per_repository` of each repository, so that none with a long queue hides the others."""
     before = tasks.alias("before")
@@ -70,6 +92,7 @@ def _due(
         .where(
             tasks.c.status == TaskStatus.READY,
             tasks.c.repository.not_in(without),
+            tasks.c.id.not_in(without_tasks),
             or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
             ~blocked,
         )
@@ -108,6 +131,9 @@ def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float
             trace_id=task.trace_id,
             claim_until=tx.now + timedelta(seconds=claim_deadline_s),
             queued_at=tx.now,
+            not_before=task.not_before,
+            previous_id=id_of_attempt(task.id, number - 1) if number > 1 else None,
+            updated_at=tx.now,
         )
     )
     record_event(

@@ -19,13 +19,11 @@ def config_for(connection: Connection) -> Config:
 
 def upgrade(ledger: Ledger, revision: str = "head") -> None:
     """Bring the schema up to `revision`, all in one transaction; a second starter waits and finds it done."""
-    with ledger.write() as transaction:
-        transaction.exclusive("migrate")
+    with ledger.rebuild() as transaction:
         command.upgrade(config_for(transaction.connection), revision)
 
 
 def downgrade(ledger: Ledger, revision: str) -> None:
     """Take the schema down to `revision`, all in one transaction."""
-    with ledger.write() as transaction:
-        transaction.exclusive("migrate")
+    with ledger.rebuild() as transaction:
         command.downgrade(config_for(transaction.connection), revision)

@@ -1,11 +1,19 @@
 """Outcomes: what became of the pull requests that tasks opened, in the order that GitHub gives them."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 
-from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState, report_applies
+from squire_pipelines.domain.outcomes import (
+    PullRequestReport,
+    PullRequestState,
+    ReviewState,
+    report_applies,
+    review_after,
+)
 from squire_pipelines.ledger.changes import record_event
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import outcomes, tasks
@@ -24,20 +32,28 @@ class Outcome:
     checks: str | None
     opened_at: datetime
     merged_at: datetime | None
+    review_state: ReviewState = ReviewState.NONE
 
 
 def record_opened(
-    tx: Transaction, *, task_id: str, repository: str, pr_number: int, pr_url: str, head_sha: str
+    tx: Transaction,
+    *,
+    task_id: str,
+    repository: str,
+    pr_number: int,
+    pr_url: str,
+    head_sha: str,
+    review: ReviewState = ReviewState.NONE,
 ) -> None:
-    """A task's pull request is there. Idempotent; a later attempt's push renews the head.
+    """A task's pull request is there. Idempotent; a later attempt's push renews the head and what is held of it.
 
     When a later attempt had to open another one, since somebody closed the first, the outcome follows the new one.
     """
-    known = tx.execute(select(outcomes.c.pr_number).where(outcomes.c.task_id == task_id)).scalar_one_or_none()
-    if known is not None and known != pr_number:
+    known = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
+    if known is not None and known.pr_number != pr_number:
         tx.execute(delete(outcomes).where(outcomes.c.task_id == task_id))
     elif known is not None:
-        tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(head_sha=head_sha, updated_at=tx.now))
+        renew_head(tx, task_id=task_id, head_sha=head_sha, review=review)
         return
     tx.execute(
         insert(outcomes).values(
@@ -47,12 +63,54 @@ def record_opened(
             pr_url=pr_url,
             head_sha=head_sha,
             state=PullRequestState.OPEN,
+            review_state=review,
             opened_at=tx.now,
             # GitHub's clock, not ours, orders reports: any report of GitHub's is later than this.
             forge_updated_at=tx.now - timedelta(days=1),
             updated_at=tx.now,
         )
     )
+    after = {"outcome": PullRequestState.OPEN, "checks": None, "review": review}
+    _tell(tx, task_id, _facts(known), after, actor="publisher", reason=f"pull request #{pr_number} opened")
+
+
+def renew_head(tx: Transaction, *, task_id: str, head_sha: str, review: ReviewState) -> None:
+    """Something was pushed to a task's pull request, by a later attempt or a follow-up of another task.
+
+    What was approved before was another head: a push that the policy holds is held whatever was approved. One that
+    it lets pass changes nothing of what is held.
+    """
+    row = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
+    if row is None:
+        return
+    values = {"head_sha": head_sha, "updated_at": tx.now}
+    held = {"review_state": review} if review is not ReviewState.NONE else {}
+    tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(values | held))
+    if held:
+        _tell(tx, task_id, _facts(row), _facts(row) | {"review": review}, actor="publisher", reason="a new head")
+
+
+def record_review(tx: Transaction, task_id: str, review: ReviewState, *, actor: str, reason: str) -> bool:
+    """A held pull request was approved. Returns False, and changes nothing, when it is not held (any more)."""
+    row = tx.execute(
+        select(outcomes.c.review_state, tasks.c.trace_id)
+        .join(tasks, tasks.c.id == outcomes.c.task_id)
+        .where(outcomes.c.task_id == task_id, outcomes.c.review_state == ReviewState.NEEDS_APPROVAL)
+    ).one_or_none()
+    if row is None or review is ReviewState.NEEDS_APPROVAL:
+        return False
+    tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(review_state=review, updated_at=tx.now))
+    record_event(
+        tx,
+        task_id=task_id,
+        subject="review",
+        before=row.review_state,
+        after=review,
+        actor=actor,
+        reason=reason,
+        trace_id=row.trace_id,
+    )
+    return True
 
 
 def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> str | None:
@@ -70,32 +128,64 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
     before = PullRequestState(row.state)
     if not report_applies(before, row.forge_updated_at, report.state, report.updated_at):
         return str(row.task_id)
+    review = review_after(ReviewState(row.review_state or ReviewState.NONE), report.state)
+    # The checks belong to a commit: those of an earlier head say nothing of this one.
+    checks = report.checks or (row.checks if row.head_sha == report.head_sha else None)
     tx.execute(
         update(outcomes)
         .where(outcomes.c.task_id == row.task_id)
         .values(
             state=report.state,
+            review_state=review,
             head_sha=report.head_sha,
-            # The checks belong to a commit: those of an earlier head say nothing of this one.
-            checks=report.checks or (row.checks if row.head_sha == report.head_sha else None),
+            checks=checks,
             merged_at=report.merged_at or row.merged_at,
             closed_at=report.closed_at,
             forge_updated_at=report.updated_at,
             updated_at=tx.now,
         )
     )
-    if report.state is not before:
+    after = {"outcome": report.state, "checks": checks, "review": review}
+    _tell(tx, row.task_id, _facts(row), after, actor=actor, reason=f"pull request #{report.number}")
+    return str(row.task_id)
+
+
+UNKNOWN = "unknown"
+"""How an event tells that nothing is known of a head's checks."""
+
+
+def _facts(row: Row[Any] | None) -> dict[str, str | None]:
+    """What people care about in an outcome, by the subjects of its events."""
+    if row is None:
+        return {"outcome": None, "checks": None, "review": ReviewState.NONE}
+    return {"outcome": row.state, "checks": row.checks, "review": row.review_state or ReviewState.NONE}
+
+
+def _tell(
+    tx: Transaction,
+    task_id: str,
+    before: Mapping[str, str | None],
+    after: Mapping[str, str | None],
+    *,
+    actor: str,
+    reason: str,
+) -> None:
+    """Write an event for each fact that has changed."""
+    changed = [subject for subject in before if before[subject] != after[subject]]
+    if not changed:
+        return
+    trace_id = tx.execute(select(tasks.c.trace_id).where(tasks.c.id == task_id)).scalar_one()
+    for subject in changed:
         record_event(
             tx,
-            task_id=row.task_id,
-            subject="outcome",
-            before=before,
-            after=report.state,
+            task_id=task_id,
+            subject=subject,
+            before=before[subject],
+            after=after[subject] or UNKNOWN,
             actor=actor,
-            reason=f"pull request #{report.number}",
-            trace_id=row.trace_id,
+            reason=reason,
+            trace_id=trace_id,
         )
-    return str(row.task_id)
 
 
 def get(tx: Transaction, task_id: str) -> Outcome | None:
@@ -103,8 +193,37 @@ def get(tx: Transaction, task_id: str) -> Outcome | None:
     row = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
     if row is None:
         return None
+    return _outcome(row)
+
+
+def of_branch(tx: Transaction, repository: str, branch: str) -> Outcome | None:
+    """The outcome of the task whose branch it is, while its pull request is open; None when there is none."""
+    row = tx.execute(
+        select(outcomes)
+        .join(tasks, tasks.c.id == outcomes.c.task_id)
+        .where(tasks.c.repository == repository, tasks.c.branch == branch, outcomes.c.state == PullRequestState.OPEN)
+    ).one_or_none()
+    return _outcome(row) if row is not None else None
+
+
+def held(tx: Transaction, task_ids: Collection[str]) -> tuple[Outcome, ...]:
+    """Those of the tasks' pull requests that are open and wait for a person's approval."""
+    rows = tx.execute(
+        select(outcomes)
+        .where(
+            outcomes.c.task_id.in_(task_ids),
+            outcomes.c.state == PullRequestState.OPEN,
+            outcomes.c.review_state == ReviewState.NEEDS_APPROVAL,
+        )
+        .order_by(outcomes.c.task_id)
+    )
+    return tuple(_outcome(row) for row in rows)
+
+
+def _outcome(row: Row[Any]) -> Outcome:
     values = {name: getattr(row, name) for name in Outcome.__slots__}
-    return Outcome(**values | {"state": PullRequestState(row.state)})
+    review = ReviewState(row.review_state or ReviewState.NONE)
+    return Outcome(**values | {"state": PullRequestState(row.state), "review_state": review})
 
 
 def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[Outcome, ...]:
@@ -124,13 +243,9 @@ def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[O
         .order_by(outcomes.c.polled_at.nulls_first(), outcomes.c.task_id)
         .limit(limit)
     )
-    found = []
-    for row in rows:
-        values = {name: getattr(row, name) for name in Outcome.__slots__}
-        found.append(Outcome(**values | {"state": PullRequestState(row.state)}))
-    return tuple(found)
+    return tuple(_outcome(row) for row in rows)
 
 
 def mark_polled(tx: Transaction, task_ids: tuple[str, ...]) -> None:
     """GitHub was asked about these tasks' pull requests just now."""
-    tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(polled_at=tx.now))
+    tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(polled_at=tx.now, updated_at=tx.now))

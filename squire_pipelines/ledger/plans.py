@@ -12,6 +12,7 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.collections import active_signals
+from squire_pipelines.ledger.creating import create_from_plan
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import plans
 
@@ -46,6 +47,7 @@ def save(
             trace_id=trace_id,
             run_id=run_id,
             created_at=tx.now,
+            updated_at=tx.now,
         )
     )
     return SavedPlan(plan_id, plan, tuple(findings), trace_id, tx.now, None)
@@ -95,7 +97,7 @@ def admit(tx: Transaction, plan_id: str, *, approval: task_rows.Approval, max_at
     if saved.admitted_at is not None or saved.findings:
         return ()
     versions = {signal.ref: signal.version for signal in active_signals(tx, saved.plan.repository)}
-    created = task_rows.create_from_plan(
+    created = create_from_plan(
         tx,
         saved.plan,
         plan_id=plan_id,
@@ -104,5 +106,9 @@ def admit(tx: Transaction, plan_id: str, *, approval: task_rows.Approval, max_at
         max_attempts=max_attempts,
         trace_id=saved.trace_id,
     )
-    tx.execute(update(plans).where(plans.c.id == plan_id).values(admitted_at=tx.now, tasks_created=len(created)))
+    tx.execute(
+        update(plans)
+        .where(plans.c.id == plan_id)
+        .values(admitted_at=tx.now, tasks_created=len(created), updated_at=tx.now)
+    )
     return created

@@ -5,23 +5,23 @@ with `BEGIN IMMEDIATE`, so that a transaction never fails half-way for want of t
 """
 
 import hashlib
+import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
+from squire_pipelines.ledger import sqlite
 
-HEAD_REVISION = "0001"
-_WRITE = "squire_write"
+HEAD_REVISION = "0002"
 _ALEMBIC = "alembic_version"
-_MAX_WAL_BYTES = 64 * 2**20
 _OURS = frozenset({_ALEMBIC, "tasks", "task_events", "attempts"})  # no other application has all of these
 
 
@@ -69,13 +69,13 @@ class Ledger:
         if self.is_sqlite:
             self.path = Path(self.url.database or "")
             self.engine = create_engine(self.url, connect_args={"timeout": busy_timeout_s})
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
+            sqlite.prepare(self.engine, busy_timeout_s=busy_timeout_s, may_be_ours=may_be_ours)
             self._reading = self.engine
         else:
             self.engine = _postgres_engine(self.url, busy_timeout_s)
             # By default each statement would see what others committed meanwhile.
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        self._writing = self.engine.execution_options(**{sqlite.WRITE: True})
 
     def close(self) -> None:
         """Close all connections."""
@@ -90,9 +90,29 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """A transaction that writes: committed when the block ends, rolled back when it raises."""
-        writing = self.engine.execution_options(**{_WRITE: True})
-        with self._guard(), writing.begin() as connection:
+        with self._guard(), self._writing.begin() as connection:
             yield Transaction(connection, self._now(connection))
+
+    @contextmanager
+    def rebuild(self) -> Iterator[Transaction]:
+        """A transaction that may change the schema, one process at a time.
+
+        On SQLite a table is changed by copying it, which its references to others must not notice; they are checked
+        at the end (https://www.sqlite.org/lang_altertable.html#otheralter). Raises LedgerError when one leads nowhere.
+        """
+        rebuilding = self.engine.execution_options(**{sqlite.WRITE: True, sqlite.REBUILD: True})
+        with self._guard(), rebuilding.connect() as connection:
+            try:
+                with connection.begin():
+                    transaction = Transaction(connection, self._now(connection))
+                    transaction.exclusive("migrate")
+                    yield transaction
+                    if self.is_sqlite and (broken := connection.execute(text("PRAGMA foreign_key_check")).first()):
+                        message = f"a row of {broken[0]} in {self.describe()} refers to a row that is not there"
+                        raise LedgerError(message, hint="nothing was changed; `squire ledger check` shows all")
+            finally:
+                if self.is_sqlite:
+                    connection.invalidate()  # it does not keep to references
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -100,15 +120,17 @@ class Ledger:
             yield
         except IntegrityError:
             raise  # the caller's own doing, and for it to judge
-        except (DBAPIError, PoolTimeoutError) as error:
+        except sqlite3.IntegrityError as error:
+            raise IntegrityError(None, None, error) from error
+        except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
             reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
             raise self._explain(error, reason) from error
 
-    def _explain(self, error: SQLAlchemyError, reason: str) -> LedgerError:
+    def _explain(self, error: Exception, reason: str) -> LedgerError:
         for words, message, hint in _REASONS:
             if any(word in reason for word in words):
                 return LedgerError(message.format(ledger=self.describe(), reason=reason), hint=hint)
-        if isinstance(error, OperationalError):
+        if isinstance(error, OperationalError | sqlite3.OperationalError):
             return LedgerError(
                 f"the ledger {self.describe()} does not answer: {reason}", hint="is the database server running?"
             )
@@ -132,9 +154,9 @@ class Ledger:
             names = connection.dialect.get_table_names(connection)
             if not names:
                 return None
-            if _may_be_ours(names) or set(names) == {_ALEMBIC}:
+            if may_be_ours(names) or set(names) == {_ALEMBIC}:
                 revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-                if revision is None or _may_be_ours(names):  # a ledger that was taken down to nothing has no revision
+                if revision is None or may_be_ours(names):  # a ledger that was taken down to nothing has no revision
                     return revision
             message = f"{self.describe()} holds tables that are not Squire's: {', '.join(sorted(names)[:5])}"
             raise SchemaVersionError(message, hint="name another database in ledger_url")
@@ -210,7 +232,7 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 )
 
 
-def _may_be_ours(names: Collection[str]) -> bool:
+def may_be_ours(names: Collection[str]) -> bool:
     """Whether a database with these tables is empty, or a ledger."""
     return not names or _OURS.issubset(names)
 
@@ -224,21 +246,3 @@ def _postgres_engine(url: URL, timeout_s: float) -> Engine:
     except ImportError as error:
         message = "ledger_url names Postgres, whose driver is not installed"
         raise ConfigError(message, hint="install squire-pipelines[postgres]") from error
-
-
-def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:
-    dbapi_connection.isolation_level = None  # we begin transactions ourselves
-    cursor = dbapi_connection.cursor()
-    for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", f"journal_size_limit={_MAX_WAL_BYTES}"):
-        cursor.execute(f"PRAGMA {pragma}")
-    # WAL mode is a property of the file, and a file that is not ours is not ours to change.
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        names = [row[0] for row in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        if _may_be_ours(names):
-            cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -4,17 +4,11 @@ Conventions: ids are text; times are UTC (`UtcDateTime`); JSON columns hold what
 What comes from outside has no length (`CleanText`), since Postgres refuses a longer value where SQLite takes it.
 """
 
-import re
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -23,76 +17,38 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
     UniqueConstraint,
+    false,
 )
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
-from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
+from squire_pipelines.ledger.books import archived_tasks, archives, budgets, task_words
+from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 
-_UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
+__all__ = [
+    "CleanText",
+    "UtcDateTime",
+    "archived_tasks",
+    "archives",
+    "attempts",
+    "audit",
+    "budgets",
+    "collections",
+    "deliveries",
+    "full_metadata",
+    "metadata",
+    "model_calls",
+    "outcomes",
+    "plans",
+    "signals",
+    "task_dependencies",
+    "task_events",
+    "task_words",
+    "tasks",
+]
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC: `timestamptz` on Postgres, on SQLite text of fixed width, which sorts as time does."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Text where the database has no type for it."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(String(27))
-        return dialect.type_descriptor(DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse naive datetimes: nobody could say what they mean."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            message = f"a naive datetime cannot be stored: {value!r}"
-            raise ValueError(message)
-        moment = value.astimezone(UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the library's signature
-        """Always aware, always UTC."""
-        if value is None:
-            return None
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        return moment.astimezone(UTC)
-
-
-class CleanText(TypeDecorator[str]):
-    """Text from outside (log lines, titles, messages). What a database cannot store becomes U+FFFD.
-
-    Postgres refuses NUL, and no encoder takes half a surrogate pair: the end of an attempt must not fail over them.
-    """
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
-        """Replace what cannot be stored."""
-        return None if value is None else _UNSTORABLE.sub("\ufffd", value)
-
-
-def _one_of(column: str, values: type) -> CheckConstraint:
-    names = ", ".join(f"'{value}'" for value in values)  # type: ignore[attr-defined]
-    return CheckConstraint(f"{column} IN ({names})", name=f"{column}_known")
-
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
 
 deliveries = Table(
     "deliveries",
@@ -112,9 +68,14 @@ deliveries = Table(
     Column("collected_at", UtcDateTime),
     Column("applied_at", UtcDateTime),
     Column("error", CleanText),
+    Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("source", "delivery_id", "body_sha256"),
     Index("ix_deliveries_open", "collected_at", "id"),
     Index("ix_deliveries_unapplied", "applied_at", "id"),
+    Index(None, "updated_at"),
+    Index(None, "repository", "id"),
+    Index(None, "received_at"),
+    sqlite_autoincrement=True,
 )
 
 collections = Table(
@@ -134,9 +95,16 @@ collections = Table(
     Column("trace_id", String(32), nullable=False),
     Column("run_id", String(40)),
     Column("planned_at", UtcDateTime),
-    _one_of("status", CollectionStatus),
+    Column("requests", Integer),
+    Column("quota_cost", Integer),
+    Column("quota_remaining", Integer),
+    Column("updated_at", UtcDateTime, nullable=False),
+    one_of("status", CollectionStatus),
     Index(None, "repository", "source", "id"),
     Index("ix_collections_unplanned", "planned_at", "id"),
+    Index(None, "updated_at"),
+    Index(None, "ended_at", "id"),
+    sqlite_autoincrement=True,
 )
 
 signals = Table(
@@ -153,8 +121,14 @@ signals = Table(
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("gone_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("repository", "kind", "key"),
     Index(None, "repository", "gone_at"),
+    Index(None, "updated_at"),
+    Index(None, "last_seen_at", "id"),
+    Index(None, "repository", "last_seen_at", "id"),
+    Index(None, "kind", "last_seen_at", "id"),
+    sqlite_autoincrement=True,
 )
 
 plans = Table(
@@ -173,7 +147,12 @@ plans = Table(
     Column("run_id", String(40)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("admitted_at", UtcDateTime),
+    Column("model", CleanText),
+    Column("prompt_version", String(40)),
+    Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "repository", "created_at"),
+    Index(None, "updated_at"),
+    Index(None, "created_at", "id"),
 )
 
 tasks = Table(
@@ -201,11 +180,26 @@ tasks = Table(
     Column("ready_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
-    _one_of("status", TaskStatus),
+    one_of("status", TaskStatus),
     UniqueConstraint("repository", "fingerprint"),
     Index(None, "status", "priority", "ready_at"),
-    Index(None, "repository", "status"),
     Index(None, "created_at", "id"),
+    CheckConstraint(
+        f"(status IN ({names_in_sql(s for s in TaskStatus if s.is_final)})) = (ended_at IS NOT NULL)",
+        name="final_has_ended",
+    ),
+    Index(None, "repository", "created_at", "id"),
+    one_of("kind", TaskKind),
+    Index(None, "updated_at", "id"),
+    Index(None, "priority", "created_at", "id"),
+    Index(None, "repository", "priority", "created_at", "id"),
+    Index(None, "status", "kind", "created_at", "id"),
+    Index(None, "status", "kind", "updated_at", "id"),
+    Index(None, "status", "kind", "priority", "created_at", "id"),
+    Index(None, "repository", "status", "kind", "created_at", "id"),
+    Index(None, "repository", "status", "kind", "updated_at", "id"),
+    Index(None, "repository", "status", "kind", "priority", "created_at", "id"),
+    Index(None, "plan_id"),
 )
 
 task_dependencies = Table(
@@ -213,6 +207,7 @@ task_dependencies = Table(
     metadata,
     Column("task_id", String(32), ForeignKey("tasks.id"), primary_key=True),
     Column("depends_on", String(32), ForeignKey("tasks.id"), primary_key=True),
+    Index(None, "depends_on"),
 )
 
 attempts = Table(
@@ -251,11 +246,23 @@ attempts = Table(
     Column("agent_started_at", UtcDateTime),
     Column("agent_ended_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    _one_of("status", AttemptStatus),
+    Column("model", CleanText),
+    Column("prompt_version", String(40)),
+    Column("agent_version", CleanText),
+    Column("timings", JSON),
+    Column("not_before", UtcDateTime),
+    Column("verification", JSON),
+    Column("previous_id", String(40)),
+    Column("updated_at", UtcDateTime, nullable=False),
+    one_of("status", AttemptStatus),
     CheckConstraint("(status = 'ended') = (cause IS NOT NULL)", name="ended_has_cause"),
     UniqueConstraint("task_id", "number"),
     Index(None, "status", "lease_until"),
     Index(None, "repository", "status"),
+    Index(None, "updated_at"),
+    Index(None, "repository", "queued_at", "id"),
+    Index(None, "queued_at", "id"),
+    Index(None, "ended_at"),
 )
 
 task_events = Table(
@@ -272,6 +279,8 @@ task_events = Table(
     Column("trace_id", String(32), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Index(None, "task_id", "id"),
+    Index(None, "at"),
+    sqlite_autoincrement=True,
 )
 
 outcomes = Table(
@@ -290,9 +299,11 @@ outcomes = Table(
     Column("forge_updated_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("polled_at", UtcDateTime),
-    _one_of("state", PullRequestState),
+    Column("review_state", String(20)),
+    one_of("state", PullRequestState),
     UniqueConstraint("repository", "pr_number"),
     Index(None, "state", "polled_at"),
+    Index(None, "updated_at"),
 )
 
 model_calls = Table(
@@ -313,7 +324,13 @@ model_calls = Table(
     Column("error", CleanText),
     Column("trace_id", String(32), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("call_id", String(80)),
+    Column("cached_tokens", Integer),
+    Column("estimated", Boolean, nullable=False, server_default=false()),
     Index(None, "attempt_id"),
+    Index(None, "at"),
+    UniqueConstraint("call_id"),
+    sqlite_autoincrement=True,
 )
 
 audit = Table(
@@ -327,11 +344,12 @@ audit = Table(
     Column("detail", JSON, nullable=False),
     Column("trace_id", String(32)),
     Index(None, "at"),
+    sqlite_autoincrement=True,
 )
 
 
 def full_metadata() -> MetaData:
-    """All tables, and the index that needs a word to each kind of database.
+    """All tables, and the indexes that need a word to each kind of database.
 
     Kept apart since naming Postgres makes SQLAlchemy import all of its dialect, which only migrations need.
     """
@@ -340,4 +358,13 @@ def full_metadata() -> MetaData:
         # At most one attempt of a task is under way, whatever the code does.
         under_way = attempts.c.status != "ended"
         Index(name, attempts.c.task_id, unique=True, sqlite_where=under_way, postgresql_where=under_way)
+        for known, names in (
+            ("cause", ("cause", "created_at", "id")),
+            ("cause", ("cause", "updated_at", "id")),
+            ("cause", ("cause", "priority", "created_at", "id")),
+            ("cause", ("repository", "cause", "created_at", "id")),
+            ("ended_at", ("ended_at", "id")),
+        ):
+            there = tasks.c[known].is_not(None)
+            Index(None, *(tasks.c[each] for each in names), sqlite_where=there, postgresql_where=there)
     return metadata

@@ -1,25 +1,34 @@
-"""Tasks: creating them from an admitted plan, the changes that people make, and the questions that people ask."""
+"""Tasks: the changes that people make to them, and the questions that people ask. New ones are `creating`'s."""
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
-from graphlib import CycleError, TopologicalSorter
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, case, func, insert, or_, select, update
+from sqlalchemy import Row, case, func, or_, select, update
 
-from squire_pipelines.domain.identity import branch_name, new_id
+from squire_pipelines.domain.budgets import Limits
 from squire_pipelines.domain.outcomes import PullRequestState
-from squire_pipelines.domain.signals import SignalKind
-from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec, TaskStatus, fingerprint
+from squire_pipelines.domain.tasks import Risk, TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError, StateConflictError
+from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.changes import change_task, record_event
+from squire_pipelines.ledger.list_sql import read_ids
+from squire_pipelines.ledger.listing import Asking, TaskQuery
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import outcomes, plans, signals, task_dependencies, task_events, tasks
+from squire_pipelines.ledger.tables import (
+    archived_tasks,
+    outcomes,
+    plans,
+    task_dependencies,
+    task_events,
+    tasks,
+)
 
+_PARAMETER = re.compile(r":(\w+)")
 _RISKS = (Risk.LOW, Risk.MEDIUM, Risk.HIGH)
-_WISH = f"{SignalKind.MANUAL_TASK}:"
-PAGE = 100
+IN_VAIN = "a task that it depends on did not succeed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,100 +90,6 @@ class Approval:
         )
 
 
-def create_from_plan(
-    tx: Transaction,
-    plan: Plan,
-    *,
-    plan_id: str,
-    versions: Mapping[str, str],
-    approval: Approval,
-    max_attempts: int,
-    trace_id: str,
-) -> tuple[str, ...]:
-    """Turn a plan's tasks into rows, each fact at most once. Returns the new tasks' ids.
-
-    A task whose fingerprint is known is not created again; others may still depend on it. A wish that a person typed
-    is spent when a task of the plan answers it.
-    """
-    ids: dict[str, str] = {}
-    created: dict[str, str] = {}
-    for spec in plan.tasks:
-        mark = fingerprint(plan.repository, spec, dict(versions))
-        known = tx.execute(
-            select(tasks.c.id).where(tasks.c.repository == plan.repository, tasks.c.fingerprint == mark)
-        ).scalar_one_or_none()
-        if known is not None:
-            ids[spec.key] = known
-            continue
-        # A millisecond apart each: no two ids of a plan are the same, and they sort as the plan does.
-        task_id = new_id("t", tx.now + timedelta(milliseconds=len(created)))
-        ready = approval.covers(spec)
-        status = TaskStatus.READY if ready else TaskStatus.PROPOSED
-        tx.execute(
-            insert(tasks).values(
-                id=task_id,
-                repository=plan.repository,
-                status=status,
-                kind=spec.kind,
-                title=spec.title,
-                priority=int(spec.priority),
-                fingerprint=mark,
-                spec=spec.model_dump(mode="json"),
-                branch=branch_name(task_id, spec.title),
-                base_branch=spec.base_branch,
-                plan_id=plan_id,
-                max_attempts=max_attempts,
-                trace_id=trace_id,
-                created_at=tx.now,
-                ready_at=tx.now if ready else None,
-                updated_at=tx.now,
-            )
-        )
-        record_event(
-            tx,
-            task_id=task_id,
-            subject="task",
-            before=None,
-            after=status,
-            actor=f"planner:{plan.planner}",
-            reason="planned and approved by settings" if ready else "planned; waits for approval",
-            trace_id=trace_id,
-        )
-        ids[spec.key] = task_id
-        created[spec.key] = task_id
-    pairs = [{"task_id": one, "depends_on": other} for one, other in _dependencies(plan, ids, created)]
-    if pairs:
-        tx.execute(insert(task_dependencies), pairs)
-    wishes = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_WISH)}
-    if wishes:
-        mine = (signals.c.repository == plan.repository) & (signals.c.kind == SignalKind.MANUAL_TASK)
-        tx.execute(update(signals).where(mine, signals.c.key.in_(wishes)).values(gone_at=tx.now))
-    return tuple(created.values())
-
-
-def _dependencies(plan: Plan, ids: Mapping[str, str], created: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The pairs (task, task that it waits for) of the new tasks, without a cycle.
-
-    The plan's own dependencies have none, but two keys of it may name one task, since they answer the same facts.
-    """
-    graph: dict[str, set[str]] = {}
-    pairs: list[tuple[str, str]] = []
-    wanted = [(spec.key, key) for spec in plan.tasks if spec.key in created for key in dict.fromkeys(spec.depends_on)]
-    for one, other in sorted(wanted, key=lambda pair: pair[1] not in created):  # the plan's own ones first
-        pair = (ids[one], ids[other])
-        before = graph.setdefault(pair[0], set())
-        if pair[1] in before:
-            continue
-        before.add(pair[1])
-        try:
-            TopologicalSorter(graph).prepare()
-        except CycleError:
-            before.remove(pair[1])
-        else:
-            pairs.append(pair)
-    return tuple(pairs)
-
-
 def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
     """Refs of the signals that a task under way or an open pull request of ours already answers."""
     under_way = tasks.c.status.in_([status for status in TaskStatus if not status.is_final])
@@ -190,29 +105,32 @@ def get(tx: Transaction, task_id: str) -> Task:
     """One task. Raises NotFoundError."""
     row = tx.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
     if row is None:
+        archived = select(archived_tasks.c.archived_at).where(archived_tasks.c.id == task_id)
+        if (moment := tx.execute(archived).scalar_one_or_none()) is not None:
+            message = f"task {task_id!r} was archived on {moment:%Y-%m-%d}"
+            raise NotFoundError(message, hint="`squire tasks show` says what is still known of it")
         message = f"there is no task {task_id!r}"
         raise NotFoundError(message, hint="`squire tasks list` shows the ids")
     return _task(row)
 
 
-def list_tasks(
-    tx: Transaction,
-    *,
-    statuses: Collection[TaskStatus] = (),
-    repository: str | None = None,
-    before: tuple[datetime, str] | None = None,
-    limit: int = PAGE,
-) -> tuple[Task, ...]:
-    """A page of tasks, newest first; `before` is the last row's (created_at, id) of the page before."""
-    query = select(tasks).order_by(tasks.c.created_at.desc(), tasks.c.id.desc()).limit(limit)
-    if statuses:
-        query = query.where(tasks.c.status.in_(statuses))
-    if repository:
-        query = query.where(tasks.c.repository == repository)
-    if before:
-        moment, last = before
-        query = query.where(or_(tasks.c.created_at < moment, and_(tasks.c.created_at == moment, tasks.c.id < last)))
-    return tuple(_task(row) for row in tx.execute(query))
+def list_tasks(tx: Transaction, query: TaskQuery | None = None) -> tuple[Task, ...]:
+    """A page of tasks in the order asked for. Raises NotFoundError, PagePositionError."""
+    ids, _ = read_ids(asking(tx), query or TaskQuery())
+    found = {row.id: _task(row) for row in tx.execute(select(tasks).where(tasks.c.id.in_(ids)))}
+    return tuple(found[task_id] for task_id in ids if task_id in found)
+
+
+def asking(tx: Transaction) -> Asking:
+    """The ledger's connection as lists ask it: in the database's own words, since SQLAlchemy's cost as much again."""
+    is_sqlite = tx.connection.dialect.name == "sqlite"
+
+    def run(sql: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        found = tx.connection.exec_driver_sql(sql if is_sqlite else _PARAMETER.sub(r"%(\1)s", sql), dict(values))
+        names = tuple(found.keys())
+        return [dict(zip(names, row, strict=True)) for row in found.all()]
+
+    return Asking(run, is_sqlite=is_sqlite)
 
 
 def events(tx: Transaction, task_id: str) -> tuple[TaskEvent, ...]:
@@ -335,12 +253,15 @@ def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:
     )
     ids = tuple(rows.scalars())
     for task_id in ids:
-        cancel(tx, task_id, actor="dispatch", reason="a task that it depends on did not succeed")
+        cancel(tx, task_id, actor="dispatch", reason=IN_VAIN)
     return ids
 
 
-def waiting_reason(tx: Transaction, task: Task) -> str | None:
-    """Why a ready task does not run yet; None when it does not wait. Derived, never stored."""
+def waiting_reason(tx: Transaction, task: Task, limits: Limits | None = None) -> str | None:
+    """Why a ready task does not run yet; None when it does not wait. Derived, never stored.
+
+    With the `limits` of its repository, a budget without room for it is a reason too.
+    """
     if task.status is not TaskStatus.READY:
         return "approval" if task.status is TaskStatus.PROPOSED else None
     if task.not_before and task.not_before > tx.now:
@@ -352,7 +273,8 @@ def waiting_reason(tx: Transaction, task: Task) -> str | None:
     ).scalars()
     if names := ", ".join(open_ones):
         return f"depends on {names}"
-    return "a slot"
+    short = None if limits is None else budgets.why_held(tx, limits, task.repository, task.id)
+    return "a slot" if short is None else str(short)
 
 
 def demand_order() -> tuple[Any, ...]:

@@ -5,9 +5,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from squire_pipelines.agents.model import AgentKind, AttemptInputs
+from squire_pipelines.agents.kinds.caches import Cache
+from squire_pipelines.agents.kinds.protocol import Agent, Order
+from squire_pipelines.agents.kinds.registry import find
+from squire_pipelines.agents.model import AttemptInputs
 from squire_pipelines.agents.workspace import write_inputs
-from squire_pipelines.settings import LimitSettings
+from squire_pipelines.sections import LimitSettings
 from tests.support.worker import git
 
 MIB = 2**20
@@ -44,8 +47,12 @@ def make_inputs(
     base_sha: str = "a" * 40,
     prompt: str = "Do it.",
     image: str = "squire-worker:latest",
+    agent: Agent | None = None,
+    order: Order | None = None,
+    caches: tuple[Cache, ...] = (),
 ) -> AttemptInputs:
-    """An attempt of a command, or of OpenCode when `model` is given. Writes nothing."""
+    """An attempt of a command, or of OpenCode when `model` is given, or of another `agent`. Writes nothing."""
+    kind = agent or find("command" if model is None else "opencode")
     return AttemptInputs(
         attempt_id=attempt_id,
         task_id="t000000001",
@@ -60,12 +67,12 @@ def make_inputs(
         commit_message="Do it",
         task_json=json.dumps({"title": "Do it"}),
         prompt=prompt,
-        agent_kind=AgentKind.COMMAND if model is None else AgentKind.OPENCODE,
-        agent_command=command,
-        agent_model=model,
+        agent=kind,
+        launch=kind.launch(order or Order(command, model)),
         limits=limits or small_limits(),
         image=image,
         attempt_dir=folder / "attempt",
+        caches=caches,
     )
 
 
@@ -87,6 +94,9 @@ class Origin:
         attempt_id: str = ATTEMPT_ID,
         prompt: str = "Do it.",
         image: str = "squire-worker:latest",
+        agent: Agent | None = None,
+        order: Order | None = None,
+        caches: tuple[Cache, ...] = (),
     ) -> AttemptInputs:
         """An attempt at this repository, its folder written."""
         inputs = make_inputs(
@@ -98,6 +108,9 @@ class Origin:
             base_sha=self.sha,
             prompt=prompt,
             image=image,
+            agent=agent,
+            order=order,
+            caches=caches,
         )
         write_inputs(inputs, self.bundle)
         return inputs

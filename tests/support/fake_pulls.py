@@ -36,6 +36,7 @@ class FakePulls:
 
     def _ref(self, pull: dict[str, Any]) -> PullRequestRef:
         ref = PullRequestRef(**pull["ref"])
+        ref = replace(ref, title=pull["title"], body=pull["body"])
         return replace(ref, head_sha=self._head_of(pull["head"])) if ref.state == "open" else ref
 
     async def find(self, repository: str, head_branch: str) -> PullRequestRef | None:
@@ -62,7 +63,7 @@ class FakePulls:
             {"repository": repository, "head": head, "title": title, "body": body, "labels": [], "ref": asdict(ref)}
         )
         self._save(pulls)
-        return ref
+        return self._ref(pulls[-1])
 
     async def update(self, repository: str, number: int, *, title: str, body: str) -> PullRequestRef:
         """Change the text."""
@@ -79,4 +80,12 @@ class FakePulls:
         pull = pulls[number - 1]
         assert pull["repository"] == repository
         pull["labels"] = sorted({*pull["labels"], *labels})
+        self._save(pulls)
+
+    async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
+        """Make a draft of it, or no draft."""
+        pulls = self._load()
+        pull = pulls[number - 1]
+        assert pull["repository"] == repository
+        pull["ref"]["draft"] = draft
         self._save(pulls)

@@ -12,17 +12,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. `target` is the most that it may be, None for a figure without one."""
+    """One measured value. `target` is the most that it may be (the least if `at_least`), None for none."""
 
     name: str
     value: float
     unit: str
     target: float | None = None
+    at_least: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether the figure meets its target."""
-        return self.target is None or self.value <= self.target
+        if self.target is None:
+            return True
+        return self.value >= self.target if self.at_least else self.value <= self.target
 
 
 def _commit() -> str:
@@ -41,7 +44,8 @@ def report(name: str, figures: list[Figure]) -> int:
     content = {"figures": rows, "machine": machine, "commit": _commit()}
     (target / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for figure in figures:
-        wanted = f"target {figure.target:g}" if figure.target is not None else ""
+        bound = ">=" if figure.at_least else "<="
+        wanted = f"{bound} {figure.target:g}" if figure.target is not None else ""
         mark = "ok" if figure.ok else "SHORT"
         print(f"{figure.name:<44} {figure.value:>10.3f} {figure.unit:<4} {wanted:<14} {mark}")  # noqa: T201 - its output
     return 0 if all(figure.ok for figure in figures) else 1

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 
+from squire_pipelines.domain.budgets import Amount, Limits, Purpose
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, deliveries, dispatching, tasks
+from squire_pipelines.ledger import attempts, budgets, deliveries, dispatching, tasks
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
 from tests.support.ledgers import REPOSITORY
 
 WAIT_S = 60
 CHANGES = 50
+TURNS = 20
 
 
 def open_together(url: str, barrier: Barrier, answers: Connection) -> None:
@@ -97,3 +99,27 @@ def acknowledge(url: str, name: str, task_id: str, answers: Connection) -> None:
             event = tasks.last_event_id(tx)
         answers.send(event)
         number += 1
+
+
+def reserve_and_spend(url: str, barrier: Barrier, number: int, limits_json: str, answers: Connection) -> None:
+    """Reserve for attempts until the budgets have no room, spend a part of it, settle some; how many got through."""
+    ledger = Ledger(url)
+    limits = Limits.model_validate_json(limits_json)
+    got = 0
+    barrier.wait(WAIT_S)
+    for turn in range(TURNS):
+        name = f"plan:{number}-{turn}"
+        with ledger.write() as tx:
+            short = budgets.reserve(tx, name, Purpose.PLAN, limits, repository=f"acme/r{number % 4}", trace_id="0" * 32)
+        if short is not None:
+            continue
+        got += 1
+        cap = limits.cap(Purpose.PLAN)
+        spent = Amount((cap.usd or 0) * (turn % 2), (cap.tokens or 0) * (turn % 2))
+        with ledger.write() as tx:
+            budgets.checkpoint(tx, name, spent, 1)
+        if turn % 3:
+            with ledger.write() as tx:
+                budgets.settle_plan(tx, name, spent, 1)
+    answers.send(got)
+    ledger.close()

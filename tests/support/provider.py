@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 
@@ -67,7 +67,7 @@ def serve_upstream() -> Iterator[Upstream]:
             with contextlib.suppress(ConnectionError):
                 made.answer(self)
 
-        do_GET = do_POST  # noqa: N815 - the library's names
+        do_GET = do_HEAD = do_PUT = do_POST  # noqa: N815 - the library's names
 
         def log_message(self, *_: object) -> None:
             return
@@ -92,6 +92,7 @@ class Door:
     socket_path: Path
     calls: list[GatewayCall]
     told: threading.Condition
+    gateway: Gateway
 
     def recorded(self, count: int = 1) -> list[GatewayCall]:
         """Wait until `count` calls have been recorded."""
@@ -117,7 +118,7 @@ class OpenDoor(Protocol):
     """Opens a gateway."""
 
     def __call__(
-        self, *, key: str | None = ..., limits: GatewayLimits | None = None, url: str | None = None
+        self, *, key: str | None = ..., limits: GatewayLimits | None = None, url: str | None = None, **more: Any
     ) -> Door: ...
 
 
@@ -127,7 +128,11 @@ def door_opener(upstream: Upstream) -> Iterator[OpenDoor]:
     with contextlib.ExitStack() as stack:
 
         def make(
-            *, key: str | None = "sk-" + "k" * 20, limits: GatewayLimits | None = None, url: str | None = None
+            *,
+            key: str | None = "sk-" + "k" * 20,
+            limits: GatewayLimits | None = None,
+            url: str | None = None,
+            **more: Any,
         ) -> Door:
             calls: list[GatewayCall] = []
             told = threading.Condition()
@@ -138,9 +143,11 @@ def door_opener(upstream: Upstream) -> Iterator[OpenDoor]:
                     told.notify_all()
 
             path = stack.enter_context(SocketDirectory())
-            stack.enter_context(Gateway(path, url or upstream.url, key, {"small"}, on_call=on_call, limits=limits))
+            gateway = stack.enter_context(
+                Gateway(path, url or upstream.url, key, {"small"}, on_call=on_call, limits=limits, **more)
+            )
             transport = httpx.HTTPTransport(uds=str(path))
             client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=20))
-            return Door(client, path, calls, told)
+            return Door(client, path, calls, told, gateway)
 
         yield make

@@ -14,7 +14,7 @@ from typing import Any
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.publish import Published, PublishRequest, Step, policy_from, publish_attempt
-from squire_pipelines.settings import PolicySettings
+from squire_pipelines.sections import PolicySettings
 from tests.support.fake_pulls import FakePulls
 from tests.support.git_repository import git
 
@@ -23,10 +23,17 @@ class DyingPulls(FakePulls):
     """Dies right after the pull request is there, before the publisher hears of it."""
 
     die_after_create = False
+    die_after_update = False
 
     async def create(self, *args: Any, **more: Any) -> Any:
         ref = await super().create(*args, **more)
         if self.die_after_create:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ref
+
+    async def update(self, *args: Any, **more: Any) -> Any:
+        ref = await super().update(*args, **more)
+        if self.die_after_update:
             os.kill(os.getpid(), signal.SIGKILL)
         return ref
 
@@ -37,6 +44,7 @@ def main() -> None:
     upstream = Path(given["upstream"])
     pulls = DyingPulls(Path(given["pulls"]), lambda branch: git(upstream, "rev-parse", f"refs/heads/{branch}"))
     pulls.die_after_create = step == "created"
+    pulls.die_after_update = step == "updated"
 
     def die(reached: Step, _detail: str) -> None:
         if reached == step:
@@ -53,7 +61,10 @@ def main() -> None:
         branch=given["branch"],
         bundle=Path(given["bundle"]),
         scratch=Path(given["scratch"]),
-        spec=TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main"),
+        spec=TaskSpec(
+            key="k", title="Mend add", prompt="Mend it.", base_branch="main", allow_protected=("Dockerfile",)
+        ),
+        follow_up=given.get("follow_up"),
     )
     published = asyncio.run(
         publish_attempt(

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from squire_pipelines.agents.kinds.protocol import Order
+from squire_pipelines.agents.kinds.registry import find
+
 ENTRYPOINT = Path(__file__).parents[2] / "worker-image" / "entrypoint.py"
 BRANCH = "squire/task-1"
 _IDENTITY = {
@@ -82,6 +85,7 @@ def make_desk(
     folder: Path, *, command: list[str] | None = None, model: str | None = None, prompt: str = "Do it."
 ) -> Desk:
     """A repository with two commits, bundled; a `command` agent, or OpenCode with `model`."""
+    kind = find("command" if model is None else "opencode")
     origin, inbox, out, work = (folder / name for name in ("origin", "in", "out", "work"))
     for path in (origin, inbox, out, work):
         path.mkdir(parents=True)
@@ -109,7 +113,7 @@ def make_desk(
         "bot_name": "squire-bot",
         "bot_email": "squire-bot@example.invalid",
         "commit_message": "Do the task",
-        "agent": {"kind": "command" if command else "opencode", "command": command or [], "model": model},
+        "agent": {"kind": kind.name, **kind.launch(Order(tuple(command or ()), model)).document()},
     }
     desk = Desk(origin, inbox, out, work, base_sha, attempt)
     desk.rewrite()

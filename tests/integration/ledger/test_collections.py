@@ -10,7 +10,7 @@ from squire_pipelines.ledger import collections, tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import collections as table
 from squire_pipelines.ledger.tables import signals
-from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_tasks, collect, issue, spec, wish
+from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_tasks, collect, issue, reading, spec, wish
 
 FAILED, STALE = CollectionStatus.FAILED, CollectionStatus.STALE
 FRESH, UNCHANGED = CollectionStatus.FRESH, CollectionStatus.UNCHANGED
@@ -176,3 +176,13 @@ def test_readings_keep_when_they_were_made(ledger: Ledger) -> None:
     assert isinstance(row.started_at, datetime)
     assert row.started_at <= row.ended_at
     assert row.trace_id == TRACE
+
+
+def test_what_a_reading_used_of_the_quota_is_kept(ledger: Ledger) -> None:
+    used = {"requests": 3, "quota_cost": 2, "quota_remaining": 4998}
+    with ledger.write() as tx:
+        collections.record(tx, reading(issue(1)).model_copy(update=used), trace_id=TRACE, run_id=None)
+    collect(ledger, issue(1))
+    with ledger.read() as tx:
+        rows = tx.execute(select(table.c.requests, table.c.quota_cost, table.c.quota_remaining).order_by(table.c.id))
+        assert [tuple(row) for row in rows] == [(3, 2, 4998), (None, None, None)]

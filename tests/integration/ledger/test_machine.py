@@ -11,13 +11,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import select
 
 from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, dispatching, outcomes, plans, tasks
+from squire_pipelines.ledger import attempts, bulk, dispatching, outcomes, plans, tasks
 from squire_pipelines.ledger.attempts import RetryRule
+from squire_pipelines.ledger.checking import history_problems
+from squire_pipelines.ledger.replay import ReplayedAttempt, ReplayedTask, replay
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
-from squire_pipelines.ledger.tables import task_dependencies
+from squire_pipelines.ledger.tables import outcomes as outcome_table
+from squire_pipelines.ledger.tables import task_dependencies, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
 from tests.support.ledgers import (
     ALL_APPROVED,
@@ -26,8 +30,6 @@ from tests.support.ledgers import (
     Clock,
     folder_in_memory,
     plan,
-    rows_as_stored,
-    rows_as_told_by_events,
     spec,
     sqlite_ledger_file,
 )
@@ -40,6 +42,7 @@ Rows = Sequence[Any]
 REPOSITORIES = ("acme/a", "acme/b", "acme/c")
 # Shorter than any step of the clock: when a task is due must not depend on the random part of its delay.
 RETRY = RetryRule(base_s=0.1, cap_s=0.5)
+CHANGES = (bulk.approve(), bulk.reject("no"), bulk.cancel("enough"), bulk.retry(1))
 picks = st.integers(min_value=0, max_value=1000)
 
 
@@ -142,6 +145,52 @@ class LedgerMachine(RuleBasedStateMachine):
         ids = self._ids(TaskStatus.FAILED, TaskStatus.CANCELLED)
         with self.ledger.write() as tx:
             tasks.retry(tx, ids[pick % len(ids)], actor="ann", more_attempts=more)
+
+    @precondition(lambda self: self.tasks)
+    @rule(picked=st.lists(picks, min_size=1, max_size=4), change=st.sampled_from(CHANGES))
+    def change_many(self, picked: list[int], change: bulk.Change) -> None:
+        ids = [self.tasks[pick % len(self.tasks)].id for pick in picked] + ["tnone"]
+        before = {row.id: TaskStatus(row.status) for row in self.tasks}
+        with self.ledger.write() as tx:
+            report = bulk.bulk_update(tx, ids, change, actor="ann")
+        may = {task_id for task_id in ids if before.get(task_id) in change.expected}
+        assert {task_id for each in report.changed.values() for task_id in each} == may
+        assert {each.task_id for each in report.unmatched} == set(ids) - may
+
+    @precondition(lambda self: self._ids(TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED))
+    @rule(pick=picks)
+    def delete(self, pick: int) -> None:
+        ids = self._ids(TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+        gone = ids[pick % len(ids)]
+        with self.ledger.write() as tx:
+            deleted = bulk.bulk_delete(tx, [gone], actor="ann").count == 1
+        if deleted:
+            self.held = [(attempt_id, token) for attempt_id, token in self.held if not attempt_id.startswith(gone)]
+
+    @precondition(lambda self: self._ids(TaskStatus.SUCCEEDED))
+    @rule(
+        pick=picks,
+        state=st.sampled_from([state for state in PullRequestState if state is not PullRequestState.REVERTED]),
+        checks=st.sampled_from(["passed", "failed", None]),
+        sha=st.sampled_from(["a" * 40, "b" * 40]),
+    )
+    def forge_reports(self, *, pick: int, state: PullRequestState, checks: str | None, sha: str) -> None:
+        ids = self._ids(TaskStatus.SUCCEEDED)
+        self.clock.forward(1)
+        with self.ledger.write() as tx:
+            outcome = outcomes.get(tx, ids[pick % len(ids)])
+            if outcome is not None:
+                report = PullRequestReport(
+                    repository=outcome.repository,
+                    number=outcome.pr_number,
+                    url="u",
+                    head_ref="squire/x",
+                    head_sha=sha,
+                    state=state,
+                    checks=checks,
+                    updated_at=tx.now,
+                )
+                assert outcomes.apply_report(tx, report, actor="forge") == outcome.task_id
 
     # ── the machinery ──
 
@@ -293,7 +342,24 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def events_tell_the_same_as_the_rows(self) -> None:
-        assert rows_as_told_by_events(self.ledger) == rows_as_stored(self.ledger)
+        with self.ledger.read() as tx:
+            told = replay(tx.execute(select(task_events).order_by(task_events.c.id)).all())
+            rows = tx.execute(select(task_table)).all()
+            tries = tx.execute(select(attempt_table)).all()
+            pull_requests = tx.execute(select(outcome_table)).all()
+            assert list(history_problems(tx)) == []
+        assert told.problems == []
+        assert told.tasks == {
+            row.id: ReplayedTask(
+                TaskStatus(row.status), row.attempts, row.ended_at, cancel_requested=row.cancel_requested_at is not None
+            )
+            for row in rows
+        }
+        assert told.attempts == {
+            row.id: ReplayedAttempt(row.task_id, row.number, AttemptStatus(row.status), row.cause, row.ended_at)
+            for row in tries
+        }
+        assert told.outcomes == {row.task_id: (row.state, row.checks) for row in pull_requests}
 
 
 LedgerMachine.TestCase.settings = settings(

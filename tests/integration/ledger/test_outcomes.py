@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
+from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState, ReviewState
 from squire_pipelines.ledger import outcomes, tasks
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger
@@ -110,7 +110,8 @@ def test_the_same_report_again_changes_nothing(ledger: Ledger) -> None:
     assert apply(ledger, report(MERGED, 5)) == task_id
     assert get(ledger, task_id) == before
     with ledger.read() as tx:
-        assert [event.subject for event in tasks.events(tx, task_id)].count("outcome") == 1
+        told = [(event.before, event.after) for event in tasks.events(tx, task_id) if event.subject == "outcome"]
+    assert told == [(None, "open"), ("open", "merged")]
 
 
 @pytest.mark.parametrize(
@@ -181,3 +182,62 @@ def test_open_pull_requests_are_polled_when_nobody_asked_for_long_the_longest_ne
         outcomes.mark_polled(tx, (second, merged))
     clock.forward(61)
     assert due() == [first, second]
+
+
+def test_a_held_pull_request_is_approved_once_by_somebody(ledger: Ledger) -> None:
+    task_id = opened(ledger)
+    with ledger.write() as tx:
+        assert not outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:x", reason="r")
+        outcomes.renew_head(tx, task_id=task_id, head_sha=HEAD, review=ReviewState.NEEDS_APPROVAL)
+        assert [each.task_id for each in outcomes.held(tx, {task_id})] == [task_id]
+        assert outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:x", reason="r")
+        assert not outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:y", reason="r")
+        assert outcomes.held(tx, {task_id}) == ()
+        pushed, event = [each for each in tasks.events(tx, task_id) if each.subject == "review"]
+    assert (pushed.before, pushed.after) == ("none", "needs_approval")
+    assert (event.before, event.after, event.actor) == ("needs_approval", "approved", "github:x")
+    assert get(ledger, task_id).review_state is ReviewState.APPROVED
+
+
+def test_a_push_that_is_held_holds_what_was_approved_and_one_that_is_not_changes_nothing(ledger: Ledger) -> None:
+    task_id = opened(ledger)
+    for review, after in (
+        (ReviewState.NEEDS_APPROVAL, ReviewState.NEEDS_APPROVAL),
+        (ReviewState.NONE, ReviewState.NEEDS_APPROVAL),
+    ):
+        with ledger.write() as tx:
+            outcomes.renew_head(tx, task_id=task_id, head_sha="b" * 40, review=review)
+        assert get(ledger, task_id).review_state is after
+
+
+@pytest.mark.parametrize(
+    ("history", "review"),
+    [
+        ([CLOSED], ReviewState.REJECTED),
+        ([CLOSED, OPEN], ReviewState.NEEDS_APPROVAL),
+        ([MERGED], ReviewState.APPROVED),
+        ([CLOSED, OPEN, MERGED, REVERTED], ReviewState.APPROVED),
+    ],
+)
+def test_who_closes_a_held_pull_request_rejects_it_and_who_merges_it_approves(
+    ledger: Ledger, history: list[PullRequestState], review: ReviewState
+) -> None:
+    task_id = opened(ledger)
+    with ledger.write() as tx:
+        outcomes.renew_head(tx, task_id=task_id, head_sha=HEAD, review=ReviewState.NEEDS_APPROVAL)
+    for second, state in enumerate(history):
+        apply(ledger, report(state, second))
+    assert get(ledger, task_id).review_state is review
+
+
+def test_an_open_pull_request_is_found_by_its_tasks_branch(ledger: Ledger) -> None:
+    task_id = opened(ledger)
+    with ledger.read() as tx:
+        branch = tasks.get(tx, task_id).branch
+        found = outcomes.of_branch(tx, REPOSITORY, branch)
+        assert found is not None
+        assert found.task_id == task_id
+        assert outcomes.of_branch(tx, REPOSITORY, "main") is None
+    apply(ledger, report(CLOSED, 5))
+    with ledger.read() as tx:
+        assert outcomes.of_branch(tx, REPOSITORY, branch) is None

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from squire_pipelines.domain.budgets import Limit, Limits, Scope
+from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger.checking import history_problems
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import metadata, task_events
-from tests.support import ledger_workers
+from tests.support import ledger_load, ledger_workers
 from tests.support.ledgers import (
     PostgresServer,
     add_task,
@@ -31,7 +34,9 @@ from tests.support.ledgers import (
 WAIT_S = 90
 # As fresh as `spawn` (nothing of this process is inherited), but the imports are paid for once.
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["__main__", "tests.support.ledger_workers", "alembic.command", "psycopg"])
+_processes.set_forkserver_preload(
+    ["__main__", "tests.support.ledger_workers", "tests.support.ledger_load", "alembic.command", "psycopg"]
+)
 
 
 def run_together(work: Callable[..., None], calls: list[tuple[Any, ...]]) -> list[Any]:
@@ -179,3 +184,49 @@ def test_what_was_acknowledged_survives_kill_9(file_url: str, open_at: Callable[
     assert {each for each in acknowledged if isinstance(each, int)} <= events
     assert len(acknowledged) > 50
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
+
+
+def test_sixteen_processes_together_spend_no_more_than_the_budgets(
+    ledger_url: str, open_at: Callable[..., Ledger]
+) -> None:
+    limits = Limits(
+        plan=Limit(usd=1, tokens=100),
+        repository=Limit(usd=30, tokens=3000),
+        day=Limit(usd=70, tokens=9000),
+        month=Limit(usd=100, tokens=6500),
+    )
+    ledger = open_at(ledger_url)
+    calls: list[tuple[Any, ...]] = [(ledger_url, number, limits.model_dump_json()) for number in range(16)]
+    got = run_together(ledger_workers.reserve_and_spend, calls)
+    with ledger.read() as tx:
+        used = budgets.used(tx, limits, repository="acme/r0")
+        assert len(budgets.reservations(tx, limit=1000)) == sum(got)
+    assert sum(got) < 16 * ledger_workers.TURNS, "nobody was refused: the test shows nothing"
+    for scope, amount in used.items():
+        assert amount.fits(limits.of(scope))
+    assert used[Scope.MONTH].tokens > 6000
+
+
+def test_a_hundred_writers_killed_at_random_lose_nothing_and_double_nothing(
+    file_url: str, open_at: Callable[..., Ledger]
+) -> None:
+    ledger = open_at(file_url)
+    task_ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(4)))
+    ledger.close()
+    (found,) = ledger_load.together(ledger_load.kill_writers, [(ledger.path, task_ids, 100, 7)])
+    assert found.problems == []
+    assert found.kills >= 100
+    assert found.acknowledged
+    with ledger.read() as tx:
+        assert list(history_problems(tx)) == []
+
+
+def test_writers_that_never_pause_take_turns(file_url: str, open_at: Callable[..., Ledger]) -> None:
+    ledger = open_at(file_url)
+    task_ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(4)))
+    ledger.close()
+    calls = [(file_url, (task_id,), 1.5) for task_id in task_ids]
+    loads = ledger_load.together(ledger_load.change_without_pause, calls)
+    waits = sorted(wait for load in loads for wait in load.waits_s)
+    assert waits[int(len(waits) * 0.99)] <= 1
+    assert min(load.changes for load in loads) * 5 > max(load.changes for load in loads)

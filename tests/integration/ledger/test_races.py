@@ -195,6 +195,17 @@ def test_two_takers_at_once_take_a_delivery_once(ledger: Ledger) -> None:
     assert while_open(ledger, take, take) == [()]
 
 
+def test_a_taker_does_not_wait_for_what_another_holds(ledger: Ledger) -> None:
+    if ledger.is_sqlite:
+        return  # one writer at a time, by nature
+    with ledger.write() as tx:
+        deliveries.request_collection(tx, ["acme/one", "acme/two"], source="cli", trace_id=TRACE)
+    with ledger.write() as first, ledger.write() as second:
+        (held,) = deliveries.take_for_collection(first, retry_after_s=60, limit=1)
+        (other,) = deliveries.take_for_collection(second, retry_after_s=60)
+        assert held.id != other.id
+
+
 def test_two_endings_of_one_attempt_leave_one(ledger: Ledger) -> None:
     held = claim(ledger, start_attempt(ledger).id)
 

@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from squire_pipelines.errors import LedgerError, SchemaVersionError
-from squire_pipelines.ledger import migrate
+from squire_pipelines.ledger import migrate, sqlite
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, open_ledger
 from squire_pipelines.ledger.tables import full_metadata, metadata
 from tests.support.ledgers import PostgresServer
@@ -85,7 +87,7 @@ def test_the_known_revision_is_the_newest_migration(empty: Ledger) -> None:
     assert script.get_heads() == [HEAD_REVISION]
 
 
-@pytest.mark.parametrize("revision", ["0002", "9999", "a1b2c3"])
+@pytest.mark.parametrize("revision", ["0003", "9999", "a1b2c3"])
 def test_a_newer_schema_is_refused_and_left_alone(empty: Ledger, revision: str) -> None:
     empty.ensure_schema()
     with empty.write() as tx:
@@ -239,3 +241,57 @@ def test_a_migration_that_fails_half_way_leaves_nothing(empty: Ledger) -> None:
     assert tables_of(empty) == set()
     empty.ensure_schema()
     assert empty.revision() == HEAD_REVISION
+
+
+_FILLING = """
+import resource, signal, sys
+from squire_pipelines.errors import LedgerError
+from squire_pipelines.ledger.store import Ledger
+from tests.support.ledgers import add_task
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+ledger = Ledger(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+try:
+    while True:
+        print(add_task(ledger, prompt="x" * 20_000), flush=True)
+except LedgerError as error:
+    sys.exit(f"{error.message} | {error.hint}")
+"""
+
+
+def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path: Path, open_at: Open) -> None:
+    ledger = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    ledger.ensure_schema()
+    ledger.close()
+    done = subprocess.run(
+        [sys.executable, "-c", _FILLING, str(ledger.url)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert done.returncode == 1
+    assert "ledger.sqlite" in done.stderr
+    assert "disk" in done.stderr
+    acknowledged = done.stdout.split()
+    assert len(acknowledged) > 5
+    with ledger.read() as tx:
+        assert tx.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+        stored = set(tx.execute(text("SELECT id FROM tasks")).scalars())
+    assert stored == set(acknowledged)
+
+
+def test_a_file_that_another_took_the_place_of_while_it_was_opened_is_not_used(
+    tmp_path: Path, open_at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    ledger.ensure_schema()
+    ledger.close()
+    numbers = iter([(1, 1), (1, 2)])
+    monkeypatch.setattr(sqlite, "_identity", lambda _path: next(numbers))
+    with pytest.raises(LedgerError, match="put in its place") as caught, ledger.read():
+        pass
+    assert "try again" in caught.value.hint
+    monkeypatch.undo()
+    assert ledger.revision() == HEAD_REVISION

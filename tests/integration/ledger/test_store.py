@@ -14,7 +14,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, LedgerError, StateConflictError
 from squire_pipelines.ledger import records
 from squire_pipelines.ledger.changes import change_attempt, change_task
-from squire_pipelines.ledger.store import Ledger, open_ledger
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, open_ledger
 from squire_pipelines.ledger.tables import audit
 from tests.support.ledgers import START, TRACE, Clock, PostgresServer, add_task, start_attempt
 
@@ -61,7 +61,7 @@ def test_a_database_that_does_not_exist_is_named(postgres: PostgresServer) -> No
 
 def test_open_ledger_makes_the_schema(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path / 'a folder with % and spaces' / 'ledger.sqlite'}")
-    assert ledger.revision() == "0001"
+    assert ledger.revision() == HEAD_REVISION
     ledger.close()
 
 

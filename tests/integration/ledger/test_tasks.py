@@ -6,6 +6,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import NotFoundError, StateConflictError
 from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger.listing import TaskQuery
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Task
 from tests.support.ledgers import (
@@ -74,7 +75,7 @@ def test_pages_of_tasks_show_each_once_newest_first(ledger: Ledger, clock: Clock
         clock.forward(1)
     seen: list[Task] = []
     with ledger.read() as tx:
-        while page := tasks.list_tasks(tx, limit=5, before=(seen[-1].created_at, seen[-1].id) if seen else None):
+        while page := tasks.list_tasks(tx, TaskQuery(limit=5, after=seen[-1].id if seen else None)):
             seen += page
     assert len(seen) == 12
     assert {task.id for task in seen} == set(made)
@@ -88,9 +89,9 @@ def test_lists_can_be_narrowed_by_state_and_repository(ledger: Ledger) -> None:
     proposed = add_task(ledger, approval=NONE_APPROVED)
     other = add_task(ledger, repository="acme/other")
     with ledger.read() as tx:
-        assert {task.id for task in tasks.list_tasks(tx, statuses=[TaskStatus.PROPOSED])} == {proposed}
-        assert {task.id for task in tasks.list_tasks(tx, repository=REPOSITORY)} == {ready, proposed}
-        both = tasks.list_tasks(tx, statuses=[TaskStatus.READY], repository="acme/other")
+        assert {task.id for task in tasks.list_tasks(tx, TaskQuery(statuses=("proposed",)))} == {proposed}
+        assert {task.id for task in tasks.list_tasks(tx, TaskQuery(repository=REPOSITORY))} == {ready, proposed}
+        both = tasks.list_tasks(tx, TaskQuery(statuses=("ready",), repository="acme/other"))
         assert {task.id for task in both} == {other}
         assert tasks.count_by_status(tx) == {TaskStatus.READY: 2, TaskStatus.PROPOSED: 1}
 

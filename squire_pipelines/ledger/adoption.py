@@ -1,0 +1,80 @@
+"""An attempt that changes hands: adopted by a run that goes on with it, or refused before any run has claimed it."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+
+from squire_pipelines.domain.endings import Ending
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.tasks import AttemptStatus
+from squire_pipelines.errors import StateConflictError
+from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get
+from squire_pipelines.ledger.changes import record_event
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import attempts, task_events
+
+MAX_ADOPTIONS = 3
+_ADOPTED = "adopted"
+_HELD = (AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
+
+
+def adoptions(tx: Transaction, attempt_id: str) -> int:
+    """How often the attempt was adopted."""
+    query = select(func.count()).where(task_events.c.attempt_id == attempt_id, task_events.c.reason == _ADOPTED)
+    return int(tx.execute(query).scalar_one())
+
+
+def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> Attempt:
+    """Take an attempt whose lease ran out, for `run_id`, which goes on with what its dead holder left.
+
+    The token is a new one: the earlier holder, should it come back to life, can no longer write.
+
+    Raises:
+        StateConflictError: Somebody holds it, it has ended, or it was adopted too often.
+    """
+    tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
+    attempt = get(tx, attempt_id)
+    free = attempt.status in _HELD and attempt.lease_until is not None and attempt.lease_until < tx.now
+    if not free or adoptions(tx, attempt_id) >= MAX_ADOPTIONS:
+        message = f"attempt {attempt_id} cannot be adopted: it is {attempt.status}" + (
+            f" in run {attempt.run_id}" if attempt.run_id else ""
+        )
+        raise StateConflictError(message, hint="its run gave a sign of life, or it was ended; see its history")
+    tx.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id)
+        .values(
+            run_id=run_id,
+            lease_token=new_trace_id(),
+            lease_until=tx.now + timedelta(seconds=lease_s),
+            updated_at=tx.now,
+        )
+    )
+    record_event(
+        tx,
+        task_id=attempt.task_id,
+        attempt_id=attempt_id,
+        subject="attempt",
+        before=attempt.status,
+        after=attempt.status,
+        actor=f"run:{run_id}",
+        reason=_ADOPTED,
+        trace_id=attempt.trace_id,
+    )
+    return get(tx, attempt_id)
+
+
+def refuse(tx: Transaction, attempt_id: str, ending: Ending, *, retry: RetryRule, actor: str) -> Settled | None:
+    """End an attempt that nobody has claimed yet; None when somebody has, or it has ended."""
+    tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
+    attempt = get(tx, attempt_id)
+    if attempt.status is not AttemptStatus.QUEUED:
+        return None
+    return end(tx, attempt, ending, retry=retry, actor=actor)
+
+
+def ended_at(tx: Transaction, ids: Collection[str]) -> dict[str, datetime | None]:
+    """When those of `ids` ended that this ledger knows; None for one that has not."""
+    rows = tx.execute(select(attempts.c.id, attempts.c.ended_at).where(attempts.c.id.in_(ids)))
+    return {row.id: row.ended_at for row in rows}

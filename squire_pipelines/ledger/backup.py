@@ -1,0 +1,284 @@
+"""Backups of an SQLite ledger: taken while others write, put back only where nobody has it open.
+
+A backup is one file without a WAL, and is never half there: it is built beside its place, checked, synced, renamed.
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, may_be_ours, utc_now
+
+PAGES_AT_ONCE = 1000
+_BUSY_TIMEOUT_S = 10.0
+_ALONE_WITHIN_S = 1.0
+# Where SQLite keeps its locks: https://www.sqlite.org/lockingv3.html, `PENDING_BYTE` and what follows.
+_LOCK_BYTES = (0x40000000, 512)
+
+Progress = Callable[[int, int], None]
+"""Told after every `PAGES_AT_ONCE` pages: pages done, pages in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that has been checked."""
+
+    path: Path
+    revision: str
+    bytes: int
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A backup that was put back; `aside` is where the old ledger is now, None when there was none."""
+
+    backup: Backup
+    ledger: Path
+    aside: Path | None
+
+
+def make_backup(ledger: Ledger, target: Path, *, progress: Progress | None = None) -> Backup:
+    """Copy the ledger, as it is at this moment, to the new file `target`, which others may not read.
+
+    Raises:
+        ConfigError: The ledger is on Postgres, which has tools of its own for this.
+        RefusedError: `target` is there already.
+        NotFoundError: There is no ledger yet.
+        LedgerError: It cannot be read, or the copy cannot be written.
+    """
+    source = _file_of(ledger, f"pg_dump --format=custom --file={target} '{ledger.describe()}'")
+    if not source.exists():
+        message = f"there is no ledger at {source} yet"
+        raise NotFoundError(message, hint="`squire run` or `squire demo` makes one")
+    if target.exists() or target.is_symlink():
+        message = f"{target} is there already"
+        raise RefusedError(message, hint="name a new file")
+    with _explained(f"the backup {target} cannot be made"), _beside(target) as part:
+        _copy(source, part, progress)
+        found = verify(part)
+        _sync(part)
+        _give_name(part, target)
+        _sync(target.parent)
+    return Backup(target, found.revision, found.bytes, found.tasks)
+
+
+def verify(path: Path) -> Backup:
+    """Check that `path` is a whole ledger which this code can use. Changes nothing.
+
+    Raises:
+        NotFoundError: There is no such file.
+        LedgerError: It is no database, is not ours, or is damaged.
+        SchemaVersionError: Its schema is newer than this code.
+    """
+    if not path.is_file():
+        message = f"there is no file {path}"
+        raise NotFoundError(message)
+    size = path.stat().st_size
+    with _explained(f"{path} is no backup of a ledger"), closing(_connect(path, read_only=True)) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        if not names or not may_be_ours(names):
+            message = f"{path} is a database, but not Squire's"
+            raise LedgerError(message, hint="name a file that `squire ledger backup` made")
+        revision = str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+        if revision > HEAD_REVISION:
+            message = f"{path} has schema {revision}, this Squire knows {HEAD_REVISION}"
+            raise SchemaVersionError(message, hint="install the newer Squire")
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            message = f"{path} is damaged: {' '.join(found.split())}"
+            raise LedgerError(message, hint="take an older backup; nothing was changed")
+        tasks = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
+    return Backup(path, revision, size, tasks)
+
+
+def restore_backup(ledger: Ledger, path: Path, *, actor: str, progress: Progress | None = None) -> Restored:
+    """Put the backup at `path` in the place of the ledger, which is kept beside it. Who did it is in its audit trail.
+
+    The old ledger is there until the new one is, and if this fails. Raises as `verify` and `make_backup`;
+    RefusedError when another process has the ledger open.
+    """
+    place = _file_of(
+        ledger, f"pg_restore --clean --if-exists --single-transaction --dbname='{ledger.describe()}' {path}"
+    )
+    ledger.close()
+    if path.exists() and place.exists() and path.samefile(place):
+        message = f"{path} is the ledger itself"
+        raise RefusedError(message, hint="name a backup")
+    backup = verify(path)
+    _refuse_a_stranger(place)
+    now = utc_now()
+    with _explained(f"the ledger {place} cannot be restored"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(place) as part:
+            _copy(path, part, progress)
+            _note_restore(part, path, actor=actor, now=now)
+            verify(part)
+            _sync(part)
+            with _alone(place):
+                aside = _keep_aside(place, now)
+                part.rename(place)
+                _sync(place.parent)
+    return Restored(backup, place, aside)
+
+
+def _refuse_a_stranger(place: Path) -> None:
+    """The database of another program is not ours to replace; a damaged file is."""
+    if not place.exists():
+        return
+    try:
+        with closing(_connect(place, read_only=True)) as connection:
+            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    except sqlite3.Error:
+        return
+    if not may_be_ours(names):
+        message = f"{place} is a database of another program"
+        raise RefusedError(message, hint="name another file in ledger_url; it was not touched")
+
+
+def _file_of(ledger: Ledger, instead: str) -> Path:
+    if not ledger.is_sqlite:
+        message = "this ledger is on Postgres, whose own tools back it up and restore it"
+        raise ConfigError(message, hint=f"{instead}   (the password comes from PGPASSWORD or ~/.pgpass)")
+    return ledger.path
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        hint = "free some disk space" if full else ""
+        message = f"{what}: {error}"
+        raise LedgerError(message, hint=f"{hint}; nothing was changed".lstrip("; ")) from error
+    except OSError as error:
+        message = f"{what}: {error.strerror}"
+        raise LedgerError(message, hint="check the folder and the disk; nothing was changed") from error
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """An empty file in the folder of `target`, for its owner alone, that is gone in the end unless it was renamed."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    try:
+        yield part
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def _connect(path: Path, *, read_only: bool = False, timeout_s: float = _BUSY_TIMEOUT_S) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rw"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
+
+
+def _copy(source: Path, part: Path, progress: Progress | None) -> None:
+    def told(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(total - remaining, total)
+
+    with closing(_connect(source, read_only=True)) as origin, closing(_connect(part)) as copy:
+        # An open transaction keeps to one state; without it every write of others would begin the copy anew.
+        origin.execute("BEGIN")
+        origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        origin.backup(copy, pages=PAGES_AT_ONCE, progress=told)
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def _note_restore(part: Path, path: Path, *, actor: str, now: datetime) -> None:
+    values = (f"{now:%Y-%m-%dT%H:%M:%S.%fZ}", actor, "ledger.restore", str(path), json.dumps({}))
+    with closing(_connect(part)) as connection:
+        connection.execute('INSERT INTO audit ("at", actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)', values)
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Keep everybody else out of the ledger until the block ends. Raises RefusedError when somebody is in."""
+    if not place.exists():
+        yield
+        return
+    message = f"another process has the ledger {place} open"
+    refused = RefusedError(message, hint="stop Squire (`squire dev`, the daemon, the receiver), then try again")
+    try:
+        connection = _connect(place, timeout_s=_ALONE_WITHIN_S)
+        if not _close_to_others(connection):
+            connection.close()
+            raise refused
+    except sqlite3.OperationalError as error:
+        raise refused from error
+    except sqlite3.DatabaseError:
+        with _locked_by_hand(place, refused):  # damaged: the very reason to restore
+            yield
+        return
+    with closing(connection):
+        yield
+
+
+def _close_to_others(connection: sqlite3.Connection) -> bool:
+    """Take the one lock that nobody else can be beside, in any mode; False when somebody is. Raises sqlite3.Error."""
+    try:
+        # Leaving WAL mode is for one that is alone, and brings all that the WAL held into the file.
+        alone = bool(connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete")
+        if alone:
+            connection.execute("BEGIN EXCLUSIVE")
+            # In WAL mode again, if somebody came between the two: there this lock lets readers in.
+            alone = bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return alone
+
+
+@contextmanager
+def _locked_by_hand(place: Path, refused: RefusedError) -> Iterator[None]:
+    """SQLite's exclusive lock on a file that SQLite cannot read."""
+    with place.open("r+b") as file:
+        first, length = _LOCK_BYTES
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
+        except OSError as error:
+            raise refused from error
+        yield
+
+
+def _keep_aside(place: Path, now: datetime) -> Path | None:
+    """Give the old ledger a second name, and move what a damaged one has beside it. Returns the name."""
+    if not place.exists():
+        return None
+    aside = place.with_name(f"{place.name}.before-restore-{now:%Y%m%dT%H%M%S.%fZ}")
+    _give_name(place, aside)
+    for suffix in ("-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            place.with_name(place.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _give_name(file: Path, name: Path) -> None:
+    """A second name for a file, never over one that came meanwhile; a new name where a file has but one."""
+    try:
+        os.link(file, name)
+    except FileExistsError:
+        raise
+    except OSError:  # not every file system knows links
+        file.rename(name)
+
+
+def _sync(path: Path) -> None:
+    flags = os.O_RDONLY | (os.O_DIRECTORY if stat.S_ISDIR(path.stat().st_mode) else 0)
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,307 @@
+"""Reservations: taken before work starts, kept up while it goes on, settled when it is over. The rules are `domain`'s.
+
+Whoever reserves holds one lock with all others, so that no two can take the same room. A reservation counts to the day
+and the month in which it was opened.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, delete, func, insert, select, update
+
+from squire_pipelines.domain.budgets import Amount, Limits, Purpose, Scope, Shortage, day_of, month_of
+from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import attempts, budgets, model_calls, tasks
+
+LOCK = "budgets"
+_OPEN = "open"
+_SETTLED = "settled"
+_MAX_HELD_TASKS = 10_000
+
+LimitsOf = Callable[[str], Limits]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A row: `reserved` is what may be used, `spent` what is known to be."""
+
+    id: str
+    purpose: Purpose
+    repository: str
+    reserved: Amount
+    spent: Amount
+    spent_requests: int
+    state: str
+    opened_at: datetime
+
+
+def reserve(
+    tx: Transaction,
+    reservation_id: str,
+    purpose: Purpose,
+    limits: Limits,
+    *,
+    repository: str,
+    trace_id: str,
+    task_id: str | None = None,
+    attempt_id: str | None = None,
+) -> Shortage | None:
+    """Take what one attempt or plan may use out of all wider limits; or say for which there is not enough left.
+
+    Repeating it with the same id changes nothing. Without limits a row of zeros is kept, so that spending is known.
+    """
+    tx.exclusive(LOCK)
+    if tx.execute(select(budgets.c.id).where(budgets.c.id == reservation_id)).one_or_none() is not None:
+        return None
+    if limits.is_set:
+        short = limits.shortage(purpose, used(tx, limits, repository=repository, task_id=task_id))
+        if short is not None:
+            return short
+    wanted = limits.reservation(purpose)
+    tx.execute(
+        insert(budgets).values(
+            id=reservation_id,
+            purpose=purpose.value,
+            repository=repository,
+            task_id=task_id,
+            attempt_id=attempt_id,
+            reserved_usd=wanted.usd,
+            reserved_tokens=wanted.tokens,
+            state=_OPEN,
+            opened_at=tx.now,
+            trace_id=trace_id,
+            updated_at=tx.now,
+        )
+    )
+    return None
+
+
+def give_back(tx: Transaction, reservation_id: str) -> None:
+    """Undo a reservation in the transaction that made it: what it was for did not begin."""
+    tx.execute(delete(budgets).where(budgets.c.id == reservation_id, budgets.c.state == _OPEN))
+
+
+def used(tx: Transaction, limits: Limits, *, repository: str, task_id: str | None = None) -> dict[Scope, Amount]:
+    """What is spent or reserved in each scope that has a limit."""
+    conditions: dict[Scope, ColumnElement[bool]] = {
+        Scope.REPOSITORY: and_(budgets.c.repository == repository, budgets.c.opened_at >= month_of(tx.now)),
+        Scope.DAY: budgets.c.opened_at >= day_of(tx.now),
+        Scope.MONTH: budgets.c.opened_at >= month_of(tx.now),
+    }
+    if task_id is not None:
+        conditions[Scope.TASK] = budgets.c.task_id == task_id
+    return {
+        scope: _amount(tx.execute(select(*_sums()).where(conditions[scope])).one())
+        for scope in limits.wide()
+        if scope in conditions
+    }
+
+
+def _sums() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    def counted(unit: str) -> ColumnElement[Any]:
+        reserved, spent = budgets.c[f"reserved_{unit}"], budgets.c[f"spent_{unit}"]
+        # A reservation that was passed counts with what was spent: a last answer may be longer than was left.
+        larger = case((budgets.c.state != _OPEN, spent), (spent > reserved, spent), else_=reserved)
+        return func.coalesce(func.sum(larger), 0).label(unit)
+
+    return counted("usd"), counted("tokens")
+
+
+def _amount(row: Any) -> Amount:
+    return Amount(float(row.usd), int(row.tokens))
+
+
+def checkpoint(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
+    """What is spent so far. Never less than was known before, and nothing when the reservation is settled."""
+    tx.execute(
+        update(budgets)
+        .where(
+            budgets.c.id == reservation_id,
+            budgets.c.state == _OPEN,
+            budgets.c.spent_tokens <= spent.tokens,
+            budgets.c.spent_requests <= requests,
+        )
+        .values(
+            spent_usd=spent.usd,
+            spent_tokens=spent.tokens,
+            spent_requests=requests,
+            checked_at=tx.now,
+            updated_at=tx.now,
+        )
+    )
+
+
+def settle_attempt(tx: Transaction, attempt_id: str) -> None:
+    """Put what an attempt's model calls add up to in the place of its reservation. May be repeated as calls come in."""
+    row = tx.execute(
+        select(
+            func.coalesce(func.sum(model_calls.c.cost_usd), 0.0).label("usd"),
+            func.coalesce(func.sum(model_calls.c.input_tokens + model_calls.c.output_tokens), 0).label("tokens"),
+            func.count().label("requests"),
+        ).where(model_calls.c.attempt_id == attempt_id)
+    ).one()
+    _settle(tx, attempt_id, _amount(row), int(row.requests))
+
+
+def settle_plan(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
+    """Put what a planner's conversation has used in the place of its reservation."""
+    _settle(tx, reservation_id, spent, requests)
+
+
+def _settle(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
+    tx.execute(
+        update(budgets)
+        .where(budgets.c.id == reservation_id)
+        .values(
+            spent_usd=spent.usd,
+            spent_tokens=spent.tokens,
+            spent_requests=requests,
+            state=_SETTLED,
+            settled_at=func.coalesce(budgets.c.settled_at, tx.now),
+            updated_at=tx.now,
+        )
+    )
+
+
+def is_settled(tx: Transaction, reservation_id: str) -> bool:
+    """Whether there is such a reservation and its work is over."""
+    found = select(budgets.c.state).where(budgets.c.id == reservation_id)
+    return tx.execute(found).scalar_one_or_none() == _SETTLED
+
+
+def release_orphans(tx: Transaction, *, plan_s: float) -> int:
+    """Settle what nobody will settle any more; how many that were.
+
+    Those are the reservations of attempts that have ended, and of planners that began more than `plan_s` ago: a planner
+    that is killed leaves no trace of what its call has cost, so that its whole reservation counts as spent.
+    """
+    ended = select(attempts.c.id).where(attempts.c.status == AttemptStatus.ENDED)
+    left = select(budgets.c.id).where(budgets.c.state == _OPEN, budgets.c.attempt_id.in_(ended))
+    orphans = tx.execute(left).scalars().all()
+    for attempt_id in orphans:
+        settle_attempt(tx, attempt_id)
+    lost = tx.execute(
+        select(budgets).where(
+            budgets.c.state == _OPEN,
+            budgets.c.purpose == Purpose.PLAN.value,
+            budgets.c.opened_at < tx.now - timedelta(seconds=plan_s),
+        )
+    ).all()
+    for row in lost:
+        _settle(tx, row.id, Amount(row.reserved_usd, row.reserved_tokens), row.spent_requests)
+    return len(orphans) + len(lost)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Which ready work has to wait for a budget: whole repositories, and tasks whose own budget is used up."""
+
+    repositories: Mapping[str, Shortage]
+    tasks: Mapping[str, Shortage]
+
+    def why(self, repository: str, task_id: str) -> Shortage | None:
+        """Why this task waits, if it does."""
+        return self.tasks.get(task_id) or self.repositories.get(repository)
+
+
+def held_back(tx: Transaction, limits_of: LimitsOf) -> HeldBack:
+    """What of all that is ready cannot start for want of a budget."""
+    ready = tasks.c.status == TaskStatus.READY
+    repositories: dict[str, Shortage] = {}
+    for name in tx.execute(select(tasks.c.repository).where(ready).distinct()).scalars().all():
+        limits = limits_of(name)
+        if limits.is_set:
+            short = limits.shortage(Purpose.ATTEMPT, used(tx, limits, repository=name))
+            if short is not None:
+                repositories[name] = short
+    by_task = (
+        select(tasks.c.id, tasks.c.repository, *_sums())
+        .join(budgets, budgets.c.task_id == tasks.c.id)
+        .where(ready)
+        .group_by(tasks.c.id, tasks.c.repository)
+        .limit(_MAX_HELD_TASKS)
+    )
+    held: dict[str, Shortage] = {}
+    for row in tx.execute(by_task):
+        limits = limits_of(row.repository)
+        if limits.task.is_set:
+            short = limits.shortage(Purpose.ATTEMPT, {Scope.TASK: _amount(row)})
+            if short is not None and short.scope is Scope.TASK:
+                held[row.id] = short
+    return HeldBack(repositories, held)
+
+
+def why_held(tx: Transaction, limits: Limits, repository: str, task_id: str) -> Shortage | None:
+    """For which budget one task has to wait."""
+    if not limits.is_set:
+        return None
+    return limits.shortage(Purpose.ATTEMPT, used(tx, limits, repository=repository, task_id=task_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How a budget stands: what is used or reserved of its limit. `repository` is None for what counts all work."""
+
+    scope: Scope
+    repository: str | None
+    used: Amount
+    limits: Limits
+    since: datetime
+
+    @property
+    def share(self) -> float:
+        """The used part of the limit, 0 to 1 and beyond, in the unit that is nearer to its end."""
+        limit = self.limits.of(self.scope)
+        usd = self.used.usd / limit.usd if limit.usd is not None else 0.0
+        return max(usd, self.used.tokens / limit.tokens if limit.tokens is not None else 0.0)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no further attempt fits."""
+        short = self.limits.shortage(Purpose.ATTEMPT, {self.scope: self.used})
+        return short is not None and short.scope is self.scope
+
+
+def levels(tx: Transaction, limits: Limits, limits_of: LimitsOf, repositories: Iterable[str]) -> tuple[Level, ...]:
+    """How each budget of a day, a month and a repository stands, if it has a limit."""
+    found = []
+    for scope in (Scope.DAY, Scope.MONTH):
+        if limits.of(scope).is_set:
+            amount = used(tx, limits, repository="")[scope]
+            found.append(Level(scope, None, amount, limits, day_of(tx.now) if scope is Scope.DAY else month_of(tx.now)))
+    for name in repositories:
+        own = limits_of(name)
+        if own.repository.is_set:
+            amount = used(tx, own, repository=name)[Scope.REPOSITORY]
+            found.append(Level(Scope.REPOSITORY, name, amount, own, month_of(tx.now)))
+    return tuple(found)
+
+
+def reservations(tx: Transaction, *, open_only: bool = False, limit: int = 50) -> tuple[Reservation, ...]:
+    """The newest reservations."""
+    query = select(budgets).order_by(budgets.c.opened_at.desc(), budgets.c.id).limit(limit)
+    if open_only:
+        query = query.where(budgets.c.state == _OPEN)
+    return tuple(_reservation(row) for row in tx.execute(query))
+
+
+def get(tx: Transaction, reservation_id: str) -> Reservation | None:
+    """One reservation."""
+    row = tx.execute(select(budgets).where(budgets.c.id == reservation_id)).one_or_none()
+    return None if row is None else _reservation(row)
+
+
+def _reservation(row: Any) -> Reservation:
+    return Reservation(
+        id=row.id,
+        purpose=Purpose(row.purpose),
+        repository=row.repository,
+        reserved=Amount(row.reserved_usd, row.reserved_tokens),
+        spent=Amount(row.spent_usd, row.spent_tokens),
+        spent_requests=row.spent_requests,
+        state=row.state,
+        opened_at=row.opened_at,
+    )

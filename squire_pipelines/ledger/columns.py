@@ -1,0 +1,81 @@
+"""What all tables of the ledger share: types that both kinds of database store alike, names, checks, the metadata."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, DateTime, Dialect, MetaData, String, Text
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC: `timestamptz` on Postgres, on SQLite text of fixed width, which sorts as time does."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Text where the database has no type for it."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(27))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse naive datetimes: nobody could say what they mean."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = f"a naive datetime cannot be stored: {value!r}"
+            raise ValueError(message)
+        moment = value.astimezone(UTC)
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the library's signature
+        """Always aware, always UTC."""
+        if value is None:
+            return None
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return moment.astimezone(UTC)
+
+
+class CleanText(TypeDecorator[str]):
+    """Text from outside (log lines, titles, messages). What a database cannot store becomes U+FFFD.
+
+    Postgres refuses NUL, and no encoder takes half a surrogate pair: the end of an attempt must not fail over them.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
+        """Replace what cannot be stored."""
+        return None if value is None else clean_text(value)
+
+
+def clean_text(value: str) -> str:
+    """`value` as a `CleanText` column has it."""
+    return _UNSTORABLE.sub("\ufffd", value)
+
+
+def names_in_sql(values: Iterable[str]) -> str:
+    """Words of ours as a list of SQL's literals."""
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    """The check that a column holds one of these words."""
+    return CheckConstraint(f"{column} IN ({names_in_sql(values)})", name=f"{column}_known")
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)

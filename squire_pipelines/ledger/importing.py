@@ -1,0 +1,327 @@
+"""Taking tasks into the ledger: those of the old product, and those of an export. Each once, however often it is done.
+
+What the files say is `old_tasks`'; here it becomes rows. Nothing that is known is changed, and no file is written.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import JSON, DateTime, insert, select
+from sqlalchemy.exc import DBAPIError, StatementError
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.identity import branch_name, new_id, new_trace_id
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.tasks import TaskKind, TaskSpec, TaskStatus
+from squire_pipelines.errors import NotFoundError
+from squire_pipelines.ledger import wordlist
+from squire_pipelines.ledger.changes import record_event
+from squire_pipelines.ledger.columns import UtcDateTime
+from squire_pipelines.ledger.creating import known_fact
+from squire_pipelines.ledger.exporting import FORMAT, PARTS
+from squire_pipelines.ledger.old_tasks import Entry, OldTask, read_entries
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.tables import metadata, outcomes, plans, task_dependencies, tasks
+
+ACTOR = "import"
+AT_ONCE = 200
+"""Entries of one transaction."""
+
+MAX_TOLD = 1_000
+"""Skipped entries that the report names; the others are counted."""
+
+_MAX_BRANCH = 120
+_TITLE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An entry that was not taken, and why."""
+
+    file: str
+    where: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import did. `taken` counts by the state that the tasks are in now; `known` were here before."""
+
+    taken: dict[str, int] = field(default_factory=dict)
+    known: int = 0
+    skipped: int = 0
+    told: list[Skipped] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def skip(self, entry: Entry, reason: str) -> None:
+        """Note an entry that is not taken."""
+        self.skipped += 1
+        if len(self.told) < MAX_TOLD:
+            self.told.append(Skipped(entry.file, entry.where, reason))
+
+    def note(self, text: str) -> None:
+        """Count something that a person should know of."""
+        self.notes[text] = self.notes.get(text, 0) + 1
+
+
+def import_tasks(
+    ledger: Ledger, path: Path, *, max_attempts: int, progress: Callable[[int], None] = lambda _count: None
+) -> Imported:
+    """Take in what is at `path`: a folder of the old product, one file of it, or an export (`.jsonl`).
+
+    Args:
+        ledger: Where the tasks go.
+        path: Read only.
+        max_attempts: Of the tasks that a person may let run now.
+        progress: Told how many entries were looked at so far.
+
+    Raises:
+        NotFoundError: There is nothing at `path`, or it cannot be read.
+        LedgerError: The ledger does not answer; what was taken in full transactions stays, and counts as known later.
+    """
+    result = Imported()
+    pending: list[tuple[str, str]] = []
+    seen = 0
+    entries = _entries(path)
+    while batch := list(islice(entries, AT_ONCE)):
+        with ledger.write() as tx:
+            tx.exclusive("import")
+            for entry in batch:
+                _take(tx, entry, result, max_attempts, pending)
+        seen += len(batch)
+        progress(seen)
+    if pending:
+        with ledger.write() as tx:
+            for pair in pending:
+                _depend(tx, *pair)
+    return result
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    try:
+        yield from read_entries(path)
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise NotFoundError(message, hint="name the folder ~/.squire/tasks, a file of it, or an export") from error
+
+
+def _take(tx: Transaction, entry: Entry, result: Imported, max_attempts: int, pending: list[tuple[str, str]]) -> None:
+    if entry.problem:
+        result.skip(entry, entry.problem)
+        return
+    try:
+        with tx.connection.begin_nested():  # an entry is taken whole or not at all
+            if entry.old is not None:
+                status = _take_old(tx, entry, entry.old, max_attempts, result)
+            else:
+                status = _take_facts(tx, entry.facts or {})
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, StatementError) as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise
+        result.skip(entry, _reason(error))
+        return
+    if status is None:
+        result.known += 1
+    else:
+        result.taken[status] = result.taken.get(status, 0) + 1
+        if entry.facts is not None:  # what it waits for may stand further down
+            pending += [(str(entry.facts["task"]["id"]), str(other)) for other in entry.facts.get("depends_on") or ()]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    text = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
+    return text or type(error).__name__
+
+
+# ── The old product ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, result: Imported) -> str | None:
+    mark = hashlib.sha256(f"old\n{old.id}".encode()).hexdigest()[:32]
+    if known_fact(tx, old.repo, mark) is not None:
+        return None
+    status, cause, message = _fate(old)
+    title = _title(old.prompt)
+    task_id = new_id("t", old.created_at)
+    spec = TaskSpec(
+        key="imported", title=title, kind=TaskKind.MANUAL, prompt=old.prompt, base_branch=_base_branch(tx, old, result)
+    )
+    kept = old.branch if status is not TaskStatus.PROPOSED and old.branch and len(old.branch) <= _MAX_BRANCH else None
+    ended = _end_of(old) if status.is_final else None
+    row: dict[str, Any] = {
+        "id": task_id,
+        "repository": old.repo,
+        "status": status,
+        "kind": spec.kind,
+        "title": title,
+        "priority": int(spec.priority),
+        "fingerprint": mark,
+        "spec": spec.model_dump(mode="json"),
+        "branch": kept or branch_name(task_id, title),
+        "base_branch": spec.base_branch,
+        "attempts": 0,
+        "max_attempts": max_attempts,
+        "cause": cause,
+        "message": message,
+        "trace_id": new_trace_id(),
+        "created_at": old.created_at,
+        "ended_at": ended,
+        "updated_at": tx.now,
+    }
+    tx.execute(insert(tasks).values(row))
+    wordlist.remember(tx, [row])
+    reason = f"task {old.id} of the old product, {old.status} there ({entry.file})"
+    event = {"actor": ACTOR, "reason": reason, "trace_id": row["trace_id"], "task_id": task_id}
+    record_event(tx, subject="task", before=None, after=status, **event)
+    if old.status in {"running", "dispatched"}:
+        result.note("ran in the old product when it was imported: look at it, then `squire tasks retry`")
+    if status is TaskStatus.SUCCEEDED and (number := _pr_number(old)) is not None:
+        state = _state_of(old)
+        taken = select(outcomes.c.task_id).where(outcomes.c.repository == old.repo, outcomes.c.pr_number == number)
+        if tx.execute(taken).first() is not None:
+            result.note("has the pull request of another task, which keeps it")
+            return status
+        moment = old.pr_merged_at or old.pr_closed_at or ended or old.created_at
+        tx.execute(
+            insert(outcomes).values(
+                task_id=task_id,
+                repository=old.repo,
+                pr_number=number,
+                pr_url=old.pr_url or f"https://github.com/{old.repo}/pull/{number}",
+                head_sha="",
+                state=state,
+                checks="failed" if old.ci_failed else None,
+                opened_at=ended or old.created_at,
+                merged_at=old.pr_merged_at if state is PullRequestState.MERGED else None,
+                closed_at=old.pr_closed_at if state is PullRequestState.CLOSED else None,
+                # Any report of GitHub's is later than what the old product saw.
+                forge_updated_at=moment - timedelta(days=1),
+                updated_at=tx.now,
+            )
+        )
+        record_event(tx, subject="outcome", before=None, after=state, **event)
+    return status
+
+
+def _fate(old: OldTask) -> tuple[TaskStatus, Cause | None, str | None]:
+    """The state that an old task has here, why, and in words."""
+    if old.status == "pending":
+        return TaskStatus.PROPOSED, None, None
+    if old.status == "completed" or (old.status != "failed" and _pr_number(old) is not None):
+        return TaskStatus.SUCCEEDED, Cause.COMPLETED, "imported from the old product"
+    if old.status == "failed":
+        return TaskStatus.FAILED, Cause.AGENT_ERROR, old.error or "it failed in the old product, which said no more"
+    # Nobody watches its container any more, and we never held it.
+    message = "it ran in the old product when it was imported; what became of it is not known"
+    return TaskStatus.FAILED, Cause.LOST, message
+
+
+def _end_of(old: OldTask) -> datetime:
+    return old.completed_at or old.started_at or old.created_at
+
+
+def _state_of(old: OldTask) -> PullRequestState:
+    if old.pr_merged or old.pr_merged_at:
+        return PullRequestState.MERGED
+    return PullRequestState.CLOSED if old.pr_closed or old.pr_closed_at else PullRequestState.OPEN
+
+
+def _pr_number(old: OldTask) -> int | None:
+    if old.pr_number is not None:
+        return old.pr_number
+    last = (old.pr_url or "").rstrip("/").rpartition("/pull/")[2]
+    return int(last) if last.isdecimal() and len(last) < 10 and int(last) > 0 else None  # noqa: PLR2004 - an integer's digits
+
+
+def _title(prompt: str) -> str:
+    first = next((" ".join(line.split()) for line in prompt.splitlines() if line.strip()), "")
+    if not first:
+        message = "prompt is empty"
+        raise ValueError(message)
+    return first if len(first) <= _TITLE else first[: _TITLE - 1] + "…"
+
+
+def _base_branch(tx: Transaction, old: OldTask, result: Imported) -> str:
+    if old.base_branch and old.base_branch != "auto":
+        return old.base_branch
+    newest = (
+        select(tasks.c.base_branch).where(tasks.c.repository == old.repo).order_by(tasks.c.created_at.desc()).limit(1)
+    )
+    known = tx.execute(newest).scalar_one_or_none()
+    if known is None and old.status == "pending":
+        result.note("names no base branch: it is taken for main")
+    return str(known or "main")
+
+
+# ── An export ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _take_facts(tx: Transaction, facts: dict[str, Any]) -> str | None:
+    if facts["squire_task"] != FORMAT:
+        message = f"the format of the export is {str(facts['squire_task'])[:20]!r}, this Squire reads {FORMAT}"
+        raise ValueError(message)
+    row = _task_row(facts["task"])
+    here = tx.execute(select(tasks.c.id).where(tasks.c.id == row["id"])).first()
+    if here is not None or known_fact(tx, row["repository"], row["fingerprint"]) is not None:
+        return None
+    if row.get("plan_id") and tx.execute(select(plans.c.id).where(plans.c.id == row["plan_id"])).first() is None:
+        row["plan_id"] = None
+    tx.execute(insert(tasks).values(row))
+    wordlist.remember(tx, [row])
+    for part, table in PARTS.items():
+        for one in facts.get(part) or ():
+            values = _row(table, one)
+            if values.get("task_id") != row["id"]:
+                message = f"{part} has a row of another task"
+                raise ValueError(message)
+            tx.execute(insert(metadata.tables[table]).values(values))
+    return TaskStatus(row["status"])
+
+
+def _task_row(values: Any) -> dict[str, Any]:
+    row = _row("tasks", values)
+    TaskStatus(row["status"])
+    TaskSpec.model_validate(row["spec"])
+    for name in ("id", "repository", "fingerprint", "title"):
+        if not isinstance(row[name], str) or not row[name]:
+            message = f"task.{name} is no text"
+            raise ValueError(message)
+    return row
+
+
+def _depend(tx: Transaction, task_id: str, other: str) -> None:
+    """Note that a task waits for another, if both are here."""
+    here = set(tx.execute(select(tasks.c.id).where(tasks.c.id.in_([task_id, other]))).scalars())
+    known = (task_dependencies.c.task_id == task_id) & (task_dependencies.c.depends_on == other)
+    if len(here) > 1 and tx.execute(select(task_dependencies).where(known)).first() is None:
+        tx.execute(insert(task_dependencies).values(task_id=task_id, depends_on=other))
+
+
+def _row(table: str, values: Any) -> dict[str, Any]:
+    """A row as its table wants it. Raises ValueError for a column that it does not have."""
+    columns = metadata.tables[table].columns
+    row: dict[str, Any] = {}
+    for name, value in dict(values).items():
+        if name not in columns:
+            message = f"{table} has no {str(name)[:40]!r}"
+            raise ValueError(message)
+        kind = columns[name].type
+        if value is not None and isinstance(kind, UtcDateTime | DateTime):
+            row[name] = datetime.fromisoformat(value)
+        elif value is not None and not isinstance(kind, JSON) and isinstance(value, dict | list):
+            message = f"{table}.{name} is no plain value"
+            raise ValueError(message)
+        else:
+            row[name] = value
+    return row

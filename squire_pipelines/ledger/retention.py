@@ -1,0 +1,364 @@
+"""Which rows have been kept long enough, and their deletion once they lie in the archive.
+
+Rules and deletions only: the archive's files are `warehouse.archive`'s, which also says in what order all of it goes.
+A task leaves a compact row behind, whose fingerprint keeps the same fact from becoming a second task.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, insert, or_, select
+
+from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger import wordlist
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import (
+    archived_tasks,
+    archives,
+    attempts,
+    budgets,
+    collections,
+    deliveries,
+    metadata,
+    model_calls,
+    outcomes,
+    plans,
+    signals,
+    task_dependencies,
+    task_events,
+    tasks,
+)
+
+FINAL = tuple(status for status in TaskStatus if status.is_final)
+
+OF_TASKS = ("tasks", "task_dependencies", "attempts", "task_events", "outcomes", "model_calls")
+"""The tables whose rows go with their task. Budgets stay: what was spent this month counts until the month is over."""
+
+OF_THEMSELVES = ("deliveries", "collections", "signals", "model_calls", "plans", "budgets")
+"""The tables whose rows go when they are old enough themselves; plans after the tasks that came of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long rows are kept, by table; `statuses` narrows the tasks.
+
+    Tasks are kept so long after their end, signals after they were gone, others after they were written.
+    """
+
+    keep: Mapping[str, timedelta] = field(default_factory=dict)
+    statuses: tuple[TaskStatus, ...] = FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFile:
+    """A file of the archive: `name` is relative to the archive's folder, `first_at` and `last_at` are of its rows."""
+
+    name: str
+    table: str
+    rows: int
+    bytes: int
+    sha256: str
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+# ── What is due ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _open_pull_request() -> ColumnElement[bool]:
+    return exists().where(outcomes.c.task_id == tasks.c.id, outcomes.c.state == PullRequestState.OPEN)
+
+
+def _others_wait() -> ColumnElement[bool]:
+    other = tasks.alias("other")
+    return exists().where(
+        task_dependencies.c.depends_on == tasks.c.id,
+        other.c.id == task_dependencies.c.task_id,
+        other.c.status.not_in(FINAL),
+    )
+
+
+def _not_over() -> ColumnElement[bool]:
+    """An attempt that is not settled, or money that is not: the books of such a task are not closed."""
+    return or_(
+        exists().where(attempts.c.task_id == tasks.c.id, attempts.c.ended_at.is_(None)),
+        exists().where(budgets.c.task_id == tasks.c.id, budgets.c.state == "open"),
+    )
+
+
+def _ended(tx: Transaction, retention: Retention) -> ColumnElement[bool]:
+    old = tasks.c.ended_at < tx.now - retention.keep["tasks"]
+    if set(retention.statuses) == set(FINAL):
+        return old  # only what is final has an end
+    # Hidden in a function from planners, which else would read all tasks in that state.
+    return and_(old, func.coalesce(tasks.c.status, "").in_(retention.statuses))
+
+
+def due_tasks(tx: Transaction, retention: Retention, *, limit: int) -> tuple[str, ...]:
+    """Ids of tasks that ended long enough ago and that nothing holds, the longest ago first."""
+    if "tasks" not in retention.keep:
+        return ()
+    free = and_(_ended(tx, retention), ~_open_pull_request(), ~_others_wait(), ~_not_over())
+    rows = tx.execute(select(tasks.c.id).where(free).order_by(tasks.c.ended_at, tasks.c.id).limit(limit))
+    return tuple(rows.scalars())
+
+
+def held_tasks(tx: Transaction, retention: Retention) -> dict[str, int]:
+    """How many tasks ended long enough ago but stay, and why."""
+    if "tasks" not in retention.keep:
+        return {}
+    reasons = {
+        "open pull request": _open_pull_request(),
+        "others wait for it": and_(_others_wait(), ~_open_pull_request()),
+        "not settled": and_(_not_over(), ~_others_wait(), ~_open_pull_request()),
+    }
+    found = {
+        reason: tx.execute(select(func.count()).where(_ended(tx, retention), held)).scalar_one()
+        for reason, held in reasons.items()
+    }
+    return {reason: count for reason, count in found.items() if count}
+
+
+def count_due_tasks(tx: Transaction, retention: Retention) -> int:
+    """How many tasks `due_tasks` would name without a limit."""
+    if "tasks" not in retention.keep:
+        return 0
+    free = and_(_ended(tx, retention), ~_open_pull_request(), ~_others_wait(), ~_not_over())
+    return int(tx.execute(select(func.count()).where(free)).scalar_one())
+
+
+def _old_enough(table: str, before: datetime) -> ColumnElement[bool]:
+    newer = collections.alias("newer")
+    rules: Mapping[str, ColumnElement[bool]] = {
+        "deliveries": and_(
+            deliveries.c.received_at < before,
+            deliveries.c.collected_at.is_not(None),
+            deliveries.c.applied_at.is_not(None),
+        ),
+        # The newest reading of each source says how it is now, and whether it was planned from.
+        "collections": and_(
+            collections.c.ended_at < before,
+            collections.c.planned_at.is_not(None),
+            exists().where(
+                newer.c.repository == collections.c.repository,
+                newer.c.source == collections.c.source,
+                newer.c.id > collections.c.id,
+            ),
+        ),
+        "signals": signals.c.gone_at < before,
+        "model_calls": and_(model_calls.c.at < before, model_calls.c.attempt_id.is_(None)),
+        # The newest plan of a repository says whether there is something to admit.
+        "plans": and_(
+            plans.c.created_at < before,
+            ~exists().where(tasks.c.plan_id == plans.c.id),
+            exists().where((later := plans.alias("later")).c.repository == plans.c.repository, later.c.id > plans.c.id),
+        ),
+        "budgets": and_(budgets.c.opened_at < before, budgets.c.state != "open"),
+    }
+    return rules[table]
+
+
+def due_rows(tx: Transaction, retention: Retention, table: str, *, limit: int) -> tuple[Any, ...]:
+    """Primary keys of rows of one of `OF_THEMSELVES` that were kept long enough."""
+    if table not in retention.keep:
+        return ()
+    source = metadata.tables[table]
+    old = _old_enough(table, tx.now - retention.keep[table])
+    return tuple(tx.execute(select(source.c.id).where(old).order_by(source.c.id).limit(limit)).scalars())
+
+
+def count_due_rows(tx: Transaction, retention: Retention, table: str) -> int:
+    """How many rows `due_rows` would name without a limit."""
+    if table not in retention.keep:
+        return 0
+    old = _old_enough(table, tx.now - retention.keep[table])
+    return int(tx.execute(select(func.count()).select_from(metadata.tables[table]).where(old)).scalar_one())
+
+
+# ── What goes with a task ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rows_of_tasks(table: str, ids: Collection[str]) -> ColumnElement[bool]:
+    """The condition of a table's rows that go with these tasks."""
+    if table == "tasks":
+        return tasks.c.id.in_(ids)
+    if table == "task_dependencies":
+        return or_(task_dependencies.c.task_id.in_(ids), task_dependencies.c.depends_on.in_(ids))
+    if table == "model_calls":  # which an index knows by their attempt
+        return model_calls.c.attempt_id.in_(select(attempts.c.id).where(attempts.c.task_id.in_(ids)))
+    return metadata.tables[table].c.task_id.in_(ids)
+
+
+def marks_of_tasks(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[Any, ...]]:
+    """What tells for each of these tasks whether any row of it was added or changed since."""
+    marks: dict[str, list[Any]] = {
+        row.id: [row.updated_at]
+        for row in tx.execute(select(tasks.c.id, tasks.c.updated_at).where(tasks.c.id.in_(ids)))
+    }
+    of_call = select(attempts.c.task_id, func.count(), func.max(model_calls.c.id)).join(
+        model_calls, model_calls.c.attempt_id == attempts.c.id
+    )
+    questions = [
+        select(attempts.c.task_id, func.count(), func.max(attempts.c.updated_at)),
+        select(task_events.c.task_id, func.count(), func.max(task_events.c.id)),
+        select(outcomes.c.task_id, func.count(), func.max(outcomes.c.updated_at)),
+        of_call,
+    ]
+    for question in questions:
+        column = next(iter(question.selected_columns))
+        found = {row[0]: tuple(row[1:]) for row in tx.execute(question.where(column.in_(ids)).group_by(column))}
+        for task_id, mark in marks.items():
+            mark.append(found.get(task_id))
+    return {task_id: tuple(mark) for task_id, mark in marks.items()}
+
+
+# ── Deletion ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def record_files(tx: Transaction, files: Sequence[ArchiveFile]) -> None:
+    """Note these files of the archive, whose rows are deleted from now on."""
+    known = set(tx.execute(select(archives.c.name).where(archives.c.name.in_([file.name for file in files]))).scalars())
+    rows = [
+        {
+            "name": file.name,
+            "table_name": file.table,
+            "rows": file.rows,
+            "bytes": file.bytes,
+            "sha256": file.sha256,
+            "first_at": file.first_at,
+            "last_at": file.last_at,
+            "created_at": tx.now,
+        }
+        for file in files
+        if file.name not in known
+    ]
+    if rows:
+        tx.execute(insert(archives), rows)
+
+
+def delete_tasks(tx: Transaction, retention: Retention, marks: Mapping[str, tuple[Any, ...]], archive: str) -> int:
+    """Delete these tasks with all their rows, but for those that changed since their `marks` or are held now.
+
+    `archive` names the file that has them; their compact rows are written here. Returns how many tasks went.
+    """
+    held = or_(_open_pull_request(), _others_wait(), _not_over())
+    free = set(tx.execute(select(tasks.c.id).where(tasks.c.id.in_(marks), _ended(tx, retention), ~held)).scalars())
+    now = marks_of_tasks(tx, free)
+    ids = [task_id for task_id in marks if task_id in free and now[task_id] == marks[task_id]]
+    if not ids:
+        return 0
+    compact = _compact_rows(tx, ids, archive)
+    facts = [
+        and_(archived_tasks.c.repository == row["repository"], archived_tasks.c.fingerprint == row["fingerprint"])
+        for row in compact
+    ]
+    tx.execute(delete(archived_tasks).where(or_(archived_tasks.c.id.in_(ids), *facts)))
+    tx.execute(insert(archived_tasks), compact)
+    wordlist.forget(tx, ids)
+    for table in reversed(OF_TASKS):
+        tx.execute(delete(metadata.tables[table]).where(rows_of_tasks(table, ids)))
+    return len(ids)
+
+
+def _compact_rows(tx: Transaction, ids: Sequence[str], archive: str) -> list[dict[str, Any]]:
+    cost = (
+        select(attempts.c.task_id, func.sum(attempts.c.cost_usd).label("cost_usd"))
+        .where(attempts.c.task_id.in_(ids))
+        .group_by(attempts.c.task_id)
+        .subquery()
+    )
+    query = (
+        select(
+            *(tasks.c[name] for name in _KEPT),
+            cost.c.cost_usd,
+            outcomes.c.pr_number,
+            outcomes.c.pr_url,
+            outcomes.c.state.label("outcome"),
+        )
+        .select_from(
+            tasks.outerjoin(outcomes, outcomes.c.task_id == tasks.c.id).outerjoin(cost, cost.c.task_id == tasks.c.id)
+        )
+        .where(tasks.c.id.in_(ids))
+    )
+    own = {"archived_at": tx.now, "archive": archive, "updated_at": tx.now}
+    return [{**row, **own} for row in tx.execute(query).mappings()]
+
+
+_KEPT = (
+    "id",
+    "repository",
+    "fingerprint",
+    "kind",
+    "title",
+    "status",
+    "cause",
+    "attempts",
+    "branch",
+    "trace_id",
+    "created_at",
+    "ended_at",
+)
+
+
+def delete_rows(tx: Transaction, retention: Retention, table: str, keys: Sequence[Any]) -> int:
+    """Delete these rows of one of `OF_THEMSELVES`, but for those that are not old enough any more."""
+    source: Table = metadata.tables[table]
+    old = _old_enough(table, tx.now - retention.keep[table])
+    return tx.execute(delete(source).where(source.c.id.in_(keys), old)).rowcount
+
+
+# ── What is left ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedTask:
+    """What the ledger still knows of an archived task; `archive` names the file that has the rest."""
+
+    id: str
+    repository: str
+    fingerprint: str
+    kind: str
+    title: str
+    status: TaskStatus
+    cause: str | None
+    attempts: int
+    cost_usd: float | None
+    branch: str | None
+    pr_number: int | None
+    pr_url: str | None
+    outcome: str | None
+    trace_id: str | None
+    created_at: datetime
+    ended_at: datetime
+    archived_at: datetime
+    archive: str | None
+
+
+def archived_task(tx: Transaction, task_id: str) -> ArchivedTask | None:
+    """What is known of an archived task, None when there is none."""
+    row = tx.execute(select(archived_tasks).where(archived_tasks.c.id == task_id)).one_or_none()
+    if row is None:
+        return None
+    values = {name: getattr(row, name) for name in ArchivedTask.__slots__}
+    return ArchivedTask(**{**values, "status": TaskStatus(row.status)})
+
+
+TIME_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "tasks": "ended_at",
+        "attempts": "ended_at",
+        "task_events": "at",
+        "outcomes": "opened_at",
+        "model_calls": "at",
+        "deliveries": "received_at",
+        "collections": "ended_at",
+        "signals": "gone_at",
+        "plans": "created_at",
+        "budgets": "opened_at",
+    }
+)
+"""The column that says of when a row is; dependencies have none."""

@@ -1,0 +1,90 @@
+"""How a connection to an SQLite ledger is set up, and how its transactions begin: in turn, and never for ever.
+
+SQLite's own busy handler waits longer the longer it has waited, so that a newcomer always wins: with four processes
+that write without pause one of them waited 4.7 s. Here whoever waits asks again after a short random pause, so that
+all have the same chance each time.
+"""
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+WRITE = "squire_write"
+"""Execution option: the transaction writes, and takes the lock when it begins."""
+
+REBUILD = "squire_rebuild"
+"""Execution option: the transaction copies tables, which references to them must not notice."""
+
+MAX_WAL_BYTES = 64 * 2**20
+_PAUSE_S = (0.0003, 0.003)
+
+
+def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Collection[str]], bool]) -> None:
+    """Have all connections of `engine` durable, checked and fair. A file that is not ours is left as it is."""
+    path = engine.url.database or ""
+
+    def connecting(_dialect: object, record: Any, *_: object) -> None:
+        record.info["file"] = _identity(path)
+
+    def connected(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves
+        cursor = connection.cursor()
+        pragmas = ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", f"journal_size_limit={MAX_WAL_BYTES}")
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        # WAL mode is a property of the file, and a file that is not ours is not ours to change.
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            names = [row[0] for row in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            if may_be_ours(names):
+                cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.close()
+        if record.info["file"] not in {None, _identity(path)}:  # what we have open is the one that was put aside
+            connection.close()
+            message = "database is locked: a backup was put in its place just now"
+            raise sqlite3.OperationalError(message)
+
+    def begins(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        driver: Any = connection.connection.dbapi_connection
+        if options.get(REBUILD, False):
+            driver.execute("PRAGMA foreign_keys=OFF")  # which has no effect within a transaction
+        if options.get(WRITE, False):
+            _begin_in_turn(driver, busy_timeout_s)
+        else:
+            driver.execute("BEGIN")
+
+    event.listen(engine, "do_connect", connecting)
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begins)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another of the same name."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:
+    """Begin a transaction that writes. Raises sqlite3.OperationalError, also when the lock is not to be had in time."""
+    give_up = time.monotonic() + busy_timeout_s
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+            else:
+                return
+            time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - a pause, no secret
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}")

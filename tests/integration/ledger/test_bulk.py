@@ -1,0 +1,200 @@
+"""Changes of many tasks at once: one transaction, an event each, a report of the others."""
+
+import pytest
+from sqlalchemy import func, select
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import TaskKind, TaskStatus
+from squire_pipelines.errors import NotFoundError, RefusedError
+from squire_pipelines.ledger import bulk, outcomes, records, tasks
+from squire_pipelines.ledger.checking import history_problems
+from squire_pipelines.ledger.listing import TaskQuery
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import (
+    attempts,
+    task_dependencies,
+    task_events,
+    task_words,
+)
+from squire_pipelines.ledger.tables import (
+    outcomes as outcome_table,
+)
+from tests.support.ledgers import NONE_APPROVED, add_task, add_tasks, settle, spec, start_attempt
+
+
+def update(ledger: Ledger, which: object, change: bulk.Change) -> bulk.BulkReport:
+    with ledger.write() as tx:
+        return bulk.bulk_update(tx, which, change, actor="ann")  # type: ignore[arg-type] # both forms
+
+
+def remove(ledger: Ledger, which: object, **options: bool) -> bulk.BulkReport:
+    with ledger.write() as tx:
+        return bulk.bulk_delete(tx, which, actor="ann", **options)  # type: ignore[arg-type] # both forms
+
+
+def status_of(ledger: Ledger, task_id: str) -> TaskStatus:
+    with ledger.read() as tx:
+        return tasks.get(tx, task_id).status
+
+
+def count(ledger: Ledger, table: object) -> int:
+    with ledger.read() as tx:
+        return int(tx.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
+
+
+def is_sound(ledger: Ledger) -> bool:
+    with ledger.read() as tx:
+        return list(history_problems(tx)) == []
+
+
+def test_many_are_changed_and_each_has_its_event(ledger: Ledger) -> None:
+    ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(1203)), approval=NONE_APPROVED)
+    report = update(ledger, ids, bulk.approve())
+    assert report == bulk.BulkReport({TaskStatus.READY: ids}, ())
+    with ledger.read() as tx:
+        last = tasks.events(tx, ids[-1])[-1]
+        assert tasks.get(tx, ids[-1]).ready_at is not None
+    assert (last.before, last.after, last.actor, last.reason) == ("proposed", "ready", "ann", "approved")
+    assert count(ledger, task_events) == 2 * len(ids)
+    assert is_sound(ledger)
+
+
+def test_what_does_not_match_stays_and_is_told_with_the_reason(ledger: Ledger) -> None:
+    ready, proposed = add_task(ledger), add_task(ledger, approval=NONE_APPROVED)
+    report = update(ledger, [ready, "tnone", proposed, proposed], bulk.approve())
+    assert report.changed == {TaskStatus.READY: (proposed,)}
+    assert {each.task_id: each.reason for each in report.unmatched} == {
+        ready: f"task {ready} is not proposed",
+        "tnone": "there is no task 'tnone'",
+    }
+
+
+def test_cancel_ends_what_waits_and_asks_what_runs_once(ledger: Ledger) -> None:
+    held = start_attempt(ledger)
+    waiting, proposed = add_task(ledger), add_task(ledger, approval=NONE_APPROVED)
+    everything = TaskQuery()
+    report = update(ledger, everything, bulk.cancel("enough"))
+    assert set(report.changed[TaskStatus.CANCELLED]) == {waiting, proposed}
+    assert report.changed[TaskStatus.RUNNING] == (held.task_id,)
+    update(ledger, everything, bulk.cancel("again"))
+    with ledger.read() as tx:
+        told = [event.reason for event in tasks.events(tx, held.task_id)]
+        task = tasks.get(tx, waiting)
+    assert [reason for reason in told if "cancel" in reason] == ["cancel requested: enough"]
+    assert (task.cause, task.message, task.ended_at) == ("cancelled", "enough", task.updated_at)
+    assert is_sound(ledger)
+
+
+def test_reject_is_for_proposals_alone(ledger: Ledger) -> None:
+    ready, proposed = add_task(ledger), add_task(ledger, approval=NONE_APPROVED)
+    report = update(ledger, [ready, proposed], bulk.reject("no"))
+    assert report.changed == {TaskStatus.CANCELLED: (proposed,)}
+    assert report.unmatched[0].hint == f"`squire tasks cancel {ready}` stops one that was approved"
+
+
+def test_retry_gives_more_tries_and_forgets_the_end(ledger: Ledger) -> None:
+    held = start_attempt(ledger)
+    settle(ledger, held, Cause.AGENT_ERROR)
+    assert update(ledger, [held.task_id], bulk.retry(2)).count == 1
+    with ledger.read() as tx:
+        task = tasks.get(tx, held.task_id)
+    assert (task.status, task.max_attempts, task.cause, task.ended_at) == (TaskStatus.READY, 3, None, None)
+    assert is_sound(ledger)
+
+
+def test_a_filter_changes_what_it_finds_and_reports_nothing_else(ledger: Ledger) -> None:
+    one = add_task(ledger, title="Fix the parser", kind=TaskKind.FIX_CI, repository="acme/a")
+    other = add_task(ledger, title="Fix the lexer", kind=TaskKind.FIX_CI, repository="acme/b")
+    add_task(ledger, title="Tidy up", kind=TaskKind.MANUAL, repository="acme/a")
+    by_word = TaskQuery(statuses=("ready",), kinds=("fix_ci",), repository="ACME/a", text="parser fix")
+    assert update(ledger, by_word, bulk.cancel("x")).changed == {TaskStatus.CANCELLED: (one,)}
+    with ledger.read() as tx:
+        ended = tasks.get(tx, one).ended_at
+        assert bulk.ids_of(tx, TaskQuery(ended_since=ended)) == (one,)
+        assert bulk.ids_of(tx, TaskQuery(ended_until=ended)) == ()
+        assert bulk.ids_of(tx, TaskQuery(causes=("cancelled",))) == (one,)
+        assert bulk.ids_of(tx, TaskQuery(repository="acme/b")) == (other,)
+
+
+def test_more_than_the_bound_are_refused_and_none_is_changed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "MAX_TASKS", 2)
+    ids = add_tasks(ledger, spec("a"), spec("b"), spec("c"))
+    for which in (ids, TaskQuery()):
+        with pytest.raises(RefusedError, match="more than 2 tasks"):
+            update(ledger, which, bulk.cancel("x"))
+    assert status_of(ledger, ids[0]) is TaskStatus.READY
+
+
+def test_a_failure_half_way_leaves_all_as_it_was(ledger: Ledger) -> None:
+    ids = add_tasks(ledger, spec("a"), spec("b"))
+
+    def cancel_and_fail() -> None:
+        with ledger.write() as tx:
+            bulk.bulk_update(tx, ids, bulk.cancel("x"), actor="ann")
+            message = "pulled the plug"
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="pulled"):
+        cancel_and_fail()
+    assert status_of(ledger, ids[0]) is TaskStatus.READY
+    assert count(ledger, task_events) == 2
+
+
+def test_what_people_do_is_in_the_audit_trail(ledger: Ledger) -> None:
+    one, two = add_tasks(ledger, spec("a"), spec("b"))
+    update(ledger, [one, two], bulk.cancel("no need"))
+    update(ledger, [two], bulk.retry(1))
+    update(ledger, ["tnone"], bulk.retry(1))
+    with ledger.read() as tx:
+        rows = records.audit_page(tx)
+    assert [(row["actor"], row["action"], row["subject"]) for row in rows] == [
+        ("ann", "tasks.retry", two),
+        ("ann", "tasks.cancel", "2 tasks"),
+    ]
+    assert rows[1]["detail"] == {"tasks": [one, two], "count": 2, "reason": "no need"}
+    with ledger.read() as tx:
+        assert [row["id"] for row in records.audit_page(tx, before=rows[0]["id"], limit=5)] == [rows[1]["id"]]
+        assert records.audit_page(tx, action="tasks.retry") == rows[:1]
+        assert records.audit_page(tx, actor="bob") == []
+        assert records.audit_page(tx, since=rows[0]["at"]) == rows
+
+
+def test_ended_tasks_are_deleted_with_all_that_hangs_on_them(ledger: Ledger) -> None:
+    held = start_attempt(ledger, title="Fix it")
+    with ledger.write() as tx:
+        outcomes.record_opened(
+            tx, task_id=held.task_id, repository=held.repository, pr_number=1, pr_url="u", head_sha="a" * 40
+        )
+    settle(ledger, held, Cause.COMPLETED)
+    report = remove(ledger, [held.task_id, "tnone"])
+    assert report.changed == {TaskStatus.SUCCEEDED: (held.task_id,)}
+    assert [each.task_id for each in report.unmatched] == ["tnone"]
+    with ledger.read() as tx, pytest.raises(NotFoundError):
+        tasks.get(tx, held.task_id)
+    assert [count(ledger, table) for table in (attempts, task_events, outcome_table, task_words)] == [0, 0, 0, 0]
+    with ledger.read() as tx:
+        assert records.audit_page(tx)[0]["action"] == "tasks.delete"
+
+
+def test_unfinished_tasks_are_deleted_only_when_one_says_so_and_running_ones_never(ledger: Ledger) -> None:
+    held = start_attempt(ledger)
+    ready = add_task(ledger)
+    report = remove(ledger, TaskQuery())
+    assert report.count == 0
+    assert {each.task_id: each.hint for each in report.unmatched} == {
+        held.task_id: "cancel it first",
+        ready: "only ended tasks are deleted",
+    }
+    report = remove(ledger, TaskQuery(), also_unfinished=True)
+    assert report.changed == {TaskStatus.READY: (ready,)}
+    assert [each.task_id for each in report.unmatched] == [held.task_id]
+
+
+def test_a_task_that_another_waits_for_is_not_deleted_from_under_it(ledger: Ledger) -> None:
+    first, second = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
+    update(ledger, [first], bulk.cancel("x"))
+    (unmatched,) = remove(ledger, [first]).unmatched
+    assert unmatched.reason == f"task {second} depends on task {first}"
+    update(ledger, [second], bulk.cancel("x"))
+    assert remove(ledger, [first, second]).count == 2
+    assert count(ledger, task_dependencies) == 0

@@ -1,0 +1,142 @@
+"""Upgrading a ledger that is in use: every earlier version, filled, keeps its rows both ways."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import delete, func, select, text
+
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.errors import LedgerError
+from squire_pipelines.ledger import attempts, migrate, plans, tasks
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger.tables import full_metadata, metadata, task_events, task_words
+from tests.support import ledger_0001
+from tests.support.ledgers import PostgresServer, rows_as_stored, rows_as_told_by_events
+
+Open = Callable[..., Ledger]
+OLD_TABLES = tuple(sorted(set(metadata.tables) - {"budgets", "archived_tasks", "archives", "task_words"}))
+
+SUCCEEDED = ledger_0001.TASKS[3][0]
+
+
+@pytest.fixture
+def old(database: str, request: pytest.FixtureRequest, tmp_path: Path, open_at: Open) -> Ledger:
+    """A filled ledger of the first version."""
+    if database == "sqlite":
+        url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.new_database()
+    ledger = open_at(url)
+    migrate.upgrade(ledger, "0001")
+    with ledger.write() as tx:
+        ledger_0001.fill(tx)
+    return ledger
+
+
+def rows_of_all(
+    ledger: Ledger, like: dict[str, list[dict[str, object]]] | None = None
+) -> dict[str, list[dict[str, object]]]:
+    """The rows of all tables of the first version, with the columns that `like` has."""
+    with ledger.read() as tx:
+        return {table: ledger_0001.rows_of(tx, table, tuple(like[table][0]) if like else ()) for table in OLD_TABLES}
+
+
+def test_a_filled_ledger_keeps_every_row_up_down_and_up_again(old: Ledger) -> None:
+    before = rows_of_all(old)
+    assert all(before.values()), "a table without rows proves nothing"
+    old.ensure_schema()
+    assert old.revision() == HEAD_REVISION
+    assert rows_of_all(old, before) == before
+    migrate.downgrade(old, "0001")
+    assert rows_of_all(old) == before
+    old.ensure_schema()
+    assert rows_of_all(old, before) == before
+    with old.read() as tx:
+        context = MigrationContext.configure(tx.connection, opts={"compare_type": True})
+        assert compare_metadata(context, full_metadata()) == []
+
+
+def test_an_old_row_was_changed_when_its_newest_time_says(old: Ledger) -> None:
+    old.ensure_schema()
+    with old.read() as tx:
+        for name, hours in ledger_0001.CHANGED.items():
+            table = metadata.tables[name]
+            key = next(iter(table.primary_key.columns))
+            found = {row[0]: row[1] for row in tx.execute(select(key, table.c.updated_at))}
+            assert found == {key: datetime(2026, 3, 1, hour, tzinfo=UTC) for key, hour in hours.items()}, name
+
+
+def test_todays_code_goes_on_where_the_old_code_stopped(old: Ledger) -> None:
+    old.ensure_schema()
+    assert rows_as_told_by_events(old) == rows_as_stored(old)
+    with old.write() as tx:
+        tasks.approve(tx, ledger_0001.TASKS[0][0], actor="ann")
+        tasks.retry(tx, ledger_0001.TASKS[4][0], actor="ann", more_attempts=1)
+        tasks.cancel(tx, ledger_0001.TASKS[1][0], actor="ann")
+    with old.read() as tx:
+        assert tasks.get(tx, ledger_0001.TASKS[4][0]).status is TaskStatus.READY
+        assert len(attempts.of_task(tx, SUCCEEDED)) == 2
+        assert plans.get(tx, "p00000000000001").plan.tasks[0].key == "a"
+    assert rows_as_told_by_events(old) == rows_as_stored(old)
+
+
+def test_the_words_of_old_titles_are_known(old: Ledger) -> None:
+    old.ensure_schema()
+    with old.read() as tx:
+        rows = tx.execute(select(task_words.c.word, task_words.c.kind).where(task_words.c.task_id == SUCCEEDED)).all()
+        assert {tuple(row) for row in rows} == {("fix", "fix_ci"), ("build", "fix_ci"), ("4", "fix_ci")}
+
+
+def definitions_of(ledger: Ledger) -> set[str]:
+    """All that the database knows of its schema, as statements whose spelling does not matter."""
+    with ledger.read() as tx:
+        if ledger.is_sqlite:
+            sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+            spelled = (re.sub(r"CONSTRAINT pk_\w+|\"", "", row[0]) for row in tx.execute(text(sql)))
+            return {" ".join(sorted(re.findall(r"[\w<>!=']+", each))) for each in spelled}
+        columns = "table_name, column_name, data_type, is_nullable, column_default"
+        sql = f"SELECT {columns} FROM information_schema.columns WHERE table_schema = 'public'"  # noqa: S608 - ours
+        found = {str(tuple(row)) for row in tx.execute(text(sql))}
+        found |= set(tx.execute(text("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'")).scalars())
+        found |= set(tx.execute(text("SELECT conname || pg_get_constraintdef(oid) FROM pg_constraint")).scalars())
+        found |= set(tx.execute(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")).scalars())
+        return found | set(tx.execute(text("SELECT proname FROM pg_proc WHERE proname LIKE 'squire%'")).scalars())
+
+
+def test_a_downgrade_leaves_exactly_the_old_schema(old: Ledger) -> None:
+    before = definitions_of(old)
+    old.ensure_schema()
+    assert definitions_of(old) != before
+    migrate.downgrade(old, "0001")
+    assert definitions_of(old) == before
+
+
+def test_the_id_of_a_deleted_row_is_never_given_out_again(old: Ledger) -> None:
+    old.ensure_schema()
+    with old.write() as tx:
+        newest = tx.execute(select(func.max(task_events.c.id))).scalar_one()
+        tx.execute(delete(task_events).where(task_events.c.id == newest))
+        tasks.approve(tx, ledger_0001.TASKS[0][0], actor="ann")
+        assert tx.execute(select(func.max(task_events.c.id))).scalar_one() > newest
+
+
+def test_references_are_kept_to_again_after_an_upgrade(old: Ledger) -> None:
+    old.ensure_schema()
+    for _ in range(2):  # on the connection that follows, and on one that is used again
+        with old.read() as tx:
+            if old.is_sqlite:
+                assert tx.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"])  # Postgres checks at once
+def test_a_rebuild_that_leaves_a_broken_reference_changes_nothing(old: Ledger) -> None:
+    with pytest.raises(LedgerError, match="task_dependencies"), old.rebuild() as tx:
+        tx.execute(text("INSERT INTO task_dependencies VALUES ('t-none', 't-none')"))
+    with old.read() as tx:
+        assert tx.execute(text("SELECT count(*) FROM task_dependencies")).scalar_one() == 1

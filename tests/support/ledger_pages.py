@@ -1,0 +1,211 @@
+"""How long a page of tasks takes at 1,000, 10,000 and 1,000,000 tasks, on SQLite and on Postgres.
+
+The big ledgers are built once and kept under `build/bench`; what the old product took, as its own plan and
+`docs/performance.md` say, stands beside the figures.
+"""
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from squire_pipelines.cli.task_rows import from_ledger
+from squire_pipelines.ledger.listing import Order, TaskQuery
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger.tables import task_words
+from squire_pipelines.ledger.wordlist import word_rows
+from tests.support.figures import ROOT, Figure, percentile
+from tests.support.ledgers import PostgresServer, sqlite_ledger_file
+from tests.support.many_tasks import START, task_rows
+
+SIZES = (1_000, 10_000, 1_000_000)
+TARGET_MS = 5.0
+OLD_MS = {1_000: 15.6, 10_000: 269.0}
+"""Milliseconds of the old product's list, which has no order and no pages."""
+
+ROUNDS = 15
+_BATCH = 20_000
+_MIDDLE = START + timedelta(days=180)
+FILTERS: dict[str, dict[str, Any]] = {
+    "all": {},
+    "status=failed": {"statuses": ("failed",)},
+    "status=running": {"statuses": ("running",)},
+    "under way": {"statuses": ("ready", "running")},
+    "repository": {"repository": "acme/repo3"},
+    "repository, small": {"repository": "acme/repo60"},
+    "repository+status": {"repository": "acme/repo3", "statuses": ("failed",)},
+    "kind": {"kinds": ("manual",)},
+    "kind+status": {"kinds": ("manual",), "statuses": ("failed", "cancelled")},
+    "cause": {"causes": ("timeout",)},
+    "cause+repository": {"causes": ("timeout",), "repository": "acme/repo3"},
+    "created in a week": {"created_since": _MIDDLE, "created_until": _MIDDLE + timedelta(days=7)},
+    "created, failed": {"created_since": _MIDDLE, "statuses": ("failed",)},
+    "ended until": {"ended_until": _MIDDLE},
+    "ended in 12 h": {"ended_since": START + timedelta(days=365, hours=-12)},
+    "word in every title": {"text": "task"},
+    "word in a tenth": {"text": "parser"},
+    "rare word": {"text": "4711"},
+    "no such word": {"text": "nowhere"},
+    "three words": {"text": "fix parser task"},
+    "word+repository": {"text": "task", "repository": "acme/repo3"},
+    "word+status": {"text": "parser", "statuses": ("failed",)},
+    "word+rare status": {"text": "task", "statuses": ("running",)},
+}
+
+
+def measure(rounds: int = ROUNDS, sizes: Sequence[int] = SIZES) -> list[Figure]:
+    """The figures of all sizes on both databases."""
+    figures: list[Figure] = []
+    for size in sizes:
+        with closing(_sqlite(size)) as ledger:
+            figures += _figures(ledger, f"SQLite, {size:,} tasks", size, rounds)
+    server = PostgresServer.start()
+    try:
+        for size in sizes:
+            with _postgres(server, size) as ledger:
+                figures += _figures(ledger, f"Postgres, {size:,} tasks", size, rounds)
+    finally:
+        server.stop()
+    return figures
+
+
+def _figures(ledger: Ledger, name: str, size: int, rounds: int) -> list[Figure]:
+    each = pages(ledger, rounds)
+    every = [taken for times in each.values() for taken in times]
+    worst, times = max(each.items(), key=lambda one: percentile(one[1], 0.95))
+    print(f"{name}: slowest is {worst}")  # noqa: T201 - a benchmark's output
+    old = [Figure(f"the old product's list, {size:,} tasks", OLD_MS[size], "ms")] if size in OLD_MS else []
+    return [
+        Figure(f"page of 100, {name}, p95", percentile(every, 0.95) * 1000, "ms", TARGET_MS),
+        Figure(f"page of 100, {name}, p95 of the slowest", percentile(times, 0.95) * 1000, "ms"),
+        *(old if name.startswith("SQLite") else []),
+    ]
+
+
+def pages(ledger: Ledger, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round of each filter and order: the first page, and a page from the middle on."""
+    found: dict[str, list[float]] = {}
+    for name, wanted in FILTERS.items():
+        for order in Order:
+            query = TaskQuery(order=order, **wanted)
+            deep = replace(query, after=_middle(ledger, query))
+            for where, asked in (("first", query), ("deep", deep)):
+                if where == "deep" and deep.after is None:
+                    continue
+                _page(ledger, asked)  # a new statement is compiled once
+                found[f"{name}, {order}, {where}"] = [_page(ledger, asked) for _ in range(rounds)]
+    return found
+
+
+def _page(ledger: Ledger, query: TaskQuery) -> float:
+    began = time.perf_counter()
+    with ledger.read() as tx:
+        from_ledger(tx, query)
+    return time.perf_counter() - began
+
+
+def _middle(ledger: Ledger, query: TaskQuery) -> str | None:
+    """A place deep in the list: its fifth page of a thousand, or where it ends."""
+    after = None
+    for _ in range(5):
+        with ledger.read() as tx:
+            page = from_ledger(tx, replace(query, limit=1000, after=after))
+        if page.next_after is None:
+            return after
+        after = page.next_after
+    return after
+
+
+# ── Building ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _sqlite(size: int) -> Ledger:
+    kept = ROOT / "build" / "bench" / f"tasks-{HEAD_REVISION}-{size}.sqlite"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        building = kept.with_suffix(".building")
+        building.unlink(missing_ok=True)
+        _fill_sqlite(sqlite_ledger_file(building), size)
+        building.replace(kept)
+    return Ledger(f"sqlite:///{kept}")
+
+
+def _text(value: Any) -> Any:
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if isinstance(value, datetime) else value
+
+
+def _fill_sqlite(path: Path, size: int) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-400000", "foreign_keys=OFF"):
+            db.execute(f"PRAGMA {pragma}")
+        indexes = db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'tasks' AND sql IS NOT NULL"
+        ).fetchall()
+        for name, _ in indexes:  # made again at the end, which takes a tenth of the time
+            db.execute(f"DROP INDEX {name}")
+        words: list[tuple[Any, ...]] = []
+        for columns, rows, found in _batches(size):
+            db.executemany(_insert("tasks", columns), [tuple(map(_text, row)) for row in rows])
+            words += [tuple(map(_text, row)) for row in found]
+        words.sort()
+        db.executemany(_insert("task_words", _WORD_COLUMNS), words)
+        for _, sql in indexes:
+            db.execute(sql)
+        db.commit()
+        db.execute("PRAGMA journal_mode=WAL")
+
+
+_WORD_COLUMNS = tuple(column.name for column in task_words.columns)
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - ours
+
+
+def _batches(size: int) -> Iterator[tuple[tuple[str, ...], list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
+    import json  # noqa: PLC0415 - the column `spec` alone
+
+    rows = task_rows(size)
+    while batch := list(islice(rows, _BATCH)):
+        words = [tuple(row[name] for name in _WORD_COLUMNS) for task in batch for row in word_rows(task)]
+        yield tuple(batch[0]), [tuple((task | {"spec": json.dumps(task["spec"])}).values()) for task in batch], words
+
+
+@contextmanager
+def _postgres(server: PostgresServer, size: int) -> Iterator[Ledger]:
+    import psycopg  # noqa: PLC0415 - an extra: tests on SQLite do without
+
+    url = server.new_database()
+    ledger = Ledger(url)
+    ledger.ensure_schema()
+    with psycopg.connect(url) as connection:
+        indexes = connection.execute(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'tasks' AND indexname LIKE 'ix_%'"
+        ).fetchall()
+        for name, _ in indexes:
+            connection.execute(f"DROP INDEX {name}".encode())
+        for columns, rows, words in _batches(size):
+            for table, names, values in (("tasks", columns, rows), ("task_words", _WORD_COLUMNS, words)):
+                with connection.cursor().copy(f"COPY {table} ({', '.join(names)}) FROM STDIN".encode()) as copy:
+                    for row in values:
+                        copy.write_row(row)
+        connection.execute("SET maintenance_work_mem = '256MB'")
+        for _, sql in indexes:
+            connection.execute(sql.encode())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def disk_needed() -> bool:
+    """Whether there is room for the big ledgers: about 6 GiB."""
+    return shutil.disk_usage(ROOT).free > 8 * 2**30
