@@ -1,14 +1,16 @@
 """The assets `history/*`: the ledger's tables as people query them, published together into one DuckDB file."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 
 from squire_pipelines.assets.plans import PULL_REQUESTS, TASK_PLAN, TASKS
 from squire_pipelines.assets.signals import OWNERS, signal_key
+from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.warehouse.publish import Publication, publish_configured
 
 _SIGNALS = [signal_key(source) for source in Source]
 TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
@@ -17,12 +19,22 @@ TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "task_events": ("Every change of state: who, when and why.", [TASKS]),
     "outcomes": ("What became of each pull request.", [PULL_REQUESTS]),
     "signals": ("Every signal, when it was first and last seen, and when it was gone.", _SIGNALS),
-    "collections": ("Every reading of every source.", _SIGNALS),
+    "collections": ("Every reading of every source, with what it used of the quota.", _SIGNALS),
     "plans": ("Every plan with what its checks found.", [TASK_PLAN]),
     "model_calls": ("Every call to a model with tokens, cost and latency.", [TASK_PLAN, PULL_REQUESTS]),
     "deliveries": ("Every delivery as it arrived, without its body.", _SIGNALS),
+    "budgets": ("What was set aside for each attempt and plan, and what it used.", [TASKS]),
     "audit": ("Who did what that matters for security.", [TASKS]),
 }
+
+FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=30), warn_window=timedelta(minutes=15))
+"""A schedule publishes every ten minutes, whatever happens: one that is missed is a warning, two are a failure."""
+
+
+class PublishConfig(dg.Config):
+    """How to publish. `full` reads the whole ledger and the archive anew, which the job `rebuild_history` asks for."""
+
+    full: bool = False
 
 
 @dg.multi_asset(
@@ -34,24 +46,42 @@ TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
             group_name="history",
             kinds={"duckdb", "table"},
             owners=OWNERS,
+            tags={"squire/part": "history"},
             deps=deps,
+            freshness_policy=FRESHNESS,
         )
         for table, (text, deps) in TABLES.items()
     ],
 )
-def history_tables(settings: SettingsResource, ledger: LedgerResource) -> Iterator[dg.MaterializeResult[None]]:
-    """Build the file beside the live one from one consistent reading of the ledger, then rename it into place."""
+def history_tables(
+    context: dg.AssetExecutionContext, config: PublishConfig, settings: SettingsResource, ledger: LedgerResource
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Add what changed, by one consistent reading of the ledger, to a copy of the live file; rename it into place."""
     chosen = settings.load()
-    publication = publish(ledger.open(), chosen.home.warehouse, memory_limit=chosen.warehouse.memory_limit)
+    publication = publish_configured(ledger.open(), chosen, full=config.full)
+    context.log.info(_said(publication))
     for table in TABLES:
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey(["history", table]),
             metadata={
                 "dagster/row_count": publication.rows[table],
                 "dagster/uri": str(chosen.home.warehouse),
+                "rows_changed": publication.changed[table],
+                "mode": publication.mode,
                 "seconds": publication.seconds,
                 "bytes": publication.bytes,
                 "watermark": publication.watermark,
+                "published_at": dg.MetadataValue.timestamp(publication.published_at),
+                "tables": preview(
+                    ("table", "rows", "changed"),
+                    ((name, rows, publication.changed[name]) for name, rows in publication.rows.items()),
+                ),
                 "query": dg.MetadataValue.md(f"`squire history sql 'FROM {table} LIMIT 10'`"),
             },
         )
+
+
+def _said(publication: Publication) -> str:
+    written = f"{sum(publication.changed.values())} of {sum(publication.rows.values())} rows written"
+    why = f", since {publication.reason}" if publication.reason else ""
+    return f"{publication.mode}{why}: {written}, {publication.bytes} bytes, {publication.seconds:.2f} s"

@@ -8,6 +8,8 @@ import dagster as dg
 from squire_pipelines.ledger import tasks
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
+from squire_pipelines.settings import Settings
+from squire_pipelines.warehouse import files
 
 
 @dg.sensor(
@@ -15,7 +17,7 @@ from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
     job_name="publish_history",
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Publishes the warehouse when the ledger has new events, at most once in its minimal interval.",
+    description="Publishes the warehouse when the ledger has new events; the larger it is, the less often.",
     tags={"squire/part": "history"},
 )
 def history_follows_events(
@@ -30,8 +32,9 @@ def history_follows_events(
         yield dg.SkipReason("nothing has happened")
         return
     chosen = settings.load()
-    wait = float(moment) + chosen.warehouse.min_interval_s - time.time()
-    if wait > 0 or active_runs(context.instance, "publish_history"):
+    if time.time() < float(moment) + _least_interval_s(chosen) or active_runs(
+        context.instance, "publish_history", "rebuild_history"
+    ):
         yield dg.SkipReason("the last publication is too fresh or still under way")
         return
     if since_failure is not None and since_failure < chosen.pipeline.redelivery_s:
@@ -40,3 +43,12 @@ def history_follows_events(
     context.update_cursor(f"{newest}:{time.time():.3f}")
     again = "" if since_failure is None else f"-{time.time():.0f}"  # a key that was used launches nothing any more
     yield dg.RunRequest(job_name="publish_history", run_key=f"history-{newest}{again}")
+
+
+def _least_interval_s(chosen: Settings) -> float:
+    path = chosen.home.warehouse
+    return files.least_interval_s(
+        path.stat().st_size if path.exists() else 0,
+        min_interval_s=chosen.warehouse.min_interval_s,
+        write_rate=chosen.warehouse.write_rate,
+    )

@@ -3,7 +3,9 @@
 What is in the file belongs to `schema` and `publish`.
 """
 
+import errno
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -15,6 +17,7 @@ from pathlib import Path
 from squire_pipelines.errors import WarehouseError
 
 READ_ONLY_MODE = 0o444
+_COPIED_AT_ONCE = 1 << 30
 KEPT_WALS = 3
 _POLL_S = 0.05
 
@@ -51,7 +54,7 @@ def new_file(path: Path) -> Iterator[Path]:
     first.
     """
     for left in path.parent.glob(f".{path.name}.*.building*"):
-        _remove(left)
+        remove(left)
     building = path.with_name(f".{path.name}.{secrets.token_hex(4)}.building")
     try:
         yield building
@@ -59,7 +62,29 @@ def new_file(path: Path) -> Iterator[Path]:
         # What cannot be removed now is removed by the next publication; the error under way matters more.
         with suppress(OSError):
             for left in path.parent.glob(f"{building.name}*"):
-                _remove(left)
+                remove(left)
+
+
+def copy_sealed(path: Path, copy: Path) -> bool:
+    """Copy the file at `path` if it is byte for byte what we put there; whether it was.
+
+    A client that opened it for writing may have changed it, or be changing it just now. Raises OSError.
+    """
+    if not _is_sealed(path):
+        return False
+    with path.open("rb") as source, copy.open("xb") as target:
+        left = os.fstat(source.fileno()).st_size
+        while left > 0:  # within the kernel: shared blocks where the file system has them
+            done = _copy_some(source.fileno(), target.fileno(), left)
+            if done == 0:
+                return False
+            left -= done
+    return _is_sealed(path)
+
+
+def least_interval_s(size: int, *, min_interval_s: float, write_rate: int) -> float:
+    """Seconds from one publication to the next for a file of `size` bytes, of which all are written each time."""
+    return max(min_interval_s, size / write_rate)
 
 
 def put_in_place(built: Path, path: Path) -> None:
@@ -67,6 +92,11 @@ def put_in_place(built: Path, path: Path) -> None:
     built.chmod(READ_ONLY_MODE)
     _fsync(built)
     set_wals_aside(path)
+    # Before the rename, for both files: whenever we die, the seal is of the one that is there.
+    _seal_of(path).with_suffix(".new").write_text(
+        json.dumps([_mark_of(each) for each in (built, path) if each.exists()])
+    )
+    _seal_of(path).with_suffix(".new").replace(_seal_of(path))
     built.replace(path)
     # A client that had the old file open read-write may have begun a WAL since.
     set_wals_aside(path)
@@ -87,11 +117,40 @@ def set_wals_aside(path: Path) -> tuple[Path, ...]:
             wal.rename(aside)
             moved.append(aside)
     for old in sorted(path.parent.glob(f"{path.name}.*.aside"))[:-KEPT_WALS]:
-        _remove(old)
+        remove(old)
     return tuple(moved)
 
 
-def _remove(path: Path) -> None:
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.seal")
+
+
+def _mark_of(path: Path) -> list[int]:
+    """What changes whenever somebody writes to the file."""
+    status = path.stat()
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        return _mark_of(path) in json.loads(_seal_of(path).read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _copy_some(source: int, target: int, count: int) -> int:
+    try:
+        return os.copy_file_range(source, target, min(count, _COPIED_AT_ONCE))
+    except OSError as error:
+        if error.errno not in {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}:
+            raise
+    except AttributeError:  # not on every system
+        pass
+    return os.write(target, os.read(source, min(count, _COPIED_AT_ONCE >> 8)))
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there. Raises OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,46 +1,125 @@
-"""Publication: the ledger, read in one transaction, as a new DuckDB file in the place of the one before.
+"""Publication: the ledger and the archive as a new DuckDB file in the place of the one before.
 
-Reading the file is `query`'s; when to publish is the caller's to decide.
+Usually the file before is copied and what changed since is added; else everything is read anew. How rows are brought
+is `changes`', reading the file is `query`'s, and when to publish is the caller's to decide.
 """
 
 import errno
+import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import duckdb
+from sqlalchemy import select
 
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Ledger, Transaction
-from squire_pipelines.warehouse import files, schema
+from squire_pipelines.ledger.tables import archived_tasks, task_events
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.settings import Settings
+from squire_pipelines.warehouse import changes, files, schema
 
-BATCH = 1000
-"""Rows that are in our own memory at once."""
-
+BATCH = changes.BATCH
 SPILL_FACTOR = 16
 """How many times the memory limit DuckDB may spill to the disk while it builds."""
 
+MAX_GROWTH = 1.5
+"""A file that has more than this many times the bytes per row that it had when it was built anew is built anew."""
+
+_FREE_GROWTH = 32 * 2**20
+_THREADS = 2
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+Mode = Literal["incremental", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One promise: the most seconds that something may take for a share of the tasks."""
+
+    name: str
+    seconds: float
+    share: float
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What was published. `watermark` is the newest event's id; rows are counted per table, sizes are in bytes."""
+    """What was published.
+
+    `watermark` is the newest event's id; `rows` are counted per table, `changed` are those that this publication
+    wrote (all of them when `mode` is full, for the `reason` given); sizes are in bytes.
+    """
 
     rows: Mapping[str, int]
     bytes: int
     seconds: float
     watermark: int
     published_at: datetime
+    mode: Mode
+    reason: str
+    changed: Mapping[str, int]
 
 
-def publish(ledger: Ledger, path: Path, *, memory_limit: int, wait_s: float = 60) -> Publication:
-    """Publish the whole ledger at `path`.
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What the file before says of itself."""
+
+    watermark: int
+    published_at: datetime
+    schema_version: int
+    ledger: str
+    tables_digest: str
+    full_at: datetime
+    full_rows: int
+    full_bytes: int
+
+
+class _NotIncremental(Exception):  # noqa: N818 - no error: it says why everything is read anew
+    """What changed cannot be told, or the file before cannot be added to."""
+
+
+def targets_of(settings: WarehouseSettings) -> tuple[Target, ...]:
+    """What is aimed at, as the settings have it."""
+    share = settings.sla_share
+    return (
+        Target("ready_to_agent", settings.sla_agent_s, share, "From ready to the agent's first start."),
+        Target("ready_to_pull_request", settings.sla_pull_request_s, share, "From ready to the pull request."),
+    )
+
+
+def publish_configured(ledger: Ledger, settings: Settings, *, full: bool = False, wait_s: float = 60) -> Publication:
+    """Publish as the settings say. Raises WarehouseError, LedgerError."""
+    chosen = settings.warehouse
+    return publish(
+        ledger,
+        settings.home.warehouse,
+        memory_limit=chosen.memory_limit,
+        wait_s=wait_s,
+        full=full,
+        overlap_s=chosen.overlap_s,
+        targets=targets_of(chosen),
+    )
+
+
+def publish(
+    ledger: Ledger,
+    path: Path,
+    *,
+    memory_limit: int,
+    wait_s: float = 60,
+    full: bool = False,
+    archive: Path | None = None,
+    overlap_s: float = 300,
+    targets: Sequence[Target] | None = None,
+) -> Publication:
+    """Publish the ledger and the archive at `path`.
 
     Readers that have the file before open keep it; whoever opens it next sees the new one. Until the very end nothing
     at `path` changes, whatever goes wrong.
@@ -50,18 +129,29 @@ def publish(ledger: Ledger, path: Path, *, memory_limit: int, wait_s: float = 60
         path: The warehouse's file; its folder is made when needed.
         memory_limit: Bytes for DuckDB while it builds.
         wait_s: How long to wait for another publisher to finish.
+        full: Read everything anew, whatever is there.
+        archive: The folder with what left the ledger, `archive` beside the file by default. It need not exist.
+        overlap_s: How much later than its time a row may have been committed and still be noticed.
+        targets: What is aimed at; by default as the settings have it when nothing is set.
 
     Raises:
-        WarehouseError: Another process is publishing, or the file cannot be built or put in its place.
+        WarehouseError: Another process is publishing, a file of the archive cannot be read, or the file cannot be
+            built or put in its place.
         LedgerError: The ledger does not answer.
     """
     started = time.monotonic()
+    job = _Publisher(
+        ledger,
+        path,
+        memory_limit,
+        archive or path.parent / "archive",
+        timedelta(seconds=overlap_s),
+        targets_of(WarehouseSettings()) if targets is None else targets,
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.publication_lock(path, wait_s=wait_s), files.new_file(path) as building:
-            with ledger.read() as tx:
-                rows, watermark = _build(tx, building, memory_limit)
-                published_at = tx.now
+            done = job.run(building, full=full)
             if os.path.lexists(f"{building}.wal"):
                 message = f"DuckDB left a write-ahead log beside {building.name}"
                 raise WarehouseError(message, hint="publish again")
@@ -70,51 +160,230 @@ def publish(ledger: Ledger, path: Path, *, memory_limit: int, wait_s: float = 60
     except OSError as error:
         raise _cannot_publish(path, str(error.strerror or error), full=error.errno in _DISK_FULL) from error
     except duckdb.Error as error:
-        reason = str(error).strip().partition("\n")[0]
-        memory = isinstance(error, duckdb.OutOfMemoryException)
-        full = not memory and any(os.strerror(number) in str(error) for number in _DISK_FULL)
-        raise _cannot_publish(path, reason, full=full, memory=memory) from error
-    return Publication(MappingProxyType(rows), size, time.monotonic() - started, watermark, published_at)
+        memory, no_space = _is_out_of_memory(error), _is_disk_full(error)
+        raise _cannot_publish(path, _first_line(error), full=no_space, memory=memory) from error
+    return Publication(
+        rows=MappingProxyType(done.rows),
+        bytes=size,
+        seconds=time.monotonic() - started,
+        watermark=done.watermark,
+        published_at=done.published_at,
+        mode=done.mode,
+        reason=done.reason,
+        changed=MappingProxyType(done.changed),
+    )
 
 
-def _build(tx: Transaction, building: Path, memory_limit: int) -> tuple[dict[str, int], int]:
-    watermark = tasks.last_event_id(tx)
-    with duckdb.connect(
-        str(building),
-        config={
-            "memory_limit": f"{memory_limit}B",
-            "threads": 1,
-            "temp_directory": f"{building}.spill",
-            "max_temp_directory_size": f"{memory_limit * SPILL_FACTOR}B",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    ) as connection:
-        # Outside of a transaction, each of the many comments would be synced to the disk by itself.
-        connection.begin()
-        schema.create_tables(connection)
-        connection.commit()
-        rows = {table: _fill(tx, connection, table) for table in schema.TABLES}
-        connection.begin()
+@dataclass(frozen=True, slots=True)
+class _Built:
+    rows: dict[str, int]
+    changed: dict[str, int]
+    watermark: int
+    published_at: datetime
+    mode: Mode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Publisher:
+    ledger: Ledger
+    path: Path
+    memory_limit: int
+    archive: Path
+    overlap: timedelta
+    targets: Sequence[Target]
+
+    def run(self, building: Path, *, full: bool) -> _Built:
+        """Build the new file, closed, at `building`."""
+        if full:
+            return self._build(building, "it was asked for")
+        try:
+            return self._add(building)
+        except _NotIncremental as why:
+            reason = str(why)
+        for left in building.parent.glob(f"{building.name}*"):
+            files.remove(left)
+        return self._build(building, reason)
+
+    def _add(self, building: Path) -> _Built:
+        """Copy the file before and add what changed. Raises _NotIncremental."""
+        if not self.path.exists():
+            reason = "there was none before"
+            raise _NotIncremental(reason)
+        if not files.copy_sealed(self.path, building):
+            reason = "another program has written to the file"
+            raise _NotIncremental(reason)
+        try:
+            return self._add_to(building)
+        except duckdb.Error as error:
+            if _is_out_of_memory(error) or _is_disk_full(error):
+                raise
+            reason = "the file before cannot be added to: " + _first_line(error)
+            raise _NotIncremental(reason) from error
+
+    def _add_to(self, building: Path) -> _Built:
+        size = building.stat().st_size
+        with self._opened(building) as connection, self.ledger.read() as tx:
+            base = self._check(connection, tx, size)
+            since = changes.Since(base.published_at, base.published_at - self.overlap)
+            connection.begin()
+            changes.create_touched(connection)
+            changed = {
+                table: changes.add_changes(tx, connection, table, since)
+                + changes.add_archive(connection, self.archive, table)
+                for table in schema.TABLES
+            }
+            self._check_times(connection, base, since)
+            return self._finish(connection, tx, changed, base=base, reason="")
+
+    def _build(self, building: Path, reason: str) -> _Built:
+        """Read everything."""
+        with self._opened(building) as connection, self.ledger.read() as tx:
+            # Outside of a transaction, each of the many comments would be synced to the disk by itself.
+            connection.begin()
+            schema.create_tables(connection)
+            connection.commit()
+            changed = {table: changes.fill(tx, connection, table) for table in schema.TABLES}
+            connection.begin()
+            changes.create_touched(connection)
+            for table in schema.TABLES:
+                changed[table] += changes.add_archive(connection, self.archive, table)
+            changes.create_touched(connection, everything=True)
+            return self._finish(connection, tx, changed, base=None, reason=reason)
+
+    def _check(self, connection: duckdb.DuckDBPyConnection, tx: Transaction, size: int) -> _Base:
+        """What the file before says, if it can be added to."""
+        try:
+            base = _Base(*connection.execute(_SAID).fetchall()[0])
+        except (duckdb.Error, IndexError) as error:
+            reason = "the file before is of another version"
+            raise _NotIncremental(reason) from error
+        rows = sum(_counted(connection).values())
+        allowed = base.full_bytes * MAX_GROWTH * max(1.0, rows / max(1, base.full_rows)) + _FREE_GROWTH
+        wrong = {
+            "the file before is of another version": (base.schema_version, base.tables_digest)
+            != (schema.SCHEMA_VERSION, schema.tables_digest()),
+            "the file before is another ledger's": base.ledger != _identity(self.ledger),
+            "the ledger's clock stands before the last publication": tx.now < base.published_at,
+            "the ledger is not what was published, but older or another": not _is_continued(connection, tx, base),
+            "the file has grown": size > allowed,
+        }
+        for reason, holds in wrong.items():
+            if holds:
+                raise _NotIncremental(reason)
+        return base
+
+    def _check_times(self, connection: duckdb.DuckDBPyConnection, base: _Base, since: changes.Since) -> None:
+        """New events with old times mean a clock that was set back, or a transaction later than the overlap."""
+        late = connection.execute(
+            "SELECT count(*) FROM task_events WHERE id > ? AND occurred_at < ?::TIMESTAMPTZ",
+            [base.watermark, since.from_at],
+        ).fetchall()[0][0]
+        if late:
+            reason = "new events bear times from long before the last publication"
+            raise _NotIncremental(reason)
+
+    def _finish(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        tx: Transaction,
+        changed: dict[str, int],
+        *,
+        base: _Base | None,
+        reason: str,
+    ) -> _Built:
+        changes.derive(connection)
         schema.create_metrics(connection)
+        watermark, mode = tasks.last_event_id(tx), "full" if base is None else "incremental"
+        connection.execute("DELETE FROM targets")
+        for target in self.targets:
+            connection.execute(
+                "INSERT INTO targets VALUES (?, ?, ?, ?)",
+                [target.name, target.seconds, target.share, target.description],
+            )
+        rows = _counted(connection)
+        connection.execute("DELETE FROM _publication")
         connection.execute(
-            "INSERT INTO _publication VALUES (?, ?::TIMESTAMPTZ, ?)", [watermark, tx.now, schema.SCHEMA_VERSION]
+            "INSERT INTO _publication VALUES (?, ?::TIMESTAMPTZ, ?, ?, ?, ?, ?, ?::TIMESTAMPTZ, ?, ?)",
+            [
+                watermark,
+                tx.now,
+                schema.SCHEMA_VERSION,
+                mode,
+                reason,
+                _identity(self.ledger),
+                schema.tables_digest(),
+                base.full_at if base else tx.now,
+                base.full_rows if base else sum(rows.values()),
+                base.full_bytes if base else 0,
+            ],
         )
         connection.commit()
         connection.execute("CHECKPOINT")
-    return rows, watermark
+        if base is None:
+            connection.execute("UPDATE _publication SET full_bytes = ?", [_size(connection)])
+            connection.execute("CHECKPOINT")
+        return _Built(rows, changed, watermark, tx.now, "full" if base is None else "incremental", reason)
+
+    def _opened(self, building: Path) -> duckdb.DuckDBPyConnection:
+        if building.exists():
+            building.chmod(0o600)
+        return duckdb.connect(
+            str(building),
+            config={
+                "memory_limit": f"{self.memory_limit}B",
+                "threads": _THREADS,
+                "temp_directory": f"{building}.spill",
+                "max_temp_directory_size": f"{self.memory_limit * SPILL_FACTOR}B",
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
 
 
-def _fill(tx: Transaction, connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    """Copy one table in batches. One list per column and batch: a row at a time is fifty times slower."""
-    copy = schema.copy_of(connection, table)
-    count = 0
-    connection.begin()
-    for batch in tx.execute(copy.query.execution_options(yield_per=BATCH)).partitions():
-        connection.execute(copy.insert, [list(column) for column in zip(*batch, strict=True)])
-        count += len(batch)
-    connection.commit()
-    return count
+_SAID = (
+    "SELECT watermark, published_at, schema_version, ledger, tables_digest, full_at, full_rows, full_bytes "
+    "FROM _publication"
+)
+
+
+def _is_continued(connection: duckdb.DuckDBPyConnection, tx: Transaction, base: _Base) -> bool:
+    """Whether the newest event that was published is in the ledger, or has left it with its task."""
+    if base.watermark == 0:
+        return True
+    known = connection.execute("SELECT task_id, occurred_at FROM task_events WHERE id = ?", [base.watermark]).fetchall()
+    event = tx.execute(
+        select(task_events.c.task_id, task_events.c.at).where(task_events.c.id == base.watermark)
+    ).fetchall()
+    if event:
+        return [(task_id, at.astimezone(UTC)) for task_id, at in known] == [tuple(row) for row in event]
+    tasks_gone = [task_id for task_id, _ in known]
+    return bool(tx.execute(select(archived_tasks.c.id).where(archived_tasks.c.id.in_(tasks_gone))).all())
+
+
+def _identity(ledger: Ledger) -> str:
+    return hashlib.sha256(ledger.describe().encode()).hexdigest()[:16]
+
+
+def _counted(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in schema.TABLES)  # noqa: S608 - names of our own
+    return dict(zip(schema.TABLES, connection.execute(f"SELECT {counts}").fetchall()[0], strict=True))
+
+
+def _size(connection: duckdb.DuckDBPyConnection) -> int:
+    return int(connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()[0][0])
+
+
+def _is_out_of_memory(error: duckdb.Error) -> bool:
+    return isinstance(error, duckdb.OutOfMemoryException)
+
+
+def _is_disk_full(error: duckdb.Error) -> bool:
+    return not _is_out_of_memory(error) and any(os.strerror(number) in str(error) for number in _DISK_FULL)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _cannot_publish(path: Path, reason: str, *, full: bool = False, memory: bool = False) -> WarehouseError:

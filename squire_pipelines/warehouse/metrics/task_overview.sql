@@ -1,36 +1,36 @@
 CREATE VIEW task_overview AS
-WITH
-first_ready AS (
-    SELECT task_id, min(occurred_at) AS ready_at
-    FROM task_events
-    WHERE subject = 'task' AND after = 'ready'
-    GROUP BY task_id
-),
-first_start AS (
-    SELECT task_id, min(agent_started_at) AS agent_started_at
-    FROM attempts
-    GROUP BY task_id
-)
 SELECT
-    tasks.id AS task_id,
-    tasks.title,
-    tasks.repository,
-    tasks.status,
-    tasks.cause,
-    tasks.attempts,
-    first_ready.ready_at,
-    first_start.agent_started_at,
-    epoch(first_start.agent_started_at) - epoch(first_ready.ready_at) AS seconds_to_agent,
-    outcomes.pr_url,
-    outcomes.state AS outcome,
-    outcomes.merged_at,
-    tasks.trace_id
-FROM tasks
-LEFT JOIN first_ready ON first_ready.task_id = tasks.id
-LEFT JOIN first_start ON first_start.task_id = tasks.id
-LEFT JOIN outcomes ON outcomes.task_id = tasks.id;
+    task_id,
+    title,
+    repository,
+    kind,
+    status,
+    cause,
+    attempts,
+    model,
+    cost_usd,
+    ready_at,
+    agent_started_at,
+    seconds_to_agent,
+    pr_url,
+    outcome,
+    merged_at,
+    trace_id
+FROM task_facts;
 COMMENT ON VIEW task_overview IS 'One row per task with what became of it.';
+COMMENT ON COLUMN task_overview.task_id IS 'tasks.id.';
+COMMENT ON COLUMN task_overview.title IS 'What is to be done, in one line.';
+COMMENT ON COLUMN task_overview.repository IS 'owner/name.';
+COMMENT ON COLUMN task_overview.kind IS 'tasks.kind.';
+COMMENT ON COLUMN task_overview.status IS 'proposed, ready, running, succeeded, failed or cancelled.';
+COMMENT ON COLUMN task_overview.cause IS 'How the last attempt ended, or why there was none.';
+COMMENT ON COLUMN task_overview.attempts IS 'How many attempts there were.';
+COMMENT ON COLUMN task_overview.model IS 'The model of the last attempt.';
+COMMENT ON COLUMN task_overview.cost_usd IS 'US dollars for the calls of its attempts whose price is known.';
 COMMENT ON COLUMN task_overview.ready_at IS 'When the task became ready the first time.';
 COMMENT ON COLUMN task_overview.agent_started_at IS 'When an agent started on it the first time.';
-COMMENT ON COLUMN task_overview.seconds_to_agent IS 'Seconds from the one to the other: waiting, dispatch and start together.';
+COMMENT ON COLUMN task_overview.seconds_to_agent IS 'Seconds to the agent''s first start from the last time that the task became ready before.';
+COMMENT ON COLUMN task_overview.pr_url IS 'The pull request''s page.';
 COMMENT ON COLUMN task_overview.outcome IS 'open, merged, closed or reverted; NULL without a pull request.';
+COMMENT ON COLUMN task_overview.merged_at IS 'When it was merged, by GitHub''s clock.';
+COMMENT ON COLUMN task_overview.trace_id IS 'Ties it to the delivery, tick or command that it began with.';

@@ -30,7 +30,15 @@ CREATE TABLE attempts (
     claimed_at TIMESTAMPTZ,
     agent_started_at TIMESTAMPTZ,
     agent_ended_at TIMESTAMPTZ,
-    ended_at TIMESTAMPTZ
+    ended_at TIMESTAMPTZ,
+    model VARCHAR,
+    prompt_version VARCHAR,
+    agent_version VARCHAR,
+    timings JSON,
+    not_before TIMESTAMPTZ,
+    verification JSON,
+    previous_id VARCHAR,
+    updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE attempts IS 'One try at a task per row: one container, one cause of ending.';
 COMMENT ON COLUMN attempts.id IS 'The task''s id and the attempt''s number.';
@@ -65,3 +73,11 @@ COMMENT ON COLUMN attempts.claimed_at IS 'When its run took it.';
 COMMENT ON COLUMN attempts.agent_started_at IS 'When the agent''s process started.';
 COMMENT ON COLUMN attempts.agent_ended_at IS 'When the agent''s process ended.';
 COMMENT ON COLUMN attempts.ended_at IS 'When the attempt was settled.';
+COMMENT ON COLUMN attempts.model IS 'The model that the agent was told to use, as provider/name.';
+COMMENT ON COLUMN attempts.prompt_version IS 'The version of the prompt that the agent got.';
+COMMENT ON COLUMN attempts.agent_version IS 'What the agent''s program says its version is.';
+COMMENT ON COLUMN attempts.timings IS 'Seconds by part: image_s, create_s, start_s, workspace_in_s, agent_start_s, first_call_s, agent_s, bundle_out_s and others.';
+COMMENT ON COLUMN attempts.not_before IS 'Its run does not begin before this moment.';
+COMMENT ON COLUMN attempts.verification IS 'What the repository''s own checks said of the change.';
+COMMENT ON COLUMN attempts.previous_id IS 'attempts.id of the attempt that it goes on from.';
+COMMENT ON COLUMN attempts.updated_at IS 'When its row changed last, by the ledger''s clock.';

@@ -12,7 +12,11 @@ CREATE TABLE collections (
     ended_at TIMESTAMPTZ NOT NULL,
     trace_id VARCHAR NOT NULL,
     run_id VARCHAR,
-    planned_at TIMESTAMPTZ
+    planned_at TIMESTAMPTZ,
+    requests BIGINT,
+    quota_cost BIGINT,
+    quota_remaining BIGINT,
+    updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE collections IS 'Every reading of one source of one repository.';
 COMMENT ON COLUMN collections.id IS 'Grows with time.';
@@ -29,3 +33,7 @@ COMMENT ON COLUMN collections.ended_at IS 'When it ended.';
 COMMENT ON COLUMN collections.trace_id IS 'Ties it to the delivery, tick or command that asked for it.';
 COMMENT ON COLUMN collections.run_id IS 'The Dagster run that made it.';
 COMMENT ON COLUMN collections.planned_at IS 'When a plan looked at it.';
+COMMENT ON COLUMN collections.requests IS 'Requests to the source that this reading took.';
+COMMENT ON COLUMN collections.quota_cost IS 'Points of the source''s quota that it used.';
+COMMENT ON COLUMN collections.quota_remaining IS 'Points that were left of the quota afterwards.';
+COMMENT ON COLUMN collections.updated_at IS 'When its row changed last, by the ledger''s clock.';

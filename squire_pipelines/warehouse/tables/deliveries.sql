@@ -12,7 +12,8 @@ CREATE TABLE deliveries (
     tries BIGINT NOT NULL,
     collected_at TIMESTAMPTZ,
     applied_at TIMESTAMPTZ,
-    error VARCHAR
+    error VARCHAR,
+    updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE deliveries IS 'What asked us to look at a repository, by webhook or by command; without the bodies.';
 COMMENT ON COLUMN deliveries.id IS 'Grows with time.';
@@ -29,3 +30,4 @@ COMMENT ON COLUMN deliveries.tries IS 'How often one was asked for.';
 COMMENT ON COLUMN deliveries.collected_at IS 'When the collection was made; at once for irrelevant ones.';
 COMMENT ON COLUMN deliveries.applied_at IS 'When it was looked at for an outcome.';
 COMMENT ON COLUMN deliveries.error IS 'Why it could not be dealt with.';
+COMMENT ON COLUMN deliveries.updated_at IS 'When its row changed last, by the ledger''s clock.';

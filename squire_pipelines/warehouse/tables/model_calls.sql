@@ -13,7 +13,10 @@ CREATE TABLE model_calls (
     latency_s DOUBLE NOT NULL,
     error VARCHAR,
     trace_id VARCHAR NOT NULL,
-    occurred_at TIMESTAMPTZ NOT NULL
+    occurred_at TIMESTAMPTZ NOT NULL,
+    call_id VARCHAR,
+    cached_tokens BIGINT,
+    estimated BOOLEAN NOT NULL
 );
 COMMENT ON TABLE model_calls IS 'Every call to a model, for planning and by agents.';
 COMMENT ON COLUMN model_calls.id IS 'Grows with time.';
@@ -31,3 +34,6 @@ COMMENT ON COLUMN model_calls.latency_s IS 'Seconds until the answer was whole.'
 COMMENT ON COLUMN model_calls.error IS 'Why it did not answer.';
 COMMENT ON COLUMN model_calls.trace_id IS 'The task''s or the plan''s.';
 COMMENT ON COLUMN model_calls.occurred_at IS 'When it was recorded.';
+COMMENT ON COLUMN model_calls.call_id IS 'The agent''s own name of the call, by which it is recorded once.';
+COMMENT ON COLUMN model_calls.cached_tokens IS 'Those of the input tokens that the model had read before.';
+COMMENT ON COLUMN model_calls.estimated IS 'Whether the tokens are estimated, since the answer was cut off.';

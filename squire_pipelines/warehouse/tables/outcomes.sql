@@ -12,7 +12,8 @@ CREATE TABLE outcomes (
     closed_at TIMESTAMPTZ,
     forge_updated_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL,
-    polled_at TIMESTAMPTZ
+    polled_at TIMESTAMPTZ,
+    review_state VARCHAR
 );
 COMMENT ON TABLE outcomes IS 'What became of each task''s pull request.';
 COMMENT ON COLUMN outcomes.task_id IS 'tasks.id.';
@@ -29,3 +30,4 @@ COMMENT ON COLUMN outcomes.closed_at IS 'When it was closed, by GitHub''s clock.
 COMMENT ON COLUMN outcomes.forge_updated_at IS 'GitHub''s updated_at of the report that we know it by.';
 COMMENT ON COLUMN outcomes.updated_at IS 'When its row changed last.';
 COMMENT ON COLUMN outcomes.polled_at IS 'When we asked GitHub about it last.';
+COMMENT ON COLUMN outcomes.review_state IS 'none, needs_approval, approved or rejected; NULL when nobody said.';

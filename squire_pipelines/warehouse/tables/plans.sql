@@ -11,7 +11,10 @@ CREATE TABLE plans (
     trace_id VARCHAR NOT NULL,
     run_id VARCHAR,
     created_at TIMESTAMPTZ NOT NULL,
-    admitted_at TIMESTAMPTZ
+    admitted_at TIMESTAMPTZ,
+    model VARCHAR,
+    prompt_version VARCHAR,
+    updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE plans IS 'Every plan, those that did not pass their checks too.';
 COMMENT ON COLUMN plans.id IS 'The plan''s id; sorts by time of birth.';
@@ -27,3 +30,6 @@ COMMENT ON COLUMN plans.trace_id IS 'Ties it to the reading that it was made fro
 COMMENT ON COLUMN plans.run_id IS 'The Dagster run that made it.';
 COMMENT ON COLUMN plans.created_at IS 'When it was made.';
 COMMENT ON COLUMN plans.admitted_at IS 'When its tasks were created.';
+COMMENT ON COLUMN plans.model IS 'The model that planned; NULL for rules.';
+COMMENT ON COLUMN plans.prompt_version IS 'The version of the planner''s prompt.';
+COMMENT ON COLUMN plans.updated_at IS 'When its row changed last, by the ledger''s clock.';

@@ -9,7 +9,8 @@ CREATE TABLE signals (
     signal JSON NOT NULL,
     first_seen_at TIMESTAMPTZ NOT NULL,
     last_seen_at TIMESTAMPTZ NOT NULL,
-    gone_at TIMESTAMPTZ
+    gone_at TIMESTAMPTZ,
+    updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE signals IS 'Every fact that was seen in a repository, gone ones too.';
 COMMENT ON COLUMN signals.id IS 'The row''s number.';
@@ -23,3 +24,4 @@ COMMENT ON COLUMN signals.signal IS 'The whole signal.';
 COMMENT ON COLUMN signals.first_seen_at IS 'When it was seen first.';
 COMMENT ON COLUMN signals.last_seen_at IS 'When it was seen last.';
 COMMENT ON COLUMN signals.gone_at IS 'When it was there no more; NULL while it lasts.';
+COMMENT ON COLUMN signals.updated_at IS 'When its row changed last, by the ledger''s clock.';

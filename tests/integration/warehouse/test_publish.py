@@ -54,7 +54,7 @@ def test_empty_ledger_publishes_empty_tables(publish: Publish, warehouse: Path, 
 def test_published_file_is_read_only_and_alone(publish: Publish, warehouse: Path) -> None:
     publish()
     assert warehouse.stat().st_mode & 0o777 == 0o444
-    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock"}
+    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock", f".{warehouse.name}.seal"}
 
 
 def test_rows_arrive_as_the_ledger_has_them(publish: Publish, warehouse: Path, ledger: Ledger, clock: Clock) -> None:
@@ -169,6 +169,33 @@ def test_every_publication_shows_one_moment_of_a_ledger_that_is_written_to(
         assert writing.result() > 0
 
 
+def test_readers_meet_no_lock_while_it_is_published_without_pause(
+    publish: Publish, warehouse: Path, ledger: Ledger
+) -> None:
+    add_task(ledger)
+    publish()
+    script = """
+        import sys, duckdb
+        for _ in range(100):
+            with duckdb.connect(sys.argv[1], read_only=True) as connection:
+                assert connection.execute("SELECT count(*) FROM tasks").fetchone()[0] >= 1
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(warehouse)]
+    with duckdb.connect(str(warehouse), read_only=True) as stays:
+        readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        published = 0
+        while any(reader.poll() is None for reader in readers):
+            add_task(ledger)
+            assert publish().mode == "incremental"
+            published += 1
+        for reader in readers:
+            said = reader.communicate(timeout=30)[1]
+            assert reader.returncode == 0, said
+        assert published >= 2
+        assert stays.execute("SELECT count(*) FROM tasks").fetchall() == [(1,)]
+    assert run_query(warehouse, "SELECT count(*) FROM tasks").rows == ((published + 1,),)
+
+
 def test_state_tells_what_is_published(publish: Publish, warehouse: Path, ledger: Ledger, clock: Clock) -> None:
     assert published_state(warehouse) is None
     add_task(ledger)
@@ -241,7 +268,7 @@ def test_publisher_killed_in_the_middle_leaves_the_file_and_is_cleaned_up_after(
     assert warehouse.read_bytes() == before
     (warehouse.parent / f".{warehouse.name}.dead.building.spill").mkdir()
     assert publish().rows["task_events"] == 20_001
-    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock"}
+    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock", f".{warehouse.name}.seal"}
 
 
 def test_full_disk_leaves_the_file_and_nothing_else(publish: Publish, warehouse: Path, ledger: Ledger) -> None:
@@ -256,7 +283,7 @@ def test_full_disk_leaves_the_file_and_nothing_else(publish: Publish, warehouse:
     assert "WarehouseError" in errors
     assert "disk space" in errors
     assert warehouse.read_bytes() == before
-    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock"}
+    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock", f".{warehouse.name}.seal"}
 
 
 def test_folder_that_is_none_is_said_so(ledger: Ledger, tmp_path: Path) -> None:
@@ -291,7 +318,7 @@ def test_ledger_that_fails_leaves_the_file_and_nothing_else(publish: Publish, wa
     with pytest.raises(LedgerError):
         publish()
     assert warehouse.read_bytes() == before
-    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock"}
+    assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock", f".{warehouse.name}.seal"}
 
 
 def test_lock_is_free_after_a_failure(publish: Publish, warehouse: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Client:
     """A DuckDB of somebody's that has the file open for writing, in a process of its own."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.chmod(0o644)  # as somebody who insists would
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", _CLIENT, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -43,10 +45,13 @@ class Client:
         assert self.process.stdout
         assert self.process.stdout.readline() == "done\n"
 
-    def execute(self, sql: str) -> None:
+    def begin(self, sql: str) -> None:
         assert self.process.stdin
         self.process.stdin.write(sql + "\n")
         self.process.stdin.flush()
+
+    def execute(self, sql: str) -> None:
+        self.begin(sql)
         self._expect_done()
 
     def kill(self) -> None:
@@ -87,6 +92,34 @@ def test_log_of_a_killed_client_is_moved_aside_at_the_next_publication(
     assert run_query(warehouse, COUNT).rows == ((1,),)
     with duckdb.connect(str(warehouse), read_only=True) as reader:
         assert reader.execute(COUNT).fetchall() == [(1,)]
+    assert publish().mode == "incremental"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO mine SELECT range, repeat('x', 100) FROM range(100_000_000)",
+        "UPDATE mine SET b = repeat('y', 200)",
+        "CHECKPOINT",
+    ],
+)
+@pytest.mark.parametrize("after_s", [0.02, 0.2])
+def test_client_killed_in_the_middle_of_a_write_blocks_neither_publication_nor_readers(
+    client: Client, publish: Publish, ledger: Ledger, sql: str, after_s: float
+) -> None:
+    client.execute("CREATE TABLE mine AS SELECT range AS a, repeat('x', 100) AS b FROM range(300_000)")
+    client.begin(sql)
+    time.sleep(after_s)  # somewhere in the middle: where exactly does not matter
+    client.kill()
+    add_task(ledger)
+    publish()
+    assert run_query(client.path, COUNT).rows == ((1,),)
+    with duckdb.connect(str(client.path), read_only=True) as reader:
+        assert reader.execute(COUNT).fetchall() == [(1,)]
+        assert reader.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'").fetchall() == [(0,)]
+    add_task(ledger)
+    assert publish().mode == "incremental"
+    assert run_query(client.path, COUNT).rows == ((2,),)
 
 
 def test_client_that_is_alive_blocks_no_publication(

@@ -24,17 +24,24 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, s
 
 
 def test_every_table_of_the_ledger_is_published() -> None:
-    assert set(schema.TABLES) == set(metadata.tables)
+    assert {*schema.TABLES, *schema.UNPUBLISHED} == set(metadata.tables)
 
 
-@pytest.mark.parametrize("folder", ["tables", "metrics"])
-def test_every_sql_file_is_used(folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "used"),
+    [
+        ("tables", {*schema.TABLES, *schema.DERIVED, *schema.ROLLED_UP, *schema.OWN}),
+        ("metrics", {*schema.METRICS}),
+        ("derived", {*schema.DERIVED, *schema.ROLLED_UP}),
+    ],
+)
+def test_every_sql_file_is_used(folder: str, used: set[str]) -> None:
     names = {
         file.name.removesuffix(".sql")
         for file in resources.files("squire_pipelines.warehouse").joinpath(folder).iterdir()
         if file.name.endswith(".sql")
     }
-    assert names == ({*schema.TABLES, "_publication"} if folder == "tables" else {*schema.METRICS})
+    assert names == used
 
 
 @pytest.mark.parametrize("table", schema.TABLES)
@@ -77,3 +84,26 @@ def test_no_column_has_a_name_that_must_be_quoted(created: duckdb.DuckDBPyConnec
 def test_rows_that_work_is_done_for_carry_a_trace(created: duckdb.DuckDBPyConnection) -> None:
     without = {table for table in schema.TABLES if "trace_id" not in columns_of(created, table)}
     assert without == {"task_dependencies", "signals"}
+
+
+def test_every_table_view_and_column_has_a_comment(created: duckdb.DuckDBPyConnection) -> None:
+    names = [*schema.TABLES, *schema.DERIVED, *schema.ROLLED_UP, *schema.OWN, *schema.METRICS]
+    bare = created.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL UNION ALL "
+        "SELECT view_name FROM duckdb_views() WHERE comment IS NULL AND NOT internal UNION ALL "
+        "SELECT table_name || '.' || column_name FROM duckdb_columns() "
+        "WHERE comment IS NULL AND list_contains(?, table_name)",
+        [names],
+    ).fetchall()
+    assert bare == []
+
+
+def test_columns_that_say_their_unit_say_it_in_their_comment_too(created: duckdb.DuckDBPyConnection) -> None:
+    units = {"_s": "econd", "_usd": "dollar", "share": "hare", "_rate": "hare"}
+    rows = created.execute(
+        "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE data_type = 'DOUBLE'"
+    ).fetchall()
+    assert rows
+    for table, column, comment in rows:
+        for ending, word in units.items():
+            assert not column.endswith(ending) or word in comment, f"{table}.{column}: {comment}"

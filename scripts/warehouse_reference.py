@@ -1,0 +1,93 @@
+"""Writes docs/reference/warehouse.md from the comments in the warehouse; `--check` fails when it is not up to date."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import duckdb
+
+from squire_pipelines.warehouse import schema
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "warehouse.md"
+_HEAD = """\
+# The warehouse
+
+<!-- Written by scripts/warehouse_reference.py from the comments in the warehouse; do not edit. -->
+
+The warehouse is one DuckDB file, `squire history path`. It is published from the ledger and the archive: usually
+the file before is copied, what changed since is added, and the copy is renamed into its place.
+[Queries](../guide/queries.md) says how to ask it, and [decision 0014](../decisions/0014-incremental-publication.md)
+why it is made like this.
+
+- **When.** After something has happened, at most every `warehouse.min_interval_s` seconds, and less often the
+  larger the file is: on average no more than `warehouse.write_rate` bytes are written in a second. At least every
+  ten minutes in any case. The assets `history/*` have a freshness policy: a warning after 15 minutes, a failure
+  after 30. `squire history publish` does it now.
+- **All of it anew.** `squire history publish --full`, or the job `rebuild_history`. It also happens by itself, and
+  says why (`SELECT mode, reason FROM _publication`), when there is no file, when it is damaged, of another version
+  or of another ledger, when somebody wrote to it, when the ledger was restored from a backup, when its clock was
+  set back, and when the file has grown by half for nothing.
+- **What left the ledger stays.** Retention moves old rows into Parquet files beside the warehouse
+  (`archive/<table>/`). They are in the warehouse before and after, also when it is built anew.
+- **Any client may open it, read-only, at any time and for as long as it likes.** It sees the moment at which it
+  opened the file, and blocks nothing. The file is read-only (0444). What a client that insists on writing leaves,
+  whether in the file or as a write-ahead log beside it, is gone with the next publication, which builds all of it
+  anew; the log is moved aside.
+- **Dagster's runs** are linked by `run_id` in `attempts`, `collections` and `plans`; they are not copied.
+- Times are UTC. Columns that end in `_s` are seconds, in `_usd` US dollars; shares are from 0 to 1.
+"""
+_SECTIONS = (
+    ("Views", schema.METRICS, "Each answers a question, as of the moment of the publication."),
+    ("Tables", schema.TABLES, "The ledger's, with what left it. JSON columns are read with `->>`."),
+    (
+        "Tables that are put together at publication",
+        (*schema.DERIVED, *schema.ROLLED_UP),
+        "The views read them, so that they are quick. They follow from the others.",
+    ),
+    ("What the file is", schema.OWN, "About the publication itself."),
+)
+
+
+def page() -> str:
+    """The page's text."""
+    with duckdb.connect() as connection:
+        schema.create_tables(connection)
+        schema.create_metrics(connection)
+        comments = dict(
+            connection.execute(
+                "SELECT table_name, comment FROM duckdb_tables() UNION ALL "
+                "SELECT view_name, comment FROM duckdb_views()"
+            ).fetchall()
+        )
+        rows = connection.execute(
+            "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() ORDER BY table_name, column_index"
+        ).fetchall()
+    parts = [_HEAD]
+    for title, names, text in _SECTIONS:
+        parts.append(f"\n## {title}\n\n{text}\n")
+        for name in names:
+            parts.append(f"\n### `{name}`\n\n{comments[name]}\n\n| column | type | is |\n|---|---|---|\n")
+            parts += [
+                f"| `{column}` | {kind.replace('TIMESTAMP WITH TIME ZONE', 'TIMESTAMPTZ')} | {comment} |\n"
+                for table, column, kind, comment in rows
+                if table == name
+            ]
+    return "".join(parts)
+
+
+def main() -> int:
+    """Write or check."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = page()
+    if not parser.parse_args().check:
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
+        return 0
+    sys.stderr.write(f"{PAGE} is not up to date: run scripts/warehouse_reference.py\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

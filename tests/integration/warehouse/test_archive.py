@@ -1,0 +1,374 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+
+import duckdb
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.errors import NotFoundError, WarehouseError
+from squire_pipelines.ledger import plans, records, retention, tables, tasks
+from squire_pipelines.ledger.listing import TaskQuery
+from squire_pipelines.ledger.retention import Retention
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.sections import RetentionSettings
+from squire_pipelines.warehouse.archive import clean, retention_of
+from tests.support.ledgers import (
+    REPOSITORY,
+    TRACE,
+    Clock,
+    add_tasks,
+    collect,
+    issue,
+    plan,
+    settle,
+    spec,
+    start_attempt,
+)
+
+DAY = 86_400
+WEEK = Retention({"tasks": timedelta(days=7)})
+
+
+def rows_of(archive: Path, table: str) -> list[tuple[object, ...]]:
+    """The different rows of a table that the archive has, by their key."""
+    if not list((archive / table).glob("*.parquet")):
+        return []
+    key = "task_id, depends_on" if table == "task_dependencies" else "task_id" if table == "outcomes" else "id"
+    with duckdb.connect() as connection:
+        return connection.execute(
+            f"SELECT DISTINCT {key} FROM read_parquet('{archive}/{table}/*.parquet') ORDER BY ALL"  # noqa: S608 - ours
+        ).fetchall()
+
+
+def ended_task(ledger: Ledger, cause: Cause = Cause.AGENT_ERROR) -> str:
+    """A task that has ended, with an attempt, events and a model call."""
+    attempt = start_attempt(ledger)
+    with ledger.write() as tx:
+        records.record_model_call(
+            tx,
+            records.ModelCallRow(
+                purpose="agent",
+                model="m",
+                ok=True,
+                input_tokens=1,
+                output_tokens=1,
+                latency_s=1,
+                trace_id=TRACE,
+                task_id=attempt.task_id,
+                attempt_id=attempt.id,
+            ),
+        )
+    settle(ledger, attempt, cause)
+    return attempt.task_id
+
+
+def counts(ledger: Ledger) -> dict[str, int]:
+    """How many rows each table of tasks has."""
+    with ledger.read() as tx:
+        return {
+            name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
+            for name in (*retention.OF_TASKS, "task_words")
+        }
+
+
+def test_tasks_go_to_the_archive_with_all_that_belongs_to_them(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    old = ended_task(ledger)
+    clock.forward(8 * DAY)
+    young = ended_task(ledger)
+    whole = counts(ledger)
+    cleaned = clean(ledger, tmp_path / "a", WEEK)
+    assert cleaned.rows == {"tasks": 1}
+    left = counts(ledger)
+    assert all(left[name] == whole[name] / 2 for name in ("tasks", "attempts", "task_events", "model_calls")), left
+    assert rows_of(tmp_path / "a", "tasks") == [(old,)]
+    assert rows_of(tmp_path / "a", "attempts") == [(f"{old}-1",)]
+    assert len(rows_of(tmp_path / "a", "task_events")) == whole["task_events"] / 2
+    assert len(rows_of(tmp_path / "a", "model_calls")) == 1
+    with ledger.read() as tx:
+        assert [task.id for task in tasks.list_tasks(tx, TaskQuery(text="do"))] == [young]
+        known = retention.archived_task(tx, old)
+        assert known
+        assert (known.status, known.cause, known.attempts) == (TaskStatus.FAILED, "agent_error", 1)
+        assert known.archive in cleaned.files
+        with pytest.raises(NotFoundError, match="was archived on"):
+            tasks.get(tx, old)
+        files = {row.name: row for row in tx.execute(select(tables.archives))}
+    assert set(files) == set(cleaned.files)
+    assert all((tmp_path / "a" / name).stat().st_size == row.bytes for name, row in files.items())
+    assert clean(ledger, tmp_path / "a", WEEK).rows == {}
+
+
+def test_what_something_holds_stays(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    attempt = start_attempt(ledger)
+    open_pr = attempt.task_id
+    settle(ledger, attempt, Cause.COMPLETED)
+    with ledger.write() as tx:
+        tx.execute(
+            insert(tables.outcomes).values(
+                task_id=open_pr,
+                repository=REPOSITORY,
+                pr_number=1,
+                pr_url="u",
+                head_sha="0",
+                state="open",
+                opened_at=tx.now,
+                forge_updated_at=tx.now,
+                updated_at=tx.now,
+            )
+        )
+    first, second = add_tasks(ledger, spec("first"), spec("second", depends_on=("first",)))
+    with ledger.write() as tx:
+        tx.execute(update(tables.tasks).where(tables.tasks.c.id == first).values(status="running"))
+        tx.execute(
+            update(tables.tasks)
+            .where(tables.tasks.c.id == first)
+            .values(status="succeeded", ended_at=tx.now, updated_at=tx.now)
+        )
+    clock.forward(8 * DAY)
+    cleaned = clean(ledger, tmp_path, WEEK)
+    assert cleaned.rows == {}
+    assert cleaned.held == {"open pull request": 1, "others wait for it": 1}
+    with ledger.write() as tx:
+        tasks.cancel(tx, second, actor="ann")
+        tx.execute(update(tables.outcomes).values(state="merged", updated_at=tx.now))
+    assert clean(ledger, tmp_path, WEEK).rows == {"tasks": 2}
+    assert clean(ledger, tmp_path, Retention({"tasks": timedelta(0)})).rows == {}
+    clock.forward(8 * DAY)
+    assert clean(ledger, tmp_path, WEEK).rows == {"tasks": 1}
+    assert rows_of(tmp_path, "task_dependencies") == [(second, first)]
+    with ledger.read() as tx:
+        known = retention.archived_task(tx, open_pr)
+        assert known
+        assert (known.pr_number, known.outcome) == (1, "merged")
+
+
+def test_an_archived_fact_makes_no_second_task(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    collect(ledger, issue(1))
+    answer = spec("a", signals=("open_issue:1",))
+    (first,) = add_tasks(ledger, answer)
+    with ledger.write() as tx:
+        tasks.cancel(tx, first, actor="ann")
+    clock.forward(8 * DAY)
+    assert clean(ledger, tmp_path, WEEK).tasks == 1
+    assert add_tasks(ledger, answer) == ()
+    # What waits for a fact that ended in vain is cancelled, as it would have been.
+    (after,) = add_tasks(ledger, answer, spec("b", depends_on=("a",)))
+    with ledger.read() as tx:
+        assert tasks.get(tx, after).status is TaskStatus.CANCELLED
+    collect(ledger, issue(1, version="v2"))
+    assert len(add_tasks(ledger, answer)) == 1
+
+
+def test_what_waits_for_an_archived_success_runs(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    add_tasks(ledger, spec("a"))
+    (one,) = add_tasks(ledger, spec("other"))
+    with ledger.write() as tx:
+        for status in ("running", "succeeded"):
+            ended = tx.now if status == "succeeded" else None
+            tx.execute(update(tables.tasks).where(tables.tasks.c.id != one).values(status=status, ended_at=ended))
+    clock.forward(8 * DAY)
+    assert clean(ledger, tmp_path, WEEK).tasks == 1
+    (after,) = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
+    with ledger.read() as tx:
+        assert tasks.waiting_reason(tx, tasks.get(tx, after)) == "a slot"
+
+
+def test_a_dry_run_counts_and_changes_nothing(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    ended_task(ledger)
+    clock.forward(8 * DAY)
+    before = counts(ledger)
+    cleaned = clean(ledger, tmp_path / "a", WEEK, dry_run=True)
+    assert cleaned.rows == {"tasks": 1}
+    assert counts(ledger) == before
+    assert not (tmp_path / "a").exists()
+
+
+def test_only_the_states_asked_for_go(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    ended_task(ledger, Cause.AGENT_ERROR)
+    good = ended_task(ledger, Cause.NO_CHANGES)
+    clock.forward(8 * DAY)
+    only = Retention(WEEK.keep, statuses=(TaskStatus.SUCCEEDED,))
+    assert clean(ledger, tmp_path, only).rows == {"tasks": 1}
+    assert rows_of(tmp_path, "tasks") == [(good,)]
+
+
+def test_a_run_is_bounded_and_the_next_goes_on(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    for _ in range(5):
+        ended_task(ledger)
+    clock.forward(8 * DAY)
+    seen: list[tuple[str, int]] = []
+    cleaned = clean(ledger, tmp_path, WEEK, most=3, progress=lambda table, count: seen.append((table, count)))
+    assert (cleaned.tasks, cleaned.more, seen) == (3, True, [("tasks", 3)])
+    assert clean(ledger, tmp_path, WEEK, most=3).tasks == 2
+    assert len(rows_of(tmp_path, "tasks")) == 5
+
+
+def test_a_task_that_changes_before_it_is_deleted_stays(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    changed, other = ended_task(ledger), ended_task(ledger)
+    clock.forward(8 * DAY)
+
+    def meanwhile(step: str) -> None:
+        if step == "delete":
+            with ledger.write() as tx:
+                tasks.retry(tx, changed, actor="ann", more_attempts=1)
+
+    assert clean(ledger, tmp_path, WEEK, checkpoint=meanwhile).tasks == 1
+    with ledger.read() as tx:
+        assert tasks.get(tx, changed).status is TaskStatus.READY
+        assert retention.archived_task(tx, other)
+        assert retention.archived_task(tx, changed) is None
+
+
+def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    from squire_pipelines.ledger import deliveries  # noqa: PLC0415 - this test alone
+
+    old = {"source": "github", "event": "push", "action": None, "repository": REPOSITORY, "body": b"{}"}
+    done = deliveries.record(ledger, delivery_id="1", **old)  # type: ignore[arg-type]
+    deliveries.record(ledger, delivery_id="2", **old)  # type: ignore[arg-type]
+    with ledger.write() as tx:
+        deliveries.mark_collected(tx, [done.id])
+        deliveries.mark_applied(tx, [done.id])
+    collect(ledger, issue(1))
+    collect(ledger)  # the issue is gone
+    with ledger.write() as tx:
+        tx.execute(update(tables.collections).values(planned_at=tx.now))
+        for _ in range(2):
+            plans.save(tx, plan(), (), trace_id=TRACE, run_id=None)
+        call = records.ModelCallRow("plan", "m", ok=True, input_tokens=1, output_tokens=1, latency_s=1, trace_id=TRACE)
+        records.record_model_call(tx, call)
+    clock.forward(100 * DAY)
+    rules = retention_of(RetentionSettings())
+    expected = {"deliveries": 1, "collections": 1, "signals": 1, "model_calls": 1, "plans": 1}
+    assert clean(ledger, tmp_path, rules, dry_run=True).rows == expected
+    assert clean(ledger, tmp_path, rules).rows == expected
+    with duckdb.connect() as connection:
+        found = connection.execute(f"SELECT * FROM read_parquet('{tmp_path}/deliveries/*.parquet')").fetchall()  # noqa: S608
+    assert len(found) == 1
+    assert b"{}" not in found[0]
+    with ledger.read() as tx:
+        left = {
+            name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
+            for name in expected
+        }
+    assert left == {"deliveries": 1, "collections": 1, "signals": 0, "model_calls": 0, "plans": 1}
+    assert clean(ledger, tmp_path, rules).rows == {}
+
+
+def test_two_runs_at_once_are_one_too_many(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    ended_task(ledger)
+    clock.forward(8 * DAY)
+
+    def again(step: str) -> None:
+        if step == "write tasks":
+            with pytest.raises(WarehouseError, match="another process is cleaning"):
+                clean(ledger, tmp_path, WEEK)
+
+    assert clean(ledger, tmp_path, WEEK, checkpoint=again).tasks == 1
+
+
+def test_an_archive_that_cannot_be_written_deletes_nothing(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    ended_task(ledger)
+    clock.forward(8 * DAY)
+    before = counts(ledger)
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(WarehouseError, match="cannot be written"):
+        clean(ledger, tmp_path / "a", WEEK)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "attempts").write_text("a file in the place of a folder")
+    with pytest.raises(WarehouseError, match="cannot be written"):
+        clean(ledger, tmp_path / "b", WEEK)
+    assert counts(ledger) == before
+
+
+class _Crash(BaseException):
+    """What no handler takes for an error."""
+
+
+def crash_at(number: int) -> Callable[[str], None]:
+    """A checkpoint that raises at its call of this number, counted from 0."""
+    calls = count()
+
+    def crash(_step: str) -> None:
+        if next(calls) == number:
+            raise _Crash
+
+    return crash
+
+
+def test_a_crash_at_any_step_loses_and_doubles_nothing(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    number = 0
+    while True:
+        archive = tmp_path / str(number)
+        made = {ended_task(ledger) for _ in range(2)}
+        clock.forward(8 * DAY)
+        whole = counts(ledger)["tasks"]
+        try:
+            clean(ledger, archive, WEEK, checkpoint=crash_at(number))
+        except _Crash:
+            with ledger.read() as tx:
+                here = set(tx.execute(select(tables.tasks.c.id)).scalars())
+            there = {row[0] for row in rows_of(archive, "tasks")}
+            assert made <= here | there
+            assert len(here) in {whole, 0}
+            clean(ledger, archive, WEEK)
+        else:
+            break
+        assert {row[0] for row in rows_of(archive, "tasks")} == made
+        assert counts(ledger)["tasks"] == 0
+        assert not list(archive.glob("*/.*.building"))
+        with ledger.read() as tx:
+            assert all(retention.archived_task(tx, task_id) for task_id in made)
+        number += 1
+    assert number >= 10
+
+
+_CHILD = """
+import os, signal, sys
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from squire_pipelines.ledger.retention import Retention
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.warehouse.archive import clean
+url, archive, at = sys.argv[1:]
+calls = 0
+def checkpoint(step):
+    global calls
+    calls += 1
+    if calls == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+clean(Ledger(url), Path(archive), Retention({"tasks": timedelta(0)}), checkpoint=checkpoint)
+"""
+
+
+@pytest.mark.parametrize("at", [2, 7, 12, 13, 14])
+def test_a_killed_run_loses_and_doubles_nothing(
+    ledger_url: str, open_at: Callable[..., Ledger], tmp_path: Path, at: int
+) -> None:
+    ledger = open_at(ledger_url)
+    made = {ended_task(ledger) for _ in range(3)}
+    command = [sys.executable, "-c", _CHILD, ledger_url, str(tmp_path), str(at)]
+    ran = subprocess.run(command, check=False, timeout=60, env=dict(os.environ))
+    assert ran.returncode in {-signal.SIGKILL, 0}
+    clean(ledger, tmp_path, Retention({"tasks": timedelta(0)}))
+    assert {row[0] for row in rows_of(tmp_path, "tasks")} == made
+    assert counts(ledger) == dict.fromkeys(counts(ledger), 0)
+    with ledger.read() as tx:
+        assert tx.execute(select(func.count()).select_from(tables.archived_tasks)).scalar_one() == len(made)
+
+
+def test_the_defaults_keep_what_a_redelivery_and_a_month_need() -> None:
+    rules = retention_of(RetentionSettings())
+    assert rules.keep["tasks"] == timedelta(days=7)
+    assert set(rules.keep) == {"tasks", *retention.OF_THEMSELVES}
+    for field, days in (("deliveries_days", 3), ("budgets_days", 31)):
+        with pytest.raises(ValueError, match=field):
+            RetentionSettings(**{field: days})

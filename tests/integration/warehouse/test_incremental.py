@@ -1,0 +1,362 @@
+"""Publication of what changed only: the same tables as reading everything, and when everything is read all the same."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete
+
+from squire_pipelines.errors import WarehouseError
+from squire_pipelines.ledger.retention import Retention
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import metadata
+from squire_pipelines.warehouse import files, schema
+from squire_pipelines.warehouse import publish as publishing
+from squire_pipelines.warehouse.archive import clean
+from squire_pipelines.warehouse.publish import Publication
+from squire_pipelines.warehouse.publish import publish as publish_ledger
+from squire_pipelines.warehouse.query import run_query
+from tests.support.changing_ledger import ChangingLedger, contents
+from tests.support.ledgers import Clock, add_task, folder_in_memory, sqlite_ledger_file
+
+OVERLAP_S = 300
+MIB = 2**20
+happenings = st.one_of(
+    st.tuples(st.just("plan"), st.integers(1, 3)),
+    st.tuples(st.just("propose"), st.just(0)),
+    st.tuples(st.just("dispatch"), st.just(0)),
+    st.tuples(st.just("settle"), st.integers(0, 2)),
+    st.tuples(st.just("report"), st.integers(0, 5)),
+    st.tuples(st.just("read"), st.integers(0, 5)),
+    st.tuples(st.just("deliver"), st.integers(0, 5)),
+    st.tuples(st.just("late"), st.integers(0, OVERLAP_S)),
+    st.tuples(st.just("archive_one"), st.just(0)),
+    st.tuples(st.just("wait"), st.sampled_from([0, 1, 60, 86400])),
+    st.tuples(st.just("wait"), st.sampled_from([-1, -3600])),
+    st.tuples(st.just("publish"), st.just(0)),
+)
+
+
+def publish_to(ledger: Ledger, path: Path, archive: Path, *, full: bool = False) -> Publication:
+    return publish_ledger(
+        ledger, path, memory_limit=256 * MIB, wait_s=10, full=full, archive=archive, overlap_s=OVERLAP_S
+    )
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(happenings, min_size=4, max_size=25))
+def test_publishing_changes_gives_what_reading_everything_gives(happened: list[tuple[str, int]]) -> None:
+    clock = Clock()
+    with folder_in_memory() as name:
+        folder = Path(name)
+        ledger = Ledger(f"sqlite:///{sqlite_ledger_file(folder / 'ledger.sqlite')}", clock=clock)
+        try:
+            world = ChangingLedger(ledger, clock, folder / "archive")
+            for what, how in [("plan", 2), ("dispatch", 0), ("publish", 0), *happened]:
+                if what == "publish":
+                    publish_to(ledger, folder / "grown.duckdb", world.archive)
+                else:
+                    getattr(world, what)(how)
+            publish_to(ledger, folder / "grown.duckdb", world.archive)
+            publish_to(ledger, folder / "new.duckdb", world.archive, full=True)
+        finally:
+            ledger.close()
+        assert contents(folder / "grown.duckdb") == contents(folder / "new.duckdb")
+
+
+@pytest.fixture
+def world(ledger: Ledger, clock: Clock, warehouse: Path) -> ChangingLedger:
+    return ChangingLedger(ledger, clock, warehouse.parent / "archive")
+
+
+Publish = Callable[[], Publication]
+
+
+def test_only_what_changed_is_written(world: ChangingLedger, publish: Publish, warehouse: Path) -> None:
+    world.plan(3)
+    world.wait(1)
+    assert publish().mode == "full"
+    world.wait(1000)
+    assert publish().changed["tasks"] == 0
+    world.dispatch(0)
+    done = publish()
+    assert (done.mode, done.reason) == ("incremental", "")
+    assert (done.changed["tasks"], done.changed["attempts"], done.changed["model_calls"]) == (1, 1, 1)
+    assert done.rows["tasks"] == 3
+    assert run_query(warehouse, "SELECT mode, full_at < published_at FROM _publication").rows == (
+        ("incremental", True),
+    )
+
+
+def test_row_that_changed_twice_at_one_moment_is_published_as_it_is(
+    world: ChangingLedger, publish: Publish, warehouse: Path
+) -> None:
+    world.plan(1)
+    publish()
+    world.dispatch(0)
+    publish()
+    world.settle(1)
+    assert publish().mode == "incremental"
+    assert run_query(warehouse, "SELECT status FROM task_overview").rows == (("failed",),)
+
+
+def test_late_rows_are_found_within_the_overlap(world: ChangingLedger, publish: Publish, warehouse: Path) -> None:
+    world.plan(1)
+    world.wait(1000)
+    publish()
+    world.wait(10)
+    world.late(200)  # from before the publication
+    assert publish().mode == "incremental"
+    assert run_query(warehouse, "SELECT message FROM tasks").rows == (("late 200",),)
+    assert run_query(warehouse, "SELECT count(*) FROM model_calls").rows == ((1,),)
+    assert run_query(warehouse, "SELECT count(*) FROM task_events WHERE reason = 'r'").rows == ((1,),)
+
+
+def test_rows_that_are_later_than_the_overlap_make_everything_be_read(
+    world: ChangingLedger, publish: Publish, warehouse: Path
+) -> None:
+    world.plan(1)
+    world.wait(100_000)
+    publish()
+    world.late(50_000)
+    done = publish()
+    assert (done.mode, done.reason) == ("full", "new events bear times from long before the last publication")
+    assert run_query(warehouse, "SELECT message FROM tasks").rows == (("late 50000",),)
+
+
+def test_clock_that_was_set_back_makes_everything_be_read(world: ChangingLedger, publish: Publish) -> None:
+    world.plan(1)
+    publish()
+    world.wait(-1)
+    done = publish()
+    assert (done.mode, done.reason) == ("full", "the ledger's clock stands before the last publication")
+
+
+def test_everything_is_read_when_asked_for(
+    world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
+) -> None:
+    world.plan(1)
+    publish()
+    done = publish_ledger(ledger, warehouse, memory_limit=256 * MIB, full=True)
+    assert (done.mode, done.reason) == ("full", "it was asked for")
+
+
+def test_file_that_somebody_wrote_to_is_not_added_to(world: ChangingLedger, publish: Publish, warehouse: Path) -> None:
+    world.plan(1)
+    publish()
+    warehouse.chmod(0o644)
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("DELETE FROM tasks")
+        connection.execute("CHECKPOINT")
+    done = publish()
+    assert (done.mode, done.reason) == ("full", "another program has written to the file")
+    assert run_query(warehouse, "SELECT count(*) FROM tasks").rows == ((1,),)
+
+
+def test_file_that_is_damaged_is_built_anew(
+    world: ChangingLedger, publish: Publish, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.plan(1)
+    publish()
+    content = bytearray(warehouse.read_bytes())
+    content[4096:12288] = b"\xff" * 8192  # both headers
+    warehouse.chmod(0o644)
+    warehouse.write_bytes(content)
+
+    def as_a_disk_would(path: Path, copy: Path) -> bool:
+        shutil.copy(path, copy)  # which changes bytes and nothing that one could see
+        return True
+
+    monkeypatch.setattr(files, "copy_sealed", as_a_disk_would)
+    done = publish()
+    assert done.mode == "full"
+    assert done.reason.startswith("the file before cannot be added to")
+    assert run_query(warehouse, "SELECT count(*) FROM tasks").rows == ((1,),)
+
+
+def test_file_of_another_version_is_built_anew(
+    world: ChangingLedger, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.plan(1)
+    publish()
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
+    assert publish().reason == "the file before is of another version"
+
+
+def test_another_ledger_takes_nothing_over(
+    publish: Publish, world: ChangingLedger, warehouse: Path, tmp_path: Path, open_at: Callable[..., Ledger]
+) -> None:
+    world.plan(2)
+    publish()
+    other = open_at(f"sqlite:///{sqlite_ledger_file(tmp_path / 'other.sqlite')}", clock=world.clock)
+    add_task(other, title="the other's")
+    done = publish_ledger(other, warehouse, memory_limit=256 * MIB)
+    assert (done.mode, done.reason) == ("full", "the file before is another ledger's")
+    assert run_query(warehouse, "SELECT title FROM tasks").rows == (("the other's",),)
+
+
+def test_ledger_that_was_restored_from_a_backup_is_read_whole(
+    world: ChangingLedger, publish: Publish, ledger: Ledger
+) -> None:
+    world.plan(1)
+    ledger.close()
+    backup = ledger.path.read_bytes()
+    world.plan(2)
+    publish()
+    ledger.close()
+    ledger.path.write_bytes(backup)
+    for log in ledger.path.parent.glob(f"{ledger.path.name}-*"):
+        log.unlink()
+    done = publish()
+    assert (done.mode, done.reason) == ("full", "the ledger is not what was published, but older or another")
+    assert done.rows["tasks"] == 1
+    world.wait(10)
+    world.plan(1)
+    assert publish().mode == "incremental"
+
+
+def test_file_that_has_grown_for_nothing_is_built_anew(
+    world: ChangingLedger, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_FREE_GROWTH", 0)
+    monkeypatch.setattr(publishing, "MAX_GROWTH", 0.5)
+    world.plan(1)
+    publish()
+    assert publish().reason == "the file has grown"
+
+
+def test_what_left_the_ledger_stays(world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger) -> None:
+    world.plan(1)
+    world.dispatch(0)
+    world.settle(0)
+    publish()
+    before = contents(warehouse)
+    world.wait(86400)
+    world.archive_one(0)
+    assert publish().mode == "incremental"
+    kept = contents(warehouse)
+    assert {name: kept[name] for name in ("tasks", "attempts", "task_events", "task_facts")} == {
+        name: before[name] for name in ("tasks", "attempts", "task_events", "task_facts")
+    }
+    publish_to(ledger, warehouse, world.archive, full=True)
+    assert contents(warehouse)["tasks"] == before["tasks"]
+
+
+def test_row_that_changed_and_left_between_two_publications_comes_from_the_archive(
+    world: ChangingLedger, publish: Publish, warehouse: Path
+) -> None:
+    world.plan(1)
+    world.dispatch(0)
+    publish()
+    world.wait(10)
+    world.settle(1)
+    world.archive_one(0)
+    assert publish().mode == "incremental"
+    assert run_query(warehouse, "SELECT status, cause FROM task_overview").rows == (("failed", "timeout"),)
+
+
+def test_retention_takes_nothing_from_the_warehouse(
+    world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger
+) -> None:
+    for _ in range(3):
+        world.plan(1)
+        world.dispatch(0)
+        world.settle(1)
+        world.read(2)
+        world.deliver(1)
+        world.wait(3600)
+    publish()
+    before = contents(warehouse)
+    world.wait(30 * 86400)
+    keep = Retention({table: timedelta(days=7) for table in ("tasks", "deliveries", "collections", "signals")})
+    clean(ledger, world.archive, keep)
+    done = publish()
+    assert done.mode == "incremental"
+    with ledger.read() as tx:
+        assert not tx.execute(metadata.tables["attempts"].select()).all()
+    after = contents(warehouse)
+    assert {table: after[table] for table in schema.TABLES} == {table: before[table] for table in schema.TABLES}
+    publish_to(ledger, warehouse, world.archive, full=True)
+    assert contents(warehouse) == after
+
+
+def test_archive_that_is_older_than_the_ledger_changes_nothing(
+    world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger
+) -> None:
+    world.plan(1)
+    world.dispatch(0)
+    task_id = str(run_query_id(ledger))
+    world.write_archive(task_id, "2026-03-01-000001.parquet")
+    world.wait(10)
+    world.settle(1)
+    for _ in range(2):
+        publish()
+        assert run_query(warehouse, "SELECT status FROM tasks").rows == (("failed",),)
+        publish_to(ledger, warehouse, world.archive, full=True)
+        assert run_query(warehouse, "SELECT status FROM tasks").rows == (("failed",),)
+
+
+def run_query_id(ledger: Ledger) -> object:
+    with ledger.read() as tx:
+        return tx.execute(metadata.tables["tasks"].select()).one().id
+
+
+def test_damaged_file_of_the_archive_is_named_and_nothing_is_published(
+    world: ChangingLedger, publish: Publish, warehouse: Path
+) -> None:
+    world.plan(1)
+    publish()
+    before = warehouse.read_bytes()
+    (world.archive / "tasks").mkdir(parents=True)
+    (world.archive / "tasks" / "2026-01-01-x.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(WarehouseError, match=r"2026-01-01-x\.parquet") as caught:
+        publish()
+    assert "restore it" in caught.value.hint
+    assert warehouse.read_bytes() == before
+
+
+def test_outcome_that_follows_a_new_pull_request_is_replaced(
+    world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger
+) -> None:
+    world.plan(1)
+    world.dispatch(0)
+    world.settle(0)
+    publish()
+    world.wait(5)
+    table = metadata.tables["outcomes"]
+    with ledger.write() as tx:
+        row = tx.execute(table.select()).one()
+        tx.execute(delete(table))
+        values = dict(row._mapping) | {"pr_number": 99, "updated_at": tx.now + timedelta(0)}
+        tx.execute(table.insert().values(**values))
+    publish()
+    assert run_query(warehouse, "SELECT pr_number FROM outcomes").rows == ((99,),)
+    assert run_query(warehouse, "SELECT pr_number FROM task_facts").rows == ((99,),)
+
+
+@pytest.mark.parametrize("database", ["postgres"])
+def test_late_rows_with_early_numbers_are_found_on_postgres(
+    ledger_url: str, warehouse: Path, clock: Clock, open_at: Callable[..., Ledger]
+) -> None:
+    ledger = open_at(ledger_url, clock=clock)
+    world = ChangingLedger(ledger, clock, warehouse.parent / "archive")
+    world.plan(1)
+    other = open_at(ledger_url, clock=clock)
+    with other.write() as late:
+        # Takes its numbers now, and is committed after the next publication.
+        calls = metadata.tables["model_calls"]
+        call = {"purpose": "plan", "model": "late", "ok": True, "input_tokens": 1, "output_tokens": 1, "latency_s": 1}
+        late.execute(calls.insert().values(**call, trace_id="0" * 32, at=clock.now - timedelta(days=1)))
+        world.dispatch(0)
+        publish_to(ledger, warehouse, world.archive)
+        clock.forward(10)
+    done = publish_to(ledger, warehouse, world.archive)
+    assert (done.mode, done.changed["model_calls"]) == ("incremental", 1)
+    assert run_query(warehouse, "SELECT model FROM model_calls ORDER BY id").rows == (("late",), ("m",))
+    publish_to(ledger, warehouse.with_name("new.duckdb"), world.archive, full=True)
+    assert contents(warehouse) == contents(warehouse.with_name("new.duckdb"))
