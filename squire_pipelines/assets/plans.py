@@ -11,16 +11,17 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.assets.signals import OWNERS, signal_key
-from squire_pipelines.assets.tables import preview
+from squire_pipelines.assets.tables import bullets, preview
 from squire_pipelines.assets.together import for_each
+from squire_pipelines.domain.budgets import Amount, Purpose
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
 from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
-from squire_pipelines.errors import SquireError
+from squire_pipelines.errors import PlanningError, SquireError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
-from squire_pipelines.ledger import collections, plans, tasks
+from squire_pipelines.ledger import budgets, collections, plans, tasks
 from squire_pipelines.ledger.records import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import repositories
@@ -154,6 +155,19 @@ def _basis(books: Ledger, repository: str) -> _Basis:
 async def _plan_one(
     chosen: Settings, client: GitHubClient, basis: _Basis, books: Ledger, trace_id: str
 ) -> Plan | SquireError:
+    reservation = f"plan:{new_trace_id()}"
+    limits = chosen.budgets_for(basis.repository)
+
+    def reserve() -> int | None:
+        with books.write() as tx:
+            short = budgets.reserve(
+                tx, reservation, Purpose.PLAN, limits, repository=basis.repository, trace_id=trace_id
+            )
+        if short is not None:
+            message = f"{short} has no room for a plan"
+            raise PlanningError(message, hint="docs/guide/budgets.md says when it has again")
+        return limits.cap(Purpose.PLAN).tokens
+
     def keep(call: ModelCall) -> None:
         row = ModelCallRow(
             purpose="plan",
@@ -166,9 +180,12 @@ async def _plan_one(
             error=call.error,
             trace_id=trace_id,
             repository=basis.repository,
+            call_id=reservation,
         )
+        spent = Amount(call.cost_usd or 0.0, call.input_tokens + call.output_tokens)
         with books.write() as tx:
             record_model_call(tx, row)
+            budgets.settle_plan(tx, reservation, spent, 1)
 
     def model_key() -> str | None:
         secret = find_secret("model-key", chosen.home)
@@ -184,6 +201,7 @@ async def _plan_one(
             covered=basis.covered,
             api_key=model_key,
             on_call=keep,
+            reserve=reserve,
         )
     except SquireError as error:
         return error
@@ -220,7 +238,7 @@ def _record(
                     "signals": len(basis.signals),
                     "already_answered": len(basis.covered),
                     "trace_id": trace_id,
-                    "notes": dg.MetadataValue.md("\n".join(f"- {note}" for note in outcome.notes) or "none"),
+                    "notes": bullets(outcome.notes),
                     "preview": preview(
                         ("task", "title", "kind", "priority", "answers"),
                         (

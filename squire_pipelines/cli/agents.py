@@ -3,17 +3,27 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from squire_pipelines.cli.agents_probe import probe
 from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
-from squire_pipelines.cli.lazy import LazyGroup, command
+from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.text import size
 from squire_pipelines.errors import EngineError
-from squire_pipelines.settings import AgentSettings
+from squire_pipelines.sections import AgentSettings
 
 if TYPE_CHECKING:
     import docker
 
 TIMEOUT_S = 5.0
-agents = LazyGroup(name="agents", help="The engine, the worker image and the runner.")
+_CLI = "squire_pipelines.cli"
+agents = LazyGroup(
+    name="agents",
+    help="The agents, the engine, the worker image and the runner.",
+    lazy={
+        "show": Lazy(f"{_CLI}.agents_show:show", "What an agent may do."),
+        "transcript": Lazy(f"{_CLI}.agents_show:transcript", "What an agent did in an attempt."),
+        "sbom": Lazy(f"{_CLI}.agents_sbom:sbom", "The worker image's bill of materials."),
+    },
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ def look(agent: AgentSettings) -> AgentPlace:
     image_bytes = None
     problem = hint = ""
     try:
-        client = engines.connect(TIMEOUT_S)
+        client = engines.connect(TIMEOUT_S, image=agent.image)
     except EngineError as error:
         problem, hint = error.message, error.hint
     else:
@@ -118,3 +128,4 @@ def list_agents(app: App, *, as_json: bool) -> None:
 
 
 agents.add_command(list_agents)
+agents.add_command(probe)

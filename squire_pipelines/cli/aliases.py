@@ -6,7 +6,6 @@ import click
 
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import CONTEXT_SETTINGS, LazyGroup
-from squire_pipelines.errors import ExitCode, SquireError
 
 _RAW = {**CONTEXT_SETTINGS, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -18,26 +17,20 @@ OLD_NAMES = {
     "status": ("tasks", "show"),
     "logs": ("tasks", "logs"),
     "retry": ("tasks", "retry"),
+    "followup": ("tasks", "followup"),
     "ps": ("tasks", "list", "--status", "running"),
     "watch": ("tasks", "watch"),
+    "clean": ("tasks", "clean"),
     "steward run": ("run",),
     "steward watch": ("dev",),
     "steward status": ("signals", "collections"),
     "steward signals": ("signals", "list"),
     "steward tasks": ("tasks", "list"),
 }
-NOT_YET = ("clean", "followup")
-
-
-class _NotThereYetError(SquireError):
-    """An old verb that has no successor yet."""
-
-    code = "not_there_yet"
-    exit_code = ExitCode.USAGE
 
 
 def _new_words(args: tuple[str, ...]) -> tuple[str, ...]:
-    """`new REPOSITORY PROMPT` as the old command had it, with the prompt as an option."""
+    """`new REPOSITORY PROMPT` and `followup ID PROMPT` as the old command had them, with the prompt as an option."""
     if any(arg.startswith("--prompt") for arg in args):
         return args
     plain = [i for i, arg in enumerate(args) if not arg.startswith("-")]
@@ -52,7 +45,7 @@ def _alias(old: str) -> click.Command:
     def run(args: tuple[str, ...]) -> None:
         words = target
         given = args
-        if old == "new":
+        if old in {"new", "followup"}:
             given = _new_words(args)
         elif old == "status" and not [arg for arg in args if not arg.startswith("-")]:
             words = ("tasks", "list")  # the old `status` without a task was an overview
@@ -69,14 +62,6 @@ def _globals(ctx: click.Context) -> list[str]:
     return [*words, "--verbose"] if given.get("verbose") else words
 
 
-def _not_yet(old: str) -> click.Command:
-    def run(args: tuple[str, ...]) -> None:  # noqa: ARG001 - whatever was given
-        message = f"`squire {old}` is not there yet"
-        raise _NotThereYetError(message, hint="`squire --help` lists what is there")
-
-    return _raw_command(old, f"`squire {old}` of the old product is not there yet.", run)
-
-
 def _raw_command(name: str, text: str, run: Callable[[tuple[str, ...]], None]) -> click.Command:
     argument = click.Argument(["args"], nargs=-1, type=click.UNPROCESSED)
     return click.Command(
@@ -84,11 +69,10 @@ def _raw_command(name: str, text: str, run: Callable[[tuple[str, ...]], None]) -
     )
 
 
-new, start, stop, status, logs, retry, ps, watch = (
-    _alias(name) for name in ("new", "start", "stop", "status", "logs", "retry", "ps", "watch")
+new, start, stop, status, logs, retry, ps, watch, clean, followup = (
+    _alias(name) for name in ("new", "start", "stop", "status", "logs", "retry", "ps", "watch", "clean", "followup")
 )
 list_ = _alias("list")
-clean, followup = (_not_yet(name) for name in NOT_YET)
 
 steward = LazyGroup(name="steward", help="Old names: run, watch, status, signals, tasks.", hidden=True)
 for _old in OLD_NAMES:

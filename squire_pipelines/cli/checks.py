@@ -9,18 +9,22 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from squire_pipelines.cli.context import App
 from squire_pipelines.cli.text import one_line, size
-from squire_pipelines.errors import ConfigError, GitHubError, NotFoundError, SquireError
+from squire_pipelines.errors import ConfigError, NotFoundError, SquireError
 from squire_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.github.access import Access
 
 Status = Literal["ok", "warn", "fail"]
 MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
 MIN_FREE_BYTES = 2**30
 _GIT_TIMEOUT_S = 10
 _GITHUB_TIMEOUT_S = 10
+_ASKED_REPOSITORIES = 20
 _QUERY_TIMEOUT_S = 10
 
 
@@ -100,10 +104,10 @@ def check_disk(app: App) -> Iterator[Check]:
 
 def check_ledger(app: App) -> Iterator[Check]:
     """The ledger."""
-    from squire_pipelines.cli.ledger import examine  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
+    from squire_pipelines.ledger.checking import examine  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
 
     try:
-        found = examine(app.settings.resolved_ledger_url)
+        found = examine(app.settings.resolved_ledger_url, quick=True)
     except NotFoundError as error:
         yield Check("ledger", "ok", error.message)  # the first run makes it
         return
@@ -135,7 +139,25 @@ def check_engine(app: App) -> Iterator[Check]:
         step = "agents run unconfined on this machine; start an engine for untrusted repositories"
         yield Check("runner", "warn", "local, which is no sandbox", step)
     elif place.runner and place.image_id:
-        yield Check("runner", "ok", f"{place.agent} in a container")
+        yield from _check_place(app, place.agent)
+
+
+def _check_place(app: App, agent: str) -> Iterator[Check]:
+    """What the dispatch sensor asks of the engine before it starts anything."""
+    from squire_pipelines.agents.preflight import check_place  # noqa: PLC0415 - Docker's client
+
+    settings = app.settings
+    wanted = [settings.agent, *(settings.agent_for(name) for name in settings.repositories)]
+    problems: dict[str, SquireError] = {}
+    for each in wanted:
+        try:
+            check_place(each)
+        except SquireError as error:
+            problems.setdefault(error.message, error)
+    if not problems:
+        yield Check("runner", "ok", f"{agent} in a container")
+    for problem in problems.values():
+        yield _failed("runner", problem)
 
 
 def check_warehouse(app: App) -> Iterator[Check]:
@@ -164,45 +186,52 @@ def check_secrets(app: App) -> Iterator[Check]:
             yield Check(name, "ok", str(row["where"]))
         elif name == "model-key" and not needs_key:
             yield Check(name, "ok", "not set, and no model is")
+        elif name == ("github-token" if app.settings.github.app_id else "github-app-key"):
+            continue  # the other way to GitHub
         else:
             yield Check(name, "warn", "missing", f"`squire secrets set {name}`; {_NEEDED_FOR[name]}")
 
 
 _NEEDED_FOR = {
     "github-token": "reading and pushing to GitHub needs it, the demo does not",
+    "github-app-key": "the GitHub App that the settings name needs it",
     "webhook-secret": "without it no delivery is accepted, and Squire looks by schedule alone",
     "model-key": "the model that the settings name needs it",
 }
 
 
 def check_github(app: App) -> Iterator[Check]:
-    """Whether GitHub answers, when there is a token to ask with. The question costs no rate limit."""
-    from squire_pipelines.secrets.lookup import find_secret  # noqa: PLC0415 - likewise
+    """Whether GitHub answers, and lets us do in each repository of the settings what Squire does there."""
+    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - httpx, only here
 
-    token = find_secret("github-token", app.home)
-    if token is None:
-        return
-    yield asyncio.run(_ask_github(app.settings, token.reveal()))
+    access = access_from(app.settings)
+    if not access.is_anonymous:
+        yield from asyncio.run(_ask_github(app.settings, access))
 
 
-async def _ask_github(settings: Settings, token: str) -> Check:
-    from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - httpx, only with a token
+async def _ask_github(settings: Settings, access: "Access") -> list[Check]:
+    from squire_pipelines.cli.checks_github import check_permissions, check_reachable  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
 
-    try:
-        async with GitHubClient(
-            settings.github.api_url,
-            settings.github.graphql_url,
-            token,
-            timeout_s=min(settings.github.timeout_s, _GITHUB_TIMEOUT_S),
-            attempts=1,
-        ) as client:
-            # https://docs.github.com/en/rest/rate-limit: does not count against the limit, any token may ask.
-            answer = await client.get("/rate_limit")
-    except GitHubError as error:
-        return _failed("github", error)
-    core = (answer.get("resources") or {}).get("core") or {} if isinstance(answer, dict) else {}
-    left = f", {core['remaining']} of {core['limit']} requests left" if {"remaining", "limit"} <= core.keys() else ""
-    return Check("github", "ok", f"{settings.github.api_url} answers{left}")
+    async with GitHubClient(
+        settings.github.api_url,
+        settings.github.graphql_url,
+        access,
+        timeout_s=min(settings.github.timeout_s, _GITHUB_TIMEOUT_S),
+        attempts=1,
+    ) as client:
+        try:
+            found = [await check_reachable(client, access, settings.github.api_url)]
+        except SquireError as error:
+            return [_failed("github", error)]
+        for repository in settings.repositories[:_ASKED_REPOSITORIES]:
+            try:
+                found.append(await check_permissions(client, access, repository))
+            except SquireError as error:
+                found.append(_failed(f"github {repository}", error))
+    if (left := len(settings.repositories) - _ASKED_REPOSITORIES) > 0:
+        found.append(Check("github", "ok", f"{left} more repositories were not asked about"))
+    return found
 
 
 _CHECKS: tuple[tuple[str, Callable[[App], Iterator[Check]], bool], ...] = (

@@ -6,6 +6,7 @@ Imports at the top are kept to click, since every start pays for them; the rest 
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from squire_pipelines.cli.task_rows import TaskPage, TaskQuery
+    from squire_pipelines.cli.task_rows import TaskPage
     from squire_pipelines.home import Home
+    from squire_pipelines.ledger.listing import TaskQuery
     from squire_pipelines.ledger.store import Ledger
     from squire_pipelines.settings import Settings
 
@@ -57,7 +59,7 @@ class App:
     def read_tasks(self, query: "TaskQuery") -> "TaskPage":
         """A page of the list of tasks, the quick way where that is possible. Raises NotFoundError, ConfigError."""
         from squire_pipelines.cli import quick  # noqa: PLC0415 - not every command needs it
-        from squire_pipelines.cli.task_rows import from_ledger  # noqa: PLC0415 - likewise
+        from squire_pipelines.cli.task_rows import FOR_A_SLOT, from_ledger  # noqa: PLC0415 - likewise
 
         path = quick.ledger_path(self.config, self.home)
         if path is None:
@@ -69,7 +71,21 @@ class App:
         if page is None:
             with self.ledger.read() as tx:
                 page = from_ledger(tx, query)
-        return page
+        waits = any(row.waiting == FOR_A_SLOT for row in page.rows)
+        return self._with_budgets(page) if waits and quick.may_have_budgets(self.config, self.home) else page
+
+    def _with_budgets(self, page: "TaskPage") -> "TaskPage":
+        """The page, with the budgets for which tasks wait that would else wait for a slot."""
+        from squire_pipelines.cli.task_rows import FOR_A_SLOT  # noqa: PLC0415 - not every command needs it
+        from squire_pipelines.ledger import budgets  # noqa: PLC0415 - slow to import, and only with budgets needed
+
+        with self.ledger.read() as tx:
+            held = budgets.held_back(tx, self.settings.budgets_for)
+        rows = []
+        for row in page.rows:
+            short = held.why(row.repository, row.id) if row.waiting == FOR_A_SLOT else None
+            rows.append(row if short is None else replace(row, waiting=str(short)))
+        return replace(page, rows=tuple(rows))
 
     def close(self) -> None:
         """Close what was opened."""
@@ -94,7 +110,7 @@ def json_option(function: _Decorated) -> _Decorated:
     return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(function)
 
 
-def limit_option(default: int = 50, *, most: int = 1000) -> Callable[[_Decorated], _Decorated]:
+def limit_option(default: int = 100, *, most: int = 1000) -> Callable[[_Decorated], _Decorated]:
     """The option `--limit`."""
     return click.option(
         "--limit",
@@ -104,6 +120,17 @@ def limit_option(default: int = 50, *, most: int = 1000) -> Callable[[_Decorated
         metavar="N",
         help=f"At most this many, up to {most}.",
     )
+
+
+def after_option(kind: type = int) -> Callable[[_Decorated], _Decorated]:
+    """The option `--after`: the id of the last row of the page before."""
+    return click.option("--after", type=kind, metavar="ID", help="Go on after this row: the next page.")
+
+
+def more(rows: Sequence[Mapping[str, Any]], limit: int) -> None:
+    """Say how the next page is asked for, when this one is full."""
+    if len(rows) == limit:
+        click.echo(f"more: the same with --after {rows[-1]['id']}", err=True)
 
 
 def _to_json(value: Any) -> Any:

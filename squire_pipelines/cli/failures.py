@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from squire_pipelines.cli.text import one_line
+from squire_pipelines.cli.text import one_line, plain
 from squire_pipelines.errors import ExitCode, SquireError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -18,9 +18,11 @@ def _say(label: str, text: str, color: str) -> None:
     click.echo(f"{head} {one_line(text, limit=2000)}", err=True)
 
 
-def fail(message: str, hint: str = "") -> None:
-    """Say what went wrong and what to do next, on standard error."""
+def fail(message: str, hint: str = "", *, place: str = "") -> None:
+    """Say what went wrong, where in what the person wrote (kept in lines), and what to do next, on standard error."""
     _say("error", message, "red")
+    if place:
+        click.echo(plain(place), err=True)
     if hint:
         _say("hint", hint, "yellow")
 
@@ -38,7 +40,7 @@ def _was_interrupted(error: BaseException) -> bool:
 def report(error: BaseException, *, verbose: bool) -> int:
     """Tell the person about `error` and return the exit code for it."""
     if isinstance(error, SquireError):
-        fail(error.message, error.hint)
+        fail(error.message, error.hint, place=getattr(error, "place", ""))
         code = int(error.exit_code)
     elif isinstance(error, KeyboardInterrupt | click.Abort):
         interrupted = _was_interrupted(error)

@@ -26,12 +26,14 @@ COMMANDS = {
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
     "signals": Lazy(f"{_CLI}.signals:signals", "What was seen in the repositories."),
     "plans": Lazy(f"{_CLI}.plans:plans", "What planners proposed."),
+    "budgets": Lazy(f"{_CLI}.budgets:budgets", "What work costs, and what it may."),
     "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "Deliveries and other requests to look at a repository."),
     "history": Lazy(f"{_CLI}.history:history", "Query and publish the warehouse."),
-    "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check the system of record."),
+    "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
+    "audit": Lazy(f"{_CLI}.audit:audit", "Who did what that matters."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
     "secrets": Lazy(f"{_CLI}.secrets:secrets", "Which secrets are found, and where; keep one in the keyring."),
-    "agents": Lazy(f"{_CLI}.agents:agents", "The engine, the worker image and the runner."),
+    "agents": Lazy(f"{_CLI}.agents:agents", "Agents, their transcripts, the engine and the worker image."),
 }
 # The verbs of the old product: they work, say what they are called now, and are not in the help.
 _OLD = ("new", "start", "stop", "list", "status", "logs", "retry", "ps", "watch", "clean", "followup", "steward")

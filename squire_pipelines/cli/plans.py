@@ -3,7 +3,7 @@
 import click
 
 from squire_pipelines.cli import records
-from squire_pipelines.cli.context import App, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import App, after_option, emit_json, json_option, limit_option, more, pass_app, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant, one_line
@@ -14,13 +14,15 @@ plans = LazyGroup(name="plans", help="What planners proposed.")
 
 @command("list", examples=("squire plans list --repository owner/name",))
 @repository_option
+@after_option(str)
 @limit_option()
 @json_option
 @pass_app
-def list_plans(app: App, repository: str | None, limit: int, *, as_json: bool) -> None:
+def list_plans(app: App, repository: str | None, limit: int, after: str | None, *, as_json: bool) -> None:
     """List plans, newest first."""
     with app.ledger.read() as tx:
-        rows = records.plan_page(tx, repository=repository, limit=limit)
+        rows = records.plan_page(tx, repository=repository, limit=limit, after=after)
+    more(rows, limit)
     if as_json:
         emit_json(rows)
         return

@@ -8,16 +8,17 @@ import hashlib
 import os
 import sqlite3
 import tomllib
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from squire_pipelines import __version__
-from squire_pipelines.cli.task_rows import TaskPage, TaskQuery, read_page
+from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
 from squire_pipelines.home import Home
+from squire_pipelines.ledger.listing import Asking, TaskQuery, read_ids_like
 
-KNOWN_REVISION = "0001"  # a test compares it with the ledger's; a ledger with another one is read the slow way
+KNOWN_REVISION = "0002"  # a test compares it with the ledger's; a ledger with another one is read the slow way
 BUSY_TIMEOUT_S = 5.0
 _STAMP = "settings-checked"
 _URL = "SQUIRE_LEDGER_URL"
@@ -95,31 +96,50 @@ def ledger_path(config: Path | None, home: Home) -> Path | None:
     return Path(path) if plain else None
 
 
+def may_have_budgets(config: Path | None, home: Home) -> bool:
+    """Whether the settings may limit what work costs, so that a task may wait for a budget. No limit is the default."""
+    if any(name.upper().startswith(("SQUIRE_BUDGETS", "SQUIRE_REPOSITORY")) for name in os.environ):
+        return True
+    try:
+        return "budgets" in _config_path(config, home)[0].read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def read_tasks(path: Path, query: TaskQuery) -> TaskPage | None:
     """A page of tasks, or None when the ledger has to be asked the slow way. Raises NotFoundError."""
+    now = datetime.now(UTC)
     if not path.exists():
-        return read_page(lambda _sql, _values: [], query, now=datetime.now(UTC))
+        return read_page(Asking(lambda _sql, _values: [], is_sqlite=True), query, now=now)
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
-            db.row_factory = sqlite3.Row
-            db.execute("BEGIN")  # one consistent state for all that is asked
-            if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != KNOWN_REVISION:
-                return None
-            now = datetime.now(UTC)
-            return read_page(
-                lambda sql, values: [dict(row) for row in db.execute(sql, values)],
-                query,
-                now=now,
-            )
+        with _asking(path) as ask:
+            return None if ask is None else read_page(ask, query, now=now)
     except sqlite3.Error:
         return None
+
+
+@contextmanager
+def _asking(path: Path) -> Iterator[Asking | None]:
+    """The ledger at `path` for reading, None when its schema is another. Raises sqlite3.Error."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+        db.row_factory = sqlite3.Row
+        db.execute("BEGIN")  # one consistent state for all that is asked
+        if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != KNOWN_REVISION:
+            yield None
+        else:
+            yield Asking(lambda sql, values: db.execute(sql, values).fetchall(), is_sqlite=True)
 
 
 def complete_task_ids(config: Path | None, incomplete: str, *, limit: int = 50) -> list[tuple[str, str]]:
     """Ids of the newest tasks that begin with `incomplete`, with their titles. Empty rather than slow or noisy."""
     try:
         path = ledger_path(config, Home.from_environment())
-        page = None if path is None else read_tasks(path, TaskQuery(id_prefix=incomplete, limit=limit))
-    except OSError:
+        if path is None or not path.exists():
+            return []
+        with _asking(path) as ask:
+            if ask is None:
+                return []
+            rows = read_rows(ask, read_ids_like(ask, incomplete, limit), now=datetime.now(UTC))
+    except (OSError, sqlite3.Error):
         return []
-    return [(row.id, row.title) for row in page.rows] if page else []
+    return [(row.id, row.title) for row in rows]

@@ -1,12 +1,13 @@
 """Questions about signals, readings, plans and deliveries that only people ask, so that the ledger has none of them.
 
-Each answer is a page: newest first, bounded by `limit`. Read only.
+Each answer is a page: newest first, bounded by `limit`; the next begins after the row `after`. Read only.
 """
 
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
 
+from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections, deliveries, plans, signals
 
@@ -22,9 +23,26 @@ def _dicts(tx: Transaction, query: Select[*tuple[Any, ...]]) -> Rows:
     return [dict(row._mapping) for row in found]  # noqa: SLF001 - SQLAlchemy's documented name for it
 
 
-def signal_page(tx: Transaction, *, repository: str | None, kind: str | None, gone: bool, limit: int) -> Rows:
+def _behind(tx: Transaction, query: Select[*tuple[Any, ...]], after: Any, *keys: ColumnElement[Any]) -> Any:
+    """The rows of `query` in the descending order of `keys` behind the row whose last key is `after`.
+
+    Raises NotFoundError when there is no such row (any more).
+    """
+    if after is not None:
+        place = tx.execute(select(*keys).where(keys[-1] == after)).one_or_none()
+        if place is None:
+            message = f"there is no row {after!r} to go on after"
+            raise NotFoundError(message, hint="begin at the first page again")
+        query = query.where(tuple_(*keys) < tuple_(*place, types=[key.type for key in keys]))
+    return query.order_by(*(key.desc() for key in keys))
+
+
+def signal_page(
+    tx: Transaction, *, repository: str | None, kind: str | None, gone: bool, limit: int, after: int | None = None
+) -> Rows:
     """Signals; those that are `gone` only when asked for."""
     query = select(
+        signals.c.id,
         signals.c.repository,
         signals.c.kind,
         signals.c.key,
@@ -40,7 +58,7 @@ def signal_page(tx: Transaction, *, repository: str | None, kind: str | None, go
         query = query.where(signals.c.kind == kind)
     if not gone:
         query = query.where(signals.c.gone_at.is_(None))
-    return _dicts(tx, query.order_by(signals.c.last_seen_at.desc(), signals.c.id.desc()).limit(limit))
+    return _dicts(tx, _behind(tx, query, after, signals.c.last_seen_at, signals.c.id).limit(limit))
 
 
 def newest_collections(tx: Transaction, *, repository: str | None, limit: int) -> Rows:
@@ -70,7 +88,7 @@ def newest_collections(tx: Transaction, *, repository: str | None, limit: int) -
     return _dicts(tx, query.limit(limit))
 
 
-def plan_page(tx: Transaction, *, repository: str | None, limit: int) -> Rows:
+def plan_page(tx: Transaction, *, repository: str | None, limit: int, after: str | None = None) -> Rows:
     """Plans without their tasks."""
     query = select(
         plans.c.id,
@@ -84,10 +102,12 @@ def plan_page(tx: Transaction, *, repository: str | None, limit: int) -> Rows:
         plans.c.created_at,
         plans.c.admitted_at,
     ).where(_same(plans.c.repository, repository))
-    return _dicts(tx, query.order_by(plans.c.created_at.desc(), plans.c.id.desc()).limit(limit))
+    return _dicts(tx, _behind(tx, query, after, plans.c.created_at, plans.c.id).limit(limit))
 
 
-def delivery_page(tx: Transaction, *, repository: str | None, pending: bool, limit: int) -> Rows:
+def delivery_page(
+    tx: Transaction, *, repository: str | None, pending: bool, limit: int, after: int | None = None
+) -> Rows:
     """Deliveries without their bodies; `pending` are those whose collection has not been made."""
     query = select(
         deliveries.c.id,
@@ -106,4 +126,4 @@ def delivery_page(tx: Transaction, *, repository: str | None, pending: bool, lim
     ).where(_same(deliveries.c.repository, repository))
     if pending:
         query = query.where(deliveries.c.collected_at.is_(None))
-    return _dicts(tx, query.order_by(deliveries.c.id.desc()).limit(limit))
+    return _dicts(tx, _behind(tx, query, after, deliveries.c.id).limit(limit))

@@ -3,7 +3,7 @@
 import click
 
 from squire_pipelines.cli import records
-from squire_pipelines.cli.context import App, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import App, after_option, emit_json, json_option, limit_option, more, pass_app, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age, instant
@@ -16,14 +16,18 @@ signals = LazyGroup(name="signals", help="What was seen in the repositories.")
 @repository_option
 @click.option("--kind", type=click.Choice([kind.value for kind in SignalKind]), help="Only this kind.")
 @click.option("--gone", is_flag=True, help="Also those that are no longer there.")
+@after_option()
 @limit_option()
 @json_option
 @pass_app
-def list_signals(app: App, repository: str | None, kind: str | None, limit: int, *, gone: bool, as_json: bool) -> None:
+def list_signals(
+    app: App, repository: str | None, kind: str | None, limit: int, after: int | None, *, gone: bool, as_json: bool
+) -> None:
     """List signals, the last seen first."""
     with app.ledger.read() as tx:
-        rows = records.signal_page(tx, repository=repository, kind=kind, gone=gone, limit=limit)
+        rows = records.signal_page(tx, repository=repository, kind=kind, gone=gone, limit=limit, after=after)
         now = tx.now
+    more(rows, limit)
     if as_json:
         emit_json(rows)
         return

@@ -1,33 +1,23 @@
-"""The list of tasks as people see it: one SQL text that SQLite and Postgres both understand, and rows made of it.
+"""The list of tasks as people see it: rows made of what `ledger.list_sql` finds.
 
-It runs through `sqlite3` (see `quick`) or through the ledger's own connection; what it says is the ledger's truth,
-and a test compares the two.
+It is asked through `sqlite3` (see `quick`) or through the ledger's own connection; the question is the same text, and
+a test compares the answers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from squire_pipelines.errors import NotFoundError
+from squire_pipelines.ledger.list_sql import read_ids
+from squire_pipelines.ledger.listing import Asking, TaskQuery
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Transaction
 
-STATUSES = ("proposed", "ready", "running", "succeeded", "failed", "cancelled")
 
-Run = Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class TaskQuery:
-    """Which tasks: newest first, after the task `after`, at most `limit`."""
-
-    statuses: tuple[str, ...] = ()
-    repository: str | None = None
-    after: str | None = None
-    id_prefix: str = ""
-    limit: int = 50
+FOR_A_SLOT = "a slot"
+"""What a task waits for when nothing else holds it back; `App.read_tasks` looks at the budgets then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """A page of the list; `next_after` is the id to go on after, None at the end."""
+    """A page of the list; `next_after` is the place to go on after, None at the end."""
 
     rows: tuple[TaskRow, ...]
     now: datetime
@@ -74,33 +64,19 @@ _SELECT = """
 SELECT t.id, t.repository, t.title, t.kind, t.status, t.cause, t.message, t.attempts, t.max_attempts,
        t.cancel_requested_at, t.branch, t.trace_id, t.created_at, t.updated_at, t.ended_at, t.not_before,
        o.pr_number, o.pr_url, o.state AS outcome, o.checks
-FROM tasks t LEFT JOIN outcomes o ON o.task_id = t.id
+FROM tasks t LEFT JOIN outcomes o ON o.task_id = t.id WHERE t.id IN
 """
-_ORDER = "ORDER BY t.created_at DESC, t.id DESC LIMIT :limit"
-_AFTER = "(t.created_at, t.id) < (SELECT a.created_at, a.id FROM tasks a WHERE a.id = :after)"
 _OPEN_DEPENDENCIES = """
 SELECT d.task_id, d.depends_on FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on
-WHERE t.status <> 'succeeded' AND d.task_id >= :first AND d.task_id <= :last
+WHERE t.status <> 'succeeded' AND d.task_id IN
 """
 
 
-def _where(query: TaskQuery) -> tuple[str, dict[str, Any]]:
-    conditions: list[str] = []
-    values: dict[str, Any] = {"limit": query.limit + 1}
-    if query.statuses:
-        names = {f"status_{i}": status for i, status in enumerate(query.statuses)}
-        conditions.append(f"t.status IN ({', '.join(f':{name}' for name in names)})")
-        values |= names
-    if query.repository:
-        conditions.append("lower(t.repository) = :repository")
-        values["repository"] = query.repository.lower()
-    if query.after:
-        conditions.append(_AFTER)
-        values["after"] = query.after
-    if query.id_prefix:
-        conditions.append("t.id >= :prefix AND t.id < :prefix_end")
-        values |= {"prefix": query.id_prefix, "prefix_end": query.id_prefix + "\x7f"}
-    return f"WHERE {' AND '.join(conditions)}" if conditions else "", values
+def _of_these(ask: Asking, sql: str, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    if not ids:
+        return ()
+    values = {f"id_{number}": task_id for number, task_id in enumerate(ids)}
+    return ask.run(f"{sql} ({', '.join(f':{name}' for name in values)})", values)
 
 
 def _moment(value: Any) -> datetime | None:
@@ -127,24 +103,23 @@ def _waiting(row: Mapping[str, Any], now: datetime, dependencies: Mapping[str, l
         return f"not before {not_before:%H:%M:%S} UTC"
     if names := dependencies.get(row["id"]):
         return f"depends on {', '.join(names)}"
-    return "a slot"
+    return FOR_A_SLOT
 
 
-def read_page(run: Run, query: TaskQuery, *, now: datetime) -> TaskPage:
-    """Ask for a page. `run` executes SQL with named parameters. Raises NotFoundError when `after` is no task."""
-    if query.after and not run("SELECT id FROM tasks WHERE id = :after", {"after": query.after}):
-        message = f"there is no task {query.after!r}"
-        raise NotFoundError(message, hint="`squire tasks list` shows the ids")
-    where, values = _where(query)
-    found = run(f"{_SELECT}\n{where}\n{_ORDER}", values)
-    page = found[: query.limit]
-    ready = sorted(row["id"] for row in page if row["status"] == "ready")
+def read_page(ask: Asking, query: TaskQuery, *, now: datetime) -> TaskPage:
+    """Ask for a page. Raises NotFoundError when `after` is no task, PagePositionError when it is of another order."""
+    ids, next_after = read_ids(ask, query)
+    return TaskPage(read_rows(ask, ids, now=now), now, next_after)
+
+
+def read_rows(ask: Asking, ids: Sequence[str], *, now: datetime) -> tuple[TaskRow, ...]:
+    """The rows of these tasks, in the order of `ids`; those that are there no more are left out."""
+    found = {row["id"]: row for row in _of_these(ask, _SELECT, ids)}
     dependencies: dict[str, list[str]] = {}
-    if ready:
-        for row in run(_OPEN_DEPENDENCIES, {"first": ready[0], "last": ready[-1]}):
-            dependencies.setdefault(row["task_id"], []).append(row["depends_on"])
-    rows = tuple(_row(row, now, dependencies) for row in page)
-    return TaskPage(rows, now, rows[-1].id if len(found) > query.limit else None)
+    ready = [task_id for task_id, row in found.items() if row["status"] == "ready"]
+    for row in _of_these(ask, _OPEN_DEPENDENCIES, ready):
+        dependencies.setdefault(row["task_id"], []).append(row["depends_on"])
+    return tuple(_row(found[task_id], now, dependencies) for task_id in ids if task_id in found)
 
 
 def _row(row: Mapping[str, Any], now: datetime, dependencies: Mapping[str, list[str]]) -> TaskRow:
@@ -173,10 +148,7 @@ def _row(row: Mapping[str, Any], now: datetime, dependencies: Mapping[str, list[
 
 
 def from_ledger(tx: "Transaction", query: TaskQuery) -> TaskPage:
-    """The page by the ledger's own connection. Raises NotFoundError."""
-    from sqlalchemy import text  # noqa: PLC0415 - slow to import, and needed on this path alone
+    """The page by the ledger's own connection. Raises NotFoundError, PagePositionError."""
+    from squire_pipelines.ledger.tasks import asking  # noqa: PLC0415 - slow to import, and needed on this path alone
 
-    def run(sql: str, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-        return [dict(row) for row in tx.execute(text(sql), dict(values)).mappings()]
-
-    return read_page(run, query, now=tx.now)
+    return read_page(asking(tx), query, now=tx.now)

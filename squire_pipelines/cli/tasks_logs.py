@@ -20,7 +20,8 @@ POLL_S = 0.5
 MAX_LINES = 100_000
 
 
-def _choose(app: App, task_id: str, number: int | None) -> Attempt:
+def choose_attempt(app: App, task_id: str, number: int | None) -> Attempt:
+    """The attempt of that number, the last one by default. Raises NotFoundError."""
     with app.ledger.read() as tx:
         task = task_rows.get(tx, task_id)
         attempts = attempt_rows.of_task(tx, task_id)
@@ -59,7 +60,7 @@ def logs(app: App, task_id: str, number: int | None, lines: int, idle_timeout: f
 
     Terminal control sequences are taken out. The whole log is a file in the attempt's folder.
     """
-    attempt = _choose(app, task_id, number)
+    attempt = choose_attempt(app, task_id, number)
     path = app.home.attempts / attempt.id / "agent.log"
     open_still = attempt.status is not AttemptStatus.ENDED
     offset = 0

@@ -23,7 +23,8 @@ MAX_TITLE, MAX_PROMPT = 200, 50_000
 _TITLE_FROM_PROMPT = 80
 
 
-def _read_prompt(prompt: str) -> str:
+def read_prompt(prompt: str) -> str:
+    """The prompt as given, or standard input for `-`. Raises BadParameter when it is empty or too long."""
     # One more than allowed is enough to see that it is too long.
     text = sys.stdin.read(MAX_PROMPT + 1) if prompt == "-" else prompt
     text = plain(text).strip()
@@ -36,7 +37,8 @@ def _read_prompt(prompt: str) -> str:
     return text
 
 
-def _title(title: str | None, prompt: str) -> str:
+def title_of(title: str | None, prompt: str) -> str:
+    """The title as given, else the prompt's first line, cut. Raises BadParameter."""
     first = next(line.strip() for line in prompt.splitlines() if line.strip())
     text = " ".join(plain(title or "").split())
     if title is not None and not text:
@@ -62,6 +64,33 @@ def _known_repository(app: App, tx: Transaction, repository: str) -> str:
     return str(seen)
 
 
+def wish(
+    tx: Transaction,
+    repository: str,
+    title: str,
+    text: str,
+    *,
+    allow_protected: tuple[str, ...] = (),
+    branch: str | None = None,
+) -> tuple[Signal, str]:
+    """Keep a wish and ask for a collection; the signal and the trace."""
+    trace_id = new_trace_id()
+    signal = Signal(
+        repository=repository,
+        key=new_id("m", tx.now),
+        version=hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:16],
+        title=title,
+        url="",
+        updated_at=tx.now,
+        details=ManualTask(
+            author=actor().removeprefix("cli:"), body=text, allow_protected=allow_protected, branch=branch
+        ),
+    )
+    collection_rows.add_manual_signal(tx, signal)
+    deliveries.request_collection(tx, [repository], source="cli", trace_id=trace_id)
+    return signal, trace_id
+
+
 @command(
     "new",
     examples=(
@@ -72,30 +101,26 @@ def _known_repository(app: App, tx: Transaction, repository: str) -> str:
 @click.argument("repository", type=REPOSITORY)
 @click.option("--title", help="One line; by default the prompt's first.")
 @click.option("--prompt", required=True, help="What is to be done; - reads it from standard input.")
+@click.option(
+    "--allow-protected",
+    multiple=True,
+    metavar="GLOB",
+    help="A protected path that the work needs; a person still approves its change. May be repeated.",
+)
 @json_option
 @pass_app
-def new(app: App, repository: str, title: str | None, prompt: str, *, as_json: bool) -> None:
+def new(
+    app: App, repository: str, title: str | None, prompt: str, allow_protected: tuple[str, ...], *, as_json: bool
+) -> None:
     """Ask for a piece of work in your own words.
 
     It is kept as a signal of the repository; the next plan makes a task of it, which is asked for at once.
     """
-    text = _read_prompt(prompt)
-    line = _title(title, text)
-    who = actor()
+    text = read_prompt(prompt)
+    line = title_of(title, text)
     with app.ledger.write() as tx:
         name = _known_repository(app, tx, repository)
-        trace_id = new_trace_id()
-        signal = Signal(
-            repository=name,
-            key=new_id("m", tx.now),
-            version=hashlib.sha256(f"{line}\n{text}".encode()).hexdigest()[:16],
-            title=line,
-            url="",
-            updated_at=tx.now,
-            details=ManualTask(author=who.removeprefix("cli:"), body=text),
-        )
-        collection_rows.add_manual_signal(tx, signal)
-        deliveries.request_collection(tx, [name], source="cli", trace_id=trace_id)
+        signal, trace_id = wish(tx, name, line, text, allow_protected=allow_protected)
     if as_json:
         emit_json({"repository": name, "signal": signal.ref, "title": line, "trace_id": trace_id})
         return

@@ -14,6 +14,7 @@ from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.outcomes import Outcome
+from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task, TaskEvent
 
 _LOG_LINES = 10
@@ -31,8 +32,11 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
 def show(app: App, task_id: str, *, as_json: bool) -> None:
     """Show a task with its specification, attempts, history and outcome."""
     with app.ledger.read() as tx:
+        if (known := archived_task(tx, task_id)) is not None:
+            _show_archived(known, as_json=as_json)
+            return
         task = task_rows.get(tx, task_id)
-        waiting = task_rows.waiting_reason(tx, task)
+        waiting = task_rows.waiting_reason(tx, task, app.settings.budgets_for(task.repository))
         attempts = attempt_rows.of_task(tx, task_id)
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
@@ -54,6 +58,33 @@ def show(app: App, task_id: str, *, as_json: bool) -> None:
         _write_attempt(attempt)
     _write_events(app, events)
     _write_outcome(outcome)
+
+
+def _show_archived(known: ArchivedTask, *, as_json: bool) -> None:
+    """What is left of a task that went to the archive."""
+    if as_json:
+        emit_json({**asdict(known), "archived": True})
+        return
+    click.echo(one_line(known.title))
+    _fields(
+        [
+            ("id", known.id),
+            ("repository", known.repository),
+            ("status", known.status),
+            ("cause", known.cause),
+            ("attempts", known.attempts),
+            ("cost", None if known.cost_usd is None else f"${known.cost_usd:.2f}"),
+            ("branch", known.branch),
+            ("pull request", known.pr_url),
+            ("outcome", known.outcome),
+            ("trace", known.trace_id),
+            ("created", instant(known.created_at)),
+            ("ended", instant(known.ended_at)),
+            ("archived", instant(known.archived_at)),
+            ("archive", known.archive),
+        ]
+    )
+    click.echo(f"\nThe rest is in the archive: squire history sql \"FROM task_events WHERE task_id = '{known.id}'\"")
 
 
 def _fields(pairs: list[tuple[str, object]]) -> None:

@@ -9,9 +9,10 @@ import click
 from squire_pipelines.cli.context import App, limit_option, pass_app, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
-from squire_pipelines.cli.task_rows import TaskPage, TaskQuery, TaskRow
+from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.cli.tasks import COLUMNS, lines
 from squire_pipelines.cli.text import one_line
+from squire_pipelines.ledger.listing import TaskQuery
 
 _UNDER_WAY = ("ready", "running")
 

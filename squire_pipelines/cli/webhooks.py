@@ -3,7 +3,7 @@
 import click
 
 from squire_pipelines.cli import records
-from squire_pipelines.cli.context import App, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import App, after_option, emit_json, json_option, limit_option, more, pass_app, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
@@ -14,13 +14,17 @@ webhooks = LazyGroup(name="webhooks", help="Deliveries and other requests to loo
 @command("list", examples=("squire webhooks list", "squire webhooks list --pending --json"))
 @repository_option
 @click.option("--pending", is_flag=True, help="Only those whose collection has not been made yet.")
+@after_option()
 @limit_option()
 @json_option
 @pass_app
-def list_deliveries(app: App, repository: str | None, limit: int, *, pending: bool, as_json: bool) -> None:
+def list_deliveries(
+    app: App, repository: str | None, limit: int, after: int | None, *, pending: bool, as_json: bool
+) -> None:
     """List deliveries and requests from the command line, newest first."""
     with app.ledger.read() as tx:
-        rows = records.delivery_page(tx, repository=repository, pending=pending, limit=limit)
+        rows = records.delivery_page(tx, repository=repository, pending=pending, limit=limit, after=after)
+    more(rows, limit)
     if as_json:
         emit_json(rows)
         return

@@ -1,6 +1,6 @@
 import pytest
 
-from squire_pipelines.cli.aliases import NOT_YET, OLD_NAMES
+from squire_pipelines.cli.aliases import OLD_NAMES
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import collections
@@ -43,11 +43,6 @@ def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire, books: 
     assert squire("new", REPOSITORY, "--prompt", "Again").exit_code == 0
     assert squire("new", REPOSITORY).exit_code == 2
     assert [signal.title for signal in books.ask(collections.active_signals, REPOSITORY)] == ["Tidy up", "Again"]
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-def test_what_has_no_successor_yet_says_so(squire: Squire, name: str) -> None:
-    assert "is not there yet" in squire.fails(2, name, "--older-than", "7d")
 
 
 def test_old_names_are_not_in_the_help(squire: Squire) -> None:

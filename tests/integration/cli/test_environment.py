@@ -3,13 +3,14 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import keyring
 import keyring.backend
 import pytest
 
 from squire_pipelines.cli.agents import choose
-from squire_pipelines.settings import AgentSettings
+from squire_pipelines.sections import AgentSettings
 from tests.support.cli import Books, Squire
 
 NO_ENGINE = "unix:///nowhere/docker.sock"
@@ -50,11 +51,43 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
 
 
-class _RateLimit(http.server.BaseHTTPRequestHandler):
+REPOSITORY = {
+    "nameWithOwner": "acme/shop",
+    "url": "https://github.test/acme/shop",
+    "isArchived": False,
+    "isDisabled": False,
+    "isPrivate": True,
+    "isEmpty": False,
+    "viewerPermission": "WRITE",
+    "defaultBranchRef": {"name": "main"},
+}
+
+
+class _GitHub(http.server.BaseHTTPRequestHandler):
+    """Answers a token with all permissions but those in `lacking` (the last part of an address)."""
+
+    lacking: ClassVar[set[str]] = set()
+
     def do_GET(self) -> None:
+        if "/repos/" in self.path:
+            self._answer(403 if self._last() in self.lacking else 200, [])
+        else:
+            self._answer(200, {"resources": {"core": {"limit": 5000, "remaining": 4999}}})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/graphql"):
+            self._answer(200, {"data": {"repository": REPOSITORY}})
+        else:
+            self._answer(403 if f"POST {self._last()}" in self.lacking else 422, {"message": "Validation Failed"})
+
+    def _last(self) -> str:
+        return self.path.partition("?")[0].rpartition("/")[2]
+
+    def _answer(self, status: int, content: object) -> None:
         known = self.headers["Authorization"] == f"Bearer {TOKEN}"
-        body = json.dumps({"resources": {"core": {"limit": 5000, "remaining": 4999}}} if known else {"message": "Bad"})
-        self.send_response(200 if known else 401)
+        body = json.dumps(content if known else {"message": "Bad"})
+        self.send_response(status if known else 401)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -66,7 +99,7 @@ class _RateLimit(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def github() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _RateLimit) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _GitHub) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -162,9 +195,25 @@ def test_the_doctor_is_content_with_a_local_command(squire: Squire, books: Books
     squire.ok("secrets", "set", "github-token", stdin=TOKEN)
     found = _doctor(squire, 0)
     assert found["github"]["message"].endswith("4999 of 5000 requests left")
+    assert found["github acme/shop"]["message"] == "the token has the permissions that it needs"
     assert found["runner"]["status"] == "warn"
     assert "1 tasks" in found["ledger"]["message"]
     assert found["warehouse"]["status"] == "ok"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_doctor_names_the_permissions_that_the_token_lacks(
+    squire: Squire, github: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_GitHub, "lacking", {"check-runs", "POST refs"})
+    squire.config(
+        f'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[github]\napi_url = "{github}"\n'
+    )
+    squire.ok("secrets", "set", "github-token", stdin=TOKEN)
+    found = _doctor(squire, 1)
+    assert found["github acme/shop"]["status"] == "fail"
+    assert found["github acme/shop"]["message"] == "the token lacks checks: read, contents: write"
+    assert "github-access.md" in found["github acme/shop"]["next_step"]
 
 
 @pytest.mark.usefixtures("no_engine")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from squire_pipelines.domain.endings import Cause
 from tests.support.cli import Books, Squire
 
@@ -50,3 +52,44 @@ def test_another_schema_is_told(squire: Squire, books: Books) -> None:
     result = squire("ledger", "check")
     assert result.exit_code == 1
     assert "the schema is 0000" in result.stdout
+
+
+def test_a_backup_is_taken_and_put_back(squire: Squire, books: Books, tmp_path: Path) -> None:
+    books.ended(Cause.COMPLETED)
+    file = tmp_path / "b.sqlite"
+    assert squire.ok("ledger", "backup", str(file)).startswith(f"ok: {file}, schema ")
+    assert "is there already" in squire.fails(5, "ledger", "backup", str(file))
+    assert squire.json("ledger", "backup", str(tmp_path / "c.sqlite"))["tasks"] == 1
+    books.task("A later one")
+    assert "nobody is there to ask" in squire.fails(5, "ledger", "restore", str(file))
+    books.ledger.close()
+    assert "the ledger of before is " in squire.ok("ledger", "restore", str(file), "--yes")
+    assert squire.json("ledger", "check")["rows"]["tasks"] == 1
+    (entry,) = squire.json("audit", "list")
+    assert (entry["action"], entry["subject"]) == ("ledger.restore", str(file))
+
+
+def test_the_audit_trail_lists_what_people_did(squire: Squire, books: Books) -> None:
+    assert squire.ok("audit", "list") == "Nothing was done.\n"
+    one, two = books.task("One"), books.task("Two", approved=False)
+    squire.ok("tasks", "cancel", one, "--reason", "no need")
+    squire.ok("tasks", "approve", two)
+    text = squire.ok("audit", "list")
+    assert "tasks.cancel" in text
+    assert "no need" in text
+    (row,) = squire.json("audit", "list", "--action", "tasks.approve", "--since", "1h")
+    assert row["subject"] == two
+    assert row["actor"].startswith("cli:")
+    assert "more: squire audit list --before" in squire("audit", "list", "--limit", "1").stderr
+
+
+def test_all_that_match_are_changed_in_one_go(squire: Squire, books: Books) -> None:
+    ids = [books.task(f"Task {number}") for number in range(60)]
+    assert "nobody is there to ask whether to cancel 60 tasks" in squire.fails(5, "tasks", "cancel", "--all")
+    said = squire.ok("tasks", "cancel", "--all", "--status", "ready", "--yes")
+    assert said == "60 tasks: cancelled\n"
+    assert squire.ok("tasks", "retry", "--all", "--text", "'Task 7'", "--yes").startswith(f"{ids[7]}: ready")
+    assert squire.ok("tasks", "approve", "--all") == "No task matches.\n"
+    assert "--all" in squire.fails(2, "tasks", "cancel")
+    assert "--all" in squire.fails(2, "tasks", "cancel", ids[0], "--all")
+    assert "--all" in squire.fails(2, "tasks", "cancel", ids[0], "--kind", "manual")

@@ -77,3 +77,22 @@ def test_webhooks_are_listed_without_their_bodies(squire: Squire, books: Books) 
     shown = squire.ok("webhooks", "list")
     assert "issues.opened" in shown
     assert "hidden" not in shown
+
+
+def test_every_list_goes_on_after_its_last_row(squire: Squire, books: Books) -> None:
+    for number in range(3):
+        books.task(f"Task {number}")  # each of a plan of its own
+    with books.ledger.write() as tx:
+        deliveries.request_collection(tx, [REPOSITORY] * 3, source="cli", trace_id="0" * 32)
+    books.reading()
+    for words, count in (("plans",), 3), (("webhooks",), 3), (("signals",), 1):
+        every = [row["id"] for row in squire.json(*words, "list")]
+        assert len(every) == count
+        found: list[object] = []
+        after: tuple[str, ...] = ()
+        while page := squire.json(*words, "list", "--limit", "1", *after):
+            found.append(page[0]["id"])
+            after = ("--after", str(page[0]["id"]))
+        assert found == every
+        assert "no row" in squire.fails(1, *words, "list", "--after", "99999")
+    assert "more: the same with --after" in squire("plans", "list", "--limit", "1").stderr

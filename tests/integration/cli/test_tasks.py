@@ -10,12 +10,13 @@ from sqlalchemy import update
 from squire_pipelines.cli import quick
 from squire_pipelines.cli.main import cli
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.task_rows import STATUSES, TaskPage, TaskQuery, from_ledger
+from squire_pipelines.cli.task_rows import TaskPage, from_ledger
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.home import Home
-from squire_pipelines.ledger import store, tables
+from squire_pipelines.ledger import listing, store, tables
 from squire_pipelines.ledger import tasks as task_rows
+from squire_pipelines.ledger.listing import TaskQuery
 from squire_pipelines.ledger.store import Ledger
 from tests.support.cli import REPOSITORY, Books, Squire, spec
 
@@ -52,7 +53,10 @@ def test_the_quick_list_says_what_the_ledger_says(squire: Squire, books: Books) 
 
 def test_the_quick_list_knows_the_schema_and_the_states() -> None:
     assert quick.KNOWN_REVISION == store.HEAD_REVISION
-    assert tuple(status.value for status in TaskStatus) == STATUSES
+    assert tuple(status.value for status in TaskStatus) == listing.STATUSES
+    assert tuple(status.value for status in TaskStatus if status.is_final) == listing.FINAL_STATUSES
+    assert tuple(kind.value for kind in TaskKind) == listing.KINDS
+    assert tuple(int(priority) for priority in Priority) == listing.PRIORITIES
 
 
 def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, books: Books) -> None:
@@ -183,7 +187,7 @@ def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
     query = TaskQuery(statuses=("ready",), repository="Acme/Shop", limit=2)
     with ledger.read() as tx:
         page = from_ledger(tx, query)
-        rest = from_ledger(tx, replace(query, after=page.next_after, id_prefix="t"))
+        rest = from_ledger(tx, replace(query, after=page.next_after))
         waiting = {task.id: task_rows.waiting_reason(tx, task) for task in task_rows.list_tasks(tx)}
     rows = [*page.rows, *rest.rows]
     assert {row.id for row in rows} == {ids["again"], ids["before"], ids["after"]}

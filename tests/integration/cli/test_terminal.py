@@ -65,7 +65,7 @@ def test_start_asks_on_a_terminal(squire: Squire, books: Books) -> None:
     books.task(approved=False)
     code, seen = _on_a_terminal(squire, "tasks", "start", typed="n\n")
     assert code == 1
-    assert "Approve 1 proposed task?" in seen
+    assert "Approve 1 task?" in seen
     assert "aborted" in seen
     assert squire.json("tasks", "list")[0]["status"] == "proposed"
     code, seen = _on_a_terminal(squire, "tasks", "start", typed="y\n")

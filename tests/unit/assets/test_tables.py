@@ -1,6 +1,6 @@
 import pytest
 
-from squire_pipelines.assets.tables import escape, preview
+from squire_pipelines.assets.tables import block, bullets, escape, preview
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,14 @@ def test_a_long_table_says_how_much_it_leaves_out() -> None:
 
 def test_an_empty_table_has_its_head() -> None:
     assert preview(("a", "b"), []).value == "| a | b |\n| --- | --- |"
+
+
+def test_a_block_cannot_be_closed_by_what_is_in_it() -> None:
+    shown = block(["fine", "```", "[click](http://tracker)", "`````"]).value
+    assert shown == "``````text\nfine\n```\n[click](http://tracker)\n`````\n``````"
+    assert block([]).value == "```text\n\n```"
+
+
+def test_a_list_of_remarks_is_no_markup() -> None:
+    assert bullets(["see [x](http://tracker)", "two\nlines"]).value == "- see \\[x\\](http://tracker)\n- two lines"
+    assert bullets([]).value == "none"

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from squire_pipelines.cli.context import App
-from squire_pipelines.cli.task_rows import TaskPage, TaskQuery, TaskRow
+from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.cli.tasks_watch import _live, changes, pages
+from squire_pipelines.ledger.listing import TaskQuery
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ROW = TaskRow(

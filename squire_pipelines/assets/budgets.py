@@ -1,0 +1,41 @@
+"""The asset check `budget`: whether the budgets still have room, on the history asset of the same name."""
+
+import dagster as dg
+
+from squire_pipelines.assets.tables import preview
+from squire_pipelines.ledger import budgets
+from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+
+
+@dg.asset_check(
+    name="budget",
+    asset=dg.AssetKey(["history", "budgets"]),
+    description="Whether the budgets of the day, the month and each repository still have room for an attempt.",
+)
+def budget_check(settings: SettingsResource, ledger: LedgerResource) -> dg.AssetCheckResult:
+    """A warning when a budget is nearly or wholly used up; dispatch minds the budgets by itself."""
+    chosen = settings.load()
+    with ledger.open().read() as tx:
+        levels = budgets.levels(tx, chosen.budgets, chosen.budgets_for, chosen.repositories)
+    near = [level for level in levels if level.is_used_up or level.share >= chosen.alerts.budget_share]
+    return dg.AssetCheckResult(
+        passed=not near,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"{level.scope} {level.repository or ''}: {level.share:.0%}" for level in near) or None,
+        metadata={
+            "budgets": preview(
+                ("budget", "repository", "used_usd", "used_tokens", "share", "used_up"),
+                (
+                    (
+                        level.scope.value,
+                        level.repository or "all",
+                        round(level.used.usd, 4),
+                        level.used.tokens,
+                        round(level.share, 4),
+                        level.is_used_up,
+                    )
+                    for level in levels
+                ),
+            )
+        },
+    )

@@ -1,0 +1,90 @@
+"""The asset `history/report`: how things went, as a page with plots, pictures in the UI and numbers over time."""
+
+import base64
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from squire_pipelines.assets.signals import OWNERS
+from squire_pipelines.assets.tables import escape
+from squire_pipelines.errors import WarehouseError
+from squire_pipelines.resources.stores import SettingsResource
+
+REPORT = dg.AssetKey(["history", "report"])
+_READ = ("tasks", "attempts", "outcomes", "signals", "model_calls")
+_NUMBERS = (
+    "created",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "unfinished",
+    "success_rate",
+    "attempts",
+    "failed_attempts",
+    "pull_requests",
+    "merged",
+    "merged_unchanged_rate",
+    "seconds_to_merge",
+    "cost_usd",
+    "cost_per_merged_pr",
+)
+
+
+class ReportConfig(dg.Config):
+    """How many days before the publication the report begins."""
+
+    days: int = Field(default=30, ge=1, le=3650)
+
+
+@dg.asset(
+    key=REPORT,
+    group_name="history",
+    kinds={"html", "duckdb"},
+    owners=OWNERS,
+    tags={"squire/part": "history"},
+    deps=[dg.AssetKey(["history", table]) for table in _READ],
+)
+def report(
+    context: dg.AssetExecutionContext, config: ReportConfig, settings: SettingsResource
+) -> dg.MaterializeResult[None]:
+    """Throughput, success, causes of failure, cost, stages, time with failing checks: a page, pictures, numbers."""
+    from squire_pipelines.warehouse.report import page, plots  # noqa: PLC0415 - what draws is slow to import
+    from squire_pipelines.warehouse.report.numbers import read_report  # noqa: PLC0415 - likewise
+    from squire_pipelines.warehouse.report.sections import headline, sections  # noqa: PLC0415 - likewise
+
+    home = settings.load().home
+    cache = home.cache / "matplotlib"
+    try:
+        numbers = read_report(home.warehouse, since=timedelta(days=config.days))
+        page.write_page(home.report, page.html(numbers, cache=cache))
+    except WarehouseError as error:
+        raise dg.Failure(error.message, metadata={"hint": error.hint}) from error
+    shown = sections(numbers)
+    said = " ".join(section.text for section in shown if section.rows)
+    context.log.info(f"{home.report}: {said}")
+    values = {name: getattr(numbers.totals, name) for name in _NUMBERS}
+    pictures = {
+        f"plot_{section.key}": dg.MetadataValue.md(
+            f"![{escape(section.title)}](data:image/png;base64,"
+            f"{base64.b64encode(plots.png(numbers, section.key, cache=cache)).decode()})\n\n{escape(section.text)}"
+        )
+        for section in shown
+        if section.rows
+    }
+    return dg.MaterializeResult(
+        metadata={
+            # What has no value this time has no point in Dagster's plots.
+            **{name: round(value, 4) for name, value in values.items() if value is not None},
+            "red_hours": round(numbers.red_hours, 2),
+            "since": dg.MetadataValue.timestamp(numbers.since),
+            "until": dg.MetadataValue.timestamp(numbers.until),
+            "dagster/uri": str(home.report),
+            "headline": dg.MetadataValue.md(
+                "\n".join(
+                    f"- {escape(name)}: **{escape(value)}**, {escape(more)}" for name, value, more in headline(numbers)
+                )
+            ),
+            **pictures,
+        }
+    )

@@ -1,0 +1,114 @@
+"""`squire agents show|transcript`: what an agent may do, and what one has done. Reads; asks no engine."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from squire_pipelines.agents.kinds.registry import find, origin
+from squire_pipelines.agents.kinds.session import FILE, read
+from squire_pipelines.agents.kinds.transcript import Entry, Note, Problem, Said, Step, ToolCall, Totals
+from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import TASK_ID
+from squire_pipelines.cli.tasks_logs import choose_attempt
+from squire_pipelines.cli.text import instant, one_line, plain
+from squire_pipelines.errors import NotFoundError
+
+_TEXT_LINES = 20
+
+
+@command("show", examples=("squire agents show", "squire agents show opencode --json"))
+@click.argument("name", required=False)
+@json_option
+@pass_app
+def show(app: App, name: str | None, *, as_json: bool) -> None:
+    """Show an agent and everything that it may do; by default the one that the settings name."""
+    agent = find(name or app.settings.agent.kind)
+    rows = [asdict(each) for each in agent.permissions]
+    if as_json:
+        emit_json(
+            {
+                "name": agent.name,
+                "origin": origin(agent.name),
+                "needs_gateway": agent.needs_gateway,
+                "permissions": rows,
+            }
+        )
+        return
+    click.echo(f"{agent.name} ({origin(agent.name)})")
+    click.echo(f"  model: {'through the gateway' if agent.needs_gateway else 'none'}\n")
+    cells = [(row["subject"], row["pattern"], "allow" if row["allow"] else "deny", row["why"]) for row in rows]
+    app.console.print(table(("what", "which", "verdict", "why"), cells))
+    click.echo(
+        "\nThe last line that fits counts. Whatever it says, the container allows no more than docs/security.md."
+    )
+
+
+@command(
+    "transcript",
+    examples=("squire agents transcript t0m1e2x3a4m5p6l", "squire agents transcript t0m1e2x3a4m5p6l --json"),
+)
+@click.argument("task_id", metavar="ID", type=TASK_ID)
+@click.option("--attempt", "number", type=click.IntRange(1), metavar="N", help="By default the last one.")
+@json_option
+@pass_app
+def transcript(app: App, task_id: str, number: int | None, *, as_json: bool) -> None:
+    """Show what an agent did in an attempt: its model's answers, the tools it used, errors, and the sums."""
+    attempt = choose_attempt(app, task_id, number)
+    path = app.home.attempts / attempt.id / "keep" / FILE
+    entries = _entries(path, task_id, attempt.number)
+    totals = Totals()
+    if as_json:
+        listed = list(entries)
+        for entry in listed:
+            totals = totals.after(entry)
+        shown = [entry.model_dump(mode="json", exclude_defaults=True) | {"kind": entry.kind} for entry in listed]
+        emit_json({"attempt": attempt.id, "totals": totals.facts(), "entries": shown})
+        return
+    for entry in entries:
+        totals = totals.after(entry)
+        for line in _lines(entry):
+            click.echo(line)
+    spent = f"{totals.input_tokens} in, {totals.output_tokens} out, ${totals.cost_usd:.4f} by its own estimate"
+    click.echo(
+        f"\n{totals.steps} steps, {totals.tool_calls} tool calls ({totals.failed_tool_calls} failed); tokens: {spent}"
+    )
+
+
+def _entries(path: Path, task_id: str, number: int) -> Iterator[Entry]:
+    if not path.is_file():
+        message = f"attempt {number} of task {task_id} left no transcript"
+        raise NotFoundError(
+            message, hint=f"only some agents tell what they do; `squire tasks logs {task_id}` has the log"
+        )
+    return read(path)
+
+
+def _lines(entry: Entry) -> Iterator[str]:
+    at = f"{instant(entry.at)}  " if entry.at else ""
+    match entry:
+        case Step():
+            tokens = f"{entry.input_tokens} tokens in, {entry.output_tokens} out"
+            yield f"{at}step   {tokens} {one_line(entry.reason)}".rstrip()
+        case ToolCall():
+            took = f" in {entry.seconds:.1f} s" if entry.seconds is not None else ""
+            yield f"{at}tool   {one_line(entry.tool)}: {entry.status}{took}  {one_line(entry.input)}"
+            yield from _text(entry.error or entry.output)
+        case Said():
+            yield f"{at}text"
+            yield from _text(entry.text)
+        case Problem():
+            whose = "provider" if entry.provider else "agent"
+            yield f"{at}error  {one_line(entry.name)} ({whose}): {one_line(entry.message)}"
+        case Note():
+            yield f"{at}note   {one_line(entry.text)}"
+
+
+def _text(text: str) -> Iterator[str]:
+    lines = plain(text).splitlines()
+    for line in lines[:_TEXT_LINES]:
+        yield f"    {line}"
+    if len(lines) > _TEXT_LINES:
+        yield f"    ({len(lines) - _TEXT_LINES} more lines: --json has them)"

@@ -1,0 +1,76 @@
+"""`squire history report`: how things went, as a short text, as JSON, or as a page. The numbers are the library's."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.failures import note
+from squire_pipelines.cli.history_export import MOMENT
+from squire_pipelines.cli.lazy import command
+
+_ROWS = 9
+"""Of each table in the terminal; the page has them all."""
+
+_COLUMNS = {"causes": 4}
+"""How many columns of a table a terminal has room for."""
+
+
+@command(
+    "report",
+    examples=(
+        "squire history report",
+        "squire history report --html report.html --since 90d --open",
+        "squire history report --json",
+    ),
+)
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a page with plots."
+)
+@click.option("--since", type=MOMENT, default="30d", show_default=True, metavar="DAY", help="A day, or so long ago.")
+@click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
+@json_option
+@pass_app
+def report(app: App, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
+    """Say how things went: throughput, success, causes of failure, cost, time in each stage, time with failing checks.
+
+    It shows the time from --since until the warehouse was published. The page of --html is one file that loads nothing
+    from elsewhere.
+    """
+    from squire_pipelines.warehouse.report.numbers import read_report  # noqa: PLC0415 - DuckDB
+
+    if open_it and html is None:
+        message = "--open shows the page of --html FILE"
+        raise click.UsageError(message)
+    if html is not None and as_json:
+        message = "--html and --json exclude each other"
+        raise click.UsageError(message)
+    numbers = read_report(app.home.warehouse, since=since)
+    if as_json:
+        emit_json(numbers.as_json())
+        return
+    if html is not None:
+        from squire_pipelines.warehouse.report.page import html as page  # noqa: PLC0415 - the drawing library
+        from squire_pipelines.warehouse.report.page import write_page  # noqa: PLC0415 - likewise
+
+        write_page(html, page(numbers, cache=app.home.cache / "matplotlib"))
+        click.echo(f"wrote {html}")
+        if open_it and click.launch(str(html.absolute())):
+            note(f"no browser could be started: open {html.absolute()}")
+        return
+    from squire_pipelines.warehouse.report.sections import headline, sections  # noqa: PLC0415 - not for a page
+
+    click.echo(f"{numbers.since:%Y-%m-%d %H:%M} to {numbers.until:%Y-%m-%d %H:%M} UTC")
+    click.echo()
+    app.console.print(table(["", "", " "], headline(numbers)))
+    for section in sections(numbers):
+        click.echo(f"\n{section.title}")
+        if not section.rows:
+            click.echo(f"  {section.nothing}")
+            continue
+        click.echo(f"  {section.text}")
+        most = _COLUMNS.get(section.key, len(section.header))
+        app.console.print(table(section.header[:most], [row[:most] for row in section.rows[:_ROWS]]))
+        if len(section.rows) > _ROWS:
+            click.echo(f"  and {len(section.rows) - _ROWS} more: --json has them all")

@@ -1,0 +1,92 @@
+"""`squire tasks clean`: what was kept long enough goes to the archive."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import SPAN
+from squire_pipelines.cli.text import size
+from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger.listing import FINAL_STATUSES
+
+if TYPE_CHECKING:
+    from squire_pipelines.warehouse.archive import Cleaned
+
+
+@command(
+    "clean",
+    examples=(
+        "squire tasks clean --dry-run",
+        "squire tasks clean",
+        "squire tasks clean --older-than 30d --status failed --status cancelled",
+    ),
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--older-than", type=SPAN, metavar="SPAN", help="Only tasks that ended so long ago, for example 7d.")
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(FINAL_STATUSES),
+    multiple=True,
+    help="Only tasks in this state; may be repeated.",
+)
+@json_option
+@pass_app
+def clean_tasks(
+    app: App, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
+) -> None:
+    """Archive and delete tasks that ended long ago, with all that belongs to them, and other old rows.
+
+    Rows become Parquet files beside the warehouse, which has them still; of each task a line stays. Tasks with an open
+    pull request stay, and those that others wait for. With `--older-than` or `--status`, only tasks go.
+    """
+    from squire_pipelines.warehouse.archive import clean, retention_of  # noqa: PLC0415 - DuckDB is slow to import
+
+    rules = retention_of(app.settings.retention)
+    if older_than is not None or statuses:
+        chosen = tuple(TaskStatus(status) for status in statuses) or rules.statuses
+        kept = rules.keep["tasks"] if older_than is None else older_than
+        rules = replace(rules, keep={"tasks": kept}, statuses=chosen)
+
+    def progress(table: str, count: int) -> None:
+        click.echo(f"{table}: {count} archived", err=True)
+
+    cleaned = clean(
+        app.ledger,
+        app.home.archive,
+        rules,
+        dry_run=dry_run,
+        most=app.settings.retention.max_rows_per_run,
+        progress=progress,
+    )
+    if as_json:
+        emit_json(
+            {
+                "dry_run": cleaned.dry_run,
+                "rows": cleaned.rows,
+                "held": cleaned.held,
+                "files": cleaned.files,
+                "bytes": cleaned.bytes,
+                "more": cleaned.more,
+            }
+        )
+    else:
+        _write(cleaned)
+
+
+def _write(cleaned: "Cleaned") -> None:
+    verb = "would go" if cleaned.dry_run else "archived and deleted"
+    if not cleaned.rows:
+        click.echo("Nothing is old enough to go.")
+    for table, count in cleaned.rows.items():
+        click.echo(f"{table}: {count} {verb}")
+    for reason, count in cleaned.held.items():
+        click.echo(f"tasks: {count} stay: {reason}")
+    if cleaned.files:
+        click.echo(f"{len(cleaned.files)} files, {size(cleaned.bytes)}")
+    if cleaned.more:
+        click.echo("More is old enough: run it again.")

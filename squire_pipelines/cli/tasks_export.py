@@ -1,0 +1,67 @@
+"""`squire tasks export`: tasks with all their facts as lines of JSON."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+import click
+
+from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.ledger.exporting import export_tasks
+from squire_pipelines.ledger.listing import STATUSES, TaskQuery
+
+_PROGRESS = 10_000
+
+
+@command(
+    "export",
+    examples=(
+        "squire tasks export tasks.jsonl",
+        "squire tasks export --repository owner/name | jq .task.title",
+    ),
+)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only this state; may be repeated."
+)
+@repository_option
+@pass_app
+def export(app: App, file: Path | None, statuses: tuple[str, ...], repository: str | None) -> None:
+    """Write tasks with all their facts as lines of JSON, oldest first, to FILE or standard output.
+
+    Each line has a task with its attempts, events, outcome and model calls, all of one moment; `squire tasks import`
+    reads them back. FILE appears whole or not at all.
+    """
+    query = TaskQuery(statuses=statuses, repository=repository)
+    if file is None or str(file) == "-":
+        _write(app, query, sys.stdout)
+        return
+    building = file.with_name(f".{file.name}.{os.getpid()}.building")
+    try:
+        with building.open("x", encoding="ascii") as stream:
+            count = _write(app, query, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        building.replace(file)
+    except OSError as error:
+        message = f"{file} cannot be written: {error.strerror}"
+        raise ConfigError(message, hint="check the folder and the disk") from error
+    finally:
+        building.unlink(missing_ok=True)
+    click.echo(f"{count} tasks in {file}", err=True)
+
+
+def _write(app: App, query: TaskQuery, stream: IO[str]) -> int:
+    count = 0
+    with app.ledger.read() as tx:
+        for line in export_tasks(tx, query):
+            stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+            count += 1
+            if count % _PROGRESS == 0:
+                click.echo(f"{count} written", err=True)
+    return count

@@ -1,0 +1,49 @@
+"""The asset `history/report`: a page, pictures and numbers; without a warehouse, a failure that says what to do."""
+
+import base64
+import re
+from pathlib import Path
+
+import dagster as dg
+
+from squire_pipelines.assets.report import report
+from squire_pipelines.ledger.store import open_ledger
+from squire_pipelines.resources.stores import SettingsResource
+from squire_pipelines.settings import load_settings
+from squire_pipelines.warehouse.publish import publish
+from tests.support.years import fill
+
+
+def _materialized() -> dg.ExecuteInProcessResult:
+    return dg.materialize([report], resources={"settings": SettingsResource()}, raise_on_error=False)
+
+
+def test_report_is_a_page_with_pictures_and_numbers() -> None:
+    home = load_settings().home
+    home.data.mkdir(parents=True, exist_ok=True)
+    ledger = open_ledger(f"sqlite:///{home.data / 'ledger.sqlite'}")
+    fill(ledger, days=10, tasks=40)
+    publish(ledger, home.warehouse, memory_limit=256 * 2**20)
+    ledger.close()
+
+    result = _materialized()
+
+    assert result.success
+    (event,) = result.asset_materializations_for_node("history__report")
+    assert event.metadata["created"].value == 40
+    assert isinstance(event.metadata["success_rate"].value, float)
+    pictures = [str(value.value) for name, value in event.metadata.items() if name.startswith("plot_")]
+    assert len(pictures) == 6
+    for picture in pictures:
+        encoded = re.findall(r"!\[[^\]]+\]\(data:image/png;base64,([^)]+)\)", picture)
+        assert base64.b64decode(encoded[0]).startswith(b"\x89PNG")
+    assert sum(map(len, pictures)) < 100_000
+    assert Path(str(event.metadata["dagster/uri"].value)).read_text().startswith("<!DOCTYPE html>")
+
+
+def test_without_a_warehouse_the_failure_says_what_to_do() -> None:
+    result = _materialized()
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_failure_data.user_failure_data
+    assert failure.step_failure_data.user_failure_data.description == "nothing has been published yet"

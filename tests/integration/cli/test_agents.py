@@ -1,0 +1,58 @@
+"""`squire agents show` and `squire agents transcript`."""
+
+import json
+
+import pytest
+
+from squire_pipelines.agents.kinds.session import FILE
+from squire_pipelines.agents.kinds.transcript import Entry, Note, Problem, Said, Step, ToolCall, dump
+from tests.support.cli import Books, Squire
+
+ENTRIES: tuple[Entry, ...] = (
+    Note(text="the model was asked", session="ses_1"),
+    Step(input_tokens=100, output_tokens=10, cost_usd=0.25),
+    ToolCall(
+        tool="bash", status="completed", input='{"command": "ls"}', output="a\n\x1b[31mb" + "\nmore" * 50, seconds=1.5
+    ),
+    ToolCall(tool="edit", status="error", error="denied"),
+    Said(text="Done."),
+    Problem(name="APIError", message="503", provider=True),
+)
+
+
+def test_an_agents_permissions_are_shown(squire: Squire) -> None:
+    text = squire.ok("agents", "show")
+    assert "opencode (built in)" in text
+    assert "git push *" in text
+    document = squire.json("agents", "show", "command")
+    assert (document["name"], document["needs_gateway"], document["origin"]) == ("command", False, "built in")
+    assert {"subject", "pattern", "allow", "why"} == set(document["permissions"][0])
+    assert "there is no agent 'magic'" in squire.fails(3, "agents", "show", "magic")
+
+
+@pytest.fixture
+def attempted(squire: Squire, books: Books) -> str:
+    """A task whose one attempt has a transcript."""
+    attempt = books.running()
+    keep = squire.home / "attempts" / attempt.id / "keep"
+    keep.mkdir(parents=True)
+    (keep / FILE).write_text("".join(dump(entry) + "\n" for entry in ENTRIES), encoding="utf-8")
+    return str(attempt.task_id)
+
+
+def test_a_transcript_is_shown_with_its_sums(squire: Squire, attempted: str) -> None:
+    text = squire.ok("agents", "transcript", attempted)
+    assert "tool   bash: completed in 1.5 s" in text
+    assert "\x1b" not in text
+    assert "more lines: --json has them" in text
+    assert "error  APIError (provider): 503" in text
+    assert "1 steps, 2 tool calls (1 failed); tokens: 100 in, 10 out, $0.2500" in text
+    document = squire.json("agents", "transcript", attempted, "--attempt", "1")
+    assert document["totals"]["session_id"] == "ses_1"
+    assert [entry["kind"] for entry in document["entries"]] == ["note", "step", "tool", "tool", "text", "error"]
+    assert json.dumps(document).count("more") >= 50
+
+
+def test_an_attempt_without_a_transcript_says_where_its_log_is(squire: Squire, books: Books) -> None:
+    attempt = books.running()
+    assert "left no transcript" in squire.fails(1, "agents", "transcript", attempt.task_id)
