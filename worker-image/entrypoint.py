@@ -43,6 +43,9 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
         finally:
             result.stamp("agent_end")
 
+    if not attempt.hands_out:
+        result.status, result.error = "no_changes", None
+        return result.agent_exit_code
     with result.timed("bundle_s"):
         repository.seal()
         result.uncommitted_committed = repository.commit_rest()

@@ -1,17 +1,17 @@
-"""The agent's command line, environment and run, and its way to the gateway. OpenCode's hardening lives here."""
+"""The agent's command line, environment and run, and its way to the gateway. Which agent it is, the host decides."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from squire_worker.caches import prepare
 from squire_worker.contract import Attempt, Paths, fail, note
 from squire_worker.processes import TerminatedError, Termination, capture, kill_group
 
@@ -19,22 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RELAY_START_S, VERSION_TIMEOUT_S = 5.0, 20.0
-# Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN), and OpenCode takes the prompt as one.
+# Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN).
 MAX_PROMPT_BYTES = 120_000
-# Beside the entrypoint on the host, in /etc in the image.
-OPENCODE_CONFIGS = (Path(__file__).parents[1] / "opencode.json", Path("/etc/squire/opencode.json"))
-OPENCODE_VERSION = Path("/etc/squire/opencode.version")
-# A target repository can run code through OpenCode's project configuration and plugins: all of that is off.
-OPENCODE_DISABLE = (
-    "PROJECT_CONFIG",
-    "AUTOUPDATE",
-    "MODELS_FETCH",
-    "DEFAULT_PLUGINS",
-    "EXTERNAL_SKILLS",
-    "CLAUDE_CODE",
-    "LSP_DOWNLOAD",
-    "SHARE",
-)
+PROMPT = "@SQUIRE_PROMPT@"
+# Where the image records its agents' versions, by the program's name: asking a program may take it a second.
+VERSIONS = Path("/etc/squire")
 
 
 class Agent:
@@ -42,7 +31,7 @@ class Agent:
 
     def __init__(self, paths: Paths, attempt: Attempt, port: int) -> None:
         self.paths, self.attempt = paths, attempt
-        kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+        kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "DEPLOY_TOKEN")
         self.env = {name: os.environ[name] for name in kept if name in os.environ} | attempt.identity()
         self.env |= {
             "TERM": "dumb",
@@ -51,26 +40,39 @@ class Agent:
             "SQUIRE_PROMPT_FILE": str(paths.inbox / "prompt.md"),
             "SQUIRE_ATTEMPT_ID": attempt.attempt_id,
             "SQUIRE_REPOSITORY": attempt.repository,
+            "SQUIRE_GATEWAY_URL": f"http://127.0.0.1:{port}/v1",
         }
-        self.version: str | None = None
-        self.argv = list(attempt.command)
-        if attempt.kind == "opencode":
-            self._prepare_opencode(port)
+        if (paths.inbox / "skills").is_dir():
+            self.env["SQUIRE_SKILLS"] = str(paths.inbox / "skills")
+        self.env |= prepare(Path(self.env.get("HOME", str(paths.work))))
+        files = paths.work / "agent"
+        # What the host's side calls `Marker`.
+        self.values = {
+            "@SQUIRE_FILES@": str(files),
+            "@SQUIRE_PORT@": str(port),
+            "@SQUIRE_IN@": str(paths.inbox),
+            "@SQUIRE_OUT@": str(paths.out),
+            "@SQUIRE_REPO@": str(paths.repo),
+        }
+        self.argv = [self._argument(part) for part in attempt.argv]
+        self.env |= {name: self._filled(value) for name, value in attempt.environment.items()}
+        for name, text in attempt.files.items():
+            (files / name).parent.mkdir(parents=True, exist_ok=True)
+            (files / name).write_text(self._filled(text), encoding="utf-8")
         self._find()
 
-    def _prepare_opencode(self, port: int) -> None:
-        prompt, model = self.paths.read("prompt.md"), f"squire/{self.attempt.model}"
+    def _filled(self, text: str) -> str:
+        for marker, value in self.values.items():
+            text = text.replace(marker, value)
+        return text
+
+    def _argument(self, part: str) -> str:
+        if part != PROMPT:
+            return self._filled(part)
+        prompt = self.paths.read("prompt.md")
         if len(prompt.encode()) > MAX_PROMPT_BYTES:
-            fail("input_invalid", f"prompt.md is larger than the {MAX_PROMPT_BYTES} bytes that OpenCode can be given")
-        source = next(path for path in OPENCODE_CONFIGS if path.is_file())
-        config: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
-        provider = config["provider"]["squire"]
-        provider["options"] = {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "unused"}
-        provider["models"] = {self.attempt.model: {"name": self.attempt.model}}
-        target = self.paths.work / "opencode.json"
-        target.write_text(json.dumps(config | {"model": model, "small_model": model}), encoding="utf-8")
-        self.env |= {f"OPENCODE_DISABLE_{name}": "1" for name in OPENCODE_DISABLE} | {"OPENCODE_CONFIG": str(target)}
-        self.argv = [*(self.argv or ["opencode"]), "run", "--format", "json", "-m", model, "--", prompt]
+            fail("input_invalid", f"prompt.md is larger than the {MAX_PROMPT_BYTES} bytes that an argument may have")
+        return prompt
 
     def _find(self) -> None:
         """Fails as a shell would, with 127 or 126, when the program cannot be started."""
@@ -83,13 +85,15 @@ class Agent:
             fail("agent_not_executable", f"{program} is there but not executable")
 
     def ask_version(self) -> str | None:
-        """OpenCode's version as the image recorded it, else as it says itself (which takes it a second)."""
-        if self.attempt.kind != "opencode":
+        """The program's version as the image recorded it, else as it says itself; None if it has none to tell."""
+        command = [self._filled(part) for part in self.attempt.version]
+        if not command:
             return None
-        if OPENCODE_VERSION.is_file() and not self.attempt.command:
-            return OPENCODE_VERSION.read_text(encoding="utf-8").strip()
+        recorded = VERSIONS / f"{command[0]}.version"
+        if "/" not in command[0] and recorded.is_file():
+            return recorded.read_text(encoding="utf-8").strip()[:100] or None
         try:
-            _, output, _ = capture([self.argv[0], "--version"], self.env, self.paths.work, VERSION_TIMEOUT_S)
+            _, output, _ = capture(command, self.env, self.paths.work, VERSION_TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             note(f"the agent's version is unknown: {error}")
             return None

@@ -43,7 +43,12 @@ TEXTS = (
     "commit_message",
 )
 COMMIT_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+FILE_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 BRANCH = re.compile(r"(?!.*\.\.)\w[^\s~^:?*\[\\\x00-\x1f\x7f]*")
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
 
 
 class FailedError(Exception):
@@ -103,8 +108,11 @@ class Attempt:
     bot_email: str
     commit_message: str
     kind: str
-    command: tuple[str, ...]
-    model: str | None
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    files: dict[str, str]
+    version: tuple[str, ...]
+    hands_out: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Attempt:
@@ -115,24 +123,38 @@ class Attempt:
             fail("input_invalid", f"attempt.json is not JSON: {error}")
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA or not isinstance(raw.get("agent"), dict):
             fail("input_invalid", f"attempt.json is not of schema {SCHEMA}")
-        kind, command, model = (raw["agent"].get(name) for name in ("kind", "command", "model"))
-        command = command or []
+        agent = raw["agent"]
+        kind, argv, version = agent.get("kind"), agent.get("argv"), agent.get("version", [])
+        environment, files = agent.get("environment", {}), agent.get("files", {})
         for name in TEXTS:
             if not isinstance(raw.get(name), str) or not raw[name]:
                 fail("input_invalid", f"{name} must be a text that is not empty")
-        is_argv = isinstance(command, list) and all(isinstance(part, str) and part for part in command)
         rules = {
             "base_sha must be a full commit id": COMMIT_ID.fullmatch(raw["base_sha"]),
             "branch is no name for a branch": BRANCH.fullmatch(raw["branch"]),
             "base_ref is no name for a branch": BRANCH.fullmatch(raw["base_ref"]),
-            "agent.kind must be 'opencode' or 'command'": kind in {"opencode", "command"},
-            "agent.command must be a list of texts": is_argv and (command or kind != "command"),
-            "agent.model must be the id of a model": kind != "opencode" or (isinstance(model, str) and model),
+            "agent.kind must be a name": isinstance(kind, str) and kind,
+            "agent.argv must be a list of texts": _are_texts(argv) and argv and argv[0],
+            "agent.version must be a list of texts": _are_texts(version),
+            "agent.environment must be texts by name": isinstance(environment, dict)
+            and _are_texts([*environment.values()]),
+            "agent.files must be texts by relative name": isinstance(files, dict)
+            and _are_texts([*files.values()])
+            and all(FILE_NAME.fullmatch(name) for name in files),
         }
         for message, holds in rules.items():
             if not holds:
                 fail("input_invalid", message)
-        return cls(kind=kind, command=tuple(command), model=model, **{name: raw[name] for name in TEXTS})
+        texts = {name: raw[name] for name in TEXTS}
+        return cls(
+            kind=kind,
+            argv=tuple(argv),
+            environment=environment,
+            files=files,
+            version=tuple(version),
+            hands_out=raw.get("hands_out") is not False,
+            **texts,
+        )
 
     def identity(self) -> dict[str, str]:
         """The bot as author and committer, in git's environment variables."""

@@ -1,17 +1,27 @@
 """The worker image as the supervisor runs it: hardened, without a network, as any uid."""
 
+import json
+import statistics
+import subprocess
+import time
+import tomllib
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from tests.support.worker import Desk
+from squire_pipelines.agents.sbom import SBOM, read_sbom
+from squire_pipelines.errors import ImageMissingError, NotFoundError
+from tests.support.worker import Desk, make_desk
 
 pytestmark = pytest.mark.docker
 
 DeskFor = Callable[..., Desk]
-SIZE_BUDGET_BYTES = 450_000_000
+ROOT = Path(__file__).parents[3]
+BUDGET: dict[str, Any] = tomllib.loads((ROOT / "worker-image" / "budget.toml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("uid", [10001, 54321])
@@ -59,12 +69,64 @@ def test_the_image_is_small_and_says_what_it_is(engine: docker.DockerClient, wor
     image = engine.images.get(worker_image)
     size = image.attrs["Size"]
     print(f"squire-worker: {size / 1e6:.0f} MB")  # noqa: T201 - a figure for the reader
-    assert size < SIZE_BUDGET_BYTES
+    assert size < BUDGET["size"]["default"]
     assert image.attrs["Config"]["User"] == "10001:10001"
     assert image.labels["org.opencontainers.image.title"] == "squire-worker"
+    assert image.labels["org.opencontainers.image.base.name"] == "debian:bookworm-slim"
+    assert image.labels["org.opencontainers.image.base.digest"].startswith("sha256:")
 
 
 def test_no_program_in_the_image_can_raise_privileges(sandbox: Any) -> None:
     find = ["find", "/", "-xdev", "-type", "f", "-perm", "/6000"]
     ended = sandbox.run(entrypoint=find, command=[])
     assert ended.stdout.split() == []
+
+
+def test_an_agent_starts_within_the_budget(sandbox: Any, tmp_path: Path) -> None:
+    whole, ours = [], []
+    for number in range(10):
+        desk = make_desk(tmp_path / str(number), command=["true"])
+        began, wall = time.monotonic(), time.time()
+        ended = sandbox.attempt(desk)
+        assert ended.code == 0, ended
+        timings = desk.result()["timings"]
+        started = datetime.fromisoformat(timings["agent_start"]).timestamp()
+        whole.append(min(started - wall, time.monotonic() - began))
+        ours.append(timings["clone_s"])
+    figures = statistics.median(whole), statistics.median(ours)
+    print(f"create to agent: {figures[0]:.2f} s, of which the clone {figures[1]:.2f} s")  # noqa: T201 - for the reader
+    assert figures[0] < BUDGET["start"]["agent_p50_s"]
+    assert figures[1] < BUDGET["start"]["clone_p50_s"]
+
+
+def test_the_image_carries_its_bill_of_materials(engine: docker.DockerClient, worker_image: str) -> None:
+    before = len(engine.containers.list(all=True))
+    bill = json.loads(read_sbom(engine, worker_image))
+    assert len(bill["components"]) >= BUDGET["sbom"]["components_min"]
+    purls = {each.get("purl", "").partition("@")[0] for each in bill["components"]}
+    assert {"pkg:deb/debian/git", "pkg:deb/debian/socat", "pkg:pypi/ruff", "pkg:npm/opencode-ai"} <= purls
+    assert len(engine.containers.list(all=True)) <= before
+    listed = engine.containers.run(
+        worker_image, ["-W", "-f", "${Package} "], entrypoint="dpkg-query", network_mode="none", remove=True
+    )
+    debian = {each["name"] for each in bill["components"] if each.get("purl", "").startswith("pkg:deb/")}
+    assert debian == set(listed.decode().split())
+    written = json.loads((ROOT / "build" / "sbom" / "squire-worker.cdx.json").read_text(encoding="utf-8"))
+    assert written["bomFormat"] == "CycloneDX"
+
+
+def test_an_image_without_a_bill_and_one_that_is_not_there_are_told_apart(engine: docker.DockerClient) -> None:
+    with pytest.raises(ImageMissingError, match="is not on the engine"):
+        read_sbom(engine, "squire-test-none:none")
+    with pytest.raises(NotFoundError, match=SBOM):
+        read_sbom(engine, "debian:bookworm-slim")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_second_build_without_a_cache_has_the_same_files(worker_image: str) -> None:
+    assert worker_image
+    command = [str(ROOT / "scripts" / "image-diff.sh"), "--rebuild"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=850, check=False)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert "the same" in done.stdout

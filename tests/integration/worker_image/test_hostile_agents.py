@@ -122,7 +122,7 @@ def test_what_the_agent_planted_among_the_outputs_is_replaced(
     victim.write_text("mine", encoding="utf-8")
     desk = desk_for(["true"])
     source = PLANT.format(out=str(desk.out), victim=str(victim), plant=plant) + edit
-    desk.rewrite(agent={"command": script(source)})
+    desk.rewrite(agent={"argv": script(source)})
     done = run(desk)
     assert done.returncode == 0, done.stderr
     assert desk.result()["status"] == status

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from squire_pipelines.agents.kinds.opencode import OpenCode
+from squire_pipelines.agents.kinds.protocol import Order
 from tests.support.worker import Desk
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -38,7 +40,7 @@ def test_opencode_gets_model_prompt_and_a_hardened_environment(
     assert config["model"] == config["small_model"] == model
     assert config["provider"]["squire"]["models"] == {"family/model-1": {"name": "family/model-1"}}
     assert config["provider"]["squire"]["options"] == {"baseURL": "http://127.0.0.1:8787/v1", "apiKey": "unused"}
-    assert config["permission"]["webfetch"] == config["permission"]["external_directory"] == "deny"
+    assert config["permission"]["webfetch"] == config["permission"]["*"] == "deny"
     assert (config["autoupdate"], config["share"], config["plugin"]) == (False, "disabled", [])
     assert desk.result()["agent_version"] == "9.9.9"
     assert desk.result()["status"] == "changed"
@@ -62,7 +64,8 @@ def test_a_version_that_cannot_be_asked_for_is_no_failure(desk_for: DeskFor, run
 
 def test_opencode_may_be_named_by_path(desk_for: DeskFor, run: Run, fake_opencode: Path, tmp_path: Path) -> None:
     desk = desk_for(model="m")
-    desk.rewrite(agent={"command": [str(fake_opencode / "opencode")]})
+    named = OpenCode().launch(Order((str(fake_opencode / "opencode"),), "m"))
+    desk.rewrite(agent=named.document())
     assert run(desk).returncode == 0
     assert _call(tmp_path)["argv"][0] == "run"
 

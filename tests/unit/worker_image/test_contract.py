@@ -21,16 +21,16 @@ GOOD: dict[str, Any] = {
     "bot_name": "bot",
     "bot_email": "bot@example.invalid",
     "commit_message": "Do it",
-    "agent": {"kind": "command", "command": ["true"], "model": None},
+    "agent": {"kind": "command", "argv": ["true"], "environment": {}, "files": {}, "version": []},
 }
 
 
 def test_an_attempt_is_read_whole_and_newer_fields_are_ignored() -> None:
     attempt = Attempt.parse(json.dumps({**GOOD, "something_newer": 1}))
-    assert (attempt.kind, attempt.command, attempt.model, attempt.branch) == (
+    assert (attempt.kind, attempt.argv, attempt.files, attempt.branch) == (
         "command",
         ("true",),
-        None,
+        {},
         "squire/task-1",
     )
     assert attempt.identity()["GIT_AUTHOR_NAME"] == attempt.identity()["GIT_COMMITTER_NAME"] == "bot"
@@ -48,11 +48,17 @@ def test_an_attempt_is_read_whole_and_newer_fields_are_ignored() -> None:
         ({"branch": "a..b"}, "branch"),
         ({"branch": "a b"}, "branch"),
         ({"base_ref": "-x"}, "base_ref"),
-        ({"agent": {"kind": "magic"}}, "agent.kind"),
-        ({"agent": {"kind": "command", "command": []}}, "agent.command"),
-        ({"agent": {"kind": "command", "command": "true"}}, "agent.command"),
-        ({"agent": {"kind": "command", "command": [1]}}, "agent.command"),
-        ({"agent": {"kind": "opencode"}}, "agent.model"),
+        ({"agent": {"argv": ["x"]}}, "agent.kind"),
+        ({"agent": {"kind": "x", "argv": []}}, "agent.argv"),
+        ({"agent": {"kind": "x", "argv": [""]}}, "agent.argv"),
+        ({"agent": {"kind": "x", "argv": "true"}}, "agent.argv"),
+        ({"agent": {"kind": "x", "argv": [1]}}, "agent.argv"),
+        ({"agent": {"kind": "x", "argv": ["x"], "environment": {"A": 1}}}, "agent.environment"),
+        ({"agent": {"kind": "x", "argv": ["x"], "environment": []}}, "agent.environment"),
+        ({"agent": {"kind": "x", "argv": ["x"], "files": {"../x": ""}}}, "agent.files"),
+        ({"agent": {"kind": "x", "argv": ["x"], "files": {"/etc/x": ""}}}, "agent.files"),
+        ({"agent": {"kind": "x", "argv": ["x"], "files": {"a/../b": ""}}}, "agent.files"),
+        ({"agent": {"kind": "x", "argv": ["x"], "version": "x"}}, "agent.version"),
     ],
 )
 def test_a_wrong_field_is_named(changes: dict[str, Any], named: str) -> None:

@@ -1,8 +1,11 @@
 """The engine and image scripts where nothing real is touched: every program they would call is a stand-in."""
 
+import io
 import os
 import shutil
 import subprocess
+import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -63,7 +66,9 @@ def test_without_an_engine_the_next_step_is_make_engine(tmp_path: Path, script: 
     assert "next: make engine" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["everything"], ["--build-arg"], ["--build-arg", "novalue", "worker"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["everything"], ["--build-arg"], ["--build-arg", "novalue", "worker"], ["--name", "a b"]]
+)
 def test_images_says_how_it_is_used(tmp_path: Path, arguments: list[str]) -> None:
     done = _run("images.sh", *arguments, path=tmp_path)
     assert done.returncode == 2
@@ -99,3 +104,71 @@ def test_the_tag_follows_the_content_and_nothing_else(tmp_path: Path) -> None:
     assert with_argument != first
     (root / "worker-image" / "squire_worker" / "agent.py").write_text("changed", encoding="utf-8")
     assert _tag(root, client) not in {first, with_argument}
+
+
+def _scan(tmp_path: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    sbom = tmp_path / "sbom.json"
+    sbom.write_text("{}", encoding="utf-8")
+    for name, text in programs.items():
+        _program(tmp_path, name.replace("_", "-"), f"#!/bin/sh\n{text}\n")
+    return _run("scan.sh", str(sbom), path=tmp_path)
+
+
+def test_without_a_scanner_nothing_was_scanned_and_that_is_no_pass(tmp_path: Path) -> None:
+    if any(shutil.which(name) for name in ("grype", "trivy", "osv-scanner")):
+        pytest.skip("this machine has a scanner")
+    done = _scan(tmp_path)
+    assert done.returncode == 4
+    assert "nothing was scanned" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("programs", "code", "said"),
+    [
+        ({"grype": "exit 0"}, 0, "nothing of level high"),
+        ({"grype": 'case "$1" in db) exit 0;; *) exit 2;; esac'}, 1, "known vulnerabilities of level high"),
+        ({"grype": 'case "$1" in db) exit 1;; esac'}, 4, "grype has no database"),
+        ({"grype": 'case "$1" in db) exit 0;; *) exit 1;; esac'}, 4, "grype failed with 1"),
+    ],
+)
+def test_a_scanner_without_its_database_has_checked_nothing(
+    tmp_path: Path, programs: dict[str, str], code: int, said: str
+) -> None:
+    done = _scan(tmp_path, **programs)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+
+
+def test_a_scan_needs_a_bill_and_a_level_that_there_is(tmp_path: Path) -> None:
+    assert "no bill of materials" in _run("scan.sh", str(tmp_path / "none"), path=tmp_path).stderr
+    assert _run("scan.sh", path=tmp_path, SQUIRE_SCAN_SEVERITY="terrible").returncode == 2
+
+
+def test_images_are_compared_by_everything_but_times() -> None:
+    def listing(text: str, mtime: int) -> str:
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as archive:
+            for name, content in (("b/file", text), ("a", ""), ("etc/hostname", text)):
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mtime = len(content), mtime
+                archive.addfile(entry, io.BytesIO(content.encode()))
+            link = tarfile.TarInfo("link")
+            link.type, link.linkname = tarfile.SYMTYPE, "a"
+            archive.addfile(link)
+        command = [sys.executable, str(SCRIPTS / "image_files.py")]
+        return subprocess.run(
+            command, input=data.getvalue(), capture_output=True, timeout=60, check=True
+        ).stdout.decode()
+
+    one = listing("x", 1)
+    assert one == listing("x", 2)
+    assert one != listing("y", 1)
+    assert [line.split("  ")[-1] for line in one.splitlines()] == ["a", "b/file", "link"]
+    assert "-> a" in one
+
+
+@pytest.mark.parametrize("arguments", [[], ["one"], ["--other"], ["a", "b", "c"]])
+def test_the_comparison_says_how_it_is_used(tmp_path: Path, arguments: list[str]) -> None:
+    done = _run("image-diff.sh", *arguments, path=tmp_path)
+    assert done.returncode == 2
+    assert "usage: scripts/image-diff.sh" in done.stderr

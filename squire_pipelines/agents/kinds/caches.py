@@ -1,0 +1,64 @@
+"""Package caches that agents may read and none may change: which there are, and how their folders are mounted.
+
+What makes a tool work with a cache that it cannot write is the entrypoint's part: worker-image/squire_worker/caches.py.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker.types import Mount
+
+from squire_pipelines.errors import ConfigError
+
+FOLDER = "/var/cache/squire"
+KINDS = ("npm", "pnpm", "pip", "uv")
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """One cache: its kind, and a folder of the host (absolute) or the name of a volume of the engine."""
+
+    kind: str
+    source: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of the host."""
+        return self.source.startswith("/")
+
+    @property
+    def target(self) -> str:
+        """Where it is in the container."""
+        return f"{FOLDER}/{self.kind}"
+
+
+def read_caches(settings: dict[str, str]) -> tuple[Cache, ...]:
+    """The caches of `agent.caches`.
+
+    Raises:
+        ConfigError: A kind is not known, or a folder does not exist on this machine.
+    """
+    caches = []
+    for kind, source in sorted(settings.items()):
+        if kind not in KINDS:
+            message = f"agent.caches: there is no cache {kind!r}"
+            raise ConfigError(message, hint=f"it is one of {', '.join(KINDS)}")
+        path = Path(source).expanduser()
+        cache = Cache(kind, str(path) if source.startswith(("/", "~")) else source)
+        if cache.is_folder and not path.is_dir():
+            message = f"agent.caches.{kind} = {source!r} is no folder"
+            raise ConfigError(message, hint="fill it first; docs/reference/agents.md says how, for each tool")
+        if not cache.is_folder and "/" in source:
+            message = f"agent.caches.{kind} = {source!r} is neither an absolute folder nor the name of a volume"
+            raise ConfigError(message, hint="write the folder from the root")
+        caches.append(cache)
+    return tuple(caches)
+
+
+def mounts(caches: tuple[Cache, ...]) -> list[Any]:
+    """The engine's mounts, read-only all of them."""
+    return [
+        Mount(cache.target, cache.source, type="bind" if cache.is_folder else "volume", read_only=True)
+        for cache in caches
+    ]

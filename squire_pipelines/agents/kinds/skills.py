@@ -1,0 +1,130 @@
+"""Skills: folders of instructions that the settings name, copied into an attempt's inputs and listed in its prompt.
+
+A copy and not a mount: what the agent reads does not change under it, and nothing of the host's is mounted.
+"""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.errors import ConfigError
+
+FOLDER = "skills"
+MAIN_FILE = "SKILL.md"
+MAX_SKILLS = 20
+MAX_FILES = 200
+MAX_BYTES = 1024 * 1024
+_MAX_DEPTH = 4
+_MAX_DESCRIPTION = 300
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HINT = f"a skill is a folder of regular files with a {MAIN_FILE} in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """One skill, read whole: its name, what its SKILL.md says it is for, and its files by relative name."""
+
+    name: str
+    description: str
+    files: tuple[tuple[str, bytes], ...]
+
+
+def read_skills(paths: tuple[Path, ...]) -> tuple[Skill, ...]:
+    """Read every named folder.
+
+    Raises:
+        ConfigError: One is missing, holds a link or anything else that is no regular file, or is too large; two have
+            the same name; or there are more than 20.
+    """
+    if len(paths) > MAX_SKILLS:
+        message = f"agent.skills names {len(paths)} folders; at most {MAX_SKILLS} are taken"
+        raise ConfigError(message, hint="leave some out, or put them together")
+    skills = tuple(_read(path.expanduser()) for path in paths)
+    names = [skill.name for skill in skills]
+    if twice := {name for name in names if names.count(name) > 1}:
+        message = f"agent.skills names two folders called {', '.join(sorted(twice))}"
+        raise ConfigError(message, hint="rename one of them: agents know a skill by its folder's name")
+    return skills
+
+
+def _read(root: Path) -> Skill:
+    if not _NAME.fullmatch(root.name):
+        raise _refused(root, "has a name with more than letters, digits, dots, - and _")
+    if root.is_symlink() or not root.is_dir():
+        raise _refused(root, "is no folder")
+    files: list[tuple[str, bytes]] = []
+    size = 0
+    try:
+        for path in _walk(root, root, _MAX_DEPTH):
+            data = _bytes(root, path, MAX_BYTES - size)
+            size += len(data)
+            files.append((path.relative_to(root).as_posix(), data))
+            if len(files) > MAX_FILES:
+                raise _refused(root, f"has more than {MAX_FILES} files")
+    except OSError as error:
+        raise _refused(root, f"cannot be read: {error.strerror}") from error
+    text = dict(files).get(MAIN_FILE)
+    if text is None:
+        raise _refused(root, f"has no {MAIN_FILE}")
+    return Skill(root.name, _description(text.decode("utf-8", errors="replace")), tuple(sorted(files)))
+
+
+def _walk(root: Path, folder: Path, depth: int) -> list[Path]:
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            if depth == 0:
+                raise _refused(root, f"is deeper than {_MAX_DEPTH} folders")
+            found += _walk(root, path, depth - 1)
+        elif stat.S_ISREG(mode):
+            found.append(path)
+        else:
+            raise _refused(root, f"holds {path.relative_to(root)}, which is a link or no regular file")
+        if len(found) > MAX_FILES:
+            raise _refused(root, f"has more than {MAX_FILES} files")
+    return found
+
+
+def _bytes(root: Path, path: Path, left: int) -> bytes:
+    # O_NOFOLLOW: it may have become a link since it was looked at.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(left + 1)
+    if len(data) > left:
+        raise _refused(root, f"has more than {MAX_BYTES} bytes")
+    return data
+
+
+def _refused(root: Path, why: str) -> ConfigError:
+    return ConfigError(f"the skill {root} {why}", hint=_HINT, context={"path": str(root)})
+
+
+def _description(text: str) -> str:
+    """The front matter's `description`, else the first line that is no heading."""
+    lines = [line.strip() for line in text.splitlines()]
+    if lines and lines[0] == "---":
+        for line in lines[1:30]:
+            if line == "---":
+                break
+            if line.startswith("description:"):
+                return line.removeprefix("description:").strip().strip("\"'")[:_MAX_DESCRIPTION]
+        lines = lines[lines.index("---", 1) + 1 :] if "---" in lines[1:] else lines[1:]
+    return next((line for line in lines if line and not line.startswith("#")), "")[:_MAX_DESCRIPTION]
+
+
+def write_skills(inbox: Path, skills: tuple[Skill, ...]) -> None:
+    """Write them below `inbox/skills`, for anybody to read. Repeating it is harmless. Raises OSError."""
+    if not skills:
+        return
+    top = inbox / FOLDER
+    for skill in skills:
+        for name, data in skill.files:
+            path = top / skill.name / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            path.chmod(0o644)
+    for folder in (top, *(path for path in top.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)

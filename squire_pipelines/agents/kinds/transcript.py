@@ -1,0 +1,168 @@
+"""An agent's session as typed entries, whatever the agent: steps, tool calls, texts, errors; and their sums. Pure.
+
+Every text is cut at a bound, so that an entry is never larger than a few kilobytes.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
+
+MAX_TEXT_CHARS = 4000
+MAX_MESSAGE_CHARS = 500
+MAX_NAME_CHARS = 100
+_MAX_ERRORS = 20
+
+
+def cut(text: str, limit: int = MAX_TEXT_CHARS) -> str:
+    """`text`, or its beginning with a mark that says how much is missing."""
+    return text if len(text) <= limit else f"{text[: limit - 40]}… ({len(text) - limit + 40} more characters)"
+
+
+Name = Annotated[str, StringConstraints(max_length=MAX_NAME_CHARS)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
+Message = Annotated[str, StringConstraints(max_length=MAX_MESSAGE_CHARS)]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    at: AwareDatetime | None = None
+    session: Name | None = None
+
+
+class Step(_Entry):
+    """One answer of the model: tokens, and the cost in USD by the agent's own estimate."""
+
+    kind: Literal["step"] = "step"
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    reasoning_tokens: Count = 0
+    cache_read_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    cost_usd: float = Field(default=0.0, ge=0, le=1e6)
+    reason: Name = ""
+
+
+class ToolCall(_Entry):
+    """One use of a tool. `input` is JSON text; `output` is what the model was shown, `error` why it failed."""
+
+    kind: Literal["tool"] = "tool"
+    tool: Name
+    status: Literal["completed", "error", "unknown"] = "unknown"
+    title: Message = ""
+    input: Text = ""
+    output: Text = ""
+    error: Message = ""
+    seconds: float | None = Field(default=None, ge=0, le=1e7)
+
+
+class Said(_Entry):
+    """Text of the model for people."""
+
+    kind: Literal["text"] = "text"
+    text: Text
+
+
+class Problem(_Entry):
+    """An error that the agent reported. `provider`: the model's provider is at fault, so that another try may help."""
+
+    kind: Literal["error"] = "error"
+    name: Name
+    message: Message = ""
+    provider: bool = False
+
+
+class Note(_Entry):
+    """Anything else that belongs to the session, such as its beginning."""
+
+    kind: Literal["note"] = "note"
+    text: Message
+
+
+Entry: TypeAlias = Annotated[Step | ToolCall | Said | Problem | Note, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[Entry] = TypeAdapter(Entry)
+
+
+def dump(entry: Entry) -> str:
+    """One line of `transcript.jsonl`, without its end; what has no value is left out."""
+    fields = entry.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps({"kind": entry.kind, **fields}, ensure_ascii=False)
+
+
+def load(line: str) -> Entry:
+    """The entry of one line. Raises ValueError (pydantic's) for anything else."""
+    return _ADAPTER.validate_json(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A session in numbers. `cost_usd` is the agent's own estimate; `ended_in_error` is the session's last word."""
+
+    session_id: str | None = None
+    entries: int = 0
+    steps: int = 0
+    tool_calls: int = 0
+    failed_tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cache_read_tokens: int = 0
+    cost_usd: float = 0.0
+    errors: tuple[Problem, ...] = ()
+    ended_in_error: bool = False
+
+    @property
+    def fatal_error(self) -> Problem | None:
+        """The error that ended the session, if one did."""
+        return self.errors[-1] if self.ended_in_error and self.errors else None
+
+    def after(self, entry: Entry) -> "Totals":
+        """With one more entry."""
+        known = replace(
+            self, entries=self.entries + 1, session_id=self.session_id or entry.session, ended_in_error=False
+        )
+        match entry:
+            case Step():
+                return replace(
+                    known,
+                    steps=known.steps + 1,
+                    input_tokens=known.input_tokens + entry.input_tokens,
+                    output_tokens=known.output_tokens + entry.output_tokens,
+                    reasoning_tokens=known.reasoning_tokens + entry.reasoning_tokens,
+                    cache_read_tokens=known.cache_read_tokens + entry.cache_read_tokens,
+                    cost_usd=known.cost_usd + entry.cost_usd,
+                )
+            case ToolCall():
+                failed = known.failed_tool_calls + (entry.status == "error")
+                return replace(known, tool_calls=known.tool_calls + 1, failed_tool_calls=failed)
+            case Problem():
+                return replace(known, errors=(*known.errors, entry)[-_MAX_ERRORS:], ended_in_error=True)
+            case _:
+                return known
+
+    def facts(self) -> dict[str, JsonValue]:
+        """For an ending's evidence and a run's metadata."""
+        return {
+            "session_id": self.session_id,
+            "steps": self.steps,
+            "tool_calls": self.tool_calls,
+            "failed_tool_calls": self.failed_tool_calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+            "cache_read_tokens": self.cache_read_tokens,
+            "cost_usd": self.cost_usd,
+            "errors": [f"{error.name}: {error.message}" for error in self.errors],
+        }
+
+
+def total(entries: Iterable[Entry]) -> Totals:
+    """The sums over a whole session."""
+    totals = Totals()
+    for entry in entries:
+        totals = totals.after(entry)
+    return totals
