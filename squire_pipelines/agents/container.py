@@ -22,6 +22,7 @@ from squire_pipelines.errors import EngineError, SquireError
 
 _log = structlog.get_logger(__name__)
 _PAUSE_S = 0.5
+_FAREWELL_S = 2.0
 _DRAIN_IDLE_S = 5.0
 _DRAIN_CAP_S = 60.0
 _MAX_ATTACHES = 20
@@ -151,6 +152,8 @@ class Container:
         if state.get("Running") or state.get("Status") in {"created", "restarting"}:
             self._attach_again()
             return False
+        if self._drain is not None and self._drain.error is not None:
+            self.connection_lost = True
         self.exit_code = int(state["ExitCode"])
         self.oom_killed = bool(state.get("OOMKilled"))
         return True
@@ -171,6 +174,23 @@ class Container:
         self._sink.feed(b"\nsquire: the connection to the engine broke here; some lines may be missing\n")
         with contextlib.suppress(requests.RequestException, DockerException):  # tried again at the next look
             self.attach()
+
+    def ask_whether_the_engine_ended_it(self) -> None:
+        """An engine that shuts down ends its containers and then goes away: look whether it does, and wait for it.
+
+        For a container that was killed, and not by us. Sets `connection_lost`; takes 2 s when the engine stays, and the
+        patience at most when it goes.
+        """
+        began = self._clock()
+        while self._clock() - began < (self._patience_s if self.connection_lost else _FAREWELL_S):
+            try:
+                self._client.api.ping()
+            except (requests.RequestException, DockerException):
+                self.connection_lost = True
+            else:
+                if self.connection_lost:
+                    return
+            time.sleep(_PAUSE_S / 2)
 
     def terminate(self) -> None:
         """Ask it to end."""

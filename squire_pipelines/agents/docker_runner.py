@@ -1,26 +1,48 @@
 """Running an attempt's agent in a hardened container of its own, from the image to the removal."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import docker
 import requests
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from squire_pipelines.agents import files, profile, reap
+from squire_pipelines.agents import boottime, files, profile, reap
 from squire_pipelines.agents.container import Container, remove_surely
-from squire_pipelines.agents.endings import IMAGE_HINT, engine_refusal
-from squire_pipelines.agents.engine import describe
-from squire_pipelines.agents.finish import Recorder, Watched, not_run
-from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, IMAGE_HINT, engine_refusal
+from squire_pipelines.agents.finish import Recorder, Reporting, Watched, not_run
+from squire_pipelines.agents.logs import holds, last_lines
+from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.errors import EngineError, ImageMissingError, WorkspaceError
+from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, SquireError, WorkspaceError
 
 _CONFLICT = 409
+_CREATE_TRIES = 20
+_CREATE_PAUSE_S = 0.5
+# Below this the engine has kept all of an adopted container's output, whatever its lines are; see the profile's log.
+_REPLAYED_BYTES = 1024 * 1024
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Engineering:
+    """How containers are made and watched, as the settings say.
+
+    Args:
+        seccomp: The profile as JSON text; the one shipped with the worker image by default.
+        runtime: The OCI runtime; the engine's default when None.
+        patience_s: How long the engine may be away during a run.
+        keep_failed_s: For debugging: how long the container of an attempt that failed is kept; None removes it.
+    """
+
+    seccomp: str = field(default_factory=files.seccomp_profile)
+    runtime: str | None = None
+    patience_s: float = 30.0
+    keep_failed_s: float | None = None
 
 
 class DockerRunner:
@@ -28,9 +50,8 @@ class DockerRunner:
 
     Args:
         client: Its time-out bounds every request; closed by `close`.
-        redact: Takes secrets out of each line of the agent's output.
-        seccomp: The profile as JSON text; by default the one shipped with the worker image.
-        engine_patience_s: How long the engine may be away during a run.
+        reporting: Where the agent's output goes, and how.
+        engineering: How containers are made and watched.
 
     Raises:
         ConfigError: The installation lacks the seccomp profile.
@@ -42,14 +63,17 @@ class DockerRunner:
         self,
         client: docker.DockerClient,
         *,
-        redact: Callable[[str], str] = str,
-        seccomp: str | None = None,
-        engine_patience_s: float = 30.0,
+        reporting: Reporting | None = None,
+        engineering: Engineering | None = None,
     ) -> None:
         self._client = client
-        self._redact = redact
-        self._seccomp = files.seccomp_profile() if seccomp is None else seccomp
-        self._patience_s = engine_patience_s
+        self._reporting = reporting or Reporting()
+        self._how = engineering or Engineering()
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """Of the engine that runs the agents."""
+        return self._client
 
     def close(self) -> None:
         """Close the connections to the engine."""
@@ -72,74 +96,150 @@ class DockerRunner:
             raise EngineError(message, hint="run `make engine`") from error
 
     def run(
-        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: Path | None = None
+        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
     ) -> RunResult:
         """See `runners.AgentRunner.run`."""
-        profile.check_limits(inputs.limits)
+        recorder: Recorder | None = None
         try:
-            recorder = Recorder(inputs, self._redact)
-        except WorkspaceError as error:
-            return not_run(Cause.WORKSPACE_ERROR, error)
-        recorder.facts["runner"] = "docker"
-        try:
+            recorder = self._recorder(inputs)
+            recorder.facts["runner"] = "docker"
             return self._run(recorder, heartbeat, gateway_socket)
-        except ImageMissingError as error:
-            return not_run(Cause.IMAGE_MISSING, error, facts=recorder.facts)
-        except APIError as error:
-            cause, message = engine_refusal(error.status_code or 0, str(error.explanation or error))
-            return not_run(cause, self._redact(message), timings=recorder.timings, facts=recorder.facts)
-        except (EngineError, requests.RequestException, DockerException) as error:
-            lost = error if isinstance(error, EngineError) else EngineError(str(error)[:300])
-            return not_run(Cause.ENGINE_LOST, lost, timings=recorder.timings, facts=recorder.facts)
+        except (SquireError, requests.RequestException, DockerException) as error:
+            cause, said = self._why_not(error)
+            known = (recorder.timings, recorder.facts) if recorder is not None else ({}, {})
+            return not_run(cause, said, timings=known[0], facts=known[1])
         finally:
-            recorder.sink.close()
+            if recorder is not None:
+                recorder.sink.close()
 
-    def _run(self, recorder: Recorder, heartbeat: Callable[[], bool], gateway_socket: Path | None) -> RunResult:
+    def _why_not(self, error: Exception) -> tuple[Cause, SquireError | str]:
+        """How a run ends that `error` kept from its end; raises again what is not about the run."""
+        match error:
+            case WorkspaceError():
+                return Cause.WORKSPACE_ERROR, error
+            case ImageMissingError():
+                return Cause.IMAGE_MISSING, error
+            case EngineError():
+                return Cause.ENGINE_LOST, error
+            case SquireError():
+                raise error
+            case APIError():
+                cause, message = engine_refusal(error.status_code or 0, str(error.explanation or error))
+                return cause, self._reporting.redact(message)
+            case _:
+                return Cause.ENGINE_LOST, EngineError(str(error)[:300])
+
+    def _recorder(self, inputs: AttemptInputs) -> Recorder:
+        """A log anew, or one that goes on where a dead supervisor's ended.
+
+        It goes on only when it is so long that the engine may have rotated away what is in it, and what it ends with
+        is found in what the engine kept: by time the two cannot be brought together, since the engine's log lags.
+        """
+        log = inputs.folder.log
+        try:
+            if log.stat().st_size < _REPLAYED_BYTES:
+                return Recorder(inputs, self._reporting)
+            last = last_lines(log)
+            name = profile.container_name(inputs.attempt_id)
+            found = reap.find(self._client, name)
+            if not last or found is None or found.started_at is None:
+                return Recorder(inputs, self._reporting)
+            kept = self._client.api.logs(found.container_id, stream=True, follow=False)
+            resume_after = last if holds(kept, last, redact=self._reporting.redact) else ()
+        except OSError:
+            return Recorder(inputs, self._reporting)
+        return Recorder(inputs, self._reporting, append=True, resume_after=resume_after)
+
+    def _run(
+        self, recorder: Recorder, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None
+    ) -> RunResult:
         inputs = recorder.inputs
-        recorder.image_digest = self.ensure_image(inputs.image)
+        with recorder.timed("image_s"):
+            recorder.image_digest = self.ensure_image(inputs.image)
         recorder.facts["image"] = recorder.image_digest
         arguments = profile.create_arguments(
             inputs,
             image=recorder.image_digest,
             user=profile.host_user(),
-            seccomp=self._seccomp,
+            seccomp=self._how.seccomp,
             gateway_socket=gateway_socket,
-            engine_cpus=describe(self._client).cpus,
+            runtime=self._how.runtime,
+            keep_s=self._how.keep_failed_s,
         )
-        name = profile.container_name(inputs.attempt_id)
+        if self._how.keep_failed_s is not None:
+            _make_kept_work(inputs)
+            recorder.facts["kept_work"] = str(inputs.folder.work)
+        name = profile.container_name(inputs.unit)
         container: Container | None = None
+        keep = False
         try:
-            found = self._create_or_adopt(name, inputs.attempt_id, arguments)
-            container = Container(self._client, found.container_id, recorder.sink, patience_s=self._patience_s)
+            with recorder.timed("create_s"):
+                found = self._create_or_adopt(name, inputs.attempt_id, arguments)
+            container = Container(self._client, found.container_id, recorder.sink, patience_s=self._how.patience_s)
             elapsed_s = self._start(container, found, recorder)
-            return self._watch(container, recorder, heartbeat, inputs.limits.wall_clock_s - elapsed_s)
+            result = self._watch(container, recorder, heartbeat, inputs.limits.wall_clock_s - elapsed_s)
+            keep = self._keeps(result)
+            return self._say_kept(result, name) if keep else result
+        except LeaseLostError:
+            keep = True  # the attempt is another's now, and with it the container; the reaper has what is nobody's
+            raise
         finally:
             # By name: an interrupt may come between the engine's answer and ours. The drain reads on until then,
             # since a blocked container takes 30 s to die.
-            remove_surely(self._client, name, inputs.attempt_id)
+            if not keep:
+                remove_surely(self._client, name, inputs.attempt_id)
             if container is not None:
                 container.finish_output()
 
+    def _keeps(self, result: RunResult) -> bool:
+        cause = result.ending.cause
+        return self._how.keep_failed_s is not None and not cause.is_success and cause is not Cause.CANCELLED
+
+    def _say_kept(self, result: RunResult, name: str) -> RunResult:
+        uid, gid = profile.host_user()
+        enter = (
+            f"docker run --rm -it --network none --user {uid}:{gid} --cap-drop ALL --volumes-from {name} "
+            f"--workdir /work --entrypoint bash {result.image_digest}"
+        )
+        _log.warning("agent.container_kept", container=name, enter=enter)
+        ending = result.ending
+        facts = dict(ending.evidence.facts) | {"container_kept": name, "enter": enter}
+        evidence = ending.evidence.model_copy(update={"facts": facts})
+        return replace(result, ending=ending.model_copy(update={"evidence": evidence}))
+
     def _create_or_adopt(self, name: str, attempt_id: str, arguments: dict[str, object]) -> reap.FoundContainer:
-        try:
-            self._client.containers.create(**arguments)  # type: ignore[arg-type]  # the profile knows the names
-        except APIError as error:
-            if error.status_code != _CONFLICT:
-                raise
-        found = reap.find(self._client, name)
-        if found is None or found.attempt_id != attempt_id:
-            message = f"the name {name} is taken by a container that is not this attempt's"
-            raise EngineError(message, hint=f"look at it with `docker inspect {name}` and remove it")
-        return found
+        for _ in range(_CREATE_TRIES):
+            try:
+                made = self._client.containers.create(**arguments)  # type: ignore[arg-type]  # the profile knows the names
+            except APIError as error:
+                if error.status_code != _CONFLICT:
+                    raise
+            else:
+                return reap.describe(made.attrs)
+            found = reap.find(self._client, name)
+            if found is not None and found.attempt_id == attempt_id:
+                return found
+            if found is not None:
+                message = f"the name {name} is taken by a container that is not this attempt's"
+                raise EngineError(message, hint=f"look at it with `docker inspect {name}` and remove it")
+            # A supervisor that died had just asked for it, or it is being removed: the name is taken by nothing yet.
+            time.sleep(_CREATE_PAUSE_S)
+        message = f"the engine says that the name {name} is taken, and knows no such container"
+        raise EngineError(message)
 
     def _start(self, container: Container, found: reap.FoundContainer, recorder: Recorder) -> float:
         """Attach, and start what does not run yet; how many seconds it has run before (after an adoption)."""
+        folder = recorder.inputs.folder
         if found.started_at is None:
-            container.attach()
-            container.start()
-            recorder.lap("started_s")
+            with recorder.timed("start_s"):
+                container.attach()
+                container.start()
+            recorder.mark_started()
+            boottime.note(folder.started)
             return 0.0
-        elapsed_s = max(0.0, (datetime.now(UTC) - found.started_at).total_seconds())
+        by_clock = max(0.0, (datetime.now(UTC) - found.started_at).total_seconds())
+        elapsed_s = boottime.since(folder.started)
+        elapsed_s = by_clock if elapsed_s is None else elapsed_s
         _log.info("agent.adopted", container=found.name, running=found.running, elapsed_s=round(elapsed_s, 1))
         recorder.facts["adopted"] = True
         container.replay(running=found.running)
@@ -157,8 +257,11 @@ class DockerRunner:
                 problem=recorder.problem,
             )
         except EngineError as error:
+            recorder.mark_ended()
             return recorder.finish(Watched(engine_lost=True, engine_error=error.message))
-        recorder.lap("ended_s")
+        recorder.mark_ended()
+        if stop is None and container.exit_code in {EXIT_KILLED, EXIT_TERMINATED} and not container.oom_killed:
+            container.ask_whether_the_engine_ended_it()
         container.finish_output()
         return recorder.finish(
             Watched(
@@ -168,3 +271,12 @@ class DockerRunner:
                 engine_lost=container.connection_lost,
             )
         )
+
+
+def _make_kept_work(inputs: AttemptInputs) -> None:
+    try:
+        inputs.folder.work.mkdir(exist_ok=True)
+        inputs.folder.work.chmod(0o777)  # in a folder that is ours alone
+    except OSError as error:
+        message = f"the workspace {inputs.folder.work} cannot be made: {error.strerror}"
+        raise WorkspaceError(message, hint="check the free space and the owner of the attempts folder") from error

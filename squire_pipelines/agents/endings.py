@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from squire_pipelines.agents.kinds.protocol import Judgement
 from squire_pipelines.agents.logs import clean
 from squire_pipelines.agents.model import AgentResult, ResultStatus
-from squire_pipelines.agents.opencode import OpenCodeSummary
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 
 EXIT_INPUT = 120
@@ -49,7 +49,8 @@ class Observed:
     result: AgentResult | None = None
     result_error: str | None = None
     has_bundle: bool = False
-    opencode: OpenCodeSummary | None = None
+    judgement: Judgement | None = None
+    session: dict[str, JsonValue] = field(default_factory=dict)
     log_tail: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
     facts: dict[str, JsonValue] = field(default_factory=dict)
@@ -74,8 +75,8 @@ def decide(seen: Observed) -> Ending:
         facts["engine_connection_lost"] = True
     if seen.stop is not None:
         facts["stopped_for"] = seen.stop.value
-    if seen.opencode is not None and seen.opencode.events:
-        facts["opencode"] = seen.opencode.facts()
+    if seen.session:
+        facts["session"] = seen.session
     evidence = Evidence(
         exit_code=seen.exit_code,
         oom_killed=seen.oom_killed,
@@ -122,11 +123,9 @@ def _failed_at_start(seen: Observed) -> tuple[Cause, str, str | None] | None:
 
 def _failed_in_session(seen: Observed) -> tuple[Cause, str, str | None] | None:
     said, code = _said(seen)
-    failure = seen.opencode.fatal_error if seen.opencode is not None else None
-    if failure is not None:
-        cause = Cause.PROVIDER_ERROR if failure.is_provider else Cause.AGENT_ERROR
-        who = "the model's provider failed" if failure.is_provider else "OpenCode failed"
-        return cause, f"{who}: {failure.name}: {failure.message}", failure.name
+    if seen.judgement is not None:
+        cause = Cause.PROVIDER_ERROR if seen.judgement.fault == "provider" else Cause.AGENT_ERROR
+        return cause, f"{clean(seen.judgement.message)[:_MAX_MESSAGE_CHARS]}{said}", code or seen.judgement.code
     if seen.exit_code != 0:
         return Cause.AGENT_ERROR, f"the agent ended with exit code {seen.exit_code}{said}", code
     return None
@@ -162,6 +161,11 @@ def engine_refusal(status: int, explanation: str) -> tuple[Cause, str]:
     lowered = said.lower()
     if "no space left" in lowered or "disk quota" in lowered:
         return Cause.DISK_FULL, f"the engine's disk is full: {said}"
+    if "bind source path does not exist" in lowered:
+        return Cause.WORKSPACE_ERROR, (
+            f"the engine does not have the attempt's folder: one that is not on this machine needs SQUIRE_HOME at the "
+            f"same path ({said})"
+        )
     if "executable file not found" in lowered or "no such file or directory" in lowered:
         return Cause.AGENT_NOT_FOUND, f"the image lacks what it is to run: {said} ({IMAGE_HINT})"
     if status >= 500:  # noqa: PLR2004 - HTTP's server errors

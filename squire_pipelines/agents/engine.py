@@ -1,9 +1,14 @@
 """Finding the container engine and connecting to it. Whatever speaks Docker's API will do."""
 
+import hashlib
+import json
 import os
+import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 import requests
@@ -12,11 +17,13 @@ from docker.errors import DockerException
 from squire_pipelines.errors import EngineError
 
 HINT = "run `make engine`"
+# Docker 20.10's, the oldest that the tests run on; Podman says it speaks it since 4.0.
+MIN_API = (1, 41)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine that answers at `host`; `runtimes` are the OCI runtimes that it knows."""
+    """The engine that answers at `host`; `runtimes` are the OCI runtimes that it knows, `root` its data's folder."""
 
     host: str
     name: str
@@ -25,44 +32,120 @@ class EngineInfo:
     cpus: int
     memory_bytes: int
     runtimes: tuple[str, ...]
+    default_runtime: str = ""
+    root: str = ""
+
+    @property
+    def too_old(self) -> bool:
+        """Whether its API is older than what the profile needs."""
+        found = re.fullmatch(r"(\d+)\.(\d+)", self.api_version)
+        return found is not None and (int(found[1]), int(found[2])) < MIN_API
 
 
 def engine_hosts(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
     """Where to look, in order.
 
-    `DOCKER_HOST` alone when it is set. Else Docker's default socket, where the scripts build the images, then
-    rootless Docker, the user's Podman and the system's Podman.
+    `DOCKER_HOST` alone when it is set. Else the user's Podman and the system's, then Docker's default: the context
+    that `docker context use` chose, the system's socket, and rootless Docker's.
     """
     if named := environment.get("DOCKER_HOST"):
         return (named,)
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
-    return tuple(
-        f"unix://{path}"
-        for path in (
-            "/var/run/docker.sock",
-            f"{runtime}/docker.sock",
-            f"{runtime}/podman/podman.sock",
-            "/run/podman/podman.sock",
+    chosen = _context_host(environment)
+    found = [
+        f"unix://{runtime}/podman/podman.sock",
+        "unix:///run/podman/podman.sock",
+        *([chosen] if chosen else []),
+        "unix:///var/run/docker.sock",
+        f"unix://{runtime}/docker.sock",
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _context_host(environment: Mapping[str, str]) -> str | None:
+    """The endpoint of Docker's current context as its command line keeps it; None for the default one."""
+    folder = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME") or "/nonexistent") / ".docker")
+    try:
+        name = (
+            environment.get("DOCKER_CONTEXT")
+            or json.loads((folder / "config.json").read_text("utf-8"))["currentContext"]
         )
-    )
+        if name == "default":
+            return None
+        meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        return str(json.loads(meta.read_text("utf-8"))["Endpoints"]["docker"]["Host"]) or None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # there is none, or it is no context of this machine's: the sockets are tried
 
 
-def connect(timeout_s: float = 30.0, *, hosts: tuple[str, ...] | None = None) -> docker.DockerClient:
+def connect(
+    timeout_s: float = 30.0, *, hosts: tuple[str, ...] | None = None, image: str | None = None
+) -> docker.DockerClient:
     """A client of the first engine that answers; the caller closes it. Each of its requests takes `timeout_s` at most.
+
+    With `image`, the first that has it is taken, and only if none has it the first that answers: where both Podman
+    and Docker run, the images were built with one of them.
 
     Raises:
         EngineError: None answers; the message names what was tried.
     """
     tried: list[str] = []
+    first: docker.DockerClient | None = None
     for host in hosts or engine_hosts(os.environ, os.getuid()):
         try:
-            _probe(host, timeout_s)
-            # "auto" asks for the version at once, so that a socket without an engine is noticed here.
-            return docker.DockerClient(base_url=host, version="auto", timeout=max(1, round(timeout_s)))
+            client = _open(host, timeout_s)
         except (DockerException, requests.RequestException, OSError, ValueError) as error:
             tried.append(f"{host}: {_reason(error)}")
+            continue
+        if image is None or _has(client, image):
+            if first is not None:
+                first.close()
+            return client
+        if first is None:
+            first = client
+        else:
+            client.close()
+    if first is not None:
+        return first
     message = f"no container engine answers; tried {'; '.join(tried)}"
     raise EngineError(message, hint=HINT, context={"tried": tried})
+
+
+@contextmanager
+def connect_all(
+    timeout_s: float = 10.0, *, hosts: tuple[str, ...] | None = None
+) -> Iterator[list[docker.DockerClient]]:
+    """Clients of all engines that answer, which may be none; closed at the end."""
+    clients: list[docker.DockerClient] = []
+    seen: set[str] = set()
+    try:
+        for host in hosts or engine_hosts(os.environ, os.getuid()):
+            path = os.path.realpath(host.removeprefix("unix://")) if host.startswith("unix://") else host
+            if path in seen:
+                continue
+            seen.add(path)
+            try:
+                clients.append(_open(host, timeout_s))
+            except (DockerException, requests.RequestException, OSError, ValueError):
+                continue  # nobody there is an answer too: who needs an engine asks `connect`
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _open(host: str, timeout_s: float) -> docker.DockerClient:
+    _probe(host, timeout_s)
+    # "auto" asks for the version at once, so that a socket without an engine is noticed here.
+    return docker.DockerClient(base_url=host, version="auto", timeout=max(1, round(timeout_s)))
+
+
+def _has(client: docker.DockerClient, image: str) -> bool:
+    try:
+        client.images.get(image)
+    except (DockerException, requests.RequestException):
+        return False
+    return True
 
 
 def _probe(host: str, timeout_s: float) -> None:
@@ -82,6 +165,11 @@ def _reason(error: Exception) -> str:
     return text[:200]
 
 
+def is_local(client: docker.DockerClient) -> bool:
+    """Whether the engine is reached by a Unix socket, so that it most likely shares this machine's files."""
+    return bool(client.api.base_url == "http+docker://localhost")  # docker-py's name for every such socket
+
+
 def describe(client: docker.DockerClient) -> EngineInfo:
     """What the engine says of itself. Raises EngineError."""
     try:
@@ -99,6 +187,8 @@ def describe(client: docker.DockerClient) -> EngineInfo:
         cpus=int(info.get("NCPU", 0)),
         memory_bytes=int(info.get("MemTotal", 0)),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
+        default_runtime=str(info.get("DefaultRuntime") or ""),
+        root=str(info.get("DockerRootDir") or ""),
     )
 
 

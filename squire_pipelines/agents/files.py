@@ -1,5 +1,6 @@
 """Where the worker's own files lie: beside the package in a checkout, within it in an installed wheel."""
 
+import json
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
@@ -23,6 +24,24 @@ def worker_file(name: str, *, places: tuple[Path, ...] = _PLACES) -> Path:
     )
 
 
-def seccomp_profile(*, places: tuple[Path, ...] = _PLACES) -> str:
-    """The seccomp profile as JSON text: engines take it inline. Raises ConfigError when it is missing."""
-    return worker_file("seccomp.json", places=places).read_text(encoding="utf-8")
+def seccomp_profile(path: Path | None = None, *, places: tuple[Path, ...] = _PLACES) -> str:
+    """The seccomp profile as JSON text, since engines take it inline; the shipped one when no `path` is given.
+
+    Raises:
+        ConfigError: It is missing, cannot be read, or is no profile.
+    """
+    found = worker_file("seccomp.json", places=places) if path is None else path.expanduser()
+    hint = "mend it, or leave agent.seccomp out for the shipped one"
+    try:
+        text = found.read_text(encoding="utf-8")
+        profile = json.loads(text)
+    except OSError as error:
+        message = f"the seccomp profile {found} cannot be read: {error.strerror}"
+        raise ConfigError(message, hint=hint) from error
+    except ValueError as error:
+        message = f"the seccomp profile {found} is not JSON: {error}"
+        raise ConfigError(message, hint=hint) from error
+    if not isinstance(profile, dict) or "defaultAction" not in profile:
+        message = f"the seccomp profile {found} has no defaultAction"
+        raise ConfigError(message, hint=hint)
+    return text

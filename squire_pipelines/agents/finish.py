@@ -1,20 +1,27 @@
 """The common end of every run: close the log, take the result over, decide, and put the `RunResult` together."""
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import structlog
 from pydantic import JsonValue
 
 from squire_pipelines.agents import workspace
 from squire_pipelines.agents.endings import Observed, StopReason, decide
+from squire_pipelines.agents.kinds.session import FILE as TRANSCRIPT
+from squire_pipelines.agents.kinds.session import Session
 from squire_pipelines.agents.logs import LogSink
-from squire_pipelines.agents.model import AgentKind, AgentResult, AttemptInputs, ResultStatus, RunResult
-from squire_pipelines.agents.opencode import OpenCodeReader
+from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import SquireError, WorkspaceError
+
+_log = structlog.get_logger(__name__)
+_MAX_WORK_ENTRIES = 500_000
+_MAX_WORK_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +35,100 @@ class Watched:
     engine_error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """How a run is reported, as the settings say.
+
+    Args:
+        redact: Takes secrets out of each line of the agent's output.
+        echo: Sees the output as it is recorded, for a second log; it must not block.
+        truncate_log: Output beyond the limit is cut and does not end the agent.
+        slow_start_s: A start that takes longer is logged with its slowest part.
+    """
+
+    redact: Callable[[str], str] = str
+    echo: Callable[[str], object] | None = None
+    truncate_log: bool = False
+    slow_start_s: float = 10.0
+
+
+# The parts of a start, in their order.
+START_PARTS = ("image_s", "create_s", "start_s", "workspace_in_s", "agent_start_s")
+
+
 @dataclass(slots=True)
 class Recorder:
-    """One run's log, its reader of OpenCode's events and its clock."""
+    """One run's log, its reader of the agent's session and its clock.
+
+    `timings` are seconds, each of one part: `image_s` to find the image, `create_s` and `start_s` for the container,
+    `workspace_in_s` for the clone, `agent_start_s` for the rest until the agent starts, `agent_s` for the agent,
+    `bundle_out_s` for the bundle, and `total_s`.
+    """
 
     inputs: AttemptInputs
-    redact: Callable[[str], str]
-    reader: OpenCodeReader = field(default_factory=OpenCodeReader)
+    reporting: Reporting = field(default_factory=Reporting)
+    append: bool = False
+    resume_after: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     facts: dict[str, JsonValue] = field(default_factory=dict)
     image_digest: str | None = None
     began: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    ended: float | None = None
+    session: Session = field(init=False)
     sink: LogSink = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the log. Raises WorkspaceError."""
-        # Any other program may print what looks like OpenCode's events.
-        on_line = self.reader.line if self.inputs.agent_kind is AgentKind.OPENCODE else None
+        self.session = Session(
+            self.inputs.agent,
+            self.inputs.folder.keep / TRANSCRIPT,
+            max_bytes=self.inputs.limits.transcript,
+            append=self.append,
+        )
         try:
             self.sink = LogSink(
-                self.inputs.folder.log, limit_bytes=self.inputs.limits.log, redact=self.redact, on_line=on_line
+                self.inputs.folder.log,
+                limit_bytes=self.inputs.limits.log,
+                redact=self.reporting.redact,
+                on_line=self.session.line,
+                echo=self.reporting.echo,
+                truncate=self.reporting.truncate_log,
+                append=self.append,
+                resume_after=self.resume_after,
             )
         except OSError as error:
             message = f"the log {self.inputs.folder.log} cannot be written: {error.strerror}"
             raise WorkspaceError(message, hint="check the free space and the owner of the attempts folder") from error
 
-    def lap(self, name: str) -> None:
-        """Note how many seconds have passed since the beginning."""
-        self.timings[name] = round(time.monotonic() - self.began, 3)
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note how many seconds the block takes, also when it fails."""
+        before = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[name] = round(time.monotonic() - before, 3)
+
+    def mark_started(self) -> None:
+        """The agent's process or container runs from now on."""
+        self.started = time.monotonic()
+
+    def mark_ended(self) -> None:
+        """It has ended."""
+        self.ended = time.monotonic()
 
     def problem(self) -> StopReason | None:
         """What the run has outgrown."""
-        if self.sink.overflowed:
+        if self.sink.overflowed and not self.reporting.truncate_log:
             return StopReason.LOG_OVERFLOW
         if self.sink.failure is not None:
             return StopReason.DISK_FULL
         if workspace.measure(self.inputs.folder.out).exceeds(self.inputs.limits.output):
+            return StopReason.DISK_FULL
+        if "kept_work" in self.facts and workspace.measure(
+            self.inputs.folder.work, max_entries=_MAX_WORK_ENTRIES, max_depth=_MAX_WORK_DEPTH
+        ).exceeds(self.inputs.limits.workspace):
             return StopReason.DISK_FULL
         return None
 
@@ -71,9 +136,9 @@ class Recorder:
         """Take over what was left and decide how the run ended."""
         self.sink.close()
         result, bundle, result_error = self._harvest()
-        self.lap("total_s")
-        if result is not None:
-            self._note(result)
+        self._note_times(result)
+        if self.sink.overflowed:
+            self.facts["log_dropped_bytes"] = self.sink.dropped_bytes
         if self.sink.failure is not None:
             self.facts["log_failure"] = self.sink.failure.strerror
         ending = decide(
@@ -86,14 +151,15 @@ class Recorder:
                 result=result,
                 result_error=result_error,
                 has_bundle=bundle is not None,
-                opencode=self.reader.summary,
+                judgement=self.session.judge(watched.exit_code, changed=_changed(result)),
+                session=self.session.facts(),
                 log_tail=self.sink.tail,
                 timings_s=dict(self.timings),
                 facts=dict(self.facts),
             )
         )
         return RunResult(
-            ending=ending.model_copy(update={"message": self.redact(ending.message)}),
+            ending=ending.model_copy(update={"message": self.reporting.redact(ending.message)}),
             result=result,
             bundle=bundle,
             image_digest=self.image_digest,
@@ -112,13 +178,45 @@ class Recorder:
         except WorkspaceError as error:
             return result, None, error.message
 
-    def _note(self, result: AgentResult) -> None:
-        times = result.timings
-        for name, value in (("clone_s", times.clone_s), ("bundle_s", times.bundle_s)):
-            if value is not None:
-                self.timings[name] = round(value, 3)
-        if result.agent_version:
+    def _note_times(self, result: AgentResult | None) -> None:
+        times = result.timings if result is not None else ResultTimings()
+        if result is not None and result.agent_version:
             self.facts["agent_version"] = result.agent_version
+        # What the worker says is the agent's word: it is never more than what we measured ourselves.
+        total = self.timings["total_s"] = round(time.monotonic() - self.began, 3)
+        for name, value in (("workspace_in_s", times.clone_s), ("bundle_out_s", times.bundle_s)):
+            if value is not None:
+                self.timings[name] = round(min(value, total), 3)
+        agent_started = self.sink.agent_started
+        if agent_started is not None and self.started is not None:
+            until = max(0.0, agent_started - self.started)
+            self.timings["agent_start_s"] = round(max(0.0, until - self.timings.get("workspace_in_s", 0.0)), 3)
+            self._warn_if_slow()
+        said = (
+            max(0.0, (times.agent_end - times.agent_start).total_seconds())
+            if times.agent_start is not None and times.agent_end is not None
+            else None
+        )
+        if agent_started is not None and self.started is not None and self.ended is not None:
+            seen = max(0.0, self.ended - agent_started)
+            said = seen if said is None else min(said, seen)
+        if said is not None:
+            self.timings["agent_s"] = round(said, 3)
+
+    def _warn_if_slow(self) -> None:
+        parts = {name: self.timings[name] for name in START_PARTS if name in self.timings}
+        took = sum(parts.values())
+        if took <= self.reporting.slow_start_s:
+            return
+        slowest = max(parts, key=parts.__getitem__)
+        self.facts["slow_start"] = slowest
+        _log.warning("agent.slow_start", took_s=round(took, 3), slowest=slowest, **parts)
+
+
+def _changed(result: AgentResult | None) -> bool | None:
+    if result is None or result.status is ResultStatus.ERROR:
+        return None
+    return result.status is ResultStatus.CHANGED
 
 
 def not_run(

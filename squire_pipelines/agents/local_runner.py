@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Self
 
 from squire_pipelines.agents import files, limited
-from squire_pipelines.agents.finish import Recorder, Watched, not_run
+from squire_pipelines.agents.finish import Recorder, Reporting, Watched, not_run
 from squire_pipelines.agents.logs import LogSink
-from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult, SharedSocket
 from squire_pipelines.agents.profile import agent_grace, file_size_limit
 from squire_pipelines.agents.relay import LoopbackRelay
 from squire_pipelines.agents.supervision import supervise
+from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.errors import EngineError, WorkspaceError
-from squire_pipelines.settings import LimitSettings
+from squire_pipelines.errors import ConfigError, EngineError, WorkspaceError
+from squire_pipelines.sections import LimitSettings
 
 # What the agent's programs need to run at all. No token lives under any of these names.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT")
@@ -39,7 +40,7 @@ class LocalRunner:
     """The runner without a sandbox.
 
     Args:
-        redact: Takes secrets out of each line of the agent's output.
+        reporting: Where the agent's output goes, and how.
         entrypoint: The worker's entrypoint; by default the one shipped.
 
     Raises:
@@ -48,19 +49,22 @@ class LocalRunner:
 
     is_sandbox = False
 
-    def __init__(self, *, redact: Callable[[str], str] = str, entrypoint: Path | None = None) -> None:
-        self._redact = redact
+    def __init__(self, *, reporting: Reporting | None = None, entrypoint: Path | None = None) -> None:
+        self._reporting = reporting or Reporting()
         self._entrypoint = files.worker_file("entrypoint.py") if entrypoint is None else entrypoint
 
     def close(self) -> None:
         """Nothing is held."""
 
     def run(
-        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: Path | None = None
+        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
     ) -> RunResult:
         """See `runners.AgentRunner.run`."""
+        if isinstance(gateway_socket, SharedSocket):
+            message = "an agent without a container cannot reach a gateway's socket in a volume of an engine"
+            raise ConfigError(message, hint='set gateway.transport = "socket"')
         try:
-            recorder = Recorder(inputs, self._redact)
+            recorder = Recorder(inputs, self._reporting)
             work = Path(tempfile.mkdtemp(prefix="work-", dir=inputs.attempt_dir))
         except (WorkspaceError, OSError) as error:
             cause = error if isinstance(error, WorkspaceError) else WorkspaceError(f"no work directory: {error}")
@@ -71,9 +75,10 @@ class LocalRunner:
                 relay = stack.enter_context(LoopbackRelay(gateway_socket)) if gateway_socket is not None else None
                 environment = self._environment(inputs, work, relay.port if relay is not None else None)
                 try:
-                    process = LocalProcess(
-                        self._argv(inputs.limits), environment, work, recorder.sink, mark=inputs.attempt_id
-                    )
+                    with recorder.timed("start_s"):
+                        process = LocalProcess(
+                            self._argv(inputs.limits), environment, work, recorder.sink, mark=inputs.attempt_id
+                        )
                 except OSError as error:
                     message = f"the agent's process cannot be started: {error}"
                     return not_run(Cause.WORKSPACE_ERROR, WorkspaceError(message), facts=recorder.facts)
@@ -91,7 +96,7 @@ class LocalRunner:
 
     @staticmethod
     def _watch(process: "LocalProcess", recorder: Recorder, heartbeat: Callable[[], bool]) -> RunResult:
-        recorder.lap("started_s")
+        recorder.mark_started()
         limits = recorder.inputs.limits
         try:
             stop = supervise(
@@ -103,7 +108,7 @@ class LocalRunner:
             )
         except EngineError as error:  # a process in an uninterruptible wait does not die
             return recorder.finish(Watched(engine_error=error.message))
-        recorder.lap("ended_s")
+        recorder.mark_ended()
         process.finish_output()
         return recorder.finish(Watched(exit_code=process.exit_code, stop=stop or recorder.problem()))
 
@@ -120,6 +125,7 @@ class LocalRunner:
             "SQUIRE_OUT": str(inputs.folder.out),
             "SQUIRE_WORK": str(work),
             "SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits),
+            canary.NAME: canary.canary_for(inputs.attempt_id),
         }
         if gateway_port is not None:
             environment["SQUIRE_GATEWAY_PORT"] = str(gateway_port)

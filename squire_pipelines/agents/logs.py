@@ -2,8 +2,9 @@
 
 import re
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +13,7 @@ STARTED_LINE = "squire: agent started"
 TAIL_LINES = 40
 TAIL_LINE_CHARS = 500
 _MAX_LINE_BYTES = 1024 * 1024
+_TAIL_RAW_BYTES = 64 * 1024
 # Control sequences (CSI, OSC and the like) as ECMA-48 has them, then every other control character but the tab.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
@@ -22,16 +24,52 @@ def clean(text: str) -> str:
     return text if text.isprintable() else _CONTROL.sub("", _ANSI.sub("", text))
 
 
+class _Known:
+    """Finds the place in lines that are read again at which an earlier reading ended."""
+
+    def __init__(self, last: Sequence[str]) -> None:
+        self._last = deque(last)
+        self._seen: deque[str] = deque(maxlen=len(last))
+
+    def passes(self, line: str) -> bool:
+        """Whether this line is the last of those that are known."""
+        self._seen.append(line)
+        return self._seen == self._last
+
+
+def last_lines(path: Path, count: int = TAIL_LINES) -> tuple[str, ...]:
+    """The last whole lines of a log that was written here. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_RAW_BYTES))
+        whole = file.read(_TAIL_RAW_BYTES).split(b"\n")[1:-1]
+    return tuple(line.decode("utf-8", errors="replace") for line in whole[-count:])
+
+
+def holds(chunks: Iterable[bytes], last: Sequence[str], *, redact: Callable[[str], str] = str) -> bool:
+    """Whether output has these lines one after the other, once it is cleaned as `LogSink` does."""
+    known, rest = _Known(last), b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        if any(known.passes(redact(clean(raw.decode("utf-8", errors="replace")))) for raw in lines):
+            return True
+        rest = rest[-_MAX_LINE_BYTES:]
+    return False
+
+
 class LogSink:
     """Takes chunks of output in any cut and writes clean lines, at most `limit_bytes` of them.
 
     Safe to feed from a thread. After the limit it goes on taking and throws away, so that the writer never blocks.
 
     Args:
-        path: Written anew.
+        path: Written anew, or added to when `append` is set.
         limit_bytes: What is recorded; `overflowed` says when there was more.
         redact: Takes secrets out of a line before anything else sees it.
         on_line: Sees each clean line, until the log overflows.
+        echo: Sees what is recorded, in pieces of whole lines; it must not block.
+        resume_after: Everything up to and with these lines is known already, from an earlier reading, and left out.
+        truncate: More output than the limit is what the settings permit: the last lines are added at the end, below
+            a mark.
     """
 
     def __init__(
@@ -41,19 +79,28 @@ class LogSink:
         limit_bytes: int,
         redact: Callable[[str], str] = str,
         on_line: Callable[[str], None] | None = None,
+        echo: Callable[[str], object] | None = None,
+        truncate: bool = False,
+        append: bool = False,
+        resume_after: Sequence[str] = (),
     ) -> None:
         self._limit = limit_bytes
         self._redact = redact
         self._on_line = on_line
+        self._echo = echo
+        self._truncate = truncate
+        self._known = _Known(resume_after) if resume_after else None
         self._lock = threading.Lock()
         self._rest = bytearray()
-        self._written = 0
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._file: BinaryIO | None = path.open("wb", buffering=0)
+        self._file: BinaryIO | None = path.open("ab" if append else "wb", buffering=0)
+        self._written = self._file.tell()
         path.chmod(0o600)
         self.overflowed = False
+        self.dropped_bytes = 0
         self.failure: OSError | None = None
         self.agent_started_at: datetime | None = None
+        self.agent_started: float | None = None
 
     @property
     def tail(self) -> tuple[str, ...]:
@@ -66,6 +113,9 @@ class LogSink:
         with self._lock:
             if self._file is None:
                 return
+            if self.overflowed:
+                self._skim(chunk)
+                return
             self._rest += chunk
             *lines, rest = self._rest.split(b"\n")
             # A line without an end is cut, or it would fill the memory.
@@ -76,42 +126,71 @@ class LogSink:
             self._take(lines)
 
     def close(self) -> None:
-        """Write what is left of the last line and close the file. May be repeated."""
+        """Write what is left of the last line, and the mark of a cut; then close the file. May be repeated."""
         with self._lock:
             if self._file is None:
                 return
             if self._rest:
-                self._take([self._rest])
+                if self.overflowed:
+                    self._note_tail([self._rest])
+                else:
+                    self._take([self._rest])
                 self._rest = bytearray()
+            if self.overflowed and self._truncate:
+                said = f"squire: {self.dropped_bytes} bytes were left out here; these are the last lines\n"
+                self._record(bytearray((said + "".join(f"{line}\n" for line in self._tail)).encode()))
             self._file.close()
             self._file = None
 
+    def _skim(self, chunk: bytes) -> None:
+        # All that a flood is good for: how much there was of it, and its last lines.
+        self.dropped_bytes += len(chunk)
+        self._rest += chunk[-_MAX_LINE_BYTES:]
+        *lines, rest = self._rest[-_MAX_LINE_BYTES:].split(b"\n")
+        self._rest = rest
+        self._note_tail(lines)
+
+    def _clean(self, raw: bytearray) -> str:
+        return self._redact(clean(raw.decode("utf-8", errors="replace")))
+
+    def _note_tail(self, lines: list[bytearray]) -> None:
+        # Cut first: what is shown of a line are its first characters, and a redactor costs by length.
+        self._tail.extend(self._clean(raw[:_TAIL_RAW_BYTES])[:TAIL_LINE_CHARS] for raw in lines[-TAIL_LINES:])
+
     def _take(self, lines: list[bytearray]) -> None:
-        if self.overflowed:
-            lines = lines[-TAIL_LINES:]  # all that a flood is good for
         data = bytearray()
-        for raw in lines:
-            line = self._redact(clean(raw.decode("utf-8", errors="replace")))
+        for number, raw in enumerate(lines):
+            line = self._clean(raw)
             if self.agent_started_at is None and line == STARTED_LINE:
-                self.agent_started_at = datetime.now(UTC)
-            self._tail.append(line[:TAIL_LINE_CHARS])
-            if self._on_line is not None:
-                self._on_line(line)
-            if self.overflowed or self.failure is not None:
+                self.agent_started_at, self.agent_started = datetime.now(UTC), time.monotonic()
+            if self._known is not None:
+                if self._known.passes(line):
+                    self._known = None
                 continue
+            self._tail.append(line[:TAIL_LINE_CHARS])
             record = line.encode() + b"\n"
             if self._written + len(record) > self._limit:
                 self.overflowed = True
-                record = f"squire: the log is cut here: it reached its limit of {self._limit} bytes\n".encode()
+                self.dropped_bytes += sum(len(each) + 1 for each in lines[number:])
+                self._note_tail(lines[number + 1 :])
+                data += f"squire: the log is cut here: it reached its limit of {self._limit} bytes\n".encode()
+                break
+            if self._on_line is not None:
+                self._on_line(line)
             self._written += len(record)
             data += record
         self._record(data)
 
     def _record(self, data: bytearray) -> None:
-        if not data or self._file is None:
+        if not data or self._file is None or self.failure is not None:
             return
         try:
             self._file.write(data)
         except OSError as error:
             # The reader must go on taking, or the agent blocks; the supervisor asks for the failure.
             self.failure = error
+        if self._echo is not None:
+            try:
+                self._echo(data.decode())
+            except (OSError, ValueError):  # closed, or nobody reads it: the file is what counts
+                self._echo = None

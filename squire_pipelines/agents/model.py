@@ -10,20 +10,16 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from squire_pipelines.agents.kinds.caches import Cache
+from squire_pipelines.agents.kinds.protocol import Agent, Launch
 from squire_pipelines.domain.endings import Ending
-from squire_pipelines.settings import LimitSettings
+from squire_pipelines.sections import LimitSettings
 
 SCHEMA = 1
-
-
-class AgentKind(StrEnum):
-    """Which program does the task."""
-
-    OPENCODE = "opencode"
-    COMMAND = "command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +44,31 @@ class AttemptFolder:
         return self.root / "agent.log"
 
     @property
+    def work(self) -> Path:
+        """The agent's workspace, only while debugging (`keep_failed_containers`); never run git in it."""
+        return self.root / "work"
+
+    @property
+    def started(self) -> Path:
+        """When the container was started, by a clock that nobody can set."""
+        return self.root / "started.json"
+
+    @property
     def keep(self) -> Path:
         """What was taken over from `out` within its bounds."""
         return self.root / "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSocket:
+    """A gateway's socket `name` in a volume of the engine's."""
+
+    volume: str
+    name: str
+
+
+# On this machine, or in a volume that the gateway's container and the agent's share.
+GatewaySocket: TypeAlias = Path | SharedSocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +80,9 @@ class AttemptInputs:
         base_sha: The full commit id that the agent starts from; `base_ref` is its branch in the bundle.
         branch: The branch that the agent's commits are on in `result.bundle`.
         task_json: The task, whole, as JSON text.
-        agent_command: The argv when `agent_kind` is `command`.
-        agent_model: The model's id when `agent_kind` is `opencode`.
+        agent: Who reads the output and judges it; `launch` is how its program is started.
+        caches: Package caches that it may read.
+        part: Names a container beside the agent's own, such as that of the checks; such a one hands no bundle out.
         attempt_dir: The attempt's folder; see `AttemptFolder`.
     """
 
@@ -80,12 +99,18 @@ class AttemptInputs:
     commit_message: str
     task_json: str
     prompt: str
-    agent_kind: AgentKind
-    agent_command: tuple[str, ...]
-    agent_model: str | None
+    agent: Agent
+    launch: Launch
     limits: LimitSettings
     image: str
     attempt_dir: Path
+    caches: tuple[Cache, ...] = ()
+    part: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What names the container: the attempt, or a part of it."""
+        return f"{self.attempt_id}-{self.part}" if self.part else self.attempt_id
 
     @property
     def folder(self) -> AttemptFolder:
@@ -106,11 +131,8 @@ class AttemptInputs:
             "bot_name": self.bot_name,
             "bot_email": self.bot_email,
             "commit_message": self.commit_message,
-            "agent": {
-                "kind": self.agent_kind.value,
-                "command": list(self.agent_command),
-                "model": self.agent_model,
-            },
+            "hands_out": not self.part,
+            "agent": {"kind": self.agent.name, **self.launch.document()},
         }
         return json.dumps(document, indent=2)
 

@@ -4,29 +4,32 @@ What each line stops is told in docs/security.md.
 """
 
 import os
-from pathlib import Path
 from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
-from squire_pipelines.agents.model import AttemptInputs
-from squire_pipelines.errors import ConfigError
-from squire_pipelines.settings import LimitSettings
+from squire_pipelines.agents.kinds import caches
+from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, SharedSocket
+from squire_pipelines.domain import canary
+from squire_pipelines.sections import LimitSettings
 
 WORKER_UID = 10001
 ROLE_AGENT = "agent"
+ROLE_GATEWAY = "gateway"
 LABEL_ROLE = "squire.role"
 LABEL_ATTEMPT = "squire.attempt"
 LABEL_TASK = "squire.task"
 LABEL_RUN = "squire.run"
 LABEL_TRACE = "squire.trace"
+# Seconds for which a container whose attempt failed is kept for debugging.
+LABEL_KEEP = "squire.keep"
 GATEWAY_MOUNT = "/run/squire"
 _SHM_BYTES = 64 * 2**20
 
 
-def container_name(attempt_id: str) -> str:
-    """The one name of an attempt's container: a second start finds the first."""
-    return f"squire-{attempt_id}"
+def container_name(unit: str) -> str:
+    """The one name of an attempt's container (`AttemptInputs.unit`): a second start finds the first."""
+    return f"squire-{unit}"
 
 
 def container_user(uid: int, gid: int) -> tuple[int, int]:
@@ -37,22 +40,6 @@ def container_user(uid: int, gid: int) -> tuple[int, int]:
 def host_user() -> tuple[int, int]:
     """The container's user and group for the process that asks."""
     return container_user(os.getuid(), os.getgid())
-
-
-def check_limits(limits: LimitSettings) -> None:
-    """Refuse limits that would have the engine kill an agent for writing files.
-
-    Memory file systems count as the container's memory, so all of them full must leave room.
-
-    Raises:
-        ConfigError: The memory file systems together are not smaller than the memory.
-    """
-    total = limits.workspace + limits.home + limits.tmp
-    if total >= limits.memory:
-        message = (
-            f"agent.limits: workspace + home + tmp = {total} bytes, which is not less than memory = {limits.memory}"
-        )
-        raise ConfigError(message, hint="they are kept in memory: raise `memory` or lower one of them")
 
 
 def labels(inputs: AttemptInputs) -> dict[str, str]:
@@ -76,49 +63,22 @@ def agent_grace(limits: LimitSettings) -> str:
     return f"{limits.grace_s / 2:g}"
 
 
-def create_arguments(
-    inputs: AttemptInputs,
-    *,
-    image: str,
-    user: tuple[int, int],
-    seccomp: str,
-    gateway_socket: Path | None = None,
-    engine_cpus: int = 0,
+def hardening(
+    limits: LimitSettings, *, user: tuple[int, int], seccomp: str, runtime: str | None = None
 ) -> dict[str, Any]:
-    """The keyword arguments of docker-py's `containers.create`.
+    """What confines a container, whatever it is for, as keyword arguments of docker-py's `containers.create`.
 
     Args:
-        inputs: The attempt, whose folder exists.
+        limits: What it may use.
         user: User and group id in the container.
-        image: The image's id, so that a tag that moves meanwhile changes nothing.
         seccomp: The profile as JSON text.
-        gateway_socket: Its directory is mounted at /run/squire, read-only (a connection needs no write access).
-        engine_cpus: How many the engine has; it refuses to promise more. 0: not known.
-
-    Raises:
-        ConfigError: The limits contradict each other.
+        runtime: The OCI runtime; the engine's default when None.
     """
-    limits = inputs.limits
-    check_limits(limits)
     uid, gid = user
     owned = f"rw,exec,nosuid,nodev,mode=0700,uid={uid},gid={gid}"
-    folder = inputs.folder
-    mounts = [
-        Mount("/in", str(folder.inbox), type="bind", read_only=True),
-        Mount("/out", str(folder.out), type="bind"),
-    ]
-    environment = {"HOME": "/home/agent", "SQUIRE_STOP_GRACE_S": agent_grace(limits)}
-    if gateway_socket is not None:
-        mounts.append(Mount(GATEWAY_MOUNT, str(gateway_socket.parent), type="bind", read_only=True))
-        environment["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"
-    cpus = min(limits.cpus, engine_cpus) if engine_cpus > 0 else limits.cpus
     size = file_size_limit(limits)
-    return {
-        "image": image,
-        "name": container_name(inputs.attempt_id),
+    made: dict[str, Any] = {
         "hostname": "squire",
-        "labels": labels(inputs),
-        "environment": environment,
         "user": f"{uid}:{gid}",
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true", f"seccomp={seccomp}"],
@@ -126,7 +86,6 @@ def create_arguments(
         "init": True,
         "ipc_mode": "private",
         "network_mode": "none",
-        "mounts": mounts,
         "tmpfs": {
             "/work": f"{owned},size={limits.workspace}",
             "/home/agent": f"{owned},size={limits.home}",
@@ -135,7 +94,7 @@ def create_arguments(
         "shm_size": min(_SHM_BYTES, (limits.memory - limits.workspace - limits.home - limits.tmp) // 2),
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
-        "nano_cpus": int(cpus * 1_000_000_000),
+        "nano_cpus": int(limits.cpus * 1_000_000_000),
         "pids_limit": limits.pids,
         "ulimits": [
             Ulimit(name="nofile", soft=limits.open_files, hard=limits.open_files),
@@ -143,7 +102,63 @@ def create_arguments(
             Ulimit(name="fsize", soft=size, hard=size),
         ],
         # Kept by the engine too, so that a supervisor that died can be followed by one that reads what was missed.
-        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "10m", "max-file": "2"}),
+        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "20m", "max-file": "2"}),
         "stdin_open": False,
         "tty": False,
+    }
+    return made if runtime is None else made | {"runtime": runtime}
+
+
+def create_arguments(
+    inputs: AttemptInputs,
+    *,
+    image: str,
+    user: tuple[int, int],
+    seccomp: str,
+    gateway_socket: GatewaySocket | None = None,
+    runtime: str | None = None,
+    keep_s: float | None = None,
+) -> dict[str, Any]:
+    """The keyword arguments of docker-py's `containers.create` for an attempt.
+
+    Args:
+        inputs: The attempt, whose folder exists.
+        user: User and group id in the container.
+        image: The image's id, so that a tag that moves meanwhile changes nothing.
+        seccomp: The profile as JSON text.
+        gateway_socket: Its directory, or its volume, is mounted at /run/squire, read-only (a connection needs no
+            write access).
+        runtime: The OCI runtime; the engine's default when None.
+        keep_s: For debugging: /work is then a folder of the attempt's, which outlives the container and is not
+            bounded by the engine, and the container says in a label how long it may be kept.
+    """
+    folder = inputs.folder
+    made = hardening(inputs.limits, user=user, seccomp=seccomp, runtime=runtime)
+    mounts = [
+        Mount("/in", str(folder.inbox), type="bind", read_only=True),
+        Mount("/out", str(folder.out), type="bind"),
+    ]
+    environment = {
+        "HOME": "/home/agent",
+        "SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits),
+        canary.NAME: canary.canary_for(inputs.attempt_id),
+    }
+    if gateway_socket is not None:
+        if isinstance(gateway_socket, SharedSocket):
+            mounts.append(Mount(GATEWAY_MOUNT, gateway_socket.volume, type="volume", read_only=True))
+        else:
+            mounts.append(Mount(GATEWAY_MOUNT, str(gateway_socket.parent), type="bind", read_only=True))
+        environment["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"
+    mounts += caches.mounts(inputs.caches)
+    marks = labels(inputs)
+    if keep_s is not None:
+        del made["tmpfs"]["/work"]
+        mounts.append(Mount("/work", str(folder.work), type="bind"))
+        marks[LABEL_KEEP] = f"{keep_s:.0f}"
+    return made | {
+        "image": image,
+        "name": container_name(inputs.unit),
+        "labels": marks,
+        "environment": environment,
+        "mounts": mounts,
     }

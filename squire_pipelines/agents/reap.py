@@ -1,7 +1,9 @@
 """Agents' containers as the reaper sees them: found by label, removed by name. Decides nothing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import docker
 import requests
@@ -15,7 +17,7 @@ CONFLICT = 409
 
 @dataclass(frozen=True, slots=True)
 class FoundContainer:
-    """One of our containers. `started_at` is the engine's clock in UTC, None before its start."""
+    """One of our containers. Times are the engine's clock in UTC, None before; `keep_s` is how long it may be kept."""
 
     name: str
     container_id: str
@@ -26,6 +28,20 @@ class FoundContainer:
     trace_id: str
     running: bool
     started_at: datetime | None
+    finished_at: datetime | None = None
+    keep_s: float | None = None
+    has_gateway: bool = False
+
+    @property
+    def can_be_adopted(self) -> bool:
+        """Whether another supervisor can go on with it: the gateway of an agent that needs one died with the first."""
+        return self.started_at is not None and not (self.running and self.has_gateway)
+
+    def is_kept(self, now: datetime) -> bool:
+        """Whether it has ended and is kept for debugging still."""
+        if self.running or self.keep_s is None or self.finished_at is None:
+            return False
+        return now < self.finished_at + timedelta(seconds=self.keep_s)
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -53,7 +69,14 @@ def find(client: docker.DockerClient, name: str) -> FoundContainer | None:
         return None
     except (DockerException, requests.RequestException) as error:
         raise _lost(error) from error
+    return describe(seen)
+
+
+def describe(seen: Mapping[str, Any]) -> FoundContainer:
+    """What the engine's answer to an inspection says."""
     marks = seen["Config"].get("Labels") or {}
+    state = seen["State"]
+    keep = marks.get(profile.LABEL_KEEP, "")
     return FoundContainer(
         name=seen["Name"].removeprefix("/"),
         container_id=seen["Id"],
@@ -62,8 +85,11 @@ def find(client: docker.DockerClient, name: str) -> FoundContainer | None:
         task_id=marks.get(profile.LABEL_TASK, ""),
         run_id=marks.get(profile.LABEL_RUN) or None,
         trace_id=marks.get(profile.LABEL_TRACE, ""),
-        running=bool(seen["State"].get("Running")),
-        started_at=parse_time(seen["State"].get("StartedAt")),
+        running=bool(state.get("Running")),
+        started_at=parse_time(state.get("StartedAt")),
+        finished_at=parse_time(state.get("FinishedAt")),
+        keep_s=float(keep) if keep.isdigit() else None,
+        has_gateway=any(mount.get("Destination") == profile.GATEWAY_MOUNT for mount in seen.get("Mounts") or ()),
     )
 
 

@@ -1,19 +1,24 @@
 """What a runner is, and which one to take."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from squire_pipelines.agents import engine
-from squire_pipelines.agents.docker_runner import DockerRunner
+from squire_pipelines.agents import engine, files
+from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.finish import Reporting
+from squire_pipelines.agents.kinds.caches import read_caches
+from squire_pipelines.agents.kinds.protocol import Order
+from squire_pipelines.agents.kinds.registry import find
+from squire_pipelines.agents.kinds.skills import read_skills
 from squire_pipelines.agents.local_runner import LocalRunner
-from squire_pipelines.agents.model import AttemptInputs, RunResult
-from squire_pipelines.errors import ConfigError, EngineError
-from squire_pipelines.settings import AgentSettings
+from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
+from squire_pipelines.errors import EngineError
+from squire_pipelines.sections import AgentSettings
 
 _log = structlog.get_logger(__name__)
+_DAY_S = 86400.0
 
 
 class AgentRunner(Protocol):
@@ -25,17 +30,18 @@ class AgentRunner(Protocol):
         ...
 
     def run(
-        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: Path | None = None
+        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
     ) -> RunResult:
         """Run the agent to its end and take its result over.
 
         Whatever happens to the agent or the engine is an ending in the result. What `heartbeat` raises, and every
-        interrupt, passes through after the agent was removed.
+        interrupt, passes through after the agent was removed; only a LeaseLostError leaves a container to its new
+        holder.
 
         Args:
             inputs: The attempt, whose folder is written.
             heartbeat: Called about once a second in the caller's thread; False asks to cancel.
-            gateway_socket: The Unix socket at which the gateway listens.
+            gateway_socket: The Unix socket at which the gateway listens, here or in a volume of the engine's.
 
         Raises:
             ConfigError: The limits contradict each other, or the installation lacks the worker's files.
@@ -49,18 +55,21 @@ class AgentRunner(Protocol):
 
 def check_agent(agent: AgentSettings) -> None:
     """Refuse settings with which no agent can start. Raises ConfigError."""
-    if agent.kind == "command" and not agent.command:
-        message = 'agent.kind is "command", but agent.command is empty'
-        raise ConfigError(message, hint='for example command = ["ruff", "check", "--fix", "."]')
-    if agent.kind == "opencode" and not agent.model:
-        message = 'agent.kind is "opencode", but agent.model is not set'
-        raise ConfigError(message, hint='name a model, or have a command do the work: kind = "command"')
+    find(agent.kind).check(order_of(agent))
+    read_caches(agent.caches)
+    read_skills(agent.skills)
+
+
+def order_of(agent: AgentSettings) -> Order:
+    """What the settings say of the agent itself. General settings may name a command for another kind than theirs."""
+    return Order(agent.command if agent.kind != "opencode" else (), agent.model, agent.options)
 
 
 def choose_runner(
     agent: AgentSettings,
     *,
     redact: Callable[[str], str] = str,
+    echo: Callable[[str], object] | None = None,
     hosts: tuple[str, ...] | None = None,
     timeout_s: float = 30.0,
 ) -> AgentRunner:
@@ -71,20 +80,28 @@ def choose_runner(
 
     Raises:
         EngineError: No engine answers, and the local runner is not what was asked for.
-        ConfigError: The installation lacks the worker's files.
+        ConfigError: The installation lacks the worker's files, or the seccomp profile is none.
     """
+    reporting = Reporting(redact, echo, agent.log_overflow == "truncate", agent.slow_start_s)
     if agent.runner == "local":
-        return LocalRunner(redact=redact)
+        return LocalRunner(reporting=reporting)
+    how = Engineering(
+        seccomp=files.seccomp_profile(agent.seccomp),
+        runtime=agent.runtime,
+        patience_s=agent.engine_patience_s,
+        keep_failed_s=agent.log_retention_days * _DAY_S if agent.keep_failed_containers else None,
+    )
     try:
-        return DockerRunner(engine.connect(timeout_s, hosts=hosts), redact=redact)
+        client = engine.connect(timeout_s, hosts=hosts, image=agent.image)
     except EngineError as error:
         if agent.runner == "docker":
             raise
-        if agent.kind == "opencode":
+        if agent.kind != "command":
             raise EngineError(
                 error.message,
                 hint=f'{engine.HINT}, or set agent.runner = "local" to run it without a sandbox',
                 context=error.context,
             ) from error
         _log.warning("agent.no_sandbox", reason=error.message)
-        return LocalRunner(redact=redact)
+        return LocalRunner(reporting=reporting)
+    return DockerRunner(client, reporting=reporting, engineering=how)

@@ -5,6 +5,7 @@ They are told from agents' containers by their role, and from another home's on 
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
@@ -17,6 +18,8 @@ ROLE_STEP = "step"
 LABEL_HOME = "squire.home"
 # The executor still asks for a step's container shortly after it has ended.
 SETTLED_S = 30.0
+# One that was never started: whoever made it has died in between.
+UNSTARTED_S = 300.0
 
 
 def labels(home: Path) -> dict[str, str]:
@@ -24,16 +27,27 @@ def labels(home: Path) -> dict[str, str]:
     return {profile.LABEL_ROLE: ROLE_STEP, LABEL_HOME: str(home)}
 
 
+def _is_over(found: dict[str, Any], before: datetime) -> bool:
+    if found["State"].get("Status") == "created":
+        made = reap.parse_time(found.get("Created"))
+        return made is not None and made <= before - timedelta(seconds=UNSTARTED_S)
+    ended = reap.parse_time(found["State"].get("FinishedAt"))
+    return ended is None or ended <= before
+
+
 def remove_ended(client: docker.DockerClient, home: Path, *, older_than_s: float = SETTLED_S) -> int:
-    """Remove this home's step containers that ended over `older_than_s` ago; returns how many. Raises EngineError."""
+    """Remove this home's step containers that ended over `older_than_s` ago, or were never started in five minutes.
+
+    Returns how many. Raises EngineError.
+    """
     wanted = [f"{name}={value}" for name, value in labels(home).items()]
     before = datetime.now(UTC) - timedelta(seconds=older_than_s)
     removed = 0
     try:
-        for item in client.api.containers(all=True, filters={"label": wanted, "status": ["exited", "dead"]}):
+        for item in client.api.containers(all=True, filters={"label": wanted, "status": ["created", "exited", "dead"]}):
             try:
-                ended = reap.parse_time(client.api.inspect_container(item["Id"])["State"].get("FinishedAt"))
-                if ended is None or ended <= before:
+                found = client.api.inspect_container(item["Id"])
+                if _is_over(found, before):
                     client.api.remove_container(item["Id"], v=True)
                     removed += 1
             except NotFound:

@@ -4,6 +4,7 @@ What it left is a parcel from a stranger: every name in `out/` may be a symlink,
 """
 
 import contextlib
+import json
 import os
 import shutil
 import stat
@@ -14,8 +15,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from squire_pipelines.agents.model import AgentResult, AttemptFolder, AttemptInputs
+from squire_pipelines.domain import canary
 from squire_pipelines.errors import WorkspaceError
 
+NOTES_FILE = "notes.json"
 RESULT_FILE = "result.json"
 BUNDLE_FILE = "result.bundle"
 MAX_RESULT_BYTES = 256 * 1024
@@ -27,11 +30,12 @@ _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIR_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def write_inputs(inputs: AttemptInputs, bundle: Path) -> AttemptFolder:
+def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] = ()) -> AttemptFolder:
     """Lay out the attempt's folder and write what the agent is given.
 
     The folder itself is ours alone (0700); within it `in` may be read and `out` be written by whatever user the
     container runs as, which engines map in different ways. Repeating it is harmless and leaves `out` as it is.
+    `notes` are kept for the pull request, where the agent cannot change them. `in` also has the attempt's canary.
 
     Raises:
         WorkspaceError: The folder or a file cannot be written, or `bundle` cannot be read.
@@ -46,6 +50,8 @@ def write_inputs(inputs: AttemptInputs, bundle: Path) -> AttemptFolder:
         _write(folder.inbox / "attempt.json", inputs.attempt_json())
         _write(folder.inbox / "task.json", inputs.task_json)
         _write(folder.inbox / "prompt.md", inputs.prompt)
+        _write(folder.inbox / canary.FILE, canary.canary_file(inputs.attempt_id))
+        _write(folder.keep / NOTES_FILE, json.dumps(notes))
         partial = folder.inbox / ".repo.bundle.part"
         shutil.copyfile(bundle, partial)
         partial.chmod(0o644)
@@ -65,6 +71,14 @@ def _write(path: Path, text: str) -> None:
     partial.write_text(text, encoding="utf-8")
     partial.chmod(0o644)
     partial.replace(path)
+
+
+def read_notes(folder: AttemptFolder) -> tuple[str, ...]:
+    """The notes that `write_inputs` kept; empty when there are none."""
+    try:
+        return tuple(json.loads((folder.keep / NOTES_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ()
 
 
 @contextlib.contextmanager
@@ -126,15 +140,19 @@ def take_bundle(folder: AttemptFolder, max_bytes: int) -> Path | None:
     Raises:
         WorkspaceError: It is no regular file, has more than `max_bytes`, or cannot be copied.
     """
-    target = folder.keep / BUNDLE_FILE
-    partial = folder.keep / f".{BUNDLE_FILE}.part"
+    return take_output(folder.out, BUNDLE_FILE, folder.keep / BUNDLE_FILE, max_bytes)
+
+
+def take_output(out_dir: Path, name: str, target: Path, max_bytes: int) -> Path | None:
+    """Copy a file that was left to `target`, whole or not at all; None when there is none. Raises as `take_bundle`."""
+    partial = target.with_name(f".{target.name}.part")
     try:
-        with _opened(folder.out, BUNDLE_FILE, max_bytes) as source, partial.open("wb") as copy:
+        with _opened(out_dir, name, max_bytes) as source, partial.open("wb") as copy:
             copied = 0
             while chunk := os.read(source, _CHUNK_BYTES):
                 copied += len(chunk)
                 if copied > max_bytes:
-                    raise _refused(BUNDLE_FILE, f"has more than {max_bytes} bytes")
+                    raise _refused(name, f"has more than {max_bytes} bytes")
                 copy.write(chunk)
             copy.flush()
             os.fsync(copy.fileno())
@@ -142,10 +160,31 @@ def take_bundle(folder: AttemptFolder, max_bytes: int) -> Path | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _refused(BUNDLE_FILE, f"cannot be copied: {error.strerror}") from error
+        raise _refused(name, f"cannot be copied: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
     return target
+
+
+def read_output(out_dir: Path, name: str, max_bytes: int) -> bytes:
+    """A file that was left, at most `max_bytes` long. Raises FileNotFoundError, WorkspaceError."""
+    with _opened(out_dir, name, max_bytes) as descriptor:
+        return _read_bounded(descriptor, max_bytes)
+
+
+def add_input(folder: AttemptFolder, source: Path, name: str) -> None:
+    """Put a file of ours into `in/`, without a copy where the file system can. Raises WorkspaceError."""
+    target = folder.inbox / name
+    try:
+        target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(source)
+        except OSError:  # another file system
+            shutil.copyfile(source, target)
+            target.chmod(0o644)
+    except OSError as error:
+        message = f"{source} cannot be handed in: {error.strerror}"
+        raise WorkspaceError(message, hint="check the free space of the attempts folder") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +200,11 @@ class Usage:
         return self.bounded or self.bytes > max_bytes
 
 
-def measure(out_dir: Path, *, max_entries: int = _MAX_ENTRIES) -> Usage:
+def measure(out_dir: Path, *, max_entries: int = _MAX_ENTRIES, max_depth: int = _MAX_DEPTH) -> Usage:
     """Measure a directory that a stranger is writing to, following no symlink.
 
-    Stops after `max_entries` entries or at a depth of 8 and says so in `bounded`. What vanishes meanwhile counts
-    nothing; a directory that cannot be read counts as too much.
+    Stops after `max_entries` entries or at a depth of `max_depth` and says so in `bounded`. What vanishes meanwhile
+    counts nothing; a directory that cannot be read counts as too much.
     """
     try:
         root = os.open(out_dir, _OPEN_DIR_FLAGS)
@@ -174,7 +213,7 @@ def measure(out_dir: Path, *, max_entries: int = _MAX_ENTRIES) -> Usage:
     except OSError:
         return Usage(0, 0, bounded=True)
     try:
-        return _measure(root, max_entries, _MAX_DEPTH)
+        return _measure(root, max_entries, max_depth)
     finally:
         os.close(root)
 

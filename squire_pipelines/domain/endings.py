@@ -13,9 +13,11 @@ class Cause(StrEnum):
 
     COMPLETED = "completed"
     NO_CHANGES = "no_changes"
+    NOT_STARTABLE = "not_startable"
     AGENT_ERROR = "agent_error"
     AGENT_NOT_FOUND = "agent_not_found"
     PROVIDER_ERROR = "provider_error"
+    BUDGET_EXHAUSTED = "budget_exhausted"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"
     KILLED = "killed"
@@ -88,13 +90,17 @@ class Ending(BaseModel):
         return self.cause.transient
 
 
-def task_status_after(cause: Cause, *, attempt_number: int, max_attempts: int) -> TaskStatus:
+def task_status_after(cause: Cause, *, attempt_number: int, max_attempts: int, again: bool = False) -> TaskStatus:
     """Where a running task goes when its attempt ended with `cause`.
 
-    `attempt_number` counts from 1; a transient ending leads back to `ready` while tries are left.
+    `attempt_number` counts from 1; a transient ending leads back to `ready` while tries are left. `again` says that
+    this ending does so too, though its cause is permanent: a host that shuts down cancels the attempt and not the
+    task, and an attempt with more memory may follow one that ran out of it.
     """
     if cause.is_success:
         return TaskStatus.SUCCEEDED
+    if again and attempt_number < max_attempts:
+        return TaskStatus.READY
     if cause is Cause.CANCELLED:
         return TaskStatus.CANCELLED
     if cause.transient and attempt_number < max_attempts:

@@ -5,25 +5,32 @@ process or container of its own. They do not fail by themselves: `settle` record
 """
 
 import asyncio
+import sys
+import time
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+from pydantic import JsonValue
 
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import choose_runner
 from squire_pipelines.assets.plans import PULL_REQUESTS
+from squire_pipelines.assets.tables import block
 from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pulls import PullRequestRef
-from squire_pipelines.jobs import publishing, stations
-from squire_pipelines.jobs.holding import Held, attempt_of, holding
-from squire_pipelines.ledger import attempts
-from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled
+from squire_pipelines.jobs import doors, publishing, stations, verifying
+from squire_pipelines.jobs.holding import Held, attempt_of, holding, retry_rule
+from squire_pipelines.ledger import adoption, attempts
+from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.publishing.publish import Rejected
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.secrets import Secret
 from squire_pipelines.settings import Settings
 
 
@@ -33,23 +40,47 @@ def prepare(
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or take over what is published already."""
     chosen = settings.load()
+    _refuse_before_claim(context, ledger.open(), chosen)
     with holding(context, ledger.open(), chosen, claim=True) as held:
         if held is None:
             return
-        clone_url, published = asyncio.run(_look(github, held))
+        if stations.is_handed_in(held):
+            context.log.info("an earlier holder of this attempt has handed the workspace in: taken over")
+            return
+        clone_url, token, published = asyncio.run(_look(github, held))
         if published is not None:
             context.log.info(f"an earlier try has opened pull request #{published.number}: taken over")
             return
-        inputs = stations.hand_in(held, clone_url, github.secret(), run_id=context.run.run_id)
-        held.note(base_sha=inputs.base_sha, agent=stations.agent_name(chosen, held.task.repository))
+        began = time.monotonic()
+        inputs = stations.hand_in(held, clone_url, token, run_id=context.run.run_id)
+        held.note(
+            timings={"mirror_s": round(time.monotonic() - began, 3)},
+            limits=inputs.limits.model_dump(),
+            base_sha=inputs.base_sha,
+            agent=stations.agent_name(chosen, held.task.repository),
+        )
         context.log.info(f"workspace of {held.attempt.id}: {held.task.base_branch} at {inputs.base_sha[:12]}")
 
 
-async def _look(github: GitHubResource, held: Held) -> tuple[str, PullRequestRef | None]:
-    """Where to clone from, and the pull request that is there already."""
+def _refuse_before_claim(context: dg.OpExecutionContext, books: Ledger, chosen: Settings) -> None:
+    """End an attempt that cannot start as the settings and its task want it, before anything is claimed for it."""
+    attempt_id = attempt_of(context)
+    ending = stations.refusal(books, chosen, attempt_id)
+    if ending is None:
+        return
+    context.log.error(f"attempt {attempt_id} is refused: {ending.message}")
+    with books.write() as tx:
+        repository = attempts.get(tx, attempt_id).repository
+        rule = retry_rule(chosen, repository)
+        adoption.refuse(tx, attempt_id, ending, retry=rule, actor=f"run:{context.run.run_id}")
+
+
+async def _look(github: GitHubResource, held: Held) -> tuple[str, Secret | None, PullRequestRef | None]:
+    """Where to clone from and with which token, and the pull request that is there already."""
     async with github.client() as client:
         info = await repository_info(client, held.task.repository)
-        return info.clone_url, await publishing.take_over(held, client)
+        published = await publishing.take_over(held, client)
+    return info.clone_url, await github.git_token(held.task.repository), published
 
 
 @dg.op(
@@ -64,10 +95,10 @@ def run_agent(
     """The agent has nothing of this process: no network, no token, only its folder and the gateway's socket."""
     chosen = settings.load()
     with holding(context, ledger.open(), chosen) as held:
-        if held is None:
+        if held is None or held.attempt.status is AttemptStatus.PUBLISHING:
             return
         inputs = stations.read_inputs(held, run_id=context.run.run_id)
-        runner = choose_runner(chosen.agent_for(held.task.repository), redact=github.redactor().redact)
+        runner = choose_runner(chosen.agent_for(held.task.repository), redact=github.redactor().redact, echo=_echo)
         try:
             held.note(
                 runner="docker" if runner.is_sandbox else "local",
@@ -76,33 +107,73 @@ def run_agent(
             )
             if not runner.is_sandbox:
                 context.log.warning("the agent runs as a local process, which is no sandbox")
-            with stations.gateway_for(held, chosen) as gateway:
+            with doors.gateway_for(held, chosen, runner) as door:
                 result = runner.run(
                     inputs,
-                    heartbeat=lambda: not held.heartbeat.must_stop,
-                    gateway_socket=gateway.socket_path if gateway else None,
+                    heartbeat=lambda: held.go_on() and not (door is not None and door.is_overdue),
+                    gateway_socket=door.socket if door else None,
                 )
+            if door is not None:
+                result = replace(result, ending=door.judged(result.ending))
         finally:
             runner.close()
         stations.record_run(held, result)
         context.log.info(f"agent ended: {result.ending.cause}: {result.ending.message}")
-        context.add_output_metadata(_run_metadata(inputs, result))
+        context.add_output_metadata(_run_metadata(held, inputs, result))
 
 
-def _run_metadata(inputs: AttemptInputs, result: RunResult) -> dict[str, Any]:
-    timings = {f"seconds_{name.removesuffix('_s')}": value for name, value in result.timings.items()}
+def _echo(text: str) -> None:
+    """What the agent writes, into the step's own output: Dagster keeps that as its compute log."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _json(value: JsonValue) -> dg.JsonMetadataValue:
+    return dg.MetadataValue.json(value if isinstance(value, dict | list) else {"value": value})
+
+
+def _run_metadata(held: Held, inputs: AttemptInputs, result: RunResult) -> dict[str, Any]:
+    with held.ledger.read() as tx:
+        parts = attempts.get(tx, held.attempt.id).timings or {}
+    timings = {f"seconds_{name.removesuffix('_s')}": value for name, value in parts.items()}
     return {
         "cause": result.ending.cause.value,
         "message": result.ending.message,
         "limits": dg.MetadataValue.json(inputs.limits.model_dump()),
         "image": result.image_digest or "none",
         "log": dg.MetadataValue.path(inputs.folder.log),
+        "session": _json(result.ending.evidence.facts.get("session") or {}),
         **timings,
     }
 
 
 @dg.op(
     ins={"ran": dg.In(dg.Nothing)},
+    out=dg.Out(dg.Nothing),
+    description="Run the repository's checks on the committed tree, in a fresh container without network.",
+    tags={"kind": "docker"},
+)
+def verify(
+    context: dg.OpExecutionContext, settings: SettingsResource, ledger: LedgerResource, github: GitHubResource
+) -> None:
+    """What the checks show goes into the pull request and decides whether it is a draft; it ends no attempt."""
+    chosen = settings.load()
+    with holding(context, ledger.open(), chosen) as held:
+        if held is None or held.attempt.verification is not None or not verifying.checks_of(held)[0]:
+            return
+        inputs = stations.read_inputs(held, run_id=context.run.run_id)
+        runner = choose_runner(chosen.agent_for(held.task.repository), redact=github.redactor().redact, echo=_echo)
+        try:
+            found = verifying.verify(held, inputs, runner)
+        finally:
+            runner.close()
+        if found is not None:
+            context.log.info(f"verification {'passed' if found['passed'] else 'did not pass'}: {found['message']}")
+            context.add_output_metadata({"passed": found["passed"], "checks": _json(found["checks"])})
+
+
+@dg.op(
+    ins={"verified": dg.In(dg.Nothing)},
     out=dg.Out(dg.Nothing),
     description="Verify the bundle, judge the change, push the branch and open the pull request.",
     tags={"kind": "github"},
@@ -116,7 +187,9 @@ async def publish(
         if held is None:
             return
         async with github.client() as client:
-            done = await publishing.publish(held, client, github.secret())
+            done = await publishing.publish(held, client, await github.git_token(held.task.repository))
+        verdict = publishing.verdict_json(done.verdict)
+        context.add_output_metadata({"verdict": verdict["decision"], "findings": dg.MetadataValue.json(verdict)})
         if isinstance(done, Rejected):
             context.log.warning(f"the policy refused the change: {done.verdict.findings}")
             return
@@ -131,7 +204,7 @@ async def publish(
                     "attempt": held.attempt.id,
                     "trace_id": held.task.trace_id,
                     "created": done.created,
-                    "verdict": publishing.verdict_json(done.verdict)["decision"],
+                    "verdict": verdict["decision"],
                 },
             )
         )
@@ -163,7 +236,7 @@ def settle(context: dg.OpExecutionContext, settings: SettingsResource, ledger: L
     if attempt.agent_started_at:
         metadata["seconds_to_agent_start"] = (attempt.agent_started_at - attempt.queued_at).total_seconds()
     if ending.evidence.log_tail:
-        metadata["last_lines"] = dg.MetadataValue.md("```\n" + "\n".join(ending.evidence.log_tail) + "\n```")
+        metadata["last_lines"] = block(ending.evidence.log_tail)
     if not ending.cause.is_success:
         raise dg.Failure(f"{ending.cause}: {ending.message}", metadata=metadata, allow_retries=False)
     context.log.info(f"{ending.cause}: {ending.message}; the task has {settled.task_status}")
@@ -171,9 +244,9 @@ def settle(context: dg.OpExecutionContext, settings: SettingsResource, ledger: L
 
 
 def _settle(books: Ledger, chosen: Settings, attempt_id: str, run_id: str) -> tuple[Attempt, Ending, Settled]:
-    rule = RetryRule(chosen.dispatch.retry_base_s, chosen.dispatch.retry_cap_s)
     with books.write() as tx:
         attempt = attempts.get(tx, attempt_id)
+        rule = retry_rule(chosen, attempt.repository)
         if attempt.run_id != run_id or attempt.lease_token is None:
             message = f"attempt {attempt_id} is not this run's (any more): {attempt.cause or attempt.status}"
             raise StateConflictError(message, hint="see the task's history: `squire tasks show`")
@@ -189,9 +262,11 @@ def agent_run_job(executor: dg.ExecutorDefinition) -> dg.JobDefinition:
         name="agent_run",
         description="One attempt at one task: prepare, run the agent, publish, settle.",
         executor_def=executor,
+        # For a step whose process or container was killed; what our code meets with is no failure of an op.
+        op_retry_policy=dg.RetryPolicy(max_retries=2, delay=2),
         tags={"squire/part": "agent_run"},
     )
     def agent_run() -> None:
-        settle(publish(run_agent(prepare())))
+        settle(publish(verify(run_agent(prepare()))))
 
     return agent_run

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.domain.endings import Cause, Ending
-from squire_pipelines.errors import LeaseLostError, StateConflictError
+from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.errors import LeaseLostError, LedgerError, StateConflictError
 from squire_pipelines.jobs.endings import ending_of
-from squire_pipelines.ledger import attempts, tasks
-from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger import adoption, attempts, tasks
+from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.heartbeat import Heartbeat
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.settings import Settings
 
@@ -32,6 +32,21 @@ class Held:
     ledger: Ledger
     settings: Settings
     heartbeat: Heartbeat
+
+    def go_on(self) -> bool:
+        """Whether the agent may go on; False asks to cancel it. Raises LeaseLostError: it is another's now."""
+        if self.heartbeat.lost.is_set():
+            message = f"the lease of attempt {self.attempt.id} is lost"
+            raise LeaseLostError(message, hint="the reaper ended it, or another run goes on with it")
+        return not (self.heartbeat.cancel_requested.is_set() or self._is_cancelled())
+
+    def _is_cancelled(self) -> bool:
+        """Asked more often than the lease is prolonged, so that a person who cancels does not wait for that."""
+        try:
+            with self.ledger.read() as tx:
+                return tasks.get(tx, self.task.id).cancel_requested_at is not None
+        except LedgerError:
+            return False  # whether the ledger was away for too long is for the heartbeat to say
 
     def note(self, **columns: object) -> None:
         """Write facts about the attempt. Raises LeaseLostError."""
@@ -101,7 +116,7 @@ def _take(
     with ledger.write() as tx:
         attempt = attempts.get(tx, attempt_id)
         if claim:
-            attempt = attempts.claim(tx, attempt_id, run_id=context.run.run_id, lease_s=settings.dispatch.lease_s)
+            attempt = _claim(tx, context, attempt_id, settings.dispatch.lease_s)
         mine = attempt.run_id == context.run.run_id and attempt.lease_token is not None
         if not mine or attempt.staged_ending is not None:
             return None
@@ -111,24 +126,47 @@ def _take(
     return Held(attempt, task, token, ledger, settings, heartbeat)
 
 
+def _claim(tx: Transaction, context: dg.OpExecutionContext, attempt_id: str, lease_s: float) -> Attempt:
+    run_id = context.run.run_id
+    adopts = tags.ADOPTED_FROM in context.run.tags and attempts.get(tx, attempt_id).run_id != run_id
+    claim = adoption.adopt if adopts else attempts.claim
+    return claim(tx, attempt_id, run_id=run_id, lease_s=lease_s)
+
+
 def _not_held(attempt_id: str, error: LeaseLostError) -> dg.Failure:
     return dg.Failure(f"{error}", metadata={"attempt": attempt_id}, allow_retries=False)
 
 
+def retry_rule(settings: Settings, repository: str) -> RetryRule:
+    """How this repository's attempts are tried again."""
+    more_memory = settings.agent_for(repository).oom_retry_memory is not None
+    return RetryRule(settings.dispatch.retry_base_s, settings.dispatch.retry_cap_s, more_memory)
+
+
 def settle_interrupted(context: dg.OpExecutionContext, held: Held) -> None:
-    """Settle an attempt whose run is being stopped: cancelled when a person asked for it, else lost and tried again."""
+    """Settle an attempt whose run is being stopped, as cancelled.
+
+    When a person asked for it, so is the task. When only the process was told to stop (a host that shuts down, a
+    SIGTERM to the run's process), nobody wanted the work to end: the task gets another attempt, while tries are left.
+    """
     run = context.instance.get_run_by_id(context.run.run_id)
     asked = held.heartbeat.cancel_requested.is_set() or (
         run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
     )
-    ending = (
-        Ending(cause=Cause.CANCELLED, message="the run was cancelled")
-        if asked
-        else Ending(cause=Cause.LOST, message="the run's process was stopped")
+    message = "the run was cancelled" if asked else "the run's process was told to stop; the task is tried again"
+    ending = Ending(
+        cause=Cause.CANCELLED, message=message, evidence=Evidence(killed_by_us=True, facts={"asked_for": asked})
     )
-    rule = attempts.RetryRule(held.settings.dispatch.retry_base_s, held.settings.dispatch.retry_cap_s)
     try:
         with held.ledger.write() as tx:
-            attempts.settle(tx, held.attempt.id, held.token, ending, retry=rule, actor=f"run:{context.run.run_id}")
+            attempts.settle(
+                tx,
+                held.attempt.id,
+                held.token,
+                ending,
+                retry=retry_rule(held.settings, held.task.repository),
+                actor=f"run:{context.run.run_id}",
+                again=not asked,
+            )
     except (LeaseLostError, StateConflictError) as error:
         context.log.warning(f"{error}")

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.agents.preflight import Preflight
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.ledger import attempts, dispatching
+from squire_pipelines.ledger import attempts, budgets, dispatching
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.settings import Settings
+
+_preflight = Preflight()
 
 
 @dg.sensor(
@@ -39,10 +42,12 @@ def dispatch(
             max_per_repository=limits.max_per_repository,
             claim_deadline_s=limits.claim_deadline_s,
             without=unready,
+            limits_of=chosen.budgets_for,
         )
         waiting = attempts.queued(tx)
+        held = budgets.held_back(tx, chosen.budgets_for)
     if not waiting:
-        reasons = [f"{name}: {why}" for name, why in unready.items()]
+        reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(held)).items()]
         yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
     for attempt in waiting:
         yield dg.RunRequest(
@@ -53,8 +58,14 @@ def dispatch(
                 tags.TASK: attempt.task_id,
                 tags.REPOSITORY: attempt.repository,
                 tags.TRACE: attempt.trace_id,
+                **({tags.PREVIOUS: attempt.previous_id} if attempt.previous_id else {}),
             },
         )
+
+
+def _by_budget(held: budgets.HeldBack) -> dict[str, str]:
+    """Repositories and tasks that wait for a budget."""
+    return {name: f"waits for {short}" for name, short in (*held.repositories.items(), *held.tasks.items())}
 
 
 def _without_agent(chosen: Settings) -> dict[str, str]:
@@ -62,7 +73,12 @@ def _without_agent(chosen: Settings) -> dict[str, str]:
     found = {}
     for name in chosen.repositories:
         try:
-            check_agent(chosen.agent_for(name))
+            agent = chosen.agent_for(name)
+            check_agent(agent)
         except ConfigError as error:
             found[name] = str(error)
+            continue
+        problem = _preflight.problem(agent)
+        if problem is not None:
+            found[name] = str(problem)
     return found

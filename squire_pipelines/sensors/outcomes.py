@@ -1,11 +1,15 @@
-"""The outcomes sensor: what deliveries say of our pull requests, and asking GitHub about those it says nothing of."""
+"""The outcomes sensor: what deliveries say of our pull requests, and asking GitHub about those it says nothing of.
+
+Pull requests that the policy holds are looked at when a delivery names them and whenever we ask: a person may have let
+them pass.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from squire_pipelines.domain.outcomes import PullRequestReport
+from squire_pipelines.domain.outcomes import PullRequestReport, ReviewState
 from squire_pipelines.errors import SquireError
 from squire_pipelines.github.events import parse_delivery
 from squire_pipelines.github.lookup import pull_request_reports
@@ -13,6 +17,7 @@ from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.ledger.outcomes import Outcome
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.publishing.approval import settle_approval
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 
@@ -35,18 +40,24 @@ def outcome_sensor(
 ) -> dg.SkipReason:
     """Runs no job: applying a report is one small transaction, and repeating it changes nothing."""
     books = ledger.open()
-    applied = _apply_deliveries(context, books)
+    chosen = settings.load()
+    applied, touched = _apply_deliveries(context, books)
     with books.write() as tx:
-        due = outcomes.to_poll(tx, not_since_s=settings.load().pipeline.outcome_poll_s)
+        due = outcomes.to_poll(tx, not_since_s=chosen.pipeline.outcome_poll_s)
         outcomes.mark_polled(tx, tuple(outcome.task_id for outcome in due))
     asked = asyncio.run(_poll(context, books, github, due)) if due else 0
-    return dg.SkipReason(f"applied {applied} deliveries, asked about {asked} pull requests")
+    with books.read() as tx:
+        held = outcomes.held(tx, {*touched, *(outcome.task_id for outcome in due)})
+    approved = asyncio.run(_settle_approvals(context, books, github, held, chosen.publishing.label)) if held else 0
+    said = f"applied {applied} deliveries, asked about {asked} pull requests"
+    return dg.SkipReason(said + (f", {approved} of {len(held)} held ones approved" if held else ""))
 
 
-def _apply_deliveries(context: dg.SensorEvaluationContext, books: Ledger) -> int:
+def _apply_deliveries(context: dg.SensorEvaluationContext, books: Ledger) -> tuple[int, set[str]]:
+    """How many deliveries were applied, and the tasks that they are about."""
     with books.read() as tx:
         waiting = deliveries.unapplied(tx)
-    applied = 0
+    applied, touched = 0, set[str]()
     for delivery in waiting:
         try:
             report = parse_delivery(delivery.event, delivery.body).report
@@ -61,7 +72,8 @@ def _apply_deliveries(context: dg.SensorEvaluationContext, books: Ledger) -> int
                 continue
             deliveries.mark_applied(tx, [delivery.id])
         applied += 1
-    return applied
+        touched |= {task_id} if task_id else set()
+    return applied, touched
 
 
 def _may_come(report: PullRequestReport, delivery: PendingDelivery) -> bool:
@@ -91,3 +103,34 @@ async def _poll(
     except TimeoutError:
         context.log.warning(f"GitHub was too slow: asked about {asked} pull requests in {_POLL_TIMEOUT_S:g} s")
     return asked
+
+
+async def _settle_approvals(
+    context: dg.SensorEvaluationContext, books: Ledger, github: GitHubResource, held: tuple[Outcome, ...], label: str
+) -> int:
+    """See which held pull requests a permitted person let pass; those that cannot be asked about wait for the poll."""
+    approved = 0
+    try:
+        async with asyncio.timeout(_POLL_TIMEOUT_S), github.client() as client:
+            for outcome in held:
+                where = f"{outcome.repository}#{outcome.pr_number}"
+                try:
+                    found = await settle_approval(client, outcome.repository, outcome.pr_number, label)
+                except SquireError as error:
+                    context.log.warning(f"{where}: its approval could not be settled: {error}")
+                    continue
+                for login in found.refused:
+                    context.log.warning(f"{where}: {login!r} may not let it pass")
+                if found.by is None:
+                    continue
+                with books.write() as tx:
+                    approved += outcomes.record_review(
+                        tx,
+                        outcome.task_id,
+                        ReviewState.APPROVED,
+                        actor=f"github:{found.by}",
+                        reason=f"{found.how} of pull request #{outcome.pr_number}",
+                    )
+    except TimeoutError:
+        context.log.warning(f"GitHub was too slow: {approved} of {len(held)} approvals settled")
+    return approved

@@ -11,11 +11,12 @@ import docker
 import pytest
 
 from squire_pipelines.agents import engine, files, profile, reap
-from squire_pipelines.agents.docker_runner import DockerRunner
+from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, RefusedError
-from squire_pipelines.settings import LimitSettings
+from squire_pipelines.sections import LimitSettings
 from tests.support.attempts import MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
 from tests.support.engine_proxy import EngineProxy
 
@@ -96,7 +97,9 @@ def test_a_change_comes_back_as_a_bundle(bench: Bench) -> None:
     assert run.agent_started_at > before
     assert "hello" in run.ending.evidence.log_tail
     assert run.ending.evidence.exit_code == 0
-    assert run.timings["started_s"] < run.timings["ended_s"]
+    assert {"image_s", "create_s", "start_s", "workspace_in_s", "agent_start_s", "agent_s", "bundle_out_s"} <= set(
+        run.timings
+    )
 
 
 def test_no_change_is_an_ending_of_its_own(bench: Bench) -> None:
@@ -219,7 +222,7 @@ def test_a_forged_result_does_not_make_a_success(bench: Bench) -> None:
 
 
 def test_secrets_are_taken_out_of_the_log(bench: Bench) -> None:
-    runner = DockerRunner(bench.client, redact=lambda text: text.replace("hunter2", "***"))
+    runner = DockerRunner(bench.client, reporting=Reporting(redact=lambda text: text.replace("hunter2", "***")))
     run = runner.run(bench.prepare("echo the word is hunter2"), heartbeat=go_on)
     assert "the word is ***" in run.ending.evidence.log_tail
     assert "hunter2" not in bench.log()
@@ -236,7 +239,9 @@ def test_a_missing_image_names_itself_and_the_way_out(bench: Bench) -> None:
 
 
 def test_a_profile_that_the_engine_refuses_is_our_error(bench: Bench) -> None:
-    run = DockerRunner(bench.client, seccomp="{nonsense").run(bench.prepare("true"), heartbeat=go_on)
+    run = DockerRunner(bench.client, engineering=Engineering(seccomp="{nonsense")).run(
+        bench.prepare("true"), heartbeat=go_on
+    )
     assert run.ending.cause in {Cause.INTERNAL_ERROR, Cause.ENGINE_LOST}
     assert not bench.exists()
 
@@ -332,7 +337,7 @@ class TestEngineAway:
     def test_for_good_it_is_lost_after_the_patience(self, bench: Bench, proxy: EngineProxy) -> None:
         inputs = bench.prepare("echo ready; sleep 100")
         with proxy:
-            runner = DockerRunner(engine.connect(5, hosts=(proxy.host,)), engine_patience_s=2)
+            runner = DockerRunner(engine.connect(5, hosts=(proxy.host,)), engineering=Engineering(patience_s=2))
             run = runner.run(inputs, heartbeat=AfterMark(inputs.folder.log, "ready", proxy.cut))
             runner.close()
         assert run.ending.cause is Cause.ENGINE_LOST
@@ -349,7 +354,7 @@ class TestEngineAway:
             mender.start()
 
         with proxy:
-            runner = DockerRunner(engine.connect(10, hosts=(proxy.host,)), engine_patience_s=20)
+            runner = DockerRunner(engine.connect(10, hosts=(proxy.host,)), engineering=Engineering(patience_s=20))
             run = runner.run(inputs, heartbeat=AfterMark(inputs.folder.log, "ready", cut_and_mend))
             runner.close()
         assert run.ending.cause is Cause.COMPLETED, run.ending

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.agents.docker_runner import DockerRunner
-from squire_pipelines.agents.model import RunResult
-from squire_pipelines.agents.opencode import summarize
+from squire_pipelines.agents.kinds.session import FILE, read
+from squire_pipelines.agents.kinds.skills import read_skills, write_skills
+from squire_pipelines.agents.kinds.transcript import Said, ToolCall, total
+from squire_pipelines.agents.model import AttemptFolder, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
 from squire_pipelines.gateway.server import Gateway, SocketDirectory
@@ -31,10 +33,13 @@ LIMITS = {
 class Session:
     """One attempt of OpenCode and what the gateway has recorded of it."""
 
-    def __init__(self, run: RunResult, calls: list[GatewayCall], log: str) -> None:
+    def __init__(self, run: RunResult, calls: list[GatewayCall], folder: AttemptFolder) -> None:
         self.run = run
         self.calls = calls
-        self.log = log
+        self.log = folder.log.read_text(encoding="utf-8")
+        path = folder.keep / FILE
+        self.transcript = list(read(path)) if path.exists() else []
+        self.totals = total(self.transcript)
 
 
 Play = Callable[..., Session]
@@ -42,14 +47,22 @@ Play = Callable[..., Session]
 
 @pytest.fixture
 def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str) -> Play:
-    def session(url: str, *, failures: int = 100, limits: GatewayLimits | None = None) -> Session:
+    def session(
+        url: str,
+        *,
+        failures: int = 100,
+        limits: GatewayLimits | None = None,
+        wall_clock_s: float = 120,
+        skills: tuple[Path, ...] = (),
+    ) -> Session:
         inputs = origin.prepared(
             tmp_path,
             model="scripted",
             attempt_id=attempt_id,
             prompt="Add a line to README.md.",
-            limits=small_limits(**LIMITS, wall_clock_s=120),
+            limits=small_limits(**LIMITS, wall_clock_s=wall_clock_s),
         )
+        write_skills(inputs.folder.inbox, read_skills(skills))
         calls: list[GatewayCall] = []
         lock = threading.Lock()
 
@@ -66,7 +79,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str) 
             Gateway(path, url, KEY, {"scripted"}, on_call=on_call, limits=limits),
         ):
             run = runner.run(inputs, heartbeat=heartbeat, gateway_socket=path)
-        return Session(run, calls, inputs.folder.log.read_text(encoding="utf-8"))
+        return Session(run, calls, inputs.folder)
 
     return session
 
@@ -86,25 +99,94 @@ def test_opencode_changes_a_file_through_the_gateway_and_never_sees_the_key(play
     chat = [call for call in session.calls if call.model == "scripted"]
     assert sum(call.input_tokens or 0 for call in chat) >= 150
     assert all(call.error is None for call in chat)
-    summary = summarize(session.log.splitlines())
-    assert summary.session_id is not None
-    assert summary.tool_calls == 1
-    assert summary.steps >= 2
-    assert summary.input_tokens >= 50
-    facts = run.ending.evidence.facts["opencode"]
+    facts = run.ending.evidence.facts["session"]
     assert isinstance(facts, dict)
-    assert facts["tool_calls"] == 1
+    assert facts == {**session.totals.facts()}
+    assert session.totals.session_id is not None
+    assert (session.totals.tool_calls, session.totals.failed_tool_calls) == (1, 0)
+    assert session.totals.steps >= 2
+    assert session.totals.input_tokens >= 50
+    (used,) = [entry for entry in session.transcript if isinstance(entry, ToolCall)]
+    assert (used.tool, used.status) == ("bash", "completed")
+    assert "by a model" in used.input
+    assert "SQUIRE_ATTEMPT_ID" in used.output
+    assert KEY not in used.output
+    assert [entry.text for entry in session.transcript if isinstance(entry, Said)] == ["Done."]
     assert "agent_version" in run.ending.evidence.facts
 
 
-def test_a_provider_that_refuses_is_a_provider_error(play: Play) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (401, "invalid_request_error", "invalid_api_key"),
+        (403, "permission_error", "forbidden"),
+        (429, "insufficient_quota", "insufficient_quota"),
+        (500, "server_error", None),
+        (503, "overloaded_error", None),
+    ],
+)
+def test_a_provider_that_refuses_or_fails_is_a_provider_error(
+    play: Play, status: int, kind: str, code: str | None
+) -> None:
     with serve_upstream() as provider:
-        error = {"message": "Incorrect API key", "type": "invalid_request_error", "code": "invalid_api_key"}
-        provider.answer = plain(401, {"error": error})
+        error = {"message": "not now", "type": kind, "code": code}
+        provider.answer = plain(status, {"error": error})
         session = play(provider.url)
+    ending = session.run.ending
+    assert ending.cause is Cause.PROVIDER_ERROR, (ending, session.log[-3000:])
+    assert ending.transient
+    assert {call.status for call in session.calls if call.forwarded} == {status}
+    assert session.totals.fatal_error is not None
+    assert session.totals.fatal_error.provider
+
+
+def test_a_provider_that_refuses_connections_is_a_provider_error(play: Play) -> None:
+    with serve_upstream() as provider:
+        url = provider.url
+    session = play(url)
     assert session.run.ending.cause is Cause.PROVIDER_ERROR, (session.run.ending, session.log[-3000:])
-    assert session.run.ending.transient
-    assert {call.status for call in session.calls} == {401}
+    assert {call.error for call in session.calls} >= {"upstream_unreachable"}
+
+
+def test_an_error_after_a_change_is_an_error_though_opencode_exits_with_0(play: Play) -> None:
+    edit = Call("bash", {"command": "echo half >> README.md", "description": "half of it"})
+    with ModelServer([Turn(calls=(edit,)), Turn(text="no more", status=401)]) as model:
+        session = play(model.url)
+    ending = session.run.ending
+    assert ending.cause is Cause.PROVIDER_ERROR, (ending, session.log[-3000:])
+    assert session.totals.tool_calls == 1
+    assert session.run.result is not None
+    assert session.run.result.status.value == "changed"
+
+
+def test_a_model_that_never_answers_ends_with_the_wall_clock(play: Play) -> None:
+    with ModelServer([Turn(text="late")], delay_s=60) as model:
+        session = play(model.url, wall_clock_s=8)
+    assert session.run.ending.cause is Cause.TIMEOUT, session.run.ending
+    assert session.run.ending.evidence.killed_by_us
+
+
+def test_a_skill_can_be_read_and_nothing_else_outside_of_the_clone(play: Play, tmp_path: Path) -> None:
+    skill = tmp_path / "skills" / "house"
+    skill.mkdir(parents=True)
+    (skill / "SKILL.md").write_text("Write in British English.", encoding="utf-8")
+    calls = [
+        Call("read", {"filePath": "/in/skills/house/SKILL.md"}),
+        Call("read", {"filePath": "/etc/hostname"}),
+        Call("bash", {"command": "cat $SQUIRE_SKILLS/house/SKILL.md; echo x > /in/skills/house/SKILL.md"}),
+    ]
+    turns = [Turn(calls=(call,)) for call in calls]
+    with ModelServer([*turns, Turn(text="Read.")]) as model:
+        session = play(model.url, skills=(skill,))
+    used = [entry for entry in session.transcript if isinstance(entry, ToolCall)]
+    assert [(entry.tool, entry.status) for entry in used] == [
+        ("read", "completed"),
+        ("read", "error"),
+        ("bash", "completed"),
+    ], (used, session.log[-3000:])
+    assert "British" in used[0].output
+    assert "British" in used[2].output
+    assert "Read-only file system" in used[2].output
 
 
 def test_opencode_that_asks_again_for_ever_can_be_cancelled(play: Play) -> None:

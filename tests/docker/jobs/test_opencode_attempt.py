@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import select
 
+from squire_pipelines.agents.prompt import prompt_version
 from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
@@ -33,11 +34,19 @@ def test_what_the_model_edits_becomes_a_pull_request_and_its_tokens_are_in_the_b
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.cause, ended.runner, ended.sandboxed) == (Cause.COMPLETED, "docker", True)
     assert ended.agent == "opencode:scripted"
+    assert ended.image is not None
+    assert ended.image.startswith("sha256:")
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.SUCCEEDED
     with pipeline.ledger.read() as tx:
         outcome = outcomes.get(tx, attempt.task_id)
         spent = select(attempts.c.input_tokens, attempts.c.output_tokens).where(attempts.c.id == attempt.id)
         tokens = tx.execute(spent).one()
+        who = select(attempts.c.model, attempts.c.agent_version, attempts.c.prompt_version)
+        assert tuple(tx.execute(who.where(attempts.c.id == attempt.id)).one()) == (
+            "scripted",
+            "1.18.18",
+            prompt_version(),
+        )
     assert outcome is not None
     assert tokens.input_tokens >= 50
     assert tokens.output_tokens >= 7
@@ -48,3 +57,25 @@ def test_what_the_model_edits_becomes_a_pull_request_and_its_tokens_are_in_the_b
     assert key not in (folder / "agent.log").read_text(encoding="utf-8")
     assert model.requests
     assert all(request.headers["authorization"] == f"Bearer {key}" for request in model.requests)
+
+
+@pytest.mark.timeout(180)
+def test_an_agent_whose_budget_is_used_up_stops_and_is_not_tried_again(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "m" * 30)
+    look = Call("bash", {"command": "ls", "description": "look"})
+    with ModelServer([Turn(calls=(look,), prompt_tokens=30_000)] * 20) as model:
+        pipeline.commands = {}
+        pipeline.configure(
+            f'[repository."{LEDGERLIB}".agent]\n'
+            f'kind = "opencode"\nrunner = "docker"\nmodel = "scripted"\nbase_url = "{model.url}"\n'
+            f"[budgets.attempt]\ntokens = 100000\n"
+        )
+        attempt = pipeline.attempt(LEDGERLIB)
+        pipeline.agent_run(attempt, fails=True)
+    ended = pipeline.read_attempt(attempt.id)
+    assert ended.cause == Cause.BUDGET_EXHAUSTED
+    assert "100000 tokens" in (ended.message or "")
+    assert pipeline.read_task(attempt.task_id).status is TaskStatus.FAILED
+    assert 2 <= len(model.main_requests) <= 4

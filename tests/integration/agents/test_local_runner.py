@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import Gateway, SocketDirectory
-from squire_pipelines.settings import LimitSettings
+from squire_pipelines.sections import LimitSettings
 from tests.support.attempts import ATTEMPT_ID, MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
 from tests.support.model_server import ModelServer, Turn
 
@@ -55,7 +56,7 @@ def test_a_change_comes_back_as_a_bundle(origin: Origin, tmp_path: Path) -> None
     assert "hello" in run.ending.evidence.log_tail
     assert run.ending.evidence.exit_code == 0
     assert run.ending.evidence.facts["runner"] == "local"
-    assert {"started_s", "ended_s", "total_s", "clone_s"} <= set(run.timings)
+    assert {"start_s", "agent_s", "total_s", "workspace_in_s"} <= set(run.timings)
     assert [path.name for path in (tmp_path / "attempt").iterdir() if path.name.startswith("work-")] == []
 
 
@@ -141,7 +142,9 @@ def test_limits_of_files_hold(origin: Origin, tmp_path: Path) -> None:
 
 def test_secrets_are_taken_out_of_log_and_message(origin: Origin, tmp_path: Path) -> None:
     inputs = origin.prepared(tmp_path, command=("hunter2-agent",))
-    run = LocalRunner(redact=lambda text: text.replace("hunter2", "***")).run(inputs, heartbeat=go_on)
+    run = LocalRunner(reporting=Reporting(redact=lambda text: text.replace("hunter2", "***"))).run(
+        inputs, heartbeat=go_on
+    )
     assert "***-agent" in run.ending.message
     assert "hunter2" not in log_of(tmp_path)
 
@@ -186,6 +189,8 @@ def test_an_entrypoint_that_is_not_there_is_an_ending(origin: Origin, tmp_path: 
 
 FAKE_OPENCODE = """
 import json, os, sys, urllib.request
+if sys.argv[1:] == ["--version"]:
+    sys.exit(print("9.9.9"))
 options = json.load(open(os.environ["OPENCODE_CONFIG"]))["provider"]["squire"]["options"]
 body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": sys.argv[-1]}]}).encode()
 request = urllib.request.Request(options["baseURL"] + "/chat/completions", body, {"Content-Type": "application/json"})
@@ -210,7 +215,7 @@ def test_an_opencode_reaches_its_model_through_the_gateway(origin: Origin, tmp_p
     assert run.bundle is not None
     assert "by a model" in origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md")
     assert [call.status for call in calls] == [200]
-    facts = run.ending.evidence.facts["opencode"]
+    facts = run.ending.evidence.facts["session"]
     assert isinstance(facts, dict)
     assert facts["input_tokens"] == 3
 

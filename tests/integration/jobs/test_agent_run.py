@@ -194,7 +194,7 @@ def test_a_run_for_an_attempt_that_has_ended_has_no_effect(pipeline: Pipeline, f
     assert len(our_pulls(forge)) == 1
 
 
-@pytest.mark.parametrize("done", [["prepare"], ["prepare", "run_agent"], ["prepare", "run_agent", "publish"]])
+@pytest.mark.parametrize("done", [["prepare"], ["prepare", "run_agent"], ["prepare", "run_agent", "verify", "publish"]])
 def test_a_run_that_is_entered_again_after_a_crash_goes_on_to_one_pull_request(
     pipeline: Pipeline, forge: ForgeProcess, done: list[str]
 ) -> None:
@@ -218,7 +218,7 @@ def test_a_pull_request_that_was_opened_and_not_recorded_is_taken_over_even_when
     pipeline.commands = {QUIET: CHANGE}
     pipeline.configure()
     attempt = pipeline.attempt(QUIET)
-    pipeline.agent_run(attempt, op_selection=["prepare", "run_agent", "publish"])
+    pipeline.agent_run(attempt, op_selection=["prepare", "run_agent", "verify", "publish"])
     (opened,) = our_pulls(forge, QUIET)
     forget_that_it_was_opened(pipeline, attempt)
     forge.settle()
@@ -280,7 +280,7 @@ def test_a_task_that_is_cancelled_while_its_agent_runs_ends_cancelled(pipeline: 
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.CANCELLED
 
 
-@pytest.mark.parametrize(("asked", "cause"), [(False, Cause.LOST), (True, Cause.CANCELLED)])
+@pytest.mark.parametrize(("asked", "cause"), [(False, Cause.CANCELLED), (True, Cause.CANCELLED)])
 def test_a_run_that_is_interrupted_settles_its_attempt(pipeline: Pipeline, *, asked: bool, cause: Cause) -> None:
     use(pipeline, LONG)
     attempt = pipeline.attempt()

@@ -10,11 +10,12 @@ from sqlalchemy import select
 
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.jobs.doors import gateway_for
 from squire_pipelines.jobs.holding import Held
-from squire_pipelines.jobs.stations import agent_name, gateway_for
+from squire_pipelines.jobs.stations import agent_name
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.tables import model_calls
-from squire_pipelines.settings import AgentSettings
+from squire_pipelines.sections import AgentSettings
 from tests.support.ledgers import claim, token_of
 from tests.support.model_server import ModelServer, Turn
 from tests.support.pipeline import QUIET, Pipeline

@@ -63,5 +63,29 @@ def test_the_job_publishes_every_table_and_says_how_many_rows(quiet_pipeline: Pi
     assert set(reported) == set(TABLES)
     assert reported["tasks"]["dagster/row_count"].value == 1
     assert reported["tasks"]["watermark"].value == 1
+    assert reported["tasks"]["rows_changed"].value == 1
+    assert reported["tasks"]["mode"].value == "full"
+    assert float(str(reported["tasks"]["seconds"].value)) > 0
+    assert "tasks | 1 | 1" in str(reported["audit"]["tables"].value)
     found = run_query(quiet_pipeline.settings.home.warehouse, "SELECT id FROM tasks")
     assert found.rows == ((task_id,),)
+
+
+def test_the_job_that_rebuilds_reads_everything_anew(quiet_pipeline: Pipeline) -> None:
+    add_task(quiet_pipeline.ledger, repository=QUIET)
+    for name, mode in (("publish_history", "full"), ("publish_history", "incremental"), ("rebuild_history", "full")):
+        quiet_pipeline.request(dg.RunRequest(job_name=name))
+        found = run_query(quiet_pipeline.settings.home.warehouse, "SELECT mode FROM _publication")
+        assert found.rows == ((mode,),)
+
+
+def test_a_large_file_is_published_less_often(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure("[warehouse]\nmin_interval_s = 0\nwrite_rate = 1000\n")
+    add_task(quiet_pipeline.ledger, repository=QUIET)
+    tick = quiet_pipeline.sensor(history_follows_events)
+    (request,) = tick.run_requests
+    quiet_pipeline.request(request)
+    add_task(quiet_pipeline.ledger, repository=QUIET)
+    assert "too fresh" in (quiet_pipeline.sensor(history_follows_events, tick.cursor).skip_message or "")
+    quiet_pipeline.configure("[warehouse]\nmin_interval_s = 0\nwrite_rate = 1000000000000\n")
+    assert quiet_pipeline.sensor(history_follows_events, tick.cursor).run_requests

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.outcomes import PullRequestState, ReviewState
 from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries as delivery_table
@@ -81,7 +81,7 @@ def test_a_delivery_of_a_merge_is_the_outcome(quiet_pipeline: Pipeline) -> None:
     assert state(quiet_pipeline, task_id) is PullRequestState.MERGED
     with quiet_pipeline.ledger.read() as tx:
         events = tx.execute(select(task_events).where(task_events.c.subject == "outcome")).all()
-    assert [(event.after, event.actor) for event in events] == [("merged", "delivery:1")]
+    assert [(event.after, event.actor) for event in events] == [("open", "publisher"), ("merged", "delivery:1")]
 
 
 def test_deliveries_out_of_order_end_in_the_latest_state(quiet_pipeline: Pipeline) -> None:
@@ -166,3 +166,86 @@ def test_deliveries_that_report_no_pull_request_are_done_with(quiet_pipeline: Pi
     ).id
     quiet_pipeline.sensor(outcome_sensor)
     assert row(quiet_pipeline, delivery).applied_at is not None
+
+
+def held(pipeline: Pipeline, forge: ForgeProcess) -> str:
+    """A task whose pull request waits for a person's approval."""
+    pipeline.configure('[policy]\nprotected_paths = ["**"]\nprotected = "approve"\n')
+    attempt = pipeline.attempt(LEDGERLIB)
+    pipeline.agent_run(attempt)
+    (pull,) = pulls_of(forge)
+    assert (pull["draft"], pull["labels"]) == (True, ["squire:needs-approval"])
+    assert review(pipeline, attempt.task_id) is ReviewState.NEEDS_APPROVAL
+    return attempt.task_id
+
+
+def pulls_of(forge: ForgeProcess) -> list[dict[str, Any]]:
+    (found,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
+    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+
+
+def review(pipeline: Pipeline, task_id: str) -> ReviewState | None:
+    with pipeline.ledger.read() as tx:
+        found = outcomes.get(tx, task_id)
+    return found.review_state if found else None
+
+
+def unlabelled(pipeline: Pipeline, forge: ForgeProcess, login: str, permission: str) -> int:
+    (pull,) = pulls_of(forge)
+    number = pull["number"]
+    forge.act_as(LEDGERLIB, login, permission=permission, number=number, remove_label="squire:needs-approval")
+    content = json.loads(pull_request("unlabeled", number=number, at=datetime.now(UTC)))
+    content["repository"]["full_name"] = LEDGERLIB
+    content["pull_request"]["head"] = {"ref": pull["head"], "sha": pull["head_sha"]}
+    return deliver(pipeline, "label", json.dumps(content).encode())
+
+
+def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    task_id = held(pipeline, forge)
+    unlabelled(pipeline, forge, "mara", "write")
+    assert "1 of 1 held ones approved" in (pipeline.sensor(outcome_sensor).skip_message or "")
+    assert review(pipeline, task_id) is ReviewState.APPROVED
+    (pull,) = pulls_of(forge)
+    assert (pull["draft"], pull["labels"]) == (False, [])
+    with pipeline.ledger.read() as tx:
+        events = tx.execute(select(task_events).where(task_events.c.subject == "review")).all()
+    assert [(event.before, event.after, event.actor) for event in events] == [
+        ("none", "needs_approval", "publisher"),
+        ("needs_approval", "approved", "github:mara"),
+    ]
+    assert "held" not in (pipeline.sensor(outcome_sensor).skip_message or "")
+
+
+def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    task_id = held(pipeline, forge)
+    unlabelled(pipeline, forge, "stranger", "read")
+    assert "0 of 1 held ones approved" in (pipeline.sensor(outcome_sensor).skip_message or "")
+    assert review(pipeline, task_id) is ReviewState.NEEDS_APPROVAL
+    (pull,) = pulls_of(forge)
+    assert (pull["draft"], pull["labels"]) == (True, ["squire:needs-approval"])
+    assert len(pull["comments"]) == 1
+
+
+def test_an_approval_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    task_id = held(pipeline, forge)
+    (pull,) = pulls_of(forge)
+    forge.act_as(LEDGERLIB, "mara", permission="admin", number=pull["number"], review="APPROVED")
+    pipeline.configure("[pipeline]\noutcome_poll_s = 0.000001\n")
+    pipeline.sensor(outcome_sensor)
+    assert review(pipeline, task_id) is ReviewState.APPROVED
+    forge.settle()
+    pipeline.sensor(outcome_sensor)
+    assert state(pipeline, task_id) is PullRequestState.MERGED
+
+
+def test_who_closes_a_held_pull_request_rejects_it(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    with quiet_pipeline.ledger.write() as tx:
+        outcomes.renew_head(tx, task_id=task_id, head_sha="a" * 40, review=ReviewState.NEEDS_APPROVAL)
+    deliver(quiet_pipeline, "d", pull_request("closed", at=recently()))
+    quiet_pipeline.sensor(outcome_sensor)
+    assert review(quiet_pipeline, task_id) is ReviewState.REJECTED

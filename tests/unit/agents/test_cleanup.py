@@ -12,7 +12,7 @@ from docker.errors import APIError
 
 from squire_pipelines.agents import container, reap
 from squire_pipelines.agents.endings import StopReason
-from squire_pipelines.agents.finish import Recorder, Watched
+from squire_pipelines.agents.finish import Recorder, Reporting, Watched
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, WorkspaceError
@@ -146,7 +146,7 @@ def recorder(tmp_path: Path) -> Recorder:
     inputs = make_inputs(tmp_path, command=("true",))
     for folder in (inputs.attempt_dir, inputs.folder.out, inputs.folder.keep):
         folder.mkdir()
-    return Recorder(inputs, str)
+    return Recorder(inputs)
 
 
 def test_a_log_that_cannot_be_written_stops_the_run_as_a_full_disk(recorder: Recorder) -> None:
@@ -166,10 +166,10 @@ def test_a_flood_stops_the_run(recorder: Recorder) -> None:
 
 def test_a_log_that_cannot_be_opened_is_a_workspace_error(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"agent\.log"):
-        Recorder(make_inputs(tmp_path, command=("true",)), str)
+        Recorder(make_inputs(tmp_path, command=("true",)))
 
 
 def test_the_message_is_redacted(recorder: Recorder) -> None:
     hide: Callable[[str], str] = lambda text: text.replace("exit code", "***")  # noqa: E731
-    recorder.redact = hide
+    recorder.reporting = Reporting(redact=hide)
     assert "***" in recorder.finish(Watched(exit_code=3)).ending.message

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from squire_pipelines.agents.endings import Observed, StopReason, decide, engine_refusal
+from squire_pipelines.agents.kinds.protocol import Judgement
 from squire_pipelines.agents.model import AgentResult
-from squire_pipelines.agents.opencode import OpenCodeError, OpenCodeSummary
 from squire_pipelines.domain.endings import Cause
 
 
@@ -18,9 +18,8 @@ def result(status: str, *, agent_exit: int | None = 0, code: str | None = None, 
 
 
 CHANGED = Observed(exit_code=0, result=result("changed"), has_bundle=True)
-PROVIDER = OpenCodeSummary(events=1, errors=(OpenCodeError("APIError", "503"),), ended_in_error=True)
-RECOVERED = OpenCodeSummary(events=2, errors=(OpenCodeError("APIError", "503"),), ended_in_error=False)
-ABORTED = OpenCodeSummary(events=1, errors=(OpenCodeError("MessageAbortedError", ""),), ended_in_error=True)
+PROVIDER = Judgement("provider", "the model's provider failed: 503", "APIError")
+ABORTED = Judgement("agent", "OpenCode failed", "MessageAbortedError")
 
 TABLE = {
     "it changed something": (CHANGED, Cause.COMPLETED),
@@ -66,12 +65,12 @@ TABLE = {
         Observed(exit_code=0, result=result("error", code="internal")),
         Cause.WORKSPACE_ERROR,
     ),
-    "the provider failed, exit 1": (Observed(exit_code=1, opencode=PROVIDER), Cause.PROVIDER_ERROR),
-    "the provider failed, exit 0": (replace(CHANGED, opencode=PROVIDER), Cause.PROVIDER_ERROR),
-    "the provider recovered": (replace(CHANGED, opencode=RECOVERED), Cause.COMPLETED),
-    "OpenCode itself failed": (Observed(exit_code=1, opencode=ABORTED), Cause.AGENT_ERROR),
+    "the provider failed, exit 1": (Observed(exit_code=1, judgement=PROVIDER), Cause.PROVIDER_ERROR),
+    "the provider failed, exit 0": (replace(CHANGED, judgement=PROVIDER), Cause.PROVIDER_ERROR),
+    "the agent itself failed": (Observed(exit_code=1, judgement=ABORTED), Cause.AGENT_ERROR),
+    "it judges itself failed with exit 0": (replace(CHANGED, judgement=ABORTED), Cause.AGENT_ERROR),
     "timed out with a failing provider": (
-        Observed(exit_code=143, stop=StopReason.TIMEOUT, opencode=PROVIDER),
+        Observed(exit_code=143, stop=StopReason.TIMEOUT, judgement=PROVIDER),
         Cause.TIMEOUT,
     ),
 }
@@ -101,13 +100,13 @@ def test_a_childs_death_of_memory_is_noted_in_the_facts() -> None:
 
 
 def test_evidence_says_why_we_stopped_it_and_keeps_the_last_lines() -> None:
-    seen = Observed(exit_code=137, stop=StopReason.TIMEOUT, log_tail=("bye",), opencode=RECOVERED, engine_lost=True)
+    seen = Observed(exit_code=137, stop=StopReason.TIMEOUT, log_tail=("bye",), session={"steps": 2}, engine_lost=True)
     evidence = decide(seen).evidence
     assert evidence.killed_by_us
     assert evidence.log_tail == ("bye",)
     assert evidence.facts["stopped_for"] == "timeout"
     assert evidence.facts["engine_connection_lost"] is True
-    assert isinstance(evidence.facts["opencode"], dict)
+    assert evidence.facts["session"] == {"steps": 2}
 
 
 def test_a_message_of_the_agents_is_cut_and_cleaned() -> None:

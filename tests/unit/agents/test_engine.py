@@ -1,5 +1,7 @@
 """Finding the engine and the worker's files, without either."""
 
+import hashlib
+import json
 import socket
 import tempfile
 from pathlib import Path
@@ -11,7 +13,7 @@ from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.runners import choose_runner
 from squire_pipelines.errors import ConfigError, EngineError
-from squire_pipelines.settings import AgentSettings
+from squire_pipelines.sections import AgentSettings
 
 NOWHERE = ("unix:///nowhere/docker.sock",)
 
@@ -20,15 +22,47 @@ def test_a_named_engine_is_the_only_one_tried() -> None:
     assert engine.engine_hosts({"DOCKER_HOST": "tcp://h:1"}, 1000) == ("tcp://h:1",)
 
 
-def test_dockers_socket_comes_before_podmans() -> None:
-    hosts = engine.engine_hosts({"XDG_RUNTIME_DIR": "/run/x"}, 1000)
+def test_podmans_sockets_come_before_dockers_default(tmp_path: Path) -> None:
+    hosts = engine.engine_hosts({"XDG_RUNTIME_DIR": "/run/x", "HOME": str(tmp_path)}, 1000)
     assert hosts == (
-        "unix:///var/run/docker.sock",
-        "unix:///run/x/docker.sock",
         "unix:///run/x/podman/podman.sock",
         "unix:///run/podman/podman.sock",
+        "unix:///var/run/docker.sock",
+        "unix:///run/x/docker.sock",
     )
-    assert "unix:///run/user/1000/podman/podman.sock" in engine.engine_hosts({}, 1000)
+    assert engine.engine_hosts({}, 1000)[0] == "unix:///run/user/1000/podman/podman.sock"
+
+
+def _context(home: Path, name: str, host: str) -> None:
+    meta = home / ".docker" / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+    meta.mkdir(parents=True)
+    (home / ".docker" / "config.json").write_text(json.dumps({"currentContext": name}))
+    (meta / "meta.json").write_text(json.dumps({"Name": name, "Endpoints": {"docker": {"Host": host}}}))
+
+
+def test_dockers_current_context_is_its_default(tmp_path: Path) -> None:
+    _context(tmp_path, "desktop", "unix:///home/u/.docker/desktop/docker.sock")
+    hosts = engine.engine_hosts({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/run/x"}, 1000)
+    assert hosts[2:4] == ("unix:///home/u/.docker/desktop/docker.sock", "unix:///var/run/docker.sock")
+    assert "desktop" not in "".join(engine.engine_hosts({"HOME": str(tmp_path), "DOCKER_CONTEXT": "default"}, 1000))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"currentContext": 5}', '{"currentContext": "none-such"}'])
+def test_a_context_that_says_nothing_is_passed_over(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    hosts = engine.engine_hosts({"DOCKER_CONFIG": str(tmp_path)}, 1000)
+    assert len(hosts) == 4
+
+
+def test_where_nobody_answers_there_are_no_engines_to_look_after() -> None:
+    with engine.connect_all(1, hosts=NOWHERE) as clients:
+        assert clients == []
+
+
+@pytest.mark.parametrize(("version", "old"), [("1.40", True), ("1.41", False), ("1.100", False), ("", False)])
+def test_an_engine_is_too_old_by_its_api(version: str, *, old: bool) -> None:
+    info = engine.EngineInfo("unix://x", "Docker", "1", version, 1, 1, ())
+    assert info.too_old is old
 
 
 def test_a_missing_engine_names_what_was_tried_and_what_to_do() -> None:

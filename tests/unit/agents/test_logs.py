@@ -131,3 +131,54 @@ def test_after_closing_nothing_is_written(tmp_path: Path) -> None:
     log.feed(b"late\n")
     log.close()
     assert text(tmp_path) == ""
+
+
+def test_a_log_that_may_be_cut_ends_with_its_last_lines(tmp_path: Path) -> None:
+    made = sink(tmp_path, limit=100, truncate=True)
+    made.feed(b"".join(f"line {number}\n".encode() for number in range(1000)))
+    made.feed(b"the very last\nwithout an end")
+    made.close()
+    text = (tmp_path / "agent.log").read_text()
+    assert text.startswith("line 0\n")
+    assert "the log is cut here" in text
+    assert "bytes were left out here; these are the last lines\n" in text
+    assert text.endswith("the very last\nwithout an end\n")
+    assert made.dropped_bytes > 8000
+    assert len(text) < 3000
+
+
+def test_after_the_cut_a_flood_costs_no_memory(tmp_path: Path) -> None:
+    made = sink(tmp_path, limit=100)
+    for _ in range(50):
+        made.feed(b"x" * 1_000_000)
+    assert len(made._rest) <= 1024 * 1024
+    assert made.dropped_bytes >= 49_000_000
+    made.close()
+
+
+def test_what_is_recorded_is_echoed_and_nothing_else(tmp_path: Path) -> None:
+    said: list[str] = []
+    made = sink(tmp_path, limit=30, redact=lambda text: text.replace("secret", "***"), echo=said.append)
+    made.feed(b"a secret\n\x1b[31mred\x1b[0m\n" + b"much more than there is room for\n" * 9)
+    made.close()
+    assert "".join(said) == (tmp_path / "agent.log").read_text()
+    assert "".join(said).startswith("a ***\nred\n")
+
+
+def test_an_echo_that_breaks_does_not_stop_the_log(tmp_path: Path) -> None:
+    def broken(_text: str) -> None:
+        raise ValueError
+
+    made = sink(tmp_path, echo=broken)
+    made.feed(b"one\n")
+    made.feed(b"two\n")
+    made.close()
+    assert (tmp_path / "agent.log").read_text() == "one\ntwo\n"
+
+
+def test_a_log_that_goes_on_counts_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "agent.log").write_text("before\n")
+    made = sink(tmp_path, limit=12, append=True)
+    made.feed(b"more\nand more\n")
+    made.close()
+    assert (tmp_path / "agent.log").read_text().startswith("before\nmore\nsquire: the log is cut here")

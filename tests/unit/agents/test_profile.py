@@ -3,17 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from squire_pipelines.agents import profile
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.domain.canary import canary_for
 from tests.support.attempts import ATTEMPT_ID, MIB, make_inputs, small_limits
 
 
-def arguments(tmp_path: Path, *, cpus: int = 0, socket: Path | None = None, **limits: float) -> dict[str, Any]:
+def arguments(tmp_path: Path, *, socket: Path | None = None, **limits: float) -> dict[str, Any]:
     inputs = make_inputs(tmp_path, command=("true",), limits=small_limits(**limits))
     return profile.create_arguments(
-        inputs, image="sha256:abc", user=(10001, 10001), seccomp="{}", gateway_socket=socket, engine_cpus=cpus
+        inputs, image="sha256:abc", user=(10001, 10001), seccomp="{}", gateway_socket=socket
     )
 
 
@@ -60,7 +58,11 @@ def test_the_gateway_is_a_read_only_directory_with_a_socket(tmp_path: Path) -> N
 
 
 def test_no_environment_but_what_the_entrypoint_needs(tmp_path: Path) -> None:
-    assert arguments(tmp_path)["environment"] == {"HOME": "/home/agent", "SQUIRE_STOP_GRACE_S": "2"}
+    assert arguments(tmp_path)["environment"] == {
+        "HOME": "/home/agent",
+        "SQUIRE_STOP_GRACE_S": "2",
+        "DEPLOY_TOKEN": canary_for(ATTEMPT_ID),
+    }
 
 
 def test_memory_file_systems_have_sizes_and_the_agents_user(tmp_path: Path) -> None:
@@ -76,16 +78,19 @@ def test_one_file_may_fill_the_workspace_but_not_more(tmp_path: Path) -> None:
     assert ulimits == {"nofile": 1024, "core": 0, "fsize": 64 * MIB}
 
 
-def test_no_more_processors_are_promised_than_the_engine_has(tmp_path: Path) -> None:
-    assert arguments(tmp_path, cpus=2)["nano_cpus"] == 1_000_000_000
-    inputs = make_inputs(tmp_path, command=("true",), limits=small_limits(cpus=8))
-    made = profile.create_arguments(inputs, image="i", user=(1, 1), seccomp="{}", engine_cpus=2)
-    assert made["nano_cpus"] == 2_000_000_000
+def test_the_runtime_is_the_engines_unless_one_is_named(tmp_path: Path) -> None:
+    assert "runtime" not in arguments(tmp_path)
+    inputs = make_inputs(tmp_path, command=("true",))
+    made = profile.create_arguments(inputs, image="i", user=(1, 1), seccomp="{}", runtime="runsc")
+    assert made["runtime"] == "runsc"
 
 
-def test_memory_file_systems_that_fill_the_memory_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="workspace"):
-        arguments(tmp_path, workspace=200 * MIB)
+def test_for_debugging_the_workspace_is_a_folder_and_the_container_says_how_long_it_is_kept(tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path, command=("true",))
+    made = profile.create_arguments(inputs, image="i", user=(1, 1), seccomp="{}", keep_s=3600)
+    assert "/work" not in made["tmpfs"]
+    assert {mount["Target"]: mount["Source"] for mount in made["mounts"]}["/work"] == str(inputs.folder.work)
+    assert made["labels"][profile.LABEL_KEEP] == "3600"
 
 
 def test_a_container_never_runs_as_root() -> None:

@@ -1,6 +1,7 @@
 """What the agent is told."""
 
-from squire_pipelines.agents.prompt import build_prompt, delimited
+from squire_pipelines.agents.kinds.skills import Skill
+from squire_pipelines.agents.prompt import Instructions, build_prompt, delimited, prompt_version
 from squire_pipelines.domain.tasks import Implementation, TaskContext, TaskSpec, Verification
 
 FULL = TaskSpec(
@@ -22,9 +23,13 @@ FULL = TaskSpec(
     verification=Verification(run_tests=True, run_lint=True, run_build=True, custom_checks=("make check",)),
 )
 
+SKILLS = (Skill("review", "How we review. " + "x" * 280, ()), Skill("release", "", ()))
+
 
 def test_the_whole_specification_is_told() -> None:
-    text = build_prompt(FULL, repository="acme/sample", branch="squire/x", instructions="Use tabs.")
+    text = build_prompt(
+        FULL, repository="acme/sample", branch="squire/x", instructions=Instructions("AGENTS.md", "Use tabs.")
+    )
     for part in (
         "acme/sample",
         "squire/x",
@@ -42,6 +47,7 @@ def test_the_whole_specification_is_told() -> None:
         "linters",
         "Build",
         "make check",
+        "From its file AGENTS.md:",
         "Use tabs.",
     ):
         assert part in text
@@ -49,7 +55,7 @@ def test_the_whole_specification_is_told() -> None:
 
 def test_what_has_no_value_has_no_heading() -> None:
     spec = TaskSpec(key="k", title="T", prompt="P", base_branch="main", verification=Verification(run_tests=False))
-    text = build_prompt(spec, repository="a/b", branch="x", instructions="  ")
+    text = build_prompt(spec, repository="a/b", branch="x", instructions=Instructions("AGENTS.md", "  "))
     for heading in ("Why", "Where to look", "It is done when", "How it could be done", "How to verify", "instructions"):
         assert f"## {heading}" not in text
 
@@ -68,6 +74,27 @@ def test_a_prompt_fits_into_one_argument() -> None:
     spec = FULL.model_copy(
         update={"prompt": long, "acceptance_criteria": (long,), "signals": (long,), "title": "t" * 200}
     )
-    text = build_prompt(spec, repository="acme/sample", branch="x", instructions="ä" * 50_000)
+    text = build_prompt(
+        spec,
+        repository="acme/sample",
+        branch="x",
+        instructions=Instructions("CLAUDE.md", "ä" * 50_000),
+        skills=SKILLS * 20,
+    )
     assert len(text.encode()) < 120_000
     assert "(cut here)" in text
+
+
+def test_skills_are_named_with_what_each_is_for_and_where_it_lies() -> None:
+    text = build_prompt(FULL, repository="a/b", branch="x", skills=SKILLS)
+    assert "- review/SKILL.md: How we review." in text
+    assert "- release/SKILL.md\n" in text
+    assert "SQUIRE_SKILLS" in text
+    assert "/in/skills" in text
+    assert "## Skills" not in build_prompt(FULL, repository="a/b", branch="x")
+
+
+def test_the_template_has_a_version_that_the_task_does_not_change() -> None:
+    assert prompt_version() == prompt_version()
+    assert prompt_version().startswith("agent-")
+    assert len(prompt_version()) <= 40

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from squire_pipelines.agents.model import AttemptFolder, ResultStatus
-from squire_pipelines.agents.workspace import measure, read_result, take_bundle, write_inputs
+from squire_pipelines.agents.workspace import (
+    measure,
+    read_notes,
+    read_result,
+    take_bundle,
+    write_inputs,
+)
+from squire_pipelines.domain.canary import has_canary
 from squire_pipelines.errors import WorkspaceError
 from tests.support.attempts import make_inputs
 
@@ -148,6 +155,16 @@ def test_a_bundle_that_cannot_be_kept_is_an_error(folder: AttemptFolder) -> None
         take_bundle(folder, 100)
 
 
+def test_notes_for_the_pull_request_are_kept_where_no_agent_reaches(tmp_path: Path) -> None:
+    bundle = tmp_path / "b"
+    bundle.write_bytes(b"bundle")
+    folder = write_inputs(make_inputs(tmp_path, command=("true",)), bundle, notes=("No submodules.",))
+    assert read_notes(folder) == ("No submodules.",)
+    assert (folder.keep / "notes.json").parent == folder.keep
+    (folder.keep / "notes.json").unlink()
+    assert read_notes(folder) == ()
+
+
 def test_inputs_are_written_so_that_any_user_of_a_container_can_read_them(tmp_path: Path) -> None:
     bundle = tmp_path / "b"
     bundle.write_bytes(b"bundle")
@@ -155,12 +172,15 @@ def test_inputs_are_written_so_that_any_user_of_a_container_can_read_them(tmp_pa
     inputs = make_inputs(tmp_path, command=("true",))
     folder = write_inputs(inputs, bundle)
     names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.inbox.iterdir()}
-    assert names == dict.fromkeys(("attempt.json", "task.json", "prompt.md", "repo.bundle"), 0o644)
+    given = ("attempt.json", "task.json", "prompt.md", "repo.bundle", "deploy.env")
+    assert names == dict.fromkeys(given, 0o644)
+    assert has_canary((folder.inbox / "deploy.env").read_text(), inputs.attempt_id)
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.out.stat().st_mode) == 0o777
     document = json.loads((folder.inbox / "attempt.json").read_text())
     assert document["schema"] == 1
-    assert document["agent"] == {"kind": "command", "command": ["true"], "model": None}
+    assert document["agent"] == {"kind": "command", "argv": ["true"], "environment": {}, "files": {}, "version": []}
+    assert document["hands_out"] is True
 
 
 def test_writing_again_keeps_what_the_agent_has_done(tmp_path: Path) -> None:

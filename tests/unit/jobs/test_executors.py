@@ -6,8 +6,9 @@ import dagster as dg
 import pytest
 
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.jobs.executors import choose_executor
-from squire_pipelines.settings import PipelineSettings, Settings, StepLimitSettings
+from squire_pipelines.jobs.executors import choose_executor, engine_socket, passed_on
+from squire_pipelines.sections import PipelineSettings, StepLimitSettings
+from squire_pipelines.settings import Settings
 
 
 def settings(**pipeline: Any) -> Settings:
@@ -60,3 +61,41 @@ def test_a_steps_container_has_limits_and_no_secret(monkeypatch: pytest.MonkeyPa
     assert f"{tmp_path}:{tmp_path}" in kwargs["volumes"]
     assert "SQUIRE_GITHUB_TOKEN" not in config["env_vars"]
     assert token not in json.dumps(resolved.value, default=str)
+
+
+def _kwargs(executor: dg.ExecutorDefinition) -> dict[str, Any]:
+    schema: Any = executor.config_schema  # of a configured one, which can be resolved
+    resolved = schema.resolve_config({})
+    kwargs: dict[str, Any] = resolved.value["config"]["container_kwargs"]
+    return kwargs
+
+
+def test_a_step_is_given_its_agents_grace_to_end_and_a_bounded_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
+    kwargs = _kwargs(choose_executor(settings(executor="docker")))
+    assert kwargs["stop_timeout"] == 25
+    assert kwargs["log_config"]["config"] == {"max-size": "10m", "max-file": "2"}
+
+
+def test_settings_in_the_environment_reach_the_steps_and_secrets_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SQUIRE_AGENT__IMAGE", "SQUIRE_MODEL_KEY", "SQUIRE_NOSUCH__X", "SQUIRE_GITHUB_TOKEN", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, "x")
+    assert passed_on() == ["SQUIRE_HOME", "DAGSTER_HOME", "SQUIRE_AGENT__IMAGE"]
+
+
+def test_the_steps_get_the_socket_of_the_engine_that_makes_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    assert engine_socket() == Path("/var/run/docker.sock")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/mine.sock")
+    assert (
+        f"{tmp_path}/mine.sock:/var/run/docker.sock" in _kwargs(choose_executor(settings(executor="docker")))["volumes"]
+    )
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
+    assert choose_executor(settings(executor="auto")) is dg.in_process_executor
+    with pytest.raises(ConfigError, match="needs an engine with a socket here"):
+        choose_executor(settings(executor="docker"))

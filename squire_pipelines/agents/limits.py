@@ -1,0 +1,53 @@
+"""Which limits an attempt gets: the repository's, what its task asks for within its ceiling, and the machine's bounds.
+
+Pure; the profile puts them on the container.
+"""
+
+from squire_pipelines.domain.limits import TaskLimits
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.sections import AgentSettings, LimitSettings
+
+
+def effective_limits(
+    agent: AgentSettings, asked: TaskLimits | None = None, *, after_oom: bool = False
+) -> LimitSettings:
+    """The limits of one attempt.
+
+    A task may always ask for less than the repository's limits; for more only up to `agent.max_task_limits`.
+
+    Args:
+        agent: The repository's settings.
+        asked: What the task asks for.
+        after_oom: The task's last attempt ran out of memory, and `agent.oom_retry_memory` permits one with more.
+
+    Raises:
+        ConfigError: The task asks for more than it may, or for what contradicts itself.
+    """
+    values = agent.limits.model_dump()
+    ceiling = values | agent.max_task_limits.asked()
+    for name, wanted in (asked.asked() if asked is not None else {}).items():
+        bound = max(ceiling[name], values[name])
+        if wanted > bound:
+            message = f"the task asks for limits.{name} = {wanted}, and may have at most {bound}"
+            raise ConfigError(message, hint=f"raise agent.max_task_limits.{name}, or have the task ask for less")
+        values[name] = wanted
+    if after_oom and agent.oom_retry_memory is not None:
+        values["memory"] = max(values["memory"], agent.oom_retry_memory)
+    try:
+        return LimitSettings.model_validate(values)
+    except ValueError as error:
+        message = f"the task's limits contradict the repository's: {str(error).splitlines()[-2].strip()}"
+        raise ConfigError(message, hint="ask for more memory too, or for a smaller workspace") from error
+
+
+def check_machine(limits: LimitSettings, *, cpus: int, memory_bytes: int) -> None:
+    """Refuse limits above what the engine's machine has; 0 means that the engine does not say.
+
+    Raises:
+        ConfigError: Names the value, the bound and the remedy.
+    """
+    for name, wanted, bound in (("cpus", limits.cpus, cpus), ("memory", limits.memory, memory_bytes)):
+        if 0 < bound < wanted:
+            value = f"{wanted:g}" if name == "cpus" else wanted
+            message = f"agent.limits.{name} = {value} is more than the engine's machine has: {bound}"
+            raise ConfigError(message, hint=f"set agent.limits.{name} to {bound} or less")

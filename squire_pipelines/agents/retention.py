@@ -1,0 +1,62 @@
+"""Removing the folders of attempts that ended long ago: logs are kept for a while, and nothing is kept for ever."""
+
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+# A sweep is bounded; what is left is found by the next one.
+MAX_FOLDERS = 5_000
+_BATCH = 500
+
+
+def sweep(
+    attempts_dir: Path,
+    ended_at: Callable[[Collection[str]], Mapping[str, datetime | None]],
+    *,
+    keep: timedelta,
+    now: datetime,
+    max_folders: int = MAX_FOLDERS,
+) -> int:
+    """Remove the folders of attempts that ended over `keep` ago; returns how many.
+
+    A folder whose attempt the ledger does not know (any more) goes by its own age. One that has not ended stays.
+
+    Args:
+        attempts_dir: Holds one folder for each attempt, named by its id.
+        ended_at: When these attempts ended, None for one under way; it leaves out those that it does not know.
+        keep: For how long.
+        now: By the ledger's clock.
+        max_folders: How many are looked at, the oldest first.
+    """
+    before = now - keep
+    try:
+        found = sorted((entry.stat().st_mtime, entry) for entry in attempts_dir.iterdir() if entry.is_dir())
+    except FileNotFoundError:
+        return 0
+    # None is changed after its attempt's end, so that younger folders need not be asked for.
+    old = [entry for changed, entry in islice(found, max_folders) if changed < before.timestamp()]
+    removed = 0
+    for start in range(0, len(old), _BATCH):
+        batch = old[start : start + _BATCH]
+        known = ended_at([entry.name for entry in batch])
+        for entry in batch:
+            if entry.name in known:
+                ended = known[entry.name]
+                if ended is None or ended >= before:
+                    continue
+            removed += _remove(entry)
+    return removed
+
+
+def _remove(folder: Path) -> bool:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        _log.warning("agent.folder_left_behind", folder=str(folder), reason=str(error))
+        return False
+    return True

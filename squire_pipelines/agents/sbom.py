@@ -1,0 +1,52 @@
+"""The bill of materials that the worker image carries, copied out of it. Nothing in the image runs for it."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import docker
+import requests
+from docker.errors import DockerException, ImageNotFound, NotFound
+
+from squire_pipelines.agents.endings import IMAGE_HINT
+from squire_pipelines.errors import EngineError, ImageMissingError, NotFoundError
+
+SBOM = "/usr/share/squire/sbom.cdx.json"
+MAX_BYTES = 32 * 2**20
+
+
+def read_sbom(client: docker.DockerClient, image: str) -> str:
+    """The bill's text, copied out of a container that is made and never started.
+
+    Raises:
+        ImageMissingError: The engine has no such image.
+        NotFoundError: The image has no bill, or none within its bounds.
+        EngineError: The engine does not answer.
+    """
+    try:
+        container = client.containers.create(image, network_mode="none", labels={"squire.role": "sbom"})
+        try:
+            chunks, _ = container.get_archive(SBOM)
+            data = bytearray()
+            for chunk in chunks:
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    message = f"the bill of materials of {image} is larger than {MAX_BYTES} bytes"
+                    raise NotFoundError(message)
+        finally:
+            container.remove(force=True)
+    except ImageNotFound as error:
+        message = f"the image {image} is not on the engine"
+        raise ImageMissingError(message, hint=IMAGE_HINT) from error
+    except NotFound as error:
+        message = f"{image} has no bill of materials at {SBOM}"
+        raise NotFoundError(message, hint="images that scripts/images.sh worker builds have one") from error
+    except (DockerException, requests.RequestException) as error:
+        message = f"the engine does not answer: {str(error)[:200]}"
+        raise EngineError(message) from error
+    with tarfile.open(fileobj=io.BytesIO(bytes(data))) as archive:
+        file = archive.extractfile(Path(SBOM).name)
+        text = file.read().decode("utf-8") if file is not None else ""
+    json.loads(text)
+    return text

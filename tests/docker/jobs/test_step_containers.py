@@ -1,0 +1,228 @@
+"""The docker executor on a real engine: what a step's container may use, and what becomes of it."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from squire_pipelines.agents import steps
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.demo.place import write_secret
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.tags import ATTEMPT, TASK, TRACE
+from tests.support.pipeline import LEDGERLIB, Pipeline
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(420)]
+ROOT = Path(__file__).parents[3]
+MEMORY = 420 * 2**20
+SETTINGS = f"""
+[pipeline]
+executor = "docker"
+network = "host"
+[pipeline.step_limits]
+cpus = 0.75
+memory = {MEMORY}
+pids = 200
+[dispatch]
+lease_s = 20
+[repository."{LEDGERLIB}".agent]
+kind = "command"
+runner = "docker"
+"""
+# Small ones, so that the kernel takes the largest process for its victim, which is the step.
+HOG = "import time; x = bytearray(24 * 2**20); x[::4096] = b'x' * len(x[::4096]); time.sleep(60)"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[docker.DockerClient]:
+    connected = docker.from_env(timeout=60)
+    try:
+        connected.images.get("squire-pipeline:latest")
+    except docker.errors.ImageNotFound:
+        pytest.skip("scripts/images.sh pipeline has not been run")
+    yield connected
+    connected.close()
+
+
+class Bench:
+    """One home, its engine, and runs of `agent_run` as processes."""
+
+    def __init__(self, pipeline: Pipeline, client: docker.DockerClient) -> None:
+        self.pipeline = pipeline
+        self.client = client
+        self.runs: list[subprocess.Popen[bytes]] = []
+        self.attempts: list[Attempt] = []
+        self.log = pipeline.home / "run.log"
+
+    def start(self, attempt: Attempt) -> subprocess.Popen[bytes]:
+        """A run worker of its own."""
+        marks = {ATTEMPT: attempt.id, TASK: attempt.task_id, TRACE: attempt.trace_id}
+        arguments = [f"{name}={value}" for name, value in marks.items()]
+        environment = {
+            **os.environ,
+            "DAGSTER_HOME": str(self.pipeline.home / "dagster"),
+            "PYTHONPATH": str(ROOT),
+        }
+        with self.log.open("ab") as log:
+            run = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.step_run", *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.runs.append(run)
+        self.attempts.append(attempt)
+        return run
+
+    def containers(self) -> list[Container]:
+        """This home's step containers, whatever their state."""
+        wanted = [f"{name}={value}" for name, value in steps.labels(self.pipeline.settings.home.state).items()]
+        return list(self.client.containers.list(all=True, filters={"label": wanted}))
+
+    def step(self, name: str) -> Container:
+        """The running container of a step."""
+
+        def look() -> Container | None:
+            for found in self.containers():
+                environment = found.attrs["Config"]["Env"]
+                if f"DAGSTER_RUN_STEP_KEY={name}" in environment and found.status == "running":
+                    return found
+            return None
+
+        found: Container = self.until(look)
+        return found
+
+    def until(self, look: Callable[[], Any], timeout_s: float = 120) -> Any:
+        """What `look` finds, as soon as it finds something."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if found := look():
+                return found
+            time.sleep(0.3)
+        pytest.fail(self.log.read_text(errors="replace")[-6000:])
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@pytest.fixture
+def bench(pipeline: Pipeline, forge: ForgeProcess, client: docker.DockerClient) -> Iterator[Bench]:
+    write_secret(pipeline.home, "github-token", forge.token)
+    (pipeline.home / "dagster").mkdir()
+    (pipeline.home / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    pipeline.commands = {}
+    made = Bench(pipeline, client)
+    yield made
+    for run in made.runs:
+        if run.poll() is None:
+            run.kill()
+        run.wait(30)
+    for left in made.containers():
+        with contextlib.suppress(docker.errors.NotFound):
+            left.remove(force=True)
+    for attempt in made.attempts:
+        for left in client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}):
+            with contextlib.suppress(docker.errors.APIError):
+                left.remove(force=True)
+
+
+def _configure(bench: Bench, seconds: int) -> Attempt:
+    script = f"sleep {seconds}; echo 'in a container' >> README.md"
+    bench.pipeline.configure(f'{SETTINGS}command = ["sh", "-c", "{script}"]\n')
+    return bench.pipeline.attempt(LEDGERLIB)
+
+
+def _over(step: Container) -> dict[str, Any] | None:
+    """The state of a container that no longer runs."""
+    step.reload()
+    state: dict[str, Any] = step.attrs["State"]
+    return state if step.status != "running" else None
+
+
+def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) -> None:
+    attempt = _configure(bench, 12)
+    run = bench.start(attempt)
+    step = bench.step("run_agent")
+    host = step.attrs["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"]) == (MEMORY, MEMORY)
+    assert (host["NanoCpus"], host["PidsLimit"]) == (750_000_000, 200)
+    assert (host["CapDrop"], host["SecurityOpt"], host["Init"]) == (["ALL"], ["no-new-privileges"], True)
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "2"}
+    said = step.exec_run("cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max").output
+    assert isinstance(said, bytes)
+    assert str(MEMORY).encode() in said
+    secrets = [line for line in step.attrs["Config"]["Env"] if "TOKEN" in line or "KEY=" in line]
+    assert [line for line in secrets if "STEP_KEY" not in line] == []
+
+    # The agent's own container runs before the step is killed: the retry has to find it.
+    bench.until(lambda: bench.client.containers.list(filters={"name": f"squire-{attempt.id}"}))
+    for _ in range(40):
+        with contextlib.suppress(docker.errors.APIError):
+            step.exec_run(["python3", "-c", HOG], detach=True)
+        step.reload()
+        if step.status != "running":
+            break
+        time.sleep(0.2)
+    ended = bench.until(lambda: _over(step))
+    assert ended["OOMKilled"], ended
+    assert ended["ExitCode"] == 137
+
+    assert run.wait(240) == 0, bench.text()[-8000:]
+    row = bench.pipeline.read_attempt(attempt.id)
+    assert row.cause == Cause.COMPLETED, row
+    assert bench.pipeline.read_task(attempt.task_id).attempts == 1, "the retried step went on with the attempt"
+    retried = [each for each in bench.containers() if "DAGSTER_RUN_STEP_KEY=run_agent" in each.attrs["Config"]["Env"]]
+    assert len(retried) == 2
+    assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
+
+    assert steps.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0) >= 5
+    assert bench.containers() == []
+
+
+def test_a_cancelled_run_leaves_no_container_behind(bench: Bench) -> None:
+    attempt = _configure(bench, 90)
+    run = bench.start(attempt)
+    bench.step("run_agent")
+    bench.until(lambda: bench.client.containers.list(filters={"name": f"squire-{attempt.id}"}))
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(90) != 0
+    bench.until(lambda: not [each for each in bench.containers() if each.status == "running"])
+    assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
+    assert bench.pipeline.read_attempt(attempt.id).cause in {Cause.CANCELLED, Cause.LOST}
+    steps.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
+    assert bench.containers() == []
+
+
+def test_a_killed_run_workers_step_ends_by_itself_and_is_removed(bench: Bench) -> None:
+    attempt = _configure(bench, 6)
+    run = bench.start(attempt)
+    bench.step("run_agent")
+    run.kill()
+    run.wait(30)
+    bench.until(lambda: not [each for each in bench.containers() if each.status == "running"])
+    steps.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
+    assert bench.containers() == []
+    assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
+
+
+def test_a_container_that_was_never_started_is_removed_when_nobody_will(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = bench.pipeline.settings.home.state
+    made = bench.client.containers.create("squire-pipeline:latest", ["true"], labels=steps.labels(home))
+    assert steps.remove_ended(bench.client, home, older_than_s=0) == 0
+    monkeypatch.setattr(steps, "UNSTARTED_S", 0.0)
+    time.sleep(0.1)
+    assert steps.remove_ended(bench.client, home, older_than_s=0) == 1
+    assert made.id not in {each.id for each in bench.containers()}

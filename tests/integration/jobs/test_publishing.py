@@ -1,0 +1,123 @@
+"""What becomes of an attempt's work at the border: kept when it is refused, added to when it follows up."""
+
+import json
+from typing import Any
+
+import pytest
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.domain.canary import canary_for
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.outcomes import ReviewState
+from squire_pipelines.domain.tasks import Risk, TaskStatus
+from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger.tasks import Approval
+from tests.support.ledgers import add_task, dispatch
+from tests.support.pipeline import LEDGERLIB, Pipeline
+
+BY_HAND = Approval(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
+
+
+def our_pulls(forge: ForgeProcess) -> list[dict[str, Any]]:
+    (found,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
+    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+
+
+def use(pipeline: Pipeline, command: str, more: str = "") -> None:
+    pipeline.commands = {LEDGERLIB: ("sh", "-c", command)}
+    pipeline.configure(more)
+
+
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [
+        ("mkdir -p .github/workflows; echo 'on: push' > .github/workflows/x.yml", "forbidden_path"),
+        ("echo x > CODEOWNERS", "protected_path"),
+        ("cp $SQUIRE_TASK_FILE /dev/null; cat $(dirname $SQUIRE_TASK_FILE)/deploy.env > notes.txt", "canary"),
+        ("echo $DEPLOY_TOKEN | rev > notes.txt", "canary"),
+    ],
+)
+def test_refused_work_is_kept_and_the_message_says_where(
+    pipeline: Pipeline, forge: ForgeProcess, command: str, rule: str
+) -> None:
+    use(pipeline, command)
+    attempt = pipeline.attempt()
+    done = pipeline.agent_run(attempt, fails=True)
+    row = pipeline.read_attempt(attempt.id)
+    kept = pipeline.settings.home.attempts / attempt.id / "keep/result.bundle"
+    assert row.cause == Cause.POLICY_REJECTED
+    assert kept.is_file()
+    assert str(kept) in (row.message or "")
+    assert row.evidence is not None
+    assert (row.evidence["error_code"], row.evidence["facts"]["kept_bundle"]) == (f"policy_{rule}", str(kept))
+    assert row.verdict is not None
+    assert rule in [found["rule"] for found in row.verdict["findings"]]
+    assert our_pulls(forge) == []
+    (output,) = [event for event in done.all_events if event.is_successful_output and event.step_key == "publish"]
+    assert output.step_output_data.metadata["findings"].value == row.verdict
+
+
+def test_the_agent_is_told_what_is_protected_and_given_a_canary(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    attempt = pipeline.attempt()
+    pipeline.agent_run(attempt)
+    folder = pipeline.settings.home.attempts / attempt.id
+    assert "`.github/**`" in (folder / "in/prompt.md").read_text()
+    assert canary_for(attempt.id) in (folder / "in/deploy.env").read_text()
+    (pull,) = our_pulls(forge)
+    assert canary_for(attempt.id) not in json.dumps(pull)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"status": 403, "body": '{"message": "Repository was archived so is read-only."}'}, "archived"),
+        ({"status": 403, "body": '{"message": "Resource not accessible by personal access token"}'}, "permission"),
+        (
+            {"status": 422, "body": '{"message": "Validation Failed", "errors": [{"message": "head is protected"}]}'},
+            "validation",
+        ),
+    ],
+)
+def test_a_refused_pull_request_is_named_and_the_work_is_kept(
+    pipeline: Pipeline, forge: ForgeProcess, fault: dict[str, Any], reason: str
+) -> None:
+    forge.add_fault(r"POST /api/v3/repos/demo/ledgerlib/pulls$", **fault)
+    attempt = pipeline.attempt()
+    pipeline.agent_run(attempt, fails=True)
+    row = pipeline.read_attempt(attempt.id)
+    assert row.cause == Cause.PUBLISH_REFUSED
+    assert row.evidence is not None
+    assert (row.evidence["error_code"], row.evidence["facts"]["reason"]) == ("publish_refused", reason)
+    assert "the agent's work is kept as" in (row.message or "")
+
+
+def test_a_follow_up_adds_to_its_own_branch_and_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, "echo one >> NOTES.md")
+    first = pipeline.attempt(signals=())
+    pipeline.agent_run(first)
+    branch = pipeline.read_task(first.task_id).branch
+    use(pipeline, "echo two >> NOTES.md")
+    second = pipeline.attempt(base=branch, title="More", prompt="More.", signals=())
+    pipeline.agent_run(second)
+    (pull,) = our_pulls(forge)
+    row = pipeline.read_attempt(second.id)
+    assert (row.cause, row.pr_number) == (Cause.COMPLETED, pull["number"])
+    assert (pull["head"], pull["head_sha"]) == (branch, row.head_sha)
+    assert "## Follow-up: More" in pull["body"]
+    assert pipeline.read_task(second.task_id).status is TaskStatus.SUCCEEDED
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, first.task_id)
+        assert outcomes.get(tx, second.task_id) is None
+    assert outcome is not None
+    assert (outcome.head_sha, outcome.review_state) == (row.head_sha, ReviewState.NONE)
+
+
+def test_a_task_that_was_only_proposed_becomes_a_draft(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, "echo one >> NOTES.md")
+    task_id = add_task(pipeline.ledger, repository=LEDGERLIB, approval=BY_HAND)
+    with pipeline.ledger.write() as tx:
+        tasks.approve(tx, task_id, actor="cli:mara")
+    dispatch(pipeline.ledger)
+    pipeline.agent_run(pipeline.read_attempt(f"{task_id}-1"))
+    (pull,) = our_pulls(forge)
+    assert (pull["draft"], pull["labels"]) == (True, [])

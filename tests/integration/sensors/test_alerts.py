@@ -1,0 +1,79 @@
+"""Budgets that run out: dispatch waits and says why, the check warns, and somebody is told once."""
+
+import json
+
+import dagster as dg
+import pytest
+
+from squire_pipelines.assets.budgets import budget_check
+from squire_pipelines.domain.budgets import Limit, Limits, Purpose
+from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger.tables import budgets as budget_table
+from squire_pipelines.sensors.alerts import budget_alerts
+from squire_pipelines.sensors.dispatch import dispatch
+from squire_pipelines.sensors.reaper import reaper
+from tests.support.ledgers import TRACE, add_task
+from tests.support.pipeline import LEDGERLIB, Pipeline
+from tests.support.provider import plain, serve_upstream
+
+BUDGETS = "[budgets.attempt]\nusd = 4\n[budgets.day]\nusd = 10\n[budgets.repository]\nusd = 100\n"
+
+
+def spend(pipeline: Pipeline, usd: float, name: str = "plan:a") -> None:
+    with pipeline.ledger.write() as tx:
+        limits = Limits(plan=Limit(usd=usd))
+        budgets.reserve(tx, name, Purpose.PLAN, limits, repository=LEDGERLIB, trace_id=TRACE)
+
+
+def test_dispatch_says_for_which_budget_work_waits(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure(BUDGETS)
+    spend(quiet_pipeline, 7)
+    add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+    tick = quiet_pipeline.sensor(dispatch)
+    assert tick.run_requests == []
+    assert f"{LEDGERLIB}: waits for the budget of the day (7.00 of 10.00 USD" in tick.skip_message
+
+
+def test_a_budget_is_told_of_once_for_each_thing_that_happens_to_it(quiet_pipeline: Pipeline) -> None:
+    with serve_upstream() as hook:
+        url = hook.url + "/alert"
+        quiet_pipeline.configure(BUDGETS + f'[alerts]\nwebhook_url = "{url}"\nbudget_share = 0.5\n')
+        first = quiet_pipeline.sensor(budget_alerts)
+        assert first.skip_message == "all budgets have room"
+        spend(quiet_pipeline, 5)
+        hook.answer = plain(500, {})
+        failed = quiet_pipeline.sensor(budget_alerts, cursor=first.cursor)
+        assert failed.skip_message == "told of 0 of 1 budgets"
+        hook.answer = plain(200, {})
+        near = quiet_pipeline.sensor(budget_alerts, cursor=failed.cursor)
+        spend(quiet_pipeline, 4, "plan:b")
+        over = quiet_pipeline.sensor(budget_alerts, cursor=near.cursor)
+        again = quiet_pipeline.sensor(budget_alerts, cursor=over.cursor)
+        assert again.skip_message == "all budgets have room"
+        events = [json.loads(seen.body) for seen in hook.seen]
+    assert [event["event"] for event in events] == ["budget.nearly_used_up"] * 2 + ["budget.used_up"]
+    last = events[-1]
+    assert (last["scope"], last["repository"], last["used_usd"], last["limit_usd"]) == ("day", None, 9.0, 10.0)
+    assert last["renewed_at"] > last["since"]
+
+
+@pytest.mark.parametrize(("usd", "passed"), [(1.0, True), (9.0, False)])
+def test_the_check_warns_when_a_budget_runs_out(quiet_pipeline: Pipeline, usd: float, passed: bool) -> None:  # noqa: FBT001 - a case
+    quiet_pipeline.configure(BUDGETS)
+    spend(quiet_pipeline, usd)
+    found = budget_check(**{name: quiet_pipeline.resources[name] for name in ("settings", "ledger")})
+    assert isinstance(found, dg.AssetCheckResult)
+    assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert ("day" in (found.description or "")) is not passed
+
+
+def test_the_reaper_releases_what_a_killed_planner_held(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure(BUDGETS)
+    spend(quiet_pipeline, 5)
+    with quiet_pipeline.ledger.write() as tx:
+        tx.execute(budget_table.update().values(opened_at=tx.now.replace(year=tx.now.year - 1)))
+    quiet_pipeline.sensor(reaper)
+    with quiet_pipeline.ledger.read() as tx:
+        row = budgets.get(tx, "plan:a")
+    assert row is not None
+    assert (row.state, row.spent.usd) == ("settled", 5)
