@@ -1,22 +1,27 @@
 """The gateway's ASGI application: takes a request, checks it, passes it on with the key, streams the answer back.
 
-Written against ASGI itself, since a call must end at once when the agent goes away. Logs neither bodies nor keys.
+Written against ASGI itself, since a call must end at once when the agent goes away. Logs neither bodies nor keys. What
+goes to named registries is `egress`'s.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import structlog
 
 from squire_pipelines.gateway import rules
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
-from squire_pipelines.gateway.usage import EventCounter, Tokens, tokens_of
+from squire_pipelines.gateway.call_log import CallLog
+from squire_pipelines.gateway.egress import EGRESS_PREFIX, Egress
+from squire_pipelines.gateway.meter import Meter
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, RunningCall, Tokens
+from squire_pipelines.gateway.prices import Price
+from squire_pipelines.gateway.usage import EventCounter, tokens_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,63 +35,55 @@ class ClientGoneError(Exception):
     """The agent closed its connection."""
 
 
-@dataclass(slots=True)
-class _Call:
-    """One call as it goes on; becomes a `GatewayCall`."""
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The model's provider.
 
-    path: str
-    model: str | None = None
-    status: int = 0
-    request_bytes: int = 0
-    response_bytes: int = 0
-    tokens: Tokens = field(default_factory=Tokens)
-    error: str | None = None
-    answered: bool = False
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = field(default_factory=time.monotonic)
+    Args:
+        base_url: With its version: `https://api.example.com/v1`.
+        api_key: Put into each request; None for a provider without keys.
+        models: The ids that the agent may name.
+        aliases: Further names that it may use, and the ids for which they stand.
+    """
 
-    def record(self) -> GatewayCall:
-        return GatewayCall(
-            path=self.path[:200],
-            model=self.model,
-            status=self.status,
-            started_at=self.started_at,
-            latency_s=round(time.monotonic() - self.began, 4),
-            input_tokens=self.tokens.input,
-            output_tokens=self.tokens.output,
-            cached_tokens=self.tokens.cached,
-            request_bytes=self.request_bytes,
-            response_bytes=self.response_bytes,
-            error=self.error,
-        )
+    base_url: str
+    api_key: str | None = field(repr=False)
+    models: frozenset[str]
+    aliases: Mapping[str, str]
 
 
 class GatewayApp:
     """The application. `on_call` runs in the server's thread and should be quick.
 
     Args:
-        base_url: The upstream's, with its version: `https://api.example.com/v1`.
-        api_key: Put into each request; None for an upstream without keys.
-        allowed_models: The ids that the agent may name.
+        upstream: Where models are; None when only the way out is open.
         on_call: Told of each call, refused ones too, when it is over.
         limits: The bounds.
+        meter: Counts for the attempt, and says when it is enough.
+        prices: Of the models; awaited before the first call passes.
+        log: The call log, None for none.
+        egress: The way out, None for none.
     """
 
     def __init__(
         self,
         *,
-        base_url: str,
-        api_key: str | None,
-        allowed_models: Collection[str],
+        upstream: Upstream | None,
         on_call: Callable[[GatewayCall], None],
         limits: GatewayLimits,
+        meter: Meter,
+        prices: Future[Mapping[str, Price | None]],
+        log: CallLog | None = None,
+        egress: Egress | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._api_key = api_key
-        self._allowed = frozenset(allowed_models)
+        self._upstream = upstream
         self._on_call = on_call
-        self._limits = limits
-        self._calls = 0
+        self.limits = limits
+        self._meter = meter
+        self._prices = prices
+        self._log = log
+        self.egress = egress
+        self._count = 0
         self._client: httpx.AsyncClient | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -97,7 +94,7 @@ class GatewayApp:
             await self._http(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        limits = self._limits
+        limits = self.limits
         timeout = httpx.Timeout(limits.idle_s, connect=limits.connect_s, pool=limits.connect_s)
         pool = httpx.Limits(max_connections=limits.max_concurrent)
         async with httpx.AsyncClient(timeout=timeout, limits=pool, follow_redirects=False) as client:
@@ -105,13 +102,24 @@ class GatewayApp:
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
+        if self.egress is not None:
+            await self.egress.close()
         await send({"type": "lifespan.shutdown.complete"})
 
+    def new_call(self, path: str) -> RunningCall:
+        """The record of a call that begins."""
+        self._count += 1
+        call_id = self._log.next_id() if self._log is not None else str(self._count)
+        return RunningCall(path=path, call_id=call_id, began=time.monotonic())
+
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        call = _Call(path=str(scope["path"]))
+        call = self.new_call(str(scope["path"]))
         try:
-            async with asyncio.timeout(self._limits.call_s):
-                await self._serve(call, scope, receive, send)
+            async with asyncio.timeout(self.limits.call_s):
+                if call.path.startswith(EGRESS_PREFIX):
+                    await self._way_out(call, scope, send)
+                else:
+                    await self._serve(call, scope, receive, send)
         except rules.RefusalError as refusal:
             call.error = refusal.code
             await self._refuse(call, refusal, send)
@@ -124,35 +132,60 @@ class GatewayApp:
             call.error = "shutdown"
             raise
         finally:
-            self._tell(call.record())
+            self.over(call)
 
-    def _tell(self, record: GatewayCall) -> None:
+    def over(self, call: RunningCall) -> None:
+        """A call has ended: count it, log it, tell of it."""
+        self._meter.end(call)
+        record = call.record(time.monotonic() - call.began)
         try:
+            if self._log is not None:
+                self._log.end(call, record)
             self._on_call(record)
         except Exception:  # noqa: BLE001 - the agent's call is done; whoever keeps the books must not break the next one
             _log.exception("gateway.on_call_failed")
 
-    async def _refuse(self, call: _Call, refusal: rules.RefusalError, send: Send) -> None:
+    async def _way_out(self, call: RunningCall, scope: Message, send: Send) -> None:
+        if self.egress is None:
+            message = "the attempt has no way out but to its model"
+            raise rules.RefusalError(403, "egress", message)
+        await self.egress.serve(call, scope, send)
+
+    async def _refuse(self, call: RunningCall, refusal: rules.RefusalError, send: Send) -> None:
+        protocol = rules.protocol_of(call.path)
         if call.status:
-            # An answer is under way: without its last part the agent's client notices that it was cut.
+            # An answer is under way. Cut short, the agent's client would ask again; of a budget it must hear.
+            if refusal.code == "budget":
+                await send({"type": "http.response.body", "body": refusal.event(protocol), "more_body": False})
             return
-        body = refusal.body()
+        body = refusal.body(protocol)
         call.status = refusal.status
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "http.response.start", "status": refusal.status, "headers": headers + refusal.headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _serve(self, call: _Call, scope: Message, receive: Receive, send: Send) -> None:
+    async def _serve(self, call: RunningCall, scope: Message, receive: Receive, send: Send) -> None:
         rules.check_path(scope["method"], call.path)
-        if self._calls >= self._limits.max_calls:
-            message = f"this attempt has used up its {self._limits.max_calls} calls"
-            raise rules.RefusalError(403, "budget", message)
-        self._calls += 1
+        if self._upstream is None:
+            raise rules.RefusalError(403, "model", "the attempt has no model")
+        self._meter.check_requests()
         body = await self._body(call, receive)
-        forward = rules.prepare(scope["method"], call.path, body, self._allowed)
+        forward = rules.prepare(
+            scope["method"],
+            call.path,
+            body,
+            self._upstream.models,
+            self._upstream.aliases,
+            max_output=self._meter.room(),
+        )
         call.model = forward.model
+        self._meter.prices = await asyncio.wrap_future(self._prices)
+        self._meter.begin(call, forward)
+        if self._log is not None:
+            self._log.begin(call)
+            self._log.body(call, "request", body)
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        passing = asyncio.ensure_future(self._pass_on(call, forward, headers, send))
+        passing = asyncio.ensure_future(self._pass_on(call, self._upstream, forward, headers, send))
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             await asyncio.wait({passing, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -165,7 +198,7 @@ class GatewayApp:
                 task.cancel()
             await asyncio.gather(passing, gone, return_exceptions=True)
 
-    async def _body(self, call: _Call, receive: Receive) -> bytes:
+    async def _body(self, call: RunningCall, receive: Receive) -> bytes:
         body = bytearray()
         while True:
             message = await receive()
@@ -173,49 +206,66 @@ class GatewayApp:
                 raise ClientGoneError
             body += message.get("body", b"")
             call.request_bytes = len(body)
-            if len(body) > self._limits.max_request_bytes:
-                limit = self._limits.max_request_bytes
+            if len(body) > self.limits.max_request_bytes:
+                limit = self.limits.max_request_bytes
                 raise rules.RefusalError(413, "request_too_large", f"the request is larger than {limit} bytes")
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def _pass_on(self, call: _Call, forward: rules.Forward, headers: list[tuple[str, str]], send: Send) -> None:
+    async def _pass_on(
+        self, call: RunningCall, upstream: Upstream, forward: rules.Forward, headers: list[tuple[str, str]], send: Send
+    ) -> None:
         if self._client is None:
             message = "the gateway has not started"
             raise RuntimeError(message)
         request = self._client.build_request(
             forward.method,
-            self._base_url + forward.path,
+            upstream.base_url + forward.path,
             content=forward.body or None,
-            headers=rules.request_headers(headers, self._api_key),
+            headers=rules.request_headers(headers, upstream.api_key, forward.protocol),
         )
         try:
             async with contextlib.AsyncExitStack() as stack:
                 response = await self._client.send(request, stream=True)
                 stack.push_async_callback(response.aclose)
-                await self._answer(call, response, send)
+                await self._answer(call, upstream, forward, response, send)
         except httpx.TimeoutException as error:
             raise rules.RefusalError(504, "timeout", "the model's provider did not answer in time") from error
         except httpx.HTTPError as error:
             _log.warning("gateway.upstream_failed", error=type(error).__name__)
             message = "the model's provider cannot be reached, or broke its answer off"
+            if not call.status and isinstance(error, httpx.ConnectError):
+                self._note(call, Tokens())  # nothing of the request has passed
             raise rules.RefusalError(502, "upstream_unreachable", message) from error
 
-    async def _answer(self, call: _Call, response: httpx.Response, send: Send) -> None:
+    def _note(self, call: RunningCall, tokens: Tokens) -> None:
+        """What has passed so far, kept before more passes."""
+        self._meter.note(call, tokens)
+        if self._log is not None:
+            self._log.progress(call)
+
+    async def _answer(
+        self, call: RunningCall, upstream: Upstream, forward: rules.Forward, response: httpx.Response, send: Send
+    ) -> None:
         if response.status_code in _REDIRECTS:
+            self._note(call, Tokens())
             raise rules.RefusalError(502, "upstream_status", "the model's provider redirects; check its base URL")
         if response.status_code >= _FIRST_ERROR:
             call.error = "upstream_status"
+            self._note(call, Tokens())
         if rules.is_event_stream(response.headers.get("content-type", "")):
-            await self._stream(call, response, send)
+            await self._stream(call, forward, response, send)
             return
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > self._limits.max_response_bytes:
+            if len(body) > self.limits.max_response_bytes:
                 raise self._too_large()
-        call.tokens = tokens_of(bytes(body)) or call.tokens
-        content = rules.without_key(bytes(body), self._api_key)
+        content = rules.without_key(bytes(body), upstream.api_key)
+        if self._log is not None:
+            self._log.body(call, "response", content)
+        if not forward.free:
+            self._note(call, tokens_of(bytes(body)) or self._untold(call, forward, len(body)))
         call.status, call.response_bytes = response.status_code, len(content)
         headers = rules.response_headers(response.headers.multi_items())
         headers.append((b"content-length", str(len(content)).encode()))
@@ -223,26 +273,35 @@ class GatewayApp:
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def _stream(self, call: _Call, response: httpx.Response, send: Send) -> None:
-        counter = EventCounter()
+    @staticmethod
+    def _untold(call: RunningCall, forward: rules.Forward, size: int) -> Tokens:
+        """What an answer without a word on its usage is taken for: nothing when it is an error."""
+        if call.error is not None:
+            return Tokens()
+        return Tokens(input=forward.input_estimate, output=-(-size // rules.BYTES_PER_TOKEN), estimated=True)
+
+    async def _stream(self, call: RunningCall, forward: rules.Forward, response: httpx.Response, send: Send) -> None:
+        counter = EventCounter(forward.input_estimate)
         call.status = response.status_code
         headers = rules.response_headers(response.headers.multi_items())
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        try:
-            async for chunk in response.aiter_bytes():
-                call.response_bytes += len(chunk)
-                if call.response_bytes > self._limits.max_response_bytes:
-                    raise self._too_large()
-                counter.feed(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        finally:
-            counter.close()
-            call.tokens = counter.tokens
+        async for chunk in response.aiter_bytes():
+            call.response_bytes += len(chunk)
+            if call.response_bytes > self.limits.max_response_bytes:
+                raise self._too_large()
+            counter.feed(chunk)
+            if self._log is not None:
+                self._log.body(call, "response", chunk)
+            self._note(call, counter.tokens)
+            self._meter.check_stream()
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        counter.close()
+        self._note(call, counter.tokens)
         call.answered = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _too_large(self) -> rules.RefusalError:
-        limit = self._limits.max_response_bytes
+        limit = self.limits.max_response_bytes
         return rules.RefusalError(502, "response_too_large", f"the model's answer is larger than {limit} bytes")
 
 

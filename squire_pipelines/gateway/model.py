@@ -1,7 +1,15 @@
-"""The gateway's types: its limits and the record of one call. No I/O."""
+"""The gateway's types: its limits, what an attempt may use, and the record of one call. No I/O."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class Protocol(StrEnum):
+    """In whose form a request and its errors are written."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,20 +19,59 @@ class GatewayLimits:
     Args:
         max_request_bytes: Of one request's body.
         max_response_bytes: Of one response's body; a longer one is cut off.
-        max_calls: During the gateway's life.
+        max_calls: During the attempt.
+        max_failures: How often in a row the provider may fail before the agent is told to stop: some ask for ever.
         max_concurrent: At a time; more connections are answered 503.
         connect_s: For the connection to the upstream.
         idle_s: Between two pieces of a response (a model may think for long).
         call_s: For one call as a whole, the reading of its request included.
+        max_tokens: Input and output of all calls of the attempt together; None for no cap.
+        max_usd: The same in US dollars; a model without a known price is then refused.
     """
 
     max_request_bytes: int = 16 * 2**20
     max_response_bytes: int = 64 * 2**20
     max_calls: int = 2000
+    max_failures: int = 5
     max_concurrent: int = 16
     connect_s: float = 10.0
     idle_s: float = 300.0
     call_s: float = 900.0
+    max_tokens: int | None = None
+    max_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a call has used; None where nobody says it.
+
+    `cached` (read from the provider's cache) and `cache_write` are among the input's. `estimated` says that a number
+    was worked out from the text that passed, since the provider did not tell it.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        """Input and output together."""
+        return (self.input or 0) + (self.output or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What an attempt's calls add up to. `requests` counts model calls that were passed on."""
+
+    tokens: int = 0
+    usd: float = 0.0
+    requests: int = 0
+
+    def plus(self, tokens: int, usd: float | None, requests: int = 1) -> "Totals":
+        """With one more call."""
+        return Totals(self.tokens + tokens, self.usd + (usd or 0.0), self.requests + requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +79,15 @@ class GatewayCall:
     """One request of the agent, passed on or refused.
 
     `status` is what the agent was answered (0: the agent went away before an answer). Tokens are the upstream's
-    count, None when it told none. `error` is a code: `path`, `method`, `model`, `budget`, `request_too_large`,
-    `bad_request`, `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`, `client_gone`,
-    `shutdown`. Neither bodies nor headers are kept.
+    count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
+    `error` is a code: `path`, `method`, `model`, `budget`, `price_unknown`, `request_too_large`, `bad_request`,
+    `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`, `client_gone`, `shutdown`,
+    `interrupted` (the gateway was killed), and for the way out `egress`, `redirect`, `address`. Neither bodies nor
+    headers are kept.
+
+    Args:
+        call_id: Of this one call in the world, so that it is written to the books once.
+        target: `model`, or the host that was asked by the way out.
     """
 
     path: str
@@ -48,3 +101,55 @@ class GatewayCall:
     request_bytes: int = 0
     response_bytes: int = 0
     error: str | None = None
+    call_id: str = ""
+    target: str = "model"
+    cost_usd: float | None = None
+    estimated: bool = False
+    forwarded: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+@dataclass(slots=True)
+class RunningCall:
+    """One call as it goes on; becomes a `GatewayCall`."""
+
+    path: str
+    call_id: str
+    target: str = "model"
+    model: str | None = None
+    status: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    tokens: Tokens = field(default_factory=Tokens)
+    cost_usd: float | None = None
+    error: str | None = None
+    answered: bool = False
+    forwarded: bool = False
+    slot: int | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = 0.0
+
+    def record(self, latency_s: float) -> GatewayCall:
+        """As it stands, `latency_s` after its beginning."""
+        return GatewayCall(
+            path=self.path[:200],
+            model=self.model,
+            status=self.status,
+            started_at=self.started_at,
+            latency_s=round(latency_s, 4),
+            input_tokens=self.tokens.input,
+            output_tokens=self.tokens.output,
+            cached_tokens=self.tokens.cached,
+            request_bytes=self.request_bytes,
+            response_bytes=self.response_bytes,
+            error=self.error,
+            call_id=self.call_id,
+            target=self.target,
+            cost_usd=self.cost_usd,
+            estimated=self.tokens.estimated,
+            forwarded=self.forwarded,
+        )

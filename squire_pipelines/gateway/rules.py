@@ -1,20 +1,38 @@
-"""What passes the door and in which form: paths, models, headers, the request for usage. Pure."""
+"""What passes the door to the model and in which form: paths, models, headers, the request for usage. Pure."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
+
+from squire_pipelines.gateway.model import Protocol
 
 CHAT_PATH = "/v1/chat/completions"
 RESPONSES_PATH = "/v1/responses"
 MODELS_PATH = "/v1/models"
-_METHODS = {CHAT_PATH: "POST", RESPONSES_PATH: "POST", MODELS_PATH: "GET"}
-# Allow-lists: hop-by-hop headers (RFC 9110, 7.6.1), the agent's Authorization and upstream's cookies have no place
+MESSAGES_PATH = "/v1/messages"
+COUNT_PATH = "/v1/messages/count_tokens"
+_METHODS = {CHAT_PATH: "POST", RESPONSES_PATH: "POST", MODELS_PATH: "GET", MESSAGES_PATH: "POST", COUNT_PATH: "POST"}
+# Counting tokens and naming the models is free: https://docs.anthropic.com/en/api/messages-count-tokens
+_FREE = frozenset({MODELS_PATH, COUNT_PATH})
+# Allow-lists: hop-by-hop headers (RFC 9110, 7.6.1), the agent's own credentials and upstream's cookies have no place
 # in either.
-_REQUEST_HEADERS = frozenset({"content-type", "accept"})
+_REQUEST_HEADERS = frozenset({"content-type", "accept", "anthropic-version", "anthropic-beta"})
 _RESPONSE_HEADERS = frozenset(
-    {"content-type", "cache-control", "retry-after", "retry-after-ms", "x-request-id", "x-should-retry"}
+    {"content-type", "cache-control", "retry-after", "retry-after-ms", "x-request-id", "request-id", "x-should-retry"}
 )
+_MAX_HEADER_CHARS = 500
+# Where a request names the most that it may be answered. Responses: `max_output_tokens`.
+_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# What Anthropic calls an error of that status: https://docs.anthropic.com/en/api/errors
+_ANTHROPIC_TYPES = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error"} | {
+    405: "invalid_request_error",
+    413: "request_too_large",
+}
+# By these codes a program must not try again: only the user can change anything about it.
+_FINAL_CODES = frozenset({"budget", "price_unknown", "model", "path", "method"})
+BYTES_PER_TOKEN = 4
 
 
 class RefusalError(Exception):
@@ -26,21 +44,48 @@ class RefusalError(Exception):
         self.code = code
         self.message = message
 
-    def body(self) -> bytes:
-        """The error as OpenAI's API writes one, so that clients show its message."""
-        error = {"message": self.message, "type": "squire_gateway", "param": None, "code": self.code}
-        return json.dumps({"error": error}).encode()
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What the refusal says beside its body: OpenAI's and Anthropic's clients heed `x-should-retry`."""
+        return [(b"x-should-retry", b"false")] if self.code in _FINAL_CODES else []
+
+    def body(self, protocol: Protocol = Protocol.OPENAI) -> bytes:
+        """The error as the provider's API writes one, so that clients show its message."""
+        return json.dumps(self._document(protocol)).encode()
+
+    def event(self, protocol: Protocol) -> bytes:
+        """The error as an event in the midst of a stream."""
+        name = b"event: error\n" if protocol is Protocol.ANTHROPIC else b""
+        return name + b"data: " + self.body(protocol) + b"\n\n"
+
+    def _document(self, protocol: Protocol) -> dict[str, Any]:
+        if protocol is Protocol.ANTHROPIC:
+            kind = _ANTHROPIC_TYPES.get(self.status, "api_error")
+            return {"type": "error", "error": {"type": kind, "message": self.message, "code": self.code}}
+        kind = "insufficient_quota" if self.code == "budget" else "squire_gateway"
+        return {"error": {"message": self.message, "type": kind, "param": None, "code": self.code}}
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A request as it goes to the upstream: `path` below the base URL."""
+    """A request as it goes to the upstream: `path` below the base URL.
+
+    `input_estimate` is in tokens, from the body's size. `free` calls cost nothing and count for no cap on tokens.
+    """
 
     method: str
     path: str
     body: bytes
     model: str | None
     stream: bool
+    protocol: Protocol = Protocol.OPENAI
+    free: bool = False
+    input_estimate: int = 0
+
+
+def protocol_of(path: str) -> Protocol:
+    """In whose form this path speaks."""
+    return Protocol.ANTHROPIC if path.startswith(MESSAGES_PATH) else Protocol.OPENAI
 
 
 def check_path(method: str, path: str) -> None:
@@ -52,36 +97,79 @@ def check_path(method: str, path: str) -> None:
         raise RefusalError(405, "method", f"{path} takes {wanted}")
 
 
-def prepare(method: str, path: str, body: bytes, allowed_models: Collection[str]) -> Forward:
+def prepare(
+    method: str,
+    path: str,
+    body: bytes,
+    allowed_models: Collection[str],
+    aliases: Mapping[str, str] = MappingProxyType({}),
+    *,
+    max_output: int | None = None,
+) -> Forward:
     """The request to pass on, with the usage asked for.
+
+    Args:
+        method: Of HTTP.
+        path: One that `check_path` has let through.
+        body: As it came.
+        allowed_models: The ids that may be named.
+        aliases: Names of models that stand for another; the upstream gets the other.
+        max_output: The most tokens that an answer may still have; a request that asks for more is lowered.
 
     Raises:
         RefusalError: The body is no JSON object, or asks for a model that is not allowed.
     """
     below = path.removeprefix("/v1")
+    protocol = protocol_of(path)
     if path == MODELS_PATH:
-        return Forward(method, below, b"", None, stream=False)
+        return Forward(method, below, b"", None, stream=False, protocol=protocol, free=True)
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusalError(400, "bad_request", "the body is not JSON") from error
     if not isinstance(document, dict):
         raise RefusalError(400, "bad_request", "the body is not a JSON object")
-    model = document.get("model")
+    asked = document.get("model")
+    model = aliases.get(asked, asked) if isinstance(asked, str) else asked
     if not isinstance(model, str) or model not in allowed_models:
-        raise RefusalError(403, "model", f"the model {str(model)[:100]!r} is not allowed for this attempt")
+        raise RefusalError(403, "model", f"the model {str(asked)[:100]!r} is not allowed for this attempt")
+    document["model"] = model
     stream = document.get("stream") is True
     if path == CHAT_PATH and stream:
         options = document.get("stream_options")
         document["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return Forward(method, below, json.dumps(document, ensure_ascii=False).encode(), model, stream=stream)
+    if max_output is not None:
+        for name in _OUTPUT_LIMITS:
+            if isinstance(document.get(name), int) and document[name] > max_output:
+                document[name] = max_output
+    text = json.dumps(document, ensure_ascii=False).encode(errors="replace")
+    return Forward(
+        method,
+        below,
+        text,
+        model,
+        stream=stream,
+        protocol=protocol,
+        free=path in _FREE,
+        input_estimate=-(-len(text) // BYTES_PER_TOKEN),
+    )
 
 
-def request_headers(headers: Iterable[tuple[str, str]], api_key: str | None) -> dict[str, str]:
-    """The headers for the upstream: few of the agent's, and our key."""
-    passed = {name.lower(): value for name, value in headers if name.lower() in _REQUEST_HEADERS}
+def request_headers(
+    headers: Iterable[tuple[str, str]], api_key: str | None, protocol: Protocol = Protocol.OPENAI
+) -> dict[str, str]:
+    """The headers for the upstream: few of the agent's, and our key where the protocol wants it."""
+    passed = {
+        name.lower(): value
+        for name, value in headers
+        if name.lower() in _REQUEST_HEADERS and len(value) <= _MAX_HEADER_CHARS
+    }
     passed["accept-encoding"] = "identity"  # tokens are counted as they pass
-    if api_key:
+    if protocol is Protocol.ANTHROPIC:
+        passed.setdefault("anthropic-version", "2023-06-01")
+    if api_key and protocol is Protocol.ANTHROPIC:
+        passed["x-api-key"] = api_key
+    elif api_key:
         passed["authorization"] = f"Bearer {api_key}"
     return passed
 
@@ -89,7 +177,7 @@ def request_headers(headers: Iterable[tuple[str, str]], api_key: str | None) -> 
 def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """The headers for the agent."""
     return [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        (name.lower().encode("latin-1"), value.encode("latin-1", errors="replace"))
         for name, value in headers
         if name.lower() in _RESPONSE_HEADERS
     ]

@@ -75,7 +75,7 @@ def test_the_responses_interface_takes_no_stream_options() -> None:
 
 def test_the_list_of_models_has_no_body() -> None:
     assert rules.prepare("GET", rules.MODELS_PATH, b"junk", MODELS) == rules.Forward(
-        "GET", "/models", b"", None, stream=False
+        "GET", "/models", b"", None, stream=False, free=True
     )
 
 

@@ -1,0 +1,174 @@
+"""What work may cost: limits by scope, what an attempt reserves before it starts, and whether that still fits. Pure.
+
+A day and a month are UTC's. What is reserved counts as if it were spent until it is known better, so that many who
+begin at once cannot spend more than there is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DERIVED_SHARE = 10
+"""An attempt without a limit of its own reserves this part of the smallest wider limit: one tenth."""
+
+_EPSILON_USD = 1e-9
+
+
+class Scope(StrEnum):
+    """What a limit is for. `repository` and `month` count a month of UTC, `day` a day; `month` and `day` all work."""
+
+    ATTEMPT = "attempt"
+    PLAN = "plan"
+    TASK = "task"
+    REPOSITORY = "repository"
+    DAY = "day"
+    MONTH = "month"
+
+
+class Purpose(StrEnum):
+    """What a reservation is for."""
+
+    ATTEMPT = "attempt"
+    PLAN = "plan"
+
+
+_WIDER = {
+    Purpose.ATTEMPT: (Scope.TASK, Scope.REPOSITORY, Scope.DAY, Scope.MONTH),
+    Purpose.PLAN: (Scope.REPOSITORY, Scope.DAY, Scope.MONTH),
+}
+
+
+class Limit(BaseModel):
+    """The most that a scope may use; None for no limit in this unit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    usd: float | None = Field(default=None, gt=0, le=1_000_000)
+    tokens: int | None = Field(default=None, gt=0, le=2_000_000_000)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any limit."""
+        return self.usd is not None or self.tokens is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """US dollars and tokens (input and output together)."""
+
+    usd: float = 0.0
+    tokens: int = 0
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.usd + other.usd, self.tokens + other.tokens)
+
+    def fits(self, limit: Limit) -> bool:
+        """Whether it is no more than the limit, in both units."""
+        usd_fits = limit.usd is None or self.usd <= limit.usd + _EPSILON_USD
+        return usd_fits and (limit.tokens is None or self.tokens <= limit.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A limit for which there is not enough left: `used` of it is spent or reserved."""
+
+    scope: Scope
+    used: Amount
+    limit: Limit
+
+    def __str__(self) -> str:
+        parts = []
+        if self.limit.usd is not None:
+            parts.append(f"{self.used.usd:.2f} of {self.limit.usd:.2f} USD")
+        if self.limit.tokens is not None:
+            parts.append(f"{self.used.tokens} of {self.limit.tokens} tokens")
+        return f"the budget of the {self.scope} ({', '.join(parts)} used or reserved)"
+
+
+class Limits(BaseModel):
+    """All limits that hold for one repository.
+
+    A limit on an attempt (or a plan) that is larger than a wider one is refused: no attempt could ever start.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempt: Limit = Limit()
+    plan: Limit = Limit()
+    task: Limit = Limit()
+    repository: Limit = Limit()
+    day: Limit = Limit()
+    month: Limit = Limit()
+
+    @model_validator(mode="after")
+    def _narrow_within_wide(self) -> Self:
+        for purpose in Purpose:
+            own = self.of(Scope(purpose))
+            for scope in _WIDER[purpose]:
+                if not Amount(own.usd or 0.0, own.tokens or 0).fits(self.of(scope)):
+                    message = f"the limit of the {purpose} is larger than that of the {scope}: none could ever start"
+                    raise ValueError(message)
+        return self
+
+    def of(self, scope: Scope) -> Limit:
+        """The limit of one scope."""
+        limit: Limit = getattr(self, scope.value)
+        return limit
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is any limit at all."""
+        return any(self.of(scope).is_set for scope in Scope)
+
+    def cap(self, purpose: Purpose) -> Limit:
+        """What one attempt or plan may use: its own limit, else a part of the smallest wider one, unit by unit."""
+        own = self.of(Scope(purpose))
+        wider = [self.of(scope) for scope in _WIDER[purpose]]
+        usd = [limit.usd for limit in wider if limit.usd is not None]
+        tokens = [limit.tokens for limit in wider if limit.tokens is not None]
+        return Limit(
+            usd=own.usd if own.usd is not None else min(usd) / DERIVED_SHARE if usd else None,
+            tokens=own.tokens if own.tokens is not None else max(1, min(tokens) // DERIVED_SHARE) if tokens else None,
+        )
+
+    def reservation(self, purpose: Purpose) -> Amount:
+        """What one attempt or plan takes out of the wider limits before it starts: all that it may use."""
+        cap = self.cap(purpose)
+        return Amount(cap.usd or 0.0, cap.tokens or 0)
+
+    def shortage(self, purpose: Purpose, used: Mapping[Scope, Amount]) -> Shortage | None:
+        """The first limit in which one more reservation does not fit, the narrowest first; None when all have room."""
+        wanted = self.reservation(purpose)
+        for scope in _WIDER[purpose]:
+            limit, before = self.of(scope), used.get(scope, Amount())
+            # A limit that has been passed leaves no room even for what reserves nothing in its unit.
+            if not (before + wanted).fits(limit):
+                return Shortage(scope, before, limit)
+        return None
+
+    def wide(self) -> Iterator[Scope]:
+        """The scopes of more than one attempt that have a limit."""
+        return (scope for scope in _WIDER[Purpose.ATTEMPT] if self.of(scope).is_set)
+
+
+def day_of(now: datetime) -> datetime:
+    """The beginning of the day in UTC."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_of(now: datetime) -> datetime:
+    """The beginning of the month in UTC."""
+    return day_of(now).replace(day=1)
+
+
+def renewed_at(scope: Scope, now: datetime) -> datetime | None:
+    """When a used-up budget is full again; None when only the user can change anything about it."""
+    if scope is Scope.DAY:
+        return day_of(now) + timedelta(days=1)
+    if scope in {Scope.MONTH, Scope.REPOSITORY}:
+        return (month_of(now) + timedelta(days=32)).replace(day=1)
+    return None

@@ -1,0 +1,190 @@
+"""The call log of one gateway's life: what was called, kept so that a kill of the process at any instant loses no call.
+
+Two files in the attempt's own folder, which no agent can reach. `calls-LIFE.jsonl` has one line for each call that is
+over. `calls-LIFE.open` has a slot of fixed size for each call under way, rewritten before a piece of an answer passes
+to the agent; a lock on it says that its gateway lives. SIGKILL does not take back what was written, so nothing is
+fsynced: losing power loses at most the last seconds.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from squire_pipelines.gateway.model import GatewayCall, RunningCall, Totals
+
+SLOT_BYTES = 1024
+_FIELDS = {each.name for each in dataclasses.fields(GatewayCall)}
+_log = structlog.get_logger(__name__)
+
+
+class CallLog:
+    """Writes the log of one gateway's life; used in one thread.
+
+    Args:
+        folder: The attempt's `gateway` folder; made if need be.
+        name: The attempt's id, with which the calls' ids begin.
+        max_bytes: Of the file of calls that are over. Calls that used tokens are written beyond it: their number is
+            bounded by the gateway's limit on calls.
+        bodies: Whether to keep what was asked and answered too, in `calls-LIFE.bodies`. It holds the repository's text,
+            and whatever secrets are in it.
+    """
+
+    def __init__(self, folder: Path, name: str, *, max_bytes: int = 8 * 2**20, bodies: bool = False) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        life = secrets.token_hex(4)
+        self._prefix = f"{name}:{life}"
+        self._max_bytes = max_bytes
+        self._written = 0
+        self._number = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._open = os.open(folder / f"calls-{life}.open", flags, 0o600)
+        fcntl.flock(self._open, fcntl.LOCK_EX)
+        self._done = os.open(folder / f"calls-{life}.jsonl", flags | os.O_APPEND, 0o600)
+        self._bodies = os.open(folder / f"calls-{life}.bodies", flags | os.O_APPEND, 0o600) if bodies else None
+        self._kept = 0
+        self._free: list[int] = []
+        self._slots = 0
+
+    def next_id(self) -> str:
+        """An id for a new call."""
+        self._number += 1
+        return f"{self._prefix}:{self._number}"
+
+    def begin(self, call: RunningCall) -> None:
+        """A call that uses tokens goes out."""
+        if self._free:
+            call.slot = self._free.pop()
+        else:
+            call.slot, self._slots = self._slots, self._slots + 1
+        self.progress(call)
+
+    def progress(self, call: RunningCall) -> None:
+        """A call has come this far."""
+        if call.slot is None:
+            return
+        tokens = call.tokens
+        cost = "null" if call.cost_usd is None else repr(call.cost_usd)
+        head = json.dumps(
+            [call.call_id, call.path[:100], (call.model or "")[:120], call.started_at.isoformat()], ensure_ascii=False
+        )
+        text = (
+            f'{{"c":{head},"i":{_number(tokens.input)},"o":{_number(tokens.output)},"k":{_number(tokens.cached)},'
+            f'"e":{"true" if tokens.estimated else "false"},"u":{cost},"s":{call.status},'
+            f'"q":{call.request_bytes},"r":{call.response_bytes}}}'
+        )
+        os.pwrite(self._open, text.encode().ljust(SLOT_BYTES), call.slot * SLOT_BYTES)
+
+    def end(self, call: RunningCall, record: GatewayCall) -> None:
+        """A call is over."""
+        line = json.dumps(dataclasses.asdict(record), default=str).encode() + b"\n"
+        if self._written + len(line) <= self._max_bytes or record.forwarded:
+            self._written += os.write(self._done, line)
+        if call.slot is not None:
+            os.pwrite(self._open, b" " * SLOT_BYTES, call.slot * SLOT_BYTES)
+            self._free.append(call.slot)
+            call.slot = None
+
+    def body(self, call: RunningCall, what: str, body: bytes) -> None:
+        """Keep a body, where the user has asked for that. Bounded like the file of calls."""
+        if self._bodies is None:
+            return
+        text = json.dumps([call.call_id, what, body.decode(errors="replace")]).encode() + b"\n"
+        if self._kept + len(text) <= self._max_bytes:
+            self._kept += os.write(self._bodies, text)
+
+    def close(self) -> None:
+        """Close the files."""
+        for descriptor in (self._open, self._done, self._bodies):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else str(value)
+
+
+def read_calls(folder: Path) -> Iterator[GatewayCall]:
+    """All calls that the attempt's gateways have logged, each once.
+
+    A call that was under way when its gateway was killed has the error `interrupted` and the tokens that had passed.
+    One whose gateway lives is left out. Lines that cannot be read are reported and passed over.
+    """
+    for over in sorted(folder.glob("calls-*.jsonl")):
+        unfinished = list(_unfinished(over.with_suffix(".open")))  # first: what ends meanwhile is then read as ended
+        ended: set[str] = set()
+        with over.open("rb") as lines:
+            for line in lines:
+                if (call := _parsed(line)) is not None and call.call_id not in ended:
+                    ended.add(call.call_id)
+                    yield call
+        yield from (call for call in unfinished if call.call_id not in ended)
+
+
+def _parsed(line: bytes) -> GatewayCall | None:
+    try:
+        values: dict[str, Any] = json.loads(line)
+        values["started_at"] = datetime.fromisoformat(values["started_at"])
+        return GatewayCall(**{name: value for name, value in values.items() if name in _FIELDS})
+    except (ValueError, TypeError, KeyError) as error:
+        _log.warning("gateway.log_line_unreadable", reason=str(error)[:200])
+        return None
+
+
+def _unfinished(path: Path) -> Iterator[GatewayCall]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # its gateway lives and will tell of them itself
+        size = os.fstat(descriptor).st_size
+        for offset in range(0, size, SLOT_BYTES):
+            text = os.pread(descriptor, SLOT_BYTES, offset).strip(b" \0")
+            if not text:
+                continue
+            with contextlib.suppress(ValueError):  # the write of a first slot that a full disk cut short
+                yield _from_slot(json.loads(text))
+    finally:
+        os.close(descriptor)
+
+
+def _from_slot(slot: dict[str, Any]) -> GatewayCall:
+    call_id, path, model, started_at = slot["c"]
+    return GatewayCall(
+        path=path,
+        model=model or None,
+        status=slot["s"],
+        started_at=datetime.fromisoformat(started_at),
+        latency_s=0.0,
+        input_tokens=slot["i"],
+        output_tokens=slot["o"],
+        cached_tokens=slot["k"],
+        request_bytes=slot["q"],
+        response_bytes=slot["r"],
+        error="interrupted",
+        call_id=call_id,
+        cost_usd=slot["u"],
+        estimated=slot["e"],
+        forwarded=True,
+    )
+
+
+def totals_of(folder: Path) -> Totals:
+    """What the attempt's earlier gateways have counted. An unreadable folder is an empty one."""
+    totals = Totals()
+    for call in read_calls(folder):
+        if call.forwarded and call.target == "model":
+            totals = totals.plus(call.total_tokens, call.cost_usd)
+    return totals

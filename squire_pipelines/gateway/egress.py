@@ -1,0 +1,248 @@
+"""The way out: passes readings on to named registries, counts bytes by host, and refuses everything else.
+
+What may pass stands in `ways`. Names are resolved here and the address is checked before it is connected to, so that a
+name cannot lead elsewhere between check and use.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from squire_pipelines.gateway import ways
+from squire_pipelines.gateway.model import RunningCall
+from squire_pipelines.gateway.rules import RefusalError
+from squire_pipelines.gateway.ways import EGRESS_PREFIX as EGRESS_PREFIX  # noqa: PLC0414 - the app looks for it here
+from squire_pipelines.gateway.ways import Target, Way
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+_REDIRECTS = range(300, 400)
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class EgressRules:
+    """What the way out allows; all of it is the user's word.
+
+    Args:
+        ways: The registries that this attempt may read, by name.
+        unsafe_connect: `host:port` to which CONNECT is allowed; what is sent there cannot be seen.
+        allow_private: Whether a registry's name may lead to an address that is not public.
+        max_bytes: Received (and sent, by CONNECT) in the whole attempt.
+        max_requests: In the whole attempt.
+        max_index_bytes: Of one document that is rewritten, which is held in memory.
+        connect_s: For a connection.
+        idle_s: Between two pieces of an answer.
+    """
+
+    ways: tuple[Way, ...] = ()
+    unsafe_connect: frozenset[str] = frozenset()
+    allow_private: bool = False
+    max_bytes: int = 2 * 2**30
+    max_requests: int = 10_000
+    max_index_bytes: int = 32 * 2**20
+    connect_s: float = 10.0
+    idle_s: float = 60.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may pass."""
+        return bool(self.ways or self.unsafe_connect)
+
+
+@dataclass(slots=True)
+class HostCount:
+    """What passed to and from one host."""
+
+    requests: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to what a name resolves to only when all of its addresses are public, or the user allows others."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """See httpcore. Raises RefusalError."""
+        address = await resolve(host, port, allow_private=self._allow_private, timeout_s=timeout or 10.0)
+        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+
+    async def sleep(self, seconds: float) -> None:
+        """See httpcore."""
+        await self._inner.sleep(seconds)
+
+
+async def resolve(host: str, port: int, *, allow_private: bool, timeout_s: float) -> str:
+    """An address of the host. Raises RefusalError when any is not public, or there is none."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout_s):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError) as error:
+        raise RefusalError(502, "upstream_unreachable", f"{host[:100]} has no address") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if not allow_private:
+        for address in addresses:
+            ways.check_address(host, address)
+    return addresses[0]
+
+
+@dataclass(slots=True)
+class Egress:
+    """Serves `/egress/…` of one attempt, in the gateway's loop.
+
+    Args:
+        rules: What is allowed.
+    """
+
+    rules: EgressRules
+    hosts: dict[str, HostCount] = field(default_factory=dict)
+    _requests: int = 0
+    _bytes: int = 0
+    _pool: httpcore.AsyncConnectionPool | None = None
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    def begin(self, host: str) -> HostCount:
+        """One more request to a host. Raises RefusalError when there have been enough."""
+        if self._requests >= self.rules.max_requests:
+            raise RefusalError(403, "egress", f"the attempt has made its {self.rules.max_requests} requests outwards")
+        self._requests += 1
+        count = self.hosts.setdefault(host, HostCount())
+        count.requests += 1
+        return count
+
+    def count(self, host: HostCount, *, received: int = 0, sent: int = 0) -> None:
+        """Bytes that pass. Raises RefusalError when there have been enough."""
+        host.received_bytes += received
+        host.sent_bytes += sent
+        self._bytes += received + sent
+        if self._bytes > self.rules.max_bytes:
+            raise RefusalError(403, "egress", f"the attempt has used up its {self.rules.max_bytes} bytes outwards")
+
+    async def serve(self, call: RunningCall, scope: Message, send: Send) -> None:
+        """Answer one request. Raises RefusalError."""
+        raw: bytes = scope.get("raw_path") or str(scope["path"]).encode()
+        named = {way.name: way for way in self.rules.ways}
+        target = ways.route(scope["method"], raw, scope.get("query_string", b""), named)
+        ways.check_no_body(scope["headers"])
+        call.target = target.host
+        self.begin(target.host)
+        if self._pool is None:
+            self._pool = httpcore.AsyncConnectionPool(
+                ssl_context=httpx.create_ssl_context(),
+                max_connections=16,
+                network_backend=GuardedBackend(allow_private=self.rules.allow_private),
+            )
+        timeouts = dict.fromkeys(("connect", "pool", "write"), self.rules.connect_s) | {"read": self.rules.idle_s}
+        try:
+            async with self._pool.stream(
+                scope["method"],
+                target.url,
+                headers=ways.headers_out(scope["headers"], target.url),
+                extensions={"timeout": timeouts},
+            ) as response:
+                call.forwarded = True
+                await self._answer(call, scope, target, response, send)
+        except httpcore.TimeoutException as error:
+            raise RefusalError(504, "timeout", f"{target.way.name} did not answer in time") from error
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+            message = f"{target.way.name} cannot be reached, or broke its answer off"
+            raise RefusalError(502, "upstream_unreachable", message) from error
+
+    async def _answer(
+        self,
+        call: RunningCall,
+        scope: Message,
+        target: Target,
+        response: httpcore.Response,
+        send: Send,
+    ) -> None:
+        host = self.hosts[target.host]
+        here = _here(scope)
+        told = {name.lower(): value for name, value in response.headers}
+        headers = ways.headers_back(response.headers)
+        if response.status in _REDIRECTS and b"location" in told:
+            place = ways.redirected(told[b"location"].decode("latin-1"), target, here)
+            headers += [(b"location", place.encode("latin-1", errors="replace")), (b"content-length", b"0")]
+            await _whole(call, response.status, headers, b"", send)
+            return
+        encoding = told.get(b"content-encoding", b"identity")
+        is_index = ways.is_index(told.get(b"content-type", b"").decode("latin-1"))
+        if is_index and encoding != b"identity":
+            raise RefusalError(502, "egress", f"{target.way.name} answers in a coding that was not asked for")
+        if not is_index or scope["method"] == "HEAD":
+            # A rewritten index has another length, which is not known before it is read.
+            passed = () if is_index else (b"content-length", b"content-encoding")
+            headers += [(name, told[name]) for name in passed if name in told]
+            await self._stream(call, host, response, headers, send)
+            return
+        body = bytearray()
+        async for chunk in response.aiter_stream():
+            self.count(host, received=len(chunk))
+            body += chunk
+            if len(body) > self.rules.max_index_bytes:
+                limit = self.rules.max_index_bytes
+                raise RefusalError(502, "response_too_large", f"{target.way.name} answers more than {limit} bytes")
+        content = ways.led_back(bytes(body), target.way, here)
+        headers.append((b"content-length", str(len(content)).encode()))
+        await _whole(call, response.status, headers, content, send)
+
+    async def _stream(
+        self,
+        call: RunningCall,
+        host: HostCount,
+        response: httpcore.Response,
+        headers: list[tuple[bytes, bytes]],
+        send: Send,
+    ) -> None:
+        call.status = response.status
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        async for chunk in response.aiter_stream():
+            call.response_bytes += len(chunk)
+            self.count(host, received=len(chunk))
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        call.answered = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _whole(call: RunningCall, status: int, headers: list[tuple[bytes, bytes]], body: bytes, send: Send) -> None:
+    call.status, call.response_bytes, call.answered = status, len(body), True
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _here(scope: Message) -> str:
+    """How the agent has reached us: its relay's loopback address, and nothing else that it may write there."""
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"), "")
+    parts = urlsplit(f"http://{host}")
+    try:
+        plain = host.rpartition(":")[0] in _LOOPBACK and parts.port is not None
+    except ValueError:
+        plain = False
+    return f"http://{host}" if plain else ""
+
+
+def authorities(entries: Collection[str]) -> frozenset[str]:
+    """`host:port` as they are compared."""
+    return frozenset(entry.lower() for entry in entries)

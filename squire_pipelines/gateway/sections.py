@@ -1,0 +1,95 @@
+"""The sections of the settings that say what an agent may reach. Names of hosts are the user's; none is built in."""
+
+import re
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from squire_pipelines.domain.limits import Bytes
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_HOST_AND_PORT = re.compile(r"(?:[a-z0-9.-]{1,253}|\[[0-9a-f:]+\]):\d{1,5}")
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain:
+        message = "a base URL looks like https://registry.example.com/, without user, query and fragment"
+        raise ValueError(message)
+    return text.rstrip("/") + "/"
+
+
+def _host_and_port(text: str) -> str:
+    if not _HOST_AND_PORT.fullmatch(text.lower()):
+        message = "a host for CONNECT is written with its port, for example git.example.com:443"
+        raise ValueError(message)
+    return text.lower()
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+_Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PriceSettings(_Section):
+    """What a model costs, in USD for a million tokens; wins over the built-in table of prices."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0, description="read from the provider's cache; else input")
+    cache_write: float | None = Field(default=None, ge=0, description="written to it; else input")
+
+
+class RegistrySettings(_Section):
+    """A registry that agents may read. `kind` decides which package manager is told of it."""
+
+    kind: Literal["npm", "pypi", "generic"] = "generic"
+    base_url: BaseUrl
+    index: str = Field(default="", pattern=r"^[A-Za-z0-9._~/-]*$", description="path of the index below it")
+    files: tuple[BaseUrl, ...] = Field(default=(), max_length=8, description="where else its files may lie")
+
+
+class GatewaySettings(_Section):
+    """The one door of an agent: bounds, prices, and the ways out (none by default)."""
+
+    transport: Literal["auto", "socket", "container"] = Field(
+        default="auto", description="container: one of its own; auto: where the engine has no socket on this machine"
+    )
+    network: str = Field(default="bridge", min_length=1, description="of that container, by which it reaches out")
+    max_calls: int = Field(default=2000, ge=1, le=1_000_000, description="of a model, in an attempt")
+    max_concurrent: int = Field(default=16, ge=1, le=256)
+    max_request: Bytes = 16 * 2**20
+    max_response: Bytes = 64 * 2**20
+    connect_s: _Seconds = 10
+    idle_s: _Seconds = Field(default=300, description="between two pieces of an answer")
+    call_s: _Seconds = Field(default=900, description="of one call")
+    checkpoint_s: _Seconds = Field(default=2, description="how often what is spent goes to the ledger")
+    max_log: Bytes = 8 * 2**20
+    log_bodies: bool = Field(default=False, description="for debugging: keep what is asked and answered")
+    models: tuple[str, ...] = Field(default=(), description="further models that an agent may name")
+    aliases: dict[str, str] = Field(default_factory=dict, description="names that stand for an allowed model")
+    prices: dict[str, PriceSettings] = Field(default_factory=dict)
+    registries: dict[str, RegistrySettings] = Field(default_factory=dict)
+    egress: tuple[str, ...] = Field(default=(), description="names of the registries that are open; none by default")
+    unsafe_connect: tuple[HostAndPort, ...] = Field(default=(), description="what is sent there cannot be seen")
+    allow_private: bool = Field(default=False, description="registries at addresses that are not public")
+    max_egress: Bytes = Field(default=2 * 2**30, description="bytes, in an attempt")
+    max_egress_requests: int = Field(default=10_000, ge=1)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        for name in self.registries:
+            if not _NAME.fullmatch(name):
+                message = f"registries: {name!r} is no name: small letters, digits, - and _ (up to 40)"
+                raise ValueError(message)
+        for name in self.egress:
+            if name not in self.registries:
+                message = f"egress names {name!r}, which is not among registries"
+                raise ValueError(message)
+        return self

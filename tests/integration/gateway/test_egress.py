@@ -1,0 +1,250 @@
+"""The way out against a registry on loopback: what passes, what leads back, what is refused."""
+
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from squire_pipelines.gateway.egress import EgressRules
+from squire_pipelines.gateway.model import GatewayLimits
+from squire_pipelines.gateway.ways import Way
+from tests.support.provider import Answer, Door, OpenDoor, Upstream, plain
+
+
+def rules(upstream: Upstream, **more: object) -> EgressRules:
+    base = upstream.url.removesuffix("/v1")
+    values: dict[str, object] = {"ways": (Way("reg", base, ("https://files.example.net/",)),), "allow_private": True}
+    return EgressRules(**{**values, **more})  # type: ignore[arg-type]  # a test's own values
+
+
+def bytes_answer(
+    body: bytes, kind: str = "application/octet-stream", status: int = 200, more: dict[str, str] | None = None
+) -> Answer:
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"content-type": kind, "content-length": str(len(body)), **(more or {})}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body)
+
+    return write
+
+
+@pytest.fixture
+def door(upstream: Upstream, open_door: OpenDoor) -> Door:
+    return open_door(egress=rules(upstream))
+
+
+def test_a_file_passes_as_it_is_and_is_counted(upstream: Upstream, door: Door) -> None:
+    body = bytes(range(256)) * 400
+    upstream.answer = bytes_answer(body, more={"set-cookie": "a=b"})
+    answer = door.client.get("/egress/reg/p/a.tgz", headers={"Cookie": "c", "Authorization": "d", "Range": "bytes=0-"})
+    assert answer.content == body
+    assert "set-cookie" not in answer.headers
+    (seen,) = upstream.seen
+    assert seen.path == "/p/a.tgz"
+    assert "cookie" not in seen.headers
+    assert "authorization" not in seen.headers
+    assert seen.headers["range"] == "bytes=0-"
+    (call,) = door.recorded()
+    host = upstream.url.split("/")[2]
+    assert (call.target, call.status, call.response_bytes, call.error) == (host, 200, len(body), None)
+    assert door.gateway.hosts[host].received_bytes == len(body)
+    assert door.gateway.totals.requests == 0
+
+
+def test_an_index_leads_back_through_the_gateway(upstream: Upstream, door: Door) -> None:
+    base = upstream.url.removesuffix("/v1")
+    upstream.answer = plain(200, {"tarball": f"{base}/p/-/p-1.tgz", "wheel": "https://files.example.net/w.whl"})
+    document = door.client.get("/egress/reg/p", headers={"Host": "127.0.0.1:8787"}).json()
+    assert document == {
+        "tarball": "http://127.0.0.1:8787/egress/reg/p/-/p-1.tgz",
+        "wheel": "http://127.0.0.1:8787/egress/reg/~1/w.whl",
+    }
+    odd = door.client.get("/egress/reg/p", headers={"Host": "evil.example.com"}).json()
+    assert odd["tarball"] == "/egress/reg/p/-/p-1.tgz"
+
+
+def test_a_head_passes(upstream: Upstream, door: Door) -> None:
+    upstream.answer = bytes_answer(b"{}", "application/json")
+    answer = door.client.head("/egress/reg/p")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert upstream.seen[0].method == "HEAD"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/egress/reg/p", b"upload", 405),
+        ("PUT", "/egress/reg/p", None, 405),
+        ("GET", "/egress/reg/p", b"upload", 403),
+        ("GET", "/egress/reg/p?upload=1", None, 403),
+        ("GET", "/egress/other/p", None, 403),
+        ("GET", "/egress/reg/%2e%2e/p", None, 403),
+        ("GET", "http://registry.example.com/p", None, 404),
+    ],
+)
+def test_everything_else_is_refused_and_logged(
+    upstream: Upstream, door: Door, *, method: str, path: str, body: bytes | None, status: int
+) -> None:
+    assert door.client.request(method, path, content=body).status_code == status
+    assert upstream.seen == []
+    assert door.recorded()[0].error in {"method", "egress", "path"}
+
+
+def test_without_ways_out_there_is_none(open_door: OpenDoor) -> None:
+    assert open_door().client.get("/egress/reg/p").status_code == 403
+
+
+def test_a_redirect_to_a_named_place_leads_there_and_no_other(upstream: Upstream, door: Door) -> None:
+    upstream.answer = bytes_answer(b"", status=302, more={"location": "https://files.example.net/a.tgz"})
+    answer = door.client.get("/egress/reg/p", headers={"Host": "127.0.0.1:1"})
+    assert (answer.status_code, answer.headers["location"]) == (302, "http://127.0.0.1:1/egress/reg/~1/a.tgz")
+    upstream.answer = bytes_answer(b"", status=302, more={"location": "http://169.254.169.254/latest"})
+    assert door.client.get("/egress/reg/p").status_code == 502
+    assert door.recorded(2)[1].error == "redirect"
+
+
+def test_a_name_that_leads_inwards_is_refused(upstream: Upstream, open_door: OpenDoor) -> None:
+    door = open_door(egress=rules(upstream, allow_private=False))
+    assert door.client.get("/egress/reg/p").json()["error"]["code"] == "address"
+    assert upstream.seen == []
+
+
+def test_bytes_and_requests_have_an_end(upstream: Upstream, open_door: OpenDoor) -> None:
+    upstream.answer = bytes_answer(b"x" * 600)
+    door = open_door(egress=rules(upstream, max_bytes=1000, max_requests=3))
+    assert door.client.get("/egress/reg/p").status_code == 200
+    with pytest.raises(Exception, match=r"(?i)peer closed|disconnected|incomplete"):
+        door.client.get("/egress/reg/p")
+    upstream.answer = plain(200, {"a": 1})
+    assert [door.client.get("/egress/reg/p").status_code for _ in range(2)] == [403, 403]
+    assert [call.error for call in door.recorded(4)] == [None, "egress", "egress", "egress"]
+    assert len(upstream.seen) == 3
+
+
+def test_an_index_is_bounded_and_comes_in_the_coding_that_was_asked_for(
+    upstream: Upstream, open_door: OpenDoor
+) -> None:
+    door = open_door(egress=rules(upstream, max_index_bytes=100))
+    upstream.answer = plain(200, {"pad": "x" * 200})
+    assert door.client.get("/egress/reg/p").json()["error"]["code"] == "response_too_large"
+    upstream.answer = bytes_answer(b"gz", "application/json", more={"content-encoding": "gzip"})
+    assert door.client.get("/egress/reg/p").status_code == 502
+
+
+def test_a_registry_that_is_not_there_is_a_502(open_door: OpenDoor, upstream: Upstream) -> None:
+    ways = (Way("gone", "http://127.0.0.1:9/"), Way("nowhere", "http://name.invalid/"))
+    door = open_door(egress=rules(upstream, ways=ways))
+    assert door.client.get("/egress/gone/p").status_code == 502
+    assert door.client.get("/egress/nowhere/p").status_code == 502
+
+
+def test_a_registry_that_is_silent_is_given_up(upstream: Upstream, open_door: OpenDoor) -> None:
+    release = threading.Event()
+
+    def silent(_: BaseHTTPRequestHandler) -> None:
+        release.wait(10)
+
+    upstream.answer = silent
+    door = open_door(egress=rules(upstream, idle_s=0.3))
+    assert door.client.get("/egress/reg/p").status_code == 504
+    release.set()
+
+
+@contextmanager
+def echo_server() -> Iterator[int]:
+    """Sends back what it gets, until the other side ends."""
+
+    class Echo(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while data := self.request.recv(65536):
+                self.request.sendall(data)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def head_of(connection: socket.socket) -> bytes:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = connection.recv(4096)
+        if not data:
+            break
+        head += data
+    return head
+
+
+def test_connect_to_a_host_that_the_user_named_carries_both_ways(upstream: Upstream, open_door: OpenDoor) -> None:
+    with echo_server() as port:
+        authority = f"127.0.0.1:{port}"
+        door = open_door(egress=rules(upstream, ways=(), unsafe_connect=frozenset({authority})))
+        with closing(door.connect()) as connection:
+            connection.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + b"early")
+            assert head_of(connection).startswith(b"HTTP/1.1 200")
+            body = b"z" * 300_000
+            sender = threading.Thread(target=connection.sendall, args=(body,))
+            sender.start()
+            got = b""
+            while len(got) < len(body) + 5:
+                got += connection.recv(65536)
+            sender.join(10)
+        assert got == b"early" + body
+        (call,) = door.recorded()
+        assert (call.status, call.target) == (200, authority)
+        assert (call.request_bytes, call.response_bytes) == (300_005, 300_005)
+        count = door.gateway.hosts[authority]
+        assert (count.requests, count.sent_bytes, count.received_bytes) == (1, 300_005, 300_005)
+
+
+@pytest.mark.parametrize(
+    ("authority", "private", "status"),
+    [("evil.example.com:443", True, b"403"), ("127.0.0.1:9", False, b"403"), ("127.0.0.1:9", True, b"502")],
+)
+def test_connect_elsewhere_is_refused(
+    upstream: Upstream, open_door: OpenDoor, *, authority: str, private: bool, status: bytes
+) -> None:
+    allowed = frozenset({"127.0.0.1:9"})
+    door = open_door(egress=rules(upstream, unsafe_connect=allowed, allow_private=private))
+    with closing(door.connect()) as connection:
+        connection.sendall(f"CONNECT {authority} HTTP/1.1\r\n".encode())
+        connection.sendall(b"Host: x\r\n\r\n")
+        assert head_of(connection).split(b" ")[1] == status
+    assert door.recorded()[0].error in {"egress", "address", "upstream_unreachable"}
+
+
+def test_connect_without_any_way_out_is_refused(open_door: OpenDoor) -> None:
+    door = open_door()
+    with closing(door.connect()) as connection:
+        connection.sendall(b"CONNECT a:1 HTTP/1.1\r\n\r\n")
+        assert head_of(connection).split(b" ")[1] == b"403"
+
+
+def test_a_tunnel_is_cut_at_the_cap_on_bytes_and_at_the_time(upstream: Upstream, open_door: OpenDoor) -> None:
+    with echo_server() as port:
+        authority = f"127.0.0.1:{port}"
+        egress = rules(upstream, ways=(), unsafe_connect=frozenset({authority}), max_bytes=1000)
+        door = open_door(egress=egress, limits=GatewayLimits(call_s=0.5))
+        for size, error in ((2000, "egress"), (1, "egress")):
+            with closing(door.connect()) as connection:
+                connection.sendall(f"CONNECT {authority} HTTP/1.1\r\n\r\n".encode())
+                assert head_of(connection)
+                connection.sendall(b"x" * size)
+                while connection.recv(65536):
+                    pass
+            assert door.recorded()[-1].error == error
+        slow = open_door(
+            egress=rules(upstream, ways=(), unsafe_connect=frozenset({authority})), limits=GatewayLimits(call_s=0.3)
+        )
+        with closing(slow.connect()) as connection:
+            connection.sendall(f"CONNECT {authority} HTTP/1.1\r\n\r\n".encode())
+            assert head_of(connection)
+            assert connection.recv(100) == b""
+        assert slow.recorded()[0].error == "timeout"

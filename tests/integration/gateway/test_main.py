@@ -1,0 +1,95 @@
+"""The gateway as a program: its order by standard input, its reports by standard output, its end with either."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from squire_pipelines.gateway.call_log import read_calls
+from squire_pipelines.gateway.model import GatewayLimits
+from squire_pipelines.gateway.wire import ORDERS, Order
+from tests.support.provider import Upstream
+
+KEY = "sk-" + "k" * 20
+PROGRAM = """
+import sys
+from pathlib import Path
+from squire_pipelines.gateway.__main__ import main
+sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
+
+
+class Program:
+    """The program, its folders, and what it has reported."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket, self.log = folder / "gateway.sock", folder / "calls"
+        argv = [sys.executable, "-c", PROGRAM, str(folder), str(self.log)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
+
+    def tell(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def report(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+    def ask(self) -> httpx.Response:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://g") as client:
+            return client.post("/v1/chat/completions", json=BODY)
+
+
+@pytest.fixture
+def program() -> Iterator[Program]:
+    with tempfile.TemporaryDirectory(prefix="sq-") as folder:
+        made = Program(Path(folder))
+        yield made
+        made.process.kill()
+        made.process.communicate(timeout=20)
+
+
+def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: Upstream) -> None:
+    order = Order("t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05)
+    program.tell(ORDERS.write(order))
+    assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0}
+    assert program.ask().status_code == 200
+    assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
+    told = program.report()
+    while told["call"] is None:
+        told = program.report()
+    assert (told["call"]["input_tokens"], told["call"]["output_tokens"]) == (5, 2)
+    assert told["totals"]["tokens"] == 7
+    assert program.ask().status_code == 403, "what it asks is an estimate of more than the rest"
+    said, complaints = program.process.communicate(timeout=20)
+    assert program.process.returncode == 0
+    assert json.loads(said.splitlines()[-1])["exhausted"] == "24 tokens"
+    assert not program.socket.exists()
+    assert [call.error for call in read_calls(program.log)] == [None, "budget"]
+    assert KEY.encode() not in said + complaints
+
+
+@pytest.mark.parametrize("line", [b"", b"{}\n", b'{"attempt_id": 3, "base_url": null, "api_key": "sk-hidden"}\n'])
+def test_without_an_order_it_ends_and_says_so_without_repeating_it(program: Program, line: bytes) -> None:
+    program.tell(line)
+    said, complaints = program.process.communicate(timeout=20)
+    assert (program.process.returncode, said) == (1, b"")
+    assert b"the gateway's order cannot be read" in complaints
+    assert b"sk-hidden" not in complaints
+
+
+def test_a_base_url_that_is_none_ends_it_with_a_sentence(program: Program) -> None:
+    program.tell(ORDERS.write(Order("t1-1", "ftp://x", KEY)))
+    _, complaints = program.process.communicate(timeout=20)
+    assert program.process.returncode == 1
+    assert b"is no URL of an HTTP service" in complaints

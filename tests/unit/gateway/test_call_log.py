@@ -1,0 +1,124 @@
+"""The call log: what it keeps, its bounds, and what it tells after a kill."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.gateway.call_log import SLOT_BYTES, CallLog, read_calls, totals_of
+from squire_pipelines.gateway.model import RunningCall, Tokens, Totals
+
+UNFINISHED = """
+import os, signal, sys
+from pathlib import Path
+from squire_pipelines.gateway.call_log import CallLog
+from squire_pipelines.gateway.model import RunningCall, Tokens
+log = CallLog(Path(sys.argv[1]), "attempt")
+calls = [RunningCall(path="/v1/chat/completions", call_id=log.next_id(), model="small", forwarded=True) for _ in "ab"]
+for call in calls:
+    call.tokens = Tokens(input=10, output=0, estimated=True)
+    log.begin(call)
+calls[0].tokens = Tokens(input=10, output=7, estimated=True)
+calls[0].cost_usd = 0.25
+log.progress(calls[0])
+log.end(calls[1], calls[1].record(0.5))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def running(log: CallLog, output: int = 0) -> RunningCall:
+    tokens = Tokens(input=3, output=output)
+    return RunningCall(path="/v1/messages", call_id=log.next_id(), model="ü" * 300, tokens=tokens, forwarded=True)
+
+
+def test_calls_that_are_over_are_read_back(tmp_path: Path) -> None:
+    log = CallLog(tmp_path, "t1-1")
+    call = running(log, 4)
+    log.begin(call)
+    log.end(call, call.record(1.5))
+    (read,) = read_calls(tmp_path)
+    assert read == call.record(1.5)
+    assert read.call_id.startswith("t1-1:")
+    assert totals_of(tmp_path) == Totals(7, 0.0, 1)
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o600"}
+    log.close()
+
+
+def test_what_was_under_way_at_a_kill_is_read_back_once(tmp_path: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", UNFINISHED, str(tmp_path)], timeout=60, check=False)
+    assert killed.returncode == -9
+    found = {call.error: call for call in read_calls(tmp_path)}
+    assert set(found) == {None, "interrupted"}
+    cut = found["interrupted"]
+    assert (cut.input_tokens, cut.output_tokens, cut.cost_usd, cut.estimated) == (10, 7, 0.25, True)
+    assert totals_of(tmp_path) == Totals(27, 0.25, 2)
+    assert [call.call_id for call in read_calls(tmp_path)] == [call.call_id for call in read_calls(tmp_path)]
+
+
+def test_calls_of_a_gateway_that_lives_are_left_to_it(tmp_path: Path) -> None:
+    log = CallLog(tmp_path, "a")
+    call = running(log)
+    log.begin(call)
+    assert list(read_calls(tmp_path)) == []
+    log.close()
+    assert [each.error for each in read_calls(tmp_path)] == ["interrupted"]
+
+
+def test_slots_are_used_again(tmp_path: Path) -> None:
+    log = CallLog(tmp_path, "a")
+    for _ in range(5):
+        call = running(log)
+        log.begin(call)
+        log.progress(call)
+        log.end(call, call.record(0))
+    (slots,) = tmp_path.glob("*.open")
+    assert slots.stat().st_size == SLOT_BYTES
+    log.progress(call)  # over: nothing to be written
+    assert slots.read_bytes().strip() == b""
+    log.close()
+
+
+def test_the_log_is_bounded_but_for_calls_that_used_tokens(tmp_path: Path) -> None:
+    log = CallLog(tmp_path, "a", max_bytes=1000)
+    for _ in range(50):
+        refused = RunningCall(path="/v1/files", call_id=log.next_id(), error="path")
+        log.end(refused, refused.record(0))
+    call = running(log)
+    log.end(call, call.record(0))
+    (lines,) = tmp_path.glob("*.jsonl")
+    assert lines.stat().st_size < 3000
+    assert [each.call_id for each in read_calls(tmp_path) if each.forwarded] == [call.call_id]
+    log.close()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_bodies_are_kept_only_when_asked_for_and_bounded(tmp_path: Path, wanted: bool) -> None:  # noqa: FBT001 - a case
+    log = CallLog(tmp_path, "a", max_bytes=500, bodies=wanted)
+    call = running(log)
+    for _ in range(20):
+        log.body(call, "request", b"private words")
+    log.close()
+    kept = list(tmp_path.glob("*.bodies"))
+    assert bool(kept) is wanted
+    if wanted:
+        lines = kept[0].read_text().splitlines()
+        assert json.loads(lines[0]) == [call.call_id, "request", "private words"]
+        assert 1 <= len(lines) < 20
+
+
+def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    log = CallLog(tmp_path, "a")
+    call = running(log)
+    log.end(call, call.record(0))
+    log.close()
+    (lines,) = tmp_path.glob("*.jsonl")
+    with lines.open("ab") as file:
+        file.write(b'{"half": \n[]\n{"path": 1}\n')
+    (slots,) = tmp_path.glob("*.open")
+    with slots.open("wb") as file:
+        file.write(b"{torn")
+    assert [each.call_id for each in read_calls(tmp_path)] == [call.call_id]
+    slots.unlink()
+    assert len(list(read_calls(tmp_path))) == 1

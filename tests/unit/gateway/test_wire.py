@@ -1,0 +1,51 @@
+"""What goes to a gateway in a container and what comes back is the same on both sides, and no error shows the key."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.gateway.egress import EgressRules, HostCount
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, Totals
+from squire_pipelines.gateway.prices import Price
+from squire_pipelines.gateway.ways import Way
+from squire_pipelines.gateway.wire import ORDERS, REPORTS, Order, Report
+
+KEY = "sk-" + "k" * 20
+ORDER = Order(
+    "t1-1",
+    "http://127.0.0.1:9/v1",
+    KEY,
+    models=("small",),
+    aliases={"tiny": "small"},
+    limits=GatewayLimits(max_tokens=5, max_usd=0.5),
+    prices={"small": Price(1.0, 2.0, cached=0.5)},
+    before=Totals(3, 0.1, 1),
+    egress=EgressRules((Way("node", "https://registry.example.com/", ("https://files.example.com/",)),)),
+)
+
+
+def test_an_order_arrives_as_it_was_given() -> None:
+    line = ORDERS.write(ORDER)
+    assert line.count(b"\n") == 1
+    assert ORDERS.read(line) == ORDER
+    assert KEY not in repr(ORDER)
+
+
+def test_a_report_arrives_as_it_was_given() -> None:
+    call = GatewayCall("/v1/models\n", "small", 200, datetime.now(UTC), 0.5, input_tokens=1, call_id="a:1")
+    report = Report(Totals(1, 0.0, 1), "5 tokens", ("small",), {"registry.example.com": HostCount(1, 2, 3)}, call)
+    line = REPORTS.write(report)
+    assert line.count(b"\n") == 1
+    assert REPORTS.read(line) == report
+
+
+@pytest.mark.parametrize("line", [b"", b"[", b"{}", ORDERS.write(ORDER)[:-20], ORDERS.write(ORDER)[:-2] + b',"x":{}}'])
+def test_a_line_that_cannot_be_read_is_refused_without_being_repeated(line: bytes) -> None:
+    if line.endswith(b'"x":{}}'):
+        assert ORDERS.read(line) == ORDER  # a newer supervisor may say more
+        return
+    with pytest.raises(ConfigError, match="the gateway's order cannot be read") as caught:
+        ORDERS.read(line)
+    assert KEY not in str(caught.value)
+    assert caught.value.__cause__ is None
