@@ -114,7 +114,7 @@ class Demo:
             self._say("no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)")
             return
         image = Settings().agent.image
-        client = engine.connect()
+        client = engine.connect(image=image)
         try:
             present = bool(client.images.list(name=image))
         finally:

@@ -3,10 +3,14 @@
 Patterns and pure searches only. Where secrets come from and how text is cleaned lives in `squire_pipelines.secrets`.
 """
 
+import base64
+import binascii
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
 
 # A known value shorter than this is found by chance in ordinary text, so it is neither hidden nor refused.
 MIN_KNOWN_LENGTH = 6
@@ -32,6 +36,13 @@ _PLACEHOLDER = re.compile(r"(?i)example|placeholder|changeme|redacted|dummy|your
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 _MIXED_ENTROPY = 3.8
 _HEX_ENTROPY = 3.0
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
+# Shorter, a value without its punctuation is found by chance in text from which all punctuation was taken.
+_MIN_PLAIN_LENGTH = 12
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
+_MAX_ENCODED_PER_LINE = 64
+_TO_STANDARD = str.maketrans("-_", "+/")
+_DECODE_DEPTH = 2
 
 
 def entropy(text: str) -> float:
@@ -75,3 +86,71 @@ def find_credentials(line: str, known: tuple[str, ...] = ()) -> Iterator[str]:
             yield name
     if any(_looks_random(match[1]) for match in _KEYWORD.finditer(line)):
         yield "a value that looks like a credential"
+
+
+def _base64_cores(data: bytes) -> Iterator[str]:
+    """The characters that `data` has in base64 wherever it begins within a longer text, in both alphabets."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + data).decode()
+        first = (offset * 8 + 5) // 6
+        last = (offset + len(data)) * 8 // 6
+        core = encoded[first:last]
+        yield core
+        yield core.translate(str.maketrans("+/", "-_"))
+
+
+def forms(value: str) -> Iterator[str]:
+    """The forms in which `value` may appear in a text: as it is, in JSON, quoted for a URL, in hex and in base64."""
+    data = value.encode("utf-8", "surrogatepass")
+    yield value
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    for text in (quote(data, safe=""), quote(data), quote_plus(data)):
+        yield text
+        yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), text)
+    yield data.hex()
+    yield data.hex().upper()
+    yield from _base64_cores(data)
+
+
+def known_forms(values: Iterable[str]) -> tuple[str, ...]:
+    """The texts to look for, longest first: each known value in each of its `forms`, and backwards."""
+    found = {
+        form for piece in known_pieces(values) for form in (*forms(piece), piece[::-1]) if len(form) >= MIN_KNOWN_LENGTH
+    }
+    return tuple(sorted(found, key=lambda form: (-len(form), form)))
+
+
+def plain_text(text: str) -> str:
+    """`text` with nothing left but ASCII letters and digits, so that quotes, blanks and signs split nothing."""
+    return _NOT_PLAIN.sub("", text)
+
+
+def plain_forms(values: Iterable[str]) -> tuple[str, ...]:
+    """The known values as `plain_text` leaves them; those that become too short to mean anything are left out."""
+    found = {plain for piece in known_pieces(values) if len(plain := plain_text(piece)) >= _MIN_PLAIN_LENGTH}
+    return tuple(sorted(found | {plain[::-1] for plain in found}))
+
+
+def _decoded(token: str) -> Iterator[str]:
+    if len(token) % 2 == 0 and _HEX.fullmatch(token):
+        yield bytes.fromhex(token).decode("latin-1")
+    standard = token.rstrip("=").translate(_TO_STANDARD)
+    # A text before it may have shifted it within the groups of four.
+    for start in range(4):
+        part = standard[start:]
+        try:
+            yield base64.b64decode(part[: len(part) // 4 * 4]).decode("latin-1")
+        except (binascii.Error, ValueError):
+            continue
+
+
+def find_encoded(line: str, *, depth: int = _DECODE_DEPTH) -> Iterator[str]:
+    """Say what in `line` is a credential once its base64 or hex is undone, `depth` times; never the value itself."""
+    for match in list(_ENCODED.finditer(line))[:_MAX_ENCODED_PER_LINE]:
+        for text in _decoded(match[0]):
+            for name, pattern in PATTERNS:
+                if (found := pattern.search(text)) and "EXAMPLE" not in found[0]:
+                    yield f"{name}, encoded"
+            if depth > 1:
+                yield from find_encoded(text, depth=depth - 1)

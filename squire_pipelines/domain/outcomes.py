@@ -24,6 +24,25 @@ class ChecksState(StrEnum):
     NONE = "none"
 
 
+class ReviewState(StrEnum):
+    """Whether a person has to let a pull request pass that the policy held."""
+
+    NONE = "none"
+    NEEDS_APPROVAL = "needs_approval"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+def review_after(review: ReviewState, state: PullRequestState) -> ReviewState:
+    """The review state once the pull request's own state is `state`: who merges approves, who closes rejects."""
+    held = {ReviewState.NEEDS_APPROVAL, ReviewState.REJECTED}
+    if review not in held:
+        return review
+    if state in {PullRequestState.MERGED, PullRequestState.REVERTED}:
+        return ReviewState.APPROVED
+    return ReviewState.REJECTED if state is PullRequestState.CLOSED else ReviewState.NEEDS_APPROVAL
+
+
 class PullRequestReport(BaseModel):
     """What GitHub said of a pull request at `updated_at`, by a delivery or by an answer to our question."""
 

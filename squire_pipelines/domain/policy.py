@@ -4,13 +4,21 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
 from posixpath import dirname
 
-from squire_pipelines.domain.credentials import find_credentials, known_pieces
+from squire_pipelines.domain.change import (
+    NO_TASK,
+    ChangedFile,
+    CommitText,
+    Decision,
+    Finding,
+    JudgedTask,
+    Verdict,
+    weight,
+)
+from squire_pipelines.domain.leaks import HIDDEN, MAX_FINDINGS, Sought, check_across, check_commit, check_secrets
 
-MAX_FINDINGS = 200
 REJECT_FACTOR = 10
 MAX_PATH_LENGTH = 4096
 _MODE_NONE = "000000"
@@ -18,51 +26,18 @@ _MODE_FILE = frozenset({"100644", "100664"})
 _MODE_EXECUTABLE = "100755"
 _MODE_SYMLINK = "120000"
 _MODE_GITLINK = "160000"
-
-
-class Decision(IntEnum):
-    """What may become of a change; the gravest finding decides."""
-
-    ALLOW = 0
-    NEEDS_APPROVAL = 1
-    REJECT = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedFile:
-    """One path that a change touches.
-
-    Args:
-        path: Relative to the repository's root, with `/`.
-        status: `A`dded, `M`odified, `D`eleted or `T`ype changed, as git says; renames are a deletion and an addition.
-        old_mode: Six octal digits as in git's trees; `000000` where there is nothing.
-        new_mode: Likewise, after the change.
-        added: Added lines; 0 for binary files.
-        deleted: Deleted lines; 0 for binary files.
-        bytes: Size of the new content; 0 when deleted.
-        binary: Whether git takes the content for binary.
-        added_lines: Line number (from 1) and text of each added line, binary content too.
-        symlink_target: Where the new symbolic link points; None for everything else.
-    """
-
-    path: str
-    status: str
-    old_mode: str = _MODE_NONE
-    new_mode: str = "100644"
-    added: int = 0
-    deleted: int = 0
-    bytes: int = 0
-    binary: bool = False
-    added_lines: tuple[tuple[int, str], ...] = ()
-    symlink_target: str | None = None
+WORKFLOWS = (".github/workflows", ".github/actions")
+_LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a change may be without a person looking at it first; ten times a limit is refused outright.
 
-    `forbidden_paths` are refused and not only held for approval: pushing a workflow to a branch already runs it with
-    the repository's secrets, before anybody has looked at the pull request
+    `allowed_paths` are the only ones that may be touched; none means all. A path of `protected_paths` is refused,
+    unless the task asks for it by name: then a person decides. With `hold_unasked` a person decides either way.
+    `forbidden_paths` are refused whoever asks, since pushing a workflow to a branch already runs it with the
+    repository's secrets, before anybody has looked at the pull request
     (https://docs.github.com/en/actions/reference/events-that-trigger-workflows#push).
     """
 
@@ -71,30 +46,10 @@ class Policy:
     max_changed_lines: int
     max_bytes: int
     max_file_bytes: int
-    forbidden_paths: tuple[str, ...] = (".github/workflows/**", ".github/actions/**")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a rule found: which rule, where (`line` from 1), and why, without any secret's value."""
-
-    rule: str
-    path: str | None
-    line: int | None
-    message: str
-    decision: Decision
-
-    def __str__(self) -> str:
-        where = f"{self.path}:{self.line}: " if self.line else f"{self.path}: " if self.path else ""
-        return f"{where}{self.message} [{self.rule}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is decided of a change, and everything that was found, gravest first (at most `MAX_FINDINGS`)."""
-
-    decision: Decision
-    findings: tuple[Finding, ...] = ()
+    max_binary_bytes: int = 512 * 2**10
+    allowed_paths: tuple[str, ...] = ()
+    forbidden_paths: tuple[str, ...] = WORKFLOWS
+    hold_unasked: bool = False
 
 
 @lru_cache(maxsize=1024)
@@ -138,7 +93,8 @@ def _check_path(file: ChangedFile) -> Iterator[Finding]:
     if any(_is_dot_git(component) for component in components):
         yield Finding("git_directory", file.path, None, "lies in a `.git` folder", Decision.REJECT)
     bad = any(component in {"", ".", ".."} for component in components)
-    odd = any(c == "\\" or unicodedata.category(c) in {"Cc", "Cs"} for c in file.path)
+    # Cf: characters that are not seen or turn the order, so that a reviewer reads another path.
+    odd = any(c == "\\" or unicodedata.category(c) in {"Cc", "Cf", "Cs"} for c in file.path)
     if bad or odd or len(file.path) > MAX_PATH_LENGTH:
         yield Finding("path", file.path, None, "is no ordinary relative path", Decision.REJECT)
 
@@ -170,20 +126,38 @@ def _check_symlink(file: ChangedFile) -> Iterator[Finding]:
         yield Finding("symlink", file.path, None, message, Decision.REJECT)
 
 
-def _check_secrets(file: ChangedFile, known: tuple[str, ...]) -> Iterator[Finding]:
-    for number, line in file.added_lines:
-        for what in find_credentials(line, known):
-            yield Finding("secret", file.path, number, f"adds {what}", Decision.REJECT)
-
-
-def _check_protected(file: ChangedFile, policy: Policy, allowed: Sequence[str]) -> Iterator[Finding]:
-    if matches(file.path, allowed):
+def _check_text(file: ChangedFile) -> Iterator[Finding]:
+    if file.binary:
         return
+    for number, line in file.added_lines:
+        if match := HIDDEN.search(line):
+            message = f"has the hidden character U+{ord(match[0]):04X}: it reads otherwise than it works"
+            yield Finding("hidden_text", file.path, number, message, Decision.NEEDS_APPROVAL)
+            break
+    if file.added_lines and file.added_lines[0][1].startswith(_LFS_POINTER):
+        message = "is a pointer into Git LFS, whose content nobody here has seen"
+        yield Finding("lfs_pointer", file.path, 1, message, Decision.NEEDS_APPROVAL)
+
+
+def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str]) -> Iterator[Finding]:
+    if policy.allowed_paths and not matches(file.path, policy.allowed_paths):
+        message = "lies outside of the paths that this repository allows"
+        yield Finding("outside_allowed", file.path, None, message, Decision.REJECT)
     if pattern := matches(file.path, policy.forbidden_paths):
         message = f"is forbidden by `{pattern}`: pushing it would run it with the repository's secrets"
         yield Finding("forbidden_path", file.path, None, message, Decision.REJECT)
-    elif pattern := matches(file.path, policy.protected_paths):
-        yield Finding("protected_path", file.path, None, f"is protected by `{pattern}`", Decision.NEEDS_APPROVAL)
+        return
+    pattern = matches(file.path, (*policy.protected_paths, *WORKFLOWS))
+    if pattern is None:
+        return
+    if matches(file.path, asked):
+        message = f"is protected by `{pattern}`, and the task asks for it"
+        yield Finding("protected_path", file.path, None, message, Decision.NEEDS_APPROVAL)
+    else:
+        held = policy.hold_unasked and matches(file.path, WORKFLOWS) is None
+        decision = Decision.NEEDS_APPROVAL if held else Decision.REJECT
+        message = f"is protected by `{pattern}`, and the task does not ask for it"
+        yield Finding("protected_path", file.path, None, message, decision)
 
 
 def _over(
@@ -195,10 +169,17 @@ def _over(
 
 
 def _check_file_size(file: ChangedFile, policy: Policy) -> Iterator[Finding]:
-    kind = "binary file" if file.binary else "file"
     yield from _over(
-        "file_size", file.path, file.bytes, policy.max_file_bytes, lambda n, top: f"{kind} of {n} bytes, limit {top}"
+        "file_size", file.path, file.bytes, policy.max_file_bytes, lambda n, top: f"file of {n} bytes, limit {top}"
     )
+    if file.binary:
+        yield from _over(
+            "binary_size",
+            file.path,
+            file.bytes,
+            policy.max_binary_bytes,
+            lambda n, top: f"binary file of {n} bytes, limit {top}",
+        )
 
 
 def _check_size(files: Sequence[ChangedFile], policy: Policy) -> Iterator[Finding]:
@@ -209,14 +190,17 @@ def _check_size(files: Sequence[ChangedFile], policy: Policy) -> Iterator[Findin
     yield from _over("bytes", None, size, policy.max_bytes, lambda n, top: f"{n} bytes in changed files, limit {top}")
 
 
-def _check_history(files: Sequence[ChangedFile], policy: Policy, known: tuple[str, ...]) -> Iterator[Finding]:
+def _check_history(
+    files: Sequence[ChangedFile], policy: Policy, asked: Sequence[str], sought: Sought
+) -> Iterator[Finding]:
     for file in files:
         found = (
             *_check_path(file),
             *_check_mode(file),
             *_check_symlink(file),
             *_check_file_size(file, policy),
-            *_check_secrets(file, known),
+            *_check_protected(file, policy, asked),
+            *check_secrets(file, sought),
         )
         for finding in found:
             if finding.decision is Decision.REJECT:
@@ -228,38 +212,38 @@ def judge(
     files: Sequence[ChangedFile],
     policy: Policy,
     *,
-    allowed_protected: Sequence[str] = (),
-    known_secrets: Sequence[str] = (),
+    task: JudgedTask = NO_TASK,
     history: Sequence[ChangedFile] = (),
-    messages: Sequence[tuple[str, str]] = (),
+    commits: Sequence[CommitText] = (),
 ) -> Verdict:
     """Judge a change.
 
     Args:
         files: The difference between the base and the head.
         policy: The repository's policy.
-        allowed_protected: Globs that a person allowed for this task, though the policy protects or forbids them.
-        known_secrets: Exact values that must not appear in any added line.
+        task: What the attempt knows and its task asks for.
         history: What the single commits change, when there are several: a push publishes them too, so what was
             added and taken away again counts for what must never be published.
-        messages: The commits and their messages, as (sha, text).
+        commits: The commits' own texts.
     """
-    known = known_pieces(known_secrets)
+    sought = Sought.of(task)
     findings: list[Finding] = []
     for file in files:
         findings += _check_path(file)
         findings += _check_mode(file)
         findings += _check_symlink(file)
-        findings += _check_protected(file, policy, allowed_protected)
+        findings += _check_protected(file, policy, task.asked_paths)
         findings += _check_file_size(file, policy)
-        findings += _check_secrets(file, known)
+        findings += _check_text(file)
+        findings += check_secrets(file, sought)
     findings += _check_size(files, policy)
+    if not any(finding.rule in {"secret", "canary"} for finding in findings):
+        findings += check_across(files, sought)
     seen = {(finding.rule, finding.path) for finding in findings}
-    findings += (found for found in _check_history(history, policy, known) if (found.rule, found.path) not in seen)
-    for sha, text in messages:
-        for what in find_credentials(text, known):
-            message = f"the message of commit {sha[:12]} contains {what}"
-            findings.append(Finding("secret", None, None, message, Decision.REJECT))
+    on_the_way = _check_history(history, policy, task.asked_paths, sought)
+    findings += (found for found in on_the_way if (found.rule, found.path) not in seen)
+    for commit in commits:
+        findings += check_commit(commit, task, sought)
     decision = max((finding.decision for finding in findings), default=Decision.ALLOW)
-    unique = dict.fromkeys(sorted(findings, key=lambda finding: -finding.decision))
+    unique = dict.fromkeys(sorted(findings, key=weight))
     return Verdict(decision, tuple(unique)[:MAX_FINDINGS])

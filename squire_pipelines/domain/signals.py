@@ -117,11 +117,17 @@ class ReviewFinding(_Frozen):
 
 
 class ManualTask(_Frozen):
-    """A wish that a person typed."""
+    """A wish that a person typed.
+
+    `allow_protected` are the protected paths that it names; `branch` is that of our own open pull request to which the
+    work is to be added, None for work of its own.
+    """
 
     kind: Literal[SignalKind.MANUAL_TASK] = SignalKind.MANUAL_TASK
     author: str
     body: str
+    allow_protected: tuple[str, ...] = ()
+    branch: str | None = None
 
 
 Details = Annotated[OpenPullRequest | FailedCheck | OpenIssue | ReviewFinding | ManualTask, Field(discriminator="kind")]
@@ -158,6 +164,10 @@ class Collection(_Frozen):
 
     For `stale` and `failed`, `signals` holds nothing and `error_code` and `error` say why; the ledger keeps the last
     good signals, and it is the ledger that knows whether there are any (`stale`) or not (`failed`).
+
+    `requests` counts those that this reading made, `quota_cost` the points of the source's quota that they cost, and
+    `quota_remaining` what was left of it after the last one; None where nobody said. A request that serves several
+    sources is counted for one of them.
     """
 
     repository: str
@@ -169,3 +179,6 @@ class Collection(_Frozen):
     error_code: str | None = None
     error: str | None = None
     truncated: bool = False
+    requests: int | None = None
+    quota_cost: int | None = None
+    quota_remaining: int | None = None

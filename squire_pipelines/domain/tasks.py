@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
+from squire_pipelines.domain.limits import TaskLimits
+
 
 class TaskStatus(StrEnum):
     """A task's stored state. "Waiting" is derived, never stored."""
@@ -93,7 +95,10 @@ class TaskSpec(_Frozen):
     """One piece of work as a planner proposes it; the agent gets it whole, as JSON.
 
     `key` names the task within its plan and `depends_on` names other keys of the same plan. `signals` are the refs
-    (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into.
+    (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into. `limits` are what its
+    container needs beyond (or may do with less than) the repository's; the settings say how much more it may have.
+    `allow_protected` names protected paths (globs) that the work needs, which a person then approves: it never makes
+    a change of them pass by itself.
     """
 
     key: str = Field(min_length=1, max_length=100)
@@ -110,6 +115,8 @@ class TaskSpec(_Frozen):
     acceptance_criteria: tuple[str, ...] = ()
     implementation: Implementation = Implementation()
     verification: Verification = Verification()
+    allow_protected: tuple[str, ...] = ()
+    limits: TaskLimits | None = None
 
     @field_validator("priority", mode="before")
     @classmethod

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from squire_pipelines.domain.signals import Signal
-from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.errors import PlanningError
+from squire_pipelines.planning.asking import askable
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.prompt import INSTRUCTIONS, complaint, describe
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.schema import ModelCall, PlanDraft, branches_of, check_draft
-from squire_pipelines.planning.selection import select
+from squire_pipelines.planning.selection import Selection, select
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -43,6 +44,7 @@ async def plan_by_model(
     timeout_s: float,
     max_retries: int,
     on_call: Callable[[ModelCall], None],
+    max_tokens: int | None = None,
 ) -> Plan:
     """Have a model plan one repository.
 
@@ -60,6 +62,7 @@ async def plan_by_model(
         timeout_s: For the whole conversation.
         max_retries: How often a wrong answer is sent back.
         on_call: Is told what the conversation cost, once, also when it failed.
+        max_tokens: Of the whole conversation, input and output; None for any number.
 
     Raises:
         PlanningError: No usable plan: the model cannot be reached or used, gave no valid answer, or took too long.
@@ -77,7 +80,7 @@ async def plan_by_model(
             repository=repository,
             planner=planner,
             signals_digest=digest,
-            tasks=draft.tasks,
+            tasks=tuple(_asking(task, selection) for task in draft.tasks),
             notes=(*draft.notes, *selection.notes),
         )
 
@@ -98,6 +101,7 @@ async def plan_by_model(
             usage=usage,
             timeout_s=timeout_s,
             max_retries=max_retries,
+            max_tokens=max_tokens,
         )
     except PlanningError as error:
         trouble = _without(api_key, error.message)
@@ -121,6 +125,12 @@ async def plan_by_model(
                 error=trouble,
             )
         )
+
+
+def _asking(task: TaskSpec, selection: Selection) -> TaskSpec:
+    """The task with the protected paths that its facts permit it to ask for: the model read strangers' texts."""
+    facts = [each.signal.details for each in selection.candidates if each.signal.ref in task.signals]
+    return task.model_copy(update={"allow_protected": askable(task.kind, facts)})
 
 
 def _built(model: "str | Model", base_url: str | None, api_key: str | None) -> "Model":
@@ -177,6 +187,7 @@ async def _converse(
     usage: "RunUsage",
     timeout_s: float,
     max_retries: int,
+    max_tokens: int | None,
 ) -> PlanDraft:
     """Ask until the answer stands. Raises PlanningError."""
     from pydantic_ai import Agent, ModelRetry, ModelSettings  # noqa: PLC0415 - see the module's charter
@@ -200,7 +211,7 @@ async def _converse(
 
     try:
         async with asyncio.timeout(timeout_s), model:
-            limits = UsageLimits(request_limit=max_retries + 1)
+            limits = UsageLimits(request_limit=max_retries + 1, total_tokens_limit=max_tokens)
             result = await agent.run(question, usage=usage, usage_limits=limits)
     except TimeoutError as error:
         message = f"no plan within {timeout_s:g} s"

@@ -25,6 +25,7 @@ async def make_plan(
     covered: Collection[str],
     api_key: Callable[[], str | None],
     on_call: Callable[[ModelCall], None],
+    reserve: Callable[[], int | None] = lambda: None,
 ) -> Plan:
     """Plan one repository with the planner that the settings name.
 
@@ -39,6 +40,8 @@ async def make_plan(
         covered: Refs of signals that an active task or an open pull request already answers.
         api_key: Finds the model's key; called only when a model is asked.
         on_call: Is told of every conversation with a model.
+        reserve: Called before one. Gives the most tokens that it may use, None for any number; raises PlanningError
+            when the budget has no room for it.
 
     Raises:
         ConfigError: `planner.kind` is `llm` and no model is set.
@@ -62,6 +65,7 @@ async def make_plan(
     if default_branch is None or not (candidates or planner.goals.strip()):
         return by_rules
     try:
+        max_tokens = reserve()
         return await plan_by_model(
             repository,
             signals,
@@ -75,6 +79,7 @@ async def make_plan(
             goals=planner.goals,
             timeout_s=planner.timeout_s,
             max_retries=planner.max_retries,
+            max_tokens=max_tokens,
             on_call=on_call,
         )
     except PlanningError as error:

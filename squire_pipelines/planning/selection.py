@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.signals import (
     FailedCheck,
+    ManualTask,
     OpenIssue,
     OpenPullRequest,
     ReviewFinding,
@@ -88,6 +89,8 @@ def _judge(
             return (None, reason) if finding.from_fork else (finding.head_ref, "")
         case OpenIssue() as issue if labels.isdisjoint(label.casefold() for label in issue.labels):
             return None, ""
+        case ManualTask(branch=str() as branch):
+            return branch, ""
         case _:
             return default_branch, "the repository has no default branch, that is, no commit yet"
 

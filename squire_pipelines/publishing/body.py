@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from squire_pipelines.domain.policy import ChangedFile, Decision, Verdict
+from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
 from squire_pipelines.domain.tasks import TaskSpec
 
 MAX_BODY_CHARS = 65_536  # GitHub's limit for bodies of pull requests and comments
@@ -19,8 +19,10 @@ _CUT = "\n\n_Shortened: the text was too long for a pull request._\n\n"
 # Invisible, and enough to keep GitHub from seeing a mention, a reference or an image.
 _BREAK = "\u200b"
 
-_MENTION = re.compile(r"@(?=[A-Za-z0-9_-])")
+_MENTION = re.compile(r"@(?=\S)")
 _REFERENCE = re.compile(r"#(?=\d)")
+# A character reference becomes its character before GitHub looks for mentions and references.
+_ENTITY = re.compile(r"&(?=#|[A-Za-z])")
 _GH_REFERENCE = re.compile(r"\b(GH)-(?=\d)", re.IGNORECASE)
 _CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?<?https?://)", re.IGNORECASE)
 _IMAGE = re.compile(r"!\[")
@@ -43,6 +45,37 @@ class PullRequestText:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check that was run on the committed tree; `detail` is its last words, from the agent's own tests perhaps."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """What came of the verification: its checks, or `message` why there were none."""
+
+    passed: bool
+    checks: tuple[Check, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the attempt used; None where nobody counted."""
+
+    usd: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float | None = None
+
+
+NO_COST = Cost()
+
+
 def neutralise(text: str, *, limit: int = _MAX_TEXT) -> str:
     """`text` as Markdown that notifies nobody, closes no issue, loads no image and hides no comment.
 
@@ -52,7 +85,7 @@ def neutralise(text: str, *, limit: int = _MAX_TEXT) -> str:
     kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
     if len(kept) > limit:
         kept = kept[: limit - 1] + "…"
-    kept = _TAG.sub("&lt;", kept)
+    kept = _TAG.sub("&lt;", _ENTITY.sub("&amp;", kept))
     kept = _IMAGE.sub(f"!{_BREAK}[", kept)
     kept = _CLOSING_URL.sub(rf"\1{_BREAK}\2", kept)
     kept = _MENTION.sub(f"@{_BREAK}", kept)
@@ -64,7 +97,7 @@ def _line(text: str, *, limit: int = _MAX_LINE) -> str:
     return neutralise(" ".join(text.split()), limit=limit)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """A path or name as inline code; backticks cannot end it early."""
     return "`" + _line(text).replace("`", "'") + "`"
 
@@ -86,28 +119,52 @@ def _some(lines: Sequence[str], limit: int, what: str) -> list[str]:
 def _files(files: Sequence[ChangedFile]) -> list[str]:
     words = {"A": "added", "M": "changed", "D": "deleted", "T": "changed type"}
     return _some(
-        [f"- {_code(f.path)} {words.get(f.status, f.status)} (+{f.added} −{f.deleted})" for f in files],  # noqa: RUF001 - a minus sign
+        [f"- {code(f.path)} {words.get(f.status, f.status)} (+{f.added} −{f.deleted})" for f in files],  # noqa: RUF001 - a minus sign
         _MAX_FILES,
         "files",
     )
 
 
-def _verification(spec: TaskSpec) -> list[str]:
+def _verification(spec: TaskSpec, report: VerificationReport | None) -> list[str]:
     wanted = spec.verification
     asked = [
         name for name, on in (("tests", wanted.run_tests), ("lint", wanted.run_lint), ("build", wanted.run_build)) if on
     ]
     lines = [f"The agent was asked to run: {', '.join(asked)}."] if asked else []
-    return [*lines, *_some([f"- {_line(check)}" for check in wanted.custom_checks], _MAX_ITEMS, "checks")]
+    lines += _some([f"- {_line(check)}" for check in wanted.custom_checks], _MAX_ITEMS, "checks")
+    if report is None:
+        return [*lines, "", "Nothing was run by Squire itself."] if lines else []
+    result = "passed" if report.passed else "**failed**"
+    lines += [
+        "",
+        f"Run by Squire on the committed tree: {result}." + (f" {_line(report.message)}" * bool(report.message)),
+    ]
+    marks = {True: "passed", False: "**failed**"}
+    shown = [
+        f"- {code(check.name)}: {marks[check.passed]}" + (f": {_line(check.detail)}" if check.detail else "")
+        for check in report.checks
+    ]
+    return [*lines, "", *_some(shown, _MAX_ITEMS, "checks")]
 
 
 def _policy(verdict: Verdict) -> list[str]:
     lines = []
     for finding in verdict.findings:
-        where = _code(f"{finding.path}:{finding.line}" if finding.line else finding.path) if finding.path else ""
-        lines.append(f"- {where} {_line(finding.message)}".replace("-  ", "- "))
+        where = code(f"{finding.path}:{finding.line}" if finding.line else finding.path) if finding.path else ""
+        lines.append(f"- {where} {_line(finding.message)} ({code(finding.rule)})".replace("-  ", "- "))
     head = ["**A person has to approve this change:**", ""] if verdict.decision is Decision.NEEDS_APPROVAL else []
     return [*head, *_some(lines, _MAX_FINDINGS, "findings")] if lines else []
+
+
+def _cost(cost: Cost) -> str:
+    parts = []
+    if cost.usd is not None:
+        parts.append(f"{cost.usd:.4f} USD")
+    if cost.input_tokens is not None or cost.output_tokens is not None:
+        parts.append(f"{cost.input_tokens or 0} tokens in, {cost.output_tokens or 0} out")
+    if cost.seconds is not None:
+        parts.append(f"{cost.seconds:.0f} s of the agent's time")
+    return ", ".join(parts) or "not counted"
 
 
 def pull_request_text(
@@ -121,6 +178,9 @@ def pull_request_text(
     trace_id: str,
     planner: str,
     agent: str,
+    verification: VerificationReport | None = None,
+    cost: Cost = NO_COST,
+    notes: Sequence[str] = (),
 ) -> PullRequestText:
     """Write a pull request's title and body.
 
@@ -135,19 +195,21 @@ def pull_request_text(
             _section("What", [_quote(what)]),
             _section("Why", _some(why, _MAX_ITEMS, "signals")),
             _section("Acceptance criteria", _some(criteria, _MAX_ITEMS, "criteria")),
-            _section("Verification", _verification(spec)),
+            _section("Verification", _verification(spec, verification)),
             _section("Files", _files(files)),
             _section("Policy", _policy(verdict)),
+            _section("Notes", [f"- {_line(note)}" for note in notes]),
         ]
     )
     footer = "\n".join(
         [
             "---",
-            f"Opened by Squire. Planned by {_code(planner)}, done by {_code(agent)}.",
+            f"Opened by Squire. Planned by {code(planner)}, done by {code(agent)}.",
             "",
-            f"Task: {_code(task_id)}",
-            f"Attempt: {_code(attempt_id)}",
-            f"Trace id: {_code(trace_id)}",
+            f"Task: {code(task_id)}",
+            f"Attempt: {code(attempt_id)}",
+            f"Cost: {_cost(cost)}",
+            f"Trace id: {code(trace_id)}",
             "",
         ]
     )
@@ -160,3 +222,14 @@ def _url(url: str) -> str:
     """A link's target that cannot end the link; anything but http(s) is dropped."""
     clean = re.sub(r"[\s()<>\\]", "", url)
     return clean if clean.startswith(("https://", "http://")) else ""
+
+
+def with_follow_up(body: str, text: PullRequestText, *, task_id: str) -> str:
+    """The text of a pull request with that of a follow-up added at its end, once for each task."""
+    mark = f"<!-- squire follow-up {task_id} -->"
+    if mark in body:
+        return body
+    added = f"\n\n{mark}\n## Follow-up: {text.title}\n\n{text.body}"
+    room = MAX_BODY_CHARS - len(body)
+    # The ids at the end of the added text are worth more than its middle.
+    return body + (added if len(added) <= room else added[: max(0, room - len(_CUT))] + _CUT)[: max(0, room)]

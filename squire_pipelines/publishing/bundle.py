@@ -10,15 +10,16 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from squire_pipelines.domain.policy import ChangedFile
-from squire_pipelines.errors import BundleError, GitError
-from squire_pipelines.publishing.diff import EMPTY_TREE, MAX_PATCH_BYTES, changed_files
-from squire_pipelines.publishing.git import run_git
+from squire_pipelines.domain.change import ChangedFile
+from squire_pipelines.errors import BundleError, GitError, SquireError
+from squire_pipelines.publishing.diff import EMPTY_TREE, MAX_PATCH_BYTES, batched_objects, changed_files
+from squire_pipelines.publishing.git import DEFAULT_MAX_MEMORY, run_git
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, measure_pack
 
@@ -27,8 +28,7 @@ _MAX_HEADER_BYTES = 64 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}")
 _PACK_SUFFIXES = frozenset({".pack", ".idx", ".rev"})
 _COPY_CHUNK = 1024 * 1024
-_FIELDS_PER_COMMIT = 3
-_LOG_OPTIONS = ("--no-show-signature", "--encoding=UTF-8", "--format=tformat:%H%x00%P%x00%B%x00")
+_MAX_COMMIT_BYTES = 8 * 2**20
 
 
 class Problem(StrEnum):
@@ -46,7 +46,7 @@ class Problem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BundleLimits:
-    """How large a bundle may be, packed and unpacked, and how long each call of git may take."""
+    """How large a bundle may be, packed and unpacked, and how much time and memory each call of git may take."""
 
     max_bytes: int = 100 * 2**20
     max_objects: int = 100_000
@@ -55,15 +55,18 @@ class BundleLimits:
     max_commits: int = 100
     max_patch_bytes: int = MAX_PATCH_BYTES
     timeout_s: float = 120.0
+    max_memory: int = DEFAULT_MAX_MEMORY
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One of the agent's commits."""
+    """One of the agent's commits: its message, the addresses of author and committer, and the whole object's text."""
 
     sha: str
     parents: tuple[str, ...]
     message: str
+    identities: tuple[str, ...]
+    raw: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,43 +207,64 @@ def _unpack(copy: Path, header: BundleHeader, git_dir: Path, limits: BundleLimit
                 git_dir=git_dir,
                 stdin=file,
                 timeout_s=limits.timeout_s,
+                max_memory=limits.max_memory,
             )
         except GitError as error:
+            if error.context.get("out_of_memory") or error.context.get("timed_out"):
+                raise _named(error) from error
             raise _error(Problem.FSCK, f"does not hold sound objects: {error.message}") from error
 
 
 def _commits(git_dir: Path, base_sha: str, head_sha: str, limits: BundleLimits) -> tuple[Commit, ...]:
-    out = run_git(
-        ["log", f"--max-count={limits.max_commits + 1}", *_LOG_OPTIONS, f"{base_sha}..{head_sha}"],
-        git_dir=git_dir,
-        timeout_s=limits.timeout_s,
-    )
-    fields = out.decode(errors="replace").split("\0")[:-1]
-    commits = tuple(
-        Commit(sha.strip(), tuple(parents.split()), message)
-        for sha, parents, message in zip(*[iter(fields)] * _FIELDS_PER_COMMIT, strict=True)
-    )
-    if len(commits) > limits.max_commits:
+    """The commits beyond the base, newest first, as their objects say it and not as a format would show it."""
+    listed = _asked(
+        ["rev-list", f"--max-count={limits.max_commits + 1}", f"{base_sha}..{head_sha}"], git_dir, limits
+    ).decode()
+    shas = listed.split()
+    if len(shas) > limits.max_commits:
         raise _error(Problem.TOO_LARGE, f"holds more than {limits.max_commits} commits")
-    return commits
+    stdin = "".join(f"{sha}\n" for sha in shas).encode()
+    out = _asked(["cat-file", "--batch"], git_dir, limits, stdin=stdin, max_output=_MAX_COMMIT_BYTES)
+    return tuple(_commit(sha, raw) for sha, raw in batched_objects(out))
+
+
+def _commit(sha: str, raw: bytes) -> Commit:
+    head, _, message = raw.partition(b"\n\n")
+    lines = head.split(b"\n")
+    parents = tuple(line[7:].decode() for line in lines if line.startswith(b"parent "))
+    people = [line for line in lines if line.startswith((b"author ", b"committer "))]
+    # fsck has made sure that there is one address in each.
+    identities = tuple(line.partition(b"<")[2].partition(b">")[0].decode(errors="replace") for line in people)
+    text = raw.decode(errors="replace")
+    return Commit(sha, parents, message.decode(errors="replace"), identities, text)
+
+
+def _asked(args: Sequence[str], git_dir: Path, limits: BundleLimits, **more: Any) -> bytes:
+    """Ask git about the agent's objects; what it cannot answer within its bounds is too large. Raises BundleError."""
+    try:
+        return run_git(args, git_dir=git_dir, timeout_s=limits.timeout_s, max_memory=limits.max_memory, **more)
+    except GitError as error:
+        raise _named(error) from error
+
+
+def _named(error: GitError) -> SquireError:
+    """`error` as the fault of the bundle that it is: nothing but the agent's objects was read."""
+    if error.context.get("overflowed"):
+        return _error(Problem.TOO_LARGE, "holds more than can be looked at")
+    if error.context.get("out_of_memory"):
+        return _error(Problem.TOO_LARGE, "needs more memory than git may have here")
+    if error.context.get("timed_out"):
+        return _error(Problem.TOO_LARGE, "takes longer to look at than it may")
+    return _error(Problem.FSCK, f"is not whole: {error.message}")
 
 
 def _check_history(git_dir: Path, base_sha: str, head_sha: str, limits: BundleLimits) -> None:
-    try:
-        kind = run_git(["cat-file", "-t", head_sha], git_dir=git_dir).decode().strip()
-        if kind != "commit":
-            raise _error(Problem.FSCK, f"offers a {kind} as its head")
-        # The walk is git's own check that nothing is missing, blobs too.
-        run_git(
-            ["rev-list", "--objects", "--quiet", head_sha, f"^{base_sha}"],
-            git_dir=git_dir,
-            timeout_s=limits.timeout_s,
-        )
-        base = run_git(["merge-base", base_sha, head_sha], git_dir=git_dir, ok_codes=(0, 1)).decode().strip()
-    except BundleError:
-        raise
-    except GitError as error:
-        raise _error(Problem.FSCK, f"is not whole: {error.message}") from error
+    kind = _asked(["cat-file", "-t", head_sha], git_dir, limits).decode().strip()
+    if kind != "commit":
+        raise _error(Problem.FSCK, f"offers a {kind} as its head")
+    # The walk is git's own check that nothing is missing, blobs too.
+    _asked(["rev-list", "--objects", "--quiet", head_sha, f"^{base_sha}"], git_dir, limits)
+    base = _asked(["merge-base", base_sha, head_sha], git_dir, limits, ok_codes=(0, 1)).decode().strip()
     if base != base_sha:
         raise _error(Problem.NOT_DESCENDANT, f"has the head {head_sha}, which does not build on {base_sha}")
 
@@ -284,22 +308,34 @@ def verify_bundle(
         single = len(commits) == 1
         history = () if single else tuple(_history(git_dir, commits, limits))
     except GitError as error:
-        if error.context.get("overflowed"):
-            raise _error(Problem.TOO_LARGE, "changes more text than can be looked at") from error
-        raise
+        raise _named(error) from error
     if not files:
         raise _error(Problem.EMPTY, "changes nothing")
     return VerifiedChange(git_dir, head_sha, base_sha, commits, files, history)
 
 
 def _changes(git_dir: Path, base: str, head: str, limits: BundleLimits) -> tuple[ChangedFile, ...]:
-    return changed_files(git_dir, base, head, timeout_s=limits.timeout_s, max_patch_bytes=limits.max_patch_bytes)
+    return changed_files(
+        git_dir,
+        base,
+        head,
+        timeout_s=limits.timeout_s,
+        max_patch_bytes=limits.max_patch_bytes,
+        max_memory=limits.max_memory,
+    )
 
 
 def _history(git_dir: Path, commits: tuple[Commit, ...], limits: BundleLimits) -> Iterator[ChangedFile]:
     left = limits.max_patch_bytes
     for commit in commits:
         parent = commit.parents[0] if commit.parents else EMPTY_TREE
-        files = changed_files(git_dir, parent, commit.sha, timeout_s=limits.timeout_s, max_patch_bytes=max(1, left))
+        files = changed_files(
+            git_dir,
+            parent,
+            commit.sha,
+            timeout_s=limits.timeout_s,
+            max_patch_bytes=max(1, left),
+            max_memory=limits.max_memory,
+        )
         left -= sum(len(line) for file in files for _, line in file.added_lines)
         yield from files

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from squire_pipelines.domain.policy import ChangedFile
+from squire_pipelines.domain.change import ChangedFile
 from squire_pipelines.errors import GitError
-from squire_pipelines.publishing.git import run_git
+from squire_pipelines.publishing.git import DEFAULT_MAX_MEMORY, run_git
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 MAX_PATCH_BYTES = 64 * 2**20
@@ -50,7 +50,7 @@ def _parse_listing(out: bytes) -> tuple[list[_Entry], dict[bytes, tuple[int, int
     return entries, counts
 
 
-def _sizes(git_dir: Path, shas: Sequence[str], timeout_s: float) -> dict[str, int]:
+def _sizes(git_dir: Path, shas: Sequence[str], timeout_s: float, max_memory: int) -> dict[str, int]:
     if not shas:
         return {}
     out = run_git(
@@ -59,21 +59,27 @@ def _sizes(git_dir: Path, shas: Sequence[str], timeout_s: float) -> dict[str, in
         stdin="".join(f"{sha}\n" for sha in shas).encode(),
         max_output=_MAX_LISTING_BYTES,
         timeout_s=timeout_s,
+        max_memory=max_memory,
     )
     return {sha: int(size) for sha, size in (line.split(" ") for line in out.decode().splitlines())}
 
 
-def _contents(git_dir: Path, shas: Sequence[str], timeout_s: float) -> Iterator[tuple[str, bytes]]:
-    if not shas:
-        return
-    stdin = "".join(f"{sha}\n" for sha in shas).encode()
-    out = run_git(["cat-file", "--batch"], git_dir=git_dir, stdin=stdin, timeout_s=timeout_s)
+def batched_objects(out: bytes) -> Iterator[tuple[str, bytes]]:
+    """The id and content of each object in the output of `cat-file --batch`."""
     position = 0
     while position < len(out):
         end = out.index(b"\n", position)
         sha, _, size = out[position:end].decode().split(" ")
         yield sha, out[end + 1 : end + 1 + int(size)]
         position = end + 1 + int(size) + 1
+
+
+def _contents(git_dir: Path, shas: Sequence[str], timeout_s: float, max_memory: int) -> Iterator[tuple[str, bytes]]:
+    if not shas:
+        return
+    stdin = "".join(f"{sha}\n" for sha in shas).encode()
+    out = run_git(["cat-file", "--batch"], git_dir=git_dir, stdin=stdin, timeout_s=timeout_s, max_memory=max_memory)
+    yield from batched_objects(out)
 
 
 def _added_lines(patch: bytes, entries: Sequence[_Entry]) -> list[tuple[tuple[int, str], ...]]:
@@ -101,7 +107,13 @@ def _added_lines(patch: bytes, entries: Sequence[_Entry]) -> list[tuple[tuple[in
 
 
 def changed_files(
-    git_dir: Path, base: str, head: str, *, timeout_s: float, max_patch_bytes: int = MAX_PATCH_BYTES
+    git_dir: Path,
+    base: str,
+    head: str,
+    *,
+    timeout_s: float,
+    max_patch_bytes: int = MAX_PATCH_BYTES,
+    max_memory: int = DEFAULT_MAX_MEMORY,
 ) -> tuple[ChangedFile, ...]:
     """What is different between two commits or trees, file by file.
 
@@ -111,6 +123,7 @@ def changed_files(
         head: The commit or tree after.
         timeout_s: For each of the four calls of git.
         max_patch_bytes: As long as the text of the difference may be.
+        max_memory: Bytes that git may use.
 
     Raises:
         GitError: Git failed, or the difference is too long (`overflowed` in the context).
@@ -121,6 +134,7 @@ def changed_files(
         timeout_s=timeout_s,
         max_output=_MAX_LISTING_BYTES,
         env_extra=_NO_ATTRIBUTES,
+        max_memory=max_memory,
     )
     entries, counts = _parse_listing(listing)
     patch = run_git(
@@ -129,12 +143,13 @@ def changed_files(
         timeout_s=timeout_s,
         max_output=max_patch_bytes,
         env_extra=_NO_ATTRIBUTES,
+        max_memory=max_memory,
     )
     lines = _added_lines(patch, entries)
     blobs = sorted({e.new_sha for e in entries if e.new_sha != _NOTHING and e.new_mode != _GITLINK})
-    sizes = _sizes(git_dir, blobs, timeout_s)
+    sizes = _sizes(git_dir, blobs, timeout_s, max_memory)
     links = sorted({e.new_sha for e in entries if e.new_mode == _SYMLINK and sizes[e.new_sha] <= _MAX_SYMLINK_BYTES})
-    targets = dict(_contents(git_dir, links, timeout_s))
+    targets = dict(_contents(git_dir, links, timeout_s, max_memory))
     files = []
     for entry, added_lines in zip(entries, lines, strict=True):
         added, deleted, binary = counts[entry.path]

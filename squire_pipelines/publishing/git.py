@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from squire_pipelines.secrets import Redactor, Secret
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_MAX_OUTPUT = 64 * 2**20
+DEFAULT_MAX_MEMORY = 2 * 2**30
 _GRACE_S = 2.0
 _STDERR_BYTES = 16 * 1024
 _STDERR_LINES = 20
@@ -65,6 +67,21 @@ _CONFIG = (
     "protocol.version=2",
     "diff.external=",
 )
+# Under a limit of memory: small windows into packs, one thread, and no cache that grows with what an agent wrote.
+_FRUGAL = (
+    "core.packedGitWindowSize=16m",
+    "core.packedGitLimit=128m",
+    "core.deltaBaseCacheLimit=32m",
+    "pack.threads=1",
+    "pack.windowMemory=128m",
+    "pack.deltaCacheSize=32m",
+)
+# The shell sets the limit and becomes git: unlike `preexec_fn` it is safe in a process with threads, and unlike
+# prlimit(2) on the child it holds from the first instruction on.
+_LIMITED = ("sh", "-c", 'ulimit -v "$0" && exec "$@"')
+_OUT_OF_MEMORY = re.compile(r"[Oo]ut of memory|[Cc]annot allocate memory|mmap failed|unable to create thread")
+# macOS knows no limit of the address space.
+_CAN_LIMIT = sys.platform == "linux"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -198,6 +215,7 @@ def run_git(
     config: Sequence[str] = (),
     remote: Remote | None = None,
     ok_codes: Sequence[int] = (0,),
+    max_memory: int | None = DEFAULT_MAX_MEMORY,
 ) -> bytes:
     """Run git and return its standard output.
 
@@ -213,14 +231,17 @@ def run_git(
         config: More `key=value` settings for this one run.
         remote: Whose protocol is allowed and whose token is offered; without it git reaches no other repository.
         ok_codes: Exit codes that are no error.
+        max_memory: Bytes of address space of git and each of its children; None where only what GitHub sent is read.
 
     Raises:
-        GitError: Another exit code, time over, too much output, or no git at all. The context holds the arguments,
-            the exit code and the last lines of standard error, free of the token.
+        GitError: Another exit code, time over, too much output, too little memory, or no git at all. The context
+            holds the arguments, the exit code and the last lines of standard error, free of the token.
     """
     with contextlib.ExitStack() as stack:
         credentials = stack.enter_context(_credentials(remote))
-        options = [part for setting in (*_CONFIG, *config) for part in ("-c", setting)]
+        frugal = _FRUGAL if max_memory is not None else ()
+        options = [part for setting in (*_CONFIG, *frugal, *config) for part in ("-c", setting)]
+        limited = [*_LIMITED, str(max_memory // 1024)] if max_memory is not None and _CAN_LIMIT else []
         where = [f"--git-dir={git_dir}"] if git_dir else []
         source: BinaryIO | int = subprocess.DEVNULL
         if isinstance(stdin, bytes):
@@ -231,7 +252,7 @@ def run_git(
             source = stdin
         try:
             process = subprocess.Popen(
-                ["git", *options, *credentials, *where, *args],
+                [*limited, "git", *options, *credentials, *where, *args],
                 cwd=cwd or "/",
                 env=_environment(remote.protocol if remote else "", env_extra),
                 stdin=source,
@@ -273,18 +294,46 @@ def _failure(args: Sequence[str], output: _Output, code: int, what: str, lines: 
             "exit_code": code,
             "timed_out": output.timed_out,
             "overflowed": output.overflowed,
+            "out_of_memory": any(_OUT_OF_MEMORY.search(line) for line in lines),
             "last_lines": tuple(lines),
         },
     )
 
 
-_REMOTE_ERRORS: tuple[tuple[re.Pattern[str], type[SquireError], str, str], ...] = (
+_REFUSALS: tuple[tuple[re.Pattern[str], str, str, str], ...] = (
     (
-        re.compile(r"remote rejected|protected branch|pre-receive hook declined|GH\d{3}:"),
-        PublishRefusedError,
+        re.compile(r"archived"),
+        "archived",
+        "is archived and read-only",
+        "unarchive it, or take it out of `repositories`",
+    ),
+    (
+        re.compile(r"GH009|push protection|secret-scanning", re.IGNORECASE),
+        "secret_scanning",
+        "sees a secret in the commits",
+        "look at the change before you let it pass: see the last lines",
+    ),
+    (
+        re.compile(r"GH013|rule violations"),
+        "ruleset",
+        "refuses the push by a ruleset",
+        "let the token's owner bypass the rule for `squire/**`, or change the ruleset",
+    ),
+    (
+        re.compile(r"GH006|protected branch"),
+        "protected_branch",
+        "refuses the push by a branch protection",
+        "exclude `squire/**` from the protected branches",
+    ),
+    (re.compile(r"GH001|large file", re.IGNORECASE), "large_file", "takes no file of this size", "see the last lines"),
+    (
+        re.compile(r"remote rejected|pre-receive hook declined|GH\d{3}:"),
+        "hook",
         "refuses the push",
         "see the last lines: a rule of the repository, or a permission that the token lacks",
     ),
+)
+_REMOTE_ERRORS: tuple[tuple[re.Pattern[str], type[SquireError], str, str], ...] = (
     (
         re.compile(r"Authentication failed|could not read (?:Username|Password)|error: 401|Invalid username or"),
         GitHubAuthError,
@@ -322,6 +371,9 @@ def remote_error(error: GitError, remote: Remote) -> SquireError:
         return GitHubUnavailableError(f"{where} did not answer in time", hint="try again later", context=error.context)
     lines = error.context.get("last_lines")
     text = "\n".join(lines) if isinstance(lines, tuple) else ""
+    for pattern, reason, what, hint in _REFUSALS:
+        if pattern.search(text):
+            return PublishRefusedError(f"{where} {what}", reason=reason, hint=hint, context=error.context)
     for pattern, kind, what, hint in _REMOTE_ERRORS:
         if pattern.search(text):
             return kind(f"{where} {what}", hint=hint, context=error.context)

@@ -107,6 +107,7 @@ class Mirror:
                 ["bundle", "create", "--quiet", str(unfinished.absolute()), f"refs/heads/{ref}"],
                 git_dir=self.path,
                 timeout_s=timeout_s,
+                max_memory=None,
             )
             listed = run_git(["bundle", "list-heads", str(unfinished.absolute())], git_dir=self.path)
             unfinished.replace(out)
@@ -128,6 +129,21 @@ class Mirror:
         """Whether the commit has submodules, whose folders stay empty."""
         return self.read_file(sha, ".gitmodules", 1) is not None
 
+    def notes(self, sha: str) -> tuple[str, ...]:
+        """What agent and reviewer should know of a commit's workspace: what is not in it. One sentence each."""
+        notes = []
+        if self.has_submodules(sha):
+            notes.append(
+                "This repository has submodules. They are not fetched: their folders are empty here, what needs them "
+                "cannot be built or tested, and a change of one is refused."
+            )
+        if self.uses_lfs(sha):
+            notes.append(
+                "This repository keeps files in Git LFS. Their content is not fetched: each is a small pointer file "
+                "here, which must be left as it is."
+            )
+        return tuple(notes)
+
     def uses_lfs(self, sha: str) -> bool:
         """Whether the commit keeps files in Git LFS, of which only the pointers are here."""
         return b"filter=lfs" in (self.read_file(sha, ".gitattributes", 64 * 1024) or b"")
@@ -142,7 +158,8 @@ def _clear_leftovers(path: Path) -> None:
 
 def _healthy(path: Path, timeout_s: float) -> bool:
     try:
-        run_git(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"], git_dir=path, timeout_s=timeout_s)
+        arguments = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+        run_git(arguments, git_dir=path, timeout_s=timeout_s, max_memory=None)
     except GitError:
         return False
     return True
@@ -159,6 +176,7 @@ def _fetch(path: Path, remote: Remote, timeout_s: float) -> None:
         timeout_s=timeout_s,
         remote=remote,
         config=_FSCK,
+        max_memory=None,
     )
 
 
@@ -218,7 +236,8 @@ def fetch_mirror(
         except GitError as error:
             raise _named(remote_error(error, remote), repository) from error
         if sum(1 for _ in (mirror.path / "objects" / "pack").glob("*.pack")) > _MAX_PACKS:
-            run_git(["gc", "--quiet", f"--prune={_PRUNE_AGE}"], git_dir=mirror.path, timeout_s=timeout_s)
+            arguments = ["gc", "--quiet", f"--prune={_PRUNE_AGE}"]
+            run_git(arguments, git_dir=mirror.path, timeout_s=timeout_s, max_memory=None)
     if not mirror.branches():
         message = f"the repository {repository} has no commits yet"
         raise RepositoryError(message, hint="push a first commit, then try again")

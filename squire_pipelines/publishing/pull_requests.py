@@ -29,6 +29,10 @@ class PullRequests(Protocol):
         """Add labels that it may have already."""
         ...
 
+    async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
+        """Make a draft of it, or no draft; nothing where it is so already, or where there are no drafts."""
+        ...
+
 
 class GitHubPullRequests:
     """The protocol on GitHub itself."""
@@ -55,3 +59,7 @@ class GitHubPullRequests:
     async def add_labels(self, repository: str, number: int, labels: Sequence[str]) -> None:
         """See `github.pulls.add_labels`."""
         await pulls.add_labels(self._client, repository, number, labels)
+
+    async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
+        """See `github.pulls.set_draft`."""
+        await pulls.set_draft(self._client, repository, number, draft=draft)

@@ -77,6 +77,7 @@ def push_head(
             message = f"the branch {branch} is at {there}, which is not an earlier attempt's head"
             raise PublishRefusedError(
                 message,
+                reason="branch_taken",
                 hint="somebody pushed to it; merge or delete the branch, then retry the task",
                 context={"branch": branch, "remote_head": there, "head": head_sha},
             )
@@ -95,6 +96,8 @@ def push_head(
         lines = error.context.get("last_lines")
         if isinstance(lines, tuple) and any("[rejected]" in line for line in lines):
             message = f"the branch {branch} was changed by somebody else while it was being pushed"
-            raise PublishRefusedError(message, hint="retry the task", context=error.context) from error
+            raise PublishRefusedError(
+                message, reason="branch_moved", hint="retry the task", context=error.context
+            ) from error
         raise remote_error(error, remote) from error
     return True

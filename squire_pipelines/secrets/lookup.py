@@ -27,6 +27,7 @@ class SecretName(StrEnum):
     """The secrets that Squire knows."""
 
     GITHUB_TOKEN = "github-token"  # noqa: S105 - the name, not the value
+    GITHUB_APP_KEY = "github-app-key"
     WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - likewise
     MODEL_KEY = "model-key"
 

@@ -3,13 +3,10 @@
 Pure string work. It is a net under the rule that secrets reach no text at all, not a replacement for it.
 """
 
-import base64
-import json
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote, quote_plus
 
-from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, PATTERNS, known_pieces
+from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, PATTERNS, forms, known_pieces
 from squire_pipelines.secrets.secret import Secret
 
 MASK = "[redacted]"
@@ -45,31 +42,6 @@ def strip_ansi(text: str) -> str:
             break
         text = clean
     return text
-
-
-def _base64_cores(data: bytes) -> Iterator[str]:
-    """The characters that `data` has in base64 wherever it begins within a longer text, in both alphabets."""
-    for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + data).decode()
-        first = (offset * 8 + 5) // 6
-        last = (offset + len(data)) * 8 // 6
-        core = encoded[first:last]
-        yield core
-        yield core.translate(str.maketrans("+/", "-_"))
-
-
-def forms(value: str) -> Iterator[str]:
-    """The forms in which `value` may appear in a text: as it is, in JSON, quoted for a URL, in hex and in base64."""
-    data = value.encode("utf-8", "surrogatepass")
-    yield value
-    yield json.dumps(value)[1:-1]
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
-    for text in (quote(data, safe=""), quote(data), quote_plus(data)):
-        yield text
-        yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), text)
-    yield data.hex()
-    yield data.hex().upper()
-    yield from _base64_cores(data)
 
 
 class Redactor:

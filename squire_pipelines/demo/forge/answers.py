@@ -54,12 +54,17 @@ def token_of(request: Request) -> str | None:
 
 
 def require_token(request: Request, world: World) -> None:
-    """Raise ApiError 401 unless the request carries the forge's token."""
+    """Raise ApiError unless the request carries the forge's token, or an App's that covers what is asked."""
     token = token_of(request)
     if token is None:
         raise ApiError(401, "Requires authentication")
-    if not same_secret(token, world.config.token):
+    if same_secret(token, world.config.token):
+        return
+    if not world.apps.may(token, None, write=False):
         raise ApiError(401, "Bad credentials")
+    write = request.method != "GET" and "repo" in request.path_params
+    if not world.apps.may(token, request.path_params.get("repo"), write=write):
+        raise ApiError(403, "Resource not accessible by integration")
 
 
 def same_secret(given: str, wanted: str) -> bool:

@@ -1,7 +1,9 @@
 """The GraphQL endpoint: who asks, what it costs, which faults strike, errors in GitHub's form."""
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +12,7 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
     get_operation_ast,
     parse,
     validate,
@@ -82,6 +85,15 @@ class GraphQL:
             return {"errors": [{"message": "An operation name is required"}]}
         return self._execute(asked, document, operation)
 
+    @contextlib.contextmanager
+    def _connection(self, *, mutates: bool) -> Iterator[sqlite3.Connection]:
+        if not mutates:
+            with self._world.database.reading() as con:
+                yield con
+            return
+        with self._world.lock, self._world.database.writing() as con:
+            yield con
+
     def _execute(self, asked: _Query, document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, object]:
         variables: Mapping[str, Any] = asked.variables or {}
         cost = query_cost(document, operation, variables)
@@ -90,7 +102,8 @@ class GraphQL:
             return {"errors": [{"type": "RATE_LIMITED", "code": "graphql_rate_limit", "message": message}]}
         quota = self._limits.spend("graphql", cost)
         reset_at = datetime.fromtimestamp(quota.reset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        with self._world.database.reading() as con:
+        mutates = operation.operation is OperationType.MUTATION
+        with self._connection(mutates=mutates) as con:
             context = graph.Context(view=View(self._world, con), quota=quota, cost=cost, reset_at=reset_at)
             result = graph.run(self._schema, document, variables, asked.operationName, context)
         body: dict[str, object] = {"data": result.data}

@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route
 
 from squire_pipelines.demo.forge.answers import ApiError
 from squire_pipelines.demo.forge.api import GraphQL
+from squire_pipelines.demo.forge.app_routes import AppRoutes
 from squire_pipelines.demo.forge.caretaker import Caretaker
 from squire_pipelines.demo.forge.control import Control
 from squire_pipelines.demo.forge.faults import FaultMiddleware, Faults
@@ -39,7 +40,14 @@ def build_app(world: World) -> Starlette:
         routes=[
             Mount("/_forge", routes=Control(world, faults, caretaker).routes()),
             Route("/api/graphql", GraphQL(world, limits, faults).endpoint, methods=["POST"]),
-            Mount("/api/v3", routes=[*Rest(world, limits).routes(), Route("/{rest:path}", _unknown)]),
+            Mount(
+                "/api/v3",
+                routes=[
+                    *AppRoutes(world.apps).routes(),
+                    *Rest(world, limits).routes(),
+                    Route("/{rest:path}", _unknown),
+                ],
+            ),
             Route("/{owner}/{repo}.git/{rest:path}", GitHttp(world).endpoint, methods=["GET", "POST"]),
             *Pages(world).routes(),
         ],

@@ -80,6 +80,14 @@ class ForgeClient:
         found: dict[str, Any] = self._call("POST", "/_forge/settle")
         return found
 
+    def register_app(self, app_id: str, public_key: str) -> None:
+        """Let a GitHub App in, which signs with the other half of `public_key` (PEM)."""
+        self._call("POST", "/_forge/apps", {"app_id": app_id, "public_key": public_key})
+
+    def act_as(self, repository: str, login: str, **act: object) -> None:
+        """Let a person act; the arguments are those of `people.PersonAct`."""
+        self._call("POST", "/_forge/people", {"repository": repository, "login": login, **act})
+
     def add_fault(self, match: str, **fault: object) -> None:
         """Lay a fault in wait; the arguments are those of `faults.Fault`."""
         self._call("POST", "/_forge/faults", {"match": match, **fault})

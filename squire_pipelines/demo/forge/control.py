@@ -10,10 +10,12 @@ from starlette.routing import Route
 
 from squire_pipelines.demo.forge import answers, hosting, store, store_checks
 from squire_pipelines.demo.forge.answers import ApiError
+from squire_pipelines.demo.forge.app_routes import AppRoutes
 from squire_pipelines.demo.forge.caretaker import Caretaker
 from squire_pipelines.demo.forge.faults import Fault, Faults
 from squire_pipelines.demo.forge.graph_repositories import pull_state
 from squire_pipelines.demo.forge.operations import UnprocessableError
+from squire_pipelines.demo.forge.people import PersonAct, act_as
 from squire_pipelines.demo.forge.records import Repository
 from squire_pipelines.demo.forge.shapes import mergeable
 from squire_pipelines.demo.forge.world import View, World
@@ -38,6 +40,8 @@ class Control:
             Route("/repos", self._guarded(self._host), methods=["POST"]),
             Route("/state", self._guarded(self._state), methods=["GET"]),
             Route("/settle", self._guarded(self._settle), methods=["POST"]),
+            Route("/apps", self._guarded(AppRoutes(self._world.apps).register), methods=["POST"]),
+            Route("/people", self._guarded(self._act), methods=["POST"]),
             Route("/faults", self._guarded(self._fault), methods=["POST", "GET", "DELETE"]),
         ]
 
@@ -71,6 +75,11 @@ class Control:
 
     async def _state(self, _: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._read_state))
+
+    async def _act(self, request: Request) -> Response:
+        act = PersonAct.model_validate(await answers.read_json(request))
+        await run_in_threadpool(act_as, self._world, act)
+        return JSONResponse({}, 201)
 
     async def _fault(self, request: Request) -> Response:
         if request.method == "DELETE":

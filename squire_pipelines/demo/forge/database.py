@@ -10,7 +10,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import SchemaVersionError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _KEPT_CONNECTIONS = 16
 _BUSY_TIMEOUT_S = 10.0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from squire_pipelines.demo.forge import store_checks
 from squire_pipelines.demo.forge.git import MAX_COMMITS, ZERO_SHA, GitDirectory, Person
-from squire_pipelines.demo.forge.records import Account, CheckRun, Pull, Repository, Suite, Ticket
+from squire_pipelines.demo.forge.records import Account, CheckRun, Label, Pull, Repository, Suite, Ticket
 from squire_pipelines.demo.forge.shapes import (
     JsonObject,
     account_shape,
@@ -88,6 +88,27 @@ def emit_labeled(view: View, ticket: Ticket, names: Iterable[str], sender: Accou
             emit_pull(view, "labeled", ticket, sender, **extra)
         else:
             emit_issue(view, "labeled", ticket, sender, **extra)
+
+
+def emit_unlabeled(view: View, ticket: Ticket, label: Label, sender: Account) -> None:
+    """An unlabeled event."""
+    extra = {"label": label_shape(view, ticket.repository, label)}
+    if isinstance(ticket, Pull):
+        emit_pull(view, "unlabeled", ticket, sender, **extra)
+    else:
+        emit_issue(view, "unlabeled", ticket, sender, **extra)
+
+
+def emit_review(view: View, pull: Pull, reviewer: Account, state: str) -> None:
+    """A pull_request_review event, submitted."""
+    shape = {
+        "state": state.lower(),
+        "user": account_shape(view, reviewer),
+        "commit_id": pull.head_sha,
+        "submitted_at": view.world.now(),
+    }
+    content = {"review": shape, "pull_request": pull_shape(view, pull)}
+    emit(view, "pull_request_review", pull.repository, reviewer, content, action="submitted")
 
 
 def emit_push(

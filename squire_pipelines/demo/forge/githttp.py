@@ -71,7 +71,9 @@ class GitHttp:
             password = base64.b64decode(value, validate=True).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
             return False
-        return same_secret(password, self._world.config.token)
+        name = request.path_params["repo"]
+        pushes = "git-receive-pack" in (request.query_params.get("service"), request.path_params["rest"])
+        return same_secret(password, self._world.config.token) or self._world.apps.may(password, name, write=pushes)
 
     async def _serve(self, request: Request, repository: Repository, rest: str, *, pushes: bool) -> Response:
         declared = request.headers.get("content-length", "0")

@@ -9,7 +9,7 @@ from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, GraphQLSc
 
 from squire_pipelines.demo.forge import graph_repositories, graph_tickets
 from squire_pipelines.demo.forge.graph_core import RESOLVERS, Commit, Context
-from squire_pipelines.demo.forge.records import Account, CheckRun, CommitStatus
+from squire_pipelines.demo.forge.records import Account, CheckRun, CommitStatus, LabelEvent
 from squire_pipelines.demo.forge.world import node_id
 
 # Importing them registers their resolvers.
@@ -62,10 +62,12 @@ def _resolve(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
     if info.field_name == "databaseId":
         return source.id
     name = _ATTRIBUTES.get(place) or re.sub(r"(?<!^)(?=[A-Z])", "_", info.field_name).lower()
-    return getattr(source, name)
+    return source[name] if isinstance(source, dict) else getattr(source, name)
 
 
 def _type_name(value: Any, _info: GraphQLResolveInfo, _type: Any) -> str:
     if isinstance(value, Account):
         return value.kind
+    if isinstance(value, LabelEvent):
+        return "UnlabeledEvent" if value.removed else "LabeledEvent"
     return {Commit: "Commit", CheckRun: "CheckRun", CommitStatus: "StatusContext"}[type(value)]

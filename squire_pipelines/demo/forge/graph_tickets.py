@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from squire_pipelines.demo.forge import store
+from squire_pipelines.demo.forge import operations, store, store_labels
 from squire_pipelines.demo.forge.connections import page
-from squire_pipelines.demo.forge.graph_core import Commit, Context, PullCommit, on, paging
+from squire_pipelines.demo.forge.graph_core import Commit, Context, NotFoundError, PullCommit, on, paging
 from squire_pipelines.demo.forge.graph_repositories import pull_state
 from squire_pipelines.demo.forge.records import Comment, Pull, Review, Thread, ThreadComment, Ticket
 from squire_pipelines.demo.forge.shapes import mergeable, pull_commits, ticket_page
@@ -94,6 +94,38 @@ def _reviews(pull: Pull, context: Context, **arguments: Any) -> Any:
 @on("PullRequest", "reviewThreads")
 def _review_threads(pull: Pull, context: Context, **arguments: Any) -> Any:
     return page(store.threads(context.view.con, pull), "reviewThreads", **paging(arguments))
+
+
+@on("PullRequest", "timelineItems")
+def _timeline(pull: Pull, context: Context, **arguments: Any) -> Any:
+    wanted = arguments.get("itemTypes")
+    found = [
+        event
+        for event in store_labels.events(context.view.con, pull)
+        if not wanted or ("UNLABELED_EVENT" if event.removed else "LABELED_EVENT") in wanted
+    ]
+    return page(found, "timelineItems", **paging(arguments))
+
+
+@on("Mutation", "markPullRequestReadyForReview")
+def _mark_ready(_: Any, context: Context, *, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 - GitHub's name
+    return _set_draft(context, input, draft=False)
+
+
+@on("Mutation", "convertPullRequestToDraft")
+def _convert(_: Any, context: Context, *, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 - GitHub's name
+    return _set_draft(context, input, draft=True)
+
+
+def _set_draft(context: Context, wanted: dict[str, Any], *, draft: bool) -> dict[str, Any]:
+    con = context.view.con
+    for repository in store.repositories(con):
+        for pull in store.pulls(con, repository):
+            if node_id("PullRequest", pull.id) == wanted["pullRequestId"]:
+                changed = operations.set_draft(context.view, pull, draft=draft)
+                return {"pull_request": changed, "client_mutation_id": wanted.get("clientMutationId")}
+    message = f"Could not resolve to a node with the global id of '{wanted['pullRequestId']}'."
+    raise NotFoundError(message)
 
 
 @on("PullRequestReviewThread", "comments")

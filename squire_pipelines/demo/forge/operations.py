@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squire_pipelines.demo.forge import events, settling, store
+from squire_pipelines.demo.forge import events, settling, store, store_labels
 from squire_pipelines.demo.forge.records import Account, Comment, Pull, Repository, Ticket
 from squire_pipelines.demo.forge.world import VIEWER_LOGIN, View, World
 from squire_pipelines.errors import RefusedError
@@ -226,7 +226,52 @@ def add_labels(view: View, ticket: Ticket, names: Iterable[str]) -> None:
     added = store.add_labels(view.con, ticket.repository.id, ticket.id, names)
     if added:
         store.touch_ticket(view.con, ticket.id, view.world.now())
+        for name in added:
+            store_labels.record(view.con, ticket, name, sender, view.world.now(), removed=False)
         events.emit_labeled(view, store.ticket(view.con, ticket.repository, ticket.number) or ticket, added, sender)
+
+
+def remove_label(view: View, ticket: Ticket, name: str, sender: Account) -> None:
+    """Take a label off an issue or pull request. Raises RefusedError (404) when it is not on it."""
+    label = store_labels.take_off(view.con, ticket, name)
+    if label is None:
+        text = "Label does not exist"
+        raise RefusedError(text, context={"status": 404})
+    now = view.world.now()
+    store_labels.record(view.con, ticket, label.name, sender, now, removed=True)
+    store.touch_ticket(view.con, ticket.id, now)
+    fresh = store.ticket(view.con, ticket.repository, ticket.number) or ticket
+    events.emit_unlabeled(view, fresh, label, sender)
+
+
+def set_draft(view: View, pull: Pull, *, draft: bool) -> Pull:
+    """Make a draft of a pull request, or no draft. Raises RefusedError when it is closed."""
+    if pull.state != "open":
+        text = "The pull request is closed"
+        raise RefusedError(text)
+    if pull.draft != draft:
+        store.change_pull(view.con, pull.id, draft=draft)
+        store.touch_ticket(view.con, pull.id, view.world.now())
+        fresh = _pull(view, pull.repository, pull.number)
+        events.emit_pull(view, "converted_to_draft" if draft else "ready_for_review", fresh, viewer(view))
+    return _pull(view, pull.repository, pull.number)
+
+
+def review(view: View, pull: Pull, reviewer: Account, state: str, body: str) -> None:
+    """Submit a review of the present head, `APPROVED` or another of GitHub's states."""
+    now = view.world.now()
+    store.insert(
+        view.con,
+        "reviews",
+        ticket_id=pull.id,
+        author_id=reviewer.id,
+        state=state,
+        body=body,
+        commit_sha=pull.head_sha,
+        submitted_at=now,
+    )
+    store.touch_ticket(view.con, pull.id, now)
+    events.emit_review(view, _pull(view, pull.repository, pull.number), reviewer, state)
 
 
 def add_comment(view: View, ticket: Ticket, body: str, author: Account, made: str | None = None) -> Comment:

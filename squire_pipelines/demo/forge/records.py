@@ -85,6 +85,17 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelEvent:
+    """A label that was put on a ticket, or taken off."""
+
+    id: int
+    actor: Account
+    label: Label
+    removed: bool
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comment:
     """A comment below an issue or a pull request."""
 

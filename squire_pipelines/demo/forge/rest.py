@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from squire_pipelines.demo.forge import answers, operations, settling, shapes, store, store_checks
+from squire_pipelines.demo.forge import answers, operations, settling, shapes, store, store_checks, store_labels
 from squire_pipelines.demo.forge.answers import ApiError, answer, parse, read_json
 from squire_pipelines.demo.forge.limits import Quota, RateLimits
 from squire_pipelines.demo.forge.records import Delivery, Pull, Repository, Ticket
@@ -42,7 +42,9 @@ class Rest:
             ("PATCH", f"{repo}/pulls/{{number:int}}", _edit_pull),
             ("PUT", f"{repo}/pulls/{{number:int}}/merge", _merge_pull),
             ("POST", f"{repo}/issues/{{number:int}}/labels", _add_labels),
+            ("DELETE", f"{repo}/issues/{{number:int}}/labels/{{label}}", _remove_label),
             ("POST", f"{repo}/issues/{{number:int}}/comments", _add_comment),
+            ("GET", f"{repo}/collaborators/{{login}}/permission", _permission),
             ("GET", f"{repo}/git/ref/heads/{{branch:path}}", _ref),
             ("GET", hook, _deliveries),
             ("GET", f"{hook}/{{delivery:int}}", _delivery),
@@ -57,7 +59,7 @@ class Rest:
                 # Asking for the limit is free, and answered when nothing is left.
                 if handler != self._rate_limit and (refusal := answers.exhausted(self._limits, "core")):
                     return refusal.response()
-                body = {} if request.method == "GET" else await read_json(request)
+                body = {} if request.method in {"GET", "DELETE"} else await read_json(request)
                 response = await run_in_threadpool(handler, request, self._world, body)
             except ApiError as error:
                 response = error.response()
@@ -208,6 +210,31 @@ def _add_labels(request: Request, world: World, body: object) -> Response:
         ticket = _find_ticket(view, request)
         operations.add_labels(view, ticket, wanted.labels)
         shape = [shapes.label_shape(view, ticket.repository, label) for label in store.labels(con, ticket.id)]
+    return answer(request, shape)
+
+
+def _remove_label(request: Request, world: World, _: object) -> Response:
+    with world.lock, world.database.writing() as con:
+        view = View(world, con)
+        ticket = _find_ticket(view, request)
+        try:
+            operations.remove_label(view, ticket, request.path_params["label"], operations.viewer(view))
+        except RefusedError as error:
+            raise ApiError(404, error.message) from error
+        shape = [shapes.label_shape(view, ticket.repository, label) for label in store.labels(con, ticket.id)]
+    return answer(request, shape)
+
+
+def _permission(request: Request, world: World, _: object) -> Response:
+    with world.database.reading() as con:
+        view = View(world, con)
+        repository = _find(view, request)
+        row = con.execute("SELECT id FROM accounts WHERE login = ?", (request.path_params["login"],)).fetchone()
+        if row is None:
+            raise ApiError(404, f"{request.path_params['login']} is not a user")
+        account = store.account(con, row["id"])
+        value = store_labels.permission(con, repository, account)
+        shape = {"permission": value, "role_name": value, "user": shapes.account_shape(view, account)}
     return answer(request, shape)
 
 

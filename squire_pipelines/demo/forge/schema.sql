@@ -78,6 +78,25 @@ CREATE TABLE ticket_labels (
     PRIMARY KEY (ticket_id, label_id)
 );
 
+-- Who put which label on a ticket, or took it off: a part of the timeline.
+CREATE TABLE label_events (
+    id INTEGER PRIMARY KEY,
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    actor_id INTEGER NOT NULL REFERENCES accounts (id),
+    label_id INTEGER NOT NULL REFERENCES labels (id),
+    removed INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX label_events_by_ticket ON label_events (ticket_id);
+
+-- What an account may do in a repository; without a row the viewer and the owner may write, anybody else may read.
+CREATE TABLE permissions (
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    account_id INTEGER NOT NULL REFERENCES accounts (id),
+    permission TEXT NOT NULL CHECK (permission IN ('admin', 'write', 'read', 'none')),
+    PRIMARY KEY (repository_id, account_id)
+);
+
 CREATE TABLE comments (
     id INTEGER PRIMARY KEY,
     ticket_id INTEGER NOT NULL REFERENCES tickets (id),

@@ -23,7 +23,7 @@ _FIRST_ID = 1_000_001
 
 def insert(con: sqlite3.Connection, table: str, **values: object) -> int:
     """Insert one row and return its id. `table` and the names are ours, never a caller's."""
-    if "id" not in values and table not in {"pulls", "ticket_labels", "branches"}:
+    if "id" not in values and table not in {"pulls", "ticket_labels", "branches", "permissions"}:
         values["id"] = con.execute(f"SELECT COALESCE(MAX(id) + 1, {_FIRST_ID}) FROM {table}").fetchone()[0]  # noqa: S608 - names are ours
     columns, marks = ", ".join(values), ", ".join("?" for _ in values)
     cursor = con.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from squire_pipelines.demo.forge.apps import Apps
 from squire_pipelines.demo.forge.database import Database
 from squire_pipelines.demo.forge.git import GitDirectory
 from squire_pipelines.demo.forge.records import Repository
@@ -60,6 +61,7 @@ class World:
         self.on_touch: Callable[[], None] = lambda: None
         self.repositories_dir = config.home / "repositories"
         self.repositories_dir.mkdir(parents=True, exist_ok=True)
+        self.apps = Apps()
         self.database = Database(config.home / "forge.sqlite3")
 
     def now(self) -> str:

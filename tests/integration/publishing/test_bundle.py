@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.domain.policy import Decision, judge
+from squire_pipelines.domain.change import Decision
+from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError, GitError
 from squire_pipelines.publishing.bundle import BundleLimits, Problem, verify_bundle
 from squire_pipelines.publishing.publish import policy_from
-from squire_pipelines.settings import PolicySettings
+from squire_pipelines.sections import PolicySettings
 from tests.support.git_repository import Checkout, git, make_upstream
 from tests.support.workshop import Workshop
 
@@ -56,7 +57,9 @@ def test_nothing_of_the_agents_runs_on_the_host(workshop: Workshop, sentinel: Ca
     change = workshop.verify()
     lines = {file.path: file.added_lines for file in change.files}
     assert lines["src/app.py"] == ((1, "print('hidden from a diff that believes in attributes')"),)
-    assert judge(change.files, POLICY).decision is Decision.NEEDS_APPROVAL
+    verdict = judge(change.files, POLICY)
+    assert verdict.decision is Decision.REJECT
+    assert {found.path for found in verdict.findings} == {".gitattributes", ".gitconfig"}
     assert not sentinel()
     assert not any((change.git_dir / "hooks").glob("*"))
     assert "evil" not in (change.git_dir / "config").read_text()
@@ -364,3 +367,57 @@ def test_verifying_again_starts_from_nothing(workshop: Workshop) -> None:
     workshop.agent.commit()
     first = workshop.verify()
     assert workshop.verify() == first
+
+
+def test_a_tree_that_would_unfold_without_end_is_too_large(workshop: Workshop) -> None:
+    agent = workshop.agent
+    sha, kind = agent.git("hash-object", "-w", "--stdin", stdin=b"x"), "100644 blob"
+    for _ in range(10):
+        entries = "".join(f"{kind} {sha}\tf{number}\n" for number in range(10))
+        sha, kind = agent.git("mktree", stdin=entries.encode()), "040000 tree"
+    commit = agent.git("commit-tree", sha, "-p", "HEAD", "-m", "Bomb")
+    agent.git("update-ref", f"refs/heads/{workshop.branch}", commit)
+    with pytest.raises(BundleError) as caught:
+        workshop.verify()
+    assert caught.value.problem == Problem.TOO_LARGE
+
+
+def test_a_message_of_nine_megabytes_is_too_large(workshop: Workshop) -> None:
+    workshop.agent.write("a.txt", "x")
+    workshop.agent.git("add", "--all")
+    workshop.agent.git("commit", "--quiet", "-F", "-", stdin=b"word " * (9 * 2**20 // 5))
+    with pytest.raises(BundleError) as caught:
+        workshop.verify()
+    assert caught.value.problem == Problem.TOO_LARGE
+
+
+def test_what_needs_more_memory_than_git_may_have_is_too_large(workshop: Workshop) -> None:
+    workshop.agent.write("a.txt", "line\n" * (6 * 2**20))
+    workshop.agent.commit()
+    with pytest.raises(BundleError, match="memory") as caught:
+        workshop.verify(limits=BundleLimits(max_memory=64 * 2**20))
+    assert caught.value.problem == Problem.TOO_LARGE
+
+
+def test_a_commit_is_read_as_its_object_says_it(workshop: Workshop) -> None:
+    workshop.agent.write("a.txt", "x")
+    workshop.agent.git("add", "--all")
+    workshop.agent.git("commit", "--quiet", "-m", "Mend\n\nBody", "--author", "The CEO <ceo@example.org>")
+    (commit,) = workshop.verify().commits
+    assert commit.identities == ("ceo@example.org", "squire@users.noreply.github.com")
+    assert commit.message == "Mend\n\nBody\n"
+    assert commit.parents == (workshop.base_sha,)
+    assert commit.raw.startswith("tree ")
+
+
+def test_grafts_replacements_and_alternates_of_the_agent_stay_with_it(workshop: Workshop) -> None:
+    workshop.agent.write("a.txt", "x")
+    workshop.agent.commit()
+    workshop.agent.git("replace", workshop.base_sha, "HEAD")
+    (workshop.agent.path / ".git/objects/info").mkdir(exist_ok=True)
+    (workshop.agent.path / ".git/objects/info/alternates").write_text("/nonexistent\n")
+    change = workshop.verify()
+    assert not (change.git_dir / "objects/info/alternates").exists()
+    assert git(change.git_dir, "for-each-ref") == ""
+    assert not list((change.git_dir / "hooks").glob("*")) if (change.git_dir / "hooks").exists() else True
+    assert "hooksPath" not in (change.git_dir / "config").read_text()

@@ -236,3 +236,48 @@ def test_a_port_where_nobody_listens_is_unavailable() -> None:
     with pytest.raises(GitError) as caught:
         run_git(["ls-remote", remote.url], remote=remote)
     assert isinstance(remote_error(caught.value, remote), GitHubUnavailableError)
+
+
+def test_git_has_a_limit_of_memory_from_its_first_instruction_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(tmp_path / "bin", monkeypatch, 'ulimit -v; for a in "$@"; do echo "$a"; done')
+    lines = run_git(["x"], max_memory=512 * 2**20).decode().splitlines()
+    assert lines[0] == str(512 * 1024)
+    assert "pack.threads=1" in lines
+    unlimited = run_git(["x"], max_memory=None).decode().splitlines()
+    assert unlimited[0] == "unlimited"
+    assert "pack.threads=1" not in unlimited
+
+
+def test_a_git_without_memory_says_so(tmp_path: Path) -> None:
+    run_git(["init", "--quiet", "--bare", str(tmp_path / "r.git")])
+    with pytest.raises(GitError) as caught:
+        run_git(
+            ["hash-object", "-w", "--stdin"],
+            git_dir=tmp_path / "r.git",
+            stdin=b"x" * (64 * 2**20),
+            max_memory=48 * 2**20,
+            config=["core.bigFileThreshold=1g"],
+        )
+    assert caught.value.context["out_of_memory"] is True
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("remote: error: GH013: Repository rule violations found for refs/heads/squire/x", "ruleset"),
+        ("remote: error: GH006: Protected branch update failed", "protected_branch"),
+        ("remote: error: GH009: Secrets detected! This push failed.", "secret_scanning"),
+        ("remote: - GITHUB PUSH PROTECTION", "secret_scanning"),
+        ("remote: error: GH001: Large files detected.", "large_file"),
+        ("remote: This repository was archived so it is read-only.\nfatal: error: 403", "archived"),
+        (" ! [remote rejected] x -> x (pre-receive hook declined)", "hook"),
+    ],
+)
+def test_a_refused_push_is_named_by_its_reason(line: str, reason: str) -> None:
+    error = GitError("git push failed", context={"last_lines": tuple(line.splitlines())})
+    found = remote_error(error, Remote.parse("https://github.com/acme/app.git"))
+    assert isinstance(found, PublishRefusedError)
+    assert (found.reason, found.context["reason"]) == (reason, reason)
+    assert found.hint

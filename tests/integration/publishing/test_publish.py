@@ -9,12 +9,20 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.domain.policy import Decision
+from squire_pipelines.domain.canary import canary_for
+from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.tasks import TaskSpec
-from squire_pipelines.errors import BundleError, GitHubNotFoundError, GitHubValidationError, PublishRefusedError
+from squire_pipelines.errors import (
+    BundleError,
+    GitHubNotFoundError,
+    GitHubPermissionError,
+    GitHubValidationError,
+    PublishRefusedError,
+)
+from squire_pipelines.publishing.body import Check, VerificationReport
 from squire_pipelines.publishing.git import Remote
+from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.publish import (
-    NEEDS_APPROVAL_LABEL,
     Published,
     PublishRequest,
     Rejected,
@@ -24,13 +32,17 @@ from squire_pipelines.publishing.publish import (
 )
 from squire_pipelines.publishing.push import push_head, remote_head
 from squire_pipelines.secrets import Secret
-from squire_pipelines.settings import PolicySettings
+from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.fake_pulls import FakePulls
 from tests.support.git_repository import Checkout, git
 from tests.support.workshop import Workshop
 
 ROOT = Path(__file__).parents[3]
 POLICY = policy_from(PolicySettings())
+NEEDS_APPROVAL_LABEL = "squire:needs-approval"
+ASKING = TaskSpec(
+    key="k", title="Mend add", prompt="Mend it.", base_branch="main", allow_protected=("Dockerfile", ".github/**")
+)
 
 
 @pytest.fixture
@@ -135,11 +147,13 @@ def test_a_secret_in_a_commit_on_the_way_is_rejected(workshop: Workshop, pulls: 
 def test_a_change_that_needs_approval_becomes_a_labelled_draft(workshop: Workshop, pulls: FakePulls) -> None:
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     work(workshop)
-    published = publish(workshop, pulls)
+    assert isinstance(publish(workshop, pulls), Rejected)
+    published = publish(workshop, pulls, request(workshop, spec=ASKING))
     assert isinstance(published, Published)
     assert published.pull_request.draft
     (pull,) = pulls.all
     assert pull["labels"] == [NEEDS_APPROVAL_LABEL]
+    assert "(`protected_path`)" in pull["body"]
     assert "A person has to approve this change" in pull["body"]
 
 
@@ -147,27 +161,191 @@ def test_a_repository_without_drafts_gets_a_labelled_pull_request(workshop: Work
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     work(workshop)
     pulls.errors = [GitHubValidationError("Draft pull requests are not supported in this repository.")]
-    published = publish(workshop, pulls)
+    published = publish(workshop, pulls, request(workshop, spec=ASKING))
     assert isinstance(published, Published)
     assert not published.pull_request.draft
     assert pulls.all[0]["labels"] == [NEEDS_APPROVAL_LABEL]
 
 
-def test_other_refusals_of_github_are_told(workshop: Workshop, pulls: FakePulls) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (GitHubValidationError("No commits between main and x"), "validation"),
+        (GitHubPermissionError("Resource not accessible by personal access token"), "permission"),
+        (GitHubPermissionError("Repository was archived so is read-only."), "archived"),
+    ],
+)
+def test_refusals_of_the_pull_request_are_named(
+    workshop: Workshop, pulls: FakePulls, error: Exception, reason: str
+) -> None:
     work(workshop)
-    pulls.errors = [GitHubValidationError("No commits between main and x")]
-    with pytest.raises(GitHubValidationError):
+    pulls.errors = [error]
+    with pytest.raises(PublishRefusedError) as caught:
         publish(workshop, pulls)
+    assert (caught.value.reason, caught.value.context["reason"]) == (reason, reason)
+    assert str(error) in caught.value.message
+    assert (workshop.root / "result.bundle").is_file()
 
 
-def test_what_a_person_allowed_is_published_as_usual(workshop: Workshop, pulls: FakePulls) -> None:
+def test_a_workflow_is_pushed_only_when_it_was_asked_for_and_the_settings_permit_it(
+    workshop: Workshop, pulls: FakePulls
+) -> None:
     workshop.agent.write(".github/workflows/ci.yml", "on: push\n")
     work(workshop)
+    permitting = policy_from(PolicySettings(workflows="approve"))
+    asking = request(workshop, spec=ASKING)
     assert isinstance(publish(workshop, pulls), Rejected)
-    allowed = request(workshop, allowed_protected=(".github/workflows/ci.yml",))
-    published = publish(workshop, pulls, allowed)
+    assert isinstance(publish(workshop, pulls, asking), Rejected)
+    assert isinstance(publish(workshop, pulls, policy=permitting), Rejected)
+    assert there(workshop) is None
+    published = publish(workshop, pulls, asking, policy=permitting)
     assert isinstance(published, Published)
-    assert not published.pull_request.draft
+    assert published.pull_request.draft
+
+
+@pytest.mark.parametrize(
+    ("mode", "trusted", "passed", "draft"),
+    [
+        ("untrusted", True, None, False),
+        ("untrusted", False, None, True),
+        ("untrusted", True, True, False),
+        ("untrusted", True, False, True),
+        ("never", False, None, False),
+        ("never", True, False, True),
+        ("always", True, True, True),
+    ],
+)
+def test_what_becomes_a_draft(
+    workshop: Workshop, pulls: FakePulls, mode: Any, *, trusted: bool, passed: bool | None, draft: bool
+) -> None:
+    work(workshop)
+    report = None if passed is None else VerificationReport(passed, (Check("tests", passed, "1 failed"),))
+    given = request(workshop, trusted=trusted, verification=report)
+    published = publish(workshop, pulls, given, settings=PublishingSettings(draft=mode))
+    assert isinstance(published, Published)
+    assert published.pull_request.draft is draft
+    assert pulls.all[0]["labels"] == []
+
+
+def test_the_canary_in_a_file_is_rejected_and_so_is_one_in_the_pull_requests_text(
+    workshop: Workshop, pulls: FakePulls
+) -> None:
+    canary = canary_for("t1-1")
+    work(workshop)
+    told = request(workshop, spec=ASKING.model_copy(update={"prompt": f"Say {canary}."}))
+    rejected = publish(workshop, pulls, told)
+    assert isinstance(rejected, Rejected)
+    assert [found.rule for found in rejected.verdict.findings] == ["canary"]
+    work(workshop, f"x = '{canary}'\n")
+    rejected = publish(workshop, pulls)
+    assert isinstance(rejected, Rejected)
+    assert "canary" in {found.rule for found in rejected.verdict.findings}
+    assert there(workshop) is None
+
+
+def test_known_secrets_are_hidden_in_the_text_of_a_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
+    work(workshop)
+    told = request(workshop, spec=ASKING.model_copy(update={"prompt": "It is correct horse battery."}))
+    publish(workshop, pulls, told, known_secrets=[Secret("correct horse battery")])
+    assert "correct horse" not in pulls.all[0]["body"]
+    assert "[redacted]" in pulls.all[0]["body"]
+
+
+def test_a_commit_in_another_name_is_rejected(workshop: Workshop, pulls: FakePulls) -> None:
+    workshop.agent.write("src/app.py", "x = 1\n")
+    workshop.agent.git("add", "--all")
+    workshop.agent.git("commit", "--quiet", "-m", "Mend", "--author", "The CEO <ceo@example.org>")
+    workshop.bundle()
+    rejected = publish(workshop, pulls, request(workshop, bot_email="squire@users.noreply.github.com"))
+    assert isinstance(rejected, Rejected)
+    assert [found.rule for found in rejected.verdict.findings] == ["identity"]
+
+
+def test_a_secret_in_a_header_of_a_commit_that_nobody_looks_at_is_rejected(
+    workshop: Workshop, pulls: FakePulls
+) -> None:
+    work(workshop)
+    raw = workshop.agent.git("cat-file", "commit", "HEAD").replace("\n\n", "\nx-note correct horse battery\n\n", 1)
+    sha = workshop.agent.git("hash-object", "-t", "commit", "-w", "--stdin", stdin=(raw + "\n").encode())
+    workshop.agent.git("update-ref", f"refs/heads/{workshop.branch}", sha)
+    workshop.bundle()
+    assert isinstance(publish(workshop, pulls, known_secrets=[Secret("correct horse battery")]), Rejected)
+
+
+def follow_up(workshop: Workshop, pulls: FakePulls) -> tuple[PublishRequest, str]:
+    """A second task that builds on the first one's pull request; its request and the first head."""
+    first = work(workshop)
+    publish(workshop, pulls)
+    fetch_mirror(workshop.home, "acme/app", str(workshop.upstream), None)
+    workshop.agent.git("checkout", "--quiet", "-b", "squire/t2-more")
+    workshop.agent.write("more.py", "more = 1\n")
+    workshop.agent.commit("More")
+    workshop.agent.bundle(workshop.root / "more.bundle", first, "squire/t2-more")
+    spec = TaskSpec(key="m", title="Do more", prompt="Do more.", base_branch=workshop.branch)
+    given = request(
+        workshop,
+        attempt_id="t2-1",
+        task_id="t2",
+        base_ref=workshop.branch,
+        base_sha=first,
+        branch="squire/t2-more",
+        bundle=workshop.root / "more.bundle",
+        spec=spec,
+        follow_up=workshop.branch,
+    )
+    return given, first
+
+
+def test_a_follow_up_adds_to_the_pull_request_and_repeating_it_changes_nothing(
+    workshop: Workshop, pulls: FakePulls
+) -> None:
+    given, first = follow_up(workshop, pulls)
+    for _ in range(2):
+        published = publish(workshop, pulls, given)
+        assert isinstance(published, Published)
+        assert (published.created, published.pull_request.number) == (False, 1)
+    head = there(workshop)
+    assert head == published.head_sha
+    assert git(workshop.upstream, "rev-parse", f"{head}^") == first
+    assert there(workshop, "squire/t2-more") is None
+    (pull,) = pulls.all
+    assert pull["title"] == "Mend add"
+    assert pull["body"].count("## Follow-up: Do more") == 1
+    assert "Task: `t1`" in pull["body"]
+    assert "Task: `t2`" in pull["body"]
+
+
+def test_a_follow_up_never_overwrites(workshop: Workshop, pulls: FakePulls) -> None:
+    given, first = follow_up(workshop, pulls)
+    person = Checkout(workshop.root / "person", workshop.upstream)
+    person.git("checkout", "--quiet", workshop.branch)
+    person.write("theirs.py", "1\n")
+    theirs = person.commit("By hand")
+    person.git("push", "--quiet", "origin", workshop.branch)
+    with pytest.raises(PublishRefusedError) as caught:
+        publish(workshop, pulls, replace(given, earlier_heads=frozenset({theirs, first})))
+    assert caught.value.reason == "branch_taken"
+    assert there(workshop) == theirs
+
+
+@pytest.mark.parametrize("state", ["closed", "merged"])
+def test_a_follow_up_of_a_finished_pull_request_is_refused(workshop: Workshop, pulls: FakePulls, state: str) -> None:
+    given, first = follow_up(workshop, pulls)
+    pulls.set_state(1, state)
+    with pytest.raises(PublishRefusedError, match=f"is {state}"):
+        publish(workshop, pulls, given)
+    assert there(workshop) == first
+
+
+def test_a_follow_up_that_needs_approval_holds_the_whole_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
+    given, _ = follow_up(workshop, pulls)
+    workshop.agent.write("Dockerfile", "FROM scratch\n")
+    workshop.agent.commit("Box")
+    workshop.agent.bundle(workshop.root / "more.bundle", given.base_sha, "squire/t2-more")
+    published = publish(workshop, pulls, replace(given, spec=ASKING))
+    assert isinstance(published, Published)
+    (pull,) = pulls.all
+    assert (pull["ref"]["draft"], pull["labels"]) == (True, [NEEDS_APPROVAL_LABEL])
 
 
 def test_a_bad_bundle_is_told_before_anything_else(workshop: Workshop, pulls: FakePulls) -> None:
@@ -293,7 +471,7 @@ def test_whoever_pushes_in_between_wins(workshop: Workshop) -> None:
     assert there(workshop) == workshop.base_sha
 
 
-def _child(workshop: Workshop, step: str) -> subprocess.CompletedProcess[str]:
+def _child(workshop: Workshop, step: str, **changes: Any) -> subprocess.CompletedProcess[str]:
     given = {
         "upstream": str(workshop.upstream),
         "pulls": str(workshop.root / "pulls.json"),
@@ -302,21 +480,41 @@ def _child(workshop: Workshop, step: str) -> subprocess.CompletedProcess[str]:
         "bundle": str(workshop.root / "result.bundle"),
         "scratch": str(workshop.root / "scratch"),
         "mirror": str(workshop.mirror.path),
-    }
+    } | changes
     argv = [sys.executable, "-m", "tests.support.publish_child", json.dumps(given), step]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("step", [*Step, "created"])
 def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: FakePulls, step: str) -> None:
+    workshop.agent.write("Dockerfile", "FROM scratch\n")
     head = work(workshop)
     killed = _child(workshop, step)
     assert killed.returncode == -9, killed.stderr
     again = _child(workshop, "")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["number"] == 1
-    assert len(pulls.all) == 1
+    (pull,) = pulls.all
+    assert (pull["labels"], pull["ref"]["draft"]) == ([NEEDS_APPROVAL_LABEL], True)
     assert there(workshop) == head
+
+
+@pytest.mark.parametrize("step", [*(each for each in Step if each is not Step.LABELLED), "updated"])
+def test_a_kill_at_any_step_of_a_follow_up_adds_it_once(workshop: Workshop, pulls: FakePulls, step: str) -> None:
+    given, _ = follow_up(workshop, pulls)
+    changes = {
+        "base_sha": given.base_sha,
+        "branch": given.branch,
+        "bundle": str(given.bundle),
+        "follow_up": given.follow_up,
+    }
+    killed = _child(workshop, step, **changes)
+    assert killed.returncode == -9, killed.stderr
+    again = _child(workshop, "", **changes)
+    assert again.returncode == 0, again.stderr
+    (pull,) = pulls.all
+    assert pull["body"].count("## Follow-up") == 1
+    assert there(workshop) == git(workshop.agent.path, "rev-parse", given.branch)
 
 
 def test_no_token_is_in_what_is_left_on_the_disk(workshop: Workshop, pulls: FakePulls, tmp_path: Path) -> None:

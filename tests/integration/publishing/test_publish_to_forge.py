@@ -1,6 +1,8 @@
 """The whole way with the real git over HTTP, the real client and the demo's stand-in for GitHub."""
 
 import asyncio
+import contextlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ from squire_pipelines.home import Home
 from squire_pipelines.publishing.git import Remote
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.publish import (
-    NEEDS_APPROVAL_LABEL,
     Published,
     PublishRequest,
     Rejected,
@@ -25,12 +26,14 @@ from squire_pipelines.publishing.publish import (
 from squire_pipelines.publishing.pull_requests import GitHubPullRequests
 from squire_pipelines.publishing.push import remote_head
 from squire_pipelines.secrets import Secret
-from squire_pipelines.settings import PolicySettings
+from squire_pipelines.sections import PolicySettings
 from tests.support.git_repository import Checkout
 from tests.support.workshop import BRANCH, Workshop
 
+NEEDS_APPROVAL_LABEL = "squire:needs-approval"
 REPOSITORY = "acme/app"
 PUSH = r"POST /acme/app\.git/git-receive-pack"
+ASKING = TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main", allow_protected=("Dockerfile",))
 OPEN = r"POST /api/v3/repos/acme/app/pulls$"
 
 
@@ -110,7 +113,7 @@ def test_work_becomes_a_pull_request_once_however_often_it_is_published(forge_wo
 def test_a_change_that_needs_approval_becomes_a_labelled_draft(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop, "Dockerfile", "FROM scratch\n")
-    published = publish(forge_workshop)
+    published = publish(forge_workshop, spec=ASKING)
     assert isinstance(published, Published)
     assert published.pull_request.draft
     assert NEEDS_APPROVAL_LABEL in str(pull_requests(forge)[0]["labels"])
@@ -186,3 +189,42 @@ def test_a_private_repository_is_fetched_with_the_token_only(forge_workshop: Pai
         fetch_mirror(workshop.home, "acme/none", forge.git_url("acme/none"), Secret(forge.token))
     for file in workshop.home.cache.rglob("*"):
         assert not file.is_file() or forge.token.encode() not in file.read_bytes()
+
+
+def test_while_git_fetches_and_pushes_no_process_shows_the_token(forge_workshop: Pair, home: Home) -> None:
+    forge, workshop = forge_workshop
+    work(workshop)
+    shown: list[str] = []
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            for entry in Path("/proc").iterdir():
+                if not entry.name.isdigit():
+                    continue
+                with contextlib.suppress(OSError):
+                    argv = (entry / "cmdline").read_bytes()
+                    words = argv.split(b"\0")
+                    if words[0] == b"git":
+                        seen.update({"fetch", "push"} & {word.decode(errors="replace") for word in words})
+                    if forge.token.encode() in argv + (entry / "environ").read_bytes():
+                        shown.append(argv.decode(errors="replace"))
+            over.wait(0.005)
+
+    forge.add_fault(r"GET /acme/app\.git/info/refs", delay_s=0.5)
+    forge.add_fault(PUSH, delay_s=0.5)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        fetch_mirror(home, REPOSITORY, forge.git_url(REPOSITORY), Secret(forge.token))
+        publish(forge_workshop)
+    finally:
+        over.set()
+        watcher.join()
+    assert seen == {"fetch", "push"}
+    assert shown == []
+    config = "".join(file.read_text() for file in workshop.mirror.path.rglob("config"))
+    assert forge.token not in config
+    assert "[remote" not in config
+    assert "url" not in config

@@ -1,11 +1,18 @@
+import base64
 import string
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.canary import canary_for
+from squire_pipelines.domain.change import ChangedFile, CommitText, Decision, Finding, JudgedTask
 from squire_pipelines.domain.credentials import entropy, find_credentials, known_pieces
-from squire_pipelines.domain.policy import MAX_FINDINGS, ChangedFile, Decision, Finding, Policy, judge, matches
+from squire_pipelines.domain.leaks import MAX_FINDINGS, judge_text
+from squire_pipelines.domain.policy import Policy, judge, matches
 
 POLICY = Policy(
     protected_paths=(".github/**", "**/CODEOWNERS", "**/.git*", "**/Dockerfile*", "**/uv.lock"),
@@ -20,8 +27,10 @@ NAMES = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_si
 )
 
 
-def rules(*files: ChangedFile, **more: object) -> list[tuple[str, Decision]]:
-    return [(finding.rule, finding.decision) for finding in judge(files, POLICY, **more).findings]  # type: ignore[arg-type]
+def rules(*files: ChangedFile, policy: Policy = POLICY, **more: Any) -> list[tuple[str, Decision]]:
+    history = more.pop("history", ())
+    task = JudgedTask(**more)
+    return [(finding.rule, finding.decision) for finding in judge(files, policy, task=task, history=history).findings]
 
 
 def text(path: str, *lines: str) -> ChangedFile:
@@ -62,20 +71,141 @@ def test_globs(path: str, pattern: str, *, expected: bool) -> None:
     assert (matches(path, [pattern]) is not None) is expected
 
 
-def test_protected_paths_need_approval_and_workflows_are_refused() -> None:
-    assert rules(text("Dockerfile.prod", "FROM x")) == [("protected_path", Decision.NEEDS_APPROVAL)]
-    assert rules(text(".github/dependabot.yml", "x")) == [("protected_path", Decision.NEEDS_APPROVAL)]
-    assert rules(text(".github/WORKFLOWS/ci.yml", "x")) == [("forbidden_path", Decision.REJECT)]
+HELD, REFUSED = Decision.NEEDS_APPROVAL, Decision.REJECT
+WORKFLOW = ".github/workflows/ci.yml"
 
 
-def test_what_a_person_allowed_for_the_task_is_allowed() -> None:
-    allowed = (".github/workflows/ci.yml", "Dockerfile")
-    assert rules(text(".github/workflows/ci.yml", "x"), text("Dockerfile", "x"), allowed_protected=allowed) == []
-    assert rules(text(".github/workflows/other.yml", "x"), allowed_protected=allowed) != []
+@pytest.mark.parametrize("path", ["Dockerfile.prod", ".github/dependabot.yml", "a/b/uv.lock"])
+def test_a_protected_path_is_refused_unless_the_task_asks_for_it_and_never_allowed(path: str) -> None:
+    assert rules(text(path, "x")) == [("protected_path", REFUSED)]
+    assert rules(text(path, "x"), asked_paths=("docs/**", path)) == [("protected_path", HELD)]
+    assert rules(text(path, "x"), asked_paths=("docs/**",)) == [("protected_path", REFUSED)]
+
+
+def test_the_settings_may_hold_what_no_task_asked_for() -> None:
+    held = replace(POLICY, hold_unasked=True)
+    assert rules(text("Dockerfile", "x"), policy=held) == [("protected_path", HELD)]
+    assert rules(text(WORKFLOW, "x"), policy=replace(held, forbidden_paths=())) == [("protected_path", REFUSED)]
+
+
+def test_a_workflow_is_refused_whoever_asks_unless_the_settings_permit_asking() -> None:
+    for path in (WORKFLOW, ".github/WORKFLOWS/ci.yml", ".github/actions/x/action.yml"):
+        assert rules(text(path, "x"), asked_paths=("**",)) == [("forbidden_path", REFUSED)]
+    permitted = replace(POLICY, forbidden_paths=())
+    assert rules(text(WORKFLOW, "x"), policy=permitted) == [("protected_path", REFUSED)]
+    assert rules(text(WORKFLOW, "x"), policy=permitted, asked_paths=(WORKFLOW,)) == [("protected_path", HELD)]
+    bare = replace(permitted, protected_paths=())
+    assert rules(text(WORKFLOW, "x"), policy=bare) == [("protected_path", REFUSED)]
+
+
+def test_paths_outside_of_the_allowed_ones_are_refused() -> None:
+    policy = replace(POLICY, allowed_paths=("src/**", "docs"))
+    assert rules(text("src/a.py", "x"), text("docs/x.md", "x"), policy=policy) == []
+    assert rules(text("setup.py", "x"), policy=policy) == [("outside_allowed", REFUSED)]
+    assert rules(text("srcx/a.py", "x"), policy=policy, asked_paths=("**",)) == [("outside_allowed", REFUSED)]
 
 
 def test_a_deletion_of_a_protected_file_counts() -> None:
-    assert rules(ChangedFile("CODEOWNERS", "D", "100644", "000000")) == [("protected_path", Decision.NEEDS_APPROVAL)]
+    assert rules(ChangedFile("CODEOWNERS", "D", "100644", "000000")) == [("protected_path", REFUSED)]
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041", "\x1b"])
+def test_a_line_that_reads_otherwise_than_it_works_is_held(sign: str) -> None:
+    assert rules(text("a.py", "fine", f"x = 1 {sign} # x")) == [("hidden_text", HELD)]
+    assert rules(replace(text("a.bin", f"x{sign}"), binary=True)) == []
+
+
+def test_a_pointer_into_lfs_and_a_large_binary_are_held() -> None:
+    pointer = text("model.bin", "version https://git-lfs.github.com/spec/v1", "oid sha256:0", "size 1")
+    assert rules(pointer) == [("lfs_pointer", HELD)]
+    policy = replace(POLICY, max_binary_bytes=100)
+    assert rules(ChangedFile("a.png", "A", bytes=101, binary=True), policy=policy) == [("binary_size", HELD)]
+    assert rules(ChangedFile("a.png", "A", bytes=1001, binary=True), policy=replace(policy, max_file_bytes=9999)) == [
+        ("binary_size", REFUSED)
+    ]
+
+
+KNOWN = "correct-horse-battery-42"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [base64.b64encode(KNOWN.encode()).decode()],
+        [base64.b64encode(b"x" + KNOWN.encode()).decode()],
+        [base64.b64encode(b"xy" + KNOWN.encode() + b"z").decode()],
+        [KNOWN.encode().hex()],
+        [KNOWN.encode().hex().upper()],
+        [KNOWN[::-1]],
+        ["correct-horse%2Dbattery-42".replace("%2D", "-")],
+        ["a = 'correct-' + 'horse-batt' + 'ery-42'"],
+        ["a = 'correct-'", "b = 'horse-battery-42'"],
+        ["c o r r e c t h o r s e b a t t e r y 4 2"],
+    ],
+)
+def test_a_known_secret_is_found_encoded_backwards_and_in_pieces(lines: list[str]) -> None:
+    if lines == ["a = 'correct-'", "b = 'horse-battery-42'"]:
+        lines = ["correct-", "horse-battery-42"]
+    assert rules(text("a", *lines), known_secrets=(KNOWN,)) == [("secret", REFUSED)]
+
+
+def test_a_known_secret_over_several_files_or_in_their_names_is_found() -> None:
+    files = [text("a", "correct-horse-"), text("b", "battery-42")]
+    assert rules(*files, known_secrets=(KNOWN,)) == [("secret", REFUSED)]
+    names = [text("correct-horse", "x"), text("-battery-42", "x")]
+    assert rules(*names, known_secrets=(KNOWN,)) == [("secret", REFUSED)]
+
+
+@pytest.mark.parametrize("encode", [lambda b: base64.b64encode(b).decode(), lambda b: b.hex()])
+def test_what_looks_like_a_token_is_found_encoded_even_twice(encode: Callable[[bytes], str]) -> None:
+    once = encode(f"token={TOKEN}".encode())
+    assert rules(text("a", f"x = '{once}'")) == [("secret", REFUSED)]
+    assert ("secret", REFUSED) in rules(text("a", encode(once.encode())))
+
+
+def test_the_canary_is_a_finding_of_its_own_wherever_it_is() -> None:
+    canary = canary_for("t1-1")
+    for lines in ([canary], [canary[::-1]], [base64.b64encode(canary.encode()).decode()], [canary[:20], canary[20:]]):
+        assert ("canary", REFUSED) in rules(text("a", *lines), attempt_id="t1-1")
+        assert ("canary", REFUSED) not in rules(text("a", *lines), attempt_id="t2-1")
+    assert ("canary", REFUSED) in rules(text(f"dir/{canary}", "x"), attempt_id="t1-1")
+
+
+def of_commit(**values: Any) -> list[tuple[str, Decision]]:
+    commit = CommitText(**{"sha": "c" * 40, "message": "Mend it\n", **values})
+    task = JudgedTask(attempt_id="t1-1", bot_email="bot@x", issues=frozenset({7}), known_secrets=(KNOWN,))
+    return [
+        (found.rule, found.decision) for found in judge([text("a", "x")], POLICY, task=task, commits=[commit]).findings
+    ]
+
+
+def test_what_a_commit_says_of_itself_is_judged() -> None:
+    assert of_commit(identities=("bot@x", "bot@x"), raw="tree 0\n\nMend it\n") == []
+    assert of_commit(identities=("bot@x", "ceo@x")) == [("identity", REFUSED)]
+    assert of_commit(raw=f"tree 0\nx-note {KNOWN}\n\nMend it\n") == [("secret", REFUSED)]
+    assert of_commit(message=canary_for("t1-1")) == [("canary", REFUSED)]
+    assert of_commit(message="correct horse battery 42") == [("secret", REFUSED)]
+    assert of_commit(message="Mend it \u202e") == [("hidden_text", HELD)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["Fixes #8", "closes: #8", "resolve GH-8", "Fixed acme/other#7", "closes https://github.com/acme/app/issues/8"],
+)
+def test_a_commit_that_would_close_what_the_task_does_not_answer_is_held(message: str) -> None:
+    assert of_commit(message=message) == [("commit_message", HELD)]
+
+
+@pytest.mark.parametrize("message", ["Resolve #7: x", "Fixes GH-7", "See #8", "prefixes #8", "the fix of 8"])
+def test_a_commit_may_name_issues_and_close_its_own(message: str) -> None:
+    assert of_commit(message=message) == []
+
+
+def test_the_text_of_a_pull_request_is_judged_too() -> None:
+    task = JudgedTask(attempt_id="t1-1", known_secrets=(KNOWN,))
+    assert judge_text("An ordinary text.\nWith lines.", task).decision is Decision.ALLOW
+    for leak in (KNOWN, canary_for("t1-1"), "correct horse battery 42", TOKEN.encode().hex()):
+        assert judge_text(f"x\n{leak}", task).decision is REFUSED
 
 
 @pytest.mark.parametrize(
@@ -211,7 +341,7 @@ def test_ordinary_lines_are_no_credentials(line: str) -> None:
 
 def test_known_secrets_are_found_whatever_they_look_like() -> None:
     known = ["correct horse battery", "short", "first-line-1\nsecond-line-2\n"]
-    assert rules(text("a", "x correct horse battery y"), known_secrets=known) == [("secret", Decision.REJECT)]
+    assert rules(text("a", "x correct horse battery y"), known_secrets=tuple(known)) == [("secret", Decision.REJECT)]
     assert rules(text("a", "  second-line-2"), known_secrets=known) == [("secret", Decision.REJECT)]
     assert rules(text("a", "short"), known_secrets=known) == []
     assert known_pieces(["short", ""]) == ()
@@ -220,7 +350,11 @@ def test_known_secrets_are_found_whatever_they_look_like() -> None:
 def test_what_lies_in_between_counts_only_for_what_must_never_be_published() -> None:
     history = [text("leak", TOKEN), text(".github/x", "x"), ChangedFile("m", "A", new_mode="160000")]
     verdict = judge([text("a", "x")], POLICY, history=history)
-    assert [(f.rule, f.path) for f in verdict.findings] == [("secret", "leak"), ("submodule", "m")]
+    assert [(f.rule, f.path) for f in verdict.findings] == [
+        ("secret", "leak"),
+        ("protected_path", ".github/x"),
+        ("submodule", "m"),
+    ]
 
 
 def test_the_same_fault_in_head_and_history_is_told_once() -> None:
@@ -228,7 +362,7 @@ def test_the_same_fault_in_head_and_history_is_told_once() -> None:
 
 
 def test_a_credential_in_a_commit_message_is_rejected() -> None:
-    verdict = judge([text("a", "x")], POLICY, messages=[("c" * 40, f"Use {TOKEN}")])
+    verdict = judge([text("a", "x")], POLICY, commits=[CommitText("c" * 40, f"Use {TOKEN}")])
     assert verdict.decision is Decision.REJECT
     assert "cccccccccccc" in verdict.findings[0].message
     assert TOKEN not in verdict.findings[0].message
@@ -258,7 +392,7 @@ def test_entropy() -> None:
 @given(st.lists(NAMES, min_size=1, max_size=5), st.sampled_from(["CODEOWNERS", "Codeowners", "UV.LOCK", ".gitignore"]))
 def test_a_protected_name_is_found_at_any_depth_in_any_case(folders: list[str], name: str) -> None:
     path = "/".join([*folders, name])
-    assert ("protected_path", Decision.NEEDS_APPROVAL) in rules(ChangedFile(path, "M"))
+    assert ("protected_path", Decision.REJECT) in rules(ChangedFile(path, "M"))
 
 
 @given(

@@ -7,7 +7,8 @@ import pytest
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.planner import ModelCall, make_plan
-from squire_pipelines.settings import PlannerSettings, RepositoryOverrides, Settings
+from squire_pipelines.sections import PlannerSettings, RepositoryOverrides
+from squire_pipelines.settings import Settings
 from tests.support.signal_samples import failed_check, issue
 
 pytestmark = pytest.mark.anyio

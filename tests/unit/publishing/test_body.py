@@ -5,15 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.policy import ChangedFile, Decision, Finding, Verdict
+from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdict
 from squire_pipelines.domain.tasks import Implementation, TaskSpec, Verification
 from squire_pipelines.publishing.body import (
     MAX_BODY_CHARS,
     MAX_TITLE_CHARS,
+    Check,
+    Cost,
     PullRequestText,
     SignalLink,
+    VerificationReport,
     neutralise,
     pull_request_text,
+    with_follow_up,
 )
 
 ALLOWED = Verdict(Decision.ALLOW)
@@ -54,9 +58,10 @@ def test_the_text_says_what_why_how_and_who() -> None:
         "### Why\n\n- [CI fails on main](https://github.com/acme/app/actions/runs/1)\n\n"
         "### Acceptance criteria\n\n- add(1, 2) is 3\n\n"
         "### Verification\n\nThe agent was asked to run: tests, lint.\n- python -m app\n\n"
+        "Nothing was run by Squire itself.\n\n"
         "### Files\n\n- `src/app.py` changed (+1 −2)\n\n"  # noqa: RUF001 - a minus sign
         "---\nOpened by Squire. Planned by `rules`, done by `opencode`.\n\n"
-        f"Task: `t1`\nAttempt: `t1-1`\nTrace id: `{'f' * 32}`\n"
+        f"Task: `t1`\nAttempt: `t1-1`\nCost: not counted\nTrace id: `{'f' * 32}`\n"
     )
 
 
@@ -165,3 +170,42 @@ def test_the_text_stays_within_githubs_limits_and_keeps_its_ids() -> None:
 def test_long_lists_are_cut_with_their_number() -> None:
     body = write(files=[ChangedFile(f"f{n}", "A") for n in range(130)]).body
     assert "- … and 30 more files" in body
+
+
+@pytest.mark.parametrize("text", ["cc &#64;octocat", "&commat;octocat", "fixes &#35;12", "@\\octocat", "@_x"])
+def test_character_references_and_escapes_hide_no_mention(text: str) -> None:
+    shown = neutralise(text)
+    assert not re.search(r"&(?=#|[a-z]+;)(?!amp;|lt;)", shown)
+    assert not re.search(r"@(?=\S)(?!\u200b)", shown)
+
+
+def test_the_verification_that_was_run_and_the_cost_are_told() -> None:
+    report = VerificationReport(
+        passed=False, checks=(Check("tests", passed=False, detail="2 failed\n@octocat"), Check("lint", passed=True))
+    )
+    body = write(verification=report, cost=Cost(usd=0.1234, input_tokens=10, output_tokens=5, seconds=61.2)).body
+    assert "Run by Squire on the committed tree: **failed**." in body
+    assert "- `tests`: **failed**: 2 failed" in body
+    assert "- `lint`: passed" in body
+    assert "Cost: 0.1234 USD, 10 tokens in, 5 out, 61 s of the agent's time" in body
+    assert not ACTIVE.search(body)
+
+
+def test_notes_and_the_rule_of_each_finding_are_told() -> None:
+    finding = Finding("protected_path", "a.py", 3, "is protected", Decision.NEEDS_APPROVAL)
+    verdict = Verdict(Decision.NEEDS_APPROVAL, (finding,))
+    body = write(verdict=verdict, notes=["This repository has submodules."]).body
+    assert "- `a.py:3` is protected (`protected_path`)" in body
+    assert "- This repository has submodules." in body
+
+
+def test_a_follow_up_is_added_once_and_the_whole_stays_within_githubs_limit() -> None:
+    text = write()
+    once = with_follow_up("Before.", text, task_id="t2")
+    assert with_follow_up(once, text, task_id="t2") == once
+    assert with_follow_up(once, text, task_id="t3") != once
+    for length in (0, MAX_BODY_CHARS - 100, MAX_BODY_CHARS - 1, MAX_BODY_CHARS):
+        body = "x" * length
+        added = with_follow_up(body, text, task_id="t2")
+        assert added.startswith(body)
+        assert len(added) <= MAX_BODY_CHARS

@@ -1,0 +1,161 @@
+"""What is judged, and what comes of it: changed files, commits, findings and verdicts. Pure values."""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+_MODE_NONE = "000000"
+
+DEFAULT_PROTECTED = (
+    ".github/**",
+    "**/CODEOWNERS",
+    "**/.git*",
+    # Instructions and settings of agents: the next agent, or a person's own, would follow them.
+    "**/AGENTS.md",
+    "**/CLAUDE.md",
+    "**/GEMINI.md",
+    "**/.claude/**",
+    "**/.cursor/**",
+    "**/.cursorrules",
+    "**/.opencode/**",
+    "**/opencode.json*",
+    "**/.mcp.json",
+    # What runs by itself, in continuous integration or on the machine of whoever opens the repository.
+    "**/.circleci/**",
+    "**/azure-pipelines*.yml",
+    "**/Jenkinsfile",
+    "**/.pre-commit-config.yaml",
+    "**/.husky/**",
+    "**/.vscode/**",
+    "**/.devcontainer/**",
+    "**/.envrc",
+    "**/Dockerfile*",
+    "**/.npmrc",
+    # What is installed: lock files are read by nobody.
+    "**/package-lock.json",
+    "**/npm-shrinkwrap.json",
+    "**/pnpm-lock.yaml",
+    "**/yarn.lock",
+    "**/bun.lock*",
+    "**/uv.lock",
+    "**/poetry.lock",
+    "**/pdm.lock",
+    "**/Pipfile.lock",
+    "**/Cargo.lock",
+    "**/Gemfile.lock",
+    "**/composer.lock",
+    "**/go.sum",
+)
+LOCK_FILES = tuple(path for path in DEFAULT_PROTECTED if re.search(r"[.-]lock\b|npm-shrinkwrap|go\.sum", path))
+"""Of those, what a dependency's upgrade changes."""
+
+
+class Decision(IntEnum):
+    """What may become of a change; the gravest finding decides."""
+
+    ALLOW = 0
+    NEEDS_APPROVAL = 1
+    REJECT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """One path that a change touches.
+
+    Args:
+        path: Relative to the repository's root, with `/`.
+        status: `A`dded, `M`odified, `D`eleted or `T`ype changed, as git says; renames are a deletion and an addition.
+        old_mode: Six octal digits as in git's trees; `000000` where there is nothing.
+        new_mode: Likewise, after the change.
+        added: Added lines; 0 for binary files.
+        deleted: Deleted lines; 0 for binary files.
+        bytes: Size of the new content; 0 when deleted.
+        binary: Whether git takes the content for binary.
+        added_lines: Line number (from 1) and text of each added line, binary content too.
+        symlink_target: Where the new symbolic link points; None for everything else.
+    """
+
+    path: str
+    status: str
+    old_mode: str = _MODE_NONE
+    new_mode: str = "100644"
+    added: int = 0
+    deleted: int = 0
+    bytes: int = 0
+    binary: bool = False
+    added_lines: tuple[tuple[int, str], ...] = ()
+    symlink_target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitText:
+    """What a commit says of itself.
+
+    Args:
+        sha: Its id.
+        message: Its message.
+        identities: The e-mail addresses of author and committer.
+        raw: The whole object, which may have headers that nobody looks at; empty when it is not known.
+    """
+
+    sha: str
+    message: str
+    identities: tuple[str, ...] = ()
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedTask:
+    """What the judge needs to know of the attempt and its task.
+
+    Args:
+        attempt_id: Whose canary is looked for; None looks for none.
+        asked_paths: Globs of protected paths that the task asks for by name.
+        known_secrets: Exact values that must not be published in any form.
+        bot_email: The one identity that commits may have; None permits any.
+        issues: The issues that the task answers, which its commits may close.
+    """
+
+    attempt_id: str | None = None
+    asked_paths: tuple[str, ...] = ()
+    known_secrets: tuple[str, ...] = ()
+    bot_email: str | None = None
+    issues: frozenset[int] = frozenset()
+
+
+NO_TASK = JudgedTask()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a rule found: which rule, where (`line` from 1), and why, without any secret's value."""
+
+    rule: str
+    path: str | None
+    line: int | None
+    message: str
+    decision: Decision
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}: " if self.line else f"{self.path}: " if self.path else ""
+        return f"{where}{self.message} [{self.rule}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is decided of a change, and everything that was found, gravest first (at most `MAX_FINDINGS`)."""
+
+    decision: Decision
+    findings: tuple[Finding, ...] = ()
+
+
+def merged(*verdicts: Verdict) -> Verdict:
+    """All verdicts as one: the gravest decides, and its findings come first."""
+    findings = [finding for verdict in verdicts for finding in verdict.findings]
+    decision = max((verdict.decision for verdict in verdicts), default=Decision.ALLOW)
+    return Verdict(decision, tuple(sorted(findings, key=weight)))
+
+
+def weight(finding: Finding) -> tuple[int, bool]:
+    """By which findings are sorted: the gravest first, and of those the canary, which tells of intent."""
+    return -finding.decision, finding.rule != "canary"

@@ -1,0 +1,147 @@
+"""Letting a held pull request pass, on the demo's stand-in for GitHub with the real client."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.github import pulls
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.publishing.approval import Approval, settle_approval
+from tests.support.git_repository import Checkout, git
+
+REPOSITORY = "acme/app"
+LABEL = "squire:needs-approval"
+
+
+@pytest.fixture
+def held(tmp_path: Path, upstream: Path) -> Any:
+    """A forge with one labelled draft, #1."""
+    agent = Checkout(tmp_path / "agent", upstream)
+    agent.git("checkout", "--quiet", "-b", "squire/t1")
+    agent.write("Dockerfile", "FROM scratch\n")
+    agent.commit()
+    agent.git("push", "--quiet", "origin", "squire/t1")
+    with ForgeProcess.start(tmp_path / "forge", merge=False) as forge:
+        forge.host_repository({"owner": "acme", "name": "app", "path": str(upstream), "default_branch": "main"})
+        run(forge, lambda client: pulls.create_pull_request(client, REPOSITORY, title="T", body="", head="squire/t1",
+                                                            base="main", draft=True))  # fmt: skip
+        run(forge, lambda client: pulls.add_labels(client, REPOSITORY, 1, [LABEL]))
+        yield forge
+
+
+def run(forge: ForgeProcess, act: Any) -> Any:
+    async def go() -> Any:
+        async with GitHubClient(
+            forge.api_url, forge.graphql_url, forge.token, min_write_interval_s=0, attempts=1
+        ) as client:
+            return await act(client)
+
+    return asyncio.run(go())
+
+
+def settle(forge: ForgeProcess) -> Approval:
+    found: Approval = run(forge, lambda client: settle_approval(client, REPOSITORY, 1, LABEL))
+    return found
+
+
+def pull(forge: ForgeProcess) -> dict[str, Any]:
+    found: dict[str, Any] = forge.state()["repositories"][0]["pull_requests"][0]
+    return found
+
+
+def test_nobody_did_anything_so_it_stays_held(held: ForgeProcess) -> None:
+    assert settle(held) == Approval()
+    assert (pull(held)["draft"], pull(held)["labels"], pull(held)["comments"]) == (True, [LABEL], [])
+
+
+@pytest.mark.parametrize("permission", ["write", "admin"])
+def test_a_permitted_person_lets_it_pass_by_taking_the_label_off(held: ForgeProcess, permission: str) -> None:
+    held.act_as(REPOSITORY, "mara", permission=permission, number=1, remove_label=LABEL)
+    for _ in range(2):
+        assert settle(held) == Approval(by="mara", how="taking the label off")
+    assert (pull(held)["draft"], pull(held)["labels"], pull(held)["comments"]) == (False, [], [])
+
+
+@pytest.mark.parametrize("permission", ["read", "none", None])
+def test_anybody_else_finds_the_label_put_back_with_one_comment(held: ForgeProcess, permission: str | None) -> None:
+    held.act_as(REPOSITORY, "stranger", permission=permission, number=1, remove_label=LABEL)
+    assert settle(held) == Approval(refused=("stranger",))
+    assert settle(held) == Approval()
+    found = pull(held)
+    assert (found["draft"], found["labels"]) == (True, [LABEL])
+    (comment,) = found["comments"]
+    assert "`stranger` took the label" in comment
+    assert "@" not in comment
+
+
+def test_a_permitted_persons_approving_review_lets_it_pass(held: ForgeProcess) -> None:
+    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    assert settle(held) == Approval(by="mara", how="an approving review")
+    assert (pull(held)["draft"], pull(held)["labels"]) == (False, [])
+
+
+def test_a_strangers_review_does_not(held: ForgeProcess) -> None:
+    held.act_as(REPOSITORY, "stranger", number=1, review="APPROVED")
+    assert settle(held) == Approval(refused=("stranger",))
+    assert (pull(held)["draft"], pull(held)["labels"]) == (True, [LABEL])
+
+
+@pytest.mark.parametrize("later", ["CHANGES_REQUESTED", "COMMENTED"])
+def test_an_approval_that_was_taken_back_does_not_count(held: ForgeProcess, later: str) -> None:
+    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    held.act_as(REPOSITORY, "mara", number=1, review="CHANGES_REQUESTED")
+    held.act_as(REPOSITORY, "mara", number=1, review=later)
+    assert settle(held) == Approval()
+
+
+def test_a_remark_after_an_approval_changes_nothing(held: ForgeProcess) -> None:
+    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    held.act_as(REPOSITORY, "mara", number=1, review="COMMENTED")
+    assert settle(held).by == "mara"
+
+
+def test_an_approval_of_an_earlier_head_does_not_count(held: ForgeProcess, tmp_path: Path) -> None:
+    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    agent = Checkout(tmp_path / "later", Path(_bare(held)))
+    agent.git("checkout", "--quiet", "squire/t1")
+    agent.write("Dockerfile", "FROM evil\n")
+    agent.commit()
+    agent.git("push", "--quiet", "origin", "squire/t1")
+    held.settle()
+    assert settle(held) == Approval()
+    assert pull(held)["labels"] == [LABEL]
+
+
+def _bare(forge: ForgeProcess) -> str:
+    (found,) = forge.home.glob("repositories/*/app.git")
+    assert git(found, "rev-parse", "--is-bare-repository") == "true"
+    return str(found)
+
+
+def test_a_label_that_a_crash_left_out_is_put_on_without_a_word(held: ForgeProcess) -> None:
+    run(held, lambda client: pulls.create_pull_request(client, REPOSITORY, title="T", body="", head="squire/t1",
+                                                       base="main", draft=True))  # fmt: skip
+    assert run(held, lambda client: settle_approval(client, REPOSITORY, 1, "another-label")) == Approval()
+    assert set(pull(held)["labels"]) == {LABEL, "another-label"}
+    assert pull(held)["comments"] == []
+
+
+def test_a_closed_pull_request_is_left_alone(held: ForgeProcess) -> None:
+    run(held, lambda client: pulls.update_pull_request(client, REPOSITORY, 1, state="closed"))
+    held.act_as(REPOSITORY, "stranger", number=1, remove_label=LABEL)
+    assert settle(held) == Approval()
+    assert pull(held)["labels"] == []
+
+
+def test_a_draft_can_be_made_and_taken_back_however_often(held: ForgeProcess) -> None:
+    for draft in (False, False, True, True):
+        run(held, lambda client, draft=draft: pulls.set_draft(client, REPOSITORY, 1, draft=draft))
+        assert pull(held)["draft"] is draft
+
+
+def test_an_unknown_user_may_not_write_and_a_missing_label_is_no_error(held: ForgeProcess) -> None:
+    assert not run(held, lambda client: pulls.may_write(client, REPOSITORY, "nobody-there"))
+    run(held, lambda client: pulls.remove_label(client, REPOSITORY, 1, "not there"))

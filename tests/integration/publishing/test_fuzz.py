@@ -1,0 +1,53 @@
+"""The short version of tests/soak/test_border_fuzz.py, and a part of the attacks of `make bench-injection`."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from squire_pipelines.domain.change import ChangedFile, JudgedTask
+from squire_pipelines.domain.policy import judge
+from tests.support import injection, injection_model
+from tests.support.border_fuzz import POLICY, fuzz_bundles
+from tests.support.border_values import changed_files, judged_tasks
+from tests.support.injection_run import Range
+from tests.support.workshop import Workshop
+
+
+def test_broken_bundles_are_named_and_nothing_is_written_elsewhere(workshop: Workshop) -> None:
+    named = fuzz_bundles(workshop, count=120, seed=1)
+    assert sum(named.values()) == 120
+    assert {"truncated", "fsck"} <= named.keys()
+
+
+@settings(max_examples=200, deadline=None)
+@given(changed_files(), judged_tasks())
+def test_any_change_is_judged(files: tuple[ChangedFile, ...], task: JudgedTask) -> None:
+    verdict = judge(files, POLICY, task=task, history=files)
+    assert verdict.decision is max((found.decision for found in verdict.findings), default=verdict.decision)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Range:
+    return Range(tmp_path_factory.mktemp("attacks"))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in injection.cases() if "200 MB" not in case.name and "MB" not in case.name][::17],
+    ids=lambda case: case.name,
+)
+def test_an_agent_that_obeys_an_attacker_gets_nothing_past_the_border(place: Range, case: injection.Case) -> None:
+    result = place.run(case)
+    assert result.violations == ()
+
+
+def test_an_agent_that_sends_what_it_has_sends_it_to_nobody_but_its_model() -> None:
+    found = {sending.name: violations for sending, _, violations in injection_model.run() if violations}
+    assert found == {}
+
+
+def test_there_are_at_least_two_hundred_cases(tmp_path: Path) -> None:
+    assert len(injection.cases()) >= 200
+    assert {case.channel for case in injection.cases()} == set(injection.CHANNELS)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,97 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.domain.tasks import Verification
+from squire_pipelines.domain.verification import (
+    MAX_CHECKS,
+    Check,
+    CheckResult,
+    VerificationResult,
+    checks_for,
+    report,
+    setup_key,
+)
+
+COMMANDS = {"tests": "make test", "lint": "make lint", "build": None}
+names = st.text(min_size=1, max_size=20)
+
+
+def result(name: str, exit_code: int = 0, **more: object) -> CheckResult:
+    return CheckResult.model_validate({"name": name, "exit_code": exit_code, "seconds": 1.5, **more})
+
+
+def test_a_tasks_wishes_become_the_repositorys_commands() -> None:
+    wanted = Verification(run_tests=True, run_lint=True, custom_checks=("python -m app --version", " "))
+    planned, missing = checks_for(wanted, COMMANDS)
+    assert [(check.name, check.command) for check in planned] == [
+        ("tests", "make test"),
+        ("lint", "make lint"),
+        ("python -m app --version", "python -m app --version"),
+    ]
+    assert missing == ()
+
+
+def test_what_nobody_configured_is_named() -> None:
+    assert checks_for(Verification(run_tests=True, run_build=True), {}) == ((), ("tests", "build"))
+
+
+def test_checks_have_a_bound() -> None:
+    planned, _ = checks_for(Verification(custom_checks=tuple(f"true {n}" for n in range(99))), {})
+    assert len(planned) == MAX_CHECKS
+
+
+def test_a_passed_check_tells_its_time_and_a_failed_one_its_last_words() -> None:
+    assert result("tests").detail == "1.5 s"
+    assert result("tests", 2, tail=("one", "boom", "  ")).detail == "exit code 2: boom"
+    assert result("tests", 137, timed_out=True).detail == "timed out after 2 s"
+
+
+def test_a_check_that_timed_out_has_not_passed_whatever_its_code() -> None:
+    assert not result("tests", 0, timed_out=True).passed
+
+
+@given(st.lists(names, min_size=1, max_size=5, unique=True), st.data())
+def test_it_has_passed_only_when_every_planned_check_was_run_and_passed(
+    planned: list[str], data: st.DataObject
+) -> None:
+    codes = {name: data.draw(st.sampled_from([0, 1, None])) for name in planned}
+    ran = tuple(result(name, code) for name, code in codes.items() if code is not None)
+    found = report(VerificationResult(checks=ran), [Check(name=name, command="x") for name in planned], "")
+    assert found["passed"] is all(code == 0 for code in codes.values())
+    assert isinstance(found["checks"], list)
+    assert len(found["checks"]) == len(planned)
+
+
+def test_without_a_result_nothing_has_passed() -> None:
+    found = report(None, [Check(name="tests", command="x")], "the engine is gone")
+    assert found == {
+        "passed": False,
+        "message": "the engine is gone",
+        "checks": [{"name": "tests", "passed": False, "detail": "not run"}],
+    }
+
+
+def test_a_setup_that_failed_is_among_the_checks() -> None:
+    broken = VerificationResult(setup=result("setup", 1, tail=("no such package",)))
+    found = report(broken, [Check(name="tests", command="x")], "")
+    assert isinstance(found["checks"], list)
+    assert found["checks"][0] == {"name": "setup", "passed": False, "detail": "exit code 1: no such package"}
+
+
+@given(st.lists(st.tuples(names, names), max_size=5), st.randoms())
+def test_dependencies_are_the_same_for_the_same_lockfiles_in_any_order(
+    lockfiles: list[tuple[str, str]], chance: object
+) -> None:
+    shuffled = list(lockfiles)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert setup_key("npm ci", "image", lockfiles) == setup_key("npm ci", "image", shuffled)
+
+
+def test_dependencies_differ_by_command_image_and_lockfile() -> None:
+    keys = {
+        setup_key("npm ci", "image", [("a", "1")]),
+        setup_key("npm ci", "image", [("a", "2")]),
+        setup_key("npm i", "image", [("a", "1")]),
+        setup_key("npm ci", "other", [("a", "1")]),
+    }
+    assert len(keys) == 4
