@@ -6,7 +6,7 @@ What an answer means is decided in `protocol`; what is asked stands in `queries/
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -24,8 +24,11 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
 )
 from squire_pipelines.github import protocol
+from squire_pipelines.github.access import Access, AccessAuth, TokenAccess, repository_of
 from squire_pipelines.github.protocol import GraphQLAnswer, RateLimit
-from squire_pipelines.settings import GitHubSettings
+from squire_pipelines.github.write_turns import WriteTurns
+from squire_pipelines.secrets import Secret
+from squire_pipelines.sections import GitHubSettings
 
 USER_AGENT = "squire-pipelines"
 MAX_BODY_BYTES = 64 * 2**20
@@ -46,17 +49,6 @@ def load_query(name: str) -> str:
     return "\n".join([text, *(load_query(imported) for imported in _IMPORT.findall(text))])
 
 
-class _BearerAuth(httpx.Auth):
-    """Puts the token on a request at the last moment, so that no frame, repr or log on the way holds it."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
-
-
 class _NotSentError(GitHubUnavailableError):
     """The request never reached GitHub, so that repeating it is safe whatever it asks for."""
 
@@ -71,12 +63,13 @@ class GitHubClient:
     Args:
         api_url: REST base, such as `https://api.github.com`.
         graphql_url: The GraphQL endpoint.
-        token: None asks anonymously, which GitHub allows for REST alone.
+        access: Who asks. A plain token will do; None asks anonymously, which GitHub allows for REST alone.
         timeout_s: For one request, from connecting to the last byte.
         max_concurrent: Requests under way at once; GitHub's secondary limit is 100 for all users of a token.
         min_write_interval_s: Least time between the starts of two writes; GitHub asks for one second.
         attempts: Tries of one request in all, the first included.
         retry_timeout_s: No new try starts after this time.
+        write_turns: Keeps the distance of writes from those of other processes, too; None knows of this client alone.
         http: A client to use instead of an own one; it is not closed.
         user_agent: GitHub asks for one that names the application.
         now: Wall clock, used for limits when an answer has no date.
@@ -87,13 +80,14 @@ class GitHubClient:
         self,
         api_url: str,
         graphql_url: str,
-        token: str | None,
+        access: Access | str | None,
         *,
         timeout_s: float = 30.0,
         max_concurrent: int = 20,
         min_write_interval_s: float = 1.0,
         attempts: int = 4,
         retry_timeout_s: float = 60.0,
+        write_turns: WriteTurns | None = None,
         http: httpx.AsyncClient | None = None,
         user_agent: str = USER_AGENT,
         now: Callable[[], datetime] = _utc_now,
@@ -101,7 +95,9 @@ class GitHubClient:
     ) -> None:
         self._api_url = _checked_url(api_url)
         self._graphql_url = _checked_url(graphql_url)
-        self._auth = _BearerAuth(token) if token else None
+        if access is None or isinstance(access, str):
+            access = TokenAccess(Secret(access, name="github-token") if access else None)
+        self._access: Access = access
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._retry_timeout_s = retry_timeout_s
@@ -109,6 +105,7 @@ class GitHubClient:
         self._semaphore = asyncio.Semaphore(max_concurrent)
         self._write_lock = asyncio.Lock()
         self._last_write: float | None = None
+        self._write_turns = write_turns
         self._blocked_until: dict[str, float] = {}
         self._rate_limits: dict[str, RateLimit] = {}
         self._latest: RateLimit | None = None
@@ -126,19 +123,22 @@ class GitHubClient:
         )
 
     @classmethod
-    def from_settings(cls, settings: GitHubSettings, token: str | None) -> Self:
+    def from_settings(
+        cls, settings: GitHubSettings, access: Access | str | None, *, write_turns: WriteTurns | None = None
+    ) -> Self:
         """A client with the addresses and limits of the settings. Raises ConfigError for a wrong address."""
         return cls(
             settings.api_url,
             settings.graphql_url,
-            token,
+            access,
             timeout_s=settings.timeout_s,
             max_concurrent=settings.max_concurrent_requests,
             min_write_interval_s=settings.min_write_interval_s,
+            write_turns=write_turns,
         )
 
     def __repr__(self) -> str:
-        return f"<GitHubClient {self._api_url} {'with a token' if self._auth else 'anonymous'}>"
+        return f"<GitHubClient {self._api_url} {'anonymous' if self._access.is_anonymous else 'with a token'}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -173,16 +173,37 @@ class GitHubClient:
 
     async def execute(self, document: str, variables: Mapping[str, object], *, what: str) -> GraphQLAnswer:
         """Run a GraphQL query (not a mutation: it may be repeated). `what` names it in errors."""
-        if self._auth is None:
+        if self._access.is_anonymous:
             message = "GitHub's GraphQL API answers nobody without a token"
             raise GitHubAuthError(message, hint="set one with `squire secrets set github-token`")
         content = {"query": document, "variables": dict(variables)}
+        named = all(isinstance(variables.get(part), str) for part in ("owner", "name"))
+        auth = AccessAuth(self._access, f"{variables['owner']}/{variables['name']}" if named else None, write=False)
 
         async def once() -> GraphQLAnswer:
-            answer = await self._exchange("POST", self._graphql_url, resource="graphql", what=what, json=content)
+            answer = await self._exchange(
+                "POST", self._graphql_url, resource="graphql", what=what, auth=auth, json=content
+            )
             return protocol.read_graphql(*answer, what=what, now=self._now())
 
         return await self._repeated(once, resource="graphql", repeatable=True)
+
+    async def mutate(self, query_name: str, variables: Mapping[str, object], *, repository: str) -> dict[str, Any]:
+        """Run the mutation `queries/<query_name>.graphql`, which must be one that may be repeated. Raises GitHubError.
+
+        It counts as a write: at a distance from others, and with a token that may write to `repository`.
+        """
+        what = f"the mutation {query_name}"
+        content = {"query": load_query(query_name), "variables": dict(variables)}
+        auth = AccessAuth(self._access, repository, write=True)
+
+        async def once() -> GraphQLAnswer:
+            answer = await self._exchange(
+                "POST", self._graphql_url, resource="graphql", what=what, auth=auth, json=content, writes=True
+            )
+            return protocol.read_graphql(*answer, what=what, now=self._now())
+
+        return (await self._repeated(once, resource="graphql", repeatable=True)).whole()
 
     async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """GET `{api_url}{path}`; the decoded JSON. Raises GitHubError."""
@@ -200,6 +221,10 @@ class GitHubClient:
         """PUT, which may be repeated."""
         return await self._rest("PUT", path, content=content, repeatable=True)
 
+    async def delete(self, path: str) -> Any:
+        """DELETE, which may be repeated: what is gone already is GitHubNotFoundError."""
+        return await self._rest("DELETE", path, repeatable=True)
+
     async def _rest(
         self,
         method: str,
@@ -210,10 +235,11 @@ class GitHubClient:
         content: Mapping[str, object] | None = None,
     ) -> Any:
         what = f"{method} {path}"
+        auth = AccessAuth(self._access, repository_of(path), write=method != "GET")
 
         async def once() -> Any:
             answer = await self._exchange(
-                method, self._api_url + path, resource="core", what=what, params=params, json=content
+                method, self._api_url + path, resource="core", what=what, auth=auth, params=params, json=content
             )
             return protocol.read_answer(*answer, what=what, now=self._now()).data
 
@@ -254,11 +280,13 @@ class GitHubClient:
         *,
         resource: str,
         what: str,
+        auth: httpx.Auth,
         params: Mapping[str, str | int] | None = None,
         json: Mapping[str, object] | None = None,
+        writes: bool | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         """One request: status, headers with lower-case names, body. Raises GitHubUnavailableError without an answer."""
-        writes = method != "GET" and resource != "graphql"
+        writes = (method != "GET" and resource != "graphql") if writes is None else writes
         async with self._semaphore:
             if writes:
                 await self._space_writes()
@@ -271,7 +299,7 @@ class GitHubClient:
                         params=params,
                         json=json,
                         headers=self._headers,
-                        auth=self._auth,
+                        auth=auth,
                         # httpx drops the token when a redirection leaves the host. A redirected write would become
                         # a GET, so it is reported instead.
                         follow_redirects=method == "GET",
@@ -295,6 +323,8 @@ class GitHubClient:
         async with self._write_lock:
             if self._last_write is not None:
                 await asyncio.sleep(self._last_write + self._min_write_interval_s - self._monotonic())
+            if self._write_turns is not None:
+                await self._write_turns.take(self._min_write_interval_s)
             self._last_write = self._monotonic()
 
     def _no_answer(

@@ -4,13 +4,14 @@ Two sources that need the same objects share one reading. What the objects mean 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, SquireError
+from squire_pipelines.github import quota
 from squire_pipelines.github import signals as make
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import (
@@ -94,6 +95,7 @@ async def collect_repository(
 
     async def collect(source: Source) -> Collection:
         started_at = clock()
+        used = quota.begin()
         try:
             async with asyncio.timeout(source_timeout_s):
                 found, truncated = await reader.read(source)
@@ -110,6 +112,7 @@ async def collect_repository(
                 ended_at=clock(),
                 signals=found[:max_items],
                 truncated=truncated or len(found) > max_items,
+                **used.values(),
             )
         return Collection(
             repository=repository,
@@ -119,6 +122,7 @@ async def collect_repository(
             ended_at=clock(),
             error_code=code,
             error=text,
+            **used.values(),
         )
 
     try:
@@ -223,7 +227,7 @@ class _Reader:
             size = FURTHER_PAGES_OF_PULL_REQUESTS if found else FIRST_PAGE_OF_PULL_REQUESTS
             first = min(size, self._max_items - len(found))
             variables = {**self._variables, "first": first, "after": cursor, "threads": FIRST_PAGE_OF_THREADS}
-            answer = await self._client.query("pull_requests", variables)
+            answer = await self._query("pull_requests", variables)
             missing = missing.with_errors(answer)
             page = self._repository_of(answer.data, what="the query pull_requests")
             if page.is_archived or page.pull_requests is None:
@@ -301,8 +305,14 @@ class _Reader:
         return parse(PullRequestPart, answer.pull_request, what=f"the query {query}")
 
     async def _ask(self, query: str, **variables: object) -> RepositoryAnswer:
-        data = await self._client.graphql(query, {**self._variables, **variables})
-        return self._repository_of(data, what=f"the query {query}")
+        answer = await self._query(query, {**self._variables, **variables})
+        return self._repository_of(answer.whole(), what=f"the query {query}")
+
+    async def _query(self, query: str, variables: Mapping[str, object]) -> GraphQLAnswer:
+        quota.count_request()
+        answer = await self._client.query(query, variables)
+        quota.count_answer(answer.data)
+        return answer
 
     def _repository_of(self, data: dict[str, Any], *, what: str) -> RepositoryAnswer:
         return repository_of(data, self._repository, what=what)

@@ -1,15 +1,18 @@
-"""Writing pull requests: find, create, update, label. Each can be repeated without a second effect.
+"""Writing pull requests: find, create, update, label, draft. Each can be repeated without a second effect.
 
 Branches are pushed with git, by `publishing`.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
-from squire_pipelines.errors import GitHubValidationError
+from squire_pipelines.errors import GitHubNotFoundError, GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import Text, parse
 
@@ -17,6 +20,8 @@ _ALREADY_EXISTS = "already exists"
 _NOTHING_TO_MERGE = "No commits between"
 _MAX_TITLE_CHARS = 256
 _MAX_BODY_CHARS = 65_536
+# `permission` knows four levels; `maintain` is told as write, `triage` as read.
+_WRITERS = frozenset({"admin", "write"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class PullRequestRef:
     head_sha: str
     draft: bool
     base: str
+    title: str = ""
+    body: str = ""
 
 
 class _Branch(BaseModel):
@@ -46,8 +53,33 @@ class _PullRequest(BaseModel):
     state: Literal["open", "closed"]
     merged_at: str | None = None
     draft: bool = False
+    title: Text = ""
+    body: Text | None = None
     head: _Branch
     base: _Branch
+
+
+class _Permission(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    permission: Text
+
+
+class _Camel(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+
+
+class _DraftState(_Camel):
+    id: str
+    is_draft: bool
+
+
+class _DraftRepository(_Camel):
+    pull_request: _DraftState
+
+
+class _DraftAnswer(_Camel):
+    repository: _DraftRepository
 
 
 class _Found(BaseModel):
@@ -138,6 +170,53 @@ async def add_labels(client: GitHubClient, repository: str, number: int, labels:
         await client.post(f"/repos/{repository}/issues/{number}/labels", content, repeatable=True)
 
 
+async def remove_label(client: GitHubClient, repository: str, number: int, label: str) -> None:
+    """Take a label off; nothing when it is not there. Raises GitHubError."""
+    with contextlib.suppress(GitHubNotFoundError):
+        await client.delete(f"/repos/{repository}/issues/{number}/labels/{quote(label, safe='')}")
+
+
+async def add_comment(client: GitHubClient, repository: str, number: int, body: str) -> None:
+    """Comment on a pull request or issue. Not repeated after a lost answer: rather no comment than two."""
+    await client.post(f"/repos/{repository}/issues/{number}/comments", {"body": body[:_MAX_BODY_CHARS]})
+
+
+async def may_write(client: GitHubClient, repository: str, login: str) -> bool:
+    """Whether a user may write to the repository. Raises GitHubError.
+
+    https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user
+    """
+    path = f"/repos/{repository}/collaborators/{quote(login, safe='')}/permission"
+    try:
+        answer = await client.get(path)
+    except GitHubNotFoundError:  # no such user, or a bot, of which GitHub knows no permission
+        return False
+    return parse(_Permission, answer, what=f"GET {path}").permission in _WRITERS
+
+
+async def set_draft(client: GitHubClient, repository: str, number: int, *, draft: bool) -> None:
+    """Make a draft of a pull request, or no draft. Nothing where it is so already, or where there are no drafts.
+
+    GraphQL alone can do it. Raises GitHubError.
+    """
+    owner, _, name = repository.partition("/")
+    data = await client.graphql("pull_request_draft", {"owner": owner, "name": name, "number": number})
+    found = parse(_DraftAnswer, data, what="the query pull_request_draft").repository.pull_request
+    if found.is_draft == draft:
+        return
+    mutation = "convert_to_draft" if draft else "mark_ready"
+    try:
+        await client.mutate(mutation, {"id": found.id}, repository=repository)
+    except GitHubValidationError as error:
+        if not is_without_drafts(error):
+            raise
+
+
+def is_without_drafts(error: GitHubValidationError) -> bool:
+    """Whether GitHub says that the repository has no drafts, as private ones on its free plan have none."""
+    return "draft pull requests are not supported" in error.message.lower()
+
+
 def _parsed(data: Any, *, what: str) -> PullRequestRef:
     return _ref(parse(_PullRequest, data, what=what))
 
@@ -150,4 +229,6 @@ def _ref(pull: _PullRequest) -> PullRequestRef:
         head_sha=pull.head.sha,
         draft=pull.draft,
         base=pull.base.ref,
+        title=pull.title,
+        body=pull.body or "",
     )

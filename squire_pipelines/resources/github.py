@@ -2,10 +2,12 @@
 
 import dagster as dg
 
+from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.resources.stores import SettingsResource
 from squire_pipelines.secrets import Secret
-from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.secrets.lookup import all_secrets
 from squire_pipelines.secrets.redact import Redactor
 
 
@@ -17,15 +19,14 @@ class GitHubResource(dg.ConfigurableResource[GitHubClient]):
     def client(self) -> GitHubClient:
         """A client, to be used in `async with`."""
         settings = self.settings.load()
-        secret = self.secret()
-        return GitHubClient.from_settings(settings.github, secret.reveal() if secret else None)
+        turns = WriteTurns(settings.home.run / "github-writes")
+        return GitHubClient.from_settings(settings.github, access_from(settings), write_turns=turns)
 
-    def secret(self) -> Secret | None:
-        """The token, or None where public repositories are read without one."""
-        return find_secret("github-token", self.settings.load().home)
+    async def git_token(self, repository: str) -> Secret | None:
+        """The token to fetch and push one repository with, None when there is none. Raises GitHubError, ConfigError."""
+        token = await access_from(self.settings.load()).token(repository, write=True)
+        return Secret(token, name="github-token") if token else None
 
     def redactor(self) -> Redactor:
         """Removes every secret that we know from text that leaves."""
-        home = self.settings.load().home
-        found = (find_secret(name, home) for name in ("github-token", "webhook-secret", "model-key"))
-        return Redactor([secret.reveal() for secret in found if secret])
+        return Redactor(all_secrets(self.settings.load().home))

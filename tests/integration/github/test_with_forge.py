@@ -111,6 +111,20 @@ def test_one_collection_of_a_small_repository_costs_three_points(forge: ForgePro
     assert run(forge, spent) <= 3
 
 
+def test_each_reading_says_what_it_used_of_the_quota(forge: ForgeProcess) -> None:
+    async def spent(client: GitHubClient) -> tuple[int, tuple[Collection, ...]]:
+        await repository_info(client, "demo/webshop")
+        before = client.rate_limits["graphql"].remaining
+        found = await collect_repository(client, "demo/webshop")
+        return before - client.rate_limits["graphql"].remaining, found
+
+    points, found = run(forge, spent)
+    # What sources share is counted for one of them, so that the sum is what was spent.
+    assert sum(each.quota_cost or 0 for each in found) == points
+    assert sum(each.requests or 0 for each in found) == 3
+    assert min(each.quota_remaining for each in found if each.quota_remaining is not None) > 0
+
+
 def test_repository_is_described(forge: ForgeProcess, samples: tuple[SampleRepository, ...]) -> None:
     sample = samples[0]
     info = run(forge, lambda client: repository_info(client, sample.full_name))

@@ -21,7 +21,7 @@ from squire_pipelines.errors import (
 )
 from squire_pipelines.github import client as client_module
 from squire_pipelines.github.client import GitHubClient, load_query
-from squire_pipelines.settings import GitHubSettings
+from squire_pipelines.sections import GitHubSettings
 from tests.support.github_json import API_URL, GRAPHQL_URL, FakeGitHub, answer, repository
 
 pytestmark = pytest.mark.anyio

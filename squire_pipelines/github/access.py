@@ -1,0 +1,268 @@
+"""Who Squire is to GitHub: a personal token, or a GitHub App whose short-lived tokens are scoped to what they are for.
+
+Reading takes one token per installation that may only read; whatever writes takes one for the one repository. Tokens
+live in memory alone. What the client asks with them is not this module's.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import httpx
+
+from squire_pipelines.errors import (
+    ConfigError,
+    GitHubAuthError,
+    GitHubError,
+    GitHubNotFoundError,
+    GitHubPermissionError,
+    GitHubUnavailableError,
+)
+from squire_pipelines.github import permissions, protocol
+from squire_pipelines.secrets import Secret, require_secret
+from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.settings import Settings
+
+APP_KEY = "github-app-key"
+RENEW_BEFORE = timedelta(minutes=5)
+"""A token this near to its end is not given out: a fetch or a push may take that long."""
+
+_REPOSITORY_PATH = re.compile(r"^/repos/([^/]+)/([^/]+)(?:/|$)")
+_UNAUTHORIZED = 401
+_WHAT_TOKEN = "POST /app/installations/ID/access_tokens"  # noqa: S105 - the request, not a token
+
+
+class Access(Protocol):
+    """Gives out the token that a request bears."""
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether there is no token at all."""
+        ...
+
+    async def token(self, repository: str | None, *, write: bool) -> str | None:
+        """The token for a request about `repository` (`owner/name`; None for none). Raises GitHubError, ConfigError."""
+        ...
+
+    def refused(self, token: str) -> bool:
+        """GitHub did not accept `token` (401): whether another one can be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TokenAccess:
+    """One token for everything, or none."""
+
+    secret: Secret | None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """See `Access`."""
+        return self.secret is None
+
+    async def token(self, repository: str | None, *, write: bool) -> str | None:  # noqa: ARG002 - see `Access`
+        """See `Access`."""
+        return self.secret.reveal() if self.secret else None
+
+    def refused(self, token: str) -> bool:  # noqa: ARG002 - see `Access`
+        """See `Access`: there is no other."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An App's installation at one owner, and what it was granted there (`{"contents": "write", …}`)."""
+
+    id: int
+    granted: Mapping[str, str]
+
+
+class AppAccess:
+    """A GitHub App. Use it in one event loop.
+
+    Args:
+        app_id: The App's id, or its client id.
+        key: Its private key, PEM.
+        api_url: REST base, such as `https://api.github.com`.
+        timeout_s: For one request.
+        transport: Carries the requests, for tests.
+        now: The wall clock, by which tokens end.
+
+    See https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app.
+    """
+
+    is_anonymous = False
+
+    def __init__(
+        self,
+        app_id: str,
+        key: Secret,
+        *,
+        api_url: str,
+        timeout_s: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._app_id = app_id
+        self._key = key
+        self._api_url = api_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._transport = transport
+        self._now = now
+        self._installations: dict[str, Installation] = {}
+        self._tokens: dict[tuple[str, bool], tuple[str, datetime]] = {}
+        self._asking = asyncio.Lock()
+
+    async def token(self, repository: str | None, *, write: bool) -> str:
+        """See `Access`.
+
+        Raises:
+            ConfigError: The private key is none.
+            GitHubAuthError: GitHub does not accept the App's key; or nothing says which repository this is about.
+            GitHubNotFoundError: The App is not installed on the repository.
+            GitHubPermissionError: It was not granted what it needs there.
+        """
+        if repository is None:
+            message = "an App asks about one repository at a time, and this request names none"
+            raise GitHubAuthError(message)
+        owner = repository.partition("/")[0].lower()
+        kept = (repository.lower() if write else owner, write)
+        async with self._asking:  # many requests at the start want the same token
+            found = self._tokens.get(kept)
+            if found is None or found[1] - RENEW_BEFORE <= self._now():
+                found = self._tokens[kept] = await self._new_token(owner, repository, write=write)
+            return found[0]
+
+    def refused(self, token: str) -> bool:
+        """See `Access`: a token that was revoked early is replaced."""
+        known = [kept for kept, (value, _) in self._tokens.items() if value == token]
+        for kept in known:
+            del self._tokens[kept]
+        return bool(known)
+
+    async def installation(self, repository: str) -> Installation:
+        """The installation that covers `repository`. Raises GitHubError, ConfigError."""
+        path = f"/repos/{repository}/installation"
+        try:
+            data = await self._ask("GET", path)
+        except GitHubNotFoundError as error:
+            message = f"the GitHub App {self._app_id} is not installed on {repository}"
+            hint = "install it there, and let it see the repository: GitHub → the App's page → Install App"
+            raise GitHubNotFoundError(message, hint=hint, context=error.context) from error
+        try:
+            return Installation(int(data["id"]), dict(data.get("permissions") or {}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(path) from error
+
+    async def name(self) -> str:
+        """The App's name, as GitHub knows it. Raises GitHubError, ConfigError."""
+        data = await self._ask("GET", "/app")
+        return str(data.get("slug") or data.get("name") or self._app_id)
+
+    async def _new_token(self, owner: str, repository: str, *, write: bool) -> tuple[str, datetime]:
+        if owner not in self._installations:
+            self._installations[owner] = await self.installation(repository)
+        installation = self._installations[owner]
+        if missing := permissions.missing(installation.granted):
+            message = f"the GitHub App {self._app_id} lacks permissions on {repository}: {', '.join(missing)}"
+            hint = "grant them in the App's settings; the owner then has to accept the change"
+            raise GitHubPermissionError(message, hint=hint)
+        wanted: dict[str, object] = {"permissions": permissions.asked(installation.granted, write=write)}
+        if write:
+            wanted["repositories"] = [repository.partition("/")[2]]
+        data = await self._ask("POST", f"/app/installations/{installation.id}/access_tokens", wanted)
+        try:
+            return str(data["token"]), datetime.fromisoformat(data["expires_at"]).astimezone(UTC)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(_WHAT_TOKEN) from error
+
+    async def _ask(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """One request as the App itself. Answers hold tokens: no error says what was in one."""
+        what = f"{method} {path}"
+        headers = {
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": protocol.API_VERSION,
+            "Authorization": f"Bearer {self._jwt()}",
+        }
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                httpx.AsyncClient(transport=self._transport, timeout=self._timeout_s) as http,
+            ):
+                response = await http.request(method, self._api_url + path, json=content, headers=headers)
+        except (TimeoutError, httpx.RequestError) as error:
+            message = f"{what}: {self._api_url} cannot be reached: {type(error).__name__}"
+            raise GitHubUnavailableError(message, hint="check the network, and `github.api_url`") from error
+        names = {name.lower(): value for name, value in response.headers.items()}
+        try:
+            data = protocol.read_answer(response.status_code, names, response.content, what=what, now=self._now()).data
+        except GitHubAuthError as error:
+            message = f"GitHub does not accept the key of the App {self._app_id}"
+            hint = f"check github.app_id, the secret {APP_KEY}, and this machine's clock"
+            raise GitHubAuthError(message, hint=hint, context=error.context) from error
+        if not isinstance(data, dict):
+            raise _unreadable(what)
+        return data
+
+    def _jwt(self) -> str:
+        import jwt  # noqa: PLC0415 - it brings `cryptography` along, which only Apps need
+        from gidgethub.apps import get_jwt  # noqa: PLC0415 - likewise
+
+        try:
+            return get_jwt(app_id=self._app_id, private_key=self._key.reveal())
+        except (jwt.exceptions.PyJWTError, ValueError, TypeError) as error:
+            message = f"the secret {APP_KEY} is no private RSA key in PEM form"
+            raise ConfigError(message, hint="download it anew from the App's settings") from error
+
+
+class AccessAuth(httpx.Auth):
+    """Puts the token on one request at the last moment, so that no frame, repr or log on the way holds it."""
+
+    def __init__(self, access: Access, repository: str | None, *, write: bool) -> None:
+        self._access = access
+        self._repository = repository
+        self._write = write
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """A token that GitHub refuses is replaced once: refused means that nothing was done."""
+        token = await self._bear(request)
+        response = yield request
+        if token is not None and response.status_code == _UNAUTHORIZED and self._access.refused(token):
+            await self._bear(request)
+            yield request
+
+    async def _bear(self, request: httpx.Request) -> str | None:
+        token = await self._access.token(self._repository, write=self._write)
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return token
+
+
+def repository_of(path: str) -> str | None:
+    """The repository that a REST path is about, such as `/repos/OWNER/NAME/pulls`."""
+    found = _REPOSITORY_PATH.match(path)
+    return f"{found[1]}/{found[2]}" if found else None
+
+
+def access_from(settings: Settings, *, required: bool = False) -> Access:
+    """The access that the settings and secrets give: the App when one is named, else the token.
+
+    Raises:
+        SecretMissingError: The App's key is missing; or, when `required`, the token.
+        ConfigError: As in `find_secret`.
+    """
+    if settings.github.app_id:
+        key = require_secret(APP_KEY, settings.home)
+        return AppAccess(
+            settings.github.app_id, key, api_url=settings.github.api_url, timeout_s=settings.github.timeout_s
+        )
+    find = require_secret if required else find_secret
+    return TokenAccess(find("github-token", settings.home))
+
+
+def _unreadable(what: str) -> GitHubError:
+    message = f"the answer to {what} is not what GitHub's API sends"
+    return GitHubUnavailableError(message, hint="check `github.api_url`, and whether a proxy answers in GitHub's place")

@@ -1,0 +1,83 @@
+from collections.abc import Callable
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.github import permissions
+from squire_pipelines.github.client import GitHubClient
+
+ClientOf = Callable[..., GitHubClient]
+LEVELS = ("none", "read", "write", "admin")
+
+
+def answering(status_of: Callable[[str, str], int]) -> httpx.MockTransport:
+    def answer(request: httpx.Request) -> httpx.Response:
+        status = status_of(request.method, request.url.path.removeprefix("/api/v3/repos/acme/shop"))
+        return httpx.Response(status, json=[] if status == 200 else {"message": "so it is"})
+
+    return httpx.MockTransport(answer)
+
+
+def full_rights(method: str, _path: str) -> int:
+    return 200 if method == "GET" else 422
+
+
+@pytest.mark.anyio
+async def test_a_token_with_all_permissions_is_found_to_have_them(client_of: ClientOf) -> None:
+    found = await permissions.probe(client_of(answering(full_rights)), "acme/shop", "main")
+    assert {each.state for each in found} == {"granted"}
+    assert {(each.permission, each.level) for each in found} >= {("contents", "write"), ("pull_requests", "write")}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("refusal", [403, 404])
+async def test_each_lacking_permission_is_named(client_of: ClientOf, refusal: int) -> None:
+    def status(method: str, path: str) -> int:
+        lacking = path.endswith("check-runs") or (method == "POST" and path == "/git/refs")
+        return refusal if lacking else full_rights(method, path)
+
+    found = await permissions.probe(client_of(answering(status)), "acme/shop", "main")
+    missing = {(each.permission, each.level) for each in found if each.state == "missing"}
+    assert missing == {("checks", "read"), ("contents", "write")}
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_read_is_not_asked_to_be_written(client_of: ClientOf) -> None:
+    asked: list[str] = []
+
+    def status(method: str, path: str) -> int:
+        asked.append(f"{method} {path}")
+        return 403 if path == "/pulls" else full_rights(method, path)
+
+    await permissions.probe(client_of(answering(status)), "acme/shop", "main")
+    assert "POST /pulls" not in asked
+
+
+@pytest.mark.anyio
+async def test_a_repository_without_commits_is_readable(client_of: ClientOf) -> None:
+    def status(method: str, path: str) -> int:
+        return 409 if path == "/commits" else full_rights(method, path)
+
+    found = await permissions.probe(client_of(answering(status)), "acme/shop", "main")
+    assert {each.state for each in found} == {"granted"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("odd", [201, 503])
+async def test_an_odd_answer_is_no_verdict(client_of: ClientOf, odd: int) -> None:
+    def status(method: str, path: str) -> int:
+        return odd if method == "POST" else full_rights(method, path)
+
+    found = await permissions.probe(client_of(answering(status)), "acme/shop", "main")
+    assert {each.state for each in found if each.level == "write"} == {"unknown"}
+
+
+@given(st.dictionaries(st.sampled_from([*permissions.REQUIRED, "actions", "administration"]), st.sampled_from(LEVELS)))
+def test_no_more_is_asked_for_than_is_needed(granted: dict[str, str]) -> None:
+    wanted = permissions.asked(granted, write=True)
+    assert set(permissions.REQUIRED) <= set(wanted) <= {*permissions.REQUIRED, *permissions.OPTIONAL}
+    assert set(permissions.asked(granted, write=False).values()) == {"read"}
+    if not permissions.missing(granted):
+        assert all(LEVELS.index(granted[name]) >= LEVELS.index(level) for name, level in wanted.items())
