@@ -10,7 +10,7 @@ EXECUTOR ?= in_process
 DEMO_HOME ?= build/demo
 PYTEST_ARGS ?=
 
-.PHONY: help setup engine images demo dev test test-github test-fast lint format bench soak docs lock clean
+.PHONY: help setup engine images sbom scan demo dev test test-github test-fast lint format bench soak docs lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ engine: ## Install and start a container engine (Debian, Ubuntu)
 
 images: ## Build the worker's and the pipeline's image where an engine answers
 	@scripts/images-if-engine.sh all
+
+sbom: ## The worker image's bill of materials, into build/sbom/
+	@scripts/images-if-engine.sh worker
+
+scan: sbom ## Known vulnerabilities in the worker image, where a scanner and its database are there
+	@scripts/scan.sh
 
 demo: setup ## The whole job on this machine: EXECUTOR=docker runs our own steps in containers too
 	@scripts/images-if-engine.sh $(if $(filter docker,$(EXECUTOR)),all,worker)
@@ -51,6 +57,7 @@ lint: setup ## ruff, mypy strict, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/cli_reference.py --check
+	@$(BIN)/python scripts/warehouse_reference.py --check
 
 format: setup ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .

@@ -33,11 +33,19 @@ ASSETS = {
     "tasks",
     "pull_requests",
     *(f"history/{name}" for name in ("tasks", "attempts", "task_events", "outcomes", "signals", "collections")),
-    *(f"history/{name}" for name in ("plans", "model_calls", "deliveries", "audit")),
+    *(f"history/{name}" for name in ("plans", "model_calls", "deliveries", "budgets", "audit", "report")),
 }
-JOBS = {"collect", "plan", "agent_run", "publish_history"}
-SENSORS = {"webhooks", "plan_follows_signals", "dispatch", "reaper", "outcomes", "history_follows_events"}
-SCHEDULES = {"collect_regularly", "publish_history_regularly"}
+JOBS = {"collect", "plan", "agent_run", "publish_history", "rebuild_history", "report_history", "clean"}
+SENSORS = {
+    "webhooks",
+    "plan_follows_signals",
+    "dispatch",
+    "reaper",
+    "outcomes",
+    "history_follows_events",
+    "budget_alerts",
+}
+SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
 
 
 def main() -> int:

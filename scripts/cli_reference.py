@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.aliases import NOT_YET, OLD_NAMES
+from squire_pipelines.cli.aliases import OLD_NAMES
 from squire_pipelines.cli.lazy import Command, LazyGroup
 from squire_pipelines.cli.main import cli
 
@@ -78,7 +78,6 @@ def page() -> str:
         if examples := _examples(command):
             parts.append(f"```sh\n{examples}\n```\n")
     rows = [f"| `squire {old}` | `squire {' '.join(new)}` |" for old, new in OLD_NAMES.items()]
-    rows += [f"| `squire {old}` | not there yet |" for old in NOT_YET]
     parts.append(
         "\n".join(
             [

@@ -7,15 +7,19 @@ from typing import Any
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.assets.budgets import budget_check
 from squire_pipelines.assets.history import history_tables
 from squire_pipelines.assets.plans import plan_tasks, pull_requests
+from squire_pipelines.assets.report import report
 from squire_pipelines.assets.signals import collect_signals, signals_summary
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.jobs.agent_run import agent_run_job
 from squire_pipelines.jobs.executors import choose_executor
+from squire_pipelines.jobs.maintenance import clean_job, clean_schedule
 from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcome_sensor
@@ -28,11 +32,14 @@ from squire_pipelines.settings import Settings, load_settings
 _MAX_RUNTIME = {"dagster/max_runtime": "900"}
 
 
-def _asset_job(name: str, selection: dg.AssetSelection, description: str) -> Any:
+def _asset_job(
+    name: str, selection: dg.AssetSelection, description: str, *, config: dict[str, Any] | None = None
+) -> Any:
     return dg.define_asset_job(
         name,
         selection=selection,
         description=description,
+        config=config,
         executor_def=dg.in_process_executor,
         tags={**_MAX_RUNTIME, "squire/part": name},
     )
@@ -82,8 +89,12 @@ def build_defs(
     history_job = _asset_job(
         "publish_history", dg.AssetSelection.assets(history_tables), "Publish the warehouse from the ledger."
     )
+    report_job = _asset_job(
+        "report_history", dg.AssetSelection.assets(report), "Write the report from what was published last."
+    )
     return dg.Definitions(
-        assets=[collect_signals, signals_summary, plan_tasks, pull_requests, history_tables],
+        asset_checks=[budget_check],
+        assets=[collect_signals, signals_summary, plan_tasks, pull_requests, history_tables, report],
         jobs=[
             _asset_job(
                 "collect",
@@ -96,10 +107,19 @@ def build_defs(
                 "Plan for the repositories whose signals have changed, and admit what passes the checks.",
             ),
             history_job,
+            _asset_job(
+                "rebuild_history",
+                dg.AssetSelection.assets(history_tables),
+                "Build the warehouse from the ledger and the archive anew, as if there were none.",
+                config={"ops": {"build_history": {"config": {"full": True}}}},
+            ),
+            report_job,
             agent_run_job(choose_executor(chosen)),
+            clean_job,
         ],
         schedules=[
             _collect_schedule(chosen),
+            clean_schedule(chosen),
             dg.ScheduleDefinition(
                 name="publish_history_regularly",
                 job=history_job,
@@ -109,8 +129,26 @@ def build_defs(
                 description="Publishes the warehouse at least every ten minutes.",
                 tags={tags.TRACE: "schedule"},
             ),
+            # Once a day: its pictures stay in Dagster's storage.
+            dg.ScheduleDefinition(
+                name="report_daily",
+                job=report_job,
+                cron_schedule="10 5 * * *",
+                execution_timezone="UTC",
+                default_status=dg.DefaultScheduleStatus.RUNNING,
+                description="Writes the report every morning.",
+                tags={tags.TRACE: "schedule"},
+            ),
         ],
-        sensors=[webhooks, plan_follows_signals, dispatch, reaper, outcome_sensor, history_follows_events],
+        sensors=[
+            webhooks,
+            plan_follows_signals,
+            dispatch,
+            reaper,
+            outcome_sensor,
+            history_follows_events,
+            budget_alerts,
+        ],
         resources=resources,
     )
 

@@ -114,9 +114,25 @@ class RefusedError(SquireError):
 
 
 class PublishRefusedError(RefusedError):
-    """The branch cannot be pushed: it holds somebody else's commits, or GitHub refuses the push."""
+    """The branch cannot be pushed or the pull request not be opened; `reason` names why.
+
+    `branch_taken`, `branch_moved`: it holds somebody else's commits. `archived`, `protected_branch`, `ruleset`,
+    `secret_scanning`, `large_file`, `hook`: GitHub refuses the push. `permission`, `validation`: it refuses the pull
+    request.
+    """
 
     code = "publish_refused"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "refused",
+        hint: str = "",
+        context: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, context={"reason": reason, **(context or {})})
+        self.reason = reason
 
 
 class LedgerError(SquireError):
@@ -270,10 +286,21 @@ class WarehouseError(SquireError):
 
 
 class QueryError(WarehouseError):
-    """A query of the user's is wrong, or does what a query may not."""
+    """A query of the user's is wrong, or does what a query may not; `place` is the line at fault with marks below."""
 
     code = "query"
     exit_code = ExitCode.USAGE
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        context: Mapping[str, object] | None = None,
+        place: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint, context=context)
+        self.place = place
 
 
 class InterruptedBySignalError(SquireError):

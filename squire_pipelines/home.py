@@ -53,6 +53,16 @@ class Home:
         return self.data / "warehouse.duckdb"
 
     @property
+    def archive(self) -> Path:
+        """The Parquet files of what left the ledger, a folder for each table."""
+        return self.data / "archive"
+
+    @property
+    def report(self) -> Path:
+        """The page that the asset `history/report` writes."""
+        return self.data / "report.html"
+
+    @property
     def dagster(self) -> Path:
         """`DAGSTER_HOME`."""
         return self.state / "dagster"

@@ -1,193 +1,41 @@
-"""All settings with their defaults: a TOML file, overridden by the environment, checked before anything starts.
+"""All settings: a TOML file, overridden by the environment, checked before anything starts. The keys: `sections`.
 
 Paths are derived here too. Secrets are not settings: `squire_pipelines.secrets` finds them by name.
 """
 
 import os
-import re
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.domain.budgets import Limits
+from squire_pipelines.domain.limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.home import Home as Home  # noqa: PLC0414 - settings are where others look for it
+from squire_pipelines.sections import (
+    AgentSettings,
+    AlertSettings,
+    CollectionSettings,
+    DispatchSettings,
+    GitHubSettings,
+    PipelineSettings,
+    PlannerSettings,
+    PolicySettings,
+    PublishingSettings,
+    RepositoryName,
+    RepositoryOverrides,
+    RetentionSettings,
+    VerificationSettings,
+    WarehouseSettings,
+    WebhookSettings,
+)
 
-_UNITS = {"": 1, "b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
-
-
-def parse_size(value: object) -> object:
-    """Bytes of `"4GiB"`, `"512m"` or a plain number. Raises ValueError for another unit."""
-    if not isinstance(value, str):
-        return value
-    if (match := _SIZE.fullmatch(value)) and match[2].lower() in _UNITS:
-        return int(float(match[1]) * _UNITS[match[2].lower()])
-    message = "a size is a number of bytes or has one of the units KiB, MiB and GiB, for example 512MiB"
-    raise ValueError(message)
-
-
-Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
-RepositoryName = Annotated[str, AfterValidator(parse_repository)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # every wait has an end
-
-
-class GitHubSettings(_Section):
-    """Where GitHub is. For GitHub Enterprise Server: `https://HOST/api/v3` and `https://HOST`."""
-
-    api_url: str = "https://api.github.com"
-    web_url: str = "https://github.com"
-    timeout_s: Seconds = 30
-    max_concurrent_requests: int = Field(default=20, ge=1, le=100)
-    bot_name: str = "squire[bot]"
-    bot_email: str = "squire@users.noreply.github.com"
-    min_write_interval_s: float = Field(default=1.0, ge=0)
-
-    @property
-    def graphql_url(self) -> str:
-        """The GraphQL endpoint that belongs to `api_url`."""
-        return self.api_url.removesuffix("/").removesuffix("/v3") + "/graphql"
-
-
-class CollectionSettings(_Section):
-    """Reading signals."""
-
-    schedule: str = "*/10 * * * *"
-    source_timeout_s: Seconds = 30
-    max_concurrent_repositories: int = Field(default=8, ge=1, le=64)
-    max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
-
-
-class PlannerSettings(_Section):
-    """Turning signals into tasks. `auto` is `llm` when a model is set, else `rules`."""
-
-    kind: Literal["auto", "rules", "llm"] = "auto"
-    model: str | None = None
-    base_url: str | None = None
-    timeout_s: Seconds = 120
-    max_retries: int = Field(default=3, ge=0, le=10)
-    max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
-    issue_labels: tuple[str, ...] = ("squire",)
-    approve: Literal["auto", "manual"] = "auto"
-    min_confidence: float = Field(default=0.6, ge=0, le=1)
-    max_risk: Literal["low", "medium", "high"] = "medium"
-    goals: str = ""
-
-
-class LimitSettings(_Section):
-    """What one agent's container may use."""
-
-    cpus: float = Field(default=2, gt=0, le=256)
-    memory: Annotated[Bytes, Field(ge=64 * 2**20)] = 4 * 2**30
-    pids: int = Field(default=256, ge=16, le=32768)
-    workspace: Bytes = 2 * 2**30
-    home: Bytes = 512 * 2**20
-    tmp: Bytes = 512 * 2**20
-    open_files: int = Field(default=4096, ge=64)
-    wall_clock_s: Seconds = 1800
-    log: Bytes = 50 * 2**20
-    output: Bytes = 100 * 2**20
-    grace_s: float = Field(default=10, ge=0, le=300)
-
-
-class AgentSettings(_Section):
-    """The program that does a task."""
-
-    kind: Literal["opencode", "command"] = "opencode"
-    command: tuple[str, ...] = ()
-    model: str | None = None
-    base_url: str | None = None
-    runner: Literal["auto", "docker", "local"] = "auto"
-    image: str = "squire-worker:latest"
-    limits: LimitSettings = LimitSettings()
-
-
-class DispatchSettings(_Section):
-    """How many attempts run at once, and how they are tried again."""
-
-    max_concurrent: int = Field(default=5, ge=1, le=1000)
-    max_per_repository: int = Field(default=1, ge=1, le=100)
-    max_attempts: int = Field(default=3, ge=1, le=10)
-    retry_base_s: Seconds = 30
-    retry_cap_s: Seconds = 900
-    claim_deadline_s: Seconds = 120
-    lease_s: Seconds = 60
-
-
-class PolicySettings(_Section):
-    """What an agent's change may be."""
-
-    protected_paths: tuple[str, ...] = (
-        ".github/**",
-        "**/CODEOWNERS",
-        "**/AGENTS.md",
-        "**/CLAUDE.md",
-        "**/.git*",
-        "**/Dockerfile*",
-        "**/package-lock.json",
-        "**/pnpm-lock.yaml",
-        "**/yarn.lock",
-        "**/uv.lock",
-        "**/poetry.lock",
-        "**/Cargo.lock",
-        "**/go.sum",
-    )
-    max_files: int = Field(default=100, ge=1)
-    max_changed_lines: int = Field(default=500, ge=1)
-    max_bytes: Bytes = 4 * 2**20
-    max_file_bytes: Bytes = 2 * 2**20
-
-
-class WebhookSettings(_Section):
-    """The receiver of deliveries."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8471, ge=0, le=65535)
-    max_body: Bytes = 25 * 2**20
-
-
-class WarehouseSettings(_Section):
-    """Publication of the DuckDB file."""
-
-    min_interval_s: float = Field(default=5, ge=0)
-    memory_limit: Bytes = 512 * 2**20
-
-
-class StepLimitSettings(_Section):
-    """What one step container of our own code may use (`pipeline.executor = "docker"`)."""
-
-    cpus: float = Field(default=1, gt=0, le=256)
-    memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
-    pids: int = Field(default=256, ge=32, le=32768)
-
-
-class PipelineSettings(_Section):
-    """How Dagster runs our own code. `auto` is `docker` when an engine and the pipeline's image are there."""
-
-    executor: Literal["auto", "in_process", "docker"] = "in_process"
-    image: str = "squire-pipeline:latest"
-    network: str = Field(default="bridge", description="of step containers, by which they reach GitHub and the ledger")
-    step_limits: StepLimitSettings = StepLimitSettings()
-    outcome_poll_s: Seconds = 60
-    redelivery_s: Seconds = 60
-    webserver_port: int = Field(default=3000, ge=0, le=65535)
-
-
-class RepositoryOverrides(_Section):
-    """Settings of one repository that differ; what is not named is taken from the general sections."""
-
-    agent: dict[str, Any] = Field(default_factory=dict)
-    policy: dict[str, Any] = Field(default_factory=dict)
-    issue_labels: tuple[str, ...] | None = None
 
 
 class Settings(BaseSettings):
@@ -204,9 +52,15 @@ class Settings(BaseSettings):
     agent: AgentSettings = AgentSettings()
     dispatch: DispatchSettings = DispatchSettings()
     policy: PolicySettings = PolicySettings()
+    publishing: PublishingSettings = PublishingSettings()
+    verification: VerificationSettings = VerificationSettings()
     webhooks: WebhookSettings = WebhookSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
+    retention: RetentionSettings = RetentionSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    budgets: Limits = Field(default=Limits(), description="see docs/guide/budgets.md")
+    alerts: AlertSettings = AlertSettings()
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
     ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
 
@@ -229,6 +83,23 @@ class Settings(BaseSettings):
     def policy_for(self, repository: str) -> PolicySettings:
         """The diff policy for one repository. Raises ConfigError when its overrides are wrong."""
         return _merged(self.policy, self._overrides(repository).policy, f'[repository."{repository}".policy]')
+
+    def gateway_for(self, repository: str) -> GatewaySettings:
+        """What an agent of one repository may reach. Raises ConfigError when its overrides are wrong."""
+        return _merged(self.gateway, self._overrides(repository).gateway, f'[repository."{repository}".gateway]')
+
+    def budgets_for(self, repository: str) -> Limits:
+        """The limits for one repository. Raises ConfigError when its overrides are wrong, or for all repositories."""
+        overrides, where = self._overrides(repository).budgets, f'[repository."{repository}".budgets]'
+        if common := sorted({"day", "month"} & set(overrides)):
+            message = f"{where}: {common[0]} is for all repositories together"
+            raise ConfigError(message, hint=f"set it in [budgets.{common[0]}]; `repository` limits one, by the month")
+        return _merged(self.budgets, overrides, where)
+
+    def verification_for(self, repository: str) -> VerificationSettings:
+        """How one repository is verified. Raises ConfigError when its overrides are wrong."""
+        where = f'[repository."{repository}".verification]'
+        return _merged(self.verification, self._overrides(repository).verification, where)
 
     def issue_labels_for(self, repository: str) -> tuple[str, ...]:
         """The labels that make an issue of this repository a task."""
@@ -271,6 +142,8 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         what = f"unknown key {name!r}"
+    elif isinstance(first.get("input"), dict | BaseModel):  # a rule on several values, which its message names
+        what = f"{name}: {first['msg'].removeprefix('Value error, ')}"
     else:
         what = f"{name} = {first.get('input')!r}: {first['msg']}"
     return ConfigError(
@@ -316,6 +189,8 @@ def load_settings(config: Path | None = None) -> Settings:
     for repository in settings.repository:  # wrong overrides are found now, not when the repository's turn comes
         settings.agent_for(repository)
         settings.policy_for(repository)
+        settings.gateway_for(repository)
+        settings.budgets_for(repository)
     return settings
 
 

@@ -5,3 +5,7 @@ TASK = "squire/task"
 ATTEMPT = "squire/attempt"
 REPOSITORY = "squire/repository"
 DELIVERIES = "squire/deliveries"
+# The attempt before this one, of the same task.
+PREVIOUS = "squire/previous_attempt"
+# On a run that goes on with an attempt whose holder died: that holder's run.
+ADOPTED_FROM = "squire/adopted_from"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
@@ -111,7 +111,7 @@ def _row(tx: Transaction, task_id: str) -> TaskRow:
         waiting=tasks.waiting_reason(tx, task),
         cause=task.cause,
         message=task.message,
-        start_s=_start_s(tx, task_id, last.agent_started_at if last else None),
+        start_s=_start_s(tx, task_id, [each.agent_started_at for each in tried if each.agent_started_at]),
         pr_url=outcome.pr_url if outcome else None,
         pr_number=outcome.pr_number if outcome else None,
         outcome=outcome.state if outcome else None,
@@ -121,16 +121,21 @@ def _row(tx: Transaction, task_id: str) -> TaskRow:
     )
 
 
-def _start_s(tx: Transaction, task_id: str, started: datetime | None) -> float | None:
-    """From the last time that the task became ready: a wait before a retry is not a slow start."""
-    if started is None:
+def _start_s(tx: Transaction, task_id: str, started: Sequence[datetime]) -> float | None:
+    """To the agent's first start from the last time that the task became ready before: no wait before a retry counts.
+
+    The same rule as the warehouse's `seconds_to_agent`.
+    """
+    if not started:
         return None
-    ready = tx.execute(
-        select(func.max(task_events.c.at)).where(
+    first = min(started)
+    rows = tx.execute(
+        select(task_events.c.at).where(
             task_events.c.task_id == task_id,
             task_events.c.subject == "task",
             task_events.c.after == TaskStatus.READY,
-            task_events.c.at <= started,
         )
-    ).scalar_one_or_none()
-    return None if ready is None else (started - ready).total_seconds()
+    )
+    moments = sorted(rows.scalars())
+    ready = [moment for moment in moments if moment < first][-1:] or moments[:1]
+    return (first - ready[0]).total_seconds() if ready else None

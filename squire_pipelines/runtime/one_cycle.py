@@ -16,6 +16,7 @@ from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.lookup import repository_info
@@ -26,7 +27,7 @@ from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
-from squire_pipelines.secrets.lookup import find_secret, require_secret
+from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings
 
 _POLL_S = 1.0
@@ -45,8 +46,7 @@ def chosen(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
 
 
 def _client(settings: Settings) -> GitHubClient:
-    token = require_secret("github-token", settings.home)
-    return GitHubClient.from_settings(settings.github, token.reveal())
+    return GitHubClient.from_settings(settings.github, access_from(settings, required=True))
 
 
 def check_access(settings: Settings, names: Sequence[str]) -> None:

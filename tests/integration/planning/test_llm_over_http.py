@@ -10,7 +10,8 @@ from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.llm import plan_by_model
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
-from squire_pipelines.settings import PlannerSettings, Settings
+from squire_pipelines.sections import PlannerSettings
+from squire_pipelines.settings import Settings
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.signal_samples import issue
 

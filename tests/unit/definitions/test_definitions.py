@@ -13,11 +13,20 @@ from squire_pipelines.definitions import build_defs
 from squire_pipelines.domain.plans import PLAN_CHECKS
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.settings import CollectionSettings, Settings
+from squire_pipelines.sections import CollectionSettings
+from squire_pipelines.settings import Settings
 
-SENSORS = {"webhooks", "plan_follows_signals", "dispatch", "reaper", "outcomes", "history_follows_events"}
-SCHEDULES = {"collect_regularly", "publish_history_regularly"}
-JOBS = {"collect", "plan", "agent_run", "publish_history"}
+SENSORS = {
+    "webhooks",
+    "plan_follows_signals",
+    "dispatch",
+    "reaper",
+    "outcomes",
+    "history_follows_events",
+    "budget_alerts",
+}
+SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
+JOBS = {"collect", "plan", "agent_run", "publish_history", "rebuild_history", "report_history", "clean"}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +52,8 @@ def test_loading_gives_no_warning(tmp_path: Path) -> None:
 def test_all_that_is_there_is_there(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     signals = {f"signals/{source.value}" for source in Source} | {"signals/summary"}
-    assert keys == signals | {"task_plan", "tasks", "pull_requests"} | {f"history/{table}" for table in TABLES}
+    history = {f"history/{table}" for table in (*TABLES, "report")}
+    assert keys == signals | {"task_plan", "tasks", "pull_requests"} | history
     assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == JOBS
     repository = defs.get_repository_def()
     assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
@@ -105,6 +115,7 @@ def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Defini
         "webhooks": "collect",
         "plan_follows_signals": "plan",
         "dispatch": "agent_run",
+        "reaper": "agent_run",
         "history_follows_events": "publish_history",
     }
 

@@ -24,7 +24,8 @@ from tests.support.github_schemas import schema_file
 QUERIES = sorted(
     path.stem
     for path in (Path(squire_pipelines.github.__file__).parent / "queries").glob("*.graphql")
-    if path.read_text().lstrip().startswith(("query", "#import")) and "query " in path.read_text()
+    if path.read_text().lstrip().startswith(("query", "mutation", "#import"))
+    and any(kind in path.read_text() for kind in ("query ", "mutation "))
 )
 
 
@@ -69,6 +70,11 @@ def test_every_type_is_githubs(name: str, official: GraphQLSchema) -> None:
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_query_of_the_client_is_understood(name: str) -> None:
     assert validate(schema(), parse(load_query(name))) == []
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query_of_the_client_is_understood_by_github(name: str, official: GraphQLSchema) -> None:
+    assert validate(official, parse(load_query(name))) == []
 
 
 def test_the_clients_queries_were_found() -> None:

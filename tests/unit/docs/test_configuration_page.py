@@ -1,5 +1,6 @@
 """The configuration page names every setting with its default's text, in the section that it belongs to."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from squire_pipelines.settings import RepositoryOverrides, Settings, parse_size
+from squire_pipelines.sections import RepositoryOverrides
+from squire_pipelines.settings import Settings, parse_size
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "guide" / "configuration.md"
 _ROW = re.compile(r"^\| `([a-z_]+)` \| ([^|]*?) \|", re.MULTILINE)
@@ -39,6 +41,8 @@ def _value(text: str, default: object) -> object:
         return None
     if isinstance(default, tuple):
         return tuple(re.findall(r'"([^"]*)"', plain))
+    if isinstance(default, dict | bool):
+        return json.loads(plain)
     if isinstance(default, str):
         return plain.removeprefix('"').removesuffix('"')
     return parse_size(plain.strip('"')) if plain.startswith('"') else float(plain)

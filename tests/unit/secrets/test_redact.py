@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.credentials import forms
 from squire_pipelines.secrets import Redactor, Secret
-from squire_pipelines.secrets.redact import MASK, RedactingStream, forms, strip_ansi
+from squire_pipelines.secrets.redact import MASK, RedactingStream, strip_ansi
 
 # Letters that no mask and no filler text has, so that a part that survives can only come from the secret.
 SECRETS = st.text(string.ascii_uppercase + string.digits + '!$%&/()=?+*~äöü€\\"', min_size=6, max_size=60)

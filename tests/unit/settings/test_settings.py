@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from squire_pipelines.errors import ConfigError, ExitCode
-from squire_pipelines.settings import GitHubSettings, Settings, load_settings, parse_size
+from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.settings import Settings, load_settings, parse_size
 
 
 @pytest.fixture
@@ -44,14 +45,14 @@ def test_a_file_sets_what_it_names_and_nothing_else(config: Path) -> None:
         [dispatch]
         max_concurrent = 7
         [agent.limits]
-        memory = "2GiB"
+        memory = "8GiB"
         """
     )
     settings = load_settings()
     assert settings.repositories == ("acme/shop", "acme/other")
     assert settings.resolved_ledger_url == "postgresql://db/squire"
     assert (settings.dispatch.max_concurrent, settings.dispatch.max_attempts) == (7, 3)
-    assert (settings.agent.limits.memory, settings.agent.limits.pids) == (2 * 2**30, 256)
+    assert (settings.agent.limits.memory, settings.agent.limits.pids) == (8 * 2**30, 256)
 
 
 def test_a_file_given_by_name_wins_over_the_variable(config: Path, tmp_path: Path) -> None:
@@ -70,12 +71,12 @@ def test_the_file_in_the_home_is_read_when_none_is_named(tmp_path: Path) -> None
 def test_the_environment_wins_over_the_file_key_by_key(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text('repositories = ["a/b"]\n[dispatch]\nmax_concurrent = 7\nmax_attempts = 2\n')
     monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "9")
-    monkeypatch.setenv("SQUIRE_AGENT__LIMITS__MEMORY", "512MiB")
+    monkeypatch.setenv("SQUIRE_AGENT__LIMITS__MEMORY", "6GiB")
     monkeypatch.setenv("SQUIRE_REPOSITORIES", '["c/d"]')
     monkeypatch.setenv("SQUIRE_LEDGER_URL", "sqlite:////x/y")
     settings = load_settings()
     assert (settings.dispatch.max_concurrent, settings.dispatch.max_attempts) == (9, 2)
-    assert settings.agent.limits.memory == 512 * 2**20
+    assert settings.agent.limits.memory == 6 * 2**30
     assert settings.repositories == ("c/d",)
     assert settings.resolved_ledger_url == "sqlite:////x/y"
 
@@ -202,7 +203,7 @@ def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> N
         [repository."acme/shop".agent]
         model = "small"
         [repository."acme/shop".agent.limits]
-        memory = "1GiB"
+        memory = "5GiB"
         [repository."acme/shop".policy]
         max_files = 3
         [repository."acme/quiet"]
@@ -211,7 +212,7 @@ def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> N
     )
     settings = load_settings()
     shop, other = settings.agent_for("acme/shop"), settings.agent_for("acme/other")
-    assert (shop.model, shop.limits.memory, shop.limits.pids) == ("small", 2**30, 256)
+    assert (shop.model, shop.limits.memory, shop.limits.pids) == ("small", 5 * 2**30, 256)
     assert other is settings.agent
     assert (other.model, other.limits.memory) == ("big", 4 * 2**30)
     assert settings.policy_for("acme/shop").max_files == 3

@@ -1,0 +1,284 @@
+"""The sections of the settings: each key with its default and its bounds. Reading them is `settings`.
+
+A line of `[section]` in `config.toml` is a field here; the environment names it `SQUIRE_<SECTION>__<FIELD>`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from squire_pipelines.agents.kinds.names import known as known_agent
+from squire_pipelines.domain.change import DEFAULT_PROTECTED
+from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.domain.limits import MIN_MEMORY, Bytes, TaskLimits
+
+Seconds = Annotated[float, Field(gt=0)]
+RepositoryName = Annotated[str, AfterValidator(parse_repository)]
+
+
+class Section(BaseModel):
+    """What all sections share: they cannot be changed, and know no key but their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # every wait has an end
+
+
+class GitHubSettings(Section):
+    """Where GitHub is. For GitHub Enterprise Server: `https://HOST/api/v3` and `https://HOST`."""
+
+    api_url: str = "https://api.github.com"
+    web_url: str = "https://github.com"
+    timeout_s: Seconds = 30
+    max_concurrent_requests: int = Field(default=20, ge=1, le=100)
+    bot_name: str = "squire[bot]"
+    bot_email: str = "squire@users.noreply.github.com"
+    min_write_interval_s: float = Field(default=1.0, ge=0)
+    app_id: str | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
+
+    @property
+    def graphql_url(self) -> str:
+        """The GraphQL endpoint that belongs to `api_url`."""
+        return self.api_url.removesuffix("/").removesuffix("/v3") + "/graphql"
+
+
+class CollectionSettings(Section):
+    """Reading signals."""
+
+    schedule: str = "*/10 * * * *"
+    source_timeout_s: Seconds = 30
+    max_concurrent_repositories: int = Field(default=8, ge=1, le=64)
+    max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
+
+
+class PlannerSettings(Section):
+    """Turning signals into tasks. `auto` is `llm` when a model is set, else `rules`."""
+
+    kind: Literal["auto", "rules", "llm"] = "auto"
+    model: str | None = None
+    base_url: str | None = None
+    timeout_s: Seconds = 120
+    max_retries: int = Field(default=3, ge=0, le=10)
+    max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
+    issue_labels: tuple[str, ...] = ("squire",)
+    approve: Literal["auto", "manual"] = "auto"
+    min_confidence: float = Field(default=0.6, ge=0, le=1)
+    max_risk: Literal["low", "medium", "high"] = "medium"
+    goals: str = ""
+
+
+class LimitSettings(Section):
+    """What one agent's container may use. `workspace`, `home` and `tmp` are in memory and count as such; no swap."""
+
+    cpus: float = Field(default=2, gt=0, le=256)
+    memory: Annotated[Bytes, Field(ge=MIN_MEMORY)] = 4 * 2**30
+    pids: int = Field(default=256, ge=16, le=32768)
+    workspace: Bytes = 2 * 2**30
+    home: Bytes = 512 * 2**20
+    tmp: Bytes = 512 * 2**20
+    open_files: int = Field(default=4096, ge=64)
+    wall_clock_s: Seconds = 1800
+    log: Bytes = 50 * 2**20
+    output: Bytes = 100 * 2**20
+    transcript: Bytes = 8 * 2**20
+    grace_s: float = Field(default=10, ge=0, le=300)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        # All of them full must leave room, or the engine kills an agent for writing files.
+        total = self.workspace + self.home + self.tmp
+        if total >= self.memory:
+            message = (
+                f"workspace + home + tmp = {total} bytes, which is not less than memory = {self.memory}; "
+                "they are kept in memory: raise memory or lower one of them"
+            )
+            raise ValueError(message)
+        return self
+
+
+class AgentSettings(Section):
+    """The program that does a task."""
+
+    kind: Annotated[str, AfterValidator(known_agent)] = Field(
+        default="opencode", description="or an installed package's"
+    )
+    command: tuple[str, ...] = ()
+    model: str | None = None
+    base_url: str | None = None
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="for an agent of a package, which checks it"
+    )
+    skills: tuple[Path, ...] = Field(default=(), description="folders of instructions with a SKILL.md")
+    caches: dict[str, str] = Field(
+        default_factory=dict, description="npm, pnpm, pip, uv: a folder or volume, read-only"
+    )
+    runner: Literal["auto", "docker", "local"] = "auto"
+    image: str = "squire-worker:latest"
+    limits: LimitSettings = LimitSettings()
+    max_task_limits: TaskLimits = Field(default=TaskLimits(), description="what a task may ask for; else limits")
+    oom_retry_memory: Bytes | None = Field(default=None, description="of one more try after out_of_memory")
+    runtime: str | None = Field(default=None, min_length=1, description="OCI runtime, e.g. runsc; else the engine's")
+    seccomp: Path | None = Field(default=None, description="a profile instead of the shipped one")
+    log_overflow: Literal["end", "truncate"] = Field(default="end", description="the attempt ends, or its log is cut")
+    log_retention_days: float = Field(default=7, gt=0, le=3650, description="of an ended attempt's folder")
+    keep_failed_containers: bool = Field(default=False, description="for debugging, until log_retention_days")
+    slow_start_s: Seconds = Field(default=10, description="a start that takes longer is logged with its slowest part")
+    engine_patience_s: Seconds = Field(default=60, description="how long the engine may be away during a run")
+    min_free_disk: Bytes = Field(default=2**30, description="on the engine's disk, for anything to be dispatched")
+
+    @model_validator(mode="after")
+    def _more_memory(self) -> Self:
+        if self.oom_retry_memory is not None and self.oom_retry_memory <= self.limits.memory:
+            message = (
+                f"oom_retry_memory = {self.oom_retry_memory} bytes is not more than limits.memory = "
+                f"{self.limits.memory}; raise it, or leave it out for no such try"
+            )
+            raise ValueError(message)
+        return self
+
+
+class DispatchSettings(Section):
+    """How many attempts run at once, and how they are tried again."""
+
+    max_concurrent: int = Field(default=5, ge=1, le=1000)
+    max_per_repository: int = Field(default=1, ge=1, le=100)
+    max_attempts: int = Field(default=3, ge=1, le=10)
+    retry_base_s: Seconds = 30
+    retry_cap_s: Seconds = 900
+    claim_deadline_s: Seconds = 120
+    lease_s: Seconds = 60
+
+
+class PolicySettings(Section):
+    """What an agent's change may be. `protected` and `workflows`: what becomes of such a path, see the guide."""
+
+    allowed_paths: tuple[str, ...] = Field(default=(), description="globs; none means all")
+    protected_paths: tuple[str, ...] = DEFAULT_PROTECTED
+    protected: Literal["reject", "approve"] = Field(default="reject", description="when the task did not ask for it")
+    workflows: Literal["reject", "approve"] = Field(default="reject", description="when the task asked for it")
+    max_files: int = Field(default=100, ge=1)
+    max_changed_lines: int = Field(default=500, ge=1)
+    max_bytes: Bytes = 4 * 2**20
+    max_file_bytes: Bytes = 2 * 2**20
+    max_binary_bytes: Bytes = 512 * 2**10
+
+
+class PublishingSettings(Section):
+    """Pull requests, and the bounds on what an agent's bundle may be and on the git that looks at it."""
+
+    draft: Literal["always", "untrusted", "never"] = "untrusted"
+    label: str = Field(default="squire:needs-approval", min_length=1, max_length=50)
+    max_bundle: Bytes = 100 * 2**20
+    max_objects: int = Field(default=100_000, ge=10)
+    max_object: Bytes = 100 * 2**20
+    max_unpacked: Bytes = 1024 * 2**20
+    max_commits: int = Field(default=100, ge=1, le=10_000)
+    max_patch: Bytes = 64 * 2**20
+    git_timeout_s: Seconds = 120
+    git_memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
+
+
+class VerificationSettings(Section):
+    """Squire's own run of the repository's checks, on the committed tree, before a pull request is opened.
+
+    Each command is a line for the shell in the clone. `setup` puts dependencies in place: it may reach the registries
+    of `egress`, the checks reach nothing. What it made is kept for as long as the `lockfiles` stay what they are.
+    """
+
+    enabled: bool = True
+    setup: str | None = None
+    tests: str | None = None
+    lint: str | None = None
+    build: str | None = None
+    egress: tuple[str, ...] = Field(default=(), description="names of gateway registries that setup may read")
+    lockfiles: tuple[str, ...] = (
+        "**/package-lock.json",
+        "**/pnpm-lock.yaml",
+        "**/yarn.lock",
+        "**/uv.lock",
+        "**/poetry.lock",
+        "**/requirements*.txt",
+        "**/requirements*.lock",
+        "**/pyproject.toml",
+        "**/package.json",
+        "**/Cargo.lock",
+        "**/go.sum",
+    )
+    timeout_s: Seconds = Field(default=900, description="for each check")
+    setup_timeout_s: Seconds = 900
+    max_setup: Bytes = Field(default=512 * 2**20, description="dependencies that are kept, each set of them")
+    kept_setups: int = Field(default=20, ge=0, le=1000)
+
+
+class WebhookSettings(Section):
+    """The receiver of deliveries."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8471, ge=0, le=65535)
+    max_body: Bytes = 25 * 2**20
+
+
+class WarehouseSettings(Section):
+    """Publication of the DuckDB file."""
+
+    min_interval_s: float = Field(default=5, ge=0)
+    write_rate: Bytes = Field(default=32 * 2**20, description="bytes a second, on average: a large file waits longer")
+    memory_limit: Bytes = 512 * 2**20
+    overlap_s: float = Field(default=300, ge=0, le=86400, description="what a late transaction may take to be noticed")
+    sla_agent_s: Seconds = Field(default=120, description="from ready to the agent's start")
+    sla_pull_request_s: Seconds = Field(default=3600, description="from ready to the pull request")
+    sla_share: float = Field(default=0.95, gt=0, le=1, description="of the tasks that are to keep the two")
+
+
+class RetentionSettings(Section):
+    """How many days rows stay in the ledger before they go to the archive; the audit trail stays for good.
+
+    GitHub redelivers for three days, and a redelivery is known by what we have; budgets are summed up by month.
+    """
+
+    schedule: str = "17 3 * * *"
+    tasks_days: float = Field(default=7, gt=0, le=3650, description="after the end, with all that belongs to them")
+    deliveries_days: float = Field(default=7, ge=4, le=3650)
+    collections_days: float = Field(default=7, gt=0, le=3650, description="but for the newest of each source")
+    signals_days: float = Field(default=30, gt=0, le=3650, description="after they were gone")
+    plans_days: float = Field(default=30, gt=0, le=3650, description="when no task of theirs is left")
+    model_calls_days: float = Field(default=30, gt=0, le=3650, description="of planners; others go with their task")
+    budgets_days: float = Field(default=62, ge=32, le=3650)
+    max_rows_per_run: int = Field(default=100_000, ge=1000, le=10_000_000, description="of each table")
+
+
+class StepLimitSettings(Section):
+    """What one step container of our own code may use (`pipeline.executor = "docker"`)."""
+
+    cpus: float = Field(default=1, gt=0, le=256)
+    memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
+    pids: int = Field(default=256, ge=32, le=32768)
+
+
+class PipelineSettings(Section):
+    """How Dagster runs our own code. `auto` is `docker` when an engine and the pipeline's image are there."""
+
+    executor: Literal["auto", "in_process", "docker"] = "in_process"
+    image: str = "squire-pipeline:latest"
+    network: str = Field(default="bridge", description="of step containers, by which they reach GitHub and the ledger")
+    step_limits: StepLimitSettings = StepLimitSettings()
+    outcome_poll_s: Seconds = 60
+    redelivery_s: Seconds = 60
+    webserver_port: int = Field(default=3000, ge=0, le=65535)
+
+
+class AlertSettings(Section):
+    """Who is told when a budget is nearly or wholly used up. Once for each budget and period."""
+
+    webhook_url: str | None = Field(default=None, description="gets a JSON object by POST")
+    budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")
+
+
+class RepositoryOverrides(Section):
+    """Settings of one repository that differ; what is not named is taken from the general sections."""
+
+    agent: dict[str, Any] = Field(default_factory=dict)
+    policy: dict[str, Any] = Field(default_factory=dict)
+    verification: dict[str, Any] = Field(default_factory=dict)
+    gateway: dict[str, Any] = Field(default_factory=dict)
+    budgets: dict[str, Any] = Field(default_factory=dict)
+    issue_labels: tuple[str, ...] | None = None

@@ -1,0 +1,187 @@
+"""Figures of the agents' containers: `make bench-containers`.
+
+Parts, all by default: `cold` (hardened cold start against a bare one, interleaved), `ready` (from a task that is ready
+to its agent's first instruction, through the real daemon), `flood` (10 GB of output). `SQUIRE_BENCH_PARTS=cold,flood`
+chooses; `SQUIRE_BENCH_FLOOD_BYTES` and `SQUIRE_BENCH_STARTS` make it shorter.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from squire_pipelines.agents import engine, files, profile
+from squire_pipelines.agents.container import Container
+from squire_pipelines.agents.docker_runner import DockerRunner
+from squire_pipelines.agents.finish import Reporting
+from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.sections import LimitSettings
+from tests.support.attempts import MIB, make_origin, small_limits
+from tests.support.figures import Figure, percentile, report
+
+IMAGE = "squire-worker:latest"
+STARTS = int(os.environ.get("SQUIRE_BENCH_STARTS", "50"))
+FLOOD_BYTES = int(os.environ.get("SQUIRE_BENCH_FLOOD_BYTES", str(10 * 10**9)))
+PARTS = os.environ.get("SQUIRE_BENCH_PARTS", "cold,ready,flood").split(",")
+READY_RUNS = int(os.environ.get("SQUIRE_BENCH_READY", "8"))
+
+
+def _timed(action: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def cold(client: docker.DockerClient) -> list[Figure]:
+    """The whole way of our supervisor (create, attach, start, drain, wait) against create, start and wait alone."""
+    image = str(client.images.get(IMAGE).id)
+    seccomp = files.seccomp_profile()
+    limits = LimitSettings(cpus=1)
+    made: list[str] = []
+
+    def bare() -> None:
+        container = client.containers.create(image, entrypoint=["true"])
+        made.append(str(container.id))
+        container.start()
+        container.wait()
+
+    def bare_without_network() -> None:
+        container = client.containers.create(image, entrypoint=["true"], network_mode="none")
+        made.append(str(container.id))
+        container.start()
+        container.wait()
+
+    def hardened() -> None:
+        arguments = profile.hardening(limits, user=profile.host_user(), seccomp=seccomp)
+        created = client.containers.create(
+            image, entrypoint=["true"], name=f"squire-bench-{uuid.uuid4().hex}", **arguments
+        )
+        made.append(str(created.id))
+        with tempfile.TemporaryDirectory() as folder:
+            sink = LogSink(Path(folder) / "log", limit_bytes=MIB)
+            container = Container(client, str(created.id), sink)
+            container.attach()
+            container.start()
+            while not container.wait(1.0):
+                pass
+            container.finish_output()
+            sink.close()
+
+    times: dict[str, list[float]] = {"bare": [], "none": [], "hardened": []}
+    bare()
+    hardened()
+    for _ in range(STARTS):
+        times["bare"].append(_timed(bare))
+        times["none"].append(_timed(bare_without_network))
+        times["hardened"].append(_timed(hardened))
+        while made:
+            client.api.remove_container(made.pop(), force=True)
+    ratio = statistics.median(times["hardened"]) / statistics.median(times["bare"])
+    return [
+        Figure("hardened cold start / bare, medians", ratio, "x", 1.10),
+        Figure("bare cold start, median", statistics.median(times["bare"]) * 1000, "ms", None),
+        Figure("bare without a network, median", statistics.median(times["none"]) * 1000, "ms", None),
+        Figure("hardened cold start, median", statistics.median(times["hardened"]) * 1000, "ms", None),
+        Figure("hardened cold start, p95", percentile(times["hardened"], 0.95) * 1000, "ms", None),
+    ]
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def flood(client: docker.DockerClient) -> list[Figure]:
+    """An agent that writes 10 GB: cut where that is permitted, and ended where it is not."""
+    figures = []
+    root = Path(str(client.info()["DockerRootDir"])) / "containers"
+    with tempfile.TemporaryDirectory(prefix="sq-") as folder:
+        origin = make_origin(Path(folder))
+        script = f"head -c {FLOOD_BYTES} /dev/zero | tr '\\0' x | fold -w 199; echo; echo x >> README.md"
+        for name, truncate in (("cut", True), ("ended", False)):
+            home = Path(folder) / name
+            home.mkdir()
+            inputs = origin.prepared(
+                home,
+                command=("sh", "-c", script),
+                limits=small_limits(log=8 * MIB, wall_clock_s=3000, cpus=1),
+                attempt_id=f"bench-{uuid.uuid4().hex[:12]}-1",
+            )
+            before, most, disk = _resident(), 0, 0
+
+            def watch() -> bool:
+                nonlocal most, disk
+                most = max(most, _resident())
+                logs = root.glob("*/*-json.log*") if root.is_dir() else ()
+                for each in logs:
+                    try:
+                        disk = max(disk, each.stat().st_size)
+                    except OSError:
+                        continue  # rotated away
+                return True
+
+            began = time.perf_counter()
+            run = DockerRunner(client, reporting=Reporting(truncate_log=truncate)).run(inputs, heartbeat=watch)
+            took = time.perf_counter() - began
+            wanted = Cause.COMPLETED if truncate else Cause.LOG_OVERFLOW
+            if run.ending.cause is not wanted:
+                sys.exit(f"{name}: ended as {run.ending}")
+            figures += [
+                Figure(f"flood {name}: growth of the supervisor's memory", (most - before) / 1e6, "MB", 20),
+                Figure(f"flood {name}: largest of the engine's log files", disk / 1e6, "MB", 30),
+                Figure(f"flood {name}: attempt's log", inputs.folder.log.stat().st_size / 1e6, "MB", 9),
+                Figure(f"flood {name}: time", took, "s", None),
+            ]
+    return figures
+
+
+def ready() -> list[Figure]:
+    """Through the real daemon: the demo's home, one task after another, each made ready and watched by the ledger."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.ready_to_agent", str(READY_RUNS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    if done.returncode != 0:
+        sys.exit(done.stderr[-3000:] or done.stdout[-3000:])
+    rows: list[dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    total = [row["total_s"] for row in rows]
+    figures = [
+        Figure("task ready → agent's first instruction, p95", percentile(total, 0.95), "s", 10),
+        Figure("task ready → agent's first instruction, median", statistics.median(total), "s", None),
+    ]
+    parts = [part for part in rows[0] if part != "total_s"]
+    return figures + [
+        Figure(f"of which {part}, median", statistics.median(row[part] for row in rows), "s") for part in parts
+    ]
+
+
+def main() -> int:
+    """Run the parts and print the table; the exit code tells whether a figure fell short."""
+    client = engine.connect(120, image=IMAGE)
+    figures: list[Figure] = []
+    if "cold" in PARTS:
+        figures += cold(client)
+    if "ready" in PARTS:
+        figures += ready()
+    if "flood" in PARTS:
+        figures += flood(client)
+    client.close()
+    return report("containers", figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""The warehouse with a million attempts: `make bench-warehouse`.
+
+The ledger (5 GB of SQLite) is made once, by SQL, and published once from nothing, which takes six minutes; both are
+kept in `build/bench/warehouse`. What is measured: each view, through the connection that people's queries get; the
+publication of 10,000 new rows that came about through the ledger's own functions; readers in processes of their own
+while another process publishes without pause; and a reader that stays for all of that.
+"""
+
+import hashlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import duckdb
+from sqlalchemy import text
+
+from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
+from squire_pipelines.ledger import attempts, dispatching, plans
+from squire_pipelines.ledger.records import ModelCallRow, record_model_call
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger.tasks import Approval
+from squire_pipelines.warehouse import schema
+from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.warehouse.query import run_query
+from tests.support import big_ledger
+from tests.support.figures import ROOT, Figure, percentile, report
+
+ATTEMPTS = 1_000_000
+NEW_ROWS = 10_000
+OPENS = 1000
+READERS = 2
+MEMORY = 512 * 2**20
+KEPT = ROOT / "build" / "bench" / "warehouse"
+TRACE = "0" * 32
+
+_READER = """
+import sys, time, duckdb
+path, opens = sys.argv[1], int(sys.argv[2])
+errors = 0
+for _ in range(opens):
+    began = time.perf_counter()
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            connection.execute("SELECT count(*) FROM tasks").fetchall()
+    except duckdb.Error as error:
+        errors += 1
+        print("error", str(error).splitlines()[0], file=sys.stderr)
+    print(time.perf_counter() - began, flush=True)
+    time.sleep(0.05)
+print("errors", errors)
+"""
+
+_PUBLISHER = """
+import sys
+from pathlib import Path
+from squire_pipelines.ledger.records import record_audit
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.warehouse.publish import publish
+ledger = Ledger("sqlite:///" + sys.argv[1])
+while True:
+    with ledger.write() as tx:
+        record_audit(tx, actor="bench", action="look", subject="x", detail={})
+    done = publish(ledger, Path(sys.argv[2]), memory_limit=2**29)
+    print(done.mode, done.seconds, flush=True)
+"""
+
+
+def kept_history() -> tuple[Path, Path]:
+    """The ledger and the warehouse; made when they are not there, or are of another schema or script."""
+    key = hashlib.sha256(
+        "".join(
+            [HEAD_REVISION, schema.tables_digest(), Path(big_ledger.__file__).with_suffix(".sql").read_text()]
+        ).encode()
+    ).hexdigest()[:12]
+    folder = KEPT / key
+    if not (folder / "whole").exists():
+        shutil.rmtree(KEPT, ignore_errors=True)
+        folder.mkdir(parents=True)
+        began = time.monotonic()
+        big_ledger.make(folder / "ledger.sqlite", attempts=ATTEMPTS, last=int(time.time()) - 86400)
+        said(f"ledger made in {time.monotonic() - began:.0f} s")
+        ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
+        done = publish(ledger, folder / "warehouse.duckdb", memory_limit=MEMORY)
+        ledger.close()
+        (folder / "whole").write_text(f"{done.seconds}")
+        said(f"published from nothing in {done.seconds:.0f} s: {sum(done.rows.values())} rows, {done.bytes} bytes")
+    return folder / "ledger.sqlite", folder / "warehouse.duckdb"
+
+
+def said(text: str) -> None:
+    """Progress, for whoever waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def make_new_rows(ledger: Ledger) -> int:
+    """At least `NEW_ROWS` new rows by way of the ledger's own functions; how many."""
+    before = counted(ledger)
+    rule = attempts.RetryRule(base_s=30, cap_s=900)
+    approval = Approval(automatic=True, min_confidence=0, max_risk=Risk.HIGH)
+    while counted(ledger) - before < NEW_ROWS:
+        stamp = time.time_ns()
+        specs = tuple(
+            TaskSpec(key=f"k{n}", title=f"New {stamp} {n}", prompt=f"Do {stamp} {n}.", base_branch="main")
+            for n in range(50)
+        )
+        with ledger.write() as tx:
+            plan = Plan(
+                repository=f"acme/repository-{stamp % 200:03}", planner="rules", signals_digest="0", tasks=specs
+            )
+            saved = plans.save(tx, plan, [], trace_id=TRACE, run_id=None)
+            plans.admit(tx, saved.id, approval=approval, max_attempts=3)
+        with ledger.write() as tx:
+            started = dispatching.dispatch(tx, max_concurrent=50, max_per_repository=50, claim_deadline_s=120)
+        for each in started:
+            with ledger.write() as tx:
+                attempt = attempts.claim(tx, each.id, run_id="bench", lease_s=600)
+            token = attempt.lease_token or ""
+            with ledger.write() as tx:
+                attempts.note(tx, attempt.id, token, agent_started_at=tx.now, timings={"create_s": 0.1, "start_s": 0.2})
+                for _ in range(2):
+                    record_model_call(
+                        tx,
+                        ModelCallRow(
+                            purpose="agent",
+                            model="openai/medium",
+                            ok=True,
+                            input_tokens=1000,
+                            output_tokens=100,
+                            latency_s=1.5,
+                            trace_id=TRACE,
+                            repository=attempt.repository,
+                            task_id=attempt.task_id,
+                            attempt_id=attempt.id,
+                            cost_usd=0.01,
+                        ),
+                    )
+                attempts.settle(
+                    tx, attempt.id, token, Ending(cause=Cause.COMPLETED, message="done"), retry=rule, actor="bench"
+                )
+    return counted(ledger) - before
+
+
+def counted(ledger: Ledger) -> int:
+    """Rows that were ever written to the tables whose rows are numbered or new with each task."""
+    with ledger.read() as tx:
+        numbered = tx.execute(text("SELECT sum(seq) FROM sqlite_sequence")).scalar_one()
+        since = tx.now - timedelta(hours=12)
+        new = 0
+        for table in ("tasks", "attempts"):
+            query = text(f"SELECT count(*) FROM {table} WHERE updated_at >= :since")  # noqa: S608 - our own names
+            new += tx.execute(query, {"since": f"{since:%Y-%m-%dT%H:%M:%S.%fZ}"}).scalar_one()
+        return int(numbered or 0) + int(new)
+
+
+def measure_views(path: Path) -> list[Figure]:
+    """Each view, as people ask it: median of 7, opened anew each time."""
+    figures = []
+    for view in schema.METRICS:
+        taken = []
+        for _ in range(7):
+            began = time.perf_counter()
+            run_query(path, f"FROM {view}")
+            taken.append(time.perf_counter() - began)
+        figures.append(Figure(f"view {view}, median", 1000 * statistics.median(taken), "ms", 150))
+    return figures
+
+
+def measure_readers(ledger: Path, path: Path) -> list[Figure]:
+    """Readers that open the file again and again, and one that stays, while it is published without pause."""
+    with duckdb.connect(str(path), read_only=True) as stays:
+        first = stays.execute("SELECT published_at, (SELECT count(*) FROM audit) FROM _publication").fetchall()
+        publisher = subprocess.Popen(
+            [sys.executable, "-c", _PUBLISHER, str(ledger), str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        try:
+            command = [sys.executable, "-c", _READER, str(path), str(OPENS // READERS)]
+            readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(READERS)]
+            heard = [reader.communicate(timeout=600)[0].splitlines() for reader in readers]
+        finally:
+            publisher.terminate()
+            published = publisher.communicate(timeout=60)[0].splitlines()
+        last = stays.execute("SELECT published_at, (SELECT count(*) FROM audit) FROM _publication").fetchall()
+    errors = sum(int(lines[-1].split()[1]) for lines in heard)
+    opened = [float(line) for lines in heard for line in lines[:-1]]
+    seconds = [float(line.split()[1]) for line in published]
+    now = run_query(path, "SELECT count(*) FROM audit").rows[0][0]
+    return [
+        Figure(f"readers' errors in {len(opened)} opens", errors, "", 0),
+        Figure("open, count, close beside it, p95", 1000 * percentile(opened, 0.95), "ms"),
+        Figure("publications meanwhile (as negative, at least 3)", -len(seconds), "", -3),
+        Figure("publications meanwhile, median", statistics.median(seconds), "s"),
+        Figure("states that a reader who stayed saw, less one", float(first != last), "", 0),
+        Figure("rows that came meanwhile and it did not see", now - first[0][1], ""),
+    ]
+
+
+def main() -> int:
+    """Measures and reports."""
+    file, warehouse = kept_history()
+    figures = measure_views(warehouse)
+    ledger = Ledger(f"sqlite:///{file}")
+    said("making new rows")
+    publish(ledger, warehouse, memory_limit=MEMORY)  # what an earlier run of this left
+    rows = make_new_rows(ledger)
+    done = publish(ledger, warehouse, memory_limit=MEMORY)
+    ledger.close()
+    figures += [
+        Figure(f"publication of {rows} new rows ({done.mode})", done.seconds, "s", 3),
+        Figure("rows that it wrote", sum(done.changed.values()), ""),
+        Figure("the file", done.bytes / 2**20, "MiB"),
+        Figure("publication from nothing", float((file.parent / "whole").read_text()), "s"),
+    ]
+    said("readers beside publications")
+    figures += measure_readers(file, warehouse)
+    return report("warehouse", figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
