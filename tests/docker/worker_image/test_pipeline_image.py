@@ -5,7 +5,7 @@ import pytest
 
 pytestmark = pytest.mark.docker
 
-SIZE_BUDGET_BYTES = 620_000_000
+SIZE_BUDGET_BYTES = 780_000_000
 
 
 @pytest.mark.parametrize("user", ["10001:10001", "54321:54321"])
