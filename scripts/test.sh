@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests in two processes and checks the coverage floors: 90 % over all, 95 % on the critical packages.
+# Runs all tests in three processes (they wait more than they work) and checks the coverage floors: 90 % over all, 95 % on the critical packages.
 # Usage: scripts/test.sh BIN [PYTEST ARGUMENT]...
 set -euo pipefail
 
@@ -13,7 +13,7 @@ mkdir -p "$data"
 export COVERAGE_FILE="$data/data"
 
 status=0
-"$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-2}" --dist loadgroup --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
+"$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-3}" --dist loadgroup --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
 if [ "$status" -ne 0 ] || [ "$#" -gt 0 ]; then exit "$status"; fi
 
 floor() { # NAME FLOOR PATTERNS

@@ -20,21 +20,23 @@ def squire(tmp_path: Path) -> Squire:
 
 @pytest.fixture
 def image() -> Iterator[str]:
-    """The name of an image with nothing in it."""
+    """The name of an image with nothing in it but an entrypoint, without which none is a worker's."""
     name = f"squire-test-cli:{uuid.uuid4().hex[:12]}"
     empty = io.BytesIO()
     with tarfile.open(fileobj=empty, mode="w"):
         pass
     client = docker.from_env(timeout=30)
     repository, _, tag = name.partition(":")
-    client.api.import_image_from_data(empty.getvalue(), repository=repository, tag=tag)
+    client.api.import_image_from_data(
+        empty.getvalue(), repository=repository, tag=tag, changes=['ENTRYPOINT ["/none"]']
+    )
     yield name
     client.images.remove(name)
     client.close()
 
 
 def test_the_engine_and_an_image_are_found(squire: Squire, image: str) -> None:
-    squire.config(f'[agent]\nimage = "{image}"\n')
+    squire.config(f'[agent]\nimage = "{image}"\nkind = "command"\ncommand = ["true"]\n')
     place = squire.json("agents", "list")
     assert (place["runner"], place["sandboxed"], place["problem"]) == ("docker", True, "")
     assert place["image_id"].startswith("sha256:")

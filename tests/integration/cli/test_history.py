@@ -135,6 +135,7 @@ class Terminal:
     """`squire history shell` on a terminal."""
 
     def __init__(self, squire: Squire) -> None:
+        self.left = ""
         self.master, slave = pty.openpty()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "squire_pipelines.cli", "history", "shell"],
@@ -162,15 +163,24 @@ class Terminal:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def until(self, expected: str, timeout_s: float = 90) -> str:
-        """What is shown up to `expected`."""
-        seen = ""
+    def until(self, expected: str, timeout_s: float = 90, *, every_s: float = 90, again: str = "") -> str:
+        """What is shown up to `expected`; `again` is typed anew when nothing has come for `every_s`."""
+        seen, self.left = self.left, ""
         deadline = time.monotonic() + timeout_s
         while expected not in seen:
-            ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"{expected!r} did not come, but {seen!r}"
-            seen += os.read(self.master, 65536).decode(errors="replace")
-        return seen
+            ready, _, _ = select.select([self.master], [], [], every_s)
+            assert ready or time.monotonic() < deadline, f"{expected!r} did not come, but {seen!r}"
+            if ready:
+                seen += os.read(self.master, 65536).decode(errors="replace")
+            elif again:
+                self.type(again)
+        shown, found, self.left = seen.partition(expected)  # more may have come with it
+        return shown + found
+
+    def interrupted(self, expected: str) -> str:
+        """Ctrl-C, and what is shown then. A prompt that was only just written may miss it, as it may a person's."""
+        self.type("\x03")
+        return self.until(expected, every_s=2, again="\x03")
 
 
 def _own_terminal() -> None:
@@ -212,12 +222,10 @@ def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, books:
     # Ctrl-C breaks off the query and not the shell; at the prompt it drops what was typed.
     terminal.type("select count(*) from range(1_000_000_000_000) a(x) where x % 7 = 3;\n")
     terminal.works_for(0.3)
-    terminal.type("\x03")
-    assert "broken off" in terminal.until("squire> ")
+    assert "broken off" in terminal.interrupted("squire> ")
     terminal.type("select 'half a query'\n")
     terminal.until("...> ")
-    terminal.type("\x03")
-    terminal.until("squire> ")
+    terminal.interrupted("squire> ")
 
     books.task("Mend it too")
     squire.ok("history", "publish")
