@@ -25,6 +25,8 @@ _CREATE_TRIES = 20
 _CREATE_PAUSE_S = 0.5
 # Below this the engine has kept all of an adopted container's output, whatever its lines are; see the profile's log.
 _REPLAYED_BYTES = 1024 * 1024
+# How often, and how far apart, the engine's log is looked at until it has caught up with ours.
+_LAG_TRIES, _LAG_PAUSE_S = 6, 1.5
 _log = structlog.get_logger(__name__)
 
 
@@ -140,15 +142,24 @@ class DockerRunner:
             if log.stat().st_size < _REPLAYED_BYTES:
                 return Recorder(inputs, self._reporting)
             last = last_lines(log)
-            name = profile.container_name(inputs.attempt_id)
+            name = profile.container_name(inputs.unit)
             found = reap.find(self._client, name)
             if not last or found is None or found.started_at is None:
                 return Recorder(inputs, self._reporting)
-            kept = self._client.api.logs(found.container_id, stream=True, follow=False)
-            resume_after = last if holds(kept, last, redact=self._reporting.redact) else ()
+            resume_after = last if self._has_kept(found.container_id, last) else ()
         except OSError:
             return Recorder(inputs, self._reporting)
         return Recorder(inputs, self._reporting, append=True, resume_after=resume_after)
+
+    def _has_kept(self, container_id: str, last: tuple[str, ...]) -> bool:
+        """Whether the engine's log has come to what ours ends with; a busy engine is seconds behind."""
+        for again in range(_LAG_TRIES):
+            if again:
+                time.sleep(_LAG_PAUSE_S)
+            kept = self._client.api.logs(container_id, stream=True, follow=False)
+            if holds(kept, last, redact=self._reporting.redact):
+                return True
+        return False
 
     def _run(
         self, recorder: Recorder, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import docker
@@ -219,6 +220,11 @@ def _inputs_as_they_are(scene: Scene, script: str, **limits: float) -> AttemptIn
     return replace(scene.prepare(script, **limits))
 
 
+def gaps(numbers: list[int], last: int) -> list[tuple[int, int]]:
+    """Where a row of numbers from 1 to `last` does not go on by one: few to show, where the lists would be many."""
+    return [(one, other) for one, other in pairwise([0, *numbers, last + 1]) if other != one + 1]
+
+
 def test_after_a_supervisor_was_killed_another_goes_on_and_misses_no_line(scene: Scene) -> None:
     script = "seq 1 50000; echo ready; sleep 4; seq 50001 60000; echo x >> README.md"
     child = _child(
@@ -231,7 +237,7 @@ def test_after_a_supervisor_was_killed_another_goes_on_and_misses_no_line(scene:
     run = scene.run(_inputs_as_they_are(scene, script))
     assert run.ending.cause is Cause.COMPLETED, run.ending
     assert run.ending.evidence.facts["adopted"] is True
-    assert scene.numbers() == list(range(1, 60_001))
+    assert gaps(scene.numbers(), 60_000) == []
     assert not scene.is_there
 
 
@@ -243,7 +249,7 @@ def test_after_a_supervisor_was_killed_what_is_in_its_long_log_stays(scene: Scen
     child.wait(10)
     run = scene.run(_inputs_as_they_are(scene, script, log=40 * MIB))
     assert run.ending.cause is Cause.COMPLETED, run.ending
-    assert scene.numbers() == list(range(1, 900_101))
+    assert gaps(scene.numbers(), 900_100) == []
 
 
 def test_an_adopted_container_is_timed_by_a_clock_that_nobody_sets(scene: Scene) -> None:
