@@ -17,22 +17,35 @@ MAX_BYTES = 32 * 2**20
 
 
 def read_sbom(client: docker.DockerClient, image: str) -> str:
-    """The bill's text, copied out of a container that is made and never started.
+    """The bill's text.
 
     Raises:
         ImageMissingError: The engine has no such image.
         NotFoundError: The image has no bill, or none within its bounds.
         EngineError: The engine does not answer.
     """
+    text = read_file(client, image, SBOM)
+    json.loads(text)
+    return text
+
+
+def read_file(client: docker.DockerClient, image: str, path: str) -> str:
+    """The text of one of the image's files, copied out of a container that is made and never started.
+
+    Raises:
+        ImageMissingError: The engine has no such image.
+        NotFoundError: The image has no such file, or none within `MAX_BYTES`.
+        EngineError: The engine does not answer.
+    """
     try:
         container = client.containers.create(image, network_mode="none", labels={"squire.role": "sbom"})
         try:
-            chunks, _ = container.get_archive(SBOM)
+            chunks, _ = container.get_archive(path)
             data = bytearray()
             for chunk in chunks:
                 data += chunk
                 if len(data) > MAX_BYTES:
-                    message = f"the bill of materials of {image} is larger than {MAX_BYTES} bytes"
+                    message = f"{path} of {image} is larger than {MAX_BYTES} bytes"
                     raise NotFoundError(message)
         finally:
             container.remove(force=True)
@@ -40,13 +53,11 @@ def read_sbom(client: docker.DockerClient, image: str) -> str:
         message = f"the image {image} is not on the engine"
         raise ImageMissingError(message, hint=IMAGE_HINT) from error
     except NotFound as error:
-        message = f"{image} has no bill of materials at {SBOM}"
+        message = f"{image} has no {path}"
         raise NotFoundError(message, hint="images that scripts/images.sh worker builds have one") from error
     except (DockerException, requests.RequestException) as error:
         message = f"the engine does not answer: {str(error)[:200]}"
         raise EngineError(message) from error
     with tarfile.open(fileobj=io.BytesIO(bytes(data))) as archive:
-        file = archive.extractfile(Path(SBOM).name)
-        text = file.read().decode("utf-8") if file is not None else ""
-    json.loads(text)
-    return text
+        file = archive.extractfile(Path(path).name)
+        return file.read().decode("utf-8") if file is not None else ""

@@ -5,7 +5,7 @@ import click
 from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.tasks_new import read_prompt, title_of, wish
+from squire_pipelines.cli.tasks_new import read_prompt, title_of, wish, wish_options
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import outcomes, tasks
 
@@ -18,14 +18,7 @@ from squire_pipelines.ledger import outcomes, tasks
     ),
 )
 @click.argument("task_id", metavar="ID", type=TASK_ID)
-@click.option("--title", help="One line; by default the prompt's first.")
-@click.option("--prompt", required=True, help="What is to be done; - reads it from standard input.")
-@click.option(
-    "--allow-protected",
-    multiple=True,
-    metavar="GLOB",
-    help="A protected path that the work needs; a person still approves its change. May be repeated.",
-)
+@wish_options
 @json_option
 @pass_app
 def followup(

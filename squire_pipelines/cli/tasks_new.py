@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Callable
 
 import click
 from sqlalchemy import func, select
@@ -91,6 +92,22 @@ def wish(
     return signal, trace_id
 
 
+def wish_options(callback: Callable[..., object]) -> Callable[..., object]:
+    """The options of a wish: `title`, `prompt` and `allow_protected`."""
+    for option in (
+        click.option(
+            "--allow-protected",
+            multiple=True,
+            metavar="GLOB",
+            help="A protected path that the work needs; a person still approves its change. May be repeated.",
+        ),
+        click.option("--prompt", required=True, help="What is to be done; - reads it from standard input."),
+        click.option("--title", help="One line; by default the prompt's first."),
+    ):
+        callback = option(callback)
+    return callback
+
+
 @command(
     "new",
     examples=(
@@ -99,14 +116,7 @@ def wish(
     ),
 )
 @click.argument("repository", type=REPOSITORY)
-@click.option("--title", help="One line; by default the prompt's first.")
-@click.option("--prompt", required=True, help="What is to be done; - reads it from standard input.")
-@click.option(
-    "--allow-protected",
-    multiple=True,
-    metavar="GLOB",
-    help="A protected path that the work needs; a person still approves its change. May be repeated.",
-)
+@wish_options
 @json_option
 @pass_app
 def new(

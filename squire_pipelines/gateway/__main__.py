@@ -57,19 +57,7 @@ def serve(order: Order, reporter: Reporter, *, until: int, socket_folder: Path, 
     """Serve until the descriptor `until` has come to its end. Raises ConfigError, NotReachableError."""
     log = CallLog(log_folder, order.attempt_id, max_bytes=order.max_log_bytes, bodies=order.log_bodies)
     with contextlib.closing(log):
-        gateway = Gateway(
-            socket_folder / SOCKET_NAME,
-            order.base_url,
-            order.api_key,
-            order.models,
-            on_call=reporter.call,
-            limits=order.limits,
-            aliases=order.aliases,
-            prices=order.prices,
-            before=order.before,
-            log=log,
-            egress=order.egress,
-        )
+        gateway = Gateway.from_order(order, socket_folder / SOCKET_NAME, on_call=reporter.call, log=log)
         reporter.gateway = gateway
         with gateway:
             reporter.state()

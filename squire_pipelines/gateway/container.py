@@ -119,15 +119,14 @@ class ContainerGateway:
         return self._report.hosts
 
     def __enter__(self) -> Self:
-        try:
-            self._start()
-        except (DockerException, requests.RequestException, OSError) as error:
-            self._clear()
-            message = f"the gateway's container could not be started: {str(error)[:300]}"
-            raise EngineError(message, hint="gateway.network has to be one of the engine's networks") from error
-        except BaseException:
-            self._clear()
-            raise
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._clear)  # unless it started
+            try:
+                self._start()
+            except (DockerException, requests.RequestException, OSError) as error:
+                message = f"the gateway's container could not be started: {str(error)[:300]}"
+                raise EngineError(message, hint="gateway.network has to be one of the engine's networks") from error
+            stack.pop_all()
         return self
 
     def _start(self) -> None:

@@ -6,7 +6,7 @@ name cannot lead elsewhere between check and use.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -241,8 +241,3 @@ def _here(scope: Message) -> str:
     except ValueError:
         plain = False
     return f"http://{host}" if plain else ""
-
-
-def authorities(entries: Collection[str]) -> frozenset[str]:
-    """`host:port` as they are compared."""
-    return frozenset(entry.lower() for entry in entries)

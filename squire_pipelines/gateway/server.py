@@ -30,6 +30,7 @@ from squire_pipelines.gateway.egress import Egress, EgressRules, HostCount
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, Totals
 from squire_pipelines.gateway.prices import Price, find_price
+from squire_pipelines.gateway.wire import Order
 
 SOCKET_NAME = "gateway.sock"
 MAX_SOCKET_PATH_BYTES = 107
@@ -170,6 +171,25 @@ class Gateway:
             )
         )
         self._thread = threading.Thread(target=self._server.run, name="squire-gateway", daemon=True)
+
+    @classmethod
+    def from_order(
+        cls, order: Order, socket_path: Path, *, on_call: Callable[[GatewayCall], None], log: CallLog
+    ) -> Self:
+        """The gateway that an order describes, in this process. Raises ConfigError."""
+        return cls(
+            socket_path,
+            order.base_url,
+            order.api_key,
+            order.models,
+            on_call=on_call,
+            limits=order.limits,
+            aliases=order.aliases,
+            prices=order.prices,
+            before=order.before,
+            log=log,
+            egress=order.egress,
+        )
 
     @property
     def totals(self) -> Totals:

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What one gateway serves; the arguments of `server.Gateway` and `call_log.CallLog`.
+    """What one gateway serves; `server.Gateway.from_order` and `call_log.CallLog` take it.
 
     Args:
         every_s: How often it says what is spent.

@@ -187,19 +187,8 @@ def _beside(order: Order, base: Path | None, folder: Path, books: "Books", stack
     """The gateway in this process; what it needs is closed with the stack."""
     log = CallLog(folder, order.attempt_id, max_bytes=order.max_log_bytes, bodies=order.log_bodies)
     stack.callback(log.close)
-    return Gateway(
-        stack.enter_context(SocketDirectory(base, order.attempt_id)),
-        order.base_url,
-        order.api_key,
-        order.models,
-        on_call=books.add,
-        limits=order.limits,
-        aliases=order.aliases,
-        prices=order.prices,
-        before=order.before,
-        log=log,
-        egress=order.egress,
-    )
+    socket = stack.enter_context(SocketDirectory(base, order.attempt_id))
+    return Gateway.from_order(order, socket, on_call=books.add, log=log)
 
 
 def engine_for(chosen: GatewaySettings, runner: AgentRunner | None) -> docker.DockerClient | None:

@@ -105,7 +105,8 @@ def holding(
         except LeaseLostError as lost:
             raise _not_held(attempt_id, lost) from error
     except BaseException:
-        # Dagster's interruption is one: no later op will run, so the end is recorded here before it goes on.
+        # Dagster's interruption is one: no later op will run, so the end is recorded here. It goes on to Dagster,
+        # which ends the run by it.
         settle_interrupted(context, held)
         raise
 

@@ -34,7 +34,6 @@ from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.publishing.publish import limits_from
 from squire_pipelines.sections import VerificationSettings
-from squire_pipelines.settings import Settings
 
 Heartbeat: TypeAlias = Callable[[], bool]
 
@@ -243,8 +242,3 @@ def forget_setups(home: Home, *, keep: int) -> int:
     for path in ordered[keep:]:
         path.unlink(missing_ok=True)
     return len(ordered[keep:])
-
-
-def enabled_for(settings: Settings, repository: str) -> bool:
-    """Whether changes of this repository are verified at all."""
-    return settings.verification_for(repository).enabled

@@ -1,9 +1,10 @@
 """Tasks: the changes that people make to them, and the questions that people ask. New ones are `creating`'s."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, case, func, or_, select, update
@@ -20,7 +21,6 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import (
     archived_tasks,
     outcomes,
-    plans,
     task_dependencies,
     task_events,
     tasks,
@@ -122,29 +122,31 @@ def list_tasks(tx: Transaction, query: TaskQuery | None = None) -> tuple[Task, .
 
 
 def asking(tx: Transaction) -> Asking:
-    """The ledger's connection as lists ask it: in the database's own words, since SQLAlchemy's cost as much again."""
+    """The ledger's connection as lists ask it: straight through the driver, since SQLAlchemy costs as much again."""
     is_sqlite = tx.connection.dialect.name == "sqlite"
+    driver: Any = tx.connection.connection.dbapi_connection
 
     def run(sql: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        found = tx.connection.exec_driver_sql(sql if is_sqlite else _PARAMETER.sub(r"%(\1)s", sql), dict(values))
-        names = tuple(found.keys())
-        return [dict(zip(names, row, strict=True)) for row in found.all()]
+        if is_sqlite:
+            found = driver.execute(sql, values)
+        else:  # Postgres plans the same question once, see `list_sql`
+            prepare = driver.prepare_threshold is not None  # a pool between us and the server may not know it
+            found = driver.execute(_in_psycopg(sql), values, prepare=prepare)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     return Asking(run, is_sqlite=is_sqlite)
+
+
+@lru_cache(maxsize=256)
+def _in_psycopg(sql: str) -> str:
+    return _PARAMETER.sub(r"%(\1)s", sql)
 
 
 def events(tx: Transaction, task_id: str) -> tuple[TaskEvent, ...]:
     """A task's history, oldest first."""
     rows = tx.execute(select(task_events).where(task_events.c.task_id == task_id).order_by(task_events.c.id))
     return tuple(TaskEvent(*(getattr(row, field.name) for field in fields(TaskEvent))) for row in rows)
-
-
-def count_by_status(tx: Transaction, *, plan_ids: Iterable[str] | None = None) -> dict[TaskStatus, int]:
-    """How many tasks are in each state."""
-    query = select(tasks.c.status, func.count()).group_by(tasks.c.status)
-    if plan_ids is not None:
-        query = query.where(tasks.c.plan_id.in_(list(plan_ids)))
-    return {TaskStatus(row[0]): row[1] for row in tx.execute(query)}
 
 
 def last_event_id(tx: Transaction) -> int:
@@ -280,11 +282,6 @@ def waiting_reason(tx: Transaction, task: Task, limits: Limits | None = None) ->
 def demand_order() -> tuple[Any, ...]:
     """The order in which ready tasks get their turn: most urgent first, then the longest wait."""
     return (tasks.c.priority, case((tasks.c.attempts > 0, 1), else_=0), tasks.c.ready_at, tasks.c.id)
-
-
-def plan_of(tx: Transaction, plan_id: str) -> Row[*tuple[Any, ...]] | None:
-    """The plan's row that a task came from."""
-    return tx.execute(select(plans).where(plans.c.id == plan_id)).one_or_none()
 
 
 def _task(row: Row[*tuple[Any, ...]]) -> Task:

@@ -89,11 +89,6 @@ def bound_context(
         _context.reset(token)
 
 
-def current_context() -> Mapping[str, str]:
-    """What `bound_context` has put on the lines that are written now."""
-    return _context.get()
-
-
 def _clean(value: Any, redact: Callable[[str], str], depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value

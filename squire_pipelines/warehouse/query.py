@@ -7,7 +7,7 @@ What an answer is written to is `parquet`'s and the command's.
 import concurrent.futures
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,15 +38,6 @@ class QueryResult:
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedState:
-    """What the published file is: the newest event in it, when the ledger was read, and the version of its schema."""
-
-    watermark: int
-    published_at: datetime
-    schema_version: int
 
 
 class Answer:
@@ -200,14 +191,6 @@ def run_query(
         return QueryResult(answer.columns, tuple(found[:limit]), truncated=len(found) > limit)
 
 
-def published_state(path: Path) -> PublishedState | None:
-    """What is published at `path`, None when nothing is. Raises WarehouseError when it cannot be read."""
-    if not path.exists():
-        return None
-    result = run_query(path, "SELECT watermark, published_at, schema_version FROM _publication")
-    return PublishedState(*result.rows[0])
-
-
 @contextmanager
 def _opened(path: Path, memory_limit: int) -> Iterator[duckdb.DuckDBPyConnection]:
     with closing(_open(path, memory_limit)) as connection:
@@ -215,13 +198,11 @@ def _opened(path: Path, memory_limit: int) -> Iterator[duckdb.DuckDBPyConnection
 
 
 def _open(path: Path, memory_limit: int) -> duckdb.DuckDBPyConnection:
-    connection = attached(path, memory_limit)
-    try:
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(attached(path, memory_limit)))
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-    except BaseException:
-        connection.close()
-        raise
+        stack.pop_all()  # nothing failed: the caller closes it
     return connection
 
 
@@ -250,21 +231,20 @@ def attached(path: Path, memory_limit: int, *, spill: Path | None = None) -> duc
             "python_enable_replacements": False,  # a name in a query is never one of our variables
         }
     )
-    try:
-        _attach(connection, path)
-        connection.execute(f"USE {_NAME}")
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")  # it would be written into the answer
-    except (duckdb.Error, OSError) as error:
-        connection.close()
-        message = f"the warehouse {path} cannot be read: {_first_lines(error)}"
-        hint = "publish it again: `squire history publish`"
-        if "lock" in str(error):
-            hint = f"another program has it open for writing: close it, or {hint}"
-        raise WarehouseError(message, hint=hint) from error
-    except BaseException:
-        connection.close()
-        raise
+    with ExitStack() as stack:
+        stack.callback(connection.close)
+        try:
+            _attach(connection, path)
+            connection.execute(f"USE {_NAME}")
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")  # it would be written into the answer
+        except (duckdb.Error, OSError) as error:
+            message = f"the warehouse {path} cannot be read: {_first_lines(error)}"
+            hint = "publish it again: `squire history publish`"
+            if "lock" in str(error):
+                hint = f"another program has it open for writing: close it, or {hint}"
+            raise WarehouseError(message, hint=hint) from error
+        stack.pop_all()  # nothing failed: the caller closes it
     return connection
 
 

@@ -97,7 +97,8 @@ class GitHttp:
             await self._end(backend, repository, pushes=pushes)
             return PlainTextResponse(f"The request is larger than {limit} bytes.\n", 413)
         except BaseException:
-            # The client went away or time ran out; what git had accepted by then is announced all the same.
+            # The client went away or time ran out; what git had accepted by then is announced all the same. The
+            # failure goes on to the server, which logs it or, if the client is gone, has nobody to tell.
             await self._end(backend, repository, pushes=pushes)
             raise
         return StreamingResponse(self._stream(backend, repository, pushes=pushes), status, headers)

@@ -1,5 +1,6 @@
 """Starting and stopping the forge as a process of its own. Talking to it is `client`'s matter."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -81,12 +82,11 @@ class ForgeProcess(ForgeClient):
                 env=_environment(),
                 start_new_session=True,
             )
-        try:
+        with contextlib.ExitStack() as stack:
+            # Also after a Ctrl-C while waiting: nobody else knows of the child yet.
+            stack.callback(_end, child)
             url = _wait_ready(child, log)
-        except BaseException:
-            # Also a Ctrl-C while waiting: nobody else knows of the child yet. The error goes on to the caller.
-            _end(child)
-            raise
+            stack.pop_all()
         return cls(child, url, home=home, token=token, webhook_secret=webhook_secret)
 
     @property

@@ -1,8 +1,8 @@
 """The worker image as the supervisor runs it: hardened, without a network, as any uid."""
 
 import json
+import re
 import statistics
-import subprocess
 import time
 import tomllib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Any
 import docker
 import pytest
 
-from squire_pipelines.agents.sbom import SBOM, read_sbom
+from squire_pipelines.agents.sbom import SBOM, read_file, read_sbom
 from squire_pipelines.errors import ImageMissingError, NotFoundError
 from tests.support.worker import Desk, make_desk
 
@@ -106,11 +106,9 @@ def test_the_image_carries_its_bill_of_materials(engine: docker.DockerClient, wo
     purls = {each.get("purl", "").partition("@")[0] for each in bill["components"]}
     assert {"pkg:deb/debian/git", "pkg:deb/debian/socat", "pkg:pypi/ruff", "pkg:npm/opencode-ai"} <= purls
     assert len(engine.containers.list(all=True)) <= before
-    listed = engine.containers.run(
-        worker_image, ["-W", "-f", "${Package} "], entrypoint="dpkg-query", network_mode="none", remove=True
-    )
+    installed = re.findall(r"^Package: (\S+)$", read_file(engine, worker_image, "/var/lib/dpkg/status"), re.MULTILINE)
     debian = {each["name"] for each in bill["components"] if each.get("purl", "").startswith("pkg:deb/")}
-    assert debian == set(listed.decode().split())
+    assert debian == set(installed)
     written = json.loads((ROOT / "build" / "sbom" / "squire-worker.cdx.json").read_text(encoding="utf-8"))
     assert written["bomFormat"] == "CycloneDX"
 
@@ -120,13 +118,3 @@ def test_an_image_without_a_bill_and_one_that_is_not_there_are_told_apart(engine
         read_sbom(engine, "squire-test-none:none")
     with pytest.raises(NotFoundError, match=SBOM):
         read_sbom(engine, "debian:bookworm-slim")
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_second_build_without_a_cache_has_the_same_files(worker_image: str) -> None:
-    assert worker_image
-    command = [str(ROOT / "scripts" / "image-diff.sh"), "--rebuild"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=850, check=False)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "the same" in done.stdout

@@ -25,7 +25,7 @@ from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.warehouse import files, schema
 from squire_pipelines.warehouse.publish import Publication
 from squire_pipelines.warehouse.publish import publish as publish_ledger
-from squire_pipelines.warehouse.query import published_state, run_query
+from squire_pipelines.warehouse.query import run_query
 from tests.support.ledgers import TRACE, Clock, add_task, add_tasks, claim, dispatch, spec
 
 Publish = Callable[[], Publication]
@@ -197,14 +197,12 @@ def test_readers_meet_no_lock_while_it_is_published_without_pause(
 
 
 def test_state_tells_what_is_published(publish: Publish, warehouse: Path, ledger: Ledger, clock: Clock) -> None:
-    assert published_state(warehouse) is None
     add_task(ledger)
     with ledger.read() as tx:
         newest = task_rows.last_event_id(tx)
     publish()
-    state = published_state(warehouse)
-    assert state
-    assert (state.watermark, state.published_at, state.schema_version) == (newest, clock.now, schema.SCHEMA_VERSION)
+    state = run_query(warehouse, "SELECT watermark, published_at, schema_version FROM _publication")
+    assert state.rows == ((newest, clock.now, schema.SCHEMA_VERSION),)
 
 
 def test_second_publisher_waits_for_the_first(publish: Publish, warehouse: Path) -> None:
