@@ -10,6 +10,7 @@ from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger import attempts, budgets, dispatching
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.sensors import pace
 from squire_pipelines.settings import Settings
 
 _preflight = Preflight()
@@ -18,7 +19,7 @@ _preflight = Preflight()
 @dg.sensor(
     name="dispatch",
     job_name="agent_run",
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=pace.EVERY_LOOK,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts attempts for ready, unblocked tasks by priority, within the limits on concurrency.",
     tags={"squire/part": "dispatch"},

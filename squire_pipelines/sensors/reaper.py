@@ -21,6 +21,7 @@ from squire_pipelines.ledger import adoption, attempts, budgets
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.sensors import pace
 from squire_pipelines.settings import Settings
 
 _ENGINE_TIMEOUT_S = 10.0
@@ -32,7 +33,7 @@ _swept: dict[str, float] = {}
 @dg.sensor(
     name="reaper",
     job_name="agent_run",
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=pace.EVERY_OTHER_LOOK,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends attempts whose holder died, or has another run go on with them; removes what belongs to nobody.",
     tags={"squire/part": "reaper"},
