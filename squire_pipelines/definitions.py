@@ -25,6 +25,7 @@ from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcome_sensor
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.reaper import reaper
+from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import collection_run, webhooks
 from squire_pipelines.settings import Settings, load_settings
 
@@ -148,6 +149,7 @@ def build_defs(
             outcome_sensor,
             history_follows_events,
             budget_alerts,
+            warm_pool,
         ],
         resources=resources,
     )

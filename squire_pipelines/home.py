@@ -48,6 +48,11 @@ class Home:
         return self.state / "attempts"
 
     @property
+    def warm(self) -> Path:
+        """The folders of containers that wait for an attempt, whose folder they are moved to."""
+        return self.state / "warm"
+
+    @property
     def warehouse(self) -> Path:
         """The DuckDB file that people query."""
         return self.data / "warehouse.duckdb"

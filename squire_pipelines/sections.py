@@ -95,6 +95,13 @@ class LimitSettings(Section):
         return self
 
 
+class WarmPoolSettings(Section):
+    """Containers that are made ahead and wait for an attempt."""
+
+    size: int = Field(default=0, ge=0, le=20, description="how many wait; 0 makes each container when it is needed")
+    max_age_s: Seconds = Field(default=3600, description="older ones are made anew")
+
+
 class AgentSettings(Section):
     """The program that does a task."""
 
@@ -118,6 +125,7 @@ class AgentSettings(Section):
     oom_retry_memory: Bytes | None = Field(default=None, description="of one more try after out_of_memory")
     runtime: str | None = Field(default=None, min_length=1, description="OCI runtime, e.g. runsc; else the engine's")
     seccomp: Path | None = Field(default=None, description="a profile instead of the shipped one")
+    warm_pool: WarmPoolSettings = WarmPoolSettings()
     log_overflow: Literal["end", "truncate"] = Field(default="end", description="the attempt ends, or its log is cut")
     log_retention_days: float = Field(default=7, gt=0, le=3650, description="of an ended attempt's folder")
     keep_failed_containers: bool = Field(default=False, description="for debugging, until log_retention_days")

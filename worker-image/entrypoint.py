@@ -21,6 +21,7 @@ from squire_worker.agent import Agent, relay
 from squire_worker.contract import EXIT_CODES, Attempt, FailedError, Paths, Result, fail, note
 from squire_worker.processes import TerminatedError, Termination
 from squire_worker.repository import Repository
+from squire_worker.waiting import wait_for_order
 
 
 def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
@@ -57,8 +58,9 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
 
 
 def main() -> int:
-    """Runs one attempt; result.json is written whatever happens."""
+    """Runs one attempt, when it is told to; result.json is written whatever happens."""
     os.umask(0o022)
+    wait_for_order()
     inbox, out, work = (os.environ.get(f"SQUIRE_{name}", f"/{name.lower()}") for name in ("IN", "OUT", "WORK"))
     paths, result = Paths(Path(inbox).resolve(), Path(out).resolve(), Path(work).resolve()), Result()
     result.fail("internal", "the entrypoint stopped unexpectedly; its traceback is on stderr")

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import docker
 import requests
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from squire_pipelines.agents import boottime, files, profile, reap
+from squire_pipelines.agents import boottime, files, profile, reap, warm
 from squire_pipelines.agents.container import Container, remove_surely
 from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, IMAGE_HINT, engine_refusal
 from squire_pipelines.agents.finish import Recorder, Reporting, Watched, not_run
@@ -39,12 +40,14 @@ class Engineering:
         runtime: The OCI runtime; the engine's default when None.
         patience_s: How long the engine may be away during a run.
         keep_failed_s: For debugging: how long the container of an attempt that failed is kept; None removes it.
+        warm: The folder of the pool of warm containers; None makes each container anew.
     """
 
     seccomp: str = field(default_factory=files.seccomp_profile)
     runtime: str | None = None
     patience_s: float = 30.0
     keep_failed_s: float | None = None
+    warm: Path | None = None
 
 
 class DockerRunner:
@@ -184,10 +187,13 @@ class DockerRunner:
         container: Container | None = None
         keep = False
         try:
-            with recorder.timed("create_s"):
-                found = self._create_or_adopt(name, inputs.attempt_id, arguments)
-            container = Container(self._client, found.container_id, recorder.sink, patience_s=self._how.patience_s)
-            elapsed_s = self._start(container, found, recorder)
+            elapsed_s = 0.0
+            container = self._start_warm(recorder, gateway_socket)
+            if container is None:
+                with recorder.timed("create_s"):
+                    found = self._create_or_adopt(name, inputs, arguments)
+                container = self._container(found, recorder)
+                elapsed_s = self._start(container, found, recorder)
             result = self._watch(container, recorder, heartbeat, inputs.limits.wall_clock_s - elapsed_s)
             keep = self._keeps(result)
             return self._say_kept(result, name) if keep else result
@@ -201,6 +207,40 @@ class DockerRunner:
                 remove_surely(self._client, name, inputs.attempt_id)
             if container is not None:
                 container.finish_output()
+
+    def _container(self, found: reap.FoundContainer, recorder: Recorder) -> Container:
+        return Container(self._client, found.container_id, recorder.sink, patience_s=self._how.patience_s)
+
+    def _start_warm(self, recorder: Recorder, gateway_socket: GatewaySocket | None) -> Container | None:
+        """A container that was made ahead, started with this attempt's order; None when there is none that can be."""
+        inputs = recorder.inputs
+        if self._how.warm is None or self._how.keep_failed_s is not None or inputs.part:
+            return None
+        shape = warm.WarmProfile(
+            recorder.image_digest or "",
+            inputs.limits,
+            inputs.caches,
+            gateway_socket is not None,
+            self._how.seccomp,
+            self._how.runtime,
+        )
+        with recorder.timed("warm_s"):
+            taken = warm.take(self._client, self._how.warm, shape, inputs, gateway_socket)
+            if taken is None:
+                return None
+            container = self._container(taken.found, recorder)
+            container.attach()
+            ordered = taken.give_order()
+        if not ordered:
+            _log.warning("agent.warm_container_unwell", container=taken.found.name)
+            remove_surely(self._client, taken.found.name, inputs.attempt_id)
+            container.finish_output()
+            warm.put_back(inputs)
+            return None
+        recorder.mark_started()
+        boottime.note(inputs.folder.started)
+        recorder.facts["warm"] = True
+        return container
 
     def _keeps(self, result: RunResult) -> bool:
         cause = result.ending.cause
@@ -218,7 +258,7 @@ class DockerRunner:
         evidence = ending.evidence.model_copy(update={"facts": facts})
         return replace(result, ending=ending.model_copy(update={"evidence": evidence}))
 
-    def _create_or_adopt(self, name: str, attempt_id: str, arguments: dict[str, object]) -> reap.FoundContainer:
+    def _create_or_adopt(self, name: str, inputs: AttemptInputs, arguments: dict[str, object]) -> reap.FoundContainer:
         for _ in range(_CREATE_TRIES):
             try:
                 made = self._client.containers.create(**arguments)  # type: ignore[arg-type]  # the profile knows the names
@@ -228,8 +268,13 @@ class DockerRunner:
             else:
                 return reap.describe(made.attrs)
             found = reap.find(self._client, name)
-            if found is not None and found.attempt_id == attempt_id:
-                return found
+            if found is not None and found.attempt_id == inputs.attempt_id:
+                if warm.was_told(found, inputs.folder):
+                    return found
+                # A supervisor died before it gave the order, or before it wrote down that it had.
+                remove_surely(self._client, name, inputs.attempt_id)
+                warm.put_back(inputs)
+                continue
             if found is not None:
                 message = f"the name {name} is taken by a container that is not this attempt's"
                 raise EngineError(message, hint=f"look at it with `docker inspect {name}` and remove it")

@@ -53,14 +53,15 @@ class Reporting:
 
 
 # The parts of a start, in their order.
-START_PARTS = ("image_s", "create_s", "start_s", "workspace_in_s", "agent_start_s")
+START_PARTS = ("image_s", "warm_s", "create_s", "start_s", "workspace_in_s", "agent_start_s")
 
 
 @dataclass(slots=True)
 class Recorder:
     """One run's log, its reader of the agent's session and its clock.
 
-    `timings` are seconds, each of one part: `image_s` to find the image, `create_s` and `start_s` for the container,
+    `timings` are seconds, each of one part: `image_s` to find the image, `warm_s` to take a container that waits for an
+    attempt and give it its order, or else `create_s` and `start_s` for one of its own,
     `workspace_in_s` for the clone, `agent_start_s` for the rest until the agent starts, `agent_s` for the agent,
     `bundle_out_s` for the bundle, and `total_s`.
     """

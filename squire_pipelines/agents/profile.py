@@ -23,6 +23,9 @@ LABEL_RUN = "squire.run"
 LABEL_TRACE = "squire.trace"
 # Seconds for which a container whose attempt failed is kept for debugging.
 LABEL_KEEP = "squire.keep"
+# Of a container that was made ahead: which it is. It has no attempt's label: its name says whose it has become.
+LABEL_SLOT = "squire.slot"
+HOME = "/home/agent"
 GATEWAY_MOUNT = "/run/squire"
 _SHM_BYTES = 64 * 2**20
 
@@ -30,6 +33,16 @@ _SHM_BYTES = 64 * 2**20
 def container_name(unit: str) -> str:
     """The one name of an attempt's container (`AttemptInputs.unit`): a second start finds the first."""
     return f"squire-{unit}"
+
+
+def warm_name(slot: str) -> str:
+    """The name of a container that was made ahead, until an attempt takes it by giving it its own."""
+    return f"squire-warm-{slot}"
+
+
+def taken_by(name: str, slot: str) -> str:
+    """The attempt that has taken the container of `slot`, which is called `name` now; empty when none has."""
+    return "" if name == warm_name(slot) else name.removeprefix(container_name(""))
 
 
 def container_user(uid: int, gid: int) -> tuple[int, int]:
@@ -63,6 +76,14 @@ def agent_grace(limits: LimitSettings) -> str:
     return f"{limits.grace_s / 2:g}"
 
 
+def environment(inputs: AttemptInputs, gateway_socket: GatewaySocket | None) -> dict[str, str]:
+    """What an attempt's container is told by its environment."""
+    told = {"SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits), canary.NAME: canary.canary_for(inputs.attempt_id)}
+    if gateway_socket is not None:
+        told["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"
+    return told
+
+
 def hardening(
     limits: LimitSettings, *, user: tuple[int, int], seccomp: str, runtime: str | None = None
 ) -> dict[str, Any]:
@@ -88,7 +109,7 @@ def hardening(
         "network_mode": "none",
         "tmpfs": {
             "/work": f"{owned},size={limits.workspace}",
-            "/home/agent": f"{owned},size={limits.home}",
+            HOME: f"{owned},size={limits.home}",
             "/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp}",  # noqa: S108 - the container's own
         },
         "shm_size": min(_SHM_BYTES, (limits.memory - limits.workspace - limits.home - limits.tmp) // 2),
@@ -138,17 +159,10 @@ def create_arguments(
         Mount("/in", str(folder.inbox), type="bind", read_only=True),
         Mount("/out", str(folder.out), type="bind"),
     ]
-    environment = {
-        "HOME": "/home/agent",
-        "SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits),
-        canary.NAME: canary.canary_for(inputs.attempt_id),
-    }
-    if gateway_socket is not None:
-        if isinstance(gateway_socket, SharedSocket):
-            mounts.append(Mount(GATEWAY_MOUNT, gateway_socket.volume, type="volume", read_only=True))
-        else:
-            mounts.append(Mount(GATEWAY_MOUNT, str(gateway_socket.parent), type="bind", read_only=True))
-        environment["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"
+    if isinstance(gateway_socket, SharedSocket):
+        mounts.append(Mount(GATEWAY_MOUNT, gateway_socket.volume, type="volume", read_only=True))
+    elif gateway_socket is not None:
+        mounts.append(Mount(GATEWAY_MOUNT, str(gateway_socket.parent), type="bind", read_only=True))
     mounts += caches.mounts(inputs.caches)
     marks = labels(inputs)
     if keep_s is not None:
@@ -159,6 +173,6 @@ def create_arguments(
         "image": image,
         "name": container_name(inputs.unit),
         "labels": marks,
-        "environment": environment,
+        "environment": {"HOME": HOME} | environment(inputs, gateway_socket),
         "mounts": mounts,
     }

@@ -17,7 +17,10 @@ CONFLICT = 409
 
 @dataclass(frozen=True, slots=True)
 class FoundContainer:
-    """One of our containers. Times are the engine's clock in UTC, None before; `keep_s` is how long it may be kept."""
+    """One of our containers. Times are the engine's clock in UTC, None before; `keep_s` is how long it may be kept.
+
+    `slot` is that of a container that was made ahead (see `warm`), whose `attempt_id` is empty until one has taken it.
+    """
 
     name: str
     container_id: str
@@ -31,6 +34,7 @@ class FoundContainer:
     finished_at: datetime | None = None
     keep_s: float | None = None
     has_gateway: bool = False
+    slot: str = ""
 
     @property
     def can_be_adopted(self) -> bool:
@@ -53,12 +57,13 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def list_containers(client: docker.DockerClient, *, role: str = profile.ROLE_AGENT) -> tuple[FoundContainer, ...]:
-    """All containers of ours, running or not. Raises EngineError."""
+    """All containers of ours that are somebody's, running or not. Raises EngineError."""
     try:
         found = client.api.containers(all=True, filters={"label": f"{profile.LABEL_ROLE}={role}"})
     except (DockerException, requests.RequestException) as error:
         raise _lost(error) from error
-    return tuple(entry for item in found if (entry := find(client, item["Id"])) is not None)
+    entries = (find(client, item["Id"]) for item in found)
+    return tuple(entry for entry in entries if entry is not None and entry.attempt_id)
 
 
 def find(client: docker.DockerClient, name: str) -> FoundContainer | None:
@@ -77,11 +82,13 @@ def describe(seen: Mapping[str, Any]) -> FoundContainer:
     marks = seen["Config"].get("Labels") or {}
     state = seen["State"]
     keep = marks.get(profile.LABEL_KEEP, "")
+    name, slot = seen["Name"].removeprefix("/"), marks.get(profile.LABEL_SLOT, "")
+    taken_by = profile.taken_by(name, slot) if slot else ""
     return FoundContainer(
-        name=seen["Name"].removeprefix("/"),
+        name=name,
         container_id=seen["Id"],
         role=marks.get(profile.LABEL_ROLE, ""),
-        attempt_id=marks.get(profile.LABEL_ATTEMPT, ""),
+        attempt_id=marks.get(profile.LABEL_ATTEMPT, taken_by),
         task_id=marks.get(profile.LABEL_TASK, ""),
         run_id=marks.get(profile.LABEL_RUN) or None,
         trace_id=marks.get(profile.LABEL_TRACE, ""),
@@ -90,6 +97,7 @@ def describe(seen: Mapping[str, Any]) -> FoundContainer:
         finished_at=parse_time(state.get("FinishedAt")),
         keep_s=float(keep) if keep.isdigit() else None,
         has_gateway=any(mount.get("Destination") == profile.GATEWAY_MOUNT for mount in seen.get("Mounts") or ()),
+        slot=slot,
     )
 
 

@@ -1,6 +1,7 @@
 """What a runner is, and which one to take."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -72,8 +73,17 @@ def choose_runner(
     echo: Callable[[str], object] | None = None,
     hosts: tuple[str, ...] | None = None,
     timeout_s: float = 30.0,
+    warm: Path | None = None,
 ) -> AgentRunner:
     """The runner that the settings ask for; the caller closes it.
+
+    Args:
+        agent: The settings.
+        redact: Takes secrets out of each line of the agent's output.
+        echo: Sees the output as it is recorded.
+        hosts: Where to look for engines; the usual places by default.
+        timeout_s: Of each request to the engine.
+        warm: The folder of the pool of warm containers, which is used when the settings want one.
 
     `auto` is Docker where an engine answers. Without one it is the local runner for a command of the user's own, but
     never for OpenCode: what a model writes is run unconfined only by somebody who asked for `local`.
@@ -90,6 +100,7 @@ def choose_runner(
         runtime=agent.runtime,
         patience_s=agent.engine_patience_s,
         keep_failed_s=agent.log_retention_days * _DAY_S if agent.keep_failed_containers else None,
+        warm=warm if agent.warm_pool.size else None,
     )
     try:
         client = engine.connect(timeout_s, hosts=hosts, image=agent.image)

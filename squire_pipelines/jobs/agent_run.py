@@ -98,7 +98,12 @@ def run_agent(
         if held is None or held.attempt.status is AttemptStatus.PUBLISHING:
             return
         inputs = stations.read_inputs(held, run_id=context.run.run_id)
-        runner = choose_runner(chosen.agent_for(held.task.repository), redact=github.redactor().redact, echo=_echo)
+        runner = choose_runner(
+            chosen.agent_for(held.task.repository),
+            redact=github.redactor().redact,
+            echo=_echo,
+            warm=chosen.home.warm,
+        )
         try:
             held.note(
                 runner="docker" if runner.is_sandbox else "local",

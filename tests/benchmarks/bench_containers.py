@@ -1,6 +1,7 @@
 """Figures of the agents' containers: `make bench-containers`.
 
-Parts, all by default: `cold` (hardened cold start against a bare one, interleaved), `ready` (from a task that is ready
+Parts, all by default: `cold` (hardened cold start against a bare one, interleaved), `warm` (from an attempt's claim to
+its agent's start, in a container that waited and in one of its own, interleaved), `ready` (from a task that is ready
 to its agent's first instruction, through the real daemon), `flood` (10 GB of output). `SQUIRE_BENCH_PARTS=cold,flood`
 chooses; `SQUIRE_BENCH_FLOOD_BYTES` and `SQUIRE_BENCH_STARTS` make it shorter.
 """
@@ -14,6 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
@@ -22,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_pipelines.agents import engine, files, profile
 from squire_pipelines.agents.container import Container
-from squire_pipelines.agents.docker_runner import DockerRunner
+from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
 from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.agents.warm import WarmProfile
+from squire_pipelines.agents.warm_pool import Wanted, WarmPool
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.sections import LimitSettings
 from tests.support.attempts import MIB, make_origin, small_limits
@@ -33,11 +37,11 @@ from tests.support.figures import Figure, percentile, report
 IMAGE = "squire-worker:latest"
 STARTS = int(os.environ.get("SQUIRE_BENCH_STARTS", "50"))
 FLOOD_BYTES = int(os.environ.get("SQUIRE_BENCH_FLOOD_BYTES", str(10 * 10**9)))
-PARTS = os.environ.get("SQUIRE_BENCH_PARTS", "cold,ready,flood").split(",")
+PARTS = os.environ.get("SQUIRE_BENCH_PARTS", "cold,warm,ready,flood").split(",")
 READY_RUNS = int(os.environ.get("SQUIRE_BENCH_READY", "8"))
 
 
-def _timed(action: Callable[[], None]) -> float:
+def _timed(action: Callable[[], object]) -> float:
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
@@ -94,6 +98,44 @@ def cold(client: docker.DockerClient) -> list[Figure]:
         Figure("bare without a network, median", statistics.median(times["none"]) * 1000, "ms", None),
         Figure("hardened cold start, median", statistics.median(times["hardened"]) * 1000, "ms", None),
         Figure("hardened cold start, p95", percentile(times["hardened"], 0.95) * 1000, "ms", None),
+    ]
+
+
+def warm(client: docker.DockerClient) -> list[Figure]:
+    """The runner's whole way to the agent's start, by turns with a pool of one and without."""
+    image = str(client.images.get(IMAGE).id)
+    limits = small_limits(cpus=2)
+    shape = WarmProfile(image, limits, (), gateway=False, seccomp=files.seccomp_profile())
+    times: dict[bool, list[float]] = {True: [], False: []}
+    refills: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="sq-") as name:
+        folder = Path(name)
+        origin = make_origin(folder)
+        pool = WarmPool(client, folder / "warm", folder)
+        for number in range(2 * STARTS):
+            is_warm = number % 2 == 0
+            if is_warm:
+                refills.append(_timed(lambda: pool.tend({shape.key: Wanted(shape, 1, 3600)})))
+                time.sleep(0.5)  # a pool is filled long before it is needed
+            home = folder / str(number)
+            home.mkdir()
+            unit = f"bench-{uuid.uuid4().hex[:12]}-1"
+            inputs = origin.prepared(home, command=("true",), limits=limits, attempt_id=unit)
+            runner = DockerRunner(client, engineering=Engineering(warm=folder / "warm"))
+            began = datetime.now(UTC)
+            run = runner.run(inputs, heartbeat=lambda: True)
+            if run.agent_started_at is None or ("warm" in run.ending.evidence.facts) is not is_warm:
+                sys.exit(f"attempt {number} ended as {run.ending}")
+            times[is_warm].append((run.agent_started_at - began).total_seconds())
+        pool.tend({})
+    cold_p95, warm_p95 = (percentile(times[each], 0.95) for each in (False, True))
+    return [
+        Figure("claim → agent's start, warm / cold, p95", warm_p95 / cold_p95, "x", 0.5),
+        Figure("cold: claim → agent's start, median", statistics.median(times[False]) * 1000, "ms", None),
+        Figure("cold: claim → agent's start, p95", cold_p95 * 1000, "ms", None),
+        Figure("warm: claim → agent's start, median", statistics.median(times[True]) * 1000, "ms", None),
+        Figure("warm: claim → agent's start, p95", warm_p95 * 1000, "ms", None),
+        Figure("making one for the pool, median", statistics.median(refills) * 1000, "ms", None),
     ]
 
 
@@ -175,6 +217,8 @@ def main() -> int:
     figures: list[Figure] = []
     if "cold" in PARTS:
         figures += cold(client)
+    if "warm" in PARTS:
+        figures += warm(client)
     if "ready" in PARTS:
         figures += ready()
     if "flood" in PARTS:

@@ -24,6 +24,7 @@ SENSORS = {
     "outcomes",
     "history_follows_events",
     "budget_alerts",
+    "warm_pool",
 }
 SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
 JOBS = {"collect", "plan", "agent_run", "publish_history", "rebuild_history", "report_history", "clean"}

@@ -1,0 +1,147 @@
+"""The pool of warm containers: filled to its size, and rid of what is old, ended or no longer wanted.
+
+It shares no lock with who takes a container: who moves a slot's folder away has it, so that filling delays no claim.
+"""
+
+import contextlib
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+import structlog
+from docker.errors import DockerException, NotFound
+
+from squire_pipelines.agents import profile
+from squire_pipelines.agents.warm import LABEL_HOME, Slot, WarmProfile
+from squire_pipelines.errors import EngineError
+
+MAX_MADE = 2
+"""How many are made in one go, so that whoever fills comes back to look whether anybody needs the engine."""
+# Beyond its age one ends by itself, for when nobody is left to remove it.
+_LEEWAY_S = 120.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many warm containers of a profile there shall be, and how old they may grow, in seconds."""
+
+    shape: WarmProfile
+    size: int
+    max_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """What there is after tending: how many wait, were made and were removed."""
+
+    waiting: int
+    made: int
+    removed: int
+
+
+class WarmPool:
+    """The warm containers of one home on one engine. At most one process tends them at a time.
+
+    Args:
+        folder: Where the slots lie, `<profile's key>/<slot>`; on the file system of the attempts' folders.
+        home: Names the pool on an engine that several share.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self, client: docker.DockerClient, folder: Path, home: Path, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._home = home
+        self._clock = clock
+
+    def tend(self, wanted: Mapping[str, Wanted], *, fill: bool = True) -> Tended:
+        """Remove what is not wanted, old or ended; then make what is missing.
+
+        Args:
+            wanted: By the profile's key.
+            fill: Whether to make any; `MAX_MADE` at most.
+
+        Raises:
+            EngineError: The engine does not answer, or cannot make one.
+        """
+        try:
+            waiting, removed = self._clear(wanted)
+            made = self._fill(wanted, waiting) if fill else 0
+        except (DockerException, requests.RequestException, OSError) as error:
+            message = f"the warm containers could not be tended: {str(error)[:300]}"
+            raise EngineError(message) from error
+        return Tended(sum(waiting.values()) + made, made, removed)
+
+    def _clear(self, wanted: Mapping[str, Wanted]) -> tuple[dict[str, int], int]:
+        """How many wait, by key, and how many were removed."""
+        for path in self._folder.glob(".*"):
+            shutil.rmtree(path, ignore_errors=True)  # of a clearing that was cut off
+        seen = self._containers()
+        waiting = dict.fromkeys(wanted, 0)
+        removed = 0
+        slots = [Slot(path) for folder in self._keys() for path in folder.iterdir()]
+        for slot in slots:
+            item, key = seen.pop(slot.name, None), slot.folder.parent.name
+            if item and key in wanted and waiting[key] < wanted[key].size and self._is_well(item, wanted[key]):
+                waiting[key] += 1
+            elif slot.moved_to(self._folder / f".{slot.name}") is not None:
+                removed += self._remove(slot.name)
+                shutil.rmtree(self._folder / f".{slot.name}", ignore_errors=True)
+        # Without a folder: an attempt's, or about to be one's. Nobody's if its taker has died: then it ends by itself.
+        removed += sum(self._remove(name) for name, item in seen.items() if item["State"] != "running")
+        for folder in self._keys():
+            with contextlib.suppress(OSError):  # not empty: in use
+                folder.rmdir()
+        return waiting, removed
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no container is the pool's. Raises the engine's errors."""
+        return not self._containers()
+
+    def _is_well(self, item: Mapping[str, Any], wanted: Wanted) -> bool:
+        return bool(item["State"] == "running" and self._clock() - float(item["Created"]) < wanted.max_age_s)
+
+    def _containers(self) -> dict[str, dict[str, Any]]:
+        """Those that no attempt has given its name yet, by their slot."""
+        labels = [profile.LABEL_SLOT, f"{LABEL_HOME}={self._home}"]
+        found = self._client.api.containers(all=True, filters={"label": labels})
+        named = {item["Labels"][profile.LABEL_SLOT]: item for item in found}
+        return {slot: item for slot, item in named.items() if f"/{profile.warm_name(slot)}" in item["Names"]}
+
+    def _keys(self) -> list[Path]:
+        return [path for path in self._folder.glob("[!.]*") if path.is_dir()]
+
+    def _remove(self, name: str) -> bool:
+        """By its name in the pool: one that was taken meanwhile has another."""
+        try:
+            self._client.api.remove_container(profile.warm_name(name), force=True, v=True)
+        except NotFound:
+            return False
+        return True
+
+    def _fill(self, wanted: Mapping[str, Wanted], waiting: Mapping[str, int]) -> int:
+        missing = [each for key, each in wanted.items() for _ in range(each.size - waiting[key])]
+        for each in missing[:MAX_MADE]:
+            self._make(each)
+        return min(len(missing), MAX_MADE)
+
+    def _make(self, wanted: Wanted) -> None:
+        slot = Slot(self._folder / wanted.shape.key / secrets.token_hex(8))
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, slot.folder, ignore_errors=True)
+            slot.make()
+            arguments = wanted.shape.create_arguments(slot, home=self._home, wait_s=wanted.max_age_s + _LEEWAY_S)
+            undo.callback(self._remove, slot.name)
+            self._client.containers.create(**arguments).start()
+            undo.pop_all()
+        _log.info("agent.warmed", slot=slot.name, key=wanted.shape.key)

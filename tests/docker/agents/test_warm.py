@@ -1,0 +1,290 @@
+"""Warm containers on the real engine: taken by one attempt each, as confined as cold ones, and none left behind."""
+
+import contextlib
+import os
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from squire_pipelines.agents import boottime, files, profile, reap, warm
+from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.warm import Slot, WarmProfile
+from squire_pipelines.agents.warm_pool import MAX_MADE, Tended, Wanted, WarmPool
+from squire_pipelines.domain import canary
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.sections import LimitSettings
+from tests.support.attempts import Origin, StopAfterStart, go_on, make_origin, small_limits
+
+pytestmark = pytest.mark.docker
+
+CHANGE = "echo changed >> README.md"
+READY_S = 30.0
+
+
+@dataclass
+class Ground:
+    """A pool, and attempts that may take from it."""
+
+    client: docker.DockerClient
+    origin: Origin
+    home: Path
+    seconds: float = 0.0
+    gateway: bool = False
+    limits: LimitSettings = field(default_factory=small_limits)
+
+    def __post_init__(self) -> None:
+        self.folder = self.home / "warm"
+        self.pool = WarmPool(self.client, self.folder, self.home, clock=lambda: time.time() + self.seconds)
+        self.runner = DockerRunner(self.client, engineering=Engineering(warm=self.folder))
+
+    @property
+    def shape(self) -> WarmProfile:
+        image = str(self.client.images.get("squire-worker:latest").id)
+        return WarmProfile(image, self.limits, (), self.gateway, files.seccomp_profile())
+
+    def wanted(self, size: int, max_age_s: float = 3600) -> dict[str, Wanted]:
+        return {self.shape.key: Wanted(self.shape, size, max_age_s)} if size else {}
+
+    def fill(self, size: int = 1) -> list[Slot]:
+        """As many waiting containers, each at the end of its pipe."""
+        for _ in range(size):
+            if self.pool.tend(self.wanted(size)).waiting == size:
+                break
+        slots = [Slot(path) for path in (self.folder / self.shape.key).iterdir()]
+        assert len(slots) == size
+        for slot in slots:
+            listens(slot)
+        return slots
+
+    def attempt(self, name: str, script: str = CHANGE, limits: LimitSettings | None = None) -> AttemptInputs:
+        folder = self.home / name
+        folder.mkdir()
+        return self.origin.prepared(
+            folder, command=("sh", "-c", script), limits=limits or self.limits, attempt_id=f"{self.home.name}-{name}"
+        )
+
+    def run(self, inputs: AttemptInputs, heartbeat: Callable[[], bool] = go_on, **more: Any) -> RunResult:
+        return self.runner.run(inputs, heartbeat=heartbeat, **more)
+
+    def containers(self) -> list[Any]:
+        found: list[Any] = self.client.containers.list(all=True, filters={"label": f"{warm.LABEL_HOME}={self.home}"})
+        return found
+
+
+def listens(slot: Slot) -> None:
+    """Wait until the container reads its pipe; to open and close it is no order."""
+    deadline = time.monotonic() + READY_S
+    pause = threading.Event()
+    while time.monotonic() < deadline:
+        try:
+            os.close(os.open(slot.order, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            pause.wait(0.02)
+        else:
+            return
+    pytest.fail(f"the container of {slot.folder} does not wait for an order")
+
+
+@pytest.fixture
+def ground(client: docker.DockerClient, short_path: Path) -> Iterator[Ground]:
+    made = Ground(client, make_origin(short_path), short_path)
+    yield made
+    for found in client.containers.list(all=True, filters={"name": f"squire-{short_path.name}"}) + made.containers():
+        found.remove(force=True)
+
+
+def is_warm(run: RunResult) -> bool:
+    return run.ending.evidence.facts.get("warm") is True
+
+
+def confinement(client: docker.DockerClient, name: str) -> dict[str, Any]:
+    """All that the engine keeps to, but for what lies where."""
+    seen = client.api.inspect_container(name)
+    host = {key: value for key, value in seen["HostConfig"].items() if key not in {"Mounts", "ContainerIDFile"}}
+    mounts = {(each["Destination"], each["RW"]) for each in seen["Mounts"]}
+    return host | {"user": seen["Config"]["User"], "image": seen["Image"], "mounts": mounts}
+
+
+def test_an_attempt_in_a_warm_container_ends_as_in_a_cold_one_and_is_as_confined(ground: Ground) -> None:
+    seen: dict[bool, dict[str, Any]] = {}
+    ground.fill()
+    for wanted in (True, False):
+        inputs = ground.attempt(f"a{wanted}-1", f"{CHANGE}; echo token=$DEPLOY_TOKEN; sleep 2")
+
+        def look(inputs: AttemptInputs = inputs, wanted: bool = wanted) -> bool:  # noqa: FBT001 - bound here
+            found = reap.find(ground.client, profile.container_name(inputs.unit))
+            if found is not None and found.running:
+                seen[wanted] = confinement(ground.client, found.container_id)
+                assert found.attempt_id == inputs.attempt_id
+            return True
+
+        run = ground.run(inputs, look)
+        assert run.ending.cause is Cause.COMPLETED, run.ending
+        assert is_warm(run) is wanted
+        assert ("warm_s" in run.timings, "create_s" in run.timings) == (True, not wanted)
+        assert run.bundle is not None
+        assert ground.origin.file_after(run.bundle, inputs.branch, "README.md") == "# Sample\nchanged"
+        assert f"token={canary.canary_for(inputs.attempt_id)}" in run.ending.evidence.log_tail
+        assert reap.find(ground.client, profile.container_name(inputs.unit)) is None
+    assert ground.containers() == []
+    assert seen[True] == seen[False]
+
+
+def test_nothing_of_a_task_is_in_a_container_that_waits_and_it_is_nobodys(ground: Ground) -> None:
+    (slot,) = ground.fill()
+    seen = ground.client.api.inspect_container(profile.warm_name(slot.name))
+    assert canary.NAME not in str(seen["Config"]["Env"])
+    assert set(seen["Config"]["Labels"]) >= {profile.LABEL_SLOT, warm.LABEL_HOME}
+    assert profile.LABEL_ATTEMPT not in seen["Config"]["Labels"]
+    assert [path.name for path in slot.inbox.iterdir()] == [warm.ORDER]
+    assert reap.describe(seen).attempt_id == ""
+    assert slot.name not in {found.slot for found in reap.list_containers(ground.client)}
+
+
+def test_one_container_is_taken_by_one_of_many_attempts(ground: Ground) -> None:
+    ground.fill(2)
+    attempts = [ground.attempt(f"k{number}-1") for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(ground.run, attempts))
+    assert [run.ending.cause for run in runs] == [Cause.COMPLETED] * 4
+    assert sum(map(is_warm, runs)) == 2
+    assert ground.containers() == []
+
+
+def test_other_limits_than_the_pools_get_a_container_of_their_own(ground: Ground) -> None:
+    ground.fill()
+    run = ground.run(ground.attempt("k-1", limits=small_limits(pids=63)))
+    assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False)
+    assert len(ground.containers()) == 1
+
+
+@pytest.mark.parametrize("harm", ["kill", "remove", "no pipe"])
+def test_a_container_that_is_not_well_is_passed_over(ground: Ground, harm: str) -> None:
+    (slot,) = ground.fill()
+    container = ground.client.containers.get(profile.warm_name(slot.name))
+    match harm:
+        case "kill":
+            container.kill()
+        case "remove":
+            container.remove(force=True)
+        case _:
+            slot.order.unlink()
+    run = ground.run(ground.attempt("k-1"))
+    assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False), run.ending
+    assert ground.containers() == []
+
+
+def test_cancelling_ends_and_removes_it(ground: Ground) -> None:
+    ground.fill()
+    inputs = ground.attempt("k-1", "echo here; sleep 60")
+    run = ground.run(inputs, StopAfterStart(inputs.folder.log, "here"))
+    assert (run.ending.cause, is_warm(run)) == (Cause.CANCELLED, True)
+    assert ground.containers() == []
+
+
+def test_an_attempt_whose_supervisor_died_before_the_order_begins_anew(ground: Ground) -> None:
+    ground.fill()
+    inputs = ground.attempt("k-1")
+    taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
+    assert taken is not None
+    assert not warm.was_told(taken.found, inputs.folder)
+    run = ground.run(inputs)
+    assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False), run.ending
+    assert "adopted" not in run.ending.evidence.facts
+    assert ground.containers() == []
+
+
+def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_container(ground: Ground) -> None:
+    ground.fill()
+    inputs = ground.attempt("k-1", f"echo first; sleep 3; {CHANGE}")
+    taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
+    assert taken is not None
+    assert taken.give_order()
+    boottime.note(inputs.folder.started)
+    listed = {found.attempt_id: found for found in reap.list_containers(ground.client)}
+    assert listed[inputs.attempt_id].can_be_adopted
+    run = ground.run(inputs)
+    assert run.ending.cause is Cause.COMPLETED, run.ending
+    assert run.ending.evidence.facts["adopted"] is True
+    assert "first" in run.ending.evidence.log_tail
+    assert ground.containers() == []
+
+
+def test_its_gateway_is_reached_at_the_usual_place(ground: Ground) -> None:
+    ground.gateway = True
+    ground.fill()
+    place = ground.home / "g.sock"
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # the worker only looks whether anything listens
+                self.wfile.write(b"well met\n")
+
+    with socketserver.ThreadingUnixStreamServer(str(place), Answer) as server:
+        place.chmod(0o777)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        ask = "import socket; s = socket.create_connection(('127.0.0.1', 8787)); print(s.recv(99).decode())"
+        run = ground.run(ground.attempt("k-1", f'python3 -c "{ask}"'), gateway_socket=place)
+        server.shutdown()
+    assert is_warm(run), run.ending
+    assert "well met" in run.ending.evidence.log_tail
+    assert ground.containers() == []
+
+
+def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(ground: Ground) -> None:
+    assert ground.pool.tend(ground.wanted(3)) == Tended(MAX_MADE, MAX_MADE, 0)
+    assert ground.pool.tend(ground.wanted(3)) == Tended(3, 1, 0)
+    assert ground.pool.tend(ground.wanted(3)) == Tended(3, 0, 0)
+    names = {found.name for found in ground.containers()}
+    ground.containers()[0].kill()
+    assert ground.pool.tend(ground.wanted(3), fill=False) == Tended(2, 0, 1)
+    assert ground.pool.tend(ground.wanted(2)) == Tended(2, 0, 0)
+    ground.seconds = 3601
+    assert ground.pool.tend(ground.wanted(1)) == Tended(1, 1, 2)
+    assert not names & {found.name for found in ground.containers()}
+    assert ground.pool.tend({}) == Tended(0, 0, 1)
+    assert ground.containers() == []
+    assert list(ground.folder.iterdir()) == []
+
+
+def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(ground: Ground) -> None:
+    first, second = ground.fill(2)
+    ground.client.api.remove_container(profile.warm_name(first.name), force=True)
+    # As by an attempt that died before it gave the container its name: for all we know it is about to.
+    assert second.moved_to(ground.home / "taken") is not None
+    assert ground.pool.tend(ground.wanted(2), fill=False) == Tended(0, 0, 0)
+    assert list(ground.folder.iterdir()) == []
+    assert not ground.pool.is_empty
+    ground.client.api.kill(profile.warm_name(second.name))
+    assert ground.pool.tend(ground.wanted(2), fill=False) == Tended(0, 0, 1)
+    assert ground.pool.is_empty
+    assert ground.containers() == []
+
+
+def test_tending_leaves_alone_what_an_attempt_has_taken(ground: Ground) -> None:
+    ground.fill()
+    inputs = ground.attempt("k-1")
+    taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
+    assert taken is not None
+    assert ground.pool.tend({}) == Tended(0, 0, 0)
+    found = reap.find(ground.client, profile.container_name(inputs.unit))
+    assert found is not None
+    assert found.running
+    assert reap.remove(ground.client, found.name, attempt_id=inputs.attempt_id)
+
+
+def test_a_container_that_gets_no_order_ends_by_itself(ground: Ground) -> None:
+    slot = Slot(ground.folder / "k" / "0123456789abcdef")
+    slot.make()
+    container = ground.client.containers.create(**ground.shape.create_arguments(slot, home=ground.home, wait_s=1))
+    container.start()
+    assert container.wait(timeout=30)["StatusCode"] == 128 + 14  # SIGALRM

@@ -1,0 +1,88 @@
+"""The warm pool's sensor with a real engine: as many wait as the settings want, and an attempt goes first."""
+
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from squire_pipelines.agents import warm
+from squire_pipelines.sensors.warm_pool import warm_pool
+from tests.support.pipeline import Pipeline
+
+pytestmark = pytest.mark.docker
+
+SMALL = """
+[agent.limits]
+memory = "256MiB"
+workspace = "64MiB"
+home = "32MiB"
+tmp = "32MiB"
+"""
+
+
+@pytest.fixture
+def client(quiet_pipeline: Pipeline) -> Iterator[docker.DockerClient]:
+    connected = docker.from_env(timeout=60)
+    yield connected
+    for found in mine(connected, quiet_pipeline):
+        found.remove(force=True)
+    connected.close()
+
+
+def mine(client: docker.DockerClient, pipeline: Pipeline) -> list[Container]:
+    label = f"{warm.LABEL_HOME}={pipeline.settings.home.state}"
+    return list(client.containers.list(all=True, filters={"label": label}))
+
+
+def configure(pipeline: Pipeline, size: int, *overrides: str) -> None:
+    text = f'[agent]\nkind = "command"\nrunner = "docker"\ncommand = ["true"]\nwarm_pool.size = {size}\n{SMALL}'
+    base = (pipeline.home / "config.toml").read_text(encoding="utf-8")
+    head = base.partition("[agent]")[0]
+    (pipeline.home / "config.toml").write_text(head + text + "\n".join(overrides), encoding="utf-8")
+
+
+def test_without_a_pool_nothing_is_asked_of_the_engine(quiet_pipeline: Pipeline) -> None:
+    assert quiet_pipeline.sensor(warm_pool).skip_message == "agent.warm_pool.size is 0"
+
+
+def test_it_is_filled_to_its_size_and_emptied_when_it_is_not_wanted(
+    quiet_pipeline: Pipeline, client: docker.DockerClient
+) -> None:
+    configure(quiet_pipeline, 3)
+    assert quiet_pipeline.sensor(warm_pool).skip_message == "2 of 3 containers wait; made 2, removed 0"
+    assert quiet_pipeline.sensor(warm_pool).skip_message == "3 of 3 containers wait; made 1, removed 0"
+    assert len(mine(client, quiet_pipeline)) == 3
+    configure(quiet_pipeline, 0)
+    assert quiet_pipeline.sensor(warm_pool).skip_message == "0 of 0 containers wait; made 0, removed 3"
+    assert mine(client, quiet_pipeline) == []
+    assert not quiet_pipeline.settings.home.warm.exists()
+
+
+def test_repositories_that_need_the_same_share_and_others_have_their_own(
+    quiet_pipeline: Pipeline, client: docker.DockerClient
+) -> None:
+    other = f'[repository."{quiet_pipeline.repositories[0]}".agent.limits]\npids = 99\n'
+    configure(quiet_pipeline, 1, other)
+    assert quiet_pipeline.sensor(warm_pool).skip_message == "2 of 2 containers wait; made 2, removed 0"
+    limits = {found.attrs["HostConfig"]["PidsLimit"] for found in mine(client, quiet_pipeline)}
+    assert limits == {99, quiet_pipeline.settings.agent.limits.pids}
+
+
+def test_none_is_made_while_an_attempt_waits_for_its_claim(
+    quiet_pipeline: Pipeline, client: docker.DockerClient
+) -> None:
+    configure(quiet_pipeline, 1)
+    quiet_pipeline.attempt()
+    told = quiet_pipeline.sensor(warm_pool).skip_message
+    assert told == "0 of 1 containers wait; made 0, removed 0; an attempt goes first"
+    assert mine(client, quiet_pipeline) == []
+
+
+def test_an_image_that_is_not_there_is_said_and_nothing_breaks(quiet_pipeline: Pipeline) -> None:
+    configure(quiet_pipeline, 1)
+    config = quiet_pipeline.home / "config.toml"
+    config.write_text(config.read_text("utf-8").replace("warm_pool.size", 'image = "squire-none:none"\nwarm_pool.size'))
+    told = quiet_pipeline.sensor(warm_pool).skip_message or ""
+    assert told.startswith("the warm containers could not be tended: ")
+    assert "squire-none:none" in told
