@@ -154,6 +154,7 @@ class DispatchSettings(Section):
     retry_cap_s: Seconds = 900
     claim_deadline_s: Seconds = 120
     lease_s: Seconds = 60
+    wait_s: float = Field(default=3, ge=0, le=30, description="how long a tick waits for a task to become ready")
 
 
 class PolicySettings(Section):

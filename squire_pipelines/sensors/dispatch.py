@@ -1,6 +1,8 @@
 """The dispatch sensor: ready tasks become attempts in one ledger transaction, each attempt one run of `agent_run`."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -8,11 +10,14 @@ from squire_pipelines import tags
 from squire_pipelines.agents.preflight import Preflight
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.ledger import attempts, budgets, dispatching
+from squire_pipelines.ledger import attempts, budgets, dispatching, tasks
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors import pace
 from squire_pipelines.settings import Settings
 
+_PAUSE_S = 0.25
 _preflight = Preflight()
 
 
@@ -35,22 +40,16 @@ def dispatch(
     unready = _without_agent(chosen)
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
-    limits = chosen.dispatch
-    with ledger.open().write() as tx:
-        dispatching.dispatch(
-            tx,
-            max_concurrent=limits.max_concurrent,
-            max_per_repository=limits.max_per_repository,
-            claim_deadline_s=limits.claim_deadline_s,
-            without=unready,
-            limits_of=chosen.budgets_for,
-        )
-        waiting = attempts.queued(tx)
-        held = budgets.held_back(tx, chosen.budgets_for)
-    if not waiting:
-        reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(held)).items()]
+    books = ledger.open()
+    turn = _dispatch(books, chosen, unready)
+    # What becomes ready now would else wait for the daemon's next look.
+    deadline = time.monotonic() + chosen.dispatch.wait_s
+    while not turn.started and _has_news(books, since=turn.newest_event, deadline=deadline):
+        turn = _dispatch(books, chosen, unready)
+    if not turn.queued:
+        reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(turn.held)).items()]
         yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
-    for attempt in waiting:
+    for attempt in turn.queued:
         yield dg.RunRequest(
             run_key=attempt.id,
             job_name="agent_run",
@@ -62,6 +61,41 @@ def dispatch(
                 **({tags.PREVIOUS: attempt.previous_id} if attempt.previous_id else {}),
             },
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """How many attempts a turn has started, which wait for their run, and what waits for a budget."""
+
+    started: int
+    queued: tuple[Attempt, ...]
+    held: budgets.HeldBack
+    newest_event: int
+
+
+def _dispatch(books: Ledger, chosen: Settings, unready: Mapping[str, str]) -> _Turn:
+    limits = chosen.dispatch
+    with books.write() as tx:
+        started = dispatching.dispatch(
+            tx,
+            max_concurrent=limits.max_concurrent,
+            max_per_repository=limits.max_per_repository,
+            claim_deadline_s=limits.claim_deadline_s,
+            without=unready,
+            limits_of=chosen.budgets_for,
+        )
+        held = budgets.held_back(tx, chosen.budgets_for)
+        return _Turn(len(started), attempts.queued(tx), held, tasks.last_event_id(tx))
+
+
+def _has_news(books: Ledger, *, since: int, deadline: float) -> bool:
+    """Wait until something happens to any task; False when nothing has by `deadline`, of the monotonic clock."""
+    while time.monotonic() < deadline:
+        time.sleep(_PAUSE_S)
+        with books.read() as tx:
+            if tasks.last_event_id(tx) > since:
+                return True
+    return False
 
 
 def _by_budget(held: budgets.HeldBack) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 Dagster's daemon looks at its sensors every 5 seconds, and passes over one whose last tick began less than its interval
 ago. A tick begins a moment after the look, so that an interval of 5 would mean every second look, and 10 every third.
+`dispatch` also waits within its tick, since people wait for what it starts.
 """
 
 EVERY_LOOK = 4

@@ -223,6 +223,7 @@ def quiet_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     home.mkdir(mode=0o700)
     sqlite_ledger_file(home / "ledger.sqlite")
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "t" * 36)
+    monkeypatch.setenv("SQUIRE_DISPATCH__WAIT_S", "0")  # a tick that finds nothing has nothing to come
     ledger = Ledger(f"sqlite:///{home / 'ledger.sqlite'}")
     with dg.DagsterInstance.ephemeral() as instance:
         made = Pipeline(home, "http://127.0.0.1:9", ledger, instance)

@@ -1,8 +1,10 @@
 """Dispatching attempts, and reaping those that nobody holds any more."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 
 from squire_pipelines import tags
 from squire_pipelines.domain.endings import Cause
@@ -39,6 +41,21 @@ def test_a_request_that_was_lost_is_repeated_with_the_same_key_until_it_is_claim
     tick = quiet_pipeline.sensor(dispatch)
     assert tick.run_requests == []
     assert tick.skip_message == "no task is due, or all slots are taken"
+
+
+def test_a_task_that_becomes_ready_during_a_tick_is_dispatched_by_it(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_DISPATCH__WAIT_S", "30")
+    with ThreadPoolExecutor(1) as other:
+        tick = other.submit(quiet_pipeline.sensor, dispatch)
+        task_id = add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+        assert [request.run_key for request in tick.result(timeout=60).run_requests] == [f"{task_id}-1"]
+
+
+def test_a_tick_without_news_ends(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUIRE_DISPATCH__WAIT_S", "0.3")
+    assert quiet_pipeline.sensor(dispatch).skip_message == "no task is due, or all slots are taken"
 
 
 def test_the_limits_hold_over_several_ticks(quiet_pipeline: Pipeline) -> None:
