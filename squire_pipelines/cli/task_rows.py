@@ -64,26 +64,26 @@ _SELECT = """
 SELECT t.id, t.repository, t.title, t.kind, t.status, t.cause, t.message, t.attempts, t.max_attempts,
        t.cancel_requested_at, t.branch, t.trace_id, t.created_at, t.updated_at, t.ended_at, t.not_before,
        o.pr_number, o.pr_url, o.state AS outcome, o.checks
-FROM tasks t LEFT JOIN outcomes o ON o.task_id = t.id WHERE t.id IN
+FROM tasks t LEFT JOIN outcomes o ON o.task_id = t.id WHERE
 """
 _OPEN_DEPENDENCIES = """
 SELECT d.task_id, d.depends_on FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on
-WHERE t.status <> 'succeeded' AND d.task_id IN
+WHERE t.status <> 'succeeded' AND
 """
 
 
-def _of_these(ask: Asking, sql: str, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+def _of_these(ask: Asking, sql: str, column: str, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     if not ids:
         return ()
-    values = {f"id_{number}": task_id for number, task_id in enumerate(ids)}
-    return ask.run(f"{sql} ({', '.join(f':{name}' for name in values)})", values)
+    condition, values = ask.among(column, ids)
+    return ask.run(sql + condition, values)
 
 
 def _moment(value: Any) -> datetime | None:
     if value is None:
         return None
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def _sure(value: Any) -> datetime:
@@ -114,10 +114,10 @@ def read_page(ask: Asking, query: TaskQuery, *, now: datetime) -> TaskPage:
 
 def read_rows(ask: Asking, ids: Sequence[str], *, now: datetime) -> tuple[TaskRow, ...]:
     """The rows of these tasks, in the order of `ids`; those that are there no more are left out."""
-    found = {row["id"]: row for row in _of_these(ask, _SELECT, ids)}
+    found = {row["id"]: row for row in _of_these(ask, _SELECT, "t.id", ids)}
     dependencies: dict[str, list[str]] = {}
     ready = [task_id for task_id, row in found.items() if row["status"] == "ready"]
-    for row in _of_these(ask, _OPEN_DEPENDENCIES, ready):
+    for row in _of_these(ask, _OPEN_DEPENDENCIES, "d.task_id", ready):
         dependencies.setdefault(row["task_id"], []).append(row["depends_on"])
     return tuple(_row(found[task_id], now, dependencies) for task_id in ids if task_id in found)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Row, delete, func, insert, literal, or_, select, update
+from sqlalchemy import ARRAY, ColumnElement, Row, String, any_, delete, func, insert, literal, or_, select, update
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import RefusedError
@@ -24,6 +24,7 @@ MAX_TASKS = 100_000
 """Tasks that one call takes: its transaction keeps other writers waiting."""
 
 _BATCH = 500  # parameters of a statement: SQLite takes at least 999
+_POSTGRES_BATCH = 10_000  # all ids are one parameter there
 _MAX_AUDITED = 1000
 
 
@@ -197,16 +198,28 @@ def _batches(tx: Transaction, which: Collection[str], tally: _Tally) -> Iterator
     """The rows of these tasks, each once and held until the transaction ends; those that are not there are told."""
     ids = _bounded(tuple(dict.fromkeys(which)))
     columns = (tasks.c.id, tasks.c.status, tasks.c.cancel_requested_at)
-    for start in range(0, len(ids), _BATCH):
-        batch = ids[start : start + _BATCH]
+    size = _BATCH if _is_sqlite(tx) else _POSTGRES_BATCH
+    for start in range(0, len(ids), size):
+        batch = ids[start : start + size]
         # In one order, so that no two of these wait for each other.
-        query = select(*columns).where(tasks.c.id.in_(batch)).order_by(tasks.c.id).with_for_update()
+        query = select(*columns).where(_among(tx, tasks.c.id, batch)).order_by(tasks.c.id).with_for_update()
         found = {row.id: row for row in tx.execute(query)}
         for task_id in batch:
             if task_id not in found:
                 hint = "`squire tasks list` shows the ids"
                 tally.unmatched.append(Unmatched(task_id, f"there is no task {task_id!r}", hint))
         yield [found[task_id] for task_id in batch if task_id in found]
+
+
+def _is_sqlite(tx: Transaction) -> bool:
+    return tx.connection.dialect.name == "sqlite"
+
+
+def _among(tx: Transaction, column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    if _is_sqlite(tx):
+        return column.in_(values)
+    # Of hundreds of parameters, Postgres and SQLAlchemy take longer to read the statement than to find the rows.
+    return column == any_(literal(list(values), ARRAY(String)))
 
 
 def _apply(
@@ -220,13 +233,15 @@ def _apply(
     ids = [row.id for row in rows]
     if ids:
         values = _columns(tx, change, before)
-        tx.execute(
-            update(tasks).where(tasks.c.id.in_(ids), tasks.c.status == before).values(updated_at=tx.now, **values)
-        )
+        these = _among(tx, tasks.c.id, ids)
+        # The state is hidden from planners: where Postgres believes that hardly a row is in it, since its statistics
+        # are older than these tasks, it would read all rows that are, and compare each with every id.
+        as_held = func.coalesce(tasks.c.status, before) == before
+        tx.execute(update(tasks).where(these, as_held).values(updated_at=tx.now, **values))
         event = {"subject": "task", "before": before, "after": after, "actor": actor, "reason": reason, "at": tx.now}
         told = [literal(value, task_events.c[name].type) for name, value in event.items()]
         names = ["task_id", "trace_id", *event]
-        same = select(tasks.c.id, tasks.c.trace_id, *told).where(tasks.c.id.in_(ids)).order_by(tasks.c.id)
+        same = select(tasks.c.id, tasks.c.trace_id, *told).where(these).order_by(tasks.c.id)
         tx.execute(insert(task_events).from_select(names, same))
     return after
 
@@ -250,8 +265,8 @@ def _waited_for(tx: Transaction, ids: Sequence[str]) -> dict[str, str]:
         select(task_dependencies.c.depends_on, task_dependencies.c.task_id)
         .join(tasks, tasks.c.id == task_dependencies.c.task_id)
         .where(
-            task_dependencies.c.depends_on.in_(ids),
-            task_dependencies.c.task_id.not_in(ids),
+            _among(tx, task_dependencies.c.depends_on, ids),
+            ~_among(tx, task_dependencies.c.task_id, ids),
             tasks.c.status.in_(unfinished),
         )
     )
@@ -260,11 +275,11 @@ def _waited_for(tx: Transaction, ids: Sequence[str]) -> dict[str, str]:
 
 def _delete(tx: Transaction, ids: Sequence[str]) -> None:
     wordlist.forget(tx, ids)  # while the titles are there
-    edges = or_(task_dependencies.c.task_id.in_(ids), task_dependencies.c.depends_on.in_(ids))
+    edges = or_(_among(tx, task_dependencies.c.task_id, ids), _among(tx, task_dependencies.c.depends_on, ids))
     tx.execute(delete(task_dependencies).where(edges))
     for table in (outcomes, task_events, attempts):
-        tx.execute(delete(table).where(table.c.task_id.in_(ids)))
-    tx.execute(delete(tasks).where(tasks.c.id.in_(ids)))
+        tx.execute(delete(table).where(_among(tx, table.c.task_id, ids)))
+    tx.execute(delete(tasks).where(_among(tx, tasks.c.id, ids)))
 
 
 def _audit(tx: Transaction, action: str, actor: str, ids: Sequence[str], reason: str) -> None:

@@ -8,35 +8,34 @@ Standard library only, as `listing`, which says what may be asked. Every way to 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from squire_pipelines.ledger.listing import (
-    COLUMNS,
-    DESCENDING,
-    FINAL_STATUSES,
-    KINDS,
-    PRIORITIES,
-    STATUSES,
-    Asking,
-    Order,
-    TaskQuery,
-    position,
-    token,
-)
-from squire_pipelines.ledger.words import words_of
+from squire_pipelines.ledger.list_terms import Terms, hide, where_all
+from squire_pipelines.ledger.listing import PRIORITIES, Asking, Order, TaskQuery, position, token
 
 COUNTED = 10_000
 """So far the rows of a way are counted before it is called a long one."""
 
+PROBED = 1_000
+"""How many rows of each word are passed over to see which word is the rarer one."""
+
 SORTED = 1_500
-"""At most so many rows of a range of ends are sorted, rather than those of a long way looked through."""
+"""At most so many rows of a range of time are sorted, rather than those of a long way looked through."""
 
 FAR = 12
-"""So many times more are sorted where the other way is a long one."""
+"""So many times more ends are sorted where the other way is a long one: an index has all that their order needs."""
 
-# Until the end of the transaction. A filter that Postgres takes for rare would make it read and sort the whole table;
-# and what is forbidden it counts as dear, which is no reason to compile the question.
-_NOT = ("enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin", "jit")
-_ALONG_INDEXES = "SELECT " + ", ".join(f"set_config('{way}', 'off', true) AS {way}" for way in _NOT)
+VERY_FAR = 40
+"""So many times more are sorted where the other way is known to be longer than that."""
 
+# Until the end of the transaction. A filter that Postgres takes for rare would make it read and sort the whole table,
+# or compare each row of one side with each of the other; and what is forbidden it counts as dear, which is no reason
+# to compile the question. The ways do not depend on the values: they are planned once, and not for each page.
+_NOT = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
+_SET = {f"enable_{way}": "off" for way in _NOT} | {"jit": "off", "plan_cache_mode": "force_generic_plan"}
+_ALONG_INDEXES = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true) AS {name}" for name, value in _SET.items()
+)
+
+_FILTER = ""  # no word
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -61,32 +60,16 @@ def read_ids(
     return [row["id"] for row in page], token(query.order, page[-1]) if len(rows) > query.limit else None
 
 
-class _Search:
-    """One question. A way to its rows is a union of branches, each along one index and in its order.
-
-    `lead` names the first columns of that index with the values wanted; what an index cannot say is a check of each
-    row, hidden in a function from planners, which might follow another index for its sake.
-    """
+class _Search(Terms):
+    """One question. A way to its rows is a union of branches, each along one index and in its order."""
 
     def __init__(
         self, ask: Asking, query: TaskQuery, after: tuple[Any, ...], counted: int, at_most_sorted: int
     ) -> None:
+        super().__init__(ask, query, after)
         self.counted = counted
         self.at_most_sorted = at_most_sorted
-        self.ask = ask
-        self.query = query
-        self.columns = COLUMNS[query.order]
-        self.sign, self.direction = ("<", " DESC") if query.order in DESCENDING else (">", "")
-        self.after = after
-        self.values: dict[str, Any] = {}
-        self.words = words_of(query.text)
-        self.by_end = bool(query.ended_since or query.ended_until)
-        self.statuses = query.statuses or STATUSES
-        if self.by_end:  # only what is over has an end
-            self.statuses = tuple(status for status in self.statuses if status in FINAL_STATUSES)
-        self.kinds = query.kinds or KINDS
-        self.repositories = _spellings(ask, query.repository)
-        self._rarest: tuple[str, int] | None = None
+        self._rarity: dict[str, tuple[Any, ...]] = {}
 
     def rows(self) -> Rows:
         """The page and one more, in order."""
@@ -100,8 +83,8 @@ class _Search:
                 return self._sorted("tasks t", times + self._filters() + self._words("t", "id"))
         if self._by_word():
             if self.columns[0] == "updated_at":
-                way = ["w.word = " + self._value("word", self._rarest_word()[0]), "t.id = w.task_id"]
-                others = self._words("w", "task_id", but=self._rarest_word()[0])
+                way = ["w.word = " + self._value("word", self._rarest_word()), "t.id = w.task_id"]
+                others = self._words("w", "task_id", but=self._rarest_word())
                 return self._sorted("task_words w CROSS JOIN tasks t", way + self._filters() + others)
             branches = self._word_branches
         else:
@@ -122,6 +105,8 @@ class _Search:
     def _task_branches(
         self, columns: tuple[str, ...], after: tuple[Any, ...], fixed: Mapping[str, tuple[Any, ...]]
     ) -> list[str]:
+        if self.by_end and columns[0] == "updated_at":
+            return self._branches_of_ended(after)
         lead, checks = self._lead(columns[0], by_priority=bool(fixed))
         checks += self._words("t", "id") + self._ended_check()
         if columns[0] != "created_at":
@@ -129,9 +114,33 @@ class _Search:
         ranges = self._after(after, [f"t.{column}" for column in columns]) + self._bounds(f"t.{columns[0]}")
         selected = ", ".join(f"t.{column}" for column in self.columns)
         return [
-            f"SELECT {selected} FROM tasks t{_where([*equal, *ranges, *checks])}"
+            f"SELECT {selected} FROM tasks t{where_all([*equal, *ranges, *checks])}"
             for equal in self._product("t", {**lead, **fixed})
         ]
+
+    def _branches_of_ended(self, after: tuple[Any, ...]) -> list[str]:
+        """In the order of changes: nearly all tasks change for the last time as they end.
+
+        So a range of ends is one of changes, but for the others, which have an index of their own.
+        """
+        lead, checks = self._lead("updated_at", by_priority=False)
+        checks += self._words("t", "id") + self._created_check()
+        narrow = bool(self.query.statuses or self.query.kinds or lead.keys() - {"status", "kind"})
+        at = "t.updated_at" if narrow else "t.ended_at"  # which are the same here
+        other = "t.ended_at" if narrow else "t.updated_at"
+        ranges = self._after(after, [at, "t.id"]) + self._range(at, "ended") + self._bounds(at)
+        checks.append(f"{hide(other)} = {at}")
+        found = [
+            f"SELECT {at} AS updated_at, t.id FROM tasks t{where_all([*equal, *ranges, *checks])}"
+            for equal in self._product("t", lead if narrow else {})
+        ]
+        late = [
+            "t.updated_at <> t.ended_at",
+            *self._after(after, ["t.updated_at", "t.id"]),
+            *self._bounds("t.updated_at"),
+        ]
+        late += self._filters() + self._words("t", "id")
+        return [*found, f"SELECT t.updated_at, t.id FROM tasks t{where_all(late)}"]
 
     def _lead(self, first: str, *, by_priority: bool) -> tuple[dict[str, tuple[Any, ...]], list[str]]:
         """The first columns of the index to take, and the checks of what it does not say."""
@@ -140,7 +149,7 @@ class _Search:
         checks: list[str] = []
         if query.causes:
             lead["cause"] = query.causes
-            if self.repositories and first == "created_at" and not by_priority:
+            if self.repositories and first != "priority" and not by_priority:
                 lead["repository"] = self.repositories
             elif self.repositories:
                 checks.append(self._one_of("t.repository", self.repositories))
@@ -158,7 +167,7 @@ class _Search:
     def _word_branches(
         self, columns: tuple[str, ...], after: tuple[Any, ...], fixed: Mapping[str, tuple[Any, ...]]
     ) -> list[str]:
-        word = self._rarest_word()[0]
+        word = self._rarest_word()
         checks = self._words("w", "task_id", but=word)
         if self.repositories:
             checks.append(self._one_of("w.repository", self.repositories))
@@ -173,25 +182,25 @@ class _Search:
         ranges = self._after(after, names) + self._bounds("w.created_at" if columns[0] == "created_at" else "")
         selected = ", ".join("w.task_id AS id" if column == "id" else f"w.{column}" for column in self.columns)
         return [
-            f"SELECT {selected} FROM task_words w{_where([*equal, *ranges, *checks])}"
+            f"SELECT {selected} FROM task_words w{where_all([*equal, *ranges, *checks])}"
             for equal in self._product("w", {**lead, **fixed})
         ]
 
     def _union(self, branches: Sequence[str], columns: tuple[str, ...], limit: int) -> Rows:
         order = f"ORDER BY {', '.join(column + self.direction for column in columns)} LIMIT {limit:d}"
-        if not self.ask.is_sqlite:  # SQLite merges the branches as it reads them, Postgres only when each has an end
-            branches = [f"(SELECT * FROM ({branch} {order}) AS b)" for branch in branches]
-        return self.ask.run(f"{' UNION ALL '.join(branches)} {order}", self.values)
+        return self.ask.run(f"{' UNION ALL '.join(self._ended(branches, order))} {order}", self.values)
+
+    def _ended(self, branches: Sequence[str], order: str) -> Sequence[str]:
+        """SQLite merges branches as it reads them, Postgres only when each has an end."""
+        return branches if self.ask.is_sqlite else [f"(SELECT * FROM ({branch} {order}) AS b)" for branch in branches]
 
     def _sorted(self, source: str, conditions: Sequence[str]) -> Rows:
         """A bounded number of rows, whatever their order."""
         after = self._after(self.after, [f"t.{column}" for column in self.columns], hidden=True)
-        selected = ", ".join(f"{_hidden(f't.{column}')} AS {column}" for column in self.columns)
+        selected = ", ".join(f"{hide(f't.{column}')} AS {column}" for column in self.columns)
         order = ", ".join(column + self.direction for column in self.columns)
-        where = _where([*conditions, *after])
-        return self.ask.run(
-            f"SELECT {selected} FROM {source}{where} ORDER BY {order} LIMIT {self.query.limit + 1:d}", self.values
-        )
+        rows = f"SELECT {selected} FROM {source}{where_all([*conditions, *after])}"
+        return self.ask.run(f"{rows} ORDER BY {order} LIMIT {self.query.limit + 1:d}", self.values)
 
     # ── Which way ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,151 +211,95 @@ class _Search:
         lately, or for the last changed of those created long ago, would have to look through most of them.
         """
         query, order = self.query, self.query.order
-        far = self.at_most_sorted * FAR
-        if self.by_end:
+        if self.by_end and order is not Order.CHANGED:
             late = query.ended_since is not None and order in {Order.OLDEST, Order.PRIORITY}
-            early = query.ended_until is not None and order is Order.CHANGED
-            yield "ended", far if late or early else self.at_most_sorted
+            yield "ended", self.at_most_sorted * FAR if late else self.at_most_sorted
         if query.created_until is not None and order is Order.CHANGED:
-            yield "created", far
+            many = self.at_most_sorted * VERY_FAR
+            between = [f"t.updated_at >= {self._moment(query.created_until)}"]
+            if self.after:
+                between.append(f"t.updated_at <= {self._value('after', self.after[0])}")
+            is_far = self._count("tasks t", between, "t.updated_at", many) == many
+            yield "created", many if is_far else self.at_most_sorted
 
     def _by_word(self) -> bool:
         """Whether the rarest word's rows are the shorter way."""
         if not self.words:
             return False
         query = self.query
-        if self.columns[0] != "updated_at" and not (query.statuses or query.causes or self.by_end):
-            return True  # the word's own rows say the rest, and are in order
-        count = self._rarest_word()[1]
-        return count < self.counted and count <= self._count_of_filter()
+        if self.columns[0] == "updated_at":
+            return self._sorts_words()
+        if not (query.statuses or query.causes or self.by_end):
+            return True  # the word's own rows say the rest
+        self._compare(with_filter=True)
+        return self._rarity[self._rarest_word()] >= self._rarity[_FILTER]
 
-    def _rarest_word(self) -> tuple[str, int]:
-        """The rarest word of the question, and its number of titles, counted so far as `counted`."""
-        if self._rarest is None:
-            counts = {
-                word: self._count("task_words w", ["w.word = " + self._value("word", word)], "w.priority", self.counted)
-                for word in self.words
-            }
-            self._rarest = min(counts.items(), key=lambda one: one[1])
-        return self._rarest
+    def _sorts_words(self) -> bool:
+        """Whether to sort all rows of the rarest word is less than to look through tasks until a page has it."""
+        this = [self._is_word(self._rarest_word())]
+        limit = min(self.query.limit, self.counted)
+        place = f"SELECT w.priority, w.created_at FROM task_words w{where_all(this)} ORDER BY w.priority, w.created_at"
+        last = self.ask.run(f"{place} LIMIT 1 OFFSET {limit:d}", self.values)
+        looked_through = self.counted
+        if last:  # among so many tasks there is a page of them
+            so_far = ", ".join(self._value("place", last[0][name]) for name in ("priority", "created_at"))
+            up_to = [f"(t.priority, t.created_at) <= ({so_far})"]
+            looked_through = self._count("tasks t", up_to, "t.priority, t.created_at", self.counted)
+        count = self._count("task_words w", this, "w.priority", looked_through)
+        return count < looked_through and self._filter_finds(count)
 
-    def _count_of_filter(self) -> int:
+    def _rarest_word(self) -> str:
+        """The rarest word of the question."""
+        if len(self.words) > 1 and not self._rarity:
+            self._compare(with_filter=False)
+        return max(self.words, key=lambda word: self._rarity.get(word, ()))
+
+    def _compare(self, *, with_filter: bool) -> None:
+        """Learn which words are rarer than others, or than tasks of which the filter's own columns hold.
+
+        Rows are passed over by priority, then time, as many of each: of rare ones that leads farther, so that frequent
+        ones are told from each other without being counted. Of those that are fewer, the number says it.
+        """
+        depth = min(PROBED, self.counted)
+        ways = {word: [f"task_words w WHERE {self._is_word(word)}"] for word in self.words}
+        if with_filter:
+            lead, _ = self._lead("created_at", by_priority=True)
+            ways[_FILTER] = [f"tasks t{where_all(each)}" for each in self._product("t", lead)]
+        names = list(ways)
+        order = "ORDER BY priority, created_at LIMIT"
+        probes = []
+        for number, name in enumerate(names):
+            branches = [f"SELECT {number:d} AS number, priority, created_at FROM {way}" for way in ways[name]]
+            merged = " UNION ALL ".join(self._ended(branches, f"{order} {depth + 1:d}"))
+            probes.append(f"SELECT c.* FROM ({merged} {order} 1 OFFSET {depth:d}) AS c")
+        for row in self.ask.run(" UNION ALL ".join(probes), self.values):
+            self._rarity[names[row["number"]]] = (0, row["priority"], row["created_at"])
+        counts = [
+            f"SELECT {number:d} AS number, count(*) AS n FROM (SELECT 1 AS one FROM {way} {order} {depth + 1:d}) AS c"
+            for number, name in enumerate(names)
+            if name not in self._rarity
+            for way in ways[name]
+        ]
+        few: dict[str, int] = {}
+        for row in self.ask.run(" UNION ALL ".join(counts), self.values) if counts else ():
+            few[names[row["number"]]] = few.get(names[row["number"]], 0) + int(row["n"])
+        self._rarity |= {name: (1, -count) for name, count in few.items()}
+
+    def _filter_finds(self, count: int) -> bool:
+        """Whether the tasks of which the filter's own columns hold are no fewer than that."""
         lead, _ = self._lead("created_at", by_priority=False)
-        if not lead:
-            return self.counted
-        branches = self._product("t", lead)
-        most = max(1, self.counted // len(branches))
-        counts = [self._count_sql("tasks t", each, "t.created_at", most) for each in branches]
-        found = [int(row["n"]) for row in self.ask.run(" UNION ALL ".join(counts), self.values)]
-        return self.counted if most in found else sum(found)
+        if not lead or not count:
+            return True
+        counts = [self._count_sql("tasks t", each, "t.created_at", count) for each in self._product("t", lead)]
+        return sum(int(row["n"]) for row in self.ask.run(" UNION ALL ".join(counts), self.values)) >= count
+
+    def _is_word(self, word: str) -> str:
+        return f"w.word = {self._value('word', word)}"
 
     def _count(self, source: str, conditions: Sequence[str], along: str, most: int) -> int:
         return int(self.ask.run(self._count_sql(source, conditions, along, most), self.values)[0]["n"])
 
     def _count_sql(self, source: str, conditions: Sequence[str], along: str, most: int) -> str:
         # In the order of the index: else Postgres may read the table from its beginning until it has found enough.
-        rows = f"SELECT 1 AS one FROM {source}{_where(conditions)} ORDER BY {along} LIMIT {most:d}"
+        rows = f"SELECT 1 AS one FROM {source}{where_all(conditions)} ORDER BY {along} LIMIT {most:d}"
         return f"SELECT count(*) AS n FROM ({rows}) AS c"
-
-    # ── Conditions ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _filters(self) -> list[str]:
-        """Everything but the words, as checks of a task's row."""
-        found = self._only_the_task_says() + self._created_check()
-        if self.repositories:
-            found.append(self._one_of("t.repository", self.repositories))
-        if self.query.kinds:
-            found.append(self._one_of("t.kind", self.kinds))
-        return found
-
-    def _only_the_task_says(self) -> list[str]:
-        found = self._ended_check()
-        if self.query.statuses or self.by_end:
-            found.append(self._one_of("t.status", self.statuses))
-        if self.query.causes:
-            found.append(self._one_of("t.cause", self.query.causes))
-        return found
-
-    def _words(self, table: str, task_id: str, *, but: str | None = None) -> list[str]:
-        # A scalar subquery is looked up row by row; of EXISTS a planner may make a join that reads every title.
-        return [
-            f"(SELECT 1 FROM task_words x WHERE x.word = {self._value('word', word)} AND x.priority = {table}.priority"
-            f" AND x.created_at = {table}.created_at AND x.task_id = {table}.{task_id}) = 1"
-            for word in self.words
-            if word != but
-        ]
-
-    def _after(self, after: tuple[Any, ...], columns: Sequence[str], *, hidden: bool = False) -> list[str]:
-        if not after:
-            return []
-        left = ", ".join(_hidden(column) if hidden else column for column in columns)
-        right = ", ".join(self._value("after", value) for value in after)
-        return [f"({left}) {self.sign} ({right})"]
-
-    def _bounds(self, column: str) -> list[str]:
-        """What the ranges say about the order's own column: nothing ends or changes before it is created."""
-        query, name = self.query, column.rpartition(".")[2]
-        if name == "created_at":
-            until = [f"{column} <= {self._moment(query.ended_until)}"] if query.ended_until else []
-            return self._range(column, "created") + until
-        if name == "updated_at":
-            since = [moment for moment in (query.created_since, query.ended_since) if moment]
-            return [f"{column} >= {self._moment(max(since))}"] if since else []
-        return []
-
-    def _range(self, column: str, what: str) -> list[str]:
-        since, until = getattr(self.query, f"{what}_since"), getattr(self.query, f"{what}_until")
-        found = [f"{column} >= {self._moment(since)}"] if since else []
-        return [*found, f"{column} < {self._moment(until)}"] if until else found
-
-    def _created_check(self) -> list[str]:
-        return self._range(_hidden("t.created_at"), "created")
-
-    def _ended_check(self) -> list[str]:
-        return self._range(_hidden("t.ended_at"), "ended")
-
-    def _one_of(self, column: str, values: Sequence[Any]) -> str:
-        return f"{_hidden(column)} IN ({', '.join(self._value('one', value) for value in values)})"
-
-    def _product(self, table: str, lead: Mapping[str, Sequence[Any]]) -> list[list[str]]:
-        found: list[list[str]] = [[]]
-        for column, values in lead.items():
-            each = [f"{table}.{column} = {self._value(column, value)}" for value in dict.fromkeys(values)]
-            found = [[*one, condition] for one in found for condition in each]
-        return found
-
-    def _moment(self, value: Any) -> str:
-        return self._value("moment", self.ask.moment(value))
-
-    def _value(self, name: str, value: Any) -> str:
-        """The name of a parameter with this value; the same question always has the same names."""
-        for number in range(len(self.values) + 1):
-            key = f"{name}_{number}"
-            if self.values.setdefault(key, value) == value:
-                return f":{key}"
-        raise AssertionError(name)  # one of the numbers is free
-
-
-def _hidden(column: str) -> str:
-    return f"coalesce({column}, {column})"
-
-
-def _where(conditions: Sequence[str]) -> str:
-    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
-
-
-def _spellings(ask: Asking, repository: str | None) -> tuple[str, ...]:
-    """The repository's name as the ledger has it: GitHub's names are the same in any case."""
-    if not repository:
-        return ()
-    here = "SELECT repository FROM tasks WHERE repository = :name ORDER BY created_at LIMIT 1"
-    if ask.run(here, {"name": repository}):
-        return (repository,)
-    # From name to name along the index, instead of from task to task.
-    rows = ask.run(
-        "WITH RECURSIVE names(name) AS (SELECT min(repository) FROM tasks UNION ALL "
-        "SELECT (SELECT min(t.repository) FROM tasks t WHERE t.repository > names.name) "
-        "FROM names WHERE names.name IS NOT NULL) SELECT name FROM names WHERE lower(name) = :name",
-        {"name": repository.lower()},
-    )
-    return tuple(row["name"] for row in rows)

@@ -69,6 +69,13 @@ class Asking:
     run: Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
     is_sqlite: bool
 
+    def among(self, column: str, values: Sequence[str]) -> tuple[str, dict[str, Any]]:
+        """The condition that `column` has one of these values, and its parameters."""
+        if not self.is_sqlite:
+            return f"{column} = ANY(:among)", {"among": list(values)}  # one text for any number of values
+        named = {f"among_{number}": value for number, value in enumerate(values)}
+        return f"{column} IN ({', '.join(f':{name}' for name in named)})", named
+
     def moment(self, value: datetime) -> Any:
         """`value` as the database compares it: SQLite has no type for it."""
         utc = value.astimezone(UTC)

@@ -6,21 +6,24 @@ with `BEGIN IMMEDIATE`, so that a transaction never fails half-way for want of t
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, text
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
 from squire_pipelines.ledger import sqlite
 
 HEAD_REVISION = "0002"
+_FRESH_S = 1.0
 _ALEMBIC = "alembic_version"
 _OURS = frozenset({_ALEMBIC, "tasks", "task_events", "attempts"})  # no other application has all of these
 
@@ -65,6 +68,7 @@ class Ledger:
     def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, busy_timeout_s: float = 30) -> None:
         self.url = _parse(url)
         self._clock = clock
+        self._driver_error: type[Exception] = sqlite3.Error
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.path = Path(self.url.database or "")
@@ -73,6 +77,7 @@ class Ledger:
             self._reading = self.engine
         else:
             self.engine = _postgres_engine(self.url, busy_timeout_s)
+            self._driver_error = self.engine.dialect.loaded_dbapi.Error  # for what is asked past SQLAlchemy
             # By default each statement would see what others committed meanwhile.
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = self.engine.execution_options(**{sqlite.WRITE: True})
@@ -122,7 +127,7 @@ class Ledger:
             raise  # the caller's own doing, and for it to judge
         except sqlite3.IntegrityError as error:
             raise IntegrityError(None, None, error) from error
-        except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+        except (DBAPIError, PoolTimeoutError, self._driver_error) as error:
             reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
             raise self._explain(error, reason) from error
 
@@ -141,7 +146,9 @@ class Ledger:
             return self._clock()
         if self.is_sqlite:
             return utc_now()
-        return connection.execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
+        driver: Any = connection.connection.dbapi_connection
+        moment: datetime = driver.execute("SELECT clock_timestamp()").fetchone()[0]
+        return moment.astimezone(UTC)
 
     def describe(self) -> str:
         """The ledger's place, without a password."""
@@ -240,9 +247,27 @@ def may_be_ours(names: Collection[str]) -> bool:
 def _postgres_engine(url: URL, timeout_s: float) -> Engine:
     arguments: dict[str, object] = {"connect_timeout": 10, "keepalives_idle": 30}
     if "options" not in url.query:
-        arguments["options"] = f"-c statement_timeout={int(timeout_s * 1000)}"
+        arguments["options"] = f"-c statement_timeout={int(timeout_s * 1000)} -c timezone=UTC"
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args=arguments)
+        engine = create_engine(url, connect_args=arguments)
     except ImportError as error:
         message = "ledger_url names Postgres, whose driver is not installed"
         raise ConfigError(message, hint="install squire-pipelines[postgres]") from error
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _ask_whether_it_lives)
+    return engine
+
+
+def _note_use(_driver: object, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _ask_whether_it_lives(driver: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """As the pool's own `pre_ping`, but not for a connection used a moment ago: asking costs a way to the server."""
+    if time.monotonic() - record.info.get("used", 0.0) < _FRESH_S:
+        return
+    try:
+        driver.execute("SELECT 1")
+        driver.rollback()
+    except driver.Error as error:
+        raise DisconnectionError from error  # the pool connects anew

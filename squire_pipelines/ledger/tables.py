@@ -182,7 +182,6 @@ tasks = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     one_of("status", TaskStatus),
     UniqueConstraint("repository", "fingerprint"),
-    Index(None, "status", "priority", "ready_at"),
     Index(None, "created_at", "id"),
     CheckConstraint(
         f"(status IN ({names_in_sql(s for s in TaskStatus if s.is_final)})) = (ended_at IS NOT NULL)",
@@ -190,11 +189,12 @@ tasks = Table(
     ),
     Index(None, "repository", "created_at", "id"),
     one_of("kind", TaskKind),
-    Index(None, "updated_at", "id"),
+    # In the order of changes, the last two are looked up in the words' table for each task that is passed.
+    Index(None, "updated_at", "id", "priority", "created_at"),
     Index(None, "priority", "created_at", "id"),
     Index(None, "repository", "priority", "created_at", "id"),
     Index(None, "status", "kind", "created_at", "id"),
-    Index(None, "status", "kind", "updated_at", "id"),
+    Index(None, "status", "kind", "updated_at", "id", "priority", "created_at"),
     Index(None, "status", "kind", "priority", "created_at", "id"),
     Index(None, "repository", "status", "kind", "created_at", "id"),
     Index(None, "repository", "status", "kind", "updated_at", "id"),
@@ -363,8 +363,13 @@ def full_metadata() -> MetaData:
             ("cause", ("cause", "updated_at", "id")),
             ("cause", ("cause", "priority", "created_at", "id")),
             ("cause", ("repository", "cause", "created_at", "id")),
-            ("ended_at", ("ended_at", "id")),
+            ("cause", ("repository", "cause", "updated_at", "id")),
+            ("ended_at", ("ended_at", "id", "priority", "created_at")),  # all that an order of those that ended needs
         ):
             there = tasks.c[known].is_not(None)
             Index(None, *(tasks.c[each] for each in names), sqlite_where=there, postgresql_where=there)
+        # Hardly any: a task changes for the last time as it ends.
+        late = tasks.c.updated_at != tasks.c.ended_at
+        columns = (tasks.c.updated_at, tasks.c.id)
+        Index("ix_tasks_changed_later", *columns, sqlite_where=late, postgresql_where=late)
     return metadata

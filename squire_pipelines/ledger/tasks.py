@@ -131,7 +131,7 @@ def asking(tx: Transaction) -> Asking:
             found = driver.execute(sql, values)
         else:  # Postgres plans the same question once, see `list_sql`
             prepare = driver.prepare_threshold is not None  # a pool between us and the server may not know it
-            found = driver.execute(_in_psycopg(sql), values, prepare=prepare)
+            found = driver.execute(_in_psycopg(sql), values, prepare=prepare, binary=True)  # times need no parsing
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 

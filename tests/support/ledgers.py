@@ -119,7 +119,7 @@ class PostgresServer:
         raise PostgresUnavailableError(message)
 
     @classmethod
-    def start(cls) -> Self:
+    def start(cls, shared_buffers: str = "32MB") -> Self:
         """Make a cluster and start it. Raises PostgresUnavailableError."""
         binaries = cls.find_binaries()
         folder = Path(tempfile.mkdtemp(prefix="squire-postgres-"))
@@ -127,7 +127,7 @@ class PostgresServer:
             who = _unprivileged(folder)
             _run_initdb(binaries, folder, who)
             for _ in range(5):  # the free port that we found may be taken a moment later
-                server = cls._launch(binaries, folder, who)
+                server = cls._launch(binaries, folder, who, shared_buffers)
                 if server._wait_until_ready():
                     return server
                 server._end_process()
@@ -139,7 +139,7 @@ class PostgresServer:
         raise _did_not_start(log)
 
     @classmethod
-    def _launch(cls, binaries: Path, folder: Path, who: dict[str, Any]) -> Self:
+    def _launch(cls, binaries: Path, folder: Path, who: dict[str, Any], shared_buffers: str) -> Self:
         port = _free_port()
         settings = {
             "listen_addresses": "127.0.0.1",
@@ -147,7 +147,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "fsync": "off",
             "max_connections": "60",
-            "shared_buffers": "32MB",
+            "shared_buffers": shared_buffers,
         }
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:

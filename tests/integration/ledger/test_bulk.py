@@ -1,7 +1,9 @@
 """Changes of many tasks at once: one transaction, an event each, a report of the others."""
 
+from typing import Any
+
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskKind, TaskStatus
@@ -123,6 +125,28 @@ def test_more_than_the_bound_are_refused_and_none_is_changed(ledger: Ledger, mon
         with pytest.raises(RefusedError, match="more than 2 tasks"):
             update(ledger, which, bulk.cancel("x"))
     assert status_of(ledger, ids[0]) is TaskStatus.READY
+
+
+def test_stale_statistics_do_not_have_each_row_of_a_state_compared_with_every_id(ledger: Ledger) -> None:
+    if ledger.is_sqlite:
+        pytest.skip("SQLite's planner has no statistics here")
+    ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(600)))
+    with ledger.write() as tx:
+        tx.connection.exec_driver_sql("ANALYZE tasks")  # not one is cancelled
+    update(ledger, ids, bulk.cancel("x"))
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    with ledger.write() as tx:
+        event.listen(ledger.engine, "before_cursor_execute", note)
+        bulk.bulk_update(tx, ids[:300], bulk.retry(1), actor="ann")
+        event.remove(ledger.engine, "before_cursor_execute", note)
+        (statement,) = [each for each in asked if each[0].startswith("UPDATE tasks")]
+        tx.connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        lines = tx.connection.exec_driver_sql(f"EXPLAIN {statement[0]}", statement[1]).scalars().all()
+    assert "pk_tasks" in "\n".join(lines)
 
 
 def test_a_failure_half_way_leaves_all_as_it_was(ledger: Ledger) -> None:

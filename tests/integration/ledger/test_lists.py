@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from squire_pipelines.errors import NotFoundError
+from squire_pipelines.errors import LedgerError, NotFoundError
 from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.listing import (
@@ -172,6 +172,11 @@ def test_ids_are_completed_youngest_first(ledger: Ledger) -> None:
         assert read_ids_like(asking(tx), "x", 3) == []
 
 
+def test_an_error_of_the_driver_is_told_as_the_ledgers(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="nowhere"), ledger.read() as tx:
+        asking(tx).run("SELECT 1 FROM nowhere", {})
+
+
 # ── Plans of queries ───────────────────────────────────────────────────────────────────────────────────────────────
 
 WEEK = START + timedelta(days=3)
@@ -241,3 +246,29 @@ def test_every_filter_and_order_reads_along_an_index(
                 if bad:
                     wrong.append(f"{name}, {order}: {line}")
     assert not wrong
+
+
+@pytest.mark.parametrize("statuses", [(), ("failed",)])
+def test_what_changed_after_its_end_is_found_among_those_that_did_not(
+    ledger: Ledger, statuses: tuple[str, ...]
+) -> None:
+    rows = list(task_rows(300, span=SPAN))
+    for row in rows[::3]:
+        row["updated_at"] += timedelta(days=1)
+    insert_tasks(ledger, rows)
+    query = TaskQuery(ended_until=WEEK + timedelta(days=2), statuses=statuses, order=Order.CHANGED)
+    expected = expected_ids(rows, query)
+    late = {row["id"] for row in rows[::3]}
+    assert late & set(expected)
+    assert set(expected) - late
+    with ledger.read() as tx:
+        assert all_pages(tx, replace(query, limit=9)) == expected
+
+
+def test_the_last_changed_of_those_that_ended_long_ago_are_not_searched_from_the_newest_on(
+    explained: Callable[[TaskQuery], list[str]],
+) -> None:
+    plan = "\n".join(explained(TaskQuery(ended_until=WEEK, order=Order.CHANGED)))
+    assert "ix_tasks_ended_at_id_priority_created_at" in plan
+    assert "ix_tasks_changed_later" in plan
+    assert "ix_tasks_updated_at_id" not in plan

@@ -126,6 +126,7 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.ledger.write() as tx:
             tasks.approve(tx, ids[pick % len(ids)], actor="ann")
 
+    @precondition(lambda self: self.tasks)
     @rule(pick=picks)
     def cancel(self, pick: int) -> None:
         ids = self._ids(*TaskStatus)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, LedgerError, StateConflictError
-from squire_pipelines.ledger import records
+from squire_pipelines.ledger import records, store
 from squire_pipelines.ledger.changes import change_attempt, change_task
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, open_ledger
 from squire_pipelines.ledger.tables import audit
@@ -52,6 +52,21 @@ def test_a_server_that_does_not_answer_is_a_ledger_error_without_the_password(op
         ledger.ensure_schema()
     assert "geheim" not in str(caught.value)
     assert "server running" in caught.value.hint
+
+
+def test_a_connection_that_the_server_ended_is_replaced(
+    postgres: PostgresServer, open_at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_FRESH_S", 0.0)  # as if it had not been used for a while
+    url = postgres.empty_ledger()
+    mine, other = open_at(url), open_at(url)
+    own = text("SELECT pg_backend_pid()")
+    with mine.read() as tx:
+        before = tx.execute(own).scalar_one()
+    with other.write() as tx:
+        assert tx.execute(text(f"SELECT pg_terminate_backend({before:d}, 5000)")).scalar_one()
+    with mine.read() as tx:
+        assert tx.execute(own).scalar_one() != before
 
 
 def test_a_database_that_does_not_exist_is_named(postgres: PostgresServer) -> None:

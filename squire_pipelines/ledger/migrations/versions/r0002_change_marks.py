@@ -59,9 +59,10 @@ _INDEXES = {
     "signals": ("updated_at", "last_seen_at id", "repository last_seen_at id", "kind last_seen_at id"),
     "plans": ("updated_at", "created_at id"),
     "tasks": (
-        "updated_at id", "priority created_at id",
+        "updated_at id priority created_at", "priority created_at id",
         "repository created_at id", "repository priority created_at id",
-        "status kind created_at id", "status kind updated_at id", "status kind priority created_at id",
+        "status kind created_at id", "status kind updated_at id priority created_at",
+        "status kind priority created_at id",
         "repository status kind created_at id", "repository status kind updated_at id",
         "repository status kind priority created_at id",
         "plan_id",
@@ -77,9 +78,13 @@ _PARTIAL_INDEXES = (
     ("cause", "cause updated_at id"),
     ("cause", "cause priority created_at id"),
     ("cause", "repository cause created_at id"),
-    ("ended_at", "ended_at id"),
+    ("cause", "repository cause updated_at id"),
+    ("ended_at", "ended_at id priority created_at"),
 )
 """Of `tasks`, each without the rows of which the first column named is not known."""
+
+_REPLACED = ("repository status", "status priority ready_at")
+"""Indexes of `tasks` as it was: others begin with the same columns, or with those that are asked for."""
 
 # The state machine, as it was when this was written.
 _CHANGES = {
@@ -113,7 +118,8 @@ def upgrade() -> None:
     for table in ("task_events", "audit"):
         with _changed(table):
             pass
-    op.drop_index(op.f("ix_tasks_repository_status"), table_name="tasks")  # others begin with the same columns
+    for replaced in _REPLACED:
+        op.drop_index(_index("tasks", replaced.split()), table_name="tasks")
     # No code of ours left such rows; a hand may have.
     final = "status IN ('succeeded', 'failed', 'cancelled')"
     op.execute(f"UPDATE tasks SET ended_at = updated_at WHERE {final} AND ended_at IS NULL")  # noqa: S608 - ours
@@ -139,7 +145,8 @@ def downgrade() -> None:
     with _changed("tasks", back=True) as batch:
         batch.drop_constraint(op.f("ck_tasks_final_has_ended"), type_="check")
         batch.drop_constraint(op.f("ck_tasks_kind_known"), type_="check")
-    op.create_index(op.f("ix_tasks_repository_status"), "tasks", ["repository", "status"], unique=False)
+    for replaced in _REPLACED:
+        op.create_index(_index("tasks", replaced.split()), "tasks", replaced.split(), unique=False)
     for table in ("task_events", "audit"):
         with _changed(table, back=True):
             pass
@@ -173,6 +180,8 @@ def _indexes() -> Iterator[tuple[str, str, list[str], sa.TextClause | None]]:
             yield _index(table, columns.split()), table, columns.split(), None
     for known, columns in _PARTIAL_INDEXES:
         yield _index("tasks", columns.split()), "tasks", columns.split(), sa.text(f"{known} IS NOT NULL")
+    # Of a task that changed after its end.
+    yield op.f("ix_tasks_changed_later"), "tasks", ["updated_at", "id"], sa.text("updated_at <> ended_at")
 
 
 def _is_sqlite() -> bool:
