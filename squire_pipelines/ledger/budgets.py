@@ -115,13 +115,15 @@ def _amount(row: Any) -> Amount:
 
 
 def checkpoint(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
-    """What is spent so far. Never less than was known before, and nothing when the reservation is settled."""
+    """What is spent so far; nothing is noted of a gateway that knows of fewer requests, or for a settled reservation.
+
+    It may be less than before: a call that is under way counts with what it may use, and then with what it has used.
+    """
     tx.execute(
         update(budgets)
         .where(
             budgets.c.id == reservation_id,
             budgets.c.state == _OPEN,
-            budgets.c.spent_tokens <= spent.tokens,
             budgets.c.spent_requests <= requests,
         )
         .values(

@@ -96,7 +96,7 @@ def test_calls_and_what_is_spent_reach_the_ledger_while_the_agent_works(configur
         assert door is not None
         assert post(door).status_code == 200
         pause = threading.Event()
-        for _ in range(200):
+        for _ in range(1200):
             with held.ledger.read() as tx:
                 row = budgets.get(tx, held.attempt.id)
             # While a call is under way its largest cost is counted; once it is over, what it used.

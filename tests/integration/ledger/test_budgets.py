@@ -80,12 +80,19 @@ def test_the_end_of_an_attempt_puts_what_it_spent_in_the_place_of_its_reservatio
     assert (attempt.cost_usd, attempt.input_tokens) == (0.25, 150)
 
 
-def test_a_checkpoint_never_takes_back_what_was_known(ledger: Ledger) -> None:
+def test_a_checkpoint_of_fewer_requests_is_an_old_one_and_a_call_that_is_over_counts_what_it_used(
+    ledger: Ledger,
+) -> None:
     add_task(ledger)
     (queued,) = start(ledger)
-    for spent, requests in ((Amount(3, 500), 2), (Amount(1, 100), 1), (Amount(0, 600), 1)):
+    told = ((Amount(4, 800), 2), (Amount(3, 500), 2), (Amount(1, 100), 1), (Amount(0, 600), 1))
+    for spent, requests in told:
         with ledger.write() as tx:
             budgets.checkpoint(tx, queued.id, spent, requests)
+    with ledger.read() as tx:
+        row = budgets.get(tx, queued.id)
+    assert row is not None
+    assert (row.spent, row.spent_requests) == (Amount(3, 500), 2)
     assert used(ledger) == Amount(3, 1000)  # more dollars than were reserved, fewer tokens
     held = claim(ledger, queued.id)
     settle(ledger, held, Cause.TIMEOUT)
