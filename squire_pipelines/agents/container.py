@@ -5,6 +5,7 @@ an attached container that nobody reads blocks, and a connection may break while
 """
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ _FAREWELL_S = 2.0
 _DRAIN_IDLE_S = 5.0
 _DRAIN_CAP_S = 60.0
 _MAX_ATTACHES = 20
+# How much of what was read last is kept, and how many lines are read again, to find what the engine's log had not yet.
+_LAST_BYTES, _LAST_LINES = 64 * 1024, 500
 _NOT_RUNNING = frozenset({404, 409})
 _REMOVE_TRIES = 3
 
@@ -42,6 +45,7 @@ class Drain:
         self._stream = stream
         self._sink = sink
         self._chunks = 0
+        self.last = b""
         self.error: str | None = None
         self._thread = threading.Thread(target=self._read, name="squire-drain", daemon=True)
         self._thread.start()
@@ -56,6 +60,7 @@ class Drain:
             for chunk in self._stream:
                 self._chunks += 1
                 self._sink.feed(chunk)
+                self.last = (self.last + chunk)[-_LAST_BYTES:]
         except (OSError, ValueError, SocketError, DockerException) as error:
             # The connection broke or was closed by us: whether the container lives is for `wait` to find out.
             self.error = str(error)
@@ -79,6 +84,19 @@ class Drain:
         response = getattr(self._stream, "_response", None)
         if response is not None:
             response.close()
+
+
+def after(last: bytes, kept: bytes) -> bytes:
+    """What `kept`, the end of an output, has beyond an earlier reading that ended with `last`.
+
+    They are laid over each other as far as they can be, so that what cannot be told apart is not taken twice. Without
+    anything in common all of `kept` is new.
+    """
+    starts = [0, *(match.end() for match in re.finditer(rb"\n", last))]
+    for start in starts:
+        if kept.startswith(last[start:]):
+            return kept[len(last) - start :]
+    return kept
 
 
 class Container:
@@ -108,6 +126,7 @@ class Container:
         self._lost_since: float | None = None
         self._drain: Drain | None = None
         self._attaches = 0
+        self._follows_log = False
         self.exit_code: int | None = None
         self.oom_killed = False
         self.connection_lost = False
@@ -126,6 +145,7 @@ class Container:
         """
         stream: Any = self._client.api.logs(self._id, stdout=True, stderr=True, stream=True, follow=running)
         self._drain = Drain(stream, self._sink)
+        self._follows_log = running
 
     def start(self) -> None:
         """Start it. Raises the engine's errors."""
@@ -212,9 +232,21 @@ class Container:
 
     def finish_output(self) -> None:
         """Read the output to its end, with a bound. May be repeated."""
-        if self._drain is not None:
-            self._drain.finish()
-            self._drain = None
+        drain, self._drain = self._drain, None
+        if drain is None:
+            return
+        drain.finish()
+        if self._follows_log and self.exit_code is not None:
+            self._read_the_rest(drain.last)
+
+    def _read_the_rest(self, last: bytes) -> None:
+        """What came after `last`: who follows the engine's log is sent away when the container ends, maybe too soon."""
+        try:
+            kept = self._client.api.logs(self._id, stdout=True, stderr=True, tail=_LAST_LINES)
+        except (requests.RequestException, DockerException) as error:
+            _log.warning("agent.log_may_lack_its_end", reason=str(error)[:200])
+            return
+        self._sink.feed(after(last, kept))
 
 
 def remove_surely(client: docker.DockerClient, name: str, attempt_id: str) -> bool:
