@@ -12,6 +12,9 @@ rm -rf "$data"
 mkdir -p "$data"
 export COVERAGE_FILE="$data/data"
 
+# Many tests start Python: without its compiled files most of their time is spent on compiling.
+unset PYTHONDONTWRITEBYTECODE
+
 status=0
 "$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-3}" --dist loadgroup --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
 if [ "$status" -ne 0 ] || [ "$#" -gt 0 ]; then exit "$status"; fi

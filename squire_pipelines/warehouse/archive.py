@@ -241,7 +241,7 @@ def _write_rows(
     }
     try:
         with duckdb.connect(":memory:", config=config) as connection:
-            schema.create_tables(connection)
+            schema.create_table(connection, table)
             copy = schema.copy_of(connection, table)
             count = 0
             query = copy.query.where(condition).execution_options(yield_per=_READ_AT_ONCE)

@@ -113,7 +113,12 @@ class Copy:
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create all tables, empty."""
     for table in (*TABLES, *DERIVED, *ROLLED_UP, *OWN):
-        connection.execute(_sql("tables", table))
+        create_table(connection, table)
+
+
+def create_table(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Create one of the tables, empty."""
+    connection.execute(_sql("tables", table))
 
 
 def create_metrics(connection: duckdb.DuckDBPyConnection) -> None:

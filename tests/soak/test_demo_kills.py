@@ -1,7 +1,8 @@
-"""The demo killed at moments that nobody chose, again and again, on one home: `make soak`.
+"""The demo killed at one moment, and at moments that nobody chose, again and again, on one home: `make soak`.
 
 Each round kills either the daemon's group or everything, at a random moment after the start; the last start must end
-well. `SQUIRE_SOAK_ROUNDS` sets the rounds (5), `SQUIRE_SOAK_SEED` repeats a sequence.
+well. `SQUIRE_SOAK_ROUNDS` sets the rounds (5), `SQUIRE_SOAK_SEED` repeats a sequence. The demo's own tests kill at both
+of the chosen moments in one demo.
 """
 
 import os
@@ -41,3 +42,28 @@ def test_however_often_it_is_killed_each_task_is_done_once(start_demo: StartDemo
     last = start_demo()
     last.ends_well()
     check_what_it_left(last, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(500)
+def test_a_daemon_that_is_killed_while_an_agent_runs_is_replaced_and_the_demo_ends_well(
+    start_demo: StartDemo, tmp_path: Path
+) -> None:
+    demo = start_demo()
+    demo.wait_for("a task that runs", "SELECT 1 FROM attempts WHERE status = 'running'")
+    os.killpg(demo.pid_of("daemon"), signal.SIGKILL)
+    demo.ends_well()
+    check_what_it_left(demo, tmp_path)
+    assert demo.says("daemon has stopped") == 1
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(500)
+def test_a_demo_that_is_killed_whole_goes_on_at_the_next_start(start_demo: StartDemo, tmp_path: Path) -> None:
+    demo = start_demo()
+    demo.wait_for("a pull request", "SELECT 1 FROM outcomes")
+    demo.kill_all()
+    again = start_demo()
+    again.ends_well()
+    check_what_it_left(again, tmp_path)
+    assert again.says("going on with it") == 1

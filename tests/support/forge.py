@@ -14,6 +14,7 @@ from squire_pipelines.demo.forge.hosting import HostRequest, host
 from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.demo.forge.world import ForgeConfig, World
 from squire_pipelines.demo.samples import SampleRepository, build_samples
+from tests.support.forked import ForkedForge
 
 
 @pytest.fixture(scope="session")
@@ -47,5 +48,5 @@ def forge(forge_home: Path, hosted_home: Path) -> Iterator[ForgeProcess]:
     `forge.settle()` makes what is due (checks, merges, webhooks) happen now, `forge.add_fault(…)` breaks answers.
     """
     shutil.copytree(hosted_home, forge_home)
-    with ForgeProcess.start(forge_home) as running:
+    with ForkedForge.start(forge_home) as running:
         yield running

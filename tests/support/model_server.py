@@ -33,11 +33,15 @@ class Call:
 
 @dataclass(frozen=True)
 class Turn:
-    """What the model answers to one request: text, tool calls, or an HTTP error."""
+    """What the model answers to one request: text, tool calls, or an HTTP error.
+
+    OpenCode asks again, for a minute and more, after an error whose `error_type` is the server's.
+    """
 
     text: str = ""
     calls: tuple[Call, ...] = ()
     status: int = 200
+    error_type: str = "server_error"
     prompt_tokens: int = 100
     completion_tokens: int = 10
     headers: dict[str, str] = field(default_factory=dict)
@@ -161,7 +165,7 @@ class ModelServer:
             await asyncio.sleep(self._delay_s)
 
         if turn.status != 200:
-            error = {"error": {"message": turn.text or "scripted failure", "type": "server_error", "code": None}}
+            error = {"error": {"message": turn.text or "scripted failure", "type": turn.error_type, "code": None}}
             return JSONResponse(error, status_code=turn.status, headers=turn.headers)
         if body.get("stream"):
             usage = bool((body.get("stream_options") or {}).get("include_usage"))

@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import squire_pipelines
 from squire_pipelines.demo.forge.client import ForgeClient
@@ -74,20 +75,25 @@ class ForgeProcess(ForgeClient):
         # A log that grew too large is begun anew; within one run it holds warnings only.
         mode = "wb" if log.exists() and log.stat().st_size > _MAX_LOG_BYTES else "ab"
         with log.open(mode) as errors:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=_environment(),
-                start_new_session=True,
-            )
+            child = cls._begin(command, errors)
         with contextlib.ExitStack() as stack:
             # Also after a Ctrl-C while waiting: nobody else knows of the child yet.
             stack.callback(_end, child)
             url = _wait_ready(child, log)
             stack.pop_all()
         return cls(child, url, home=home, token=token, webhook_secret=webhook_secret)
+
+    @staticmethod
+    def _begin(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """The child, in a session of its own; its standard output is a pipe."""
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment(),
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:

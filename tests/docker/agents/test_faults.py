@@ -242,14 +242,17 @@ def test_after_a_supervisor_was_killed_another_goes_on_and_misses_no_line(scene:
 
 
 def test_after_a_supervisor_was_killed_what_is_in_its_long_log_stays(scene: Scene) -> None:
-    script = "seq 1 900000; echo ready; sleep 4; seq 900001 900100; echo x >> README.md"
-    child = _child(scene, "unix:///var/run/docker.sock", script, log=40 * MIB)
+    # With what the engine writes to each line that is 55 MB, of which it keeps 40.
+    count = "seq -f %0200.0f"
+    script = f"{count} 1 200000; echo ready; sleep 2; {count} 200001 200100; echo x >> README.md"
+    child = _child(scene, "unix:///var/run/docker.sock", script, log=64 * MIB)
     _until(scene, "ready", 120)
     child.kill()
     child.wait(10)
-    run = scene.run(_inputs_as_they_are(scene, script, log=40 * MIB))
+    scene.client.api.wait(scene.name, timeout=60)
+    run = scene.run(_inputs_as_they_are(scene, script, log=64 * MIB))
     assert run.ending.cause is Cause.COMPLETED, run.ending
-    assert gaps(scene.numbers(), 900_100) == []
+    assert gaps(scene.numbers(), 200_100) == []
 
 
 def test_an_adopted_container_is_timed_by_a_clock_that_nobody_sets(scene: Scene) -> None:
@@ -440,10 +443,17 @@ class TestTheEngineItself:
     def test_an_engine_that_hangs_for_good_is_lost_after_the_patience(self, own: OwnEngine, there: Scene) -> None:
         own.restart()
         inputs = there.prepare("echo ready; sleep 100")
+        usual = there.client.api.timeout
+
+        def hang() -> None:
+            own.send(signal.SIGSTOP)
+            there.client.api.timeout = 1  # of each of the many requests from here on
+
         try:
-            run = there.run(inputs, Once(inputs, "ready", lambda: own.send(signal.SIGSTOP)), patience_s=6)
+            run = there.run(inputs, Once(inputs, "ready", hang), patience_s=3)
         finally:
             own.send(signal.SIGCONT)
+            there.client.api.timeout = usual
         assert run.ending.cause is Cause.ENGINE_LOST
         assert run.ending.transient
         # It was left behind, as nobody could remove it; the reaper can.

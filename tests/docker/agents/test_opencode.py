@@ -150,7 +150,8 @@ def test_a_provider_that_refuses_connections_is_a_provider_error(play: Play) -> 
 
 def test_an_error_after_a_change_is_an_error_though_opencode_exits_with_0(play: Play) -> None:
     edit = Call("bash", {"command": "echo half >> README.md", "description": "half of it"})
-    with ModelServer([Turn(calls=(edit,)), Turn(text="no more", status=401)]) as model:
+    refusal = Turn(text="no more", status=401, error_type="invalid_request_error")
+    with ModelServer([Turn(calls=(edit,)), refusal]) as model:
         session = play(model.url)
     ending = session.run.ending
     assert ending.cause is Cause.PROVIDER_ERROR, (ending, session.log[-3000:])

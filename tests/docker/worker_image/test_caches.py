@@ -11,6 +11,7 @@ from typing import Any
 import docker
 import pytest
 
+from tests.support.containers import said_by
 from tests.support.worker import Desk, make_desk
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -97,13 +98,10 @@ def test_the_toolchains_are_there_and_within_their_budget(engine: docker.DockerC
     script = (
         "node --version; npm --version; pnpm --version; uv --version; python3 -m venv --help >/dev/null && echo venv"
     )
-    said = engine.containers.run(toolchains, ["-c", script], entrypoint="sh", network_mode="none", remove=True).decode()
-    lines = said.split("\n")
+    lines = said_by(engine, toolchains, ["-c", script], entrypoint="sh").split("\n")
     assert lines[0].startswith("v24.")
     assert "venv" in lines
-    bill = engine.containers.run(
-        toolchains, ["/usr/share/squire/sbom.cdx.json"], entrypoint="cat", network_mode="none", remove=True
-    )
+    bill = said_by(engine, toolchains, ["/usr/share/squire/sbom.cdx.json"], entrypoint="cat")
     purls = {each.get("purl", "").partition("@")[0] for each in json.loads(bill)["components"]}
     assert {"pkg:npm/pnpm", "pkg:npm/npm", "pkg:generic/node", "pkg:pypi/uv", "pkg:pypi/ruff"} <= purls
 

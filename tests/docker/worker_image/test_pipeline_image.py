@@ -3,6 +3,8 @@
 import docker
 import pytest
 
+from tests.support.containers import said_by
+
 pytestmark = pytest.mark.docker
 
 SIZE_BUDGET_BYTES = 780_000_000
@@ -16,10 +18,7 @@ def test_dagster_and_our_package_are_there_for_any_user(
         "set -e; dagster --version; cd /tmp; python -c 'import squire_pipelines, dagster_docker; print(\"imported\")';"
         " command -v squire; git --version; python -c 'import getpass; print(getpass.getuser())'"
     )
-    out = engine.containers.run(
-        pipeline_image, ["sh", "-c", script], user=user, network_mode="none", cap_drop=["ALL"], remove=True
-    )
-    text = out.decode()
+    text = said_by(engine, pipeline_image, ["sh", "-c", script], user=user, cap_drop=["ALL"])
     assert "dagster, version 1.13" in text
     assert "imported" in text
     assert "/opt/squire/bin/squire" in text
@@ -28,8 +27,7 @@ def test_dagster_and_our_package_are_there_for_any_user(
 def test_the_workers_files_come_with_the_package(engine: docker.DockerClient, pipeline_image: str) -> None:
     script = "from squire_pipelines.agents.files import worker_file; print(worker_file('seccomp.json'))"
     command = ["python", "-c", script]
-    out = engine.containers.run(pipeline_image, command, network_mode="none", remove=True)
-    assert out.decode().strip().endswith("seccomp.json")
+    assert said_by(engine, pipeline_image, command).strip().endswith("seccomp.json")
 
 
 def test_the_image_is_within_its_budget(engine: docker.DockerClient, pipeline_image: str) -> None:

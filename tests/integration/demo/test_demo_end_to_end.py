@@ -12,27 +12,19 @@ from tests.support.demos import INTERRUPTED, StartDemo, alive, check_what_it_lef
 @pytest.mark.slow
 @pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(500)
-def test_a_daemon_that_is_killed_while_an_agent_runs_is_replaced_and_the_demo_ends_well(
+def test_a_daemon_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_goes_on_at_the_next_start(
     start_demo: StartDemo, tmp_path: Path
 ) -> None:
     demo = start_demo()
     demo.wait_for("a task that runs", "SELECT 1 FROM attempts WHERE status = 'running'")
     os.killpg(demo.pid_of("daemon"), signal.SIGKILL)
-    demo.ends_well()
-    check_what_it_left(demo, tmp_path)
-    assert demo.says("daemon has stopped") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("demo")
-@pytest.mark.timeout(500)
-def test_a_demo_that_is_killed_whole_goes_on_at_the_next_start(start_demo: StartDemo, tmp_path: Path) -> None:
-    demo = start_demo()
+    demo.wait_until("the daemon is missed", lambda: demo.says("daemon has stopped") == 1)
     demo.wait_for("a pull request", "SELECT 1 FROM outcomes")
     demo.kill_all()
     again = start_demo()
     again.ends_well()
     check_what_it_left(again, tmp_path)
+    assert again.says("daemon has stopped") == 1
     assert again.says("going on with it") == 1
 
 

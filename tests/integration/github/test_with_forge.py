@@ -37,6 +37,7 @@ from squire_pipelines.github.pulls import (
     update_pull_request,
 )
 from squire_pipelines.planning.rules import plan_by_rules
+from tests.support.forked import ForkedForge
 from tests.support.git_repository import git
 
 T = TypeVar("T")
@@ -173,7 +174,7 @@ def test_limit_is_reported_with_its_wait(forge: ForgeProcess) -> None:
 @pytest.fixture
 def patient_forge(forge_home: Path, samples: tuple[SampleRepository, ...]) -> Iterator[ForgeProcess]:
     """A forge that merges nothing by itself."""
-    with ForgeProcess.start(forge_home, merge=False) as running:
+    with ForkedForge.start(forge_home, merge=False) as running:
         running.host_repository(next(sample for sample in samples if sample.name == "quiet"))
         yield running
 
@@ -246,7 +247,7 @@ def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
     forge_home: Path, samples: tuple[SampleRepository, ...], tmp_path: Path
 ) -> None:
     sample = next(sample for sample in samples if sample.name == "quiet")
-    with receiver() as (url, arrived), ForgeProcess.start(forge_home, webhook_url=url) as forge:
+    with receiver() as (url, arrived), ForkedForge.start(forge_home, webhook_url=url) as forge:
         forge.host_repository(sample)
         push_branch(forge, sample.full_name, tmp_path / "work", base="main")
         opened = run(forge, open_pull(sample.full_name, base="main"))

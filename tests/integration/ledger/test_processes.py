@@ -1,6 +1,5 @@
 """Many processes on one ledger: nothing is done twice, nothing is lost, whoever is killed whenever."""
 
-import multiprocessing
 import random
 import sqlite3
 from collections import Counter
@@ -20,6 +19,7 @@ from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import metadata, task_events
 from tests.support import ledger_load, ledger_workers
+from tests.support.forked import processes
 from tests.support.ledgers import (
     PostgresServer,
     add_task,
@@ -32,22 +32,17 @@ from tests.support.ledgers import (
 )
 
 WAIT_S = 90
-# As fresh as `spawn` (nothing of this process is inherited), but the imports are paid for once.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(
-    ["__main__", "tests.support.ledger_workers", "tests.support.ledger_load", "alembic.command", "psycopg"]
-)
 
 
 def run_together(work: Callable[..., None], calls: list[tuple[Any, ...]]) -> list[Any]:
     """Run `work` in a process for each of `calls`, all beginning at once; their answers in order."""
     url, *_ = calls[0]
-    barrier = _processes.Barrier(len(calls))
+    barrier = processes.Barrier(len(calls))
     pipes: list[Connection] = []
     children = []
     for _, *rest in calls:
-        mine, theirs = _processes.Pipe(duplex=False)
-        child = _processes.Process(target=work, args=(url, barrier, *rest, theirs), daemon=True)
+        mine, theirs = processes.Pipe(duplex=False)
+        child = processes.Process(target=work, args=(url, barrier, *rest, theirs), daemon=True)
         child.start()
         theirs.close()
         pipes.append(mine)
@@ -134,8 +129,8 @@ def _kill_after(url: str, name: str, task_ids: tuple[str, ...], acknowledged: in
     """Let writers work until one has acknowledged so many changes, kill them all; everything acknowledged."""
     pipes, children = [], []
     for number, task_id in enumerate(task_ids):
-        mine, theirs = _processes.Pipe(duplex=False)
-        child = _processes.Process(
+        mine, theirs = processes.Pipe(duplex=False)
+        child = processes.Process(
             target=ledger_workers.acknowledge, args=(url, f"{name}-{number}", task_id, theirs), daemon=True
         )
         child.start()

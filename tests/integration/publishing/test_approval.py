@@ -10,6 +10,7 @@ from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.publishing.approval import Approval, settle_approval
+from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout, git
 
 REPOSITORY = "acme/app"
@@ -24,7 +25,7 @@ def held(tmp_path: Path, upstream: Path) -> Any:
     agent.write("Dockerfile", "FROM scratch\n")
     agent.commit()
     agent.git("push", "--quiet", "origin", "squire/t1")
-    with ForgeProcess.start(tmp_path / "forge", merge=False) as forge:
+    with ForkedForge.start(tmp_path / "forge", merge=False) as forge:
         forge.host_repository({"owner": "acme", "name": "app", "path": str(upstream), "default_branch": "main"})
         run(forge, lambda client: pulls.create_pull_request(client, REPOSITORY, title="T", body="", head="squire/t1",
                                                             base="main", draft=True))  # fmt: skip

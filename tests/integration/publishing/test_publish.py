@@ -1,7 +1,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from squire_pipelines.publishing.push import push_head, remote_head
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.fake_pulls import FakePulls
+from tests.support.forked import run
 from tests.support.git_repository import Checkout, git
 from tests.support.workshop import Workshop
 
@@ -481,8 +481,7 @@ def _child(workshop: Workshop, step: str, **changes: Any) -> subprocess.Complete
         "scratch": str(workshop.root / "scratch"),
         "mirror": str(workshop.mirror.path),
     } | changes
-    argv = [sys.executable, "-m", "tests.support.publish_child", json.dumps(given), step]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return run(["-m", "tests.support.publish_child", json.dumps(given), step], cwd=ROOT)
 
 
 @pytest.mark.parametrize("step", [*Step, "created"])

@@ -27,6 +27,7 @@ from squire_pipelines.publishing.pull_requests import GitHubPullRequests
 from squire_pipelines.publishing.push import remote_head
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import PolicySettings
+from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout
 from tests.support.workshop import BRANCH, Workshop
 
@@ -39,7 +40,7 @@ OPEN = r"POST /api/v3/repos/acme/app/pulls$"
 
 @pytest.fixture
 def forge_workshop(tmp_path: Path, home: Home, upstream: Path) -> Any:
-    with ForgeProcess.start(tmp_path / "forge", merge=False) as forge:
+    with ForkedForge.start(tmp_path / "forge", merge=False) as forge:
         forge.host_repository(
             {"owner": "acme", "name": "app", "path": str(upstream), "default_branch": "main", "private": True}
         )

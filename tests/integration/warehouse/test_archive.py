@@ -1,7 +1,4 @@
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
@@ -20,6 +17,7 @@ from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sections import RetentionSettings
 from squire_pipelines.warehouse.archive import clean, retention_of
+from tests.support.forked import run
 from tests.support.ledgers import (
     REPOSITORY,
     TRACE,
@@ -355,9 +353,8 @@ def test_a_killed_run_loses_and_doubles_nothing(
 ) -> None:
     ledger = open_at(ledger_url)
     made = {ended_task(ledger) for _ in range(3)}
-    command = [sys.executable, "-c", _CHILD, ledger_url, str(tmp_path), str(at)]
-    ran = subprocess.run(command, check=False, timeout=60, env=dict(os.environ))
-    assert ran.returncode in {-signal.SIGKILL, 0}
+    ran = run(["-c", _CHILD, ledger_url, str(tmp_path), str(at)])
+    assert ran.returncode in {-signal.SIGKILL, 0}, ran.stderr
     clean(ledger, tmp_path, Retention({"tasks": timedelta(0)}))
     assert {row[0] for row in rows_of(tmp_path, "tasks")} == made
     assert counts(ledger) == dict.fromkeys(counts(ledger), 0)

@@ -1,7 +1,7 @@
 """Questions to the published file: what is answered, and what is refused."""
 
+import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -9,18 +9,27 @@ import pytest
 
 from squire_pipelines.errors import QueryError, WarehouseError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.warehouse.publish import Publication
+from squire_pipelines.warehouse.publish import publish
 from squire_pipelines.warehouse.query import _opened, run_query
-from tests.support.ledgers import add_task
+from tests.support.ledgers import add_task, sqlite_ledger_file
 
-Publish = Callable[[], Publication]
+
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    ledger = Ledger(f"sqlite:///{sqlite_ledger_file(folder / 'ledger.sqlite')}")
+    for _ in range(3):
+        add_task(ledger)
+    publish(ledger, folder / "warehouse.duckdb", memory_limit=256 * 2**20)
+    ledger.close()
+    return folder / "warehouse.duckdb"
 
 
 @pytest.fixture
-def published(publish: Publish, warehouse: Path, ledger: Ledger) -> Path:
-    for _ in range(3):
-        add_task(ledger)
-    publish()
+def published(published_once: Path, warehouse: Path) -> Path:
+    """A published file of the test's own, alone in its folder."""
+    warehouse.parent.mkdir()
+    shutil.copy(published_once, warehouse)
     return warehouse
 
 
@@ -187,9 +196,8 @@ def test_query_that_needs_too_much_memory_fails_and_spills_nothing(published: Pa
     assert {path.name for path in published.parent.iterdir()} == before
 
 
-def test_path_with_a_quote_is_no_trouble(publish: Publish, warehouse: Path, tmp_path: Path) -> None:
-    publish()
+def test_path_with_a_quote_is_no_trouble(published: Path, tmp_path: Path) -> None:
     odd = tmp_path / "it's here"
     odd.mkdir()
-    warehouse.rename(odd / "warehouse.duckdb")
-    assert run_query(odd / "warehouse.duckdb", "SELECT count(*) FROM tasks").rows == ((0,),)
+    published.rename(odd / "warehouse.duckdb")
+    assert run_query(odd / "warehouse.duckdb", "SELECT count(*) FROM tasks").rows == ((3,),)
