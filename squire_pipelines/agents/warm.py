@@ -221,10 +221,11 @@ def put_back(inputs: AttemptInputs) -> None:
 
 def _waiting(folder: Path) -> list[Slot]:
     """The slots, oldest first."""
-    with contextlib.suppress(FileNotFoundError):
-        found = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(folder) if entry.is_dir()]
-        return [Slot(Path(path)) for _, path in sorted(found)]
-    return []
+    found = []
+    for path in folder.glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # somebody has just taken it
+            found.append((path.stat().st_mtime, path))
+    return [Slot(path) for _, path in sorted(found)]
 
 
 def _rename(client: docker.DockerClient, slot: Slot, inputs: AttemptInputs) -> bool:

@@ -87,8 +87,9 @@ def _due(
         before.c.status != TaskStatus.SUCCEEDED,
     )
     turn = func.row_number().over(partition_by=tasks.c.repository, order_by=task_rows.demand_order())
+    urgency = [column.label(f"urgency_{place}") for place, column in enumerate(task_rows.demand_order())]
     ranked = (
-        select(tasks.c.id, turn.label("turn"))
+        select(tasks.c.id, turn.label("turn"), *urgency)
         .where(
             tasks.c.status == TaskStatus.READY,
             tasks.c.repository.not_in(without),
@@ -98,14 +99,17 @@ def _due(
         )
         .subquery()
     )
-    query = (
-        select(tasks)
-        .join(ranked, ranked.c.id == tasks.c.id)
+    # The rows are read by their ids afterwards: of a join, Postgres with statistics from before the tasks came may
+    # rank all of them anew for each.
+    first = (
+        select(ranked.c.id)
         .where(ranked.c.turn <= max_per_repository)
-        .order_by(*task_rows.demand_order())
+        .order_by(*(ranked.c[column.name] for column in urgency))
         .limit(limit)
     )
-    return tuple(tx.execute(query))
+    ids = list(tx.execute(first).scalars())
+    rows = {row.id: row for row in tx.execute(select(tasks).where(tasks.c.id.in_(ids)))}
+    return tuple(rows[task_id] for task_id in ids)
 
 
 def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float) -> Attempt:
