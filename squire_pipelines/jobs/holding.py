@@ -104,9 +104,8 @@ def holding(
             held.stage(ending_of(error))
         except LeaseLostError as lost:
             raise _not_held(attempt_id, lost) from error
-    except BaseException:
-        # Dagster's interruption is one: no later op will run, so the end is recorded here. It goes on to Dagster,
-        # which ends the run by it.
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt, SystemExit):
+        # No later op will run, so the end is recorded here. The interruption goes on to Dagster, which ends the run.
         settle_interrupted(context, held)
         raise
 

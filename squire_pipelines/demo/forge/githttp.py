@@ -89,18 +89,16 @@ class GitHttp:
             stderr=asyncio.subprocess.DEVNULL,
             limit=_BUFFER,
         )
-        try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                await _feed(request, backend, limit)
-                status, headers = await _read_head(backend)
-        except _TooLargeError:
-            await self._end(backend, repository, pushes=pushes)
-            return PlainTextResponse(f"The request is larger than {limit} bytes.\n", 413)
-        except BaseException:
-            # The client went away or time ran out; what git had accepted by then is announced all the same. The
-            # failure goes on to the server, which logs it or, if the client is gone, has nobody to tell.
-            await self._end(backend, repository, pushes=pushes)
-            raise
+        async with contextlib.AsyncExitStack() as stack:
+            # Also when the client goes away or time runs out: what git had accepted by then is announced all the same.
+            stack.push_async_callback(self._end, backend, repository, pushes=pushes)
+            try:
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    await _feed(request, backend, limit)
+                    status, headers = await _read_head(backend)
+            except _TooLargeError:
+                return PlainTextResponse(f"The request is larger than {limit} bytes.\n", 413)
+            stack.pop_all()
         return StreamingResponse(self._stream(backend, repository, pushes=pushes), status, headers)
 
     def _environment(self, request: Request, repository: Repository, rest: str) -> dict[str, str]:
