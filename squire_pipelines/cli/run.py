@@ -51,7 +51,6 @@ def run(app: App, repositories: tuple[str, ...], timeout: float, *, dry_run: boo
     task has ended; whether its pull request is merged is for people to decide.
     """
     from squire_pipelines.runtime import one_cycle  # noqa: PLC0415 - imports what the other commands do not need
-    from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
 
     hand_on_config(app)
     say_retries()
@@ -59,6 +58,4 @@ def run(app: App, repositories: tuple[str, ...], timeout: float, *, dry_run: boo
     if dry_run:
         one_cycle.preview(app.settings, names, app.console, as_json=as_json)
         return
-    with interruptible():
-        code = one_cycle.run(app.settings, app.ledger, names, app.console, timeout_s=timeout, as_json=as_json)
-    raise SystemExit(code)
+    raise SystemExit(one_cycle.run(app.settings, app.ledger, names, app.console, timeout_s=timeout, as_json=as_json))

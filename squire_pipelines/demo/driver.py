@@ -87,7 +87,7 @@ class Demo:
             self._own = examine(self._options.repository)
             shell_command(self._options.command)  # refused now rather than with half of a demo set up
         self._look_at_engine()
-        with place.only_one(self._options.home), interruptible():
+        with place.only_one(self._options.home), interruptible() as self._check_interrupt:
             if place.end_leftover_forge(self._options.home):
                 self._say("ended a forge that an earlier demo had left running")
             memory, goes_on = place.enter(self._options)
@@ -195,6 +195,7 @@ class Demo:
                 self._say("warehouse published")
                 return state
             time.sleep(_POLL_S)
+            self._check_interrupt()
             services.keep_up()
             state = follower.look()
         self._say(f"not done after {self._options.timeout_s:g} s; the daemon's last lines:")

@@ -25,6 +25,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
+from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret
@@ -129,6 +130,7 @@ def run(
             console.print(Text(line))
 
     with ExitStack() as stack:
+        check_interrupt = stack.enter_context(interruptible())
         services: Services | None = None
         with suppress(AlreadyRunningError):  # the daemon that runs there sees the request
             services = stack.enter_context(Services(settings, say=say))
@@ -143,6 +145,7 @@ def run(
         state = follower.look()
         while not state.settled and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+            check_interrupt()
             if services is not None:
                 services.keep_up()
             state = follower.look()

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -39,21 +39,30 @@ def birth_of(pid: int) -> str | None:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[Callable[[], None]]:
     """Let SIGTERM and SIGHUP (the terminal is closed) end the block as Ctrl-C does, so that what it started is stopped.
 
-    Children live in sessions of their own, so that nobody else would tell them. Only in the main thread.
+    Children live in sessions of their own, so that nobody else would tell them. Only in the main thread. Yields a
+    check for loops that wait: it raises KeyboardInterrupt if a signal has come. Python drops what a handler raises in a
+    finalizer or a weak reference's callback, and a signal that comes during a garbage collection is handled in such.
     """
+    heard = False
+
+    def check() -> None:
+        if heard:
+            raise KeyboardInterrupt
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = True
         signal.signal(number, signal.SIG_IGN)  # once: the way out is under way
-        raise KeyboardInterrupt
+        check()
 
     # `nohup` ignores SIGHUP for us, and means it.
     numbers = [signal.SIGTERM, *([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP])]
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield check
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

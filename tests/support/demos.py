@@ -68,9 +68,19 @@ class RunningDemo:
         """How often."""
         return self.log.read_text(encoding="utf-8", errors="replace").count(text)
 
+    def ends(self, code: int, *, within_s: float) -> None:
+        """Wait for its end; where it does not end, its log shows what its threads were doing."""
+        try:
+            found = self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(10)
+            self.kill_all()
+            pytest.fail(f"the demo has not ended within {within_s} s:\n{self.tail()}")
+        assert found == code, self.tail()
+
     def ends_well(self) -> None:
-        code = self.process.wait(DEMO_TIMEOUT_S + 60)
-        assert code == 0, self.tail()
+        self.ends(0, within_s=DEMO_TIMEOUT_S + 60)
 
     def tail(self) -> str:
         daemon = self.home / "run" / "daemon.log"
@@ -79,9 +89,14 @@ class RunningDemo:
 
     def kill_all(self) -> None:
         """As when the machine's power goes: nobody can clean up."""
-        for pid in (self.process.pid, self.forge_pid, self.pid_of("receiver"), self.pid_of("daemon")):
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        # What has not started yet has no record.
+        with suppress(ProcessLookupError, FileNotFoundError, ValueError):
+            os.killpg(self.forge_pid, signal.SIGKILL)
+        for name in ("receiver", "daemon"):
+            with suppress(ProcessLookupError, FileNotFoundError, ValueError):
+                os.killpg(self.pid_of(name), signal.SIGKILL)
         self.process.wait(10)
 
 
@@ -99,6 +114,7 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [*command, "--timeout", str(DEMO_TIMEOUT_S)],
+                env={**os.environ, "PYTHONFAULTHANDLER": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -110,10 +126,7 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
     yield start
     for demo in started:
         if demo.process.poll() is None:
-            with suppress(FileNotFoundError, ValueError):
-                demo.kill_all()
-            demo.process.kill()
-            demo.process.wait(10)
+            demo.kill_all()
 
 
 def alive(group: int) -> bool:

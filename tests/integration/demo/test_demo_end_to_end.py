@@ -33,7 +33,7 @@ def test_a_daemon_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole
 @pytest.mark.timeout(500)
 def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_nothing(start_demo: StartDemo) -> None:
     demo = start_demo()
-    demo.wait_until("its processes are up", (demo.home / "run" / "daemon.pid").exists)
+    demo.wait_until("its processes are up", lambda: demo.says("are starting") == 1)
     left = [demo.forge_pid, demo.pid_of("receiver"), demo.pid_of("daemon")]
     os.kill(demo.process.pid, signal.SIGKILL)
     demo.process.wait(10)
@@ -44,5 +44,5 @@ def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_n
     assert again.says("which an earlier Squire had left running") == 2
     left += [again.forge_pid, again.pid_of("receiver"), again.pid_of("daemon")]
     again.process.terminate()
-    assert again.process.wait(60) == INTERRUPTED, again.tail()
+    again.ends(INTERRUPTED, within_s=60)
     assert not any(alive(pid) for pid in left)

@@ -145,6 +145,24 @@ def test_a_request_to_end_is_like_an_interrupt_and_is_heard_once(number: signal.
         signal.signal(number, before)
 
 
+def test_a_request_to_end_that_comes_while_a_finalizer_runs_is_heard_at_the_next_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda event: lost.append(event.exc_type))
+    with interruptible() as check:
+        check()
+        subject = Finalized()
+        del subject
+        assert lost == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            check()
+
+
 def test_a_closed_terminal_is_no_matter_for_what_nohup_started() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
