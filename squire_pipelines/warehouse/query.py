@@ -7,7 +7,7 @@ What an answer is written to is `parquet`'s and the command's.
 import concurrent.futures
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -189,12 +189,6 @@ def run_query(
         answer = session.ask(sql, timeout_s=timeout_s)
         found = answer.fetch(limit + 1)
         return QueryResult(answer.columns, tuple(found[:limit]), truncated=len(found) > limit)
-
-
-@contextmanager
-def _opened(path: Path, memory_limit: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    with closing(_open(path, memory_limit)) as connection:
-        yield connection
 
 
 def _open(path: Path, memory_limit: int) -> duckdb.DuckDBPyConnection:
