@@ -192,6 +192,8 @@ class DockerRunner:
             if container is None:
                 with recorder.timed("create_s"):
                     found = self._create_or_adopt(name, inputs, arguments)
+                if found.slot and isinstance(gateway_socket, Path):
+                    _move_gateway(inputs, gateway_socket)
                 container = self._container(found, recorder)
                 elapsed_s = self._start(container, found, recorder)
             result = self._watch(container, recorder, heartbeat, inputs.limits.wall_clock_s - elapsed_s)
@@ -327,6 +329,15 @@ class DockerRunner:
                 engine_lost=container.connection_lost,
             )
         )
+
+
+def _move_gateway(inputs: AttemptInputs, gateway_socket: Path) -> None:
+    """The gateway of a warm container that outlived its supervisor is another now."""
+    try:
+        warm.name_socket(warm.slot_of(inputs.folder), gateway_socket)
+    except OSError as error:
+        message = f"the gateway's socket cannot be put where the container has it: {error.strerror}"
+        raise WorkspaceError(message, hint="the attempts' folder and run/ have to be on one file system") from error
 
 
 def _make_kept_work(inputs: AttemptInputs) -> None:

@@ -33,13 +33,7 @@ class FoundContainer:
     started_at: datetime | None
     finished_at: datetime | None = None
     keep_s: float | None = None
-    has_gateway: bool = False
     slot: str = ""
-
-    @property
-    def can_be_adopted(self) -> bool:
-        """Whether another supervisor can go on with it: the gateway of an agent that needs one died with the first."""
-        return self.started_at is not None and not (self.running and self.has_gateway)
 
     def is_kept(self, now: datetime) -> bool:
         """Whether it has ended and is kept for debugging still."""
@@ -96,7 +90,6 @@ def describe(seen: Mapping[str, Any]) -> FoundContainer:
         started_at=parse_time(state.get("StartedAt")),
         finished_at=parse_time(state.get("FinishedAt")),
         keep_s=float(keep) if keep.isdigit() else None,
-        has_gateway=any(mount.get("Destination") == profile.GATEWAY_MOUNT for mount in seen.get("Mounts") or ()),
         slot=slot,
     )
 

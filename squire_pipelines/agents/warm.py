@@ -212,6 +212,16 @@ def was_told(found: reap.FoundContainer, folder: AttemptFolder) -> bool:
     return not found.slot or folder.started.exists()
 
 
+def name_socket(slot: Slot, gateway_socket: Path) -> None:
+    """Give the gateway's socket its second name, where the container has it; also one that replaces another's.
+
+    Raises OSError.
+    """
+    name = slot.gateway / gateway_socket.name
+    name.unlink(missing_ok=True)
+    os.link(gateway_socket, name)
+
+
 def put_back(inputs: AttemptInputs) -> None:
     """After a warm container could not be used: the attempt's folder as it was before."""
     shutil.rmtree(slot_of(inputs.folder).folder, ignore_errors=True)
@@ -246,6 +256,6 @@ def _move_in(slot: Slot, inputs: AttemptInputs, gateway_socket: Path | None) -> 
     # Second names for the same files: what the host wrote stays where it is for whoever goes on with the attempt.
     shutil.copytree(folder.inbox, slot.inbox, copy_function=os.link, dirs_exist_ok=True)
     if gateway_socket is not None:
-        os.link(gateway_socket, slot.gateway / gateway_socket.name)
+        name_socket(slot, gateway_socket)
     shutil.rmtree(folder.out, ignore_errors=True)
     slot.out.rename(folder.out)

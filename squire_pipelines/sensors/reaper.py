@@ -154,7 +154,8 @@ def _can_be_adopted(
         folder = AttemptFolder(chosen.home.attempts / attempt.id)
         return (folder.keep / BUNDLE_FILE).is_file()
     container = containers.get(attempt.id)
-    return attempt.status is AttemptStatus.RUNNING and container is not None and container.can_be_adopted
+    has_begun = container is not None and container.started_at is not None
+    return attempt.status is AttemptStatus.RUNNING and has_begun
 
 
 def _adopting_run(attempt: Attempt) -> dg.RunRequest:

@@ -3,11 +3,16 @@
 An area takes the fixtures into its conftest.py by import, as with `tests.support.forge`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pytest
@@ -33,6 +38,8 @@ from tests.support.ledgers import add_task, dispatch, sqlite_ledger_file
 TRACE = "cd" * 16
 LEDGERLIB, WEBSHOP, HANDBOOK, QUIET = "demo/ledgerlib", "demo/webshop", "demo/handbook", "demo/quiet"
 ALL = (LEDGERLIB, WEBSHOP, HANDBOOK, QUIET)
+ROOT = Path(__file__).parents[2]
+_PATIENCE_S = 90.0
 
 
 def checks(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str, str | None], AssetCheckEvaluation]:
@@ -159,6 +166,34 @@ command = ["true"]
         """As if this run had been entered again elsewhere."""
         with self.ledger.write() as tx:
             tx.execute(update(attempt_table).where(attempt_table.c.id == attempt.id).values(lease_token="another's"))
+
+    def expire_lease(self, attempt: Attempt, seconds: float = 1) -> None:
+        """As if it had run out so many seconds ago."""
+        past = datetime.now(UTC) - timedelta(seconds=seconds)
+        with self.ledger.write() as tx:
+            tx.execute(update(attempt_table).where(attempt_table.c.id == attempt.id).values(lease_until=past))
+
+    @contextmanager
+    def agent_run_apart(self, attempt: Attempt) -> Iterator["subprocess.Popen[bytes]"]:
+        """The run that the dispatch sensor asks for, in a process of its own, which is killed at the end."""
+        command = [sys.executable, "-m", "tests.support.agent_run_child", attempt.id, str(uuid4())]
+        with (self.home / "child.log").open("ab") as log:
+            child = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        try:
+            yield child
+        finally:
+            child.kill()
+            child.wait(30)
+
+    def kill_agent_run(self, attempt: Attempt, happened: Callable[[], bool], *, expired_s: float = 1) -> None:
+        """Run the attempt until something has happened; then kill its process, and let the lease run out."""
+        with self.agent_run_apart(attempt) as child:
+            deadline = time.monotonic() + _PATIENCE_S
+            while not happened():
+                assert child.poll() is None, (self.home / "child.log").read_text("utf-8")[-4000:]
+                assert time.monotonic() < deadline, (self.home / "child.log").read_text("utf-8")[-4000:]
+                time.sleep(0.02)
+        self.expire_lease(attempt, expired_s)
 
     def agent_run(self, attempt: Attempt, *, fails: bool = False, **options: Any) -> dg.ExecuteInProcessResult:
         """The run that the dispatch sensor asks for."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RELAY_START_S, VERSION_TIMEOUT_S = 5.0, 20.0
+# How long a connection waits for a gateway whose host process has died, until another process goes on with the attempt
+# and opens it anew: no shorter than a lease and the time to claim, and no longer than agents wait for a model's answer.
+GATEWAY_WAIT_S, GATEWAY_LOOK_S = 240, 0.2
 # Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN).
 MAX_PROMPT_BYTES = 120_000
 PROMPT = "@SQUIRE_PROMPT@"
@@ -132,8 +135,10 @@ def relay(gateway: Path, port: int) -> Iterator[None]:
         yield
         return
     listen = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,max-children=64"
+    looks = round(GATEWAY_WAIT_S / GATEWAY_LOOK_S)
+    connect = f"UNIX-CONNECT:{gateway},retry={looks},interval={GATEWAY_LOOK_S}"
     try:
-        process = subprocess.Popen(["socat", listen, f"UNIX-CONNECT:{gateway}"], stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(["socat", listen, connect], stdin=subprocess.DEVNULL, start_new_session=True)
     except OSError as error:
         fail("relay_failed", f"socat cannot be started: {error.strerror}")
     try:
@@ -144,7 +149,7 @@ def relay(gateway: Path, port: int) -> Iterator[None]:
             time.sleep(0.02)
         yield
     finally:
-        process.kill()
+        kill_group(process.pid, signal.SIGKILL)
         process.wait()
 
 

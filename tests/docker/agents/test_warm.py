@@ -27,6 +27,8 @@ from tests.support.attempts import Origin, StopAfterStart, go_on, make_origin, s
 pytestmark = pytest.mark.docker
 
 CHANGE = "echo changed >> README.md"
+_ASK = "import socket; s = socket.create_connection(('127.0.0.1', 8787)); print(s.recv(99).decode())"
+ASK = f'python3 -c "{_ASK}"'
 READY_S = 30.0
 
 
@@ -100,6 +102,29 @@ def ground(client: docker.DockerClient, short_path: Path) -> Iterator[Ground]:
     yield made
     for found in client.containers.list(all=True, filters={"name": f"squire-{short_path.name}"}) + made.containers():
         found.remove(force=True)
+
+
+@contextlib.contextmanager
+def answering(place: Path, words: str) -> Iterator[Path]:
+    """In the place of a gateway: a socket that tells everybody these words."""
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # the worker only looks whether anything listens
+                self.wfile.write(f"{words}\n".encode())
+
+    with socketserver.ThreadingUnixStreamServer(str(place), Answer) as server:
+        place.chmod(0o777)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield place
+        server.shutdown()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_S
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def is_warm(run: RunResult) -> bool:
@@ -210,8 +235,7 @@ def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_contain
     assert taken is not None
     assert taken.give_order()
     boottime.note(inputs.folder.started)
-    listed = {found.attempt_id: found for found in reap.list_containers(ground.client)}
-    assert listed[inputs.attempt_id].can_be_adopted
+    assert inputs.attempt_id in {found.attempt_id for found in reap.list_containers(ground.client)}
     run = ground.run(inputs)
     assert run.ending.cause is Cause.COMPLETED, run.ending
     assert run.ending.evidence.facts["adopted"] is True
@@ -222,21 +246,35 @@ def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_contain
 def test_its_gateway_is_reached_at_the_usual_place(ground: Ground) -> None:
     ground.gateway = True
     ground.fill()
-    place = ground.home / "g.sock"
-
-    class Answer(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            with contextlib.suppress(OSError):  # the worker only looks whether anything listens
-                self.wfile.write(b"well met\n")
-
-    with socketserver.ThreadingUnixStreamServer(str(place), Answer) as server:
-        place.chmod(0o777)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        ask = "import socket; s = socket.create_connection(('127.0.0.1', 8787)); print(s.recv(99).decode())"
-        run = ground.run(ground.attempt("k-1", f'python3 -c "{ask}"'), gateway_socket=place)
-        server.shutdown()
+    with answering(ground.home / "g.sock", "well met") as place:
+        run = ground.run(ground.attempt("k-1", ASK), gateway_socket=place)
     assert is_warm(run), run.ending
     assert "well met" in run.ending.evidence.log_tail
+    assert ground.containers() == []
+
+
+def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the_next_one(ground: Ground) -> None:
+    ground.gateway = True
+    ground.fill()
+    inputs = ground.attempt(
+        "k-1", f"{ASK}; touch /out/asked; while [ -e /in/wait ]; do sleep 0.1; done; {ASK}; {CHANGE}"
+    )
+    (inputs.folder.inbox / "wait").touch()
+    with answering(ground.home / "g.sock", "well met") as place:
+        taken = warm.take(ground.client, ground.folder, ground.shape, inputs, place)
+        assert taken is not None
+        assert taken.give_order()
+        boottime.note(inputs.folder.started)
+        until((inputs.folder.out / "asked").exists)
+    place.unlink()
+    # Nobody listens when it asks again: its connection waits.
+    (taken.slot.inbox / "wait").unlink()
+    with answering(place, "met again") as place:
+        run = ground.run(inputs, gateway_socket=place)
+    assert run.ending.cause is Cause.COMPLETED, run.ending
+    assert run.ending.evidence.facts["adopted"] is True
+    assert "well met" in run.ending.evidence.log_tail
+    assert "met again" in run.ending.evidence.log_tail
     assert ground.containers() == []
 
 

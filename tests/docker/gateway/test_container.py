@@ -1,21 +1,15 @@
 """The gateway in a container of its own, on a real engine: what it lets pass, what it hides, and what it leaves."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 import docker
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from squire_pipelines.agents import profile
 from squire_pipelines.domain.endings import Cause
@@ -24,7 +18,6 @@ from squire_pipelines.gateway.container import ContainerGateway, Housing, bring_
 from squire_pipelines.gateway.wire import Order
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.sensors.reaper import reaper
 from tests.support.model_server import Call, ModelServer, Turn
@@ -169,21 +162,10 @@ def test_what_a_killed_supervisor_leaves_is_counted_and_removed_by_the_reaper(
     turns = [Turn(calls=(EDIT,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.")]
     with ModelServer(turns, delay_s=4) as model:
         made = attempt(model)
-        command = [sys.executable, "-m", "tests.support.agent_run_child", made.id, str(uuid4())]
-        log = pipeline.home / "child.log"
-        with log.open("wb") as out, subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out) as child:
-            deadline = time.monotonic() + 90
-            while len(model.main_requests) < 2:  # the second is under way for four seconds
-                assert time.monotonic() < deadline, log.read_text("utf-8")[-4000:]
-                assert child.poll() is None, log.read_text("utf-8")[-4000:]
-                time.sleep(0.02)
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait(30)
+        # The second is under way for four seconds.
+        pipeline.kill_agent_run(made, lambda: len(model.main_requests) >= 2, expired_s=3600)
         assert name_of(made.id) in left_of(client, made.id)
         before = calls(pipeline.ledger, made.id)
-        past = datetime.now(UTC) - timedelta(hours=1)
-        with pipeline.ledger.write() as tx:
-            tx.execute(update(attempt_table).where(attempt_table.c.id == made.id).values(lease_until=past))
         pipeline.sensor(reaper)
     assert pipeline.read_attempt(made.id).cause == Cause.LOST
     after = calls(pipeline.ledger, made.id)
@@ -192,6 +174,23 @@ def test_what_a_killed_supervisor_leaves_is_counted_and_removed_by_the_reaper(
     (cut,) = [each for each in after if each.error is not None]
     assert cut.error in {"interrupted", "shutdown", "client_gone"}
     assert cut.input_tokens > 0
+    assert left_of(client, made.id) == []
+
+
+def test_an_agent_that_outlives_its_supervisor_goes_on_with_a_gateway_of_the_next_one(
+    pipeline: Pipeline, client: docker.DockerClient, attempt: Callable[..., Attempt]
+) -> None:
+    turns = [Turn(calls=(EDIT,)), Turn(calls=(EDIT,)), Turn(text="Done.")]
+    with ModelServer(turns, delay_s=2) as model:
+        made = attempt(model)
+        # The first is under way for two seconds: its connection breaks, and the agent asks again.
+        pipeline.kill_agent_run(made, lambda: len(model.main_requests) >= 1)
+        (request,) = pipeline.sensor(reaper).run_requests
+        pipeline.request(request)
+    ended = pipeline.read_attempt(made.id)
+    assert (ended.cause, ended.number) == (Cause.COMPLETED, 1), ended.message
+    assert ended.evidence is not None
+    assert ended.evidence["facts"]["adopted"] is True
     assert left_of(client, made.id) == []
 
 

@@ -1,30 +1,23 @@
 """Attempts whose run is cancelled, stopped or killed: real processes, a real engine, and nothing left behind."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from uuid import uuid4
+from contextlib import contextmanager
 
 import docker
 import pytest
-from sqlalchemy import update
 
 from squire_pipelines.agents import engine, profile, reap
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import Attempt
-from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.sensors.reaper import reaper
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
 pytestmark = pytest.mark.docker
-ROOT = Path(__file__).parents[3]
 GRACE_S = 3.0
 
 
@@ -33,15 +26,6 @@ def client() -> Iterator[docker.DockerClient]:
     connected = engine.connect(60)
     yield connected
     connected.close()
-
-
-@pytest.fixture
-def workers() -> Iterator[list["subprocess.Popen[bytes]"]]:
-    started: list[subprocess.Popen[bytes]] = []
-    yield started
-    for each in started:
-        each.kill()
-        each.wait(10)
 
 
 @pytest.fixture
@@ -61,18 +45,20 @@ def dispatched(pipeline: Pipeline, script: str) -> Attempt:
     return pipeline.attempt()
 
 
-def start(attempt: Attempt, workers: list["subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "tests.support.agent_run_child", attempt.id, str(uuid4())]
-    workers.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-    return workers[-1]
-
-
-def until_it_works(pipeline: Pipeline, attempt: Attempt) -> None:
+def works(pipeline: Pipeline, attempt: Attempt) -> bool:
     log = pipeline.home / "attempts" / attempt.id / "agent.log"
-    deadline = time.monotonic() + 90
-    while not (log.exists() and "at work" in log.read_text("utf-8")):
-        assert time.monotonic() < deadline, "the agent did not start"
-        time.sleep(0.05)
+    return log.exists() and "at work" in log.read_text("utf-8")
+
+
+@contextmanager
+def at_work(pipeline: Pipeline, attempt: Attempt) -> Iterator["subprocess.Popen[bytes]"]:
+    """The attempt's run as a process, once its agent works."""
+    with pipeline.agent_run_apart(attempt) as worker:
+        deadline = time.monotonic() + 90
+        while not works(pipeline, attempt):
+            assert time.monotonic() < deadline, "the agent did not start"
+            time.sleep(0.05)
+        yield worker
 
 
 def seconds_until_gone(client: docker.DockerClient, attempt: Attempt) -> float:
@@ -84,27 +70,25 @@ def seconds_until_gone(client: docker.DockerClient, attempt: Attempt) -> float:
 
 
 def test_a_task_that_is_cancelled_loses_its_container_within_the_grace(
-    pipeline: Pipeline, client: docker.DockerClient, attempt: Attempt, workers: list["subprocess.Popen[bytes]"]
+    pipeline: Pipeline, client: docker.DockerClient, attempt: Attempt
 ) -> None:
-    worker = start(attempt, workers)
-    until_it_works(pipeline, attempt)
-    with pipeline.ledger.write() as tx:
-        assert tasks.cancel(tx, attempt.task_id, actor="ann") is TaskStatus.RUNNING
-    assert seconds_until_gone(client, attempt) <= GRACE_S + 2
-    worker.wait(60)
+    with at_work(pipeline, attempt) as worker:
+        with pipeline.ledger.write() as tx:
+            assert tasks.cancel(tx, attempt.task_id, actor="ann") is TaskStatus.RUNNING
+        assert seconds_until_gone(client, attempt) <= GRACE_S + 2
+        worker.wait(60)
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.status, ended.cause) == (AttemptStatus.ENDED, Cause.CANCELLED)
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.CANCELLED
 
 
 def test_a_run_that_is_told_to_stop_cancels_its_attempt_and_the_task_is_tried_again(
-    pipeline: Pipeline, client: docker.DockerClient, attempt: Attempt, workers: list["subprocess.Popen[bytes]"]
+    pipeline: Pipeline, client: docker.DockerClient, attempt: Attempt
 ) -> None:
-    worker = start(attempt, workers)
-    until_it_works(pipeline, attempt)
-    worker.send_signal(signal.SIGTERM)
-    assert seconds_until_gone(client, attempt) <= GRACE_S + 2
-    worker.wait(60)
+    with at_work(pipeline, attempt) as worker:
+        worker.send_signal(signal.SIGTERM)
+        assert seconds_until_gone(client, attempt) <= GRACE_S + 2
+        worker.wait(60)
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.status, ended.cause) == (AttemptStatus.ENDED, Cause.CANCELLED)
     assert ended.evidence is not None
@@ -112,26 +96,11 @@ def test_a_run_that_is_told_to_stop_cancels_its_attempt_and_the_task_is_tried_ag
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.READY
 
 
-def expire(pipeline: Pipeline, attempt: Attempt, seconds: float = 1) -> None:
-    """As if the lease had run out so many seconds ago."""
-    past = datetime.now(UTC) - timedelta(seconds=seconds)
-    with pipeline.ledger.write() as tx:
-        tx.execute(update(attempt_table).where(attempt_table.c.id == attempt.id).values(lease_until=past))
-
-
-def killed(pipeline: Pipeline, attempt: Attempt, workers: list["subprocess.Popen[bytes]"]) -> None:
-    worker = start(attempt, workers)
-    until_it_works(pipeline, attempt)
-    os.kill(worker.pid, signal.SIGKILL)
-    worker.wait(10)
-    expire(pipeline, attempt)
-
-
 def test_what_still_runs_when_its_run_was_killed_is_adopted_and_ends_as_it_would_have(
-    pipeline: Pipeline, client: docker.DockerClient, workers: list["subprocess.Popen[bytes]"]
+    pipeline: Pipeline, client: docker.DockerClient
 ) -> None:
     attempt = dispatched(pipeline, "echo at work; sleep 6; echo >> NOTES.md; echo done")
-    killed(pipeline, attempt, workers)
+    pipeline.kill_agent_run(attempt, lambda: works(pipeline, attempt))
     assert reap.find(client, profile.container_name(attempt.id)) is not None
     tick = pipeline.sensor(reaper)
     (request,) = tick.run_requests
@@ -147,10 +116,9 @@ def test_what_still_runs_when_its_run_was_killed_is_adopted_and_ends_as_it_would
 
 
 def test_what_nobody_adopts_in_time_is_lost_and_its_container_removed(
-    pipeline: Pipeline, client: docker.DockerClient, attempt: Attempt, workers: list["subprocess.Popen[bytes]"]
+    pipeline: Pipeline, client: docker.DockerClient, attempt: Attempt
 ) -> None:
-    killed(pipeline, attempt, workers)
-    expire(pipeline, attempt, 1000)
+    pipeline.kill_agent_run(attempt, lambda: works(pipeline, attempt), expired_s=1000)
     tick = pipeline.sensor(reaper)
     assert tick.skip_message is not None
     assert tick.skip_message.startswith("settled 1 lost attempts, removed 1 containers")

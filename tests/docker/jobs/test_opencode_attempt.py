@@ -8,11 +8,20 @@ from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import outcomes
-from squire_pipelines.ledger.tables import attempts
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.tables import attempts, model_calls
+from squire_pipelines.sensors.reaper import reaper
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
 pytestmark = pytest.mark.docker
+
+
+def input_tokens(pipeline: Pipeline, attempt: Attempt) -> set[int]:
+    """Of each model call of the attempt that is in the ledger."""
+    of_attempt = select(model_calls.c.input_tokens).where(model_calls.c.attempt_id == attempt.id)
+    with pipeline.ledger.read() as tx:
+        return set(tx.execute(of_attempt).scalars())
 
 
 @pytest.mark.timeout(180)
@@ -57,6 +66,32 @@ def test_what_the_model_edits_becomes_a_pull_request_and_its_tokens_are_in_the_b
     assert key not in (folder / "agent.log").read_text(encoding="utf-8")
     assert model.requests
     assert all(request.headers["authorization"] == f"Bearer {key}" for request in model.requests)
+
+
+@pytest.mark.timeout(180)
+def test_an_agent_that_outlives_its_run_goes_on_in_the_run_that_adopts_it(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "m" * 30)
+    edit = Call("bash", {"command": "sleep 1; echo 'by a model' >> README.md", "description": "append a line"})
+    turns = [Turn(calls=(edit,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.", prompt_tokens=70)]
+    with ModelServer(turns) as model:
+        pipeline.commands = {}
+        pipeline.configure(
+            f'[repository."{LEDGERLIB}".agent]\n'
+            f'kind = "opencode"\nrunner = "docker"\nmodel = "scripted"\nbase_url = "{model.url}"\n'
+        )
+        attempt = pipeline.attempt(LEDGERLIB)
+        pipeline.kill_agent_run(attempt, lambda: 50 in input_tokens(pipeline, attempt))
+        # The next call is made while nobody is there to answer it.
+        (request,) = pipeline.sensor(reaper).run_requests
+        pipeline.request(request)
+    ended = pipeline.read_attempt(attempt.id)
+    assert (ended.cause, ended.number) == (Cause.COMPLETED, 1), ended.message
+    assert ended.evidence is not None
+    assert ended.evidence["facts"]["adopted"] is True
+    assert len(model.main_requests) == 2
+    assert {50, 70} <= input_tokens(pipeline, attempt), "what either gateway counted is in the books"
 
 
 @pytest.mark.timeout(180)

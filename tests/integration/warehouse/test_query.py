@@ -10,7 +10,7 @@ import pytest
 from squire_pipelines.errors import QueryError, WarehouseError
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.publish import publish
-from squire_pipelines.warehouse.query import _opened, run_query
+from squire_pipelines.warehouse.query import Session, run_query
 from tests.support.ledgers import add_task, sqlite_ledger_file
 
 
@@ -138,8 +138,8 @@ def test_what_does_more_than_read_the_warehouse_is_refused(published: Path, numb
     ],
 )
 def test_engine_itself_refuses_what_our_list_might_miss(published: Path, sql: str) -> None:
-    with _opened(published, 64 * 2**20) as connection, pytest.raises(duckdb.Error):
-        connection.execute(sql.format(folder=published.parent))
+    with Session(published, memory_limit=64 * 2**20) as session, pytest.raises(duckdb.Error):
+        session.connection.execute(sql.format(folder=published.parent))
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "SELECT 1; DROP TABLE tasks"])
