@@ -8,7 +8,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +22,9 @@ from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import archived_tasks, task_events
-from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.settings import Settings
 from squire_pipelines.warehouse import changes, files, schema
+from squire_pipelines.warehouse.rules import Rules
 
 BATCH = changes.BATCH
 SPILL_FACTOR = 16
@@ -37,16 +37,6 @@ _FREE_GROWTH = 32 * 2**20
 _THREADS = 2
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 Mode = Literal["incremental", "full"]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One promise: the most seconds that something may take for a share of the tasks."""
-
-    name: str
-    seconds: float
-    share: float
-    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +75,6 @@ class _NotIncremental(Exception):  # noqa: N818 - no error: it says why everythi
     """What changed cannot be told, or the file before cannot be added to."""
 
 
-def targets_of(settings: WarehouseSettings) -> tuple[Target, ...]:
-    """What is aimed at, as the settings have it."""
-    share = settings.sla_share
-    return (
-        Target("ready_to_agent", settings.sla_agent_s, share, "From ready to the agent's first start."),
-        Target("ready_to_pull_request", settings.sla_pull_request_s, share, "From ready to the pull request."),
-    )
-
-
 def publish_configured(ledger: Ledger, settings: Settings, *, full: bool = False, wait_s: float = 60) -> Publication:
     """Publish as the settings say. Raises WarehouseError, LedgerError."""
     chosen = settings.warehouse
@@ -104,7 +85,7 @@ def publish_configured(ledger: Ledger, settings: Settings, *, full: bool = False
         wait_s=wait_s,
         full=full,
         overlap_s=chosen.overlap_s,
-        targets=targets_of(chosen),
+        rules=Rules.of(settings),
     )
 
 
@@ -117,7 +98,7 @@ def publish(
     full: bool = False,
     archive: Path | None = None,
     overlap_s: float = 300,
-    targets: Sequence[Target] | None = None,
+    rules: Rules | None = None,
 ) -> Publication:
     """Publish the ledger and the archive at `path`.
 
@@ -132,7 +113,7 @@ def publish(
         full: Read everything anew, whatever is there.
         archive: The folder with what left the ledger, `archive` beside the file by default. It need not exist.
         overlap_s: How much later than its time a row may have been committed and still be noticed.
-        targets: What is aimed at; by default as the settings have it when nothing is set.
+        rules: What is aimed at and what may be spent; by default as the settings have it when nothing is set.
 
     Raises:
         WarehouseError: Another process is publishing, a file of the archive cannot be read, or the file cannot be
@@ -146,7 +127,7 @@ def publish(
         memory_limit,
         archive or path.parent / "archive",
         timedelta(seconds=overlap_s),
-        targets_of(WarehouseSettings()) if targets is None else targets,
+        Rules.when_nothing_is_set() if rules is None else rules,
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +172,7 @@ class _Publisher:
     memory_limit: int
     archive: Path
     overlap: timedelta
-    targets: Sequence[Target]
+    rules: Rules
 
     def run(self, building: Path, *, full: bool) -> _Built:
         """Build the new file, closed, at `building`."""
@@ -295,12 +276,7 @@ class _Publisher:
         changes.derive(connection)
         schema.create_metrics(connection)
         watermark, mode = tasks.last_event_id(tx), "full" if base is None else "incremental"
-        connection.execute("DELETE FROM targets")
-        for target in self.targets:
-            connection.execute(
-                "INSERT INTO targets VALUES (?, ?, ?, ?)",
-                [target.name, target.seconds, target.share, target.description],
-            )
+        self.rules.write(tx, connection)
         rows = _counted(connection)
         connection.execute("DELETE FROM _publication")
         connection.execute(

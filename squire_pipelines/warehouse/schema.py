@@ -49,7 +49,7 @@ ROLLED_UP: Mapping[str, str] = MappingProxyType(
 )
 """Tables of sums by week, for views that would take too long; each with the condition of the rows to be made anew."""
 
-OWN = ("targets", "_archives", "_publication")
+OWN = ("targets", "held_back", "_archives", "_publication")
 """The tables that say what the file is."""
 
 UNPUBLISHED = frozenset({"archived_tasks", "archives", "task_words"})

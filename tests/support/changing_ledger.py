@@ -166,7 +166,9 @@ class ChangingLedger:
 
     def late(self, seconds: int) -> None:
         """Rows come with times from before, as a transaction leaves them that was committed late."""
-        at = self.clock.now - timedelta(seconds=seconds)
+        # No two transactions have the same time, to the microsecond: by it a row's versions are told apart.
+        self.number += 1
+        at = self.clock.now - timedelta(seconds=seconds) + timedelta(microseconds=self.number)
         with self.ledger.write() as tx:
             row = tx.execute(select(tasks.c.id).order_by(tasks.c.id)).first()
             if row is None:
@@ -228,7 +230,7 @@ def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
     found = {}
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for name in (*schema.TABLES, *schema.DERIVED, *schema.ROLLED_UP, "targets", *schema.METRICS):
+        for name in (*schema.TABLES, *schema.DERIVED, *schema.ROLLED_UP, "targets", "held_back", *schema.METRICS):
             rows = connection.execute(f"FROM {name}").fetchall()
             plain = [tuple(round(value, 6) if isinstance(value, float) else value for value in row) for row in rows]
             found[name] = sorted(plain, key=repr)

@@ -21,6 +21,7 @@ waiting_tasks AS (
             WHEN tasks.status = 'proposed' THEN 'approval'
             WHEN tasks.not_before > moment.published_at THEN 'retry'
             WHEN blocked.names IS NOT NULL THEN 'dependency'
+            WHEN coalesce(own.shortage, shared.shortage) IS NOT NULL THEN 'budget'
             ELSE 'slot'
         END AS reason,
         CASE
@@ -28,13 +29,15 @@ waiting_tasks AS (
             WHEN tasks.not_before > moment.published_at
                 THEN 'tried again at ' || strftime(make_timestamp(epoch_us(tasks.not_before)), '%Y-%m-%d %H:%M:%S UTC')
             WHEN blocked.names IS NOT NULL THEN 'waits for ' || blocked.names
-            ELSE 'waits for a slot or for budget'
+            ELSE 'waits for ' || coalesce(own.shortage, shared.shortage, 'a slot')
         END AS detail,
         coalesce(tasks.ready_at, tasks.created_at) AS since,
         tasks.trace_id
     FROM tasks
     CROSS JOIN moment
     LEFT JOIN blocked ON blocked.task_id = tasks.id
+    LEFT JOIN held_back AS own ON own.task_id = tasks.id
+    LEFT JOIN held_back AS shared ON shared.repository = tasks.repository
     WHERE tasks.status IN ('proposed', 'ready')
 ),
 waiting_attempts AS (
@@ -99,7 +102,7 @@ COMMENT ON VIEW stuck IS 'What is not done and what it waits for, as of the publ
 COMMENT ON COLUMN stuck.repository IS 'owner/name.';
 COMMENT ON COLUMN stuck.task_id IS 'tasks.id.';
 COMMENT ON COLUMN stuck.attempt_id IS 'attempts.id, where an attempt is under way.';
-COMMENT ON COLUMN stuck.reason IS 'approval, retry, dependency, slot, start, not_claimed, running, lease_expired, pull_request_approval, pull_request_checks or pull_request_open.';
+COMMENT ON COLUMN stuck.reason IS 'approval, retry, dependency, budget, slot, start, not_claimed, running, lease_expired, pull_request_approval, pull_request_checks or pull_request_open.';
 COMMENT ON COLUMN stuck.detail IS 'The reason in words.';
 COMMENT ON COLUMN stuck.since IS 'Since when.';
 COMMENT ON COLUMN stuck.waiting_s IS 'Seconds from then to the publication.';

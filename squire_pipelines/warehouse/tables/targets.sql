@@ -5,7 +5,7 @@ CREATE TABLE targets (
     description VARCHAR NOT NULL
 );
 COMMENT ON TABLE targets IS 'What is aimed at, as set when this was published: one row per promise.';
-COMMENT ON COLUMN targets.name IS 'ready_to_agent, ready_to_pull_request or seen_to_pull_request.';
+COMMENT ON COLUMN targets.name IS 'ready_to_agent or ready_to_pull_request.';
 COMMENT ON COLUMN targets.seconds IS 'The most seconds that it may take.';
 COMMENT ON COLUMN targets.share IS 'The share of the tasks, 0 to 1, that should make it.';
 COMMENT ON COLUMN targets.description IS 'What it says.';

@@ -34,7 +34,7 @@ happenings = st.one_of(
     st.tuples(st.just("report"), st.integers(0, 5)),
     st.tuples(st.just("read"), st.integers(0, 5)),
     st.tuples(st.just("deliver"), st.integers(0, 5)),
-    st.tuples(st.just("late"), st.integers(0, OVERLAP_S)),
+    st.tuples(st.just("late"), st.integers(1, OVERLAP_S)),
     st.tuples(st.just("archive_one"), st.just(0)),
     st.tuples(st.just("wait"), st.sampled_from([0, 1, 60, 86400])),
     st.tuples(st.just("wait"), st.sampled_from([-1, -3600])),

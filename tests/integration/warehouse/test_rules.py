@@ -1,0 +1,53 @@
+"""What the settings add to the file: targets, and what a used-up budget holds back."""
+
+from pathlib import Path
+
+from squire_pipelines.domain.budgets import Limit, Limits, Purpose
+from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.settings import Settings
+from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.warehouse.query import run_query
+from squire_pipelines.warehouse.rules import Rules
+from tests.support.ledgers import TRACE, add_task
+
+MEMORY = 512 * 2**20
+STUCK = "SELECT task_id, reason, detail FROM stuck ORDER BY task_id"
+
+
+def test_what_waits_for_a_budget_is_told_from_what_waits_for_a_slot(warehouse: Path, ledger: Ledger) -> None:
+    held, free, own = (add_task(ledger, repository=f"acme/{name}") for name in ("held", "free", "own"))
+    limits = {
+        "acme/held": Limits(attempt=Limit(usd=1), repository=Limit(usd=2)),
+        "acme/free": Limits(attempt=Limit(usd=1), repository=Limit(usd=9)),
+        "acme/own": Limits(attempt=Limit(usd=1), task=Limit(usd=2)),
+    }
+    with ledger.write() as tx:
+        for name, repository, task_id in (("p1", "acme/held", None), ("p2", "acme/own", own)):
+            budgets.reserve(
+                tx,
+                name,
+                Purpose.PLAN,
+                Limits(plan=Limit(usd=1.5)),
+                repository=repository,
+                task_id=task_id,
+                trace_id=TRACE,
+            )
+    rules = Rules(Rules.when_nothing_is_set().targets, limits.__getitem__)
+    publish(ledger, warehouse, memory_limit=MEMORY, rules=rules)
+    found = {task: (reason, detail) for task, reason, detail in run_query(warehouse, STUCK).rows}
+    assert found == {
+        held: ("budget", "waits for the budget of the repository (1.50 of 2.00 USD used or reserved)"),
+        free: ("slot", "waits for a slot"),
+        own: ("budget", "waits for the budget of the task (1.50 of 2.00 USD used or reserved)"),
+    }
+    # A budget that was raised holds nothing back, though nothing has happened in the ledger.
+    publish(ledger, warehouse, memory_limit=MEMORY)
+    assert {row[1] for row in run_query(warehouse, STUCK).rows} == {"slot"}
+
+
+def test_targets_are_those_of_the_settings(warehouse: Path, ledger: Ledger) -> None:
+    chosen = Settings.model_validate({"warehouse": {"sla_agent_s": 7, "sla_pull_request_s": 70, "sla_share": 0.5}})
+    publish(ledger, warehouse, memory_limit=MEMORY, rules=Rules.of(chosen))
+    rows = run_query(warehouse, "SELECT name, seconds, share FROM targets ORDER BY seconds").rows
+    assert rows == (("ready_to_agent", 7, 0.5), ("ready_to_pull_request", 70, 0.5))
