@@ -18,6 +18,7 @@ from squire_pipelines.errors import WarehouseError
 
 READ_ONLY_MODE = 0o444
 _COPIED_AT_ONCE = 1 << 30
+_READ_AT_ONCE = 1 << 22
 KEPT_WALS = 3
 _POLL_S = 0.05
 
@@ -82,6 +83,19 @@ def copy_sealed(path: Path, copy: Path) -> bool:
     return _is_sealed(path)
 
 
+def keep_end(path: Path, built: Path, *, up_to: int) -> None:
+    """Append to `built` what the file at `path` has beyond its end, up to `up_to` bytes of both. Raises OSError.
+
+    DuckDB opens a path once for the header and again for the rest. A client that is between the two when `built` takes
+    the place of `path` looks for the blocks of the old header in the new file. What is added to a copy leaves them
+    where they were, but for those that were cut off at its end.
+    """
+    with path.open("rb") as source, built.open("ab") as target:
+        source.seek(target.tell())
+        while (left := up_to - target.tell()) > 0 and (piece := source.read(min(left, _READ_AT_ONCE))):
+            target.write(piece)
+
+
 def least_interval_s(size: int, *, min_interval_s: float, write_rate: int) -> float:
     """Seconds from one publication to the next for a file of `size` bytes, of which all are written each time."""
     return max(min_interval_s, size / write_rate)
@@ -94,7 +108,7 @@ def put_in_place(built: Path, path: Path) -> None:
     set_wals_aside(path)
     # Before the rename, for both files: whenever we die, the seal is of the one that is there.
     _seal_of(path).with_suffix(".new").write_text(
-        json.dumps([_mark_of(each) for each in (built, path) if each.exists()])
+        json.dumps([mark_of(each) for each in (built, path) if each.exists()])
     )
     _seal_of(path).with_suffix(".new").replace(_seal_of(path))
     built.replace(path)
@@ -125,15 +139,15 @@ def _seal_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.seal")
 
 
-def _mark_of(path: Path) -> list[int]:
-    """What changes whenever somebody writes to the file."""
+def mark_of(path: Path) -> list[int]:
+    """What changes whenever somebody writes to the file, or puts another in its place. Raises OSError."""
     status = path.stat()
     return [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 def _is_sealed(path: Path) -> bool:
     try:
-        return _mark_of(path) in json.loads(_seal_of(path).read_text())
+        return mark_of(path) in json.loads(_seal_of(path).read_text())
     except (FileNotFoundError, ValueError):
         return False
 

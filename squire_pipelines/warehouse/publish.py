@@ -34,6 +34,7 @@ MAX_GROWTH = 1.5
 """A file that has more than this many times the bytes per row that it had when it was built anew is built anew."""
 
 _FREE_GROWTH = 32 * 2**20
+_HEADERS = 3 * 4096
 _THREADS = 2
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 Mode = Literal["incremental", "full"]
@@ -136,6 +137,8 @@ def publish(
             if os.path.lexists(f"{building}.wal"):
                 message = f"DuckDB left a write-ahead log beside {building.name}"
                 raise WarehouseError(message, hint="publish again")
+            if done.mode == "incremental":
+                files.keep_end(path, building, up_to=done.bytes_before)
             size = building.stat().st_size
             files.put_in_place(building, path)
     except OSError as error:
@@ -163,6 +166,8 @@ class _Built:
     published_at: datetime
     mode: Mode
     reason: str
+    bytes_before: int
+    """How far the blocks of the file before reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,9 @@ class _Publisher:
         size = building.stat().st_size
         with self._opened(building) as connection, self.ledger.read() as tx:
             base = self._check(connection, tx, size)
+            # One checkpoint alone, at the end: a second one would write over blocks of the file before, see `keep_end`.
+            connection.execute("SET checkpoint_threshold = '1TB'")
+            before = _HEADERS + _size(connection)
             since = changes.Since(base.published_at, base.published_at - self.overlap)
             connection.begin()
             changes.create_touched(connection)
@@ -215,7 +223,7 @@ class _Publisher:
                 for table in schema.TABLES
             }
             self._check_times(connection, base, since)
-            return self._finish(connection, tx, changed, base=base, reason="")
+            return self._finish(connection, tx, changed, base=base, reason="", bytes_before=before)
 
     def _build(self, building: Path, reason: str) -> _Built:
         """Read everything."""
@@ -272,10 +280,12 @@ class _Publisher:
         *,
         base: _Base | None,
         reason: str,
+        bytes_before: int = 0,
     ) -> _Built:
         changes.derive(connection)
         schema.create_metrics(connection)
-        watermark, mode = tasks.last_event_id(tx), "full" if base is None else "incremental"
+        watermark = tasks.last_event_id(tx)
+        mode: Mode = "full" if base is None else "incremental"
         self.rules.write(tx, connection)
         rows = _counted(connection)
         connection.execute("DELETE FROM _publication")
@@ -299,7 +309,7 @@ class _Publisher:
         if base is None:
             connection.execute("UPDATE _publication SET full_bytes = ?", [_size(connection)])
             connection.execute("CHECKPOINT")
-        return _Built(rows, changed, watermark, tx.now, "full" if base is None else "incremental", reason)
+        return _Built(rows, changed, watermark, tx.now, mode, reason, bytes_before)
 
     def _opened(self, building: Path) -> duckdb.DuckDBPyConnection:
         if building.exists():

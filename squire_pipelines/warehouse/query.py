@@ -27,6 +27,7 @@ _NAME = "warehouse"
 _MAX_LINES = 6
 _HEAL_WAIT_S = 2.0
 _AGAIN_S = 0.05
+_OPEN_TRIES = 5
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI})
 _Result = TypeVar("_Result")
 
@@ -228,7 +229,7 @@ def attached(path: Path, memory_limit: int, *, spill: Path | None = None) -> duc
     with ExitStack() as stack:
         stack.callback(connection.close)
         try:
-            _attach(connection, path)
+            _attach_one_state(connection, path)
             connection.execute(f"USE {_NAME}")
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")  # it would be written into the answer
@@ -240,6 +241,21 @@ def attached(path: Path, memory_limit: int, *, spill: Path | None = None) -> duc
             raise WarehouseError(message, hint=hint) from error
         stack.pop_all()  # nothing failed: the caller closes it
     return connection
+
+
+def _attach_one_state(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Attach the file as it was from the first of DuckDB's openings of it to the last, see `files.keep_end`."""
+    for tries_left in reversed(range(_OPEN_TRIES)):
+        mark = files.mark_of(path)
+        try:
+            _attach(connection, path)
+        except duckdb.Error:
+            if not tries_left or files.mark_of(path) == mark:
+                raise
+        else:
+            if not tries_left or files.mark_of(path) == mark:
+                return
+            connection.execute(f"DETACH {_NAME}")
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -184,7 +184,12 @@ def test_readers_meet_no_lock_while_it_is_published_without_pause(
     with duckdb.connect(str(warehouse), read_only=True) as stays:
         readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         published = 0
+        deadline = time.monotonic() + 90
         while any(reader.poll() is None for reader in readers):
+            if time.monotonic() > deadline:
+                for reader in readers:
+                    reader.kill()
+                pytest.fail("a reader hangs")
             add_task(ledger)
             assert publish().mode == "incremental"
             published += 1

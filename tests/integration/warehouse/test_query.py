@@ -9,6 +9,7 @@ import pytest
 
 from squire_pipelines.errors import QueryError, WarehouseError
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.warehouse import query
 from squire_pipelines.warehouse.publish import publish
 from squire_pipelines.warehouse.query import Session, run_query
 from tests.support.ledgers import add_task, sqlite_ledger_file
@@ -51,6 +52,27 @@ def test_statements_that_read_are_answered(published: Path, sql: str) -> None:
     result = run_query(published, sql)
     assert result.columns
     assert result.rows
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
+    published: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    attach, opened = query._attach, []
+
+    def attach_while_it_is_replaced(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        opened.append(path)
+        if len(opened) == 1:
+            shutil.copy(path, path.with_suffix(".next"))
+            path.with_suffix(".next").replace(path)
+            if fails:
+                message = "Could not read enough bytes from file"
+                raise duckdb.IOException(message)
+        attach(connection, path)
+
+    monkeypatch.setattr(query, "_attach", attach_while_it_is_replaced)
+    assert run_query(published, "SELECT count(*) FROM tasks").rows == ((3,),)
+    assert len(opened) == 2
 
 
 def test_answer_is_cut_off_at_the_limit_and_says_so(published: Path) -> None:
