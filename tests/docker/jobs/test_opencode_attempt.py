@@ -17,6 +17,16 @@ from tests.support.pipeline import LEDGERLIB, Pipeline
 pytestmark = pytest.mark.docker
 
 
+def attempt_of_model(pipeline: Pipeline, model: ModelServer, more: str = "") -> Attempt:
+    """Dispatched; OpenCode does it in a container, and this model thinks for it."""
+    pipeline.commands = {}
+    pipeline.configure(
+        f'[repository."{LEDGERLIB}".agent]\n'
+        f'kind = "opencode"\nrunner = "docker"\nmodel = "scripted"\nbase_url = "{model.url}"\n{more}'
+    )
+    return pipeline.attempt(LEDGERLIB)
+
+
 def input_tokens(pipeline: Pipeline, attempt: Attempt) -> set[int]:
     """Of each model call of the attempt that is in the ledger."""
     of_attempt = select(model_calls.c.input_tokens).where(model_calls.c.attempt_id == attempt.id)
@@ -33,12 +43,7 @@ def test_what_the_model_edits_becomes_a_pull_request_and_its_tokens_are_in_the_b
     # The edit is left uncommitted: it is committed for the agent.
     edit = Call("bash", {"command": "echo 'by a model' >> README.md; env", "description": "append a line"})
     with ModelServer([Turn(calls=(edit,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.")]) as model:
-        pipeline.commands = {}
-        pipeline.configure(
-            f'[repository."{LEDGERLIB}".agent]\n'
-            f'kind = "opencode"\nrunner = "docker"\nmodel = "scripted"\nbase_url = "{model.url}"\n'
-        )
-        attempt = pipeline.attempt(LEDGERLIB)
+        attempt = attempt_of_model(pipeline, model)
         pipeline.agent_run(attempt)
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.cause, ended.runner, ended.sandboxed) == (Cause.COMPLETED, "docker", True)
@@ -76,12 +81,7 @@ def test_an_agent_that_outlives_its_run_goes_on_in_the_run_that_adopts_it(
     edit = Call("bash", {"command": "sleep 1; echo 'by a model' >> README.md", "description": "append a line"})
     turns = [Turn(calls=(edit,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.", prompt_tokens=70)]
     with ModelServer(turns) as model:
-        pipeline.commands = {}
-        pipeline.configure(
-            f'[repository."{LEDGERLIB}".agent]\n'
-            f'kind = "opencode"\nrunner = "docker"\nmodel = "scripted"\nbase_url = "{model.url}"\n'
-        )
-        attempt = pipeline.attempt(LEDGERLIB)
+        attempt = attempt_of_model(pipeline, model)
         pipeline.kill_agent_run(attempt, lambda: 50 in input_tokens(pipeline, attempt))
         # The next call is made while nobody is there to answer it.
         (request,) = pipeline.sensor(reaper).run_requests
@@ -101,13 +101,7 @@ def test_an_agent_whose_budget_is_used_up_stops_and_is_not_tried_again(
     monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "m" * 30)
     look = Call("bash", {"command": "ls", "description": "look"})
     with ModelServer([Turn(calls=(look,), prompt_tokens=30_000)] * 20) as model:
-        pipeline.commands = {}
-        pipeline.configure(
-            f'[repository."{LEDGERLIB}".agent]\n'
-            f'kind = "opencode"\nrunner = "docker"\nmodel = "scripted"\nbase_url = "{model.url}"\n'
-            f"[budgets.attempt]\ntokens = 100000\n"
-        )
-        attempt = pipeline.attempt(LEDGERLIB)
+        attempt = attempt_of_model(pipeline, model, "[budgets.attempt]\ntokens = 100000\n")
         pipeline.agent_run(attempt, fails=True)
     ended = pipeline.read_attempt(attempt.id)
     assert ended.cause == Cause.BUDGET_EXHAUSTED
