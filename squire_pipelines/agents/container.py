@@ -195,7 +195,7 @@ class Container:
         with contextlib.suppress(requests.RequestException, DockerException):  # tried again at the next look
             self.attach()
 
-    def ask_whether_the_engine_ended_it(self) -> None:
+    def check_engine_shutdown(self) -> None:
         """An engine that shuts down ends its containers and then goes away: look whether it does, and wait for it.
 
         For a container that was killed, and not by us. Sets `connection_lost`; takes 2 s when the engine stays, and the
@@ -249,7 +249,7 @@ class Container:
         self._sink.feed(after(last, kept))
 
 
-def remove_surely(client: docker.DockerClient, name: str, attempt_id: str) -> bool:
+def remove_with_retry(client: docker.DockerClient, name: str, attempt_id: str) -> bool:
     """Remove the attempt's container with a few tries; False, and a line in the log, when it must be left behind."""
     reason = ""
     for attempt in range(_REMOVE_TRIES):

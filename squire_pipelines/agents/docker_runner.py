@@ -11,10 +11,10 @@ import requests
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from squire_pipelines.agents import boottime, files, profile, reap, warm
-from squire_pipelines.agents.container import Container, remove_surely
+from squire_pipelines.agents import files, monotonic_mark, profile, reap, warm
+from squire_pipelines.agents.container import Container, remove_with_retry
 from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, IMAGE_HINT, engine_refusal
-from squire_pipelines.agents.finish import Recorder, Reporting, Watched, not_run
+from squire_pipelines.agents.finish import Reporting, RunRecorder, SupervisionResult, not_run
 from squire_pipelines.agents.logs import holds, last_lines
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.agents.supervision import supervise
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Engineering:
+class EngineOptions:
     """How containers are made and watched, as the settings say.
 
     Args:
@@ -69,11 +69,11 @@ class DockerRunner:
         client: docker.DockerClient,
         *,
         reporting: Reporting | None = None,
-        engineering: Engineering | None = None,
+        engineering: EngineOptions | None = None,
     ) -> None:
         self._client = client
         self._reporting = reporting or Reporting()
-        self._how = engineering or Engineering()
+        self._how = engineering or EngineOptions()
 
     @property
     def client(self) -> docker.DockerClient:
@@ -104,7 +104,7 @@ class DockerRunner:
         self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
     ) -> RunResult:
         """See `runners.AgentRunner.run`."""
-        recorder: Recorder | None = None
+        recorder: RunRecorder | None = None
         try:
             recorder = self._recorder(inputs)
             recorder.facts["runner"] = "docker"
@@ -134,7 +134,7 @@ class DockerRunner:
             case _:
                 return Cause.ENGINE_LOST, EngineError(str(error)[:300])
 
-    def _recorder(self, inputs: AttemptInputs) -> Recorder:
+    def _recorder(self, inputs: AttemptInputs) -> RunRecorder:
         """A log anew, or one that goes on where a dead supervisor's ended.
 
         It goes on only when it is so long that the engine may have rotated away what is in it, and what it ends with
@@ -143,16 +143,16 @@ class DockerRunner:
         log = inputs.folder.log
         try:
             if log.stat().st_size < _REPLAYED_BYTES:
-                return Recorder(inputs, self._reporting)
+                return RunRecorder(inputs, self._reporting)
             last = last_lines(log)
             name = profile.container_name(inputs.unit)
             found = reap.find(self._client, name)
             if not last or found is None or found.started_at is None:
-                return Recorder(inputs, self._reporting)
+                return RunRecorder(inputs, self._reporting)
             resume_after = last if self._has_kept(found.container_id, last) else ()
         except OSError:
-            return Recorder(inputs, self._reporting)
-        return Recorder(inputs, self._reporting, append=True, resume_after=resume_after)
+            return RunRecorder(inputs, self._reporting)
+        return RunRecorder(inputs, self._reporting, append=True, resume_after=resume_after)
 
     def _has_kept(self, container_id: str, last: tuple[str, ...]) -> bool:
         """Whether the engine's log has come to what ours ends with; a busy engine is seconds behind."""
@@ -165,7 +165,7 @@ class DockerRunner:
         return False
 
     def _run(
-        self, recorder: Recorder, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None
+        self, recorder: RunRecorder, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None
     ) -> RunResult:
         inputs = recorder.inputs
         with recorder.timed("image_s"):
@@ -206,14 +206,14 @@ class DockerRunner:
             # By name: an interrupt may come between the engine's answer and ours. The drain reads on until then,
             # since a blocked container takes 30 s to die.
             if not keep:
-                remove_surely(self._client, name, inputs.attempt_id)
+                remove_with_retry(self._client, name, inputs.attempt_id)
             if container is not None:
                 container.finish_output()
 
-    def _container(self, found: reap.FoundContainer, recorder: Recorder) -> Container:
+    def _container(self, found: reap.FoundContainer, recorder: RunRecorder) -> Container:
         return Container(self._client, found.container_id, recorder.sink, patience_s=self._how.patience_s)
 
-    def _start_warm(self, recorder: Recorder, gateway_socket: GatewaySocket | None) -> Container | None:
+    def _start_warm(self, recorder: RunRecorder, gateway_socket: GatewaySocket | None) -> Container | None:
         """A container that was made ahead, started with this attempt's order; None when there is none that can be."""
         inputs = recorder.inputs
         if self._how.warm is None or self._how.keep_failed_s is not None or inputs.part:
@@ -235,12 +235,12 @@ class DockerRunner:
             ordered = taken.give_order()
         if not ordered:
             _log.warning("agent.warm_container_unwell", container=taken.found.name)
-            remove_surely(self._client, taken.found.name, inputs.attempt_id)
+            remove_with_retry(self._client, taken.found.name, inputs.attempt_id)
             container.finish_output()
             warm.put_back(inputs)
             return None
         recorder.mark_started()
-        boottime.note(inputs.folder.started)
+        monotonic_mark.note(inputs.folder.started)
         recorder.facts["warm"] = True
         return container
 
@@ -274,7 +274,7 @@ class DockerRunner:
                 if warm.was_told(found, inputs.folder):
                     return found
                 # A supervisor died before it gave the order, or before it wrote down that it had.
-                remove_surely(self._client, name, inputs.attempt_id)
+                remove_with_retry(self._client, name, inputs.attempt_id)
                 warm.put_back(inputs)
                 continue
             if found is not None:
@@ -285,7 +285,7 @@ class DockerRunner:
         message = f"the engine says that the name {name} is taken, and knows no such container"
         raise EngineError(message)
 
-    def _start(self, container: Container, found: reap.FoundContainer, recorder: Recorder) -> float:
+    def _start(self, container: Container, found: reap.FoundContainer, recorder: RunRecorder) -> float:
         """Attach, and start what does not run yet; how many seconds it has run before (after an adoption)."""
         folder = recorder.inputs.folder
         if found.started_at is None:
@@ -293,10 +293,10 @@ class DockerRunner:
                 container.attach()
                 container.start()
             recorder.mark_started()
-            boottime.note(folder.started)
+            monotonic_mark.note(folder.started)
             return 0.0
         by_clock = max(0.0, (datetime.now(UTC) - found.started_at).total_seconds())
-        elapsed_s = boottime.since(folder.started)
+        elapsed_s = monotonic_mark.since(folder.started)
         elapsed_s = by_clock if elapsed_s is None else elapsed_s
         _log.info("agent.adopted", container=found.name, running=found.running, elapsed_s=round(elapsed_s, 1))
         recorder.facts["adopted"] = True
@@ -304,7 +304,7 @@ class DockerRunner:
         return elapsed_s
 
     def _watch(
-        self, container: Container, recorder: Recorder, heartbeat: Callable[[], bool], wall_clock_s: float
+        self, container: Container, recorder: RunRecorder, heartbeat: Callable[[], bool], wall_clock_s: float
     ) -> RunResult:
         try:
             stop = supervise(
@@ -316,13 +316,13 @@ class DockerRunner:
             )
         except EngineError as error:
             recorder.mark_ended()
-            return recorder.finish(Watched(engine_lost=True, engine_error=error.message))
+            return recorder.finish(SupervisionResult(engine_lost=True, engine_error=error.message))
         recorder.mark_ended()
         if stop is None and container.exit_code in {EXIT_KILLED, EXIT_TERMINATED} and not container.oom_killed:
-            container.ask_whether_the_engine_ended_it()
+            container.check_engine_shutdown()
         container.finish_output()
         return recorder.finish(
-            Watched(
+            SupervisionResult(
                 exit_code=container.exit_code,
                 oom_killed=container.oom_killed,
                 stop=stop or recorder.problem(),

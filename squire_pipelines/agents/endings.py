@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
-from squire_pipelines.agents.kinds.protocol import Judgement
+from squire_pipelines.agents.adapters.protocol import SessionFailure
 from squire_pipelines.agents.logs import clean
 from squire_pipelines.agents.model import AgentResult, ResultStatus
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
@@ -33,7 +33,7 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class RunFacts:
     """What is known of a run that is over.
 
     `exit_code` is None when the engine could not tell it. `engine_lost` says that the connection to the engine broke
@@ -49,7 +49,7 @@ class Observed:
     result: AgentResult | None = None
     result_error: str | None = None
     has_bundle: bool = False
-    judgement: Judgement | None = None
+    judgement: SessionFailure | None = None
     session: dict[str, JsonValue] = field(default_factory=dict)
     log_tail: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -64,7 +64,7 @@ _STOPPED = {
 }
 
 
-def decide(seen: Observed) -> Ending:
+def decide(seen: RunFacts) -> Ending:
     """How the attempt ended, with its evidence."""
     cause, message, error_code = _verdict(seen)
     facts = dict(seen.facts)
@@ -89,7 +89,7 @@ def decide(seen: Observed) -> Ending:
     return Ending(cause=cause, message=message, evidence=evidence)
 
 
-def _verdict(seen: Observed) -> tuple[Cause, str, str | None]:
+def _verdict(seen: RunFacts) -> tuple[Cause, str, str | None]:
     if seen.stop is not None:
         cause, message = _STOPPED[seen.stop]
         return cause, message, seen.stop.value
@@ -100,7 +100,7 @@ def _verdict(seen: Observed) -> tuple[Cause, str, str | None]:
     return _failed_at_start(seen) or _failed_in_session(seen) or _finished(seen)
 
 
-def _said(seen: Observed) -> tuple[str, str | None]:
+def _said(seen: RunFacts) -> tuple[str, str | None]:
     """The entrypoint's message with a colon before it, or nothing, and its error code."""
     error = seen.result.error if seen.result is not None else None
     if error is None:
@@ -109,7 +109,7 @@ def _said(seen: Observed) -> tuple[str, str | None]:
     return (f": {text}" if text else ""), error.code
 
 
-def _failed_at_start(seen: Observed) -> tuple[Cause, str, str | None] | None:
+def _failed_at_start(seen: RunFacts) -> tuple[Cause, str, str | None] | None:
     said, code = _said(seen)
     if seen.exit_code in {EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE}:
         what = "was not found" if seen.exit_code == EXIT_NOT_FOUND else "cannot be executed"
@@ -121,7 +121,7 @@ def _failed_at_start(seen: Observed) -> tuple[Cause, str, str | None] | None:
     return None
 
 
-def _failed_in_session(seen: Observed) -> tuple[Cause, str, str | None] | None:
+def _failed_in_session(seen: RunFacts) -> tuple[Cause, str, str | None] | None:
     said, code = _said(seen)
     if seen.judgement is not None:
         cause = Cause.PROVIDER_ERROR if seen.judgement.fault == "provider" else Cause.AGENT_ERROR
@@ -131,7 +131,7 @@ def _failed_in_session(seen: Observed) -> tuple[Cause, str, str | None] | None:
     return None
 
 
-def _killed(seen: Observed) -> tuple[Cause, str, str | None]:
+def _killed(seen: RunFacts) -> tuple[Cause, str, str | None]:
     if seen.exit_code == EXIT_KILLED and seen.oom_killed:
         return Cause.OUT_OF_MEMORY, "the agent was killed because it used more memory than its limit", "oom"
     if seen.engine_lost:
@@ -140,7 +140,7 @@ def _killed(seen: Observed) -> tuple[Cause, str, str | None]:
     return Cause.KILLED, f"the agent was ended by {signal}, and not by us", "killed"
 
 
-def _finished(seen: Observed) -> tuple[Cause, str, str | None]:
+def _finished(seen: RunFacts) -> tuple[Cause, str, str | None]:
     said, code = _said(seen)
     if seen.result is None or seen.result_error is not None:
         why = seen.result_error or "result.json is missing"

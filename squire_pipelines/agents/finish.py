@@ -11,9 +11,9 @@ import structlog
 from pydantic import JsonValue
 
 from squire_pipelines.agents import workspace
-from squire_pipelines.agents.endings import Observed, StopReason, decide
-from squire_pipelines.agents.kinds.session import FILE as TRANSCRIPT
-from squire_pipelines.agents.kinds.session import Session
+from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
+from squire_pipelines.agents.adapters.session import Session
+from squire_pipelines.agents.endings import RunFacts, StopReason, decide
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
@@ -25,8 +25,8 @@ _MAX_WORK_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What a run's supervision has seen; see `Observed` for the fields."""
+class SupervisionResult:
+    """What a run's supervision has seen; see `RunFacts` for the fields."""
 
     exit_code: int | None = None
     oom_killed: bool = False
@@ -57,7 +57,7 @@ START_PARTS = ("image_s", "warm_s", "create_s", "start_s", "workspace_in_s", "ag
 
 
 @dataclass(slots=True)
-class Recorder:
+class RunRecorder:
     """One run's log, its reader of the agent's session and its clock.
 
     `timings` are seconds, each of one part: `image_s` to find the image, `warm_s` to take a container that waits for an
@@ -133,7 +133,7 @@ class Recorder:
             return StopReason.DISK_FULL
         return None
 
-    def finish(self, watched: Watched) -> RunResult:
+    def finish(self, watched: SupervisionResult) -> RunResult:
         """Take over what was left and decide how the run ended."""
         self.sink.close()
         result, bundle, result_error = self._harvest()
@@ -143,7 +143,7 @@ class Recorder:
         if self.sink.failure is not None:
             self.facts["log_failure"] = self.sink.failure.strerror
         ending = decide(
-            Observed(
+            RunFacts(
                 exit_code=watched.exit_code,
                 oom_killed=watched.oom_killed,
                 stop=watched.stop,

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from squire_pipelines.agents import files, limited
-from squire_pipelines.agents.finish import Recorder, Reporting, Watched, not_run
+from squire_pipelines.agents import files, rlimit_exec
+from squire_pipelines.agents.finish import Reporting, RunRecorder, SupervisionResult, not_run
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult, SharedSocket
 from squire_pipelines.agents.profile import agent_grace, file_size_limit
@@ -64,7 +64,7 @@ class LocalRunner:
             message = "an agent without a container cannot reach a gateway's socket in a volume of an engine"
             raise ConfigError(message, hint='set gateway.transport = "socket"')
         try:
-            recorder = Recorder(inputs, self._reporting)
+            recorder = RunRecorder(inputs, self._reporting)
             work = Path(tempfile.mkdtemp(prefix="work-", dir=inputs.attempt_dir))
         except (WorkspaceError, OSError) as error:
             cause = error if isinstance(error, WorkspaceError) else WorkspaceError(f"no work directory: {error}")
@@ -91,11 +91,11 @@ class LocalRunner:
     def _argv(self, limits: LimitSettings) -> list[str]:
         cpu_s = int(limits.wall_clock_s * max(1.0, limits.cpus)) + 60
         bounds = (file_size_limit(limits), limits.open_files, cpu_s)
-        limiter = [sys.executable, "-I", limited.__file__, *(str(bound) for bound in bounds)]
+        limiter = [sys.executable, "-I", rlimit_exec.__file__, *(str(bound) for bound in bounds)]
         return [*limiter, sys.executable, "-I", "-u", str(self._entrypoint)]
 
     @staticmethod
-    def _watch(process: "LocalProcess", recorder: Recorder, heartbeat: Callable[[], bool]) -> RunResult:
+    def _watch(process: "LocalProcess", recorder: RunRecorder, heartbeat: Callable[[], bool]) -> RunResult:
         recorder.mark_started()
         limits = recorder.inputs.limits
         try:
@@ -107,10 +107,10 @@ class LocalRunner:
                 problem=recorder.problem,
             )
         except EngineError as error:  # a process in an uninterruptible wait does not die
-            return recorder.finish(Watched(engine_error=error.message))
+            return recorder.finish(SupervisionResult(engine_error=error.message))
         recorder.mark_ended()
         process.finish_output()
-        return recorder.finish(Watched(exit_code=process.exit_code, stop=stop or recorder.problem()))
+        return recorder.finish(SupervisionResult(exit_code=process.exit_code, stop=stop or recorder.problem()))
 
     @staticmethod
     def _environment(inputs: AttemptInputs, work: Path, gateway_port: int | None) -> dict[str, str]:

@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squire_pipelines.agents.kinds.caches import Cache
-from squire_pipelines.agents.kinds.protocol import Agent, Launch
+from squire_pipelines.agents.adapters.caches import Cache
+from squire_pipelines.agents.adapters.protocol import Agent, LaunchSpec
 from squire_pipelines.domain.endings import Ending
 from squire_pipelines.sections import LimitSettings
 
@@ -100,7 +100,7 @@ class AttemptInputs:
     task_json: str
     prompt: str
     agent: Agent
-    launch: Launch
+    launch: LaunchSpec
     limits: LimitSettings
     image: str
     attempt_dir: Path

@@ -8,7 +8,7 @@ from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
-from squire_pipelines.agents.kinds import caches
+from squire_pipelines.agents.adapters import caches
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, SharedSocket
 from squire_pipelines.domain import canary
 from squire_pipelines.sections import LimitSettings

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from squire_pipelines.agents.kinds.skills import FOLDER, MAIN_FILE, Skill
+from squire_pipelines.agents.adapters.skills import FOLDER, MAIN_FILE, Skill
 from squire_pipelines.domain.tasks import Implementation, TaskContext, TaskSpec, Verification
 
 # OpenCode takes the prompt as one argument, of which Linux permits 128 KiB (MAX_ARG_STRLEN): the parts' bounds add up

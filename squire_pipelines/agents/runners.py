@@ -7,12 +7,12 @@ from typing import Protocol
 import structlog
 
 from squire_pipelines.agents import engine, files
-from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.adapters.caches import read_caches
+from squire_pipelines.agents.adapters.protocol import AgentConfig
+from squire_pipelines.agents.adapters.registry import find
+from squire_pipelines.agents.adapters.skills import read_skills
+from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.finish import Reporting
-from squire_pipelines.agents.kinds.caches import read_caches
-from squire_pipelines.agents.kinds.protocol import Order
-from squire_pipelines.agents.kinds.registry import find
-from squire_pipelines.agents.kinds.skills import read_skills
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.errors import EngineError
@@ -56,14 +56,14 @@ class AgentRunner(Protocol):
 
 def check_agent(agent: AgentSettings) -> None:
     """Refuse settings with which no agent can start. Raises ConfigError."""
-    find(agent.kind).check(order_of(agent))
+    find(agent.kind).check(agent_config_of(agent))
     read_caches(agent.caches)
     read_skills(agent.skills)
 
 
-def order_of(agent: AgentSettings) -> Order:
+def agent_config_of(agent: AgentSettings) -> AgentConfig:
     """What the settings say of the agent itself. General settings may name a command for another kind than theirs."""
-    return Order(agent.command if agent.kind != "opencode" else (), agent.model, agent.options)
+    return AgentConfig(agent.command if agent.kind != "opencode" else (), agent.model, agent.options)
 
 
 def choose_runner(
@@ -95,7 +95,7 @@ def choose_runner(
     reporting = Reporting(redact, echo, agent.log_overflow == "truncate", agent.slow_start_s)
     if agent.runner == "local":
         return LocalRunner(reporting=reporting)
-    how = Engineering(
+    how = EngineOptions(
         seccomp=files.seccomp_profile(agent.seccomp),
         runtime=agent.runtime,
         patience_s=agent.engine_patience_s,

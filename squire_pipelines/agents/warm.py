@@ -23,8 +23,8 @@ from docker.errors import APIError, NotFound
 from docker.types import Mount
 
 from squire_pipelines.agents import profile, reap
-from squire_pipelines.agents.kinds import caches as package_caches
-from squire_pipelines.agents.kinds.caches import Cache
+from squire_pipelines.agents.adapters import caches as package_caches
+from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, GatewaySocket, SharedSocket
 from squire_pipelines.sections import LimitSettings
 

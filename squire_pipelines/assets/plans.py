@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, signal_key
 from squire_pipelines.assets.tables import bullets, preview
-from squire_pipelines.assets.together import for_each
 from squire_pipelines.domain.budgets import Amount, Purpose
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
@@ -136,7 +136,7 @@ async def _plan(
             outcome = await _plan_one(chosen, client, basis, books, trace_id)
             _record(context, books, basis, outcome, max_tasks=chosen.planner.max_tasks, trace_id=trace_id)
 
-        await for_each(wanted, plan, at_once=chosen.collection.max_concurrent_repositories)
+        await gather_bounded(wanted, plan, at_once=chosen.collection.max_concurrent_repositories)
 
 
 def _basis(books: Ledger, repository: str) -> _Basis:

@@ -11,8 +11,8 @@ from datetime import timedelta
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.tables import preview
-from squire_pipelines.assets.together import for_each
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.github.collecting import collect_repository
@@ -117,7 +117,7 @@ async def _collect(
                 mine = [signal for signal in known if signal.kind is row.source.kind]
                 _report(context, row, mine, reading.ended_at - reading.started_at, trace_id)
 
-        await for_each(wanted, read, at_once=chosen.collection.max_concurrent_repositories)
+        await gather_bounded(wanted, read, at_once=chosen.collection.max_concurrent_repositories)
 
     with books.write() as tx:
         deliveries.mark_collected(tx, config.deliveries)

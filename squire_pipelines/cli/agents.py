@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.agents_probe import probe
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.text import size
 from squire_pipelines.errors import EngineError
@@ -108,7 +108,7 @@ def _image(client: "docker.DockerClient", name: str) -> tuple[str | None, int | 
 @command("list", examples=("squire agents list", "squire agents list --json"))
 @json_option
 @pass_app
-def list_agents(app: App, *, as_json: bool) -> None:
+def list_agents(app: CliContext, *, as_json: bool) -> None:
     """Show the agent of the settings, the engine, the worker image and the runner that follows from them."""
     place = look(app.settings.agent)
     if as_json:

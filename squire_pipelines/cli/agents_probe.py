@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.errors import ExitCode
@@ -16,7 +16,7 @@ _TIMEOUT_S = 120.0
 @click.option("--failed", is_flag=True, help="Only what did not come out as it must.")
 @json_option
 @pass_app
-def probe(app: App, *, failed: bool, as_json: bool) -> None:
+def probe(app: CliContext, *, failed: bool, as_json: bool) -> None:
     """Start a container with the settings' image, limits and profile, and try from inside what it must not do.
 
     Lists every system call, socket family, path and capability with what came of it, and the limits as seen from

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 30.0
 @click.option("--image", help="By default the one that the settings name.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
 @pass_app
-def sbom(app: App, image: str | None, output: Path | None) -> None:
+def sbom(app: CliContext, image: str | None, output: Path | None) -> None:
     """Write the worker image's bill of materials: CycloneDX 1.5, for scanners and for people."""
     from squire_pipelines.agents import engine  # noqa: PLC0415 - docker, only here
     from squire_pipelines.agents.sbom import read_sbom  # noqa: PLC0415 - likewise

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.agents.kinds.registry import find, origin
-from squire_pipelines.agents.kinds.session import FILE, read
-from squire_pipelines.agents.kinds.transcript import Entry, Note, Problem, Said, Step, ToolCall, Totals
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.agents.adapters.registry import find, origin
+from squire_pipelines.agents.adapters.session import FILE, read
+from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, Totals
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import choose_attempt
@@ -23,7 +23,7 @@ _TEXT_LINES = 20
 @click.argument("name", required=False)
 @json_option
 @pass_app
-def show(app: App, name: str | None, *, as_json: bool) -> None:
+def show(app: CliContext, name: str | None, *, as_json: bool) -> None:
     """Show an agent and everything that it may do; by default the one that the settings name."""
     agent = find(name or app.settings.agent.kind)
     rows = [asdict(each) for each in agent.permissions]
@@ -54,7 +54,7 @@ def show(app: App, name: str | None, *, as_json: bool) -> None:
 @click.option("--attempt", "number", type=click.IntRange(1), metavar="N", help="By default the last one.")
 @json_option
 @pass_app
-def transcript(app: App, task_id: str, number: int | None, *, as_json: bool) -> None:
+def transcript(app: CliContext, task_id: str, number: int | None, *, as_json: bool) -> None:
     """Show what an agent did in an attempt: its model's answers, the tools it used, errors, and the sums."""
     attempt = choose_attempt(app, task_id, number)
     path = app.home.attempts / attempt.id / "keep" / FILE

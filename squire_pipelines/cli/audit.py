@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_app, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.ledger.records import audit_page
@@ -21,7 +21,7 @@ audit = LazyGroup(name="audit", help="Who did what that matters: approvals, canc
 @json_option
 @pass_app
 def list_audit(
-    app: App,
+    app: CliContext,
     *,
     limit: int,
     action: str | None,

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_app, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.budgets import Amount, Limit, Purpose, renewed_at
@@ -25,7 +25,7 @@ def _limit(limit: Limit) -> str:
 @command("show", examples=("squire budgets show", "squire budgets show --json"))
 @json_option
 @pass_app
-def show(app: App, *, as_json: bool) -> None:
+def show(app: CliContext, *, as_json: bool) -> None:
     """Show each limit of a day, a month and a repository, how much is used or reserved, and what waits for it."""
     settings = app.settings
     with app.ledger.read() as tx:
@@ -82,7 +82,7 @@ def show(app: App, *, as_json: bool) -> None:
 @limit_option(50)
 @json_option
 @pass_app
-def list_reservations(app: App, limit: int, *, open_only: bool, as_json: bool) -> None:
+def list_reservations(app: CliContext, limit: int, *, open_only: bool, as_json: bool) -> None:
     """List what was set aside for attempts and plans and what they used, the newest first."""
     with app.ledger.read() as tx:
         found = rows.reservations(tx, open_only=open_only, limit=limit)

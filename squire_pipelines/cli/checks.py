@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from squire_pipelines.cli.context import App
+from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.text import one_line, size
 from squire_pipelines.errors import ConfigError, NotFoundError, SquireError
 from squire_pipelines.settings import Settings
@@ -42,7 +42,7 @@ def _failed(name: str, error: SquireError, status: Status = "fail") -> Check:
     return Check(name, status, error.message, error.hint)
 
 
-def check_python(_app: App) -> Iterator[Check]:
+def check_python(_app: CliContext) -> Iterator[Check]:
     """The interpreter."""
     isolated = sys.prefix != sys.base_prefix
     where = "in a virtual environment" if isolated else "without a virtual environment"
@@ -54,7 +54,7 @@ def check_python(_app: App) -> Iterator[Check]:
     )
 
 
-def check_git(_app: App) -> Iterator[Check]:
+def check_git(_app: CliContext) -> Iterator[Check]:
     """The git command, and the part of it that the demo serves repositories with."""
     try:
         text = _git("--version")
@@ -77,7 +77,7 @@ def _git(argument: str) -> str:
     return done.stdout
 
 
-def check_settings(app: App) -> Iterator[Check]:
+def check_settings(app: CliContext) -> Iterator[Check]:
     """The settings and the repositories that they name."""
     settings = app.settings
     for repository in settings.repository:
@@ -90,7 +90,7 @@ def check_settings(app: App) -> Iterator[Check]:
         yield Check("settings", "warn", "no repository is named", "`squire init`, or `repositories` in config.toml")
 
 
-def check_disk(app: App) -> Iterator[Check]:
+def check_disk(app: CliContext) -> Iterator[Check]:
     """Room where the ledger and the attempts' folders lie."""
     folder = app.home.data
     while not folder.exists() and folder != folder.parent:
@@ -102,9 +102,9 @@ def check_disk(app: App) -> Iterator[Check]:
     )
 
 
-def check_ledger(app: App) -> Iterator[Check]:
+def check_ledger(app: CliContext) -> Iterator[Check]:
     """The ledger."""
-    from squire_pipelines.ledger.checking import examine  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
+    from squire_pipelines.ledger.integrity import examine  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
 
     try:
         found = examine(app.settings.resolved_ledger_url, quick=True)
@@ -117,7 +117,7 @@ def check_ledger(app: App) -> Iterator[Check]:
         yield Check("ledger", "ok", f"{found.place}, schema {found.revision}, {found.rows.get('tasks', 0)} tasks")
 
 
-def check_engine(app: App) -> Iterator[Check]:
+def check_engine(app: CliContext) -> Iterator[Check]:
     """The engine, the image, and the runner that follows."""
     from squire_pipelines.agents.runners import check_agent  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import look  # noqa: PLC0415 - Docker's client, not needed if the settings fail
@@ -142,7 +142,7 @@ def check_engine(app: App) -> Iterator[Check]:
         yield from _check_place(app, place.agent)
 
 
-def _check_place(app: App, agent: str) -> Iterator[Check]:
+def _check_place(app: CliContext, agent: str) -> Iterator[Check]:
     """What the dispatch sensor asks of the engine before it starts anything."""
     from squire_pipelines.agents.preflight import check_place  # noqa: PLC0415 - Docker's client
 
@@ -160,7 +160,7 @@ def _check_place(app: App, agent: str) -> Iterator[Check]:
         yield _failed("runner", problem)
 
 
-def check_warehouse(app: App) -> Iterator[Check]:
+def check_warehouse(app: CliContext) -> Iterator[Check]:
     """The file that people query."""
     path = app.home.warehouse
     if not path.exists():
@@ -172,7 +172,7 @@ def check_warehouse(app: App) -> Iterator[Check]:
     yield Check("warehouse", "ok", f"{path}, {size(path.stat().st_size)}")
 
 
-def check_secrets(app: App) -> Iterator[Check]:
+def check_secrets(app: CliContext) -> Iterator[Check]:
     """Which secrets are there. What the settings have no use for is not missed."""
     from squire_pipelines.cli.secrets import lookup  # noqa: PLC0415 - the keyring, not needed if the settings fail
 
@@ -200,7 +200,7 @@ _NEEDED_FOR = {
 }
 
 
-def check_github(app: App) -> Iterator[Check]:
+def check_github(app: CliContext) -> Iterator[Check]:
     """Whether GitHub answers, and lets us do in each repository of the settings what Squire does there."""
     from squire_pipelines.github.access import access_from  # noqa: PLC0415 - httpx, only here
 
@@ -234,7 +234,7 @@ async def _ask_github(settings: Settings, access: "Access") -> list[Check]:
     return found
 
 
-_CHECKS: tuple[tuple[str, Callable[[App], Iterator[Check]], bool], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[CliContext], Iterator[Check]], bool], ...] = (
     ("python", check_python, False),
     ("git", check_git, False),
     ("settings", check_settings, False),
@@ -247,7 +247,7 @@ _CHECKS: tuple[tuple[str, Callable[[App], Iterator[Check]], bool], ...] = (
 )
 
 
-def run_checks(app: App) -> Iterator[Check]:
+def run_checks(app: CliContext) -> Iterator[Check]:
     """All checks, each as soon as it is done; those that need the settings only where these hold."""
     settings_hold = True
     for name, check, needs_settings in _CHECKS:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.redact import Redactor
@@ -18,7 +18,7 @@ from squire_pipelines.settings import Settings
 config = LazyGroup(name="config", help="Show and check the settings.")
 
 
-def config_path(app: App) -> Path:
+def config_path(app: CliContext) -> Path:
     """The file that the settings are read from, whether it exists or not."""
     named = os.environ.get("SQUIRE_CONFIG")
     return app.config or (Path(named) if named else app.home.config_file)
@@ -67,7 +67,7 @@ def _shown(value: Any, redactor: Redactor) -> Any:
 @click.option("--defaults", is_flag=True, help="The defaults, without file and environment.")
 @json_option
 @pass_app
-def show(app: App, *, defaults: bool, as_json: bool) -> None:
+def show(app: CliContext, *, defaults: bool, as_json: bool) -> None:
     """Show every key with its value and where it comes from. Secrets are no settings and are never shown.
 
     A variable is named after its key: SQUIRE_DISPATCH__MAX_CONCURRENT is dispatch.max_concurrent.
@@ -104,7 +104,7 @@ def _text(value: Any) -> str:
 
 @command("validate", examples=("squire config validate", "squire --config other.toml config validate"))
 @pass_app
-def validate(app: App) -> None:
+def validate(app: CliContext) -> None:
     """Check the settings, each repository's own ones too. Opens nothing."""
     settings = app.settings
     for repository in settings.repository:
@@ -118,7 +118,7 @@ def validate(app: App) -> None:
 @command("path", examples=('"$EDITOR" "$(squire config path)"', "squire config path --json"))
 @json_option
 @pass_app
-def path(app: App, *, as_json: bool) -> None:
+def path(app: CliContext, *, as_json: bool) -> None:
     """Print where the settings are read from; with --json, where everything lies."""
     if not as_json:
         click.echo(config_path(app))

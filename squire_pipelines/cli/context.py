@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from squire_pipelines.cli.task_rows import TaskPage
     from squire_pipelines.home import Home
-    from squire_pipelines.ledger.listing import TaskQuery
     from squire_pipelines.ledger.store import Ledger
+    from squire_pipelines.ledger.task_query import TaskQuery
     from squire_pipelines.settings import Settings
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any] | click.Command)
@@ -28,7 +28,7 @@ PIPE_WIDTH = 200
 """Columns of a table that is not written to a terminal, so that ids and links are not cut."""
 
 
-class App:
+class CliContext:
     """One run of the command: its global options and what is opened for it. `close` is called at its end."""
 
     def __init__(self) -> None:
@@ -58,21 +58,21 @@ class App:
 
     def read_tasks(self, query: "TaskQuery") -> "TaskPage":
         """A page of the list of tasks, the quick way where that is possible. Raises NotFoundError, ConfigError."""
-        from squire_pipelines.cli import quick  # noqa: PLC0415 - not every command needs it
+        from squire_pipelines.cli import fast_list  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.cli.task_rows import FOR_A_SLOT, from_ledger  # noqa: PLC0415 - likewise
 
-        path = quick.ledger_path(self.config, self.home)
+        path = fast_list.ledger_path(self.config, self.home)
         if path is None:
-            digest = quick.settings_digest(self.config, self.home)
+            digest = fast_list.settings_digest(self.config, self.home)
             _ = self.settings  # checked here; remembered for the next time
-            quick.remember_checked(digest, self.home)
-            path = quick.ledger_path(self.config, self.home)
-        page = None if path is None else quick.read_tasks(path, query)
+            fast_list.remember_checked(digest, self.home)
+            path = fast_list.ledger_path(self.config, self.home)
+        page = None if path is None else fast_list.read_tasks(path, query)
         if page is None:
             with self.ledger.read() as tx:
                 page = from_ledger(tx, query)
         waits = any(row.waiting == FOR_A_SLOT for row in page.rows)
-        return self._with_budgets(page) if waits and quick.may_have_budgets(self.config, self.home) else page
+        return self._with_budgets(page) if waits and fast_list.may_have_budgets(self.config, self.home) else page
 
     def _with_budgets(self, page: "TaskPage") -> "TaskPage":
         """The page, with the budgets for which tasks wait that would else wait for a slot."""
@@ -102,7 +102,7 @@ class App:
         return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
-pass_app = click.make_pass_decorator(App)
+pass_app = click.make_pass_decorator(CliContext)
 
 
 def json_option(function: _Decorated) -> _Decorated:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ Examples:
 @click.option("--timeout", type=click.FloatRange(min=10), default=170, show_default=True, metavar="SECONDS")
 @pass_app
 def demo(  # noqa: PLR0917 - click gives options by name
-    app: App,
+    app: CliContext,
     repo: Path | None,
     issue: str | None,
     command: str | None,

@@ -6,7 +6,7 @@ from types import FrameType
 
 import click
 
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.run import hand_on_config
 
 
@@ -21,7 +21,7 @@ Examples:
 @click.option("--port", type=click.IntRange(1, 65535), help="The UI's port; pipeline.webserver_port by default.")
 @click.option("--webhooks/--no-webhooks", default=True, help="Whether to receive deliveries.")
 @pass_app
-def dev(app: App, port: int | None, *, webhooks: bool) -> None:
+def dev(app: CliContext, port: int | None, *, webhooks: bool) -> None:
     """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise

@@ -2,7 +2,7 @@
 
 import click
 
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.text import size
@@ -22,7 +22,7 @@ history = LazyGroup(
 
 @command("path", examples=('duckdb -readonly "$(squire history path)"',))
 @pass_app
-def path(app: App) -> None:
+def path(app: CliContext) -> None:
     """Print where the warehouse's file is, for other programs. Open it read-only."""
     click.echo(app.home.warehouse)
     if not app.home.warehouse.exists():
@@ -32,7 +32,7 @@ def path(app: App) -> None:
 @command("publish", examples=("squire history publish", "squire history publish --full"))
 @click.option("--full", is_flag=True, help="Read the whole ledger and the archive anew, not only what changed.")
 @pass_app
-def publish(app: App, *, full: bool) -> None:
+def publish(app: CliContext, *, full: bool) -> None:
     """Bring the warehouse up to date with the ledger, and put it in the place of the old one."""
     from squire_pipelines.warehouse.publish import publish_configured  # noqa: PLC0415 - DuckDB
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import size
 
@@ -49,7 +49,7 @@ MOMENT = MomentType()
 @json_option
 @pass_app
 def export(
-    app: App, *, target: str, since: datetime | None, until: datetime | None, tables: str | None, as_json: bool
+    app: CliContext, *, target: str, since: datetime | None, until: datetime | None, tables: str | None, as_json: bool
 ) -> None:
     """Write the tables as Parquet to a folder or an object store, one file per table and day.
 

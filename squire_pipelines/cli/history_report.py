@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.history_export import MOMENT
 from squire_pipelines.cli.lazy import command
@@ -32,7 +32,7 @@ _COLUMNS = {"causes": 4}
 @click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
 @json_option
 @pass_app
-def report(app: App, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
+def report(app: CliContext, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
     """Say how things went: throughput, success, causes of failure, cost, time in each stage, time with failing checks.
 
     It shows the time from --since until the warehouse was published. The page of --html is one file that loads nothing

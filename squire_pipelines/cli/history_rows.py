@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import App, table
+from squire_pipelines.cli.context import CliContext, table
 from squire_pipelines.cli.text import one_line, plain
 
 Rows = Iterable[Sequence[Sequence[Any]]]
@@ -54,7 +54,7 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def print_table(app: App, columns: Sequence[str], batches: Rows) -> int:
+def print_table(app: CliContext, columns: Sequence[str], batches: Rows) -> int:
     """A table for people; returns the number of rows."""
     rows = [[_cell(value) for value in row] for batch in batches for row in batch]
     app.console.print(table(columns, rows, keep=columns))

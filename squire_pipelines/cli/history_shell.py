@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squire_pipelines.cli import history_rows
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.history_sql import LIMIT, MAX_QUERY, timeout_option
 from squire_pipelines.cli.lazy import command
@@ -49,7 +49,7 @@ ORDER BY column_index
 class Shell:
     """One conversation with the warehouse. Each published file is opened when the next question comes."""
 
-    def __init__(self, app: App, path: Path, *, timeout_s: float, interactive: bool) -> None:
+    def __init__(self, app: CliContext, path: Path, *, timeout_s: float, interactive: bool) -> None:
         self._app = app
         self._path = path
         self._timeout_s = timeout_s
@@ -251,7 +251,7 @@ def _read_all(shell: Shell, lines: Iterable[str]) -> None:
 )
 @timeout_option
 @pass_app
-def shell(app: App, timeout: float) -> None:
+def shell(app: CliContext, timeout: float) -> None:
     """Ask the warehouse one question after the other.
 
     End a query with a semicolon; .help tells what else there is. The file is opened read-only, a query can neither

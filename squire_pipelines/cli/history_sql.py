@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from squire_pipelines.cli import history_rows
-from squire_pipelines.cli.context import App, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, json_option, pass_app
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 
@@ -90,7 +90,7 @@ class _Counted:
 @json_option
 @pass_app
 def sql(
-    app: App,
+    app: CliContext,
     *,
     query: str | None,
     file: Path | None,

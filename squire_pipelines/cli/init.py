@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from squire_pipelines.cli.config import config_path
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.domain.identity import parse_repository
@@ -160,7 +160,7 @@ def _exists(path: Path) -> ConfigError:
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Replace the file that is there; it is kept as config.toml.bak.")
 @pass_app
-def init(app: App, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
+def init(app: CliContext, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
     """Write a commented config.toml: every section, the defaults commented out."""
     path = config_path(app)
     if path.exists() and not force:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.tasks_change import actor
 from squire_pipelines.cli.text import one_line, size
 from squire_pipelines.errors import LedgerError, RefusedError
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
-from squire_pipelines.ledger.checking import examine
+from squire_pipelines.ledger.integrity import examine
 from squire_pipelines.ledger.store import Ledger
 
 ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")
@@ -22,7 +22,7 @@ ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of
 @command("check", examples=("squire ledger check", "squire ledger check --json"))
 @json_option
 @pass_app
-def check(app: App, *, as_json: bool) -> None:
+def check(app: CliContext, *, as_json: bool) -> None:
     """Check that the ledger is whole, and that its history tells the same as its rows. Changes nothing."""
     found = examine(app.settings.resolved_ledger_url)
     if as_json:
@@ -66,7 +66,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 @_file
 @json_option
 @pass_app
-def backup(app: App, file: Path, *, as_json: bool) -> None:
+def backup(app: CliContext, file: Path, *, as_json: bool) -> None:
     """Copy the ledger to a new FILE while everything goes on. What was committed before is in it, whole."""
     store = Ledger(app.settings.resolved_ledger_url)
     try:
@@ -84,7 +84,7 @@ def backup(app: App, file: Path, *, as_json: bool) -> None:
 @_file
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_app
-def restore(app: App, file: Path, *, yes: bool) -> None:
+def restore(app: CliContext, file: Path, *, yes: bool) -> None:
     """Put the backup FILE in the ledger's place. The ledger of now is kept beside it; Squire must not run."""
     store = Ledger(app.settings.resolved_ledger_url)
     try:

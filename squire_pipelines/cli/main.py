@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from squire_pipelines import __version__
-from squire_pipelines.cli.context import App
+from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.lazy import CONTEXT_SETTINGS, Lazy, LazyGroup
 
 _CLI = "squire_pipelines.cli"
@@ -55,7 +55,7 @@ class Root(LazyGroup):
     ) -> Any:
         """Run a command line and exit with its code; without `standalone_mode`, return the code."""
         # The root callback sets its options; it is needed here even when the callback was never reached.
-        app: App = extra.setdefault("obj", App())
+        app: CliContext = extra.setdefault("obj", CliContext())
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
         except OSError as error:
@@ -73,7 +73,7 @@ class Root(LazyGroup):
         return code
 
     @staticmethod
-    def _report(error: BaseException, app: App) -> int:
+    def _report(error: BaseException, app: CliContext) -> int:
         from squire_pipelines.cli.failures import report  # noqa: PLC0415 - only on the way out
 
         return report(error, verbose=app.verbose)
@@ -101,7 +101,7 @@ def cli(ctx: click.Context, config: Path | None, *, verbose: bool) -> None:
     It reads what is going on in them, plans the work, has coding agents do it in sandboxed containers, opens pull
     requests and keeps the books. New here: `squire demo`, then `squire init`.
     """
-    app: App = ctx.obj
+    app: CliContext = ctx.obj
     app.config, app.verbose = config, verbose
     ctx.call_on_close(app.close)
 

@@ -90,7 +90,7 @@ class TaskIdType(click.ParamType[str]):
         incomplete: str,
     ) -> list[CompletionItem]:
         """The newest tasks' ids."""
-        from squire_pipelines.cli.quick import complete_task_ids  # noqa: PLC0415 - only completion needs it
+        from squire_pipelines.cli.fast_list import complete_task_ids  # noqa: PLC0415 - only completion needs it
         from squire_pipelines.cli.text import one_line  # noqa: PLC0415 - likewise
 
         config = ctx.find_root().params.get("config")

@@ -2,8 +2,17 @@
 
 import click
 
-from squire_pipelines.cli import records
-from squire_pipelines.cli.context import App, after_option, emit_json, json_option, limit_option, more, pass_app, table
+from squire_pipelines.cli import queries
+from squire_pipelines.cli.context import (
+    CliContext,
+    after_option,
+    emit_json,
+    json_option,
+    limit_option,
+    more,
+    pass_app,
+    table,
+)
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant, one_line
@@ -18,10 +27,10 @@ plans = LazyGroup(name="plans", help="What planners proposed.")
 @limit_option()
 @json_option
 @pass_app
-def list_plans(app: App, repository: str | None, limit: int, after: str | None, *, as_json: bool) -> None:
+def list_plans(app: CliContext, repository: str | None, limit: int, after: str | None, *, as_json: bool) -> None:
     """List plans, newest first."""
     with app.ledger.read() as tx:
-        rows = records.plan_page(tx, repository=repository, limit=limit, after=after)
+        rows = queries.plan_page(tx, repository=repository, limit=limit, after=after)
     more(rows, limit)
     if as_json:
         emit_json(rows)
@@ -49,7 +58,7 @@ def list_plans(app: App, repository: str | None, limit: int, after: str | None, 
 @click.argument("plan_id", metavar="ID")
 @json_option
 @pass_app
-def show(app: App, plan_id: str, *, as_json: bool) -> None:
+def show(app: CliContext, plan_id: str, *, as_json: bool) -> None:
     """Show a plan with its tasks and what its checks found."""
     with app.ledger.read() as tx:
         saved = plan_rows.get(tx, plan_id)

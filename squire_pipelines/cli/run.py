@@ -4,11 +4,11 @@ import os
 
 import click
 
-from squire_pipelines.cli.context import App, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, json_option, pass_app
 from squire_pipelines.cli.failures import note
 
 
-def hand_on_config(app: App) -> None:
+def hand_on_config(app: CliContext) -> None:
     """Let child processes read the same settings as this one."""
     if app.config:
         os.environ["SQUIRE_CONFIG"] = str(app.config.absolute())
@@ -44,7 +44,7 @@ Examples:
 )
 @json_option
 @pass_app
-def run(app: App, repositories: tuple[str, ...], timeout: float, *, dry_run: bool, as_json: bool) -> None:
+def run(app: CliContext, repositories: tuple[str, ...], timeout: float, *, dry_run: bool, as_json: bool) -> None:
     """Run one cycle: collect, plan, dispatch, wait, report.
 
     Uses a running `squire dev` of the same home, or starts Dagster's daemon for as long as it takes. Waits until each

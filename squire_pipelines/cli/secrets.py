@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, SecretName, delete_secret, find_secret, store_secret
@@ -13,7 +13,7 @@ secrets = LazyGroup(name="secrets", help="Which secrets are found, and where; ke
 _NAMES = click.Choice([name.value for name in SecretName])
 
 
-def lookup(app: App) -> list[dict[str, str | bool]]:
+def lookup(app: CliContext) -> list[dict[str, str | bool]]:
     """Each secret's name, whether it is found, where, and what is wrong if something is."""
     rows: list[dict[str, str | bool]] = []
     for name in SecretName:
@@ -30,7 +30,7 @@ def lookup(app: App) -> list[dict[str, str | bool]]:
 @command("status", examples=("squire secrets status", "squire secrets status --json"))
 @json_option
 @pass_app
-def status(app: App, *, as_json: bool) -> None:
+def status(app: CliContext, *, as_json: bool) -> None:
     """Show which secrets are found and where, never their values.
 
     They are looked for in the environment, in files of the configuration directory, and in the keyring.

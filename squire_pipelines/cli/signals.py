@@ -2,8 +2,17 @@
 
 import click
 
-from squire_pipelines.cli import records
-from squire_pipelines.cli.context import App, after_option, emit_json, json_option, limit_option, more, pass_app, table
+from squire_pipelines.cli import queries
+from squire_pipelines.cli.context import (
+    CliContext,
+    after_option,
+    emit_json,
+    json_option,
+    limit_option,
+    more,
+    pass_app,
+    table,
+)
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age, instant
@@ -21,11 +30,18 @@ signals = LazyGroup(name="signals", help="What was seen in the repositories.")
 @json_option
 @pass_app
 def list_signals(
-    app: App, repository: str | None, kind: str | None, limit: int, after: int | None, *, gone: bool, as_json: bool
+    app: CliContext,
+    repository: str | None,
+    kind: str | None,
+    limit: int,
+    after: int | None,
+    *,
+    gone: bool,
+    as_json: bool,
 ) -> None:
     """List signals, the last seen first."""
     with app.ledger.read() as tx:
-        rows = records.signal_page(tx, repository=repository, kind=kind, gone=gone, limit=limit, after=after)
+        rows = queries.signal_page(tx, repository=repository, kind=kind, gone=gone, limit=limit, after=after)
         now = tx.now
     more(rows, limit)
     if as_json:
@@ -55,13 +71,13 @@ def list_signals(
 @limit_option(200)
 @json_option
 @pass_app
-def list_collections(app: App, repository: str | None, limit: int, *, as_json: bool) -> None:
+def list_collections(app: CliContext, repository: str | None, limit: int, *, as_json: bool) -> None:
     """List the newest reading of each source of each repository.
 
     A source that failed says why: `stale` keeps the last good signals, `failed` never had any.
     """
     with app.ledger.read() as tx:
-        rows = records.newest_collections(tx, repository=repository, limit=limit)
+        rows = queries.newest_collections(tx, repository=repository, limit=limit)
     if as_json:
         emit_json(rows)
         return

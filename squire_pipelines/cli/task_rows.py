@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from squire_pipelines.ledger.list_sql import read_ids
-from squire_pipelines.ledger.listing import Asking, TaskQuery
+from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Transaction
 
 
 FOR_A_SLOT = "a slot"
-"""What a task waits for when nothing else holds it back; `App.read_tasks` looks at the budgets then."""
+"""What a task waits for when nothing else holds it back; `CliContext.read_tasks` looks at the budgets then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ WHERE t.status <> 'succeeded' AND
 """
 
 
-def _of_these(ask: Asking, sql: str, column: str, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+def _of_these(ask: QueryRunner, sql: str, column: str, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     if not ids:
         return ()
     condition, values = ask.among(column, ids)
@@ -106,13 +106,13 @@ def _waiting(row: Mapping[str, Any], now: datetime, dependencies: Mapping[str, l
     return FOR_A_SLOT
 
 
-def read_page(ask: Asking, query: TaskQuery, *, now: datetime) -> TaskPage:
+def read_page(ask: QueryRunner, query: TaskQuery, *, now: datetime) -> TaskPage:
     """Ask for a page. Raises NotFoundError when `after` is no task, PagePositionError when it is of another order."""
     ids, next_after = read_ids(ask, query)
     return TaskPage(read_rows(ask, ids, now=now), now, next_after)
 
 
-def read_rows(ask: Asking, ids: Sequence[str], *, now: datetime) -> tuple[TaskRow, ...]:
+def read_rows(ask: QueryRunner, ids: Sequence[str], *, now: datetime) -> tuple[TaskRow, ...]:
     """The rows of these tasks, in the order of `ids`; those that are there no more are left out."""
     found = {row["id"]: row for row in _of_these(ask, _SELECT, "t.id", ids)}
     dependencies: dict[str, list[str]] = {}

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_app, table
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.parameters import MOMENT, TASK_ID, repository_option
 from squire_pipelines.cli.task_rows import TaskPage
-from squire_pipelines.ledger.listing import KINDS, MAX_PAGE, PAGE, STATUSES, Order, TaskQuery
+from squire_pipelines.ledger.task_query import KINDS, MAX_PAGE, PAGE, STATUSES, SortOrder, TaskQuery
 
 _CLI = "squire_pipelines.cli"
 
@@ -97,19 +97,23 @@ def _time(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., 
 @_time("--ended-since", "Only tasks that ended then or later.")
 @_time("--ended-until", "Only tasks that ended before.")
 @click.option(
-    "--order", type=click.Choice([order.value for order in Order]), default="newest", show_default=True, help="Sort."
+    "--order",
+    type=click.Choice([order.value for order in SortOrder]),
+    default="newest",
+    show_default=True,
+    help="Sort.",
 )
 @click.option("--after", type=TASK_ID, metavar="PLACE", help="Go on after this task or place: the next page.")
 @limit_option(PAGE, most=MAX_PAGE)
 @json_option
 @pass_app
-def list_tasks(app: App, /, limit: int, order: str, *, as_json: bool, **wanted: Any) -> None:
+def list_tasks(app: CliContext, /, limit: int, order: str, *, as_json: bool, **wanted: Any) -> None:
     """List tasks, newest first unless another order is asked for.
 
     A ready task that does not run says what it waits for; an ended one says the cause. All filters have to hold.
     `--order priority` begins with what is most urgent and oldest, `--order changed` with what changed last.
     """
-    query = TaskQuery(order=Order(order), limit=limit, **wanted)
+    query = TaskQuery(order=SortOrder(order), limit=limit, **wanted)
     page = app.read_tasks(query)
     if as_json:
         emit_json([asdict(row) for row in page.rows])

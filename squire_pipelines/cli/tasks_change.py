@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import MOMENT, TASK_ID, repository_option
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ExitCode, RefusedError
 from squire_pipelines.ledger import bulk
-from squire_pipelines.ledger.listing import KINDS, STATUSES, TaskQuery
+from squire_pipelines.ledger.task_query import KINDS, STATUSES, TaskQuery
 
 _SHOWN = 50
 """Tasks that are named one by one; of more, their number is told."""
@@ -54,7 +54,7 @@ def _which(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _change(
-    app: App, change: bulk.Change, task_ids: tuple[str, ...], *, every: bool, yes: bool, **filters: Any
+    app: CliContext, change: bulk.Change, task_ids: tuple[str, ...], *, every: bool, yes: bool, **filters: Any
 ) -> None:
     """Make a change to the tasks that were named, or to all that a filter finds."""
     if every == bool(task_ids) or (any(filters.values()) and not every):
@@ -71,7 +71,7 @@ def _change(
     _tell(report, change, every=every)
 
 
-def _confirm(app: App, change: bulk.Change, query: TaskQuery) -> None:
+def _confirm(app: CliContext, change: bulk.Change, query: TaskQuery) -> None:
     with app.ledger.read() as tx:
         count = len(bulk.ids_of(tx, query))
     question = f"{change.name} {count} task{'' if count == 1 else 's'}"
@@ -113,7 +113,7 @@ def _said(status: TaskStatus, change: bulk.Change) -> str:
 @command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l", "squire tasks approve --all --kind fix_ci"))
 @_which
 @pass_app
-def approve(app: App, /, **which: Any) -> None:
+def approve(app: CliContext, /, **which: Any) -> None:
     """Let proposed tasks run: they become ready and are dispatched as soon as there is a slot."""
     _change(app, bulk.approve(), **which)
 
@@ -122,7 +122,7 @@ def approve(app: App, /, **which: Any) -> None:
 @_which
 @click.option("--reason", default="rejected", show_default=True, help="Kept in the task's history.")
 @pass_app
-def reject(app: App, /, reason: str, **which: Any) -> None:
+def reject(app: CliContext, /, reason: str, **which: Any) -> None:
     """Turn proposed tasks down: they end as cancelled."""
     _change(app, bulk.reject(reason), **which)
 
@@ -131,7 +131,7 @@ def reject(app: App, /, reason: str, **which: Any) -> None:
 @click.argument("task_ids", metavar="[ID]...", type=TASK_ID, nargs=-1)
 @click.option("--yes", is_flag=True, help="Do not ask before all proposed tasks are approved.")
 @pass_app
-def start(app: App, task_ids: tuple[str, ...], *, yes: bool) -> None:
+def start(app: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
     """Approve the given tasks, or all proposed ones when none is named."""
     if not task_ids and not app.read_tasks(TaskQuery(statuses=("proposed",), limit=1)).rows:
         click.echo("No task waits for approval.")
@@ -149,7 +149,7 @@ def start(app: App, task_ids: tuple[str, ...], *, yes: bool) -> None:
 @_which
 @click.option("--reason", default="cancelled", show_default=True, help="Kept in the task's history.")
 @pass_app
-def cancel(app: App, /, reason: str, **which: Any) -> None:
+def cancel(app: CliContext, /, reason: str, **which: Any) -> None:
     """Cancel tasks. One that runs is asked to stop; its container is removed by the run that supervises it."""
     _change(app, bulk.cancel(reason), **which)
 
@@ -157,6 +157,6 @@ def cancel(app: App, /, reason: str, **which: Any) -> None:
 @command("retry", examples=("squire tasks retry t0m1e2x3a4m5p6l", "squire tasks retry --all --cause provider_error"))
 @_which
 @pass_app
-def retry(app: App, /, **which: Any) -> None:
+def retry(app: CliContext, /, **which: Any) -> None:
     """Let failed or cancelled tasks run again. Attempt numbers go on; the tries are those of the settings."""
     _change(app, bulk.retry(app.settings.dispatch.max_attempts), **which)

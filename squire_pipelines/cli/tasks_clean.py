@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import SPAN
 from squire_pipelines.cli.text import size
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger.listing import FINAL_STATUSES
+from squire_pipelines.ledger.task_query import FINAL_STATUSES
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.archive import Cleaned
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @json_option
 @pass_app
 def clean_tasks(
-    app: App, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
+    app: CliContext, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
     """Archive and delete tasks that ended long ago, with all that belongs to them, and other old rows.
 

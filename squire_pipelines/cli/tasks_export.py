@@ -8,12 +8,12 @@ from typing import IO
 
 import click
 
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger.exporting import export_tasks
-from squire_pipelines.ledger.listing import STATUSES, TaskQuery
+from squire_pipelines.ledger.task_query import STATUSES, TaskQuery
 
 _PROGRESS = 10_000
 
@@ -31,7 +31,7 @@ _PROGRESS = 10_000
 )
 @repository_option
 @pass_app
-def export(app: App, file: Path | None, statuses: tuple[str, ...], repository: str | None) -> None:
+def export(app: CliContext, file: Path | None, statuses: tuple[str, ...], repository: str | None) -> None:
     """Write tasks with all their facts as lines of JSON, oldest first, to FILE or standard output.
 
     Each line has a task with its attempts, events, outcome and model calls, all of one moment; `squire tasks import`
@@ -56,7 +56,7 @@ def export(app: App, file: Path | None, statuses: tuple[str, ...], repository: s
     click.echo(f"{count} tasks in {file}", err=True)
 
 
-def _write(app: App, query: TaskQuery, stream: IO[str]) -> int:
+def _write(app: CliContext, query: TaskQuery, stream: IO[str]) -> int:
     count = 0
     with app.ledger.read() as tx:
         for line in export_tasks(tx, query):

@@ -2,7 +2,7 @@
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_new import read_prompt, title_of, wish, wish_options
@@ -22,7 +22,7 @@ from squire_pipelines.ledger import outcomes, tasks
 @json_option
 @pass_app
 def followup(
-    app: App, task_id: str, title: str | None, prompt: str, allow_protected: tuple[str, ...], *, as_json: bool
+    app: CliContext, task_id: str, title: str | None, prompt: str, allow_protected: tuple[str, ...], *, as_json: bool
 ) -> None:
     """Ask for more work on a task's open pull request.
 

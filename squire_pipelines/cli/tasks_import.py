@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.ledger import importing
 
@@ -23,7 +23,7 @@ _PROGRESS = 10_000
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
 @pass_app
-def import_tasks(app: App, path: Path, *, as_json: bool) -> None:
+def import_tasks(app: CliContext, path: Path, *, as_json: bool) -> None:
     """Take over tasks of the old product, or of an export.
 
     PATH is a folder of task files, one of them, Steward's state file, or a file that `squire tasks export` wrote. It is
@@ -53,7 +53,7 @@ def import_tasks(app: App, path: Path, *, as_json: bool) -> None:
         click.get_current_context().exit(1)
 
 
-def _write(app: App, found: importing.Imported) -> None:
+def _write(app: CliContext, found: importing.Imported) -> None:
     taken = ", ".join(f"{count} {status}" for status, count in found.taken.items())
     click.echo(f"{sum(found.taken.values())} imported{f' ({taken})' if taken else ''}, {found.known} known before")
     for note, count in found.notes.items():

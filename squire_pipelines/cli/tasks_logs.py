@@ -4,7 +4,7 @@ import time
 
 import click
 
-from squire_pipelines.cli.context import App, pass_app
+from squire_pipelines.cli.context import CliContext, pass_app
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
@@ -20,7 +20,7 @@ POLL_S = 0.5
 MAX_LINES = 100_000
 
 
-def choose_attempt(app: App, task_id: str, number: int | None) -> Attempt:
+def choose_attempt(app: CliContext, task_id: str, number: int | None) -> Attempt:
     """The attempt of that number, the last one by default. Raises NotFoundError."""
     with app.ledger.read() as tx:
         task = task_rows.get(tx, task_id)
@@ -55,7 +55,9 @@ def choose_attempt(app: App, task_id: str, number: int | None) -> Attempt:
     help="Following ends when nothing was added for so long.",
 )
 @pass_app
-def logs(app: App, task_id: str, number: int | None, lines: int, idle_timeout: float, *, following: bool) -> None:
+def logs(
+    app: CliContext, task_id: str, number: int | None, lines: int, idle_timeout: float, *, following: bool
+) -> None:
     """Show what a task's agent wrote.
 
     Terminal control sequences are taken out. The whole log is a file in the attempt's folder.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 from sqlalchemy import func, select
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.cli.tasks_change import actor
@@ -51,7 +51,7 @@ def title_of(title: str | None, prompt: str) -> str:
     return text or (first if len(first) <= _TITLE_FROM_PROMPT else first[: _TITLE_FROM_PROMPT - 1] + "…")
 
 
-def _known_repository(app: App, tx: Transaction, repository: str) -> str:
+def _known_repository(app: CliContext, tx: Transaction, repository: str) -> str:
     """The repository's name as we have it: GitHub takes names in any case. Raises ConfigError."""
     for known in app.settings.repositories:
         if known.lower() == repository.lower():
@@ -120,7 +120,7 @@ def wish_options(callback: Callable[..., object]) -> Callable[..., object]:
 @json_option
 @pass_app
 def new(
-    app: App, repository: str, title: str | None, prompt: str, allow_protected: tuple[str, ...], *, as_json: bool
+    app: CliContext, repository: str, title: str | None, prompt: str, allow_protected: tuple[str, ...], *, as_json: bool
 ) -> None:
     """Ask for a piece of work in your own words.
 

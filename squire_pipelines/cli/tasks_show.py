@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import App, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.text import between, duration, instant, one_line, plain
@@ -29,7 +29,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @json_option
 @pass_app
-def show(app: App, task_id: str, *, as_json: bool) -> None:
+def show(app: CliContext, task_id: str, *, as_json: bool) -> None:
     """Show a task with its specification, attempts, history and outcome."""
     with app.ledger.read() as tx:
         if (known := archived_task(tx, task_id)) is not None:
@@ -182,7 +182,7 @@ def _timings(evidence: dict[str, Any]) -> list[tuple[str, float]]:
     return [(str(name), float(value)) for name, value in timings.items()]
 
 
-def _write_events(app: App, events: tuple[TaskEvent, ...]) -> None:
+def _write_events(app: CliContext, events: tuple[TaskEvent, ...]) -> None:
     click.echo("\nHistory")
     rows = [
         (

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from squire_pipelines.cli.context import App, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, limit_option, pass_app, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.cli.tasks import COLUMNS, lines
 from squire_pipelines.cli.text import one_line
-from squire_pipelines.ledger.listing import TaskQuery
+from squire_pipelines.ledger.task_query import TaskQuery
 
 _UNDER_WAY = ("ready", "running")
 
@@ -67,7 +67,7 @@ def changes(before: dict[str, TaskRow], page: TaskPage) -> Iterator[str]:
 )
 @limit_option(30, most=200)
 @pass_app
-def watch(app: App, repository: str | None, interval: float, timeout: float, limit: int, *, once: bool) -> None:
+def watch(app: CliContext, repository: str | None, interval: float, timeout: float, limit: int, *, once: bool) -> None:
     """Follow the tasks until none is ready or running.
 
     On a terminal it is a table; elsewhere it is a line for each change. Proposed tasks wait for a person and are
@@ -86,7 +86,7 @@ def watch(app: App, repository: str | None, interval: float, timeout: float, lim
     _summary(last)
 
 
-def _live(app: App, shown: Iterator[TaskPage]) -> TaskPage:
+def _live(app: CliContext, shown: Iterator[TaskPage]) -> TaskPage:
     from rich.live import Live  # noqa: PLC0415 - only on a terminal
 
     last = next(shown)

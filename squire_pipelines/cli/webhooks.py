@@ -2,8 +2,17 @@
 
 import click
 
-from squire_pipelines.cli import records
-from squire_pipelines.cli.context import App, after_option, emit_json, json_option, limit_option, more, pass_app, table
+from squire_pipelines.cli import queries
+from squire_pipelines.cli.context import (
+    CliContext,
+    after_option,
+    emit_json,
+    json_option,
+    limit_option,
+    more,
+    pass_app,
+    table,
+)
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
@@ -19,11 +28,11 @@ webhooks = LazyGroup(name="webhooks", help="Deliveries and other requests to loo
 @json_option
 @pass_app
 def list_deliveries(
-    app: App, repository: str | None, limit: int, after: int | None, *, pending: bool, as_json: bool
+    app: CliContext, repository: str | None, limit: int, after: int | None, *, pending: bool, as_json: bool
 ) -> None:
     """List deliveries and requests from the command line, newest first."""
     with app.ledger.read() as tx:
-        rows = records.delivery_page(tx, repository=repository, pending=pending, limit=limit, after=after)
+        rows = queries.delivery_page(tx, repository=repository, pending=pending, limit=limit, after=after)
     more(rows, limit)
     if as_json:
         emit_json(rows)

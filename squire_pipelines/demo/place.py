@@ -14,7 +14,7 @@ from squire_pipelines.demo.options import DemoOptions, Ports
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.runtime.ports import free_port
 from squire_pipelines.runtime.processes import stop_group
-from squire_pipelines.runtime.services import served_alone
+from squire_pipelines.runtime.services import home_lock
 
 _MARK = "demo.json"
 _FORGE_GRACE_S = 5.0
@@ -98,7 +98,7 @@ def enter(options: DemoOptions) -> tuple[Memory, bool]:
         raise ConfigError(message, hint="name another folder with --home")
     goes_on = known is not None and not known.finished and known.subject == subject and not options.fresh
     if known is not None and not goes_on:
-        with served_alone(home / "run"):  # what a killed demo left running there must not outlive its folder
+        with home_lock(home / "run"):  # what a killed demo left running there must not outlive its folder
             shutil.rmtree(home)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     memory = known if known is not None and goes_on else Memory(subject, free_port(), free_port())

@@ -18,7 +18,15 @@ from squire_pipelines.errors import SquireError
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import SOCKET_NAME, Gateway
-from squire_pipelines.gateway.wire import LOG_FOLDER, MAX_ORDER_BYTES, ORDERS, REPORTS, SOCKET_FOLDER, Order, Report
+from squire_pipelines.gateway.wire import (
+    CONFIG_LINE,
+    LOG_FOLDER,
+    MAX_CONFIG_BYTES,
+    SOCKET_FOLDER,
+    STATUS_LINE,
+    GatewayConfig,
+    GatewayStatus,
+)
 
 
 class Reporter:
@@ -27,7 +35,7 @@ class Reporter:
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self._lock = threading.Lock()
-        self._last: Report | None = None
+        self._last: GatewayStatus | None = None
         self.gateway: Gateway | None = None
 
     def call(self, call: GatewayCall) -> None:
@@ -41,23 +49,23 @@ class Reporter:
             self._last = report
             self._write(report)
 
-    def _report(self, call: GatewayCall | None) -> Report:
+    def _report(self, call: GatewayCall | None) -> GatewayStatus:
         gateway = self.gateway
         if gateway is None:
-            return Report(call=call)
-        return Report(gateway.totals, gateway.exhausted, gateway.unpriced, gateway.hosts, call)
+            return GatewayStatus(call=call)
+        return GatewayStatus(gateway.totals, gateway.exhausted, gateway.unpriced, gateway.hosts, call)
 
-    def _write(self, report: Report) -> None:
+    def _write(self, report: GatewayStatus) -> None:
         with self._lock:
-            self._out.write(REPORTS.write(report))
+            self._out.write(STATUS_LINE.write(report))
             self._out.flush()
 
 
-def serve(order: Order, reporter: Reporter, *, until: int, socket_folder: Path, log_folder: Path) -> None:
+def serve(order: GatewayConfig, reporter: Reporter, *, until: int, socket_folder: Path, log_folder: Path) -> None:
     """Serve until the descriptor `until` has come to its end. Raises ConfigError, NotReachableError."""
     log = CallLog(log_folder, order.attempt_id, max_bytes=order.max_log_bytes, bodies=order.log_bodies)
     with contextlib.closing(log):
-        gateway = Gateway.from_order(order, socket_folder / SOCKET_NAME, on_call=reporter.call, log=log)
+        gateway = Gateway.from_config(order, socket_folder / SOCKET_NAME, on_call=reporter.call, log=log)
         reporter.gateway = gateway
         with gateway:
             reporter.state()
@@ -73,10 +81,10 @@ def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as source:
         line = bytearray()
-        while not line.endswith(b"\n") and len(line) < MAX_ORDER_BYTES and (piece := source.read(65536)):
+        while not line.endswith(b"\n") and len(line) < MAX_CONFIG_BYTES and (piece := source.read(65536)):
             line += piece
         try:
-            order = ORDERS.read(bytes(line))
+            order = CONFIG_LINE.read(bytes(line))
             serve(order, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
         except SquireError as error:
             sys.stderr.write(f"{error}\n")

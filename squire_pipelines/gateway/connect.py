@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from squire_pipelines.gateway import ways
+from squire_pipelines.gateway import registry_routes
 from squire_pipelines.gateway.egress import Egress, HostCount, resolve
 from squire_pipelines.gateway.model import RunningCall
 from squire_pipelines.gateway.rules import RefusalError
@@ -111,7 +111,7 @@ class Tunnel:
     async def _carry(self, call: RunningCall, authority: str) -> None:
         egress: Egress | None = self._app.egress
         allowed = egress.rules.unsafe_connect if egress is not None else frozenset()
-        host, port = ways.connect_target(authority, allowed)
+        host, port = registry_routes.connect_target(authority, allowed)
         if egress is None:  # pragma: no cover - no host is allowed then
             return
         call.target = authority.lower()

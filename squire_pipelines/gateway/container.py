@@ -31,7 +31,15 @@ from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostErr
 from squire_pipelines.gateway.egress import HostCount
 from squire_pipelines.gateway.model import GatewayCall, Totals
 from squire_pipelines.gateway.server import SOCKET_NAME
-from squire_pipelines.gateway.wire import LOG_FOLDER, MAX_REPORT_BYTES, ORDERS, REPORTS, SOCKET_FOLDER, Order, Report
+from squire_pipelines.gateway.wire import (
+    CONFIG_LINE,
+    LOG_FOLDER,
+    MAX_STATUS_BYTES,
+    SOCKET_FOLDER,
+    STATUS_LINE,
+    GatewayConfig,
+    GatewayStatus,
+)
 from squire_pipelines.sections import LimitSettings
 
 _MIB = 2**20
@@ -51,7 +59,7 @@ def name_of(attempt_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Housing:
+class ContainerPlacement:
     """Where the container runs.
 
     Args:
@@ -83,7 +91,12 @@ class ContainerGateway:
     """
 
     def __init__(
-        self, order: Order, housing: Housing, *, on_call: Callable[[GatewayCall], None], log_folder: Path
+        self,
+        order: GatewayConfig,
+        housing: ContainerPlacement,
+        *,
+        on_call: Callable[[GatewayCall], None],
+        log_folder: Path,
     ) -> None:
         self._order = order
         self._housing = housing
@@ -91,7 +104,7 @@ class ContainerGateway:
         self._log_folder = log_folder
         self._name = name_of(order.attempt_id)
         self._id = ""
-        self._report = Report(totals=order.before)
+        self._report = GatewayStatus(totals=order.before)
         self._started = threading.Event()
         self._leaving = False
         self._socket: Any = None
@@ -163,9 +176,9 @@ class ContainerGateway:
         api.start(self._id)
         raw = self._raw_socket()
         raw.settimeout(None)  # the client's time-out is for answers; this one is silent while nothing happens
-        raw.sendall(ORDERS.write(self._order))
+        raw.sendall(CONFIG_LINE.write(self._order))
         if not self._started.wait(_START_S) or not self._thread.is_alive():
-            said = self._last_words()
+            said = self._stderr_tail()
             message = f"the gateway's container did not start: {said or 'it says nothing'}"
             raise NotReachableError(
                 message, hint="build the pipeline's image of this version: scripts/images.sh pipeline"
@@ -174,7 +187,7 @@ class ContainerGateway:
     def _raw_socket(self) -> Any:
         return getattr(self._socket, "_sock", self._socket)
 
-    def _last_words(self) -> str:
+    def _stderr_tail(self) -> str:
         said = self._housing.client.api.logs(self._id, stdout=False, stderr=True, tail=5).decode(errors="replace")
         return said.replace(self._order.api_key, "[redacted]")[-500:].strip() if self._order.api_key else said[-500:]
 
@@ -188,7 +201,7 @@ class ContainerGateway:
                     line, _, after = bytes(rest).partition(b"\n")
                     rest = bytearray(after)
                     self._take(line)
-                if len(rest) > MAX_REPORT_BYTES:
+                if len(rest) > MAX_STATUS_BYTES:
                     _log.warning("gateway.report_too_long", container=self._name)
                     rest.clear()
         except (OSError, ValueError, SocketError, DockerException) as error:
@@ -199,7 +212,7 @@ class ContainerGateway:
 
     def _take(self, line: bytes) -> None:
         try:
-            report = REPORTS.read(line)
+            report = STATUS_LINE.read(line)
         except SquireError as error:
             _log.warning("gateway.report_unreadable", container=self._name, reason=error.message)
             return
@@ -239,7 +252,7 @@ class ContainerGateway:
             self._socket = None
 
 
-def _image_id(housing: Housing) -> str:
+def _image_id(housing: ContainerPlacement) -> str:
     try:
         return str(housing.client.images.get(housing.image).id)
     except NotFound as error:

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from squire_pipelines.gateway import ways
+from squire_pipelines.gateway import registry_routes
 from squire_pipelines.gateway.model import RunningCall
+from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX as EGRESS_PREFIX  # noqa: PLC0414 - the app looks for it here
+from squire_pipelines.gateway.registry_routes import Registry, Target
 from squire_pipelines.gateway.rules import RefusalError
-from squire_pipelines.gateway.ways import EGRESS_PREFIX as EGRESS_PREFIX  # noqa: PLC0414 - the app looks for it here
-from squire_pipelines.gateway.ways import Target, Way
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -41,7 +41,7 @@ class EgressRules:
         idle_s: Between two pieces of an answer.
     """
 
-    ways: tuple[Way, ...] = ()
+    ways: tuple[Registry, ...] = ()
     unsafe_connect: frozenset[str] = frozenset()
     allow_private: bool = False
     max_bytes: int = 2 * 2**30
@@ -100,7 +100,7 @@ async def resolve(host: str, port: int, *, allow_private: bool, timeout_s: float
     addresses = [str(entry[4][0]) for entry in found]
     if not allow_private:
         for address in addresses:
-            ways.check_address(host, address)
+            registry_routes.check_address(host, address)
     return addresses[0]
 
 
@@ -144,8 +144,8 @@ class Egress:
         """Answer one request. Raises RefusalError."""
         raw: bytes = scope.get("raw_path") or str(scope["path"]).encode()
         named = {way.name: way for way in self.rules.ways}
-        target = ways.route(scope["method"], raw, scope.get("query_string", b""), named)
-        ways.check_no_body(scope["headers"])
+        target = registry_routes.route(scope["method"], raw, scope.get("query_string", b""), named)
+        registry_routes.check_no_body(scope["headers"])
         call.target = target.host
         self.begin(target.host)
         if self._pool is None:
@@ -159,7 +159,7 @@ class Egress:
             async with self._pool.stream(
                 scope["method"],
                 target.url,
-                headers=ways.headers_out(scope["headers"], target.url),
+                headers=registry_routes.request_headers(scope["headers"], target.url),
                 extensions={"timeout": timeouts},
             ) as response:
                 call.forwarded = True
@@ -181,14 +181,14 @@ class Egress:
         host = self.hosts[target.host]
         here = _here(scope)
         told = {name.lower(): value for name, value in response.headers}
-        headers = ways.headers_back(response.headers)
+        headers = registry_routes.response_headers(response.headers)
         if response.status in _REDIRECTS and b"location" in told:
-            place = ways.redirected(told[b"location"].decode("latin-1"), target, here)
+            place = registry_routes.redirected(told[b"location"].decode("latin-1"), target, here)
             headers += [(b"location", place.encode("latin-1", errors="replace")), (b"content-length", b"0")]
             await _whole(call, response.status, headers, b"", send)
             return
         encoding = told.get(b"content-encoding", b"identity")
-        is_index = ways.is_index(told.get(b"content-type", b"").decode("latin-1"))
+        is_index = registry_routes.is_index(told.get(b"content-type", b"").decode("latin-1"))
         if is_index and encoding != b"identity":
             raise RefusalError(502, "egress", f"{target.way.name} answers in a coding that was not asked for")
         if not is_index or scope["method"] == "HEAD":
@@ -204,7 +204,7 @@ class Egress:
             if len(body) > self.rules.max_index_bytes:
                 limit = self.rules.max_index_bytes
                 raise RefusalError(502, "response_too_large", f"{target.way.name} answers more than {limit} bytes")
-        content = ways.led_back(bytes(body), target.way, here)
+        content = registry_routes.rewrite_urls(bytes(body), target.way, here)
         headers.append((b"content-length", str(len(content)).encode()))
         await _whole(call, response.status, headers, content, send)
 

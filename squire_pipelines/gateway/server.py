@@ -30,7 +30,7 @@ from squire_pipelines.gateway.egress import Egress, EgressRules, HostCount
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, Totals
 from squire_pipelines.gateway.prices import Price, find_price
-from squire_pipelines.gateway.wire import Order
+from squire_pipelines.gateway.wire import GatewayConfig
 
 SOCKET_NAME = "gateway.sock"
 MAX_SOCKET_PATH_BYTES = 107
@@ -173,8 +173,8 @@ class Gateway:
         self._thread = threading.Thread(target=self._server.run, name="squire-gateway", daemon=True)
 
     @classmethod
-    def from_order(
-        cls, order: Order, socket_path: Path, *, on_call: Callable[[GatewayCall], None], log: CallLog
+    def from_config(
+        cls, order: GatewayConfig, socket_path: Path, *, on_call: Callable[[GatewayCall], None], log: CallLog
     ) -> Self:
         """The gateway that an order describes, in this process. Raises ConfigError."""
         return cls(

@@ -1,6 +1,6 @@
 """What a supervisor and a gateway in a container of its own say to each other, each a line of JSON. No I/O.
 
-Down goes one `Order`, by standard input, since it has the key in it. Up come `Report`s, by standard output.
+Down goes one `GatewayConfig`, by standard input, since it has the key in it. Up come `GatewayStatus`s, by standard output.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from squire_pipelines.gateway.prices import Price
 # In the gateway's container: a volume shared with the agent's container, and one of its own.
 SOCKET_FOLDER = "/run/squire"
 LOG_FOLDER = "/var/lib/squire/calls"
-MAX_ORDER_BYTES = 4 * 2**20
-MAX_REPORT_BYTES = 2**18
+MAX_CONFIG_BYTES = 4 * 2**20
+MAX_STATUS_BYTES = 2**18
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What one gateway serves; `server.Gateway.from_order` and `call_log.CallLog` take it.
+class GatewayConfig:
+    """What one gateway serves; `server.Gateway.from_config` and `call_log.CallLog` take it.
 
     Args:
         every_s: How often it says what is spent.
@@ -45,7 +45,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class GatewayStatus:
     """How far a gateway is; `call` is one that is over."""
 
     totals: Totals = field(default_factory=Totals)
@@ -76,5 +76,5 @@ class Line(Generic[_T]):
         raise ConfigError(message, hint="the pipeline's image may be of another version: scripts/images.sh pipeline")
 
 
-ORDERS = Line(Order)
-REPORTS = Line(Report)
+CONFIG_LINE = Line(GatewayConfig)
+STATUS_LINE = Line(GatewayStatus)

@@ -1,6 +1,6 @@
 """What GitHub's answers mean: status, headers and body to data or to an error of ours; signatures of deliveries.
 
-Pure: no I/O and no clock of its own. Asking belongs to `client`, the payloads of deliveries to `events`.
+Pure: no I/O and no clock of its own. QueryRunner belongs to `client`, the payloads of deliveries to `events`.
 """
 
 import hashlib

@@ -20,10 +20,10 @@ from squire_pipelines.assets.tables import block
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
+from squire_pipelines.execution import gateway_session, publication, verification, workspace
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pulls import PullRequestRef
-from squire_pipelines.jobs import doors, publishing, stations, verifying
-from squire_pipelines.jobs.holding import Held, attempt_of, holding, retry_rule
+from squire_pipelines.jobs.holding import LeasedAttempt, attempt_of, holding, retry_rule
 from squire_pipelines.ledger import adoption, attempts
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.store import Ledger
@@ -44,7 +44,7 @@ def prepare(
     with holding(context, ledger.open(), chosen, claim=True) as held:
         if held is None:
             return
-        if stations.is_handed_in(held):
+        if workspace.is_prepared(held):
             context.log.info("an earlier holder of this attempt has handed the workspace in: taken over")
             return
         clone_url, token, published = asyncio.run(_look(github, held))
@@ -52,12 +52,12 @@ def prepare(
             context.log.info(f"an earlier try has opened pull request #{published.number}: taken over")
             return
         began = time.monotonic()
-        inputs = stations.hand_in(held, clone_url, token, run_id=context.run.run_id)
+        inputs = workspace.prepare_workspace(held, clone_url, token, run_id=context.run.run_id)
         held.note(
             timings={"mirror_s": round(time.monotonic() - began, 3)},
             limits=inputs.limits.model_dump(),
             base_sha=inputs.base_sha,
-            agent=stations.agent_name(chosen, held.task.repository),
+            agent=workspace.agent_name(chosen, held.task.repository),
         )
         context.log.info(f"workspace of {held.attempt.id}: {held.task.base_branch} at {inputs.base_sha[:12]}")
 
@@ -65,7 +65,7 @@ def prepare(
 def _refuse_before_claim(context: dg.OpExecutionContext, books: Ledger, chosen: Settings) -> None:
     """End an attempt that cannot start as the settings and its task want it, before anything is claimed for it."""
     attempt_id = attempt_of(context)
-    ending = stations.refusal(books, chosen, attempt_id)
+    ending = workspace.refusal(books, chosen, attempt_id)
     if ending is None:
         return
     context.log.error(f"attempt {attempt_id} is refused: {ending.message}")
@@ -75,11 +75,11 @@ def _refuse_before_claim(context: dg.OpExecutionContext, books: Ledger, chosen: 
         adoption.refuse(tx, attempt_id, ending, retry=rule, actor=f"run:{context.run.run_id}")
 
 
-async def _look(github: GitHubResource, held: Held) -> tuple[str, Secret | None, PullRequestRef | None]:
+async def _look(github: GitHubResource, held: LeasedAttempt) -> tuple[str, Secret | None, PullRequestRef | None]:
     """Where to clone from and with which token, and the pull request that is there already."""
     async with github.client() as client:
         info = await repository_info(client, held.task.repository)
-        published = await publishing.take_over(held, client)
+        published = await publication.take_over(held, client)
     return info.clone_url, await github.git_token(held.task.repository), published
 
 
@@ -97,7 +97,7 @@ def run_agent(
     with holding(context, ledger.open(), chosen) as held:
         if held is None or held.attempt.status is AttemptStatus.PUBLISHING:
             return
-        inputs = stations.read_inputs(held, run_id=context.run.run_id)
+        inputs = workspace.read_inputs(held, run_id=context.run.run_id)
         runner = choose_runner(
             chosen.agent_for(held.task.repository),
             redact=github.redactor().redact,
@@ -112,7 +112,7 @@ def run_agent(
             )
             if not runner.is_sandbox:
                 context.log.warning("the agent runs as a local process, which is no sandbox")
-            with doors.gateway_for(held, chosen, runner) as door:
+            with gateway_session.gateway_for(held, chosen, runner) as door:
                 result = runner.run(
                     inputs,
                     heartbeat=lambda: held.go_on() and not (door is not None and door.is_overdue),
@@ -122,7 +122,7 @@ def run_agent(
                 result = replace(result, ending=door.judged(result.ending))
         finally:
             runner.close()
-        stations.record_run(held, result)
+        workspace.record_run(held, result)
         context.log.info(f"agent ended: {result.ending.cause}: {result.ending.message}")
         context.add_output_metadata(_run_metadata(held, inputs, result))
 
@@ -137,7 +137,7 @@ def _json(value: JsonValue) -> dg.JsonMetadataValue:
     return dg.MetadataValue.json(value if isinstance(value, dict | list) else {"value": value})
 
 
-def _run_metadata(held: Held, inputs: AttemptInputs, result: RunResult) -> dict[str, Any]:
+def _run_metadata(held: LeasedAttempt, inputs: AttemptInputs, result: RunResult) -> dict[str, Any]:
     with held.ledger.read() as tx:
         parts = attempts.get(tx, held.attempt.id).timings or {}
     timings = {f"seconds_{name.removesuffix('_s')}": value for name, value in parts.items()}
@@ -164,12 +164,12 @@ def verify(
     """What the checks show goes into the pull request and decides whether it is a draft; it ends no attempt."""
     chosen = settings.load()
     with holding(context, ledger.open(), chosen) as held:
-        if held is None or held.attempt.verification is not None or not verifying.checks_of(held)[0]:
+        if held is None or held.attempt.verification is not None or not verification.checks_of(held)[0]:
             return
-        inputs = stations.read_inputs(held, run_id=context.run.run_id)
+        inputs = workspace.read_inputs(held, run_id=context.run.run_id)
         runner = choose_runner(chosen.agent_for(held.task.repository), redact=github.redactor().redact, echo=_echo)
         try:
-            found = verifying.verify(held, inputs, runner)
+            found = verification.verify(held, inputs, runner)
         finally:
             runner.close()
         if found is not None:
@@ -192,8 +192,8 @@ async def publish(
         if held is None:
             return
         async with github.client() as client:
-            done = await publishing.publish(held, client, await github.git_token(held.task.repository))
-        verdict = publishing.verdict_json(done.verdict)
+            done = await publication.publish(held, client, await github.git_token(held.task.repository))
+        verdict = publication.verdict_json(done.verdict)
         context.add_output_metadata({"verdict": verdict["decision"], "findings": dg.MetadataValue.json(verdict)})
         if isinstance(done, Rejected):
             context.log.warning(f"the policy refused the change: {done.verdict.findings}")

@@ -12,7 +12,7 @@ import requests
 from dagster_docker import docker_executor
 from docker.errors import DockerException
 
-from squire_pipelines.agents import engine, steps
+from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError
 from squire_pipelines.settings import Settings
 
@@ -66,7 +66,7 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
                 # Taken out by the executor, which gives a step so long to end when its run is cancelled.
                 "stop_timeout": math.ceil(settings.agent.limits.grace_s) + _STOP_MARGIN_S,
                 "log_config": {"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
-                "labels": steps.labels(settings.home.state),
+                "labels": step_containers.labels(settings.home.state),
             },
         }
     )

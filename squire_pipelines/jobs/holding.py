@@ -13,7 +13,7 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import LeaseLostError, LedgerError, StateConflictError
-from squire_pipelines.jobs.endings import ending_of
+from squire_pipelines.execution.failures import ending_of
 from squire_pipelines.ledger import adoption, attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.heartbeat import Heartbeat
@@ -23,7 +23,7 @@ from squire_pipelines.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LeasedAttempt:
     """An attempt that this run holds, with its task and the heartbeat that keeps the lease."""
 
     attempt: Attempt
@@ -74,7 +74,7 @@ def attempt_of(context: dg.OpExecutionContext) -> str:
 @contextlib.contextmanager
 def holding(
     context: dg.OpExecutionContext, ledger: Ledger, settings: Settings, *, claim: bool = False
-) -> Iterator[Held | None]:
+) -> Iterator[LeasedAttempt | None]:
     """Hold this run's attempt; None when there is nothing (more) to do for it.
 
     An error of the block becomes the attempt's staged ending. When the run itself is interrupted, no later op will
@@ -112,7 +112,7 @@ def holding(
 
 def _take(
     context: dg.OpExecutionContext, ledger: Ledger, settings: Settings, attempt_id: str, *, claim: bool
-) -> Held | None:
+) -> LeasedAttempt | None:
     with ledger.write() as tx:
         attempt = attempts.get(tx, attempt_id)
         if claim:
@@ -123,7 +123,7 @@ def _take(
         task = tasks.get(tx, attempt.task_id)
     token = attempt.lease_token or ""
     heartbeat = Heartbeat(ledger, attempt_id, token, lease_s=settings.dispatch.lease_s)
-    return Held(attempt, task, token, ledger, settings, heartbeat)
+    return LeasedAttempt(attempt, task, token, ledger, settings, heartbeat)
 
 
 def _claim(tx: Transaction, context: dg.OpExecutionContext, attempt_id: str, lease_s: float) -> Attempt:
@@ -143,7 +143,7 @@ def retry_rule(settings: Settings, repository: str) -> RetryRule:
     return RetryRule(settings.dispatch.retry_base_s, settings.dispatch.retry_cap_s, more_memory)
 
 
-def settle_interrupted(context: dg.OpExecutionContext, held: Held) -> None:
+def settle_interrupted(context: dg.OpExecutionContext, held: LeasedAttempt) -> None:
     """Settle an attempt whose run is being stopped, as cancelled.
 
     When a person asked for it, so is the task. When only the process was told to stop (a host that shuts down, a

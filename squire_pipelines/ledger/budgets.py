@@ -236,7 +236,7 @@ def held_back(tx: Transaction, limits_of: LimitsOf) -> HeldBack:
     return HeldBack(repositories, held)
 
 
-def why_held(tx: Transaction, limits: Limits, repository: str, task_id: str) -> Shortage | None:
+def budget_shortage(tx: Transaction, limits: Limits, repository: str, task_id: str) -> Shortage | None:
     """For which budget one task has to wait."""
     if not limits.is_set:
         return None

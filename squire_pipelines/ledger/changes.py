@@ -8,11 +8,11 @@ from sqlalchemy import Table, bindparam, insert, update
 from squire_pipelines.domain.states import attempt_change_allowed, task_change_allowed
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
-from squire_pipelines.ledger.hot import Hot
+from squire_pipelines.ledger.prepared_write import PreparedWrite
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events, tasks
 
-_INSERT_EVENT = Hot(
+_INSERT_EVENT = PreparedWrite(
     insert(task_events)
     .values({column.name: bindparam(column.name) for column in task_events.c if column.name != "id"})
     .inline()  # nobody asks for the new id
@@ -20,9 +20,9 @@ _INSERT_EVENT = Hot(
 
 
 @lru_cache(maxsize=64)
-def _update_of(table: Table, names: tuple[str, ...]) -> Hot:
+def _update_of(table: Table, names: tuple[str, ...]) -> PreparedWrite:
     """The statement that sets these columns of the row with an id, if it is in a state."""
-    return Hot(
+    return PreparedWrite(
         update(table)
         .where(table.c.id == bindparam("expected_id"), table.c.status == bindparam("expected_status"))
         .values({name: bindparam(f"new_{name}") for name in names})

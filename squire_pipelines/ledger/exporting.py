@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import select
 
 from squire_pipelines.ledger.list_sql import read_ids
-from squire_pipelines.ledger.listing import Order, TaskQuery
 from squire_pipelines.ledger.retention import rows_of_tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import metadata, task_dependencies, tasks
+from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
 from squire_pipelines.ledger.tasks import asking
 
 FORMAT = 1
@@ -34,7 +34,7 @@ def export_tasks(tx: Transaction, query: TaskQuery) -> Iterator[dict[str, Any]]:
 
     All of them are of one moment, the transaction's. `limit`, `after` and `order` of the query do not matter.
     """
-    page = replace(query, order=Order.OLDEST, limit=AT_ONCE, after=None)
+    page = replace(query, order=SortOrder.OLDEST, limit=AT_ONCE, after=None)
     while True:
         ids, after = read_ids(asking(tx), page)
         yield from _lines(tx, ids)

@@ -23,11 +23,11 @@ from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.changes import record_event
 from squire_pipelines.ledger.columns import UtcDateTime
-from squire_pipelines.ledger.creating import known_fact
 from squire_pipelines.ledger.exporting import FORMAT, PARTS
 from squire_pipelines.ledger.old_tasks import Entry, OldTask, read_entries
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata, outcomes, plans, task_dependencies, tasks
+from squire_pipelines.ledger.task_creation import find_by_fingerprint
 
 ACTOR = "import"
 AT_ONCE = 200
@@ -149,7 +149,7 @@ def _reason(error: Exception) -> str:
 
 def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, result: Imported) -> str | None:
     mark = hashlib.sha256(f"old\n{old.id}".encode()).hexdigest()[:32]
-    if known_fact(tx, old.repo, mark) is not None:
+    if find_by_fingerprint(tx, old.repo, mark) is not None:
         return None
     status, cause, message = _fate(old)
     title = _title(old.prompt)
@@ -273,7 +273,7 @@ def _take_facts(tx: Transaction, facts: dict[str, Any]) -> str | None:
         raise ValueError(message)
     row = _task_row(facts["task"])
     here = tx.execute(select(tasks.c.id).where(tasks.c.id == row["id"])).first()
-    if here is not None or known_fact(tx, row["repository"], row["fingerprint"]) is not None:
+    if here is not None or find_by_fingerprint(tx, row["repository"], row["fingerprint"]) is not None:
         return None
     if row.get("plan_id") and tx.execute(select(plans.c.id).where(plans.c.id == row["plan_id"])).first() is None:
         row["plan_id"] = None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from squire_pipelines.ledger.list_terms import Terms, hide, where_all
-from squire_pipelines.ledger.listing import PRIORITIES, Asking, Order, TaskQuery, position, token
+from squire_pipelines.ledger.task_query import PRIORITIES, QueryRunner, SortOrder, TaskQuery, position, token
 
 COUNTED = 10_000
 """So far the rows of a way are counted before it is called a long one."""
@@ -40,7 +40,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def read_ids(
-    ask: Asking, query: TaskQuery, *, counted: int = COUNTED, at_most_sorted: int = SORTED
+    ask: QueryRunner, query: TaskQuery, *, counted: int = COUNTED, at_most_sorted: int = SORTED
 ) -> tuple[list[str], str | None]:
     """The ids of a page in its order, and what to give as `after` for the next one (None at the end).
 
@@ -64,7 +64,7 @@ class _Search(Terms):
     """One question. A way to its rows is a union of branches, each along one index and in its order."""
 
     def __init__(
-        self, ask: Asking, query: TaskQuery, after: tuple[Any, ...], counted: int, at_most_sorted: int
+        self, ask: QueryRunner, query: TaskQuery, after: tuple[Any, ...], counted: int, at_most_sorted: int
     ) -> None:
         super().__init__(ask, query, after)
         self.counted = counted
@@ -211,10 +211,10 @@ class _Search(Terms):
         lately, or for the last changed of those created long ago, would have to look through most of them.
         """
         query, order = self.query, self.query.order
-        if self.by_end and order is not Order.CHANGED:
-            late = query.ended_since is not None and order in {Order.OLDEST, Order.PRIORITY}
+        if self.by_end and order is not SortOrder.CHANGED:
+            late = query.ended_since is not None and order in {SortOrder.OLDEST, SortOrder.PRIORITY}
             yield "ended", self.at_most_sorted * FAR if late else self.at_most_sorted
-        if query.created_until is not None and order is Order.CHANGED:
+        if query.created_until is not None and order is SortOrder.CHANGED:
             many = self.at_most_sorted * VERY_FAR
             between = [f"t.updated_at >= {self._moment(query.created_until)}"]
             if self.after:

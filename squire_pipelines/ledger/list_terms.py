@@ -7,7 +7,15 @@ Standard library only, as `listing`. Which conditions make a way, and which way 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from squire_pipelines.ledger.listing import COLUMNS, DESCENDING, FINAL_STATUSES, KINDS, STATUSES, Asking, TaskQuery
+from squire_pipelines.ledger.task_query import (
+    COLUMNS,
+    DESCENDING,
+    FINAL_STATUSES,
+    KINDS,
+    STATUSES,
+    QueryRunner,
+    TaskQuery,
+)
 from squire_pipelines.ledger.words import words_of
 
 
@@ -18,7 +26,7 @@ class Terms:
     check of each row, hidden in a function from planners, which might follow another index for its sake.
     """
 
-    def __init__(self, ask: Asking, query: TaskQuery, after: tuple[Any, ...]) -> None:
+    def __init__(self, ask: QueryRunner, query: TaskQuery, after: tuple[Any, ...]) -> None:
         self.ask = ask
         self.query = query
         self.columns = COLUMNS[query.order]
@@ -120,7 +128,7 @@ def where_all(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _spellings(ask: Asking, repository: str | None) -> tuple[str, ...]:
+def _spellings(ask: QueryRunner, repository: str | None) -> tuple[str, ...]:
     """The repository's name as the ledger has it: GitHub's names are the same in any case."""
     if not repository:
         return ()

@@ -12,9 +12,9 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.collections import active_signals
-from squire_pipelines.ledger.creating import create_from_plan
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import plans
+from squire_pipelines.ledger.task_creation import create_from_plan
 
 
 @dataclass(frozen=True, slots=True)

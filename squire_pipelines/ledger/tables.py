@@ -24,7 +24,7 @@ from sqlalchemy import (
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
-from squire_pipelines.ledger.books import archived_tasks, archives, budgets, task_words
+from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, task_words
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 
 __all__ = [

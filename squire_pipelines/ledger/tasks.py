@@ -16,7 +16,6 @@ from squire_pipelines.errors import NotFoundError, StateConflictError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.changes import change_task, record_event
 from squire_pipelines.ledger.list_sql import read_ids
-from squire_pipelines.ledger.listing import Asking, TaskQuery
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import (
     archived_tasks,
@@ -25,10 +24,11 @@ from squire_pipelines.ledger.tables import (
     task_events,
     tasks,
 )
+from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
 
 _PARAMETER = re.compile(r":(\w+)")
 _RISKS = (Risk.LOW, Risk.MEDIUM, Risk.HIGH)
-IN_VAIN = "a task that it depends on did not succeed"
+DEPENDENCY_FAILED = "a task that it depends on did not succeed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def list_tasks(tx: Transaction, query: TaskQuery | None = None) -> tuple[Task, .
     return tuple(found[task_id] for task_id in ids if task_id in found)
 
 
-def asking(tx: Transaction) -> Asking:
+def asking(tx: Transaction) -> QueryRunner:
     """The ledger's connection as lists ask it: straight through the driver, since SQLAlchemy costs as much again."""
     is_sqlite = tx.connection.dialect.name == "sqlite"
     driver: Any = tx.connection.connection.dbapi_connection
@@ -135,7 +135,7 @@ def asking(tx: Transaction) -> Asking:
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
-    return Asking(run, is_sqlite=is_sqlite)
+    return QueryRunner(run, is_sqlite=is_sqlite)
 
 
 @lru_cache(maxsize=256)
@@ -255,7 +255,7 @@ def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:
     )
     ids = tuple(rows.scalars())
     for task_id in ids:
-        cancel(tx, task_id, actor="dispatch", reason=IN_VAIN)
+        cancel(tx, task_id, actor="dispatch", reason=DEPENDENCY_FAILED)
     return ids
 
 
@@ -275,7 +275,7 @@ def waiting_reason(tx: Transaction, task: Task, limits: Limits | None = None) ->
     ).scalars()
     if names := ", ".join(open_ones):
         return f"depends on {names}"
-    short = None if limits is None else budgets.why_held(tx, limits, task.repository, task.id)
+    short = None if limits is None else budgets.budget_shortage(tx, limits, task.repository, task.id)
     return "a slot" if short is None else str(short)
 
 

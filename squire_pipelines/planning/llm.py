@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.errors import PlanningError
-from squire_pipelines.planning.asking import askable
 from squire_pipelines.planning.digest import signals_digest
-from squire_pipelines.planning.prompt import INSTRUCTIONS, complaint, describe
+from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, validation_feedback
+from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.schema import ModelCall, PlanDraft, branches_of, check_draft
 from squire_pipelines.planning.selection import Selection, select
@@ -88,7 +88,7 @@ async def plan_by_model(
         findings = check_draft(
             as_plan(draft), selection=selection, branches=branches, max_tasks=max_tasks, free=bool(goals.strip())
         )
-        return complaint(findings) if findings else None
+        return validation_feedback(findings) if findings else None
 
     usage = RunUsage()
     started = time.monotonic()
@@ -130,7 +130,7 @@ async def plan_by_model(
 def _asking(task: TaskSpec, selection: Selection) -> TaskSpec:
     """The task with the protected paths that its facts permit it to ask for: the model read strangers' texts."""
     facts = [each.signal.details for each in selection.candidates if each.signal.ref in task.signals]
-    return task.model_copy(update={"allow_protected": askable(task.kind, facts)})
+    return task.model_copy(update={"allow_protected": requestable(task.kind, facts)})
 
 
 def _built(model: "str | Model", base_url: str | None, api_key: str | None) -> "Model":

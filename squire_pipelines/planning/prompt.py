@@ -47,7 +47,7 @@ def describe(repository: str, selection: Selection, *, default_branch: str | Non
     return "\n\n".join(parts)
 
 
-def complaint(findings: tuple[PlanFinding, ...]) -> str:
+def validation_feedback(findings: tuple[PlanFinding, ...]) -> str:
     """What the model is told about a plan that cannot be taken."""
     lines = [f"- {f'task {finding.task!r}: ' if finding.task else ''}{finding.message}" for finding in findings[:30]]
     return "The plan cannot be taken. Mend this and answer with the whole plan again:\n" + "\n".join(lines)

@@ -19,8 +19,8 @@ from collections.abc import Collection, Iterable, Sequence
 from squire_pipelines.domain.identity import slugify
 from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal, SignalKind
 from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, TaskKind, TaskSpec, Verification
-from squire_pipelines.planning.asking import askable
 from squire_pipelines.planning.digest import signals_digest
+from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import WARNING, one_line, quote
 from squire_pipelines.planning.selection import Candidate, select
 
@@ -122,7 +122,7 @@ def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
         signals=_refs(group),
         acceptance_criteria=("The named checks pass.", "No check or test is removed, skipped or weakened."),
         verification=Verification(run_tests=True, run_lint=True, run_build=True),
-        allow_protected=askable(TaskKind.FIX_CI, (first,)),
+        allow_protected=requestable(TaskKind.FIX_CI, (first,)),
     )
 
 
@@ -171,7 +171,7 @@ def _resolve_issue(candidate: Candidate, issue: OpenIssue) -> TaskSpec:
         confidence=_CONFIDENCE,
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
-        allow_protected=askable(TaskKind.RESOLVE_ISSUE, (issue,)),
+        allow_protected=requestable(TaskKind.RESOLVE_ISSUE, (issue,)),
         acceptance_criteria=(
             f"What issue #{issue.number} describes is done.",
             "A test shows it, where there are tests.",
@@ -190,7 +190,7 @@ def _manual(candidate: Candidate, wish: ManualTask) -> TaskSpec:
         priority=Priority.HIGH,
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
-        allow_protected=askable(TaskKind.MANUAL, (wish,)),
+        allow_protected=requestable(TaskKind.MANUAL, (wish,)),
     )
 
 

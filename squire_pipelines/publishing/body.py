@@ -76,7 +76,7 @@ class Cost:
 NO_COST = Cost()
 
 
-def neutralise(text: str, *, limit: int = _MAX_TEXT) -> str:
+def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
     """`text` as Markdown that notifies nobody, closes no issue, loads no image and hides no comment.
 
     Mentions, references and closing keywords are broken by an invisible character, tags and comments are escaped,
@@ -94,7 +94,7 @@ def neutralise(text: str, *, limit: int = _MAX_TEXT) -> str:
 
 
 def _line(text: str, *, limit: int = _MAX_LINE) -> str:
-    return neutralise(" ".join(text.split()), limit=limit)
+    return escape_markdown(" ".join(text.split()), limit=limit)
 
 
 def code(text: str) -> str:
@@ -103,7 +103,7 @@ def code(text: str) -> str:
 
 
 def _quote(text: str) -> str:
-    return "\n".join(f"> {line}".rstrip() for line in neutralise(text).strip().splitlines())
+    return "\n".join(f"> {line}".rstrip() for line in escape_markdown(text).strip().splitlines())
 
 
 def _section(title: str, lines: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ _BOOT = _PROC / "sys/kernel/random/boot_id"
 _START_FIELD = 19  # of /proc/PID/stat, counted after the command's name: see proc(5), starttime
 
 
-def birth_of(pid: int) -> str | None:
+def process_start_time(pid: int) -> str | None:
     """When a process was born, as the system tells it: with the pid it names one process for good. None: no such."""
     if _BOOT.exists():  # Linux: slim images have no `ps`
         try:
@@ -117,7 +117,7 @@ class Child:
                 message = f"{name} could not be started: {argv[0]}: {error.strerror}"
                 raise NotReachableError(message, hint="is the installation whole? `make setup`") from error
         record = run / f"{name}.pid"
-        record.write_text(json.dumps({"pid": process.pid, "birth": birth_of(process.pid)}), encoding="utf-8")
+        record.write_text(json.dumps({"pid": process.pid, "birth": process_start_time(process.pid)}), encoding="utf-8")
         return cls(name, process, record, log)
 
     @property
@@ -149,7 +149,7 @@ def tail(path: Path, count: int) -> tuple[str, ...]:
         return ()
 
 
-def end_leftovers(run: Path, *, grace_s: float = 5.0) -> tuple[str, ...]:
+def stop_orphans(run: Path, *, grace_s: float = 5.0) -> tuple[str, ...]:
     """End what an earlier, killed parent left running, by its records. Returns the names of what was ended."""
     ended = []
     for record in sorted(run.glob("*.pid")):
@@ -160,7 +160,7 @@ def end_leftovers(run: Path, *, grace_s: float = 5.0) -> tuple[str, ...]:
             record.unlink(missing_ok=True)  # written half when the power went: there is nothing to learn from it
             continue
         # The leader may be gone while its workers live; a group's number is not given anew while it has members.
-        if birth_of(pid) in {birth, None} and _signal_group(pid, 0):
+        if process_start_time(pid) in {birth, None} and _signal_group(pid, 0):
             stop_group(pid, grace_s=grace_s)
             ended.append(record.stem)
         record.unlink(missing_ok=True)

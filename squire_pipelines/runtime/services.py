@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from squire_pipelines.agents import engine, steps
+from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
-from squire_pipelines.runtime.processes import Child, end_leftovers
+from squire_pipelines.runtime.processes import Child, stop_orphans
 from squire_pipelines.settings import Settings
 
 _MODULE = "squire_pipelines.definitions"
@@ -58,7 +58,7 @@ def instance_environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def served_alone(run: Path) -> Iterator[tuple[str, ...]]:
+def home_lock(run: Path) -> Iterator[tuple[str, ...]]:
     """Hold a home's folder `run`; yields the names of what an earlier, killed holder had left running and was ended.
 
     Raises:
@@ -72,7 +72,7 @@ def served_alone(run: Path) -> Iterator[tuple[str, ...]]:
         except BlockingIOError:
             message = f"another Squire serves {run.parent}"
             raise AlreadyRunningError(message, hint="stop it first, or set SQUIRE_HOME to another folder") from None
-        yield end_leftovers(run)
+        yield stop_orphans(run)
     finally:
         os.close(descriptor)
 
@@ -100,7 +100,7 @@ class Services:
 
     def __enter__(self) -> Self:
         with ExitStack() as entered:
-            for name in entered.enter_context(served_alone(self._run)):
+            for name in entered.enter_context(home_lock(self._run)):
                 self._say(f"ended {name}, which an earlier Squire had left running")
             # A child inherits a signal that we ignore, and would then never stop when asked.
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -127,7 +127,7 @@ class Services:
         except EngineError:
             return  # without an engine there are no containers
         try:
-            steps.remove_ended(client, self._settings.home.state, older_than_s=0)
+            step_containers.remove_ended(client, self._settings.home.state, older_than_s=0)
         except EngineError as error:
             self._say(f"step containers may be left on the engine: {error}")
         finally:

@@ -10,11 +10,11 @@ from squire_pipelines import tags
 from squire_pipelines.agents.preflight import Preflight
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.ledger import attempts, budgets, dispatching, tasks
+from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors import pace
+from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
 
 _PAUSE_S = 0.25
@@ -24,7 +24,7 @@ _preflight = Preflight()
 @dg.sensor(
     name="dispatch",
     job_name="agent_run",
-    minimum_interval_seconds=pace.EVERY_LOOK,
+    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts attempts for ready, unblocked tasks by priority, within the limits on concurrency.",
     tags={"squire/part": "dispatch"},
@@ -76,7 +76,7 @@ class _Turn:
 def _dispatch(books: Ledger, chosen: Settings, unready: Mapping[str, str]) -> _Turn:
     limits = chosen.dispatch
     with books.write() as tx:
-        started = dispatching.dispatch(
+        started = task_dispatch.dispatch(
             tx,
             max_concurrent=limits.max_concurrent,
             max_per_repository=limits.max_per_repository,

@@ -7,7 +7,7 @@ import dagster as dg
 
 from squire_pipelines.ledger import tasks
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors import pace
+from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
 from squire_pipelines.settings import Settings
 from squire_pipelines.warehouse import files
@@ -16,7 +16,7 @@ from squire_pipelines.warehouse import files
 @dg.sensor(
     name="history_follows_events",
     job_name="publish_history",
-    minimum_interval_seconds=pace.EVERY_OTHER_LOOK,
+    minimum_interval_seconds=intervals.EVERY_OTHER_LOOK,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Publishes the warehouse when the ledger has new events; the larger it is, the less often.",
     tags={"squire/part": "history"},

@@ -20,7 +20,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.publishing.approval import settle_approval
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors import pace
+from squire_pipelines.sensors import intervals
 
 _OUR_BRANCHES = "squire/"
 # A delivery can overtake our own record of the pull request that it is about.
@@ -30,7 +30,7 @@ _POLL_TIMEOUT_S = 40.0
 
 @dg.sensor(
     name="outcomes",
-    minimum_interval_seconds=pace.EVERY_OTHER_LOOK,
+    minimum_interval_seconds=intervals.EVERY_OTHER_LOOK,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Records what became of pull requests, from deliveries and, where none comes, by asking GitHub.",
     tags={"squire/part": "outcomes"},

@@ -9,14 +9,14 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.ledger import collections, plans
 from squire_pipelines.partitions import ensure_repositories, range_tags
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors import pace
+from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
 
 
 @dg.sensor(
     name="plan_follows_signals",
     job_name="plan",
-    minimum_interval_seconds=pace.EVERY_LOOK,
+    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Plans for the repositories with readings that no plan has looked at. One planning at a time.",
     tags={"squire/part": "plan"},

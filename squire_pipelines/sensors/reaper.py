@@ -9,19 +9,19 @@ import dagster as dg
 import docker
 
 from squire_pipelines import tags
-from squire_pipelines.agents import engine, reap, retention, steps
+from squire_pipelines.agents import engine, reap, retention, step_containers
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.agents.reap import FoundContainer
 from squire_pipelines.agents.workspace import BUNDLE_FILE
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import EngineError, SquireError
-from squire_pipelines.jobs import doors, gateway_containers
+from squire_pipelines.execution import gateway_cleanup, gateway_session
 from squire_pipelines.jobs.holding import retry_rule
 from squire_pipelines.ledger import adoption, attempts, budgets
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors import pace
+from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
 
 _ENGINE_TIMEOUT_S = 10.0
@@ -33,7 +33,7 @@ _swept: dict[str, float] = {}
 @dg.sensor(
     name="reaper",
     job_name="agent_run",
-    minimum_interval_seconds=pace.EVERY_OTHER_LOOK,
+    minimum_interval_seconds=intervals.EVERY_OTHER_LOOK,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends attempts whose holder died, or has another run go on with them; removes what belongs to nobody.",
     tags={"squire/part": "reaper"},
@@ -113,7 +113,7 @@ def _settle_expired(
         if done is None:
             continue
         settled += 1
-        doors.forget(chosen, attempt.id)
+        gateway_session.forget(chosen, attempt.id)
         context.log.warning(f"attempt {attempt.id} is lost ({why}); its task is {done.task_status}")
         _fail_runs(context, attempt, why, also_adopting=True)
     return settled, adopted
@@ -128,12 +128,12 @@ def _recover_calls(
 ) -> None:
     """Before the attempt is settled: the model calls that only its call log knows."""
     try:
-        gateway_containers.bring_logs(chosen, attempt.id, clients)
+        gateway_cleanup.bring_logs(chosen, attempt.id, clients)
     except (EngineError, OSError) as error:
         # Its container stays until its log was brought; calls that come then are settled anew.
         context.log.warning(f"the call log of {attempt.id} is in its gateway's container still: {error}")
     try:
-        doors.recover(books, chosen, attempt)
+        gateway_session.recover(books, chosen, attempt)
     except OSError as error:
         context.log.warning(f"the call log of {attempt.id} cannot be read, and its last calls are not counted: {error}")
 
@@ -194,8 +194,8 @@ def _remove_orphans(
     for client in clients:
         try:
             removed += sum(reap.remove(client, name) for name in _orphans(books, client))
-            removed += gateway_containers.remove_left(books, chosen, client)
-            removed += steps.remove_ended(client, chosen.home.state)
+            removed += gateway_cleanup.remove_left(books, chosen, client)
+            removed += step_containers.remove_ended(client, chosen.home.state)
         except (SquireError, OSError) as error:
             context.log.warning(f"containers could not be removed: {error}")
     return removed

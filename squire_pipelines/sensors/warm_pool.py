@@ -6,16 +6,16 @@ import dagster as dg
 import docker
 
 from squire_pipelines.agents import engine, files
+from squire_pipelines.agents.adapters.caches import read_caches
+from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.docker_runner import DockerRunner
-from squire_pipelines.agents.kinds.caches import read_caches
-from squire_pipelines.agents.kinds.registry import find
 from squire_pipelines.agents.warm import WarmProfile
 from squire_pipelines.agents.warm_pool import Wanted, WarmPool
 from squire_pipelines.errors import SquireError
-from squire_pipelines.jobs import doors
+from squire_pipelines.execution import gateway_session
 from squire_pipelines.ledger import attempts
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors import pace
+from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
 
 _ENGINE_TIMEOUT_S = 10.0
@@ -24,7 +24,7 @@ _MAX_PER_HOME = 20
 
 @dg.sensor(
     name="warm_pool",
-    minimum_interval_seconds=pace.EVERY_OTHER_LOOK,
+    minimum_interval_seconds=intervals.EVERY_OTHER_LOOK,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps containers waiting for attempts, if agent.warm_pool.size asks for any.",
     tags={"squire/part": "warm_pool"},
@@ -73,8 +73,8 @@ def wanted_of(chosen: Settings, client: docker.DockerClient) -> dict[str, Wanted
     runner = DockerRunner(client)
     for name in chosen.repositories:
         agent, gateway = chosen.agent_for(name), chosen.gateway_for(name)
-        in_container = doors.engine_for(gateway, runner) is not None
-        needs_gateway = find(agent.kind).needs_gateway or doors.egress_rules(gateway).is_open
+        in_container = gateway_session.engine_for(gateway, runner) is not None
+        needs_gateway = find(agent.kind).needs_gateway or gateway_session.egress_rules(gateway).is_open
         if not agent.warm_pool.size or agent.runner == "local" or (needs_gateway and in_container):
             continue  # a gateway's volume is made with its attempt, and cannot be mounted ahead
         shape = WarmProfile(

@@ -10,7 +10,7 @@ from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.deliveries import PendingDelivery
 from squire_pipelines.partitions import ensure_repositories, range_tags
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
-from squire_pipelines.sensors import pace
+from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
 
 
@@ -36,7 +36,7 @@ def collection_run(
 @dg.sensor(
     name="webhooks",
     job_name="collect",
-    minimum_interval_seconds=pace.EVERY_LOOK,
+    minimum_interval_seconds=intervals.SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a collection of the repositories that deliveries and commands in the inbox name.",
     tags={"squire/part": "collect"},

@@ -83,7 +83,7 @@ def copy_sealed(path: Path, copy: Path) -> bool:
     return _is_sealed(path)
 
 
-def keep_end(path: Path, built: Path, *, up_to: int) -> None:
+def pad_to_size(path: Path, built: Path, *, up_to: int) -> None:
     """Append to `built` what the file at `path` has beyond its end, up to `up_to` bytes of both. Raises OSError.
 
     DuckDB opens a path once for the header and again for the rest. A client that is between the two when `built` takes
@@ -105,7 +105,7 @@ def put_in_place(built: Path, path: Path) -> None:
     """Rename the closed file `built` over `path`, durably and read-only. Raises OSError."""
     built.chmod(READ_ONLY_MODE)
     _fsync(built)
-    set_wals_aside(path)
+    quarantine_wals(path)
     # Before the rename, for both files: whenever we die, the seal is of the one that is there.
     _seal_of(path).with_suffix(".new").write_text(
         json.dumps([mark_of(each) for each in (built, path) if each.exists()])
@@ -113,11 +113,11 @@ def put_in_place(built: Path, path: Path) -> None:
     _seal_of(path).with_suffix(".new").replace(_seal_of(path))
     built.replace(path)
     # A client that had the old file open read-write may have begun a WAL since.
-    set_wals_aside(path)
+    quarantine_wals(path)
     _fsync(path.parent)
 
 
-def set_wals_aside(path: Path) -> tuple[Path, ...]:
+def quarantine_wals(path: Path) -> tuple[Path, ...]:
     """Move write-ahead logs that lie at `path` out of the way, and return where they are now.
 
     We never leave one: it is of somebody's read-write client, and DuckDB refuses to open a file with a log that is

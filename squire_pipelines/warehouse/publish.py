@@ -138,7 +138,7 @@ def publish(
                 message = f"DuckDB left a write-ahead log beside {building.name}"
                 raise WarehouseError(message, hint="publish again")
             if done.mode == "incremental":
-                files.keep_end(path, building, up_to=done.bytes_before)
+                files.pad_to_size(path, building, up_to=done.bytes_before)
             size = building.stat().st_size
             files.put_in_place(building, path)
     except OSError as error:
@@ -211,7 +211,7 @@ class _Publisher:
         size = building.stat().st_size
         with self._opened(building) as connection, self.ledger.read() as tx:
             base = self._check(connection, tx, size)
-            # One checkpoint alone, at the end: a second one would write over blocks of the file before, see `keep_end`.
+            # One checkpoint alone, at the end: a second one would write over blocks of the file before, see `pad_to_size`.
             connection.execute("SET checkpoint_threshold = '1TB'")
             before = _HEADERS + _size(connection)
             since = changes.Since(base.published_at, base.published_at - self.overlap)

@@ -244,7 +244,7 @@ def attached(path: Path, memory_limit: int, *, spill: Path | None = None) -> duc
 
 
 def _attach_one_state(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Attach the file as it was from the first of DuckDB's openings of it to the last, see `files.keep_end`."""
+    """Attach the file as it was from the first of DuckDB's openings of it to the last, see `files.pad_to_size`."""
     for tries_left in reversed(range(_OPEN_TRIES)):
         mark = files.mark_of(path)
         try:
@@ -268,7 +268,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             raise
         # A read-write client that had the file before open has left its log beside this one, which it is not of.
         with files.publication_lock(path, wait_s=_HEAL_WAIT_S):
-            files.set_wals_aside(path)
+            files.quarantine_wals(path)
         connection.execute(attach)
 
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_pipelines.agents import engine, files, profile
 from squire_pipelines.agents.container import Container
-from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.agents.warm import WarmProfile
@@ -121,7 +121,7 @@ def warm(client: docker.DockerClient) -> list[Figure]:
             home.mkdir()
             unit = f"bench-{uuid.uuid4().hex[:12]}-1"
             inputs = origin.prepared(home, command=("true",), limits=limits, attempt_id=unit)
-            runner = DockerRunner(client, engineering=Engineering(warm=folder / "warm"))
+            runner = DockerRunner(client, engineering=EngineOptions(warm=folder / "warm"))
             began = datetime.now(UTC)
             run = runner.run(inputs, heartbeat=lambda: True)
             if run.agent_started_at is None or ("warm" in run.ending.evidence.facts) is not is_warm:

@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_pipelines.ledger import bulk
-from squire_pipelines.ledger.listing import TaskQuery
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support import ledger_load
 from tests.support.figures import Figure, percentile, report
 from tests.support.ledgers import PostgresServer, add_tasks, dispatch, spec, sqlite_ledger_file

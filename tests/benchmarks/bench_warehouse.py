@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
-from squire_pipelines.ledger import attempts, dispatching, plans
+from squire_pipelines.ledger import attempts, plans, task_dispatch
 from squire_pipelines.ledger.records import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
 from squire_pipelines.ledger.tasks import Approval
@@ -117,7 +117,7 @@ def make_new_rows(ledger: Ledger) -> int:
             saved = plans.save(tx, plan, [], trace_id=TRACE, run_id=None)
             plans.admit(tx, saved.id, approval=approval, max_attempts=3)
         with ledger.write() as tx:
-            started = dispatching.dispatch(tx, max_concurrent=50, max_per_repository=50, claim_deadline_s=120)
+            started = task_dispatch.dispatch(tx, max_concurrent=50, max_per_repository=50, claim_deadline_s=120)
         for each in started:
             with ledger.write() as tx:
                 attempt = attempts.claim(tx, each.id, run_id="bench", lease_s=600)

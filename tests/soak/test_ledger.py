@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.ledger.checking import history_problems
+from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import Ledger
 from tests.support import ledger_load
 from tests.support.ledgers import PostgresServer, add_tasks, dispatch, spec, sqlite_ledger_file

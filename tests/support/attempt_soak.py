@@ -25,7 +25,7 @@ from docker.errors import DockerException
 from sqlalchemy import select
 
 from squire_pipelines.agents import profile, reap
-from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.model import AttemptInputs
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import AttemptStatus
@@ -117,7 +117,7 @@ class Soak:
             return True
 
         try:
-            runner = DockerRunner(client, engineering=Engineering(patience_s=60))
+            runner = DockerRunner(client, engineering=EngineOptions(patience_s=60))
             return runner.run(inputs, heartbeat=beat).ending
         finally:
             client.close()

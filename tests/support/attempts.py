@@ -5,9 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from squire_pipelines.agents.kinds.caches import Cache
-from squire_pipelines.agents.kinds.protocol import Agent, Order
-from squire_pipelines.agents.kinds.registry import find
+from squire_pipelines.agents.adapters.caches import Cache
+from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig
+from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.model import AttemptInputs
 from squire_pipelines.agents.workspace import write_inputs
 from squire_pipelines.sections import LimitSettings
@@ -48,7 +48,7 @@ def make_inputs(
     prompt: str = "Do it.",
     image: str = "squire-worker:latest",
     agent: Agent | None = None,
-    order: Order | None = None,
+    order: AgentConfig | None = None,
     caches: tuple[Cache, ...] = (),
 ) -> AttemptInputs:
     """An attempt of a command, or of OpenCode when `model` is given, or of another `agent`. Writes nothing."""
@@ -68,7 +68,7 @@ def make_inputs(
         task_json=json.dumps({"title": "Do it"}),
         prompt=prompt,
         agent=kind,
-        launch=kind.launch(order or Order(command, model)),
+        launch=kind.launch(order or AgentConfig(command, model)),
         limits=limits or small_limits(),
         image=image,
         attempt_dir=folder / "attempt",
@@ -95,7 +95,7 @@ class Origin:
         prompt: str = "Do it.",
         image: str = "squire-worker:latest",
         agent: Agent | None = None,
-        order: Order | None = None,
+        order: AgentConfig | None = None,
         caches: tuple[Cache, ...] = (),
     ) -> AttemptInputs:
         """An attempt at this repository, its folder written."""

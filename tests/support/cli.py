@@ -13,7 +13,7 @@ from squire_pipelines.cli.main import cli
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.signals import Collection, CollectionStatus, OpenIssue, Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
-from squire_pipelines.ledger import attempts, collections, dispatching, outcomes, plans
+from squire_pipelines.ledger import attempts, collections, outcomes, plans, task_dispatch
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Approval
@@ -59,7 +59,7 @@ class Squire:
 
 
 @dataclass
-class Books:
+class UsageRecorder:
     """A ledger and what a test wants in it."""
 
     ledger: Ledger
@@ -82,7 +82,7 @@ class Books:
         """A task's attempt under way: all that are due are dispatched, the last is this one."""
         task_id = self.task(title)
         with self.ledger.write() as tx:
-            dispatching.dispatch(tx, max_concurrent=100, max_per_repository=100, claim_deadline_s=60)
+            task_dispatch.dispatch(tx, max_concurrent=100, max_per_repository=100, claim_deadline_s=60)
             return attempts.claim(tx, f"{task_id}-1", run_id="run-1", lease_s=60)
 
     def ended(self, cause: Cause, title: str = "End it", *, message: str = "so it ended") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from squire_pipelines.gateway.egress import EgressRules
-from squire_pipelines.gateway.ways import Way
+from squire_pipelines.gateway.registry_routes import Registry
 from tests.support.injection import CANARY
 from tests.support.provider import door_opener, plain, serve_upstream
 
@@ -94,7 +94,7 @@ def run() -> Iterator[tuple[Sending, str, tuple[str, ...]]]:
     """Each request with what came of it, and what should not have come of it."""
     with serve_upstream() as upstream, door_opener(upstream) as opener:
         base = upstream.url.removesuffix("/v1")
-        door = opener(key=KEY, egress=EgressRules(ways=(Way("reg", base, ()),), allow_private=True))
+        door = opener(key=KEY, egress=EgressRules(ways=(Registry("reg", base, ()),), allow_private=True))
         for number, sending in enumerate(sendings(), 1):
             upstream.seen.clear()
             echoed = {"choices": [{"message": {"content": f"Your key is {KEY}"}}]}

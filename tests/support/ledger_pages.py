@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from squire_pipelines.cli.task_rows import from_ledger
-from squire_pipelines.ledger.listing import Order, TaskQuery
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import task_words
+from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
 from squire_pipelines.ledger.wordlist import word_rows
 from tests.support.figures import ROOT, Figure, percentile
 from tests.support.ledgers import PostgresServer, sqlite_ledger_file
@@ -96,7 +96,7 @@ def pages(ledger: Ledger, rounds: int) -> dict[str, list[float]]:
     """Seconds of each round of each filter and order: the first page, and a page from the middle on."""
     found: dict[str, list[float]] = {}
     for name, wanted in FILTERS.items():
-        for order in Order:
+        for order in SortOrder:
             query = TaskQuery(order=order, **wanted)
             deep = replace(query, after=_middle(ledger, query))
             for where, asked in (("first", query), ("deep", deep)):

@@ -6,7 +6,7 @@ from multiprocessing.synchronize import Barrier
 
 from squire_pipelines.domain.budgets import Amount, Limits, Purpose
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, budgets, deliveries, dispatching, tasks
+from squire_pipelines.ledger import attempts, budgets, deliveries, task_dispatch, tasks
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
 from tests.support.ledgers import REPOSITORY
 
@@ -72,7 +72,7 @@ def dispatch_often(url: str, barrier: Barrier, times: int, limit: int, answers: 
     started: list[str] = []
     for _ in range(times):
         with ledger.write() as tx:
-            found = dispatching.dispatch(tx, max_concurrent=limit, max_per_repository=limit, claim_deadline_s=600)
+            found = task_dispatch.dispatch(tx, max_concurrent=limit, max_per_repository=limit, claim_deadline_s=600)
         started += [attempt.id for attempt in found]
     answers.send(started)
     ledger.close()

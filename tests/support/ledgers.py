@@ -28,7 +28,7 @@ from squire_pipelines.domain.signals import (
     Source,
 )
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
-from squire_pipelines.ledger import attempts, collections, dispatching, plans
+from squire_pipelines.ledger import attempts, collections, plans, task_dispatch
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
@@ -352,7 +352,9 @@ def add_task(ledger: Ledger, **values: Any) -> str:
 def dispatch(ledger: Ledger, *, concurrent: int = 100, each: int = 100, deadline_s: float = 120) -> tuple[Attempt, ...]:
     """Start what can be started."""
     with ledger.write() as tx:
-        return dispatching.dispatch(tx, max_concurrent=concurrent, max_per_repository=each, claim_deadline_s=deadline_s)
+        return task_dispatch.dispatch(
+            tx, max_concurrent=concurrent, max_per_repository=each, claim_deadline_s=deadline_s
+        )
 
 
 def start_attempt(ledger: Ledger, *, run_id: str = "run-1", lease_s: float = 60, **values: Any) -> Attempt:

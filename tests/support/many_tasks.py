@@ -9,9 +9,9 @@ from sqlalchemy import insert
 
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.ledger import wordlist
-from squire_pipelines.ledger.listing import COLUMNS, DESCENDING, FINAL_STATUSES, Order, TaskQuery
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks
+from squire_pipelines.ledger.task_query import COLUMNS, DESCENDING, FINAL_STATUSES, SortOrder, TaskQuery
 from squire_pipelines.ledger.words import words_of
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -97,4 +97,4 @@ def _within(moment: datetime | None, since: datetime | None, until: datetime | N
     return (since is None or moment >= since) and (until is None or moment < until)
 
 
-EVERY_ORDER = tuple(Order)
+EVERY_ORDER = tuple(SortOrder)

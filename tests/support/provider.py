@@ -19,7 +19,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass
-class Seen:
+class SessionResult:
     """One request as the provider got it."""
 
     method: str
@@ -33,7 +33,7 @@ class Upstream:
     """The provider: `answer` writes to the connection what it likes."""
 
     answer: Answer
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[SessionResult] = field(default_factory=list)
     url: str = ""
 
 
@@ -63,7 +63,7 @@ def serve_upstream() -> Iterator[Upstream]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            made.seen.append(Seen(self.command, self.path, headers, body))
+            made.seen.append(SessionResult(self.command, self.path, headers, body))
             with contextlib.suppress(ConnectionError):
                 made.answer(self)
 
@@ -85,7 +85,7 @@ def serve_upstream() -> Iterator[Upstream]:
 
 
 @dataclass
-class Door:
+class GatewaySession:
     """A gateway that runs, what it has recorded, and a client that comes through its socket."""
 
     client: httpx.Client
@@ -119,7 +119,7 @@ class OpenDoor(Protocol):
 
     def __call__(
         self, *, key: str | None = ..., limits: GatewayLimits | None = None, url: str | None = None, **more: Any
-    ) -> Door: ...
+    ) -> GatewaySession: ...
 
 
 @contextlib.contextmanager
@@ -133,7 +133,7 @@ def door_opener(upstream: Upstream) -> Iterator[OpenDoor]:
             limits: GatewayLimits | None = None,
             url: str | None = None,
             **more: Any,
-        ) -> Door:
+        ) -> GatewaySession:
             calls: list[GatewayCall] = []
             told = threading.Condition()
 
@@ -148,6 +148,6 @@ def door_opener(upstream: Upstream) -> Iterator[OpenDoor]:
             )
             transport = httpx.HTTPTransport(uds=str(path))
             client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=20))
-            return Door(client, path, calls, told, gateway)
+            return GatewaySession(client, path, calls, told, gateway)
 
         yield make

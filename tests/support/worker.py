@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from squire_pipelines.agents.kinds.protocol import Order
-from squire_pipelines.agents.kinds.registry import find
+from squire_pipelines.agents.adapters.protocol import AgentConfig
+from squire_pipelines.agents.adapters.registry import find
 
 ENTRYPOINT = Path(__file__).parents[2] / "worker-image" / "entrypoint.py"
 BRANCH = "squire/task-1"
@@ -113,7 +113,7 @@ def make_desk(
         "bot_name": "squire-bot",
         "bot_email": "squire-bot@example.invalid",
         "commit_message": "Do the task",
-        "agent": {"kind": kind.name, **kind.launch(Order(tuple(command or ()), model)).document()},
+        "agent": {"kind": kind.name, **kind.launch(AgentConfig(tuple(command or ()), model)).document()},
     }
     desk = Desk(origin, inbox, out, work, base_sha, attempt)
     desk.rewrite()

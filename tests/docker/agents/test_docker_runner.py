@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from squire_pipelines.agents import engine, files, profile, reap
-from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
@@ -240,7 +240,7 @@ def test_a_missing_image_names_itself_and_the_way_out(bench: Bench) -> None:
 
 
 def test_a_profile_that_the_engine_refuses_is_our_error(bench: Bench) -> None:
-    run = DockerRunner(bench.client, engineering=Engineering(seccomp="{nonsense")).run(
+    run = DockerRunner(bench.client, engineering=EngineOptions(seccomp="{nonsense")).run(
         bench.prepare("true"), heartbeat=go_on
     )
     assert run.ending.cause in {Cause.INTERNAL_ERROR, Cause.ENGINE_LOST}
@@ -333,7 +333,7 @@ class TestEngineAway:
     def test_for_good_it_is_lost_after_the_patience(self, bench: Bench, proxy: EngineProxy) -> None:
         inputs = bench.prepare("echo ready; sleep 100")
         with proxy:
-            runner = DockerRunner(engine.connect(5, hosts=(proxy.host,)), engineering=Engineering(patience_s=2))
+            runner = DockerRunner(engine.connect(5, hosts=(proxy.host,)), engineering=EngineOptions(patience_s=2))
             run = runner.run(inputs, heartbeat=AfterMark(inputs.folder.log, "ready", proxy.cut))
             runner.close()
         assert run.ending.cause is Cause.ENGINE_LOST
@@ -350,7 +350,7 @@ class TestEngineAway:
             mender.start()
 
         with proxy:
-            runner = DockerRunner(engine.connect(10, hosts=(proxy.host,)), engineering=Engineering(patience_s=20))
+            runner = DockerRunner(engine.connect(10, hosts=(proxy.host,)), engineering=EngineOptions(patience_s=20))
             run = runner.run(inputs, heartbeat=AfterMark(inputs.folder.log, "ready", cut_and_mend))
             runner.close()
         assert run.ending.cause is Cause.COMPLETED, run.ending

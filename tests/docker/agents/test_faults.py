@@ -23,7 +23,7 @@ import pytest
 import time_machine
 
 from squire_pipelines.agents import engine, preflight, profile, reap
-from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
@@ -79,7 +79,7 @@ class Scene:
         reporting: Reporting | None = None,
         **how: object,
     ) -> RunResult:
-        runner = DockerRunner(self.client, reporting=reporting, engineering=Engineering(**how))  # type: ignore[arg-type]
+        runner = DockerRunner(self.client, reporting=reporting, engineering=EngineOptions(**how))  # type: ignore[arg-type]
         return runner.run(inputs, heartbeat=heartbeat)
 
     @property

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.agents.adapters.session import FILE, read
+from squire_pipelines.agents.adapters.skills import read_skills, write_skills
+from squire_pipelines.agents.adapters.transcript import Said, ToolCall, total
 from squire_pipelines.agents.docker_runner import DockerRunner
-from squire_pipelines.agents.kinds.session import FILE, read
-from squire_pipelines.agents.kinds.skills import read_skills, write_skills
-from squire_pipelines.agents.kinds.transcript import Said, ToolCall, total
 from squire_pipelines.agents.model import AttemptFolder, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits

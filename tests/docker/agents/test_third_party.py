@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.agents.adapters.names import known, names
+from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig
+from squire_pipelines.agents.adapters.registry import find, origin
+from squire_pipelines.agents.adapters.session import FILE, read
+from squire_pipelines.agents.adapters.transcript import ToolCall
 from squire_pipelines.agents.docker_runner import DockerRunner
-from squire_pipelines.agents.kinds.names import known, names
-from squire_pipelines.agents.kinds.protocol import Agent, Order
-from squire_pipelines.agents.kinds.registry import find, origin
-from squire_pipelines.agents.kinds.session import FILE, read
-from squire_pipelines.agents.kinds.transcript import ToolCall
 from squire_pipelines.agents.model import RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError
@@ -25,7 +25,7 @@ from tests.support.model_server import ModelServer, Turn
 
 pytestmark = pytest.mark.docker
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "squire-oneshot"
-ORDER = Order(model="scripted", options={"file": "README.md"})
+ORDER = AgentConfig(model="scripted", options={"file": "README.md"})
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_settings_may_name_it_and_it_checks_its_own(agent: Agent) -> None:
     assert origin("oneshot") == "squire-oneshot 0.1.0"
     agent.check(ORDER)
     with pytest.raises(ConfigError, match=r"agent\.options\.file"):
-        agent.check(Order(model="m"))
+        agent.check(AgentConfig(model="m"))
 
 
 def _run(agent: Agent, runner: DockerRunner, origin: Origin, folder: Path, *, attempt_id: str, url: str) -> RunResult:

@@ -14,8 +14,8 @@ from typing import Any
 import docker
 import pytest
 
-from squire_pipelines.agents import boottime, files, profile, reap, warm
-from squire_pipelines.agents.docker_runner import DockerRunner, Engineering
+from squire_pipelines.agents import files, monotonic_mark, profile, reap, warm
+from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.warm import Slot, WarmProfile
 from squire_pipelines.agents.warm_pool import MAX_MADE, Tended, Wanted, WarmPool
@@ -33,7 +33,7 @@ READY_S = 30.0
 
 
 @dataclass
-class Ground:
+class VerificationContext:
     """A pool, and attempts that may take from it."""
 
     client: docker.DockerClient
@@ -46,7 +46,7 @@ class Ground:
     def __post_init__(self) -> None:
         self.folder = self.home / "warm"
         self.pool = WarmPool(self.client, self.folder, self.home, clock=lambda: time.time() + self.seconds)
-        self.runner = DockerRunner(self.client, engineering=Engineering(warm=self.folder))
+        self.runner = DockerRunner(self.client, engineering=EngineOptions(warm=self.folder))
 
     @property
     def shape(self) -> WarmProfile:
@@ -97,8 +97,8 @@ def listens(slot: Slot) -> None:
 
 
 @pytest.fixture
-def ground(client: docker.DockerClient, short_path: Path) -> Iterator[Ground]:
-    made = Ground(client, make_origin(short_path), short_path)
+def ground(client: docker.DockerClient, short_path: Path) -> Iterator[VerificationContext]:
+    made = VerificationContext(client, make_origin(short_path), short_path)
     yield made
     for found in client.containers.list(all=True, filters={"name": f"squire-{short_path.name}"}) + made.containers():
         found.remove(force=True)
@@ -139,7 +139,7 @@ def confinement(client: docker.DockerClient, name: str) -> dict[str, Any]:
     return host | {"user": seen["Config"]["User"], "image": seen["Image"], "mounts": mounts}
 
 
-def test_an_attempt_in_a_warm_container_ends_as_in_a_cold_one_and_is_as_confined(ground: Ground) -> None:
+def test_an_attempt_in_a_warm_container_ends_as_in_a_cold_one_and_is_as_confined(ground: VerificationContext) -> None:
     seen: dict[bool, dict[str, Any]] = {}
     ground.fill()
     for wanted in (True, False):
@@ -164,7 +164,7 @@ def test_an_attempt_in_a_warm_container_ends_as_in_a_cold_one_and_is_as_confined
     assert seen[True] == seen[False]
 
 
-def test_nothing_of_a_task_is_in_a_container_that_waits_and_it_is_nobodys(ground: Ground) -> None:
+def test_nothing_of_a_task_is_in_a_container_that_waits_and_it_is_nobodys(ground: VerificationContext) -> None:
     (slot,) = ground.fill()
     seen = ground.client.api.inspect_container(profile.warm_name(slot.name))
     assert canary.NAME not in str(seen["Config"]["Env"])
@@ -175,7 +175,7 @@ def test_nothing_of_a_task_is_in_a_container_that_waits_and_it_is_nobodys(ground
     assert slot.name not in {found.slot for found in reap.list_containers(ground.client)}
 
 
-def test_one_container_is_taken_by_one_of_many_attempts(ground: Ground) -> None:
+def test_one_container_is_taken_by_one_of_many_attempts(ground: VerificationContext) -> None:
     ground.fill(2)
     attempts = [ground.attempt(f"k{number}-1") for number in range(4)]
     with ThreadPoolExecutor(4) as threads:
@@ -185,7 +185,7 @@ def test_one_container_is_taken_by_one_of_many_attempts(ground: Ground) -> None:
     assert ground.containers() == []
 
 
-def test_other_limits_than_the_pools_get_a_container_of_their_own(ground: Ground) -> None:
+def test_other_limits_than_the_pools_get_a_container_of_their_own(ground: VerificationContext) -> None:
     ground.fill()
     run = ground.run(ground.attempt("k-1", limits=small_limits(pids=63)))
     assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False)
@@ -193,7 +193,7 @@ def test_other_limits_than_the_pools_get_a_container_of_their_own(ground: Ground
 
 
 @pytest.mark.parametrize("harm", ["kill", "remove", "no pipe"])
-def test_a_container_that_is_not_well_is_passed_over(ground: Ground, harm: str) -> None:
+def test_a_container_that_is_not_well_is_passed_over(ground: VerificationContext, harm: str) -> None:
     (slot,) = ground.fill()
     container = ground.client.containers.get(profile.warm_name(slot.name))
     match harm:
@@ -208,7 +208,7 @@ def test_a_container_that_is_not_well_is_passed_over(ground: Ground, harm: str) 
     assert ground.containers() == []
 
 
-def test_cancelling_ends_and_removes_it(ground: Ground) -> None:
+def test_cancelling_ends_and_removes_it(ground: VerificationContext) -> None:
     ground.fill()
     inputs = ground.attempt("k-1", "echo here; sleep 60")
     run = ground.run(inputs, StopAfterStart(inputs.folder.log, "here"))
@@ -216,7 +216,7 @@ def test_cancelling_ends_and_removes_it(ground: Ground) -> None:
     assert ground.containers() == []
 
 
-def test_an_attempt_whose_supervisor_died_before_the_order_begins_anew(ground: Ground) -> None:
+def test_an_attempt_whose_supervisor_died_before_the_order_begins_anew(ground: VerificationContext) -> None:
     ground.fill()
     inputs = ground.attempt("k-1")
     taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
@@ -228,13 +228,13 @@ def test_an_attempt_whose_supervisor_died_before_the_order_begins_anew(ground: G
     assert ground.containers() == []
 
 
-def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_container(ground: Ground) -> None:
+def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_container(ground: VerificationContext) -> None:
     ground.fill()
     inputs = ground.attempt("k-1", f"echo first; sleep 3; {CHANGE}")
     taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
     assert taken is not None
     assert taken.give_order()
-    boottime.note(inputs.folder.started)
+    monotonic_mark.note(inputs.folder.started)
     assert inputs.attempt_id in {found.attempt_id for found in reap.list_containers(ground.client)}
     run = ground.run(inputs)
     assert run.ending.cause is Cause.COMPLETED, run.ending
@@ -243,7 +243,7 @@ def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_contain
     assert ground.containers() == []
 
 
-def test_its_gateway_is_reached_at_the_usual_place(ground: Ground) -> None:
+def test_its_gateway_is_reached_at_the_usual_place(ground: VerificationContext) -> None:
     ground.gateway = True
     ground.fill()
     with answering(ground.home / "g.sock", "well met") as place:
@@ -253,7 +253,9 @@ def test_its_gateway_is_reached_at_the_usual_place(ground: Ground) -> None:
     assert ground.containers() == []
 
 
-def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the_next_one(ground: Ground) -> None:
+def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the_next_one(
+    ground: VerificationContext,
+) -> None:
     ground.gateway = True
     ground.fill()
     inputs = ground.attempt(
@@ -264,7 +266,7 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
         taken = warm.take(ground.client, ground.folder, ground.shape, inputs, place)
         assert taken is not None
         assert taken.give_order()
-        boottime.note(inputs.folder.started)
+        monotonic_mark.note(inputs.folder.started)
         until((inputs.folder.out / "asked").exists)
     place.unlink()
     # Nobody listens when it asks again: its connection waits.
@@ -278,7 +280,7 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
     assert ground.containers() == []
 
 
-def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(ground: Ground) -> None:
+def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(ground: VerificationContext) -> None:
     assert ground.pool.tend(ground.wanted(3)) == Tended(MAX_MADE, MAX_MADE, 0)
     assert ground.pool.tend(ground.wanted(3)) == Tended(3, 1, 0)
     assert ground.pool.tend(ground.wanted(3)) == Tended(3, 0, 0)
@@ -294,7 +296,7 @@ def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(groun
     assert list(ground.folder.iterdir()) == []
 
 
-def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(ground: Ground) -> None:
+def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(ground: VerificationContext) -> None:
     first, second = ground.fill(2)
     ground.client.api.remove_container(profile.warm_name(first.name), force=True)
     # As by an attempt that died before it gave the container its name: for all we know it is about to.
@@ -308,7 +310,7 @@ def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(ground
     assert ground.containers() == []
 
 
-def test_tending_leaves_alone_what_an_attempt_has_taken(ground: Ground) -> None:
+def test_tending_leaves_alone_what_an_attempt_has_taken(ground: VerificationContext) -> None:
     ground.fill()
     inputs = ground.attempt("k-1")
     taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
@@ -320,7 +322,7 @@ def test_tending_leaves_alone_what_an_attempt_has_taken(ground: Ground) -> None:
     assert reap.remove(ground.client, found.name, attempt_id=inputs.attempt_id)
 
 
-def test_a_container_that_gets_no_order_ends_by_itself(ground: Ground) -> None:
+def test_a_container_that_gets_no_order_ends_by_itself(ground: VerificationContext) -> None:
     slot = Slot(ground.folder / "k" / "0123456789abcdef")
     slot.make()
     container = ground.client.containers.create(**ground.shape.create_arguments(slot, home=ground.home, wait_s=1))

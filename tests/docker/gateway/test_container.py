@@ -14,8 +14,8 @@ from sqlalchemy import select
 from squire_pipelines.agents import profile
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, NotReachableError, SquireError
-from squire_pipelines.gateway.container import ContainerGateway, Housing, bring_log, name_of, volumes
-from squire_pipelines.gateway.wire import Order
+from squire_pipelines.gateway.container import ContainerGateway, ContainerPlacement, bring_log, name_of, volumes
+from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import model_calls
@@ -89,8 +89,8 @@ def housed(
     client: docker.DockerClient, attempt_id: str, folder: Path, *, image: str, network: str = "bridge"
 ) -> ContainerGateway:
     """A gateway of no attempt that the ledger knows."""
-    housing = Housing(client, image, network, {profile.LABEL_ATTEMPT: attempt_id})
-    order = Order(attempt_id, "http://127.0.0.1:9/v1", KEY, ("small",), every_s=0.1)
+    housing = ContainerPlacement(client, image, network, {profile.LABEL_ATTEMPT: attempt_id})
+    order = GatewayConfig(attempt_id, "http://127.0.0.1:9/v1", KEY, ("small",), every_s=0.1)
     return ContainerGateway(order, housing, on_call=lambda _call: None, log_folder=folder)
 
 

@@ -14,7 +14,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from squire_pipelines.agents import steps
+from squire_pipelines.agents import step_containers
 from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.demo.place import write_secret
 from squire_pipelines.domain.endings import Cause
@@ -87,7 +87,9 @@ class Bench:
 
     def containers(self) -> list[Container]:
         """This home's step containers, whatever their state."""
-        wanted = [f"{name}={value}" for name, value in steps.labels(self.pipeline.settings.home.state).items()]
+        wanted = [
+            f"{name}={value}" for name, value in step_containers.labels(self.pipeline.settings.home.state).items()
+        ]
         return list(self.client.containers.list(all=True, filters={"label": wanted}))
 
     def step(self, name: str) -> Container:
@@ -186,7 +188,7 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
     assert len(retried) == 2
     assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
 
-    assert steps.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0) >= 5
+    assert step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0) >= 5
     assert bench.containers() == []
 
 
@@ -200,7 +202,7 @@ def test_a_cancelled_run_leaves_no_container_behind(bench: Bench) -> None:
     bench.until(lambda: not [each for each in bench.containers() if each.status == "running"])
     assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
     assert bench.pipeline.read_attempt(attempt.id).cause in {Cause.CANCELLED, Cause.LOST}
-    steps.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
+    step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
     assert bench.containers() == []
 
 
@@ -211,7 +213,7 @@ def test_a_killed_run_workers_step_ends_by_itself_and_is_removed(bench: Bench) -
     run.kill()
     run.wait(30)
     bench.until(lambda: not [each for each in bench.containers() if each.status == "running"])
-    steps.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
+    step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
     assert bench.containers() == []
     assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
 
@@ -220,9 +222,9 @@ def test_a_container_that_was_never_started_is_removed_when_nobody_will(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = bench.pipeline.settings.home.state
-    made = bench.client.containers.create("squire-pipeline:latest", ["true"], labels=steps.labels(home))
-    assert steps.remove_ended(bench.client, home, older_than_s=0) == 0
-    monkeypatch.setattr(steps, "UNSTARTED_S", 0.0)
+    made = bench.client.containers.create("squire-pipeline:latest", ["true"], labels=step_containers.labels(home))
+    assert step_containers.remove_ended(bench.client, home, older_than_s=0) == 0
+    monkeypatch.setattr(step_containers, "UNSTARTED_S", 0.0)
     time.sleep(0.1)
-    assert steps.remove_ended(bench.client, home, older_than_s=0) == 1
+    assert step_containers.remove_ended(bench.client, home, older_than_s=0) == 1
     assert made.id not in {each.id for each in bench.containers()}

@@ -9,7 +9,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from squire_pipelines.agents import profile, steps
+from squire_pipelines.agents import profile, step_containers
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.sensors.reaper import reaper
 from tests.support.ledgers import settle, start_attempt
@@ -83,11 +83,11 @@ def test_steps_that_ended_a_while_ago_are_removed_if_they_are_this_homes(
     quiet_pipeline: Pipeline, client: docker.DockerClient, make: Make
 ) -> None:
     home = quiet_pipeline.settings.home.state
-    mine, others = make(**steps.labels(home)), make(**steps.labels(home / "another"))
+    mine, others = make(**step_containers.labels(home)), make(**step_containers.labels(home / "another"))
     for container in (mine, others):
         with pytest.raises(docker.errors.APIError):  # there is no such program: it ends at once
             container.start()
     quiet_pipeline.sensor(reaper)
     assert there(client, mine)  # the executor may still ask for it
-    assert steps.remove_ended(client, home, older_than_s=0) in {0, 1}
+    assert step_containers.remove_ended(client, home, older_than_s=0) in {0, 1}
     assert there(client, others)

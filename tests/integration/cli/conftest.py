@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.ledger.store import open_ledger
-from tests.support.cli import Books, Squire
+from tests.support.cli import Squire, UsageRecorder
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def squire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Squire:
 
 
 @pytest.fixture
-def books(squire: Squire) -> Iterator[Books]:
+def books(squire: Squire) -> Iterator[UsageRecorder]:
     ledger = open_ledger(f"sqlite:///{squire.home / 'ledger.sqlite'}")
-    yield Books(ledger)
+    yield UsageRecorder(ledger)
     ledger.close()

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from squire_pipelines.agents.kinds.session import FILE
-from squire_pipelines.agents.kinds.transcript import Entry, Note, Problem, Said, Step, ToolCall, dump
-from tests.support.cli import Books, Squire
+from squire_pipelines.agents.adapters.session import FILE
+from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, dump
+from tests.support.cli import Squire, UsageRecorder
 
 ENTRIES: tuple[Entry, ...] = (
     Note(text="the model was asked", session="ses_1"),
@@ -31,7 +31,7 @@ def test_an_agents_permissions_are_shown(squire: Squire) -> None:
 
 
 @pytest.fixture
-def attempted(squire: Squire, books: Books) -> str:
+def attempted(squire: Squire, books: UsageRecorder) -> str:
     """A task whose one attempt has a transcript."""
     attempt = books.running()
     keep = squire.home / "attempts" / attempt.id / "keep"
@@ -53,6 +53,6 @@ def test_a_transcript_is_shown_with_its_sums(squire: Squire, attempted: str) -> 
     assert json.dumps(document).count("more") >= 50
 
 
-def test_an_attempt_without_a_transcript_says_where_its_log_is(squire: Squire, books: Books) -> None:
+def test_an_attempt_without_a_transcript_says_where_its_log_is(squire: Squire, books: UsageRecorder) -> None:
     attempt = books.running()
     assert "left no transcript" in squire.fails(1, "agents", "transcript", attempt.task_id)

@@ -5,11 +5,11 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import collections
 from squire_pipelines.ledger import tasks as task_rows
-from tests.support.cli import REPOSITORY, Books, Squire
+from tests.support.cli import REPOSITORY, Squire, UsageRecorder
 
 
 @pytest.mark.parametrize("words", [("list", "--json"), ("ps", "--json"), ("steward", "tasks", "--json")])
-def test_an_old_list_is_the_new_one_with_a_hint(squire: Squire, books: Books, words: tuple[str, ...]) -> None:
+def test_an_old_list_is_the_new_one_with_a_hint(squire: Squire, books: UsageRecorder, words: tuple[str, ...]) -> None:
     books.running("Under way")
     result = squire(*words)
     assert result.exit_code == 0
@@ -18,12 +18,12 @@ def test_an_old_list_is_the_new_one_with_a_hint(squire: Squire, books: Books, wo
     assert "is now `squire tasks list" in result.stderr
 
 
-def test_ps_lists_what_runs(squire: Squire, books: Books) -> None:
+def test_ps_lists_what_runs(squire: Squire, books: UsageRecorder) -> None:
     books.task("Waiting")
     assert squire("ps").stdout == "No tasks.\n"
 
 
-def test_old_changes_change(squire: Squire, books: Books) -> None:
+def test_old_changes_change(squire: Squire, books: UsageRecorder) -> None:
     proposed, failed = books.task(approved=False), books.ended(Cause.AGENT_ERROR)
     assert squire("start", proposed).exit_code == 0
     assert books.ask(task_rows.get, proposed).status is TaskStatus.READY
@@ -37,7 +37,7 @@ def test_old_changes_change(squire: Squire, books: Books) -> None:
     assert squire("steward", "status").exit_code == 0
 
 
-def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire, books: Books) -> None:
+def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire, books: UsageRecorder) -> None:
     path = squire.config(f'repositories = ["{REPOSITORY}"]\n')
     assert squire("--config", str(path), "-v", "new", REPOSITORY, "Tidy up").exit_code == 0
     assert squire("new", REPOSITORY, "--prompt", "Again").exit_code == 0

@@ -2,18 +2,18 @@
 
 from squire_pipelines.domain.budgets import Amount, Limit, Limits, Purpose
 from squire_pipelines.ledger import budgets
-from tests.support.cli import REPOSITORY, TRACE, Books, Squire
+from tests.support.cli import REPOSITORY, TRACE, Squire, UsageRecorder
 
 LIMITS = "[budgets.attempt]\nusd = 4\n[budgets.day]\nusd = 10\ntokens = 1000\n[budgets.repository]\nusd = 100\n"
 
 
-def spend(books: Books, usd: float, name: str = "plan:a") -> None:
+def spend(books: UsageRecorder, usd: float, name: str = "plan:a") -> None:
     with books.ledger.write() as tx:
         limits = Limits(plan=Limit(usd=usd))
         budgets.reserve(tx, name, Purpose.PLAN, limits, repository=REPOSITORY, trace_id=TRACE)
 
 
-def test_without_limits_there_is_little_to_show(squire: Squire, books: Books) -> None:
+def test_without_limits_there_is_little_to_show(squire: Squire, books: UsageRecorder) -> None:
     said = squire.ok("budgets", "show")
     assert "an attempt may use: none" in said
     assert "No limits" in said
@@ -22,7 +22,7 @@ def test_without_limits_there_is_little_to_show(squire: Squire, books: Books) ->
     assert books.ledger
 
 
-def test_levels_and_what_waits_are_shown(squire: Squire, books: Books) -> None:
+def test_levels_and_what_waits_are_shown(squire: Squire, books: UsageRecorder) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n{LIMITS}')
     books.task()
     spend(books, 7)
@@ -36,7 +36,7 @@ def test_levels_and_what_waits_are_shown(squire: Squire, books: Books) -> None:
     assert list(document["waiting_repositories"]) == [REPOSITORY]
 
 
-def test_reservations_are_listed(squire: Squire, books: Books) -> None:
+def test_reservations_are_listed(squire: Squire, books: UsageRecorder) -> None:
     spend(books, 7)
     spend(books, 1, "plan:b")
     with books.ledger.write() as tx:
@@ -46,7 +46,7 @@ def test_reservations_are_listed(squire: Squire, books: Books) -> None:
     assert (row["id"], row["reserved"]) == ("plan:a", {"usd": 7.0, "tokens": 0})
 
 
-def test_tasks_say_that_they_wait_for_a_budget(squire: Squire, books: Books) -> None:
+def test_tasks_say_that_they_wait_for_a_budget(squire: Squire, books: UsageRecorder) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n{LIMITS}')
     task = books.task()
     assert [row["waiting"] for row in squire.json("tasks", "list")] == ["a slot"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from squire_pipelines.cli.context import App
+from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.init import config_text, init, toml_text, write
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.settings import Settings, load_settings
@@ -121,7 +121,7 @@ def test_init_writes_where_config_says(squire: Squire, tmp_path: Path) -> None:
 
 def test_init_asks_for_repositories_on_a_terminal(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("squire_pipelines.cli.init._is_interactive", lambda: True)
-    result = CliRunner().invoke(init, [], obj=App(), input="nonsense\nacme/shop\nAcme/Shop\n\n")
+    result = CliRunner().invoke(init, [], obj=CliContext(), input="nonsense\nacme/shop\nAcme/Shop\n\n")
     assert result.exit_code == 0, result.output
     assert "'nonsense' is not a repository name" in result.output
     assert load_settings(squire.home / "config.toml").repositories == ("Acme/Shop",)

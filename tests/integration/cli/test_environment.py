@@ -11,7 +11,7 @@ import pytest
 
 from squire_pipelines.cli.agents import choose
 from squire_pipelines.sections import AgentSettings
-from tests.support.cli import Books, Squire
+from tests.support.cli import Squire, UsageRecorder
 
 NO_ENGINE = "unix:///nowhere/docker.sock"
 TOKEN = "ghp_" + "x" * 36
@@ -186,7 +186,7 @@ def test_the_doctor_fails_when_the_agent_cannot_run(squire: Squire) -> None:
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_the_doctor_is_content_with_a_local_command(squire: Squire, books: Books, github: str) -> None:
+def test_the_doctor_is_content_with_a_local_command(squire: Squire, books: UsageRecorder, github: str) -> None:
     squire.config(
         f'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[github]\napi_url = "{github}"\n'
     )
@@ -217,7 +217,7 @@ def test_the_doctor_names_the_permissions_that_the_token_lacks(
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_the_doctor_names_what_is_wrong(squire: Squire, books: Books, github: str, tmp_path: Path) -> None:
+def test_the_doctor_names_what_is_wrong(squire: Squire, books: UsageRecorder, github: str, tmp_path: Path) -> None:
     squire.config(f'[agent]\nkind = "command"\nmodel = "x"\n[github]\napi_url = "{github}"\n')
     squire.ok("secrets", "set", "github-token", stdin="ghp_" + "z" * 36)
     (squire.home / "warehouse.duckdb").write_text("no database")

@@ -15,11 +15,11 @@ import duckdb
 import pytest
 
 from squire_pipelines.cli.history_rows import unique_names
-from tests.support.cli import Books, Squire
+from tests.support.cli import Squire, UsageRecorder
 from tests.support.years import fill
 
 
-def test_what_was_published_can_be_asked(squire: Squire, books: Books) -> None:
+def test_what_was_published_can_be_asked(squire: Squire, books: UsageRecorder) -> None:
     books.task("Mend, \x1b[31mit")
     assert "published" in squire.ok("history", "publish")
     assert "Mend, it" in squire.ok("history", "sql", "select title from tasks")
@@ -31,7 +31,7 @@ def test_what_was_published_can_be_asked(squire: Squire, books: Books) -> None:
     assert line == ["ready", "Mend, \x1b[31mit", "1", ""]
 
 
-def test_an_answer_that_was_cut_says_so(squire: Squire, books: Books) -> None:
+def test_an_answer_that_was_cut_says_so(squire: Squire, books: UsageRecorder) -> None:
     assert books
     squire.ok("history", "publish")
     result = squire("history", "sql", "select * from range(5)", "--limit", "3", "--json")
@@ -39,7 +39,9 @@ def test_an_answer_that_was_cut_says_so(squire: Squire, books: Books) -> None:
     assert [row["range"] for row in json.loads(result.stdout)] == [0, 1, 2]
 
 
-def test_csv_and_parquet_have_all_rows_and_a_table_has_the_first(squire: Squire, books: Books, tmp_path: Path) -> None:
+def test_csv_and_parquet_have_all_rows_and_a_table_has_the_first(
+    squire: Squire, books: UsageRecorder, tmp_path: Path
+) -> None:
     assert books
     squire.ok("history", "publish")
     assert len(squire.ok("history", "sql", "--csv", "from range(3000)").splitlines()) == 3001
@@ -52,7 +54,7 @@ def test_csv_and_parquet_have_all_rows_and_a_table_has_the_first(squire: Squire,
     assert "there are more rows than 200" in table.stderr
 
 
-def test_json_has_numbers_lists_and_no_infinity(squire: Squire, books: Books) -> None:
+def test_json_has_numbers_lists_and_no_infinity(squire: Squire, books: UsageRecorder) -> None:
     assert books
     squire.ok("history", "publish")
     (row,) = squire.json(
@@ -62,7 +64,7 @@ def test_json_has_numbers_lists_and_no_infinity(squire: Squire, books: Books) ->
     assert squire.json("history", "sql", "from tasks") == []
 
 
-def test_a_query_comes_from_a_file_as_well(squire: Squire, books: Books, tmp_path: Path) -> None:
+def test_a_query_comes_from_a_file_as_well(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
     assert books
     squire.ok("history", "publish")
     (tmp_path / "q.sql").write_text("select 42 as answer")
@@ -71,7 +73,7 @@ def test_a_query_comes_from_a_file_as_well(squire: Squire, books: Books, tmp_pat
     assert "give a query" in squire.fails(2, "history", "sql")
 
 
-def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, books: Books, tmp_path: Path) -> None:
+def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
     assert books
     squire.ok("history", "publish")
     for query in ("select nonsense", "drop table tasks", "select * from '/etc/passwd'", "", "select 1; select 2"):
@@ -81,7 +83,7 @@ def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, books: Books, t
     assert "exclude each other" in squire.fails(2, "history", "sql", "select 1", "--csv", "--json")
 
 
-def test_an_error_is_told_with_its_place(squire: Squire, books: Books) -> None:
+def test_an_error_is_told_with_its_place(squire: Squire, books: UsageRecorder) -> None:
     assert books
     squire.ok("history", "publish")
     said = squire.fails(2, "history", "sql", "select id,\n stauts from tasks")
@@ -104,7 +106,7 @@ def test_columns_named_twice_keep_their_values() -> None:
 # ── The shell ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_shell_reads_a_script(squire: Squire, books: Books) -> None:
+def test_the_shell_reads_a_script(squire: Squire, books: UsageRecorder) -> None:
     books.task("Mend it")
     squire.ok("history", "publish")
     script = ".mode csv\nselect title,\n  ';' as mark -- a comment;\nfrom tasks;\n"
@@ -123,7 +125,7 @@ def test_the_shell_reads_a_script(squire: Squire, books: Books) -> None:
 @pytest.mark.parametrize(
     "script", ["nonsense;", "drop table tasks;", "from read_text('/etc/passwd');", ".nonsense", ".schema it's"]
 )
-def test_a_script_ends_at_its_first_error(squire: Squire, books: Books, script: str) -> None:
+def test_a_script_ends_at_its_first_error(squire: Squire, books: UsageRecorder, script: str) -> None:
     assert books
     squire.ok("history", "publish")
     result = squire("history", "shell", stdin=f"{script}\nselect 'after';\n")
@@ -192,7 +194,7 @@ def _own_terminal() -> None:
 
 
 @pytest.fixture
-def terminal(squire: Squire, books: Books) -> Iterator[Terminal]:
+def terminal(squire: Squire, books: UsageRecorder) -> Iterator[Terminal]:
     books.task("Mend it")
     squire.ok("history", "publish")
     shown = Terminal(squire)
@@ -202,7 +204,7 @@ def terminal(squire: Squire, books: Books) -> Iterator[Terminal]:
     os.close(shown.master)
 
 
-def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, books: Books) -> None:
+def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, books: UsageRecorder) -> None:
     terminal.until("squire> ")
     terminal.type("select count(*) as tasks\n")
     terminal.until("...> ")
@@ -249,7 +251,7 @@ def test_the_end_of_input_ends_the_shell(terminal: Terminal) -> None:
 # ── Export and report ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_export_writes_a_file_per_table_and_day(squire: Squire, books: Books, tmp_path: Path) -> None:
+def test_export_writes_a_file_per_table_and_day(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
     books.task("Mend it")
     squire.ok("history", "publish")
     said = squire.json("history", "export", str(tmp_path / "lake"), "--tables", "tasks, plans", "--since", "2d")
@@ -259,7 +261,7 @@ def test_export_writes_a_file_per_table_and_day(squire: Squire, books: Books, tm
     assert "neither a day" in squire.fails(2, "history", "export", str(tmp_path), "--since", "yesterday")
 
 
-def test_report_says_the_same_in_every_form(squire: Squire, books: Books, tmp_path: Path) -> None:
+def test_report_says_the_same_in_every_form(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
     fill(books.ledger, days=10, tasks=60)
     squire.ok("history", "publish")
     numbers = squire.json("history", "report", "--since", "12d")

@@ -1,17 +1,17 @@
 from pathlib import Path
 
 from squire_pipelines.domain.endings import Cause
-from tests.support.cli import Books, Squire
+from tests.support.cli import Squire, UsageRecorder
 
 
-def test_a_sound_ledger_is_ok_and_counted(squire: Squire, books: Books) -> None:
+def test_a_sound_ledger_is_ok_and_counted(squire: Squire, books: UsageRecorder) -> None:
     books.ended(Cause.COMPLETED)
     assert squire.ok("ledger", "check").startswith("ok: ")
     found = squire.json("ledger", "check")
     assert (found["ok"], found["rows"]["tasks"], found["rows"]["attempts"]) == (True, 1, 1)
 
 
-def test_a_reference_into_nothing_is_found(squire: Squire, books: Books) -> None:
+def test_a_reference_into_nothing_is_found(squire: Squire, books: UsageRecorder) -> None:
     books.ended(Cause.COMPLETED)
     connection = books.ledger.engine.raw_connection()
     connection.execute("PRAGMA foreign_keys = OFF")
@@ -24,7 +24,7 @@ def test_a_reference_into_nothing_is_found(squire: Squire, books: Books) -> None
     assert squire("ledger", "check", "--json").exit_code == 1
 
 
-def test_a_damaged_file_is_told_with_the_next_step(squire: Squire, books: Books) -> None:
+def test_a_damaged_file_is_told_with_the_next_step(squire: Squire, books: UsageRecorder) -> None:
     for number in range(40):
         books.task(f"Task {number}")
     books.ledger.close()
@@ -43,7 +43,7 @@ def test_a_ledger_that_is_not_there_is_not_made(squire: Squire) -> None:
     assert not (squire.home / "ledger.sqlite").exists()
 
 
-def test_another_schema_is_told(squire: Squire, books: Books) -> None:
+def test_another_schema_is_told(squire: Squire, books: UsageRecorder) -> None:
     with books.ledger.write() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert "has schema 9999" in squire.fails(3, "ledger", "check")
@@ -54,7 +54,7 @@ def test_another_schema_is_told(squire: Squire, books: Books) -> None:
     assert "the schema is 0000" in result.stdout
 
 
-def test_a_backup_is_taken_and_put_back(squire: Squire, books: Books, tmp_path: Path) -> None:
+def test_a_backup_is_taken_and_put_back(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
     books.ended(Cause.COMPLETED)
     file = tmp_path / "b.sqlite"
     assert squire.ok("ledger", "backup", str(file)).startswith(f"ok: {file}, schema ")
@@ -69,7 +69,7 @@ def test_a_backup_is_taken_and_put_back(squire: Squire, books: Books, tmp_path: 
     assert (entry["action"], entry["subject"]) == ("ledger.restore", str(file))
 
 
-def test_the_audit_trail_lists_what_people_did(squire: Squire, books: Books) -> None:
+def test_the_audit_trail_lists_what_people_did(squire: Squire, books: UsageRecorder) -> None:
     assert squire.ok("audit", "list") == "Nothing was done.\n"
     one, two = books.task("One"), books.task("Two", approved=False)
     squire.ok("tasks", "cancel", one, "--reason", "no need")
@@ -83,7 +83,7 @@ def test_the_audit_trail_lists_what_people_did(squire: Squire, books: Books) -> 
     assert "more: squire audit list --before" in squire("audit", "list", "--limit", "1").stderr
 
 
-def test_all_that_match_are_changed_in_one_go(squire: Squire, books: Books) -> None:
+def test_all_that_match_are_changed_in_one_go(squire: Squire, books: UsageRecorder) -> None:
     ids = [books.task(f"Task {number}") for number in range(60)]
     assert "nobody is there to ask whether to cancel 60 tasks" in squire.fails(5, "tasks", "cancel", "--all")
     said = squire.ok("tasks", "cancel", "--all", "--status", "ready", "--yes")

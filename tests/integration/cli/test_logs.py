@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from squire_pipelines.domain.endings import Cause
-from tests.support.cli import Books, Squire
+from tests.support.cli import Squire, UsageRecorder
 
 
 def _log(squire: Squire, attempt_id: str, text: str) -> Path:
@@ -12,7 +12,7 @@ def _log(squire: Squire, attempt_id: str, text: str) -> Path:
     return log
 
 
-def test_logs_show_the_end_of_what_the_agent_wrote(squire: Squire, books: Books) -> None:
+def test_logs_show_the_end_of_what_the_agent_wrote(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.COMPLETED)
     _log(squire, f"{task_id}-1", "one\ntwo\n\x1b[32mthree\x1b[0m\nfour")
     assert squire.ok("tasks", "logs", task_id) == "one\ntwo\nthree\nfour\n"
@@ -21,20 +21,20 @@ def test_logs_show_the_end_of_what_the_agent_wrote(squire: Squire, books: Books)
     assert "there is more before this" in result.stderr
 
 
-def test_following_an_attempt_that_has_ended_ends(squire: Squire, books: Books) -> None:
+def test_following_an_attempt_that_has_ended_ends(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.COMPLETED)
     _log(squire, f"{task_id}-1", "one\n")
     assert squire.ok("tasks", "logs", task_id, "-f") == "one\n"
 
 
-def test_following_a_silent_attempt_ends_and_says_so(squire: Squire, books: Books) -> None:
+def test_following_a_silent_attempt_ends_and_says_so(squire: Squire, books: UsageRecorder) -> None:
     attempt = books.running()
     result = squire("tasks", "logs", attempt.task_id, "-f", "--idle-timeout", "0")
     assert result.exit_code == 0
     assert "the attempt has not ended" in result.stderr
 
 
-def test_what_is_not_there_is_told(squire: Squire, books: Books) -> None:
+def test_what_is_not_there_is_told(squire: Squire, books: UsageRecorder) -> None:
     waiting, attempt = books.task("Waiting"), books.running()
     ended = books.ended(Cause.LOST)
     assert "has had no attempt yet; it is ready" in squire.fails(1, "tasks", "logs", books.task("Later"))

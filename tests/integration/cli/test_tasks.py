@@ -7,21 +7,21 @@ import pytest
 from click import Argument, Context
 from sqlalchemy import update
 
-from squire_pipelines.cli import quick
+from squire_pipelines.cli import fast_list
 from squire_pipelines.cli.main import cli
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.task_rows import TaskPage, from_ledger
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskKind, TaskStatus
 from squire_pipelines.home import Home
-from squire_pipelines.ledger import listing, store, tables
+from squire_pipelines.ledger import store, tables, task_query
 from squire_pipelines.ledger import tasks as task_rows
-from squire_pipelines.ledger.listing import TaskQuery
 from squire_pipelines.ledger.store import Ledger
-from tests.support.cli import REPOSITORY, Books, Squire, spec
+from squire_pipelines.ledger.task_query import TaskQuery
+from tests.support.cli import REPOSITORY, Squire, UsageRecorder, spec
 
 
-def _fill(books: Books) -> dict[str, str]:
+def _fill(books: UsageRecorder) -> dict[str, str]:
     ids = {
         "merged": books.ended(Cause.COMPLETED, "A good one"),
         "failed": books.ended(Cause.AGENT_ERROR, "A bad one"),
@@ -32,7 +32,7 @@ def _fill(books: Books) -> dict[str, str]:
     return ids | {"before": first, "after": second, "elsewhere": books.task("Elsewhere", repository="acme/api")}
 
 
-def test_the_quick_list_says_what_the_ledger_says(squire: Squire, books: Books) -> None:
+def test_the_quick_list_says_what_the_ledger_says(squire: Squire, books: UsageRecorder) -> None:
     _fill(books)
     rows = {row["id"]: row for row in squire.json("tasks", "list")}
     with books.ledger.read() as tx:
@@ -52,14 +52,14 @@ def test_the_quick_list_says_what_the_ledger_says(squire: Squire, books: Books) 
 
 
 def test_the_quick_list_knows_the_schema_and_the_states() -> None:
-    assert quick.KNOWN_REVISION == store.HEAD_REVISION
-    assert tuple(status.value for status in TaskStatus) == listing.STATUSES
-    assert tuple(status.value for status in TaskStatus if status.is_final) == listing.FINAL_STATUSES
-    assert tuple(kind.value for kind in TaskKind) == listing.KINDS
-    assert tuple(int(priority) for priority in Priority) == listing.PRIORITIES
+    assert fast_list.KNOWN_REVISION == store.HEAD_REVISION
+    assert tuple(status.value for status in TaskStatus) == task_query.STATUSES
+    assert tuple(status.value for status in TaskStatus if status.is_final) == task_query.FINAL_STATUSES
+    assert tuple(kind.value for kind in TaskKind) == task_query.KINDS
+    assert tuple(int(priority) for priority in Priority) == task_query.PRIORITIES
 
 
-def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, books: Books) -> None:
+def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, books: UsageRecorder) -> None:
     ids = _fill(books)
     row = next(row for row in squire.json("tasks", "list") if row["id"] == ids["merged"])
     assert (row["pr_number"], row["outcome"]) == (12, "open")
@@ -69,7 +69,7 @@ def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, b
     assert "agent_error" in shown
 
 
-def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, books: Books) -> None:
+def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, books: UsageRecorder) -> None:
     ids = _fill(books)
     assert [row["id"] for row in squire.json("tasks", "list", "--status", "failed")] == [ids["failed"]]
     both = squire.json("tasks", "list", "--status", "failed", "--status", "proposed")
@@ -78,7 +78,7 @@ def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, books: Boo
     assert squire.ok("tasks", "list", "--repository", "acme/none") == "No tasks.\n"
 
 
-def test_pages_hold_every_task_once(squire: Squire, books: Books) -> None:
+def test_pages_hold_every_task_once(squire: Squire, books: UsageRecorder) -> None:
     _fill(books)
     every = [row["id"] for row in squire.json("tasks", "list")]
     found: list[str] = []
@@ -91,12 +91,12 @@ def test_pages_hold_every_task_once(squire: Squire, books: Books) -> None:
     assert f"squire tasks list --after {every[2]}" in result.stderr
 
 
-def test_a_page_after_no_task_is_an_error(squire: Squire, books: Books) -> None:
+def test_a_page_after_no_task_is_an_error(squire: Squire, books: UsageRecorder) -> None:
     assert books
     assert "there is no task 'tnone'" in squire.fails(1, "tasks", "list", "--after", "tnone")
 
 
-def test_hostile_titles_are_shown_as_plain_text(squire: Squire, books: Books) -> None:
+def test_hostile_titles_are_shown_as_plain_text(squire: Squire, books: UsageRecorder) -> None:
     books.task("[bold]x[/bold] \x1b[2J :smile: \u202eevil")
     shown = squire.ok("tasks", "list")
     assert "[bold]x[/bold] :smile: evil" in shown
@@ -119,13 +119,13 @@ def test_settings_that_do_not_hold_stop_the_list_too(squire: Squire, text: str) 
 
 
 def test_settings_are_checked_once_and_again_when_they_change(
-    squire: Squire, books: Books, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, books: UsageRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books.task()
     squire.config("[dispatch]\nmax_concurrent = 7\n")
-    assert quick.ledger_path(None, _home()) is None
+    assert fast_list.ledger_path(None, _home()) is None
     assert len(squire.json("tasks", "list")) == 1
-    assert quick.ledger_path(None, _home()) == squire.home / "ledger.sqlite"
+    assert fast_list.ledger_path(None, _home()) == squire.home / "ledger.sqlite"
     monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "0")
     squire.fails(3, "tasks", "list")
     monkeypatch.delenv("SQUIRE_DISPATCH__MAX_CONCURRENT")
@@ -137,7 +137,7 @@ def _home() -> Home:
     return Home.from_environment()
 
 
-def test_a_remembered_check_needs_no_cache(squire: Squire, books: Books) -> None:
+def test_a_remembered_check_needs_no_cache(squire: Squire, books: UsageRecorder) -> None:
     books.task()
     squire.config("[dispatch]\nmax_concurrent = 7\n")
     (squire.home / "cache").write_text("in the way")
@@ -151,7 +151,7 @@ def test_a_config_that_is_named_must_be_there(squire: Squire, tmp_path: Path) ->
 def test_the_ledger_of_the_settings_is_read(squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = f"sqlite:///{tmp_path / 'other.sqlite'}"
     ledger = store.open_ledger(other)
-    task_id = Books(ledger).task()
+    task_id = UsageRecorder(ledger).task()
     ledger.close()
     squire.config(f'ledger_url = "{other}"\n')
     assert [row["id"] for row in squire.json("tasks", "list")] == [task_id]
@@ -175,14 +175,14 @@ def test_a_file_that_is_no_ledger_is_an_error(squire: Squire) -> None:
     assert "is not a database" in squire.fails(1, "tasks", "list")
 
 
-def test_a_newer_ledger_is_refused(squire: Squire, books: Books) -> None:
+def test_a_newer_ledger_is_refused(squire: Squire, books: UsageRecorder) -> None:
     with books.ledger.write() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert "has schema 9999" in squire.fails(3, "tasks", "list")
 
 
 def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
-    books = Books(ledger)
+    books = UsageRecorder(ledger)
     ids = _fill(books)
     query = TaskQuery(statuses=("ready",), repository="Acme/Shop", limit=2)
     with ledger.read() as tx:
@@ -197,20 +197,20 @@ def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
 
 
 def test_completion_knows_the_ids(
-    squire: Squire, books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, books: UsageRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = books.task("A \x1b[31mred\x1b[0m one")
     assert squire.home
-    assert quick.complete_task_ids(None, task_id[:5])[0][0] == task_id
+    assert fast_list.complete_task_ids(None, task_id[:5])[0][0] == task_id
     (item,) = TASK_ID.shell_complete(Context(cli), Argument(["task_id"]), task_id)
     assert (item.value, item.help) == (task_id, "A red one")
-    assert quick.complete_task_ids(None, "x") == []
+    assert fast_list.complete_task_ids(None, "x") == []
     monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
     (tmp_path / "ledger.sqlite").write_text("broken")
-    assert quick.complete_task_ids(None, "t") == []
+    assert fast_list.complete_task_ids(None, "t") == []
 
 
-def test_show_tells_the_whole_story(squire: Squire, books: Books) -> None:
+def test_show_tells_the_whole_story(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.AGENT_ERROR, "A bad one", message="the agent gave up")
     shown = squire.ok("tasks", "show", task_id)
     for part in (
@@ -233,13 +233,13 @@ def test_show_tells_the_whole_story(squire: Squire, books: Books) -> None:
     assert whole["outcome"] is None
 
 
-def test_show_has_the_pull_requests_outcome(squire: Squire, books: Books) -> None:
+def test_show_has_the_pull_requests_outcome(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.COMPLETED)
     assert "Outcome" in squire.ok("tasks", "show", task_id)
     assert squire.json("tasks", "show", task_id)["outcome"]["pr_number"] == 12
 
 
-def test_show_has_what_the_policy_found(squire: Squire, books: Books) -> None:
+def test_show_has_what_the_policy_found(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.POLICY_REJECTED)
     verdict = {"findings": [{"path": "x\x1b[2J.py", "message": "is protected"}, "and more", {"rule": "files"}]}
     with books.ledger.write() as tx:
@@ -249,19 +249,19 @@ def test_show_has_what_the_policy_found(squire: Squire, books: Books) -> None:
     assert "policy: and more" in shown
 
 
-def test_a_task_that_is_not_there_is_an_error(squire: Squire, books: Books) -> None:
+def test_a_task_that_is_not_there_is_an_error(squire: Squire, books: UsageRecorder) -> None:
     assert books
     assert "there is no task 'tnone'" in squire.fails(1, "tasks", "show", "tnone")
 
 
-def test_approval_lets_a_proposed_task_run(squire: Squire, books: Books) -> None:
+def test_approval_lets_a_proposed_task_run(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.task(approved=False)
     assert squire.ok("tasks", "approve", task_id, task_id) == f"{task_id}: ready\n"
     assert books.ask(task_rows.get, task_id).status is TaskStatus.READY
     assert books.ask(task_rows.events, task_id)[-1].actor.startswith("cli:")
 
 
-def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire, books: Books) -> None:
+def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire, books: UsageRecorder) -> None:
     ready, proposed = books.task("Ready"), books.task("Proposed", approved=False)
     said = squire.fails(1, "tasks", "approve", ready, "tnone", proposed)
     assert f"task {ready} is not proposed" in said
@@ -269,7 +269,7 @@ def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire
     assert books.ask(task_rows.get, proposed).status is TaskStatus.READY
 
 
-def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, books: Books) -> None:
+def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, books: UsageRecorder) -> None:
     proposed, ready = books.task("Proposed", approved=False), books.task("Ready")
     squire.ok("tasks", "reject", proposed, "--reason", "not worth it")
     task = books.ask(task_rows.get, proposed)
@@ -278,7 +278,7 @@ def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, books: Books
     assert books.ask(task_rows.get, ready).status is TaskStatus.READY
 
 
-def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, books: Books) -> None:
+def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, books: UsageRecorder) -> None:
     attempt = books.running()
     waiting = books.task("Waiting")
     said = squire.ok("tasks", "cancel", waiting, attempt.task_id)
@@ -288,7 +288,7 @@ def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, b
     assert "has cancelled already" in squire.fails(1, "tasks", "cancel", waiting)
 
 
-def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, books: Books) -> None:
+def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, books: UsageRecorder) -> None:
     squire.config("[dispatch]\nmax_attempts = 2\n")
     task_id = books.ended(Cause.AGENT_ERROR)
     assert squire.ok("tasks", "retry", task_id) == f"{task_id}: ready, up to 2 more attempts\n"
@@ -297,7 +297,7 @@ def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, books: Books) -
     assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id)
 
 
-def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, books: Books) -> None:
+def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, books: UsageRecorder) -> None:
     one, two, three = (books.task(title, approved=False) for title in ("One", "Two", "Three"))
     squire.ok("tasks", "start", one)
     assert "nobody is there to ask" in squire.fails(5, "tasks", "start")
@@ -307,7 +307,7 @@ def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, books:
     assert squire.ok("tasks", "start") == "No task waits for approval.\n"
 
 
-def test_watch_ends_when_nothing_is_under_way(squire: Squire, books: Books) -> None:
+def test_watch_ends_when_nothing_is_under_way(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.COMPLETED)
     books.task("Waits for a person", approved=False)
     result = squire("tasks", "watch")
@@ -317,18 +317,18 @@ def test_watch_ends_when_nothing_is_under_way(squire: Squire, books: Books) -> N
     assert "squire tasks approve" in result.stderr
 
 
-def test_watch_once_shows_the_table(squire: Squire, books: Books) -> None:
+def test_watch_once_shows_the_table(squire: Squire, books: UsageRecorder) -> None:
     books.running("Under way")
     assert "Under way" in squire.ok("tasks", "watch", "--once")
     squire.ok("tasks", "watch", "--interval", "1", "--timeout", "1")
 
 
-def test_rows_of_the_list_are_json_of_plain_values(squire: Squire, books: Books) -> None:
+def test_rows_of_the_list_are_json_of_plain_values(squire: Squire, books: UsageRecorder) -> None:
     _fill(books)
     assert json.dumps(squire.json("tasks", "list")).isascii()
 
 
-def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, books: Books) -> None:
+def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.LOST)
     later = datetime.now(UTC) + timedelta(hours=1)
     with books.ledger.write() as tx:
@@ -336,7 +336,9 @@ def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, books: Books) 
     assert squire.json("tasks", "list")[0]["waiting"] == f"not before {later:%H:%M:%S} UTC"
 
 
-def test_a_user_without_a_name_can_approve(squire: Squire, books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_can_approve(
+    squire: Squire, books: UsageRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 3_999_999_999)

@@ -8,19 +8,19 @@ from sqlalchemy import update
 from squire_pipelines.cli.parameters import parse_moment, parse_span
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.ledger import tables
-from tests.support.cli import Books, Squire
+from tests.support.cli import Squire, UsageRecorder
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-def age(books: Books, task_id: str, days: int) -> None:
+def age(books: UsageRecorder, task_id: str, days: int) -> None:
     """Let a task have ended so many days ago."""
     with books.ledger.write() as tx:
         row = tables.tasks
         tx.execute(update(row).where(row.c.id == task_id).values(ended_at=tx.now - timedelta(days=days)))
 
 
-def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, books: Books) -> None:
+def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, books: UsageRecorder) -> None:
     old, young = books.ended(Cause.AGENT_ERROR, "An old one"), books.ended(Cause.AGENT_ERROR, "A young one")
     age(books, old, 8)
     assert "tasks: 1 would go" in squire.ok("tasks", "clean", "--dry-run")
@@ -37,7 +37,7 @@ def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, books: 
     assert squire.json("clean", "--older-than", "0d")["rows"] == {"tasks": 1}
 
 
-def test_a_task_with_an_open_pull_request_is_said_to_stay(squire: Squire, books: Books) -> None:
+def test_a_task_with_an_open_pull_request_is_said_to_stay(squire: Squire, books: UsageRecorder) -> None:
     age(books, books.ended(Cause.COMPLETED), 8)
     assert "tasks: 1 stay: open pull request" in squire.ok("tasks", "clean")
 
@@ -59,7 +59,7 @@ def test_an_import_reports_and_its_exit_code_says_partial(squire: Squire, tmp_pa
 
 
 def test_an_export_is_imported_elsewhere(
-    squire: Squire, books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, books: UsageRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     books.ended(Cause.AGENT_ERROR)
     file = tmp_path / "all.jsonl"
@@ -71,7 +71,7 @@ def test_an_export_is_imported_elsewhere(
     assert "1 imported (1 failed)" in squire.ok("tasks", "import", str(file))
 
 
-def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, books: Books) -> None:
+def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, books: UsageRecorder) -> None:
     failed, ready = books.ended(Cause.AGENT_ERROR, "Mend the parser"), books.task("Mend the socket")
     for words, found in {
         ("--text", "PARSER!"): [failed],

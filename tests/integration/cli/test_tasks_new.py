@@ -2,10 +2,10 @@ import pytest
 
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.ledger import collections, deliveries
-from tests.support.cli import REPOSITORY, Books, Squire
+from tests.support.cli import REPOSITORY, Squire, UsageRecorder
 
 
-def test_a_wish_is_kept_as_a_signal_and_a_collection_is_asked_for(squire: Squire, books: Books) -> None:
+def test_a_wish_is_kept_as_a_signal_and_a_collection_is_asked_for(squire: Squire, books: UsageRecorder) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     said = squire.json("tasks", "new", "https://github.com/Acme/Shop", "--title", "Tidy", "--prompt", "Tidy \x1b[1mup")
     (signal,) = books.ask(collections.active_signals, REPOSITORY)
@@ -17,7 +17,7 @@ def test_a_wish_is_kept_as_a_signal_and_a_collection_is_asked_for(squire: Squire
     assert (delivery.source, delivery.repository, delivery.trace_id) == ("cli", REPOSITORY, said["trace_id"])
 
 
-def test_the_title_is_the_prompts_first_line(squire: Squire, books: Books) -> None:
+def test_the_title_is_the_prompts_first_line(squire: Squire, books: UsageRecorder) -> None:
     books.reading()
     squire.ok("tasks", "new", "ACME/shop", "--prompt", "-", stdin="\n  " + "long " * 40 + "\nmore\n")
     wish = books.ask(collections.active_signals, REPOSITORY)[-1]
@@ -25,7 +25,7 @@ def test_the_title_is_the_prompts_first_line(squire: Squire, books: Books) -> No
     assert len(wish.title) == 80
 
 
-def test_two_wishes_of_the_same_words_are_two(squire: Squire, books: Books) -> None:
+def test_two_wishes_of_the_same_words_are_two(squire: Squire, books: UsageRecorder) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     for _ in range(2):
         squire.ok("tasks", "new", REPOSITORY, "--prompt", "Again")
@@ -45,7 +45,7 @@ def test_two_wishes_of_the_same_words_are_two(squire: Squire, books: Books) -> N
     ],
 )
 def test_a_wish_that_cannot_be_kept_leaves_the_ledger_as_it_was(
-    squire: Squire, books: Books, words: tuple[str, ...], code: int, reason: str
+    squire: Squire, books: UsageRecorder, words: tuple[str, ...], code: int, reason: str
 ) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     assert reason in squire.fails(code, "tasks", "new", *words)

@@ -7,7 +7,7 @@ import sys
 import time
 
 from squire_pipelines.domain.endings import Cause
-from tests.support.cli import Books, Squire
+from tests.support.cli import Squire, UsageRecorder
 
 TIMEOUT_S = 60
 # A test run in the background has SIGINT ignored, which a child would inherit.
@@ -53,7 +53,7 @@ def _on_a_terminal(squire: Squire, *words: str, typed: str = "", interrupt_at: s
     return process.wait(timeout=TIMEOUT_S), seen.decode()
 
 
-def test_watching_on_a_terminal_is_a_table_that_ends(squire: Squire, books: Books) -> None:
+def test_watching_on_a_terminal_is_a_table_that_ends(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.ended(Cause.COMPLETED, "Mend it")
     code, seen = _on_a_terminal(squire, "tasks", "watch", "--interval", "0.2")
     assert code == 0
@@ -61,7 +61,7 @@ def test_watching_on_a_terminal_is_a_table_that_ends(squire: Squire, books: Book
     assert "1 succeeded" in seen
 
 
-def test_start_asks_on_a_terminal(squire: Squire, books: Books) -> None:
+def test_start_asks_on_a_terminal(squire: Squire, books: UsageRecorder) -> None:
     books.task(approved=False)
     code, seen = _on_a_terminal(squire, "tasks", "start", typed="n\n")
     assert code == 1
@@ -86,7 +86,7 @@ def test_ctrl_c_at_a_question_is_130(squire: Squire) -> None:
     assert not (squire.home / "config.toml").exists()
 
 
-def test_completion_offers_task_ids(squire: Squire, books: Books) -> None:
+def test_completion_offers_task_ids(squire: Squire, books: UsageRecorder) -> None:
     task_id = books.task("Mend it")
     environment = os.environ | {
         "SQUIRE_HOME": str(squire.home),

@@ -11,7 +11,7 @@ from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.demo.options import DemoOptions, Ports
 from squire_pipelines.demo.place import Memory, end_leftover_forge, enter, only_one, recall, remember, write_secret
 from squire_pipelines.errors import ConfigError, RefusedError
-from squire_pipelines.runtime.services import AlreadyRunningError, served_alone
+from squire_pipelines.runtime.services import AlreadyRunningError, home_lock
 
 REAL = (
     "SQUIRE_GITHUB_TOKEN",
@@ -94,7 +94,7 @@ def test_otherwise_it_begins_anew(options: DemoOptions, why: str, tmp_path: Path
 
 def test_a_folder_that_a_squire_serves_is_not_taken_away_from_it(options: DemoOptions) -> None:
     enter(options)
-    with served_alone(options.home / "run"), pytest.raises(AlreadyRunningError):
+    with home_lock(options.home / "run"), pytest.raises(AlreadyRunningError):
         enter(DemoOptions(home=options.home, fresh=True))
     assert recall(options.home) is not None
 

@@ -12,11 +12,11 @@ import pytest
 
 from squire_pipelines.gateway.__main__ import Reporter, serve
 from squire_pipelines.gateway.server import SOCKET_NAME
-from squire_pipelines.gateway.wire import REPORTS, Order, Report
+from squire_pipelines.gateway.wire import STATUS_LINE, GatewayConfig, GatewayStatus
 
 
-def reports(out: io.BytesIO) -> list[Report]:
-    return [REPORTS.read(line) for line in out.getvalue().splitlines()]
+def reports(out: io.BytesIO) -> list[GatewayStatus]:
+    return [STATUS_LINE.read(line) for line in out.getvalue().splitlines()]
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def place() -> Iterator[Path]:
 def test_it_serves_until_its_supervisor_is_gone_and_tells_of_each_call(place: Path) -> None:
     out = io.BytesIO()
     reporter = Reporter(out)
-    order = Order("k-1", "http://127.0.0.1:9/v1", None, ("small",), every_s=0.05)
+    order = GatewayConfig("k-1", "http://127.0.0.1:9/v1", None, ("small",), every_s=0.05)
     held, supervisor = os.pipe()
     server = threading.Thread(
         target=serve,

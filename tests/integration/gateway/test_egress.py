@@ -11,13 +11,16 @@ import pytest
 
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.model import GatewayLimits
-from squire_pipelines.gateway.ways import Way
-from tests.support.provider import Answer, Door, OpenDoor, Upstream, plain
+from squire_pipelines.gateway.registry_routes import Registry
+from tests.support.provider import Answer, GatewaySession, OpenDoor, Upstream, plain
 
 
 def rules(upstream: Upstream, **more: object) -> EgressRules:
     base = upstream.url.removesuffix("/v1")
-    values: dict[str, object] = {"ways": (Way("reg", base, ("https://files.example.net/",)),), "allow_private": True}
+    values: dict[str, object] = {
+        "ways": (Registry("reg", base, ("https://files.example.net/",)),),
+        "allow_private": True,
+    }
     return EgressRules(**{**values, **more})  # type: ignore[arg-type]  # a test's own values
 
 
@@ -36,11 +39,11 @@ def bytes_answer(
 
 
 @pytest.fixture
-def door(upstream: Upstream, open_door: OpenDoor) -> Door:
+def door(upstream: Upstream, open_door: OpenDoor) -> GatewaySession:
     return open_door(egress=rules(upstream))
 
 
-def test_a_file_passes_as_it_is_and_is_counted(upstream: Upstream, door: Door) -> None:
+def test_a_file_passes_as_it_is_and_is_counted(upstream: Upstream, door: GatewaySession) -> None:
     body = bytes(range(256)) * 400
     upstream.answer = bytes_answer(body, more={"set-cookie": "a=b"})
     answer = door.client.get("/egress/reg/p/a.tgz", headers={"Cookie": "c", "Authorization": "d", "Range": "bytes=0-"})
@@ -58,7 +61,7 @@ def test_a_file_passes_as_it_is_and_is_counted(upstream: Upstream, door: Door) -
     assert door.gateway.totals.requests == 0
 
 
-def test_an_index_leads_back_through_the_gateway(upstream: Upstream, door: Door) -> None:
+def test_an_index_leads_back_through_the_gateway(upstream: Upstream, door: GatewaySession) -> None:
     base = upstream.url.removesuffix("/v1")
     upstream.answer = plain(200, {"tarball": f"{base}/p/-/p-1.tgz", "wheel": "https://files.example.net/w.whl"})
     document = door.client.get("/egress/reg/p", headers={"Host": "127.0.0.1:8787"}).json()
@@ -70,7 +73,7 @@ def test_an_index_leads_back_through_the_gateway(upstream: Upstream, door: Door)
     assert odd["tarball"] == "/egress/reg/p/-/p-1.tgz"
 
 
-def test_a_head_passes(upstream: Upstream, door: Door) -> None:
+def test_a_head_passes(upstream: Upstream, door: GatewaySession) -> None:
     upstream.answer = bytes_answer(b"{}", "application/json")
     answer = door.client.head("/egress/reg/p")
     assert (answer.status_code, answer.content) == (200, b"")
@@ -90,7 +93,7 @@ def test_a_head_passes(upstream: Upstream, door: Door) -> None:
     ],
 )
 def test_everything_else_is_refused_and_logged(
-    upstream: Upstream, door: Door, *, method: str, path: str, body: bytes | None, status: int
+    upstream: Upstream, door: GatewaySession, *, method: str, path: str, body: bytes | None, status: int
 ) -> None:
     assert door.client.request(method, path, content=body).status_code == status
     assert upstream.seen == []
@@ -101,7 +104,7 @@ def test_without_ways_out_there_is_none(open_door: OpenDoor) -> None:
     assert open_door().client.get("/egress/reg/p").status_code == 403
 
 
-def test_a_redirect_to_a_named_place_leads_there_and_no_other(upstream: Upstream, door: Door) -> None:
+def test_a_redirect_to_a_named_place_leads_there_and_no_other(upstream: Upstream, door: GatewaySession) -> None:
     upstream.answer = bytes_answer(b"", status=302, more={"location": "https://files.example.net/a.tgz"})
     answer = door.client.get("/egress/reg/p", headers={"Host": "127.0.0.1:1"})
     assert (answer.status_code, answer.headers["location"]) == (302, "http://127.0.0.1:1/egress/reg/~1/a.tgz")
@@ -139,7 +142,7 @@ def test_an_index_is_bounded_and_comes_in_the_coding_that_was_asked_for(
 
 
 def test_a_registry_that_is_not_there_is_a_502(open_door: OpenDoor, upstream: Upstream) -> None:
-    ways = (Way("gone", "http://127.0.0.1:9/"), Way("nowhere", "http://name.invalid/"))
+    ways = (Registry("gone", "http://127.0.0.1:9/"), Registry("nowhere", "http://name.invalid/"))
     door = open_door(egress=rules(upstream, ways=ways))
     assert door.client.get("/egress/gone/p").status_code == 502
     assert door.client.get("/egress/nowhere/p").status_code == 502

@@ -13,7 +13,7 @@ import pytest
 
 from squire_pipelines.gateway.call_log import read_calls
 from squire_pipelines.gateway.model import GatewayLimits
-from squire_pipelines.gateway.wire import ORDERS, Order
+from squire_pipelines.gateway.wire import CONFIG_LINE, GatewayConfig
 from tests.support.provider import Upstream
 
 KEY = "sk-" + "k" * 20
@@ -60,8 +60,8 @@ def program() -> Iterator[Program]:
 
 
 def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: Upstream) -> None:
-    order = Order("t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05)
-    program.tell(ORDERS.write(order))
+    order = GatewayConfig("t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05)
+    program.tell(CONFIG_LINE.write(order))
     assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0}
     assert program.ask().status_code == 200
     assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
@@ -89,7 +89,7 @@ def test_without_an_order_it_ends_and_says_so_without_repeating_it(program: Prog
 
 
 def test_a_base_url_that_is_none_ends_it_with_a_sentence(program: Program) -> None:
-    program.tell(ORDERS.write(Order("t1-1", "ftp://x", KEY)))
+    program.tell(CONFIG_LINE.write(GatewayConfig("t1-1", "ftp://x", KEY)))
     _, complaints = program.process.communicate(timeout=20)
     assert program.process.returncode == 1
     assert b"is no URL of an HTTP service" in complaints

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
 from squire_pipelines.ledger import migrate, records, tasks
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
-from squire_pipelines.ledger.checking import history_problems
+from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
 from squire_pipelines.ledger.tables import tasks as task_table
 from tests.support import ledger_load

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from squire_pipelines.domain.budgets import Amount, Limit, Limits, Purpose, Scope
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import attempts, budgets, dispatching, tasks
+from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
 from squire_pipelines.ledger.records import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
@@ -21,7 +21,7 @@ LIMITS = Limits(attempt=Limit(usd=2, tokens=1000), task=Limit(usd=5), day=Limit(
 
 def start(ledger: Ledger, limits: Limits = LIMITS) -> tuple[attempts.Attempt, ...]:
     with ledger.write() as tx:
-        return dispatching.dispatch(
+        return task_dispatch.dispatch(
             tx, max_concurrent=100, max_per_repository=100, claim_deadline_s=60, limits_of=lambda _: limits
         )
 
@@ -167,7 +167,7 @@ def test_a_task_whose_budget_is_used_up_does_not_hide_others(ledger: Ledger, clo
     clock.forward(3600)
     second = add_task(ledger)
     with ledger.write() as tx:
-        started = dispatching.dispatch(
+        started = task_dispatch.dispatch(
             tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60, limits_of=lambda _: tight
         )
         held_back = budgets.held_back(tx, lambda _: tight)
@@ -184,7 +184,7 @@ def test_a_repository_without_room_does_not_hide_others(ledger: Ledger) -> None:
     full = Limits(attempt=Limit(usd=1), repository=Limit(usd=1))
     with ledger.write() as tx:
         budgets.reserve(tx, "plan:x", Purpose.PLAN, Limits(plan=Limit(usd=1)), repository=REPOSITORY, trace_id=TRACE)
-        started = dispatching.dispatch(
+        started = task_dispatch.dispatch(
             tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60, limits_of=lambda _: full
         )
     assert [attempt.task_id for attempt in started] == [other]

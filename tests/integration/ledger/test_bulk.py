@@ -9,8 +9,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskKind, TaskStatus
 from squire_pipelines.errors import NotFoundError, RefusedError
 from squire_pipelines.ledger import bulk, outcomes, records, tasks
-from squire_pipelines.ledger.checking import history_problems
-from squire_pipelines.ledger.listing import TaskQuery
+from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import (
     attempts,
@@ -21,6 +20,7 @@ from squire_pipelines.ledger.tables import (
 from squire_pipelines.ledger.tables import (
     outcomes as outcome_table,
 )
+from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support.ledgers import NONE_APPROVED, add_task, add_tasks, settle, spec, start_attempt
 
 

@@ -16,8 +16,8 @@ from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import importing, old_tasks, outcomes, tables, tasks
 from squire_pipelines.ledger.exporting import export_tasks
 from squire_pipelines.ledger.importing import Imported
-from squire_pipelines.ledger.listing import TaskQuery
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support.ledgers import (
     add_tasks,
     dispatch,

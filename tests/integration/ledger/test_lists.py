@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from squire_pipelines.errors import LedgerError, NotFoundError
 from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.list_sql import read_ids
-from squire_pipelines.ledger.listing import (
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.task_query import (
     FINAL_STATUSES,
     KINDS,
     STATUSES,
-    Order,
     PagePositionError,
+    SortOrder,
     TaskQuery,
     read_ids_like,
 )
-from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import asking, list_tasks
 from tests.support.many_tasks import EVERY_ORDER, NOUNS, START, VERBS, expected_ids, insert_tasks, task_rows
 
@@ -76,7 +76,7 @@ def test_paging_through_any_filter_and_order_gives_each_task_once_in_order(ledge
 
 
 @pytest.mark.parametrize("order", EVERY_ORDER)
-def test_tasks_added_between_two_pages_move_none_of_the_others(ledger: Ledger, order: Order) -> None:
+def test_tasks_added_between_two_pages_move_none_of_the_others(ledger: Ledger, order: SortOrder) -> None:
     rows = list(task_rows(120, even=True, span=SPAN))
     early, late = rows[::2], rows[1::2]
     insert_tasks(ledger, early)
@@ -110,7 +110,7 @@ def test_a_page_goes_on_though_its_last_task_was_deleted(ledger: Ledger) -> None
 def test_a_place_of_another_order_is_refused(ledger: Ledger) -> None:
     insert_tasks(ledger, list(task_rows(5, even=True, span=SPAN)))
     with ledger.read() as tx:
-        _, after = read_ids(asking(tx), TaskQuery(limit=2, order=Order.PRIORITY))
+        _, after = read_ids(asking(tx), TaskQuery(limit=2, order=SortOrder.PRIORITY))
         for bad in (after, "t1@yesterday", "t1@2026-03-01@x"):
             with pytest.raises(PagePositionError, match="no place in a list by newest"):
                 read_ids(asking(tx), TaskQuery(after=bad))
@@ -239,7 +239,7 @@ def test_every_filter_and_order_reads_along_an_index(
                 if ledger.is_sqlite:
                     scan = line.startswith("SCAN") and "INDEX" not in line and "SUBQUERY" not in line
                     bad = (scan and not line.startswith(("SCAN c", "SCAN b"))) or (
-                        "TEMP B-TREE" in line and not (order is Order.CHANGED and "text" in name)
+                        "TEMP B-TREE" in line and not (order is SortOrder.CHANGED and "text" in name)
                     )
                 else:
                     bad = "Seq Scan" in line
@@ -256,7 +256,7 @@ def test_what_changed_after_its_end_is_found_among_those_that_did_not(
     for row in rows[::3]:
         row["updated_at"] += timedelta(days=1)
     insert_tasks(ledger, rows)
-    query = TaskQuery(ended_until=WEEK + timedelta(days=2), statuses=statuses, order=Order.CHANGED)
+    query = TaskQuery(ended_until=WEEK + timedelta(days=2), statuses=statuses, order=SortOrder.CHANGED)
     expected = expected_ids(rows, query)
     late = {row["id"] for row in rows[::3]}
     assert late & set(expected)
@@ -268,7 +268,7 @@ def test_what_changed_after_its_end_is_found_among_those_that_did_not(
 def test_the_last_changed_of_those_that_ended_long_ago_are_not_searched_from_the_newest_on(
     explained: Callable[[TaskQuery], list[str]],
 ) -> None:
-    plan = "\n".join(explained(TaskQuery(ended_until=WEEK, order=Order.CHANGED)))
+    plan = "\n".join(explained(TaskQuery(ended_until=WEEK, order=SortOrder.CHANGED)))
     assert "ix_tasks_ended_at_id_priority_created_at" in plan
     assert "ix_tasks_changed_later" in plan
     assert "ix_tasks_updated_at_id" not in plan

@@ -14,9 +14,9 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, bulk, dispatching, outcomes, plans, tasks
+from squire_pipelines.ledger import attempts, bulk, outcomes, plans, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import RetryRule
-from squire_pipelines.ledger.checking import history_problems
+from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.replay import ReplayedAttempt, ReplayedTask, replay
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
@@ -198,7 +198,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def dispatch(self) -> None:
         with self.ledger.write() as tx:
-            dispatching.dispatch(
+            task_dispatch.dispatch(
                 tx,
                 max_concurrent=MAX_CONCURRENT,
                 max_per_repository=MAX_PER_REPOSITORY,

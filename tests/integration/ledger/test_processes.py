@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from squire_pipelines.domain.budgets import Limit, Limits, Scope
 from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger.checking import history_problems
+from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import deliveries as delivery_table

@@ -8,7 +8,7 @@ import pytest
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, collections, deliveries, dispatching, plans, tasks
+from squire_pipelines.ledger import attempts, collections, deliveries, plans, task_dispatch, tasks
 from squire_pipelines.ledger.store import Ledger, Transaction
 from tests.support.ledgers import (
     ALL_APPROVED,
@@ -67,7 +67,7 @@ def while_open(
 
 
 def start_all(tx: Transaction) -> tuple[attempts.Attempt, ...]:
-    return dispatching.dispatch(tx, max_concurrent=10, max_per_repository=10, claim_deadline_s=60)
+    return task_dispatch.dispatch(tx, max_concurrent=10, max_per_repository=10, claim_deadline_s=60)
 
 
 def test_a_task_that_is_cancelled_while_dispatch_looks_is_passed_over(ledger: Ledger) -> None:
@@ -82,7 +82,7 @@ def test_two_dispatchers_at_once_keep_to_the_slots_together(ledger: Ledger) -> N
     add_task(ledger)
 
     def start_one(tx: Transaction) -> tuple[attempts.Attempt, ...]:
-        return dispatching.dispatch(tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60)
+        return task_dispatch.dispatch(tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60)
 
     def start_one_and_hear_of_something_urgent(tx: Transaction) -> None:
         start_one(tx)

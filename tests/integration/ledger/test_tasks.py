@@ -6,8 +6,8 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import NotFoundError, StateConflictError
 from squire_pipelines.ledger import outcomes, tasks
-from squire_pipelines.ledger.listing import TaskQuery
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.tasks import Task
 from tests.support.ledgers import (
     NONE_APPROVED,

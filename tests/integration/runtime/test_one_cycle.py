@@ -20,7 +20,7 @@ from squire_pipelines.errors import (
 )
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.runtime import one_cycle
-from squire_pipelines.runtime.services import served_alone
+from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.settings import Settings
 from tests.support.ledgers import rows_as_stored
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, Pipeline
@@ -108,7 +108,7 @@ def somebody_who_works(pipeline: Pipeline) -> Iterator[None]:
     taken = threading.Event()
 
     def work() -> None:
-        with served_alone(pipeline.settings.home.run):
+        with home_lock(pipeline.settings.home.run):
             taken.set()
             while not over.wait(0.05):
                 with pipeline.ledger.write() as tx:
@@ -141,7 +141,7 @@ def test_a_cycle_that_another_squire_works_on_is_waited_for_and_reported(pipelin
 
 def test_a_cycle_whose_time_is_up_fails_and_says_that_it_goes_on(pipeline: Pipeline) -> None:
     console, out = paper()
-    with served_alone(pipeline.settings.home.run):
+    with home_lock(pipeline.settings.home.run):
         code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=0.01, as_json=False)
     assert code is ExitCode.FAILED
     assert "the time was up" in out.getvalue()

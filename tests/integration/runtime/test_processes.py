@@ -14,8 +14,8 @@ import pytest
 from squire_pipelines.errors import ConfigError, NotReachableError, PortInUseError
 from squire_pipelines.runtime import services as services_module
 from squire_pipelines.runtime.ports import check_free, free_port
-from squire_pipelines.runtime.processes import Child, birth_of, end_leftovers, interruptible, stop_group, tail
-from squire_pipelines.runtime.services import AlreadyRunningError, Services, served_alone
+from squire_pipelines.runtime.processes import Child, interruptible, process_start_time, stop_group, stop_orphans, tail
+from squire_pipelines.runtime.services import AlreadyRunningError, Services, home_lock
 from squire_pipelines.settings import Settings
 
 PATIENCE_S = 20.0
@@ -51,7 +51,7 @@ def test_a_child_is_recorded_while_it_runs_and_leaves_its_log(tmp_path: Path) ->
     child = start(tmp_path / "run")
     assert child.alive
     known = json.loads(child.record.read_text(encoding="utf-8"))
-    assert known == {"pid": child.process.pid, "birth": birth_of(child.process.pid)}
+    assert known == {"pid": child.process.pid, "birth": process_start_time(child.process.pid)}
     child.stop(grace_s=PATIENCE_S)
     assert not child.alive
     assert child.process.returncode == -signal.SIGTERM
@@ -79,11 +79,11 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_birth_of_a_process_tells_it_from_others() -> None:
-    assert birth_of(os.getpid()) == birth_of(os.getpid())
-    assert birth_of(os.getpid()) != birth_of(1)
+    assert process_start_time(os.getpid()) == process_start_time(os.getpid())
+    assert process_start_time(os.getpid()) != process_start_time(1)
     ended = subprocess.Popen(["true"])
     ended.wait(PATIENCE_S)
-    assert birth_of(ended.pid) is None
+    assert process_start_time(ended.pid) is None
 
 
 def test_stopping_a_group_that_is_gone_does_nothing() -> None:
@@ -94,23 +94,23 @@ def test_stopping_a_group_that_is_gone_does_nothing() -> None:
 
 def test_what_a_killed_parent_left_is_ended_by_its_record(tmp_path: Path) -> None:
     child = start(tmp_path)
-    assert end_leftovers(tmp_path, grace_s=PATIENCE_S) == ("one",)
+    assert stop_orphans(tmp_path, grace_s=PATIENCE_S) == ("one",)
     child.process.wait(PATIENCE_S)
     assert not child.record.exists()
-    assert end_leftovers(tmp_path) == ()
+    assert stop_orphans(tmp_path) == ()
 
 
 def test_workers_whose_leader_is_gone_are_ended_too(tmp_path: Path) -> None:
     child = start(tmp_path, ORPHANING)
     child.process.wait(PATIENCE_S)
-    assert end_leftovers(tmp_path, grace_s=1) == ("one",)
+    assert stop_orphans(tmp_path, grace_s=1) == ("one",)
     wait_until(lambda: not alive(child.process.pid))
 
 
 def test_a_process_that_was_given_the_number_anew_is_left_alone(tmp_path: Path) -> None:
     child = start(tmp_path / "other")
     tmp_path.joinpath("one.pid").write_text(json.dumps({"pid": child.process.pid, "birth": "long ago"}))
-    assert end_leftovers(tmp_path) == ()
+    assert stop_orphans(tmp_path) == ()
     assert child.alive
     assert not (tmp_path / "one.pid").exists()
     child.stop(grace_s=PATIENCE_S)
@@ -119,7 +119,7 @@ def test_a_process_that_was_given_the_number_anew_is_left_alone(tmp_path: Path) 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x", "birth": 1}'])
 def test_a_record_that_was_half_written_is_dropped(tmp_path: Path, text: str) -> None:
     (tmp_path / "one.pid").write_text(text)
-    assert end_leftovers(tmp_path) == ()
+    assert stop_orphans(tmp_path) == ()
     assert not (tmp_path / "one.pid").exists()
 
 
@@ -198,7 +198,7 @@ def test_a_home_is_served_by_one_only(settings: Settings) -> None:
     with Services(settings, say=said.append):
         with pytest.raises(AlreadyRunningError, match="another Squire serves"), Services(settings, say=said.append):
             pass
-        with pytest.raises(AlreadyRunningError), served_alone(settings.home.run):
+        with pytest.raises(AlreadyRunningError), home_lock(settings.home.run):
             pass
     with Services(settings, say=said.append):
         pass

@@ -12,9 +12,9 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, WarehouseError
 from squire_pipelines.ledger import plans, records, retention, tables, tasks
-from squire_pipelines.ledger.listing import TaskQuery
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.sections import RetentionSettings
 from squire_pipelines.warehouse.archive import clean, retention_of
 from tests.support.forked import run

@@ -154,6 +154,6 @@ def test_only_the_newest_logs_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     for number in range(files.KEPT_WALS + 2):
         wal_of(path).write_text(str(number))
-        assert len(files.set_wals_aside(path)) == 1
+        assert len(files.quarantine_wals(path)) == 1
     assert [aside.read_text() for aside in asides(path)] == ["2", "3", "4"]
-    assert files.set_wals_aside(path) == ()
+    assert files.quarantine_wals(path) == ()

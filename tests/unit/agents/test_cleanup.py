@@ -12,7 +12,7 @@ from docker.errors import APIError
 
 from squire_pipelines.agents import container, reap
 from squire_pipelines.agents.endings import StopReason
-from squire_pipelines.agents.finish import Recorder, Reporting, Watched
+from squire_pipelines.agents.finish import Reporting, RunRecorder, SupervisionResult
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, WorkspaceError
@@ -81,20 +81,20 @@ def test_a_removal_that_fails_is_an_engine_error(fault: Exception) -> None:
 
 def test_a_removal_is_tried_again() -> None:
     api = StubbornApi([answer(500), requests.ReadTimeout("slow")])
-    assert container.remove_surely(client_of(api), "c0ffee", ATTEMPT)
+    assert container.remove_with_retry(client_of(api), "c0ffee", ATTEMPT)
     assert len(api.calls) == 3
 
 
 def test_a_container_that_cannot_be_removed_is_left_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     api = StubbornApi([answer(500)] * 10)
-    assert not container.remove_surely(client_of(api), "c0ffee", ATTEMPT)
+    assert not container.remove_with_retry(client_of(api), "c0ffee", ATTEMPT)
     assert len(api.calls) == 3
     assert "container_left_behind" in capsys.readouterr().out
 
 
 def test_a_container_of_another_attempt_is_not_removed() -> None:
     api = StubbornApi()
-    assert not container.remove_surely(client_of(api), "c0ffee", "another")
+    assert not container.remove_with_retry(client_of(api), "c0ffee", "another")
     assert api.calls == []
 
 
@@ -142,23 +142,23 @@ def test_a_stream_that_breaks_ends_the_drain_with_what_came_before(tmp_path: Pat
 
 
 @pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
+def recorder(tmp_path: Path) -> RunRecorder:
     inputs = make_inputs(tmp_path, command=("true",))
     for folder in (inputs.attempt_dir, inputs.folder.out, inputs.folder.keep):
         folder.mkdir()
-    return Recorder(inputs)
+    return RunRecorder(inputs)
 
 
-def test_a_log_that_cannot_be_written_stops_the_run_as_a_full_disk(recorder: Recorder) -> None:
+def test_a_log_that_cannot_be_written_stops_the_run_as_a_full_disk(recorder: RunRecorder) -> None:
     assert recorder.problem() is None
     recorder.sink.failure = OSError(28, "No space left on device")
     assert recorder.problem() is StopReason.DISK_FULL
-    ending = recorder.finish(Watched(exit_code=137, stop=StopReason.DISK_FULL)).ending
+    ending = recorder.finish(SupervisionResult(exit_code=137, stop=StopReason.DISK_FULL)).ending
     assert ending.cause is Cause.DISK_FULL
     assert ending.evidence.facts["log_failure"] == "No space left on device"
 
 
-def test_a_flood_stops_the_run(recorder: Recorder) -> None:
+def test_a_flood_stops_the_run(recorder: RunRecorder) -> None:
     recorder.sink.feed((b"y" * 99 + b"\n") * 60_000)
     assert recorder.problem() is StopReason.LOG_OVERFLOW
     recorder.sink.close()
@@ -166,10 +166,10 @@ def test_a_flood_stops_the_run(recorder: Recorder) -> None:
 
 def test_a_log_that_cannot_be_opened_is_a_workspace_error(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"agent\.log"):
-        Recorder(make_inputs(tmp_path, command=("true",)))
+        RunRecorder(make_inputs(tmp_path, command=("true",)))
 
 
-def test_the_message_is_redacted(recorder: Recorder) -> None:
+def test_the_message_is_redacted(recorder: RunRecorder) -> None:
     hide: Callable[[str], str] = lambda text: text.replace("exit code", "***")  # noqa: E731
     recorder.reporting = Reporting(redact=hide)
-    assert "***" in recorder.finish(Watched(exit_code=3)).ending.message
+    assert "***" in recorder.finish(SupervisionResult(exit_code=3)).ending.message

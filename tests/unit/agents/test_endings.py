@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from squire_pipelines.agents.endings import Observed, StopReason, decide, engine_refusal
-from squire_pipelines.agents.kinds.protocol import Judgement
+from squire_pipelines.agents.adapters.protocol import SessionFailure
+from squire_pipelines.agents.endings import RunFacts, StopReason, decide, engine_refusal
 from squire_pipelines.agents.model import AgentResult
 from squire_pipelines.domain.endings import Cause
 
@@ -17,67 +17,67 @@ def result(status: str, *, agent_exit: int | None = 0, code: str | None = None, 
     )
 
 
-CHANGED = Observed(exit_code=0, result=result("changed"), has_bundle=True)
-PROVIDER = Judgement("provider", "the model's provider failed: 503", "APIError")
-ABORTED = Judgement("agent", "OpenCode failed", "MessageAbortedError")
+CHANGED = RunFacts(exit_code=0, result=result("changed"), has_bundle=True)
+PROVIDER = SessionFailure("provider", "the model's provider failed: 503", "APIError")
+ABORTED = SessionFailure("agent", "OpenCode failed", "MessageAbortedError")
 
 TABLE = {
     "it changed something": (CHANGED, Cause.COMPLETED),
-    "it changed nothing": (Observed(exit_code=0, result=result("no_changes")), Cause.NO_CHANGES),
+    "it changed nothing": (RunFacts(exit_code=0, result=result("no_changes")), Cause.NO_CHANGES),
     "only a child ran out of memory": (replace(CHANGED, oom_killed=True), Cause.COMPLETED),
-    "it ran out of memory": (Observed(exit_code=137, oom_killed=True), Cause.OUT_OF_MEMORY),
-    "a child's memory, its own error": (Observed(exit_code=1, oom_killed=True), Cause.AGENT_ERROR),
-    "killed by somebody": (Observed(exit_code=137), Cause.KILLED),
-    "asked to end by somebody": (Observed(exit_code=143), Cause.KILLED),
-    "ended while the engine was away": (Observed(exit_code=137, engine_lost=True), Cause.ENGINE_LOST),
+    "it ran out of memory": (RunFacts(exit_code=137, oom_killed=True), Cause.OUT_OF_MEMORY),
+    "a child's memory, its own error": (RunFacts(exit_code=1, oom_killed=True), Cause.AGENT_ERROR),
+    "killed by somebody": (RunFacts(exit_code=137), Cause.KILLED),
+    "asked to end by somebody": (RunFacts(exit_code=143), Cause.KILLED),
+    "ended while the engine was away": (RunFacts(exit_code=137, engine_lost=True), Cause.ENGINE_LOST),
     "finished though the engine was away": (replace(CHANGED, engine_lost=True), Cause.COMPLETED),
-    "the engine stays away": (Observed(engine_error="gone"), Cause.ENGINE_LOST),
-    "no exit code": (Observed(), Cause.ENGINE_LOST),
-    "timed out": (Observed(exit_code=143, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
-    "timed out and killed": (Observed(exit_code=137, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
-    "cancelled": (Observed(exit_code=143, stop=StopReason.CANCELLED), Cause.CANCELLED),
-    "flooded its log": (Observed(exit_code=137, stop=StopReason.LOG_OVERFLOW), Cause.LOG_OVERFLOW),
-    "filled the disk": (Observed(exit_code=137, stop=StopReason.DISK_FULL), Cause.DISK_FULL),
+    "the engine stays away": (RunFacts(engine_error="gone"), Cause.ENGINE_LOST),
+    "no exit code": (RunFacts(), Cause.ENGINE_LOST),
+    "timed out": (RunFacts(exit_code=143, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
+    "timed out and killed": (RunFacts(exit_code=137, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
+    "cancelled": (RunFacts(exit_code=143, stop=StopReason.CANCELLED), Cause.CANCELLED),
+    "flooded its log": (RunFacts(exit_code=137, stop=StopReason.LOG_OVERFLOW), Cause.LOG_OVERFLOW),
+    "filled the disk": (RunFacts(exit_code=137, stop=StopReason.DISK_FULL), Cause.DISK_FULL),
     "not found": (
-        Observed(exit_code=127, result=result("error", agent_exit=None, code="agent_not_found")),
+        RunFacts(exit_code=127, result=result("error", agent_exit=None, code="agent_not_found")),
         Cause.AGENT_NOT_FOUND,
     ),
-    "not executable": (Observed(exit_code=126), Cause.AGENT_NOT_FOUND),
+    "not executable": (RunFacts(exit_code=126), Cause.AGENT_NOT_FOUND),
     "input invalid": (
-        Observed(exit_code=120, result=result("error", agent_exit=None, code="input_invalid")),
+        RunFacts(exit_code=120, result=result("error", agent_exit=None, code="input_invalid")),
         Cause.WORKSPACE_ERROR,
     ),
     "git failed": (
-        Observed(exit_code=121, result=result("error", agent_exit=None, code="git_failed")),
+        RunFacts(exit_code=121, result=result("error", agent_exit=None, code="git_failed")),
         Cause.WORKSPACE_ERROR,
     ),
     "an agent's own exit code 121": (
-        Observed(exit_code=121, result=result("changed", agent_exit=121)),
+        RunFacts(exit_code=121, result=result("changed", agent_exit=121)),
         Cause.AGENT_ERROR,
     ),
-    "an agent's error": (Observed(exit_code=3, result=result("changed", agent_exit=3)), Cause.AGENT_ERROR),
-    "an error without a result": (Observed(exit_code=1, result_error="missing"), Cause.AGENT_ERROR),
-    "a bad result": (Observed(exit_code=0, result_error="a symlink"), Cause.WORKSPACE_ERROR),
-    "no result": (Observed(exit_code=0), Cause.WORKSPACE_ERROR),
+    "an agent's error": (RunFacts(exit_code=3, result=result("changed", agent_exit=3)), Cause.AGENT_ERROR),
+    "an error without a result": (RunFacts(exit_code=1, result_error="missing"), Cause.AGENT_ERROR),
+    "a bad result": (RunFacts(exit_code=0, result_error="a symlink"), Cause.WORKSPACE_ERROR),
+    "no result": (RunFacts(exit_code=0), Cause.WORKSPACE_ERROR),
     "a bad bundle": (replace(CHANGED, result_error="too large"), Cause.WORKSPACE_ERROR),
     "no bundle": (replace(CHANGED, has_bundle=False), Cause.WORKSPACE_ERROR),
     "the worker failed afterwards": (
-        Observed(exit_code=0, result=result("error", code="internal")),
+        RunFacts(exit_code=0, result=result("error", code="internal")),
         Cause.WORKSPACE_ERROR,
     ),
-    "the provider failed, exit 1": (Observed(exit_code=1, judgement=PROVIDER), Cause.PROVIDER_ERROR),
+    "the provider failed, exit 1": (RunFacts(exit_code=1, judgement=PROVIDER), Cause.PROVIDER_ERROR),
     "the provider failed, exit 0": (replace(CHANGED, judgement=PROVIDER), Cause.PROVIDER_ERROR),
-    "the agent itself failed": (Observed(exit_code=1, judgement=ABORTED), Cause.AGENT_ERROR),
+    "the agent itself failed": (RunFacts(exit_code=1, judgement=ABORTED), Cause.AGENT_ERROR),
     "it judges itself failed with exit 0": (replace(CHANGED, judgement=ABORTED), Cause.AGENT_ERROR),
     "timed out with a failing provider": (
-        Observed(exit_code=143, stop=StopReason.TIMEOUT, judgement=PROVIDER),
+        RunFacts(exit_code=143, stop=StopReason.TIMEOUT, judgement=PROVIDER),
         Cause.TIMEOUT,
     ),
 }
 
 
 @pytest.mark.parametrize(("seen", "cause"), TABLE.values(), ids=TABLE.keys())
-def test_each_observation_has_one_cause(seen: Observed, cause: Cause) -> None:
+def test_each_observation_has_one_cause(seen: RunFacts, cause: Cause) -> None:
     ending = decide(seen)
     assert ending.cause is cause
     assert ending.message
@@ -85,7 +85,7 @@ def test_each_observation_has_one_cause(seen: Observed, cause: Cause) -> None:
 
 def test_out_of_memory_is_never_inferred_from_137() -> None:
     causes = {
-        decide(Observed(exit_code=137, stop=stop, engine_lost=lost)).cause
+        decide(RunFacts(exit_code=137, stop=stop, engine_lost=lost)).cause
         for stop in (None, *StopReason)
         for lost in (True, False)
     }
@@ -100,7 +100,7 @@ def test_a_childs_death_of_memory_is_noted_in_the_facts() -> None:
 
 
 def test_evidence_says_why_we_stopped_it_and_keeps_the_last_lines() -> None:
-    seen = Observed(exit_code=137, stop=StopReason.TIMEOUT, log_tail=("bye",), session={"steps": 2}, engine_lost=True)
+    seen = RunFacts(exit_code=137, stop=StopReason.TIMEOUT, log_tail=("bye",), session={"steps": 2}, engine_lost=True)
     evidence = decide(seen).evidence
     assert evidence.killed_by_us
     assert evidence.log_tail == ("bye",)
@@ -110,7 +110,7 @@ def test_evidence_says_why_we_stopped_it_and_keeps_the_last_lines() -> None:
 
 
 def test_a_message_of_the_agents_is_cut_and_cleaned() -> None:
-    seen = Observed(exit_code=127, result=result("error", agent_exit=None, code="x", message="\x1b[31m" + "y" * 5000))
+    seen = RunFacts(exit_code=127, result=result("error", agent_exit=None, code="x", message="\x1b[31m" + "y" * 5000))
     message = decide(seen).message
     assert "\x1b" not in message
     assert len(message) < 600

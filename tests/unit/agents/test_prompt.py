@@ -1,6 +1,6 @@
 """What the agent is told."""
 
-from squire_pipelines.agents.kinds.skills import Skill
+from squire_pipelines.agents.adapters.skills import Skill
 from squire_pipelines.agents.prompt import Instructions, build_prompt, delimited, prompt_version
 from squire_pipelines.domain.tasks import Implementation, TaskContext, TaskSpec, Verification
 

@@ -12,8 +12,8 @@ from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import SharedSocket
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.execution import gateway_session
 from squire_pipelines.gateway.sections import GatewaySettings
-from squire_pipelines.jobs import doors
 from tests.support.attempts import go_on, make_inputs
 
 
@@ -32,15 +32,15 @@ def test_the_engines_host_and_the_setting_decide_where_the_gateway_is(
     client = docker.DockerClient(base_url=host, version="1.41")
     runner = DockerRunner(client)
     chosen = GatewaySettings.model_validate({"transport": transport})
-    assert doors.engine_for(chosen, runner) is (client if in_container else None)
+    assert gateway_session.engine_for(chosen, runner) is (client if in_container else None)
     assert engine.is_local(client) is host.startswith("unix://")
     runner.close()
 
 
 def test_an_agent_without_a_container_has_its_gateway_beside_it() -> None:
-    assert doors.engine_for(GatewaySettings(), LocalRunner()) is None
+    assert gateway_session.engine_for(GatewaySettings(), LocalRunner()) is None
     with pytest.raises(ConfigError, match="for agents in containers"):
-        doors.engine_for(GatewaySettings(transport="container"), LocalRunner())
+        gateway_session.engine_for(GatewaySettings(transport="container"), LocalRunner())
 
 
 def test_the_local_runner_refuses_a_socket_that_lies_in_a_volume(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.tasks import Plan, Priority
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.llm import plan_by_model
-from squire_pipelines.planning.prompt import complaint
+from squire_pipelines.planning.prompt import validation_feedback
 from squire_pipelines.planning.schema import ModelCall
 from tests.support.signal_samples import failed_check, finding, issue, manual, open_pr
 
@@ -232,6 +232,6 @@ async def test_answer_that_only_has_the_right_types_is_checked_too() -> None:
 
 
 def test_complaint_names_the_task_where_there_is_one() -> None:
-    text = complaint((PlanFinding("size", None, "too many"), PlanFinding("x", "k", "is wrong")))
+    text = validation_feedback((PlanFinding("size", None, "too many"), PlanFinding("x", "k", "is wrong")))
     assert "- too many" in text
     assert "- task 'k': is wrong" in text

@@ -15,7 +15,7 @@ from squire_pipelines.publishing.body import (
     PullRequestText,
     SignalLink,
     VerificationReport,
-    neutralise,
+    escape_markdown,
     pull_request_text,
     with_follow_up,
 )
@@ -123,17 +123,17 @@ def test_words_of_strangers_work_nothing(text: str) -> None:
 
 @given(st.text(string.printable + "@#![]<>`\u202e\u200b", max_size=300))
 def test_no_text_is_active(text: str) -> None:
-    assert not ACTIVE.search(neutralise(text))
+    assert not ACTIVE.search(escape_markdown(text))
 
 
 @given(st.text(max_size=300))
 def test_hidden_and_turning_characters_are_left_out(text: str) -> None:
-    assert not set(neutralise(text + "\u202e\u2066\x07\x1b")) & set("\u202e\u2066\x07\x1b\r")
+    assert not set(escape_markdown(text + "\u202e\u2066\x07\x1b")) & set("\u202e\u2066\x07\x1b\r")
 
 
 def test_ordinary_text_is_left_as_it_is() -> None:
     text = "Use `a < b` and mail me at # 1\n\n\tcode @ noon; this fixes the bug"
-    assert neutralise(text) == text
+    assert escape_markdown(text) == text
 
 
 def test_a_stranger_cannot_forge_the_footer_or_end_code_early() -> None:
@@ -174,7 +174,7 @@ def test_long_lists_are_cut_with_their_number() -> None:
 
 @pytest.mark.parametrize("text", ["cc &#64;octocat", "&commat;octocat", "fixes &#35;12", "@\\octocat", "@_x"])
 def test_character_references_and_escapes_hide_no_mention(text: str) -> None:
-    shown = neutralise(text)
+    shown = escape_markdown(text)
     assert not re.search(r"&(?=#|[a-z]+;)(?!amp;|lt;)", shown)
     assert not re.search(r"@(?=\S)(?!\u200b)", shown)
 

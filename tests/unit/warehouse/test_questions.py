@@ -90,7 +90,7 @@ def fill(tables: Tables) -> None:
     tables.add("_publication", published_at=at(PUBLISHED))
     tables.add("targets", name="ready_to_agent", seconds=60, share=0.5)
     tables.add("targets", name="ready_to_pull_request", seconds=300, share=0.9)
-    # Merged as the agent left it. Seen 10 minutes before it was planned, approved after one.
+    # Merged as the agent left it. SessionResult 10 minutes before it was planned, approved after one.
     tables.add("signals", repository=SHOP, kind="open_issue", key="7", first_seen_at=at(-600))
     tables.task(
         "merged",

@@ -6,18 +6,18 @@ This module runs on the host and is trusted. `program.py` runs in the container,
 import json
 from importlib.resources import files
 
-from squire_pipelines.agents.kinds.protocol import (
-    Judgement,
-    Launch,
+from squire_pipelines.agents.adapters.protocol import (
+    AgentConfig,
+    LaunchSpec,
     Marker,
-    Order,
     Parser,
     Permission,
-    Seen,
+    SessionFailure,
+    SessionResult,
     allow,
     deny,
 )
-from squire_pipelines.agents.kinds.transcript import Entry, Problem, Step, ToolCall
+from squire_pipelines.agents.adapters.transcript import Entry, Problem, Step, ToolCall
 from squire_pipelines.errors import ConfigError
 
 
@@ -32,19 +32,19 @@ class OneShot:
         allow("model", "one call", "through the gateway"),
     )
 
-    def check(self, order: Order) -> None:
+    def check(self, order: AgentConfig) -> None:
         """Raises ConfigError for settings that it cannot work with; Squire asks before anything is claimed."""
         if not order.model or not isinstance(order.options.get("file"), str):
             message = "the agent oneshot needs agent.model and agent.options.file"
             raise ConfigError(message, hint='for example options = { file = "README.md" }')
 
-    def title(self, order: Order) -> str:
+    def title(self, order: AgentConfig) -> str:
         """As the ledger and the pull request name it."""
         return f"oneshot:{order.model}"[:100]
 
-    def launch(self, order: Order) -> Launch:
+    def launch(self, order: AgentConfig) -> LaunchSpec:
         """The program goes into the container as a file of the attempt: the image need not know it."""
-        return Launch(
+        return LaunchSpec(
             argv=("python3", "-I", f"{Marker.FILES}/program.py"),
             environment={"ONESHOT_FILE": str(order.options["file"]), "ONESHOT_MODEL": str(order.model)},
             files={"program.py": (files(__package__) / "program.py").read_text(encoding="utf-8")},
@@ -54,12 +54,14 @@ class OneShot:
         """The program prints one JSON object a line; anything else is not its own."""
         return _parse
 
-    def judge(self, seen: Seen) -> Judgement | None:
+    def judge(self, seen: SessionResult) -> SessionFailure | None:
         """A model that could not be asked is the provider's fault, so that the task is tried again."""
         failure = seen.totals.fatal_error
         if failure is not None:
-            return Judgement("provider" if failure.provider else "agent", f"oneshot: {failure.message}", failure.name)
-        return None if seen.exit_code == 0 else Judgement("agent", f"exit code {seen.exit_code}", "exit_code")
+            return SessionFailure(
+                "provider" if failure.provider else "agent", f"oneshot: {failure.message}", failure.name
+            )
+        return None if seen.exit_code == 0 else SessionFailure("agent", f"exit code {seen.exit_code}", "exit_code")
 
 
 def _parse(line: str) -> tuple[Entry, ...]:

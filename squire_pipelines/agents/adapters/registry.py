@@ -1,0 +1,51 @@
+"""Finding an agent by its name: the two that are built in, and those that installed packages offer."""
+
+import re
+from functools import cache
+from importlib.metadata import version as package_version
+
+from squire_pipelines.agents.adapters.command import Command
+from squire_pipelines.agents.adapters.names import names, offered
+from squire_pipelines.agents.adapters.opencode import OpenCode
+from squire_pipelines.agents.adapters.protocol import Agent
+from squire_pipelines.errors import ConfigError
+
+_BUILT_IN: dict[str, type[Agent]] = {"opencode": OpenCode, "command": Command}
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_MEMBERS = ("needs_gateway", "permissions", "check", "title", "launch", "parser", "judge")
+
+
+def origin(name: str) -> str:
+    """Where an agent comes from: `built in`, or its package and version."""
+    if name in _BUILT_IN:
+        return "built in"
+    point = offered().get(name)
+    if point is None or point.dist is None:
+        return "not installed"
+    return f"{point.dist.name} {package_version(point.dist.name)}"
+
+
+@cache
+def find(name: str) -> Agent:
+    """The agent of that name.
+
+    Raises:
+        ConfigError: There is none, or its package cannot be loaded or does not fulfil the protocol.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]()
+    point = offered().get(name)
+    if point is None:
+        message = f"there is no agent {name!r}"
+        raise ConfigError(message, hint=f"agent.kind is one of {', '.join(names())}; others come with a package")
+    try:
+        agent: Agent = point.load()()
+    except Exception as error:  # a stranger's package may fail in any way, and this must say which one
+        message = f"the agent {name!r} of {origin(name)} cannot be loaded: {type(error).__name__}: {error}"
+        raise ConfigError(message, hint="mend or remove that package") from error
+    missing = [member for member in _MEMBERS if not hasattr(agent, member)]
+    if missing or getattr(agent, "name", None) != name or not _NAME.fullmatch(name):
+        what = f"lacks {', '.join(missing)}" if missing else "calls itself by another name"
+        message = f"the agent {name!r} of {origin(name)} does not fulfil the protocol: it {what}"
+        raise ConfigError(message, hint="docs/reference/agents.md has the protocol and an example")
+    return agent

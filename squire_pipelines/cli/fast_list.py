@@ -1,0 +1,145 @@
+"""Answers about tasks without SQLAlchemy and pydantic, whose import alone takes longer than a list may.
+
+Only an SQLite ledger with the schema that this module knows is read here, read-only; for everything else the caller
+falls back on the ledger itself, so that this is about speed and never about correctness.
+"""
+
+import hashlib
+import os
+import sqlite3
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from squire_pipelines import __version__
+from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
+from squire_pipelines.home import Home
+from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery, read_ids_like
+
+KNOWN_REVISION = "0002"  # a test compares it with the ledger's; a ledger with another one is read the slow way
+BUSY_TIMEOUT_S = 5.0
+_STAMP = "settings-checked"
+_URL = "SQUIRE_LEDGER_URL"
+_NO_SETTINGS = {"SQUIRE_HOME", "SQUIRE_CONFIG", _URL}
+_OF_TESTS = "SQUIRE_TEST_"
+_PREFIX = "sqlite:///"
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    # Names are taken in any case, as pydantic-settings does. Secrets are no settings and go into no digest.
+    named = {name.upper(): value for name, value in environment.items() if name.upper().startswith("SQUIRE_")}
+    secret = ("TOKEN", "SECRET", "KEY", "_FILE")
+    return {
+        name: value
+        for name, value in named.items()
+        if name not in _NO_SETTINGS
+        and not name.startswith(_OF_TESTS)
+        and ("__" in name or not any(word in name for word in secret))
+    }
+
+
+def _config_path(config: Path | None, home: Home) -> tuple[Path, bool]:
+    named = config or (Path(os.environ["SQUIRE_CONFIG"]) if os.environ.get("SQUIRE_CONFIG") else None)
+    return named or home.config_file, named is not None
+
+
+def settings_digest(config: Path | None, home: Home) -> str | None:
+    """What tells one state of the settings from another, or None when there is nothing to check."""
+    path, named = _config_path(config, home)
+    variables = _variables(os.environ)
+    if not named and not variables and not path.exists():
+        return None
+    try:
+        status = path.stat()
+        file = f"{path.absolute()}:{status.st_mtime_ns}:{status.st_size}:{status.st_ino}"
+    except OSError:
+        file = f"{path}:missing"
+    return hashlib.sha256(repr((__version__, file, sorted(variables.items()))).encode()).hexdigest()
+
+
+def remember_checked(digest: str | None, home: Home) -> None:
+    """Keep that the settings with this digest were checked, so that the next list need not check them again."""
+    if digest is None:
+        return
+    with suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        home.cache.mkdir(parents=True, exist_ok=True)
+        (home.cache / _STAMP).write_text(digest, encoding="ascii")
+
+
+def _was_checked(digest: str | None, home: Home) -> bool:
+    if digest is None:
+        return True
+    try:
+        return (home.cache / _STAMP).read_text(encoding="ascii") == digest
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def ledger_path(config: Path | None, home: Home) -> Path | None:
+    """The SQLite ledger's file as the settings name it, or None when the settings have to be read in full."""
+    if not _was_checked(settings_digest(config, home), home):
+        return None
+    url = next((value for name, value in os.environ.items() if name.upper() == _URL), None)
+    if url is None:
+        try:
+            url = tomllib.loads(_config_path(config, home)[0].read_text(encoding="utf-8")).get("ledger_url")
+        except FileNotFoundError:
+            url = None
+        except (OSError, ValueError):
+            return None
+    if url is None:
+        return home.data / "ledger.sqlite"
+    path = str(url).removeprefix(_PREFIX)
+    plain = str(url).startswith(_PREFIX) and path and not any(sign in path for sign in "?%:")
+    return Path(path) if plain else None
+
+
+def may_have_budgets(config: Path | None, home: Home) -> bool:
+    """Whether the settings may limit what work costs, so that a task may wait for a budget. No limit is the default."""
+    if any(name.upper().startswith(("SQUIRE_BUDGETS", "SQUIRE_REPOSITORY")) for name in os.environ):
+        return True
+    try:
+        return "budgets" in _config_path(config, home)[0].read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read_tasks(path: Path, query: TaskQuery) -> TaskPage | None:
+    """A page of tasks, or None when the ledger has to be asked the slow way. Raises NotFoundError."""
+    now = datetime.now(UTC)
+    if not path.exists():
+        return read_page(QueryRunner(lambda _sql, _values: [], is_sqlite=True), query, now=now)
+    try:
+        with _asking(path) as ask:
+            return None if ask is None else read_page(ask, query, now=now)
+    except sqlite3.Error:
+        return None
+
+
+@contextmanager
+def _asking(path: Path) -> Iterator[QueryRunner | None]:
+    """The ledger at `path` for reading, None when its schema is another. Raises sqlite3.Error."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+        db.row_factory = sqlite3.Row
+        db.execute("BEGIN")  # one consistent state for all that is asked
+        if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != KNOWN_REVISION:
+            yield None
+        else:
+            yield QueryRunner(lambda sql, values: db.execute(sql, values).fetchall(), is_sqlite=True)
+
+
+def complete_task_ids(config: Path | None, incomplete: str, *, limit: int = 50) -> list[tuple[str, str]]:
+    """Ids of the newest tasks that begin with `incomplete`, with their titles. Empty rather than slow or noisy."""
+    try:
+        path = ledger_path(config, Home.from_environment())
+        if path is None or not path.exists():
+            return []
+        with _asking(path) as ask:
+            if ask is None:
+                return []
+            rows = read_rows(ask, read_ids_like(ask, incomplete, limit), now=datetime.now(UTC))
+    except (OSError, sqlite3.Error):
+        return []
+    return [(row.id, row.title) for row in rows]

@@ -1,0 +1,145 @@
+"""Whether a ledger is sound: the file, its references, and that its history tells the same as its rows. Read only."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DatabaseError
+
+from squire_pipelines.errors import LedgerError, NotFoundError, SchemaVersionError
+from squire_pipelines.ledger import tables
+from squire_pipelines.ledger.replay import Replay
+from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, Transaction
+from squire_pipelines.ledger.tables import attempts, outcomes, task_events, tasks
+
+MAX_PROBLEMS = 20
+COUNTED = ("tasks", "attempts", "plans", "signals", "deliveries", "outcomes")
+_BATCH = 500
+_HINT = "stop Squire, keep a copy of the file, restore a backup"
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrityReport:
+    """What a check of the ledger found; without `problems` it is sound."""
+
+    place: str
+    revision: str | None
+    problems: tuple[str, ...]
+    rows: dict[str, int]
+
+
+def examine(url: str, *, quick: bool = False) -> IntegrityReport:
+    """Check the ledger at `url`, changing nothing.
+
+    `quick` looks at the file's pages, without comparing its indexes with its tables or its history with its rows: it
+    takes seconds where the whole takes minutes.
+
+    Raises:
+        ConfigError: The URL is none.
+        NotFoundError: There is no ledger yet.
+        LedgerError: It does not answer, or is no database.
+        SchemaVersionError: Its schema is newer than this code.
+    """
+    store = Ledger(url, busy_timeout_s=5)
+    try:
+        if store.is_sqlite and not store.path.exists():
+            message = f"there is no ledger at {store.describe()} yet"
+            raise NotFoundError(message, hint="`squire run` or `squire demo` makes one")
+        return _examine(store, quick=quick)
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        message = f"the ledger {store.describe()} is damaged: {error}"
+        raise LedgerError(message, hint=_HINT) from error
+    finally:
+        store.close()
+
+
+def _examine(store: Ledger, *, quick: bool) -> IntegrityReport:
+    revision = store.revision()
+    if revision is not None and revision > HEAD_REVISION:
+        message = f"the ledger {store.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}"
+        raise SchemaVersionError(message, hint="install the newer Squire again")
+    with store.read() as tx:
+        problems = list(_file_problems(tx, quick=quick)) if store.is_sqlite else []
+        if revision != HEAD_REVISION:
+            problems.append(f"the schema is {revision or 'missing'}, not {HEAD_REVISION}; the next start upgrades it")
+            return IntegrityReport(store.describe(), revision, tuple(problems), {})
+        if not quick:
+            problems += islice(history_problems(tx), MAX_PROBLEMS)
+        rows = {
+            name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
+            for name in COUNTED
+        }
+    return IntegrityReport(store.describe(), revision, tuple(problems), rows)
+
+
+def _file_problems(tx: Transaction, *, quick: bool) -> Iterator[str]:
+    check = "quick_check" if quick else "integrity_check"
+    for line in tx.execute(text(f"PRAGMA {check}({MAX_PROBLEMS})")).scalars():
+        if line != "ok":
+            yield " ".join(str(line).split())
+    for row in tx.execute(text("PRAGMA foreign_key_check")).fetchmany(MAX_PROBLEMS):
+        yield f"{row[0]}: row {row[1]} refers to a row of {row[2]} that is not there"
+
+
+def history_problems(tx: Transaction) -> Iterator[str]:
+    """Where the events of tasks and attempts tell something else than their rows, or do not hold together.
+
+    Some hundred tasks at a time, so that a ledger of any size fits into memory.
+    """
+    last = ""
+    while True:
+        columns = (tasks.c.id, tasks.c.status, tasks.c.attempts, tasks.c.ended_at, tasks.c.cancel_requested_at)
+        query = select(*columns).where(tasks.c.id > last).order_by(tasks.c.id).limit(_BATCH)
+        rows = tx.execute(query).all()
+        if not rows:
+            return
+        first, last = rows[0].id, rows[-1].id
+        told = Replay()
+        events = select(task_events).where(task_events.c.task_id.between(first, last))
+        for event in tx.execute(events.order_by(task_events.c.task_id, task_events.c.id)):
+            told.apply(event)
+        yield from told.problems
+        for row in rows:
+            task = told.tasks.get(row.id)
+            if task is None:
+                yield f"task {row.id} is {row.status}, and no event tells of it"
+                continue
+            stored = (row.status, row.attempts, row.ended_at is not None, row.cancel_requested_at is not None)
+            expected = (task.status, task.attempts, task.ended_at is not None, task.cancel_requested)
+            yield from _differences(f"task {row.id}", _TASK_WORDS, stored, expected)
+        yield from _attempt_problems(tx, told, first, last)
+        pull_requests = select(outcomes.c.task_id, outcomes.c.state, outcomes.c.checks)
+        for row in tx.execute(pull_requests.where(outcomes.c.task_id.between(first, last))):
+            if (expected_outcome := told.outcomes.get(row.task_id)) is not None:
+                what = f"the pull request of task {row.task_id}"
+                yield from _differences(what, ("state", "checks"), (row.state, row.checks), expected_outcome)
+
+
+_TASK_WORDS = ("status", "attempts", "ended", "cancel requested")
+_ATTEMPT_WORDS = ("task", "number", "status", "cause")
+
+
+def _attempt_problems(tx: Transaction, told: Replay, first: str, last: str) -> Iterator[str]:
+    columns = (attempts.c.id, attempts.c.task_id, attempts.c.number, attempts.c.status, attempts.c.cause)
+    seen = set()
+    for row in tx.execute(select(*columns).where(attempts.c.task_id.between(first, last))):
+        seen.add(row.id)
+        attempt = told.attempts.get(row.id)
+        if attempt is None:
+            yield f"attempt {row.id} is {row.status}, and no event tells of it"
+            continue
+        stored = (row.task_id, row.number, row.status, row.cause)
+        expected = (attempt.task_id, attempt.number, attempt.status, attempt.cause or row.cause)
+        yield from _differences(f"attempt {row.id}", _ATTEMPT_WORDS, stored, expected)
+    for name in told.attempts.keys() - seen:
+        yield f"attempt {name} is told of by events, and is not there"
+
+
+def _differences(
+    what: str, words: tuple[str, ...], stored: tuple[object, ...], told: tuple[object, ...]
+) -> Iterator[str]:
+    for word, mine, theirs in zip(words, stored, told, strict=True):
+        if mine != theirs:
+            yield f"{what}: {word} is {mine}, its events tell {theirs}"

@@ -1,0 +1,138 @@
+"""New tasks: from an admitted plan, each fact at most once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from graphlib import CycleError, TopologicalSorter
+
+from sqlalchemy import insert, select, update
+
+from squire_pipelines.domain.identity import branch_name, new_id
+from squire_pipelines.domain.signals import SignalKind
+from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
+from squire_pipelines.ledger import wordlist
+from squire_pipelines.ledger.changes import record_event
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
+from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, Approval, cancel
+
+_MANUAL_PREFIX = f"{SignalKind.MANUAL_TASK}:"
+_DONE = TaskStatus.SUCCEEDED
+
+
+def create_from_plan(
+    tx: Transaction,
+    plan: Plan,
+    *,
+    plan_id: str,
+    versions: Mapping[str, str],
+    approval: Approval,
+    max_attempts: int,
+    trace_id: str,
+) -> tuple[str, ...]:
+    """Turn a plan's tasks into rows, each fact at most once. Returns the new tasks' ids.
+
+    A task whose fingerprint is known is not created again; others may still depend on it. A wish that a person typed
+    is spent when a task of the plan answers it.
+    """
+    ids: dict[str, str] = {}
+    created: dict[str, str] = {}
+    archived: dict[str, TaskStatus] = {}
+    for spec in plan.tasks:
+        mark = fingerprint(plan.repository, spec, dict(versions))
+        known = find_by_fingerprint(tx, plan.repository, mark)
+        if known is not None:
+            ids[spec.key] = known.id
+            if known.archived_as is not None:
+                archived[known.id] = known.archived_as
+            continue
+        # A millisecond apart each: no two ids of a plan are the same, and they sort as the plan does.
+        task_id = new_id("t", tx.now + timedelta(milliseconds=len(created)))
+        ready = approval.covers(spec)
+        status = TaskStatus.READY if ready else TaskStatus.PROPOSED
+        row = {
+            "id": task_id,
+            "repository": plan.repository,
+            "status": status,
+            "kind": spec.kind,
+            "title": spec.title,
+            "priority": int(spec.priority),
+            "fingerprint": mark,
+            "spec": spec.model_dump(mode="json"),
+            "branch": branch_name(task_id, spec.title),
+            "base_branch": spec.base_branch,
+            "plan_id": plan_id,
+            "max_attempts": max_attempts,
+            "trace_id": trace_id,
+            "created_at": tx.now,
+            "ready_at": tx.now if ready else None,
+            "updated_at": tx.now,
+        }
+        tx.execute(insert(tasks).values(row))
+        wordlist.remember(tx, [row])
+        record_event(
+            tx,
+            task_id=task_id,
+            subject="task",
+            before=None,
+            after=status,
+            actor=f"planner:{plan.planner}",
+            reason="planned and approved by settings" if ready else "planned; waits for approval",
+            trace_id=trace_id,
+        )
+        ids[spec.key] = task_id
+        created[spec.key] = task_id
+    wanted = _dependencies(plan, ids, created)
+    pairs = [{"task_id": one, "depends_on": other} for one, other in wanted if other not in archived]
+    if pairs:
+        tx.execute(insert(task_dependencies), pairs)
+    for one in dict.fromkeys(one for one, other in wanted if archived.get(other, _DONE) is not _DONE):
+        cancel(tx, one, actor="dispatch", reason=DEPENDENCY_FAILED)
+    wishes = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_MANUAL_PREFIX)}
+    if wishes:
+        mine = (signals.c.repository == plan.repository) & (signals.c.kind == SignalKind.MANUAL_TASK)
+        tx.execute(update(signals).where(mine, signals.c.key.in_(wishes)).values(gone_at=tx.now, updated_at=tx.now))
+    return tuple(created.values())
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintMatch:
+    """The task that answers a fact already; `archived_as` is how it ended when only that is left of it."""
+
+    id: str
+    archived_as: TaskStatus | None
+
+
+def find_by_fingerprint(tx: Transaction, repository: str, mark: str) -> FingerprintMatch | None:
+    """The task with this fingerprint, the archived ones too: a fact makes one task, however long ago that was."""
+    here = select(tasks.c.id).where(tasks.c.repository == repository, tasks.c.fingerprint == mark)
+    if (found := tx.execute(here).scalar_one_or_none()) is not None:
+        return FingerprintMatch(found, None)
+    there = select(archived_tasks.c.id, archived_tasks.c.status).where(
+        archived_tasks.c.repository == repository, archived_tasks.c.fingerprint == mark
+    )
+    row = tx.execute(there).one_or_none()
+    return None if row is None else FingerprintMatch(row.id, TaskStatus(row.status))
+
+
+def _dependencies(plan: Plan, ids: Mapping[str, str], created: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The pairs (task, task that it waits for) of the new tasks, without a cycle.
+
+    The plan's own dependencies have none, but two keys of it may name one task, since they answer the same facts.
+    """
+    graph: dict[str, set[str]] = {}
+    pairs: list[tuple[str, str]] = []
+    wanted = [(spec.key, key) for spec in plan.tasks if spec.key in created for key in dict.fromkeys(spec.depends_on)]
+    for one, other in sorted(wanted, key=lambda pair: pair[1] not in created):  # the plan's own ones first
+        pair = (ids[one], ids[other])
+        before = graph.setdefault(pair[0], set())
+        if pair[1] in before:
+            continue
+        before.add(pair[1])
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError:
+            before.remove(pair[1])
+        else:
+            pairs.append(pair)
+    return tuple(pairs)

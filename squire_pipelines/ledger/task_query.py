@@ -1,0 +1,137 @@
+"""What may be asked of the list of tasks: filters, orders, and the place to go on from.
+
+Standard library only: the ledger asks through SQLAlchemy, and the quick list of the command line through `sqlite3`.
+How the question becomes SQL is `list_sql`'s; rows are made of the answer elsewhere.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from squire_pipelines.errors import ExitCode, NotFoundError, SquireError
+
+PAGE = 100
+"""Rows of a page unless told otherwise."""
+
+MAX_PAGE = 1000
+"""The most rows of a page."""
+
+STATUSES = ("proposed", "ready", "running", "succeeded", "failed", "cancelled")
+FINAL_STATUSES = ("succeeded", "failed", "cancelled")
+KINDS = ("fix_ci", "address_review", "resolve_issue", "manual", "other")
+PRIORITIES = (0, 1, 2, 3)
+"""These are `domain.tasks`', whose import takes longer than a list may; a test compares them."""
+
+
+class SortOrder(StrEnum):
+    """The order of a list."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    PRIORITY = "priority"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Which tasks, in which order, and at most how many.
+
+    All that is given has to hold; of several statuses, kinds or causes, one. Times are aware; `since` is part of the
+    range, `until` is not. `text` are words that the title has to have, all of them, in any order. `after` is the
+    `next_after` of the page before, or the id of the task to go on after.
+    """
+
+    statuses: tuple[str, ...] = ()
+    repository: str | None = None
+    kinds: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    created_since: datetime | None = None
+    created_until: datetime | None = None
+    ended_since: datetime | None = None
+    ended_until: datetime | None = None
+    text: str = ""
+    order: SortOrder = SortOrder.NEWEST
+    after: str | None = None
+    limit: int = PAGE
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether not every task is wanted."""
+        return self != TaskQuery(order=self.order, limit=self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRunner:
+    """A connection to ask: `run` executes SQL with named parameters, and whether it is SQLite's."""
+
+    run: Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+    is_sqlite: bool
+
+    def among(self, column: str, values: Sequence[str]) -> tuple[str, dict[str, Any]]:
+        """The condition that `column` has one of these values, and its parameters."""
+        if not self.is_sqlite:
+            return f"{column} = ANY(:among)", {"among": list(values)}  # one text for any number of values
+        named = {f"among_{number}": value for number, value in enumerate(values)}
+        return f"{column} IN ({', '.join(f':{name}' for name in named)})", named
+
+    def moment(self, value: datetime) -> Any:
+        """`value` as the database compares it: SQLite has no type for it."""
+        utc = value.astimezone(UTC)
+        return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if self.is_sqlite else utc
+
+
+class PagePositionError(SquireError):
+    """The place to go on from belongs to another order, or is none."""
+
+    code = "page_position"
+    exit_code = ExitCode.USAGE
+
+
+COLUMNS = {
+    SortOrder.NEWEST: ("created_at", "id"),
+    SortOrder.OLDEST: ("created_at", "id"),
+    SortOrder.PRIORITY: ("priority", "created_at", "id"),
+    SortOrder.CHANGED: ("updated_at", "id"),
+}
+DESCENDING = frozenset({SortOrder.NEWEST, SortOrder.CHANGED})
+
+
+def read_ids_like(ask: QueryRunner, prefix: str, limit: int) -> list[str]:
+    """The youngest ids that begin with `prefix`; ids sort by their time of birth."""
+    sql = "SELECT id FROM tasks WHERE id >= :first AND id < :behind ORDER BY id DESC LIMIT :limit"
+    return [row["id"] for row in ask.run(sql, {"first": prefix, "behind": prefix + "\x7f", "limit": limit})]
+
+
+# ── Where to go on ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def token(order: SortOrder, row: Mapping[str, Any]) -> str:
+    """The place after `row`, which has the columns of the order."""
+    parts = [row[column] for column in COLUMNS[order][:-1]]
+    texts = [f"{part.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(part, datetime) else part for part in parts]
+    return "@".join(str(part) for part in (row["id"], *texts))
+
+
+def position(ask: QueryRunner, query: TaskQuery) -> tuple[Any, ...]:
+    """The values of the order's columns to go on after. Raises NotFoundError, PagePositionError."""
+    if not query.after:
+        return ()
+    columns = COLUMNS[query.order]
+    task_id, *texts = query.after.split("@")
+    if not texts:
+        found = ask.run(f"SELECT {', '.join(columns)} FROM tasks WHERE id = :id", {"id": task_id})  # noqa: S608 - names of ours
+        if not found:
+            message = f"there is no task {task_id!r}"
+            raise NotFoundError(message, hint="`squire tasks list` shows the ids")
+        return tuple(found[0][column] for column in columns)
+    try:
+        values = [
+            int(text) if column == "priority" else ask.moment(datetime.fromisoformat(text))
+            for column, text in zip(columns[:-1], texts, strict=True)
+        ]
+    except ValueError as error:
+        message = f"{query.after!r} is no place in a list by {query.order}"
+        raise PagePositionError(message, hint="begin at the first page again") from error
+    return (*values, task_id)

@@ -1,0 +1,35 @@
+"""Which protected paths a task may ask for, whoever plans it. Pure.
+
+QueryRunner never lets a change pass: a person then decides on it. It follows from what a collaborator did (a failed check,
+a label, a wish in own words) and never from a text, which a stranger may have written, nor from a model's answer.
+"""
+
+from collections.abc import Iterable
+
+from squire_pipelines.domain.change import LOCK_FILES
+from squire_pipelines.domain.policy import WORKFLOWS
+from squire_pipelines.domain.signals import Details, FailedCheck, ManualTask, OpenIssue
+from squire_pipelines.domain.tasks import TaskKind
+
+DEPENDENCY_LABELS = frozenset({"dependencies", "dependency"})
+BUILD_FILES = ("**/Dockerfile*",)
+
+
+def requestable(kind: TaskKind, details: Iterable[Details]) -> tuple[str, ...]:
+    """The protected paths that a task of this kind, which answers these facts, asks for by name.
+
+    A failed check: workflows, lock files, Dockerfiles. An issue with the label `dependencies`: lock files. A wish: what
+    its author named.
+    """
+    found: dict[str, None] = {}
+    for fact in details:
+        match fact:
+            case FailedCheck() if kind is TaskKind.FIX_CI:
+                found |= dict.fromkeys((*WORKFLOWS, *LOCK_FILES, *BUILD_FILES))
+            case OpenIssue() if DEPENDENCY_LABELS & {label.casefold() for label in fact.labels}:
+                found |= dict.fromkeys(LOCK_FILES)
+            case ManualTask():
+                found |= dict.fromkeys(fact.allow_protected)
+            case _:
+                pass
+    return tuple(found)

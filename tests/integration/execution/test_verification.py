@@ -1,0 +1,169 @@
+"""The repository's checks before a pull request is opened: real processes, real git, against a forge."""
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_pipelines.domain.tasks import Verification
+from squire_pipelines.execution.verification import forget_setups, setups_folder
+from squire_pipelines.ledger import tasks
+from squire_pipelines.ledger.attempts import Attempt
+from tests.support.pipeline import LEDGERLIB, Pipeline
+
+CHANGE = ("sh", "-c", "echo more >> NOTES.md")
+PASSES = f"{sys.executable} -c \\\"open('NOTES.md').read()\\\""
+
+
+def use(pipeline: Pipeline, rules: str, command: tuple[str, ...] = CHANGE) -> None:
+    pipeline.commands = {LEDGERLIB: command}
+    pipeline.configure(f'[repository."{LEDGERLIB}".verification]\n{rules}\n')
+
+
+def ours(forge: ForgeProcess) -> list[dict[str, Any]]:
+    (found,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
+    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+
+
+def verified(pipeline: Pipeline, **spec: Any) -> tuple[Attempt, dict[str, Any]]:
+    attempt = pipeline.attempt(LEDGERLIB, **spec)
+    pipeline.agent_run(attempt)
+    row = pipeline.read_attempt(attempt.id)
+    assert row.cause == "completed"
+    return row, row.verification or {}
+
+
+def test_checks_that_pass_are_told_in_the_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, f'tests = "{PASSES}"')
+    _, found = verified(pipeline)
+    assert found["passed"]
+    (pull,) = ours(forge)
+    assert not pull["draft"]
+    assert "Run by Squire on the committed tree: passed." in pull["body"]
+
+
+def test_checks_that_fail_make_a_draft_that_says_why(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, 'tests = "echo 3 of 9 failed; exit 4"')
+    row, found = verified(pipeline)
+    assert found["checks"] == [{"name": "tests", "passed": False, "detail": "exit code 4: 3 of 9 failed"}]
+    (pull,) = ours(forge)
+    assert pull["draft"]
+    assert "3 of 9 failed" in pull["body"]
+    assert row.verdict == {"decision": "allow", "findings": []}
+
+
+def test_the_committed_tree_is_checked_and_not_what_the_agent_left_beside(pipeline: Pipeline) -> None:
+    helped = ("sh", "-c", "echo help > ../left; echo help > ~/left; echo more >> NOTES.md")
+    use(pipeline, 'tests = "test ! -e ../left && test ! -e ~/left"', helped)
+    _, found = verified(pipeline)
+    assert found["passed"]
+
+
+def test_a_check_that_hangs_is_ended(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, 'tests = "sleep 100"\ntimeout_s = 0.5')
+    _, found = verified(pipeline)
+    assert found["checks"][0]["detail"].startswith("timed out after")
+    assert ours(forge)[0]["draft"]
+
+
+def test_what_nobody_configured_is_said_where_other_checks_are_run(pipeline: Pipeline) -> None:
+    use(pipeline, "")
+    _, found = verified(pipeline, verification=Verification(run_tests=True, custom_checks=("true",)))
+    assert found["passed"]
+    assert found["message"] == "No command is configured for tests."
+
+
+def test_without_checks_nothing_is_verified(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, "")
+    row, _ = verified(pipeline)
+    assert row.verification is None
+    assert not ours(forge)[0]["draft"]
+    assert "Nothing was run by Squire itself" in ours(forge)[0]["body"]
+
+
+def test_verification_can_be_switched_off(pipeline: Pipeline) -> None:
+    use(pipeline, 'enabled = false\ntests = "false"')
+    row, _ = verified(pipeline)
+    assert row.verification is None
+
+
+SETUP = "mkdir -p node_modules; echo $(date +%s%N) > node_modules/made; echo made >> {log}"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "setups.log"
+
+
+def test_dependencies_are_made_once_for_the_same_lockfiles(pipeline: Pipeline, log: Path) -> None:
+    use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"')
+    assert verified(pipeline)[1]["passed"]
+    assert verified(pipeline)[1]["passed"]
+    assert log.read_text().splitlines() == ["made"]
+    assert len(list(setups_folder(pipeline.settings.home).iterdir())) == 1
+
+
+def test_a_change_of_a_lockfile_makes_its_own_and_they_are_not_kept(pipeline: Pipeline, log: Path) -> None:
+    change = ("sh", "-c", "echo evil > requirements-extra.txt")
+    use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"', change)
+    assert verified(pipeline)[1]["passed"]
+    assert log.read_text().splitlines() == ["made"]
+    assert not setups_folder(pipeline.settings.home).exists()
+
+
+def test_what_an_agent_wrote_is_not_in_the_dependencies_of_others(pipeline: Pipeline, log: Path) -> None:
+    poison = ("sh", "-c", "mkdir -p node_modules; echo evil > node_modules/evil; echo more >> NOTES.md")
+    rules = f'setup = "{SETUP.format(log=log)}"\ntests = "test ! -e node_modules/evil"'
+    use(pipeline, rules, poison)
+    pipeline.attempt(LEDGERLIB)
+    assert not verified(pipeline)[1]["passed"]  # it is in that change, which is what its reviewers see
+    use(pipeline, rules)
+    assert verified(pipeline)[1]["passed"]
+
+
+def test_a_setup_that_fails_is_told(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    use(pipeline, 'setup = "echo no such package; exit 1"\ntests = "true"')
+    _, found = verified(pipeline)
+    assert found["checks"][0] == {"name": "setup", "passed": False, "detail": "exit code 1: no such package"}
+    assert found["checks"][1]["detail"] == "not run"
+    assert ours(forge)[0]["draft"]
+
+
+def test_a_registry_that_nobody_named_is_an_answer_and_no_crash(pipeline: Pipeline) -> None:
+    use(pipeline, 'setup = "true"\negress = ["nowhere"]\ntests = "true"')
+    _, found = verified(pipeline)
+    assert not found["passed"]
+    assert "'nowhere', which is not among gateway.registries" in found["message"]
+
+
+def test_a_cancelled_verification_cancels_the_attempt(pipeline: Pipeline, forge: ForgeProcess, log: Path) -> None:
+    use(pipeline, f'tests = "echo here > {log}; sleep 100"')
+    attempt = pipeline.attempt(LEDGERLIB)
+
+    def cancel() -> None:
+        deadline = time.monotonic() + 60
+        while not log.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with pipeline.ledger.write() as tx:
+            tasks.cancel(tx, attempt.task_id, actor="me")
+
+    watcher = threading.Thread(target=cancel)
+    watcher.start()
+    pipeline.agent_run(attempt, fails=True)
+    watcher.join()
+    assert pipeline.read_attempt(attempt.id).cause == "cancelled"
+    assert ours(forge) == []
+
+
+def test_only_so_many_sets_of_dependencies_are_kept(pipeline: Pipeline) -> None:
+    home = pipeline.settings.home
+    assert forget_setups(home, keep=1) == 0
+    setups_folder(home).mkdir(parents=True)
+    for number in range(4):
+        (setups_folder(home) / f"{number}.tar").touch()
+    assert forget_setups(home, keep=1) == 3
+    assert len(list(setups_folder(home).iterdir())) == 1

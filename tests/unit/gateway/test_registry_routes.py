@@ -1,0 +1,182 @@
+"""Which requests may go out, where they go, and how answers lead back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.gateway import registry_routes
+from squire_pipelines.gateway.package_manager_env import environment
+from squire_pipelines.gateway.registry_routes import Registry
+from squire_pipelines.gateway.rules import RefusalError
+from squire_pipelines.gateway.sections import GatewaySettings, RegistrySettings
+
+WAY = Registry("npm", "https://registry.example.com/root", ("https://files.example.net/",))
+WAYS = {"npm": WAY}
+HERE = "http://127.0.0.1:8787"
+
+
+def url_of(path: str, method: str = "GET", query: bytes = b"") -> str:
+    return registry_routes.route(method, path.encode("latin-1"), query, WAYS).url
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/egress/npm/left-pad", "https://registry.example.com/root/left-pad"),
+        ("/egress/npm/left-pad/", "https://registry.example.com/root/left-pad/"),
+        ("/egress/npm/", "https://registry.example.com/root/"),
+        ("/egress/npm/@types%2fnode", "https://registry.example.com/root/@types%2fnode"),
+        ("/egress/npm/@types%2Fnode/-/node-1.tgz", "https://registry.example.com/root/@types%2fnode/-/node-1.tgz"),
+        ("/egress/npm/a%20b", "https://registry.example.com/root/a%20b"),
+        ("/egress/npm/a%25b", "https://registry.example.com/root/a%25b"),
+        ("/egress/npm/%C3%A9", "https://registry.example.com/root/%C3%A9"),
+        ("/egress/npm/~1/p/a.whl", "https://files.example.net/p/a.whl"),
+    ],
+)
+def test_a_plain_path_leads_below_its_base(path: str, url: str) -> None:
+    assert url_of(path) == url
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "status", "code"),
+    [
+        ("POST", "/egress/npm/a", b"", 405, "method"),
+        ("PUT", "/egress/npm/a", b"", 405, "method"),
+        ("GET", "/egress/npm/a", b"data=secret", 403, "egress"),
+        ("GET", "/egress/other/a", b"", 403, "egress"),
+        ("GET", "/egress/", b"", 403, "egress"),
+        ("GET", "/egress/npm/../x", b"", 403, "egress"),
+        ("GET", "/egress/npm/%2e%2e/x", b"", 403, "egress"),
+        ("GET", "/egress/npm/a/%2E", b"", 403, "egress"),
+        ("GET", "/egress/npm/a%2f..%2fb", b"", 403, "egress"),
+        ("GET", "/egress/npm/@a%2f..", b"", 403, "egress"),
+        ("GET", "/egress/npm/a%2fb", b"", 403, "egress"),
+        ("GET", "/egress/npm//host/x", b"", 403, "egress"),
+        ("GET", "/egress/npm/a%5cb", b"", 403, "egress"),
+        ("GET", "/egress/npm/a%0d%0aHost:x", b"", 403, "egress"),
+        ("GET", "/egress/npm/a%00", b"", 403, "egress"),
+        ("GET", "/egress/npm/%ff", b"", 403, "egress"),
+        ("GET", "/egress/npm/~2/a", b"", 403, "egress"),
+        ("GET", "/egress/npm/~0/a", b"", 403, "egress"),
+        ("GET", "/egress/npm/~x/a", b"", 403, "egress"),
+        ("GET", "/egress/npm/" + "a" * 1100, b"", 414, "egress"),
+    ],
+)
+def test_what_is_not_a_plain_reading_is_refused(method: str, path: str, query: bytes, status: int, code: str) -> None:
+    with pytest.raises(RefusalError) as refused:
+        url_of(path, method, query)
+    assert (refused.value.status, refused.value.code) == (status, code)
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
+def test_no_path_leaves_its_base(rest: str) -> None:
+    try:
+        url = url_of(f"/egress/npm/{rest}")
+    except RefusalError:
+        return
+    assert url.startswith(WAY.bases)
+    assert not {".", ".."} & set(url.removeprefix("https://").split("/"))
+    assert not {"?", "#", "\\", " "} & set(url)
+
+
+@pytest.mark.parametrize("headers", [[(b"content-length", b"3")], [(b"Transfer-Encoding", b"chunked")]])
+def test_a_reading_carries_no_body(headers: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(RefusalError):
+        registry_routes.check_no_body(headers)
+    registry_routes.check_no_body([(b"content-length", b"0"), (b"accept", b"*/*")])
+
+
+def test_a_registry_hears_only_what_is_wanted() -> None:
+    asked = [(b"Accept", b"application/json"), (b"Cookie", b"x"), (b"Authorization", b"y"), (b"Range", b"bytes=0-9")]
+    asked += [(b"User-Agent", b"secret"), (b"If-None-Match", b"secret"), (b"Host", b"evil")]
+    assert dict(registry_routes.request_headers(asked, "https://user@h.example.com:8443/x")) == {
+        b"host": b"h.example.com:8443",
+        b"accept": b"application/json",
+        b"accept-encoding": b"identity",
+        b"user-agent": b"squire-gateway",
+        b"range": b"bytes=0-9",
+    }
+    assert dict(registry_routes.request_headers([(b"accept", b"a" * 400)], "https://h/x"))[b"accept"] == b"*/*"
+
+
+def test_files_of_an_index_lead_back_through_the_gateway() -> None:
+    body = b'{"a": "https://registry.example.com/root/a.tgz", "b": "https:\\/\\/files.example.net\\/b.whl", "c": "https://c/"}'
+    assert registry_routes.rewrite_urls(body, WAY, HERE) == (
+        b'{"a": "http://127.0.0.1:8787/egress/npm/a.tgz", '
+        b'"b": "http:\\/\\/127.0.0.1:8787\\/egress\\/npm\\/~1\\/b.whl", "c": "https://c/"}'
+    )
+
+
+def test_a_redirect_stays_among_the_named_places() -> None:
+    target = registry_routes.route("GET", b"/egress/npm/a", b"", WAYS)
+    assert target.host == "registry.example.com"
+    assert (
+        registry_routes.redirected("https://files.example.net/x/a.tgz", target, HERE) == f"{HERE}/egress/npm/~1/x/a.tgz"
+    )
+    assert registry_routes.redirected("/root/b", target, HERE) == f"{HERE}/egress/npm/b"
+    for place in ("https://evil.example.org/a", "http://registry.example.com/root/a", "/other", "/root/b?token=1"):
+        with pytest.raises(RefusalError, match="not among its places"):
+            registry_routes.redirected(place, target, HERE)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.1.2.3", "224.0.0.1",
+        "::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "255.255.255.255",
+    ],
+)  # fmt: skip
+def test_an_address_of_an_inner_network_is_refused(address: str) -> None:
+    with pytest.raises(RefusalError) as refused:
+        registry_routes.check_address("registry.example.com", address)
+    assert refused.value.code == "address"
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
+def test_a_public_address_is_fine(address: str) -> None:
+    registry_routes.check_address("registry.example.com", address)
+
+
+def test_connect_leads_only_where_the_user_says() -> None:
+    allowed = frozenset({"git.example.com:443", "[2001:db8::1]:22"})
+    assert registry_routes.connect_target("Git.example.com:443", allowed) == ("Git.example.com", 443)
+    assert registry_routes.connect_target("[2001:db8::1]:22", allowed) == ("2001:db8::1", 22)
+    for authority in ("git.example.com:80", "git.example.com", "evil.example.com:443", ""):
+        with pytest.raises(RefusalError, match="would hide what is sent"):
+            registry_routes.connect_target(authority, allowed)
+
+
+def test_package_managers_are_told_of_the_ways() -> None:
+    settings = GatewaySettings(
+        registries={
+            "node": RegistrySettings(kind="npm", base_url="https://n.example.com"),
+            "wheels": RegistrySettings(kind="pypi", base_url="https://p.example.com", index="root/simple"),
+            "raw": RegistrySettings(base_url="https://r.example.com/x/"),
+            "shut": RegistrySettings(kind="npm", base_url="https://s.example.com"),
+        },
+        egress=("node", "wheels", "raw"),
+        unsafe_connect=("git.example.com:443",),
+    )
+    told = environment(settings, HERE)
+    assert told["npm_config_registry"] == f"{HERE}/egress/node/"
+    assert told["PIP_INDEX_URL"] == told["UV_DEFAULT_INDEX"] == f"{HERE}/egress/wheels/root/simple/"
+    assert told["SQUIRE_EGRESS_RAW"] == f"{HERE}/egress/raw/"
+    assert told["HTTPS_PROXY"] == HERE
+    assert not any("shut" in value for value in told.values())
+    assert environment(GatewaySettings(), HERE) == {}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"egress": ("absent",)},
+        {"registries": {"Upper": {"base_url": "https://x.example.com"}}},
+        {"registries": {"a": {"base_url": "ftp://x.example.com"}}},
+        {"registries": {"a": {"base_url": "https://user:pw@x.example.com"}}},
+        {"registries": {"a": {"base_url": "https://x.example.com?a=b"}}},
+        {"unsafe_connect": ("git.example.com",)},
+    ],
+)
+def test_settings_that_name_no_way_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"base URL|egress|registries|CONNECT"):
+        GatewaySettings.model_validate(values)
