@@ -87,11 +87,10 @@ class LimitSettings(Section):
         # All of them full must leave room, or the engine kills an agent for writing files.
         total = self.workspace + self.home + self.tmp
         if total >= self.memory:
-            message = (
+            raise ValueError(
                 f"workspace + home + tmp = {total} bytes, which is not less than memory = {self.memory}; "
                 "they are kept in memory: raise memory or lower one of them"
             )
-            raise ValueError(message)
         return self
 
 
@@ -136,11 +135,10 @@ class AgentSettings(Section):
     @model_validator(mode="after")
     def _more_memory(self) -> Self:
         if self.oom_retry_memory is not None and self.oom_retry_memory <= self.limits.memory:
-            message = (
+            raise ValueError(
                 f"oom_retry_memory = {self.oom_retry_memory} bytes is not more than limits.memory = "
                 f"{self.limits.memory}; raise it, or leave it out for no such try"
             )
-            raise ValueError(message)
         return self
 
 

@@ -92,8 +92,10 @@ class Settings(BaseSettings):
         """The limits for one repository. Raises ConfigError when its overrides are wrong, or for all repositories."""
         overrides, where = self._overrides(repository).budgets, f'[repository."{repository}".budgets]'
         if common := sorted({"day", "month"} & set(overrides)):
-            message = f"{where}: {common[0]} is for all repositories together"
-            raise ConfigError(message, hint=f"set it in [budgets.{common[0]}]; `repository` limits one, by the month")
+            raise ConfigError(
+                f"{where}: {common[0]} is for all repositories together",
+                hint=f"set it in [budgets.{common[0]}]; `repository` limits one, by the month",
+            )
         return _merged(self.budgets, overrides, where)
 
     def verification_for(self, repository: str) -> VerificationSettings:
@@ -170,22 +172,25 @@ def load_settings(config: Path | None = None) -> Settings:
         if path.is_file():
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         elif named is not None:
-            message = f"the configuration file {path} does not exist"
-            raise ConfigError(message, hint="write one with `squire init`, or unset SQUIRE_CONFIG")
+            raise ConfigError(
+                f"the configuration file {path} does not exist",
+                hint="write one with `squire init`, or unset SQUIRE_CONFIG",
+            )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path} is not valid TOML: {error}"
-        raise ConfigError(message, hint="mend the line, or write a new file with `squire init`") from error
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}", hint="mend the line, or write a new file with `squire init`"
+        ) from error
     except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise ConfigError(message, hint="check the file's owner and mode") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="check the file's owner and mode") from error
     _refuse_unknown_variables()
     try:
         settings = Settings(**values)
     except ValidationError as error:
         raise _config_error(error, str(path) if values else "environment") from error
     except SettingsError as error:
-        message = f"environment: {error}"
-        raise ConfigError(message, hint='lists and tables are written as JSON, for example ["owner/name"]') from error
+        raise ConfigError(
+            f"environment: {error}", hint='lists and tables are written as JSON, for example ["owner/name"]'
+        ) from error
     for repository in settings.repository:  # wrong overrides are found now, not when the repository's turn comes
         settings.agent_for(repository)
         settings.policy_for(repository)
@@ -199,5 +204,7 @@ def _refuse_unknown_variables() -> None:
     for name in sorted(os.environ):
         section, separator, _ = name.upper().removeprefix("SQUIRE_").partition("__")
         if name.upper().startswith("SQUIRE_") and separator and section.lower() not in Settings.model_fields:
-            message = f"environment: {name} names the section {section.lower()!r}, which does not exist"
-            raise ConfigError(message, hint="`squire config show` lists every key with its default")
+            raise ConfigError(
+                f"environment: {name} names the section {section.lower()!r}, which does not exist",
+                hint="`squire config show` lists every key with its default",
+            )

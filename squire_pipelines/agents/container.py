@@ -163,8 +163,7 @@ class Container:
         try:
             state = self._client.api.inspect_container(self._id)["State"]
         except NotFound as error:
-            message = "the container is gone: it was removed, or the engine lost it"
-            raise EngineError(message) from error
+            raise EngineError("the container is gone: it was removed, or the engine lost it") from error
         except (requests.RequestException, DockerException) as error:
             self._away(error, timeout_s)
             return False
@@ -183,8 +182,9 @@ class Container:
         self.connection_lost = True
         self._lost_since = now if self._lost_since is None else self._lost_since
         if now - self._lost_since >= self._patience_s:
-            message = f"the container engine did not answer for {self._patience_s:.0f} s: {str(error)[:200]}"
-            raise EngineError(message) from error
+            raise EngineError(
+                f"the container engine did not answer for {self._patience_s:.0f} s: {str(error)[:200]}"
+            ) from error
         time.sleep(min(timeout_s, _PAUSE_S))  # a refused connection fails at once
 
     def _attach_again(self) -> None:

@@ -94,11 +94,13 @@ class DockerRunner:
         try:
             return str(self._client.images.get(image).id)
         except ImageNotFound as error:
-            message = f"the image {image} is not on the engine"
-            raise ImageMissingError(message, hint=IMAGE_HINT, context={"image": image}) from error
+            raise ImageMissingError(
+                f"the image {image} is not on the engine", hint=IMAGE_HINT, context={"image": image}
+            ) from error
         except (DockerException, requests.RequestException) as error:
-            message = f"the container engine does not answer: {str(error)[:200]}"
-            raise EngineError(message, hint="run `make engine`") from error
+            raise EngineError(
+                f"the container engine does not answer: {str(error)[:200]}", hint="run `make engine`"
+            ) from error
 
     def run(
         self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
@@ -240,7 +242,7 @@ class DockerRunner:
             warm.put_back(inputs)
             return None
         recorder.mark_started()
-        monotonic_mark.note(inputs.folder.started)
+        monotonic_mark.write(inputs.folder.started)
         recorder.facts["warm"] = True
         return container
 
@@ -278,12 +280,13 @@ class DockerRunner:
                 warm.put_back(inputs)
                 continue
             if found is not None:
-                message = f"the name {name} is taken by a container that is not this attempt's"
-                raise EngineError(message, hint=f"look at it with `docker inspect {name}` and remove it")
+                raise EngineError(
+                    f"the name {name} is taken by a container that is not this attempt's",
+                    hint=f"look at it with `docker inspect {name}` and remove it",
+                )
             # A supervisor that died had just asked for it, or it is being removed: the name is taken by nothing yet.
             time.sleep(_CREATE_PAUSE_S)
-        message = f"the engine says that the name {name} is taken, and knows no such container"
-        raise EngineError(message)
+        raise EngineError(f"the engine says that the name {name} is taken, and knows no such container")
 
     def _start(self, container: Container, found: reap.FoundContainer, recorder: RunRecorder) -> float:
         """Attach, and start what does not run yet; how many seconds it has run before (after an adoption)."""
@@ -293,10 +296,10 @@ class DockerRunner:
                 container.attach()
                 container.start()
             recorder.mark_started()
-            monotonic_mark.note(folder.started)
+            monotonic_mark.write(folder.started)
             return 0.0
         by_clock = max(0.0, (datetime.now(UTC) - found.started_at).total_seconds())
-        elapsed_s = monotonic_mark.since(folder.started)
+        elapsed_s = monotonic_mark.elapsed(folder.started)
         elapsed_s = by_clock if elapsed_s is None else elapsed_s
         _log.info("agent.adopted", container=found.name, running=found.running, elapsed_s=round(elapsed_s, 1))
         recorder.facts["adopted"] = True
@@ -336,8 +339,10 @@ def _move_gateway(inputs: AttemptInputs, gateway_socket: Path) -> None:
     try:
         warm.name_socket(warm.slot_of(inputs.folder), gateway_socket)
     except OSError as error:
-        message = f"the gateway's socket cannot be put where the container has it: {error.strerror}"
-        raise WorkspaceError(message, hint="the attempts' folder and run/ have to be on one file system") from error
+        raise WorkspaceError(
+            f"the gateway's socket cannot be put where the container has it: {error.strerror}",
+            hint="the attempts' folder and run/ have to be on one file system",
+        ) from error
 
 
 def _make_kept_work(inputs: AttemptInputs) -> None:
@@ -345,5 +350,7 @@ def _make_kept_work(inputs: AttemptInputs) -> None:
         inputs.folder.work.mkdir(exist_ok=True)
         inputs.folder.work.chmod(0o777)  # in a folder that is ours alone
     except OSError as error:
-        message = f"the workspace {inputs.folder.work} cannot be made: {error.strerror}"
-        raise WorkspaceError(message, hint="check the free space and the owner of the attempts folder") from error
+        raise WorkspaceError(
+            f"the workspace {inputs.folder.work} cannot be made: {error.strerror}",
+            hint="check the free space and the owner of the attempts folder",
+        ) from error

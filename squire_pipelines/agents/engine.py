@@ -107,8 +107,7 @@ def connect(
             client.close()
     if first is not None:
         return first
-    message = f"no container engine answers; tried {'; '.join(tried)}"
-    raise EngineError(message, hint=HINT, context={"tried": tried})
+    raise EngineError(f"no container engine answers; tried {'; '.join(tried)}", hint=HINT, context={"tried": tried})
 
 
 @contextmanager
@@ -176,8 +175,7 @@ def describe(client: docker.DockerClient) -> EngineInfo:
         info = client.info()
         version = client.version()
     except (DockerException, requests.RequestException) as error:
-        message = f"the container engine does not answer: {_reason(error)}"
-        raise EngineError(message, hint=HINT) from error
+        raise EngineError(f"the container engine does not answer: {_reason(error)}", hint=HINT) from error
     platform = (version.get("Platform") or {}).get("Name") or "Docker"
     return EngineInfo(
         host=client.api.base_url,

@@ -18,9 +18,10 @@ def worker_file(name: str, *, places: tuple[Path, ...] = _PLACES) -> Path:
     for place in places:
         if (place / name).is_file():
             return place / name
-    message = f"the worker's file {name} is missing from this installation"
     raise ConfigError(
-        message, hint="install Squire again, or run it from a checkout", context={"places": [str(p) for p in places]}
+        f"the worker's file {name} is missing from this installation",
+        hint="install Squire again, or run it from a checkout",
+        context={"places": [str(p) for p in places]},
     )
 
 
@@ -36,12 +37,9 @@ def seccomp_profile(path: Path | None = None, *, places: tuple[Path, ...] = _PLA
         text = found.read_text(encoding="utf-8")
         profile = json.loads(text)
     except OSError as error:
-        message = f"the seccomp profile {found} cannot be read: {error.strerror}"
-        raise ConfigError(message, hint=hint) from error
+        raise ConfigError(f"the seccomp profile {found} cannot be read: {error.strerror}", hint=hint) from error
     except ValueError as error:
-        message = f"the seccomp profile {found} is not JSON: {error}"
-        raise ConfigError(message, hint=hint) from error
+        raise ConfigError(f"the seccomp profile {found} is not JSON: {error}", hint=hint) from error
     if not isinstance(profile, dict) or "defaultAction" not in profile:
-        message = f"the seccomp profile {found} has no defaultAction"
-        raise ConfigError(message, hint=hint)
+        raise ConfigError(f"the seccomp profile {found} has no defaultAction", hint=hint)
     return text

@@ -99,8 +99,10 @@ class RunRecorder:
                 resume_after=self.resume_after,
             )
         except OSError as error:
-            message = f"the log {self.inputs.folder.log} cannot be written: {error.strerror}"
-            raise WorkspaceError(message, hint="check the free space and the owner of the attempts folder") from error
+            raise WorkspaceError(
+                f"the log {self.inputs.folder.log} cannot be written: {error.strerror}",
+                hint="check the free space and the owner of the attempts folder",
+            ) from error
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:

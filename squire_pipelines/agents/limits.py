@@ -28,16 +28,20 @@ def effective_limits(
     for name, wanted in (asked.asked() if asked is not None else {}).items():
         bound = max(ceiling[name], values[name])
         if wanted > bound:
-            message = f"the task asks for limits.{name} = {wanted}, and may have at most {bound}"
-            raise ConfigError(message, hint=f"raise agent.max_task_limits.{name}, or have the task ask for less")
+            raise ConfigError(
+                f"the task asks for limits.{name} = {wanted}, and may have at most {bound}",
+                hint=f"raise agent.max_task_limits.{name}, or have the task ask for less",
+            )
         values[name] = wanted
     if after_oom and agent.oom_retry_memory is not None:
         values["memory"] = max(values["memory"], agent.oom_retry_memory)
     try:
         return LimitSettings.model_validate(values)
     except ValueError as error:
-        message = f"the task's limits contradict the repository's: {str(error).splitlines()[-2].strip()}"
-        raise ConfigError(message, hint="ask for more memory too, or for a smaller workspace") from error
+        raise ConfigError(
+            f"the task's limits contradict the repository's: {str(error).splitlines()[-2].strip()}",
+            hint="ask for more memory too, or for a smaller workspace",
+        ) from error
 
 
 def check_machine(limits: LimitSettings, *, cpus: int, memory_bytes: int) -> None:
@@ -49,5 +53,7 @@ def check_machine(limits: LimitSettings, *, cpus: int, memory_bytes: int) -> Non
     for name, wanted, bound in (("cpus", limits.cpus, cpus), ("memory", limits.memory, memory_bytes)):
         if 0 < bound < wanted:
             value = f"{wanted:g}" if name == "cpus" else wanted
-            message = f"agent.limits.{name} = {value} is more than the engine's machine has: {bound}"
-            raise ConfigError(message, hint=f"set agent.limits.{name} to {bound} or less")
+            raise ConfigError(
+                f"agent.limits.{name} = {value} is more than the engine's machine has: {bound}",
+                hint=f"set agent.limits.{name} to {bound} or less",
+            )

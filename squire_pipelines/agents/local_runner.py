@@ -61,8 +61,10 @@ class LocalRunner:
     ) -> RunResult:
         """See `runners.AgentRunner.run`."""
         if isinstance(gateway_socket, SharedSocket):
-            message = "an agent without a container cannot reach a gateway's socket in a volume of an engine"
-            raise ConfigError(message, hint='set gateway.transport = "socket"')
+            raise ConfigError(
+                "an agent without a container cannot reach a gateway's socket in a volume of an engine",
+                hint='set gateway.transport = "socket"',
+            )
         try:
             recorder = RunRecorder(inputs, self._reporting)
             work = Path(tempfile.mkdtemp(prefix="work-", dir=inputs.attempt_dir))

@@ -16,7 +16,7 @@ def _now() -> tuple[str, float] | None:
         return None
 
 
-def note(path: Path) -> None:
+def write(path: Path) -> None:
     """Write down that it begins now, where the system tells and the disk has room: `since` has an answer without it."""
     now = _now()
     if now is None:
@@ -25,7 +25,7 @@ def note(path: Path) -> None:
         path.write_text(json.dumps({"boot_id": now[0], "boottime_s": now[1]}), encoding="utf-8")
 
 
-def since(path: Path) -> float | None:
+def elapsed(path: Path) -> float | None:
     """Seconds since `note`, whatever happened to the wall clock; None when it was another boot, or nobody knows."""
     now = _now()
     try:

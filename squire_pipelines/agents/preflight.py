@@ -53,12 +53,16 @@ def check_engine(agent: AgentSettings, client: docker.DockerClient) -> engine.En
     """What the engine says of itself, if the agent can start there; raises as `check_place`."""
     info = engine.describe(client)
     if info.too_old:
-        message = f"the engine at {info.host} speaks API {info.api_version}, which is older than {_dotted()}"
-        raise ConfigError(message, hint="upgrade it: Docker 20.10, Podman 4.0 or newer")
+        raise ConfigError(
+            f"the engine at {info.host} speaks API {info.api_version}, which is older than {_dotted()}",
+            hint="upgrade it: Docker 20.10, Podman 4.0 or newer",
+        )
     if agent.runtime is not None and info.runtimes and agent.runtime not in info.runtimes:
         known = ", ".join(info.runtimes)
-        message = f"agent.runtime = {agent.runtime!r}: the engine at {info.host} has no such runtime, only {known}"
-        raise ConfigError(message, hint="install it and name it in the engine's daemon.json, or leave it out")
+        raise ConfigError(
+            f"agent.runtime = {agent.runtime!r}: the engine at {info.host} has no such runtime, only {known}",
+            hint="install it and name it in the engine's daemon.json, or leave it out",
+        )
     check_machine(agent.limits, cpus=info.cpus, memory_bytes=info.memory_bytes)
     _check_image(agent.image, client)
     _check_disk(agent, info)
@@ -73,14 +77,18 @@ def _check_image(image: str, client: docker.DockerClient) -> None:
     try:
         found = client.images.get(image)
     except ImageNotFound as error:
-        message = f"the image {image} is not on the engine at {client.api.base_url}"
-        raise ImageMissingError(message, hint=IMAGE_HINT, context={"image": image}) from error
+        raise ImageMissingError(
+            f"the image {image} is not on the engine at {client.api.base_url}",
+            hint=IMAGE_HINT,
+            context={"image": image},
+        ) from error
     except (DockerException, requests.RequestException) as error:
-        message = f"the engine does not say whether it has {image}: {str(error)[:200]}"
-        raise EngineError(message) from error
+        raise EngineError(f"the engine does not say whether it has {image}: {str(error)[:200]}") from error
     if not (found.attrs.get("Config") or {}).get("Entrypoint"):
-        message = f"the image {image} has no entrypoint, so it is no worker image"
-        raise ConfigError(message, hint=f"name one that was built from worker-image/: {IMAGE_HINT}")
+        raise ConfigError(
+            f"the image {image} has no entrypoint, so it is no worker image",
+            hint=f"name one that was built from worker-image/: {IMAGE_HINT}",
+        )
 
 
 def _check_disk(agent: AgentSettings, info: engine.EngineInfo) -> None:
@@ -92,10 +100,10 @@ def _check_disk(agent: AgentSettings, info: engine.EngineInfo) -> None:
     except OSError:
         return  # not ours to look at
     if free < agent.min_free_disk:
-        message = (
-            f"the engine's disk is full: {free} bytes free in {info.root}, agent.min_free_disk = {agent.min_free_disk}"
+        raise EngineError(
+            f"the engine's disk is full: {free} bytes free in {info.root}, agent.min_free_disk = {agent.min_free_disk}",
+            hint="free some space, for example with `docker system prune`",
         )
-        raise EngineError(message, hint="free some space, for example with `docker system prune`")
 
 
 class Preflight:

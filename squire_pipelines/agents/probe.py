@@ -84,14 +84,12 @@ def ask(
         code = int(container.wait(timeout=timeout_s)["StatusCode"])
         said = container.logs(stdout=True, stderr=code != 0).decode(errors="replace")
     except (DockerException, requests.RequestException) as error:
-        message = f"the container cannot be probed: {str(error)[:300]}"
-        raise EngineError(message) from error
+        raise EngineError(f"the container cannot be probed: {str(error)[:300]}") from error
     finally:
         if container is not None:
             container.remove(force=True)
     if code != 0:
-        message = f"the probe ended with exit code {code}: {said[-300:]}"
-        raise EngineError(message)
+        raise EngineError(f"the probe ended with exit code {code}: {said[-300:]}")
     answer: dict[str, Any] = json.loads(said)
     return answer
 

@@ -105,8 +105,10 @@ def remove(client: docker.DockerClient, name: str, *, attempt_id: str | None = N
     if found is None:
         return False
     if not found.attempt_id or attempt_id not in {None, found.attempt_id}:
-        message = f"the container {name} is not ours to remove: its label {profile.LABEL_ATTEMPT} is not the attempt's"
-        raise RefusedError(message, context={"label": found.attempt_id})
+        raise RefusedError(
+            f"the container {name} is not ours to remove: its label {profile.LABEL_ATTEMPT} is not the attempt's",
+            context={"label": found.attempt_id},
+        )
     try:
         client.api.remove_container(found.container_id, force=True, v=True)
     except NotFound:

@@ -45,19 +45,17 @@ def read_file(client: docker.DockerClient, image: str, path: str) -> str:
             for chunk in chunks:
                 data += chunk
                 if len(data) > MAX_BYTES:
-                    message = f"{path} of {image} is larger than {MAX_BYTES} bytes"
-                    raise NotFoundError(message)
+                    raise NotFoundError(f"{path} of {image} is larger than {MAX_BYTES} bytes")
         finally:
             container.remove(force=True)
     except ImageNotFound as error:
-        message = f"the image {image} is not on the engine"
-        raise ImageMissingError(message, hint=IMAGE_HINT) from error
+        raise ImageMissingError(f"the image {image} is not on the engine", hint=IMAGE_HINT) from error
     except NotFound as error:
-        message = f"{image} has no {path}"
-        raise NotFoundError(message, hint="images that scripts/images.sh worker builds have one") from error
+        raise NotFoundError(
+            f"{image} has no {path}", hint="images that scripts/images.sh worker builds have one"
+        ) from error
     except (DockerException, requests.RequestException) as error:
-        message = f"the engine does not answer: {str(error)[:200]}"
-        raise EngineError(message) from error
+        raise EngineError(f"the engine does not answer: {str(error)[:200]}") from error
     with tarfile.open(fileobj=io.BytesIO(bytes(data))) as archive:
         file = archive.extractfile(Path(path).name)
         return file.read().decode("utf-8") if file is not None else ""

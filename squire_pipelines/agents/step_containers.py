@@ -56,6 +56,5 @@ def remove_ended(client: docker.DockerClient, home: Path, *, older_than_s: float
                 if error.status_code != reap.CONFLICT:  # its removal is under way already
                     raise
     except (DockerException, requests.RequestException) as error:
-        message = f"step containers could not be removed: {str(error)[:300]}"
-        raise EngineError(message) from error
+        raise EngineError(f"step containers could not be removed: {str(error)[:300]}") from error
     return removed

@@ -76,8 +76,9 @@ def supervise(
                 handle.kill()
                 killed, deadline = True, now + KILL_PATIENCE_S
         elif now >= deadline and killed:
-            message = f"what was killed has not ended within {KILL_PATIENCE_S:.0f} s"
-            raise EngineError(message, hint="look at the engine's log")
+            raise EngineError(
+                f"what was killed has not ended within {KILL_PATIENCE_S:.0f} s", hint="look at the engine's log"
+            )
         elif now >= deadline:
             handle.kill()
             killed, deadline = True, now + KILL_PATIENCE_S

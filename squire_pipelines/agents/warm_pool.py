@@ -77,8 +77,7 @@ class WarmPool:
             waiting, removed = self._clear(wanted)
             made = self._fill(wanted, waiting) if fill else 0
         except (DockerException, requests.RequestException, OSError) as error:
-            message = f"the warm containers could not be tended: {str(error)[:300]}"
-            raise EngineError(message) from error
+            raise EngineError(f"the warm containers could not be tended: {str(error)[:300]}") from error
         return Tended(sum(waiting.values()) + made, made, removed)
 
     def _clear(self, wanted: Mapping[str, Wanted]) -> tuple[dict[str, int], int]:

@@ -57,9 +57,8 @@ def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] 
         partial.chmod(0o644)
         partial.replace(folder.inbox / "repo.bundle")
     except OSError as error:
-        message = f"the workspace of attempt {inputs.attempt_id} cannot be written: {error}"
         raise WorkspaceError(
-            message,
+            f"the workspace of attempt {inputs.attempt_id} cannot be written: {error}",
             hint="check the free space and the owner of the attempts folder",
             context={"path": str(folder.root)},
         ) from error
@@ -183,8 +182,9 @@ def add_input(folder: AttemptFolder, source: Path, name: str) -> None:
             shutil.copyfile(source, target)
             target.chmod(0o644)
     except OSError as error:
-        message = f"{source} cannot be handed in: {error.strerror}"
-        raise WorkspaceError(message, hint="check the free space of the attempts folder") from error
+        raise WorkspaceError(
+            f"{source} cannot be handed in: {error.strerror}", hint="check the free space of the attempts folder"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

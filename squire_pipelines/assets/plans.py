@@ -164,8 +164,7 @@ async def _plan_one(
                 tx, reservation, Purpose.PLAN, limits, repository=basis.repository, trace_id=trace_id
             )
         if short is not None:
-            message = f"{short} has no room for a plan"
-            raise PlanningError(message, hint="docs/guide/budgets.md says when it has again")
+            raise PlanningError(f"{short} has no room for a plan", hint="docs/guide/budgets.md says when it has again")
         return limits.cap(Purpose.PLAN).tokens
 
     def keep(call: ModelCall) -> None:

@@ -100,8 +100,7 @@ def _image(client: "docker.DockerClient", name: str) -> tuple[str | None, int | 
     except ImageNotFound:
         return None, None
     except (DockerException, requests.RequestException) as error:
-        message = f"the engine does not say whether it has {name}: {error}"
-        raise EngineError(message) from error
+        raise EngineError(f"the engine does not say whether it has {name}: {error}") from error
     return str(image.id), int(image.attrs.get("Size", 0))
 
 

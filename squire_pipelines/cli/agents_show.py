@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.agents.adapters.registry import find, origin
+from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read
 from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, Totals
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
@@ -31,13 +31,13 @@ def show(app: CliContext, name: str | None, *, as_json: bool) -> None:
         emit_json(
             {
                 "name": agent.name,
-                "origin": origin(agent.name),
+                "origin": provider_of(agent.name),
                 "needs_gateway": agent.needs_gateway,
                 "permissions": rows,
             }
         )
         return
-    click.echo(f"{agent.name} ({origin(agent.name)})")
+    click.echo(f"{agent.name} ({provider_of(agent.name)})")
     click.echo(f"  model: {'through the gateway' if agent.needs_gateway else 'none'}\n")
     cells = [(row["subject"], row["pattern"], "allow" if row["allow"] else "deny", row["why"]) for row in rows]
     app.console.print(table(("what", "which", "verdict", "why"), cells))
@@ -79,9 +79,9 @@ def transcript(app: CliContext, task_id: str, number: int | None, *, as_json: bo
 
 def _entries(path: Path, task_id: str, number: int) -> Iterator[Entry]:
     if not path.is_file():
-        message = f"attempt {number} of task {task_id} left no transcript"
         raise NotFoundError(
-            message, hint=f"only some agents tell what they do; `squire tasks logs {task_id}` has the log"
+            f"attempt {number} of task {task_id} left no transcript",
+            hint=f"only some agents tell what they do; `squire tasks logs {task_id}` has the log",
         )
     return read(path)
 

@@ -30,7 +30,7 @@ def show(app: CliContext, *, as_json: bool) -> None:
     settings = app.settings
     with app.ledger.read() as tx:
         levels = rows.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
-        held = rows.held_back(tx, settings.budgets_for)
+        held = rows.blocked_by_budget(tx, settings.budgets_for)
         now = tx.now
     cap = settings.budgets.cap(Purpose.ATTEMPT)
     if as_json:

@@ -104,10 +104,10 @@ def check_disk(app: CliContext) -> Iterator[Check]:
 
 def check_ledger(app: CliContext) -> Iterator[Check]:
     """The ledger."""
-    from squire_pipelines.ledger.integrity import examine  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
+    from squire_pipelines.ledger.integrity import check_integrity  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
 
     try:
-        found = examine(app.settings.resolved_ledger_url, quick=True)
+        found = check_integrity(app.settings.resolved_ledger_url, quick=True)
     except NotFoundError as error:
         yield Check("ledger", "ok", error.message)  # the first run makes it
         return

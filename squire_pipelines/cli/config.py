@@ -35,7 +35,7 @@ def flatten(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
         yield path, value
 
 
-def origin(path: tuple[str, ...], file: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+def source_of(path: tuple[str, ...], file: Mapping[str, Any], environment: Mapping[str, str]) -> str:
     """Where the value at `path` comes from: a variable's name, `file` or `default`."""
     names = {name.upper() for name in environment}
     for depth in range(len(path), 0, -1):
@@ -84,7 +84,9 @@ def show(app: CliContext, *, defaults: bool, as_json: bool) -> None:
         if config_path(app).is_file():
             file = tomllib.loads(config_path(app).read_text(encoding="utf-8"))
     redactor = Redactor()
-    rows = [(_key(path), _shown(value, redactor), origin(path, file, environment)) for path, value in flatten(settings)]
+    rows = [
+        (_key(path), _shown(value, redactor), source_of(path, file, environment)) for path, value in flatten(settings)
+    ]
     if as_json:
         emit_json([{"key": key, "value": value, "from": source} for key, value, source in rows])
         return

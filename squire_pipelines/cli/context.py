@@ -80,7 +80,7 @@ class CliContext:
         from squire_pipelines.ledger import budgets  # noqa: PLC0415 - slow to import, and only with budgets needed
 
         with self.ledger.read() as tx:
-            held = budgets.held_back(tx, self.settings.budgets_for)
+            held = budgets.blocked_by_budget(tx, self.settings.budgets_for)
         rows = []
         for row in page.rows:
             short = held.why(row.repository, row.id) if row.waiting == FOR_A_SLOT else None
@@ -144,8 +144,7 @@ def _to_json(value: Any) -> Any:
         return str(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    message = f"{type(value).__name__} has no JSON form"
-    raise TypeError(message)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def emit_json(value: Any) -> None:

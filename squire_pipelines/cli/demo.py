@@ -58,8 +58,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     from squire_pipelines.demo.options import DEFAULT_COMMAND, DEFAULT_ISSUE, DemoOptions  # noqa: PLC0415 - likewise
 
     if repo is None and (issue or command):
-        message = "--issue and --command go with --repo PATH"
-        raise click.UsageError(message)
+        raise click.UsageError("--issue and --command go with --repo PATH")
     options = DemoOptions(
         home=(home or app.home.state / "demo").absolute(),
         repository=repo,

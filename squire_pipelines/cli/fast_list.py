@@ -112,14 +112,14 @@ def read_tasks(path: Path, query: TaskQuery) -> TaskPage | None:
     if not path.exists():
         return read_page(QueryRunner(lambda _sql, _values: [], is_sqlite=True), query, now=now)
     try:
-        with _asking(path) as ask:
-            return None if ask is None else read_page(ask, query, now=now)
+        with _query_runner(path) as runner:
+            return None if runner is None else read_page(runner, query, now=now)
     except sqlite3.Error:
         return None
 
 
 @contextmanager
-def _asking(path: Path) -> Iterator[QueryRunner | None]:
+def _query_runner(path: Path) -> Iterator[QueryRunner | None]:
     """The ledger at `path` for reading, None when its schema is another. Raises sqlite3.Error."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
         db.row_factory = sqlite3.Row
@@ -136,10 +136,10 @@ def complete_task_ids(config: Path | None, incomplete: str, *, limit: int = 50) 
         path = ledger_path(config, Home.from_environment())
         if path is None or not path.exists():
             return []
-        with _asking(path) as ask:
-            if ask is None:
+        with _query_runner(path) as runner:
+            if runner is None:
                 return []
-            rows = read_rows(ask, read_ids_like(ask, incomplete, limit), now=datetime.now(UTC))
+            rows = read_rows(runner, read_ids_like(runner, incomplete, limit), now=datetime.now(UTC))
     except (OSError, sqlite3.Error):
         return []
     return [(row.id, row.title) for row in rows]

@@ -41,11 +41,9 @@ def report(app: CliContext, *, html: Path | None, since: datetime, open_it: bool
     from squire_pipelines.warehouse.report.numbers import read_report  # noqa: PLC0415 - DuckDB
 
     if open_it and html is None:
-        message = "--open shows the page of --html FILE"
-        raise click.UsageError(message)
+        raise click.UsageError("--open shows the page of --html FILE")
     if html is not None and as_json:
-        message = "--html and --json exclude each other"
-        raise click.UsageError(message)
+        raise click.UsageError("--html and --json exclude each other")
     numbers = read_report(app.home.warehouse, since=since)
     if as_json:
         emit_json(numbers.as_json())

@@ -131,8 +131,7 @@ class Shell:
             self.limit = int(rest) if rest else self.limit
             click.echo(f"limit: {self.limit}")
         else:
-            message = f"{line.strip()!r} is none of the commands"
-            raise QueryError(message, hint=".help lists them; a query needs no dot")
+            raise QueryError(f"{line.strip()!r} is none of the commands", hint=".help lists them; a query needs no dot")
         return True
 
     def _table(self, sql: str, nothing: str = "") -> None:
@@ -223,8 +222,7 @@ def _converse(shell: Shell) -> None:
 def _complete(text: str) -> bool:
     """Whether the last query ends with a semicolon that is in no string and no comment."""
     if len(text) > MAX_QUERY:
-        message = f"the query has more than {MAX_QUERY} characters"
-        raise QueryError(message)
+        raise QueryError(f"the query has more than {MAX_QUERY} characters")
     return sqlite3.complete_statement(text) or text.strip() == ";"
 
 

@@ -31,20 +31,17 @@ timeout_option = click.option(
 
 def _query_text(query: str | None, file: Path | None) -> str:
     if (query is None) == (file is None):
-        message = "give a query, - for standard input, or --file"
-        raise click.UsageError(message)
+        raise click.UsageError("give a query, - for standard input, or --file")
     if file is not None:
         try:
             with file.open(encoding="utf-8") as opened:
                 text = opened.read(MAX_QUERY + 1)
         except (OSError, UnicodeDecodeError) as error:
-            message = f"{file} cannot be read: {error}"
-            raise click.BadParameter(message, param_hint="--file") from error
+            raise click.BadParameter(f"{file} cannot be read: {error}", param_hint="--file") from error
     else:
         text = sys.stdin.read(MAX_QUERY + 1) if query == "-" else query or ""
     if not text.strip() or len(text) > MAX_QUERY:
-        message = f"the query is empty or has more than {MAX_QUERY} characters"
-        raise click.BadParameter(message, param_hint="QUERY")
+        raise click.BadParameter(f"the query is empty or has more than {MAX_QUERY} characters", param_hint="QUERY")
     return text
 
 
@@ -107,8 +104,7 @@ def sql(
     from squire_pipelines.warehouse.query import Session  # noqa: PLC0415 - DuckDB, which `history path` does not need
 
     if as_csv + as_json + (parquet is not None) > 1:
-        message = "--csv, --json and --parquet exclude each other"
-        raise click.UsageError(message)
+        raise click.UsageError("--csv, --json and --parquet exclude each other")
     text = _query_text(query, file)
     most = limit if limit is not None or as_csv or parquet else LIMIT
     with Session(app.home.warehouse) as session:

@@ -143,8 +143,9 @@ def write(path: Path, text: str, *, force: bool) -> Path | None:
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
             raise _exists(path) from error
-        message = f"{path} cannot be written: {error.strerror}"
-        raise ConfigError(message, hint="name another place with --config PATH") from error
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}", hint="name another place with --config PATH"
+        ) from error
     return kept
 
 

@@ -27,8 +27,7 @@ class Lazy:
         module, _, attribute = self.target.partition(":")
         loaded = getattr(importlib.import_module(module), attribute)
         if not isinstance(loaded, click.Command):
-            message = f"{self.target} is no command"
-            raise TypeError(message)
+            raise TypeError(f"{self.target} is no command")
         return loaded
 
 

@@ -13,7 +13,7 @@ from squire_pipelines.cli.tasks_change import actor
 from squire_pipelines.cli.text import one_line, size
 from squire_pipelines.errors import LedgerError, RefusedError
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
-from squire_pipelines.ledger.integrity import examine
+from squire_pipelines.ledger.integrity import check_integrity
 from squire_pipelines.ledger.store import Ledger
 
 ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")
@@ -24,7 +24,7 @@ ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of
 @pass_app
 def check(app: CliContext, *, as_json: bool) -> None:
     """Check that the ledger is whole, and that its history tells the same as its rows. Changes nothing."""
-    found = examine(app.settings.resolved_ledger_url)
+    found = check_integrity(app.settings.resolved_ledger_url)
     if as_json:
         emit_json(
             {
@@ -42,8 +42,10 @@ def check(app: CliContext, *, as_json: bool) -> None:
         if not as_json:
             for problem in found.problems:
                 click.echo(one_line(problem))
-            message = f"the ledger {found.place} has {len(found.problems)} problem(s)"
-            raise LedgerError(message, hint="stop Squire, keep a copy of the file, restore a backup")
+            raise LedgerError(
+                f"the ledger {found.place} has {len(found.problems)} problem(s)",
+                hint="stop Squire, keep a copy of the file, restore a backup",
+            )
         click.get_current_context().exit(1)
 
 
@@ -93,8 +95,7 @@ def restore(app: CliContext, file: Path, *, yes: bool) -> None:
             question = f"put {file} ({found.tasks} tasks) in the place of {store.describe()}"
             if not yes:
                 if not sys.stdin.isatty():
-                    message = f"nobody is there to ask whether to {question}"
-                    raise RefusedError(message, hint="add --yes")
+                    raise RefusedError(f"nobody is there to ask whether to {question}", hint="add --yes")
                 click.confirm(question.capitalize() + "?", abort=True)
         with _bar("copying") as told:
             done = restore_backup(store, file, actor=actor(), progress=told)

@@ -17,8 +17,7 @@ def parse_span(text: str) -> timedelta:
     """`7d`, `12h`, `30m`, `45s` or `2w` as a time span. Raises ValueError."""
     if match := _AGO.fullmatch(text.strip().lower()):
         return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
-    message = f"{text!r} is no time span: for example 7d, 12h or 30m"
-    raise ValueError(message)
+    raise ValueError(f"{text!r} is no time span: for example 7d, 12h or 30m")
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
@@ -31,8 +30,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        message = f"{text!r} is no time: for example 2026-03-01, 2026-03-01T12:00Z, 7d or 12h"
-        raise ValueError(message) from error
+        raise ValueError(f"{text!r} is no time: for example 2026-03-01, 2026-03-01T12:00Z, 7d or 12h") from error
 
 
 class MomentType(click.ParamType[datetime]):

@@ -31,8 +31,7 @@ def _behind(tx: Transaction, query: Select[*tuple[Any, ...]], after: Any, *keys:
     if after is not None:
         place = tx.execute(select(*keys).where(keys[-1] == after)).one_or_none()
         if place is None:
-            message = f"there is no row {after!r} to go on after"
-            raise NotFoundError(message, hint="begin at the first page again")
+            raise NotFoundError(f"there is no row {after!r} to go on after", hint="begin at the first page again")
         query = query.where(tuple_(*keys) < tuple_(*place, types=[key.type for key in keys]))
     return query.order_by(*(key.desc() for key in keys))
 

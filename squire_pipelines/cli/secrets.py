@@ -52,8 +52,7 @@ def store(name: str) -> None:
     asked = sys.stdin.isatty()
     value = click.prompt(name, hide_input=True) if asked else sys.stdin.read(MAX_SECRET_BYTES + 1)
     if len(value) > MAX_SECRET_BYTES:
-        message = f"a secret has at most {MAX_SECRET_BYTES} bytes"
-        raise click.BadParameter(message, param_hint="NAME")
+        raise click.BadParameter(f"a secret has at most {MAX_SECRET_BYTES} bytes", param_hint="NAME")
     click.echo(f"{name} is kept in the {store_secret(name, value)}")
 
 

@@ -72,11 +72,11 @@ WHERE t.status <> 'succeeded' AND
 """
 
 
-def _of_these(ask: QueryRunner, sql: str, column: str, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+def _of_these(runner: QueryRunner, sql: str, column: str, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     if not ids:
         return ()
-    condition, values = ask.among(column, ids)
-    return ask.run(sql + condition, values)
+    condition, values = runner.among(column, ids)
+    return runner.run(sql + condition, values)
 
 
 def _moment(value: Any) -> datetime | None:
@@ -89,8 +89,7 @@ def _moment(value: Any) -> datetime | None:
 def _sure(value: Any) -> datetime:
     moment = _moment(value)
     if moment is None:
-        message = "a time that is always there is missing"
-        raise ValueError(message)
+        raise ValueError("a time that is always there is missing")
     return moment
 
 
@@ -106,18 +105,18 @@ def _waiting(row: Mapping[str, Any], now: datetime, dependencies: Mapping[str, l
     return FOR_A_SLOT
 
 
-def read_page(ask: QueryRunner, query: TaskQuery, *, now: datetime) -> TaskPage:
+def read_page(runner: QueryRunner, query: TaskQuery, *, now: datetime) -> TaskPage:
     """Ask for a page. Raises NotFoundError when `after` is no task, PagePositionError when it is of another order."""
-    ids, next_after = read_ids(ask, query)
-    return TaskPage(read_rows(ask, ids, now=now), now, next_after)
+    ids, next_after = read_ids(runner, query)
+    return TaskPage(read_rows(runner, ids, now=now), now, next_after)
 
 
-def read_rows(ask: QueryRunner, ids: Sequence[str], *, now: datetime) -> tuple[TaskRow, ...]:
+def read_rows(runner: QueryRunner, ids: Sequence[str], *, now: datetime) -> tuple[TaskRow, ...]:
     """The rows of these tasks, in the order of `ids`; those that are there no more are left out."""
-    found = {row["id"]: row for row in _of_these(ask, _SELECT, "t.id", ids)}
+    found = {row["id"]: row for row in _of_these(runner, _SELECT, "t.id", ids)}
     dependencies: dict[str, list[str]] = {}
     ready = [task_id for task_id, row in found.items() if row["status"] == "ready"]
-    for row in _of_these(ask, _OPEN_DEPENDENCIES, "d.task_id", ready):
+    for row in _of_these(runner, _OPEN_DEPENDENCIES, "d.task_id", ready):
         dependencies.setdefault(row["task_id"], []).append(row["depends_on"])
     return tuple(_row(found[task_id], now, dependencies) for task_id in ids if task_id in found)
 
@@ -149,6 +148,6 @@ def _row(row: Mapping[str, Any], now: datetime, dependencies: Mapping[str, list[
 
 def from_ledger(tx: "Transaction", query: TaskQuery) -> TaskPage:
     """The page by the ledger's own connection. Raises NotFoundError, PagePositionError."""
-    from squire_pipelines.ledger.tasks import asking  # noqa: PLC0415 - slow to import, and needed on this path alone
+    from squire_pipelines.ledger.tasks import query_runner  # noqa: PLC0415 - slow to import, and needed on this path alone
 
-    return read_page(asking(tx), query, now=tx.now)
+    return read_page(query_runner(tx), query, now=tx.now)

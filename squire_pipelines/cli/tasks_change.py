@@ -58,8 +58,7 @@ def _change(
 ) -> None:
     """Make a change to the tasks that were named, or to all that a filter finds."""
     if every == bool(task_ids) or (any(filters.values()) and not every):
-        message = "name tasks by their ids, or use --all, with filters if you like"
-        raise click.UsageError(message)
+        raise click.UsageError("name tasks by their ids, or use --all, with filters if you like")
     which: TaskQuery | tuple[str, ...] = task_ids
     if every:
         filters["statuses"] = filters.get("statuses") or tuple(sorted(change.expected))
@@ -78,8 +77,7 @@ def _confirm(app: CliContext, change: bulk.Change, query: TaskQuery) -> None:
     if count == 0:
         return
     if not sys.stdin.isatty():
-        message = f"nobody is there to ask whether to {question}"
-        raise RefusedError(message, hint="name the tasks, or add --yes")
+        raise RefusedError(f"nobody is there to ask whether to {question}", hint="name the tasks, or add --yes")
     click.confirm(question.capitalize() + "?", abort=True)
 
 

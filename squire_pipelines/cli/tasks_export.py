@@ -49,8 +49,9 @@ def export(app: CliContext, file: Path | None, statuses: tuple[str, ...], reposi
             os.fsync(stream.fileno())
         building.replace(file)
     except OSError as error:
-        message = f"{file} cannot be written: {error.strerror}"
-        raise ConfigError(message, hint="check the folder and the disk") from error
+        raise ConfigError(
+            f"{file} cannot be written: {error.strerror}", hint="check the folder and the disk"
+        ) from error
     finally:
         building.unlink(missing_ok=True)
     click.echo(f"{count} tasks in {file}", err=True)

@@ -34,8 +34,10 @@ def followup(
         task = tasks.get(tx, task_id)
         outcome = outcomes.of_branch(tx, task.repository, task.branch)
         if outcome is None:
-            message = f"the task {task_id} has no open pull request"
-            raise RefusedError(message, hint=f"ask for new work: squire tasks new {task.repository}")
+            raise RefusedError(
+                f"the task {task_id} has no open pull request",
+                hint=f"ask for new work: squire tasks new {task.repository}",
+            )
         signal, trace_id = wish(tx, task.repository, line, text, allow_protected=allow_protected, branch=task.branch)
     if as_json:
         emit_json(

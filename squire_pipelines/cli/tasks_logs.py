@@ -26,15 +26,16 @@ def choose_attempt(app: CliContext, task_id: str, number: int | None) -> Attempt
         task = task_rows.get(tx, task_id)
         attempts = attempt_rows.of_task(tx, task_id)
     if not attempts:
-        message = f"task {task_id} has had no attempt yet; it is {task.status}"
-        raise NotFoundError(message, hint=f"`squire tasks show {task_id}` says what it waits for")
+        raise NotFoundError(
+            f"task {task_id} has had no attempt yet; it is {task.status}",
+            hint=f"`squire tasks show {task_id}` says what it waits for",
+        )
     if number is None:
         return attempts[-1]
     for attempt in attempts:
         if attempt.number == number:
             return attempt
-    message = f"task {task_id} has no attempt {number}"
-    raise NotFoundError(message, hint=f"its attempts are 1 to {attempts[-1].number}")
+    raise NotFoundError(f"task {task_id} has no attempt {number}", hint=f"its attempts are 1 to {attempts[-1].number}")
 
 
 @command(

@@ -30,11 +30,9 @@ def read_prompt(prompt: str) -> str:
     text = sys.stdin.read(MAX_PROMPT + 1) if prompt == "-" else prompt
     text = plain(text).strip()
     if not text:
-        message = "the prompt is empty"
-        raise click.BadParameter(message, param_hint="--prompt")
+        raise click.BadParameter("the prompt is empty", param_hint="--prompt")
     if len(text) > MAX_PROMPT:
-        message = f"the prompt has more than {MAX_PROMPT} characters"
-        raise click.BadParameter(message, param_hint="--prompt")
+        raise click.BadParameter(f"the prompt has more than {MAX_PROMPT} characters", param_hint="--prompt")
     return text
 
 
@@ -43,11 +41,9 @@ def title_of(title: str | None, prompt: str) -> str:
     first = next(line.strip() for line in prompt.splitlines() if line.strip())
     text = " ".join(plain(title or "").split())
     if title is not None and not text:
-        message = "the title is empty"
-        raise click.BadParameter(message, param_hint="--title")
+        raise click.BadParameter("the title is empty", param_hint="--title")
     if len(text) > MAX_TITLE:
-        message = f"the title has more than {MAX_TITLE} characters"
-        raise click.BadParameter(message, param_hint="--title")
+        raise click.BadParameter(f"the title has more than {MAX_TITLE} characters", param_hint="--title")
     return text or (first if len(first) <= _TITLE_FROM_PROMPT else first[: _TITLE_FROM_PROMPT - 1] + "…")
 
 
@@ -60,8 +56,10 @@ def _known_repository(app: CliContext, tx: Transaction, repository: str) -> str:
         select(collections.c.repository).where(func.lower(collections.c.repository) == repository.lower()).limit(1)
     ).scalar_one_or_none()
     if seen is None:
-        message = f"{repository} is none of Squire's repositories"
-        raise ConfigError(message, hint=f"add it to `repositories` in {app.config or app.home.config_file}")
+        raise ConfigError(
+            f"{repository} is none of Squire's repositories",
+            hint=f"add it to `repositories` in {app.config or app.home.config_file}",
+        )
     return str(seen)
 
 

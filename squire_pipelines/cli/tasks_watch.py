@@ -103,8 +103,7 @@ def _line_by_line(shown: Iterator[TaskPage]) -> TaskPage:
         for line in changes(known, last):
             click.echo(line)
     if last is None:
-        message = "a watch of no rounds"
-        raise ValueError(message)
+        raise ValueError("a watch of no rounds")
     return last
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from squire_pipelines.agents import engine
 from squire_pipelines.demo import place
 from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.demo.local import LocalRepository, examine
+from squire_pipelines.demo.local import LocalRepository, inspect_repository
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
 from squire_pipelines.demo.samples.build import build_samples
 from squire_pipelines.domain.identity import new_trace_id
@@ -84,7 +84,7 @@ class Demo:
             RefusedError, ConfigError: The folder is in use, or not the demo's.
         """
         if self._options.repository is not None:
-            self._own = examine(self._options.repository)
+            self._own = inspect_repository(self._options.repository)
             shell_command(self._options.command)  # refused now rather than with half of a demo set up
         self._look_at_engine()
         with place.only_one(self._options.home), interruptible() as self._check_interrupt:
@@ -108,8 +108,9 @@ class Demo:
             return
         found = engine.engine_available()
         if found is None and self._options.runner == "docker":
-            message = "no container engine answers"
-            raise EngineError(message, hint=f"{engine.HINT}, or take --runner local, which is no sandbox")
+            raise EngineError(
+                "no container engine answers", hint=f"{engine.HINT}, or take --runner local, which is no sandbox"
+            )
         if found is None:
             self._say("no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)")
             return
@@ -120,9 +121,9 @@ class Demo:
         finally:
             client.close()
         if not present:
-            message = f"the engine ({found.name} {found.version}) has no image {image}"
             raise ImageMissingError(
-                message, hint="`make demo` builds it, as does scripts/images.sh worker; or --runner local"
+                f"the engine ({found.name} {found.version}) has no image {image}",
+                hint="`make demo` builds it, as does scripts/images.sh worker; or --runner local",
             )
         self._say(f"agents run in containers of {image} ({found.name} {found.version})")
 
@@ -156,8 +157,7 @@ class Demo:
             self._memory = self._ask(ledger, names, memory)
             asked_at = self._memory.asked_at
             if asked_at is None:
-                message = "the demo does not know when it asked"
-                raise NotReachableError(message, hint="begin anew with --fresh")
+                raise NotReachableError("the demo does not know when it asked", hint="begin anew with --fresh")
             with Services(settings, say=self._say) as services:
                 check_free("127.0.0.1", memory.receiver_port, setting="--home (ports are kept in it)")
                 services.start_receiver()

@@ -51,34 +51,34 @@ def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def examine(path: Path) -> LocalRepository:
+def inspect_repository(path: Path) -> LocalRepository:
     """Look at a local repository without changing it.
 
     Raises:
         RepositoryError: It is no repository, has no commits, has uncommitted changes, or is on no branch.
     """
     if not path.exists():
-        message = f"{path} does not exist"
-        raise RepositoryError(message, hint="name the folder of a local git repository")
+        raise RepositoryError(f"{path} does not exist", hint="name the folder of a local git repository")
     top = _git(path, "rev-parse", "--show-toplevel") if path.is_dir() else None
     if top is None or top.returncode != 0:
-        message = f"{path} is no git repository"
         raise RepositoryError(
-            message, hint="name the folder of one, or make one: git init && git add -A && git commit -m first"
+            f"{path} is no git repository",
+            hint="name the folder of one, or make one: git init && git add -A && git commit -m first",
         )
     root = Path(top.stdout.strip())
     if _git(root, "rev-parse", "--verify", "--quiet", "HEAD").returncode != 0:
-        message = f"{root} has no commits yet"
-        raise RepositoryError(message, hint="make a first commit: git add -A && git commit -m first")
+        raise RepositoryError(
+            f"{root} has no commits yet", hint="make a first commit: git add -A && git commit -m first"
+        )
     branch = _git(root, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.strip()
     if not branch:
-        message = f"{root} is on no branch (detached HEAD)"
-        raise RepositoryError(message, hint="check a branch out: git switch NAME")
+        raise RepositoryError(f"{root} is on no branch (detached HEAD)", hint="check a branch out: git switch NAME")
     changed = [line[3:] for line in _git(root, "status", "--porcelain").stdout.splitlines()]
     if changed:
         shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")  # noqa: PLR2004
-        message = f"{root} has uncommitted changes: {shown}"
-        raise RepositoryError(message, hint="commit or stash them: git stash --include-untracked")
+        raise RepositoryError(
+            f"{root} has uncommitted changes: {shown}", hint="commit or stash them: git stash --include-untracked"
+        )
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "repository"
     return LocalRepository(root, name, branch)
 
@@ -98,7 +98,6 @@ def pull_request_diff(repository: Path, pull: Mapping[str, object], *, max_lines
     span = f"{merge}^1..{merge}" if merge else f"refs/heads/{pull['base']}...{pull['head_sha']}"
     shown = _git(repository, "diff", "--no-color", "--no-ext-diff", "--no-textconv", span)
     if shown.returncode != 0:
-        message = f"the difference cannot be shown: {shown.stderr.strip()}"
-        raise RepositoryError(message)
+        raise RepositoryError(f"the difference cannot be shown: {shown.stderr.strip()}")
     lines = shown.stdout.splitlines()
     return "\n".join(lines[:max_lines]), len(lines) > max_lines

@@ -105,11 +105,9 @@ def shell_command(line: str) -> tuple[str, ...]:
     try:
         argv = tuple(shlex.split(line))
     except ValueError as error:
-        message = f"--command {line!r} cannot be read: {error}"
-        raise ConfigError(message, hint="close the quotation") from error
+        raise ConfigError(f"--command {line!r} cannot be read: {error}", hint="close the quotation") from error
     if not argv:
-        message = "--command names no program"
-        raise ConfigError(message, hint=f"for example {DEFAULT_COMMAND!r}")
+        raise ConfigError("--command names no program", hint=f"for example {DEFAULT_COMMAND!r}")
     return argv
 
 

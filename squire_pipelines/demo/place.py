@@ -55,8 +55,9 @@ def only_one(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"another demo is running in {home}"
-            raise RefusedError(message, hint="wait for it, or name another folder with --home") from None
+            raise RefusedError(
+                f"another demo is running in {home}", hint="wait for it, or name another folder with --home"
+            ) from None
         yield
     finally:
         os.close(descriptor)
@@ -94,8 +95,7 @@ def enter(options: DemoOptions) -> tuple[Memory, bool]:
     subject = str(options.repository) if options.repository else "samples"
     known = recall(home)
     if known is None and home.exists() and any(home.iterdir()):
-        message = f"{home} is not empty and was not made by the demo"
-        raise ConfigError(message, hint="name another folder with --home")
+        raise ConfigError(f"{home} is not empty and was not made by the demo", hint="name another folder with --home")
     goes_on = known is not None and not known.finished and known.subject == subject and not options.fresh
     if known is not None and not goes_on:
         with home_lock(home / "run"):  # what a killed demo left running there must not outlive its folder
@@ -118,8 +118,9 @@ def recall(home: Path) -> Memory | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
-        message = f"{home / _MARK} cannot be read: {error}"
-        raise ConfigError(message, hint="remove the folder, or name another with --home") from error
+        raise ConfigError(
+            f"{home / _MARK} cannot be read: {error}", hint="remove the folder, or name another with --home"
+        ) from error
 
 
 def remember(home: Path, memory: Memory) -> None:

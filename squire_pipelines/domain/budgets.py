@@ -110,8 +110,9 @@ class Limits(BaseModel):
             own = self.of(Scope(purpose))
             for scope in _WIDER[purpose]:
                 if not Amount(own.usd or 0.0, own.tokens or 0).fits(self.of(scope)):
-                    message = f"the limit of the {purpose} is larger than that of the {scope}: none could ever start"
-                    raise ValueError(message)
+                    raise ValueError(
+                        f"the limit of the {purpose} is larger than that of the {scope}: none could ever start"
+                    )
         return self
 
     def of(self, scope: Scope) -> Limit:

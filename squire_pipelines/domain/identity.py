@@ -21,8 +21,7 @@ def parse_repository(text: str) -> str:
         page = re.split(r"[?#]", candidate)[0]
         candidate = "/".join(page.split("/")[3:5]).removesuffix("/").removesuffix(".git")
     if not _REPOSITORY.fullmatch(candidate) or candidate.endswith(("/.", "/..")):
-        message = f"{text!r} is not a repository name: expected owner/name"
-        raise ValueError(message)
+        raise ValueError(f"{text!r} is not a repository name: expected owner/name")
     return candidate
 
 

@@ -16,8 +16,7 @@ def parse_size(value: object) -> object:
         return value
     if (match := _SIZE.fullmatch(value)) and match[2].lower() in _UNITS:
         return int(float(match[1]) * _UNITS[match[2].lower()])
-    message = "a size is a number of bytes or has one of the units KiB, MiB and GiB, for example 512MiB"
-    raise ValueError(message)
+    raise ValueError("a size is a number of bytes or has one of the units KiB, MiB and GiB, for example 512MiB")
 
 
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]

@@ -126,8 +126,7 @@ class TaskSpec(_Frozen):
                 return Priority[value.strip().upper()]
             except KeyError as error:
                 names = ", ".join(member.name.lower() for member in Priority)
-                message = f"unknown priority {value!r}: one of {names}"
-                raise ValueError(message) from error
+                raise ValueError(f"unknown priority {value!r}: one of {names}") from error
         return value
 
     @field_serializer("priority")

@@ -47,7 +47,7 @@ from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings
 
 if TYPE_CHECKING:
-    from squire_pipelines.jobs.holding import LeasedAttempt
+    from squire_pipelines.execution.lease import LeasedAttempt
 
 DEFAULT_MODEL_URL = "https://api.openai.com/v1"
 FOLDER = "gateway"
@@ -81,8 +81,7 @@ class GatewaySession:
     def socket_path(self) -> Path:
         """The socket, where it lies on this machine. Raises ConfigError when it lies in a volume."""
         if isinstance(self.gateway, ContainerGateway):
-            message = "the gateway's socket lies in a volume of the engine's"
-            raise ConfigError(message)
+            raise ConfigError("the gateway's socket lies in a volume of the engine's")
         return self.gateway.socket_path
 
     @property
@@ -208,8 +207,10 @@ def engine_for(chosen: GatewaySettings, runner: AgentRunner | None) -> docker.Do
     if chosen.transport == "socket" or (chosen.transport == "auto" and (client is None or engine.is_local(client))):
         return None
     if client is None:
-        message = 'gateway.transport = "container" is for agents in containers, and this one runs as a local process'
-        raise ConfigError(message, hint='set agent.runner = "docker", or gateway.transport = "auto"')
+        raise ConfigError(
+            'gateway.transport = "container" is for agents in containers, and this one runs as a local process',
+            hint='set agent.runner = "docker", or gateway.transport = "auto"',
+        )
     return client
 
 

@@ -12,11 +12,11 @@ from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.outcomes import ReviewState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
+from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.workspace import evidence
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pulls import PullRequestRef, add_labels, find_pull_request
-from squire_pipelines.jobs.holding import LeasedAttempt
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Transaction

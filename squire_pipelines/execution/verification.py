@@ -25,10 +25,10 @@ from squire_pipelines.domain.policy import matches
 from squire_pipelines.domain.verification import Check, VerificationResult, checks_for, report, setup_key
 from squire_pipelines.errors import ConfigError, LeaseLostError, SquireError
 from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway, SocketDirectory
 from squire_pipelines.home import Home
-from squire_pipelines.jobs.holding import LeasedAttempt
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
@@ -56,8 +56,10 @@ def registries_for(held: LeasedAttempt) -> Iterator[Registries]:
     names = settings.verification_for(repository).egress
     chosen = settings.gateway_for(repository)
     if unknown := [name for name in names if name not in chosen.registries]:
-        message = f"verification.egress names {unknown[0]!r}, which is not among gateway.registries"
-        raise ConfigError(message, hint="docs/reference/gateway.md says how to name one")
+        raise ConfigError(
+            f"verification.egress names {unknown[0]!r}, which is not among gateway.registries",
+            hint="docs/reference/gateway.md says how to name one",
+        )
     if not names:
         yield NO_REGISTRIES
         return

@@ -20,7 +20,7 @@ from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import ConfigError, WorkspaceError
 from squire_pipelines.execution import gateway_session
-from squire_pipelines.jobs.holding import LeasedAttempt
+from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -61,8 +61,10 @@ def prepare_workspace(held: LeasedAttempt, clone_url: str, token: Secret | None,
     try:
         write_skills(inputs.folder.inbox, skills)
     except OSError as error:
-        message = f"the skills of attempt {inputs.attempt_id} cannot be written: {error}"
-        raise WorkspaceError(message, hint="check the free space and the owner of the attempts folder") from error
+        raise WorkspaceError(
+            f"the skills of attempt {inputs.attempt_id} cannot be written: {error}",
+            hint="check the free space and the owner of the attempts folder",
+        ) from error
     held.note(prompt_version=prompt_version(), model=settings.agent_for(task.repository).model)
     return inputs
 

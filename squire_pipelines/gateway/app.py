@@ -147,8 +147,7 @@ class GatewayApp:
 
     async def _way_out(self, call: RunningCall, scope: Message, send: Send) -> None:
         if self.egress is None:
-            message = "the attempt has no way out but to its model"
-            raise rules.RefusalError(403, "egress", message)
+            raise rules.RefusalError(403, "egress", "the attempt has no way out but to its model")
         await self.egress.serve(call, scope, send)
 
     async def _refuse(self, call: RunningCall, refusal: rules.RefusalError, send: Send) -> None:
@@ -216,8 +215,7 @@ class GatewayApp:
         self, call: RunningCall, upstream: Upstream, forward: rules.Forward, headers: list[tuple[str, str]], send: Send
     ) -> None:
         if self._client is None:
-            message = "the gateway has not started"
-            raise RuntimeError(message)
+            raise RuntimeError("the gateway has not started")
         request = self._client.build_request(
             forward.method,
             upstream.base_url + forward.path,

@@ -137,8 +137,10 @@ class ContainerGateway:
             try:
                 self._start()
             except (DockerException, requests.RequestException, OSError) as error:
-                message = f"the gateway's container could not be started: {str(error)[:300]}"
-                raise EngineError(message, hint="gateway.network has to be one of the engine's networks") from error
+                raise EngineError(
+                    f"the gateway's container could not be started: {str(error)[:300]}",
+                    hint="gateway.network has to be one of the engine's networks",
+                ) from error
             stack.pop_all()
         return self
 
@@ -179,9 +181,9 @@ class ContainerGateway:
         raw.sendall(CONFIG_LINE.write(self._order))
         if not self._started.wait(_START_S) or not self._thread.is_alive():
             said = self._stderr_tail()
-            message = f"the gateway's container did not start: {said or 'it says nothing'}"
             raise NotReachableError(
-                message, hint="build the pipeline's image of this version: scripts/images.sh pipeline"
+                f"the gateway's container did not start: {said or 'it says nothing'}",
+                hint="build the pipeline's image of this version: scripts/images.sh pipeline",
             )
 
     def _raw_socket(self) -> Any:
@@ -256,9 +258,10 @@ def _image_id(housing: ContainerPlacement) -> str:
     try:
         return str(housing.client.images.get(housing.image).id)
     except NotFound as error:
-        message = f"the gateway's container needs the image {housing.image}, which is not on the engine"
         raise ImageMissingError(
-            message, hint="run `scripts/images.sh pipeline`", context={"image": housing.image}
+            f"the gateway's container needs the image {housing.image}, which is not on the engine",
+            hint="run `scripts/images.sh pipeline`",
+            context={"image": housing.image},
         ) from error
 
 
@@ -281,13 +284,13 @@ def bring_log(client: docker.DockerClient, attempt_id: str, folder: Path, *, con
             for piece in pieces:
                 archive.write(piece)
                 if archive.tell() > _MAX_LOG_BYTES:
-                    message = f"the call log of {attempt_id} is larger than {_MAX_LOG_BYTES} bytes"
-                    raise EngineError(message)
+                    raise EngineError(f"the call log of {attempt_id} is larger than {_MAX_LOG_BYTES} bytes")
             archive.seek(0)
             _unpack(archive, folder)
     except (DockerException, requests.RequestException, OSError, tarfile.TarError) as error:
-        message = f"the call log of {attempt_id} cannot be brought from its container: {str(error)[:300]}"
-        raise EngineError(message) from error
+        raise EngineError(
+            f"the call log of {attempt_id} cannot be brought from its container: {str(error)[:300]}"
+        ) from error
     return True
 
 

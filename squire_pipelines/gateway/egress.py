@@ -167,8 +167,9 @@ class Egress:
         except httpcore.TimeoutException as error:
             raise RefusalError(504, "timeout", f"{target.way.name} did not answer in time") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            message = f"{target.way.name} cannot be reached, or broke its answer off"
-            raise RefusalError(502, "upstream_unreachable", message) from error
+            raise RefusalError(
+                502, "upstream_unreachable", f"{target.way.name} cannot be reached, or broke its answer off"
+            ) from error
 
     async def _answer(
         self,

@@ -30,8 +30,9 @@ class Meter:
     def check_requests(self) -> None:
         """Raises RefusalError when the attempt has made all the calls that it may, or its provider fails on."""
         if self._failures >= self._limits.max_failures:
-            message = f"the model's provider has failed {self._failures} times in a row. Stop working."
-            raise RefusalError(403, "provider_down", message)
+            raise RefusalError(
+                403, "provider_down", f"the model's provider has failed {self._failures} times in a row. Stop working."
+            )
         if self.totals.requests >= self._limits.max_calls:
             raise self._used_up(self._limits.max_calls, "calls")
 

@@ -159,8 +159,7 @@ def redirected(location: str, target: Target, here: str) -> str:
         if url.startswith(base) and not urlsplit(url).query:
             return _mine(target.way, number, here) + url.removeprefix(base)
     host = urlsplit(url).hostname or "?"
-    message = f"{target.way.name} redirects to {host[:100]}, which is not among its places"
-    raise RefusalError(502, "redirect", message)
+    raise RefusalError(502, "redirect", f"{target.way.name} redirects to {host[:100]}, which is not among its places")
 
 
 def _mine(way: Registry, number: int, here: str) -> str:
@@ -176,8 +175,11 @@ def check_address(host: str, address: str) -> None:
         if ip in _NAT64:
             inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
     if any(not each.is_global or each.is_multicast for each in inner):
-        message = f"{host[:100]} has the address {address}, which is not public; `gateway.allow_private` would allow it"
-        raise RefusalError(403, "address", message)
+        raise RefusalError(
+            403,
+            "address",
+            f"{host[:100]} has the address {address}, which is not public; `gateway.allow_private` would allow it",
+        )
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -187,6 +189,9 @@ def connect_target(authority: str, allowed: Collection[str]) -> tuple[str, int]:
     """Host and port of a CONNECT. Raises RefusalError unless the user has named exactly these."""
     host, _, port = authority.rpartition(":")
     if authority.lower() not in allowed or not port.isdigit():
-        message = f"CONNECT to {authority[:100]!r} is refused: it would hide what is sent; use the named ways out"
-        raise RefusalError(403, "egress", message)
+        raise RefusalError(
+            403,
+            "egress",
+            f"CONNECT to {authority[:100]!r} is refused: it would hide what is sent; use the named ways out",
+        )
     return host.strip("[]"), int(port)

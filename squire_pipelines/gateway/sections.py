@@ -16,15 +16,13 @@ def _base_url(text: str) -> str:
     parts = urlsplit(text)
     plain = not (parts.query or parts.fragment or parts.username or parts.password)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not plain:
-        message = "a base URL looks like https://registry.example.com/, without user, query and fragment"
-        raise ValueError(message)
+        raise ValueError("a base URL looks like https://registry.example.com/, without user, query and fragment")
     return text.rstrip("/") + "/"
 
 
 def _host_and_port(text: str) -> str:
     if not _HOST_AND_PORT.fullmatch(text.lower()):
-        message = "a host for CONNECT is written with its port, for example git.example.com:443"
-        raise ValueError(message)
+        raise ValueError("a host for CONNECT is written with its port, for example git.example.com:443")
     return text.lower()
 
 
@@ -86,10 +84,8 @@ class GatewaySettings(_Section):
     def _names_are_known(self) -> Self:
         for name in self.registries:
             if not _NAME.fullmatch(name):
-                message = f"registries: {name!r} is no name: small letters, digits, - and _ (up to 40)"
-                raise ValueError(message)
+                raise ValueError(f"registries: {name!r} is no name: small letters, digits, - and _ (up to 40)")
         for name in self.egress:
             if name not in self.registries:
-                message = f"egress names {name!r}, which is not among registries"
-                raise ValueError(message)
+                raise ValueError(f"egress names {name!r}, which is not among registries")
         return self

@@ -127,16 +127,19 @@ class Gateway:
         egress: EgressRules | None = None,
     ) -> None:
         if len(bytes(socket_path)) > MAX_SOCKET_PATH_BYTES:
-            message = f"the socket's path has more than {MAX_SOCKET_PATH_BYTES} bytes: {socket_path}"
-            raise ConfigError(message, hint="set TMPDIR to a directory with a shorter name")
+            raise ConfigError(
+                f"the socket's path has more than {MAX_SOCKET_PATH_BYTES} bytes: {socket_path}",
+                hint="set TMPDIR to a directory with a shorter name",
+            )
         if not socket_path.parent.is_dir():
-            message = f"the directory of the gateway's socket does not exist: {socket_path.parent}"
-            raise ConfigError(message)
+            raise ConfigError(f"the directory of the gateway's socket does not exist: {socket_path.parent}")
         upstream = None
         if upstream_base_url is not None:
             if not _is_http(upstream_base_url):
-                message = f"agent.base_url = {upstream_base_url!r} is no URL of an HTTP service"
-                raise ConfigError(message, hint="for example https://api.openai.com/v1")
+                raise ConfigError(
+                    f"agent.base_url = {upstream_base_url!r} is no URL of an HTTP service",
+                    hint="for example https://api.openai.com/v1",
+                )
             upstream = Upstream(upstream_base_url.rstrip("/"), api_key, frozenset(allowed_models), aliases)
         self.socket_path = socket_path
         self._inode = 0
@@ -223,8 +226,10 @@ class Gateway:
                 break
             pause.wait(0.01)
         self._stop()
-        message = f"the gateway did not start at {self.socket_path}"
-        raise NotReachableError(message, hint="check that its directory exists and may be written")
+        raise NotReachableError(
+            f"the gateway did not start at {self.socket_path}",
+            hint="check that its directory exists and may be written",
+        )
 
     def __exit__(self, *_: object) -> None:
         self._stop()

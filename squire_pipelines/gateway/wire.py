@@ -1,6 +1,7 @@
 """What a supervisor and a gateway in a container of its own say to each other, each a line of JSON. No I/O.
 
-Down goes one `GatewayConfig`, by standard input, since it has the key in it. Up come `GatewayStatus`s, by standard output.
+Down goes one `GatewayConfig`, by standard input, since it has the key in it. Up come `GatewayStatus` lines, by standard
+output.
 """
 
 from collections.abc import Mapping
@@ -58,9 +59,9 @@ class GatewayStatus:
 class Line(Generic[_T]):
     """One of the two as a line of JSON, and back."""
 
-    def __init__(self, kind: type[_T]) -> None:
+    def __init__(self, kind: type[_T], name: str) -> None:
         self._adapter = TypeAdapter(kind)
-        self._name = kind.__name__.lower()
+        self._name = name
 
     def write(self, value: _T) -> bytes:
         """The line, with its end."""
@@ -76,5 +77,5 @@ class Line(Generic[_T]):
         raise ConfigError(message, hint="the pipeline's image may be of another version: scripts/images.sh pipeline")
 
 
-CONFIG_LINE = Line(GatewayConfig)
-STATUS_LINE = Line(GatewayStatus)
+CONFIG_LINE = Line(GatewayConfig, "configuration")
+STATUS_LINE = Line(GatewayStatus, "status")

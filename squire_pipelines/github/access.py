@@ -126,8 +126,7 @@ class AppAccess:
             GitHubPermissionError: It was not granted what it needs there.
         """
         if repository is None:
-            message = "an App asks about one repository at a time, and this request names none"
-            raise GitHubAuthError(message)
+            raise GitHubAuthError("an App asks about one repository at a time, and this request names none")
         owner = repository.partition("/")[0].lower()
         kept = (repository.lower() if write else owner, write)
         async with self._asking:  # many requests at the start want the same token
@@ -194,8 +193,10 @@ class AppAccess:
             ):
                 response = await http.request(method, self._api_url + path, json=content, headers=headers)
         except (TimeoutError, httpx.RequestError) as error:
-            message = f"{what}: {self._api_url} cannot be reached: {type(error).__name__}"
-            raise GitHubUnavailableError(message, hint="check the network, and `github.api_url`") from error
+            raise GitHubUnavailableError(
+                f"{what}: {self._api_url} cannot be reached: {type(error).__name__}",
+                hint="check the network, and `github.api_url`",
+            ) from error
         names = {name.lower(): value for name, value in response.headers.items()}
         try:
             data = protocol.read_answer(response.status_code, names, response.content, what=what, now=self._now()).data
@@ -214,8 +215,10 @@ class AppAccess:
         try:
             return get_jwt(app_id=self._app_id, private_key=self._key.reveal())
         except (jwt.exceptions.PyJWTError, ValueError, TypeError) as error:
-            message = f"the secret {APP_KEY} is no private RSA key in PEM form"
-            raise ConfigError(message, hint="download it anew from the App's settings") from error
+            raise ConfigError(
+                f"the secret {APP_KEY} is no private RSA key in PEM form",
+                hint="download it anew from the App's settings",
+            ) from error
 
 
 class AccessAuth(httpx.Auth):

@@ -174,8 +174,10 @@ class GitHubClient:
     async def execute(self, document: str, variables: Mapping[str, object], *, what: str) -> GraphQLAnswer:
         """Run a GraphQL query (not a mutation: it may be repeated). `what` names it in errors."""
         if self._access.is_anonymous:
-            message = "GitHub's GraphQL API answers nobody without a token"
-            raise GitHubAuthError(message, hint="set one with `squire secrets set github-token`")
+            raise GitHubAuthError(
+                "GitHub's GraphQL API answers nobody without a token",
+                hint="set one with `squire secrets set github-token`",
+            )
         content = {"query": document, "variables": dict(variables)}
         named = all(isinstance(variables.get(part), str) for part in ("owner", "name"))
         auth = AccessAuth(self._access, f"{variables['owner']}/{variables['name']}" if named else None, write=False)
@@ -309,11 +311,13 @@ class GitHubClient:
             except httpx.ConnectError as error:
                 raise self._no_answer(_NotSentError, what, url, "nothing answers there") from error
             except (TimeoutError, httpx.TimeoutException) as error:
-                reason = f"no answer within {self._timeout_s:g} s"
-                raise self._no_answer(GitHubUnavailableError, what, url, reason) from error
+                raise self._no_answer(
+                    GitHubUnavailableError, what, url, f"no answer within {self._timeout_s:g} s"
+                ) from error
             except httpx.RequestError as error:
-                reason = f"the connection was lost ({type(error).__name__})"
-                raise self._no_answer(GitHubUnavailableError, what, url, reason) from error
+                raise self._no_answer(
+                    GitHubUnavailableError, what, url, f"the connection was lost ({type(error).__name__})"
+                ) from error
         headers = {name.lower(): value for name, value in response.headers.items()}
         if (limit := protocol.rate_limit_of(headers)) is not None:
             self._rate_limits[limit.resource] = self._latest = limit
@@ -342,8 +346,10 @@ async def _bounded_body(response: httpx.Response, what: str) -> bytes:
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            message = f"the answer to {what} is larger than {MAX_BODY_BYTES} bytes"
-            raise GitHubUnavailableError(message, context={"request": what, "limit_bytes": MAX_BODY_BYTES})
+            raise GitHubUnavailableError(
+                f"the answer to {what} is larger than {MAX_BODY_BYTES} bytes",
+                context={"request": what, "limit_bytes": MAX_BODY_BYTES},
+            )
     return bytes(body)
 
 
@@ -352,9 +358,12 @@ def _checked_url(text: str) -> str:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        message = f"github.api_url = {text!r} is not a URL: {error}"
-        raise ConfigError(message, hint="use the form https://HOST or https://HOST/api/v3") from error
+        raise ConfigError(
+            f"github.api_url = {text!r} is not a URL: {error}", hint="use the form https://HOST or https://HOST/api/v3"
+        ) from error
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
-        message = "github.api_url must be an http(s) URL with a host and without a user name or password"
-        raise ConfigError(message, hint="use the form https://HOST or https://HOST/api/v3")
+        raise ConfigError(
+            "github.api_url must be an http(s) URL with a host and without a user name or password",
+            hint="use the form https://HOST or https://HOST/api/v3",
+        )
     return text.rstrip("/")

@@ -321,12 +321,16 @@ class _Reader:
 def repository_of(data: dict[str, Any], repository: str, *, what: str) -> RepositoryAnswer:
     """The answer's `repository`. Raises GitHubNotFoundError or, for one that is disabled, GitHubPermissionError."""
     if data.get("repository") is None:
-        message = f"there is no repository {repository}, or the token may not see it"
-        raise GitHubNotFoundError(message, hint="check the name and the token's access", context={"request": what})
+        raise GitHubNotFoundError(
+            f"there is no repository {repository}, or the token may not see it",
+            hint="check the name and the token's access",
+            context={"request": what},
+        )
     answer = parse(RepositoryAnswer, data["repository"], what=what)
     if answer.is_disabled:
-        message = f"GitHub has disabled the repository {repository}"
-        raise GitHubPermissionError(message, hint="its owner can ask GitHub's support why")
+        raise GitHubPermissionError(
+            f"GitHub has disabled the repository {repository}", hint="its owner can ask GitHub's support why"
+        )
     return answer
 
 

@@ -171,8 +171,10 @@ def parse_delivery(event: str, body: bytes) -> ParsedDelivery:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        message = f"the delivery of the event {event!r} is not what GitHub sends: {where}: {first['msg']}"
-        raise DeliveryError(message, context={"event": event, "field": where}) from error
+        raise DeliveryError(
+            f"the delivery of the event {event!r} is not what GitHub sends: {where}: {first['msg']}",
+            context={"event": event, "field": where},
+        ) from error
     return ParsedDelivery(
         event=event,
         action=envelope.action,
@@ -196,8 +198,9 @@ def _object(body: bytes) -> dict[str, object]:
         hint = "set the webhook's content type to application/json"
         raise DeliveryError(message, hint=hint, context={"bytes": len(body), "reason": str(error)[:200]}) from error
     if not isinstance(data, dict):
-        message = f"the delivery's body is not a JSON object but {type(data).__name__}"
-        raise DeliveryError(message, context={"bytes": len(body)})
+        raise DeliveryError(
+            f"the delivery's body is not a JSON object but {type(data).__name__}", context={"bytes": len(body)}
+        )
     return data
 
 

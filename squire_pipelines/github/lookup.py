@@ -57,8 +57,9 @@ async def repository_info(client: GitHubClient, repository: str) -> RepositoryIn
         )
         raise GitHubNotFoundError(message, hint=hint, context=error.context) from error
     except GitHubPermissionError as error:
-        message = f"the token may not read {repository}: {error.message}"
-        raise GitHubPermissionError(message, hint=error.hint, context=error.context) from error
+        raise GitHubPermissionError(
+            f"the token may not read {repository}: {error.message}", hint=error.hint, context=error.context
+        ) from error
     return RepositoryInfo(
         name=found.name_with_owner or repository,
         default_branch=found.default_branch_ref.name if found.default_branch_ref else None,
@@ -76,8 +77,9 @@ async def pull_request_report(client: GitHubClient, repository: str, number: int
     data = await client.graphql("pull_request", {"owner": owner, "name": name, "number": number})
     found = repository_of(data, repository, what="the query pull_request").pull_request
     if found is None:
-        message = f"there is no pull request #{number} in {repository}"
-        raise GitHubNotFoundError(message, context={"repository": repository, "number": number})
+        raise GitHubNotFoundError(
+            f"there is no pull request #{number} in {repository}", context={"repository": repository, "number": number}
+        )
     return _report(repository, found, what="the query pull_request")
 
 

@@ -1,6 +1,6 @@
 """What GitHub's answers mean: status, headers and body to data or to an error of ours; signatures of deliveries.
 
-Pure: no I/O and no clock of its own. QueryRunner belongs to `client`, the payloads of deliveries to `events`.
+Pure: no I/O and no clock of its own. Asking belongs to `client`, the payloads of deliveries to `events`.
 """
 
 import hashlib
@@ -117,8 +117,9 @@ def parse_delivery_headers(headers: Mapping[str, str]) -> DeliveryHeaders:
     lower = {name.lower(): value for name, value in headers.items()}
     for name in ("X-GitHub-Event", "X-GitHub-Delivery"):
         if not lower.get(name.lower(), "").strip():
-            message = f"the delivery has no header {name}"
-            raise DeliveryError(message, hint="only GitHub's webhooks are taken at this address")
+            raise DeliveryError(
+                f"the delivery has no header {name}", hint="only GitHub's webhooks are taken at this address"
+            )
     return DeliveryHeaders(
         event=lower["x-github-event"].strip(),
         delivery_id=lower["x-github-delivery"].strip(),

@@ -21,9 +21,10 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.execution import gateway_session, publication, verification, workspace
+from squire_pipelines.execution.lease import LeasedAttempt, retry_rule
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pulls import PullRequestRef
-from squire_pipelines.jobs.holding import LeasedAttempt, attempt_of, holding, retry_rule
+from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt
 from squire_pipelines.ledger import adoption, attempts
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.store import Ledger
@@ -41,7 +42,7 @@ def prepare(
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or take over what is published already."""
     chosen = settings.load()
     _refuse_before_claim(context, ledger.open(), chosen)
-    with holding(context, ledger.open(), chosen, claim=True) as held:
+    with leased_attempt(context, ledger.open(), chosen, claim=True) as held:
         if held is None:
             return
         if workspace.is_prepared(held):
@@ -64,7 +65,7 @@ def prepare(
 
 def _refuse_before_claim(context: dg.OpExecutionContext, books: Ledger, chosen: Settings) -> None:
     """End an attempt that cannot start as the settings and its task want it, before anything is claimed for it."""
-    attempt_id = attempt_of(context)
+    attempt_id = attempt_id_of(context)
     ending = workspace.refusal(books, chosen, attempt_id)
     if ending is None:
         return
@@ -94,7 +95,7 @@ def run_agent(
 ) -> None:
     """The agent has nothing of this process: no network, no token, only its folder and the gateway's socket."""
     chosen = settings.load()
-    with holding(context, ledger.open(), chosen) as held:
+    with leased_attempt(context, ledger.open(), chosen) as held:
         if held is None or held.attempt.status is AttemptStatus.PUBLISHING:
             return
         inputs = workspace.read_inputs(held, run_id=context.run.run_id)
@@ -163,7 +164,7 @@ def verify(
 ) -> None:
     """What the checks show goes into the pull request and decides whether it is a draft; it ends no attempt."""
     chosen = settings.load()
-    with holding(context, ledger.open(), chosen) as held:
+    with leased_attempt(context, ledger.open(), chosen) as held:
         if held is None or held.attempt.verification is not None or not verification.checks_of(held)[0]:
             return
         inputs = workspace.read_inputs(held, run_id=context.run.run_id)
@@ -188,7 +189,7 @@ async def publish(
 ) -> None:
     """Publishing again what was published finds the same branch and the same pull request."""
     chosen = settings.load()
-    with holding(context, ledger.open(), chosen) as held:
+    with leased_attempt(context, ledger.open(), chosen) as held:
         if held is None:
             return
         async with github.client() as client:
@@ -223,7 +224,7 @@ async def publish(
 def settle(context: dg.OpExecutionContext, settings: SettingsResource, ledger: LedgerResource) -> None:
     """Runs whatever the others met with, as long as the attempt is this run's, and fails the run where it failed."""
     chosen = settings.load()
-    attempt_id = attempt_of(context)
+    attempt_id = attempt_id_of(context)
     try:
         attempt, ending, settled = _settle(ledger.open(), chosen, attempt_id, context.run.run_id)
     except (LeaseLostError, StateConflictError) as error:
@@ -253,8 +254,10 @@ def _settle(books: Ledger, chosen: Settings, attempt_id: str, run_id: str) -> tu
         attempt = attempts.get(tx, attempt_id)
         rule = retry_rule(chosen, attempt.repository)
         if attempt.run_id != run_id or attempt.lease_token is None:
-            message = f"attempt {attempt_id} is not this run's (any more): {attempt.cause or attempt.status}"
-            raise StateConflictError(message, hint="see the task's history: `squire tasks show`")
+            raise StateConflictError(
+                f"attempt {attempt_id} is not this run's (any more): {attempt.cause or attempt.status}",
+                hint="see the task's history: `squire tasks show`",
+            )
         ending = attempt.ending or Ending(cause=Cause.INTERNAL_ERROR, message="no step said how the attempt ended")
         settled = attempts.settle(tx, attempt_id, attempt.lease_token, ending, retry=rule, actor=f"run:{run_id}")
     return attempt, ending, settled

@@ -40,11 +40,15 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
     if wanted == "in_process":
         return dg.in_process_executor
     if home is None:
-        message = 'pipeline.executor = "docker" needs SQUIRE_HOME to be set'
-        raise ConfigError(message, hint="step containers mount it at the same path, so that folders keep their names")
+        raise ConfigError(
+            'pipeline.executor = "docker" needs SQUIRE_HOME to be set',
+            hint="step containers mount it at the same path, so that folders keep their names",
+        )
     if socket is None:
-        message = f'pipeline.executor = "docker" needs an engine with a socket here, not {os.environ["DOCKER_HOST"]}'
-        raise ConfigError(message, hint='set DOCKER_HOST to unix:///PATH, or pipeline.executor = "in_process"')
+        raise ConfigError(
+            f'pipeline.executor = "docker" needs an engine with a socket here, not {os.environ["DOCKER_HOST"]}',
+            hint='set DOCKER_HOST to unix:///PATH, or pipeline.executor = "in_process"',
+        )
     limits = settings.pipeline.step_limits
     return docker_executor.configured(
         {

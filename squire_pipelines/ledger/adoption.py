@@ -37,10 +37,11 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
     attempt = get(tx, attempt_id)
     free = attempt.status in _HELD and attempt.lease_until is not None and attempt.lease_until < tx.now
     if not free or adoptions(tx, attempt_id) >= MAX_ADOPTIONS:
-        message = f"attempt {attempt_id} cannot be adopted: it is {attempt.status}" + (
-            f" in run {attempt.run_id}" if attempt.run_id else ""
+        raise StateConflictError(
+            f"attempt {attempt_id} cannot be adopted: it is {attempt.status}"
+            + (f" in run {attempt.run_id}" if attempt.run_id else ""),
+            hint="its run gave a sign of life, or it was ended; see its history",
         )
-        raise StateConflictError(message, hint="its run gave a sign of life, or it was ended; see its history")
     tx.execute(
         update(attempts)
         .where(attempts.c.id == attempt_id)

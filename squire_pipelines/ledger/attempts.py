@@ -87,8 +87,7 @@ def get(tx: Transaction, attempt_id: str) -> Attempt:
     """One attempt. Raises NotFoundError."""
     row = tx.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
     if row is None:
-        message = f"there is no attempt {attempt_id!r}"
-        raise NotFoundError(message)
+        raise NotFoundError(f"there is no attempt {attempt_id!r}")
     return _attempt(row)
 
 
@@ -133,10 +132,11 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
             **lease,
         )
     elif attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, **lease):
-        message = f"attempt {attempt_id} is {attempt.status}" + (
-            f" in run {attempt.run_id}" if attempt.run_id and attempt.run_id != run_id else ""
+        raise StateConflictError(
+            f"attempt {attempt_id} is {attempt.status}"
+            + (f" in run {attempt.run_id}" if attempt.run_id and attempt.run_id != run_id else ""),
+            hint="another run took it, or its time was up; a new attempt follows",
         )
-        raise StateConflictError(message, hint="another run took it, or its time was up; a new attempt follows")
     return get(tx, attempt_id)
 
 

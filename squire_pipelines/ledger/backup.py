@@ -57,11 +57,9 @@ def make_backup(ledger: Ledger, target: Path, *, progress: Progress | None = Non
     """
     source = _file_of(ledger, f"pg_dump --format=custom --file={target} '{ledger.describe()}'")
     if not source.exists():
-        message = f"there is no ledger at {source} yet"
-        raise NotFoundError(message, hint="`squire run` or `squire demo` makes one")
+        raise NotFoundError(f"there is no ledger at {source} yet", hint="`squire run` or `squire demo` makes one")
     if target.exists() or target.is_symlink():
-        message = f"{target} is there already"
-        raise RefusedError(message, hint="name a new file")
+        raise RefusedError(f"{target} is there already", hint="name a new file")
     with _explained(f"the backup {target} cannot be made"), _beside(target) as part:
         _copy(source, part, progress)
         found = verify(part)
@@ -80,22 +78,24 @@ def verify(path: Path) -> Backup:
         SchemaVersionError: Its schema is newer than this code.
     """
     if not path.is_file():
-        message = f"there is no file {path}"
-        raise NotFoundError(message)
+        raise NotFoundError(f"there is no file {path}")
     size = path.stat().st_size
     with _explained(f"{path} is no backup of a ledger"), closing(_connect(path, read_only=True)) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         if not names or not may_be_ours(names):
-            message = f"{path} is a database, but not Squire's"
-            raise LedgerError(message, hint="name a file that `squire ledger backup` made")
+            raise LedgerError(
+                f"{path} is a database, but not Squire's", hint="name a file that `squire ledger backup` made"
+            )
         revision = str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
         if revision > HEAD_REVISION:
-            message = f"{path} has schema {revision}, this Squire knows {HEAD_REVISION}"
-            raise SchemaVersionError(message, hint="install the newer Squire")
+            raise SchemaVersionError(
+                f"{path} has schema {revision}, this Squire knows {HEAD_REVISION}", hint="install the newer Squire"
+            )
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
-            message = f"{path} is damaged: {' '.join(found.split())}"
-            raise LedgerError(message, hint="take an older backup; nothing was changed")
+            raise LedgerError(
+                f"{path} is damaged: {' '.join(found.split())}", hint="take an older backup; nothing was changed"
+            )
         tasks = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
     return Backup(path, revision, size, tasks)
 
@@ -111,8 +111,7 @@ def restore_backup(ledger: Ledger, path: Path, *, actor: str, progress: Progress
     )
     ledger.close()
     if path.exists() and place.exists() and path.samefile(place):
-        message = f"{path} is the ledger itself"
-        raise RefusedError(message, hint="name a backup")
+        raise RefusedError(f"{path} is the ledger itself", hint="name a backup")
     backup = verify(path)
     _refuse_a_stranger(place)
     now = utc_now()
@@ -140,14 +139,17 @@ def _refuse_a_stranger(place: Path) -> None:
     except sqlite3.Error:
         return
     if not may_be_ours(names):
-        message = f"{place} is a database of another program"
-        raise RefusedError(message, hint="name another file in ledger_url; it was not touched")
+        raise RefusedError(
+            f"{place} is a database of another program", hint="name another file in ledger_url; it was not touched"
+        )
 
 
 def _file_of(ledger: Ledger, instead: str) -> Path:
     if not ledger.is_sqlite:
-        message = "this ledger is on Postgres, whose own tools back it up and restore it"
-        raise ConfigError(message, hint=f"{instead}   (the password comes from PGPASSWORD or ~/.pgpass)")
+        raise ConfigError(
+            "this ledger is on Postgres, whose own tools back it up and restore it",
+            hint=f"{instead}   (the password comes from PGPASSWORD or ~/.pgpass)",
+        )
     return ledger.path
 
 
@@ -158,11 +160,11 @@ def _explained(what: str) -> Iterator[None]:
     except sqlite3.Error as error:
         full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
         hint = "free some disk space" if full else ""
-        message = f"{what}: {error}"
-        raise LedgerError(message, hint=f"{hint}; nothing was changed".lstrip("; ")) from error
+        raise LedgerError(f"{what}: {error}", hint=f"{hint}; nothing was changed".lstrip("; ")) from error
     except OSError as error:
-        message = f"{what}: {error.strerror}"
-        raise LedgerError(message, hint="check the folder and the disk; nothing was changed") from error
+        raise LedgerError(
+            f"{what}: {error.strerror}", hint="check the folder and the disk; nothing was changed"
+        ) from error
 
 
 @contextmanager

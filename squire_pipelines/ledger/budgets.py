@@ -79,7 +79,7 @@ def reserve(
     return None
 
 
-def give_back(tx: Transaction, reservation_id: str) -> None:
+def release(tx: Transaction, reservation_id: str) -> None:
     """Undo a reservation in the transaction that made it: what it was for did not begin."""
     tx.execute(delete(budgets).where(budgets.c.id == reservation_id, budgets.c.state == _OPEN))
 
@@ -198,7 +198,7 @@ def release_orphans(tx: Transaction, *, plan_s: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
+class BudgetBlocks:
     """Which ready work has to wait for a budget: whole repositories, and tasks whose own budget is used up."""
 
     repositories: Mapping[str, Shortage]
@@ -209,7 +209,7 @@ class HeldBack:
         return self.tasks.get(task_id) or self.repositories.get(repository)
 
 
-def held_back(tx: Transaction, limits_of: LimitsOf) -> HeldBack:
+def blocked_by_budget(tx: Transaction, limits_of: LimitsOf) -> BudgetBlocks:
     """What of all that is ready cannot start for want of a budget."""
     ready = tasks.c.status == TaskStatus.READY
     repositories: dict[str, Shortage] = {}
@@ -233,7 +233,7 @@ def held_back(tx: Transaction, limits_of: LimitsOf) -> HeldBack:
             short = limits.shortage(Purpose.ATTEMPT, {Scope.TASK: _amount(row)})
             if short is not None and short.scope is Scope.TASK:
                 held[row.id] = short
-    return HeldBack(repositories, held)
+    return BudgetBlocks(repositories, held)
 
 
 def budget_shortage(tx: Transaction, limits: Limits, repository: str, task_id: str) -> Shortage | None:

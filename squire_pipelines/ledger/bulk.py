@@ -189,8 +189,9 @@ def _conditions(query: TaskQuery) -> Iterator[ColumnElement[bool]]:
 
 def _bounded(ids: tuple[str, ...]) -> tuple[str, ...]:
     if len(ids) > MAX_TASKS:
-        message = f"these are more than {MAX_TASKS} tasks"
-        raise RefusedError(message, hint="take fewer at a time, for example by a time or a repository")
+        raise RefusedError(
+            f"these are more than {MAX_TASKS} tasks", hint="take fewer at a time, for example by a time or a repository"
+        )
     return ids
 
 

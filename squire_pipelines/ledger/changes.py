@@ -81,12 +81,14 @@ def change_task(
         StateConflictError: The change is not in the table of allowed ones, or the task is not in `before` (any more).
     """
     if not task_change_allowed(before, after):
-        message = f"a task cannot go from {before} to {after}"
-        raise StateConflictError(message, context={"task_id": task_id})
+        raise StateConflictError(f"a task cannot go from {before} to {after}", context={"task_id": task_id})
     done = _set(tx, tasks, task_id, before, status=after, **columns)
     if not done:
-        message = f"task {task_id} is not {before}"
-        raise StateConflictError(message, hint="look at it again: `squire tasks show`", context={"task_id": task_id})
+        raise StateConflictError(
+            f"task {task_id} is not {before}",
+            hint="look at it again: `squire tasks show`",
+            context={"task_id": task_id},
+        )
     record_event(
         tx, task_id=task_id, subject="task", before=before, after=after, actor=actor, reason=reason, trace_id=trace_id
     )
@@ -106,12 +108,10 @@ def change_attempt(
 ) -> None:
     """Take an attempt from `before` to `after` and set `columns` with it. Raises StateConflictError likewise."""
     if not attempt_change_allowed(before, after):
-        message = f"an attempt cannot go from {before} to {after}"
-        raise StateConflictError(message, context={"attempt_id": attempt_id})
+        raise StateConflictError(f"an attempt cannot go from {before} to {after}", context={"attempt_id": attempt_id})
     done = _set(tx, attempts, attempt_id, before, status=after, **columns)
     if not done:
-        message = f"attempt {attempt_id} is not {before}"
-        raise StateConflictError(message, context={"attempt_id": attempt_id})
+        raise StateConflictError(f"attempt {attempt_id} is not {before}", context={"attempt_id": attempt_id})
     record_event(
         tx,
         task_id=task_id,

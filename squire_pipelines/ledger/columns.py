@@ -28,8 +28,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            message = f"a naive datetime cannot be stored: {value!r}"
-            raise ValueError(message)
+            raise ValueError(f"a naive datetime cannot be stored: {value!r}")
         moment = value.astimezone(UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if dialect.name == "sqlite" else moment
 

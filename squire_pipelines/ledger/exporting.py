@@ -13,7 +13,7 @@ from squire_pipelines.ledger.retention import rows_of_tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import metadata, task_dependencies, tasks
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
-from squire_pipelines.ledger.tasks import asking
+from squire_pipelines.ledger.tasks import query_runner
 
 FORMAT = 1
 """Grows when a line changes so that an older import would stumble."""
@@ -36,7 +36,7 @@ def export_tasks(tx: Transaction, query: TaskQuery) -> Iterator[dict[str, Any]]:
     """
     page = replace(query, order=SortOrder.OLDEST, limit=AT_ONCE, after=None)
     while True:
-        ids, after = read_ids(asking(tx), page)
+        ids, after = read_ids(query_runner(tx), page)
         yield from _lines(tx, ids)
         if after is None:
             return

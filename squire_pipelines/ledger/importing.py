@@ -107,8 +107,10 @@ def _entries(path: Path) -> Iterator[Entry]:
     try:
         yield from read_entries(path)
     except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise NotFoundError(message, hint="name the folder ~/.squire/tasks, a file of it, or an export") from error
+        raise NotFoundError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="name the folder ~/.squire/tasks, a file of it, or an export",
+        ) from error
 
 
 def _take(tx: Transaction, entry: Entry, result: Imported, max_attempts: int, pending: list[tuple[str, str]]) -> None:
@@ -148,8 +150,8 @@ def _reason(error: Exception) -> str:
 
 
 def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, result: Imported) -> str | None:
-    mark = hashlib.sha256(f"old\n{old.id}".encode()).hexdigest()[:32]
-    if find_by_fingerprint(tx, old.repo, mark) is not None:
+    fingerprint = hashlib.sha256(f"old\n{old.id}".encode()).hexdigest()[:32]
+    if find_by_fingerprint(tx, old.repo, fingerprint) is not None:
         return None
     status, cause, message = _fate(old)
     title = _title(old.prompt)
@@ -166,7 +168,7 @@ def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, re
         "kind": spec.kind,
         "title": title,
         "priority": int(spec.priority),
-        "fingerprint": mark,
+        "fingerprint": fingerprint,
         "spec": spec.model_dump(mode="json"),
         "branch": kept or branch_name(task_id, title),
         "base_branch": spec.base_branch,
@@ -247,8 +249,7 @@ def _pr_number(old: OldTask) -> int | None:
 def _title(prompt: str) -> str:
     first = next((" ".join(line.split()) for line in prompt.splitlines() if line.strip()), "")
     if not first:
-        message = "prompt is empty"
-        raise ValueError(message)
+        raise ValueError("prompt is empty")
     return first if len(first) <= _TITLE else first[: _TITLE - 1] + "…"
 
 
@@ -269,8 +270,7 @@ def _base_branch(tx: Transaction, old: OldTask, result: Imported) -> str:
 
 def _take_facts(tx: Transaction, facts: dict[str, Any]) -> str | None:
     if facts["squire_task"] != FORMAT:
-        message = f"the format of the export is {str(facts['squire_task'])[:20]!r}, this Squire reads {FORMAT}"
-        raise ValueError(message)
+        raise ValueError(f"the format of the export is {str(facts['squire_task'])[:20]!r}, this Squire reads {FORMAT}")
     row = _task_row(facts["task"])
     here = tx.execute(select(tasks.c.id).where(tasks.c.id == row["id"])).first()
     if here is not None or find_by_fingerprint(tx, row["repository"], row["fingerprint"]) is not None:
@@ -283,8 +283,7 @@ def _take_facts(tx: Transaction, facts: dict[str, Any]) -> str | None:
         for one in facts.get(part) or ():
             values = _row(table, one)
             if values.get("task_id") != row["id"]:
-                message = f"{part} has a row of another task"
-                raise ValueError(message)
+                raise ValueError(f"{part} has a row of another task")
             tx.execute(insert(metadata.tables[table]).values(values))
     return TaskStatus(row["status"])
 
@@ -295,8 +294,7 @@ def _task_row(values: Any) -> dict[str, Any]:
     TaskSpec.model_validate(row["spec"])
     for name in ("id", "repository", "fingerprint", "title"):
         if not isinstance(row[name], str) or not row[name]:
-            message = f"task.{name} is no text"
-            raise ValueError(message)
+            raise ValueError(f"task.{name} is no text")
     return row
 
 
@@ -314,14 +312,12 @@ def _row(table: str, values: Any) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in dict(values).items():
         if name not in columns:
-            message = f"{table} has no {str(name)[:40]!r}"
-            raise ValueError(message)
+            raise ValueError(f"{table} has no {str(name)[:40]!r}")
         kind = columns[name].type
         if value is not None and isinstance(kind, UtcDateTime | DateTime):
             row[name] = datetime.fromisoformat(value)
         elif value is not None and not isinstance(kind, JSON) and isinstance(value, dict | list):
-            message = f"{table}.{name} is no plain value"
-            raise ValueError(message)
+            raise ValueError(f"{table}.{name} is no plain value")
         else:
             row[name] = value
     return row

@@ -30,7 +30,7 @@ class IntegrityReport:
     rows: dict[str, int]
 
 
-def examine(url: str, *, quick: bool = False) -> IntegrityReport:
+def check_integrity(url: str, *, quick: bool = False) -> IntegrityReport:
     """Check the ledger at `url`, changing nothing.
 
     `quick` looks at the file's pages, without comparing its indexes with its tables or its history with its rows: it
@@ -45,12 +45,12 @@ def examine(url: str, *, quick: bool = False) -> IntegrityReport:
     store = Ledger(url, busy_timeout_s=5)
     try:
         if store.is_sqlite and not store.path.exists():
-            message = f"there is no ledger at {store.describe()} yet"
-            raise NotFoundError(message, hint="`squire run` or `squire demo` makes one")
+            raise NotFoundError(
+                f"there is no ledger at {store.describe()} yet", hint="`squire run` or `squire demo` makes one"
+            )
         return _examine(store, quick=quick)
     except (DatabaseError, sqlite3.DatabaseError) as error:
-        message = f"the ledger {store.describe()} is damaged: {error}"
-        raise LedgerError(message, hint=_HINT) from error
+        raise LedgerError(f"the ledger {store.describe()} is damaged: {error}", hint=_HINT) from error
     finally:
         store.close()
 
@@ -58,8 +58,10 @@ def examine(url: str, *, quick: bool = False) -> IntegrityReport:
 def _examine(store: Ledger, *, quick: bool) -> IntegrityReport:
     revision = store.revision()
     if revision is not None and revision > HEAD_REVISION:
-        message = f"the ledger {store.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}"
-        raise SchemaVersionError(message, hint="install the newer Squire again")
+        raise SchemaVersionError(
+            f"the ledger {store.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}",
+            hint="install the newer Squire again",
+        )
     with store.read() as tx:
         problems = list(_file_problems(tx, quick=quick)) if store.is_sqlite else []
         if revision != HEAD_REVISION:

@@ -40,7 +40,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def read_ids(
-    ask: QueryRunner, query: TaskQuery, *, counted: int = COUNTED, at_most_sorted: int = SORTED
+    runner: QueryRunner, query: TaskQuery, *, counted: int = COUNTED, at_most_sorted: int = SORTED
 ) -> tuple[list[str], str | None]:
     """The ids of a page in its order, and what to give as `after` for the next one (None at the end).
 
@@ -53,9 +53,9 @@ def read_ids(
         NotFoundError: `after` is the id of no task.
         PagePositionError: `after` belongs to another order.
     """
-    if not ask.is_sqlite:
-        ask.run(_ALONG_INDEXES, {})
-    rows = _Search(ask, query, position(ask, query), counted, at_most_sorted).rows()
+    if not runner.is_sqlite:
+        runner.run(_ALONG_INDEXES, {})
+    rows = _Search(runner, query, position(runner, query), counted, at_most_sorted).rows()
     page = rows[: query.limit]
     return [row["id"] for row in page], token(query.order, page[-1]) if len(rows) > query.limit else None
 
@@ -64,9 +64,9 @@ class _Search(Terms):
     """One question. A way to its rows is a union of branches, each along one index and in its order."""
 
     def __init__(
-        self, ask: QueryRunner, query: TaskQuery, after: tuple[Any, ...], counted: int, at_most_sorted: int
+        self, runner: QueryRunner, query: TaskQuery, after: tuple[Any, ...], counted: int, at_most_sorted: int
     ) -> None:
-        super().__init__(ask, query, after)
+        super().__init__(runner, query, after)
         self.counted = counted
         self.at_most_sorted = at_most_sorted
         self._rarity: dict[str, tuple[Any, ...]] = {}
@@ -188,11 +188,13 @@ class _Search(Terms):
 
     def _union(self, branches: Sequence[str], columns: tuple[str, ...], limit: int) -> Rows:
         order = f"ORDER BY {', '.join(column + self.direction for column in columns)} LIMIT {limit:d}"
-        return self.ask.run(f"{' UNION ALL '.join(self._ended(branches, order))} {order}", self.values)
+        return self.runner.run(f"{' UNION ALL '.join(self._ended(branches, order))} {order}", self.values)
 
     def _ended(self, branches: Sequence[str], order: str) -> Sequence[str]:
         """SQLite merges branches as it reads them, Postgres only when each has an end."""
-        return branches if self.ask.is_sqlite else [f"(SELECT * FROM ({branch} {order}) AS b)" for branch in branches]
+        return (
+            branches if self.runner.is_sqlite else [f"(SELECT * FROM ({branch} {order}) AS b)" for branch in branches]
+        )
 
     def _sorted(self, source: str, conditions: Sequence[str]) -> Rows:
         """A bounded number of rows, whatever their order."""
@@ -200,7 +202,7 @@ class _Search(Terms):
         selected = ", ".join(f"{hide(f't.{column}')} AS {column}" for column in self.columns)
         order = ", ".join(column + self.direction for column in self.columns)
         rows = f"SELECT {selected} FROM {source}{where_all([*conditions, *after])}"
-        return self.ask.run(f"{rows} ORDER BY {order} LIMIT {self.query.limit + 1:d}", self.values)
+        return self.runner.run(f"{rows} ORDER BY {order} LIMIT {self.query.limit + 1:d}", self.values)
 
     # ── Which way ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,7 +241,7 @@ class _Search(Terms):
         this = [self._is_word(self._rarest_word())]
         limit = min(self.query.limit, self.counted)
         place = f"SELECT w.priority, w.created_at FROM task_words w{where_all(this)} ORDER BY w.priority, w.created_at"
-        last = self.ask.run(f"{place} LIMIT 1 OFFSET {limit:d}", self.values)
+        last = self.runner.run(f"{place} LIMIT 1 OFFSET {limit:d}", self.values)
         looked_through = self.counted
         if last:  # among so many tasks there is a page of them
             so_far = ", ".join(self._value("place", last[0][name]) for name in ("priority", "created_at"))
@@ -272,7 +274,7 @@ class _Search(Terms):
             branches = [f"SELECT {number:d} AS number, priority, created_at FROM {way}" for way in ways[name]]
             merged = " UNION ALL ".join(self._ended(branches, f"{order} {depth + 1:d}"))
             probes.append(f"SELECT c.* FROM ({merged} {order} 1 OFFSET {depth:d}) AS c")
-        for row in self.ask.run(" UNION ALL ".join(probes), self.values):
+        for row in self.runner.run(" UNION ALL ".join(probes), self.values):
             self._rarity[names[row["number"]]] = (0, row["priority"], row["created_at"])
         counts = [
             f"SELECT {number:d} AS number, count(*) AS n FROM (SELECT 1 AS one FROM {way} {order} {depth + 1:d}) AS c"
@@ -281,7 +283,7 @@ class _Search(Terms):
             for way in ways[name]
         ]
         few: dict[str, int] = {}
-        for row in self.ask.run(" UNION ALL ".join(counts), self.values) if counts else ():
+        for row in self.runner.run(" UNION ALL ".join(counts), self.values) if counts else ():
             few[names[row["number"]]] = few.get(names[row["number"]], 0) + int(row["n"])
         self._rarity |= {name: (1, -count) for name, count in few.items()}
 
@@ -291,13 +293,13 @@ class _Search(Terms):
         if not lead or not count:
             return True
         counts = [self._count_sql("tasks t", each, "t.created_at", count) for each in self._product("t", lead)]
-        return sum(int(row["n"]) for row in self.ask.run(" UNION ALL ".join(counts), self.values)) >= count
+        return sum(int(row["n"]) for row in self.runner.run(" UNION ALL ".join(counts), self.values)) >= count
 
     def _is_word(self, word: str) -> str:
         return f"w.word = {self._value('word', word)}"
 
     def _count(self, source: str, conditions: Sequence[str], along: str, most: int) -> int:
-        return int(self.ask.run(self._count_sql(source, conditions, along, most), self.values)[0]["n"])
+        return int(self.runner.run(self._count_sql(source, conditions, along, most), self.values)[0]["n"])
 
     def _count_sql(self, source: str, conditions: Sequence[str], along: str, most: int) -> str:
         # In the order of the index: else Postgres may read the table from its beginning until it has found enough.

@@ -26,8 +26,8 @@ class Terms:
     check of each row, hidden in a function from planners, which might follow another index for its sake.
     """
 
-    def __init__(self, ask: QueryRunner, query: TaskQuery, after: tuple[Any, ...]) -> None:
-        self.ask = ask
+    def __init__(self, runner: QueryRunner, query: TaskQuery, after: tuple[Any, ...]) -> None:
+        self.runner = runner
         self.query = query
         self.columns = COLUMNS[query.order]
         self.sign, self.direction = ("<", " DESC") if query.order in DESCENDING else (">", "")
@@ -39,7 +39,7 @@ class Terms:
         if self.by_end:  # only what is over has an end
             self.statuses = tuple(status for status in self.statuses if status in FINAL_STATUSES)
         self.kinds = query.kinds or KINDS
-        self.repositories = _spellings(ask, query.repository)
+        self.repositories = _spellings(runner, query.repository)
 
     def _filters(self) -> list[str]:
         """Everything but the words, as checks of a task's row."""
@@ -107,7 +107,7 @@ class Terms:
         return found
 
     def _moment(self, value: Any) -> str:
-        return self._value("moment", self.ask.moment(value))
+        return self._value("moment", self.runner.moment(value))
 
     def _value(self, name: str, value: Any) -> str:
         """The name of a parameter with this value; the same question always has the same names."""
@@ -128,15 +128,15 @@ def where_all(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _spellings(ask: QueryRunner, repository: str | None) -> tuple[str, ...]:
+def _spellings(runner: QueryRunner, repository: str | None) -> tuple[str, ...]:
     """The repository's name as the ledger has it: GitHub's names are the same in any case."""
     if not repository:
         return ()
     here = "SELECT repository FROM tasks WHERE repository = :name ORDER BY created_at LIMIT 1"
-    if ask.run(here, {"name": repository}):
+    if runner.run(here, {"name": repository}):
         return (repository,)
     # From name to name along the index, instead of from task to task.
-    rows = ask.run(
+    rows = runner.run(
         "WITH RECURSIVE names(name) AS (SELECT min(repository) FROM tasks UNION ALL "
         "SELECT (SELECT min(t.repository) FROM tasks t WHERE t.repository > names.name) "
         "FROM names WHERE names.name IS NOT NULL) SELECT name FROM names WHERE lower(name) = :name",

@@ -30,8 +30,7 @@ def _iso(value: Any) -> Any:
     if isinstance(value, str):
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    message = "is no time as ISO 8601 has it"
-    raise ValueError(message)
+    raise ValueError("is no time as ISO 8601 has it")
 
 
 Moment = Annotated[datetime, BeforeValidator(_iso)]

@@ -57,8 +57,7 @@ def get(tx: Transaction, plan_id: str) -> SavedPlan:
     """One plan. Raises NotFoundError."""
     row = tx.execute(select(plans).where(plans.c.id == plan_id)).one_or_none()
     if row is None:
-        message = f"there is no plan {plan_id!r}"
-        raise NotFoundError(message)
+        raise NotFoundError(f"there is no plan {plan_id!r}")
     findings = tuple(PlanFinding(**finding) for finding in row.findings)
     return SavedPlan(row.id, Plan.model_validate(row.plan), findings, row.trace_id, row.created_at, row.admitted_at)
 

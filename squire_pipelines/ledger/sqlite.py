@@ -45,8 +45,7 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
         cursor.close()
         if record.info["file"] not in {None, _identity(path)}:  # what we have open is the one that was put aside
             connection.close()
-            message = "database is locked: a backup was put in its place just now"
-            raise sqlite3.OperationalError(message)
+            raise sqlite3.OperationalError("database is locked: a backup was put in its place just now")
 
     def begins(connection: Connection) -> None:
         options = connection.get_execution_options()

@@ -113,8 +113,10 @@ class Ledger:
                     transaction.exclusive("migrate")
                     yield transaction
                     if self.is_sqlite and (broken := connection.execute(text("PRAGMA foreign_key_check")).first()):
-                        message = f"a row of {broken[0]} in {self.describe()} refers to a row that is not there"
-                        raise LedgerError(message, hint="nothing was changed; `squire ledger check` shows all")
+                        raise LedgerError(
+                            f"a row of {broken[0]} in {self.describe()} refers to a row that is not there",
+                            hint="nothing was changed; `squire ledger check` shows all",
+                        )
             finally:
                 if self.is_sqlite:
                     connection.invalidate()  # it does not keep to references
@@ -165,8 +167,10 @@ class Ledger:
                 revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
                 if revision is None or may_be_ours(names):  # a ledger that was taken down to nothing has no revision
                     return revision
-            message = f"{self.describe()} holds tables that are not Squire's: {', '.join(sorted(names)[:5])}"
-            raise SchemaVersionError(message, hint="name another database in ledger_url")
+            raise SchemaVersionError(
+                f"{self.describe()} holds tables that are not Squire's: {', '.join(sorted(names)[:5])}",
+                hint="name another database in ledger_url",
+            )
 
     def ensure_schema(self) -> None:
         """Create or upgrade the schema where needed. Raises SchemaVersionError when it is newer than this code."""
@@ -174,14 +178,17 @@ class Ledger:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                message = f"the ledger's folder {self.path.parent} cannot be made: {error.strerror}"
-                raise LedgerError(message, hint=_HINT_FOLDER) from error
+                raise LedgerError(
+                    f"the ledger's folder {self.path.parent} cannot be made: {error.strerror}", hint=_HINT_FOLDER
+                ) from error
         revision = self.revision()
         if revision == HEAD_REVISION:
             return
         if revision is not None and (revision > HEAD_REVISION or not revision.isdecimal()):
-            message = f"the ledger {self.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}"
-            raise SchemaVersionError(message, hint="install the newer Squire again, or restore an older backup")
+            raise SchemaVersionError(
+                f"the ledger {self.describe()} has schema {revision}, this Squire knows {HEAD_REVISION}",
+                hint="install the newer Squire again, or restore an older backup",
+            )
         from squire_pipelines.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic is slow to import and rarely needed
 
         upgrade(self)
@@ -198,14 +205,15 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        message = f"ledger_url {url.rpartition('@')[2]!r} is no database URL"
-        raise ConfigError(message, hint="for example sqlite:////var/lib/squire/ledger.sqlite") from error
+        raise ConfigError(
+            f"ledger_url {url.rpartition('@')[2]!r} is no database URL",
+            hint="for example sqlite:////var/lib/squire/ledger.sqlite",
+        ) from error
     backend = parsed.get_backend_name()
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        message = f"ledger_url names {backend!r}"
-        raise ConfigError(message, hint="supported are sqlite:///PATH and postgresql://…")
+        raise ConfigError(f"ledger_url names {backend!r}", hint="supported are sqlite:///PATH and postgresql://…")
     return parsed
 
 
@@ -251,8 +259,9 @@ def _postgres_engine(url: URL, timeout_s: float) -> Engine:
     try:
         engine = create_engine(url, connect_args=arguments)
     except ImportError as error:
-        message = "ledger_url names Postgres, whose driver is not installed"
-        raise ConfigError(message, hint="install squire-pipelines[postgres]") from error
+        raise ConfigError(
+            "ledger_url names Postgres, whose driver is not installed", hint="install squire-pipelines[postgres]"
+        ) from error
     event.listen(engine, "checkin", _note_use)
     event.listen(engine, "checkout", _ask_whether_it_lives)
     return engine

@@ -39,8 +39,8 @@ def create_from_plan(
     created: dict[str, str] = {}
     archived: dict[str, TaskStatus] = {}
     for spec in plan.tasks:
-        mark = fingerprint(plan.repository, spec, dict(versions))
-        known = find_by_fingerprint(tx, plan.repository, mark)
+        spec_fingerprint = fingerprint(plan.repository, spec, dict(versions))
+        known = find_by_fingerprint(tx, plan.repository, spec_fingerprint)
         if known is not None:
             ids[spec.key] = known.id
             if known.archived_as is not None:
@@ -57,7 +57,7 @@ def create_from_plan(
             "kind": spec.kind,
             "title": spec.title,
             "priority": int(spec.priority),
-            "fingerprint": mark,
+            "fingerprint": spec_fingerprint,
             "spec": spec.model_dump(mode="json"),
             "branch": branch_name(task_id, spec.title),
             "base_branch": spec.base_branch,
@@ -103,13 +103,13 @@ class FingerprintMatch:
     archived_as: TaskStatus | None
 
 
-def find_by_fingerprint(tx: Transaction, repository: str, mark: str) -> FingerprintMatch | None:
+def find_by_fingerprint(tx: Transaction, repository: str, fingerprint: str) -> FingerprintMatch | None:
     """The task with this fingerprint, the archived ones too: a fact makes one task, however long ago that was."""
-    here = select(tasks.c.id).where(tasks.c.repository == repository, tasks.c.fingerprint == mark)
+    here = select(tasks.c.id).where(tasks.c.repository == repository, tasks.c.fingerprint == fingerprint)
     if (found := tx.execute(here).scalar_one_or_none()) is not None:
         return FingerprintMatch(found, None)
     there = select(archived_tasks.c.id, archived_tasks.c.status).where(
-        archived_tasks.c.repository == repository, archived_tasks.c.fingerprint == mark
+        archived_tasks.c.repository == repository, archived_tasks.c.fingerprint == fingerprint
     )
     row = tx.execute(there).one_or_none()
     return None if row is None else FingerprintMatch(row.id, TaskStatus(row.status))

@@ -44,7 +44,9 @@ def dispatch(
     free = max_concurrent - open_by_repository.total()
     started: list[Attempt] = []
     limit = max(0, free) + open_by_repository.total()  # as many as could have to be passed over
-    held = budgets.held_back(tx, limits_of) if limits_of is not None and free > 0 else budgets.HeldBack({}, {})
+    held = (
+        budgets.blocked_by_budget(tx, limits_of) if limits_of is not None and free > 0 else budgets.BudgetBlocks({}, {})
+    )
     passed_over = {*without, *held.repositories}
     for task in _due(tx, max_per_repository, limit, passed_over, held.tasks) if free > 0 else ():
         if len(started) == free:
@@ -54,7 +56,7 @@ def dispatch(
         try:
             started.append(_start(tx, task, claim_deadline_s))
         except StateConflictError:
-            budgets.give_back(tx, id_of_attempt(task.id, task.attempts + 1))
+            budgets.release(tx, id_of_attempt(task.id, task.attempts + 1))
             continue  # cancelled in this very moment, by a transaction that ended before ours
         open_by_repository[task.repository] += 1
     return tuple(started)

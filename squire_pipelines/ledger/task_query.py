@@ -98,10 +98,10 @@ COLUMNS = {
 DESCENDING = frozenset({SortOrder.NEWEST, SortOrder.CHANGED})
 
 
-def read_ids_like(ask: QueryRunner, prefix: str, limit: int) -> list[str]:
+def read_ids_like(runner: QueryRunner, prefix: str, limit: int) -> list[str]:
     """The youngest ids that begin with `prefix`; ids sort by their time of birth."""
     sql = "SELECT id FROM tasks WHERE id >= :first AND id < :behind ORDER BY id DESC LIMIT :limit"
-    return [row["id"] for row in ask.run(sql, {"first": prefix, "behind": prefix + "\x7f", "limit": limit})]
+    return [row["id"] for row in runner.run(sql, {"first": prefix, "behind": prefix + "\x7f", "limit": limit})]
 
 
 # ── Where to go on ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -114,24 +114,24 @@ def token(order: SortOrder, row: Mapping[str, Any]) -> str:
     return "@".join(str(part) for part in (row["id"], *texts))
 
 
-def position(ask: QueryRunner, query: TaskQuery) -> tuple[Any, ...]:
+def position(runner: QueryRunner, query: TaskQuery) -> tuple[Any, ...]:
     """The values of the order's columns to go on after. Raises NotFoundError, PagePositionError."""
     if not query.after:
         return ()
     columns = COLUMNS[query.order]
     task_id, *texts = query.after.split("@")
     if not texts:
-        found = ask.run(f"SELECT {', '.join(columns)} FROM tasks WHERE id = :id", {"id": task_id})  # noqa: S608 - names of ours
+        found = runner.run(f"SELECT {', '.join(columns)} FROM tasks WHERE id = :id", {"id": task_id})  # noqa: S608 - names of ours
         if not found:
-            message = f"there is no task {task_id!r}"
-            raise NotFoundError(message, hint="`squire tasks list` shows the ids")
+            raise NotFoundError(f"there is no task {task_id!r}", hint="`squire tasks list` shows the ids")
         return tuple(found[0][column] for column in columns)
     try:
         values = [
-            int(text) if column == "priority" else ask.moment(datetime.fromisoformat(text))
+            int(text) if column == "priority" else runner.moment(datetime.fromisoformat(text))
             for column, text in zip(columns[:-1], texts, strict=True)
         ]
     except ValueError as error:
-        message = f"{query.after!r} is no place in a list by {query.order}"
-        raise PagePositionError(message, hint="begin at the first page again") from error
+        raise PagePositionError(
+            f"{query.after!r} is no place in a list by {query.order}", hint="begin at the first page again"
+        ) from error
     return (*values, task_id)

@@ -107,21 +107,22 @@ def get(tx: Transaction, task_id: str) -> Task:
     if row is None:
         archived = select(archived_tasks.c.archived_at).where(archived_tasks.c.id == task_id)
         if (moment := tx.execute(archived).scalar_one_or_none()) is not None:
-            message = f"task {task_id!r} was archived on {moment:%Y-%m-%d}"
-            raise NotFoundError(message, hint="`squire tasks show` says what is still known of it")
-        message = f"there is no task {task_id!r}"
-        raise NotFoundError(message, hint="`squire tasks list` shows the ids")
+            raise NotFoundError(
+                f"task {task_id!r} was archived on {moment:%Y-%m-%d}",
+                hint="`squire tasks show` says what is still known of it",
+            )
+        raise NotFoundError(f"there is no task {task_id!r}", hint="`squire tasks list` shows the ids")
     return _task(row)
 
 
 def list_tasks(tx: Transaction, query: TaskQuery | None = None) -> tuple[Task, ...]:
     """A page of tasks in the order asked for. Raises NotFoundError, PagePositionError."""
-    ids, _ = read_ids(asking(tx), query or TaskQuery())
+    ids, _ = read_ids(query_runner(tx), query or TaskQuery())
     found = {row.id: _task(row) for row in tx.execute(select(tasks).where(tasks.c.id.in_(ids)))}
     return tuple(found[task_id] for task_id in ids if task_id in found)
 
 
-def asking(tx: Transaction) -> QueryRunner:
+def query_runner(tx: Transaction) -> QueryRunner:
     """The ledger's connection as lists ask it: straight through the driver, since SQLAlchemy costs as much again."""
     is_sqlite = tx.connection.dialect.name == "sqlite"
     driver: Any = tx.connection.connection.dbapi_connection
@@ -176,8 +177,7 @@ def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelle
     """
     task = get(tx, task_id)
     if task.status.is_final:
-        message = f"task {task_id} has {task.status} already"
-        raise StateConflictError(message, hint="there is nothing to cancel")
+        raise StateConflictError(f"task {task_id} has {task.status} already", hint="there is nothing to cancel")
     if task.status is TaskStatus.RUNNING:
         _request_cancel(tx, task, actor=actor, reason=reason)
         return TaskStatus.RUNNING
@@ -205,8 +205,11 @@ def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> 
         .values(cancel_requested_at=tx.now, updated_at=tx.now)
     )
     if done.rowcount != 1:
-        message = f"task {task.id} has just stopped running"
-        raise StateConflictError(message, hint="look at it again: `squire tasks show`", context={"task_id": task.id})
+        raise StateConflictError(
+            f"task {task.id} has just stopped running",
+            hint="look at it again: `squire tasks show`",
+            context={"task_id": task.id},
+        )
     record_event(
         tx,
         task_id=task.id,
@@ -223,8 +226,9 @@ def retry(tx: Transaction, task_id: str, *, actor: str, more_attempts: int) -> N
     """Let a failed or cancelled task run again; attempt numbers go on. Raises NotFoundError, StateConflictError."""
     task = get(tx, task_id)
     if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
-        message = f"task {task_id} is {task.status}"
-        raise StateConflictError(message, hint="only failed and cancelled tasks can be retried")
+        raise StateConflictError(
+            f"task {task_id} is {task.status}", hint="only failed and cancelled tasks can be retried"
+        )
     change_task(
         tx,
         task_id,

@@ -80,7 +80,7 @@ async def plan_by_model(
             repository=repository,
             planner=planner,
             signals_digest=digest,
-            tasks=tuple(_asking(task, selection) for task in draft.tasks),
+            tasks=tuple(_query_runner(task, selection) for task in draft.tasks),
             notes=(*draft.notes, *selection.notes),
         )
 
@@ -127,7 +127,7 @@ async def plan_by_model(
         )
 
 
-def _asking(task: TaskSpec, selection: Selection) -> TaskSpec:
+def _query_runner(task: TaskSpec, selection: Selection) -> TaskSpec:
     """The task with the protected paths that its facts permit it to ask for: the model read strangers' texts."""
     facts = [each.signal.details for each in selection.candidates if each.signal.ref in task.signals]
     return task.model_copy(update={"allow_protected": requestable(task.kind, facts)})
@@ -145,8 +145,7 @@ def _built(model: "str | Model", base_url: str | None, api_key: str | None) -> "
         return _inferred(model, api_key)
     except (UserError, ImportError, ValueError, TypeError) as error:
         hint = "check `planner.model` (provider:model) and the key: `squire secrets set model-key`"
-        message = f"it cannot be used: {_brief(error)}"
-        raise PlanningError(message, hint=hint) from error
+        raise PlanningError(f"it cannot be used: {_brief(error)}", hint=hint) from error
 
 
 def _compatible(model: str, base_url: str, api_key: str | None) -> "Model":
@@ -156,8 +155,9 @@ def _compatible(model: str, base_url: str, api_key: str | None) -> "Model":
     # urlsplit raises ValueError for a host or port that is none, which httpx2 would tell by an error of its own.
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        message = f"planner.base_url = {base_url!r} is not an http(s) URL"
-        raise PlanningError(message, hint="use the form http://HOST:PORT/v1")
+        raise PlanningError(
+            f"planner.base_url = {base_url!r} is not an http(s) URL", hint="use the form http://HOST:PORT/v1"
+        )
     name = model
     for prefix in _OPENAI_PREFIXES:
         name = name.removeprefix(prefix)
@@ -214,8 +214,9 @@ async def _converse(
             limits = UsageLimits(request_limit=max_retries + 1, total_tokens_limit=max_tokens)
             result = await agent.run(question, usage=usage, usage_limits=limits)
     except TimeoutError as error:
-        message = f"no plan within {timeout_s:g} s"
-        raise PlanningError(message, hint="raise `planner.timeout_s`, or take a faster model") from error
+        raise PlanningError(
+            f"no plan within {timeout_s:g} s", hint="raise `planner.timeout_s`, or take a faster model"
+        ) from error
     except (AgentRunError, UserError) as error:
         hint = "check `planner.model`, `planner.base_url` and the key `model-key`"
         raise PlanningError(_brief(error), hint=hint) from error

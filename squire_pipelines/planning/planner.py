@@ -59,8 +59,10 @@ async def make_plan(
     if planner.kind == "rules" or (planner.kind == "auto" and planner.model is None):
         return by_rules
     if planner.model is None:
-        message = "planner.kind is llm, but planner.model is not set"
-        raise ConfigError(message, hint="set planner.model, such as openai:gpt-5, or planner.kind to rules")
+        raise ConfigError(
+            "planner.kind is llm, but planner.model is not set",
+            hint="set planner.model, such as openai:gpt-5, or planner.kind to rules",
+        )
     candidates = select(signals, default_branch=default_branch, issue_labels=labels, covered=covered).candidates
     if default_branch is None or not (candidates or planner.goals.strip()):
         return by_rules

@@ -1,6 +1,6 @@
 """Which protected paths a task may ask for, whoever plans it. Pure.
 
-QueryRunner never lets a change pass: a person then decides on it. It follows from what a collaborator did (a failed check,
+Asking never lets a change pass: a person then decides on it. It follows from what a collaborator did (a failed check,
 a label, a wish in own words) and never from a text, which a stranger may have written, nor from a model's answer.
 """
 

@@ -101,8 +101,10 @@ def _added_lines(patch: bytes, entries: Sequence[_Entry]) -> list[tuple[tuple[in
                 lines[owners[block]].append((number, line[1:].decode(errors="replace")))
             number += 1
     if block + 1 != len(owners):
-        message = f"git told of {len(owners)} changed files and showed {block + 1}"
-        raise GitError(message, context={"files": len(owners), "blocks": block + 1})
+        raise GitError(
+            f"git told of {len(owners)} changed files and showed {block + 1}",
+            context={"files": len(owners), "blocks": block + 1},
+        )
     return [tuple(found) for found in lines]
 
 

@@ -104,14 +104,17 @@ class Remote:
             return cls(url, "file", None)
         parts = urlsplit(url)
         if parts.username or parts.password:
-            message = f"the URL of the repository on {parts.hostname} carries credentials"
-            raise ConfigError(message, hint="leave them out; the token is kept as the secret github-token")
+            raise ConfigError(
+                f"the URL of the repository on {parts.hostname} carries credentials",
+                hint="leave them out; the token is kept as the secret github-token",
+            )
         if parts.scheme == "file" and not parts.hostname:
             return cls(url, "file", None)
         if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
             return cls(url, parts.scheme, token)
-        message = f"{url!r} cannot be used as a repository's URL"
-        raise ConfigError(message, hint="use https://; http:// is for this machine only")
+        raise ConfigError(
+            f"{url!r} cannot be used as a repository's URL", hint="use https://; http:// is for this machine only"
+        )
 
 
 def _environment(protocol: str, extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -261,8 +264,11 @@ def run_git(
                 start_new_session=True,
             )
         except OSError as error:
-            message = f"git cannot be started: {error.strerror}"
-            raise GitError(message, hint="install git 2.39 or later", context={"args": tuple(args)}) from error
+            raise GitError(
+                f"git cannot be started: {error.strerror}",
+                hint="install git 2.39 or later",
+                context={"args": tuple(args)},
+            ) from error
         with process:
             try:
                 output = _collect(process, time.monotonic() + timeout_s, max_output)

@@ -50,8 +50,10 @@ def _locked(lock: Path, *, shared: bool, timeout_s: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    message = f"another process has held the mirror's lock {lock} for over {timeout_s:g} s"
-                    raise GitError(message, hint="a large fetch may be under way; try again later") from None
+                    raise GitError(
+                        f"another process has held the mirror's lock {lock} for over {timeout_s:g} s",
+                        hint="a large fetch may be under way; try again later",
+                    ) from None
                 time.sleep(_LOCK_POLL_S)
         yield
     finally:
@@ -92,8 +94,11 @@ class Mirror:
             return sha
         names = self.branches()
         shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
-        message = f"{self.repository} has no branch {ref!r}"
-        raise GitError(message, hint=f"its branches are {shown}", context={"repository": self.repository, "ref": ref})
+        raise GitError(
+            f"{self.repository} has no branch {ref!r}",
+            hint=f"its branches are {shown}",
+            context={"repository": self.repository, "ref": ref},
+        )
 
     def write_bundle(self, ref: str, out: Path, *, timeout_s: float = FETCH_TIMEOUT_S) -> str:
         """Write the branch with its history as a bundle with the one ref `refs/heads/<ref>`; return its commit.
@@ -239,8 +244,9 @@ def fetch_mirror(
             arguments = ["gc", "--quiet", f"--prune={_PRUNE_AGE}"]
             run_git(arguments, git_dir=mirror.path, timeout_s=timeout_s, max_memory=None)
     if not mirror.branches():
-        message = f"the repository {repository} has no commits yet"
-        raise RepositoryError(message, hint="push a first commit, then try again")
+        raise RepositoryError(
+            f"the repository {repository} has no commits yet", hint="push a first commit, then try again"
+        )
     return mirror
 
 

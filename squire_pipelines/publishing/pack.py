@@ -50,8 +50,7 @@ def _varint(view: memoryview, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * index)
         if not byte & 0x80:
             return value, position + index + 1
-    message = "a number of more than 70 bits"
-    raise PackMalformedError(message)
+    raise PackMalformedError("a number of more than 70 bits")
 
 
 def _object_header(view: memoryview, position: int) -> tuple[int, int, int]:
@@ -88,18 +87,15 @@ def _inflate(view: memoryview, position: int, size: int) -> tuple[bytes, int]:
             if total > size:
                 break
     except zlib.error as error:
-        message = f"an object does not inflate: {error}"
-        raise PackMalformedError(message) from error
+        raise PackMalformedError(f"an object does not inflate: {error}") from error
     if total != size:
-        message = "an object has another size than it says"
-        raise PackMalformedError(message)
+        raise PackMalformedError("an object has another size than it says")
     return head, position - len(inflater.unused_data)
 
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        message = f"an object of {size} bytes, the limit is {limit}"
-        raise PackTooLargeError(message)
+        raise PackTooLargeError(f"an object of {size} bytes, the limit is {limit}")
 
 
 def _measure_object(view: memoryview, position: int, max_bytes: int) -> tuple[int, int]:
@@ -110,8 +106,7 @@ def _measure_object(view: memoryview, position: int, max_bytes: int) -> tuple[in
     elif kind == _REF_DELTA:
         position += _BASE_ID
     elif kind not in _PLAIN_TYPES:
-        message = f"an object of the unknown type {kind}"
-        raise PackMalformedError(message)
+        raise PackMalformedError(f"an object of the unknown type {kind}")
     _check_size(size, max_bytes)
     head, position = _inflate(view, position, size)
     if kind in {_OFS_DELTA, _REF_DELTA}:
@@ -139,21 +134,17 @@ def measure_pack(data: memoryview, *, max_objects: int, max_object_bytes: int, m
     if len(data) < _HEADER + _TRAILER:
         raise PackTruncatedError
     if bytes(data[:4]) != b"PACK" or int.from_bytes(data[4:8], "big") not in _VERSIONS:
-        message = "there is no pack in it"
-        raise PackMalformedError(message)
+        raise PackMalformedError("there is no pack in it")
     count = int.from_bytes(data[8:12], "big")
     if count > max_objects:
-        message = f"{count} objects, the limit is {max_objects}"
-        raise PackTooLargeError(message)
+        raise PackTooLargeError(f"{count} objects, the limit is {max_objects}")
     body = data[: len(data) - _TRAILER]
     position, total = _HEADER, 0
     for _ in range(count):
         size, position = _measure_object(body, position, max_object_bytes)
         total += size
         if total > max_total_bytes:
-            message = f"objects of over {max_total_bytes} bytes together"
-            raise PackTooLargeError(message)
+            raise PackTooLargeError(f"objects of over {max_total_bytes} bytes together")
     if position != len(body):
-        message = "there are bytes behind its last object"
-        raise PackMalformedError(message)
+        raise PackMalformedError("there are bytes behind its last object")
     return PackSize(count, total)

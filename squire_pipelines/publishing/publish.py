@@ -319,8 +319,12 @@ def _refusals(repository: str) -> Iterator[None]:
             reason, hint = "permission", error.hint
         else:
             reason, hint = "validation", "the branch is pushed; open the pull request by hand, or retry the task"
-        message = f"GitHub refuses the pull request in {repository}: {error.message}"
-        raise PublishRefusedError(message, reason=reason, hint=hint, context=error.context) from error
+        raise PublishRefusedError(
+            f"GitHub refuses the pull request in {repository}: {error.message}",
+            reason=reason,
+            hint=hint,
+            context=error.context,
+        ) from error
 
 
 async def _open(

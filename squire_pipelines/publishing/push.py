@@ -74,9 +74,8 @@ def push_head(
         lease = [f"--force-with-lease=refs/heads/{branch}:"]
     elif not _builds_on(git_dir, there, head_sha):
         if there not in earlier_heads:
-            message = f"the branch {branch} is at {there}, which is not an earlier attempt's head"
             raise PublishRefusedError(
-                message,
+                f"the branch {branch} is at {there}, which is not an earlier attempt's head",
                 reason="branch_taken",
                 hint="somebody pushed to it; merge or delete the branch, then retry the task",
                 context={"branch": branch, "remote_head": there, "head": head_sha},
@@ -95,9 +94,11 @@ def push_head(
             return True
         lines = error.context.get("last_lines")
         if isinstance(lines, tuple) and any("[rejected]" in line for line in lines):
-            message = f"the branch {branch} was changed by somebody else while it was being pushed"
             raise PublishRefusedError(
-                message, reason="branch_moved", hint="retry the task", context=error.context
+                f"the branch {branch} was changed by somebody else while it was being pushed",
+                reason="branch_moved",
+                hint="retry the task",
+                context=error.context,
             ) from error
         raise remote_error(error, remote) from error
     return True

@@ -41,8 +41,10 @@ def chosen(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
     except ValueError as error:
         raise ConfigError(str(error), hint="for example acme/api") from error
     if not names:
-        message = "no repository is named, neither here nor in the configuration"
-        raise ConfigError(message, hint="`squire run owner/name`, or `squire init --repository owner/name`")
+        raise ConfigError(
+            "no repository is named, neither here nor in the configuration",
+            hint="`squire run owner/name`, or `squire init --repository owner/name`",
+        )
     return names
 
 

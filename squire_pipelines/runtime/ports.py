@@ -12,8 +12,10 @@ def check_free(host: str, port: int, *, setting: str) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            message = f"port {port} on {host} cannot be used: {error.strerror}"
-            raise PortInUseError(message, hint=f"stop what listens there, or choose another {setting}") from error
+            raise PortInUseError(
+                f"port {port} on {host} cannot be used: {error.strerror}",
+                hint=f"stop what listens there, or choose another {setting}",
+            ) from error
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -114,8 +114,10 @@ class Child:
                     start_new_session=True,
                 )
             except OSError as error:
-                message = f"{name} could not be started: {argv[0]}: {error.strerror}"
-                raise NotReachableError(message, hint="is the installation whole? `make setup`") from error
+                raise NotReachableError(
+                    f"{name} could not be started: {argv[0]}: {error.strerror}",
+                    hint="is the installation whole? `make setup`",
+                ) from error
         record = run / f"{name}.pid"
         record.write_text(json.dumps({"pid": process.pid, "birth": process_start_time(process.pid)}), encoding="utf-8")
         return cls(name, process, record, log)

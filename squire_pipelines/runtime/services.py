@@ -40,8 +40,7 @@ def dagster_yaml() -> Path:
     for candidate in (Path(__file__).parent / "dagster.yaml", Path(__file__).parents[2] / "dagster.yaml"):
         if candidate.is_file():
             return candidate
-    message = "dagster.yaml is missing from the installation"
-    raise ConfigError(message, hint="install Squire again")
+    raise ConfigError("dagster.yaml is missing from the installation", hint="install Squire again")
 
 
 def instance_environment(settings: Settings) -> dict[str, str]:
@@ -70,8 +69,9 @@ def home_lock(run: Path) -> Iterator[tuple[str, ...]]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"another Squire serves {run.parent}"
-            raise AlreadyRunningError(message, hint="stop it first, or set SQUIRE_HOME to another folder") from None
+            raise AlreadyRunningError(
+                f"another Squire serves {run.parent}", hint="stop it first, or set SQUIRE_HOME to another folder"
+            ) from None
         yield stop_orphans(run)
     finally:
         os.close(descriptor)
@@ -171,8 +171,9 @@ class Services:
             self._restarts.append(time.monotonic())
             last = "\n".join(child.last_lines())
             if len(self._restarts) > _MAX_RESTARTS and self._restarts[-1] - self._restarts[0] < _RESTART_WINDOW_S:
-                message = f"{name} stops again and again; its last lines:\n{last}"
-                raise NotReachableError(message, hint=f"see {child.log}")
+                raise NotReachableError(
+                    f"{name} stops again and again; its last lines:\n{last}", hint=f"see {child.log}"
+                )
             self._say(f"{name} has stopped (exit {child.process.returncode}); starting it again")
             child.stop(grace_s=_GRACE_S)
             if name == _DAEMON:

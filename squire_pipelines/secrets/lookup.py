@@ -80,22 +80,32 @@ def _read(path: Path, name: SecretName, *, private: bool) -> Secret | None:
             status = os.fstat(file.fileno())
             forbidden = stat.S_IRWXG | stat.S_IRWXO if private else stat.S_IWOTH
             if status.st_mode & forbidden:
-                message = f"the secret file {path} can be {'read' if private else 'written'} by others"
-                raise ConfigError(message, hint=f"chmod 600 {path}", context={"secret": name.value})
+                raise ConfigError(
+                    f"the secret file {path} can be {'read' if private else 'written'} by others",
+                    hint=f"chmod 600 {path}",
+                    context={"secret": name.value},
+                )
             data = file.read(MAX_SECRET_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        message = f"the secret file {path} cannot be read: {error.strerror}"
-        raise ConfigError(message, hint="check its owner and mode", context={"secret": name.value}) from error
+        raise ConfigError(
+            f"the secret file {path} cannot be read: {error.strerror}",
+            hint="check its owner and mode",
+            context={"secret": name.value},
+        ) from error
     if len(data) > MAX_SECRET_BYTES:
-        message = f"the secret file {path} is longer than {MAX_SECRET_BYTES} bytes"
-        raise ConfigError(message, hint="is it the right file?", context={"secret": name.value})
+        raise ConfigError(
+            f"the secret file {path} is longer than {MAX_SECRET_BYTES} bytes",
+            hint="is it the right file?",
+            context={"secret": name.value},
+        )
     try:
         value = data.decode().strip()
     except UnicodeDecodeError as error:
-        message = f"the secret file {path} is no text"
-        raise ConfigError(message, hint="is it the right file?", context={"secret": name.value}) from error
+        raise ConfigError(
+            f"the secret file {path} is no text", hint="is it the right file?", context={"secret": name.value}
+        ) from error
     return Secret(value, name=name.value, origin=f"file {path}") if value else None
 
 
@@ -104,8 +114,10 @@ def _from_file(name: SecretName, home: Home) -> Secret | None:
         # Orchestrators mount secrets readable for all within the container (0444), so only writing is refused here.
         secret = _read(Path(named), name, private=False)
         if secret is None:
-            message = f"{name.file_variable} names {named}, which does not exist or is empty"
-            raise ConfigError(message, hint=f"write the secret there or unset {name.file_variable}")
+            raise ConfigError(
+                f"{name.file_variable} names {named}, which does not exist or is empty",
+                hint=f"write the secret there or unset {name.file_variable}",
+            )
         return secret
     return _read(home.config / "secrets" / name.value, name, private=True)
 
@@ -155,9 +167,8 @@ def require_secret(name: SecretName | str, home: Home, *, keyring_timeout_s: flo
     if secret:
         return secret
     variables = " or ".join(known.variables)
-    message = f"the secret {known.value} is missing"
     raise SecretMissingError(
-        message,
+        f"the secret {known.value} is missing",
         hint=f"set {variables}, or name a file in {known.file_variable} (or write {home.config / 'secrets' / known},"
         f" mode 0600), or keep it in the keyring with `squire secrets set {known}`"
         + (f"; {trouble}" if trouble else ""),
@@ -176,8 +187,7 @@ def store_secret(name: SecretName | str, value: str, *, keyring_timeout_s: float
 
     known = SecretName(name)
     if not value.strip():
-        message = f"the value given for {known.value} is empty"
-        raise ConfigError(message, hint="give the secret itself")
+        raise ConfigError(f"the value given for {known.value} is empty", hint="give the secret itself")
     try:
         _bounded(lambda: keyring.set_password(KEYRING_SERVICE, known.value, value.strip()), keyring_timeout_s)
     except (keyring.errors.KeyringError, _KeyringSilentError) as error:

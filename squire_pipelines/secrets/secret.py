@@ -25,5 +25,4 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         # A pickled secret would end in a run's config or on a disk.
-        message = f"the secret {self.name} is not written anywhere"
-        raise TypeError(message)
+        raise TypeError(f"the secret {self.name} is not written anywhere")

@@ -69,7 +69,7 @@ class _Turn:
 
     started: int
     queued: tuple[Attempt, ...]
-    held: budgets.HeldBack
+    held: budgets.BudgetBlocks
     newest_event: int
 
 
@@ -84,7 +84,7 @@ def _dispatch(books: Ledger, chosen: Settings, unready: Mapping[str, str]) -> _T
             without=unready,
             limits_of=chosen.budgets_for,
         )
-        held = budgets.held_back(tx, chosen.budgets_for)
+        held = budgets.blocked_by_budget(tx, chosen.budgets_for)
         return _Turn(len(started), attempts.queued(tx), held, tasks.last_event_id(tx))
 
 
@@ -98,7 +98,7 @@ def _has_news(books: Ledger, *, since: int, deadline: float) -> bool:
     return False
 
 
-def _by_budget(held: budgets.HeldBack) -> dict[str, str]:
+def _by_budget(held: budgets.BudgetBlocks) -> dict[str, str]:
     """Repositories and tasks that wait for a budget."""
     return {name: f"waits for {short}" for name, short in (*held.repositories.items(), *held.tasks.items())}
 

@@ -16,7 +16,7 @@ from squire_pipelines.agents.workspace import BUNDLE_FILE
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import EngineError, SquireError
 from squire_pipelines.execution import gateway_cleanup, gateway_session
-from squire_pipelines.jobs.holding import retry_rule
+from squire_pipelines.execution.lease import retry_rule
 from squire_pipelines.ledger import adoption, attempts, budgets
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger

@@ -123,8 +123,10 @@ def clean(
                 run.clean_rows(table)
     except (OSError, duckdb.Error) as error:
         reason = str(getattr(error, "strerror", None) or error).strip().partition("\n")[0]
-        message = f"the archive {archive} cannot be written: {reason}"
-        raise WarehouseError(message, hint="nothing was deleted that is not in it; free some disk space?") from error
+        raise WarehouseError(
+            f"the archive {archive} cannot be written: {reason}",
+            hint="nothing was deleted that is not in it; free some disk space?",
+        ) from error
     return cleaned
 
 
@@ -283,8 +285,7 @@ def _lock(archive: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"another process is cleaning into {archive}"
-            raise WarehouseError(message, hint="wait for it to end") from None
+            raise WarehouseError(f"another process is cleaning into {archive}", hint="wait for it to end") from None
         yield
     finally:
         os.close(lock)

@@ -215,9 +215,9 @@ def _read_archive(connection: duckdb.DuckDBPyConnection, path: Path, copy: Copy)
         connection.execute(f"INSERT INTO staged BY NAME SELECT {columns} FROM read_parquet({literal})")  # noqa: S608 - names of our own
     except duckdb.Error as error:
         reason = str(error).strip().partition("\n")[0]
-        message = f"{path}, a file of the archive, cannot be read: {reason}"
         raise WarehouseError(
-            message, hint="restore it from a backup, or move it away to publish without what it holds"
+            f"{path}, a file of the archive, cannot be read: {reason}",
+            hint="restore it from a backup, or move it away to publish without what it holds",
         ) from error
 
 

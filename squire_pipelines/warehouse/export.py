@@ -109,8 +109,7 @@ def export(
     """
     chosen = _chosen(tables)
     if since and until and since > until:
-        message = f"the first day, {since}, is after the last, {until}"
-        raise WarehouseError(message, hint="change --since or --until")
+        raise WarehouseError(f"the first day, {since}, is after the last, {until}", hint="change --since or --until")
     place = _target(target)
     done: list[ExportedFile] = []
     try:
@@ -135,11 +134,9 @@ def _chosen(tables: Iterable[str] | None) -> tuple[str, ...]:
         return tuple(BEGAN)
     chosen = tuple(dict.fromkeys(tables))
     if not chosen:
-        message = "no table is named"
-        raise WarehouseError(message, hint=f"there are {', '.join(BEGAN)}")
+        raise WarehouseError("no table is named", hint=f"there are {', '.join(BEGAN)}")
     if unknown := [name for name in chosen if name not in BEGAN]:
-        message = f"there is no table {unknown[0]!r} to export"
-        raise WarehouseError(message, hint=f"there are {', '.join(BEGAN)}")
+        raise WarehouseError(f"there is no table {unknown[0]!r} to export", hint=f"there are {', '.join(BEGAN)}")
     return chosen
 
 
@@ -187,8 +184,7 @@ def _table(
 def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
     row = connection.execute(sql).fetchone()
     if row is None:
-        message = f"no row for: {sql[:80]}"
-        raise WarehouseError(message, hint="publish again: `squire history publish`")
+        raise WarehouseError(f"no row for: {sql[:80]}", hint="publish again: `squire history publish`")
     return tuple(row)
 
 
@@ -242,8 +238,10 @@ def _target(target: str) -> _Target:
     if scheme == "file":
         return _Folder(Path(os.path.expanduser(target.removeprefix("file://"))).absolute())  # noqa: PTH111 - a URL's too
     if scheme not in STORES:
-        message = f"an export cannot go to {scheme}://"
-        raise WarehouseError(message, hint=f"give a folder, or a URL that begins with {', '.join(sorted(STORES))}")
+        raise WarehouseError(
+            f"an export cannot go to {scheme}://",
+            hint=f"give a folder, or a URL that begins with {', '.join(sorted(STORES))}",
+        )
     import fsspec  # type: ignore[import-untyped]  # noqa: PLC0415 - only an export to a store needs it
 
     try:
@@ -251,8 +249,7 @@ def _target(target: str) -> _Target:
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         hint = f"install squire-pipelines[{extra}]" if extra else str(error)
-        message = f"the library for {scheme}:// is not installed"
-        raise WarehouseError(message, hint=hint) from error
+        raise WarehouseError(f"the library for {scheme}:// is not installed", hint=hint) from error
     except Exception as error:  # as above
         raise _cannot_export(target, error) from error
     return _Store(filesystem, root)

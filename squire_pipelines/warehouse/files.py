@@ -39,8 +39,10 @@ def publication_lock(path: Path, *, wait_s: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    message = f"another process has been publishing {path} for more than {wait_s:g} s"
-                    raise WarehouseError(message, hint="wait for it, then publish again") from None
+                    raise WarehouseError(
+                        f"another process has been publishing {path} for more than {wait_s:g} s",
+                        hint="wait for it, then publish again",
+                    ) from None
                 time.sleep(_POLL_S)
         yield
     finally:

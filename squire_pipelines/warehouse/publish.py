@@ -135,8 +135,7 @@ def publish(
         with files.publication_lock(path, wait_s=wait_s), files.new_file(path) as building:
             done = job.run(building, full=full)
             if os.path.lexists(f"{building}.wal"):
-                message = f"DuckDB left a write-ahead log beside {building.name}"
-                raise WarehouseError(message, hint="publish again")
+                raise WarehouseError(f"DuckDB left a write-ahead log beside {building.name}", hint="publish again")
             if done.mode == "incremental":
                 files.pad_to_size(path, building, up_to=done.bytes_before)
             size = building.stat().st_size
@@ -194,24 +193,21 @@ class _Publisher:
     def _add(self, building: Path) -> _Built:
         """Copy the file before and add what changed. Raises _NotIncremental."""
         if not self.path.exists():
-            reason = "there was none before"
-            raise _NotIncremental(reason)
+            raise _NotIncremental("there was none before")
         if not files.copy_sealed(self.path, building):
-            reason = "another program has written to the file"
-            raise _NotIncremental(reason)
+            raise _NotIncremental("another program has written to the file")
         try:
             return self._add_to(building)
         except duckdb.Error as error:
             if _is_out_of_memory(error) or _is_disk_full(error):
                 raise
-            reason = "the file before cannot be added to: " + _first_line(error)
-            raise _NotIncremental(reason) from error
+            raise _NotIncremental("the file before cannot be added to: " + _first_line(error)) from error
 
     def _add_to(self, building: Path) -> _Built:
         size = building.stat().st_size
         with self._opened(building) as connection, self.ledger.read() as tx:
             base = self._check(connection, tx, size)
-            # One checkpoint alone, at the end: a second one would write over blocks of the file before, see `pad_to_size`.
+            # One checkpoint alone, at the end: a second one would write over blocks of the old file, see `pad_to_size`.
             connection.execute("SET checkpoint_threshold = '1TB'")
             before = _HEADERS + _size(connection)
             since = changes.Since(base.published_at, base.published_at - self.overlap)
@@ -245,8 +241,7 @@ class _Publisher:
         try:
             base = _Base(*connection.execute(_SAID).fetchall()[0])
         except (duckdb.Error, IndexError) as error:
-            reason = "the file before is of another version"
-            raise _NotIncremental(reason) from error
+            raise _NotIncremental("the file before is of another version") from error
         rows = sum(_counted(connection).values())
         allowed = base.full_bytes * MAX_GROWTH * max(1.0, rows / max(1, base.full_rows)) + _FREE_GROWTH
         wrong = {
@@ -269,8 +264,7 @@ class _Publisher:
             [base.watermark, since.from_at],
         ).fetchall()[0][0]
         if late:
-            reason = "new events bear times from long before the last publication"
-            raise _NotIncremental(reason)
+            raise _NotIncremental("new events bear times from long before the last publication")
 
     def _finish(
         self,

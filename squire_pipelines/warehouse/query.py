@@ -81,8 +81,9 @@ class Answer:
         try:
             return self._session.watched(call, self._left_s)
         except duckdb.InterruptException as error:
-            message = f"the query took longer than {self._timeout_s:g} s"
-            raise QueryError(message, hint="narrow it down, or allow it more time") from error
+            raise QueryError(
+                f"the query took longer than {self._timeout_s:g} s", hint="narrow it down, or allow it more time"
+            ) from error
         except duckdb.Error as error:
             raise _query_error(error) from error
         finally:
@@ -134,8 +135,10 @@ class Session:
         statement = self._one_statement(question) if isinstance(question, str) else question
         kind = _kind(statement)
         if kind not in _READING:
-            message = f"a query may only read, this is {'of another kind' if kind is None else kind.name}"
-            raise QueryError(message, hint="start with SELECT, FROM, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN")
+            raise QueryError(
+                f"a query may only read, this is {'of another kind' if kind is None else kind.name}",
+                hint="start with SELECT, FROM, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN",
+            )
         answer = Answer(self, timeout_s)
         answer.start(statement)
         return answer
@@ -165,8 +168,10 @@ class Session:
     def _one_statement(self, sql: str) -> duckdb.Statement:
         statements = self.statements(sql)
         if len(statements) != 1:
-            message = "the query is empty" if not statements else f"the query has {len(statements)} statements"
-            raise QueryError(message, hint="write one statement")
+            raise QueryError(
+                "the query is empty" if not statements else f"the query has {len(statements)} statements",
+                hint="write one statement",
+            )
         return statements[0]
 
 
@@ -213,8 +218,11 @@ def attached(path: Path, memory_limit: int, *, spill: Path | None = None) -> duc
         WarehouseError: Nothing has been published yet, or the file cannot be read.
     """
     if not path.is_file():
-        message = "nothing has been published yet"
-        raise WarehouseError(message, hint="`squire history publish` publishes the ledger", context={"path": str(path)})
+        raise WarehouseError(
+            "nothing has been published yet",
+            hint="`squire history publish` publishes the ledger",
+            context={"path": str(path)},
+        )
     # The file is attached to an instance of its own: DuckDB shares one per path within a process, which would show
     # the old file for as long as another thread has it open.
     connection = duckdb.connect(

@@ -49,7 +49,7 @@ class Rules:
                 [target.name, target.seconds, target.share, target.description],
             )
         connection.execute("DELETE FROM held_back")
-        held = budgets.held_back(tx, self.limits_of)
+        held = budgets.blocked_by_budget(tx, self.limits_of)
         for column, shortages in (("repository", held.repositories), ("task_id", held.tasks)):
             for name, short in shortages.items():
                 connection.execute(

@@ -142,8 +142,7 @@ class _Receiver:
                     held.taken += len(chunk)
                     chunks.append(chunk)
         except TimeoutError:
-            message = f"the body did not arrive within {self._limits.body_timeout_s:g} s"
-            raise _RefusedError(408, message) from None
+            raise _RefusedError(408, f"the body did not arrive within {self._limits.body_timeout_s:g} s") from None
         except ClientDisconnect:
             raise _RefusedError(400, "the caller hung up before the body was whole") from None
         return b"".join(chunks)
@@ -233,8 +232,9 @@ def create_app(
         SecretMissingError: The secret is empty.
     """
     if not secret:
-        message = "the webhook secret is empty"
-        raise SecretMissingError(message, hint="set SQUIRE_WEBHOOK_SECRET to the secret of the webhook on GitHub")
+        raise SecretMissingError(
+            "the webhook secret is empty", hint="set SQUIRE_WEBHOOK_SECRET to the secret of the webhook on GitHub"
+        )
     receiver = _Receiver(ledger, secret, repositories, limits or Limits())
     routes = [
         Route("/webhooks/github", receiver.github, methods=["POST"]),

@@ -42,8 +42,10 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        message = f"webhooks.host = {host!r} is no address: {error.strerror}"
-        raise ConfigError(message, hint="for example 127.0.0.1, or 0.0.0.0 for all interfaces") from error
+        raise ConfigError(
+            f"webhooks.host = {host!r} is no address: {error.strerror}",
+            hint="for example 127.0.0.1, or 0.0.0.0 for all interfaces",
+        ) from error
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -116,8 +116,7 @@ def overhead(direct: httpx.Client, through: httpx.Client, rate: float, rounds: i
         for name, client in pair if number % 2 else reversed(pair):
             first, whole, pieces = ask(client, rate)
             if pieces != PIECES:
-                message = f"{name}: {pieces} of {PIECES} pieces"
-                raise RuntimeError(message)
+                raise RuntimeError(f"{name}: {pieces} of {PIECES} pieces")
             if number >= WARM_UP:
                 found[f"{name}_first"].append(first)
                 found[f"{name}_all"].append(whole)

@@ -89,8 +89,7 @@ def bulk_changes(name: str, url: str) -> list[Figure]:
             done = bulk.bulk_update(tx, TaskQuery(statuses=tuple(sorted(change.expected))), change, actor="bench")
         taken = time.perf_counter() - began
         if done.count != MANY:
-            message = f"{done.count} tasks were changed, not {MANY}"
-            raise RuntimeError(message)
+            raise RuntimeError(f"{done.count} tasks were changed, not {MANY}")
         figures.append(Figure(f"{name}: bulk {words} of {MANY} tasks", taken, "s", 1))
     ledger.close()
     return figures

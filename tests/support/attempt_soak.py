@@ -197,8 +197,7 @@ def run_soak(folder: Path, count: int, seed: int, *, each_once: bool = False) ->
                 try:
                     soak.attempt(number, name)
                 except AssertionError as error:
-                    message = f"seed {seed}, attempt {number} of {count} ({name}): {error}"
-                    raise AssertionError(message) from error
+                    raise AssertionError(f"seed {seed}, attempt {number} of {count} ({name}): {error}") from error
                 if number % 20 == 0:
                     gc.collect()
                     print(f"{number} of {count}: {dict(soak.counted)}", flush=True)  # noqa: T201 - a long run's progress

@@ -73,8 +73,7 @@ class ReceiverProcess:
         line = process.stdout.readline()
         if not line:
             _, errors = process.communicate(timeout=10)
-            message = f"the receiver did not start: {errors}"
-            raise AssertionError(message)
+            raise AssertionError(f"the receiver did not start: {errors}")
         said: dict[str, Any] = json.loads(line)
         assert said["ready"] is True
         return cls(process, said["url"], said["pid"])

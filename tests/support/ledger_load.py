@@ -59,8 +59,7 @@ def together(work: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, wait
         for child in children:
             child.kill()
         if failed:
-            message = f"processes ended with {failed}"
-            raise RuntimeError(message)
+            raise RuntimeError(f"processes ended with {failed}")
         return [answers[number] for number in range(len(calls))]
 
 

@@ -108,15 +108,13 @@ class PostgresServer:
     def find_binaries() -> Path:
         """The folder with `initdb` and `postgres`. Raises PostgresUnavailableError."""
         if find_spec("psycopg") is None:
-            message = "psycopg is not installed"
-            raise PostgresUnavailableError(message)
+            raise PostgresUnavailableError("psycopg is not installed")
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
         if found:
             return found[-1].parent
         if on_path := shutil.which("initdb"):
             return Path(on_path).resolve().parent
-        message = "its binaries are not installed (apt-get install postgresql)"
-        raise PostgresUnavailableError(message)
+        raise PostgresUnavailableError("its binaries are not installed (apt-get install postgresql)")
 
     @classmethod
     def start(cls, shared_buffers: str = "32MB") -> Self:
@@ -244,8 +242,7 @@ def _unprivileged(folder: Path) -> dict[str, Any]:
             continue
         os.chown(folder, user.pw_uid, user.pw_gid)
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    message = "it does not run as root, and there is no other user"
-    raise PostgresUnavailableError(message)
+    raise PostgresUnavailableError("it does not run as root, and there is no other user")
 
 
 def _free_port() -> int:

@@ -139,8 +139,7 @@ class ModelServer:
         deadline = time.monotonic() + 10
         while not self._server.started:
             if time.monotonic() > deadline or not self._thread.is_alive():
-                message = "the model server did not start"
-                raise RuntimeError(message)
+                raise RuntimeError("the model server did not start")
             threading.Event().wait(0.01)
         return self
 

@@ -109,8 +109,7 @@ def bill(root: Path, *, name: str = "squire-worker") -> dict[str, Any]:
         for each in source(root):
             found.setdefault(each["bom-ref"], each)
             if len(found) > MAX_COMPONENTS:
-                message = f"more than {MAX_COMPONENTS} components"
-                raise ValueError(message)
+                raise ValueError(f"more than {MAX_COMPONENTS} components")
     components = [found[key] for key in sorted(found)]
     system = _os_release(root)
     if system.get("ID"):

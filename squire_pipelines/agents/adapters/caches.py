@@ -42,16 +42,19 @@ def read_caches(settings: dict[str, str]) -> tuple[Cache, ...]:
     caches = []
     for kind, source in sorted(settings.items()):
         if kind not in KINDS:
-            message = f"agent.caches: there is no cache {kind!r}"
-            raise ConfigError(message, hint=f"it is one of {', '.join(KINDS)}")
+            raise ConfigError(f"agent.caches: there is no cache {kind!r}", hint=f"it is one of {', '.join(KINDS)}")
         path = Path(source).expanduser()
         cache = Cache(kind, str(path) if source.startswith(("/", "~")) else source)
         if cache.is_folder and not path.is_dir():
-            message = f"agent.caches.{kind} = {source!r} is no folder"
-            raise ConfigError(message, hint="fill it first; docs/reference/agents.md says how, for each tool")
+            raise ConfigError(
+                f"agent.caches.{kind} = {source!r} is no folder",
+                hint="fill it first; docs/reference/agents.md says how, for each tool",
+            )
         if not cache.is_folder and "/" in source:
-            message = f"agent.caches.{kind} = {source!r} is neither an absolute folder nor the name of a volume"
-            raise ConfigError(message, hint="write the folder from the root")
+            raise ConfigError(
+                f"agent.caches.{kind} = {source!r} is neither an absolute folder nor the name of a volume",
+                hint="write the folder from the root",
+            )
         caches.append(cache)
     return tuple(caches)
 

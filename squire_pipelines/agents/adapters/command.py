@@ -32,8 +32,10 @@ class Command:
     def check(self, order: AgentConfig) -> None:
         """It needs a command line. Raises ConfigError."""
         if not order.command:
-            message = 'agent.kind is "command", but agent.command is empty'
-            raise ConfigError(message, hint='for example command = ["ruff", "check", "--fix", "."]')
+            raise ConfigError(
+                'agent.kind is "command", but agent.command is empty',
+                hint='for example command = ["ruff", "check", "--fix", "."]',
+            )
 
     def title(self, order: AgentConfig) -> str:
         """`command:PROGRAM`."""

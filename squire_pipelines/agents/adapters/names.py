@@ -6,19 +6,20 @@ GROUP = "squire.agents"
 BUILT_IN = ("opencode", "command")
 
 
-def offered() -> dict[str, EntryPoint]:
+def installed() -> dict[str, EntryPoint]:
     """What installed packages offer, by name. A built-in agent cannot be replaced."""
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 
 
 def names() -> tuple[str, ...]:
     """What `agent.kind` may be, built-in ones first."""
-    return (*BUILT_IN, *sorted(offered()))
+    return (*BUILT_IN, *sorted(installed()))
 
 
 def known(name: str) -> str:
     """The name itself. Raises ValueError for one that no agent has."""
     if name not in BUILT_IN and name not in (found := names()):
-        message = f"there is no agent of that name; there are {', '.join(found)}, and others come with a package"
-        raise ValueError(message)
+        raise ValueError(
+            f"there is no agent of that name; there are {', '.join(found)}, and others come with a package"
+        )
     return name

@@ -122,8 +122,10 @@ class OpenCode:
     def check(self, order: AgentConfig) -> None:
         """It needs a model. Raises ConfigError."""
         if not order.model:
-            message = 'agent.kind is "opencode", but agent.model is not set'
-            raise ConfigError(message, hint='name a model, or have a command do the work: kind = "command"')
+            raise ConfigError(
+                'agent.kind is "opencode", but agent.model is not set',
+                hint='name a model, or have a command do the work: kind = "command"',
+            )
 
     def title(self, order: AgentConfig) -> str:
         """`opencode:MODEL`."""

@@ -79,8 +79,9 @@ class LaunchSpec:
         }
         for problem, holds in problems.items():
             if holds:
-                message = f"the agent {agent!r} cannot be started: {problem}"
-                raise ConfigError(message, hint="this is for the agent's author to mend")
+                raise ConfigError(
+                    f"the agent {agent!r} cannot be started: {problem}", hint="this is for the agent's author to mend"
+                )
         return self
 
     def document(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.metadata import version as package_version
 
 from squire_pipelines.agents.adapters.command import Command
-from squire_pipelines.agents.adapters.names import names, offered
+from squire_pipelines.agents.adapters.names import installed, names
 from squire_pipelines.agents.adapters.opencode import OpenCode
 from squire_pipelines.agents.adapters.protocol import Agent
 from squire_pipelines.errors import ConfigError
@@ -15,11 +15,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _MEMBERS = ("needs_gateway", "permissions", "check", "title", "launch", "parser", "judge")
 
 
-def origin(name: str) -> str:
+def provider_of(name: str) -> str:
     """Where an agent comes from: `built in`, or its package and version."""
     if name in _BUILT_IN:
         return "built in"
-    point = offered().get(name)
+    point = installed().get(name)
     if point is None or point.dist is None:
         return "not installed"
     return f"{point.dist.name} {package_version(point.dist.name)}"
@@ -34,18 +34,23 @@ def find(name: str) -> Agent:
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]()
-    point = offered().get(name)
+    point = installed().get(name)
     if point is None:
-        message = f"there is no agent {name!r}"
-        raise ConfigError(message, hint=f"agent.kind is one of {', '.join(names())}; others come with a package")
+        raise ConfigError(
+            f"there is no agent {name!r}", hint=f"agent.kind is one of {', '.join(names())}; others come with a package"
+        )
     try:
         agent: Agent = point.load()()
     except Exception as error:  # a stranger's package may fail in any way, and this must say which one
-        message = f"the agent {name!r} of {origin(name)} cannot be loaded: {type(error).__name__}: {error}"
-        raise ConfigError(message, hint="mend or remove that package") from error
+        raise ConfigError(
+            f"the agent {name!r} of {provider_of(name)} cannot be loaded: {type(error).__name__}: {error}",
+            hint="mend or remove that package",
+        ) from error
     missing = [member for member in _MEMBERS if not hasattr(agent, member)]
     if missing or getattr(agent, "name", None) != name or not _NAME.fullmatch(name):
         what = f"lacks {', '.join(missing)}" if missing else "calls itself by another name"
-        message = f"the agent {name!r} of {origin(name)} does not fulfil the protocol: it {what}"
-        raise ConfigError(message, hint="docs/reference/agents.md has the protocol and an example")
+        raise ConfigError(
+            f"the agent {name!r} of {provider_of(name)} does not fulfil the protocol: it {what}",
+            hint="docs/reference/agents.md has the protocol and an example",
+        )
     return agent

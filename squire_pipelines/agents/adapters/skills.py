@@ -39,13 +39,17 @@ def read_skills(paths: tuple[Path, ...]) -> tuple[Skill, ...]:
             the same name; or there are more than 20.
     """
     if len(paths) > MAX_SKILLS:
-        message = f"agent.skills names {len(paths)} folders; at most {MAX_SKILLS} are taken"
-        raise ConfigError(message, hint="leave some out, or put them together")
+        raise ConfigError(
+            f"agent.skills names {len(paths)} folders; at most {MAX_SKILLS} are taken",
+            hint="leave some out, or put them together",
+        )
     skills = tuple(_read(path.expanduser()) for path in paths)
     names = [skill.name for skill in skills]
     if twice := {name for name in names if names.count(name) > 1}:
-        message = f"agent.skills names two folders called {', '.join(sorted(twice))}"
-        raise ConfigError(message, hint="rename one of them: agents know a skill by its folder's name")
+        raise ConfigError(
+            f"agent.skills names two folders called {', '.join(sorted(twice))}",
+            hint="rename one of them: agents know a skill by its folder's name",
+        )
     return skills
 
 

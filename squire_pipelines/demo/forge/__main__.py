@@ -66,11 +66,9 @@ def _secret(path: Path | None, default: Path) -> str:
     try:
         value = path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise ConfigError(message) from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     if not value:
-        message = f"{path} is empty"
-        raise ConfigError(message)
+        raise ConfigError(f"{path} is empty")
     return value
 
 
@@ -84,8 +82,7 @@ def _alone(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            message = f"another forge runs on {home}"
-            raise ConfigError(message, hint="stop it, or give another --home") from error
+            raise ConfigError(f"another forge runs on {home}", hint="stop it, or give another --home") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -100,8 +97,9 @@ def _listen(port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        message = f"port {port} on {_HOST} is in use"
-        raise PortInUseError(message, hint="stop what listens there, or give another --port") from error
+        raise PortInUseError(
+            f"port {port} on {_HOST} is in use", hint="stop what listens there, or give another --port"
+        ) from error
     return listener
 
 

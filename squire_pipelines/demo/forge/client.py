@@ -100,9 +100,12 @@ class ForgeClient:
         try:
             response = self._client.request(method, path, json=None if body is None else dict(body))
         except httpx.HTTPError as error:
-            message = f"the demo forge at {self.url} does not answer: {error}"
-            raise NotReachableError(message, hint=f"see {self.home / 'forge.log'}") from error
+            raise NotReachableError(
+                f"the demo forge at {self.url} does not answer: {error}", hint=f"see {self.home / 'forge.log'}"
+            ) from error
         if response.is_error:
-            message = f"the demo forge refused {method} {path}: {response.text[:1000]}"
-            raise RefusedError(message, context={"status": response.status_code})
+            raise RefusedError(
+                f"the demo forge refused {method} {path}: {response.text[:1000]}",
+                context={"status": response.status_code},
+            )
         return response.json()

@@ -50,18 +50,21 @@ def page(
 ) -> Connection[T]:
     """The page that the arguments ask for. Raises PaginationError as GitHub does."""
     if first is None and last is None:
-        text = f"You must provide a `first` or `last` value to properly paginate the `{field}` connection."
-        raise PaginationError(text, kind="MISSING_PAGINATION_BOUNDARIES")
+        raise PaginationError(
+            f"You must provide a `first` or `last` value to properly paginate the `{field}` connection.",
+            kind="MISSING_PAGINATION_BOUNDARIES",
+        )
     for name, size in (("first", first), ("last", last)):
         if size is not None and size > MAX_PAGE:
-            text = (
+            raise PaginationError(
                 f"Requesting {size} records on the `{field}` connection exceeds the `{name}` limit of {MAX_PAGE}"
-                " records."
+                " records.",
+                kind="EXCESSIVE_PAGINATION",
             )
-            raise PaginationError(text, kind="EXCESSIVE_PAGINATION")
         if size is not None and size < 0:
-            text = f"`{name}` on the `{field}` connection cannot be less than 0."
-            raise PaginationError(text, kind="INVALID_PAGINATION")
+            raise PaginationError(
+                f"`{name}` on the `{field}` connection cannot be less than 0.", kind="INVALID_PAGINATION"
+            )
     start = 0 if after is None else _position(after, field) + 1
     stop = len(items) if before is None else min(len(items), _position(before, field))
     if first is not None:
@@ -90,5 +93,7 @@ def _position(cursor: str, field: str) -> int:
         text = base64.b64decode(cursor, validate=True).decode()
         return int(text.removeprefix(_CURSOR))
     except ValueError:
-        message = f"`{cursor}` does not appear to be a valid cursor on the `{field}` connection."
-        raise PaginationError(message, kind="INVALID_CURSOR_ARGUMENTS") from None
+        raise PaginationError(
+            f"`{cursor}` does not appear to be a valid cursor on the `{field}` connection.",
+            kind="INVALID_CURSOR_ARGUMENTS",
+        ) from None

@@ -71,8 +71,10 @@ class Database:
         if version == SCHEMA_VERSION:
             return
         if version != 0:
-            message = f"{self._path} was made by another version of the forge (schema {version})"
-            raise SchemaVersionError(message, hint="start the forge with an empty --home")
+            raise SchemaVersionError(
+                f"{self._path} was made by another version of the forge (schema {version})",
+                hint="start the forge with an empty --home",
+            )
         script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
         connection.rollback()
         connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")

@@ -43,8 +43,7 @@ class Fault(BaseModel):
         try:
             re.compile(value)
         except re.error as error:
-            message = f"match is not a regular expression: {error}"
-            raise ValueError(message) from error
+            raise ValueError(f"match is not a regular expression: {error}") from error
         return value
 
 

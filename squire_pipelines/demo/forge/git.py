@@ -233,10 +233,13 @@ def run_git(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        message = f"{' '.join(command[:5])} did not end within {TIMEOUT_S:.0f} s"
-        raise GitError(message, context={"command": command}) from error
+        raise GitError(
+            f"{' '.join(command[:5])} did not end within {TIMEOUT_S:.0f} s", context={"command": command}
+        ) from error
     if done.returncode not in ok:
         last = done.stderr.decode(errors="replace").strip()[-1000:]
-        message = f"git {command[3] if '--git-dir' in command else command[1]} ended with {done.returncode}: {last}"
-        raise GitError(message, context={"command": command, "exit_code": done.returncode})
+        raise GitError(
+            f"git {command[3] if '--git-dir' in command else command[1]} ended with {done.returncode}: {last}",
+            context={"command": command, "exit_code": done.returncode},
+        )
     return done.stdout

@@ -149,8 +149,7 @@ class GitHttp:
 
 def _output(backend: asyncio.subprocess.Process) -> asyncio.StreamReader:
     if backend.stdout is None:
-        message = "the backend was started without a pipe"
-        raise RuntimeError(message)
+        raise RuntimeError("the backend was started without a pipe")
     return backend.stdout
 
 
@@ -168,8 +167,7 @@ async def _feed(request: Request, backend: asyncio.subprocess.Process, limit: in
         async for chunk in request.stream():
             total += len(chunk)
             if total > limit:
-                text = f"the request is larger than {limit} bytes"
-                raise _TooLargeError(text)
+                raise _TooLargeError(f"the request is larger than {limit} bytes")
             # A backend that has ended refused without reading all; its answer tells why, the rest is read and dropped.
             if chunk and not pipe.is_closing():
                 pipe.write(chunk)

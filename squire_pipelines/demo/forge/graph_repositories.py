@@ -50,8 +50,7 @@ def _viewer(_: Any, context: Context) -> Account:
 def _repository(_: Any, context: Context, *, owner: str, name: str) -> Repository:
     found = store.find_repository(context.view.con, owner, name)
     if found is None:
-        message = f"Could not resolve to a Repository with the name '{owner}/{name}'."
-        raise NotFoundError(message)
+        raise NotFoundError(f"Could not resolve to a Repository with the name '{owner}/{name}'.")
     return found
 
 
@@ -93,8 +92,7 @@ def _default_branch(repository: Repository, context: Context) -> Ref | None:
 def _pull_request(repository: Repository, context: Context, *, number: int) -> Pull:
     found = store.pull(context.view.con, repository, number)
     if found is None:
-        message = f"Could not resolve to a PullRequest with the number of {number}."
-        raise NotFoundError(message)
+        raise NotFoundError(f"Could not resolve to a PullRequest with the number of {number}.")
     return found
 
 

@@ -124,8 +124,7 @@ def _set_draft(context: Context, wanted: dict[str, Any], *, draft: bool) -> dict
             if node_id("PullRequest", pull.id) == wanted["pullRequestId"]:
                 changed = operations.set_draft(context.view, pull, draft=draft)
                 return {"pull_request": changed, "client_mutation_id": wanted.get("clientMutationId")}
-    message = f"Could not resolve to a node with the global id of '{wanted['pullRequestId']}'."
-    raise NotFoundError(message)
+    raise NotFoundError(f"Could not resolve to a node with the global id of '{wanted['pullRequestId']}'.")
 
 
 @on("PullRequestReviewThread", "comments")

@@ -109,8 +109,7 @@ def host(world: World, request: HostRequest) -> tuple[Repository, bool]:
         try:
             re.compile(expectation.pattern)
         except re.error as error:
-            message = f"the expectation on {expectation.path} has no valid pattern: {error}"
-            raise RepositoryError(message) from error
+            raise RepositoryError(f"the expectation on {expectation.path} has no valid pattern: {error}") from error
     with world.lock:
         with world.database.reading() as con:
             found = store.find_repository(con, request.owner, request.name)
@@ -127,8 +126,7 @@ def _copy(world: World, request: HostRequest) -> GitDirectory:
     """Bring the bare copy into place by rename; what a killed forge left behind is made anew."""
     source = request.path.absolute()
     if not ((source / ".git").exists() or (source / "objects").is_dir()):
-        message = f"{source} is not a git repository"
-        raise RepositoryError(message, hint="give the folder of a local clone")
+        raise RepositoryError(f"{source} is not a git repository", hint="give the folder of a local clone")
     target = world.git_path(request.owner, request.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -137,8 +135,10 @@ def _copy(world: World, request: HostRequest) -> GitDirectory:
     branches = made.branches()
     if request.default_branch is None and branches and "main" not in branches:
         shutil.rmtree(temporary)
-        message = f"{source} has no branch main, and no default branch was named"
-        raise RepositoryError(message, hint=f"name one of {', '.join(sorted(branches))}")
+        raise RepositoryError(
+            f"{source} has no branch main, and no default branch was named",
+            hint=f"name one of {', '.join(sorted(branches))}",
+        )
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
     return GitDirectory(target)

@@ -200,14 +200,11 @@ def merge_pull(world: World, repository: Repository, number: int, request: Merge
         with world.database.writing() as con:
             pull, by = _pull(View(world, con), repository, number), viewer(View(world, con))
         if pull.state != "open" or pull.draft:
-            text = "Pull Request is not mergeable"
-            raise RefusedError(text)
+            raise RefusedError("Pull Request is not mergeable")
         if request.merge_method == "rebase":
-            text = "Rebase merges are not allowed on this repository."
-            raise RefusedError(text)
+            raise RefusedError("Rebase merges are not allowed on this repository.")
         if request.sha is not None and request.sha != pull.head_sha:
-            text = "Head branch was modified. Review and try the merge again."
-            raise RefusedError(text, context={"status": 409})
+            raise RefusedError("Head branch was modified. Review and try the merge again.", context={"status": 409})
         settling.merge(
             world,
             pull,
@@ -235,8 +232,7 @@ def remove_label(view: View, ticket: Ticket, name: str, sender: Account) -> None
     """Take a label off an issue or pull request. Raises RefusedError (404) when it is not on it."""
     label = store_labels.take_off(view.con, ticket, name)
     if label is None:
-        text = "Label does not exist"
-        raise RefusedError(text, context={"status": 404})
+        raise RefusedError("Label does not exist", context={"status": 404})
     now = view.world.now()
     store_labels.record(view.con, ticket, label.name, sender, now, removed=True)
     store.touch_ticket(view.con, ticket.id, now)
@@ -247,8 +243,7 @@ def remove_label(view: View, ticket: Ticket, name: str, sender: Account) -> None
 def set_draft(view: View, pull: Pull, *, draft: bool) -> Pull:
     """Make a draft of a pull request, or no draft. Raises RefusedError when it is closed."""
     if pull.state != "open":
-        text = "The pull request is closed"
-        raise RefusedError(text)
+        raise RefusedError("The pull request is closed")
     if pull.draft != draft:
         store.change_pull(view.con, pull.id, draft=draft)
         store.touch_ticket(view.con, pull.id, view.world.now())
@@ -287,6 +282,5 @@ def add_comment(view: View, ticket: Ticket, body: str, author: Account, made: st
 def _pull(view: View, repository: Repository, number: int) -> Pull:
     found = store.pull(view.con, repository, number)
     if found is None:
-        text = f"{repository.full_name}#{number} is not a pull request"
-        raise RefusedError(text, context={"status": 404})
+        raise RefusedError(f"{repository.full_name}#{number} is not a pull request", context={"status": 404})
     return found

@@ -29,8 +29,7 @@ def act_as(world: World, act: PersonAct) -> None:
         view = View(world, con)
         repository = store.find_repository(con, owner, name)
         if repository is None:
-            message = f"there is no repository {act.repository}"
-            raise RefusedError(message)
+            raise RefusedError(f"there is no repository {act.repository}")
         person = store.ensure_account(con, act.login, "User", world.now())
         if act.permission is not None:
             store_labels.set_permission(con, repository, person, act.permission)
@@ -38,8 +37,7 @@ def act_as(world: World, act: PersonAct) -> None:
             return
         pull = store.pull(con, repository, act.number)
         if pull is None:
-            message = f"{act.repository}#{act.number} is not a pull request"
-            raise RefusedError(message)
+            raise RefusedError(f"{act.repository}#{act.number} is not a pull request")
         if act.remove_label is not None:
             operations.remove_label(view, pull, act.remove_label, person)
         if act.review is not None:

@@ -148,21 +148,23 @@ def _wait_ready(child: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + READY_TIMEOUT_S
     line = b""
     if child.stdout is None:
-        message = "the forge was started without a pipe"
-        raise NotReachableError(message)
+        raise NotReachableError("the forge was started without a pipe")
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while not line.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not selector.select(left):
-                message = f"the demo forge was not ready within {READY_TIMEOUT_S:.0f} s"
-                raise NotReachableError(message, hint=f"see {log}")
+                raise NotReachableError(
+                    f"the demo forge was not ready within {READY_TIMEOUT_S:.0f} s", hint=f"see {log}"
+                )
             read = os.read(child.stdout.fileno(), 4096)
             if not read:
                 code, last = child.wait(STOP_TIMEOUT_S), log.read_text(errors="replace").strip()[-1000:]
                 kind = PortInUseError if code == _PORT_IN_USE else NotReachableError
-                message = f"the demo forge ended with {code}: {last.splitlines()[-1] if last else 'no message'}"
-                raise kind(message, hint=f"see {log}")
+                raise kind(
+                    f"the demo forge ended with {code}: {last.splitlines()[-1] if last else 'no message'}",
+                    hint=f"see {log}",
+                )
             line += read
     return str(json.loads(line)["url"])
 

@@ -49,8 +49,7 @@ def merge(world: World, pull: Pull, by: Account, *, squash: bool = False, title:
     tip = git.branch(pull.base_ref)
     tree = git.merged_tree(tip, pull.head_sha) if tip else None
     if tip is None or tree is None:
-        text = "Pull Request is not mergeable"
-        raise RefusedError(text, context={"pull_request": pull.number})
+        raise RefusedError("Pull Request is not mergeable", context={"pull_request": pull.number})
     subject = title or (
         f"{pull.title} (#{pull.number})"
         if squash

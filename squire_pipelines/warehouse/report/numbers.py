@@ -170,10 +170,10 @@ def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit:
             ]
             begin = _naive(since) if isinstance(since, datetime) else until - since
             if not timedelta() < until - begin <= LONGEST:
-                message = (
-                    f"from {begin:%Y-%m-%d %H:%M} until the publication, {until:%Y-%m-%d %H:%M}, is no span of time"
+                raise WarehouseError(
+                    f"from {begin:%Y-%m-%d %H:%M} until the publication, {until:%Y-%m-%d %H:%M}, is no span of time",
+                    hint=f"choose a time before it, up to {LONGEST.days} days",
                 )
-                raise WarehouseError(message, hint=f"choose a time before it, up to {LONGEST.days} days")
             bucket = bucket_of(until - begin)
             for name, value in (("since", begin), ("until", until), ("bucket", bucket)):
                 connection.execute(f"SET VARIABLE {name} = ?", [value])
@@ -191,8 +191,10 @@ def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit:
                 ci_red=tuple(RedTime(**row) for row in _rows(connection, _sql("ci_red"))),
             )
         except duckdb.Error as error:
-            message = f"the report cannot be made from {path}: {str(error).strip().partition(chr(10))[0]}"
-            raise WarehouseError(message, hint="publish again: `squire history publish`") from error
+            raise WarehouseError(
+                f"the report cannot be made from {path}: {str(error).strip().partition(chr(10))[0]}",
+                hint="publish again: `squire history publish`",
+            ) from error
 
 
 def _naive(moment: datetime) -> datetime:
@@ -214,8 +216,9 @@ def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     names = [column[0] for column in found.description or ()]
     row = found.fetchone()
     if row is None:
-        message = "the warehouse does not say when it was published"
-        raise WarehouseError(message, hint="publish it again: `squire history publish`")
+        raise WarehouseError(
+            "the warehouse does not say when it was published", hint="publish it again: `squire history publish`"
+        )
     return dict(zip(names, row, strict=True))
 
 

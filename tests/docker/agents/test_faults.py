@@ -270,8 +270,7 @@ def test_whoever_lost_the_lease_leaves_the_container_to_the_next(scene: Scene) -
     inputs = scene.prepare("echo ready; sleep 100")
 
     def lost() -> None:
-        message = "another's"
-        raise LeaseLostError(message)
+        raise LeaseLostError("another's")
 
     with pytest.raises(LeaseLostError):
         scene.run(inputs, Once(inputs, "ready", lost))

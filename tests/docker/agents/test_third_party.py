@@ -11,7 +11,7 @@ import pytest
 
 from squire_pipelines.agents.adapters.names import known, names
 from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig
-from squire_pipelines.agents.adapters.registry import find, origin
+from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read
 from squire_pipelines.agents.adapters.transcript import ToolCall
 from squire_pipelines.agents.docker_runner import DockerRunner
@@ -54,7 +54,7 @@ def agent(_installed: None) -> Agent:
 def test_settings_may_name_it_and_it_checks_its_own(agent: Agent) -> None:
     assert "oneshot" in names()
     assert AgentSettings(kind="oneshot").kind == known("oneshot") == "oneshot"
-    assert origin("oneshot") == "squire-oneshot 0.1.0"
+    assert provider_of("oneshot") == "squire-oneshot 0.1.0"
     agent.check(ORDER)
     with pytest.raises(ConfigError, match=r"agent\.options\.file"):
         agent.check(AgentConfig(model="m"))

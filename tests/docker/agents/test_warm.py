@@ -234,7 +234,7 @@ def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_contain
     taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
     assert taken is not None
     assert taken.give_order()
-    monotonic_mark.note(inputs.folder.started)
+    monotonic_mark.write(inputs.folder.started)
     assert inputs.attempt_id in {found.attempt_id for found in reap.list_containers(ground.client)}
     run = ground.run(inputs)
     assert run.ending.cause is Cause.COMPLETED, run.ending
@@ -266,7 +266,7 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
         taken = warm.take(ground.client, ground.folder, ground.shape, inputs, place)
         assert taken is not None
         assert taken.give_order()
-        monotonic_mark.note(inputs.folder.started)
+        monotonic_mark.write(inputs.folder.started)
         until((inputs.folder.out / "asked").exists)
     place.unlink()
     # Nobody listens when it asks again: its connection waits.

@@ -297,7 +297,7 @@ def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, books: UsageRec
     assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id)
 
 
-def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, books: UsageRecorder) -> None:
+def test_start_approves_what_is_named_or_all_after_query_runner(squire: Squire, books: UsageRecorder) -> None:
     one, two, three = (books.task(title, approved=False) for title in ("One", "Two", "Three"))
     squire.ok("tasks", "start", one)
     assert "nobody is there to ask" in squire.fails(5, "tasks", "start")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.demo.local import examine, pull_request_diff
+from squire_pipelines.demo.local import inspect_repository, pull_request_diff
 from squire_pipelines.errors import ExitCode, RepositoryError
 from tests.support.worker import git
 
@@ -23,7 +23,7 @@ def own(tmp_path: Path) -> Path:
 def test_a_repository_in_good_order_is_taken_with_its_branch(own: Path) -> None:
     (own / "src").mkdir()
     for path in (own, own / "src"):
-        found = examine(path)
+        found = inspect_repository(path)
         assert (found.path, found.branch, found.full_name) == (own.resolve(), "mainline/2.x", "local/My-API-old")
     hosting = found.hosting("Sort the imports")
     assert hosting["default_branch"] == "mainline/2.x"
@@ -35,7 +35,7 @@ def test_a_repository_in_good_order_is_taken_with_its_branch(own: Path) -> None:
 
 def test_a_name_without_any_letter_that_github_knows_gets_another(tmp_path: Path, own: Path) -> None:
     renamed = own.rename(tmp_path / "…")
-    assert examine(renamed).full_name == "local/repository"
+    assert inspect_repository(renamed).full_name == "local/repository"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_cannot_be_used_is_refused_with_the_next_step(
     else:
         git(own, "checkout", "--quiet", "--detach")
     with pytest.raises(RepositoryError, match=message) as caught:
-        examine(path)
+        inspect_repository(path)
     assert hint in caught.value.hint
     assert caught.value.exit_code is ExitCode.USAGE
 
@@ -81,12 +81,12 @@ def test_what_cannot_be_used_is_refused_with_the_next_step(
 def test_a_bare_repository_is_refused(own: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--bare", str(own), str(tmp_path / "bare.git"))
     with pytest.raises(RepositoryError, match="is no git repository"):
-        examine(tmp_path / "bare.git")
+        inspect_repository(tmp_path / "bare.git")
 
 
 def test_examining_changes_nothing(own: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in own.rglob("*")}
-    examine(own)
+    inspect_repository(own)
     assert {path: path.stat().st_mtime_ns for path in own.rglob("*")} == before
 
 
@@ -96,7 +96,7 @@ def test_a_repositorys_own_settings_run_nothing(own: Path, tmp_path: Path) -> No
     script.write_text(f"#!/bin/sh\ntouch {mark}\n")
     script.chmod(0o755)
     git(own, "config", "core.fsmonitor", str(script))
-    examine(own)
+    inspect_repository(own)
     assert not mark.exists()
 
 

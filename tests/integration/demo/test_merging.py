@@ -214,8 +214,7 @@ class _BusyGit(GitDirectory):
     def update_ref(self, ref: str, new: str, old: str | None = None) -> None:
         if self.failures and ref.startswith("refs/heads/"):
             self.failures -= 1
-            message = f"cannot lock ref {ref}"
-            raise GitError(message)
+            raise GitError(f"cannot lock ref {ref}")
         super().update_ref(ref, new, old)
 
 

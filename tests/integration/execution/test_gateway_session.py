@@ -18,8 +18,8 @@ from squire_pipelines.domain.budgets import Amount
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.gateway.model import GatewayCall
-from squire_pipelines.jobs.holding import LeasedAttempt
 from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, open_ledger
@@ -207,8 +207,7 @@ class _Broken:
 
     def write(self) -> object:
         if not self.works:
-            message = "away"
-            raise LedgerError(message)
+            raise LedgerError("away")
         return self._ledger.write()
 
 
@@ -232,7 +231,7 @@ def _call(call_id: str, *, forwarded: bool = True, target: str = "model") -> Gat
 SUPERVISOR = """
 import sys, threading
 from squire_pipelines.execution import gateway_session
-from squire_pipelines.jobs.holding import LeasedAttempt
+from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import open_ledger
 from squire_pipelines.settings import load_settings

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.gateway_session import gateway_for
+from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.workspace import agent_name
-from squire_pipelines.jobs.holding import LeasedAttempt
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.sections import AgentSettings

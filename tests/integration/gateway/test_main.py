@@ -84,7 +84,7 @@ def test_without_an_order_it_ends_and_says_so_without_repeating_it(program: Prog
     program.tell(line)
     said, complaints = program.process.communicate(timeout=20)
     assert (program.process.returncode, said) == (1, b"")
-    assert b"the gateway's order cannot be read" in complaints
+    assert b"the gateway's configuration cannot be read" in complaints
     assert b"sk-hidden" not in complaints
 
 

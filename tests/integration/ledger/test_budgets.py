@@ -56,7 +56,7 @@ def test_dispatch_starts_only_what_fits_and_takes_its_reservation(ledger: Ledger
     assert start(ledger) == ()
     waiting = set(ids) - {attempt.task_id for attempt in started}
     with ledger.read() as tx:
-        held = budgets.held_back(tx, lambda _: LIMITS)
+        held = budgets.blocked_by_budget(tx, lambda _: LIMITS)
         for task_id in waiting:
             reason = tasks.waiting_reason(tx, tasks.get(tx, task_id), LIMITS)
             assert reason == str(held.why(REPOSITORY, task_id))
@@ -170,7 +170,7 @@ def test_a_task_whose_budget_is_used_up_does_not_hide_others(ledger: Ledger, clo
         started = task_dispatch.dispatch(
             tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60, limits_of=lambda _: tight
         )
-        held_back = budgets.held_back(tx, lambda _: tight)
+        held_back = budgets.blocked_by_budget(tx, lambda _: tight)
     assert [attempt.task_id for attempt in started] == [second]
     assert "budget of the task" in str(held_back.why(REPOSITORY, first))
     with ledger.read() as tx:

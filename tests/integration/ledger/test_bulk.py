@@ -154,8 +154,7 @@ def test_a_failure_half_way_leaves_all_as_it_was(ledger: Ledger) -> None:
     def cancel_and_fail() -> None:
         with ledger.write() as tx:
             bulk.bulk_update(tx, ids, bulk.cancel("x"), actor="ann")
-            message = "pulled the plug"
-            raise RuntimeError(message)
+            raise RuntimeError("pulled the plug")
 
     with pytest.raises(RuntimeError, match="pulled"):
         cancel_and_fail()

@@ -9,7 +9,7 @@ from sqlalchemy import delete, text, update
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import LedgerError, NotFoundError
 from squire_pipelines.ledger import outcomes
-from squire_pipelines.ledger.integrity import MAX_PROBLEMS, examine, history_problems
+from squire_pipelines.ledger.integrity import MAX_PROBLEMS, check_integrity, history_problems
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts, task_events, tasks
 from squire_pipelines.ledger.tables import outcomes as outcome_table
@@ -93,14 +93,14 @@ def test_examine_shows_the_first_problems_and_quick_looks_at_the_file_alone(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     with pytest.raises(NotFoundError):
-        examine(url)
+        check_integrity(url)
     ledger = open_at(url)
     ledger.ensure_schema()
     add_tasks(ledger, *(spec(f"k{number}") for number in range(MAX_PROBLEMS + 5)))
-    assert examine(url).problems == examine(url, quick=True).problems == ()
+    assert check_integrity(url).problems == check_integrity(url, quick=True).problems == ()
     tamper(ledger, update(tasks).values(status="running"))
-    assert len(examine(url).problems) == MAX_PROBLEMS
-    assert examine(url, quick=True).problems == ()
+    assert len(check_integrity(url).problems) == MAX_PROBLEMS
+    assert check_integrity(url, quick=True).problems == ()
 
 
 def test_a_file_with_broken_pages_is_told_by_both(tmp_path: Path) -> None:
@@ -121,6 +121,6 @@ def test_a_file_with_broken_pages_is_told_by_both(tmp_path: Path) -> None:
 def _is_found(url: str, *, quick: bool) -> bool:
     """Whether the damage is told, as an error or as problems."""
     try:
-        return bool(examine(url, quick=quick).problems)
+        return bool(check_integrity(url, quick=quick).problems)
     except LedgerError as error:
         return "damaged" in error.message

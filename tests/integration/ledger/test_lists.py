@@ -20,7 +20,7 @@ from squire_pipelines.ledger.task_query import (
     TaskQuery,
     read_ids_like,
 )
-from squire_pipelines.ledger.tasks import asking, list_tasks
+from squire_pipelines.ledger.tasks import list_tasks, query_runner
 from tests.support.many_tasks import EVERY_ORDER, NOUNS, START, VERBS, expected_ids, insert_tasks, task_rows
 
 SPAN = timedelta(days=10)
@@ -51,10 +51,10 @@ QUERIES = st.builds(
 
 def all_pages(tx: Transaction, query: TaskQuery, **bounds: int) -> list[str]:
     """The ids of every page, one after the other."""
-    found, after = read_ids(asking(tx), query, **bounds)
+    found, after = read_ids(query_runner(tx), query, **bounds)
     pages = 1
     while after is not None and pages < 400:
-        page, after = read_ids(asking(tx), replace(query, after=after), **bounds)
+        page, after = read_ids(query_runner(tx), replace(query, after=after), **bounds)
         assert page
         found += page
         pages += 1
@@ -85,7 +85,7 @@ def test_tasks_added_between_two_pages_move_none_of_the_others(ledger: Ledger, o
     after = None
     while True:
         with ledger.read() as tx:
-            page, after = read_ids(asking(tx), replace(query, after=after))
+            page, after = read_ids(query_runner(tx), replace(query, after=after))
         found += page
         if after is None:
             break
@@ -99,10 +99,10 @@ def test_a_page_goes_on_though_its_last_task_was_deleted(ledger: Ledger) -> None
     rows = list(task_rows(10, even=True, span=SPAN))
     insert_tasks(ledger, rows)
     with ledger.write() as tx:
-        first, after = read_ids(asking(tx), TaskQuery(limit=4))
+        first, after = read_ids(query_runner(tx), TaskQuery(limit=4))
         wordlist.forget(tx, first)
         tx.connection.exec_driver_sql(f"DELETE FROM tasks WHERE id = '{first[-1]}'")  # noqa: S608 - an id of ours
-        rest, end = read_ids(asking(tx), TaskQuery(limit=10, after=after))
+        rest, end = read_ids(query_runner(tx), TaskQuery(limit=10, after=after))
     assert first + rest == expected_ids(rows, TaskQuery())
     assert end is None
 
@@ -110,12 +110,12 @@ def test_a_page_goes_on_though_its_last_task_was_deleted(ledger: Ledger) -> None
 def test_a_place_of_another_order_is_refused(ledger: Ledger) -> None:
     insert_tasks(ledger, list(task_rows(5, even=True, span=SPAN)))
     with ledger.read() as tx:
-        _, after = read_ids(asking(tx), TaskQuery(limit=2, order=SortOrder.PRIORITY))
+        _, after = read_ids(query_runner(tx), TaskQuery(limit=2, order=SortOrder.PRIORITY))
         for bad in (after, "t1@yesterday", "t1@2026-03-01@x"):
             with pytest.raises(PagePositionError, match="no place in a list by newest"):
-                read_ids(asking(tx), TaskQuery(after=bad))
+                read_ids(query_runner(tx), TaskQuery(after=bad))
         with pytest.raises(NotFoundError, match="'t1'"):
-            read_ids(asking(tx), TaskQuery(after="t1"))
+            read_ids(query_runner(tx), TaskQuery(after="t1"))
 
 
 def test_a_bare_id_is_a_place_in_every_order(ledger: Ledger) -> None:
@@ -151,7 +151,7 @@ def test_words_are_found_whatever_stands_around_them(ledger: Ledger, text: str, 
     (row,) = task_rows(1)
     insert_tasks(ledger, [{**row, "title": "It's the ÄRGER, in Straße snake_case\x00!"}])
     with ledger.read() as tx:
-        assert bool(read_ids(asking(tx), TaskQuery(text=text))[0]) is found
+        assert bool(read_ids(query_runner(tx), TaskQuery(text=text))[0]) is found
 
 
 def test_forgotten_words_find_nothing(ledger: Ledger) -> None:
@@ -167,14 +167,14 @@ def test_ids_are_completed_youngest_first(ledger: Ledger) -> None:
     rows = list(task_rows(5, span=SPAN))
     insert_tasks(ledger, rows)
     with ledger.read() as tx:
-        assert read_ids_like(asking(tx), "t", 3) == [row["id"] for row in reversed(rows)][:3]
-        assert read_ids_like(asking(tx), rows[1]["id"][:-1], 3) == [rows[1]["id"]]
-        assert read_ids_like(asking(tx), "x", 3) == []
+        assert read_ids_like(query_runner(tx), "t", 3) == [row["id"] for row in reversed(rows)][:3]
+        assert read_ids_like(query_runner(tx), rows[1]["id"][:-1], 3) == [rows[1]["id"]]
+        assert read_ids_like(query_runner(tx), "x", 3) == []
 
 
 def test_an_error_of_the_driver_is_told_as_the_ledgers(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match="nowhere"), ledger.read() as tx:
-        asking(tx).run("SELECT 1 FROM nowhere", {})
+        query_runner(tx).run("SELECT 1 FROM nowhere", {})
 
 
 # ── Plans of queries ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +214,7 @@ def explained(ledger: Ledger) -> Callable[[TaskQuery], list[str]]:
         lines: list[str] = []
         prefix = "EXPLAIN QUERY PLAN" if ledger.is_sqlite else "EXPLAIN"
         with ledger.read() as tx:
-            plain = asking(tx)
+            plain = query_runner(tx)
 
             def run(sql: str, values: Any) -> Any:
                 if "names" not in sql:

@@ -232,8 +232,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing(empty: Ledger) -> None:
     def upgrade_and_fail() -> None:
         with empty.write() as tx:
             command.upgrade(migrate.config_for(tx.connection), "head")
-            message = "pulled the plug"
-            raise RuntimeError(message)
+            raise RuntimeError("pulled the plug")
 
     with pytest.raises(RuntimeError, match="pulled the plug"):
         upgrade_and_fail()

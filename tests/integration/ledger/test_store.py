@@ -95,8 +95,7 @@ def test_a_block_that_raises_leaves_nothing(ledger: Ledger) -> None:
     def write_and_fail() -> None:
         with ledger.write() as tx:
             records.record_audit(tx, actor="ann", action="try", subject="x")
-            message = "no"
-            raise RuntimeError(message)
+            raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
         write_and_fail()

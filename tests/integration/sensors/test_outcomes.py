@@ -127,7 +127,7 @@ def test_somebody_elses_pull_request_is_nobodys_outcome(quiet_pipeline: Pipeline
     assert row(quiet_pipeline, delivery).applied_at is not None
 
 
-def test_a_merge_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
+def test_a_merge_of_which_no_delivery_came_is_found_by_query_runner(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt(LEDGERLIB)
     pipeline.agent_run(attempt)
     forge.settle()
@@ -230,7 +230,9 @@ def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
     assert len(pull["comments"]) == 1
 
 
-def test_an_approval_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
+def test_an_approval_of_which_no_delivery_came_is_found_by_query_runner(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
     task_id = held(pipeline, forge)
     (pull,) = pulls_of(forge)
     forge.act_as(LEDGERLIB, "mara", permission="admin", number=pull["number"], review="APPROVED")

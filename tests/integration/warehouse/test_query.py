@@ -66,8 +66,7 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
             shutil.copy(path, path.with_suffix(".next"))
             path.with_suffix(".next").replace(path)
             if fails:
-                message = "Could not read enough bytes from file"
-                raise duckdb.IOException(message)
+                raise duckdb.IOException("Could not read enough bytes from file")
         attach(connection, path)
 
     monkeypatch.setattr(query, "_attach", attach_while_it_is_replaced)

@@ -125,8 +125,7 @@ def wait_until_refused(url: str) -> None:
     with contextlib.suppress(httpx.TransportError):
         while time.monotonic() < deadline:
             httpx.get(f"{url}/healthz")
-        message = "the process still answers"
-        raise AssertionError(message)
+        raise AssertionError("the process still answers")
 
 
 def post_behind_the_lock(pool: ThreadPoolExecutor, url: str) -> "Future[httpx.Response]":

@@ -11,8 +11,7 @@ def test_one_that_fails_takes_nobodys_work_away() -> None:
     async def work(name: str) -> None:
         await asyncio.sleep(0)
         if name == "b":
-            message = "broken"
-            raise ValueError(message)
+            raise ValueError("broken")
         done.append(name)
 
     with pytest.raises(ValueError, match="broken") as caught:

@@ -88,7 +88,7 @@ def test_the_settings_may_hold_what_no_task_asked_for() -> None:
     assert rules(text(WORKFLOW, "x"), policy=replace(held, forbidden_paths=())) == [("protected_path", REFUSED)]
 
 
-def test_a_workflow_is_refused_whoever_asks_unless_the_settings_permit_asking() -> None:
+def test_a_workflow_is_refused_whoever_asks_unless_the_settings_permit_query_runner() -> None:
     for path in (WORKFLOW, ".github/WORKFLOWS/ci.yml", ".github/actions/x/action.yml"):
         assert rules(text(path, "x"), asked_paths=("**",)) == [("forbidden_path", REFUSED)]
     permitted = replace(POLICY, forbidden_paths=())

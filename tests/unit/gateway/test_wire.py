@@ -49,7 +49,7 @@ def test_a_line_that_cannot_be_read_is_refused_without_being_repeated(line: byte
     if line.endswith(b'"x":{}}'):
         assert CONFIG_LINE.read(line) == ORDER  # a newer supervisor may say more
         return
-    with pytest.raises(ConfigError, match="the gateway's order cannot be read") as caught:
+    with pytest.raises(ConfigError, match="the gateway's configuration cannot be read") as caught:
         CONFIG_LINE.read(line)
     assert KEY not in str(caught.value)
     assert caught.value.__cause__ is None

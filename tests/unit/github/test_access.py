@@ -129,7 +129,7 @@ async def test_a_key_that_github_does_not_know_is_named() -> None:
         await app(played).name()
 
 
-async def test_a_key_that_is_none_is_refused_without_asking() -> None:
+async def test_a_key_that_is_none_is_refused_without_query_runner() -> None:
     played = PlayedApp()
     with pytest.raises(ConfigError, match="no private RSA key"):
         await app(played, key="not a key").token("acme/shop", write=True)
@@ -158,8 +158,7 @@ async def test_an_unreadable_token_is_not_repeated_in_the_error() -> None:
 async def test_an_app_that_cannot_reach_github_says_so() -> None:
     class Deaf(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            message = "refused"
-            raise httpx.ConnectError(message, request=request)
+            raise httpx.ConnectError("refused", request=request)
 
     access = AppAccess("7", Secret(PEM), api_url=API_URL, transport=Deaf())
     with pytest.raises(GitHubUnavailableError, match="cannot be reached"):

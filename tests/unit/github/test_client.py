@@ -90,7 +90,7 @@ async def test_token_is_in_no_repr_error_or_log(client_of: ClientOf, caplog: pyt
     assert "anonymous" in repr(client_of(Scripted(ok()), token=None))
 
 
-async def test_graphql_without_a_token_says_so_before_asking(client_of: ClientOf) -> None:
+async def test_graphql_without_a_token_says_so_before_query_runner(client_of: ClientOf) -> None:
     transport = Scripted(ok())
     with pytest.raises(GitHubAuthError, match="github-token"):
         await client_of(transport, token=None).graphql("repository", {})

@@ -7,7 +7,7 @@ import pytest
 from squire_pipelines.agents.adapters.command import Command
 from squire_pipelines.agents.adapters.names import known, names
 from squire_pipelines.agents.adapters.protocol import MAX_FILES, MAX_FILES_BYTES, AgentConfig, LaunchSpec, SessionResult
-from squire_pipelines.agents.adapters.registry import find, origin
+from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.transcript import Totals
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections import AgentSettings
@@ -19,7 +19,7 @@ def test_the_built_in_agents_are_found() -> None:
         agent = find(name)
         assert agent.name == name == known(name)
         assert agent.permissions
-        assert origin(name) == "built in"
+        assert provider_of(name) == "built in"
 
 
 def test_an_unknown_agent_is_refused_with_the_names_that_there_are() -> None:
@@ -28,7 +28,7 @@ def test_an_unknown_agent_is_refused_with_the_names_that_there_are() -> None:
     assert "opencode, command" in caught.value.hint
     with pytest.raises(ValueError, match="opencode, command"):
         AgentSettings(kind="magic")
-    assert origin("magic") == "not installed"
+    assert provider_of("magic") == "not installed"
 
 
 def test_a_command_is_taken_as_it_is() -> None:

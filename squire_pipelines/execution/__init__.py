@@ -1,0 +1,1 @@
+"""One attempt, step by step: lease, workspace, gateway session, verification, publication, ending. No Dagster here."""

@@ -1,0 +1,48 @@
+"""The attempt's lease as an op of `agent_run` needs it: the run's tags say which attempt, and Dagster which error."""
+
+import contextlib
+from collections.abc import Iterator
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.errors import LeaseLostError
+from squire_pipelines.execution.lease import AttemptRun, LeasedAttempt, lease
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.settings import Settings
+
+
+def attempt_id_of(context: dg.OpExecutionContext) -> str:
+    """Return the attempt that this run is for. Raises Failure for a run that nobody dispatched."""
+    try:
+        return context.run.tags[tags.ATTEMPT]
+    except KeyError as error:
+        raise dg.Failure(
+            "this run is for no attempt: agent_run is launched by the dispatch sensor",
+            metadata={"next_step": "approve or retry the task: squire tasks approve ID, squire tasks retry ID"},
+            allow_retries=False,
+        ) from error
+
+
+@contextlib.contextmanager
+def leased_attempt(
+    context: dg.OpExecutionContext, ledger: Ledger, settings: Settings, *, claim: bool = False
+) -> Iterator[LeasedAttempt | None]:
+    """Work on this run's attempt as `execution.lease` does. Raises Failure when the lease is another run's."""
+
+    def was_cancelled() -> bool:
+        run = context.instance.get_run_by_id(context.run.run_id)
+        return run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
+
+    run = AttemptRun(
+        attempt_id=attempt_id_of(context),
+        run_id=context.run.run_id,
+        adopts=tags.ADOPTED_FROM in context.run.tags,
+        was_cancelled=was_cancelled,
+        log=context.log,
+    )
+    try:
+        with lease(ledger, settings, run, claim=claim) as leased:
+            yield leased
+    except LeaseLostError as error:
+        raise dg.Failure(f"{error}", metadata={"attempt": run.attempt_id}, allow_retries=False) from error
