@@ -78,9 +78,9 @@ def bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.id if isinstance(node, ast.Name) else node.attr
         elif isinstance(node, ast.arg):
             yield node.lineno, node.arg
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or (
-            isinstance(node, ast.ExceptHandler | ast.MatchAs) and node.name
-        ):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):  # noqa: SIM114 - narrows a type
+            yield node.lineno, node.name
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs) and node.name:
             yield node.lineno, node.name
         elif isinstance(node, ast.alias):
             yield node.lineno, (node.asname or node.name).rpartition(".")[2]
