@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.agents_probe import probe
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.text import size
 from squire_pipelines.errors import EngineError
@@ -106,10 +106,10 @@ def _image(client: "docker.DockerClient", name: str) -> tuple[str | None, int | 
 
 @command("list", examples=("squire agents list", "squire agents list --json"))
 @json_option
-@pass_app
-def list_agents(app: CliContext, *, as_json: bool) -> None:
+@pass_cli_context
+def list_agents(context: CliContext, *, as_json: bool) -> None:
     """Show the agent of the settings, the engine, the worker image and the runner that follows from them."""
-    place = look(app.settings.agent)
+    place = look(context.settings.agent)
     if as_json:
         emit_json(asdict(place))
         return
@@ -123,7 +123,7 @@ def list_agents(app: CliContext, *, as_json: bool) -> None:
         ("problem", place.problem),
         ("next step", place.hint),
     ]
-    app.console.print(table(("", "what"), [row for row in rows if row[1]]))
+    context.console.print(table(("", "what"), [row for row in rows if row[1]]))
 
 
 agents.add_command(list_agents)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.errors import ExitCode
@@ -15,8 +15,8 @@ _TIMEOUT_S = 120.0
 @command("probe", examples=("squire agents probe", "squire agents probe --failed", "squire agents probe --json"))
 @click.option("--failed", is_flag=True, help="Only what did not come out as it must.")
 @json_option
-@pass_app
-def probe(app: CliContext, *, failed: bool, as_json: bool) -> None:
+@pass_cli_context
+def probe(context: CliContext, *, failed: bool, as_json: bool) -> None:
     """Start a container with the settings' image, limits and profile, and try from inside what it must not do.
 
     Lists every system call, socket family, path and capability with what came of it, and the limits as seen from
@@ -25,7 +25,7 @@ def probe(app: CliContext, *, failed: bool, as_json: bool) -> None:
     from squire_pipelines.agents import engine, preflight  # noqa: PLC0415 - Docker's client
     from squire_pipelines.agents.probe import run_probe  # noqa: PLC0415 - likewise
 
-    agent = app.settings.agent
+    agent = context.settings.agent
     client = engine.connect(_TIMEOUT_S, image=agent.image)
     try:
         preflight.check_engine(agent, client)
@@ -38,7 +38,7 @@ def probe(app: CliContext, *, failed: bool, as_json: bool) -> None:
         emit_json([asdict(each) for each in shown])
     else:
         rows = [(each.kind, each.name, each.wanted, each.found, "ok" if each.ok else "WRONG") for each in shown]
-        app.console.print(table(("what", "name", "wanted", "found", ""), rows))
+        context.console.print(table(("what", "name", "wanted", "found", ""), rows))
         click.echo(f"{len(tried)} tried, {len(wrong)} wrong")
     if wrong:
         fail(f"{len(wrong)} of {len(tried)} did not come out as they must", "see docs/security.md")

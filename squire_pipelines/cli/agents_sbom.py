@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 
@@ -15,13 +15,13 @@ _TIMEOUT_S = 30.0
 @command("sbom", examples=("squire agents sbom", "squire agents sbom --output sbom.cdx.json"))
 @click.option("--image", help="By default the one that the settings name.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of standard output.")
-@pass_app
-def sbom(app: CliContext, image: str | None, output: Path | None) -> None:
+@pass_cli_context
+def sbom(context: CliContext, image: str | None, output: Path | None) -> None:
     """Write the worker image's bill of materials: CycloneDX 1.5, for scanners and for people."""
     from squire_pipelines.agents import engine  # noqa: PLC0415 - docker, only here
     from squire_pipelines.agents.sbom import read_sbom  # noqa: PLC0415 - likewise
 
-    wanted = image or app.settings.agent.image
+    wanted = image or context.settings.agent.image
     client = engine.connect(_TIMEOUT_S, image=wanted)
     try:
         text = read_sbom(client, wanted)

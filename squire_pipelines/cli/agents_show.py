@@ -9,7 +9,7 @@ import click
 from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read
 from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, Totals
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import choose_attempt
@@ -22,10 +22,10 @@ _TEXT_LINES = 20
 @command("show", examples=("squire agents show", "squire agents show opencode --json"))
 @click.argument("name", required=False)
 @json_option
-@pass_app
-def show(app: CliContext, name: str | None, *, as_json: bool) -> None:
+@pass_cli_context
+def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
     """Show an agent and everything that it may do; by default the one that the settings name."""
-    agent = find(name or app.settings.agent.kind)
+    agent = find(name or context.settings.agent.kind)
     rows = [asdict(each) for each in agent.permissions]
     if as_json:
         emit_json(
@@ -40,7 +40,7 @@ def show(app: CliContext, name: str | None, *, as_json: bool) -> None:
     click.echo(f"{agent.name} ({provider_of(agent.name)})")
     click.echo(f"  model: {'through the gateway' if agent.needs_gateway else 'none'}\n")
     cells = [(row["subject"], row["pattern"], "allow" if row["allow"] else "deny", row["why"]) for row in rows]
-    app.console.print(table(("what", "which", "verdict", "why"), cells))
+    context.console.print(table(("what", "which", "verdict", "why"), cells))
     click.echo(
         "\nThe last line that fits counts. Whatever it says, the container allows no more than docs/security.md."
     )
@@ -53,11 +53,11 @@ def show(app: CliContext, name: str | None, *, as_json: bool) -> None:
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @click.option("--attempt", "number", type=click.IntRange(1), metavar="N", help="By default the last one.")
 @json_option
-@pass_app
-def transcript(app: CliContext, task_id: str, number: int | None, *, as_json: bool) -> None:
+@pass_cli_context
+def transcript(context: CliContext, task_id: str, number: int | None, *, as_json: bool) -> None:
     """Show what an agent did in an attempt: its model's answers, the tools it used, errors, and the sums."""
-    attempt = choose_attempt(app, task_id, number)
-    path = app.home.attempts / attempt.id / "keep" / FILE
+    attempt = choose_attempt(context, task_id, number)
+    path = context.home.attempts / attempt.id / "keep" / FILE
     entries = _entries(path, task_id, attempt.number)
     totals = Totals()
     if as_json:

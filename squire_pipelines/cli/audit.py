@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.ledger.records import audit_page
@@ -19,9 +19,9 @@ audit = LazyGroup(name="audit", help="Who did what that matters: approvals, canc
 @click.option("--before", type=int, metavar="NUMBER", help="Go on before the entry of this number: the next page.")
 @limit_option(100)
 @json_option
-@pass_app
+@pass_cli_context
 def list_audit(
-    app: CliContext,
+    context: CliContext,
     *,
     limit: int,
     action: str | None,
@@ -31,7 +31,7 @@ def list_audit(
     as_json: bool,
 ) -> None:
     """List the audit trail, newest first."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         rows = audit_page(tx, action=action, actor=actor, since=since, before=before, limit=limit)
     if as_json:
         emit_json(rows)
@@ -50,7 +50,7 @@ def list_audit(
             )
             for row in rows
         ]
-        app.console.print(table(columns, cells, keep=("actor", "action")))
+        context.console.print(table(columns, cells, keep=("actor", "action")))
     if len(rows) == limit:
         click.echo(f"more: squire audit list --before {rows[-1]['id']}", err=True)
 

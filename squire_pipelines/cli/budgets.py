@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.budgets import Amount, Limit, Purpose, renewed_at
@@ -24,11 +24,11 @@ def _limit(limit: Limit) -> str:
 
 @command("show", examples=("squire budgets show", "squire budgets show --json"))
 @json_option
-@pass_app
-def show(app: CliContext, *, as_json: bool) -> None:
+@pass_cli_context
+def show(context: CliContext, *, as_json: bool) -> None:
     """Show each limit of a day, a month and a repository, how much is used or reserved, and what waits for it."""
-    settings = app.settings
-    with app.ledger.read() as tx:
+    settings = context.settings
+    with context.ledger.read() as tx:
         levels = rows.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
         held = rows.blocked_by_budget(tx, settings.budgets_for)
         now = tx.now
@@ -72,7 +72,7 @@ def show(app: CliContext, *, as_json: bool) -> None:
             for level in levels
         ]
         columns = ("budget", "repository", "used or reserved", "limit", "share", "", "full again")
-        app.console.print(table(columns, cells))
+        context.console.print(table(columns, cells))
     for name, short in (*held.repositories.items(), *held.tasks.items()):
         click.echo(f"{name} waits for {short}")
 
@@ -81,10 +81,10 @@ def show(app: CliContext, *, as_json: bool) -> None:
 @click.option("--open", "open_only", is_flag=True, help="Only what is under way.")
 @limit_option(50)
 @json_option
-@pass_app
-def list_reservations(app: CliContext, limit: int, *, open_only: bool, as_json: bool) -> None:
+@pass_cli_context
+def list_reservations(context: CliContext, limit: int, *, open_only: bool, as_json: bool) -> None:
     """List what was set aside for attempts and plans and what they used, the newest first."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         found = rows.reservations(tx, open_only=open_only, limit=limit)
         now = tx.now
     if as_json:
@@ -105,7 +105,7 @@ def list_reservations(app: CliContext, limit: int, *, open_only: bool, as_json: 
         )
         for each in found
     ]
-    app.console.print(table(("for", "repository", "state", "reserved", "spent", "calls", "age"), cells))
+    context.console.print(table(("for", "repository", "state", "reserved", "spent", "calls", "age"), cells))
 
 
 budgets.add_command(show)

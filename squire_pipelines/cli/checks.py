@@ -42,7 +42,7 @@ def _failed(name: str, error: SquireError, status: Status = "fail") -> Check:
     return Check(name, status, error.message, error.hint)
 
 
-def check_python(_app: CliContext) -> Iterator[Check]:
+def check_python(_context: CliContext) -> Iterator[Check]:
     """The interpreter."""
     isolated = sys.prefix != sys.base_prefix
     where = "in a virtual environment" if isolated else "without a virtual environment"
@@ -54,7 +54,7 @@ def check_python(_app: CliContext) -> Iterator[Check]:
     )
 
 
-def check_git(_app: CliContext) -> Iterator[Check]:
+def check_git(_context: CliContext) -> Iterator[Check]:
     """The git command, and the part of it that the demo serves repositories with."""
     try:
         text = _git("--version")
@@ -77,9 +77,9 @@ def _git(argument: str) -> str:
     return done.stdout
 
 
-def check_settings(app: CliContext) -> Iterator[Check]:
+def check_settings(context: CliContext) -> Iterator[Check]:
     """The settings and the repositories that they name."""
-    settings = app.settings
+    settings = context.settings
     for repository in settings.repository:
         settings.agent_for(repository)
         settings.policy_for(repository)
@@ -90,9 +90,9 @@ def check_settings(app: CliContext) -> Iterator[Check]:
         yield Check("settings", "warn", "no repository is named", "`squire init`, or `repositories` in config.toml")
 
 
-def check_disk(app: CliContext) -> Iterator[Check]:
+def check_disk(context: CliContext) -> Iterator[Check]:
     """Room where the ledger and the attempts' folders lie."""
-    folder = app.home.data
+    folder = context.home.data
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
@@ -102,12 +102,12 @@ def check_disk(app: CliContext) -> Iterator[Check]:
     )
 
 
-def check_ledger(app: CliContext) -> Iterator[Check]:
+def check_ledger(context: CliContext) -> Iterator[Check]:
     """The ledger."""
     from squire_pipelines.ledger.integrity import check_integrity  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
 
     try:
-        found = check_integrity(app.settings.resolved_ledger_url, quick=True)
+        found = check_integrity(context.settings.resolved_ledger_url, quick=True)
     except NotFoundError as error:
         yield Check("ledger", "ok", error.message)  # the first run makes it
         return
@@ -117,15 +117,15 @@ def check_ledger(app: CliContext) -> Iterator[Check]:
         yield Check("ledger", "ok", f"{found.place}, schema {found.revision}, {found.rows.get('tasks', 0)} tasks")
 
 
-def check_engine(app: CliContext) -> Iterator[Check]:
+def check_engine(context: CliContext) -> Iterator[Check]:
     """The engine, the image, and the runner that follows."""
     from squire_pipelines.agents.runners import check_agent  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import look  # noqa: PLC0415 - Docker's client, not needed if the settings fail
 
-    place = look(app.settings.agent)
+    place = look(context.settings.agent)
     try:
-        for name in app.settings.repositories:
-            check_agent(app.settings.agent_for(name))
+        for name in context.settings.repositories:
+            check_agent(context.settings.agent_for(name))
     except ConfigError as error:
         yield _failed("agent", error)
     if place.engine:
@@ -139,14 +139,14 @@ def check_engine(app: CliContext) -> Iterator[Check]:
         step = "agents run unconfined on this machine; start an engine for untrusted repositories"
         yield Check("runner", "warn", "local, which is no sandbox", step)
     elif place.runner and place.image_id:
-        yield from _check_place(app, place.agent)
+        yield from _check_place(context, place.agent)
 
 
-def _check_place(app: CliContext, agent: str) -> Iterator[Check]:
+def _check_place(context: CliContext, agent: str) -> Iterator[Check]:
     """What the dispatch sensor asks of the engine before it starts anything."""
     from squire_pipelines.agents.preflight import check_place  # noqa: PLC0415 - Docker's client
 
-    settings = app.settings
+    settings = context.settings
     wanted = [settings.agent, *(settings.agent_for(name) for name in settings.repositories)]
     problems: dict[str, SquireError] = {}
     for each in wanted:
@@ -160,9 +160,9 @@ def _check_place(app: CliContext, agent: str) -> Iterator[Check]:
         yield _failed("runner", problem)
 
 
-def check_warehouse(app: CliContext) -> Iterator[Check]:
+def check_warehouse(context: CliContext) -> Iterator[Check]:
     """The file that people query."""
-    path = app.home.warehouse
+    path = context.home.warehouse
     if not path.exists():
         yield Check("warehouse", "ok", "not published yet; the first run publishes it")
         return
@@ -172,13 +172,13 @@ def check_warehouse(app: CliContext) -> Iterator[Check]:
     yield Check("warehouse", "ok", f"{path}, {size(path.stat().st_size)}")
 
 
-def check_secrets(app: CliContext) -> Iterator[Check]:
+def check_secrets(context: CliContext) -> Iterator[Check]:
     """Which secrets are there. What the settings have no use for is not missed."""
     from squire_pipelines.cli.secrets import lookup  # noqa: PLC0415 - the keyring, not needed if the settings fail
 
-    planner = app.settings.planner
-    needs_key = bool(app.settings.agent.model or planner.model) or planner.kind == "llm"
-    for row in lookup(app):
+    planner = context.settings.planner
+    needs_key = bool(context.settings.agent.model or planner.model) or planner.kind == "llm"
+    for row in lookup(context):
         name = str(row["name"])
         if row["problem"]:
             yield Check(name, "fail", str(row["problem"]))
@@ -186,7 +186,7 @@ def check_secrets(app: CliContext) -> Iterator[Check]:
             yield Check(name, "ok", str(row["where"]))
         elif name == "model-key" and not needs_key:
             yield Check(name, "ok", "not set, and no model is")
-        elif name == ("github-token" if app.settings.github.app_id else "github-app-key"):
+        elif name == ("github-token" if context.settings.github.app_id else "github-app-key"):
             continue  # the other way to GitHub
         else:
             yield Check(name, "warn", "missing", f"`squire secrets set {name}`; {_NEEDED_FOR[name]}")
@@ -200,13 +200,13 @@ _NEEDED_FOR = {
 }
 
 
-def check_github(app: CliContext) -> Iterator[Check]:
+def check_github(context: CliContext) -> Iterator[Check]:
     """Whether GitHub answers, and lets us do in each repository of the settings what Squire does there."""
     from squire_pipelines.github.access import access_from  # noqa: PLC0415 - httpx, only here
 
-    access = access_from(app.settings)
+    access = access_from(context.settings)
     if not access.is_anonymous:
-        yield from asyncio.run(_ask_github(app.settings, access))
+        yield from asyncio.run(_ask_github(context.settings, access))
 
 
 async def _ask_github(settings: Settings, access: "Access") -> list[Check]:
@@ -247,14 +247,14 @@ _CHECKS: tuple[tuple[str, Callable[[CliContext], Iterator[Check]], bool], ...] =
 )
 
 
-def run_checks(app: CliContext) -> Iterator[Check]:
+def run_checks(context: CliContext) -> Iterator[Check]:
     """All checks, each as soon as it is done; those that need the settings only where these hold."""
     settings_hold = True
     for name, check, needs_settings in _CHECKS:
         if needs_settings and not settings_hold:
             continue
         try:
-            yield from check(app)
+            yield from check(context)
         except SquireError as error:
             yield _failed(name, error)
             settings_hold = settings_hold and not (name == "settings" and isinstance(error, ConfigError))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.redact import Redactor
@@ -18,10 +18,10 @@ from squire_pipelines.settings import Settings
 config = LazyGroup(name="config", help="Show and check the settings.")
 
 
-def config_path(app: CliContext) -> Path:
+def config_path(context: CliContext) -> Path:
     """The file that the settings are read from, whether it exists or not."""
     named = os.environ.get("SQUIRE_CONFIG")
-    return app.config or (Path(named) if named else app.home.config_file)
+    return context.config or (Path(named) if named else context.home.config_file)
 
 
 def flatten(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -66,8 +66,8 @@ def _shown(value: Any, redactor: Redactor) -> Any:
 @command("show", examples=("squire config show", "squire config show --defaults", "squire config show --json"))
 @click.option("--defaults", is_flag=True, help="The defaults, without file and environment.")
 @json_option
-@pass_app
-def show(app: CliContext, *, defaults: bool, as_json: bool) -> None:
+@pass_cli_context
+def show(context: CliContext, *, defaults: bool, as_json: bool) -> None:
     """Show every key with its value and where it comes from. Secrets are no settings and are never shown.
 
     A variable is named after its key: SQUIRE_DISPATCH__MAX_CONCURRENT is dispatch.max_concurrent.
@@ -79,10 +79,10 @@ def show(app: CliContext, *, defaults: bool, as_json: bool) -> None:
             name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()
         }
     else:
-        settings = app.settings
+        settings = context.settings
         environment = os.environ
-        if config_path(app).is_file():
-            file = tomllib.loads(config_path(app).read_text(encoding="utf-8"))
+        if config_path(context).is_file():
+            file = tomllib.loads(config_path(context).read_text(encoding="utf-8"))
     redactor = Redactor()
     rows = [
         (_key(path), _shown(value, redactor), source_of(path, file, environment)) for path, value in flatten(settings)
@@ -91,9 +91,11 @@ def show(app: CliContext, *, defaults: bool, as_json: bool) -> None:
         emit_json([{"key": key, "value": value, "from": source} for key, value, source in rows])
         return
     cells = [(key, "not set" if value is None else _text(value), source) for key, value, source in rows]
-    app.console.print(table(("key", "value", "from"), cells, keep=("value",)))
+    context.console.print(table(("key", "value", "from"), cells, keep=("value",)))
     if not defaults:
-        click.echo(f"file: {config_path(app)}" + ("" if config_path(app).is_file() else " (not there)"), err=True)
+        click.echo(
+            f"file: {config_path(context)}" + ("" if config_path(context).is_file() else " (not there)"), err=True
+        )
 
 
 def _text(value: Any) -> str:
@@ -105,30 +107,30 @@ def _text(value: Any) -> str:
 
 
 @command("validate", examples=("squire config validate", "squire --config other.toml config validate"))
-@pass_app
-def validate(app: CliContext) -> None:
+@pass_cli_context
+def validate(context: CliContext) -> None:
     """Check the settings, each repository's own ones too. Opens nothing."""
-    settings = app.settings
+    settings = context.settings
     for repository in settings.repository:
         settings.agent_for(repository)
         settings.policy_for(repository)
     Ledger(settings.resolved_ledger_url).close()
-    path = config_path(app)
+    path = config_path(context)
     click.echo(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
 
 
 @command("path", examples=('"$EDITOR" "$(squire config path)"', "squire config path --json"))
 @json_option
-@pass_app
-def path(app: CliContext, *, as_json: bool) -> None:
+@pass_cli_context
+def path(context: CliContext, *, as_json: bool) -> None:
     """Print where the settings are read from; with --json, where everything lies."""
     if not as_json:
-        click.echo(config_path(app))
+        click.echo(config_path(context))
         return
-    home = app.home
+    home = context.home
     emit_json(
         {
-            "config": config_path(app),
+            "config": config_path(context),
             "data": home.data,
             "state": home.state,
             "cache": home.cache,

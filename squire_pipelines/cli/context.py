@@ -102,7 +102,7 @@ class CliContext:
         return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
-pass_app = click.make_pass_decorator(CliContext)
+pass_cli_context = click.make_pass_decorator(CliContext)
 
 
 def json_option(function: _Decorated) -> _Decorated:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,9 +35,9 @@ Examples:
 @click.option("--fresh", is_flag=True, help="Begin anew even if an earlier demo was cut off.")
 @click.option("--stay", is_flag=True, help="Keep the forge up afterwards until Ctrl-C.")
 @click.option("--timeout", type=click.FloatRange(min=10), default=170, show_default=True, metavar="SECONDS")
-@pass_app
+@pass_cli_context
 def demo(  # noqa: PLR0917 - click gives options by name
-    app: CliContext,
+    context: CliContext,
     repo: Path | None,
     issue: str | None,
     command: str | None,
@@ -60,7 +60,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     if repo is None and (issue or command):
         raise click.UsageError("--issue and --command go with --repo PATH")
     options = DemoOptions(
-        home=(home or app.home.state / "demo").absolute(),
+        home=(home or context.home.state / "demo").absolute(),
         repository=repo,
         issue=issue or DEFAULT_ISSUE,
         command=command or DEFAULT_COMMAND,
@@ -72,11 +72,11 @@ def demo(  # noqa: PLR0917 - click gives options by name
     )
 
     def then(result: "DemoResult", forge: "ForgeProcess") -> None:
-        _show(app.console, result, options.home, forge if repo is not None else None)
+        _show(context.console, result, options.home, forge if repo is not None else None)
         if stay:
-            _wait_for_interrupt(app.console, forge.url)
+            _wait_for_interrupt(context.console, forge.url)
 
-    result = Demo(options, say=lambda line: app.console.print(f"· {line}")).run(then=then)
+    result = Demo(options, say=lambda line: context.console.print(f"· {line}")).run(then=then)
     raise SystemExit(0 if result.passed else 1)
 
 

@@ -6,7 +6,7 @@ from types import FrameType
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.run import hand_on_config
 
 
@@ -20,21 +20,21 @@ Examples:
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The UI's port; pipeline.webserver_port by default.")
 @click.option("--webhooks/--no-webhooks", default=True, help="Whether to receive deliveries.")
-@pass_app
-def dev(app: CliContext, port: int | None, *, webhooks: bool) -> None:
+@pass_cli_context
+def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - other commands start no servers
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
     from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
 
-    hand_on_config(app)
-    settings = app.settings
+    hand_on_config(context)
+    settings = context.settings
     ui = port or settings.pipeline.webserver_port
     check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
     if webhooks:
         require_secret("webhook-secret", settings.home)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
-    app.ledger.ensure_schema()
+    context.ledger.ensure_schema()
     stop = threading.Event()
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:

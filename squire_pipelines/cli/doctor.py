@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from squire_pipelines.cli.checks import Check, run_checks
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import one_line
 from squire_pipelines.errors import ExitCode
@@ -23,14 +23,14 @@ def _write(check: Check) -> None:
 
 @command("doctor", examples=("squire doctor", "squire doctor --json"))
 @json_option
-@pass_app
-def doctor(app: CliContext, *, as_json: bool) -> None:
+@pass_cli_context
+def doctor(context: CliContext, *, as_json: bool) -> None:
     """Check what Squire needs: Python, git, settings, ledger, engine, image, warehouse, secrets, GitHub.
 
     Nothing is changed. The exit code is 1 when a check failed; a warning does not count.
     """
     done: list[Check] = []
-    for check in run_checks(app):
+    for check in run_checks(context):
         done.append(check)
         if not as_json:
             _write(check)

@@ -2,7 +2,7 @@
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.text import size
@@ -21,24 +21,24 @@ history = LazyGroup(
 
 
 @command("path", examples=('duckdb -readonly "$(squire history path)"',))
-@pass_app
-def path(app: CliContext) -> None:
+@pass_cli_context
+def path(context: CliContext) -> None:
     """Print where the warehouse's file is, for other programs. Open it read-only."""
-    click.echo(app.home.warehouse)
-    if not app.home.warehouse.exists():
+    click.echo(context.home.warehouse)
+    if not context.home.warehouse.exists():
         note("it has not been published yet: `squire history publish`")
 
 
 @command("publish", examples=("squire history publish", "squire history publish --full"))
 @click.option("--full", is_flag=True, help="Read the whole ledger and the archive anew, not only what changed.")
-@pass_app
-def publish(app: CliContext, *, full: bool) -> None:
+@pass_cli_context
+def publish(context: CliContext, *, full: bool) -> None:
     """Bring the warehouse up to date with the ledger, and put it in the place of the old one."""
     from squire_pipelines.warehouse.publish import publish_configured  # noqa: PLC0415 - DuckDB
 
-    done = publish_configured(app.ledger, app.settings, full=full)
+    done = publish_configured(context.ledger, context.settings, full=full)
     changed = f"{sum(done.changed.values())} of {sum(done.rows.values())} rows written"
-    click.echo(f"published {app.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
+    click.echo(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
     if done.mode == "full" and not full:
         note(f"everything was read anew: {done.reason}")
 

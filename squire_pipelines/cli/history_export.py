@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import size
 
@@ -47,9 +47,15 @@ MOMENT = MomentType()
 @click.option("--until", type=MOMENT, metavar="DAY", help="The last day.")
 @click.option("--tables", metavar="NAMES", help="Only these tables, with commas between them.")
 @json_option
-@pass_app
+@pass_cli_context
 def export(
-    app: CliContext, *, target: str, since: datetime | None, until: datetime | None, tables: str | None, as_json: bool
+    context: CliContext,
+    *,
+    target: str,
+    since: datetime | None,
+    until: datetime | None,
+    tables: str | None,
+    as_json: bool,
 ) -> None:
     """Write the tables as Parquet to a folder or an object store, one file per table and day.
 
@@ -63,7 +69,7 @@ def export(
         click.echo(f"{file.name}  {file.rows} rows, {size(file.bytes)}", err=True)
 
     done = export_tables(
-        app.home.warehouse,
+        context.home.warehouse,
         target,
         tables=None if tables is None else [name.strip() for name in tables.split(",") if name.strip()],
         since=since.date() if since else None,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.history_export import MOMENT
 from squire_pipelines.cli.lazy import command
@@ -31,8 +31,8 @@ _COLUMNS = {"causes": 4}
 @click.option("--since", type=MOMENT, default="30d", show_default=True, metavar="DAY", help="A day, or so long ago.")
 @click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
 @json_option
-@pass_app
-def report(app: CliContext, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
+@pass_cli_context
+def report(context: CliContext, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
     """Say how things went: throughput, success, causes of failure, cost, time in each stage, time with failing checks.
 
     It shows the time from --since until the warehouse was published. The page of --html is one file that loads nothing
@@ -44,7 +44,7 @@ def report(app: CliContext, *, html: Path | None, since: datetime, open_it: bool
         raise click.UsageError("--open shows the page of --html FILE")
     if html is not None and as_json:
         raise click.UsageError("--html and --json exclude each other")
-    numbers = read_report(app.home.warehouse, since=since)
+    numbers = read_report(context.home.warehouse, since=since)
     if as_json:
         emit_json(numbers.as_json())
         return
@@ -52,7 +52,7 @@ def report(app: CliContext, *, html: Path | None, since: datetime, open_it: bool
         from squire_pipelines.warehouse.report.page import html as page  # noqa: PLC0415 - the drawing library
         from squire_pipelines.warehouse.report.page import write_page  # noqa: PLC0415 - likewise
 
-        write_page(html, page(numbers, cache=app.home.cache / "matplotlib"))
+        write_page(html, page(numbers, cache=context.home.cache / "matplotlib"))
         click.echo(f"wrote {html}")
         if open_it and click.launch(str(html.absolute())):
             note(f"no browser could be started: open {html.absolute()}")
@@ -61,7 +61,7 @@ def report(app: CliContext, *, html: Path | None, since: datetime, open_it: bool
 
     click.echo(f"{numbers.since:%Y-%m-%d %H:%M} to {numbers.until:%Y-%m-%d %H:%M} UTC")
     click.echo()
-    app.console.print(table(["", "", " "], headline(numbers)))
+    context.console.print(table(["", "", " "], headline(numbers)))
     for section in sections(numbers):
         click.echo(f"\n{section.title}")
         if not section.rows:
@@ -69,6 +69,6 @@ def report(app: CliContext, *, html: Path | None, since: datetime, open_it: bool
             continue
         click.echo(f"  {section.text}")
         most = _COLUMNS.get(section.key, len(section.header))
-        app.console.print(table(section.header[:most], [row[:most] for row in section.rows[:_ROWS]]))
+        context.console.print(table(section.header[:most], [row[:most] for row in section.rows[:_ROWS]]))
         if len(section.rows) > _ROWS:
             click.echo(f"  and {len(section.rows) - _ROWS} more: --json has them all")

@@ -54,10 +54,10 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def print_table(app: CliContext, columns: Sequence[str], batches: Rows) -> int:
+def print_table(context: CliContext, columns: Sequence[str], batches: Rows) -> int:
     """A table for people; returns the number of rows."""
     rows = [[_cell(value) for value in row] for batch in batches for row in batch]
-    app.console.print(table(columns, rows, keep=columns))
+    context.console.print(table(columns, rows, keep=columns))
     return len(rows)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squire_pipelines.cli import history_rows
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.history_sql import LIMIT, MAX_QUERY, timeout_option
 from squire_pipelines.cli.lazy import command
@@ -49,8 +49,8 @@ ORDER BY column_index
 class Shell:
     """One conversation with the warehouse. Each published file is opened when the next question comes."""
 
-    def __init__(self, app: CliContext, path: Path, *, timeout_s: float, interactive: bool) -> None:
-        self._app = app
+    def __init__(self, context: CliContext, path: Path, *, timeout_s: float, interactive: bool) -> None:
+        self._context = context
         self._path = path
         self._timeout_s = timeout_s
         self._interactive = interactive
@@ -100,7 +100,7 @@ class Shell:
         rows = answer.batches(self.limit)
         columns = history_rows.unique_names(answer.columns)
         if self.mode == "table":
-            count = history_rows.print_table(self._app, columns, rows)
+            count = history_rows.print_table(self._context, columns, rows)
         else:
             show = {
                 "line": history_rows.print_lines,
@@ -139,7 +139,7 @@ class Shell:
         rows = answer.fetch(1000)
         if not rows and nothing:
             raise QueryError(nothing, hint=".tables lists what there is")
-        history_rows.print_table(self._app, answer.columns, [rows])
+        history_rows.print_table(self._context, answer.columns, [rows])
 
     def names(self) -> list[str]:
         """Words to complete: tables, views, columns and commands."""
@@ -248,20 +248,20 @@ def _read_all(shell: Shell, lines: Iterable[str]) -> None:
     examples=("squire history shell", 'echo "from tasks limit 3;" | squire history shell'),
 )
 @timeout_option
-@pass_app
-def shell(app: CliContext, timeout: float) -> None:
+@pass_cli_context
+def shell(context: CliContext, timeout: float) -> None:
     """Ask the warehouse one question after the other.
 
     End a query with a semicolon; .help tells what else there is. The file is opened read-only, a query can neither
     read nor write other files, and when a newer warehouse has been published, the next query is put to that one.
     """
     interactive = sys.stdin.isatty()
-    talk = Shell(app, app.home.warehouse, timeout_s=timeout, interactive=interactive)
+    talk = Shell(context, context.home.warehouse, timeout_s=timeout, interactive=interactive)
     try:
         talk.session()  # that there is none yet is said at once
         if interactive:
-            _with_readline(talk, app.home.state / "history-shell")
-            click.echo(f"{app.home.warehouse}, read-only. End a query with ; and see .help")
+            _with_readline(talk, context.home.state / "history-shell")
+            click.echo(f"{context.home.warehouse}, read-only. End a query with ; and see .help")
             _converse(talk)
         else:
             _read_all(talk, sys.stdin)

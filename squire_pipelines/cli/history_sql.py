@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from squire_pipelines.cli import history_rows
-from squire_pipelines.cli.context import CliContext, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, json_option, pass_cli_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 
@@ -85,9 +85,9 @@ class _Counted:
     help=f"At most this many rows; {LIMIT} by default, all for CSV and Parquet.",
 )
 @json_option
-@pass_app
+@pass_cli_context
 def sql(
-    app: CliContext,
+    context: CliContext,
     *,
     query: str | None,
     file: Path | None,
@@ -107,7 +107,7 @@ def sql(
         raise click.UsageError("--csv, --json and --parquet exclude each other")
     text = _query_text(query, file)
     most = limit if limit is not None or as_csv or parquet else LIMIT
-    with Session(app.home.warehouse) as session:
+    with Session(context.home.warehouse) as session:
         answer = session.ask(text, timeout_s=timeout)
         columns = history_rows.unique_names(answer.columns)
         if parquet:
@@ -122,6 +122,6 @@ def sql(
         elif as_csv:
             history_rows.print_csv(columns, rows)
         else:
-            history_rows.print_table(app, columns, rows)
+            history_rows.print_table(context, columns, rows)
     if rows.more:
         note(f"there are more rows than {most}; add --limit N")

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from squire_pipelines.cli.config import config_path
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.domain.identity import parse_repository
@@ -160,10 +160,10 @@ def _exists(path: Path) -> ConfigError:
 @click.option("--repository", "repositories", type=REPOSITORY, multiple=True, help="May be repeated; else asked for.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Replace the file that is there; it is kept as config.toml.bak.")
-@pass_app
-def init(app: CliContext, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
+@pass_cli_context
+def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
     """Write a commented config.toml: every section, the defaults commented out."""
-    path = config_path(app)
+    path = config_path(context)
     if path.exists() and not force:
         raise _exists(path)
     names = repositories
@@ -178,6 +178,6 @@ def init(app: CliContext, repositories: tuple[str, ...], *, yes: bool, force: bo
         click.echo("It names no repository yet: add some to `repositories`.")
     click.echo(
         "Secrets go elsewhere: set SQUIRE_GITHUB_TOKEN, or `squire secrets set github-token`, or write "
-        f"{app.home.config / 'secrets' / 'github-token'} (mode 0600)."
+        f"{context.home.config / 'secrets' / 'github-token'} (mode 0600)."
     )
     click.echo("Next: `squire doctor`, then `squire run --dry-run`.")

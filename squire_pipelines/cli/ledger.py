@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.cli.tasks_change import actor
 from squire_pipelines.cli.text import one_line, size
@@ -21,10 +21,10 @@ ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of
 
 @command("check", examples=("squire ledger check", "squire ledger check --json"))
 @json_option
-@pass_app
-def check(app: CliContext, *, as_json: bool) -> None:
+@pass_cli_context
+def check(context: CliContext, *, as_json: bool) -> None:
     """Check that the ledger is whole, and that its history tells the same as its rows. Changes nothing."""
-    found = check_integrity(app.settings.resolved_ledger_url)
+    found = check_integrity(context.settings.resolved_ledger_url)
     if as_json:
         emit_json(
             {
@@ -67,10 +67,10 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 @command("backup", examples=("squire ledger backup ledger-2026-03-01.sqlite",))
 @_file
 @json_option
-@pass_app
-def backup(app: CliContext, file: Path, *, as_json: bool) -> None:
+@pass_cli_context
+def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
     """Copy the ledger to a new FILE while everything goes on. What was committed before is in it, whole."""
-    store = Ledger(app.settings.resolved_ledger_url)
+    store = Ledger(context.settings.resolved_ledger_url)
     try:
         with _bar("copying") as told:
             made = make_backup(store, file, progress=told)
@@ -85,10 +85,10 @@ def backup(app: CliContext, file: Path, *, as_json: bool) -> None:
 @command("restore", examples=("squire ledger restore ledger-2026-03-01.sqlite",))
 @_file
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@pass_app
-def restore(app: CliContext, file: Path, *, yes: bool) -> None:
+@pass_cli_context
+def restore(context: CliContext, file: Path, *, yes: bool) -> None:
     """Put the backup FILE in the ledger's place. The ledger of now is kept beside it; Squire must not run."""
-    store = Ledger(app.settings.resolved_ledger_url)
+    store = Ledger(context.settings.resolved_ledger_url)
     try:
         if store.is_sqlite:
             found = verify(file)

@@ -55,28 +55,28 @@ class Root(LazyGroup):
     ) -> Any:
         """Run a command line and exit with its code; without `standalone_mode`, return the code."""
         # The root callback sets its options; it is needed here even when the callback was never reached.
-        app: CliContext = extra.setdefault("obj", CliContext())
+        context: CliContext = extra.setdefault("obj", CliContext())
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
         except OSError as error:
             if error.errno != errno.EPIPE:
-                code = self._report(error, app)
+                code = self._report(error, context)
             else:
                 code = 1
                 # The reader (`head`, a pager) has gone: nothing more may be written, not even at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place: whatever it is, the person is told
-            code = self._report(error, app)
+            code = self._report(error, context)
         code = code if isinstance(code, int) else 0
         if standalone_mode:
             sys.exit(code)
         return code
 
     @staticmethod
-    def _report(error: BaseException, app: CliContext) -> int:
+    def _report(error: BaseException, context: CliContext) -> int:
         from squire_pipelines.cli.failures import report  # noqa: PLC0415 - only on the way out
 
-        return report(error, verbose=app.verbose)
+        return report(error, verbose=context.verbose)
 
 
 @click.group(
@@ -101,9 +101,9 @@ def cli(ctx: click.Context, config: Path | None, *, verbose: bool) -> None:
     It reads what is going on in them, plans the work, has coding agents do it in sandboxed containers, opens pull
     requests and keeps the books. New here: `squire demo`, then `squire init`.
     """
-    app: CliContext = ctx.obj
-    app.config, app.verbose = config, verbose
-    ctx.call_on_close(app.close)
+    context: CliContext = ctx.obj
+    context.config, context.verbose = config, verbose
+    ctx.call_on_close(context.close)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from squire_pipelines.cli.context import (
     json_option,
     limit_option,
     more,
-    pass_app,
+    pass_cli_context,
     table,
 )
 from squire_pipelines.cli.lazy import LazyGroup, command
@@ -26,10 +26,10 @@ plans = LazyGroup(name="plans", help="What planners proposed.")
 @after_option(str)
 @limit_option()
 @json_option
-@pass_app
-def list_plans(app: CliContext, repository: str | None, limit: int, after: str | None, *, as_json: bool) -> None:
+@pass_cli_context
+def list_plans(context: CliContext, repository: str | None, limit: int, after: str | None, *, as_json: bool) -> None:
     """List plans, newest first."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         rows = queries.plan_page(tx, repository=repository, limit=limit, after=after)
     more(rows, limit)
     if as_json:
@@ -51,16 +51,16 @@ def list_plans(app: CliContext, repository: str | None, limit: int, after: str |
         )
         for row in rows
     ]
-    app.console.print(table(columns, cells))
+    context.console.print(table(columns, cells))
 
 
 @command("show", examples=("squire plans show p0m1e2x3a4m5p6l", "squire plans show p0m1e2x3a4m5p6l --json"))
 @click.argument("plan_id", metavar="ID")
 @json_option
-@pass_app
-def show(app: CliContext, plan_id: str, *, as_json: bool) -> None:
+@pass_cli_context
+def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
     """Show a plan with its tasks and what its checks found."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         saved = plan_rows.get(tx, plan_id)
     plan = saved.plan
     if as_json:
@@ -100,7 +100,7 @@ def show(app: CliContext, plan_id: str, *, as_json: bool) -> None:
         for task in plan.tasks
     ]
     if cells:
-        app.console.print(table(columns, cells))
+        context.console.print(table(columns, cells))
     else:
         click.echo("It proposes no tasks.")
 

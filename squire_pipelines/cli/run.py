@@ -4,14 +4,14 @@ import os
 
 import click
 
-from squire_pipelines.cli.context import CliContext, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, json_option, pass_cli_context
 from squire_pipelines.cli.failures import note
 
 
-def hand_on_config(app: CliContext) -> None:
+def hand_on_config(context: CliContext) -> None:
     """Let child processes read the same settings as this one."""
-    if app.config:
-        os.environ["SQUIRE_CONFIG"] = str(app.config.absolute())
+    if context.config:
+        os.environ["SQUIRE_CONFIG"] = str(context.config.absolute())
 
 
 def say_retries() -> None:
@@ -43,8 +43,8 @@ Examples:
     help="How long to wait for the tasks; they go on at the next start.",
 )
 @json_option
-@pass_app
-def run(app: CliContext, repositories: tuple[str, ...], timeout: float, *, dry_run: bool, as_json: bool) -> None:
+@pass_cli_context
+def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, dry_run: bool, as_json: bool) -> None:
     """Run one cycle: collect, plan, dispatch, wait, report.
 
     Uses a running `squire dev` of the same home, or starts Dagster's daemon for as long as it takes. Waits until each
@@ -52,10 +52,12 @@ def run(app: CliContext, repositories: tuple[str, ...], timeout: float, *, dry_r
     """
     from squire_pipelines.runtime import one_cycle  # noqa: PLC0415 - imports what the other commands do not need
 
-    hand_on_config(app)
+    hand_on_config(context)
     say_retries()
-    names = one_cycle.chosen(app.settings, repositories)
+    names = one_cycle.chosen(context.settings, repositories)
     if dry_run:
-        one_cycle.preview(app.settings, names, app.console, as_json=as_json)
+        one_cycle.preview(context.settings, names, context.console, as_json=as_json)
         return
-    raise SystemExit(one_cycle.run(app.settings, app.ledger, names, app.console, timeout_s=timeout, as_json=as_json))
+    raise SystemExit(
+        one_cycle.run(context.settings, context.ledger, names, context.console, timeout_s=timeout, as_json=as_json)
+    )

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import LazyGroup, command
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, SecretName, delete_secret, find_secret, store_secret
@@ -13,12 +13,12 @@ secrets = LazyGroup(name="secrets", help="Which secrets are found, and where; ke
 _NAMES = click.Choice([name.value for name in SecretName])
 
 
-def lookup(app: CliContext) -> list[dict[str, str | bool]]:
+def lookup(context: CliContext) -> list[dict[str, str | bool]]:
     """Each secret's name, whether it is found, where, and what is wrong if something is."""
     rows: list[dict[str, str | bool]] = []
     for name in SecretName:
         try:
-            secret = find_secret(name, app.home)
+            secret = find_secret(name, context.home)
         except ConfigError as error:
             rows.append({"name": name.value, "found": False, "where": "", "problem": str(error)})
         else:
@@ -29,18 +29,18 @@ def lookup(app: CliContext) -> list[dict[str, str | bool]]:
 
 @command("status", examples=("squire secrets status", "squire secrets status --json"))
 @json_option
-@pass_app
-def status(app: CliContext, *, as_json: bool) -> None:
+@pass_cli_context
+def status(context: CliContext, *, as_json: bool) -> None:
     """Show which secrets are found and where, never their values.
 
     They are looked for in the environment, in files of the configuration directory, and in the keyring.
     """
-    rows = lookup(app)
+    rows = lookup(context)
     if as_json:
         emit_json(rows)
     else:
         cells = [(row["name"], "found" if row["found"] else "missing", row["where"], row["problem"]) for row in rows]
-        app.console.print(table(("name", "state", "where", "problem"), cells))
+        context.console.print(table(("name", "state", "where", "problem"), cells))
     if any(row["problem"] for row in rows):
         click.get_current_context().exit(int(ConfigError.exit_code))
 

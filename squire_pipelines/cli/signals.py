@@ -10,7 +10,7 @@ from squire_pipelines.cli.context import (
     json_option,
     limit_option,
     more,
-    pass_app,
+    pass_cli_context,
     table,
 )
 from squire_pipelines.cli.lazy import LazyGroup, command
@@ -28,9 +28,9 @@ signals = LazyGroup(name="signals", help="What was seen in the repositories.")
 @after_option()
 @limit_option()
 @json_option
-@pass_app
+@pass_cli_context
 def list_signals(
-    app: CliContext,
+    context: CliContext,
     repository: str | None,
     kind: str | None,
     limit: int,
@@ -40,7 +40,7 @@ def list_signals(
     as_json: bool,
 ) -> None:
     """List signals, the last seen first."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         rows = queries.signal_page(tx, repository=repository, kind=kind, gone=gone, limit=limit, after=after)
         now = tx.now
     more(rows, limit)
@@ -63,20 +63,20 @@ def list_signals(
         )
         for row in rows
     ]
-    app.console.print(table(columns, cells))
+    context.console.print(table(columns, cells))
 
 
 @command("collections", examples=("squire signals collections", "squire signals collections --json"))
 @repository_option
 @limit_option(200)
 @json_option
-@pass_app
-def list_collections(app: CliContext, repository: str | None, limit: int, *, as_json: bool) -> None:
+@pass_cli_context
+def list_collections(context: CliContext, repository: str | None, limit: int, *, as_json: bool) -> None:
     """List the newest reading of each source of each repository.
 
     A source that failed says why: `stale` keeps the last good signals, `failed` never had any.
     """
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         rows = queries.newest_collections(tx, repository=repository, limit=limit)
     if as_json:
         emit_json(rows)
@@ -97,7 +97,7 @@ def list_collections(app: CliContext, repository: str | None, limit: int, *, as_
         )
         for row in rows
     ]
-    app.console.print(table(columns, cells))
+    context.console.print(table(columns, cells))
 
 
 signals.add_command(list_signals)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, limit_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
 from squire_pipelines.cli.parameters import MOMENT, TASK_ID, repository_option
 from squire_pipelines.cli.task_rows import TaskPage
@@ -106,21 +106,21 @@ def _time(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., 
 @click.option("--after", type=TASK_ID, metavar="PLACE", help="Go on after this task or place: the next page.")
 @limit_option(PAGE, most=MAX_PAGE)
 @json_option
-@pass_app
-def list_tasks(app: CliContext, /, limit: int, order: str, *, as_json: bool, **wanted: Any) -> None:
+@pass_cli_context
+def list_tasks(context: CliContext, /, limit: int, order: str, *, as_json: bool, **wanted: Any) -> None:
     """List tasks, newest first unless another order is asked for.
 
     A ready task that does not run says what it waits for; an ended one says the cause. All filters have to hold.
     `--order priority` begins with what is most urgent and oldest, `--order changed` with what changed last.
     """
     query = TaskQuery(order=SortOrder(order), limit=limit, **wanted)
-    page = app.read_tasks(query)
+    page = context.read_tasks(query)
     if as_json:
         emit_json([asdict(row) for row in page.rows])
     elif not page.rows:
         click.echo("No tasks." if query.is_filtered else "No tasks yet: `squire run` looks for work.")
     else:
-        app.console.print(table(COLUMNS, lines(page), keep=("title", "status")))
+        context.console.print(table(COLUMNS, lines(page), keep=("title", "status")))
     if page.next_after:
         click.echo(f"more: squire tasks list {_again(wanted, order)}--after {page.next_after}", err=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import MOMENT, TASK_ID, repository_option
@@ -54,7 +54,7 @@ def _which(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _change(
-    app: CliContext, change: bulk.Change, task_ids: tuple[str, ...], *, every: bool, yes: bool, **filters: Any
+    context: CliContext, change: bulk.Change, task_ids: tuple[str, ...], *, every: bool, yes: bool, **filters: Any
 ) -> None:
     """Make a change to the tasks that were named, or to all that a filter finds."""
     if every == bool(task_ids) or (any(filters.values()) and not every):
@@ -64,14 +64,14 @@ def _change(
         filters["statuses"] = filters.get("statuses") or tuple(sorted(change.expected))
         which = TaskQuery(**filters)
         if not yes:
-            _confirm(app, change, which)
-    with app.ledger.write() as tx:
+            _confirm(context, change, which)
+    with context.ledger.write() as tx:
         report = bulk.bulk_update(tx, which, change, actor=actor())
     _tell(report, change, every=every)
 
 
-def _confirm(app: CliContext, change: bulk.Change, query: TaskQuery) -> None:
-    with app.ledger.read() as tx:
+def _confirm(context: CliContext, change: bulk.Change, query: TaskQuery) -> None:
+    with context.ledger.read() as tx:
         count = len(bulk.ids_of(tx, query))
     question = f"{change.name} {count} task{'' if count == 1 else 's'}"
     if count == 0:
@@ -110,31 +110,31 @@ def _said(status: TaskStatus, change: bulk.Change) -> str:
 
 @command("approve", examples=("squire tasks approve t0m1e2x3a4m5p6l", "squire tasks approve --all --kind fix_ci"))
 @_which
-@pass_app
-def approve(app: CliContext, /, **which: Any) -> None:
+@pass_cli_context
+def approve(context: CliContext, /, **which: Any) -> None:
     """Let proposed tasks run: they become ready and are dispatched as soon as there is a slot."""
-    _change(app, bulk.approve(), **which)
+    _change(context, bulk.approve(), **which)
 
 
 @command("reject", examples=('squire tasks reject t0m1e2x3a4m5p6l --reason "not worth it"',))
 @_which
 @click.option("--reason", default="rejected", show_default=True, help="Kept in the task's history.")
-@pass_app
-def reject(app: CliContext, /, reason: str, **which: Any) -> None:
+@pass_cli_context
+def reject(context: CliContext, /, reason: str, **which: Any) -> None:
     """Turn proposed tasks down: they end as cancelled."""
-    _change(app, bulk.reject(reason), **which)
+    _change(context, bulk.reject(reason), **which)
 
 
 @command("start", examples=("squire tasks start t0m1e2x3a4m5p6l", "squire tasks start --yes"))
 @click.argument("task_ids", metavar="[ID]...", type=TASK_ID, nargs=-1)
 @click.option("--yes", is_flag=True, help="Do not ask before all proposed tasks are approved.")
-@pass_app
-def start(app: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
+@pass_cli_context
+def start(context: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
     """Approve the given tasks, or all proposed ones when none is named."""
-    if not task_ids and not app.read_tasks(TaskQuery(statuses=("proposed",), limit=1)).rows:
+    if not task_ids and not context.read_tasks(TaskQuery(statuses=("proposed",), limit=1)).rows:
         click.echo("No task waits for approval.")
         return
-    _change(app, bulk.approve(), task_ids, every=not task_ids, yes=yes)
+    _change(context, bulk.approve(), task_ids, every=not task_ids, yes=yes)
 
 
 @command(
@@ -146,15 +146,15 @@ def start(app: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
 )
 @_which
 @click.option("--reason", default="cancelled", show_default=True, help="Kept in the task's history.")
-@pass_app
-def cancel(app: CliContext, /, reason: str, **which: Any) -> None:
+@pass_cli_context
+def cancel(context: CliContext, /, reason: str, **which: Any) -> None:
     """Cancel tasks. One that runs is asked to stop; its container is removed by the run that supervises it."""
-    _change(app, bulk.cancel(reason), **which)
+    _change(context, bulk.cancel(reason), **which)
 
 
 @command("retry", examples=("squire tasks retry t0m1e2x3a4m5p6l", "squire tasks retry --all --cause provider_error"))
 @_which
-@pass_app
-def retry(app: CliContext, /, **which: Any) -> None:
+@pass_cli_context
+def retry(context: CliContext, /, **which: Any) -> None:
     """Let failed or cancelled tasks run again. Attempt numbers go on; the tries are those of the settings."""
-    _change(app, bulk.retry(app.settings.dispatch.max_attempts), **which)
+    _change(context, bulk.retry(context.settings.dispatch.max_attempts), **which)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import SPAN
 from squire_pipelines.cli.text import size
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     help="Only tasks in this state; may be repeated.",
 )
 @json_option
-@pass_app
+@pass_cli_context
 def clean_tasks(
-    app: CliContext, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
+    context: CliContext, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
     """Archive and delete tasks that ended long ago, with all that belongs to them, and other old rows.
 
@@ -46,7 +46,7 @@ def clean_tasks(
     """
     from squire_pipelines.warehouse.archive import clean, retention_of  # noqa: PLC0415 - DuckDB is slow to import
 
-    rules = retention_of(app.settings.retention)
+    rules = retention_of(context.settings.retention)
     if older_than is not None or statuses:
         chosen = tuple(TaskStatus(status) for status in statuses) or rules.statuses
         kept = rules.keep["tasks"] if older_than is None else older_than
@@ -56,11 +56,11 @@ def clean_tasks(
         click.echo(f"{table}: {count} archived", err=True)
 
     cleaned = clean(
-        app.ledger,
-        app.home.archive,
+        context.ledger,
+        context.home.archive,
         rules,
         dry_run=dry_run,
-        most=app.settings.retention.max_rows_per_run,
+        most=context.settings.retention.max_rows_per_run,
         progress=progress,
     )
     if as_json:

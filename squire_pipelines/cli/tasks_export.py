@@ -8,7 +8,7 @@ from typing import IO
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.errors import ConfigError
@@ -30,8 +30,8 @@ _PROGRESS = 10_000
     "--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only this state; may be repeated."
 )
 @repository_option
-@pass_app
-def export(app: CliContext, file: Path | None, statuses: tuple[str, ...], repository: str | None) -> None:
+@pass_cli_context
+def export(context: CliContext, file: Path | None, statuses: tuple[str, ...], repository: str | None) -> None:
     """Write tasks with all their facts as lines of JSON, oldest first, to FILE or standard output.
 
     Each line has a task with its attempts, events, outcome and model calls, all of one moment; `squire tasks import`
@@ -39,12 +39,12 @@ def export(app: CliContext, file: Path | None, statuses: tuple[str, ...], reposi
     """
     query = TaskQuery(statuses=statuses, repository=repository)
     if file is None or str(file) == "-":
-        _write(app, query, sys.stdout)
+        _write(context, query, sys.stdout)
         return
     building = file.with_name(f".{file.name}.{os.getpid()}.building")
     try:
         with building.open("x", encoding="ascii") as stream:
-            count = _write(app, query, stream)
+            count = _write(context, query, stream)
             stream.flush()
             os.fsync(stream.fileno())
         building.replace(file)
@@ -57,9 +57,9 @@ def export(app: CliContext, file: Path | None, statuses: tuple[str, ...], reposi
     click.echo(f"{count} tasks in {file}", err=True)
 
 
-def _write(app: CliContext, query: TaskQuery, stream: IO[str]) -> int:
+def _write(context: CliContext, query: TaskQuery, stream: IO[str]) -> int:
     count = 0
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         for line in export_tasks(tx, query):
             stream.write(json.dumps(line, separators=(",", ":")) + "\n")
             count += 1

@@ -2,7 +2,7 @@
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_new import read_prompt, title_of, wish, wish_options
@@ -20,9 +20,15 @@ from squire_pipelines.ledger import outcomes, tasks
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @wish_options
 @json_option
-@pass_app
+@pass_cli_context
 def followup(
-    app: CliContext, task_id: str, title: str | None, prompt: str, allow_protected: tuple[str, ...], *, as_json: bool
+    context: CliContext,
+    task_id: str,
+    title: str | None,
+    prompt: str,
+    allow_protected: tuple[str, ...],
+    *,
+    as_json: bool,
 ) -> None:
     """Ask for more work on a task's open pull request.
 
@@ -30,7 +36,7 @@ def followup(
     """
     text = read_prompt(prompt)
     line = title_of(title, text)
-    with app.ledger.write() as tx:
+    with context.ledger.write() as tx:
         task = tasks.get(tx, task_id)
         outcome = outcomes.of_branch(tx, task.repository, task.branch)
         if outcome is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.ledger import importing
 
@@ -22,8 +22,8 @@ _PROGRESS = 10_000
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @json_option
-@pass_app
-def import_tasks(app: CliContext, path: Path, *, as_json: bool) -> None:
+@pass_cli_context
+def import_tasks(context: CliContext, path: Path, *, as_json: bool) -> None:
     """Take over tasks of the old product, or of an export.
 
     PATH is a folder of task files, one of them, Steward's state file, or a file that `squire tasks export` wrote. It is
@@ -35,8 +35,8 @@ def import_tasks(app: CliContext, path: Path, *, as_json: bool) -> None:
         if count % _PROGRESS == 0:
             click.echo(f"{count} looked at", err=True)
 
-    attempts = app.settings.dispatch.max_attempts
-    found = importing.import_tasks(app.ledger, path.expanduser(), max_attempts=attempts, progress=progress)
+    attempts = context.settings.dispatch.max_attempts
+    found = importing.import_tasks(context.ledger, path.expanduser(), max_attempts=attempts, progress=progress)
     if as_json:
         emit_json(
             {
@@ -48,12 +48,12 @@ def import_tasks(app: CliContext, path: Path, *, as_json: bool) -> None:
             }
         )
     else:
-        _write(app, found)
+        _write(context, found)
     if found.skipped:
         click.get_current_context().exit(1)
 
 
-def _write(app: CliContext, found: importing.Imported) -> None:
+def _write(context: CliContext, found: importing.Imported) -> None:
     taken = ", ".join(f"{count} {status}" for status, count in found.taken.items())
     click.echo(f"{sum(found.taken.values())} imported{f' ({taken})' if taken else ''}, {found.known} known before")
     for note, count in found.notes.items():
@@ -61,6 +61,6 @@ def _write(app: CliContext, found: importing.Imported) -> None:
     if found.skipped:
         click.echo(f"{found.skipped} skipped:", err=True)
         rows = [(one.file, one.where, one.reason) for one in found.told]
-        app.console.print(table(("file", "where", "why"), rows))
+        context.console.print(table(("file", "where", "why"), rows))
     if found.skipped > len(found.told):
         click.echo(f"… and {found.skipped - len(found.told)} more")

@@ -4,7 +4,7 @@ import time
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_app
+from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
@@ -20,9 +20,9 @@ POLL_S = 0.5
 MAX_LINES = 100_000
 
 
-def choose_attempt(app: CliContext, task_id: str, number: int | None) -> Attempt:
+def choose_attempt(context: CliContext, task_id: str, number: int | None) -> Attempt:
     """The attempt of that number, the last one by default. Raises NotFoundError."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         task = task_rows.get(tx, task_id)
         attempts = attempt_rows.of_task(tx, task_id)
     if not attempts:
@@ -55,16 +55,16 @@ def choose_attempt(app: CliContext, task_id: str, number: int | None) -> Attempt
     metavar="SECONDS",
     help="Following ends when nothing was added for so long.",
 )
-@pass_app
+@pass_cli_context
 def logs(
-    app: CliContext, task_id: str, number: int | None, lines: int, idle_timeout: float, *, following: bool
+    context: CliContext, task_id: str, number: int | None, lines: int, idle_timeout: float, *, following: bool
 ) -> None:
     """Show what a task's agent wrote.
 
     Terminal control sequences are taken out. The whole log is a file in the attempt's folder.
     """
-    attempt = choose_attempt(app, task_id, number)
-    path = app.home.attempts / attempt.id / "agent.log"
+    attempt = choose_attempt(context, task_id, number)
+    path = context.home.attempts / attempt.id / "agent.log"
     open_still = attempt.status is not AttemptStatus.ENDED
     offset = 0
     try:
@@ -84,7 +84,7 @@ def logs(
         offset = tail.end
 
     def ended() -> bool:
-        with app.ledger.read() as tx:
+        with context.ledger.read() as tx:
             return attempt_rows.get(tx, attempt.id).status is AttemptStatus.ENDED
 
     # Without -f this is one round, for a last line that has no end.

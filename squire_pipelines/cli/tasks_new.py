@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 from sqlalchemy import func, select
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.cli.tasks_change import actor
@@ -47,9 +47,9 @@ def title_of(title: str | None, prompt: str) -> str:
     return text or (first if len(first) <= _TITLE_FROM_PROMPT else first[: _TITLE_FROM_PROMPT - 1] + "…")
 
 
-def _known_repository(app: CliContext, tx: Transaction, repository: str) -> str:
+def _known_repository(context: CliContext, tx: Transaction, repository: str) -> str:
     """The repository's name as we have it: GitHub takes names in any case. Raises ConfigError."""
-    for known in app.settings.repositories:
+    for known in context.settings.repositories:
         if known.lower() == repository.lower():
             return known
     seen = tx.execute(
@@ -58,7 +58,7 @@ def _known_repository(app: CliContext, tx: Transaction, repository: str) -> str:
     if seen is None:
         raise ConfigError(
             f"{repository} is none of Squire's repositories",
-            hint=f"add it to `repositories` in {app.config or app.home.config_file}",
+            hint=f"add it to `repositories` in {context.config or context.home.config_file}",
         )
     return str(seen)
 
@@ -116,9 +116,15 @@ def wish_options(callback: Callable[..., object]) -> Callable[..., object]:
 @click.argument("repository", type=REPOSITORY)
 @wish_options
 @json_option
-@pass_app
+@pass_cli_context
 def new(
-    app: CliContext, repository: str, title: str | None, prompt: str, allow_protected: tuple[str, ...], *, as_json: bool
+    context: CliContext,
+    repository: str,
+    title: str | None,
+    prompt: str,
+    allow_protected: tuple[str, ...],
+    *,
+    as_json: bool,
 ) -> None:
     """Ask for a piece of work in your own words.
 
@@ -126,8 +132,8 @@ def new(
     """
     text = read_prompt(prompt)
     line = title_of(title, text)
-    with app.ledger.write() as tx:
-        name = _known_repository(app, tx, repository)
+    with context.ledger.write() as tx:
+        name = _known_repository(context, tx, repository)
         signal, trace_id = wish(tx, name, line, text, allow_protected=allow_protected)
     if as_json:
         emit_json({"repository": name, "signal": signal.ref, "title": line, "trace_id": trace_id})

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.text import between, duration, instant, one_line, plain
@@ -28,15 +28,15 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
 @command("show", examples=("squire tasks show t0m1e2x3a4m5p6l", "squire tasks show t0m1e2x3a4m5p6l --json"))
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @json_option
-@pass_app
-def show(app: CliContext, task_id: str, *, as_json: bool) -> None:
+@pass_cli_context
+def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     """Show a task with its specification, attempts, history and outcome."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         if (known := archived_task(tx, task_id)) is not None:
             _show_archived(known, as_json=as_json)
             return
         task = task_rows.get(tx, task_id)
-        waiting = task_rows.waiting_reason(tx, task, app.settings.budgets_for(task.repository))
+        waiting = task_rows.waiting_reason(tx, task, context.settings.budgets_for(task.repository))
         attempts = attempt_rows.of_task(tx, task_id)
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
@@ -56,7 +56,7 @@ def show(app: CliContext, task_id: str, *, as_json: bool) -> None:
     _write_spec(task)
     for attempt in attempts:
         _write_attempt(attempt)
-    _write_events(app, events)
+    _write_events(context, events)
     _write_outcome(outcome)
 
 
@@ -182,7 +182,7 @@ def _timings(evidence: dict[str, Any]) -> list[tuple[str, float]]:
     return [(str(name), float(value)) for name, value in timings.items()]
 
 
-def _write_events(app: CliContext, events: tuple[TaskEvent, ...]) -> None:
+def _write_events(context: CliContext, events: tuple[TaskEvent, ...]) -> None:
     click.echo("\nHistory")
     rows = [
         (
@@ -194,7 +194,7 @@ def _write_events(app: CliContext, events: tuple[TaskEvent, ...]) -> None:
         )
         for event in events
     ]
-    app.console.print(table(("time", "what", "change", "by", "reason"), rows))
+    context.console.print(table(("time", "what", "change", "by", "reason"), rows))
 
 
 def _write_outcome(outcome: Outcome | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from squire_pipelines.cli.context import CliContext, limit_option, pass_app, table
+from squire_pipelines.cli.context import CliContext, limit_option, pass_cli_context, table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.task_rows import TaskPage, TaskRow
@@ -66,8 +66,10 @@ def changes(before: dict[str, TaskRow], page: TaskPage) -> Iterator[str]:
     help="End after so long in any case.",
 )
 @limit_option(30, most=200)
-@pass_app
-def watch(app: CliContext, repository: str | None, interval: float, timeout: float, limit: int, *, once: bool) -> None:
+@pass_cli_context
+def watch(
+    context: CliContext, repository: str | None, interval: float, timeout: float, limit: int, *, once: bool
+) -> None:
     """Follow the tasks until none is ready or running.
 
     On a terminal it is a table; elsewhere it is a line for each change. Proposed tasks wait for a person and are
@@ -75,22 +77,24 @@ def watch(app: CliContext, repository: str | None, interval: float, timeout: flo
     """
     query = TaskQuery(repository=repository, limit=limit)
     rounds = 1 if once else max(1, round(timeout / interval))
-    shown = pages(app.read_tasks, query, wait=lambda: time.sleep(interval), rounds=rounds)
+    shown = pages(context.read_tasks, query, wait=lambda: time.sleep(interval), rounds=rounds)
     if once:
         last = next(shown)
-        app.console.print(table(COLUMNS, lines(last), keep=("title", "status")))
+        context.console.print(table(COLUMNS, lines(last), keep=("title", "status")))
     elif sys.stdout.isatty():
-        last = _live(app, shown)
+        last = _live(context, shown)
     else:
         last = _line_by_line(shown)
     _summary(last)
 
 
-def _live(app: CliContext, shown: Iterator[TaskPage]) -> TaskPage:
+def _live(context: CliContext, shown: Iterator[TaskPage]) -> TaskPage:
     from rich.live import Live  # noqa: PLC0415 - only on a terminal
 
     last = next(shown)
-    with Live(table(COLUMNS, lines(last), keep=("title", "status")), console=app.console, auto_refresh=False) as live:
+    with Live(
+        table(COLUMNS, lines(last), keep=("title", "status")), console=context.console, auto_refresh=False
+    ) as live:
         for last in shown:
             live.update(table(COLUMNS, lines(last), keep=("title", "status")), refresh=True)
     return last

@@ -10,7 +10,7 @@ from squire_pipelines.cli.context import (
     json_option,
     limit_option,
     more,
-    pass_app,
+    pass_cli_context,
     table,
 )
 from squire_pipelines.cli.lazy import LazyGroup, command
@@ -26,12 +26,12 @@ webhooks = LazyGroup(name="webhooks", help="Deliveries and other requests to loo
 @after_option()
 @limit_option()
 @json_option
-@pass_app
+@pass_cli_context
 def list_deliveries(
-    app: CliContext, repository: str | None, limit: int, after: int | None, *, pending: bool, as_json: bool
+    context: CliContext, repository: str | None, limit: int, after: int | None, *, pending: bool, as_json: bool
 ) -> None:
     """List deliveries and requests from the command line, newest first."""
-    with app.ledger.read() as tx:
+    with context.ledger.read() as tx:
         rows = queries.delivery_page(tx, repository=repository, pending=pending, limit=limit, after=after)
     more(rows, limit)
     if as_json:
@@ -55,7 +55,7 @@ def list_deliveries(
         )
         for row in rows
     ]
-    app.console.print(table(columns, cells))
+    context.console.print(table(columns, cells))
 
 
 webhooks.add_command(list_deliveries)

@@ -59,7 +59,7 @@ class Squire:
 
 
 @dataclass
-class UsageRecorder:
+class SampleData:
     """A ledger and what a test wants in it."""
 
     ledger: Ledger
@@ -74,7 +74,7 @@ class UsageRecorder:
             saved = plans.save(tx, plan, (), trace_id=TRACE, run_id="run-1")
             return saved.id, plans.admit(tx, saved.id, approval=approval, max_attempts=3)
 
-    def task(self, title: str = "Mend it", *, approved: bool = True, repository: str = REPOSITORY) -> str:
+    def task(self, title: str = "Fix it", *, approved: bool = True, repository: str = REPOSITORY) -> str:
         """One task; returns its id."""
         return self.plan(spec(title), approved=approved, repository=repository)[1][0]
 
@@ -126,12 +126,12 @@ class UsageRecorder:
         with self.ledger.write() as tx:
             collections.record(tx, collection, trace_id=TRACE, run_id="run-1")
 
-    def ask(self, question: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def read(self, question: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """What `question` of the ledger's modules says now."""
         with self.ledger.read() as tx:
             return question(tx, *args, **options)
 
 
-def spec(title: str = "Mend it", *, key: str = "a", prompt: str = "Do it well.", **values: Any) -> TaskSpec:
+def spec(title: str = "Fix it", *, key: str = "a", prompt: str = "Do it well.", **values: Any) -> TaskSpec:
     """A task as a planner proposes it."""
     return TaskSpec(key=key, title=title, prompt=prompt, base_branch="main", **values)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.ledger.store import open_ledger
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def squire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Squire:
 
 
 @pytest.fixture
-def books(squire: Squire) -> Iterator[UsageRecorder]:
+def samples(squire: Squire) -> Iterator[SampleData]:
     ledger = open_ledger(f"sqlite:///{squire.home / 'ledger.sqlite'}")
-    yield UsageRecorder(ledger)
+    yield SampleData(ledger)
     ledger.close()

@@ -6,7 +6,7 @@ import pytest
 
 from squire_pipelines.agents.adapters.session import FILE
 from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, dump
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 
 ENTRIES: tuple[Entry, ...] = (
     Note(text="the model was asked", session="ses_1"),
@@ -31,9 +31,9 @@ def test_an_agents_permissions_are_shown(squire: Squire) -> None:
 
 
 @pytest.fixture
-def attempted(squire: Squire, books: UsageRecorder) -> str:
+def attempted(squire: Squire, samples: SampleData) -> str:
     """A task whose one attempt has a transcript."""
-    attempt = books.running()
+    attempt = samples.running()
     keep = squire.home / "attempts" / attempt.id / "keep"
     keep.mkdir(parents=True)
     (keep / FILE).write_text("".join(dump(entry) + "\n" for entry in ENTRIES), encoding="utf-8")
@@ -53,6 +53,6 @@ def test_a_transcript_is_shown_with_its_sums(squire: Squire, attempted: str) -> 
     assert json.dumps(document).count("more") >= 50
 
 
-def test_an_attempt_without_a_transcript_says_where_its_log_is(squire: Squire, books: UsageRecorder) -> None:
-    attempt = books.running()
+def test_an_attempt_without_a_transcript_says_where_its_log_is(squire: Squire, samples: SampleData) -> None:
+    attempt = samples.running()
     assert "left no transcript" in squire.fails(1, "agents", "transcript", attempt.task_id)

@@ -5,12 +5,12 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import collections
 from squire_pipelines.ledger import tasks as task_rows
-from tests.support.cli import REPOSITORY, Squire, UsageRecorder
+from tests.support.cli import REPOSITORY, SampleData, Squire
 
 
 @pytest.mark.parametrize("words", [("list", "--json"), ("ps", "--json"), ("steward", "tasks", "--json")])
-def test_an_old_list_is_the_new_one_with_a_hint(squire: Squire, books: UsageRecorder, words: tuple[str, ...]) -> None:
-    books.running("Under way")
+def test_an_old_list_is_the_new_one_with_a_hint(squire: Squire, samples: SampleData, words: tuple[str, ...]) -> None:
+    samples.running("Under way")
     result = squire(*words)
     assert result.exit_code == 0
     assert '"title": "Under way"' in result.stdout
@@ -18,17 +18,17 @@ def test_an_old_list_is_the_new_one_with_a_hint(squire: Squire, books: UsageReco
     assert "is now `squire tasks list" in result.stderr
 
 
-def test_ps_lists_what_runs(squire: Squire, books: UsageRecorder) -> None:
-    books.task("Waiting")
+def test_ps_lists_what_runs(squire: Squire, samples: SampleData) -> None:
+    samples.task("Waiting")
     assert squire("ps").stdout == "No tasks.\n"
 
 
-def test_old_changes_change(squire: Squire, books: UsageRecorder) -> None:
-    proposed, failed = books.task(approved=False), books.ended(Cause.AGENT_ERROR)
+def test_old_changes_change(squire: Squire, samples: SampleData) -> None:
+    proposed, failed = samples.task(approved=False), samples.ended(Cause.AGENT_ERROR)
     assert squire("start", proposed).exit_code == 0
-    assert books.ask(task_rows.get, proposed).status is TaskStatus.READY
+    assert samples.read(task_rows.get, proposed).status is TaskStatus.READY
     assert squire("stop", proposed).exit_code == 0
-    assert books.ask(task_rows.get, proposed).status is TaskStatus.CANCELLED
+    assert samples.read(task_rows.get, proposed).status is TaskStatus.CANCELLED
     assert squire("retry", failed).exit_code == 0
     assert "Specification" in squire("status", failed).stdout
     assert failed in squire("status").stdout
@@ -37,12 +37,12 @@ def test_old_changes_change(squire: Squire, books: UsageRecorder) -> None:
     assert squire("steward", "status").exit_code == 0
 
 
-def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire, books: UsageRecorder) -> None:
+def test_the_old_new_takes_the_prompt_as_its_second_word(squire: Squire, samples: SampleData) -> None:
     path = squire.config(f'repositories = ["{REPOSITORY}"]\n')
     assert squire("--config", str(path), "-v", "new", REPOSITORY, "Tidy up").exit_code == 0
     assert squire("new", REPOSITORY, "--prompt", "Again").exit_code == 0
     assert squire("new", REPOSITORY).exit_code == 2
-    assert [signal.title for signal in books.ask(collections.active_signals, REPOSITORY)] == ["Tidy up", "Again"]
+    assert [signal.title for signal in samples.read(collections.active_signals, REPOSITORY)] == ["Tidy up", "Again"]
 
 
 def test_old_names_are_not_in_the_help(squire: Squire) -> None:

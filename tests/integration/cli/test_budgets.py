@@ -2,30 +2,30 @@
 
 from squire_pipelines.domain.budgets import Amount, Limit, Limits, Purpose
 from squire_pipelines.ledger import budgets
-from tests.support.cli import REPOSITORY, TRACE, Squire, UsageRecorder
+from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire
 
 LIMITS = "[budgets.attempt]\nusd = 4\n[budgets.day]\nusd = 10\ntokens = 1000\n[budgets.repository]\nusd = 100\n"
 
 
-def spend(books: UsageRecorder, usd: float, name: str = "plan:a") -> None:
-    with books.ledger.write() as tx:
+def spend(samples: SampleData, usd: float, name: str = "plan:a") -> None:
+    with samples.ledger.write() as tx:
         limits = Limits(plan=Limit(usd=usd))
         budgets.reserve(tx, name, Purpose.PLAN, limits, repository=REPOSITORY, trace_id=TRACE)
 
 
-def test_without_limits_there_is_little_to_show(squire: Squire, books: UsageRecorder) -> None:
+def test_without_limits_there_is_little_to_show(squire: Squire, samples: SampleData) -> None:
     said = squire.ok("budgets", "show")
     assert "an attempt may use: none" in said
     assert "No limits" in said
     assert squire.ok("budgets", "list") == "Nothing was set aside yet.\n"
     assert squire.json("budgets", "list") == []
-    assert books.ledger
+    assert samples.ledger
 
 
-def test_levels_and_what_waits_are_shown(squire: Squire, books: UsageRecorder) -> None:
+def test_levels_and_what_waits_are_shown(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n{LIMITS}')
-    books.task()
-    spend(books, 7)
+    samples.task()
+    spend(samples, 7)
     said = squire.ok("budgets", "show")
     assert "an attempt may use: 4.00 USD, 100 tokens" in said
     assert "7.00 USD, 0 tokens" in said
@@ -36,21 +36,21 @@ def test_levels_and_what_waits_are_shown(squire: Squire, books: UsageRecorder) -
     assert list(document["waiting_repositories"]) == [REPOSITORY]
 
 
-def test_reservations_are_listed(squire: Squire, books: UsageRecorder) -> None:
-    spend(books, 7)
-    spend(books, 1, "plan:b")
-    with books.ledger.write() as tx:
+def test_reservations_are_listed(squire: Squire, samples: SampleData) -> None:
+    spend(samples, 7)
+    spend(samples, 1, "plan:b")
+    with samples.ledger.write() as tx:
         budgets.settle_plan(tx, "plan:b", Amount(0.5, 20), 1)
     assert "0.50 USD, 20 tokens" in squire.ok("budgets", "list")
     (row,) = squire.json("budgets", "list", "--open")
     assert (row["id"], row["reserved"]) == ("plan:a", {"usd": 7.0, "tokens": 0})
 
 
-def test_tasks_say_that_they_wait_for_a_budget(squire: Squire, books: UsageRecorder) -> None:
+def test_tasks_say_that_they_wait_for_a_budget(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n{LIMITS}')
-    task = books.task()
+    task = samples.task()
     assert [row["waiting"] for row in squire.json("tasks", "list")] == ["a slot"]
-    spend(books, 7)
+    spend(samples, 7)
     (row,) = squire.json("tasks", "list")
     assert row["waiting"].startswith("the budget of the day (7.00 of 10.00 USD")
     assert squire.json("tasks", "show", task)["waiting"] == row["waiting"]

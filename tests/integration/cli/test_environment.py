@@ -11,7 +11,7 @@ import pytest
 
 from squire_pipelines.cli.agents import choose
 from squire_pipelines.sections import AgentSettings
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 
 NO_ENGINE = "unix:///nowhere/docker.sock"
 TOKEN = "ghp_" + "x" * 36
@@ -186,11 +186,11 @@ def test_the_doctor_fails_when_the_agent_cannot_run(squire: Squire) -> None:
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_the_doctor_is_content_with_a_local_command(squire: Squire, books: UsageRecorder, github: str) -> None:
+def test_the_doctor_is_content_with_a_local_command(squire: Squire, samples: SampleData, github: str) -> None:
     squire.config(
         f'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[github]\napi_url = "{github}"\n'
     )
-    books.task()
+    samples.task()
     squire.ok("history", "publish")
     squire.ok("secrets", "set", "github-token", stdin=TOKEN)
     found = _doctor(squire, 0)
@@ -217,11 +217,11 @@ def test_the_doctor_names_the_permissions_that_the_token_lacks(
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_the_doctor_names_what_is_wrong(squire: Squire, books: UsageRecorder, github: str, tmp_path: Path) -> None:
+def test_the_doctor_names_what_is_wrong(squire: Squire, samples: SampleData, github: str, tmp_path: Path) -> None:
     squire.config(f'[agent]\nkind = "command"\nmodel = "x"\n[github]\napi_url = "{github}"\n')
     squire.ok("secrets", "set", "github-token", stdin="ghp_" + "z" * 36)
     (squire.home / "warehouse.duckdb").write_text("no database")
-    with books.ledger.write() as tx:
+    with samples.ledger.write() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     found = _doctor(squire, 1)
     assert tmp_path

@@ -15,24 +15,24 @@ import duckdb
 import pytest
 
 from squire_pipelines.cli.history_rows import unique_names
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 from tests.support.years import fill
 
 
-def test_what_was_published_can_be_asked(squire: Squire, books: UsageRecorder) -> None:
-    books.task("Mend, \x1b[31mit")
+def test_what_was_published_can_be_asked(squire: Squire, samples: SampleData) -> None:
+    samples.task("Fix, \x1b[31mit")
     assert "published" in squire.ok("history", "publish")
-    assert "Mend, it" in squire.ok("history", "sql", "select title from tasks")
+    assert "Fix, it" in squire.ok("history", "sql", "select title from tasks")
     query = "select status, title, 1 as status, null as nothing from tasks"
     (row,) = squire.json("history", "sql", query)
-    assert row == {"status": "ready", "title": "Mend, \x1b[31mit", "status_2": 1, "nothing": None}
+    assert row == {"status": "ready", "title": "Fix, \x1b[31mit", "status_2": 1, "nothing": None}
     (header, line) = csv.reader(io.StringIO(squire.ok("history", "sql", "--csv", "-", stdin=query)))
     assert header == ["status", "title", "status_2", "nothing"]
-    assert line == ["ready", "Mend, \x1b[31mit", "1", ""]
+    assert line == ["ready", "Fix, \x1b[31mit", "1", ""]
 
 
-def test_an_answer_that_was_cut_says_so(squire: Squire, books: UsageRecorder) -> None:
-    assert books
+def test_an_answer_that_was_cut_says_so(squire: Squire, samples: SampleData) -> None:
+    assert samples
     squire.ok("history", "publish")
     result = squire("history", "sql", "select * from range(5)", "--limit", "3", "--json")
     assert "there are more rows than 3" in result.stderr
@@ -40,9 +40,9 @@ def test_an_answer_that_was_cut_says_so(squire: Squire, books: UsageRecorder) ->
 
 
 def test_csv_and_parquet_have_all_rows_and_a_table_has_the_first(
-    squire: Squire, books: UsageRecorder, tmp_path: Path
+    squire: Squire, samples: SampleData, tmp_path: Path
 ) -> None:
-    assert books
+    assert samples
     squire.ok("history", "publish")
     assert len(squire.ok("history", "sql", "--csv", "from range(3000)").splitlines()) == 3001
     assert "wrote 3000 rows" in squire.ok(
@@ -54,8 +54,8 @@ def test_csv_and_parquet_have_all_rows_and_a_table_has_the_first(
     assert "there are more rows than 200" in table.stderr
 
 
-def test_json_has_numbers_lists_and_no_infinity(squire: Squire, books: UsageRecorder) -> None:
-    assert books
+def test_json_has_numbers_lists_and_no_infinity(squire: Squire, samples: SampleData) -> None:
+    assert samples
     squire.ok("history", "publish")
     (row,) = squire.json(
         "history", "sql", "select 1.5::decimal(4,1) a, [1,2] b, {'k': date '2026-03-01'} c, 'inf'::double d"
@@ -64,8 +64,8 @@ def test_json_has_numbers_lists_and_no_infinity(squire: Squire, books: UsageReco
     assert squire.json("history", "sql", "from tasks") == []
 
 
-def test_a_query_comes_from_a_file_as_well(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
-    assert books
+def test_a_query_comes_from_a_file_as_well(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
+    assert samples
     squire.ok("history", "publish")
     (tmp_path / "q.sql").write_text("select 42 as answer")
     assert "42" in squire.ok("history", "sql", "--file", str(tmp_path / "q.sql"))
@@ -73,8 +73,8 @@ def test_a_query_comes_from_a_file_as_well(squire: Squire, books: UsageRecorder,
     assert "give a query" in squire.fails(2, "history", "sql")
 
 
-def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
-    assert books
+def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
+    assert samples
     squire.ok("history", "publish")
     for query in ("select nonsense", "drop table tasks", "select * from '/etc/passwd'", "", "select 1; select 2"):
         assert "error:" in squire.fails(2, "history", "sql", query)
@@ -83,8 +83,8 @@ def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, books: UsageRec
     assert "exclude each other" in squire.fails(2, "history", "sql", "select 1", "--csv", "--json")
 
 
-def test_an_error_is_told_with_its_place(squire: Squire, books: UsageRecorder) -> None:
-    assert books
+def test_an_error_is_told_with_its_place(squire: Squire, samples: SampleData) -> None:
+    assert samples
     squire.ok("history", "publish")
     said = squire.fails(2, "history", "sql", "select id,\n stauts from tasks")
     assert 'column "stauts" not found' in said
@@ -106,13 +106,13 @@ def test_columns_named_twice_keep_their_values() -> None:
 # ── The shell ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_shell_reads_a_script(squire: Squire, books: UsageRecorder) -> None:
-    books.task("Mend it")
+def test_the_shell_reads_a_script(squire: Squire, samples: SampleData) -> None:
+    samples.task("Fix it")
     squire.ok("history", "publish")
     script = ".mode csv\nselect title,\n  ';' as mark -- a comment;\nfrom tasks;\n"
     script += ".mode json\nselect 1 as a; select 2 as b;\n"
     said = squire.ok("history", "shell", stdin=script + ".limit 1\n.mode line\nfrom range(2);\nselect 7 as last")
-    assert "title,mark\nMend it,;\n" in said
+    assert "title,mark\nFix it,;\n" in said
     assert '[\n  {"a": 1}\n]' in said
     assert '[\n  {"b": 2}\n]' in said
     assert "range: 0" in said
@@ -125,8 +125,8 @@ def test_the_shell_reads_a_script(squire: Squire, books: UsageRecorder) -> None:
 @pytest.mark.parametrize(
     "script", ["nonsense;", "drop table tasks;", "from read_text('/etc/passwd');", ".nonsense", ".schema it's"]
 )
-def test_a_script_ends_at_its_first_error(squire: Squire, books: UsageRecorder, script: str) -> None:
-    assert books
+def test_a_script_ends_at_its_first_error(squire: Squire, samples: SampleData, script: str) -> None:
+    assert samples
     squire.ok("history", "publish")
     result = squire("history", "shell", stdin=f"{script}\nselect 'after';\n")
     assert result.exit_code == 2
@@ -194,8 +194,8 @@ def _own_terminal() -> None:
 
 
 @pytest.fixture
-def terminal(squire: Squire, books: UsageRecorder) -> Iterator[Terminal]:
-    books.task("Mend it")
+def terminal(squire: Squire, samples: SampleData) -> Iterator[Terminal]:
+    samples.task("Fix it")
     squire.ok("history", "publish")
     shown = Terminal(squire)
     yield shown
@@ -204,7 +204,7 @@ def terminal(squire: Squire, books: UsageRecorder) -> Iterator[Terminal]:
     os.close(shown.master)
 
 
-def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, books: UsageRecorder) -> None:
+def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, samples: SampleData) -> None:
     terminal.until("squire> ")
     terminal.type("select count(*) as tasks\n")
     terminal.until("...> ")
@@ -229,7 +229,7 @@ def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, books:
     terminal.until("...> ")
     terminal.interrupted("squire> ")
 
-    books.task("Mend it too")
+    samples.task("Fix it too")
     squire.ok("history", "publish")
     terminal.type("select 'there are ' || count(*) as said from tasks;\n")
     said = terminal.until("there are 2")
@@ -251,8 +251,8 @@ def test_the_end_of_input_ends_the_shell(terminal: Terminal) -> None:
 # ── Export and report ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_export_writes_a_file_per_table_and_day(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
-    books.task("Mend it")
+def test_export_writes_a_file_per_table_and_day(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
+    samples.task("Fix it")
     squire.ok("history", "publish")
     said = squire.json("history", "export", str(tmp_path / "lake"), "--tables", "tasks, plans", "--since", "2d")
     assert [file["table"] for file in said["files"]] == ["tasks", "plans"]
@@ -261,8 +261,8 @@ def test_export_writes_a_file_per_table_and_day(squire: Squire, books: UsageReco
     assert "neither a day" in squire.fails(2, "history", "export", str(tmp_path), "--since", "yesterday")
 
 
-def test_report_says_the_same_in_every_form(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
-    fill(books.ledger, days=10, tasks=60)
+def test_report_says_the_same_in_every_form(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
+    fill(samples.ledger, days=10, tasks=60)
     squire.ok("history", "publish")
     numbers = squire.json("history", "report", "--since", "12d")
     said = squire.ok("history", "report", "--since", "12d")

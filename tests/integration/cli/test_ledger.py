@@ -1,19 +1,19 @@
 from pathlib import Path
 
 from squire_pipelines.domain.endings import Cause
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 
 
-def test_a_sound_ledger_is_ok_and_counted(squire: Squire, books: UsageRecorder) -> None:
-    books.ended(Cause.COMPLETED)
+def test_a_sound_ledger_is_ok_and_counted(squire: Squire, samples: SampleData) -> None:
+    samples.ended(Cause.COMPLETED)
     assert squire.ok("ledger", "check").startswith("ok: ")
     found = squire.json("ledger", "check")
     assert (found["ok"], found["rows"]["tasks"], found["rows"]["attempts"]) == (True, 1, 1)
 
 
-def test_a_reference_into_nothing_is_found(squire: Squire, books: UsageRecorder) -> None:
-    books.ended(Cause.COMPLETED)
-    connection = books.ledger.engine.raw_connection()
+def test_a_reference_into_nothing_is_found(squire: Squire, samples: SampleData) -> None:
+    samples.ended(Cause.COMPLETED)
+    connection = samples.ledger.engine.raw_connection()
     connection.execute("PRAGMA foreign_keys = OFF")
     connection.execute("UPDATE attempts SET task_id = 'tnone'")
     connection.commit()
@@ -24,10 +24,10 @@ def test_a_reference_into_nothing_is_found(squire: Squire, books: UsageRecorder)
     assert squire("ledger", "check", "--json").exit_code == 1
 
 
-def test_a_damaged_file_is_told_with_the_next_step(squire: Squire, books: UsageRecorder) -> None:
+def test_a_damaged_file_is_told_with_the_next_step(squire: Squire, samples: SampleData) -> None:
     for number in range(40):
-        books.task(f"Task {number}")
-    books.ledger.close()
+        samples.task(f"Task {number}")
+    samples.ledger.close()
     path = squire.home / "ledger.sqlite"
     data = bytearray(path.read_bytes())
     for start in range(4096 * 5, len(data), 4096):
@@ -43,35 +43,35 @@ def test_a_ledger_that_is_not_there_is_not_made(squire: Squire) -> None:
     assert not (squire.home / "ledger.sqlite").exists()
 
 
-def test_another_schema_is_told(squire: Squire, books: UsageRecorder) -> None:
-    with books.ledger.write() as tx:
+def test_another_schema_is_told(squire: Squire, samples: SampleData) -> None:
+    with samples.ledger.write() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert "has schema 9999" in squire.fails(3, "ledger", "check")
-    with books.ledger.write() as tx:
+    with samples.ledger.write() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     result = squire("ledger", "check")
     assert result.exit_code == 1
     assert "the schema is 0000" in result.stdout
 
 
-def test_a_backup_is_taken_and_put_back(squire: Squire, books: UsageRecorder, tmp_path: Path) -> None:
-    books.ended(Cause.COMPLETED)
+def test_a_backup_is_taken_and_put_back(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
+    samples.ended(Cause.COMPLETED)
     file = tmp_path / "b.sqlite"
     assert squire.ok("ledger", "backup", str(file)).startswith(f"ok: {file}, schema ")
     assert "is there already" in squire.fails(5, "ledger", "backup", str(file))
     assert squire.json("ledger", "backup", str(tmp_path / "c.sqlite"))["tasks"] == 1
-    books.task("A later one")
+    samples.task("A later one")
     assert "nobody is there to ask" in squire.fails(5, "ledger", "restore", str(file))
-    books.ledger.close()
+    samples.ledger.close()
     assert "the ledger of before is " in squire.ok("ledger", "restore", str(file), "--yes")
     assert squire.json("ledger", "check")["rows"]["tasks"] == 1
     (entry,) = squire.json("audit", "list")
     assert (entry["action"], entry["subject"]) == ("ledger.restore", str(file))
 
 
-def test_the_audit_trail_lists_what_people_did(squire: Squire, books: UsageRecorder) -> None:
+def test_the_audit_trail_lists_what_people_did(squire: Squire, samples: SampleData) -> None:
     assert squire.ok("audit", "list") == "Nothing was done.\n"
-    one, two = books.task("One"), books.task("Two", approved=False)
+    one, two = samples.task("One"), samples.task("Two", approved=False)
     squire.ok("tasks", "cancel", one, "--reason", "no need")
     squire.ok("tasks", "approve", two)
     text = squire.ok("audit", "list")
@@ -83,8 +83,8 @@ def test_the_audit_trail_lists_what_people_did(squire: Squire, books: UsageRecor
     assert "more: squire audit list --before" in squire("audit", "list", "--limit", "1").stderr
 
 
-def test_all_that_match_are_changed_in_one_go(squire: Squire, books: UsageRecorder) -> None:
-    ids = [books.task(f"Task {number}") for number in range(60)]
+def test_all_that_match_are_changed_in_one_go(squire: Squire, samples: SampleData) -> None:
+    ids = [samples.task(f"Task {number}") for number in range(60)]
     assert "nobody is there to ask whether to cancel 60 tasks" in squire.fails(5, "tasks", "cancel", "--all")
     said = squire.ok("tasks", "cancel", "--all", "--status", "ready", "--yes")
     assert said == "60 tasks: cancelled\n"

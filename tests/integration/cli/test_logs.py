@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from squire_pipelines.domain.endings import Cause
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 
 
 def _log(squire: Squire, attempt_id: str, text: str) -> Path:
@@ -12,8 +12,8 @@ def _log(squire: Squire, attempt_id: str, text: str) -> Path:
     return log
 
 
-def test_logs_show_the_end_of_what_the_agent_wrote(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.COMPLETED)
+def test_logs_show_the_end_of_what_the_agent_wrote(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.COMPLETED)
     _log(squire, f"{task_id}-1", "one\ntwo\n\x1b[32mthree\x1b[0m\nfour")
     assert squire.ok("tasks", "logs", task_id) == "one\ntwo\nthree\nfour\n"
     result = squire("tasks", "logs", task_id, "-n", "1", "--attempt", "1")
@@ -21,23 +21,23 @@ def test_logs_show_the_end_of_what_the_agent_wrote(squire: Squire, books: UsageR
     assert "there is more before this" in result.stderr
 
 
-def test_following_an_attempt_that_has_ended_ends(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.COMPLETED)
+def test_following_an_attempt_that_has_ended_ends(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.COMPLETED)
     _log(squire, f"{task_id}-1", "one\n")
     assert squire.ok("tasks", "logs", task_id, "-f") == "one\n"
 
 
-def test_following_a_silent_attempt_ends_and_says_so(squire: Squire, books: UsageRecorder) -> None:
-    attempt = books.running()
+def test_following_a_silent_attempt_ends_and_says_so(squire: Squire, samples: SampleData) -> None:
+    attempt = samples.running()
     result = squire("tasks", "logs", attempt.task_id, "-f", "--idle-timeout", "0")
     assert result.exit_code == 0
     assert "the attempt has not ended" in result.stderr
 
 
-def test_what_is_not_there_is_told(squire: Squire, books: UsageRecorder) -> None:
-    waiting, attempt = books.task("Waiting"), books.running()
-    ended = books.ended(Cause.LOST)
-    assert "has had no attempt yet; it is ready" in squire.fails(1, "tasks", "logs", books.task("Later"))
+def test_what_is_not_there_is_told(squire: Squire, samples: SampleData) -> None:
+    waiting, attempt = samples.task("Waiting"), samples.running()
+    ended = samples.ended(Cause.LOST)
+    assert "has had no attempt yet; it is ready" in squire.fails(1, "tasks", "logs", samples.task("Later"))
     assert waiting
     assert "add -f to wait for it" in squire.fails(1, "tasks", "logs", attempt.task_id)
     assert "left no log" in squire.fails(1, "tasks", "logs", ended)

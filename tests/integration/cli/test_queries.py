@@ -2,11 +2,11 @@ from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.ledger import deliveries, plans
-from tests.support.cli import REPOSITORY, TRACE, Squire, UsageRecorder, spec
+from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire, spec
 
 
-def test_signals_are_listed_by_kind_and_repository(squire: Squire, books: UsageRecorder) -> None:
-    books.reading(title="It is \x1b[31mbroken")
+def test_signals_are_listed_by_kind_and_repository(squire: Squire, samples: SampleData) -> None:
+    samples.reading(title="It is \x1b[31mbroken")
     (row,) = squire.json("signals", "list")
     assert (row["kind"], row["key"], row["gone_at"]) == ("open_issue", "7", None)
     assert row["details"]["author"] == "ann"
@@ -16,20 +16,20 @@ def test_signals_are_listed_by_kind_and_repository(squire: Squire, books: UsageR
     assert squire.ok("signals", "list", "--repository", "acme/none") == "No signals.\n"
 
 
-def test_collections_show_a_source_that_failed(squire: Squire, books: UsageRecorder) -> None:
+def test_collections_show_a_source_that_failed(squire: Squire, samples: SampleData) -> None:
     assert "Nothing was read yet" in squire.ok("signals", "collections")
-    books.reading()
-    books.reading(error="GitHub said 502")
-    books.reading(Source.OPEN_PRS, error="no permission")
+    samples.reading()
+    samples.reading(error="GitHub said 502")
+    samples.reading(Source.OPEN_PRS, error="no permission")
     rows = {row["source"]: row for row in squire.json("signals", "collections")}
     assert {source: row["status"] for source, row in rows.items()} == {"open_issues": "stale", "open_prs": "failed"}
     assert rows["open_issues"]["signals"] == 1
     assert "GitHub said 502" in squire.ok("signals", "collections", "--repository", REPOSITORY)
 
 
-def test_plans_are_listed_and_shown_with_their_tasks(squire: Squire, books: UsageRecorder) -> None:
+def test_plans_are_listed_and_shown_with_their_tasks(squire: Squire, samples: SampleData) -> None:
     assert "No plans yet" in squire.ok("plans", "list")
-    plan_id, ids = books.plan(spec("First", key="a"), spec("Second", key="b", depends_on=("a",)))
+    plan_id, ids = samples.plan(spec("First", key="a"), spec("Second", key="b", depends_on=("a",)))
     (row,) = squire.json("plans", "list", "--repository", REPOSITORY)
     assert (row["id"], row["tasks_proposed"], row["tasks_created"]) == (plan_id, 2, len(ids))
     assert plan_id in squire.ok("plans", "list")
@@ -39,9 +39,9 @@ def test_plans_are_listed_and_shown_with_their_tasks(squire: Squire, books: Usag
     assert [task["key"] for task in squire.json("plans", "show", plan_id)["tasks"]] == ["a", "b"]
 
 
-def test_a_plan_with_findings_says_what_is_wrong(squire: Squire, books: UsageRecorder) -> None:
+def test_a_plan_with_findings_says_what_is_wrong(squire: Squire, samples: SampleData) -> None:
     plan = Plan(repository=REPOSITORY, planner="rules", signals_digest="d")
-    with books.ledger.write() as tx:
+    with samples.ledger.write() as tx:
         saved = plans.save(tx, plan, [PlanFinding("size", None, "too many")], trace_id=TRACE, run_id=None)
     shown = squire.ok("plans", "show", saved.id)
     assert "finding: size: too many" in shown
@@ -50,10 +50,10 @@ def test_a_plan_with_findings_says_what_is_wrong(squire: Squire, books: UsageRec
     assert "there is no plan 'pnone'" in squire.fails(1, "plans", "show", "pnone")
 
 
-def test_webhooks_are_listed_without_their_bodies(squire: Squire, books: UsageRecorder) -> None:
+def test_webhooks_are_listed_without_their_bodies(squire: Squire, samples: SampleData) -> None:
     assert squire.ok("webhooks", "list") == "No deliveries.\n"
     deliveries.record(
-        books.ledger,
+        samples.ledger,
         source="github",
         delivery_id="abc",
         event="issues",
@@ -62,7 +62,7 @@ def test_webhooks_are_listed_without_their_bodies(squire: Squire, books: UsageRe
         body=b'{"hidden": "text"}',
     )
     deliveries.record(
-        books.ledger,
+        samples.ledger,
         source="github",
         delivery_id="def",
         event="star",
@@ -79,12 +79,12 @@ def test_webhooks_are_listed_without_their_bodies(squire: Squire, books: UsageRe
     assert "hidden" not in shown
 
 
-def test_every_list_goes_on_after_its_last_row(squire: Squire, books: UsageRecorder) -> None:
+def test_every_list_goes_on_after_its_last_row(squire: Squire, samples: SampleData) -> None:
     for number in range(3):
-        books.task(f"Task {number}")  # each of a plan of its own
-    with books.ledger.write() as tx:
+        samples.task(f"Task {number}")  # each of a plan of its own
+    with samples.ledger.write() as tx:
         deliveries.request_collection(tx, [REPOSITORY] * 3, source="cli", trace_id="0" * 32)
-    books.reading()
+    samples.reading()
     for words, count in (("plans",), 3), (("webhooks",), 3), (("signals",), 1):
         every = [row["id"] for row in squire.json(*words, "list")]
         assert len(every) == count

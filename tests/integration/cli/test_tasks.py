@@ -18,24 +18,24 @@ from squire_pipelines.ledger import store, tables, task_query
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
-from tests.support.cli import REPOSITORY, Squire, UsageRecorder, spec
+from tests.support.cli import REPOSITORY, SampleData, Squire, spec
 
 
-def _fill(books: UsageRecorder) -> dict[str, str]:
+def _fill(samples: SampleData) -> dict[str, str]:
     ids = {
-        "merged": books.ended(Cause.COMPLETED, "A good one"),
-        "failed": books.ended(Cause.AGENT_ERROR, "A bad one"),
-        "again": books.ended(Cause.LOST, "A lost one"),
-        "proposed": books.task("A proposal", approved=False),
+        "merged": samples.ended(Cause.COMPLETED, "A good one"),
+        "failed": samples.ended(Cause.AGENT_ERROR, "A bad one"),
+        "again": samples.ended(Cause.LOST, "A lost one"),
+        "proposed": samples.task("A proposal", approved=False),
     }
-    first, second = books.plan(spec("Before", key="b"), spec("After", key="c", depends_on=("b",)))[1]
-    return ids | {"before": first, "after": second, "elsewhere": books.task("Elsewhere", repository="acme/api")}
+    first, second = samples.plan(spec("Before", key="b"), spec("After", key="c", depends_on=("b",)))[1]
+    return ids | {"before": first, "after": second, "elsewhere": samples.task("Elsewhere", repository="acme/api")}
 
 
-def test_the_quick_list_says_what_the_ledger_says(squire: Squire, books: UsageRecorder) -> None:
-    _fill(books)
+def test_the_quick_list_says_what_the_ledger_says(squire: Squire, samples: SampleData) -> None:
+    _fill(samples)
     rows = {row["id"]: row for row in squire.json("tasks", "list")}
-    with books.ledger.read() as tx:
+    with samples.ledger.read() as tx:
         known = task_rows.list_tasks(tx)
         assert [task.id for task in known] == list(rows)
         for task in known:
@@ -59,8 +59,8 @@ def test_the_quick_list_knows_the_schema_and_the_states() -> None:
     assert tuple(int(priority) for priority in Priority) == task_query.PRIORITIES
 
 
-def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, books: UsageRecorder) -> None:
-    ids = _fill(books)
+def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, samples: SampleData) -> None:
+    ids = _fill(samples)
     row = next(row for row in squire.json("tasks", "list") if row["id"] == ids["merged"])
     assert (row["pr_number"], row["outcome"]) == (12, "open")
     shown = squire.ok("tasks", "list")
@@ -69,8 +69,8 @@ def test_the_list_shows_the_pull_request_and_what_became_of_it(squire: Squire, b
     assert "agent_error" in shown
 
 
-def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, books: UsageRecorder) -> None:
-    ids = _fill(books)
+def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, samples: SampleData) -> None:
+    ids = _fill(samples)
     assert [row["id"] for row in squire.json("tasks", "list", "--status", "failed")] == [ids["failed"]]
     both = squire.json("tasks", "list", "--status", "failed", "--status", "proposed")
     assert {row["id"] for row in both} == {ids["failed"], ids["proposed"]}
@@ -78,8 +78,8 @@ def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, books: Usa
     assert squire.ok("tasks", "list", "--repository", "acme/none") == "No tasks.\n"
 
 
-def test_pages_hold_every_task_once(squire: Squire, books: UsageRecorder) -> None:
-    _fill(books)
+def test_pages_hold_every_task_once(squire: Squire, samples: SampleData) -> None:
+    _fill(samples)
     every = [row["id"] for row in squire.json("tasks", "list")]
     found: list[str] = []
     words: list[str] = []
@@ -91,13 +91,13 @@ def test_pages_hold_every_task_once(squire: Squire, books: UsageRecorder) -> Non
     assert f"squire tasks list --after {every[2]}" in result.stderr
 
 
-def test_a_page_after_no_task_is_an_error(squire: Squire, books: UsageRecorder) -> None:
-    assert books
+def test_a_page_after_no_task_is_an_error(squire: Squire, samples: SampleData) -> None:
+    assert samples
     assert "there is no task 'tnone'" in squire.fails(1, "tasks", "list", "--after", "tnone")
 
 
-def test_hostile_titles_are_shown_as_plain_text(squire: Squire, books: UsageRecorder) -> None:
-    books.task("[bold]x[/bold] \x1b[2J :smile: \u202eevil")
+def test_hostile_titles_are_shown_as_plain_text(squire: Squire, samples: SampleData) -> None:
+    samples.task("[bold]x[/bold] \x1b[2J :smile: \u202eevil")
     shown = squire.ok("tasks", "list")
     assert "[bold]x[/bold] :smile: evil" in shown
     assert "\x1b" not in shown
@@ -119,9 +119,9 @@ def test_settings_that_do_not_hold_stop_the_list_too(squire: Squire, text: str) 
 
 
 def test_settings_are_checked_once_and_again_when_they_change(
-    squire: Squire, books: UsageRecorder, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, samples: SampleData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    books.task()
+    samples.task()
     squire.config("[dispatch]\nmax_concurrent = 7\n")
     assert fast_list.ledger_path(None, _home()) is None
     assert len(squire.json("tasks", "list")) == 1
@@ -137,8 +137,8 @@ def _home() -> Home:
     return Home.from_environment()
 
 
-def test_a_remembered_check_needs_no_cache(squire: Squire, books: UsageRecorder) -> None:
-    books.task()
+def test_a_remembered_check_needs_no_cache(squire: Squire, samples: SampleData) -> None:
+    samples.task()
     squire.config("[dispatch]\nmax_concurrent = 7\n")
     (squire.home / "cache").write_text("in the way")
     assert len(squire.json("tasks", "list")) == 1
@@ -151,7 +151,7 @@ def test_a_config_that_is_named_must_be_there(squire: Squire, tmp_path: Path) ->
 def test_the_ledger_of_the_settings_is_read(squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = f"sqlite:///{tmp_path / 'other.sqlite'}"
     ledger = store.open_ledger(other)
-    task_id = UsageRecorder(ledger).task()
+    task_id = SampleData(ledger).task()
     ledger.close()
     squire.config(f'ledger_url = "{other}"\n')
     assert [row["id"] for row in squire.json("tasks", "list")] == [task_id]
@@ -175,15 +175,15 @@ def test_a_file_that_is_no_ledger_is_an_error(squire: Squire) -> None:
     assert "is not a database" in squire.fails(1, "tasks", "list")
 
 
-def test_a_newer_ledger_is_refused(squire: Squire, books: UsageRecorder) -> None:
-    with books.ledger.write() as tx:
+def test_a_newer_ledger_is_refused(squire: Squire, samples: SampleData) -> None:
+    with samples.ledger.write() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert "has schema 9999" in squire.fails(3, "tasks", "list")
 
 
 def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
-    books = UsageRecorder(ledger)
-    ids = _fill(books)
+    samples = SampleData(ledger)
+    ids = _fill(samples)
     query = TaskQuery(statuses=("ready",), repository="Acme/Shop", limit=2)
     with ledger.read() as tx:
         page = from_ledger(tx, query)
@@ -197,9 +197,9 @@ def test_the_same_page_comes_from_every_database(ledger: Ledger) -> None:
 
 
 def test_completion_knows_the_ids(
-    squire: Squire, books: UsageRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, samples: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task_id = books.task("A \x1b[31mred\x1b[0m one")
+    task_id = samples.task("A \x1b[31mred\x1b[0m one")
     assert squire.home
     assert fast_list.complete_task_ids(None, task_id[:5])[0][0] == task_id
     (item,) = TASK_ID.shell_complete(Context(cli), Argument(["task_id"]), task_id)
@@ -210,8 +210,8 @@ def test_completion_knows_the_ids(
     assert fast_list.complete_task_ids(None, "t") == []
 
 
-def test_show_tells_the_whole_story(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.AGENT_ERROR, "A bad one", message="the agent gave up")
+def test_show_tells_the_whole_story(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.AGENT_ERROR, "A bad one", message="the agent gave up")
     shown = squire.ok("tasks", "show", task_id)
     for part in (
         "A bad one",
@@ -233,54 +233,54 @@ def test_show_tells_the_whole_story(squire: Squire, books: UsageRecorder) -> Non
     assert whole["outcome"] is None
 
 
-def test_show_has_the_pull_requests_outcome(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.COMPLETED)
+def test_show_has_the_pull_requests_outcome(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.COMPLETED)
     assert "Outcome" in squire.ok("tasks", "show", task_id)
     assert squire.json("tasks", "show", task_id)["outcome"]["pr_number"] == 12
 
 
-def test_show_has_what_the_policy_found(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.POLICY_REJECTED)
+def test_show_has_what_the_policy_found(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.POLICY_REJECTED)
     verdict = {"findings": [{"path": "x\x1b[2J.py", "message": "is protected"}, "and more", {"rule": "files"}]}
-    with books.ledger.write() as tx:
+    with samples.ledger.write() as tx:
         tx.execute(update(tables.attempts).values(verdict=verdict))
     shown = squire.ok("tasks", "show", task_id)
     assert "policy: x.py is protected" in shown
     assert "policy: and more" in shown
 
 
-def test_a_task_that_is_not_there_is_an_error(squire: Squire, books: UsageRecorder) -> None:
-    assert books
+def test_a_task_that_is_not_there_is_an_error(squire: Squire, samples: SampleData) -> None:
+    assert samples
     assert "there is no task 'tnone'" in squire.fails(1, "tasks", "show", "tnone")
 
 
-def test_approval_lets_a_proposed_task_run(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.task(approved=False)
+def test_approval_lets_a_proposed_task_run(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.task(approved=False)
     assert squire.ok("tasks", "approve", task_id, task_id) == f"{task_id}: ready\n"
-    assert books.ask(task_rows.get, task_id).status is TaskStatus.READY
-    assert books.ask(task_rows.events, task_id)[-1].actor.startswith("cli:")
+    assert samples.read(task_rows.get, task_id).status is TaskStatus.READY
+    assert samples.read(task_rows.events, task_id)[-1].actor.startswith("cli:")
 
 
-def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire, books: UsageRecorder) -> None:
-    ready, proposed = books.task("Ready"), books.task("Proposed", approved=False)
+def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire, samples: SampleData) -> None:
+    ready, proposed = samples.task("Ready"), samples.task("Proposed", approved=False)
     said = squire.fails(1, "tasks", "approve", ready, "tnone", proposed)
     assert f"task {ready} is not proposed" in said
     assert "there is no task 'tnone'" in said
-    assert books.ask(task_rows.get, proposed).status is TaskStatus.READY
+    assert samples.read(task_rows.get, proposed).status is TaskStatus.READY
 
 
-def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, books: UsageRecorder) -> None:
-    proposed, ready = books.task("Proposed", approved=False), books.task("Ready")
+def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, samples: SampleData) -> None:
+    proposed, ready = samples.task("Proposed", approved=False), samples.task("Ready")
     squire.ok("tasks", "reject", proposed, "--reason", "not worth it")
-    task = books.ask(task_rows.get, proposed)
+    task = samples.read(task_rows.get, proposed)
     assert (task.status, task.message) == (TaskStatus.CANCELLED, "not worth it")
     assert f"squire tasks cancel {ready}" in squire.fails(1, "tasks", "reject", ready)
-    assert books.ask(task_rows.get, ready).status is TaskStatus.READY
+    assert samples.read(task_rows.get, ready).status is TaskStatus.READY
 
 
-def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, books: UsageRecorder) -> None:
-    attempt = books.running()
-    waiting = books.task("Waiting")
+def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, samples: SampleData) -> None:
+    attempt = samples.running()
+    waiting = samples.task("Waiting")
     said = squire.ok("tasks", "cancel", waiting, attempt.task_id)
     assert said == f"{waiting}: cancelled\n{attempt.task_id}: asked to stop\n"
     assert "running (cancelling)" in squire.ok("tasks", "list")
@@ -288,28 +288,28 @@ def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, b
     assert "has cancelled already" in squire.fails(1, "tasks", "cancel", waiting)
 
 
-def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, books: UsageRecorder) -> None:
+def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, samples: SampleData) -> None:
     squire.config("[dispatch]\nmax_attempts = 2\n")
-    task_id = books.ended(Cause.AGENT_ERROR)
+    task_id = samples.ended(Cause.AGENT_ERROR)
     assert squire.ok("tasks", "retry", task_id) == f"{task_id}: ready, up to 2 more attempts\n"
-    task = books.ask(task_rows.get, task_id)
+    task = samples.read(task_rows.get, task_id)
     assert (task.status, task.max_attempts) == (TaskStatus.READY, 3)
     assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id)
 
 
-def test_start_approves_what_is_named_or_all_after_query_runner(squire: Squire, books: UsageRecorder) -> None:
-    one, two, three = (books.task(title, approved=False) for title in ("One", "Two", "Three"))
+def test_start_approves_what_is_named_or_all_after_query_runner(squire: Squire, samples: SampleData) -> None:
+    one, two, three = (samples.task(title, approved=False) for title in ("One", "Two", "Three"))
     squire.ok("tasks", "start", one)
     assert "nobody is there to ask" in squire.fails(5, "tasks", "start")
-    assert books.ask(task_rows.get, two).status is TaskStatus.PROPOSED
+    assert samples.read(task_rows.get, two).status is TaskStatus.PROPOSED
     squire.ok("tasks", "start", "--yes")
-    assert {books.ask(task_rows.get, each).status for each in (two, three)} == {TaskStatus.READY}
+    assert {samples.read(task_rows.get, each).status for each in (two, three)} == {TaskStatus.READY}
     assert squire.ok("tasks", "start") == "No task waits for approval.\n"
 
 
-def test_watch_ends_when_nothing_is_under_way(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.COMPLETED)
-    books.task("Waits for a person", approved=False)
+def test_watch_ends_when_nothing_is_under_way(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.COMPLETED)
+    samples.task("Waits for a person", approved=False)
     result = squire("tasks", "watch")
     assert result.exit_code == 0
     assert f"{task_id} {REPOSITORY} End it: succeeded, completed" in result.stdout
@@ -317,31 +317,31 @@ def test_watch_ends_when_nothing_is_under_way(squire: Squire, books: UsageRecord
     assert "squire tasks approve" in result.stderr
 
 
-def test_watch_once_shows_the_table(squire: Squire, books: UsageRecorder) -> None:
-    books.running("Under way")
+def test_watch_once_shows_the_table(squire: Squire, samples: SampleData) -> None:
+    samples.running("Under way")
     assert "Under way" in squire.ok("tasks", "watch", "--once")
     squire.ok("tasks", "watch", "--interval", "1", "--timeout", "1")
 
 
-def test_rows_of_the_list_are_json_of_plain_values(squire: Squire, books: UsageRecorder) -> None:
-    _fill(books)
+def test_rows_of_the_list_are_json_of_plain_values(squire: Squire, samples: SampleData) -> None:
+    _fill(samples)
     assert json.dumps(squire.json("tasks", "list")).isascii()
 
 
-def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.LOST)
+def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.LOST)
     later = datetime.now(UTC) + timedelta(hours=1)
-    with books.ledger.write() as tx:
+    with samples.ledger.write() as tx:
         tx.execute(update(tables.tasks).where(tables.tasks.c.id == task_id).values(not_before=later))
     assert squire.json("tasks", "list")[0]["waiting"] == f"not before {later:%H:%M:%S} UTC"
 
 
 def test_a_user_without_a_name_can_approve(
-    squire: Squire, books: UsageRecorder, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, samples: SampleData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.getuid", lambda: 3_999_999_999)
-    task_id = books.task(approved=False)
+    task_id = samples.task(approved=False)
     squire.ok("tasks", "approve", task_id)
-    assert books.ask(task_rows.events, task_id)[-1].actor == "cli:unknown"
+    assert samples.read(task_rows.events, task_id)[-1].actor == "cli:unknown"

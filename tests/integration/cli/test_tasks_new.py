@@ -2,34 +2,34 @@ import pytest
 
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.ledger import collections, deliveries
-from tests.support.cli import REPOSITORY, Squire, UsageRecorder
+from tests.support.cli import REPOSITORY, SampleData, Squire
 
 
-def test_a_wish_is_kept_as_a_signal_and_a_collection_is_asked_for(squire: Squire, books: UsageRecorder) -> None:
+def test_a_wish_is_kept_as_a_signal_and_a_collection_is_asked_for(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     said = squire.json("tasks", "new", "https://github.com/Acme/Shop", "--title", "Tidy", "--prompt", "Tidy \x1b[1mup")
-    (signal,) = books.ask(collections.active_signals, REPOSITORY)
+    (signal,) = samples.read(collections.active_signals, REPOSITORY)
     assert (signal.ref, signal.title) == (said["signal"], "Tidy")
     assert isinstance(signal.details, ManualTask)
     assert signal.details.body == "Tidy up"
-    with books.ledger.write() as tx:
+    with samples.ledger.write() as tx:
         (delivery,) = deliveries.take_for_collection(tx, retry_after_s=60)
     assert (delivery.source, delivery.repository, delivery.trace_id) == ("cli", REPOSITORY, said["trace_id"])
 
 
-def test_the_title_is_the_prompts_first_line(squire: Squire, books: UsageRecorder) -> None:
-    books.reading()
+def test_the_title_is_the_prompts_first_line(squire: Squire, samples: SampleData) -> None:
+    samples.reading()
     squire.ok("tasks", "new", "ACME/shop", "--prompt", "-", stdin="\n  " + "long " * 40 + "\nmore\n")
-    wish = books.ask(collections.active_signals, REPOSITORY)[-1]
+    wish = samples.read(collections.active_signals, REPOSITORY)[-1]
     assert wish.title.endswith("…")
     assert len(wish.title) == 80
 
 
-def test_two_wishes_of_the_same_words_are_two(squire: Squire, books: UsageRecorder) -> None:
+def test_two_wishes_of_the_same_words_are_two(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     for _ in range(2):
         squire.ok("tasks", "new", REPOSITORY, "--prompt", "Again")
-    assert len(books.ask(collections.active_signals, REPOSITORY)) == 2
+    assert len(samples.read(collections.active_signals, REPOSITORY)) == 2
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_two_wishes_of_the_same_words_are_two(squire: Squire, books: UsageRecord
     ],
 )
 def test_a_wish_that_cannot_be_kept_leaves_the_ledger_as_it_was(
-    squire: Squire, books: UsageRecorder, words: tuple[str, ...], code: int, reason: str
+    squire: Squire, samples: SampleData, words: tuple[str, ...], code: int, reason: str
 ) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     assert reason in squire.fails(code, "tasks", "new", *words)
-    assert books.ask(collections.active_signals, REPOSITORY) == ()
+    assert samples.read(collections.active_signals, REPOSITORY) == ()
     assert squire.json("webhooks", "list") == []

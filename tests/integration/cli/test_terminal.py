@@ -7,7 +7,7 @@ import sys
 import time
 
 from squire_pipelines.domain.endings import Cause
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 
 TIMEOUT_S = 60
 # A test run in the background has SIGINT ignored, which a child would inherit.
@@ -53,16 +53,16 @@ def _on_a_terminal(squire: Squire, *words: str, typed: str = "", interrupt_at: s
     return process.wait(timeout=TIMEOUT_S), seen.decode()
 
 
-def test_watching_on_a_terminal_is_a_table_that_ends(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.ended(Cause.COMPLETED, "Mend it")
+def test_watching_on_a_terminal_is_a_table_that_ends(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.ended(Cause.COMPLETED, "Fix it")
     code, seen = _on_a_terminal(squire, "tasks", "watch", "--interval", "0.2")
     assert code == 0
     assert task_id in seen
     assert "1 succeeded" in seen
 
 
-def test_start_asks_on_a_terminal(squire: Squire, books: UsageRecorder) -> None:
-    books.task(approved=False)
+def test_start_asks_on_a_terminal(squire: Squire, samples: SampleData) -> None:
+    samples.task(approved=False)
     code, seen = _on_a_terminal(squire, "tasks", "start", typed="n\n")
     assert code == 1
     assert "Approve 1 task?" in seen
@@ -86,8 +86,8 @@ def test_ctrl_c_at_a_question_is_130(squire: Squire) -> None:
     assert not (squire.home / "config.toml").exists()
 
 
-def test_completion_offers_task_ids(squire: Squire, books: UsageRecorder) -> None:
-    task_id = books.task("Mend it")
+def test_completion_offers_task_ids(squire: Squire, samples: SampleData) -> None:
+    task_id = samples.task("Fix it")
     environment = os.environ | {
         "SQUIRE_HOME": str(squire.home),
         "_SQUIRE_COMPLETE": "bash_complete",

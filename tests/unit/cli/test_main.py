@@ -37,17 +37,17 @@ def test_the_version_is_the_packages() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (SquireError("it broke", hint="mend it"), 1),
-        (ConfigError("it broke", hint="mend it"), 3),
-        (EngineError("it broke", hint="mend it"), 4),
-        (RefusedError("it broke", hint="mend it"), 5),
+        (SquireError("it broke", hint="fix it"), 1),
+        (ConfigError("it broke", hint="fix it"), 3),
+        (EngineError("it broke", hint="fix it"), 4),
+        (RefusedError("it broke", hint="fix it"), 5),
     ],
 )
 def test_an_error_of_ours_is_one_message_a_hint_and_its_exit_code(error: SquireError, code: int) -> None:
     result = _run(_raiser(error))
     assert result.exit_code == code
     assert result.stdout == ""
-    assert result.stderr == "error: it broke\nhint: mend it\n"
+    assert result.stderr == "error: it broke\nhint: fix it\n"
 
 
 def test_what_an_error_quotes_cannot_act_upon_the_terminal() -> None:

@@ -13,7 +13,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ROW = TaskRow(
     id="t1",
     repository="acme/shop",
-    title="Mend\x1b[1m it",
+    title="Fix\x1b[1m it",
     kind="other",
     status="ready",
     waiting="a slot",
@@ -66,10 +66,10 @@ def test_a_watch_has_a_bound() -> None:
 
 def test_each_change_is_one_line() -> None:
     known: dict[str, TaskRow] = {}
-    assert list(changes(known, TaskPage((ROW,), NOW))) == ["t1 acme/shop Mend it: ready, waits for a slot"]
+    assert list(changes(known, TaskPage((ROW,), NOW))) == ["t1 acme/shop Fix it: ready, waits for a slot"]
     assert list(changes(known, TaskPage((ROW,), NOW))) == []
     running = replace(ROW, status="running", waiting=None, attempts=1)
-    assert list(changes(known, TaskPage((running,), NOW))) == ["t1 acme/shop Mend it: running"]
+    assert list(changes(known, TaskPage((running,), NOW))) == ["t1 acme/shop Fix it: running"]
 
 
 def test_the_live_table_ends_with_the_last_page(capsys: pytest.CaptureFixture[str]) -> None:

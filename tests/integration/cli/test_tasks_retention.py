@@ -8,21 +8,21 @@ from sqlalchemy import update
 from squire_pipelines.cli.parameters import parse_moment, parse_span
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.ledger import tables
-from tests.support.cli import Squire, UsageRecorder
+from tests.support.cli import SampleData, Squire
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-def age(books: UsageRecorder, task_id: str, days: int) -> None:
+def age(samples: SampleData, task_id: str, days: int) -> None:
     """Let a task have ended so many days ago."""
-    with books.ledger.write() as tx:
+    with samples.ledger.write() as tx:
         row = tables.tasks
         tx.execute(update(row).where(row.c.id == task_id).values(ended_at=tx.now - timedelta(days=days)))
 
 
-def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, books: UsageRecorder) -> None:
-    old, young = books.ended(Cause.AGENT_ERROR, "An old one"), books.ended(Cause.AGENT_ERROR, "A young one")
-    age(books, old, 8)
+def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, samples: SampleData) -> None:
+    old, young = samples.ended(Cause.AGENT_ERROR, "An old one"), samples.ended(Cause.AGENT_ERROR, "A young one")
+    age(samples, old, 8)
     assert "tasks: 1 would go" in squire.ok("tasks", "clean", "--dry-run")
     assert "tasks: 1 archived and deleted" in squire.ok("tasks", "clean")
     assert [row["id"] for row in squire.json("tasks", "list")] == [young]
@@ -37,8 +37,8 @@ def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, books: 
     assert squire.json("clean", "--older-than", "0d")["rows"] == {"tasks": 1}
 
 
-def test_a_task_with_an_open_pull_request_is_said_to_stay(squire: Squire, books: UsageRecorder) -> None:
-    age(books, books.ended(Cause.COMPLETED), 8)
+def test_a_task_with_an_open_pull_request_is_said_to_stay(squire: Squire, samples: SampleData) -> None:
+    age(samples, samples.ended(Cause.COMPLETED), 8)
     assert "tasks: 1 stay: open pull request" in squire.ok("tasks", "clean")
 
 
@@ -59,9 +59,9 @@ def test_an_import_reports_and_its_exit_code_says_partial(squire: Squire, tmp_pa
 
 
 def test_an_export_is_imported_elsewhere(
-    squire: Squire, books: UsageRecorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, samples: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    books.ended(Cause.AGENT_ERROR)
+    samples.ended(Cause.AGENT_ERROR)
     file = tmp_path / "all.jsonl"
     assert "1 tasks in" in squire("tasks", "export", str(file)).stderr
     assert squire.ok("tasks", "export") == file.read_text()
@@ -71,8 +71,8 @@ def test_an_export_is_imported_elsewhere(
     assert "1 imported (1 failed)" in squire.ok("tasks", "import", str(file))
 
 
-def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, books: UsageRecorder) -> None:
-    failed, ready = books.ended(Cause.AGENT_ERROR, "Mend the parser"), books.task("Mend the socket")
+def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, samples: SampleData) -> None:
+    failed, ready = samples.ended(Cause.AGENT_ERROR, "Fix the parser"), samples.task("Fix the socket")
     for words, found in {
         ("--text", "PARSER!"): [failed],
         ("--cause", "agent_error"): [failed],
@@ -82,11 +82,9 @@ def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, books: U
         ("--order", "oldest"): [failed, ready],
     }.items():
         assert [row["id"] for row in squire.json("tasks", "list", *words)] == found, words
-    result = squire(
-        "tasks", "list", "--limit", "1", "--order", "changed", "--text", "mend the", "--created-since", "2d"
-    )
+    result = squire("tasks", "list", "--limit", "1", "--order", "changed", "--text", "fix the", "--created-since", "2d")
     line = next(line for line in result.stderr.splitlines() if line.startswith("more: "))
-    assert "--order changed --text 'mend the' --created-since 20" in line
+    assert "--order changed --text 'fix the' --created-since 20" in line
     import shlex  # noqa: PLC0415 - here alone
 
     assert len(json.loads(squire.ok(*shlex.split(line)[2:], "--json"))) == 1
