@@ -17,7 +17,7 @@ help: ## Show this help
 
 setup: $(STAMP) ## Make .venv from the hashed locks
 
-$(STAMP): requirements-dev.lock pyproject.toml scripts/setup.sh
+$(STAMP): requirements-dev.lock pyproject.toml forge/pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" scripts/setup.sh "$(VENV)"
 	@touch $@
 

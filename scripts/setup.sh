@@ -31,4 +31,4 @@ echo "squire: installing the locked packages into $venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
     --only-binary :all: -r "$root/requirements-dev.lock" \
     || fail "the locked packages could not be installed" "look at pip's message above; docs/troubleshooting.md has the usual causes"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$root"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$root" -e "$root/forge"

@@ -29,7 +29,7 @@ floor() { # NAME FLOOR PATTERNS
         return 1
     }
 }
-floor all 90 "squire_pipelines/*"
+floor all 90 "squire_pipelines/*,forge/squire_forge/*"
 for package in agents gateway publishing webhooks ledger secrets; do
     floor "$package" 95 "squire_pipelines/$package/*"
 done

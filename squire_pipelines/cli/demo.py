@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from squire_pipelines.cli.context import CliContext, pass_cli_context
+from squire_pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from squire_forge.process import ForgeProcess
     from squire_pipelines.demo.driver import DemoResult
-    from squire_pipelines.demo.forge.process import ForgeProcess
 
 
 @click.command(
@@ -54,8 +55,17 @@ def demo(  # noqa: PLR0917 - click gives options by name
     A stand-in for GitHub runs on loopback; everything else is the real pipeline: signals, a plan, sandboxed agents,
     pull requests, outcomes and the warehouse. Needs no key and no account.
     """
-    from squire_pipelines.demo.driver import Demo  # noqa: PLC0415 - imports what the other commands do not need
-    from squire_pipelines.demo.options import DEFAULT_COMMAND, DEFAULT_ISSUE, DemoOptions  # noqa: PLC0415 - likewise
+    from squire_pipelines.demo.options import DEFAULT_COMMAND, DEFAULT_ISSUE, DemoOptions  # noqa: PLC0415 - for speed
+
+    try:
+        from squire_pipelines.demo.driver import Demo  # noqa: PLC0415 - imports what the other commands do not need
+    except ModuleNotFoundError as error:
+        if error.name != "squire_forge":
+            raise
+        raise ConfigError(
+            "the demo needs the package squire-forge, which is not installed",
+            hint='install it: pip install "squire-pipelines[demo]"; in a checkout: make setup',
+        ) from error
 
     if repo is None and (issue or command):
         raise click.UsageError("--issue and --command go with --repo PATH")

@@ -4,6 +4,7 @@ Nothing of the pipeline is called from here: the driver asks for a collection in
 `squire dev`, and reads the ledger, the forge and the warehouse to see what came of it.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -11,16 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from squire_forge import errors
+from squire_forge.process import ForgeProcess
+from squire_forge.samples.build import build_samples
 from squire_pipelines.agents import engine
 from squire_pipelines.demo import place
-from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.demo.local import LocalRepository, inspect_repository
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
-from squire_pipelines.demo.samples.build import build_samples
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, SquireError
+from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, TaskRow
@@ -93,8 +95,9 @@ class Demo:
             memory, goes_on = place.enter(self._options)
             if goes_on:
                 self._say("an earlier demo was cut off here: going on with it")
-            with self._forge(memory) as forge:
-                settings, names = self._configure(forge, memory)
+            with self._start_forge(memory) as forge:
+                with _forge_errors():
+                    settings, names = self._configure(forge, memory)
                 started = time.monotonic()
                 result = self._work(settings, names, memory, forge, started)
                 if result.passed:
@@ -127,9 +130,10 @@ class Demo:
             )
         self._say(f"agents run in containers of {image} ({found.name} {found.version})")
 
-    def _forge(self, memory: place.Memory) -> ForgeProcess:
+    def _start_forge(self, memory: place.Memory) -> ForgeProcess:
         webhook = f"http://127.0.0.1:{memory.receiver_port}/webhooks/github"
-        forge = ForgeProcess.start(self._options.home / "forge", port=memory.forge_port, webhook_url=webhook)
+        with _forge_errors():
+            forge = ForgeProcess.start(self._options.home / "forge", port=memory.forge_port, webhook_url=webhook)
         self._say(f"demo forge on {forge.url}")
         return forge
 
@@ -231,6 +235,16 @@ class Demo:
             return Check("a pull request was opened and its outcome recorded", passed, detail)
         enough = len(merged) >= _SAMPLES_MERGED and _all(merged, state.rows)
         return Check("every pull request was merged and its outcome recorded", enough, detail)
+
+
+@contextlib.contextmanager
+def _forge_errors() -> Iterator[None]:
+    """Raise the forge's errors as Squire's own, which the command knows how to show."""
+    try:
+        yield
+    except errors.ForgeError as error:
+        kind = PortInUseError if isinstance(error, errors.PortInUseError) else NotReachableError
+        raise kind(error.message, hint=error.hint) from error
 
 
 def _all(some: list[TaskRow], rows: tuple[TaskRow, ...]) -> bool:

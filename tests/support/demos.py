@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.query import run_query
 from tests.support.ledgers import rows_as_stored, rows_as_told_by_events

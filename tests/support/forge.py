@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.demo.forge.hosting import HostRequest, host
-from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.demo.forge.world import ForgeConfig, World
-from squire_pipelines.demo.samples import SampleRepository, build_samples
+from squire_forge.hosting import HostRequest, host
+from squire_forge.process import ForgeProcess
+from squire_forge.samples import SampleRepository, build_samples
+from squire_forge.world import ForgeConfig, World
 from tests.support.forked import ForkedForge
 
 

@@ -16,14 +16,14 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO, Any, cast
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 
 processes = multiprocessing.get_context("forkserver")
 """One server for each test process: what is to be imported in it has to be named before its first use, so here."""
 processes.set_forkserver_preload(
     [
         *("__main__", "alembic.command", "duckdb", "psycopg"),
-        *("squire_pipelines.demo.forge.__main__", "squire_pipelines.warehouse.archive", "squire_pipelines.webhooks"),
+        *("squire_forge.__main__", "squire_pipelines.warehouse.archive", "squire_pipelines.webhooks"),
         *("tests.support.ledger_load", "tests.support.ledger_workers", "tests.support.publish_child"),
     ]
 )

@@ -19,10 +19,10 @@ import pytest
 from dagster import AssetCheckEvaluation, DagsterEventType
 from sqlalchemy import update
 
+from squire_forge.process import ForgeProcess
+from squire_forge.samples import SampleRepository
 from squire_pipelines import tags
 from squire_pipelines.definitions import build_defs
-from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.demo.samples import SampleRepository
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.demo.samples import build_samples
+from squire_forge.process import ForgeProcess
+from squire_forge.samples import build_samples
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.services import Services

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import select
 
+from squire_forge.process import ForgeProcess
 from squire_pipelines.agents.prompt import prompt_version
-from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import outcomes

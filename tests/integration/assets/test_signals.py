@@ -1,7 +1,7 @@
 import dagster as dg
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.ledger import collections, deliveries
 from squire_pipelines.partitions import ensure_repositories

@@ -19,9 +19,9 @@ import httpx
 import pytest
 import uvicorn
 
-from squire_pipelines.demo.forge.app import build_app
-from squire_pipelines.demo.forge.client import ForgeClient
-from squire_pipelines.demo.forge.world import ForgeConfig, World
+from squire_forge.app import build_app
+from squire_forge.client import ForgeClient
+from squire_forge.world import ForgeConfig, World
 from tests.support.demos import start_demo
 from tests.support.forge import forge, forge_home, hosted_home, samples
 

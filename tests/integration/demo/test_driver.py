@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
+from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.main import cli
 from squire_pipelines.demo import driver, place
 from squire_pipelines.demo.driver import Demo, DemoResult
-from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, EngineError, RepositoryError
 from squire_pipelines.ledger.store import Ledger

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.demo.forge.client import ForgeClient
-from squire_pipelines.errors import RefusedError
+from squire_forge.client import ForgeClient
+from squire_forge.errors import RefusedError
 
 QUERY = "query Signals { viewer { login } }"
 

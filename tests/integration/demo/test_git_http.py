@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.demo.forge.client import ForgeClient
+from squire_forge.client import ForgeClient
 
 LS_REFS = b"0014command=ls-refs\n0001000fref-prefix 0000"
 

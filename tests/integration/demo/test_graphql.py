@@ -4,8 +4,8 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.demo.forge.client import ForgeClient
-from squire_pipelines.demo.forge.git import run_git
+from squire_forge.client import ForgeClient
+from squire_forge.git import run_git
 
 WHOLE = """
 query Whole($owner: String!, $name: String!, $states: [PullRequestState!], $labels: [String!]) {

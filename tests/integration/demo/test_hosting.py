@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.demo.forge.client import ForgeClient
-from squire_pipelines.errors import NotReachableError, RefusedError
+from squire_forge.client import ForgeClient
+from squire_forge.errors import NotReachableError, RefusedError
 
 
 def test_hosting_twice_changes_nothing(local_forge: ForgeClient, samples: Any) -> None:

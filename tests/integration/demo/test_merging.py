@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.demo.forge import settling
-from squire_pipelines.demo.forge.client import ForgeClient
-from squire_pipelines.demo.forge.git import GitDirectory
-from squire_pipelines.demo.forge.world import ForgeConfig, World
-from squire_pipelines.errors import GitError
+from squire_forge import settling
+from squire_forge.client import ForgeClient
+from squire_forge.errors import GitError
+from squire_forge.git import GitDirectory
+from squire_forge.world import ForgeConfig, World
 
 FIXED = "    share, left = divmod(total, parts)\n    return [share + 1] * left + [share] * (parts - left)\n"
 

@@ -4,7 +4,7 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.demo.forge.client import ForgeClient
+from squire_forge.client import ForgeClient
 
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror=y>'
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.demo.options import DemoOptions, Ports
 from squire_pipelines.demo.place import Memory, end_leftover_forge, enter, only_one, recall, remember, write_secret
 from squire_pipelines.errors import ConfigError, RefusedError

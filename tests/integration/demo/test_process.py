@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from squire_pipelines.demo.forge.__main__ import main
-from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.errors import NotReachableError, PortInUseError
+from squire_forge.__main__ import main
+from squire_forge.errors import NotReachableError, PortInUseError
+from squire_forge.process import ForgeProcess
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_port_in_use_is_named(taken_port: int, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "squire_pipelines.demo.forge",
+        "squire_forge",
         "--home",
         str(tmp_path / "home"),
         "--port",
@@ -183,7 +183,7 @@ def test_a_home_of_another_version_is_refused(tmp_path: Path, capsys: pytest.Cap
 
 def test_secrets_are_made_when_none_are_given(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    command = [sys.executable, "-m", "squire_pipelines.demo.forge", "--home", str(home)]
+    command = [sys.executable, "-m", "squire_forge", "--home", str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
         assert child.stdout is not None
         assert b'"ready": true' in child.stdout.readline()

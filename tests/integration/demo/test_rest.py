@@ -9,7 +9,7 @@ import httpx
 import jsonschema
 import pytest
 
-from squire_pipelines.demo.forge.client import ForgeClient
+from squire_forge.client import ForgeClient
 from tests.support.github_schemas import schema_file
 
 LEDGERLIB = "/repos/demo/ledgerlib"

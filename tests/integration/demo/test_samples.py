@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.demo.samples import SampleRepository, build_samples
+from squire_forge.samples import SampleRepository, build_samples
 
 DEFECTIVE = ("ledgerlib", "webshop", "handbook")
 

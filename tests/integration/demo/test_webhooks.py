@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.demo.forge.client import ForgeClient
-from squire_pipelines.demo.forge.outbox import signature
+from squire_forge.client import ForgeClient
+from squire_forge.outbox import signature
 from tests.support.github_schemas import schema_file
 
 # What GitHub sends and the forge leaves out, because nothing of ours reads it.

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import ReviewState

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.tasks import Verification
 from squire_pipelines.execution.verification import forget_setups, setups_folder
 from squire_pipelines.ledger import tasks

@@ -8,8 +8,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.demo.samples import SampleRepository
+from squire_forge.process import ForgeProcess
+from squire_forge.samples import SampleRepository
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.errors import GitHubAuthError, GitHubPermissionError
 from squire_pipelines.github.access import AppAccess

@@ -12,8 +12,8 @@ from typing import TypeVar
 import pytest
 import stamina
 
-from squire_pipelines.demo.forge.process import ForgeProcess
-from squire_pipelines.demo.samples import SampleRepository
+from squire_forge.process import ForgeProcess
+from squire_forge.samples import SampleRepository
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.domain.tasks import TaskKind

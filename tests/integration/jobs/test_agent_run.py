@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 from sqlalchemy import delete, null, update
 
+from squire_forge.process import ForgeProcess
 from squire_pipelines.assets.plans import PULL_REQUESTS
-from squire_pipelines.demo.forge.process import ForgeProcess
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.publishing.approval import Approval, settle_approval

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.errors import GitHubAuthError, GitHubError, GitHubNotFoundError, GitHubUnavailableError
 from squire_pipelines.github.client import GitHubClient

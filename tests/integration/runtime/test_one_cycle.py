@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from rich.console import Console
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.errors import (
     ConfigError,
     ExitCode,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.demo.forge.process import ForgeProcess
+from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.outcomes import PullRequestState, ReviewState
 from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger

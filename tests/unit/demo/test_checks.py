@@ -1,5 +1,5 @@
-from squire_pipelines.demo.forge.checks import evaluate, overall
-from squire_pipelines.demo.forge.records import Expectation
+from squire_forge.checks import evaluate, overall
+from squire_forge.records import Expectation
 
 FILES = {"a.py": "one\ntwo = 2\n", "b.md": "# Title\n"}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from squire_pipelines.demo.forge.connections import Connection, PaginationError, page
+from squire_forge.connections import Connection, PaginationError, page
 
 ITEMS = tuple(range(10))
 

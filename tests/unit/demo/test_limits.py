@@ -1,6 +1,6 @@
 from graphql import get_operation_ast, parse
 
-from squire_pipelines.demo.forge.limits import RateLimits, headers, query_cost
+from squire_forge.limits import RateLimits, headers, query_cost
 
 
 def _cost(query: str, **variables: object) -> int:

@@ -17,7 +17,7 @@ from graphql import (
 )
 
 import squire_pipelines.github
-from squire_pipelines.demo.forge.graph import schema
+from squire_forge.graph import schema
 from squire_pipelines.github.client import load_query
 from tests.support.github_schemas import schema_file
 

@@ -24,7 +24,7 @@ def official() -> GraphQLSchema:
 
 @pytest.fixture(scope="module")
 def forge() -> GraphQLSchema:
-    sdl = resources.files("squire_pipelines.demo.forge") / "schema.graphql"
+    sdl = resources.files("squire_forge") / "schema.graphql"
     return build_schema(sdl.read_text(encoding="utf-8"))
 
 

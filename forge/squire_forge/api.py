@@ -1,0 +1,137 @@
+"""The GraphQL endpoint: who asks, what it costs, which faults strike, errors in GitHub's form."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    get_operation_ast,
+    parse,
+    validate,
+)
+from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from squire_forge import answers, graph, operations
+from squire_forge.answers import ApiError
+from squire_forge.faults import Fault, Faults
+from squire_forge.limits import RateLimits, query_cost
+from squire_forge.world import View, World
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    query: str
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815 - the protocol's name
+
+
+class GraphQL:
+    """`POST /api/graphql` over one world."""
+
+    def __init__(self, world: World, limits: RateLimits, faults: Faults) -> None:
+        self._world = world
+        self._limits = limits
+        self._faults = faults
+        self._schema: GraphQLSchema = graph.schema()
+        with world.database.writing() as con:
+            operations.viewer(View(world, con))
+
+    async def endpoint(self, request: Request) -> Response:
+        """Answer one query."""
+        try:
+            answers.require_token(request, self._world)
+            asked = answers.parse(_Query, await answers.read_json(request), "Query")
+        except ApiError as error:
+            return answers.decorate(error.response(), self._limits, "graphql")
+        fault = self._faults.take_for_operation(_operation_name(asked))
+        if fault is not None:
+            await asyncio.sleep(fault.delay_s)
+        if fault is not None and fault.status is not None and not fault.after:
+            return _struck(fault)
+        body = await run_in_threadpool(self._answer, asked)
+        if fault is not None and fault.status is not None:
+            return _struck(fault)
+        return self._decorated(JSONResponse(body))
+
+    def _decorated(self, response: Response) -> Response:
+        decorated = answers.decorate(response, self._limits, "graphql")
+        # `decorate` counts a request; what a query costs was counted when it ran.
+        quota = self._limits.spend("graphql", -1)
+        decorated.headers["x-ratelimit-remaining"] = str(quota.remaining)
+        decorated.headers["x-ratelimit-used"] = str(min(quota.used, quota.limit))
+        return decorated
+
+    def _answer(self, asked: _Query) -> dict[str, object]:
+        try:
+            document = parse(asked.query)
+        except GraphQLError as error:
+            return {"errors": [_error(error)]}
+        if problems := validate(self._schema, document):
+            return {"errors": [_error(problem) for problem in problems]}
+        operation = get_operation_ast(document, asked.operationName)
+        if operation is None:
+            return {"errors": [{"message": "An operation name is required"}]}
+        return self._execute(asked, document, operation)
+
+    @contextlib.contextmanager
+    def _connection(self, *, mutates: bool) -> Iterator[sqlite3.Connection]:
+        if not mutates:
+            with self._world.database.reading() as con:
+                yield con
+            return
+        with self._world.lock, self._world.database.writing() as con:
+            yield con
+
+    def _execute(self, asked: _Query, document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, object]:
+        variables: Mapping[str, Any] = asked.variables or {}
+        cost = query_cost(document, operation, variables)
+        if self._limits.peek("graphql").remaining < cost:
+            message = "API rate limit exceeded for user ID 1000001."
+            return {"errors": [{"type": "RATE_LIMITED", "code": "graphql_rate_limit", "message": message}]}
+        quota = self._limits.spend("graphql", cost)
+        reset_at = datetime.fromtimestamp(quota.reset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        mutates = operation.operation is OperationType.MUTATION
+        with self._connection(mutates=mutates) as con:
+            context = graph.Context(view=View(self._world, con), quota=quota, cost=cost, reset_at=reset_at)
+            result = graph.run(self._schema, document, variables, asked.operationName, context)
+        body: dict[str, object] = {"data": result.data}
+        if result.errors:
+            body["errors"] = [_error(error) for error in result.errors]
+        return body
+
+
+def _operation_name(asked: _Query) -> str:
+    try:
+        operation = get_operation_ast(parse(asked.query), asked.operationName)
+    except GraphQLError:
+        return ""
+    return operation.name.value if operation is not None and operation.name is not None else ""
+
+
+def _struck(fault: Fault) -> Response:
+    kind = "application/json" if fault.body.startswith(("{", "[")) else "text/plain"
+    return Response(fault.body, status_code=fault.status or 200, headers=dict(fault.headers), media_type=kind)
+
+
+def _error(error: GraphQLError) -> dict[str, object]:
+    shape: dict[str, object] = {}
+    kind = getattr(error.original_error or error, "kind", None)
+    if kind:
+        shape["type"] = kind
+    if error.path is not None:
+        shape["path"] = list(error.path)
+    if error.locations:
+        shape["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
+    return {**shape, "message": error.message}

@@ -1,0 +1,78 @@
+"""What a GitHub App asks the forge about itself: who it is, where it is installed, a token. The Apps are in `apps`."""
+
+from collections.abc import Awaitable, Callable
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from squire_forge.answers import ApiError, parse, read_json, token_of
+from squire_forge.apps import GRANTED, Apps
+
+_INSTALLATION = 1
+
+
+class _Registration(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    app_id: str
+    public_key: str
+
+
+class _TokenRequest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    repositories: frozenset[str] | None = None
+    permissions: dict[str, str] | None = None
+
+
+class AppRoutes:
+    """The routes over the Apps of one world."""
+
+    def __init__(self, apps: Apps) -> None:
+        self._apps = apps
+
+    def routes(self) -> list[Route]:
+        """Relative to `/api/v3`."""
+        token = "/app/installations/{id:int}/access_tokens"  # noqa: S105 - an address
+        return [
+            Route("/app", self._signed(self._app), methods=["GET"]),
+            Route("/repos/{owner}/{repo}/installation", self._signed(self._installation), methods=["GET"]),
+            Route(token, self._signed(self._token), methods=["POST"]),
+        ]
+
+    async def register(self, request: Request) -> Response:
+        """`POST /_forge/apps`."""
+        wanted = parse(_Registration, await read_json(request), "App")
+        self._apps.register(wanted.app_id, wanted.public_key)
+        return JSONResponse({"app_id": wanted.app_id}, 201)
+
+    def _signed(
+        self, handler: Callable[[Request, str], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            app = self._apps.app_of(token_of(request) or "")
+            if app is None:
+                return ApiError(401, "A JSON web token could not be decoded").response()
+            try:
+                return await handler(request, app)
+            except ApiError as error:
+                return error.response()
+
+        return endpoint
+
+    async def _app(self, _: Request, app: str) -> Response:
+        return JSONResponse({"id": 1, "slug": f"app-{app}", "name": f"App {app}", "permissions": dict(GRANTED)})
+
+    async def _installation(self, _: Request, __: str) -> Response:
+        return JSONResponse({"id": _INSTALLATION, "repository_selection": "all", "permissions": dict(GRANTED)})
+
+    async def _token(self, request: Request, _: str) -> Response:
+        wanted = parse(_TokenRequest, await read_json(request), "AccessToken")
+        asked = wanted.permissions or dict(GRANTED)
+        if any(GRANTED.get(name) not in {level, "write"} for name, level in asked.items()):
+            raise ApiError(422, "The permissions requested are not granted to this installation.")
+        value, ends_at = self._apps.give(wanted.repositories, writes="write" in asked.values())
+        body = {"token": value, "expires_at": ends_at.strftime("%Y-%m-%dT%H:%M:%SZ"), "permissions": asked}
+        return JSONResponse(body, 201)

@@ -1,0 +1,59 @@
+"""The stand-in for CI: checks follow from expectations of a commit's files. Code of a repository never runs."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from squire_forge.records import Expectation
+
+WORKFLOW_NAME = "CI"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How one check ended; `conclusion` is success or failure."""
+
+    name: str
+    conclusion: str
+    title: str
+    summary: str
+    text: str
+
+
+def _failure(expectation: Expectation, content: str | None) -> str | None:
+    """What is wrong with the file, None if nothing is. A file that is missing matches nothing."""
+    found = re.search(expectation.pattern, content, re.MULTILINE) if content is not None else None
+    if bool(found) == expectation.must_match:
+        return None
+    if content is None:
+        return f"{expectation.path}: no such file. {expectation.message}".rstrip()
+    line = f":{content.count(chr(10), 0, found.start()) + 1}" if found else ""
+    return f"{expectation.path}{line}: {expectation.message or 'not as expected'}"
+
+
+def evaluate(expectations: Sequence[Expectation], read_file: Callable[[str], str | None]) -> tuple[CheckResult, ...]:
+    """One result for each check name, in the order of their first expectation.
+
+    Args:
+        expectations: All of a repository.
+        read_file: Gives the text of a path in the commit, None if there is no such file.
+    """
+    results = []
+    for name in dict.fromkeys(expectation.check_name for expectation in expectations):
+        own = [expectation for expectation in expectations if expectation.check_name == name]
+        failures = [text for each in own if (text := _failure(each, read_file(each.path))) is not None]
+        results.append(
+            CheckResult(
+                name=name,
+                conclusion="failure" if failures else "success",
+                title=f"{len(failures)} of {len(own)} failed" if failures else "All passed",
+                summary=f"{name}: {len(own) - len(failures)} passed, {len(failures)} failed",
+                text="\n\n".join(failures),
+            )
+        )
+    return tuple(results)
+
+
+def overall(conclusions: Sequence[str]) -> str:
+    """The conclusion of a suite."""
+    return "success" if all(conclusion == "success" for conclusion in conclusions) else "failure"

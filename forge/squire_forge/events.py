@@ -1,0 +1,297 @@
+"""Webhook payloads as GitHub shapes them, and their queueing. Sending is `outbox`'s matter."""
+
+import json
+import uuid
+from collections.abc import Iterable
+
+from squire_forge import store_checks
+from squire_forge.git import MAX_COMMITS, ZERO_SHA, GitDirectory, Person
+from squire_forge.records import Account, CheckRun, Label, Pull, Repository, Suite, Ticket
+from squire_forge.shapes import (
+    JsonObject,
+    account_shape,
+    api_url,
+    issue_shape,
+    label_shape,
+    pull_shape,
+    repository_shape,
+)
+from squire_forge.store import labels
+from squire_forge.urls import repository_urls
+from squire_forge.world import HOOK_ID, View, node_id
+
+_ZEN = "Keep it logically awesome."
+_PAYLOAD_COMMITS = 20
+
+
+def emit(
+    view: View, event: str, repository: Repository, sender: Account, content: JsonObject, *, action: str | None = None
+) -> None:
+    """Queue one webhook in the transaction of `view`; nothing happens when no webhook is configured."""
+    if view.world.config.webhook_url is None:
+        return
+    payload = {
+        **({"action": action} if action else {}),
+        **content,
+        "repository": content.get("repository", _webhook_repository(view, repository)),
+        "sender": account_shape(view, sender),
+    }
+    store_checks.add_delivery(
+        view.con,
+        guid=str(uuid.uuid4()),
+        repository_id=repository.id,
+        event=event,
+        action=action,
+        body=json.dumps(payload, separators=(",", ":")).encode(),
+        now=view.world.now(),
+    )
+
+
+def emit_ping(view: View, repository: Repository, sender: Account) -> None:
+    """What GitHub sends when a webhook is made."""
+    base = f"{api_url(view.world)}/repos/{repository.full_name}/hooks/{HOOK_ID}"
+    hook = {
+        "type": "Repository",
+        "id": HOOK_ID,
+        "name": "web",
+        "active": True,
+        "events": ["check_run", "check_suite", "issues", "pull_request", "push"],
+        "config": {"content_type": "json", "url": view.world.config.webhook_url, "insecure_ssl": "0"},
+        "updated_at": view.world.now(),
+        "created_at": view.world.now(),
+        "url": base,
+        "test_url": f"{base}/test",
+        "ping_url": f"{base}/pings",
+        "deliveries_url": f"{base}/deliveries",
+        "last_response": {"code": None, "status": "unused", "message": None},
+    }
+    emit(view, "ping", repository, sender, {"zen": _ZEN, "hook_id": HOOK_ID, "hook": hook})
+
+
+def emit_pull(view: View, action: str, pull: Pull, sender: Account, **extra: object) -> None:
+    """A pull_request event: opened, closed, reopened, synchronize, edited, labeled."""
+    content = {"number": pull.number, "pull_request": pull_shape(view, pull), **extra}
+    emit(view, "pull_request", pull.repository, sender, content, action=action)
+
+
+def emit_issue(view: View, action: str, ticket: Ticket, sender: Account, **extra: object) -> None:
+    """An issues event: opened, labeled."""
+    emit(view, "issues", ticket.repository, sender, {"issue": issue_shape(view, ticket), **extra}, action=action)
+
+
+def emit_labeled(view: View, ticket: Ticket, names: Iterable[str], sender: Account) -> None:
+    """One labeled event for each label that was put on."""
+    by_name = {label.name.lower(): label for label in labels(view.con, ticket.id)}
+    for name in names:
+        extra = {"label": label_shape(view, ticket.repository, by_name[name.lower()])}
+        if isinstance(ticket, Pull):
+            emit_pull(view, "labeled", ticket, sender, **extra)
+        else:
+            emit_issue(view, "labeled", ticket, sender, **extra)
+
+
+def emit_unlabeled(view: View, ticket: Ticket, label: Label, sender: Account) -> None:
+    """An unlabeled event."""
+    extra = {"label": label_shape(view, ticket.repository, label)}
+    if isinstance(ticket, Pull):
+        emit_pull(view, "unlabeled", ticket, sender, **extra)
+    else:
+        emit_issue(view, "unlabeled", ticket, sender, **extra)
+
+
+def emit_review(view: View, pull: Pull, reviewer: Account, state: str) -> None:
+    """A pull_request_review event, submitted."""
+    shape = {
+        "state": state.lower(),
+        "user": account_shape(view, reviewer),
+        "commit_id": pull.head_sha,
+        "submitted_at": view.world.now(),
+    }
+    content = {"review": shape, "pull_request": pull_shape(view, pull)}
+    emit(view, "pull_request_review", pull.repository, reviewer, content, action="submitted")
+
+
+def emit_push(
+    view: View, repository: Repository, branch: str, before: str | None, after: str | None, *, pusher: Account
+) -> None:
+    """A push event; `before` or `after` is None when the branch is made or deleted."""
+    git = view.git(repository)
+    old, new = before or ZERO_SHA, after or ZERO_SHA
+    page = f"{view.world.config.web_url}/{repository.full_name}"
+    shas = _pushed_commits(git, before, after, repository)
+    commits = [_commit(page, git, sha) for sha in shas]
+    owner = account_shape(view, repository.owner)
+    owner.update(name=repository.owner.login, email=_email(repository.owner))
+    content = {
+        "ref": f"refs/heads/{branch}",
+        "before": old,
+        "after": new,
+        "created": before is None,
+        "deleted": after is None,
+        "forced": bool(before and after and not git.is_ancestor(before, after)),
+        "base_ref": None,
+        "compare": f"{page}/compare/{old[:12]}...{new[:12]}",
+        "commits": commits,
+        "head_commit": _commit(page, git, after) if after else None,
+        "repository": {
+            **_webhook_repository(view, repository),
+            "owner": owner,
+            "url": page,
+            "stargazers": 0,
+            "master_branch": repository.default_branch,
+        },
+        "pusher": {"name": pusher.login, "email": _email(pusher)},
+    }
+    emit(view, "push", repository, pusher, content)
+
+
+def emit_check_run(view: View, run: CheckRun, pulls: Iterable[Pull], sender: Account) -> None:
+    """A check_run event, completed."""
+    base = f"{api_url(view.world)}/repos/{run.suite.repository.full_name}/check-runs/{run.id}"
+    page = f"{view.world.config.web_url}/{run.suite.repository.full_name}/runs/{run.id}"
+    app = _app(view)
+    linked = [_linked_pull(view, pull) for pull in pulls]
+    content = {
+        "id": run.id,
+        "node_id": node_id("CheckRun", run.id),
+        "head_sha": run.suite.sha,
+        "external_id": "",
+        "url": base,
+        "html_url": page,
+        "details_url": page,
+        "status": "completed",
+        "conclusion": run.conclusion,
+        "started_at": run.started_at,
+        "completed_at": run.completed_at,
+        "output": {
+            "title": run.title,
+            "summary": run.summary,
+            "text": run.text,
+            "annotations_count": 0,
+            "annotations_url": f"{base}/annotations",
+        },
+        "name": run.name,
+        "check_suite": _suite(view, run.suite, linked, app),
+        "app": app,
+        "pull_requests": linked,
+    }
+    emit(view, "check_run", run.suite.repository, sender, {"check_run": content}, action="completed")
+
+
+def emit_check_suite(view: View, suite: Suite, pulls: Iterable[Pull], sender: Account) -> None:
+    """A check_suite event, completed."""
+    linked = [_linked_pull(view, pull) for pull in pulls]
+    commit = view.git(suite.repository).commit(suite.sha)
+    content = {
+        **_suite(view, suite, linked, _app(view)),
+        "latest_check_runs_count": len(store_checks.check_runs(view.con, suite)),
+        "check_runs_url": f"{_suite_url(view, suite)}/check-runs",
+        "head_commit": {
+            "id": commit.sha,
+            "tree_id": commit.tree,
+            "message": commit.message,
+            "timestamp": commit.committer.date,
+            "author": {"name": commit.author.name, "email": commit.author.email},
+            "committer": {"name": commit.committer.name, "email": commit.committer.email},
+        },
+    }
+    emit(view, "check_suite", suite.repository, sender, {"check_suite": content}, action="completed")
+
+
+def _webhook_repository(view: View, repository: Repository) -> JsonObject:
+    left_out = {"allow_forking", "has_discussions"}
+    shape = {key: value for key, value in repository_shape(view, repository).items() if key not in left_out}
+    return {**shape, "custom_properties": {}}
+
+
+def _email(account: Account) -> str:
+    return f"{account.login}@users.noreply.forge.invalid"
+
+
+def _pushed_commits(
+    git: GitDirectory, before: str | None, after: str | None, repository: Repository
+) -> tuple[str, ...]:
+    if after is None:
+        return ()
+    base = before
+    if base is None:
+        default = git.branch(repository.default_branch)
+        base = default if default != after else None
+    if base is None or git.merge_base(base, after) is None:
+        return (after,)
+    return git.commits_between(base, after)[-min(_PAYLOAD_COMMITS, MAX_COMMITS) :]
+
+
+def _person(person: Person) -> JsonObject:
+    return {"name": person.name, "email": person.email, "username": person.email.split("@")[0]}
+
+
+def _commit(page: str, git: GitDirectory, sha: str) -> JsonObject:
+    commit, changes = git.commit(sha), git.file_changes(sha)
+    return {
+        "id": sha,
+        "tree_id": commit.tree,
+        "distinct": True,
+        "message": commit.message,
+        "timestamp": commit.committer.date,
+        "url": f"{page}/commit/{sha}",
+        "author": _person(commit.author),
+        "committer": _person(commit.committer),
+        "added": list(changes.added),
+        "removed": list(changes.removed),
+        "modified": list(changes.modified),
+    }
+
+
+def _linked_pull(view: View, pull: Pull) -> JsonObject:
+    url = str(repository_urls(view.world.config.web_url, api_url(view.world), pull.repository.full_name)["url"])
+    repo = {"id": pull.repository.id, "url": url, "name": pull.repository.name}
+    return {
+        "url": f"{url}/pulls/{pull.number}",
+        "id": pull.id,
+        "number": pull.number,
+        "head": {"ref": pull.head_ref, "sha": pull.head_sha, "repo": repo},
+        "base": {"ref": pull.base_ref, "sha": pull.base_sha, "repo": repo},
+    }
+
+
+def _suite_url(view: View, suite: Suite) -> str:
+    return f"{api_url(view.world)}/repos/{suite.repository.full_name}/check-suites/{suite.id}"
+
+
+def _suite(view: View, suite: Suite, linked: list[JsonObject], app: JsonObject) -> JsonObject:
+    parents = view.git(suite.repository).commit(suite.sha).parents
+    return {
+        "id": suite.id,
+        "node_id": node_id("CheckSuite", suite.id),
+        "head_branch": suite.branch,
+        "head_sha": suite.sha,
+        "status": "completed",
+        "conclusion": suite.conclusion,
+        "url": _suite_url(view, suite),
+        "before": parents[0] if parents else ZERO_SHA,
+        "after": suite.sha,
+        "pull_requests": linked,
+        "app": app,
+        "created_at": suite.created_at,
+        "updated_at": suite.created_at,
+    }
+
+
+def _app(view: View) -> JsonObject:
+    made = "2018-07-30T09:30:17Z"
+    owner = Account(id=9919, login="forge", kind="Organization", created_at=made)
+    return {
+        "id": 15368,
+        "slug": "github-actions",
+        "node_id": node_id("App", 15368),
+        "owner": account_shape(view, owner),
+        "name": "GitHub Actions",
+        "description": "The forge's stand-in for CI",
+        "external_url": view.world.config.web_url,
+        "html_url": f"{view.world.config.web_url}/apps/github-actions",
+        "created_at": made,
+        "updated_at": made,
+        "permissions": {"actions": "write", "checks": "write", "contents": "write", "metadata": "read"},
+        "events": ["check_run", "check_suite"],
+    }

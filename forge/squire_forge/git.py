@@ -1,0 +1,242 @@
+"""Git's plumbing on one bare repository. No branch is checked out and no code or hook of the repository ever runs."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from squire_forge.errors import GitError
+
+TIMEOUT_S = 30.0
+MAX_FILE_BYTES = 1_000_000
+MAX_DIFF_BYTES = 400_000
+MAX_COMMITS = 250
+ZERO_SHA = "0" * 40
+_CACHED = 4096
+
+
+def git_environment() -> dict[str, str]:
+    """The environment of every git we start: no configuration of the machine or the user, no prompts."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who wrote or committed, and when (RFC 3339, UTC)."""
+
+    name: str
+    email: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """A commit's header and message."""
+
+    sha: str
+    tree: str
+    parents: tuple[str, ...]
+    author: Person
+    committer: Person
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiffStat:
+    """How much a pull request changes."""
+
+    additions: int
+    deletions: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanges:
+    """The paths that a commit touches."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    modified: tuple[str, ...]
+
+
+class GitDirectory:
+    """A bare repository. Commands end within TIMEOUT_S; failures raise GitError.
+
+    What follows from object names alone never changes, and is remembered (the last 4,096 answers of each kind).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.commit = lru_cache(maxsize=_CACHED)(self._commit)
+        self.merge_base = lru_cache(maxsize=_CACHED)(self._merge_base)
+        self.diff_stat = lru_cache(maxsize=_CACHED)(self._diff_stat)
+        self.merged_tree = lru_cache(maxsize=_CACHED)(self._merged_tree)
+        self.file_changes = lru_cache(maxsize=_CACHED)(self._file_changes)
+        self.commits_between = lru_cache(maxsize=_CACHED)(self._commits_between)
+
+    @classmethod
+    def clone_from(cls, source: Path, target: Path, default_branch: str) -> "GitDirectory":
+        """Make `target` a bare copy of the local repository `source`, ready to be served."""
+        settings = {
+            "core.hooksPath": os.devnull,
+            "gc.auto": "0",  # a replaced head must stay readable: its pull request still names it
+            "receive.autogc": "false",
+            "receive.fsckObjects": "true",
+            "receive.hideRefs": "refs/pull",  # like GitHub: these are ours to write
+            "uploadpack.allowFilter": "true",
+            "core.fsync": "all",
+        }
+        given = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
+        paths = [os.fspath(source), os.fspath(target)]
+        run_git(["git", "clone", "--quiet", "--bare", "--no-hardlinks", *given, "--", *paths], cwd=target.parent)
+        made = cls(target)
+        made.run("symbolic-ref", "HEAD", f"refs/heads/{default_branch}")
+        return made
+
+    def remove_leftovers(self) -> None:
+        """Remove the locks and half-received objects of git processes that were killed.
+
+        Only for one who is alone with the repository: the locks of a living process are removed too.
+        """
+        for lock in (*self.path.glob("*.lock"), *(self.path / "refs").rglob("*.lock")):
+            lock.unlink(missing_ok=True)
+        for received in (self.path / "objects").glob("tmp_objdir-*"):
+            shutil.rmtree(received, ignore_errors=True)
+
+    def run(
+        self,
+        *arguments: str,
+        ok: tuple[int, ...] = (0,),
+        environment: Mapping[str, str] | None = None,
+        limit_bytes: int | None = None,
+    ) -> str:
+        """What `git ARGUMENTS` prints, at most `limit_bytes` of it; undecodable bytes are replaced."""
+        command = ["git", "--git-dir", os.fspath(self.path), *arguments]
+        return run_git(command, cwd=self.path, ok=ok, environment=environment)[:limit_bytes].decode(errors="replace")
+
+    def branches(self) -> dict[str, str]:
+        """All branches with the commit at their tip."""
+        lines = self.run("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads").splitlines()
+        return {line[41:].removeprefix("refs/heads/"): line[:40] for line in lines}
+
+    def branch(self, name: str) -> str | None:
+        """The commit at the tip of one branch, None if there is no such branch."""
+        return self.run("rev-parse", "--verify", "--quiet", f"refs/heads/{name}^{{commit}}", ok=(0, 1)).strip() or None
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether `older` is reachable from `newer`."""
+        return self.merge_base(older, newer) == older
+
+    def file(self, commit: str, path: str) -> str | None:
+        """The text of a file in a commit's tree (at most MAX_FILE_BYTES), None if there is no such file."""
+        kind = self.run("cat-file", "-t", f"{commit}:{path}", ok=(0, 128)).strip()
+        if kind != "blob":
+            return None
+        return self.run("cat-file", "blob", f"{commit}:{path}", limit_bytes=MAX_FILE_BYTES)
+
+    def diff(self, base: str, head: str) -> str:
+        """The diff of what `head` adds to `base` since they parted, at most MAX_DIFF_BYTES."""
+        return self.run("diff", "--no-color", "--no-ext-diff", f"{base}...{head}", limit_bytes=MAX_DIFF_BYTES)
+
+    def update_ref(self, ref: str, new: str, old: str | None = None) -> None:
+        """Point `ref` at `new`; with `old`, only if that is where it points now (GitError otherwise)."""
+        self.run("update-ref", ref, new, *(() if old is None else (old,)))
+
+    def commit_tree(self, tree: str, parents: tuple[str, ...], message: str, author: Person) -> str:
+        """Make a commit object (no branch moves) and return its name."""
+        who = {
+            f"GIT_{role}_{field}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for field, value in (("NAME", author.name), ("EMAIL", author.email), ("DATE", author.date))
+        }
+        flags = [argument for parent in parents for argument in ("-p", parent)]
+        return self.run("commit-tree", tree, *flags, "-m", message, environment=who).strip()
+
+    def _commit(self, sha: str) -> CommitInfo:
+        form = "%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B"
+        fields = self.run("show", "--no-patch", f"--format={form}", sha).split("\0", 9)
+        return CommitInfo(
+            sha=fields[0],
+            tree=fields[1],
+            parents=tuple(fields[2].split()),
+            author=Person(fields[3], fields[4], _rfc3339(fields[5])),
+            committer=Person(fields[6], fields[7], _rfc3339(fields[8])),
+            message=fields[9].strip("\n"),
+        )
+
+    def _merge_base(self, one: str, other: str) -> str | None:
+        return self.run("merge-base", one, other, ok=(0, 1)).strip() or None
+
+    def _diff_stat(self, base: str, head: str) -> DiffStat:
+        rows = [line.split("\t") for line in self.run("diff", "--numstat", f"{base}...{head}").splitlines()]
+        return DiffStat(
+            additions=sum(int(row[0]) for row in rows if row[0] != "-"),
+            deletions=sum(int(row[1]) for row in rows if row[1] != "-"),
+            files=len(rows),
+        )
+
+    def _commits_between(self, base: str, head: str) -> tuple[str, ...]:
+        """The commits of `head` that `base` lacks, oldest first, the newest MAX_COMMITS of them."""
+        out = self.run("rev-list", f"--max-count={MAX_COMMITS}", "--topo-order", head, f"^{base}")
+        return tuple(reversed(out.split()))
+
+    def _merged_tree(self, base: str, head: str) -> str | None:
+        """The tree of a merge, None if the two conflict or have nothing in common."""
+        if self.merge_base(base, head) is None:
+            return None
+        out = self.run("merge-tree", "--write-tree", "--no-messages", base, head, ok=(0, 1)).splitlines()
+        # After a conflict further lines (the conflicted files) follow the tree's name.
+        return out[0] if len(out) == 1 else None
+
+    def _file_changes(self, sha: str) -> FileChanges:
+        out = self.run("diff-tree", "--root", "--no-commit-id", "--name-status", "--no-renames", "-r", "-z", "-m",
+                       "--first-parent", sha)  # fmt: skip
+        fields = out.split("\0")[:-1]
+        pairs = list(zip(fields[::2], fields[1::2], strict=True))
+        return FileChanges(
+            added=tuple(path for status, path in pairs if status == "A"),
+            removed=tuple(path for status, path in pairs if status == "D"),
+            modified=tuple(path for status, path in pairs if status not in {"A", "D"}),
+        )
+
+
+def _rfc3339(seconds: str) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def run_git(
+    command: list[str],
+    *,
+    cwd: Path,
+    ok: tuple[int, ...] = (0,),
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """Run a git command line in `cwd` and return what it prints. Raises GitError if it ends with a code not in `ok`."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**git_environment(), **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"{' '.join(command[:5])} did not end within {TIMEOUT_S:.0f} s") from error
+    if done.returncode not in ok:
+        last = done.stderr.decode(errors="replace").strip()[-1000:]
+        raise GitError(
+            f"git {command[3] if '--git-dir' in command else command[1]} ended with {done.returncode}: {last}",
+        )
+    return done.stdout

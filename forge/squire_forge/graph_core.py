@@ -1,0 +1,91 @@
+"""What the GraphQL resolvers share: their registry, their context, the objects that only GraphQL knows. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLError
+
+from squire_forge.limits import Quota
+from squire_forge.records import CheckRun, CommitStatus, Pull, Repository
+from squire_forge.world import View
+
+Resolver = Callable[..., Any]
+RESOLVERS: dict[tuple[str, str], Resolver] = {}
+_PAGING = ("first", "last", "after", "before")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the resolvers of one query share; `reset_at` is RFC 3339."""
+
+    view: View
+    quota: Quota
+    cost: int
+    reset_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit of a repository."""
+
+    repository: Repository
+    oid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A branch."""
+
+    repository: Repository
+    name: str
+    oid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """All checks and statuses of one commit."""
+
+    commit: Commit
+    contexts: tuple[CheckRun | CommitStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PullCommit:
+    """A commit as part of a pull request."""
+
+    pull: Pull
+    commit: Commit
+
+
+class NotFoundError(GraphQLError):
+    """What GitHub says of a name that it cannot resolve; `kind` is its `type`."""
+
+    kind = "NOT_FOUND"
+
+
+def on(type_name: str, field: str) -> Callable[[Resolver], Resolver]:
+    """Register the resolver of a field; it is called with the object, the Context and the field's arguments."""
+
+    def register(function: Resolver) -> Resolver:
+        RESOLVERS[type_name, field] = function
+        return function
+
+    return register
+
+
+def paging(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a connection that make its page."""
+    return {name: arguments.get(name) for name in _PAGING}
+
+
+def ordered(items: Sequence[Any], order: Mapping[str, str] | None, comments: Callable[[Any], int]) -> list[Any]:
+    """`items` in the order of an IssueOrder, by age without one; `comments` counts an item's."""
+    if order is None:
+        return list(items)
+    keys: dict[str, Callable[[Any], Any]] = {
+        "CREATED_AT": lambda item: (item.created_at, item.id),
+        "UPDATED_AT": lambda item: (item.updated_at, item.id),
+        "COMMENTS": lambda item: (comments(item), item.id),
+    }
+    return sorted(items, key=keys[order["field"]], reverse=order["direction"] == "DESC")

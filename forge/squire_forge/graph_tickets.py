@@ -1,0 +1,152 @@
+"""GraphQL resolvers of pull requests, issues, their comments, reviews and review threads."""
+
+from typing import Any
+
+from squire_forge import operations, store, store_labels
+from squire_forge.connections import page
+from squire_forge.graph_core import Commit, Context, NotFoundError, PullCommit, on, paging
+from squire_forge.graph_repositories import pull_state
+from squire_forge.records import Comment, Pull, Review, Thread, ThreadComment, Ticket
+from squire_forge.shapes import mergeable, pull_commits, ticket_page
+from squire_forge.world import node_id
+
+
+@on("PullRequest", "state")
+def _pull_state(pull: Pull, _: Context) -> str:
+    return pull_state(pull)
+
+
+@on("Issue", "state")
+def _issue_state(issue: Ticket, _: Context) -> str:
+    return issue.state.upper()
+
+
+@on("PullRequest", "url")
+@on("Issue", "url")
+def _ticket_url(ticket: Ticket, context: Context) -> str:
+    return ticket_page(context.view.world, ticket)
+
+
+@on("PullRequest", "isCrossRepository")
+def _is_cross_repository(_: Pull, __: Context) -> bool:
+    return False
+
+
+@on("PullRequest", "mergeable")
+def _mergeable(pull: Pull, context: Context) -> str:
+    return {True: "MERGEABLE", False: "CONFLICTING", None: "UNKNOWN"}[mergeable(context.view, pull)]
+
+
+@on("PullRequest", "mergeCommit")
+def _merge_commit(pull: Pull, _: Context) -> Commit | None:
+    return Commit(pull.repository, pull.merge_sha) if pull.merge_sha else None
+
+
+@on("PullRequest", "reviewDecision")
+def _review_decision(pull: Pull, context: Context) -> str | None:
+    latest = {review.author.id: review.state for review in store.reviews(context.view.con, pull)}.values()
+    return next((state for state in ("CHANGES_REQUESTED", "APPROVED") if state in latest), None)
+
+
+@on("PullRequest", "additions")
+def _additions(pull: Pull, context: Context) -> int:
+    return context.view.git(pull.repository).diff_stat(pull.base_sha, pull.head_sha).additions
+
+
+@on("PullRequest", "deletions")
+def _deletions(pull: Pull, context: Context) -> int:
+    return context.view.git(pull.repository).diff_stat(pull.base_sha, pull.head_sha).deletions
+
+
+@on("PullRequest", "changedFiles")
+def _changed_files(pull: Pull, context: Context) -> int:
+    return context.view.git(pull.repository).diff_stat(pull.base_sha, pull.head_sha).files
+
+
+@on("PullRequest", "commits")
+def _commits(pull: Pull, context: Context, **arguments: Any) -> Any:
+    shas = pull_commits(context.view.git(pull.repository), pull)
+    return page([PullCommit(pull, Commit(pull.repository, sha)) for sha in shas], "commits", **paging(arguments))
+
+
+@on("PullRequestCommit", "id")
+def _pull_commit_id(commit: PullCommit, _: Context) -> str:
+    return node_id("PullRequestCommit", f"{commit.pull.id}:{commit.commit.oid}")
+
+
+@on("PullRequest", "labels")
+@on("Issue", "labels")
+def _labels(ticket: Ticket, context: Context, **arguments: Any) -> Any:
+    return page(store.labels(context.view.con, ticket.id), "labels", **paging(arguments))
+
+
+@on("PullRequest", "comments")
+@on("Issue", "comments")
+def _comments(ticket: Ticket, context: Context, **arguments: Any) -> Any:
+    return page(store.comments(context.view.con, ticket), "comments", **paging(arguments))
+
+
+@on("PullRequest", "reviews")
+def _reviews(pull: Pull, context: Context, **arguments: Any) -> Any:
+    return page(store.reviews(context.view.con, pull), "reviews", **paging(arguments))
+
+
+@on("PullRequest", "reviewThreads")
+def _review_threads(pull: Pull, context: Context, **arguments: Any) -> Any:
+    return page(store.threads(context.view.con, pull), "reviewThreads", **paging(arguments))
+
+
+@on("PullRequest", "timelineItems")
+def _timeline(pull: Pull, context: Context, **arguments: Any) -> Any:
+    wanted = arguments.get("itemTypes")
+    found = [
+        event
+        for event in store_labels.events(context.view.con, pull)
+        if not wanted or ("UNLABELED_EVENT" if event.removed else "LABELED_EVENT") in wanted
+    ]
+    return page(found, "timelineItems", **paging(arguments))
+
+
+@on("Mutation", "markPullRequestReadyForReview")
+def _mark_ready(_: Any, context: Context, *, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 - GitHub's name
+    return _set_draft(context, input, draft=False)
+
+
+@on("Mutation", "convertPullRequestToDraft")
+def _convert(_: Any, context: Context, *, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 - GitHub's name
+    return _set_draft(context, input, draft=True)
+
+
+def _set_draft(context: Context, wanted: dict[str, Any], *, draft: bool) -> dict[str, Any]:
+    con = context.view.con
+    for repository in store.repositories(con):
+        for pull in store.pulls(con, repository):
+            if node_id("PullRequest", pull.id) == wanted["pullRequestId"]:
+                changed = operations.set_draft(context.view, pull, draft=draft)
+                return {"pull_request": changed, "client_mutation_id": wanted.get("clientMutationId")}
+    raise NotFoundError(f"Could not resolve to a node with the global id of '{wanted['pullRequestId']}'.")
+
+
+@on("PullRequestReviewThread", "comments")
+def _thread_comments(thread: Thread, context: Context, **arguments: Any) -> Any:
+    return page(store.thread_comments(context.view.con, thread), "comments", **paging(arguments))
+
+
+@on("PullRequestReviewComment", "commit")
+def _thread_comment_commit(comment: ThreadComment, _: Context) -> Commit:
+    return Commit(comment.thread.pull.repository, comment.commit_sha)
+
+
+@on("PullRequestReview", "commit")
+def _review_commit(review: Review, _: Context) -> Commit:
+    return Commit(review.pull.repository, review.commit_sha)
+
+
+@on("IssueComment", "url")
+def _comment_url(comment: Comment, context: Context) -> str:
+    return f"{ticket_page(context.view.world, comment.ticket)}#issuecomment-{comment.id}"
+
+
+@on("PullRequestReviewComment", "url")
+def _thread_comment_url(comment: ThreadComment, context: Context) -> str:
+    return f"{ticket_page(context.view.world, comment.thread.pull)}#discussion_r{comment.id}"

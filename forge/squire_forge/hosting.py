@@ -1,0 +1,267 @@
+"""Taking a local repository in: the request's shape, the bare copy, its issues, pull requests and expectations."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from squire_forge import events, operations, settling, store
+from squire_forge.errors import RepositoryError
+from squire_forge.git import GitDirectory
+from squire_forge.records import Account, Pull, Repository
+from squire_forge.world import View, World
+
+_MAX_ITEMS = 500
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$")]
+Login = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})$")]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HostedComment(_Shape):
+    """A comment; `bot` marks its author as one. `created_at` (RFC 3339) is now unless it is given."""
+
+    author: Login
+    body: str
+    bot: bool = False
+    created_at: str | None = None
+
+
+class HostedThread(HostedComment):
+    """A review thread with its first comment, on a line of the head."""
+
+    path: str
+    line: int | None = None
+    resolved: bool = False
+
+
+class HostedReview(HostedComment):
+    """A submitted review."""
+
+    state: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED", "DISMISSED"] = "COMMENTED"
+
+
+class HostedIssue(HostedComment):
+    """An open issue."""
+
+    title: str
+    body: str = ""
+    labels: tuple[str, ...] = ()
+    comments: tuple[HostedComment, ...] = Field(default=(), max_length=_MAX_ITEMS)
+
+
+class HostedPull(HostedIssue):
+    """An open pull request; `base` is the default branch unless it is given."""
+
+    head: str
+    base: str | None = None
+    draft: bool = False
+    review_threads: tuple[HostedThread, ...] = Field(default=(), max_length=_MAX_ITEMS)
+    reviews: tuple[HostedReview, ...] = Field(default=(), max_length=_MAX_ITEMS)
+
+
+class HostedExpectation(_Shape):
+    """What a check wants: `pattern` (multi-line) is found in `path`, or with `must_match` false it is not."""
+
+    check: str
+    path: str
+    pattern: str
+    must_match: bool = True
+    message: str = ""
+
+
+class HostedStatus(_Shape):
+    """A status that another service put on the tip of a branch."""
+
+    branch: str
+    context: str
+    state: Literal["error", "failure", "pending", "success"]
+    description: str | None = None
+
+
+class HostRequest(_Shape):
+    """The body of `POST /_forge/repos`. `path` is a local git repository, which is copied."""
+
+    owner: Login
+    name: Name
+    path: Path
+    description: str | None = None
+    default_branch: str | None = None
+    private: bool = False
+    archived: bool = False
+    issues: tuple[HostedIssue, ...] = Field(default=(), max_length=_MAX_ITEMS)
+    pull_requests: tuple[HostedPull, ...] = Field(default=(), max_length=_MAX_ITEMS)
+    expectations: tuple[HostedExpectation, ...] = Field(default=(), max_length=_MAX_ITEMS)
+    statuses: tuple[HostedStatus, ...] = Field(default=(), max_length=_MAX_ITEMS)
+
+
+def host(world: World, request: HostRequest) -> tuple[Repository, bool]:
+    """Host a repository; returns it and whether it is new. One that is there already is left as it is.
+
+    Raises RepositoryError if `path` is no git repository or the default branch cannot be told.
+    """
+    for expectation in request.expectations:
+        try:
+            re.compile(expectation.pattern)
+        except re.error as error:
+            raise RepositoryError(f"the expectation on {expectation.path} has no valid pattern: {error}") from error
+    with world.lock:
+        with world.database.reading() as con:
+            found = store.find_repository(con, request.owner, request.name)
+        if found is not None:
+            return found, False
+        git = _copy(world, request)
+        with world.database.writing() as con:
+            made = _insert(View(world, con), request, git)
+        settling.settle(world, made.id)
+    return made, True
+
+
+def _copy(world: World, request: HostRequest) -> GitDirectory:
+    """Bring the bare copy into place by rename; what a killed forge left behind is made anew."""
+    source = request.path.absolute()
+    if not ((source / ".git").exists() or (source / "objects").is_dir()):
+        raise RepositoryError(f"{source} is not a git repository", hint="give the folder of a local clone")
+    target = world.git_path(request.owner, request.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    made = GitDirectory.clone_from(source, temporary, request.default_branch or "main")
+    branches = made.branches()
+    if request.default_branch is None and branches and "main" not in branches:
+        shutil.rmtree(temporary)
+        raise RepositoryError(
+            f"{source} has no branch main, and no default branch was named",
+            hint=f"name one of {', '.join(sorted(branches))}",
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    return GitDirectory(target)
+
+
+def _insert(view: View, request: HostRequest, git: GitDirectory) -> Repository:
+    con, now = view.con, view.world.now()
+    owner = store.ensure_account(con, request.owner, "Organization", now)
+    sender = operations.viewer(view)
+    repository_id = store.insert(
+        con,
+        "repositories",
+        owner_id=owner.id,
+        name=request.name,
+        description=request.description,
+        default_branch=request.default_branch or "main",
+        private=request.private,
+        archived=request.archived,
+        next_number=1,
+        created_at=now,
+        updated_at=now,
+        pushed_at=now,
+    )
+    branches = git.branches()
+    for name, sha in branches.items():
+        store.set_branch(con, repository_id, name, sha, now)
+    repository = store.repository(con, repository_id)
+    events.emit_ping(view, repository, sender)
+    for wanted in request.expectations:
+        store.insert(
+            con,
+            "expectations",
+            repository_id=repository_id,
+            check_name=wanted.check,
+            path=wanted.path,
+            pattern=wanted.pattern,
+            must_match=wanted.must_match,
+            message=wanted.message,
+        )
+    for status in request.statuses:
+        store.insert(
+            con,
+            "statuses",
+            repository_id=repository_id,
+            sha=branches.get(status.branch, ""),
+            context=status.context,
+            state=status.state,
+            description=status.description,
+            created_at=now,
+        )
+    for issue in request.issues:
+        _insert_issue(view, repository, issue)
+    for pull in request.pull_requests:
+        _insert_pull(view, repository, pull)
+    return repository
+
+
+def _author(view: View, given: HostedComment) -> Account:
+    return store.ensure_account(view.con, given.author, "Bot" if given.bot else "User", view.world.now())
+
+
+def _insert_issue(view: View, repository: Repository, issue: HostedIssue) -> None:
+    author = _author(view, issue)
+    number = operations.insert_ticket(
+        view, repository, title=issue.title, body=issue.body, author=author, pull=False, made=issue.created_at
+    )
+    ticket = store.ticket(view.con, repository, number)
+    if ticket is None:
+        return
+    store.add_labels(view.con, repository.id, ticket.id, issue.labels)
+    for comment in issue.comments:
+        operations.add_comment(view, ticket, comment.body, _author(view, comment), comment.created_at)
+    events.emit_issue(view, "opened", ticket, author)
+
+
+def _insert_pull(view: View, repository: Repository, given: HostedPull) -> None:
+    author = _author(view, given)
+    request = operations.NewPull(
+        title=given.title,
+        head=given.head,
+        base=given.base or repository.default_branch,
+        body=given.body,
+        draft=given.draft,
+    )
+    pull = operations.create_pull(view, repository, request, author, made=given.created_at, announce=False)
+    store.add_labels(view.con, repository.id, pull.id, given.labels)
+    for comment in given.comments:
+        operations.add_comment(view, pull, comment.body, _author(view, comment), comment.created_at)
+    for review in given.reviews:
+        store.insert(
+            view.con,
+            "reviews",
+            ticket_id=pull.id,
+            author_id=_author(view, review).id,
+            state=review.state,
+            body=review.body,
+            commit_sha=pull.head_sha,
+            submitted_at=review.created_at or view.world.now(),
+        )
+    for thread in given.review_threads:
+        _insert_thread(view, pull, thread)
+    events.emit_pull(view, "opened", pull, author)
+
+
+def _insert_thread(view: View, pull: Pull, thread: HostedThread) -> None:
+    now = thread.created_at or view.world.now()
+    thread_id = store.insert(
+        view.con,
+        "threads",
+        ticket_id=pull.id,
+        path=thread.path,
+        line=thread.line,
+        commit_sha=pull.head_sha,
+        resolved=thread.resolved,
+        outdated=False,
+    )
+    store.insert(
+        view.con,
+        "thread_comments",
+        thread_id=thread_id,
+        author_id=_author(view, thread).id,
+        body=thread.body,
+        commit_sha=pull.head_sha,
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,284 @@
+"""What a client may change through REST: open, edit and merge pull requests, label, comment.
+
+Each is one transaction. Refusals are RefusedError (not now) or UnprocessableError (not so), with GitHub's own words.
+"""
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from squire_forge import events, settling, store, store_labels
+from squire_forge.errors import RefusedError
+from squire_forge.records import Account, Comment, Pull, Repository, Ticket
+from squire_forge.world import VIEWER_LOGIN, View, World
+
+_MAX_BODY = 65_536
+_MAX_TITLE = 256
+
+
+class UnprocessableError(RefusedError):
+    """422: understood and refused; `details` are GitHub's `errors`."""
+
+    def __init__(self, *details: dict[str, str]) -> None:
+        super().__init__("Validation Failed")
+        self.details = list(details)
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class NewPull(_Body):
+    """The body of `POST /repos/{owner}/{repo}/pulls`."""
+
+    title: str = Field(min_length=1, max_length=_MAX_TITLE)
+    head: str = Field(min_length=1)
+    base: str = Field(min_length=1)
+    body: str | None = Field(default=None, max_length=_MAX_BODY)
+    draft: bool = False
+
+
+class PullEdit(_Body):
+    """The body of `PATCH /repos/{owner}/{repo}/pulls/{number}`."""
+
+    title: str | None = Field(default=None, min_length=1, max_length=_MAX_TITLE)
+    body: str | None = Field(default=None, max_length=_MAX_BODY)
+    state: str | None = Field(default=None, pattern="^(open|closed)$")
+
+
+class MergeRequest(_Body):
+    """The body of `PUT /repos/{owner}/{repo}/pulls/{number}/merge`."""
+
+    sha: str | None = None
+    merge_method: str = Field(default="merge", pattern="^(merge|squash|rebase)$")
+    commit_title: str = ""
+    commit_message: str = ""
+
+
+class NewLabels(_Body):
+    """The body of `POST /repos/{owner}/{repo}/issues/{number}/labels`."""
+
+    labels: tuple[str, ...] = Field(min_length=1, max_length=100, strict=False)
+
+
+class NewComment(_Body):
+    """The body of `POST /repos/{owner}/{repo}/issues/{number}/comments`."""
+
+    body: str = Field(min_length=1, max_length=_MAX_BODY)
+
+
+def viewer(view: View) -> Account:
+    """The owner of the token. Only inside a writing transaction."""
+    return store.ensure_account(view.con, VIEWER_LOGIN, "User", view.world.now())
+
+
+def association(author: Account, repository: Repository) -> str:
+    """How the author stands to the repository, when nobody said."""
+    if author.id == repository.owner.id:
+        return "OWNER"
+    if author.kind == "Bot":
+        return "NONE"
+    return "COLLABORATOR" if author.login == VIEWER_LOGIN else "MEMBER"
+
+
+def insert_ticket(
+    view: View,
+    repository: Repository,
+    *,
+    title: str,
+    body: str,
+    author: Account,
+    pull: bool,
+    made: str | None = None,
+) -> int:
+    """Insert an issue, or the common part of a pull request; returns its number."""
+    number, now = store.next_number(view.con, repository.id), made or view.world.now()
+    store.insert(
+        view.con,
+        "tickets",
+        repository_id=repository.id,
+        number=number,
+        is_pull=pull,
+        title=title,
+        body=body,
+        state="open",
+        author_id=author.id,
+        association=association(author, repository),
+        created_at=now,
+        updated_at=now,
+    )
+    return number
+
+
+def create_pull(
+    view: View,
+    repository: Repository,
+    request: NewPull,
+    author: Account,
+    *,
+    made: str | None = None,
+    announce: bool = True,
+) -> Pull:
+    """Open a pull request between two branches of the same repository.
+
+    Raises UnprocessableError if a branch is missing, they do not differ, or there is one already.
+    """
+    owner, _, branch = request.head.rpartition(":")
+    git = view.git(repository)
+    tip, base = git.branch(branch), git.branch(request.base)
+    if tip is None or (owner and owner.lower() != repository.owner.login.lower()):
+        raise UnprocessableError({"resource": "PullRequest", "field": "head", "code": "invalid"})
+    if base is None:
+        raise UnprocessableError({"resource": "PullRequest", "field": "base", "code": "invalid"})
+    for other in store.pulls(view.con, repository, state="open"):
+        if (other.head_ref, other.base_ref) == (branch, request.base):
+            text = f"A pull request already exists for {repository.owner.login}:{branch}."
+            raise UnprocessableError({"resource": "PullRequest", "code": "custom", "message": text})
+    if git.merge_base(base, tip) is None:
+        text = f"The {branch} branch has no history in common with {request.base}"
+        raise UnprocessableError({"resource": "PullRequest", "code": "custom", "message": text})
+    if not git.commits_between(base, tip):
+        text = f"No commits between {request.base} and {branch}"
+        raise UnprocessableError({"resource": "PullRequest", "code": "custom", "message": text})
+    number = insert_ticket(
+        view, repository, title=request.title, body=request.body or "", author=author, pull=True, made=made
+    )
+    ticket_id = view.con.execute(
+        "SELECT id FROM tickets WHERE repository_id = ? AND number = ?", (repository.id, number)
+    ).fetchone()["id"]
+    store.insert(
+        view.con,
+        "pulls",
+        ticket_id=ticket_id,
+        head_ref=branch,
+        head_sha=tip,
+        base_ref=request.base,
+        base_sha=base,
+        draft=request.draft,
+    )
+    git.update_ref(f"refs/pull/{number}/head", tip)
+    pull = _pull(view, repository, number)
+    if announce:
+        events.emit_pull(view, "opened", pull, author)
+    return pull
+
+
+def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
+    """Change title, body or state. Raises UnprocessableError for what cannot be reopened."""
+    sender, now = viewer(view), view.world.now()
+    changes = {
+        name: {"from": getattr(pull, name)}
+        for name in ("title", "body")
+        if getattr(edit, name) is not None and getattr(edit, name) != getattr(pull, name)
+    }
+    if changes:
+        store.touch_ticket(view.con, pull.id, now, **{name: getattr(edit, name) for name in changes})
+        events.emit_pull(view, "edited", _pull(view, pull.repository, pull.number), sender, changes=changes)
+    if edit.state is not None and edit.state != pull.state:
+        tip = view.git(pull.repository).branch(pull.head_ref)
+        if edit.state == "open" and (pull.merged or tip is None):
+            text = "state cannot be changed. The pull request cannot be reopened."
+            raise UnprocessableError({"resource": "PullRequest", "code": "invalid", "field": "state", "message": text})
+        closed = edit.state == "closed"
+        store.touch_ticket(view.con, pull.id, now, state=edit.state, closed_at=now if closed else None)
+        if not closed:
+            store.change_pull(view.con, pull.id, head_sha=tip)
+        events.emit_pull(view, "closed" if closed else "reopened", _pull(view, pull.repository, pull.number), sender)
+    return _pull(view, pull.repository, pull.number)
+
+
+def merge_pull(world: World, repository: Repository, number: int, request: MergeRequest) -> str:
+    """Merge on a client's demand; returns the merge commit.
+
+    Raises RefusedError with GitHub's message when it cannot be merged (405), or when the head is not the one that
+    the client saw (409).
+    """
+    with world.lock:
+        settling.announce(world, repository.id)
+        with world.database.writing() as con:
+            pull, by = _pull(View(world, con), repository, number), viewer(View(world, con))
+        if pull.state != "open" or pull.draft:
+            raise RefusedError("Pull Request is not mergeable")
+        if request.merge_method == "rebase":
+            raise RefusedError("Rebase merges are not allowed on this repository.")
+        if request.sha is not None and request.sha != pull.head_sha:
+            raise RefusedError("Head branch was modified. Review and try the merge again.", status=409)
+        settling.merge(
+            world,
+            pull,
+            by,
+            squash=request.merge_method == "squash",
+            title=request.commit_title,
+            message=request.commit_message,
+        )
+        with world.database.reading() as con:
+            return _pull(View(world, con), repository, number).merge_sha or ""
+
+
+def add_labels(view: View, ticket: Ticket, names: Iterable[str]) -> None:
+    """Put labels on an issue or pull request; those that are on it stay."""
+    sender = viewer(view)
+    added = store.add_labels(view.con, ticket.repository.id, ticket.id, names)
+    if added:
+        store.touch_ticket(view.con, ticket.id, view.world.now())
+        for name in added:
+            store_labels.record(view.con, ticket, name, sender, view.world.now(), removed=False)
+        events.emit_labeled(view, store.ticket(view.con, ticket.repository, ticket.number) or ticket, added, sender)
+
+
+def remove_label(view: View, ticket: Ticket, name: str, sender: Account) -> None:
+    """Take a label off an issue or pull request. Raises RefusedError (404) when it is not on it."""
+    label = store_labels.take_off(view.con, ticket, name)
+    if label is None:
+        raise RefusedError("Label does not exist", status=404)
+    now = view.world.now()
+    store_labels.record(view.con, ticket, label.name, sender, now, removed=True)
+    store.touch_ticket(view.con, ticket.id, now)
+    fresh = store.ticket(view.con, ticket.repository, ticket.number) or ticket
+    events.emit_unlabeled(view, fresh, label, sender)
+
+
+def set_draft(view: View, pull: Pull, *, draft: bool) -> Pull:
+    """Make a draft of a pull request, or no draft. Raises RefusedError when it is closed."""
+    if pull.state != "open":
+        raise RefusedError("The pull request is closed")
+    if pull.draft != draft:
+        store.change_pull(view.con, pull.id, draft=draft)
+        store.touch_ticket(view.con, pull.id, view.world.now())
+        fresh = _pull(view, pull.repository, pull.number)
+        events.emit_pull(view, "converted_to_draft" if draft else "ready_for_review", fresh, viewer(view))
+    return _pull(view, pull.repository, pull.number)
+
+
+def review(view: View, pull: Pull, reviewer: Account, state: str, body: str) -> None:
+    """Submit a review of the present head, `APPROVED` or another of GitHub's states."""
+    now = view.world.now()
+    store.insert(
+        view.con,
+        "reviews",
+        ticket_id=pull.id,
+        author_id=reviewer.id,
+        state=state,
+        body=body,
+        commit_sha=pull.head_sha,
+        submitted_at=now,
+    )
+    store.touch_ticket(view.con, pull.id, now)
+    events.emit_review(view, _pull(view, pull.repository, pull.number), reviewer, state)
+
+
+def add_comment(view: View, ticket: Ticket, body: str, author: Account, made: str | None = None) -> Comment:
+    """Comment on an issue or pull request."""
+    now = made or view.world.now()
+    store.insert(
+        view.con, "comments", ticket_id=ticket.id, author_id=author.id, body=body, created_at=now, updated_at=now
+    )
+    store.touch_ticket(view.con, ticket.id, now)
+    return store.comments(view.con, ticket)[-1]
+
+
+def _pull(view: View, repository: Repository, number: int) -> Pull:
+    found = store.pull(view.con, repository, number)
+    if found is None:
+        raise RefusedError(f"{repository.full_name}#{number} is not a pull request", status=404)
+    return found

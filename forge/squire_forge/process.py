@@ -1,0 +1,185 @@
+"""Starting and stopping the forge as a process of its own. Talking to it is `client`'s matter."""
+
+import contextlib
+import json
+import os
+import secrets
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import squire_forge
+from squire_forge.client import ForgeClient
+from squire_forge.errors import NotReachableError, PortInUseError
+
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+_MAX_LOG_BYTES = 5_000_000
+_PORT_IN_USE = 4
+
+
+class ForgeProcess(ForgeClient):
+    """A running forge. Made by `start`; `stop` (or leaving a `with` block) ends it and keeps its home."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], url: str, *, home: Path, token: str, webhook_secret: str
+    ) -> None:
+        super().__init__(url, home=home, token=token, webhook_secret=webhook_secret)
+        self._child = child
+
+    @classmethod
+    def start(
+        cls,
+        home: Path,
+        *,
+        port: int = 0,
+        webhook_url: str | None = None,
+        token: str | None = None,
+        webhook_secret: str | None = None,
+        merge: bool = True,
+        rate_limit: int = 5_000,
+    ) -> Self:
+        """Start a forge on the state in `home` and wait (at most 30 s) until it serves.
+
+        Args:
+            home: Folder of its state; made if missing. What was there goes on.
+            port: Port on 127.0.0.1; 0 takes a free one.
+            webhook_url: Where it sends webhooks; None sends none. May differ from start to start.
+            token: The token that it accepts; the one of the last start, or a new one, when None.
+            webhook_secret: The key of the signatures; likewise.
+            merge: Whether it merges green pull requests from `squire/` branches.
+            rate_limit: REST requests, and GraphQL points, that the token has in an hour.
+
+        Raises:
+            PortInUseError: The port is taken.
+            NotReachableError: It ended, or did not become ready in time; the message has its last lines.
+        """
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        token_file, secret_file = home / "token", home / "webhook-secret"
+        token = _settled_secret(token_file, token)
+        webhook_secret = _settled_secret(secret_file, webhook_secret)
+        command = [
+            *(sys.executable, "-m", "squire_forge", "--home", os.fspath(home), "--port", str(port)),
+            *("--token-file", os.fspath(token_file), "--webhook-secret-file", os.fspath(secret_file)),
+            *(() if webhook_url is None else ("--webhook-url", webhook_url)),
+            *(() if merge else ("--no-merge",)),
+            *("--rate-limit", str(rate_limit)),
+        ]
+        log = home / "forge.log"
+        # A log that grew too large is begun anew; within one run it holds warnings only.
+        mode = "wb" if log.exists() and log.stat().st_size > _MAX_LOG_BYTES else "ab"
+        with log.open(mode) as errors:
+            child = cls._begin(command, errors)
+        with contextlib.ExitStack() as stack:
+            # Also after a Ctrl-C while waiting: nobody else knows of the child yet.
+            stack.callback(_end, child)
+            url = _wait_ready(child, log)
+            stack.pop_all()
+        return cls(child, url, home=home, token=token, webhook_secret=webhook_secret)
+
+    @staticmethod
+    def _begin(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """The child, in a session of its own; its standard output is a pipe."""
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=_environment(),
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """The process id of the forge, which leads a session and a process group of its own."""
+        return self._child.pid
+
+    def stop(self) -> None:
+        """End it: SIGTERM, after 10 s SIGKILL. Does nothing when it has ended."""
+        self.close()
+        _end(self._child)
+
+    def kill(self) -> None:
+        """End it as a crash would: SIGKILL to it and its children."""
+        self.close()
+        if self._child.poll() is None:
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.wait(STOP_TIMEOUT_S)
+        _close_output(self._child)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _settled_secret(path: Path, value: str | None) -> str:
+    """Keep `value` in a file of mode 0600, or take what is kept there, or make one."""
+    if value is None and path.exists():
+        return path.read_text(encoding="utf-8").strip()
+    value = value or secrets.token_hex(20)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return value
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the folder of this package first, so that the child finds it from anywhere."""
+    root = os.fspath(Path(squire_forge.__file__).resolve().parent.parent)
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def _wait_ready(child: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    line = b""
+    if child.stdout is None:
+        raise NotReachableError("the forge was started without a pipe")
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                raise NotReachableError(
+                    f"the demo forge was not ready within {READY_TIMEOUT_S:.0f} s", hint=f"see {log}"
+                )
+            read = os.read(child.stdout.fileno(), 4096)
+            if not read:
+                code, last = child.wait(STOP_TIMEOUT_S), log.read_text(errors="replace").strip()[-1000:]
+                kind = PortInUseError if code == _PORT_IN_USE else NotReachableError
+                raise kind(
+                    f"the demo forge ended with {code}: {last.splitlines()[-1] if last else 'no message'}",
+                    hint=f"see {log}",
+                )
+            line += read
+    return str(json.loads(line)["url"])
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait(STOP_TIMEOUT_S)
+    _close_output(child)
+
+
+def _close_output(child: subprocess.Popen[bytes]) -> None:
+    if child.stdout is not None:
+        child.stdout.close()

@@ -1,0 +1,110 @@
+"""What every part of the forge shares: its configuration, database, git directories, clock and what was touched."""
+
+import base64
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from squire_forge.apps import Apps
+from squire_forge.database import Database
+from squire_forge.git import GitDirectory
+from squire_forge.records import Repository
+
+VIEWER_LOGIN = "squire-demo"
+KEEPER_LOGIN = "forge-keeper"
+HOOK_ID = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeConfig:
+    """How one forge runs.
+
+    Args:
+        home: Folder of the database and the bare repositories.
+        web_url: Where it is reached, without a slash at the end.
+        token: The one token that it accepts.
+        webhook_secret: The key of the webhooks' signatures.
+        webhook_url: Where webhooks go; None sends (and records) none.
+        merge: Whether green pull requests from `squire/` branches are merged by the forge.
+        max_body_bytes: The largest request body, pushes included.
+        rate_limit: REST requests, and GraphQL points, that the token has in an hour.
+    """
+
+    home: Path
+    web_url: str
+    token: str
+    webhook_secret: str
+    webhook_url: str | None = None
+    merge: bool = True
+    max_body_bytes: int = 256_000_000
+    rate_limit: int = 5_000
+
+
+def utc_now() -> datetime:
+    """The clock of a forge that was given no other."""
+    return datetime.now(UTC)
+
+
+class World:
+    """The state of one forge. `lock` is held by whoever changes a repository, so that changes are made in turn."""
+
+    def __init__(self, config: ForgeConfig, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.config = config
+        self.lock = threading.RLock()
+        self._clock = clock
+        self._directories: dict[int, GitDirectory] = {}
+        self._touched: set[int] = set()
+        self._touched_guard = threading.Lock()
+        self.on_touch: Callable[[], None] = lambda: None
+        self.repositories_dir = config.home / "repositories"
+        self.repositories_dir.mkdir(parents=True, exist_ok=True)
+        self.apps = Apps()
+        self.database = Database(config.home / "forge.sqlite3")
+
+    def now(self) -> str:
+        """The time, as GitHub writes it."""
+        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def git_path(self, owner: str, name: str) -> Path:
+        """Where the bare repository lies; `owner` and `name` must have been checked."""
+        return self.repositories_dir / owner / f"{name}.git"
+
+    def git(self, repository: Repository) -> GitDirectory:
+        """The bare repository."""
+        directory = self._directories.get(repository.id)
+        if directory is None:
+            directory = GitDirectory(self.git_path(repository.owner.login, repository.name))
+            self._directories[repository.id] = directory
+        return directory
+
+    def touch(self, repository_id: int) -> None:
+        """Say that a repository may have something to settle (checks to make, a pull request to merge)."""
+        with self._touched_guard:
+            self._touched.add(repository_id)
+        self.on_touch()
+
+    def take_touched(self) -> set[int]:
+        """The repositories that were touched since the last call."""
+        with self._touched_guard:
+            taken, self._touched = self._touched, set()
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The world at one moment: what a reader of it needs."""
+
+    world: World
+    con: sqlite3.Connection
+
+    def git(self, repository: Repository) -> GitDirectory:
+        """The bare repository."""
+        return self.world.git(repository)
+
+
+def node_id(kind: str, number: int | str) -> str:
+    """The opaque global id of an object."""
+    return base64.b64encode(f"{len(kind):03}:{kind}{number}".encode()).decode()

@@ -1,5 +1,0 @@
-"""A stand-in for GitHub in a process of its own: GraphQL, REST, git over HTTP, signed webhooks, checks and merging.
-
-`process.ForgeProcess` starts it; `python -m squire_pipelines.demo.forge` is it. Nothing here is used in production,
-and nothing outside `demo/` and the tests imports it.
-"""
