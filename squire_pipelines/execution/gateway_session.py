@@ -228,7 +228,6 @@ def egress_rules(chosen: GatewaySettings) -> EgressRules:
     ways = (Registry(name, chosen.registries[name].base_url, chosen.registries[name].files) for name in chosen.egress)
     return EgressRules(
         ways=tuple(ways),
-        unsafe_connect=frozenset(chosen.unsafe_connect),
         allow_private=chosen.allow_private,
         max_bytes=chosen.max_egress,
         max_requests=chosen.max_egress_requests,

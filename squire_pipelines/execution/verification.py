@@ -63,7 +63,7 @@ def registries_for(held: LeasedAttempt) -> Iterator[Registries]:
     if not names:
         yield NO_REGISTRIES
         return
-    chosen = chosen.model_copy(update={"egress": names, "unsafe_connect": ()})
+    chosen = chosen.model_copy(update={"egress": names})
     log = CallLog(
         gateway_session.log_folder(settings, held.attempt.id) / "setup", held.attempt.id, max_bytes=chosen.max_log
     )

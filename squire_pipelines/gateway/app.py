@@ -78,11 +78,11 @@ class GatewayApp:
     ) -> None:
         self._upstream = upstream
         self._on_call = on_call
-        self.limits = limits
+        self._limits = limits
         self._meter = meter
         self._prices = prices
         self._log = log
-        self.egress = egress
+        self._egress = egress
         self._count = 0
         self._client: httpx.AsyncClient | None = None
 
@@ -94,7 +94,7 @@ class GatewayApp:
             await self._http(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        limits = self.limits
+        limits = self._limits
         timeout = httpx.Timeout(limits.idle_s, connect=limits.connect_s, pool=limits.connect_s)
         pool = httpx.Limits(max_connections=limits.max_concurrent)
         async with httpx.AsyncClient(timeout=timeout, limits=pool, follow_redirects=False) as client:
@@ -102,20 +102,20 @@ class GatewayApp:
             await receive()
             await send({"type": "lifespan.startup.complete"})
             await receive()
-        if self.egress is not None:
-            await self.egress.close()
+        if self._egress is not None:
+            await self._egress.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def new_call(self, path: str) -> RunningCall:
+    def _new_call(self, path: str) -> RunningCall:
         """The record of a call that begins."""
         self._count += 1
         call_id = self._log.next_id() if self._log is not None else str(self._count)
         return RunningCall(path=path, call_id=call_id, began=time.monotonic())
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        call = self.new_call(str(scope["path"]))
+        call = self._new_call(str(scope["path"]))
         try:
-            async with asyncio.timeout(self.limits.call_s):
+            async with asyncio.timeout(self._limits.call_s):
                 if call.path.startswith(EGRESS_PREFIX):
                     await self._way_out(call, scope, send)
                 else:
@@ -132,9 +132,9 @@ class GatewayApp:
             call.error = "shutdown"
             raise
         finally:
-            self.over(call)
+            self._end(call)
 
-    def over(self, call: RunningCall) -> None:
+    def _end(self, call: RunningCall) -> None:
         """A call has ended: count it, log it, tell of it."""
         self._meter.end(call)
         record = call.record(time.monotonic() - call.began)
@@ -146,9 +146,9 @@ class GatewayApp:
             _log.exception("gateway.on_call_failed")
 
     async def _way_out(self, call: RunningCall, scope: Message, send: Send) -> None:
-        if self.egress is None:
+        if self._egress is None:
             raise rules.RefusalError(403, "egress", "the attempt has no way out but to its model")
-        await self.egress.serve(call, scope, send)
+        await self._egress.serve(call, scope, send)
 
     async def _refuse(self, call: RunningCall, refusal: rules.RefusalError, send: Send) -> None:
         protocol = rules.protocol_of(call.path)
@@ -205,8 +205,8 @@ class GatewayApp:
                 raise ClientGoneError
             body += message.get("body", b"")
             call.request_bytes = len(body)
-            if len(body) > self.limits.max_request_bytes:
-                limit = self.limits.max_request_bytes
+            if len(body) > self._limits.max_request_bytes:
+                limit = self._limits.max_request_bytes
                 raise rules.RefusalError(413, "request_too_large", f"the request is larger than {limit} bytes")
             if not message.get("more_body", False):
                 return bytes(body)
@@ -257,7 +257,7 @@ class GatewayApp:
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > self.limits.max_response_bytes:
+            if len(body) > self._limits.max_response_bytes:
                 raise self._too_large()
         content = rules.without_key(bytes(body), upstream.api_key)
         if self._log is not None:
@@ -285,7 +285,7 @@ class GatewayApp:
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         async for chunk in response.aiter_bytes():
             call.response_bytes += len(chunk)
-            if call.response_bytes > self.limits.max_response_bytes:
+            if call.response_bytes > self._limits.max_response_bytes:
                 raise self._too_large()
             counter.feed(chunk)
             if self._log is not None:
@@ -299,7 +299,7 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _too_large(self) -> rules.RefusalError:
-        limit = self.limits.max_response_bytes
+        limit = self._limits.max_response_bytes
         return rules.RefusalError(502, "response_too_large", f"the model's answer is larger than {limit} bytes")
 
 

@@ -32,9 +32,8 @@ class EgressRules:
 
     Args:
         ways: The registries that this attempt may read, by name.
-        unsafe_connect: `host:port` to which CONNECT is allowed; what is sent there cannot be seen.
         allow_private: Whether a registry's name may lead to an address that is not public.
-        max_bytes: Received (and sent, by CONNECT) in the whole attempt.
+        max_bytes: Sent and received in the whole attempt.
         max_requests: In the whole attempt.
         max_index_bytes: Of one document that is rewritten, which is held in memory.
         connect_s: For a connection.
@@ -42,7 +41,6 @@ class EgressRules:
     """
 
     ways: tuple[Registry, ...] = ()
-    unsafe_connect: frozenset[str] = frozenset()
     allow_private: bool = False
     max_bytes: int = 2 * 2**30
     max_requests: int = 10_000
@@ -53,7 +51,7 @@ class EgressRules:
     @property
     def is_open(self) -> bool:
         """Whether anything may pass."""
-        return bool(self.ways or self.unsafe_connect)
+        return bool(self.ways)
 
 
 @dataclass(slots=True)
@@ -123,7 +121,7 @@ class Egress:
         if self._pool is not None:
             await self._pool.aclose()
 
-    def begin(self, host: str) -> HostCount:
+    def _begin(self, host: str) -> HostCount:
         """One more request to a host. Raises RefusalError when there have been enough."""
         if self._requests >= self.rules.max_requests:
             raise RefusalError(403, "egress", f"the attempt has made its {self.rules.max_requests} requests outwards")
@@ -132,7 +130,7 @@ class Egress:
         count.requests += 1
         return count
 
-    def count(self, host: HostCount, *, received: int = 0, sent: int = 0) -> None:
+    def _count(self, host: HostCount, *, received: int = 0, sent: int = 0) -> None:
         """Bytes that pass. Raises RefusalError when there have been enough."""
         host.received_bytes += received
         host.sent_bytes += sent
@@ -147,7 +145,7 @@ class Egress:
         target = registry_routes.route(scope["method"], raw, scope.get("query_string", b""), named)
         registry_routes.check_no_body(scope["headers"])
         call.target = target.host
-        self.begin(target.host)
+        self._count(self._begin(target.host), sent=len(target.url))
         if self._pool is None:
             self._pool = httpcore.AsyncConnectionPool(
                 ssl_context=httpx.create_ssl_context(),
@@ -200,7 +198,7 @@ class Egress:
             return
         body = bytearray()
         async for chunk in response.aiter_stream():
-            self.count(host, received=len(chunk))
+            self._count(host, received=len(chunk))
             body += chunk
             if len(body) > self.rules.max_index_bytes:
                 limit = self.rules.max_index_bytes
@@ -221,7 +219,7 @@ class Egress:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         async for chunk in response.aiter_stream():
             call.response_bytes += len(chunk)
-            self.count(host, received=len(chunk))
+            self._count(host, received=len(chunk))
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         call.answered = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})

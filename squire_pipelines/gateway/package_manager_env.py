@@ -3,8 +3,6 @@
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
 from squire_pipelines.gateway.sections import GatewaySettings
 
-_LOOPBACK = "127.0.0.1,localhost"
-
 
 def environment(settings: GatewaySettings, here: str) -> dict[str, str]:
     """The variables of an agent that may read the registries in `settings.egress`.
@@ -32,6 +30,4 @@ def environment(settings: GatewaySettings, here: str) -> dict[str, str]:
         else:
             continue
         told = names | more | told
-    if settings.unsafe_connect:
-        told |= {"HTTPS_PROXY": here, "https_proxy": here, "NO_PROXY": _LOOPBACK, "no_proxy": _LOOPBACK}
     return told

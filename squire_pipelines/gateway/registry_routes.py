@@ -5,7 +5,7 @@ is taken apart, checked and put together anew, so that nothing but a plain path 
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
@@ -183,15 +183,3 @@ def check_address(host: str, address: str) -> None:
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-
-def connect_target(authority: str, allowed: Collection[str]) -> tuple[str, int]:
-    """Host and port of a CONNECT. Raises RefusalError unless the user has named exactly these."""
-    host, _, port = authority.rpartition(":")
-    if authority.lower() not in allowed or not port.isdigit():
-        raise RefusalError(
-            403,
-            "egress",
-            f"CONNECT to {authority[:100]!r} is refused: it would hide what is sent; use the named ways out",
-        )
-    return host.strip("[]"), int(port)

@@ -90,6 +90,10 @@ def protocol_of(path: str) -> Protocol:
 
 def check_path(method: str, path: str) -> None:
     """Raises RefusalError unless the gateway serves this method and path."""
+    if method == "CONNECT":
+        raise RefusalError(
+            405, "method", "the gateway opens no tunnels; packages are read from the registries below /egress/"
+        )
     wanted = _METHODS.get(path)
     if wanted is None:
         raise RefusalError(404, "path", f"the gateway does not serve {path[:200]}")

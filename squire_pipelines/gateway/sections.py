@@ -1,7 +1,7 @@
 """The sections of the settings that say what an agent may reach. Names of hosts are the user's; none is built in."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from squire_pipelines.domain.limits import Bytes
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_HOST_AND_PORT = re.compile(r"(?:[a-z0-9.-]{1,253}|\[[0-9a-f:]+\]):\d{1,5}")
 
 
 def _base_url(text: str) -> str:
@@ -20,14 +19,7 @@ def _base_url(text: str) -> str:
     return text.rstrip("/") + "/"
 
 
-def _host_and_port(text: str) -> str:
-    if not _HOST_AND_PORT.fullmatch(text.lower()):
-        raise ValueError("a host for CONNECT is written with its port, for example git.example.com:443")
-    return text.lower()
-
-
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
-HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 _Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -75,10 +67,19 @@ class GatewaySettings(_Section):
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     registries: dict[str, RegistrySettings] = Field(default_factory=dict)
     egress: tuple[str, ...] = Field(default=(), description="names of the registries that are open; none by default")
-    unsafe_connect: tuple[HostAndPort, ...] = Field(default=(), description="what is sent there cannot be seen")
     allow_private: bool = Field(default=False, description="registries at addresses that are not public")
     max_egress: Bytes = Field(default=2 * 2**30, description="bytes, in an attempt")
     max_egress_requests: int = Field(default=10_000, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tunnels_are_gone(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "unsafe_connect" in values:
+            raise ValueError(
+                "the key unsafe_connect no longer exists, since nobody can check what passes through a tunnel: remove "
+                "it, and name the registries that agents may read in `registries` and `egress`"
+            )
+        return values
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

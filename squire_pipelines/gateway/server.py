@@ -25,7 +25,6 @@ import uvicorn
 from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.gateway.app import GatewayApp, Upstream
 from squire_pipelines.gateway.call_log import CallLog
-from squire_pipelines.gateway.connect import DoorProtocol
 from squire_pipelines.gateway.egress import Egress, EgressRules, HostCount
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, Totals
@@ -161,7 +160,7 @@ class Gateway:
             uvicorn.Config(
                 app,
                 uds=str(socket_path),
-                http=DoorProtocol,
+                http="h11",  # httptools answers CONNECT by itself, with a 400 that does not say why
                 lifespan="on",
                 ws="none",
                 access_log=False,

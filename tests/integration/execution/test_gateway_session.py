@@ -128,7 +128,7 @@ def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
         with httpx.Client(transport=transport, base_url="http://g") as client:
             assert client.get("/egress/reg/p").status_code == 200
     (host,) = door.gateway.hosts
-    assert door.facts()[f"egress {host}"] == {"requests": 1, "received_bytes": 55, "sent_bytes": 0}
+    assert door.facts()[f"egress {host}"] == {"requests": 1, "received_bytes": 55, "sent_bytes": len(upstream.url) + 2}
     told = gateway_session.egress_environment(opened.gateway_for(REPOSITORY))
     assert told["SQUIRE_EGRESS_REG"] == "http://127.0.0.1:@SQUIRE_PORT@/egress/reg/"
     assert [error for *_, error in rows(held.ledger, held.attempt.id)] == ["model"]

@@ -137,15 +137,6 @@ def test_a_public_address_is_fine(address: str) -> None:
     registry_routes.check_address("registry.example.com", address)
 
 
-def test_connect_leads_only_where_the_user_says() -> None:
-    allowed = frozenset({"git.example.com:443", "[2001:db8::1]:22"})
-    assert registry_routes.connect_target("Git.example.com:443", allowed) == ("Git.example.com", 443)
-    assert registry_routes.connect_target("[2001:db8::1]:22", allowed) == ("2001:db8::1", 22)
-    for authority in ("git.example.com:80", "git.example.com", "evil.example.com:443", ""):
-        with pytest.raises(RefusalError, match="would hide what is sent"):
-            registry_routes.connect_target(authority, allowed)
-
-
 def test_package_managers_are_told_of_the_ways() -> None:
     settings = GatewaySettings(
         registries={
@@ -155,13 +146,11 @@ def test_package_managers_are_told_of_the_ways() -> None:
             "shut": RegistrySettings(kind="npm", base_url="https://s.example.com"),
         },
         egress=("node", "wheels", "raw"),
-        unsafe_connect=("git.example.com:443",),
     )
     told = environment(settings, HERE)
     assert told["npm_config_registry"] == f"{HERE}/egress/node/"
     assert told["PIP_INDEX_URL"] == told["UV_DEFAULT_INDEX"] == f"{HERE}/egress/wheels/root/simple/"
     assert told["SQUIRE_EGRESS_RAW"] == f"{HERE}/egress/raw/"
-    assert told["HTTPS_PROXY"] == HERE
     assert not any("shut" in value for value in told.values())
     assert environment(GatewaySettings(), HERE) == {}
 
@@ -174,9 +163,14 @@ def test_package_managers_are_told_of_the_ways() -> None:
         {"registries": {"a": {"base_url": "ftp://x.example.com"}}},
         {"registries": {"a": {"base_url": "https://user:pw@x.example.com"}}},
         {"registries": {"a": {"base_url": "https://x.example.com?a=b"}}},
-        {"unsafe_connect": ("git.example.com",)},
     ],
 )
 def test_settings_that_name_no_way_are_refused(values: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"base URL|egress|registries|CONNECT"):
+    with pytest.raises(ValueError, match=r"base URL|egress|registries"):
         GatewaySettings.model_validate(values)
+
+
+@pytest.mark.parametrize("value", [(), ("git.example.com:443",)])
+def test_a_tunnel_in_the_settings_is_refused_with_what_to_use_instead(value: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"unsafe_connect no longer exists.*`registries` and `egress`"):
+        GatewaySettings.model_validate({"unsafe_connect": value})
