@@ -46,7 +46,7 @@ test: setup ## All tests, with coverage; Docker tests where an engine answers
 	@scripts/test.sh "$(BIN)" $(PYTEST_ARGS)
 
 test-fast: setup ## Unit tests only
-	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/unit forge/tests $(PYTEST_ARGS)
 
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token
 	@$(BIN)/python -m pytest tests/github -m github --no-header -p no:socket $(PYTEST_ARGS)

@@ -9,8 +9,8 @@ import httpx
 import jsonschema
 import pytest
 
+from github_schemas import schema_file
 from squire_forge.client import ForgeClient
-from tests.support.github_schemas import schema_file
 
 LEDGERLIB = "/repos/demo/ledgerlib"
 WEBSHOP = "/repos/demo/webshop"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from github_schemas import schema_file
 from squire_forge.client import ForgeClient
 from squire_forge.outbox import signature
-from tests.support.github_schemas import schema_file
 
 # What GitHub sends and the forge leaves out, because nothing of ours reads it.
 _LEFT_OUT = {

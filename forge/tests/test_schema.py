@@ -1,6 +1,4 @@
-"""The forge's GraphQL schema is a part of GitHub's, and answers what our client asks."""
-
-from pathlib import Path
+"""The forge's GraphQL schema is a part of GitHub's."""
 
 import pytest
 from graphql import (
@@ -12,21 +10,10 @@ from graphql import (
     GraphQLUnionType,
     build_schema,
     is_required_argument,
-    parse,
-    validate,
 )
 
-import squire_pipelines.github
+from github_schemas import schema_file
 from squire_forge.graph import schema
-from squire_pipelines.github.client import load_query
-from tests.support.github_schemas import schema_file
-
-QUERIES = sorted(
-    path.stem
-    for path in (Path(squire_pipelines.github.__file__).parent / "queries").glob("*.graphql")
-    if path.read_text().lstrip().startswith(("query", "mutation", "#import"))
-    and any(kind in path.read_text() for kind in ("query ", "mutation "))
-)
 
 
 @pytest.fixture(scope="module")
@@ -65,17 +52,3 @@ def test_every_type_is_githubs(name: str, official: GraphQLSchema) -> None:
         assert {key: str(each.type) for key, each in ours.fields.items()} == {
             key: str(theirs.fields[key].type) for key in ours.fields
         }
-
-
-@pytest.mark.parametrize("name", QUERIES)
-def test_every_query_of_the_client_is_understood(name: str) -> None:
-    assert validate(schema(), parse(load_query(name))) == []
-
-
-@pytest.mark.parametrize("name", QUERIES)
-def test_every_query_of_the_client_is_understood_by_github(name: str, official: GraphQLSchema) -> None:
-    assert validate(official, parse(load_query(name))) == []
-
-
-def test_the_clients_queries_were_found() -> None:
-    assert "pull_requests" in QUERIES
