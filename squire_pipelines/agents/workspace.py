@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from squire_pipelines.agents.model import AgentResult, AttemptFolder, AttemptInputs
 from squire_pipelines.domain import canary
 from squire_pipelines.errors import WorkspaceError
+from squire_pipelines.files import open_atomically, write_atomically
 
 NOTES_FILE = "notes.json"
 RESULT_FILE = "result.json"
@@ -66,10 +67,8 @@ def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] 
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.chmod(0o644)
-    partial.replace(path)
+    # Not synced: after a loss of power the folder is written again.
+    write_atomically(path, text.encode(), mode=0o644, durable=False)
 
 
 def read_notes(folder: AttemptFolder) -> tuple[str, ...]:
@@ -144,24 +143,18 @@ def take_bundle(folder: AttemptFolder, max_bytes: int) -> Path | None:
 
 def take_output(out_dir: Path, name: str, target: Path, max_bytes: int) -> Path | None:
     """Copy a file that was left to `target`, whole or not at all; None when there is none. Raises as `take_bundle`."""
-    partial = target.with_name(f".{target.name}.part")
     try:
-        with _opened(out_dir, name, max_bytes) as source, partial.open("wb") as copy:
+        with _opened(out_dir, name, max_bytes) as source, open_atomically(target) as copy:
             copied = 0
             while chunk := os.read(source, _CHUNK_BYTES):
                 copied += len(chunk)
                 if copied > max_bytes:
                     raise _refused(name, f"has more than {max_bytes} bytes")
                 copy.write(chunk)
-            copy.flush()
-            os.fsync(copy.fileno())
-        partial.replace(target)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _refused(name, f"cannot be copied: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 

@@ -17,6 +17,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.files import open_atomically
 from squire_pipelines.settings import Settings, parse_size
 
 MAX_ASKED = 100
@@ -123,23 +124,15 @@ def _ask() -> Iterator[str]:
 
 def write(path: Path, text: str, *, force: bool) -> Path | None:
     """Write `text` whole or not at all. Returns where the old file went. Raises ConfigError."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
     kept = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+        with open_atomically(path, replace=False) as file:
+            file.write(text.encode())
+            file.flush()
             if force and path.exists():
                 kept = path.with_name(path.name + ".bak")
                 path.replace(kept)
-            # A link, unlike a rename, never replaces what somebody else wrote meanwhile.
-            os.link(new, path)
-        finally:
-            new.unlink()
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
             raise _exists(path) from error

@@ -1,7 +1,7 @@
 """`squire tasks export`: tasks with all their facts as lines of JSON."""
 
+import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import IO
@@ -12,6 +12,7 @@ from squire_pipelines.cli.context import CliContext, pass_cli_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.files import open_atomically
 from squire_pipelines.ledger.exporting import export_tasks
 from squire_pipelines.ledger.task_query import STATUSES, TaskQuery
 
@@ -41,19 +42,13 @@ def export(context: CliContext, file: Path | None, statuses: tuple[str, ...], re
     if file is None or str(file) == "-":
         _write(context, query, sys.stdout)
         return
-    building = file.with_name(f".{file.name}.{os.getpid()}.building")
     try:
-        with building.open("x", encoding="ascii") as stream:
+        with open_atomically(file) as binary, io.TextIOWrapper(binary, encoding="ascii") as stream:
             count = _write(context, query, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        building.replace(file)
     except OSError as error:
         raise ConfigError(
             f"{file} cannot be written: {error.strerror}", hint="check the folder and the disk"
         ) from error
-    finally:
-        building.unlink(missing_ok=True)
     click.echo(f"{count} tasks in {file}", err=True)
 
 

@@ -1,7 +1,6 @@
 """The demo's folder: what is remembered between a demo that was cut off and the next start, and who may use it."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from squire_pipelines.demo.options import DemoOptions, Ports
 from squire_pipelines.errors import ConfigError, RefusedError
+from squire_pipelines.files import lock, write_atomically
 from squire_pipelines.runtime.ports import free_port
 from squire_pipelines.runtime.processes import stop_group
 from squire_pipelines.runtime.services import home_lock
@@ -49,18 +49,14 @@ class Memory:
 @contextlib.contextmanager
 def only_one(home: Path) -> Iterator[None]:
     """Hold the demo's folder alone. Raises RefusedError when another demo runs in it."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home.parent / f".{home.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RefusedError(
-                f"another demo is running in {home}", hint="wait for it, or name another folder with --home"
-            ) from None
+        demo = lock(home.parent / f".{home.name}.lock")
+    except TimeoutError:
+        raise RefusedError(
+            f"another demo is running in {home}", hint="wait for it, or name another folder with --home"
+        ) from None
+    with demo:
         yield
-    finally:
-        os.close(descriptor)
 
 
 def end_leftover_forge(home: Path) -> bool:
@@ -68,20 +64,17 @@ def end_leftover_forge(home: Path) -> bool:
 
     A forge holds its lock for as long as it lives, so that a process id in the file is never another process's.
     """
-    try:
-        descriptor = os.open(home / "forge" / "forge.lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    path = home / "forge" / "forge.lock"
+    if not path.exists():
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 20)
+        with lock(path):
+            return False
+    except TimeoutError:
+        holder = path.read_text("ascii", errors="replace")
         if holder.isdigit():
             stop_group(int(holder), grace_s=_FORGE_GRACE_S)
         return holder.isdigit()
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def enter(options: DemoOptions) -> tuple[Memory, bool]:
@@ -125,18 +118,11 @@ def recall(home: Path) -> Memory | None:
 
 def remember(home: Path, memory: Memory) -> None:
     """Keep the memory, whole or not at all."""
-    partial = home / f"{_MARK}.part"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(asdict(memory), file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(home / _MARK)
+    write_atomically(home / _MARK, json.dumps(asdict(memory)).encode())
 
 
 def write_secret(home: Path, name: str, value: str) -> None:
     """Keep a secret of the demo's own forge where Squire looks for it (0600). Raises OSError."""
     folder = home / "secrets"
     folder.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(value)
+    write_atomically(folder / name, value.encode())

@@ -8,7 +8,6 @@ fsynced: losing power loses at most the last seconds.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import secrets
@@ -19,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from squire_pipelines.files import lock_descriptor
 from squire_pipelines.gateway.model import GatewayCall, RunningCall, Totals
 
 SLOT_BYTES = 1024
@@ -47,7 +47,7 @@ class CallLog:
         self._number = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._open = os.open(folder / f"calls-{life}.open", flags, 0o600)
-        fcntl.flock(self._open, fcntl.LOCK_EX)
+        lock_descriptor(self._open)  # for as long as this gateway lives
         self._done = os.open(folder / f"calls-{life}.jsonl", flags | os.O_APPEND, 0o600)
         self._bodies = os.open(folder / f"calls-{life}.bodies", flags | os.O_APPEND, 0o600) if bodies else None
         self._kept = 0
@@ -145,9 +145,7 @@ def _unfinished(path: Path) -> Iterator[GatewayCall]:
     except FileNotFoundError:
         return
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_descriptor(descriptor):
             return  # its gateway lives and will tell of them itself
         size = os.fstat(descriptor).st_size
         for offset in range(0, size, SLOT_BYTES):

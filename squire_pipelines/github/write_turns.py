@@ -6,11 +6,11 @@ runs and sensors are processes of their own, which share a home.
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from squire_pipelines.files import lock
 
 _POLL_S = 0.02
 _MAX_WAIT_S = 60.0
@@ -34,27 +34,22 @@ class WriteTurns:
         A clock that was set back, or a file that cannot be written, costs at most one interval: the distance is a
         courtesy, and the work must go on. Nobody waits longer than a minute.
         """
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError:
-            await asyncio.sleep(interval_s)
-            return
-        try:
-            await self._lock(descriptor)
-            last = _parsed(os.pread(descriptor, 64, 0))
-            wait = last + interval_s - self._now()
-            if 0 < wait <= interval_s:
-                await asyncio.sleep(wait)
-            os.pwrite(descriptor, f"{self._now():020.6f}\n".encode(), 0)
-        finally:
-            os.close(descriptor)
+        with contextlib.ExitStack() as stack:
+            try:
+                await self._lock(stack)
+                wait = _parsed(self._path.read_bytes()) + interval_s - self._now()
+                if 0 < wait <= interval_s:
+                    await asyncio.sleep(wait)
+            except OSError:
+                await asyncio.sleep(interval_s)
+            with contextlib.suppress(OSError):
+                self._path.write_text(f"{self._now():.6f}\n", "ascii")
 
-    async def _lock(self, descriptor: int) -> None:
+    async def _lock(self, stack: contextlib.ExitStack) -> None:
         deadline = time.monotonic() + _MAX_WAIT_S
         while time.monotonic() < deadline:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(TimeoutError):
+                stack.enter_context(lock(self._path))
                 return
             await asyncio.sleep(_POLL_S)
 

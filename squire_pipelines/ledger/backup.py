@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
+from squire_pipelines.files import fsync
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, may_be_ours, utc_now
 
 PAGES_AT_ONCE = 1000
@@ -63,9 +63,9 @@ def make_backup(ledger: Ledger, target: Path, *, progress: Progress | None = Non
     with _explained(f"the backup {target} cannot be made"), _beside(target) as part:
         _copy(source, part, progress)
         found = verify(part)
-        _sync(part)
+        fsync(part)
         _give_name(part, target)
-        _sync(target.parent)
+        fsync(target.parent)
     return Backup(target, found.revision, found.bytes, found.tasks)
 
 
@@ -121,11 +121,11 @@ def restore_backup(ledger: Ledger, path: Path, *, actor: str, progress: Progress
             _copy(path, part, progress)
             _note_restore(part, path, actor=actor, now=now)
             verify(part)
-            _sync(part)
+            fsync(part)
             with _alone(place):
                 aside = _keep_aside(place, now)
                 part.rename(place)
-                _sync(place.parent)
+                fsync(place.parent)
     return Restored(backup, place, aside)
 
 
@@ -245,7 +245,7 @@ def _close_to_others(connection: sqlite3.Connection) -> bool:
 
 @contextmanager
 def _locked_by_hand(place: Path, refused: RefusedError) -> Iterator[None]:
-    """SQLite's exclusive lock on a file that SQLite cannot read."""
+    """SQLite's exclusive lock on a file that SQLite cannot read: bytes of the file itself, by POSIX's other locks."""
     with place.open("r+b") as file:
         first, length = _LOCK_BYTES
         try:
@@ -275,12 +275,3 @@ def _give_name(file: Path, name: Path) -> None:
         raise
     except OSError:  # not every file system knows links
         file.rename(name)
-
-
-def _sync(path: Path) -> None:
-    flags = os.O_RDONLY | (os.O_DIRECTORY if stat.S_ISDIR(path.stat().st_mode) else 0)
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

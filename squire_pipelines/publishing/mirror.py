@@ -5,15 +5,13 @@ Submodules and Git LFS are not followed: a submodule's folder is empty for the a
 """
 
 import contextlib
-import fcntl
-import os
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from squire_pipelines.errors import GitError, RepositoryError, SquireError
+from squire_pipelines.files import lock
 from squire_pipelines.home import Home
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.git import Remote, remote_error, run_git
@@ -22,7 +20,6 @@ from squire_pipelines.secrets import Secret
 _log = get_logger(Component.PUBLISHER)
 FETCH_TIMEOUT_S = 600.0
 LOCK_TIMEOUT_S = 600.0
-_LOCK_POLL_S = 0.05
 _MAX_PACKS = 50
 _NAMES_SHOWN = 10
 _PRUNE_AGE = "2.weeks.ago"
@@ -38,26 +35,17 @@ def mirror_path(home: Home, repository: str) -> Path:
 
 
 @contextlib.contextmanager
-def _locked(lock: Path, *, shared: bool, timeout_s: float) -> Iterator[None]:
-    """Hold the mirror's lock across processes; the kernel frees it when its holder dies."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + timeout_s
+def _locked(path: Path, *, shared: bool, timeout_s: float) -> Iterator[None]:
+    """Hold the mirror's lock until the block ends."""
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise GitError(
-                        f"another process has held the mirror's lock {lock} for over {timeout_s:g} s",
-                        hint="a large fetch may be under way; try again later",
-                    ) from None
-                time.sleep(_LOCK_POLL_S)
+        mirror = lock(path, timeout_s=timeout_s, shared=shared)
+    except TimeoutError:
+        raise GitError(
+            f"another process has held the mirror's lock {path} for over {timeout_s:g} s",
+            hint="a large fetch may be under way; try again later",
+        ) from None
+    with mirror:
         yield
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

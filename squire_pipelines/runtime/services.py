@@ -3,7 +3,6 @@
 `squire dev`, `squire run` and `squire demo` start them here; a deployment may start the same commands by other means.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from typing import Self
 
 from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
+from squire_pipelines.files import lock
 from squire_pipelines.runtime.processes import Child, stop_orphans
 from squire_pipelines.settings import Settings
 
@@ -63,18 +63,14 @@ def home_lock(run: Path) -> Iterator[tuple[str, ...]]:
     Raises:
         AlreadyRunningError: Another process holds it.
     """
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(
-                f"another Squire serves {run.parent}", hint="stop it first, or set SQUIRE_HOME to another folder"
-            ) from None
+        serving = lock(run / "lock")
+    except TimeoutError:
+        raise AlreadyRunningError(
+            f"another Squire serves {run.parent}", hint="stop it first, or set SQUIRE_HOME to another folder"
+        ) from None
+    with serving:
         yield stop_orphans(run)
-    finally:
-        os.close(descriptor)
 
 
 class Services:

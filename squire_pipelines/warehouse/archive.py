@@ -5,9 +5,7 @@ that check again that nothing has changed. Whatever ends the process in between,
 archive, or in both, where readers take it once. Files are never deleted: docs/decisions/0013-archive-before-delete.md.
 """
 
-import fcntl
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +19,7 @@ import duckdb
 from sqlalchemy import ColumnElement
 
 from squire_pipelines.errors import WarehouseError
+from squire_pipelines.files import fsync, lock, put_in_place
 from squire_pipelines.ledger import retention as rules
 from squire_pipelines.ledger.retention import ArchiveFile, Retention
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -115,7 +114,11 @@ def clean(
             return cleaned
     try:
         archive.mkdir(parents=True, exist_ok=True)
-        with _lock(archive):
+        try:
+            cleaning = lock(archive / ".lock")
+        except TimeoutError:
+            raise WarehouseError(f"another process is cleaning into {archive}", hint="wait for it to end") from None
+        with cleaning:
             run = _Run(ledger, archive, retention, cleaned, most, progress, checkpoint)
             run.remove_unfinished()
             run.clean_tasks()
@@ -216,12 +219,11 @@ class _Run:
                     built.append((building, target, ArchiveFile(name, table, rows, size, digest, first, last)))
             for building, target, file in built:
                 self.checkpoint(f"rename {file.table}")
-                building.replace(target)
-                _fsync(target.parent)
+                put_in_place(building, target)
         finally:
             for table in conditions:
                 (self.archive / table / f".{stamp}.building").unlink(missing_ok=True)
-        _fsync(self.archive)
+        fsync(self.archive)
         self.cleaned.files += [file.name for _, _, file in built]
         self.cleaned.bytes += sum(file.bytes for _, _, file in built)
         return [file for _, _, file in built]
@@ -260,32 +262,9 @@ def _write_rows(
             connection.execute(f"COPY {table} TO {literal} (FORMAT parquet, COMPRESSION zstd)")
     finally:
         shutil.rmtree(config["temp_directory"], ignore_errors=True)
-    _fsync(target)
     return count, first, last
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _lock(archive: Path) -> Iterator[None]:
-    """One run at a time; the kernel gives the lock back when its holder dies."""
-    lock = os.open(archive / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WarehouseError(f"another process is cleaning into {archive}", hint="wait for it to end") from None
-        yield
-    finally:
-        os.close(lock)

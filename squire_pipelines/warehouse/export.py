@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 import duckdb
 
 from squire_pipelines.errors import SquireError, WarehouseError
-from squire_pipelines.warehouse.parquet import FORMAT, put_in_place
+from squire_pipelines.files import put_in_place
+from squire_pipelines.warehouse.parquet import FORMAT
 from squire_pipelines.warehouse.query import attached
 
 FILE = "part-0.parquet"

@@ -4,7 +4,6 @@ What is in the file belongs to `schema` and `publish`.
 """
 
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -15,12 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from squire_pipelines.errors import WarehouseError
+from squire_pipelines.files import lock, write_atomically
+from squire_pipelines.files import put_in_place as rename_durably
 
 READ_ONLY_MODE = 0o444
 _COPIED_AT_ONCE = 1 << 30
 _READ_AT_ONCE = 1 << 22
 KEPT_WALS = 3
-_POLL_S = 0.05
 
 
 @contextmanager
@@ -30,23 +30,15 @@ def publication_lock(path: Path, *, wait_s: float) -> Iterator[None]:
     Raises:
         WarehouseError: Somebody else held it for `wait_s` seconds.
     """
-    lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise WarehouseError(
-                        f"another process has been publishing {path} for more than {wait_s:g} s",
-                        hint="wait for it, then publish again",
-                    ) from None
-                time.sleep(_POLL_S)
+        publishing = lock(path.with_name(f".{path.name}.lock"), timeout_s=wait_s)
+    except TimeoutError:
+        raise WarehouseError(
+            f"another process has been publishing {path} for more than {wait_s:g} s",
+            hint="wait for it, then publish again",
+        ) from None
+    with publishing:
         yield
-    finally:
-        os.close(lock)
 
 
 @contextmanager
@@ -106,17 +98,13 @@ def least_interval_s(size: int, *, min_interval_s: float, write_rate: int) -> fl
 def put_in_place(built: Path, path: Path) -> None:
     """Rename the closed file `built` over `path`, durably and read-only. Raises OSError."""
     built.chmod(READ_ONLY_MODE)
-    _fsync(built)
     quarantine_wals(path)
     # Before the rename, for both files: whenever we die, the seal is of the one that is there.
-    _seal_of(path).with_suffix(".new").write_text(
-        json.dumps([mark_of(each) for each in (built, path) if each.exists()])
-    )
-    _seal_of(path).with_suffix(".new").replace(_seal_of(path))
-    built.replace(path)
+    marks = [mark_of(file) for file in (built, path) if file.exists()]
+    write_atomically(_seal_of(path), json.dumps(marks).encode(), durable=False)
+    rename_durably(built, path)
     # A client that had the old file open read-write may have begun a WAL since.
     quarantine_wals(path)
-    _fsync(path.parent)
 
 
 def quarantine_wals(path: Path) -> tuple[Path, ...]:
@@ -171,11 +159,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,6 @@
 The query itself never gets near the file: the engine that writes it knows the rows and nothing of the query.
 """
 
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from squire_pipelines.errors import WarehouseError
+from squire_pipelines.files import put_in_place
 from squire_pipelines.warehouse.query import MEMORY_LIMIT, Answer
 
 FORMAT = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"
@@ -70,13 +70,6 @@ def write_parquet(
     return count
 
 
-def put_in_place(built: Path, target: Path) -> None:
-    """Rename `built` over `target` on the same file system, durably. Raises OSError."""
-    _fsync(built)
-    built.replace(target)
-    _fsync(target.parent)
-
-
 def cannot_write(target: Path | str, error: Exception) -> WarehouseError:
     """The error that says so."""
     reason = str(getattr(error, "strerror", None) or error).strip().partition("\n")[0]
@@ -117,11 +110,3 @@ def _quoted(name: str) -> str:
 
 def _literal(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,12 +5,12 @@ Its policy says so to the browser too: https://developer.mozilla.org/docs/Web/HT
 
 import base64
 import hashlib
-import secrets
 from html import escape
 from importlib import resources
 from pathlib import Path
 
-from squire_pipelines.warehouse.parquet import cannot_write, put_in_place
+from squire_pipelines.files import write_atomically
+from squire_pipelines.warehouse.parquet import cannot_write
 from squire_pipelines.warehouse.report import plots, svg, theme
 from squire_pipelines.warehouse.report.numbers import Report
 from squire_pipelines.warehouse.report.sections import Section, headline, sections
@@ -61,13 +61,8 @@ def html(report: Report, *, cache: Path | None = None) -> str:
 
 def write_page(path: Path, text: str) -> None:
     """Put the page at `path`, whole or not at all; only its owner may write it. Raises WarehouseError."""
-    building = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}.building")
     try:
-        try:
-            building.write_text(text, encoding="utf-8")
-            put_in_place(building, path)
-        finally:
-            building.unlink(missing_ok=True)
+        write_atomically(path, text.encode())
     except OSError as error:
         raise cannot_write(path, error) from error
 

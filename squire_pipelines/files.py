@@ -1,0 +1,116 @@
+"""Files that appear whole or not at all, and locks between processes, for every package that keeps files.
+
+Nothing here knows what a file holds. Errors are the system's own (OSError); callers say what they mean.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+_POLL_S = 0.05
+
+
+def fsync(path: Path) -> None:
+    """Write a file, or the names in a folder, through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def put_in_place(built: Path, path: Path) -> None:
+    """Rename the closed file `built` over `path` on the same file system, so that a loss of power undoes neither."""
+    fsync(built)
+    built.replace(path)
+    fsync(path.parent)
+
+
+@contextlib.contextmanager
+def open_atomically(path: Path, *, mode: int = 0o600, durable: bool = True, replace: bool = True) -> Iterator[BinaryIO]:
+    """Open a new file that gets the name `path` when the block ends; when the block fails, it is removed.
+
+    Args:
+        path: A symlink there is replaced and not followed.
+        mode: The file's permissions, whatever the umask.
+        durable: Whether to sync the file and its name, so that a loss of power leaves the old file or the new one.
+        replace: Whether a file that is there may be replaced; without it FileExistsError is raised at the end.
+    """
+    # O_EXCL, O_NOFOLLOW and 0600, under a name that no other writer of the same file has.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            yield file
+        if durable:
+            fsync(temporary)
+        if replace:
+            temporary.replace(path)
+        else:
+            path.hardlink_to(temporary)  # unlike a rename, never over what another process wrote meanwhile
+        if durable:
+            fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Write a small file as `open_atomically` does."""
+    with open_atomically(path, mode=mode, durable=durable) as file:
+        file.write(content)
+
+
+def lock(path: Path, *, timeout_s: float = 0.0, shared: bool = False) -> AbstractContextManager[object]:
+    """Take the lock whose file is `path`, and return what releases it at the end of a `with` block.
+
+    The kernel releases it when its holder dies. It is not re-entrant: a second call waits for the first, in the same
+    process too. The file is made, with its folder, and stays.
+
+    Args:
+        path: The lock's own file; nothing is written to it.
+        timeout_s: How long to wait for other holders; 0 tries once.
+        shared: Whether other shared holders may have it at the same time.
+
+    Raises:
+        TimeoutError: Another holder kept it.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if shared:
+        return _lock_shared(path, timeout_s)
+    from filelock import FileLock  # noqa: PLC0415 - 60 ms, which a command that locks nothing need not spend
+
+    # Not thread-local: a thread may release what another has taken. No soft lock, which would outlive a killed holder.
+    return FileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False).acquire(
+        timeout=timeout_s, poll_interval=_POLL_S
+    )
+
+
+def _lock_shared(path: Path, timeout_s: float) -> AbstractContextManager[object]:
+    """Take flock(2)'s shared lock, which filelock does not offer; it and `lock`'s exclusive one exclude each other."""
+    deadline = time.monotonic() + timeout_s
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "rb")
+    while not lock_descriptor(file.fileno(), shared=True):
+        if time.monotonic() >= deadline:
+            file.close()
+            raise TimeoutError
+        time.sleep(_POLL_S)
+    return file
+
+
+def lock_descriptor(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file until it is closed; return False when another process has it locked.
+
+    For a file whose lock says that its writer lives: the lock ends with the descriptor, and needs no file of its own.
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
