@@ -237,7 +237,7 @@ class GitError(SquireError):
 
 
 class BundleError(GitError):
-    """An agent's bundle is not what it must be; `problem` names what is wrong, see `publishing.bundle.Problem`."""
+    """An agent's bundle is not what it must be; `problem` is one of `publishing.bundle.BundleProblem`."""
 
     code = "bundle"
 

@@ -20,17 +20,16 @@ from squire_pipelines.github.pulls import PullRequestRef, add_labels, find_pull_
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.publishing.body import Check, Cost, SignalLink, VerificationReport
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
-from squire_pipelines.publishing.publish import (
+from squire_pipelines.publishing.publish_change import (
+    PublicationStep,
     Published,
-    PublishRequest,
     Rejected,
-    Step,
     policy_from,
-    publish_attempt,
+    publish_change,
 )
 from squire_pipelines.publishing.pull_requests import GitHubPullRequests
+from squire_pipelines.publishing.request import Cost, PublishRequest, ReportedCheck, SignalLink, VerificationReport
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import all_secrets
 
@@ -41,7 +40,7 @@ async def publish(held: LeasedAttempt, client: GitHubClient, token: Secret | Non
     The bundle stays in the attempt's folder, and a message about a failure says where.
 
     Raises:
-        BundleError, GitHubError, GitError, RefusedError: See `publish_attempt`.
+        BundleError, GitHubError, GitError, RefusedError: See `publish_change`.
     """
     kept = AttemptFolder(held.settings.home.attempts / held.attempt.id).keep / BUNDLE_FILE
     try:
@@ -57,12 +56,12 @@ async def _publish(held: LeasedAttempt, client: GitHubClient, token: Secret | No
     task, settings = held.task, held.settings
     info = await repository_info(client, task.repository)
 
-    def on_step(step: Step, detail: str) -> None:
+    def on_step(step: PublicationStep, detail: str) -> None:
         # Recorded before the push: whatever happens then, a later attempt knows that this head is ours.
-        if step is Step.PUSHING:
+        if step is PublicationStep.PUSHING:
             held.note(head_sha=detail)
 
-    done = await publish_attempt(
+    done = await publish_change(
         _request(held, info.clone_url),
         mirror=Mirror(mirror_path(settings.home, task.repository), task.repository),
         pulls=GitHubPullRequests(client),
@@ -164,7 +163,7 @@ def verification_report(stored: Mapping[str, Any] | None) -> VerificationReport 
     if not stored:
         return None
     checks = tuple(
-        Check(str(each.get("name", "?")), bool(each.get("passed")), str(each.get("detail") or ""))
+        ReportedCheck(str(each.get("name", "?")), bool(each.get("passed")), str(each.get("detail") or ""))
         for each in stored.get("checks") or ()
         if isinstance(each, Mapping)
     )

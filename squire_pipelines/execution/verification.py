@@ -30,9 +30,9 @@ from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway, SocketDirectory
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
-from squire_pipelines.publishing.git import run_git
+from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
-from squire_pipelines.publishing.publish import limits_from
+from squire_pipelines.publishing.publish_change import limits_from
 from squire_pipelines.sections import VerificationSettings
 
 Heartbeat: TypeAlias = Callable[[], bool]
@@ -113,8 +113,7 @@ class VerificationContext:
             run_git(
                 ["bundle", "create", "--quiet", str(bundle), f"refs/heads/{ref}"],
                 git_dir=git_dir,
-                timeout_s=600,
-                max_memory=None,
+                limits=GitLimits(timeout_s=600, max_memory=None),
             )
             found, done = run_checks(
                 self.runner,
@@ -222,7 +221,7 @@ def _said(result: VerificationResult | None, done: RunResult) -> str:
 
 def _lockfiles(git_dir: Path, sha: str, patterns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Path and blob of each file that decides on dependencies."""
-    listed = run_git(["ls-tree", "-r", "-z", sha], git_dir=git_dir, max_output=64 * 2**20)
+    listed = run_git(["ls-tree", "-r", "-z", sha], git_dir=git_dir)
     found = []
     for entry in listed.split(b"\0"):
         head, _, name = entry.partition(b"\t")

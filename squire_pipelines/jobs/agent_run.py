@@ -28,7 +28,7 @@ from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt
 from squire_pipelines.ledger import adoption, attempts
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.publishing.publish import Rejected
+from squire_pipelines.publishing.publish_change import Rejected
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.secrets import Secret

@@ -1,4 +1,4 @@
-"""The title and text of a pull request: pure. Words of strangers and agents are shown, but work nothing on GitHub."""
+"""Writes a pull request's title and text: pure. Strangers' and agents' words are shown and cause nothing on GitHub."""
 
 import re
 import unicodedata
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.publishing.request import Cost, PublishRequest, VerificationReport
 
 MAX_BODY_CHARS = 65_536  # GitHub's limit for bodies of pull requests and comments
 MAX_TITLE_CHARS = 256
@@ -30,14 +31,6 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 @dataclass(frozen=True, slots=True)
-class SignalLink:
-    """A fact that the task answers: its title, which a stranger may have written, and its page."""
-
-    title: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
 class PullRequestText:
     """Title and body, both within GitHub's limits."""
 
@@ -45,39 +38,8 @@ class PullRequestText:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check that was run on the committed tree; `detail` is its last words, from the agent's own tests perhaps."""
-
-    name: str
-    passed: bool
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationReport:
-    """What came of the verification: its checks, or `message` why there were none."""
-
-    passed: bool
-    checks: tuple[Check, ...] = ()
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What the attempt used; None where nobody counted."""
-
-    usd: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    seconds: float | None = None
-
-
-NO_COST = Cost()
-
-
 def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
-    """`text` as Markdown that notifies nobody, closes no issue, loads no image and hides no comment.
+    """Return `text` as Markdown that notifies nobody, closes no issue, loads no image and hides no comment.
 
     Mentions, references and closing keywords are broken by an invisible character, tags and comments are escaped,
     control and direction characters are left out, and it is cut at `limit` characters.
@@ -98,7 +60,7 @@ def _line(text: str, *, limit: int = _MAX_LINE) -> str:
 
 
 def code(text: str) -> str:
-    """A path or name as inline code; backticks cannot end it early."""
+    """Return a path or name as inline code; backticks cannot end it early."""
     return "`" + _line(text).replace("`", "'") + "`"
 
 
@@ -111,9 +73,9 @@ def _section(title: str, lines: Iterable[str]) -> str:
     return f"### {title}\n\n{content}\n\n" if content else ""
 
 
-def _some(lines: Sequence[str], limit: int, what: str) -> list[str]:
+def _some(lines: Sequence[str], limit: int, noun: str) -> list[str]:
     rest = len(lines) - limit
-    return [*lines[:limit], f"- … and {rest} more {what}"] if rest > 0 else list(lines)
+    return [*lines[:limit], f"- … and {rest} more {noun}"] if rest > 0 else list(lines)
 
 
 def _files(files: Sequence[ChangedFile]) -> list[str]:
@@ -126,12 +88,12 @@ def _files(files: Sequence[ChangedFile]) -> list[str]:
 
 
 def _verification(spec: TaskSpec, report: VerificationReport | None) -> list[str]:
-    wanted = spec.verification
+    steps = spec.verification
     asked = [
-        name for name, on in (("tests", wanted.run_tests), ("lint", wanted.run_lint), ("build", wanted.run_build)) if on
+        name for name, on in (("tests", steps.run_tests), ("lint", steps.run_lint), ("build", steps.run_build)) if on
     ]
     lines = [f"The agent was asked to run: {', '.join(asked)}."] if asked else []
-    lines += _some([f"- {_line(check)}" for check in wanted.custom_checks], _MAX_ITEMS, "checks")
+    lines += _some([f"- {_line(check)}" for check in steps.custom_checks], _MAX_ITEMS, "checks")
     if report is None:
         return [*lines, "", "Nothing was run by Squire itself."] if lines else []
     result = "passed" if report.passed else "**failed**"
@@ -167,49 +129,35 @@ def _cost(cost: Cost) -> str:
     return ", ".join(parts) or "not counted"
 
 
-def pull_request_text(
-    spec: TaskSpec,
-    *,
-    files: Sequence[ChangedFile],
-    verdict: Verdict,
-    signals: Sequence[SignalLink],
-    task_id: str,
-    attempt_id: str,
-    trace_id: str,
-    planner: str,
-    agent: str,
-    verification: VerificationReport | None = None,
-    cost: Cost = NO_COST,
-    notes: Sequence[str] = (),
-) -> PullRequestText:
+def pull_request_text(request: PublishRequest, files: Sequence[ChangedFile], verdict: Verdict) -> PullRequestText:
     """Write a pull request's title and body.
 
     The same arguments give the same text, so a repeated publication changes nothing. The lines with the ids stand at
     the end and are never cut.
     """
-    why = [f"- [{_line(s.title).replace('[', '(').replace(']', ')')}]({_url(s.url)})" for s in signals]
+    spec = request.spec
+    why = [f"- [{_line(s.title).replace('[', '(').replace(']', ')')}]({_url(s.url)})" for s in request.signals]
     criteria = [f"- {_line(criterion)}" for criterion in spec.acceptance_criteria]
-    what = spec.implementation.approach.strip() or spec.prompt
     body = "".join(
         [
-            _section("What", [_quote(what)]),
+            _section("What", [_quote(spec.implementation.approach.strip() or spec.prompt)]),
             _section("Why", _some(why, _MAX_ITEMS, "signals")),
             _section("Acceptance criteria", _some(criteria, _MAX_ITEMS, "criteria")),
-            _section("Verification", _verification(spec, verification)),
+            _section("Verification", _verification(spec, request.verification)),
             _section("Files", _files(files)),
             _section("Policy", _policy(verdict)),
-            _section("Notes", [f"- {_line(note)}" for note in notes]),
+            _section("Notes", [f"- {_line(note)}" for note in request.notes]),
         ]
     )
     footer = "\n".join(
         [
             "---",
-            f"Opened by Squire. Planned by {code(planner)}, done by {code(agent)}.",
+            f"Opened by Squire. Planned by {code(request.planner)}, done by {code(request.agent)}.",
             "",
-            f"Task: {code(task_id)}",
-            f"Attempt: {code(attempt_id)}",
-            f"Cost: {_cost(cost)}",
-            f"Trace id: {code(trace_id)}",
+            f"Task: {code(request.task_id)}",
+            f"Attempt: {code(request.attempt_id)}",
+            f"Cost: {_cost(request.cost)}",
+            f"Trace id: {code(request.trace_id)}",
             "",
         ]
     )
@@ -219,13 +167,13 @@ def pull_request_text(
 
 
 def _url(url: str) -> str:
-    """A link's target that cannot end the link; anything but http(s) is dropped."""
-    clean = re.sub(r"[\s()<>\\]", "", url)
-    return clean if clean.startswith(("https://", "http://")) else ""
+    """Return a link's target that cannot end the link; anything but http(s) is dropped."""
+    target = re.sub(r"[\s()<>\\]", "", url)
+    return target if target.startswith(("https://", "http://")) else ""
 
 
 def with_follow_up(body: str, text: PullRequestText, *, task_id: str) -> str:
-    """The text of a pull request with that of a follow-up added at its end, once for each task."""
+    """Return the text of a pull request with that of a follow-up added at its end, once for each task."""
     mark = f"<!-- squire follow-up {task_id} -->"
     if mark in body:
         return body

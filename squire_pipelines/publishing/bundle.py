@@ -1,4 +1,4 @@
-"""Verifying an agent's bundle: hostile bytes in, a repository of our own with a checked change out, or a named error.
+"""Verifies an agent's bundle: hostile bytes in, a repository of our own with a checked change out, or a named error.
 
 Git never runs where an agent could write: the bundle is copied, its header and pack are measured by us, and its
 objects go into a fresh bare repository without hooks or configuration. Whether the change may be published is the
@@ -10,16 +10,15 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from squire_pipelines.domain.change import ChangedFile
-from squire_pipelines.errors import BundleError, GitError, SquireError
-from squire_pipelines.publishing.diff import EMPTY_TREE, MAX_PATCH_BYTES, batched_objects, changed_files
-from squire_pipelines.publishing.git import DEFAULT_MAX_MEMORY, run_git
+from squire_pipelines.errors import BundleError, GitError
+from squire_pipelines.publishing.diff import EMPTY_TREE, changed_files, read_objects
+from squire_pipelines.publishing.git import DEFAULT_LIMITS, DEFAULT_MAX_MEMORY, GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, measure_pack
 
@@ -31,7 +30,7 @@ _COPY_CHUNK = 1024 * 1024
 _MAX_COMMIT_BYTES = 8 * 2**20
 
 
-class Problem(StrEnum):
+class BundleProblem(StrEnum):
     """What is wrong with a bundle: `BundleError.problem`."""
 
     UNREADABLE = "unreadable"
@@ -53,13 +52,18 @@ class BundleLimits:
     max_object_bytes: int = 100 * 2**20
     max_unpacked_bytes: int = 1024 * 2**20
     max_commits: int = 100
-    max_patch_bytes: int = MAX_PATCH_BYTES
+    max_patch_bytes: int = 64 * 2**20
     timeout_s: float = 120.0
     max_memory: int = DEFAULT_MAX_MEMORY
 
+    @property
+    def git(self) -> GitLimits:
+        """The limits of one run of git."""
+        return replace(DEFAULT_LIMITS, timeout_s=self.timeout_s, max_memory=self.max_memory)
+
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class AgentCommit:
     """One of the agent's commits: its message, the addresses of author and committer, and the whole object's text."""
 
     sha: str
@@ -80,7 +84,7 @@ class VerifiedChange:
     git_dir: Path
     head_sha: str
     base_sha: str
-    commits: tuple[Commit, ...]
+    commits: tuple[AgentCommit, ...]
     files: tuple[ChangedFile, ...]
     history: tuple[ChangedFile, ...]
 
@@ -95,7 +99,7 @@ class BundleHeader:
     pack_offset: int
 
 
-def _error(problem: Problem, message: str) -> BundleError:
+def _error(problem: BundleProblem, message: str) -> BundleError:
     return BundleError(f"the agent's bundle {message}", problem=problem.value)
 
 
@@ -108,18 +112,18 @@ def parse_header(data: bytes) -> BundleHeader:
     first, _, _ = data.partition(b"\n")
     if first not in _SIGNATURES:
         if any(signature.startswith(data) for signature in _SIGNATURES):
-            raise _error(Problem.TRUNCATED, "ends within its first line")
-        raise _error(Problem.UNREADABLE, "is no git bundle")
+            raise _error(BundleProblem.TRUNCATED, "ends within its first line")
+        raise _error(BundleProblem.UNREADABLE, "is no git bundle")
     end = data.find(b"\n\n")
     if end < 0:
-        raise _error(Problem.TRUNCATED, f"has no end of its header within {_MAX_HEADER_BYTES} bytes")
+        raise _error(BundleProblem.TRUNCATED, f"has no end of its header within {_MAX_HEADER_BYTES} bytes")
     lines = [line for line in data[len(first) + 1 : end].decode(errors="replace").split("\n") if line]
     if needed := [line for line in lines if line.startswith("@") and line != "@object-format=sha1"]:
-        raise _error(Problem.UNREADABLE, f"needs the capability {needed[0][:100]!r}")
+        raise _error(BundleProblem.UNREADABLE, f"needs the capability {needed[0][:100]!r}")
     prerequisites = tuple(line[1:].split(" ", 1)[0] for line in lines if line.startswith("-"))
     refs = tuple((name, sha) for sha, _, name in (line.partition(" ") for line in lines if line[0] not in "@-"))
     if bad := [sha for sha in (*prerequisites, *(sha for _, sha in refs)) if not _SHA.fullmatch(sha)]:
-        raise _error(Problem.UNREADABLE, f"names {bad[0][:100]!r} as a commit")
+        raise _error(BundleProblem.UNREADABLE, f"names {bad[0][:100]!r} as a commit")
     return BundleHeader(_SIGNATURES[first], prerequisites, refs, end + 2)
 
 
@@ -128,27 +132,27 @@ def _copy(bundle: Path, out: Path, max_bytes: int) -> None:
     try:
         descriptor = os.open(bundle, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _error(Problem.UNREADABLE, f"cannot be read: {error.strerror}") from error
+        raise _error(BundleProblem.UNREADABLE, f"cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _error(Problem.UNREADABLE, "is no regular file")
+        raise _error(BundleProblem.UNREADABLE, "is no regular file")
     with os.fdopen(descriptor, "rb") as source, out.open("xb") as target:
         left = max_bytes + 1
         while left > 0 and (chunk := source.read(min(left, _COPY_CHUNK))):
             target.write(chunk)
             left -= len(chunk)
     if left <= 0:
-        raise _error(Problem.TOO_LARGE, f"is larger than {max_bytes} bytes")
+        raise _error(BundleProblem.TOO_LARGE, f"is larger than {max_bytes} bytes")
 
 
 def _check_header(header: BundleHeader, branch: str, base_sha: str) -> str:
-    """The head that the bundle offers."""
+    """Return the head that the bundle offers."""
     names = [name for name, _ in header.refs]
     if names != [f"refs/heads/{branch}"]:
         shown = ", ".join(names[:5])[:300] or "none"
-        raise _error(Problem.WRONG_REF, f"must have the one ref refs/heads/{branch}, it has {shown}")
+        raise _error(BundleProblem.WRONG_REF, f"must have the one ref refs/heads/{branch}, it has {shown}")
     if foreign := sorted(set(header.prerequisites) - {base_sha}):
-        raise _error(Problem.WRONG_PREREQUISITE, f"builds on {foreign[0]}, not on {base_sha}")
+        raise _error(BundleProblem.WRONG_PREREQUISITE, f"builds on {foreign[0]}, not on {base_sha}")
     return header.refs[0][1]
 
 
@@ -164,11 +168,11 @@ def _measure(copy: Path, header: BundleHeader, limits: BundleLimits) -> None:
             max_total_bytes=limits.max_unpacked_bytes,
         )
     except PackTruncatedError as error:
-        raise _error(Problem.TRUNCATED, "ends before its last object does") from error
+        raise _error(BundleProblem.TRUNCATED, "ends before its last object does") from error
     except PackTooLargeError as error:
-        raise _error(Problem.TOO_LARGE, f"holds {error}") from error
+        raise _error(BundleProblem.TOO_LARGE, f"holds {error}") from error
     except PackMalformedError as error:
-        raise _error(Problem.FSCK, f"is malformed: {error}") from error
+        raise _error(BundleProblem.FSCK, f"is malformed: {error}") from error
 
 
 def _object_files(objects: Path) -> Iterator[Path]:
@@ -206,29 +210,29 @@ def _unpack(copy: Path, header: BundleHeader, git_dir: Path, limits: BundleLimit
                 ["index-pack", "--stdin", "--strict", "--fix-thin", f"--max-input-size={limits.max_bytes}"],
                 git_dir=git_dir,
                 stdin=file,
-                timeout_s=limits.timeout_s,
-                max_memory=limits.max_memory,
+                limits=limits.git,
             )
         except GitError as error:
             if error.context.get("out_of_memory") or error.context.get("timed_out"):
-                raise _named(error) from error
-            raise _error(Problem.FSCK, f"does not hold sound objects: {error.message}") from error
+                raise _classify(error) from error
+            raise _error(BundleProblem.FSCK, f"does not hold sound objects: {error.message}") from error
 
 
-def _commits(git_dir: Path, base_sha: str, head_sha: str, limits: BundleLimits) -> tuple[Commit, ...]:
-    """The commits beyond the base, newest first, as their objects say it and not as a format would show it."""
-    listed = _asked(
-        ["rev-list", f"--max-count={limits.max_commits + 1}", f"{base_sha}..{head_sha}"], git_dir, limits
-    ).decode()
-    shas = listed.split()
+def _commits(git_dir: Path, base_sha: str, head_sha: str, limits: BundleLimits) -> tuple[AgentCommit, ...]:
+    """Return the commits beyond the base, newest first, read from their objects and not from a format of git's."""
+    listed = run_git(
+        ["rev-list", f"--max-count={limits.max_commits + 1}", f"{base_sha}..{head_sha}"],
+        git_dir=git_dir,
+        limits=limits.git,
+    )
+    shas = listed.decode().split()
     if len(shas) > limits.max_commits:
-        raise _error(Problem.TOO_LARGE, f"holds more than {limits.max_commits} commits")
-    stdin = "".join(f"{sha}\n" for sha in shas).encode()
-    out = _asked(["cat-file", "--batch"], git_dir, limits, stdin=stdin, max_output=_MAX_COMMIT_BYTES)
-    return tuple(_commit(sha, raw) for sha, raw in batched_objects(out))
+        raise _error(BundleProblem.TOO_LARGE, f"holds more than {limits.max_commits} commits")
+    bounded = replace(limits.git, max_output=_MAX_COMMIT_BYTES)
+    return tuple(_commit(sha, raw) for sha, raw in read_objects(git_dir, shas, bounded))
 
 
-def _commit(sha: str, raw: bytes) -> Commit:
+def _commit(sha: str, raw: bytes) -> AgentCommit:
     head, _, message = raw.partition(b"\n\n")
     lines = head.split(b"\n")
     parents = tuple(line[7:].decode() for line in lines if line.startswith(b"parent "))
@@ -236,37 +240,29 @@ def _commit(sha: str, raw: bytes) -> Commit:
     # fsck has made sure that there is one address in each.
     identities = tuple(line.partition(b"<")[2].partition(b">")[0].decode(errors="replace") for line in people)
     text = raw.decode(errors="replace")
-    return Commit(sha, parents, message.decode(errors="replace"), identities, text)
+    return AgentCommit(sha, parents, message.decode(errors="replace"), identities, text)
 
 
-def _asked(args: Sequence[str], git_dir: Path, limits: BundleLimits, **more: Any) -> bytes:
-    """Ask git about the agent's objects; what it cannot answer within its bounds is too large. Raises BundleError."""
-    try:
-        return run_git(args, git_dir=git_dir, timeout_s=limits.timeout_s, max_memory=limits.max_memory, **more)
-    except GitError as error:
-        raise _named(error) from error
-
-
-def _named(error: GitError) -> SquireError:
-    """`error` as the fault of the bundle that it is: nothing but the agent's objects was read."""
+def _classify(error: GitError) -> BundleError:
+    """Return what is wrong with the bundle: the failed git read nothing but the agent's objects."""
     if error.context.get("overflowed"):
-        return _error(Problem.TOO_LARGE, "holds more than can be looked at")
+        return _error(BundleProblem.TOO_LARGE, "holds more than can be looked at")
     if error.context.get("out_of_memory"):
-        return _error(Problem.TOO_LARGE, "needs more memory than git may have here")
+        return _error(BundleProblem.TOO_LARGE, "needs more memory than git may have here")
     if error.context.get("timed_out"):
-        return _error(Problem.TOO_LARGE, "takes longer to look at than it may")
-    return _error(Problem.FSCK, f"is not whole: {error.message}")
+        return _error(BundleProblem.TOO_LARGE, "takes longer to look at than it may")
+    return _error(BundleProblem.FSCK, f"is not whole: {error.message}")
 
 
-def _check_history(git_dir: Path, base_sha: str, head_sha: str, limits: BundleLimits) -> None:
-    kind = _asked(["cat-file", "-t", head_sha], git_dir, limits).decode().strip()
+def _check_history(git_dir: Path, base_sha: str, head_sha: str, limits: GitLimits) -> None:
+    kind = run_git(["cat-file", "-t", head_sha], git_dir=git_dir, limits=limits).decode().strip()
     if kind != "commit":
-        raise _error(Problem.FSCK, f"offers a {kind} as its head")
+        raise _error(BundleProblem.FSCK, f"offers a {kind} as its head")
     # The walk is git's own check that nothing is missing, blobs too.
-    _asked(["rev-list", "--objects", "--quiet", head_sha, f"^{base_sha}"], git_dir, limits)
-    base = _asked(["merge-base", base_sha, head_sha], git_dir, limits, ok_codes=(0, 1)).decode().strip()
-    if base != base_sha:
-        raise _error(Problem.NOT_DESCENDANT, f"has the head {head_sha}, which does not build on {base_sha}")
+    run_git(["rev-list", "--objects", "--quiet", head_sha, f"^{base_sha}"], git_dir=git_dir, limits=limits)
+    base = run_git(["merge-base", base_sha, head_sha], git_dir=git_dir, ok_codes=(0, 1), limits=limits)
+    if base.decode().strip() != base_sha:
+        raise _error(BundleProblem.NOT_DESCENDANT, f"has the head {head_sha}, which does not build on {base_sha}")
 
 
 def verify_bundle(
@@ -295,47 +291,30 @@ def verify_bundle(
         header = parse_header(file.read(_MAX_HEADER_BYTES))
     head_sha = _check_header(header, branch, base_sha)
     if head_sha == base_sha:
-        raise _error(Problem.EMPTY, "holds no commit beyond the base")
+        raise _error(BundleProblem.EMPTY, "holds no commit beyond the base")
     _measure(copy, header, limits)
     run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(git_dir)])
     _link_objects(mirror, git_dir)
     run_git(["cat-file", "-e", f"{base_sha}^{{commit}}"], git_dir=git_dir)
     _unpack(copy, header, git_dir, limits)
-    _check_history(git_dir, base_sha, head_sha, limits)
-    commits = _commits(git_dir, base_sha, head_sha, limits)
     try:
-        files = _changes(git_dir, base_sha, head_sha, limits)
-        single = len(commits) == 1
-        history = () if single else tuple(_history(git_dir, commits, limits))
+        _check_history(git_dir, base_sha, head_sha, limits.git)
+        commits = _commits(git_dir, base_sha, head_sha, limits)
+        files = changed_files(git_dir, base_sha, head_sha, limits.git, max_patch_bytes=limits.max_patch_bytes)
+        history = () if len(commits) == 1 else tuple(_history(git_dir, commits, limits))
+    except BundleError:
+        raise
     except GitError as error:
-        raise _named(error) from error
+        raise _classify(error) from error
     if not files:
-        raise _error(Problem.EMPTY, "changes nothing")
+        raise _error(BundleProblem.EMPTY, "changes nothing")
     return VerifiedChange(git_dir, head_sha, base_sha, commits, files, history)
 
 
-def _changes(git_dir: Path, base: str, head: str, limits: BundleLimits) -> tuple[ChangedFile, ...]:
-    return changed_files(
-        git_dir,
-        base,
-        head,
-        timeout_s=limits.timeout_s,
-        max_patch_bytes=limits.max_patch_bytes,
-        max_memory=limits.max_memory,
-    )
-
-
-def _history(git_dir: Path, commits: tuple[Commit, ...], limits: BundleLimits) -> Iterator[ChangedFile]:
+def _history(git_dir: Path, commits: tuple[AgentCommit, ...], limits: BundleLimits) -> Iterator[ChangedFile]:
     left = limits.max_patch_bytes
     for commit in commits:
         parent = commit.parents[0] if commit.parents else EMPTY_TREE
-        files = changed_files(
-            git_dir,
-            parent,
-            commit.sha,
-            timeout_s=limits.timeout_s,
-            max_patch_bytes=max(1, left),
-            max_memory=limits.max_memory,
-        )
+        files = changed_files(git_dir, parent, commit.sha, limits.git, max_patch_bytes=max(1, left))
         left -= sum(len(line) for file in files for _, line in file.added_lines)
         yield from files

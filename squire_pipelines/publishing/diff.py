@@ -1,20 +1,18 @@
-"""Reading what a change does to each file, for the policy to judge. Git reads; nothing of the change is run.
+"""Reads what a change does to each file, for the policy to judge. Git reads; nothing of the change is run.
 
 No external diff, no textconv, no attributes: a `.gitattributes` of the agent's cannot hide a line from the judge.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from squire_pipelines.domain.change import ChangedFile
 from squire_pipelines.errors import GitError
-from squire_pipelines.publishing.git import DEFAULT_MAX_MEMORY, run_git
+from squire_pipelines.publishing.git import GitLimits, run_git
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-MAX_PATCH_BYTES = 64 * 2**20
-_MAX_LISTING_BYTES = 64 * 2**20
 _MAX_SYMLINK_BYTES = 4096
 _SYMLINK = "120000"
 _GITLINK = "160000"
@@ -26,7 +24,9 @@ _NO_ATTRIBUTES = {"GIT_ATTR_SOURCE": EMPTY_TREE}
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _FileChange:
+    """One line of `diff-tree --raw`."""
+
     old_mode: str
     new_mode: str
     new_sha: str
@@ -34,15 +34,15 @@ class _Entry:
     path: bytes
 
 
-def _parse_listing(out: bytes) -> tuple[list[_Entry], dict[bytes, tuple[int, int, bool]]]:
+def _parse_listing(out: bytes) -> tuple[list[_FileChange], dict[bytes, tuple[int, int, bool]]]:
     """Split `--raw --numstat -z`: first every raw entry with its path, then added, deleted and path of each."""
     tokens = iter(out.split(b"\0")[:-1])
-    entries: list[_Entry] = []
+    entries: list[_FileChange] = []
     counts: dict[bytes, tuple[int, int, bool]] = {}
     for token in tokens:
         if token.startswith(b":"):
             old_mode, new_mode, _, new_sha, status = token[1:].decode().split(" ")
-            entries.append(_Entry(old_mode, new_mode, new_sha, status[0], next(tokens)))
+            entries.append(_FileChange(old_mode, new_mode, new_sha, status[0], next(tokens)))
         else:
             added, deleted, path = token.split(b"\t", 2)
             binary = added == b"-"
@@ -50,22 +50,17 @@ def _parse_listing(out: bytes) -> tuple[list[_Entry], dict[bytes, tuple[int, int
     return entries, counts
 
 
-def _sizes(git_dir: Path, shas: Sequence[str], timeout_s: float, max_memory: int) -> dict[str, int]:
+def _sizes(git_dir: Path, shas: Sequence[str], limits: GitLimits) -> dict[str, int]:
     if not shas:
         return {}
     out = run_git(
-        ["cat-file", "--batch-check=%(objectname) %(objectsize)"],
-        git_dir=git_dir,
-        stdin="".join(f"{sha}\n" for sha in shas).encode(),
-        max_output=_MAX_LISTING_BYTES,
-        timeout_s=timeout_s,
-        max_memory=max_memory,
+        ["cat-file", "--batch-check=%(objectname) %(objectsize)"], git_dir=git_dir, stdin=_lines(shas), limits=limits
     )
     return {sha: int(size) for sha, size in (line.split(" ") for line in out.decode().splitlines())}
 
 
 def batched_objects(out: bytes) -> Iterator[tuple[str, bytes]]:
-    """The id and content of each object in the output of `cat-file --batch`."""
+    """Yield the id and content of each object in the output of `cat-file --batch`."""
     position = 0
     while position < len(out):
         end = out.index(b"\n", position)
@@ -74,19 +69,22 @@ def batched_objects(out: bytes) -> Iterator[tuple[str, bytes]]:
         position = end + 1 + int(size) + 1
 
 
-def _contents(git_dir: Path, shas: Sequence[str], timeout_s: float, max_memory: int) -> Iterator[tuple[str, bytes]]:
-    if not shas:
-        return
-    stdin = "".join(f"{sha}\n" for sha in shas).encode()
-    out = run_git(["cat-file", "--batch"], git_dir=git_dir, stdin=stdin, timeout_s=timeout_s, max_memory=max_memory)
-    yield from batched_objects(out)
+def read_objects(git_dir: Path, shas: Sequence[str], limits: GitLimits) -> Iterator[tuple[str, bytes]]:
+    """Yield the id and content of each of these objects. Raises GitError."""
+    if shas:
+        out = run_git(["cat-file", "--batch"], git_dir=git_dir, stdin=_lines(shas), limits=limits)
+        yield from batched_objects(out)
 
 
-def _added_lines(patch: bytes, entries: Sequence[_Entry]) -> list[tuple[tuple[int, str], ...]]:
-    """The added lines of each entry, by the order of the blocks, which is the order of the entries.
+def _lines(shas: Sequence[str]) -> bytes:
+    return "".join(f"{sha}\n" for sha in shas).encode()
 
-    By order and not by the paths in the patch, whose quoting would have to be undone. Content begins with `+` or `-`,
-    so a line that begins with `diff --git` is a block's first. A change of type is told as a deletion and a creation.
+
+def _added_lines(patch: bytes, entries: Sequence[_FileChange]) -> list[tuple[tuple[int, str], ...]]:
+    """Return the added lines of each entry: the patch has one block for each, in the same order.
+
+    The paths in the patch are not read, since their quoting would have to be undone. Content begins with `+` or `-`,
+    so a line that begins with `diff --git` is a block's first. A change of type is shown as a deletion and a creation.
     """
     owners = [index for index, entry in enumerate(entries) for _ in range(2 if entry.status == "T" else 1)]
     lines: list[list[tuple[int, str]]] = [[] for _ in entries]
@@ -102,30 +100,23 @@ def _added_lines(patch: bytes, entries: Sequence[_Entry]) -> list[tuple[tuple[in
             number += 1
     if block + 1 != len(owners):
         raise GitError(
-            f"git told of {len(owners)} changed files and showed {block + 1}",
+            f"git listed {len(owners)} changed files and showed {block + 1}",
             context={"files": len(owners), "blocks": block + 1},
         )
-    return [tuple(found) for found in lines]
+    return [tuple(added) for added in lines]
 
 
 def changed_files(
-    git_dir: Path,
-    base: str,
-    head: str,
-    *,
-    timeout_s: float,
-    max_patch_bytes: int = MAX_PATCH_BYTES,
-    max_memory: int = DEFAULT_MAX_MEMORY,
+    git_dir: Path, base: str, head: str, limits: GitLimits, *, max_patch_bytes: int
 ) -> tuple[ChangedFile, ...]:
-    """What is different between two commits or trees, file by file.
+    """Return what is different between two commits or trees, file by file.
 
     Args:
         git_dir: A bare repository that no agent could write.
         base: The commit or tree before; `EMPTY_TREE` for a first commit.
         head: The commit or tree after.
-        timeout_s: For each of the four calls of git.
-        max_patch_bytes: As long as the text of the difference may be.
-        max_memory: Bytes that git may use.
+        limits: Of each of the four runs of git.
+        max_patch_bytes: How long the text of the difference may be.
 
     Raises:
         GitError: Git failed, or the difference is too long (`overflowed` in the context).
@@ -133,25 +124,21 @@ def changed_files(
     listing = run_git(
         ["diff-tree", *_OPTIONS, "-z", "--raw", "--numstat", "--no-abbrev", base, head],
         git_dir=git_dir,
-        timeout_s=timeout_s,
-        max_output=_MAX_LISTING_BYTES,
-        env_extra=_NO_ATTRIBUTES,
-        max_memory=max_memory,
+        environment=_NO_ATTRIBUTES,
+        limits=limits,
     )
     entries, counts = _parse_listing(listing)
     patch = run_git(
         ["diff-tree", *_OPTIONS, "-p", "-U0", "--text", "--irreversible-delete", base, head],
         git_dir=git_dir,
-        timeout_s=timeout_s,
-        max_output=max_patch_bytes,
-        env_extra=_NO_ATTRIBUTES,
-        max_memory=max_memory,
+        environment=_NO_ATTRIBUTES,
+        limits=replace(limits, max_output=max_patch_bytes),
     )
     lines = _added_lines(patch, entries)
     blobs = sorted({e.new_sha for e in entries if e.new_sha != _NOTHING and e.new_mode != _GITLINK})
-    sizes = _sizes(git_dir, blobs, timeout_s, max_memory)
+    sizes = _sizes(git_dir, blobs, limits)
     links = sorted({e.new_sha for e in entries if e.new_mode == _SYMLINK and sizes[e.new_sha] <= _MAX_SYMLINK_BYTES})
-    targets = dict(_contents(git_dir, links, timeout_s, max_memory))
+    targets = dict(read_objects(git_dir, links, limits))
     files = []
     for entry, added_lines in zip(entries, lines, strict=True):
         added, deleted, binary = counts[entry.path]

@@ -1,4 +1,4 @@
-"""The host's bare mirrors: one per repository, fetched under a lock; where base commits and bundles come from.
+"""Keeps the host's bare mirrors: one per repository, fetched under a lock; base commits and bundles come from them.
 
 Submodules and Git LFS are not followed: a submodule's folder is empty for the agent and an LFS file is its pointer.
 `Mirror.has_submodules` and `Mirror.uses_lfs` tell, so that the caller can say so.
@@ -10,17 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from squire_pipelines.errors import GitError, RepositoryError, SquireError
+from squire_pipelines.errors import GitError, RepositoryError
 from squire_pipelines.files import lock
 from squire_pipelines.home import Home
 from squire_pipelines.observability.logging import Component, get_logger
-from squire_pipelines.publishing.git import Remote, remote_error, run_git
+from squire_pipelines.publishing.git import GitLimits, run_git
+from squire_pipelines.publishing.remote import Remote, classify_failure
 from squire_pipelines.secrets import Secret
 
 _log = get_logger(Component.PUBLISHER)
-FETCH_TIMEOUT_S = 600.0
 LOCK_TIMEOUT_S = 600.0
-_MAX_PACKS = 50
+MAX_PACKS = 50
+# No limit of memory: only what GitHub sent is read.
+_LIMITS = GitLimits(timeout_s=600.0, max_memory=None)
 _NAMES_SHOWN = 10
 _PRUNE_AGE = "2.weeks.ago"
 # Flaws that git of long ago wrote into many repositories and that hurt nobody; all else is refused.
@@ -30,7 +32,7 @@ _FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "-
 
 
 def mirror_path(home: Home, repository: str) -> Path:
-    """Where the mirror of `owner/name` lies."""
+    """Return where the mirror of `owner/name` lies."""
     return home.mirrors / f"{repository.replace('/', '+')}.git"
 
 
@@ -67,12 +69,12 @@ class Mirror:
             yield
 
     def branches(self) -> tuple[str, ...]:
-        """The names of the branches."""
+        """Return the names of the branches."""
         out = run_git(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"], git_dir=self.path)
         return tuple(out.decode(errors="replace").splitlines())
 
     def resolve(self, ref: str) -> str:
-        """The commit at the head of the branch `ref`.
+        """Return the commit at the head of the branch `ref`.
 
         Raises:
             GitError: There is no such branch; the hint names some that there are.
@@ -88,10 +90,10 @@ class Mirror:
             context={"repository": self.repository, "ref": ref},
         )
 
-    def write_bundle(self, ref: str, out: Path, *, timeout_s: float = FETCH_TIMEOUT_S) -> str:
-        """Write the branch with its history as a bundle with the one ref `refs/heads/<ref>`; return its commit.
+    def write_bundle(self, ref: str, out: Path) -> str:
+        """Write the branch with its history as a bundle with the one ref `refs/heads/<ref>`.
 
-        The commit that the bundle really has, even when another process fetches meanwhile.
+        Return the commit that the bundle really has, also when another process fetches meanwhile.
         """
         self.resolve(ref)
         unfinished = out.with_name(out.name + ".part")
@@ -99,8 +101,7 @@ class Mirror:
             run_git(
                 ["bundle", "create", "--quiet", str(unfinished.absolute()), f"refs/heads/{ref}"],
                 git_dir=self.path,
-                timeout_s=timeout_s,
-                max_memory=None,
+                limits=_LIMITS,
             )
             listed = run_git(["bundle", "list-heads", str(unfinished.absolute())], git_dir=self.path)
             unfinished.replace(out)
@@ -109,13 +110,14 @@ class Mirror:
         return listed.split(b" ", 1)[0].decode()
 
     def read_file(self, sha: str, path: str, max_bytes: int) -> bytes | None:
-        """The first `max_bytes` bytes of a regular file at a commit; None when there is none of that name."""
+        """Return the first `max_bytes` bytes of a regular file at a commit; None when there is none of that name."""
         listed = run_git(["ls-tree", "-z", sha, "--", f":(top,literal){path}"], git_dir=self.path)
         for entry in listed.split(b"\0"):
             head, _, name = entry.partition(b"\t")
             fields = head.decode().split()
             if name == path.encode() and fields[0].startswith("100"):
-                return run_git(["cat-file", "blob", fields[2]], git_dir=self.path, max_output=max_bytes, truncate=True)
+                limits = GitLimits(max_output=max_bytes, truncate=True)
+                return run_git(["cat-file", "blob", fields[2]], git_dir=self.path, limits=limits)
         return None
 
     def has_submodules(self, sha: str) -> bool:
@@ -123,7 +125,7 @@ class Mirror:
         return self.read_file(sha, ".gitmodules", 1) is not None
 
     def notes(self, sha: str) -> tuple[str, ...]:
-        """What agent and reviewer should know of a commit's workspace: what is not in it. One sentence each."""
+        """Return what agent and reviewer should know of a commit's workspace: what is not in it. One sentence each."""
         notes = []
         if self.has_submodules(sha):
             notes.append(
@@ -143,22 +145,21 @@ class Mirror:
 
 
 def _clear_leftovers(path: Path) -> None:
-    """Take away what a killed git left; to be called with the lock held, so that nobody is using them."""
+    """Remove what a killed git left; to be called with the lock held, so that nobody is using it."""
     for pattern in ("*.lock", "refs/**/*.lock", "objects/**/*.lock", "objects/pack/tmp_*", "objects/**/tmp_obj_*"):
         for leftover in path.glob(pattern):
             leftover.unlink(missing_ok=True)
 
 
-def _healthy(path: Path, timeout_s: float) -> bool:
+def _is_sound(path: Path) -> bool:
     try:
-        arguments = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
-        run_git(arguments, git_dir=path, timeout_s=timeout_s, max_memory=None)
+        run_git(["fsck", "--connectivity-only", "--no-dangling", "--no-progress"], git_dir=path, limits=_LIMITS)
     except GitError:
         return False
     return True
 
 
-def _fetch(path: Path, remote: Remote, timeout_s: float) -> None:
+def _fetch(path: Path, remote: Remote) -> None:
     # Wanting any commit by its id is how a base that its branch has left is still found.
     if not (path / "HEAD").is_file():
         run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(path)])
@@ -166,19 +167,18 @@ def _fetch(path: Path, remote: Remote, timeout_s: float) -> None:
     run_git(
         ["fetch", *_FETCH_OPTIONS, "--", remote.url, "+refs/heads/*:refs/heads/*"],
         git_dir=path,
-        timeout_s=timeout_s,
         remote=remote,
         config=_FSCK,
-        max_memory=None,
+        limits=_LIMITS,
     )
 
 
-def _fetch_anew(path: Path, remote: Remote, timeout_s: float) -> None:
+def _fetch_from_scratch(path: Path, remote: Remote) -> None:
     """Fetch into a folder beside, which takes the mirror's place when it is whole."""
     fresh = path.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        _fetch(fresh, remote, timeout_s)
+        _fetch(fresh, remote)
         if path.exists():
             shutil.rmtree(path)
         fresh.rename(path)
@@ -192,8 +192,8 @@ def fetch_mirror(
     clone_url: str,
     token: Secret | None,
     *,
-    timeout_s: float = FETCH_TIMEOUT_S,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
+    max_packs: int = MAX_PACKS,
 ) -> Mirror:
     """Bring the mirror of a repository up to date, making it first when there is none.
 
@@ -202,13 +202,13 @@ def fetch_mirror(
         repository: `owner/name`.
         clone_url: See `Remote.parse`; it is not kept.
         token: Offered to the server when it asks.
-        timeout_s: For the fetch.
-        lock_timeout_s: For others who fetch the same repository.
+        lock_timeout_s: How long to wait for others who fetch the same repository.
+        max_packs: With more packs than these, the mirror is repacked.
 
     Raises:
         ConfigError: The URL cannot be used.
         RepositoryError: The repository has no commits.
-        GitHubError: Not reachable, not found, or not permitted; see `remote_error`.
+        GitHubError: Not reachable, not found, or not permitted; see `classify_failure`.
         GitError: The lock was not free in time, or git failed otherwise.
     """
     remote = Remote.parse(clone_url, token)
@@ -218,26 +218,22 @@ def fetch_mirror(
             if mirror.path.exists():
                 _clear_leftovers(mirror.path)
                 try:
-                    _fetch(mirror.path, remote, timeout_s)
+                    _fetch(mirror.path, remote)
                 except GitError as error:
-                    if remote_error(error, remote) is not error or _healthy(mirror.path, timeout_s):
+                    if classify_failure(error, remote) is not error or _is_sound(mirror.path):
                         raise
-                    _log.warning("mirror is damaged, making it anew", repository=repository, error=error.message)
-                    _fetch_anew(mirror.path, remote, timeout_s)
+                    _log.warning("mirror is damaged, fetching it again", repository=repository, error=error.message)
+                    _fetch_from_scratch(mirror.path, remote)
             else:
-                _fetch_anew(mirror.path, remote, timeout_s)
+                _fetch_from_scratch(mirror.path, remote)
         except GitError as error:
-            raise _named(remote_error(error, remote), repository) from error
-        if sum(1 for _ in (mirror.path / "objects" / "pack").glob("*.pack")) > _MAX_PACKS:
-            arguments = ["gc", "--quiet", f"--prune={_PRUNE_AGE}"]
-            run_git(arguments, git_dir=mirror.path, timeout_s=timeout_s, max_memory=None)
+            failure = classify_failure(error, remote)
+            failure.context = {**failure.context, "repository": repository}
+            raise failure from error
+        if sum(1 for _ in (mirror.path / "objects" / "pack").glob("*.pack")) > max_packs:
+            run_git(["gc", "--quiet", f"--prune={_PRUNE_AGE}"], git_dir=mirror.path, limits=_LIMITS)
     if not mirror.branches():
         raise RepositoryError(
             f"the repository {repository} has no commits yet", hint="push a first commit, then try again"
         )
     return mirror
-
-
-def _named(error: SquireError, repository: str) -> SquireError:
-    error.context = {**error.context, "repository": repository}
-    return error

@@ -1,4 +1,4 @@
-"""What an agent is told of the policy before it begins, so that it does not lose its work to it. Pure."""
+"""Tells an agent of the policy before it begins, so that it does not lose its work to it. Pure."""
 
 from squire_pipelines.domain.policy import matches
 from squire_pipelines.domain.tasks import TaskSpec
@@ -8,7 +8,7 @@ _MAX_SHOWN = 60
 
 
 def policy_notes(policy: PolicySettings, spec: TaskSpec) -> tuple[str, ...]:
-    """One sentence for each rule that an agent could break by a mistake."""
+    """Return one sentence for each rule that an agent could break by a mistake."""
     notes = []
     if policy.allowed_paths:
         notes.append(f"Only files under these paths may be changed: {_listed(policy.allowed_paths)}.")

@@ -1,4 +1,4 @@
-"""Measuring a pack before git unpacks it: how many objects, how large each becomes. Pure but for reading the buffer.
+"""Measures a pack before git unpacks it: how many objects, how large each becomes. Pure but for reading the buffer.
 
 A delta of 2 kB can make git allocate 4 GB, and 600 kB of deflated zeros become 600 MB; git checks neither.
 The format: https://git-scm.com/docs/pack-format. What the objects say is for `git index-pack --strict` to check.
@@ -41,7 +41,7 @@ class PackSize:
 
 
 def _varint(view: memoryview, position: int) -> tuple[int, int]:
-    """A number of 7 bits per byte, lowest first, and the position behind it."""
+    """Return a number of 7 bits per byte, lowest first, and the position behind it."""
     value = 0
     for index in range(_MAX_VARINT_BYTES):
         if position + index >= len(view):
@@ -54,7 +54,7 @@ def _varint(view: memoryview, position: int) -> tuple[int, int]:
 
 
 def _object_header(view: memoryview, position: int) -> tuple[int, int, int]:
-    """The type, the inflated size, and the position behind the header."""
+    """Return the type, the inflated size, and the position behind the header."""
     if position >= len(view):
         raise PackTruncatedError
     first = view[position]
@@ -67,7 +67,7 @@ def _object_header(view: memoryview, position: int) -> tuple[int, int, int]:
 
 
 def _inflate(view: memoryview, position: int, size: int) -> tuple[bytes, int]:
-    """The first bytes of the deflated stream at `position`, which must inflate to `size`, and the position behind."""
+    """Return the first bytes of the deflated stream there, which must inflate to `size`, and the position behind."""
     inflater = zlib.decompressobj()
     head, total, step = b"", 0, _FIRST_STEP
     pending: bytes | memoryview = b""
@@ -99,7 +99,7 @@ def _check_size(size: int, limit: int) -> None:
 
 
 def _measure_object(view: memoryview, position: int, max_bytes: int) -> tuple[int, int]:
-    """The size that the object at `position` has in the end, and the position behind it."""
+    """Return the size that the object at `position` has in the end, and the position behind it."""
     kind, size, position = _object_header(view, position)
     if kind == _OFS_DELTA:
         _, position = _varint(view, position)
@@ -118,13 +118,13 @@ def _measure_object(view: memoryview, position: int, max_bytes: int) -> tuple[in
 
 
 def measure_pack(data: memoryview, *, max_objects: int, max_object_bytes: int, max_total_bytes: int) -> PackSize:
-    """Walk through a pack without ever holding more than a few 100 kB of it inflated.
+    """Walk through a pack and measure it, without ever holding more than a few 100 kB of it inflated.
 
     Args:
         data: The pack, from `PACK` to its checksum.
-        max_objects: As many objects as it may have.
-        max_object_bytes: As large as one object may become, after its delta is applied.
-        max_total_bytes: As large as all objects together may become.
+        max_objects: How many objects it may have.
+        max_object_bytes: How large one object may become, after its delta is applied.
+        max_total_bytes: How large all objects together may become.
 
     Raises:
         PackTruncatedError: It ends too early.

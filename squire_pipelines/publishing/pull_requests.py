@@ -1,4 +1,4 @@
-"""What publishing needs of GitHub, as a protocol, and its one real implementation on `squire_pipelines.github`."""
+"""Declares what publishing needs of GitHub, and implements it on `squire_pipelines.github`."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,7 +12,7 @@ class PullRequests(Protocol):
     """Pull requests of any repository that the token may write to. Every method raises GitHubError."""
 
     async def find(self, repository: str, head_branch: str) -> PullRequestRef | None:
-        """The newest pull request, in any state, from the branch."""
+        """Return the newest pull request, in any state, from the branch."""
         ...
 
     async def create(
@@ -30,7 +30,7 @@ class PullRequests(Protocol):
         ...
 
     async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
-        """Make a draft of it, or no draft; nothing where it is so already, or where there are no drafts."""
+        """Make it a draft, or no draft; do nothing where it is so already, or where there are no drafts."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Pushing one commit to one branch. Never overwrites a commit that is not known to be an earlier attempt's own.
+"""Pushes one commit to one branch. Never overwrites a commit that is not known to be an earlier attempt's own.
 
 The rule for a branch that exists already, in this order:
 1. it is at our head: nothing to do;
@@ -12,20 +12,19 @@ from collections.abc import Collection
 from pathlib import Path
 
 from squire_pipelines.errors import GitError, PublishRefusedError
-from squire_pipelines.publishing.git import Remote, remote_error, run_git
+from squire_pipelines.publishing.git import GitLimits, run_git
+from squire_pipelines.publishing.remote import Remote, classify_failure
 
-PUSH_TIMEOUT_S = 300.0
+LIMITS = GitLimits(timeout_s=300.0)
 _OPTIONS = ("--quiet", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
 
 
-def remote_head(remote: Remote, branch: str, *, timeout_s: float = PUSH_TIMEOUT_S) -> str | None:
-    """The commit that the branch is at on the other side; None when there is no such branch. Raises GitHubError."""
+def remote_head(remote: Remote, branch: str) -> str | None:
+    """Return the commit that the branch is at on the other side, None without such a branch. Raises GitHubError."""
     try:
-        out = run_git(
-            ["ls-remote", "--quiet", "--", remote.url, f"refs/heads/{branch}"], remote=remote, timeout_s=timeout_s
-        )
+        out = run_git(["ls-remote", "--quiet", "--", remote.url, f"refs/heads/{branch}"], remote=remote, limits=LIMITS)
     except GitError as error:
-        raise remote_error(error, remote) from error
+        raise classify_failure(error, remote) from error
     for line in out.decode(errors="replace").splitlines():
         sha, _, name = line.partition("\t")
         # The pattern matches the tails of names, too.
@@ -36,21 +35,15 @@ def remote_head(remote: Remote, branch: str, *, timeout_s: float = PUSH_TIMEOUT_
 
 def _builds_on(git_dir: Path, ancestor: str, head: str) -> bool:
     try:
-        found = run_git(["merge-base", ancestor, head], git_dir=git_dir, ok_codes=(0, 1))
+        base = run_git(["merge-base", ancestor, head], git_dir=git_dir, ok_codes=(0, 1))
     except GitError:
         # We do not even have that commit, so it is none of ours.
         return False
-    return found.decode().strip() == ancestor
+    return base.decode().strip() == ancestor
 
 
 def push_head(
-    git_dir: Path,
-    remote: Remote,
-    *,
-    branch: str,
-    head_sha: str,
-    earlier_heads: Collection[str] = (),
-    timeout_s: float = PUSH_TIMEOUT_S,
+    git_dir: Path, remote: Remote, *, branch: str, head_sha: str, earlier_heads: Collection[str] = ()
 ) -> bool:
     """Bring the branch on the other side to `head_sha`; return whether anything had to be pushed.
 
@@ -60,37 +53,36 @@ def push_head(
         branch: Without `refs/heads/`.
         head_sha: What passed the policy.
         earlier_heads: The heads that the ledger recorded for earlier attempts of this task.
-        timeout_s: For each call of git.
 
     Raises:
         PublishRefusedError: The branch holds commits that are not ours, or a rule of the repository refuses the push.
         GitHubError: Not reachable, not found, or not permitted.
     """
-    there = remote_head(remote, branch, timeout_s=timeout_s)
-    if there == head_sha:
+    current = remote_head(remote, branch)
+    if current == head_sha:
         return False
     lease = []
-    if there is None:
+    if current is None:
         lease = [f"--force-with-lease=refs/heads/{branch}:"]
-    elif not _builds_on(git_dir, there, head_sha):
-        if there not in earlier_heads:
+    elif not _builds_on(git_dir, current, head_sha):
+        if current not in earlier_heads:
             raise PublishRefusedError(
-                f"the branch {branch} is at {there}, which is not an earlier attempt's head",
+                f"the branch {branch} is at {current}, which is not an earlier attempt's head",
                 reason="branch_taken",
                 hint="somebody pushed to it; merge or delete the branch, then retry the task",
-                context={"branch": branch, "remote_head": there, "head": head_sha},
+                context={"branch": branch, "remote_head": current, "head": head_sha},
             )
-        lease = [f"--force-with-lease=refs/heads/{branch}:{there}"]
+        lease = [f"--force-with-lease=refs/heads/{branch}:{current}"]
     try:
         run_git(
             ["push", *_OPTIONS, *lease, "--", remote.url, f"{head_sha}:refs/heads/{branch}"],
             git_dir=git_dir,
             remote=remote,
-            timeout_s=timeout_s,
+            limits=LIMITS,
         )
     except GitError as error:
         # The connection may have broken after the push was taken.
-        if remote_head(remote, branch, timeout_s=timeout_s) == head_sha:
+        if remote_head(remote, branch) == head_sha:
             return True
         lines = error.context.get("last_lines")
         if isinstance(lines, tuple) and any("[rejected]" in line for line in lines):
@@ -100,5 +92,5 @@ def push_head(
                 hint="retry the task",
                 context=error.context,
             ) from error
-        raise remote_error(error, remote) from error
+        raise classify_failure(error, remote) from error
     return True

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError
-from squire_pipelines.publishing.bundle import BundleLimits, Problem
-from squire_pipelines.publishing.publish import policy_from
+from squire_pipelines.publishing.bundle import BundleLimits, BundleProblem
+from squire_pipelines.publishing.publish_change import policy_from
 from squire_pipelines.sections import PolicySettings
 from tests.support.workshop import Workshop
 
@@ -100,7 +100,7 @@ def fuzz_bundles(workshop: Workshop, *, count: int, seed: int) -> Counter[str]:
         try:
             change = workshop.verify(bundle, LIMITS)
         except BundleError as error:
-            named[str(Problem(error.problem))] += 1
+            named[str(BundleProblem(error.problem))] += 1
         else:
             named[f"verified, {judge(change.files, POLICY, history=change.history).decision.name.lower()}"] += 1
         if before is not None:

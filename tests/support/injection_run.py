@@ -17,13 +17,13 @@ from squire_pipelines.domain.tasks import TaskKind, TaskSpec
 from squire_pipelines.errors import BundleError, SquireError
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror
-from squire_pipelines.publishing.publish import (
+from squire_pipelines.publishing.publish_change import (
     Published,
-    PublishRequest,
     Rejected,
     policy_from,
-    publish_attempt,
+    publish_change,
 )
+from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support import injection
@@ -122,7 +122,7 @@ class Range:
         )
         try:
             done = asyncio.run(
-                publish_attempt(
+                publish_change(
                     request,
                     mirror=self.mirror,
                     pulls=pulls,

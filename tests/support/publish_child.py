@@ -13,7 +13,8 @@ from typing import Any
 
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.publishing.mirror import Mirror
-from squire_pipelines.publishing.publish import Published, PublishRequest, Step, policy_from, publish_attempt
+from squire_pipelines.publishing.publish_change import PublicationStep, Published, policy_from, publish_change
+from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.sections import PolicySettings
 from tests.support.fake_pulls import FakePulls
 from tests.support.git_repository import git
@@ -46,7 +47,7 @@ def main() -> None:
     pulls.die_after_create = step == "created"
     pulls.die_after_update = step == "updated"
 
-    def die(reached: Step, _detail: str) -> None:
+    def die(reached: PublicationStep, _detail: str) -> None:
         if reached == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -67,7 +68,7 @@ def main() -> None:
         follow_up=given.get("follow_up"),
     )
     published = asyncio.run(
-        publish_attempt(
+        publish_change(
             request,
             mirror=Mirror(Path(given["mirror"]), "acme/app"),
             pulls=pulls,

@@ -9,7 +9,7 @@ import pytest
 from squire_forge.process import ForgeProcess
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.publishing.approval import Approval, settle_approval
+from squire_pipelines.publishing.approval import ApprovalOutcome, settle_approval
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout, git
 
@@ -43,8 +43,8 @@ def run(forge: ForgeProcess, act: Any) -> Any:
     return asyncio.run(go())
 
 
-def settle(forge: ForgeProcess) -> Approval:
-    found: Approval = run(forge, lambda client: settle_approval(client, REPOSITORY, 1, LABEL))
+def settle(forge: ForgeProcess) -> ApprovalOutcome:
+    found: ApprovalOutcome = run(forge, lambda client: settle_approval(client, REPOSITORY, 1, LABEL))
     return found
 
 
@@ -54,7 +54,7 @@ def pull(forge: ForgeProcess) -> dict[str, Any]:
 
 
 def test_nobody_did_anything_so_it_stays_held(held: ForgeProcess) -> None:
-    assert settle(held) == Approval()
+    assert settle(held) == ApprovalOutcome()
     assert (pull(held)["draft"], pull(held)["labels"], pull(held)["comments"]) == (True, [LABEL], [])
 
 
@@ -62,15 +62,15 @@ def test_nobody_did_anything_so_it_stays_held(held: ForgeProcess) -> None:
 def test_a_permitted_person_lets_it_pass_by_taking_the_label_off(held: ForgeProcess, permission: str) -> None:
     held.act_as(REPOSITORY, "mara", permission=permission, number=1, remove_label=LABEL)
     for _ in range(2):
-        assert settle(held) == Approval(by="mara", how="taking the label off")
+        assert settle(held) == ApprovalOutcome(by="mara", how="taking the label off")
     assert (pull(held)["draft"], pull(held)["labels"], pull(held)["comments"]) == (False, [], [])
 
 
 @pytest.mark.parametrize("permission", ["read", "none", None])
 def test_anybody_else_finds_the_label_put_back_with_one_comment(held: ForgeProcess, permission: str | None) -> None:
     held.act_as(REPOSITORY, "stranger", permission=permission, number=1, remove_label=LABEL)
-    assert settle(held) == Approval(refused=("stranger",))
-    assert settle(held) == Approval()
+    assert settle(held) == ApprovalOutcome(refused=("stranger",))
+    assert settle(held) == ApprovalOutcome()
     found = pull(held)
     assert (found["draft"], found["labels"]) == (True, [LABEL])
     (comment,) = found["comments"]
@@ -80,13 +80,13 @@ def test_anybody_else_finds_the_label_put_back_with_one_comment(held: ForgeProce
 
 def test_a_permitted_persons_approving_review_lets_it_pass(held: ForgeProcess) -> None:
     held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
-    assert settle(held) == Approval(by="mara", how="an approving review")
+    assert settle(held) == ApprovalOutcome(by="mara", how="an approving review")
     assert (pull(held)["draft"], pull(held)["labels"]) == (False, [])
 
 
 def test_a_strangers_review_does_not(held: ForgeProcess) -> None:
     held.act_as(REPOSITORY, "stranger", number=1, review="APPROVED")
-    assert settle(held) == Approval(refused=("stranger",))
+    assert settle(held) == ApprovalOutcome(refused=("stranger",))
     assert (pull(held)["draft"], pull(held)["labels"]) == (True, [LABEL])
 
 
@@ -95,7 +95,7 @@ def test_an_approval_that_was_taken_back_does_not_count(held: ForgeProcess, late
     held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
     held.act_as(REPOSITORY, "mara", number=1, review="CHANGES_REQUESTED")
     held.act_as(REPOSITORY, "mara", number=1, review=later)
-    assert settle(held) == Approval()
+    assert settle(held) == ApprovalOutcome()
 
 
 def test_a_remark_after_an_approval_changes_nothing(held: ForgeProcess) -> None:
@@ -112,7 +112,7 @@ def test_an_approval_of_an_earlier_head_does_not_count(held: ForgeProcess, tmp_p
     agent.commit()
     agent.git("push", "--quiet", "origin", "squire/t1")
     held.settle()
-    assert settle(held) == Approval()
+    assert settle(held) == ApprovalOutcome()
     assert pull(held)["labels"] == [LABEL]
 
 
@@ -125,7 +125,7 @@ def _bare(forge: ForgeProcess) -> str:
 def test_a_label_that_a_crash_left_out_is_put_on_without_a_word(held: ForgeProcess) -> None:
     run(held, lambda client: pulls.create_pull_request(client, REPOSITORY, title="T", body="", head="squire/t1",
                                                        base="main", draft=True))  # fmt: skip
-    assert run(held, lambda client: settle_approval(client, REPOSITORY, 1, "another-label")) == Approval()
+    assert run(held, lambda client: settle_approval(client, REPOSITORY, 1, "another-label")) == ApprovalOutcome()
     assert set(pull(held)["labels"]) == {LABEL, "another-label"}
     assert pull(held)["comments"] == []
 
@@ -133,7 +133,7 @@ def test_a_label_that_a_crash_left_out_is_put_on_without_a_word(held: ForgeProce
 def test_a_closed_pull_request_is_left_alone(held: ForgeProcess) -> None:
     run(held, lambda client: pulls.update_pull_request(client, REPOSITORY, 1, state="closed"))
     held.act_as(REPOSITORY, "stranger", number=1, remove_label=LABEL)
-    assert settle(held) == Approval()
+    assert settle(held) == ApprovalOutcome()
     assert pull(held)["labels"] == []
 
 

@@ -9,8 +9,8 @@ import pytest
 from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError, GitError
-from squire_pipelines.publishing.bundle import BundleLimits, Problem, verify_bundle
-from squire_pipelines.publishing.publish import policy_from
+from squire_pipelines.publishing.bundle import BundleLimits, BundleProblem, verify_bundle
+from squire_pipelines.publishing.publish_change import policy_from
 from squire_pipelines.sections import PolicySettings
 from tests.support.git_repository import Checkout, git, make_upstream
 from tests.support.workshop import Workshop
@@ -162,7 +162,7 @@ def test_another_ref_is_refused(workshop: Workshop) -> None:
     workshop.agent.write("a", "b")
     workshop.agent.commit()
     bundle = workshop.agent.bundle(workshop.root / "b", workshop.base_sha, "main2")
-    assert _problem(workshop, bundle) == Problem.WRONG_REF
+    assert _problem(workshop, bundle) == BundleProblem.WRONG_REF
 
 
 def test_a_second_ref_is_refused(workshop: Workshop) -> None:
@@ -171,7 +171,7 @@ def test_a_second_ref_is_refused(workshop: Workshop) -> None:
     workshop.agent.git("branch", "extra")
     out = workshop.root / "b"
     workshop.agent.git("bundle", "create", str(out), f"{workshop.base_sha}..{workshop.branch}", "extra")
-    assert _problem(workshop, out) == Problem.WRONG_REF
+    assert _problem(workshop, out) == BundleProblem.WRONG_REF
 
 
 def test_a_bundle_on_another_base_is_refused(workshop: Workshop) -> None:
@@ -180,7 +180,7 @@ def test_a_bundle_on_another_base_is_refused(workshop: Workshop) -> None:
     workshop.agent.write("a", "c")
     workshop.agent.commit()
     bundle = workshop.agent.bundle(workshop.root / "b", middle, workshop.branch)
-    assert _problem(workshop, bundle) == Problem.WRONG_PREREQUISITE
+    assert _problem(workshop, bundle) == BundleProblem.WRONG_PREREQUISITE
 
 
 def test_an_unrelated_history_is_refused(workshop: Workshop) -> None:
@@ -189,7 +189,7 @@ def test_an_unrelated_history_is_refused(workshop: Workshop) -> None:
     workshop.agent.git("branch", "-f", workshop.branch, "fresh")
     out = workshop.root / "b"
     workshop.agent.git("bundle", "create", str(out), f"refs/heads/{workshop.branch}")
-    assert _problem(workshop, out) == Problem.NOT_DESCENDANT
+    assert _problem(workshop, out) == BundleProblem.NOT_DESCENDANT
 
 
 def test_a_bundle_with_the_whole_history_is_taken(workshop: Workshop) -> None:
@@ -207,7 +207,7 @@ def test_every_truncation_is_refused(workshop: Workshop) -> None:
     cut = workshop.root / "cut"
     for length in [0, 5, 15, 40, 150, *range(200, len(whole), 29), len(whole) - 1]:
         cut.write_bytes(whole[:length])
-        assert _problem(workshop, cut) in {Problem.TRUNCATED, Problem.FSCK}, length
+        assert _problem(workshop, cut) in {BundleProblem.TRUNCATED, BundleProblem.FSCK}, length
 
 
 def test_a_flipped_bit_is_refused(workshop: Workshop) -> None:
@@ -217,7 +217,7 @@ def test_a_flipped_bit_is_refused(workshop: Workshop) -> None:
     whole[-30] ^= 4
     broken = workshop.root / "broken"
     broken.write_bytes(whole)
-    assert _problem(workshop, broken) in {Problem.TRUNCATED, Problem.FSCK}
+    assert _problem(workshop, broken) in {BundleProblem.TRUNCATED, BundleProblem.FSCK}
 
 
 def test_a_branch_at_the_base_is_empty(workshop: Workshop) -> None:
@@ -225,18 +225,18 @@ def test_a_branch_at_the_base_is_empty(workshop: Workshop) -> None:
     header = f"# v2 git bundle\n-{workshop.base_sha} x\n{workshop.base_sha} refs/heads/{workshop.branch}\n\n"
     pack = b"PACK" + (2).to_bytes(4, "big") + bytes(4)
     out.write_bytes(header.encode() + pack + hashlib.sha1(pack, usedforsecurity=False).digest())
-    assert _problem(workshop, out) == Problem.EMPTY
+    assert _problem(workshop, out) == BundleProblem.EMPTY
 
 
 def test_commits_that_change_nothing_are_empty(workshop: Workshop) -> None:
     workshop.agent.commit("Nothing")
-    assert _problem(workshop) == Problem.EMPTY
+    assert _problem(workshop) == BundleProblem.EMPTY
 
 
 def test_a_bundle_over_the_limit_is_refused_unread(workshop: Workshop) -> None:
     workshop.agent.write("a", os.urandom(50_000))
     workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_bytes=10_000)) == Problem.TOO_LARGE
+    assert _problem(workshop, limits=BundleLimits(max_bytes=10_000)) == BundleProblem.TOO_LARGE
 
 
 def test_an_object_that_inflates_beyond_the_limit_is_refused_before_git_sees_it(workshop: Workshop) -> None:
@@ -244,7 +244,7 @@ def test_an_object_that_inflates_beyond_the_limit_is_refused_before_git_sees_it(
     workshop.agent.commit()
     bundle = workshop.bundle()
     assert bundle.stat().st_size < 100_000
-    assert _problem(workshop, bundle, BundleLimits(max_object_bytes=2**20)) == Problem.TOO_LARGE
+    assert _problem(workshop, bundle, BundleLimits(max_object_bytes=2**20)) == BundleProblem.TOO_LARGE
     assert not (workshop.root / "scratch" / "repository.git").exists()
 
 
@@ -252,8 +252,8 @@ def test_many_objects_that_are_too_large_together_are_refused(workshop: Workshop
     for index in range(10):
         workshop.agent.write(f"zeros{index}", bytes([index]) * 100_000)
     workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_unpacked_bytes=500_000)) == Problem.TOO_LARGE
-    assert _problem(workshop, limits=BundleLimits(max_objects=5)) == Problem.TOO_LARGE
+    assert _problem(workshop, limits=BundleLimits(max_unpacked_bytes=500_000)) == BundleProblem.TOO_LARGE
+    assert _problem(workshop, limits=BundleLimits(max_objects=5)) == BundleProblem.TOO_LARGE
 
 
 def _varint(number: int) -> bytes:
@@ -274,20 +274,20 @@ def test_a_small_delta_with_a_giant_result_is_refused(workshop: Workshop) -> Non
     out = workshop.root / "b"
     header = f"# v2 git bundle\n-{workshop.base_sha} x\n{'a' * 40} refs/heads/{workshop.branch}\n\n"
     out.write_bytes(header.encode() + pack)
-    assert _problem(workshop, out) == Problem.TOO_LARGE
+    assert _problem(workshop, out) == BundleProblem.TOO_LARGE
 
 
 def test_too_many_commits_are_refused(workshop: Workshop) -> None:
     for index in range(4):
         workshop.agent.write("a", str(index))
         workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_commits=3)) == Problem.TOO_LARGE
+    assert _problem(workshop, limits=BundleLimits(max_commits=3)) == BundleProblem.TOO_LARGE
 
 
 def test_a_difference_too_long_to_look_at_is_refused(workshop: Workshop) -> None:
     workshop.agent.write("a", "line\n" * 10_000)
     workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_patch_bytes=1000)) == Problem.TOO_LARGE
+    assert _problem(workshop, limits=BundleLimits(max_patch_bytes=1000)) == BundleProblem.TOO_LARGE
 
 
 def test_a_tree_with_a_git_folder_is_refused_by_git_itself(workshop: Workshop) -> None:
@@ -297,7 +297,7 @@ def test_a_tree_with_a_git_folder_is_refused_by_git_itself(workshop: Workshop) -
     tree = workshop.agent.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=entry)
     commit = workshop.agent.git("commit-tree", tree, "-p", workshop.base_sha, "-m", "Evil")
     workshop.agent.git("update-ref", f"refs/heads/{workshop.branch}", commit)
-    assert _problem(workshop) == Problem.FSCK
+    assert _problem(workshop) == BundleProblem.FSCK
 
 
 def test_a_head_that_is_no_commit_or_not_in_the_bundle_is_refused(workshop: Workshop) -> None:
@@ -308,22 +308,22 @@ def test_a_head_that_is_no_commit_or_not_in_the_bundle_is_refused(workshop: Work
     tree = workshop.agent.git("rev-parse", "HEAD^{tree}")
     for other in (tree, "a" * 40):
         out.write_bytes(whole.replace(head.encode(), other.encode(), 1))
-        assert _problem(workshop, out) == Problem.FSCK
+        assert _problem(workshop, out) == BundleProblem.FSCK
 
 
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"hello world\n\n", Problem.UNREADABLE),
-        (b"# v2 git bu", Problem.TRUNCATED),
-        (b"# v9 git bundle\n\nPACK", Problem.UNREADABLE),
-        (b"# v2 git bundle\n" + b"x" * 70_000, Problem.TRUNCATED),
-        (b"# v3 git bundle\n@filter=blob:none\n\n", Problem.UNREADABLE),
-        (b"# v2 git bundle\n-zzz\n\n", Problem.UNREADABLE),
-        (b"# v2 git bundle\n\n", Problem.WRONG_REF),
+        (b"hello world\n\n", BundleProblem.UNREADABLE),
+        (b"# v2 git bu", BundleProblem.TRUNCATED),
+        (b"# v9 git bundle\n\nPACK", BundleProblem.UNREADABLE),
+        (b"# v2 git bundle\n" + b"x" * 70_000, BundleProblem.TRUNCATED),
+        (b"# v3 git bundle\n@filter=blob:none\n\n", BundleProblem.UNREADABLE),
+        (b"# v2 git bundle\n-zzz\n\n", BundleProblem.UNREADABLE),
+        (b"# v2 git bundle\n\n", BundleProblem.WRONG_REF),
     ],
 )
-def test_other_headers_are_refused(workshop: Workshop, data: bytes, problem: Problem) -> None:
+def test_other_headers_are_refused(workshop: Workshop, data: bytes, problem: BundleProblem) -> None:
     out = workshop.root / "b"
     out.write_bytes(data)
     assert _problem(workshop, out) == problem
@@ -338,7 +338,7 @@ def test_links_pipes_and_missing_files_are_not_read(workshop: Workshop) -> None:
     pipe = workshop.root / "pipe"
     os.mkfifo(pipe)
     for bad in (link, pipe, workshop.root / "missing", workshop.root):
-        assert _problem(workshop, bad) == Problem.UNREADABLE
+        assert _problem(workshop, bad) == BundleProblem.UNREADABLE
 
 
 def test_a_base_that_its_branch_has_left_is_still_found(workshop: Workshop) -> None:
@@ -379,7 +379,7 @@ def test_a_tree_that_would_unfold_without_end_is_too_large(workshop: Workshop) -
     agent.git("update-ref", f"refs/heads/{workshop.branch}", commit)
     with pytest.raises(BundleError) as caught:
         workshop.verify()
-    assert caught.value.problem == Problem.TOO_LARGE
+    assert caught.value.problem == BundleProblem.TOO_LARGE
 
 
 def test_a_message_of_nine_megabytes_is_too_large(workshop: Workshop) -> None:
@@ -388,7 +388,7 @@ def test_a_message_of_nine_megabytes_is_too_large(workshop: Workshop) -> None:
     workshop.agent.git("commit", "--quiet", "-F", "-", stdin=b"word " * (9 * 2**20 // 5))
     with pytest.raises(BundleError) as caught:
         workshop.verify()
-    assert caught.value.problem == Problem.TOO_LARGE
+    assert caught.value.problem == BundleProblem.TOO_LARGE
 
 
 def test_what_needs_more_memory_than_git_may_have_is_too_large(workshop: Workshop) -> None:
@@ -396,7 +396,7 @@ def test_what_needs_more_memory_than_git_may_have_is_too_large(workshop: Worksho
     workshop.agent.commit()
     with pytest.raises(BundleError, match="memory") as caught:
         workshop.verify(limits=BundleLimits(max_memory=64 * 2**20))
-    assert caught.value.problem == Problem.TOO_LARGE
+    assert caught.value.problem == BundleProblem.TOO_LARGE
 
 
 def test_a_commit_is_read_as_its_object_says_it(workshop: Workshop) -> None:

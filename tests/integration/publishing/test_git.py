@@ -16,7 +16,8 @@ from squire_pipelines.errors import (
     PublishRefusedError,
     SquireError,
 )
-from squire_pipelines.publishing.git import Remote, remote_error, run_git
+from squire_pipelines.publishing.git import GitLimits, run_git
+from squire_pipelines.publishing.remote import Remote, classify_failure
 from squire_pipelines.secrets import Secret
 
 TOKEN = "ghp_" + "a1B2" * 9
@@ -64,7 +65,7 @@ def test_the_environment_holds_what_git_needs_and_no_more(tmp_path: Path, monkey
     monkeypatch.setenv("SSL_CERT_FILE", "/etc/ca.pem")
     monkeypatch.delenv("GIT_SSL_CAINFO", raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
-    lines = run_git(["x"], env_extra={"EXTRA": "1"}).decode().splitlines()
+    lines = run_git(["x"], environment={"EXTRA": "1"}).decode().splitlines()
     found = dict(line.split("=", 1) for line in lines)
     assert TOKEN not in found.values()
     assert {key: found.get(key) for key in ("GIT_SSL_CAINFO", "https_proxy", "EXTRA", "GIT_SSH_COMMAND", "HOME")} == {
@@ -105,7 +106,7 @@ def test_time_over_ends_the_whole_process_group(tmp_path: Path, monkeypatch: pyt
     _program(tmp_path / "bin", monkeypatch, f"(trap '' TERM; exec sleep 300) & echo $! > {tmp_path / 'child'}; wait")
     begin = time.monotonic()
     with pytest.raises(GitError, match=r"git fetch took longer than 0\.5 s") as caught:
-        run_git(["fetch"], timeout_s=0.5)
+        run_git(["fetch"], limits=GitLimits(timeout_s=0.5))
     assert caught.value.context["timed_out"] is True
     assert time.monotonic() - begin < 10
     try:
@@ -119,21 +120,21 @@ def test_time_over_ends_the_whole_process_group(tmp_path: Path, monkeypatch: pyt
 def test_a_git_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path / "bin", monkeypatch, "trap '' TERM; while :; do sleep 0.1; done")
     with pytest.raises(GitError, match="took longer"):
-        run_git(["fetch"], timeout_s=0.3)
+        run_git(["fetch"], limits=GitLimits(timeout_s=0.3))
 
 
 def test_a_git_that_closes_its_output_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path / "bin", monkeypatch, "exec >&- 2>&-; sleep 300")
     with pytest.raises(GitError, match="took longer"):
-        run_git(["fetch"], timeout_s=0.3)
+        run_git(["fetch"], limits=GitLimits(timeout_s=0.3))
 
 
 def test_output_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path / "bin", monkeypatch, "yes | head -c 50000000")
     with pytest.raises(GitError, match="wrote more than 1000 bytes") as caught:
-        run_git(["log"], max_output=1000)
+        run_git(["log"], limits=GitLimits(max_output=1000))
     assert caught.value.context["overflowed"] is True
-    assert run_git(["log"], max_output=7, truncate=True) == b"y\ny\ny\ny"
+    assert run_git(["log"], limits=GitLimits(max_output=7, truncate=True)) == b"y\ny\ny\ny"
 
 
 def test_errors_keep_the_last_lines_of_a_long_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,11 +214,11 @@ def test_no_other_protocol_is_ever_followed(tmp_path: Path) -> None:
 )
 def test_what_the_other_side_says_becomes_a_named_error(line: str, kind: type[SquireError]) -> None:
     error = GitError("git fetch failed", context={"last_lines": tuple(line.splitlines())})
-    assert type(remote_error(error, Remote.parse("https://github.com/a/b"))) is kind
+    assert type(classify_failure(error, Remote.parse("https://github.com/a/b"))) is kind
 
 
 def test_time_over_at_the_other_side_can_be_tried_again() -> None:
-    error = remote_error(GitError("x", context={"timed_out": True}), Remote.parse("https://github.com/a/b"))
+    error = classify_failure(GitError("x", context={"timed_out": True}), Remote.parse("https://github.com/a/b"))
     assert isinstance(error, GitHubUnavailableError)
     assert error.retryable
 
@@ -226,7 +227,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         remote = Remote.parse(f"http://127.0.0.1:{server.getsockname()[1]}/a/b.git")
         with pytest.raises(GitError, match="took longer"):
-            run_git(["ls-remote", remote.url], remote=remote, timeout_s=0.5)
+            run_git(["ls-remote", remote.url], remote=remote, limits=GitLimits(timeout_s=0.5))
 
 
 def test_a_port_where_nobody_listens_is_unavailable() -> None:
@@ -235,17 +236,17 @@ def test_a_port_where_nobody_listens_is_unavailable() -> None:
     remote = Remote.parse(f"http://127.0.0.1:{port}/a/b.git")
     with pytest.raises(GitError) as caught:
         run_git(["ls-remote", remote.url], remote=remote)
-    assert isinstance(remote_error(caught.value, remote), GitHubUnavailableError)
+    assert isinstance(classify_failure(caught.value, remote), GitHubUnavailableError)
 
 
 def test_git_has_a_limit_of_memory_from_its_first_instruction_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _program(tmp_path / "bin", monkeypatch, 'ulimit -v; for a in "$@"; do echo "$a"; done')
-    lines = run_git(["x"], max_memory=512 * 2**20).decode().splitlines()
+    lines = run_git(["x"], limits=GitLimits(max_memory=512 * 2**20)).decode().splitlines()
     assert lines[0] == str(512 * 1024)
     assert "pack.threads=1" in lines
-    unlimited = run_git(["x"], max_memory=None).decode().splitlines()
+    unlimited = run_git(["x"], limits=GitLimits(max_memory=None)).decode().splitlines()
     assert unlimited[0] == "unlimited"
     assert "pack.threads=1" not in unlimited
 
@@ -257,7 +258,7 @@ def test_a_git_without_memory_says_so(tmp_path: Path) -> None:
             ["hash-object", "-w", "--stdin"],
             git_dir=tmp_path / "r.git",
             stdin=b"x" * (64 * 2**20),
-            max_memory=48 * 2**20,
+            limits=GitLimits(max_memory=48 * 2**20),
             config=["core.bigFileThreshold=1g"],
         )
     assert caught.value.context["out_of_memory"] is True
@@ -277,7 +278,7 @@ def test_a_git_without_memory_says_so(tmp_path: Path) -> None:
 )
 def test_a_refused_push_is_named_by_its_reason(line: str, reason: str) -> None:
     error = GitError("git push failed", context={"last_lines": tuple(line.splitlines())})
-    found = remote_error(error, Remote.parse("https://github.com/acme/app.git"))
+    found = classify_failure(error, Remote.parse("https://github.com/acme/app.git"))
     assert isinstance(found, PublishRefusedError)
     assert (found.reason, found.context["reason"]) == (reason, reason)
     assert found.hint

@@ -2,12 +2,12 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from squire_pipelines.errors import GitError, GitHubNotFoundError, RepositoryError
 from squire_pipelines.home import Home
-from squire_pipelines.publishing import mirror as mirror_module
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror, mirror_path
 from tests.support.git_repository import Checkout, git
 
@@ -17,7 +17,7 @@ def person(tmp_path: Path, upstream: Path) -> Checkout:
     return Checkout(tmp_path / "person", upstream)
 
 
-def fetch(home: Home, upstream: Path, **more: float) -> Mirror:
+def fetch(home: Home, upstream: Path, **more: Any) -> Mirror:
     return fetch_mirror(home, "acme/app", str(upstream), None, **more)
 
 
@@ -111,17 +111,14 @@ def test_waiting_for_the_lock_is_bounded_and_readers_share_it(home: Home, upstre
     fetch(home, upstream)
 
 
-def test_many_packs_are_packed_into_one(
-    home: Home, upstream: Path, person: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_packs_are_packed_into_one(home: Home, upstream: Path, person: Checkout) -> None:
     mirror = fetch(home, upstream)
-    monkeypatch.setattr(mirror_module, "_MAX_PACKS", 2)
     git(mirror.path, "config", "fetch.unpackLimit", "1")
     for index in range(4):
         person.write("x", str(index))
         person.commit()
         person.git("push", "--quiet", "origin", "main")
-        fetch(home, upstream)
+        fetch(home, upstream, max_packs=2)
     assert len(list((mirror.path / "objects" / "pack").glob("*.pack"))) <= 3
     assert mirror.resolve("main") == person.head()
 

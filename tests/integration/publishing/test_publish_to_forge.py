@@ -14,17 +14,17 @@ from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.errors import GitHubAuthError, GitHubError, GitHubNotFoundError, GitHubUnavailableError
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.home import Home
-from squire_pipelines.publishing.git import Remote
 from squire_pipelines.publishing.mirror import fetch_mirror
-from squire_pipelines.publishing.publish import (
+from squire_pipelines.publishing.publish_change import (
     Published,
-    PublishRequest,
     Rejected,
     policy_from,
-    publish_attempt,
+    publish_change,
 )
 from squire_pipelines.publishing.pull_requests import GitHubPullRequests
 from squire_pipelines.publishing.push import remote_head
+from squire_pipelines.publishing.remote import Remote
+from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import PolicySettings
 from tests.support.forked import ForkedForge
@@ -81,7 +81,7 @@ def publish(pair: Pair, *, token: str | None = None, **more: Any) -> Published |
         async with GitHubClient(
             forge.api_url, forge.graphql_url, forge.token, min_write_interval_s=0, attempts=1
         ) as client:
-            return await publish_attempt(
+            return await publish_change(
                 replace(request, **more),
                 mirror=workshop.mirror,
                 pulls=GitHubPullRequests(client),

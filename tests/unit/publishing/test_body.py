@@ -1,5 +1,9 @@
 import re
 import string
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,15 +14,12 @@ from squire_pipelines.domain.tasks import Implementation, TaskSpec, Verification
 from squire_pipelines.publishing.body import (
     MAX_BODY_CHARS,
     MAX_TITLE_CHARS,
-    Check,
-    Cost,
     PullRequestText,
-    SignalLink,
-    VerificationReport,
     escape_markdown,
     pull_request_text,
     with_follow_up,
 )
+from squire_pipelines.publishing.request import Cost, PublishRequest, ReportedCheck, SignalLink, VerificationReport
 
 ALLOWED = Verdict(Decision.ALLOW)
 SPEC = TaskSpec(
@@ -36,18 +37,29 @@ ACTIVE = re.compile(
 )
 
 
-def write(spec: TaskSpec = SPEC, **more: object) -> PullRequestText:
-    arguments: dict[str, object] = {
-        "files": [ChangedFile("src/app.py", "M", added=1, deleted=2)],
-        "verdict": ALLOWED,
-        "signals": [SignalLink("CI fails on main", "https://github.com/acme/app/actions/runs/1")],
-        "task_id": "t1",
-        "attempt_id": "t1-1",
-        "trace_id": "f" * 32,
-        "planner": "rules",
-        "agent": "opencode",
-    }
-    return pull_request_text(spec, **{**arguments, **more})  # type: ignore[arg-type]
+REQUEST = PublishRequest(
+    attempt_id="t1-1",
+    task_id="t1",
+    trace_id="f" * 32,
+    repository="acme/app",
+    clone_url="/app",
+    base_ref="main",
+    base_sha="a" * 40,
+    branch="squire/t1",
+    bundle=Path("/bundle"),
+    scratch=Path("/scratch"),
+    spec=SPEC,
+    signals=(SignalLink("CI fails on main", "https://github.com/acme/app/actions/runs/1"),),
+    planner="rules",
+    agent="opencode",
+)
+FILES = (ChangedFile("src/app.py", "M", added=1, deleted=2),)
+
+
+def write(
+    spec: TaskSpec = SPEC, *, files: Sequence[ChangedFile] = FILES, verdict: Verdict = ALLOWED, **more: Any
+) -> PullRequestText:
+    return pull_request_text(replace(REQUEST, spec=spec, **more), files, verdict)
 
 
 def test_the_text_says_what_why_how_and_who() -> None:
@@ -181,7 +193,8 @@ def test_character_references_and_escapes_hide_no_mention(text: str) -> None:
 
 def test_the_verification_that_was_run_and_the_cost_are_told() -> None:
     report = VerificationReport(
-        passed=False, checks=(Check("tests", passed=False, detail="2 failed\n@octocat"), Check("lint", passed=True))
+        passed=False,
+        checks=(ReportedCheck("tests", passed=False, detail="2 failed\n@octocat"), ReportedCheck("lint", passed=True)),
     )
     body = write(verification=report, cost=Cost(usd=0.1234, input_tokens=10, output_tokens=5, seconds=61.2)).body
     assert "Run by Squire on the committed tree: **failed**." in body

@@ -18,18 +18,17 @@ from squire_pipelines.errors import (
     GitHubValidationError,
     PublishRefusedError,
 )
-from squire_pipelines.publishing.body import Check, VerificationReport
-from squire_pipelines.publishing.git import Remote
 from squire_pipelines.publishing.mirror import fetch_mirror
-from squire_pipelines.publishing.publish import (
+from squire_pipelines.publishing.publish_change import (
+    PublicationStep,
     Published,
-    PublishRequest,
     Rejected,
-    Step,
     policy_from,
-    publish_attempt,
+    publish_change,
 )
 from squire_pipelines.publishing.push import push_head, remote_head
+from squire_pipelines.publishing.remote import Remote
+from squire_pipelines.publishing.request import PublishRequest, ReportedCheck, VerificationReport
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.fake_pulls import FakePulls
@@ -71,7 +70,7 @@ def publish(
     workshop: Workshop, pulls: FakePulls, given: PublishRequest | None = None, **more: Any
 ) -> Published | Rejected:
     arguments: dict[str, Any] = {"mirror": workshop.mirror, "pulls": pulls, "token": None, "policy": POLICY, **more}
-    return asyncio.run(publish_attempt(given or request(workshop), **arguments))
+    return asyncio.run(publish_change(given or request(workshop), **arguments))
 
 
 def work(workshop: Workshop, content: str = "def add(a, b):\n    return a + b\n") -> str:
@@ -87,7 +86,7 @@ def there(workshop: Workshop, branch: str | None = None) -> str | None:
 
 def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
     head = work(workshop)
-    steps: list[tuple[Step, str]] = []
+    steps: list[tuple[PublicationStep, str]] = []
     published = publish(workshop, pulls, on_step=lambda step, detail: steps.append((step, detail)))
     assert isinstance(published, Published)
     assert (published.head_sha, published.created, published.verdict.decision) == (head, True, Decision.ALLOW)
@@ -97,12 +96,12 @@ def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls)
     assert f"Trace id: `{'f' * 32}`" in pull["body"]
     url = published.pull_request.url
     assert steps == [
-        (Step.VERIFIED, head),
-        (Step.JUDGED, "allow"),
-        (Step.PUSHING, head),
-        (Step.PUSHED, head),
-        (Step.OPENED, url),
-        (Step.DONE, url),
+        (PublicationStep.VERIFIED, head),
+        (PublicationStep.JUDGED, "allow"),
+        (PublicationStep.PUSHING, head),
+        (PublicationStep.PUSHED, head),
+        (PublicationStep.OPENED, url),
+        (PublicationStep.DONE, url),
     ]
     assert git(workshop.upstream, "for-each-ref", "--format=%(refname)").split() == [
         "refs/heads/main",
@@ -219,7 +218,7 @@ def test_what_becomes_a_draft(
     workshop: Workshop, pulls: FakePulls, mode: Any, *, trusted: bool, passed: bool | None, draft: bool
 ) -> None:
     work(workshop)
-    report = None if passed is None else VerificationReport(passed, (Check("tests", passed, "1 failed"),))
+    report = None if passed is None else VerificationReport(passed, (ReportedCheck("tests", passed, "1 failed"),))
     given = request(workshop, trusted=trusted, verification=report)
     published = publish(workshop, pulls, given, settings=PublishingSettings(draft=mode))
     assert isinstance(published, Published)
@@ -484,7 +483,7 @@ def _child(workshop: Workshop, step: str, **changes: Any) -> subprocess.Complete
     return run(["-m", "tests.support.publish_child", json.dumps(given), step], cwd=ROOT)
 
 
-@pytest.mark.parametrize("step", [*Step, "created"])
+@pytest.mark.parametrize("step", [*PublicationStep, "created"])
 def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: FakePulls, step: str) -> None:
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     head = work(workshop)
@@ -498,7 +497,7 @@ def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: 
     assert there(workshop) == head
 
 
-@pytest.mark.parametrize("step", [*(each for each in Step if each is not Step.LABELLED), "updated"])
+@pytest.mark.parametrize("step", [*(step for step in PublicationStep if step != "labelled"), "updated"])
 def test_a_kill_at_any_step_of_a_follow_up_adds_it_once(workshop: Workshop, pulls: FakePulls, step: str) -> None:
     given, _ = follow_up(workshop, pulls)
     changes = {

@@ -1,0 +1,98 @@
+"""What is to be published: an attempt's work with all that the text of its pull request says. Values only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from squire_pipelines.domain.tasks import TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SignalLink:
+    """A fact that the task answers: its title, which a stranger may have written, and its page."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedCheck:
+    """One check that was run on the committed tree; `detail` is its last line, perhaps from the agent's own tests."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """What came of the verification: its checks, or `message` why there were none."""
+
+    passed: bool
+    checks: tuple[ReportedCheck, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the attempt used; None where nobody counted."""
+
+    usd: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float | None = None
+
+
+NO_COST = Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRequest:
+    """What is to be published.
+
+    Args:
+        clone_url: Where to push, without credentials.
+        base_ref: The branch that the pull request goes into.
+        base_sha: The commit that the agent was given.
+        branch: The task's one branch.
+        bundle: The file that the agent left.
+        scratch: A folder where no agent can write; emptied first.
+        spec: The task, with the protected paths that it asks for.
+        signals: The facts that it answers.
+        planner: Who planned it.
+        agent: What did it.
+        earlier_heads: The heads that the ledger recorded at `PublicationStep.PUSHING` for earlier attempts of the task.
+        follow_up: The branch of an own pull request that the work is added to; `branch` then names only what the
+            bundle holds. None opens a pull request for `branch`.
+        trusted: Whether the task was ready at once; one that was only proposed becomes a draft, see the settings.
+        verification: What came of the checks that were run before; None when none were.
+        cost: What the attempt used.
+        bot_email: The identity that the commits must have; None permits any.
+        notes: What a reviewer should know of the workspace, such as submodules that were not there.
+    """
+
+    attempt_id: str
+    task_id: str
+    trace_id: str
+    repository: str
+    clone_url: str
+    base_ref: str
+    base_sha: str
+    branch: str
+    bundle: Path
+    scratch: Path
+    spec: TaskSpec
+    signals: tuple[SignalLink, ...] = ()
+    planner: str = "rules"
+    agent: str = "command"
+    earlier_heads: frozenset[str] = frozenset()
+    follow_up: str | None = None
+    trusted: bool = True
+    verification: VerificationReport | None = None
+    cost: Cost = NO_COST
+    bot_email: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The branch that is pushed to, whose pull request it becomes."""
+        return self.follow_up or self.branch
