@@ -1,4 +1,4 @@
-"""Answers of the API in GitHub's manner: errors, headers, ETags, who is asking. The routes are in `rest` and `api`."""
+"""Answers in the form that GitHub gives them: errors, headers, ETags; and the check of the caller's token."""
 
 import hashlib
 import hmac
@@ -21,7 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class ApiError(ForgeError):
-    """An answer that is no success, raised by a route and turned into its response."""
+    """An answer that reports a failure; a route raises it and it becomes the response."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class ApiError(ForgeError):
         self.extra_headers = dict(extra_headers or {})
 
     def response(self) -> Response:
-        """The error in GitHub's form."""
+        """Return the error in GitHub's form."""
         body: dict[str, object] = {"message": self.message}
         if self.errors is not None:
             body["errors"] = self.errors
@@ -46,7 +46,7 @@ class ApiError(ForgeError):
 
 
 def token_of(request: Request) -> str | None:
-    """The token of `Authorization: Bearer TOKEN` or `token TOKEN`."""
+    """Return the token of `Authorization: Bearer TOKEN` or `token TOKEN`."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() in {"bearer", "token"} else None
 
@@ -58,20 +58,20 @@ def require_token(request: Request, world: World) -> None:
         raise ApiError(401, "Requires authentication")
     if same_secret(token, world.config.token):
         return
-    if not world.apps.may(token, None, write=False):
+    if not world.apps.allows(token, None, write=False):
         raise ApiError(401, "Bad credentials")
     write = request.method != "GET" and "repo" in request.path_params
-    if not world.apps.may(token, request.path_params.get("repo"), write=write):
+    if not world.apps.allows(token, request.path_params.get("repo"), write=write):
         raise ApiError(403, "Resource not accessible by integration")
 
 
-def same_secret(given: str, wanted: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(given.encode(), wanted.encode())
+def same_secret(candidate: str, secret: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(candidate.encode(), secret.encode())
 
 
 async def read_json(request: Request, limit_bytes: int = _MAX_JSON_BYTES) -> object:
-    """The body as JSON, `{}` when it is empty. Raises ApiError 400 or 413."""
+    """Return the body parsed as JSON, `{}` when it is empty. Raises ApiError 400 or 413."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -84,24 +84,24 @@ async def read_json(request: Request, limit_bytes: int = _MAX_JSON_BYTES) -> obj
 
 
 def parse(model: type[M], value: object, resource: str) -> M:
-    """`value` as a request's body. Raises ApiError 422 in GitHub's form."""
+    """Return `value` as a request's model. Raises ApiError 422 in GitHub's form."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
         details = [
             {
                 "resource": resource,
-                "field": ".".join(str(part) for part in each["loc"]),
-                "code": "missing_field" if each["type"] == "missing" else "invalid",
-                "message": each["msg"],
+                "field": ".".join(str(part) for part in problem["loc"]),
+                "code": "missing_field" if problem["type"] == "missing" else "invalid",
+                "message": problem["msg"],
             }
-            for each in error.errors()
+            for problem in error.errors()
         ]
         raise ApiError(422, "Validation Failed", errors=details) from error
 
 
 def answer(request: Request, body: object, status: int = 200, link: str | None = None) -> Response:
-    """A successful answer; a GET whose ETag the client has is answered with 304."""
+    """Return a successful answer; a GET whose ETag the client has is answered with 304."""
     response: Response = JSONResponse(body, status_code=status)
     if link:
         response.headers["link"] = link
@@ -114,7 +114,7 @@ def answer(request: Request, body: object, status: int = 200, link: str | None =
 
 
 def decorate(response: Response, limits: RateLimits, resource: str) -> Response:
-    """Put the headers on that go with every answer; a 304 costs nothing."""
+    """Add the headers that every answer has, and count the request; a 304 costs nothing."""
     free = response.status_code == 304  # noqa: PLR2004 - the status itself says it best
     response.headers.update(headers(resource, limits.spend(resource, 0 if free else 1)))
     response.headers["x-github-request-id"] = ":".join(secrets.token_hex(2).upper() for _ in range(5))
@@ -124,7 +124,7 @@ def decorate(response: Response, limits: RateLimits, resource: str) -> Response:
 
 
 def exhausted(limits: RateLimits, resource: str) -> ApiError | None:
-    """The refusal of a request beyond the limit, None within it."""
+    """Return the refusal of a request beyond the rate limit, None within it."""
     quota = limits.peek(resource)
     if quota.remaining > 0:
         return None

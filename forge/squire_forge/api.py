@@ -1,4 +1,4 @@
-"""The GraphQL endpoint: who asks, what it costs, which faults strike, errors in GitHub's form."""
+"""The GraphQL endpoint: it checks the token, counts the cost, injects faults and shapes errors as GitHub does."""
 
 import asyncio
 import contextlib

@@ -24,7 +24,7 @@ from squire_forge.world import World
 
 
 def build_app(world: World) -> Starlette:
-    """The application over one world, which it closes when it ends."""
+    """Return the application over one world, which it closes when it ends."""
     limits = RateLimits(limit=world.config.rate_limit)
     faults, caretaker = Faults(), Caretaker(world)
 

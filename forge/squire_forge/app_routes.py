@@ -1,4 +1,4 @@
-"""What a GitHub App asks the forge about itself: who it is, where it is installed, a token. The Apps are in `apps`."""
+"""The routes of a GitHub App: who it is, where it is installed, a token for an installation. `apps` keeps the Apps."""
 
 from collections.abc import Awaitable, Callable
 
@@ -34,7 +34,7 @@ class AppRoutes:
         self._apps = apps
 
     def routes(self) -> list[Route]:
-        """Relative to `/api/v3`."""
+        """Return the routes, relative to `/api/v3`."""
         token = "/app/installations/{id:int}/access_tokens"  # noqa: S105 - an address
         return [
             Route("/app", self._signed(self._app), methods=["GET"]),
@@ -43,16 +43,16 @@ class AppRoutes:
         ]
 
     async def register(self, request: Request) -> Response:
-        """`POST /_forge/apps`."""
-        wanted = parse(_Registration, await read_json(request), "App")
-        self._apps.register(wanted.app_id, wanted.public_key)
-        return JSONResponse({"app_id": wanted.app_id}, 201)
+        """Answer `POST /_forge/apps`."""
+        registration = parse(_Registration, await read_json(request), "App")
+        self._apps.register(registration.app_id, registration.public_key)
+        return JSONResponse({"app_id": registration.app_id}, 201)
 
     def _signed(
         self, handler: Callable[[Request, str], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            app = self._apps.app_of(token_of(request) or "")
+            app = self._apps.find_app(token_of(request) or "")
             if app is None:
                 return ApiError(401, "A JSON web token could not be decoded").response()
             try:
@@ -69,10 +69,10 @@ class AppRoutes:
         return JSONResponse({"id": _INSTALLATION, "repository_selection": "all", "permissions": dict(GRANTED)})
 
     async def _token(self, request: Request, _: str) -> Response:
-        wanted = parse(_TokenRequest, await read_json(request), "AccessToken")
-        asked = wanted.permissions or dict(GRANTED)
-        if any(GRANTED.get(name) not in {level, "write"} for name, level in asked.items()):
+        body = parse(_TokenRequest, await read_json(request), "AccessToken")
+        permissions = body.permissions or dict(GRANTED)
+        if any(GRANTED.get(name) not in {level, "write"} for name, level in permissions.items()):
             raise ApiError(422, "The permissions requested are not granted to this installation.")
-        value, ends_at = self._apps.give(wanted.repositories, writes="write" in asked.values())
-        body = {"token": value, "expires_at": ends_at.strftime("%Y-%m-%dT%H:%M:%SZ"), "permissions": asked}
-        return JSONResponse(body, 201)
+        value, expires_at = self._apps.issue_token(body.repositories, writes="write" in permissions.values())
+        expiry = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return JSONResponse({"token": value, "expires_at": expiry, "permissions": permissions}, 201)

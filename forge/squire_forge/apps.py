@@ -1,4 +1,4 @@
-"""GitHub Apps that the forge knows, and the scoped tokens that it gave them. Their addresses are in `app_routes`."""
+"""The GitHub Apps that are registered with the forge, and the scoped tokens that it issued to them."""
 
 import secrets
 import threading
@@ -27,11 +27,11 @@ _MAX_TOKENS = 1000
 class _Token:
     repositories: frozenset[str] | None  # names without owner, None for all
     writes: bool
-    ends_at: datetime
+    expires_at: datetime
 
 
 class Apps:
-    """The Apps that were registered, and the tokens that they were given; in memory alone."""
+    """The registered Apps and their tokens, kept in memory only."""
 
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}
@@ -39,11 +39,11 @@ class Apps:
         self._guard = threading.Lock()
 
     def register(self, app_id: str, public_key: str) -> None:
-        """Let an App in that signs with the other half of `public_key` (PEM)."""
+        """Register an App that signs with the private key of `public_key` (PEM)."""
         self._keys[app_id] = public_key
 
-    def app_of(self, bearer: str) -> str | None:
-        """The App that signed this JWT, None when none did."""
+    def find_app(self, bearer: str) -> str | None:
+        """Return the App that signed this JWT, None when none did."""
         try:
             issuer = str(jwt.decode(bearer, options={"verify_signature": False}).get("iss"))
             jwt.decode(bearer, self._keys[issuer], algorithms=["RS256"], options={"require": ["exp", "iat"]})
@@ -51,20 +51,20 @@ class Apps:
             return None
         return issuer
 
-    def give(self, repositories: frozenset[str] | None, *, writes: bool) -> tuple[str, datetime]:
-        """A new token and when it ends."""
+    def issue_token(self, repositories: frozenset[str] | None, *, writes: bool) -> tuple[str, datetime]:
+        """Issue a token; return it and when it expires."""
         value = "ghs_" + secrets.token_hex(20)
         token = _Token(repositories, writes, datetime.now(UTC) + TOKEN_LIFE)
         with self._guard:
             if len(self._tokens) >= _MAX_TOKENS:
                 del self._tokens[next(iter(self._tokens))]
             self._tokens[value] = token
-        return value, token.ends_at
+        return value, token.expires_at
 
-    def may(self, value: str | None, repository: str | None, *, write: bool) -> bool:
-        """Whether `value` is a token of an App that covers `repository` (its name without the owner)."""
+    def allows(self, value: str | None, repository: str | None, *, write: bool) -> bool:
+        """Return whether `value` is an App's token that covers `repository` (its name without the owner)."""
         token = self._tokens.get(value or "")
-        if token is None or token.ends_at <= datetime.now(UTC):
+        if token is None or token.expires_at <= datetime.now(UTC):
             return False
         covered = repository is None or token.repositories is None or repository in token.repositories
         return covered and (token.writes or not write)

@@ -1,4 +1,4 @@
-"""The forge's background work: settling repositories that were touched, sending webhooks. Ends when cancelled."""
+"""The forge's background work: it settles repositories that have changed and sends webhooks, until it is cancelled."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ class Caretaker:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Work in the background for as long as the block runs, beginning with what a killed forge left undone."""
+        """Work in the background while the block runs, first on what a killed forge left undone."""
         loop = asyncio.get_running_loop()
 
         def wake(event: asyncio.Event) -> None:
@@ -55,7 +55,7 @@ class Caretaker:
                 await asyncio.gather(*workers, return_exceptions=True)
 
     async def quiet(self, timeout_s: float) -> bool:
-        """Settle all repositories and wait until no webhook waits; False when that takes longer than `timeout_s`."""
+        """Settle all repositories and wait until no webhook is pending; return False when time runs out first."""
         deadline = time.monotonic() + timeout_s
         await run_in_threadpool(self._settle_all)
         while await run_in_threadpool(self._sending):
@@ -98,8 +98,8 @@ class Caretaker:
                 try:
                     await run_in_threadpool(settling.settle, self._world, repository_id)
                 except ForgeError as error:
-                    # For instance a base branch that a push moved while it was merged into: look again.
-                    _log.warning("repository %s could not be settled: %s", repository_id, error)
+                    # For instance a push moved the base branch during a merge: try again.
+                    _log.warning("repository %s could not be settled and will be tried again: %s", repository_id, error)
                     asyncio.get_running_loop().call_later(_RETRY_S, self._world.touch, repository_id)
 
     async def _send_forever(self, client: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""The stand-in for CI: checks follow from expectations of a commit's files. Code of a repository never runs."""
+"""The stand-in for CI: a check compares a commit's files with expectations. Code of a repository never runs."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ WORKFLOW_NAME = "CI"
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """How one check ended; `conclusion` is success or failure."""
+    """The result of one check; `conclusion` is success or failure."""
 
     name: str
     conclusion: str
@@ -21,18 +21,18 @@ class CheckResult:
 
 
 def _failure(expectation: Expectation, content: str | None) -> str | None:
-    """What is wrong with the file, None if nothing is. A file that is missing matches nothing."""
-    found = re.search(expectation.pattern, content, re.MULTILINE) if content is not None else None
-    if bool(found) == expectation.must_match:
+    """Return what is wrong with the file, None if nothing is. A file that is missing matches nothing."""
+    match = re.search(expectation.pattern, content, re.MULTILINE) if content is not None else None
+    if bool(match) == expectation.must_match:
         return None
     if content is None:
         return f"{expectation.path}: no such file. {expectation.message}".rstrip()
-    line = f":{content.count(chr(10), 0, found.start()) + 1}" if found else ""
+    line = f":{content.count(chr(10), 0, match.start()) + 1}" if match else ""
     return f"{expectation.path}{line}: {expectation.message or 'not as expected'}"
 
 
 def evaluate(expectations: Sequence[Expectation], read_file: Callable[[str], str | None]) -> tuple[CheckResult, ...]:
-    """One result for each check name, in the order of their first expectation.
+    """Return one result for each check name, in the order of their first expectation.
 
     Args:
         expectations: All of a repository.
@@ -41,7 +41,7 @@ def evaluate(expectations: Sequence[Expectation], read_file: Callable[[str], str
     results = []
     for name in dict.fromkeys(expectation.check_name for expectation in expectations):
         own = [expectation for expectation in expectations if expectation.check_name == name]
-        failures = [text for each in own if (text := _failure(each, read_file(each.path))) is not None]
+        failures = [text for item in own if (text := _failure(item, read_file(item.path))) is not None]
         results.append(
             CheckResult(
                 name=name,
@@ -55,5 +55,5 @@ def evaluate(expectations: Sequence[Expectation], read_file: Callable[[str], str
 
 
 def overall(conclusions: Sequence[str]) -> str:
-    """The conclusion of a suite."""
+    """Return the conclusion of a suite."""
     return "success" if all(conclusion == "success" for conclusion in conclusions) else "failure"

@@ -1,4 +1,4 @@
-"""Talking to a running forge: its addresses, and its `/_forge/` routes. Starting it is `process`'s matter."""
+"""A client of a running forge: its addresses, and its `/_forge/` routes. `process` starts a forge."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +12,10 @@ _REQUEST_TIMEOUT_S = 60.0
 
 
 class Hostable(Protocol):
-    """What can be hosted: anything that says the body of `POST /_forge/repos`."""
+    """An object that the forge can host: it gives the body of `POST /_forge/repos`."""
 
     def hosting(self) -> Mapping[str, object]:
-        """The body of `POST /_forge/repos`."""
+        """Return the body of `POST /_forge/repos`."""
         ...
 
 
@@ -42,58 +42,58 @@ class ForgeClient:
         )
 
     def close(self) -> None:
-        """Give up the connections to it; it goes on."""
+        """Close the connections to the forge, which keeps running."""
         self._client.close()
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the forge listens on."""
         return int(self.url.rsplit(":", 1)[1])
 
     @property
     def api_url(self) -> str:
-        """Where REST is served."""
+        """The address of REST."""
         return f"{self.url}/api/v3"
 
     @property
     def graphql_url(self) -> str:
-        """Where GraphQL is served."""
+        """The address of GraphQL."""
         return f"{self.url}/api/graphql"
 
     def git_url(self, repository: str) -> str:
-        """The address that git clones `owner/name` from."""
+        """Return the address that git clones `owner/name` from."""
         return f"{self.url}/{repository}.git"
 
     def host_repository(self, repository: Hostable | Mapping[str, object]) -> dict[str, Any]:
-        """Host a sample, or what a mapping (the body of `POST /_forge/repos`) says; a second call does nothing."""
+        """Host a sample, or the repository that a mapping describes; hosting it again changes nothing."""
         body = repository if isinstance(repository, Mapping) else repository.hosting()
-        found: dict[str, Any] = self._call("POST", "/_forge/repos", body)
-        return found
+        answer: dict[str, Any] = self._call("POST", "/_forge/repos", body)
+        return answer
 
     def state(self) -> dict[str, Any]:
-        """All repositories, pull requests, issues and the last deliveries."""
-        found: dict[str, Any] = self._call("GET", "/_forge/state")
-        return found
+        """Return all repositories, pull requests, issues and the last deliveries."""
+        answer: dict[str, Any] = self._call("GET", "/_forge/state")
+        return answer
 
     def settle(self) -> dict[str, Any]:
-        """Have all checks made, merges done and webhooks sent now; returns the state after."""
-        found: dict[str, Any] = self._call("POST", "/_forge/settle")
-        return found
+        """Run all checks, merge what is due, send all webhooks now, and return the state after that."""
+        answer: dict[str, Any] = self._call("POST", "/_forge/settle")
+        return answer
 
     def register_app(self, app_id: str, public_key: str) -> None:
-        """Let a GitHub App in, which signs with the other half of `public_key` (PEM)."""
+        """Register a GitHub App that signs with the private key of `public_key` (PEM)."""
         self._call("POST", "/_forge/apps", {"app_id": app_id, "public_key": public_key})
 
     def act_as(self, repository: str, login: str, **act: object) -> None:
-        """Let a person act; the arguments are those of `people.PersonAct`."""
+        """Act as another person; the arguments are those of `people.PersonAct`."""
         self._call("POST", "/_forge/people", {"repository": repository, "login": login, **act})
 
     def add_fault(self, match: str, **fault: object) -> None:
-        """Lay a fault in wait; the arguments are those of `faults.Fault`."""
+        """Inject a fault into the next requests that match; the arguments are those of `faults.Fault`."""
         self._call("POST", "/_forge/faults", {"match": match, **fault})
 
     def clear_faults(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         self._call("DELETE", "/_forge/faults")
 
     def _call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
@@ -101,11 +101,11 @@ class ForgeClient:
             response = self._client.request(method, path, json=None if body is None else dict(body))
         except httpx.HTTPError as error:
             raise NotReachableError(
-                f"the demo forge at {self.url} does not answer: {error}", hint=f"see {self.home / 'forge.log'}"
+                f"the forge at {self.url} does not answer: {error}", hint=f"see {self.home / 'forge.log'}"
             ) from error
         if response.is_error:
             raise RefusedError(
-                f"the demo forge refused {method} {path}: {response.text[:1000]}",
+                f"the forge refused {method} {path}: {response.text[:1000]}",
                 status=response.status_code,
             )
         return response.json()

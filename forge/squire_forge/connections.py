@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PageInfo:
-    """Where a page stands in its list."""
+    """The position of a page in its list."""
 
     has_next_page: bool
     has_previous_page: bool
@@ -32,7 +32,7 @@ class Connection(Generic[T]):
 
 
 class PaginationError(GraphQLError):
-    """GitHub refuses a connection without bounds, or with too large ones; `kind` is its `type`."""
+    """GitHub's refusal of a connection without bounds, or with too large ones; `kind` is the error's `type`."""
 
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ def page(
     after: str | None = None,
     before: str | None = None,
 ) -> Connection[T]:
-    """The page that the arguments ask for. Raises PaginationError as GitHub does."""
+    """Return the page that the arguments ask for. Raises PaginationError as GitHub does."""
     if first is None and last is None:
         raise PaginationError(
             f"You must provide a `first` or `last` value to properly paginate the `{field}` connection.",

@@ -1,4 +1,4 @@
-"""The routes under `/_forge/`, which GitHub has not: hosting repositories, the state, faults. They need the token."""
+"""The routes under `/_forge/`, which GitHub does not have: hosting, the state, faults. They need the token."""
 
 from collections.abc import Awaitable, Callable
 
@@ -27,7 +27,7 @@ _SHOWN_DELIVERIES = 500
 
 
 class Control:
-    """The forge's own interface, for the demo's driver and for tests."""
+    """The forge's own interface, for tests and for programs that drive it."""
 
     def __init__(self, world: World, faults: Faults, caretaker: Caretaker) -> None:
         self._world = world
@@ -35,7 +35,7 @@ class Control:
         self._caretaker = caretaker
 
     def routes(self) -> list[Route]:
-        """All routes, relative to `/_forge`."""
+        """Return all routes, relative to `/_forge`."""
         return [
             Route("/repos", self._guarded(self._host), methods=["POST"]),
             Route("/state", self._guarded(self._state), methods=["GET"]),
@@ -62,8 +62,8 @@ class Control:
         return endpoint
 
     async def _host(self, request: Request) -> Response:
-        wanted = hosting.HostRequest.model_validate(await answers.read_json(request, _MAX_REQUEST_BYTES))
-        repository, new = await run_in_threadpool(hosting.host, self._world, wanted)
+        host_request = hosting.HostRequest.model_validate(await answers.read_json(request, _MAX_REQUEST_BYTES))
+        repository, new = await run_in_threadpool(hosting.host, self._world, host_request)
         url = f"{self._world.config.web_url}/{repository.full_name}"
         body = {"repository": repository.full_name, "created": new, "url": url, "clone_url": f"{url}.git"}
         return JSONResponse(body, 201 if new else 200)
@@ -95,17 +95,17 @@ class Control:
             repositories = [_repository_state(view, repository) for repository in store.repositories(con)]
             deliveries = [
                 {
-                    "id": each.id,
-                    "guid": each.guid,
-                    "repository": store.repository(con, each.repository_id).full_name,
-                    "event": each.event,
-                    "action": each.action,
-                    "redelivery": each.redelivery,
-                    "delivered": each.delivered_at is not None,
-                    "status": each.status,
-                    "status_code": each.status_code,
+                    "id": delivery.id,
+                    "guid": delivery.guid,
+                    "repository": store.repository(con, delivery.repository_id).full_name,
+                    "event": delivery.event,
+                    "action": delivery.action,
+                    "redelivery": delivery.redelivery,
+                    "delivered": delivery.delivered_at is not None,
+                    "status": delivery.status,
+                    "status_code": delivery.status_code,
                 }
-                for each in store_checks.deliveries(con, limit=_SHOWN_DELIVERIES)
+                for delivery in store_checks.deliveries(con, limit=_SHOWN_DELIVERIES)
             ]
         return {
             "url": self._world.config.web_url,

@@ -1,4 +1,4 @@
-"""The forge's SQLite file: connections, transactions, the schema. What is in the tables is `store`'s matter."""
+"""The forge's SQLite file: connections, transactions, the schema. `store` reads and writes the tables."""
 
 import queue
 import sqlite3
@@ -16,7 +16,7 @@ _BUSY_TIMEOUT_S = 10.0
 
 
 class Database:
-    """One file, many readers and one writer at a time (WAL), every commit fsynced (`synchronous=FULL`).
+    """One file with many readers and one writer at a time (WAL); every commit is fsynced (`synchronous=FULL`).
 
     Safe to use from many threads. Raises SchemaVersionError if the file was made by another version.
     """
@@ -31,31 +31,31 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A consistent view: everything read inside is of one moment."""
-        connection = self._take()
+        """Open a consistent view: everything read in the block is of one moment."""
+        connection = self._take_connection()
         try:
             connection.execute("BEGIN")
             yield connection
         finally:
-            # A reader has nothing to keep; rolling back also ends a transaction that an exception left open.
+            # A reader writes nothing; the rollback also ends a transaction that an exception left open.
             connection.rollback()
-            self._give_back(connection)
+            self._return_connection(connection)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed and on disk when the block ends, undone when it raises. Do not nest.
+        """Open a transaction that is committed and on disk when the block ends, undone when it raises. Do not nest.
 
         `on_commit` is called after each.
         """
         with self._writer:
-            connection = self._take()
+            connection = self._take_connection()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.commit()
             finally:
                 connection.rollback()
-                self._give_back(connection)
+                self._return_connection(connection)
         self.on_commit()
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Database:
         connection.rollback()
         connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
-    def _take(self) -> sqlite3.Connection:
+    def _take_connection(self) -> sqlite3.Connection:
         try:
             return self._idle.get_nowait()
         except queue.Empty:
@@ -92,7 +92,7 @@ class Database:
             connection.execute("PRAGMA foreign_keys = ON")
             return connection
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _return_connection(self, connection: sqlite3.Connection) -> None:
         try:
             self._idle.put_nowait(connection)
         except queue.Full:

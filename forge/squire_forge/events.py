@@ -1,4 +1,4 @@
-"""Webhook payloads as GitHub shapes them, and their queueing. Sending is `outbox`'s matter."""
+"""Webhook payloads as GitHub shapes them, put into the queue that `outbox` sends."""
 
 import json
 import uuid
@@ -48,7 +48,7 @@ def emit(
 
 
 def emit_ping(view: View, repository: Repository, sender: Account) -> None:
-    """What GitHub sends when a webhook is made."""
+    """Queue the ping that GitHub sends when a webhook is created."""
     base = f"{api_url(view.world)}/repos/{repository.full_name}/hooks/{HOOK_ID}"
     hook = {
         "type": "Repository",
@@ -69,18 +69,18 @@ def emit_ping(view: View, repository: Repository, sender: Account) -> None:
 
 
 def emit_pull(view: View, action: str, pull: Pull, sender: Account, **extra: object) -> None:
-    """A pull_request event: opened, closed, reopened, synchronize, edited, labeled."""
+    """Queue a pull_request event: opened, closed, reopened, synchronize, edited, labeled."""
     content = {"number": pull.number, "pull_request": pull_shape(view, pull), **extra}
     emit(view, "pull_request", pull.repository, sender, content, action=action)
 
 
 def emit_issue(view: View, action: str, ticket: Ticket, sender: Account, **extra: object) -> None:
-    """An issues event: opened, labeled."""
+    """Queue an issues event: opened, labeled."""
     emit(view, "issues", ticket.repository, sender, {"issue": issue_shape(view, ticket), **extra}, action=action)
 
 
 def emit_labeled(view: View, ticket: Ticket, names: Iterable[str], sender: Account) -> None:
-    """One labeled event for each label that was put on."""
+    """Queue a labeled event for each label that was added."""
     by_name = {label.name.lower(): label for label in labels(view.con, ticket.id)}
     for name in names:
         extra = {"label": label_shape(view, ticket.repository, by_name[name.lower()])}
@@ -91,7 +91,7 @@ def emit_labeled(view: View, ticket: Ticket, names: Iterable[str], sender: Accou
 
 
 def emit_unlabeled(view: View, ticket: Ticket, label: Label, sender: Account) -> None:
-    """An unlabeled event."""
+    """Queue an unlabeled event."""
     extra = {"label": label_shape(view, ticket.repository, label)}
     if isinstance(ticket, Pull):
         emit_pull(view, "unlabeled", ticket, sender, **extra)
@@ -100,7 +100,7 @@ def emit_unlabeled(view: View, ticket: Ticket, label: Label, sender: Account) ->
 
 
 def emit_review(view: View, pull: Pull, reviewer: Account, state: str) -> None:
-    """A pull_request_review event, submitted."""
+    """Queue a pull_request_review event: submitted."""
     shape = {
         "state": state.lower(),
         "user": account_shape(view, reviewer),
@@ -114,7 +114,7 @@ def emit_review(view: View, pull: Pull, reviewer: Account, state: str) -> None:
 def emit_push(
     view: View, repository: Repository, branch: str, before: str | None, after: str | None, *, pusher: Account
 ) -> None:
-    """A push event; `before` or `after` is None when the branch is made or deleted."""
+    """Queue a push event; `before` or `after` is None when the branch is created or deleted."""
     git = view.git(repository)
     old, new = before or ZERO_SHA, after or ZERO_SHA
     page = f"{view.world.config.web_url}/{repository.full_name}"
@@ -146,7 +146,7 @@ def emit_push(
 
 
 def emit_check_run(view: View, run: CheckRun, pulls: Iterable[Pull], sender: Account) -> None:
-    """A check_run event, completed."""
+    """Queue a check_run event: completed."""
     base = f"{api_url(view.world)}/repos/{run.suite.repository.full_name}/check-runs/{run.id}"
     page = f"{view.world.config.web_url}/{run.suite.repository.full_name}/runs/{run.id}"
     app = _app(view)
@@ -179,7 +179,7 @@ def emit_check_run(view: View, run: CheckRun, pulls: Iterable[Pull], sender: Acc
 
 
 def emit_check_suite(view: View, suite: Suite, pulls: Iterable[Pull], sender: Account) -> None:
-    """A check_suite event, completed."""
+    """Queue a check_suite event: completed."""
     linked = [_linked_pull(view, pull) for pull in pulls]
     commit = view.git(suite.repository).commit(suite.sha)
     content = {

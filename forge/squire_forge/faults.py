@@ -1,4 +1,4 @@
-"""Faults that a test asks for: late, wrong, truncated or lost answers of the forge."""
+"""Faults that a test injects: answers that come late, wrong, truncated or not at all."""
 
 import asyncio
 import re
@@ -16,14 +16,14 @@ class Fault(BaseModel):
     """The body of `POST /_forge/faults`.
 
     Attributes:
-        match: Found (as a regular expression) in `METHOD /path`, or matching a whole GraphQL operation name.
-        status: Answer with this instead; None only delays.
-        body: Text of the answer.
-        headers: Headers of the answer.
-        delay_s: Seconds to wait before.
-        times: How many requests it strikes.
-        after: Let the request be carried out first, so that only its answer is lost.
-        truncate: Break the answer off in its middle.
+        match: A regular expression that is found in `METHOD /path`, or matches a whole GraphQL operation name.
+        status: The status to answer with; None only delays the answer.
+        body: The answer's text.
+        headers: The answer's headers.
+        delay_s: Seconds to wait before the answer.
+        times: The number of requests that it strikes.
+        after: Carry the request out first, so that only its answer is lost.
+        truncate: Break the answer off in the middle.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,33 +48,33 @@ class Fault(BaseModel):
 
 
 class Faults:
-    """The faults in wait, in the order they were asked for."""
+    """The faults that wait for a request, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Fault, int]] = []
         self._guard = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Lay a fault in wait; the oldest beyond 100 are forgotten."""
+        """Add a fault; the oldest beyond 100 are dropped."""
         with self._guard:
             self._waiting = [*self._waiting, (fault, fault.times)][-_MAX_FAULTS:]
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         with self._guard:
             self._waiting = []
 
     def waiting(self) -> list[tuple[Fault, int]]:
-        """The faults and how many requests each will still strike."""
+        """Return the faults with the number of requests that each will still strike."""
         with self._guard:
             return list(self._waiting)
 
     def take_for_request(self, line: str) -> Fault | None:
-        """The first fault for a request line (`METHOD /path`), used up by one."""
+        """Return the first fault for a request line (`METHOD /path`) and count it as used once."""
         return self._take(lambda pattern: re.search(pattern, line) is not None)
 
     def take_for_operation(self, name: str) -> Fault | None:
-        """The first fault for a GraphQL operation, used up by one."""
+        """Return the first fault for a GraphQL operation and count it as used once."""
         return self._take(lambda pattern: re.fullmatch(pattern, name) is not None)
 
     def _take(self, strikes: Callable[[str], bool]) -> Fault | None:
@@ -87,12 +87,12 @@ class Faults:
 
 
 async def strike(fault: Fault, send: Send) -> None:
-    """Answer in the fault's manner. Nothing may have been sent before."""
+    """Answer as the fault says. Nothing may have been sent before."""
     headers = [(name.lower().encode(), value.encode()) for name, value in fault.headers.items()]
     body = fault.body.encode()
     names = {name for name, _ in headers}
     if fault.truncate:
-        # More is promised than comes: the server then breaks the connection off.
+        # The answer promises more than it has: the server then breaks the connection off.
         headers.append((b"content-length", str(len(body) + _TRUNCATED_CLAIM_BYTES).encode()))
     if b"content-type" not in names:
         kind = b"application/json" if fault.body.startswith(("{", "[")) else b"text/plain; charset=utf-8"
@@ -102,7 +102,7 @@ async def strike(fault: Fault, send: Send) -> None:
 
 
 async def _discard(_: Message) -> None:
-    """Where the answer of a request goes whose answer is to be lost."""
+    """Drop an answer that is to be lost."""
 
 
 class FaultMiddleware:

@@ -1,4 +1,4 @@
-"""Git's plumbing on one bare repository. No branch is checked out and no code or hook of the repository ever runs."""
+"""Git's plumbing on one bare repository. Nothing is checked out, and no code or hook of the repository ever runs."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ _CACHED = 4096
 
 
 def git_environment() -> dict[str, str]:
-    """The environment of every git we start: no configuration of the machine or the user, no prompts."""
+    """Return the environment of every git process: no configuration of the machine or the user, no prompts."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LC_ALL": "C",
@@ -32,7 +32,7 @@ def git_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who wrote or committed, and when (RFC 3339, UTC)."""
+    """An author or committer with the time (RFC 3339, UTC)."""
 
     name: str
     email: str
@@ -53,7 +53,7 @@ class CommitInfo:
 
 @dataclass(frozen=True, slots=True)
 class DiffStat:
-    """How much a pull request changes."""
+    """The size of a pull request's change."""
 
     additions: int
     deletions: int
@@ -70,9 +70,9 @@ class FileChanges:
 
 
 class GitDirectory:
-    """A bare repository. Commands end within TIMEOUT_S; failures raise GitError.
+    """A bare repository. Commands end within TIMEOUT_S; a failure raises GitError.
 
-    What follows from object names alone never changes, and is remembered (the last 4,096 answers of each kind).
+    Answers that depend on object names alone never change; the last 4,096 of each kind are cached.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,16 +89,16 @@ class GitDirectory:
         """Make `target` a bare copy of the local repository `source`, ready to be served."""
         settings = {
             "core.hooksPath": os.devnull,
-            "gc.auto": "0",  # a replaced head must stay readable: its pull request still names it
+            "gc.auto": "0",  # a replaced head must stay readable, because its pull request still names it
             "receive.autogc": "false",
             "receive.fsckObjects": "true",
-            "receive.hideRefs": "refs/pull",  # like GitHub: these are ours to write
+            "receive.hideRefs": "refs/pull",  # as at GitHub, only the server writes these
             "uploadpack.allowFilter": "true",
             "core.fsync": "all",
         }
-        given = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
+        options = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
         paths = [os.fspath(source), os.fspath(target)]
-        run_git(["git", "clone", "--quiet", "--bare", "--no-hardlinks", *given, "--", *paths], cwd=target.parent)
+        run_git(["git", "clone", "--quiet", "--bare", "--no-hardlinks", *options, "--", *paths], cwd=target.parent)
         made = cls(target)
         made.run("symbolic-ref", "HEAD", f"refs/heads/{default_branch}")
         return made
@@ -106,7 +106,7 @@ class GitDirectory:
     def remove_leftovers(self) -> None:
         """Remove the locks and half-received objects of git processes that were killed.
 
-        Only for one who is alone with the repository: the locks of a living process are removed too.
+        Call it only while no other git process uses the repository: the locks of a living process are removed too.
         """
         for lock in (*self.path.glob("*.lock"), *(self.path / "refs").rglob("*.lock")):
             lock.unlink(missing_ok=True)
@@ -120,32 +120,32 @@ class GitDirectory:
         environment: Mapping[str, str] | None = None,
         limit_bytes: int | None = None,
     ) -> str:
-        """What `git ARGUMENTS` prints, at most `limit_bytes` of it; undecodable bytes are replaced."""
+        """Return what `git ARGUMENTS` prints, at most `limit_bytes` of it; undecodable bytes are replaced."""
         command = ["git", "--git-dir", os.fspath(self.path), *arguments]
         return run_git(command, cwd=self.path, ok=ok, environment=environment)[:limit_bytes].decode(errors="replace")
 
     def branches(self) -> dict[str, str]:
-        """All branches with the commit at their tip."""
+        """Return all branches with the commit at their tip."""
         lines = self.run("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads").splitlines()
         return {line[41:].removeprefix("refs/heads/"): line[:40] for line in lines}
 
     def branch(self, name: str) -> str | None:
-        """The commit at the tip of one branch, None if there is no such branch."""
+        """Return the commit at the tip of one branch, None if there is no such branch."""
         return self.run("rev-parse", "--verify", "--quiet", f"refs/heads/{name}^{{commit}}", ok=(0, 1)).strip() or None
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether `older` is reachable from `newer`."""
+        """Return whether `older` is reachable from `newer`."""
         return self.merge_base(older, newer) == older
 
     def file(self, commit: str, path: str) -> str | None:
-        """The text of a file in a commit's tree (at most MAX_FILE_BYTES), None if there is no such file."""
+        """Return the text of a file in a commit's tree (at most MAX_FILE_BYTES), None if there is no such file."""
         kind = self.run("cat-file", "-t", f"{commit}:{path}", ok=(0, 128)).strip()
         if kind != "blob":
             return None
         return self.run("cat-file", "blob", f"{commit}:{path}", limit_bytes=MAX_FILE_BYTES)
 
     def diff(self, base: str, head: str) -> str:
-        """The diff of what `head` adds to `base` since they parted, at most MAX_DIFF_BYTES."""
+        """Return the diff of what `head` adds since it left `base`, at most MAX_DIFF_BYTES."""
         return self.run("diff", "--no-color", "--no-ext-diff", f"{base}...{head}", limit_bytes=MAX_DIFF_BYTES)
 
     def update_ref(self, ref: str, new: str, old: str | None = None) -> None:
@@ -186,12 +186,12 @@ class GitDirectory:
         )
 
     def _commits_between(self, base: str, head: str) -> tuple[str, ...]:
-        """The commits of `head` that `base` lacks, oldest first, the newest MAX_COMMITS of them."""
+        """Return the commits of `head` that `base` lacks, oldest first, the newest MAX_COMMITS of them."""
         out = self.run("rev-list", f"--max-count={MAX_COMMITS}", "--topo-order", head, f"^{base}")
         return tuple(reversed(out.split()))
 
     def _merged_tree(self, base: str, head: str) -> str | None:
-        """The tree of a merge, None if the two conflict or have nothing in common."""
+        """Return the tree of a merge, None if the two conflict or have nothing in common."""
         if self.merge_base(base, head) is None:
             return None
         out = self.run("merge-tree", "--write-tree", "--no-messages", base, head, ok=(0, 1)).splitlines()

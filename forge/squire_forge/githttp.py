@@ -1,4 +1,4 @@
-"""Git over HTTP through `git http-backend`: who may read and push, streamed bodies, and taking note of pushes."""
+"""Git over HTTP through `git http-backend`: access control, streamed bodies, and the record of pushes."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ from squire_forge.records import Repository
 from squire_forge.world import VIEWER_LOGIN, World
 
 _CHUNK = 65_536
-_BUFFER = 4_194_304  # how much of an answer may wait while the request is still coming in
+_BUFFER = 4_194_304  # the part of an answer that may wait while the request is still being received
 _MAX_HEADER_LINES = 50
 REQUEST_TIMEOUT_S = 600.0
 _SERVICES = ("git-upload-pack", "git-receive-pack")
@@ -38,18 +38,19 @@ class GitHttp:
         """Serve one request of git's smart protocol."""
         rest = request.path_params["rest"]
         service = request.query_params.get("service", "") if rest == "info/refs" else rest
-        wanted = "GET" if rest == "info/refs" else "POST"
+        method = "GET" if rest == "info/refs" else "POST"
         if service not in _SERVICES:
             return PlainTextResponse("Please upgrade your git client.\n", 403 if rest == "info/refs" else 404)
-        if request.method != wanted:
+        if request.method != method:
             return PlainTextResponse("Method Not Allowed\n", 405)
         repository = await run_in_threadpool(self._find, request)
         push = service == "git-receive-pack"
-        known = self._authenticated(request)
-        if not known and (push or repository is None or repository.private or "authorization" in request.headers):
+        if not self._authenticated(request) and (
+            push or repository is None or repository.private or "authorization" in request.headers
+        ):
             # As GitHub does: a repository that is not there looks like one that is not yours.
             return PlainTextResponse(
-                "Authentication failed\n", 401, headers={"www-authenticate": 'Basic realm="Squire demo forge"'}
+                "Authentication failed\n", 401, headers={"www-authenticate": 'Basic realm="squire-forge"'}
             )
         if repository is None:
             return PlainTextResponse("Repository not found.\n", 404)
@@ -71,7 +72,7 @@ class GitHttp:
             return False
         name = request.path_params["repo"]
         pushes = "git-receive-pack" in (request.query_params.get("service"), request.path_params["rest"])
-        return same_secret(password, self._world.config.token) or self._world.apps.may(password, name, write=pushes)
+        return same_secret(password, self._world.config.token) or self._world.apps.allows(password, name, write=pushes)
 
     async def _serve(self, request: Request, repository: Repository, rest: str, *, pushes: bool) -> Response:
         declared = request.headers.get("content-length", "0")
@@ -88,7 +89,7 @@ class GitHttp:
             limit=_BUFFER,
         )
         async with contextlib.AsyncExitStack() as stack:
-            # Also when the client goes away or time runs out: what git had accepted by then is announced all the same.
+            # Runs also when the client disconnects or time runs out: pushes that git has accepted are announced.
             stack.push_async_callback(self._end, backend, repository, pushes=pushes)
             try:
                 async with asyncio.timeout(REQUEST_TIMEOUT_S):
@@ -129,7 +130,7 @@ class GitHttp:
                     yield chunk
             await backend.wait()
             if pushes:
-                # When the client's `git push` returns, the push has been taken note of.
+                # The push is recorded before the client's `git push` returns.
                 await run_in_threadpool(settling.announce, self._world, repository.id)
             complete = True
         finally:
@@ -166,7 +167,7 @@ async def _feed(request: Request, backend: asyncio.subprocess.Process, limit: in
             total += len(chunk)
             if total > limit:
                 raise _TooLargeError(f"the request is larger than {limit} bytes")
-            # A backend that has ended refused without reading all; its answer tells why, the rest is read and dropped.
+            # A backend may refuse and end before it has read everything. Its answer says why: drop the rest.
             if chunk and not pipe.is_closing():
                 pipe.write(chunk)
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -1,4 +1,4 @@
-"""GraphQL as GitHub serves it: the schema of `schema.graphql` over the records. Limits and faults are `api`'s."""
+"""GraphQL as GitHub serves it: the schema of `schema.graphql` over the records. `api` adds limits and faults."""
 
 import re
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _ATTRIBUTES: Mapping[tuple[str, str], str] = {
 
 
 def schema() -> GraphQLSchema:
-    """The forge's schema."""
+    """Return the forge's schema."""
     return build_schema(resources.files(__package__).joinpath("schema.graphql").read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""What the GraphQL resolvers share: their registry, their context, the objects that only GraphQL knows. Pure."""
+"""The registry and the context of the GraphQL resolvers, and the objects that only GraphQL has. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _PAGING = ("first", "last", "after", "before")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the resolvers of one query share; `reset_at` is RFC 3339."""
+    """The values that the resolvers of one query share; `reset_at` is RFC 3339."""
 
     view: View
     quota: Quota
@@ -59,7 +59,7 @@ class PullCommit:
 
 
 class NotFoundError(GraphQLError):
-    """What GitHub says of a name that it cannot resolve; `kind` is its `type`."""
+    """GitHub's error for a name that it cannot resolve; `kind` is the error's `type`."""
 
     kind = "NOT_FOUND"
 
@@ -75,12 +75,12 @@ def on(type_name: str, field: str) -> Callable[[Resolver], Resolver]:
 
 
 def paging(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a connection that make its page."""
+    """Return those arguments of a connection that choose its page."""
     return {name: arguments.get(name) for name in _PAGING}
 
 
 def ordered(items: Sequence[Any], order: Mapping[str, str] | None, comments: Callable[[Any], int]) -> list[Any]:
-    """`items` in the order of an IssueOrder, by age without one; `comments` counts an item's."""
+    """Return `items` in the order of an IssueOrder, by age without one; `comments` counts an item's comments."""
     if order is None:
         return list(items)
     keys: dict[str, Callable[[Any], Any]] = {

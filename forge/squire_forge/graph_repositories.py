@@ -11,7 +11,7 @@ from squire_forge.world import VIEWER_LOGIN, node_id
 
 
 def pull_state(pull: Pull) -> str:
-    """The state as GraphQL names it, where merged is one of its own."""
+    """Return the state as GraphQL names it, which has MERGED as a state of its own."""
     return "MERGED" if pull.merged else pull.state.upper()
 
 
@@ -48,10 +48,10 @@ def _viewer(_: Any, context: Context) -> Account:
 
 @on("Query", "repository")
 def _repository(_: Any, context: Context, *, owner: str, name: str) -> Repository:
-    found = store.find_repository(context.view.con, owner, name)
-    if found is None:
+    repository = store.find_repository(context.view.con, owner, name)
+    if repository is None:
         raise NotFoundError(f"Could not resolve to a Repository with the name '{owner}/{name}'.")
-    return found
+    return repository
 
 
 @on("User", "url")
@@ -90,31 +90,31 @@ def _default_branch(repository: Repository, context: Context) -> Ref | None:
 
 @on("Repository", "pullRequest")
 def _pull_request(repository: Repository, context: Context, *, number: int) -> Pull:
-    found = store.pull(context.view.con, repository, number)
-    if found is None:
+    pull = store.pull(context.view.con, repository, number)
+    if pull is None:
         raise NotFoundError(f"Could not resolve to a PullRequest with the number of {number}.")
-    return found
+    return pull
 
 
 @on("Repository", "pullRequests")
 def _pull_requests(repository: Repository, context: Context, **arguments: Any) -> Any:
     states, con = arguments.get("states"), context.view.con
-    found = [pull for pull in store.pulls(con, repository) if not states or pull_state(pull) in states]
-    in_order = ordered(found, arguments.get("orderBy"), lambda pull: len(store.comments(con, pull)))
+    pulls = [pull for pull in store.pulls(con, repository) if not states or pull_state(pull) in states]
+    in_order = ordered(pulls, arguments.get("orderBy"), lambda pull: len(store.comments(con, pull)))
     return page(in_order, "pullRequests", **paging(arguments))
 
 
 @on("Repository", "issues")
 def _issues(repository: Repository, context: Context, **arguments: Any) -> Any:
     states, con = arguments.get("states"), context.view.con
-    wanted = {name.lower() for name in arguments.get("labels") or ()}
-    found = [
+    names = {name.lower() for name in arguments.get("labels") or ()}
+    issues = [
         issue
         for issue in store.issues(con, repository)
         if (not states or issue.state.upper() in states)
-        and (not wanted or wanted & {label.name.lower() for label in store.labels(con, issue.id)})
+        and (not names or names & {label.name.lower() for label in store.labels(con, issue.id)})
     ]
-    in_order = ordered(found, arguments.get("orderBy"), lambda issue: len(store.comments(con, issue)))
+    in_order = ordered(issues, arguments.get("orderBy"), lambda issue: len(store.comments(con, issue)))
     return page(in_order, "issues", **paging(arguments))
 
 
@@ -143,11 +143,11 @@ def _rollup(commit: Commit, context: Context) -> Rollup | None:
     con = context.view.con
     suite = store_checks.suite(con, commit.repository, commit.oid)
     runs = store_checks.check_runs(con, suite) if suite else []
-    found: tuple[CheckRun | CommitStatus, ...] = (
+    contexts: tuple[CheckRun | CommitStatus, ...] = (
         *runs,
         *store_checks.statuses(con, commit.repository, commit.oid),
     )
-    return Rollup(commit, found) if found else None
+    return Rollup(commit, contexts) if contexts else None
 
 
 @on("StatusCheckRollup", "id")
@@ -157,7 +157,7 @@ def _rollup_id(rollup: Rollup, _: Context) -> str:
 
 @on("StatusCheckRollup", "state")
 def _rollup_state(rollup: Rollup, _: Context) -> str:
-    states = {each.conclusion if isinstance(each, CheckRun) else each.state for each in rollup.contexts}
+    states = {item.conclusion if isinstance(item, CheckRun) else item.state for item in rollup.contexts}
     return next((state.upper() for state in ("error", "failure", "pending") if state in states), "SUCCESS")
 
 
@@ -190,7 +190,7 @@ def _suite_branch(suite: Suite, context: Context) -> Ref | None:
 
 @on("CheckSuite", "workflowRun")
 @on("WorkflowRun", "workflow")
-def _same(suite: Suite, _: Context) -> Suite:
+def _suite_itself(suite: Suite, _: Context) -> Suite:
     return suite
 
 

@@ -98,13 +98,13 @@ def _review_threads(pull: Pull, context: Context, **arguments: Any) -> Any:
 
 @on("PullRequest", "timelineItems")
 def _timeline(pull: Pull, context: Context, **arguments: Any) -> Any:
-    wanted = arguments.get("itemTypes")
-    found = [
+    types = arguments.get("itemTypes")
+    events = [
         event
         for event in store_labels.events(context.view.con, pull)
-        if not wanted or ("UNLABELED_EVENT" if event.removed else "LABELED_EVENT") in wanted
+        if not types or ("UNLABELED_EVENT" if event.removed else "LABELED_EVENT") in types
     ]
-    return page(found, "timelineItems", **paging(arguments))
+    return page(events, "timelineItems", **paging(arguments))
 
 
 @on("Mutation", "markPullRequestReadyForReview")
@@ -117,14 +117,14 @@ def _convert(_: Any, context: Context, *, input: dict[str, Any]) -> dict[str, An
     return _set_draft(context, input, draft=True)
 
 
-def _set_draft(context: Context, wanted: dict[str, Any], *, draft: bool) -> dict[str, Any]:
+def _set_draft(context: Context, arguments: dict[str, Any], *, draft: bool) -> dict[str, Any]:
     con = context.view.con
     for repository in store.repositories(con):
         for pull in store.pulls(con, repository):
-            if node_id("PullRequest", pull.id) == wanted["pullRequestId"]:
+            if node_id("PullRequest", pull.id) == arguments["pullRequestId"]:
                 changed = operations.set_draft(context.view, pull, draft=draft)
-                return {"pull_request": changed, "client_mutation_id": wanted.get("clientMutationId")}
-    raise NotFoundError(f"Could not resolve to a node with the global id of '{wanted['pullRequestId']}'.")
+                return {"pull_request": changed, "client_mutation_id": arguments.get("clientMutationId")}
+    raise NotFoundError(f"Could not resolve to a node with the global id of '{arguments['pullRequestId']}'.")
 
 
 @on("PullRequestReviewThread", "comments")

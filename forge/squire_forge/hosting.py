@@ -1,4 +1,4 @@
-"""Taking a local repository in: the request's shape, the bare copy, its issues, pull requests and expectations."""
+"""Hosting of a local repository: the request's model, the bare copy, its issues, pull requests and expectations."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class _Shape(BaseModel):
 
 
 class HostedComment(_Shape):
-    """A comment; `bot` marks its author as one. `created_at` (RFC 3339) is now unless it is given."""
+    """A comment; `bot` marks its author as one. `created_at` (RFC 3339) is now by default."""
 
     author: Login
     body: str
@@ -56,7 +56,7 @@ class HostedIssue(HostedComment):
 
 
 class HostedPull(HostedIssue):
-    """An open pull request; `base` is the default branch unless it is given."""
+    """An open pull request; `base` is the default branch if it is None."""
 
     head: str
     base: str | None = None
@@ -66,7 +66,7 @@ class HostedPull(HostedIssue):
 
 
 class HostedExpectation(_Shape):
-    """What a check wants: `pattern` (multi-line) is found in `path`, or with `must_match` false it is not."""
+    """What a check expects: `pattern` (multi-line) is found in `path`, or with `must_match` false it is not."""
 
     check: str
     path: str
@@ -101,9 +101,9 @@ class HostRequest(_Shape):
 
 
 def host(world: World, request: HostRequest) -> tuple[Repository, bool]:
-    """Host a repository; returns it and whether it is new. One that is there already is left as it is.
+    """Host a repository and return it with whether it is new. One that is hosted already is left as it is.
 
-    Raises RepositoryError if `path` is no git repository or the default branch cannot be told.
+    Raises RepositoryError if `path` is no git repository or its default branch is unknown.
     """
     for expectation in request.expectations:
         try:
@@ -112,9 +112,9 @@ def host(world: World, request: HostRequest) -> tuple[Repository, bool]:
             raise RepositoryError(f"the expectation on {expectation.path} has no valid pattern: {error}") from error
     with world.lock:
         with world.database.reading() as con:
-            found = store.find_repository(con, request.owner, request.name)
-        if found is not None:
-            return found, False
+            hosted = store.find_repository(con, request.owner, request.name)
+        if hosted is not None:
+            return hosted, False
         git = _copy(world, request)
         with world.database.writing() as con:
             made = _insert(View(world, con), request, git)
@@ -123,10 +123,10 @@ def host(world: World, request: HostRequest) -> tuple[Repository, bool]:
 
 
 def _copy(world: World, request: HostRequest) -> GitDirectory:
-    """Bring the bare copy into place by rename; what a killed forge left behind is made anew."""
+    """Copy the repository and rename the bare copy into place; a copy that a killed forge left behind is replaced."""
     source = request.path.absolute()
     if not ((source / ".git").exists() or (source / "objects").is_dir()):
-        raise RepositoryError(f"{source} is not a git repository", hint="give the folder of a local clone")
+        raise RepositoryError(f"{source} is not a git repository", hint="name the folder of a local clone")
     target = world.git_path(request.owner, request.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -136,7 +136,7 @@ def _copy(world: World, request: HostRequest) -> GitDirectory:
     if request.default_branch is None and branches and "main" not in branches:
         shutil.rmtree(temporary)
         raise RepositoryError(
-            f"{source} has no branch main, and no default branch was named",
+            f"{source} has no branch main, and the request names no default branch",
             hint=f"name one of {', '.join(sorted(branches))}",
         )
     shutil.rmtree(target, ignore_errors=True)
@@ -167,16 +167,16 @@ def _insert(view: View, request: HostRequest, git: GitDirectory) -> Repository:
         store.set_branch(con, repository_id, name, sha, now)
     repository = store.repository(con, repository_id)
     events.emit_ping(view, repository, sender)
-    for wanted in request.expectations:
+    for expectation in request.expectations:
         store.insert(
             con,
             "expectations",
             repository_id=repository_id,
-            check_name=wanted.check,
-            path=wanted.path,
-            pattern=wanted.pattern,
-            must_match=wanted.must_match,
-            message=wanted.message,
+            check_name=expectation.check,
+            path=expectation.path,
+            pattern=expectation.pattern,
+            must_match=expectation.must_match,
+            message=expectation.message,
         )
     for status in request.statuses:
         store.insert(
@@ -196,8 +196,8 @@ def _insert(view: View, request: HostRequest, git: GitDirectory) -> Repository:
     return repository
 
 
-def _author(view: View, given: HostedComment) -> Account:
-    return store.ensure_account(view.con, given.author, "Bot" if given.bot else "User", view.world.now())
+def _author(view: View, comment: HostedComment) -> Account:
+    return store.ensure_account(view.con, comment.author, "Bot" if comment.bot else "User", view.world.now())
 
 
 def _insert_issue(view: View, repository: Repository, issue: HostedIssue) -> None:
@@ -214,20 +214,20 @@ def _insert_issue(view: View, repository: Repository, issue: HostedIssue) -> Non
     events.emit_issue(view, "opened", ticket, author)
 
 
-def _insert_pull(view: View, repository: Repository, given: HostedPull) -> None:
-    author = _author(view, given)
+def _insert_pull(view: View, repository: Repository, hosted: HostedPull) -> None:
+    author = _author(view, hosted)
     request = operations.NewPull(
-        title=given.title,
-        head=given.head,
-        base=given.base or repository.default_branch,
-        body=given.body,
-        draft=given.draft,
+        title=hosted.title,
+        head=hosted.head,
+        base=hosted.base or repository.default_branch,
+        body=hosted.body,
+        draft=hosted.draft,
     )
-    pull = operations.create_pull(view, repository, request, author, made=given.created_at, announce=False)
-    store.add_labels(view.con, repository.id, pull.id, given.labels)
-    for comment in given.comments:
+    pull = operations.create_pull(view, repository, request, author, made=hosted.created_at, announce=False)
+    store.add_labels(view.con, repository.id, pull.id, hosted.labels)
+    for comment in hosted.comments:
         operations.add_comment(view, pull, comment.body, _author(view, comment), comment.created_at)
-    for review in given.reviews:
+    for review in hosted.reviews:
         store.insert(
             view.con,
             "reviews",
@@ -238,7 +238,7 @@ def _insert_pull(view: View, repository: Repository, given: HostedPull) -> None:
             commit_sha=pull.head_sha,
             submitted_at=review.created_at or view.world.now(),
         )
-    for thread in given.review_threads:
+    for thread in hosted.review_threads:
         _insert_thread(view, pull, thread)
     events.emit_pull(view, "opened", pull, author)
 

@@ -1,4 +1,4 @@
-"""Rate limits as GitHub counts them: requests for REST, estimated points for GraphQL; an hour's window. In memory."""
+"""Rate limits as GitHub counts them: requests for REST and estimated points for GraphQL, in a window of an hour."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ _MAX_DEPTH = 30
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What is left in the window; `reset` is seconds since 1970."""
+    """The use of one limit in its window; `reset` is seconds since 1970."""
 
     limit: int
     used: int
@@ -24,12 +24,12 @@ class Quota:
 
     @property
     def remaining(self) -> int:
-        """Points that may still be spent."""
+        """The points that may still be spent."""
         return max(0, self.limit - self.used)
 
 
 class RateLimits:
-    """The two budgets of the one token, `core` and `graphql`."""
+    """The two limits of the token, `core` and `graphql`, kept in memory."""
 
     def __init__(self, *, limit: int = LIMIT, clock: Callable[[], float] = time.time) -> None:
         self._limit = limit
@@ -38,7 +38,7 @@ class RateLimits:
         self._windows: dict[str, Quota] = {}
 
     def peek(self, resource: str) -> Quota:
-        """The quota as it stands."""
+        """Return the quota as it stands."""
         return self.spend(resource, 0)
 
     def spend(self, resource: str, points: int) -> Quota:
@@ -54,7 +54,7 @@ class RateLimits:
 
 
 def headers(resource: str, quota: Quota) -> dict[str, str]:
-    """The headers that go with every answer."""
+    """Return the headers that go with every answer."""
     return {
         "x-ratelimit-limit": str(quota.limit),
         "x-ratelimit-remaining": str(quota.remaining),
@@ -65,7 +65,7 @@ def headers(resource: str, quota: Quota) -> dict[str, str]:
 
 
 def query_cost(document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, object]) -> int:
-    """Points of a query: one for each hundred connections that it may have to read, at least one.
+    """Return the points of a query: one for each hundred connections that it may have to read, at least one.
 
     See https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api.
     """

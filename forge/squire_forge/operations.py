@@ -1,6 +1,7 @@
-"""What a client may change through REST: open, edit and merge pull requests, label, comment.
+"""The changes that a client may make through REST: open, edit and merge pull requests, label, comment.
 
-Each is one transaction. Refusals are RefusedError (not now) or UnprocessableError (not so), with GitHub's own words.
+Each is one transaction. RefusedError says that it cannot be done now, UnprocessableError that the request is wrong;
+both have GitHub's own words.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ _MAX_TITLE = 256
 
 
 class UnprocessableError(RefusedError):
-    """422: understood and refused; `details` are GitHub's `errors`."""
+    """The request was understood and refused (422); `details` are GitHub's `errors`."""
 
     def __init__(self, *details: dict[str, str]) -> None:
         super().__init__("Validation Failed")
@@ -68,12 +69,12 @@ class NewComment(_Body):
 
 
 def viewer(view: View) -> Account:
-    """The owner of the token. Only inside a writing transaction."""
+    """Return the owner of the token. Call it inside a writing transaction only."""
     return store.ensure_account(view.con, VIEWER_LOGIN, "User", view.world.now())
 
 
 def association(author: Account, repository: Repository) -> str:
-    """How the author stands to the repository, when nobody said."""
+    """Return the author's default association with the repository."""
     if author.id == repository.owner.id:
         return "OWNER"
     if author.kind == "Bot":
@@ -91,7 +92,7 @@ def insert_ticket(
     pull: bool,
     made: str | None = None,
 ) -> int:
-    """Insert an issue, or the common part of a pull request; returns its number."""
+    """Insert an issue, or the common part of a pull request, and return its number."""
     number, now = store.next_number(view.con, repository.id), made or view.world.now()
     store.insert(
         view.con,
@@ -164,7 +165,7 @@ def create_pull(
 
 
 def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
-    """Change title, body or state. Raises UnprocessableError for what cannot be reopened."""
+    """Change title, body or state. Raises UnprocessableError for a pull request that cannot be reopened."""
     sender, now = viewer(view), view.world.now()
     changes = {
         name: {"from": getattr(pull, name)}
@@ -188,7 +189,7 @@ def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
 
 
 def merge_pull(world: World, repository: Repository, number: int, request: MergeRequest) -> str:
-    """Merge on a client's demand; returns the merge commit.
+    """Merge at a client's request and return the merge commit.
 
     Raises RefusedError with GitHub's message when it cannot be merged (405), or when the head is not the one that
     the client saw (409).
@@ -216,7 +217,7 @@ def merge_pull(world: World, repository: Repository, number: int, request: Merge
 
 
 def add_labels(view: View, ticket: Ticket, names: Iterable[str]) -> None:
-    """Put labels on an issue or pull request; those that are on it stay."""
+    """Add labels to an issue or pull request; labels that it has stay."""
     sender = viewer(view)
     added = store.add_labels(view.con, ticket.repository.id, ticket.id, names)
     if added:
@@ -227,8 +228,8 @@ def add_labels(view: View, ticket: Ticket, names: Iterable[str]) -> None:
 
 
 def remove_label(view: View, ticket: Ticket, name: str, sender: Account) -> None:
-    """Take a label off an issue or pull request. Raises RefusedError (404) when it is not on it."""
-    label = store_labels.take_off(view.con, ticket, name)
+    """Remove a label from an issue or pull request. Raises RefusedError (404) when the ticket does not have it."""
+    label = store_labels.remove(view.con, ticket, name)
     if label is None:
         raise RefusedError("Label does not exist", status=404)
     now = view.world.now()
@@ -239,7 +240,7 @@ def remove_label(view: View, ticket: Ticket, name: str, sender: Account) -> None
 
 
 def set_draft(view: View, pull: Pull, *, draft: bool) -> Pull:
-    """Make a draft of a pull request, or no draft. Raises RefusedError when it is closed."""
+    """Turn a pull request into a draft or back. Raises RefusedError when it is closed."""
     if pull.state != "open":
         raise RefusedError("The pull request is closed")
     if pull.draft != draft:
@@ -278,7 +279,7 @@ def add_comment(view: View, ticket: Ticket, body: str, author: Account, made: st
 
 
 def _pull(view: View, repository: Repository, number: int) -> Pull:
-    found = store.pull(view.con, repository, number)
-    if found is None:
+    pull = store.pull(view.con, repository, number)
+    if pull is None:
         raise RefusedError(f"{repository.full_name}#{number} is not a pull request", status=404)
-    return found
+    return pull

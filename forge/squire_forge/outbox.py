@@ -1,4 +1,4 @@
-"""Sending webhooks: signed as GitHub signs, one try each, results recorded. What is sent is made by `events`."""
+"""Sends the webhooks that `events` queued: signed as GitHub signs, one attempt each, with the result recorded."""
 
 import asyncio
 import hashlib
@@ -30,12 +30,12 @@ class _Result:
 
 
 def signature(secret: str, body: bytes) -> str:
-    """The value of X-Hub-Signature-256."""
+    """Return the value of X-Hub-Signature-256."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def delivery_headers(world: World, delivery: Delivery) -> Mapping[str, str]:
-    """The headers that GitHub sends."""
+    """Return the headers that GitHub sends."""
     return {
         "content-type": "application/json",
         "accept": "*/*",
@@ -50,7 +50,7 @@ def delivery_headers(world: World, delivery: Delivery) -> Mapping[str, str]:
 
 
 async def send_pending(world: World, client: httpx.AsyncClient) -> int:
-    """Send up to eight waiting webhooks at once; returns how many there were."""
+    """Send up to eight pending webhooks at once and return how many there were."""
     pending = await run_in_threadpool(_pending, world)
     await asyncio.gather(*(_send(world, client, delivery) for delivery in pending))
     return len(pending)

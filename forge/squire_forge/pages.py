@@ -1,4 +1,4 @@
-"""The forge's web pages: read-only, no script, every text from elsewhere escaped."""
+"""The forge's web pages. They are read-only, have no script, and escape every text."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from html import escape
@@ -24,13 +24,13 @@ Page = Callable[[View, Request], str | None]
 
 
 class Pages:
-    """The web pages over one world. Private repositories are not shown."""
+    """The web pages over one world. They leave private repositories out."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
     def routes(self) -> list[Route]:
-        """All routes."""
+        """Return all routes."""
         table: list[tuple[str, Page]] = [
             ("/", _index),
             ("/{owner}/{repo}", _repository_page),
@@ -67,7 +67,7 @@ def _frame(title: str, content: str) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)}</title><link rel="stylesheet" href="/_style.css"></head><body>'
-        '<header><div><a href="/"><strong>Demo forge</strong></a>'
+        '<header><div><a href="/"><strong>Squire forge</strong></a>'
         "<small>a stand-in for GitHub on this machine</small></div></header>"
         f"<main>{content}</main></body></html>"
     )
@@ -91,13 +91,13 @@ def _panel(heading: str, text: str) -> str:
     return f'<div class="panel"><p>{heading}</p><pre class="text">{shown}</pre></div>'
 
 
-def _said(comment: Comment | ThreadComment, where: str = "") -> str:
+def _comment_panel(comment: Comment | ThreadComment, where: str = "") -> str:
     return _panel(f"<strong>{escape(comment.author.login)}</strong>{where} · {comment.created_at}", comment.body)
 
 
 def _find(view: View, request: Request) -> Repository | None:
-    found = store.find_repository(view.con, request.path_params["owner"], request.path_params["repo"])
-    return None if found is None or found.private else found
+    repository = store.find_repository(view.con, request.path_params["owner"], request.path_params["repo"])
+    return None if repository is None or repository.private else repository
 
 
 def _index(view: View, _: Request) -> str:
@@ -115,7 +115,7 @@ def _index(view: View, _: Request) -> str:
             f"<small>{escape(repository.description or '')} {len(opened)} open pull requests, "
             f"{len(issues)} open issues</small>"
         )
-    return _frame("Repositories", f"<h1>Repositories</h1>{_list(items, 'No repository is hosted yet.')}")
+    return _frame("Repositories", f"<h1>Repositories</h1>{_list(items, 'The forge hosts no repository yet.')}")
 
 
 def _ticket_item(view: View, ticket: Ticket) -> str:
@@ -183,19 +183,19 @@ def _pull_page(view: View, request: Request) -> str | None:
     git = view.git(repository)
     stat = git.diff_stat(pull.base_sha, pull.head_sha)
     line = (
-        f"<strong>{escape(pull.author.login)}</strong> wants <code>{escape(pull.head_ref)}</code> in "
+        f"<strong>{escape(pull.author.login)}</strong> wants to merge <code>{escape(pull.head_ref)}</code> into "
         f"<code>{escape(pull.base_ref)}</code> · +{stat.additions} -{stat.deletions} in {stat.files} files"
     )
     checks = _checks(view, store_checks.suite(view.con, repository, pull.head_sha))
     threads: Sequence[str] = [
-        _said(
+        _comment_panel(
             comment,
             f" on <code>{escape(thread.path)}:{thread.line}</code>{_thread_state(thread.resolved, thread.outdated)}",
         )
         for thread in store.threads(view.con, pull)
         for comment in store.thread_comments(view.con, thread)
     ]
-    comments = [_said(comment) for comment in store.comments(view.con, pull)]
+    comments = [_comment_panel(comment) for comment in store.comments(view.con, pull)]
     content = (
         _heading(view, pull, pull_state(pull).lower(), line)
         + _panel(f"<strong>{escape(pull.author.login)}</strong> · {pull.created_at}", pull.body)
@@ -217,7 +217,7 @@ def _issue_page(view: View, request: Request) -> str | None:
     issue = store.ticket(view.con, repository, request.path_params["number"]) if repository else None
     if repository is None or issue is None or isinstance(issue, Pull):
         return None
-    comments = [_said(comment) for comment in store.comments(view.con, issue)]
+    comments = [_comment_panel(comment) for comment in store.comments(view.con, issue)]
     content = (
         _heading(view, issue, issue.state, f"opened by <strong>{escape(issue.author.login)}</strong>")
         + _panel(f"<strong>{escape(issue.author.login)}</strong> · {issue.created_at}", issue.body)
@@ -234,6 +234,6 @@ def _run_page(view: View, request: Request) -> str | None:
     content = (
         f'<p><a href="/{escape(repository.full_name)}">{escape(repository.full_name)}</a></p>'
         f'<h1>{escape(run.name)}</h1><p class="meta">{_badge(run.conclusion)} on <code>{run.suite.sha[:12]}</code> '
-        f"{escape(run.title)}</p>{_panel(escape(run.summary), run.text or 'All as expected.')}"
+        f"{escape(run.title)}</p>{_panel(escape(run.summary), run.text or 'Everything is as expected.')}"
     )
     return _frame(f"{run.name} · {repository.full_name}", content)

@@ -1,4 +1,4 @@
-"""What people other than the token's owner do, for tests: they label, review and have permissions of their own."""
+"""Acts of people other than the token's owner, for tests: they label and review, with permissions of their own."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from squire_forge.world import View, World
 
 
 class PersonAct(BaseModel):
-    """The body of `POST /_forge/people`: `login` gets `permission`, then does what else is named to `number`."""
+    """The body of `POST /_forge/people`: `login` gets `permission`, or acts on pull request `number`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -23,7 +23,7 @@ class PersonAct(BaseModel):
 
 
 def act_as(world: World, act: PersonAct) -> None:
-    """Let a person act. Raises RefusedError when there is no such repository, pull request or label."""
+    """Carry out a person's act. Raises RefusedError when there is no such repository, pull request or label."""
     owner, _, name = act.repository.partition("/")
     with world.lock, world.database.writing() as con:
         view = View(world, con)

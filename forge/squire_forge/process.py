@@ -1,4 +1,4 @@
-"""Starting and stopping the forge as a process of its own. Talking to it is `client`'s matter."""
+"""Starts and stops the forge as a process of its own. `client` talks to it."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ _PORT_IN_USE = 4
 
 
 class ForgeProcess(ForgeClient):
-    """A running forge. Made by `start`; `stop` (or leaving a `with` block) ends it and keeps its home."""
+    """A running forge, which `start` returns; `stop` (or the end of a `with` block) ends it and keeps its folder."""
 
     def __init__(
         self, child: subprocess.Popen[bytes], url: str, *, home: Path, token: str, webhook_secret: str
@@ -42,50 +42,50 @@ class ForgeProcess(ForgeClient):
         webhook_url: str | None = None,
         token: str | None = None,
         webhook_secret: str | None = None,
-        merge: bool = True,
+        merge_prefix: str | None = "squire/",
         rate_limit: int = 5_000,
     ) -> Self:
         """Start a forge on the state in `home` and wait (at most 30 s) until it serves.
 
         Args:
-            home: Folder of its state; made if missing. What was there goes on.
+            home: Folder of its state, made if missing; a forge continues from the state that it finds there.
             port: Port on 127.0.0.1; 0 takes a free one.
-            webhook_url: Where it sends webhooks; None sends none. May differ from start to start.
-            token: The token that it accepts; the one of the last start, or a new one, when None.
-            webhook_secret: The key of the signatures; likewise.
-            merge: Whether it merges green pull requests from `squire/` branches.
+            webhook_url: Where it sends webhooks; None sends none. It may differ from start to start.
+            token: The token that it accepts; None takes the one of the last start, or makes one.
+            webhook_secret: The key of the webhooks' signatures; None likewise.
+            merge_prefix: It merges green pull requests whose branch begins with this; None merges none.
             rate_limit: REST requests, and GraphQL points, that the token has in an hour.
 
         Raises:
             PortInUseError: The port is taken.
-            NotReachableError: It ended, or did not become ready in time; the message has its last lines.
+            NotReachableError: It ended, or was not ready in time; the message has its last lines.
         """
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         token_file, secret_file = home / "token", home / "webhook-secret"
-        token = _settled_secret(token_file, token)
-        webhook_secret = _settled_secret(secret_file, webhook_secret)
+        token = _store_secret(token_file, token)
+        webhook_secret = _store_secret(secret_file, webhook_secret)
         command = [
             *(sys.executable, "-m", "squire_forge", "--home", os.fspath(home), "--port", str(port)),
             *("--token-file", os.fspath(token_file), "--webhook-secret-file", os.fspath(secret_file)),
             *(() if webhook_url is None else ("--webhook-url", webhook_url)),
-            *(() if merge else ("--no-merge",)),
+            *(("--no-merge",) if merge_prefix is None else ("--merge-prefix", merge_prefix)),
             *("--rate-limit", str(rate_limit)),
         ]
         log = home / "forge.log"
-        # A log that grew too large is begun anew; within one run it holds warnings only.
+        # A log that has grown too large is overwritten; within one run it holds warnings only.
         mode = "wb" if log.exists() and log.stat().st_size > _MAX_LOG_BYTES else "ab"
         with log.open(mode) as errors:
-            child = cls._begin(command, errors)
+            child = cls._spawn(command, errors)
         with contextlib.ExitStack() as stack:
-            # Also after a Ctrl-C while waiting: nobody else knows of the child yet.
+            # Runs also after a Ctrl-C during the wait: nothing else knows of the child yet.
             stack.callback(_end, child)
             url = _wait_ready(child, log)
             stack.pop_all()
         return cls(child, url, home=home, token=token, webhook_secret=webhook_secret)
 
     @staticmethod
-    def _begin(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        """The child, in a session of its own; its standard output is a pipe."""
+    def _spawn(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start the child in a session of its own, with a pipe as its standard output."""
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -101,12 +101,12 @@ class ForgeProcess(ForgeClient):
         return self._child.pid
 
     def stop(self) -> None:
-        """End it: SIGTERM, after 10 s SIGKILL. Does nothing when it has ended."""
+        """End the forge with SIGTERM, after 10 s with SIGKILL. Do nothing when it has ended."""
         self.close()
         _end(self._child)
 
     def kill(self) -> None:
-        """End it as a crash would: SIGKILL to it and its children."""
+        """End the forge and its children with SIGKILL, as a crash would."""
         self.close()
         if self._child.poll() is None:
             os.killpg(self._child.pid, signal.SIGKILL)
@@ -122,8 +122,8 @@ class ForgeProcess(ForgeClient):
         self.stop()
 
 
-def _settled_secret(path: Path, value: str | None) -> str:
-    """Keep `value` in a file of mode 0600, or take what is kept there, or make one."""
+def _store_secret(path: Path, value: str | None) -> str:
+    """Store `value` in a file of mode 0600; without a value return the stored one, or make one."""
     if value is None and path.exists():
         return path.read_text(encoding="utf-8").strip()
     value = value or secrets.token_hex(20)
@@ -138,7 +138,7 @@ def _settled_secret(path: Path, value: str | None) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the folder of this package first, so that the child finds it from anywhere."""
+    """Return our environment with this package's folder first in PYTHONPATH, so that the child finds the package."""
     root = os.fspath(Path(squire_forge.__file__).resolve().parent.parent)
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
@@ -154,15 +154,13 @@ def _wait_ready(child: subprocess.Popen[bytes], log: Path) -> str:
         while not line.endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not selector.select(left):
-                raise NotReachableError(
-                    f"the demo forge was not ready within {READY_TIMEOUT_S:.0f} s", hint=f"see {log}"
-                )
+                raise NotReachableError(f"the forge was not ready within {READY_TIMEOUT_S:.0f} s", hint=f"see {log}")
             read = os.read(child.stdout.fileno(), 4096)
             if not read:
                 code, last = child.wait(STOP_TIMEOUT_S), log.read_text(errors="replace").strip()[-1000:]
                 kind = PortInUseError if code == _PORT_IN_USE else NotReachableError
                 raise kind(
-                    f"the demo forge ended with {code}: {last.splitlines()[-1] if last else 'no message'}",
+                    f"the forge ended with {code}: {last.splitlines()[-1] if last else 'no message'}",
                     hint=f"see {log}",
                 )
             line += read

@@ -1,4 +1,4 @@
-"""The rows of the forge's database as frozen values. Reading and writing them is `store`'s matter."""
+"""The rows of the forge's database as frozen values. `store` reads and writes them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -33,13 +33,13 @@ class Repository:
 
     @property
     def full_name(self) -> str:
-        """`owner/name`."""
+        """The repository's name with its owner, `owner/name`."""
         return f"{self.owner.login}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What issues and pull requests have in common."""
+    """The part that issues and pull requests have in common."""
 
     id: int
     repository: Repository
@@ -71,7 +71,7 @@ class Pull(Ticket):
 
     @property
     def merged(self) -> bool:
-        """Whether its commits lie in the base branch."""
+        """Whether its commits are in the base branch."""
         return self.merged_at is not None
 
 
@@ -86,7 +86,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class LabelEvent:
-    """A label that was put on a ticket, or taken off."""
+    """A label that was added to a ticket, or removed from it."""
 
     id: int
     actor: Account
@@ -148,7 +148,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a check wants of one file; `message` is what the check says when it is not so."""
+    """What a check expects of one file; `message` is the check's text when the file differs."""
 
     check_name: str
     path: str
@@ -186,7 +186,7 @@ class CheckRun:
 
 @dataclass(frozen=True, slots=True)
 class CommitStatus:
-    """A status that some other service put on a commit; `state` in REST's lower case."""
+    """A status that another service set on a commit; `state` in REST's lower case."""
 
     id: int
     repository: Repository
@@ -199,7 +199,7 @@ class CommitStatus:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One try at a webhook; `delivered_at` is None until it was tried."""
+    """One attempt to deliver a webhook; `delivered_at` is None until it was made."""
 
     id: int
     guid: str

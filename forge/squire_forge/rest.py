@@ -1,4 +1,4 @@
-"""The REST routes of the API. What they change is in `operations`, their bodies are in `shapes`."""
+"""The REST routes. `operations` makes the changes, `shapes` builds the bodies."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -22,14 +22,14 @@ Handler = Callable[[Request, World, object], Response]
 
 
 class Rest:
-    """The REST routes over one world. Handlers are plain functions in threads; reading the body comes before."""
+    """The REST routes over one world. Handlers are plain functions in threads that get the body already read."""
 
     def __init__(self, world: World, limits: RateLimits) -> None:
         self._world = world
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        """All routes, relative to `/api/v3`."""
+        """Return all routes, relative to `/api/v3`."""
         repo = "/repos/{owner}/{repo}"
         hook = f"{repo}/hooks/{HOOK_ID}/deliveries"
         table: list[tuple[str, str, Handler]] = [
@@ -56,7 +56,7 @@ class Rest:
         async def endpoint(request: Request) -> Response:
             try:
                 answers.require_token(request, self._world)
-                # Asking for the limit is free, and answered when nothing is left.
+                # A question for the limit is free, also when nothing is left.
                 if handler != self._rate_limit and (refusal := answers.exhausted(self._limits, "core")):
                     return refusal.response()
                 body = {} if request.method in {"GET", "DELETE"} else await read_json(request)
@@ -76,24 +76,24 @@ class Rest:
 
 
 def _find(view: View, request: Request) -> Repository:
-    found = store.find_repository(view.con, request.path_params["owner"], request.path_params["repo"])
-    if found is None:
+    repository = store.find_repository(view.con, request.path_params["owner"], request.path_params["repo"])
+    if repository is None:
         raise ApiError(404, "Not Found")
-    return found
+    return repository
 
 
 def _find_pull(view: View, request: Request) -> Pull:
-    found = store.pull(view.con, _find(view, request), request.path_params["number"])
-    if found is None:
+    pull = store.pull(view.con, _find(view, request), request.path_params["number"])
+    if pull is None:
         raise ApiError(404, "Not Found")
-    return found
+    return pull
 
 
 def _find_ticket(view: View, request: Request) -> Ticket:
-    found = store.ticket(view.con, _find(view, request), request.path_params["number"])
-    if found is None:
+    ticket = store.ticket(view.con, _find(view, request), request.path_params["number"])
+    if ticket is None:
         raise ApiError(404, "Not Found")
-    return found
+    return ticket
 
 
 def _user(request: Request, world: World, _: object) -> Response:
@@ -114,23 +114,23 @@ def _number(request: Request, name: str, default: int) -> int:
 
 
 def _pulls(request: Request, world: World, _: object) -> Response:
-    wanted = request.query_params
-    state = wanted.get("state", "open")
+    query = request.query_params
+    state = query.get("state", "open")
     size, number = min(_number(request, "per_page", _DEFAULT_PAGE), _MAX_PAGE), _number(request, "page", 1)
     with world.database.reading() as con:
         view = View(world, con)
         repository = _find(view, request)
         owner = repository.owner.login
-        found = [
+        pulls = [
             pull
             for pull in store.pulls(con, repository, state=None if state == "all" else state)
-            if wanted.get("head") in {None, f"{owner}:{pull.head_ref}"} and wanted.get("base") in {None, pull.base_ref}
+            if query.get("head") in {None, f"{owner}:{pull.head_ref}"} and query.get("base") in {None, pull.base_ref}
         ]
-        key = "updated_at" if wanted.get("sort") == "updated" else "created_at"
-        newest_first = wanted.get("direction", "desc" if "sort" not in wanted or key == "created_at" else "asc")
-        found.sort(key=lambda pull: (getattr(pull, key), pull.number), reverse=newest_first == "desc")
-        body = [shapes.simple_pull_shape(view, pull) for pull in found[(number - 1) * size : number * size]]
-    last = max(1, -(-len(found) // size))
+        key = "updated_at" if query.get("sort") == "updated" else "created_at"
+        direction = query.get("direction", "desc" if "sort" not in query or key == "created_at" else "asc")
+        pulls.sort(key=lambda pull: (getattr(pull, key), pull.number), reverse=direction == "desc")
+        body = [shapes.simple_pull_shape(view, pull) for pull in pulls[(number - 1) * size : number * size]]
+    last = max(1, -(-len(pulls) // size))
     return answer(request, body, link=_link(request, world, number, last))
 
 
@@ -155,7 +155,7 @@ def _pull(request: Request, world: World, _: object) -> Response:
 
 
 def _create_pull(request: Request, world: World, body: object) -> Response:
-    wanted = parse(operations.NewPull, body, "PullRequest")
+    new_pull = parse(operations.NewPull, body, "PullRequest")
     with world.lock:
         with world.database.reading() as con:
             repository = _find(View(world, con), request)
@@ -165,7 +165,7 @@ def _create_pull(request: Request, world: World, body: object) -> Response:
         try:
             with world.database.writing() as con:
                 view = View(world, con)
-                made = operations.create_pull(view, repository, wanted, operations.viewer(view))
+                made = operations.create_pull(view, repository, new_pull, operations.viewer(view))
                 shape = shapes.pull_shape(view, made)
         except operations.UnprocessableError as error:
             raise ApiError(422, "Validation Failed", errors=error.details) from error
@@ -174,12 +174,12 @@ def _create_pull(request: Request, world: World, body: object) -> Response:
 
 
 def _edit_pull(request: Request, world: World, body: object) -> Response:
-    wanted = parse(operations.PullEdit, body, "PullRequest")
+    edit = parse(operations.PullEdit, body, "PullRequest")
     with world.lock:
         try:
             with world.database.writing() as con:
                 view = View(world, con)
-                pull = operations.edit_pull(view, _find_pull(view, request), wanted)
+                pull = operations.edit_pull(view, _find_pull(view, request), edit)
                 shape = shapes.pull_shape(view, pull)
         except operations.UnprocessableError as error:
             raise ApiError(422, "Validation Failed", errors=error.details) from error
@@ -188,12 +188,12 @@ def _edit_pull(request: Request, world: World, body: object) -> Response:
 
 
 def _merge_pull(request: Request, world: World, body: object) -> Response:
-    wanted = parse(operations.MergeRequest, body, "PullRequest")
+    merge_request = parse(operations.MergeRequest, body, "PullRequest")
     with world.database.reading() as con:
         repository = _find(View(world, con), request)
         _find_pull(View(world, con), request)
     try:
-        sha = operations.merge_pull(world, repository, request.path_params["number"], wanted)
+        sha = operations.merge_pull(world, repository, request.path_params["number"], merge_request)
     except RefusedError as error:
         raise ApiError(error.status or 405, error.message) from error
     except ForgeError as error:
@@ -203,11 +203,11 @@ def _merge_pull(request: Request, world: World, body: object) -> Response:
 
 
 def _add_labels(request: Request, world: World, body: object) -> Response:
-    wanted = parse(operations.NewLabels, {"labels": body} if isinstance(body, list) else body, "Label")
+    new_labels = parse(operations.NewLabels, {"labels": body} if isinstance(body, list) else body, "Label")
     with world.lock, world.database.writing() as con:
         view = View(world, con)
         ticket = _find_ticket(view, request)
-        operations.add_labels(view, ticket, wanted.labels)
+        operations.add_labels(view, ticket, new_labels.labels)
         shape = [shapes.label_shape(view, ticket.repository, label) for label in store.labels(con, ticket.id)]
     return answer(request, shape)
 
@@ -238,10 +238,10 @@ def _permission(request: Request, world: World, _: object) -> Response:
 
 
 def _add_comment(request: Request, world: World, body: object) -> Response:
-    wanted = parse(operations.NewComment, body, "IssueComment")
+    new_comment = parse(operations.NewComment, body, "IssueComment")
     with world.lock, world.database.writing() as con:
         view = View(world, con)
-        comment = operations.add_comment(view, _find_ticket(view, request), wanted.body, operations.viewer(view))
+        comment = operations.add_comment(view, _find_ticket(view, request), new_comment.body, operations.viewer(view))
         shape = shapes.comment_shape(view, comment)
     return answer(request, shape, 201)
 
@@ -284,40 +284,40 @@ def _deliveries(request: Request, world: World, _: object) -> Response:
     size = min(_number(request, "per_page", _DEFAULT_PAGE), _MAX_PAGE)
     with world.database.reading() as con:
         repository = _find(View(world, con), request)
-        found = store_checks.deliveries(con, repository_id=repository.id, limit=size)
-    return answer(request, [_delivery_shape(delivery) for delivery in found])
+        deliveries = store_checks.deliveries(con, repository_id=repository.id, limit=size)
+    return answer(request, [_delivery_shape(delivery) for delivery in deliveries])
 
 
 def _find_delivery(view: View, request: Request) -> Delivery:
-    found = store_checks.delivery(view.con, _find(view, request).id, request.path_params["delivery"])
-    if found is None:
+    delivery = store_checks.delivery(view.con, _find(view, request).id, request.path_params["delivery"])
+    if delivery is None:
         raise ApiError(404, "Not Found")
-    return found
+    return delivery
 
 
 def _delivery(request: Request, world: World, _: object) -> Response:
     with world.database.reading() as con:
-        found = _find_delivery(View(world, con), request)
-    sent = {"X-GitHub-Event": found.event, "X-GitHub-Delivery": found.guid, "Content-Type": "application/json"}
+        delivery = _find_delivery(View(world, con), request)
+    sent = {"X-GitHub-Event": delivery.event, "X-GitHub-Delivery": delivery.guid, "Content-Type": "application/json"}
     body = {
-        **_delivery_shape(found),
+        **_delivery_shape(delivery),
         "url": world.config.webhook_url or "",
-        "request": {"headers": sent, "payload": json.loads(found.body)},
-        "response": {"headers": {}, "payload": found.response},
+        "request": {"headers": sent, "payload": json.loads(delivery.body)},
+        "response": {"headers": {}, "payload": delivery.response},
     }
     return answer(request, body)
 
 
 def _redeliver(request: Request, world: World, _: object) -> Response:
     with world.database.writing() as con:
-        found = _find_delivery(View(world, con), request)
+        delivery = _find_delivery(View(world, con), request)
         store_checks.add_delivery(
             con,
-            guid=found.guid,
-            repository_id=found.repository_id,
-            event=found.event,
-            action=found.action,
-            body=found.body,
+            guid=delivery.guid,
+            repository_id=delivery.repository_id,
+            event=delivery.event,
+            action=delivery.action,
+            body=delivery.body,
             now=world.now(),
             redelivery=True,
         )

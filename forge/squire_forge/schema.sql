@@ -1,4 +1,4 @@
--- What the forge remembers. Times are RFC 3339 in UTC to the second, as GitHub writes them.
+-- The forge's state. Times are RFC 3339 in UTC to the second, as GitHub writes them.
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 CREATE TABLE accounts (

@@ -1,7 +1,7 @@
-"""What follows from a repository's branches: announced pushes, moved pull requests, checks, merges.
+"""The consequences of a change of branches: announced pushes, updated pull requests, checks, merges.
 
-Everything is derived from the branches of the bare repository and the database, each step is one transaction, and
-every step may be repeated: a forge that was killed at any moment goes on by settling again.
+Everything follows from the branches of the bare repository and the database. Each step is one transaction and may be
+repeated, so that a forge that was killed at any moment continues when it settles again.
 """
 
 from squire_forge import events, store, store_checks
@@ -11,22 +11,21 @@ from squire_forge.git import GitDirectory, Person
 from squire_forge.records import Account, Pull, Repository
 from squire_forge.world import KEEPER_LOGIN, VIEWER_LOGIN, View, World
 
-MERGED_BRANCHES = "squire/"
 _MAX_ROUNDS = 200
 
 
 def settle(world: World, repository_id: int) -> None:
-    """Settle one repository: checks for new commits, merges that are due, and what follows from those."""
+    """Run the checks of new commits, merge what is due, and repeat until nothing follows."""
     with world.lock:
         for _ in range(_MAX_ROUNDS):
             announce(world, repository_id)
             _make_checks(world, repository_id)
-            if not world.config.merge or not _merge_one(world, repository_id):
+            if not _merge_one(world, repository_id):
                 return
 
 
 def announce(world: World, repository_id: int) -> None:
-    """Take note of merges and of branches that moved, and queue their webhooks."""
+    """Record merges and branches that moved, and queue their webhooks."""
     with world.lock:
         with world.database.reading() as con:
             repository = store.repository(con, repository_id)
@@ -34,10 +33,10 @@ def announce(world: World, repository_id: int) -> None:
             known = store.branches(con, repository_id)
         actual = world.git(repository).branches()
         for pull in opened:
-            _note_merge(world, pull, actual.get(pull.base_ref))
+            _record_merge(world, pull, actual.get(pull.base_ref))
         for name in sorted(known.keys() | actual.keys()):
             if known.get(name) != actual.get(name):
-                _note_push(world, repository, name, known.get(name), actual.get(name))
+                _record_push(world, repository, name, known.get(name), actual.get(name))
 
 
 def merge(world: World, pull: Pull, by: Account, *, squash: bool = False, title: str = "", message: str = "") -> None:
@@ -59,13 +58,13 @@ def merge(world: World, pull: Pull, by: Account, *, squash: bool = False, title:
     parents = (tip,) if squash else (tip, pull.head_sha)
     commit = git.commit_tree(tree, parents, f"{subject}\n\n{message or pull.title}", author)
     with world.database.writing() as con:
-        # Written before the branch moves, so that a merge is recognised whenever the forge stops in between.
+        # Written before the branch moves, so that the merge is recognised if the forge stops in between.
         store.change_pull(con, pull.id, candidate_sha=commit, candidate_by=by.id)
     git.update_ref(f"refs/heads/{pull.base_ref}", commit, tip)
     announce(world, pull.repository.id)
 
 
-def _note_merge(world: World, pull: Pull, base_tip: str | None) -> None:
+def _record_merge(world: World, pull: Pull, base_tip: str | None) -> None:
     git = world.git(pull.repository)
     if base_tip is None:
         return
@@ -85,12 +84,12 @@ def _note_merge(world: World, pull: Pull, base_tip: str | None) -> None:
 
 
 def _first_with_parent(git: GitDirectory, pull: Pull, base_tip: str) -> str | None:
-    """The merge commit that somebody made by hand and pushed."""
+    """Return the merge commit that somebody made and pushed."""
     between = git.commits_between(pull.head_sha, base_tip)
     return next((sha for sha in between if pull.head_sha in git.commit(sha).parents), None)
 
 
-def _note_push(world: World, repository: Repository, name: str, before: str | None, after: str | None) -> None:
+def _record_push(world: World, repository: Repository, name: str, before: str | None, after: str | None) -> None:
     now, git = world.now(), world.git(repository)
     with world.database.writing() as con:
         view = View(world, con)
@@ -118,7 +117,7 @@ def _by_keeper(git: GitDirectory, tip: str | None) -> bool:
 
 
 def _pusher(git: GitDirectory, tip: str | None) -> str:
-    """Only the token's owner can push; commits of the keeper are its own merges."""
+    """Return who pushed: the token's owner, or the keeper for its own merges."""
     return KEEPER_LOGIN if _by_keeper(git, tip) else VIEWER_LOGIN
 
 
@@ -129,7 +128,7 @@ def _emit_fresh(view: View, action: str, pull: Pull, sender: Account, **extra: o
 
 
 def _outdate_threads(view: View, pull: Pull, head: str) -> None:
-    """A thread is outdated once the line that it stands on reads differently."""
+    """Mark the threads as outdated whose line has changed."""
     git = view.git(pull.repository)
     for thread in store.threads(view.con, pull):
         if thread.line is None or thread.outdated:
@@ -149,13 +148,13 @@ def _make_checks(world: World, repository_id: int) -> None:
         repository = store.repository(con, repository_id)
         expectations = store_checks.expectations(con, repository_id)
         tips = store.branches(con, repository_id)
-        # Of branches at the same commit the default branch comes last, and so gives its name.
+        # The default branch comes last, so that its name wins among branches at the same commit.
         names = sorted(tips, key=lambda name: (name == repository.default_branch, name))
-        wanting = {tips[name]: name for name in names if store_checks.suite(con, repository, tips[name]) is None}
+        unchecked = {tips[name]: name for name in names if store_checks.suite(con, repository, tips[name]) is None}
     if not expectations:
         return
     git = world.git(repository)
-    for sha, branch in wanting.items():
+    for sha, branch in unchecked.items():
         results = evaluate(expectations, lambda path, sha=sha: git.file(sha, path))  # type: ignore[misc]
         now = world.now()
         with world.database.writing() as con:
@@ -197,17 +196,20 @@ def _emit_checks(view: View, repository: Repository, sha: str) -> None:
 
 
 def _merge_one(world: World, repository_id: int) -> bool:
-    """Merge the first pull request that is due; False when none is."""
+    """Merge the first pull request that is due; return False when none is."""
+    prefix = world.config.merge_prefix
+    if prefix is None:
+        return False
     with world.database.reading() as con:
         repository = store.repository(con, repository_id)
-        wants_checks = bool(store_checks.expectations(con, repository_id))
+        has_checks = bool(store_checks.expectations(con, repository_id))
         due = None
         for pull in store.pulls(con, repository, state="open"):
             suite = store_checks.suite(con, repository, pull.head_sha)
-            green = suite.conclusion == "success" if suite else not wants_checks
+            green = suite.conclusion == "success" if suite else not has_checks
             tip = store.branches(con, repository_id).get(pull.base_ref)
-            ours = pull.head_ref.startswith(MERGED_BRANCHES) and not pull.draft
-            if ours and green and tip and world.git(repository).merged_tree(tip, pull.head_sha):
+            may_merge = pull.head_ref.startswith(prefix) and not pull.draft
+            if may_merge and green and tip and world.git(repository).merged_tree(tip, pull.head_sha):
                 due = pull
                 break
     if due is None:

@@ -1,4 +1,4 @@
-"""REST bodies of accounts, repositories, issues and pull requests, as GitHub's OpenAPI description has them."""
+"""The REST bodies of accounts, repositories, issues and pull requests, as in GitHub's OpenAPI description."""
 
 from squire_forge import store
 from squire_forge.git import GitDirectory
@@ -10,12 +10,12 @@ JsonObject = dict[str, object]
 
 
 def api_url(world: World) -> str:
-    """Where REST is served."""
+    """Return the address of REST."""
     return f"{world.config.web_url}/api/v3"
 
 
 def account_shape(view: View, account: Account) -> JsonObject:
-    """A simple user. REST appends `[bot]` to a bot's login, GraphQL does not."""
+    """Return a simple user. REST appends `[bot]` to a bot's login, GraphQL does not."""
     login = f"{account.login}[bot]" if account.kind == "Bot" else account.login
     return {
         "login": login,
@@ -29,7 +29,7 @@ def account_shape(view: View, account: Account) -> JsonObject:
 
 
 def viewer_shape(view: View, account: Account) -> JsonObject:
-    """The public profile that `GET /user` answers with."""
+    """Return the public profile of `GET /user`."""
     empty = dict.fromkeys(("name", "company", "blog", "location", "email", "hireable", "bio", "twitter_username"))
     return {
         **account_shape(view, account),
@@ -44,7 +44,7 @@ def viewer_shape(view: View, account: Account) -> JsonObject:
 
 
 def repository_shape(view: View, repository: Repository) -> JsonObject:
-    """A repository as it appears inside other bodies."""
+    """Return a repository as it appears inside other bodies."""
     opened = view.con.execute(
         "SELECT COUNT(*) FROM tickets WHERE repository_id = ? AND state = 'open'", (repository.id,)
     ).fetchone()[0]
@@ -91,7 +91,7 @@ def repository_shape(view: View, repository: Repository) -> JsonObject:
 
 
 def full_repository_shape(view: View, repository: Repository) -> JsonObject:
-    """What `GET /repos/{owner}/{repo}` answers with."""
+    """Return a repository as `GET /repos/{owner}/{repo}` shows it."""
     return {
         **repository_shape(view, repository),
         "permissions": {"admin": False, "maintain": False, "push": True, "triage": True, "pull": True},
@@ -104,7 +104,7 @@ def full_repository_shape(view: View, repository: Repository) -> JsonObject:
 
 
 def label_shape(view: View, repository: Repository, label: Label) -> JsonObject:
-    """A label."""
+    """Return a label."""
     return {
         "id": label.id,
         "node_id": node_id("Label", label.id),
@@ -117,7 +117,7 @@ def label_shape(view: View, repository: Repository, label: Label) -> JsonObject:
 
 
 def mergeable(view: View, pull: Pull) -> bool | None:
-    """Whether it merges without conflicts; None when that is no question (it is closed, or its base is gone)."""
+    """Return whether it merges without conflicts; None when it is closed or its base is gone."""
     tip = store.branches(view.con, pull.repository.id).get(pull.base_ref)
     if pull.state != "open" or tip is None:
         return None
@@ -125,7 +125,7 @@ def mergeable(view: View, pull: Pull) -> bool | None:
 
 
 def pull_commits(git: GitDirectory, pull: Pull) -> tuple[str, ...]:
-    """The commits that the pull request brings, oldest first."""
+    """Return the commits that the pull request brings, oldest first."""
     return git.commits_between(pull.base_sha, pull.head_sha)
 
 
@@ -149,7 +149,7 @@ def _side(view: View, pull: Pull, ref: str, sha: str) -> JsonObject:
 
 
 def simple_pull_shape(view: View, pull: Pull) -> JsonObject:
-    """A pull request as lists have it."""
+    """Return a pull request as lists show it."""
     world, full_name = view.world, pull.repository.full_name
     return {
         "id": pull.id,
@@ -182,7 +182,7 @@ def simple_pull_shape(view: View, pull: Pull) -> JsonObject:
 
 
 def pull_shape(view: View, pull: Pull) -> JsonObject:
-    """A pull request by itself."""
+    """Return a single pull request with all its fields."""
     git = view.git(pull.repository)
     stat = git.diff_stat(pull.base_sha, pull.head_sha)
     can_merge = mergeable(view, pull)
@@ -205,7 +205,7 @@ def pull_shape(view: View, pull: Pull) -> JsonObject:
 
 
 def issue_shape(view: View, ticket: Ticket) -> JsonObject:
-    """An issue."""
+    """Return an issue."""
     full_name = ticket.repository.full_name
     base = f"{api_url(view.world)}/repos/{full_name}"
     own = f"{base}/issues/{ticket.number}"
@@ -241,7 +241,7 @@ def issue_shape(view: View, ticket: Ticket) -> JsonObject:
 
 
 def comment_shape(view: View, comment: Comment) -> JsonObject:
-    """A comment below an issue or a pull request."""
+    """Return a comment below an issue or a pull request."""
     base = f"{api_url(view.world)}/repos/{comment.ticket.repository.full_name}"
     return {
         "id": comment.id,
@@ -259,6 +259,6 @@ def comment_shape(view: View, comment: Comment) -> JsonObject:
 
 
 def ticket_page(world: World, ticket: Ticket) -> str:
-    """The web page of an issue or a pull request."""
+    """Return the web page of an issue or a pull request."""
     kind = "pull" if isinstance(ticket, Pull) else "issues"
     return f"{world.config.web_url}/{ticket.repository.full_name}/{kind}/{ticket.number}"

@@ -1,4 +1,4 @@
-"""Reading and writing repositories, issues and pull requests. Checks and deliveries are in `store_checks`."""
+"""Reads and writes repositories, issues and pull requests. Checks and deliveries are in `store_checks`."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -17,30 +17,30 @@ from squire_forge.records import (
 )
 
 _LABEL_COLOURS = ("0e8a16", "1d76db", "5319e7", "b60205", "d93f0b", "fbca04", "006b75", "c5def5")
-# GitHub's ids are large; starting high shows a client that takes an id for a number of its own.
+# GitHub's ids are large; high ids reveal a client that mistakes an id for an issue's number.
 _FIRST_ID = 1_000_001
 
 
 def insert(con: sqlite3.Connection, table: str, **values: object) -> int:
-    """Insert one row and return its id. `table` and the names are ours, never a caller's."""
+    """Insert one row and return its id. `table` and the column names come from our code, never from a request."""
     if "id" not in values and table not in {"pulls", "ticket_labels", "branches", "permissions"}:
-        values["id"] = con.execute(f"SELECT COALESCE(MAX(id) + 1, {_FIRST_ID}) FROM {table}").fetchone()[0]  # noqa: S608 - names are ours
+        values["id"] = con.execute(f"SELECT COALESCE(MAX(id) + 1, {_FIRST_ID}) FROM {table}").fetchone()[0]  # noqa: S608 - names from our code
     columns, marks = ", ".join(values), ", ".join("?" for _ in values)
-    cursor = con.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours
+    cursor = con.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names from our code
     return cursor.lastrowid or 0
 
 
 def account(con: sqlite3.Connection, account_id: int) -> Account:
-    """The account with this id."""
+    """Return the account with this id."""
     row = con.execute("SELECT * FROM accounts WHERE id = ?", (account_id,)).fetchone()
     return Account(id=row["id"], login=row["login"], kind=row["kind"], created_at=row["created_at"])
 
 
 def ensure_account(con: sqlite3.Connection, login: str, kind: AccountKind, now: str) -> Account:
-    """The account of this login, made if it is new."""
+    """Return the account of this login; create it if it is new."""
     row = con.execute("SELECT id FROM accounts WHERE login = ?", (login,)).fetchone()
-    found = row["id"] if row else insert(con, "accounts", login=login, kind=kind, created_at=now)
-    return account(con, found)
+    account_id = row["id"] if row else insert(con, "accounts", login=login, kind=kind, created_at=now)
+    return account(con, account_id)
 
 
 def _repository(con: sqlite3.Connection, row: sqlite3.Row) -> Repository:
@@ -59,19 +59,19 @@ def _repository(con: sqlite3.Connection, row: sqlite3.Row) -> Repository:
 
 
 def repositories(con: sqlite3.Connection) -> list[Repository]:
-    """All repositories by name."""
+    """Return all repositories by name."""
     rows = con.execute("SELECT r.* FROM repositories r JOIN accounts a ON a.id = r.owner_id ORDER BY a.login, r.name")
     return [_repository(con, row) for row in rows.fetchall()]
 
 
 def repository(con: sqlite3.Connection, repository_id: int) -> Repository:
-    """The repository with this id."""
+    """Return the repository with this id."""
     row = con.execute("SELECT * FROM repositories WHERE id = ?", (repository_id,)).fetchone()
     return _repository(con, row)
 
 
 def find_repository(con: sqlite3.Connection, owner: str, name: str) -> Repository | None:
-    """The repository of this name (letter case does not matter, as at GitHub)."""
+    """Return the repository of this name (letter case does not matter, as at GitHub)."""
     row = con.execute(
         "SELECT r.* FROM repositories r JOIN accounts a ON a.id = r.owner_id"
         " WHERE a.login = ? COLLATE NOCASE AND r.name = ? COLLATE NOCASE",
@@ -81,7 +81,7 @@ def find_repository(con: sqlite3.Connection, owner: str, name: str) -> Repositor
 
 
 def branches(con: sqlite3.Connection, repository_id: int) -> dict[str, str]:
-    """The branches as last announced."""
+    """Return the branches as last announced."""
     rows = con.execute("SELECT name, sha FROM branches WHERE repository_id = ?", (repository_id,))
     return {row["name"]: row["sha"] for row in rows.fetchall()}
 
@@ -95,7 +95,7 @@ def set_branch(con: sqlite3.Connection, repository_id: int, name: str, sha: str 
 
 
 def next_number(con: sqlite3.Connection, repository_id: int) -> int:
-    """Take the next number of issues and pull requests."""
+    """Take the repository's next number of issues and pull requests."""
     row = con.execute(
         "UPDATE repositories SET next_number = next_number + 1 WHERE id = ? RETURNING next_number - 1 AS n",
         (repository_id,),
@@ -140,19 +140,19 @@ _PULL = "SELECT t.*, p.* FROM tickets t JOIN pulls p ON p.ticket_id = t.id WHERE
 
 
 def pulls(con: sqlite3.Connection, repo: Repository, *, state: str | None = None) -> list[Pull]:
-    """The pull requests of a repository by number; `state` is open, closed or None for all."""
+    """Return the pull requests of a repository by number; `state` is open, closed or None for all."""
     rows = con.execute(f"{_PULL} AND (? IS NULL OR t.state = ?) ORDER BY t.number", (repo.id, state, state)).fetchall()
     return [_pull(con, row, repo) for row in rows]
 
 
 def pull(con: sqlite3.Connection, repo: Repository, number: int) -> Pull | None:
-    """One pull request."""
+    """Return one pull request."""
     row = con.execute(f"{_PULL} AND t.number = ?", (repo.id, number)).fetchone()
     return _pull(con, row, repo) if row else None
 
 
 def issues(con: sqlite3.Connection, repo: Repository) -> list[Ticket]:
-    """The issues of a repository by number, without its pull requests."""
+    """Return the issues of a repository by number, without its pull requests."""
     rows = con.execute(
         "SELECT * FROM tickets WHERE repository_id = ? AND NOT is_pull ORDER BY number", (repo.id,)
     ).fetchall()
@@ -160,7 +160,7 @@ def issues(con: sqlite3.Connection, repo: Repository) -> list[Ticket]:
 
 
 def ticket(con: sqlite3.Connection, repo: Repository, number: int) -> Ticket | None:
-    """An issue or a pull request by number; a pull request comes as Pull."""
+    """Return an issue or a pull request by number; a pull request comes as Pull."""
     row = con.execute("SELECT * FROM tickets WHERE repository_id = ? AND number = ?", (repo.id, number)).fetchone()
     if row is None:
         return None
@@ -168,20 +168,20 @@ def ticket(con: sqlite3.Connection, repo: Repository, number: int) -> Ticket | N
 
 
 def touch_ticket(con: sqlite3.Connection, ticket_id: int, now: str, **changes: object) -> None:
-    """Change columns of a ticket and its time of update. The names are ours, never a caller's."""
+    """Change columns of a ticket and its time of update. The column names come from our code, never from a request."""
     values = {**changes, "updated_at": now}
     assignments = ", ".join(f"{name} = ?" for name in values)
-    con.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", (*values.values(), ticket_id))  # noqa: S608 - names are ours
+    con.execute(f"UPDATE tickets SET {assignments} WHERE id = ?", (*values.values(), ticket_id))  # noqa: S608 - names from our code
 
 
 def change_pull(con: sqlite3.Connection, ticket_id: int, **changes: object) -> None:
-    """Change columns of a pull request. The names are ours, never a caller's."""
+    """Change columns of a pull request. The column names come from our code, never from a request."""
     assignments = ", ".join(f"{name} = ?" for name in changes)
-    con.execute(f"UPDATE pulls SET {assignments} WHERE ticket_id = ?", (*changes.values(), ticket_id))  # noqa: S608 - names are ours
+    con.execute(f"UPDATE pulls SET {assignments} WHERE ticket_id = ?", (*changes.values(), ticket_id))  # noqa: S608 - names from our code
 
 
 def labels(con: sqlite3.Connection, ticket_id: int) -> list[Label]:
-    """The labels on a ticket, in the order of their making."""
+    """Return the labels of a ticket, oldest label first."""
     rows = con.execute(
         "SELECT l.* FROM labels l JOIN ticket_labels tl ON tl.label_id = l.id WHERE tl.ticket_id = ? ORDER BY l.id",
         (ticket_id,),
@@ -190,7 +190,7 @@ def labels(con: sqlite3.Connection, ticket_id: int) -> list[Label]:
 
 
 def add_labels(con: sqlite3.Connection, repository_id: int, ticket_id: int, names: Iterable[str]) -> list[str]:
-    """Put labels on a ticket, making those that are new; returns the names that were not on it before."""
+    """Add labels to a ticket, creating new ones, and return the names that it did not have before."""
     before = {label.name.lower() for label in labels(con, ticket_id)}
     added = []
     for name in names:
@@ -208,7 +208,7 @@ def add_labels(con: sqlite3.Connection, repository_id: int, ticket_id: int, name
 
 
 def comments(con: sqlite3.Connection, of: Ticket) -> list[Comment]:
-    """The comments below a ticket, oldest first."""
+    """Return the comments below a ticket, oldest first."""
     rows = con.execute("SELECT * FROM comments WHERE ticket_id = ? ORDER BY id", (of.id,)).fetchall()
     return [
         Comment(
@@ -224,7 +224,7 @@ def comments(con: sqlite3.Connection, of: Ticket) -> list[Comment]:
 
 
 def threads(con: sqlite3.Connection, of: Pull) -> list[Thread]:
-    """The review threads of a pull request, oldest first."""
+    """Return the review threads of a pull request, oldest first."""
     rows = con.execute("SELECT * FROM threads WHERE ticket_id = ? ORDER BY id", (of.id,)).fetchall()
     return [
         Thread(
@@ -241,7 +241,7 @@ def threads(con: sqlite3.Connection, of: Pull) -> list[Thread]:
 
 
 def thread_comments(con: sqlite3.Connection, of: Thread) -> list[ThreadComment]:
-    """The comments of a review thread, oldest first."""
+    """Return the comments of a review thread, oldest first."""
     rows = con.execute("SELECT * FROM thread_comments WHERE thread_id = ? ORDER BY id", (of.id,)).fetchall()
     return [
         ThreadComment(
@@ -258,7 +258,7 @@ def thread_comments(con: sqlite3.Connection, of: Thread) -> list[ThreadComment]:
 
 
 def reviews(con: sqlite3.Connection, of: Pull) -> Sequence[Review]:
-    """The submitted reviews of a pull request, oldest first."""
+    """Return the submitted reviews of a pull request, oldest first."""
     rows = con.execute("SELECT * FROM reviews WHERE ticket_id = ? ORDER BY id", (of.id,)).fetchall()
     return [
         Review(

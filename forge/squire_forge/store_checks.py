@@ -1,4 +1,4 @@
-"""Reading and writing checks, statuses and webhook deliveries. Repositories and tickets are in `store`."""
+"""Reads and writes checks, statuses and webhook deliveries. Repositories and tickets are in `store`."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ KEPT_DELIVERIES = 5_000
 
 
 def expectations(con: sqlite3.Connection, repository_id: int) -> list[Expectation]:
-    """What the checks of a repository want, in the order they were given."""
+    """Return the expectations of a repository's checks, in the order in which they were added."""
     rows = con.execute("SELECT * FROM expectations WHERE repository_id = ? ORDER BY id", (repository_id,)).fetchall()
     return [
         Expectation(
@@ -32,7 +32,7 @@ def expectations(con: sqlite3.Connection, repository_id: int) -> list[Expectatio
 
 
 def suite(con: sqlite3.Connection, repo: Repository, sha: str) -> Suite | None:
-    """The check suite of a commit, None if it had no checks (yet)."""
+    """Return the check suite of a commit, None if it had no checks (yet)."""
     row = con.execute("SELECT * FROM suites WHERE repository_id = ? AND sha = ?", (repo.id, sha)).fetchone()
     if row is None:
         return None
@@ -47,13 +47,13 @@ def suite(con: sqlite3.Connection, repo: Repository, sha: str) -> Suite | None:
 
 
 def check_runs(con: sqlite3.Connection, of: Suite) -> list[CheckRun]:
-    """The checks of a suite, in order."""
+    """Return the checks of a suite, in order."""
     rows = con.execute("SELECT * FROM check_runs WHERE suite_id = ? ORDER BY id", (of.id,)).fetchall()
     return [_check_run(row, of) for row in rows]
 
 
 def check_run(con: sqlite3.Connection, repo: Repository, run_id: int) -> CheckRun | None:
-    """One check of a repository by its id."""
+    """Return one check of a repository by its id."""
     row = con.execute(
         "SELECT c.*, s.sha FROM check_runs c JOIN suites s ON s.id = c.suite_id WHERE c.id = ? AND s.repository_id = ?",
         (run_id, repo.id),
@@ -77,7 +77,7 @@ def _check_run(row: sqlite3.Row, of: Suite) -> CheckRun:
 
 
 def statuses(con: sqlite3.Connection, repo: Repository, sha: str) -> list[CommitStatus]:
-    """The statuses on a commit, oldest first."""
+    """Return the statuses on a commit, oldest first."""
     rows = con.execute(
         "SELECT * FROM statuses WHERE repository_id = ? AND sha = ? ORDER BY id", (repo.id, sha)
     ).fetchall()
@@ -106,7 +106,7 @@ def add_delivery(
     now: str,
     redelivery: bool = False,
 ) -> int:
-    """Queue a webhook; the oldest beyond KEPT_DELIVERIES are forgotten."""
+    """Queue a webhook; the oldest beyond KEPT_DELIVERIES are deleted."""
     made = insert(
         con,
         "deliveries",
@@ -126,7 +126,7 @@ def add_delivery(
 def deliveries(
     con: sqlite3.Connection, *, repository_id: int | None = None, pending: bool = False, limit: int = 100
 ) -> Sequence[Delivery]:
-    """Deliveries: the pending ones oldest first, or all newest first."""
+    """Return the pending deliveries oldest first, or all deliveries newest first."""
     of = "SELECT * FROM deliveries WHERE (?1 IS NULL OR repository_id = ?1)"
     which = "AND delivered_at IS NULL ORDER BY id" if pending else "ORDER BY id DESC"
     rows = con.execute(f"{of} {which} LIMIT ?2", (repository_id, limit)).fetchall()
@@ -134,7 +134,7 @@ def deliveries(
 
 
 def delivery(con: sqlite3.Connection, repository_id: int, delivery_id: int) -> Delivery | None:
-    """One delivery of a repository."""
+    """Return one delivery of a repository."""
     row = con.execute(
         "SELECT * FROM deliveries WHERE id = ? AND repository_id = ?", (delivery_id, repository_id)
     ).fetchone()
@@ -151,7 +151,7 @@ def settle_delivery(
     status_code: int,
     response: str,
 ) -> None:
-    """Record how the one try at a delivery went."""
+    """Record the result of a delivery."""
     con.execute(
         "UPDATE deliveries SET delivered_at = ?, duration = ?, status = ?, status_code = ?, response = ? WHERE id = ?",
         (now, duration, status, status_code, response, delivery_id),

@@ -1,4 +1,4 @@
-"""Reading and writing who labelled what, and who may do what in a repository."""
+"""Reads and writes the history of labels and the permissions of accounts."""
 
 import sqlite3
 
@@ -8,7 +8,7 @@ from squire_forge.world import VIEWER_LOGIN
 
 
 def record(con: sqlite3.Connection, ticket: Ticket, name: str, actor: Account, now: str, *, removed: bool) -> None:
-    """Note that `actor` put a label on, or took it off."""
+    """Record that `actor` added a label, or removed it."""
     row = con.execute(
         "SELECT id FROM labels WHERE repository_id = ? AND name = ? COLLATE NOCASE", (ticket.repository.id, name)
     ).fetchone()
@@ -24,7 +24,7 @@ def record(con: sqlite3.Connection, ticket: Ticket, name: str, actor: Account, n
 
 
 def events(con: sqlite3.Connection, ticket: Ticket) -> list[LabelEvent]:
-    """What happened to the labels of a ticket, oldest first."""
+    """Return the history of a ticket's labels, oldest first."""
     rows = con.execute(
         "SELECT e.*, l.name, l.color FROM label_events e JOIN labels l ON l.id = e.label_id"
         " WHERE e.ticket_id = ? ORDER BY e.id",
@@ -42,16 +42,16 @@ def events(con: sqlite3.Connection, ticket: Ticket) -> list[LabelEvent]:
     ]
 
 
-def take_off(con: sqlite3.Connection, ticket: Ticket, name: str) -> Label | None:
-    """Take a label off a ticket; the label, or None when it was not on it."""
-    found = next((label for label in store.labels(con, ticket.id) if label.name.lower() == name.lower()), None)
-    if found is not None:
-        con.execute("DELETE FROM ticket_labels WHERE ticket_id = ? AND label_id = ?", (ticket.id, found.id))
-    return found
+def remove(con: sqlite3.Connection, ticket: Ticket, name: str) -> Label | None:
+    """Remove a label from a ticket and return it, None when the ticket does not have it."""
+    removed = next((label for label in store.labels(con, ticket.id) if label.name.lower() == name.lower()), None)
+    if removed is not None:
+        con.execute("DELETE FROM ticket_labels WHERE ticket_id = ? AND label_id = ?", (ticket.id, removed.id))
+    return removed
 
 
 def permission(con: sqlite3.Connection, repository: Repository, account: Account) -> str:
-    """What an account may do: admin, write, read or none."""
+    """Return an account's permission: admin, write, read or none."""
     row = con.execute(
         "SELECT permission FROM permissions WHERE repository_id = ? AND account_id = ?", (repository.id, account.id)
     ).fetchone()
@@ -63,7 +63,7 @@ def permission(con: sqlite3.Connection, repository: Repository, account: Account
 
 
 def set_permission(con: sqlite3.Connection, repository: Repository, account: Account, value: str) -> None:
-    """Say what an account may do."""
+    """Set an account's permission."""
     con.execute(
         "INSERT OR REPLACE INTO permissions (repository_id, account_id, permission) VALUES (?, ?, ?)",
         (repository.id, account.id, value),

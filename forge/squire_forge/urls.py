@@ -1,8 +1,8 @@
-"""The address templates that GitHub's REST bodies are full of. Pure."""
+"""The addresses and address templates in GitHub's REST bodies. Pure."""
 
 
 def user_urls(web: str, api: str, login: str) -> dict[str, object]:
-    """The addresses in a user's body."""
+    """Return the addresses in a user's body."""
     base = f"{api}/users/{login}"
     return {
         "avatar_url": f"{web}/avatars/{login}",
@@ -62,7 +62,7 @@ _REPOSITORY_TEMPLATES = {
 
 
 def repository_urls(web: str, api: str, full_name: str) -> dict[str, object]:
-    """The addresses in a repository's body."""
+    """Return the addresses in a repository's body."""
     base, page = f"{api}/repos/{full_name}", f"{web}/{full_name}"
     host = web.split("://", 1)[1]
     return {
@@ -77,7 +77,7 @@ def repository_urls(web: str, api: str, full_name: str) -> dict[str, object]:
 
 
 def pull_urls(web: str, api: str, full_name: str, number: int, head_sha: str) -> dict[str, object]:
-    """The addresses in a pull request's body, `_links` included."""
+    """Return the addresses in a pull request's body, `_links` included."""
     repo = f"{api}/repos/{full_name}"
     pull, page = f"{repo}/pulls/{number}", f"{web}/{full_name}/pull/{number}"
     urls = {

@@ -1,4 +1,4 @@
-"""What every part of the forge shares: its configuration, database, git directories, clock and what was touched."""
+"""The state that all parts of the forge share: configuration, database, git directories, clock."""
 
 import base64
 import sqlite3
@@ -16,19 +16,20 @@ from squire_forge.records import Repository
 VIEWER_LOGIN = "squire-demo"
 KEEPER_LOGIN = "forge-keeper"
 HOOK_ID = 1
+MERGE_PREFIX = "squire/"
 
 
 @dataclass(frozen=True, slots=True)
 class ForgeConfig:
-    """How one forge runs.
+    """The configuration of one forge.
 
     Args:
         home: Folder of the database and the bare repositories.
         web_url: Where it is reached, without a slash at the end.
-        token: The one token that it accepts.
+        token: The only token that it accepts.
         webhook_secret: The key of the webhooks' signatures.
         webhook_url: Where webhooks go; None sends (and records) none.
-        merge: Whether green pull requests from `squire/` branches are merged by the forge.
+        merge_prefix: The forge merges green pull requests whose branch begins with this; None merges none.
         max_body_bytes: The largest request body, pushes included.
         rate_limit: REST requests, and GraphQL points, that the token has in an hour.
     """
@@ -38,18 +39,18 @@ class ForgeConfig:
     token: str
     webhook_secret: str
     webhook_url: str | None = None
-    merge: bool = True
+    merge_prefix: str | None = MERGE_PREFIX
     max_body_bytes: int = 256_000_000
     rate_limit: int = 5_000
 
 
 def utc_now() -> datetime:
-    """The clock of a forge that was given no other."""
+    """Return the time, for a forge without a clock of its own."""
     return datetime.now(UTC)
 
 
 class World:
-    """The state of one forge. `lock` is held by whoever changes a repository, so that changes are made in turn."""
+    """The state of one forge. Whoever changes a repository holds `lock`, so that changes happen one after the other."""
 
     def __init__(self, config: ForgeConfig, *, clock: Callable[[], datetime] = utc_now) -> None:
         self.config = config
@@ -65,15 +66,15 @@ class World:
         self.database = Database(config.home / "forge.sqlite3")
 
     def now(self) -> str:
-        """The time, as GitHub writes it."""
+        """Return the time as GitHub writes it."""
         return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def git_path(self, owner: str, name: str) -> Path:
-        """Where the bare repository lies; `owner` and `name` must have been checked."""
+        """Return the path of the bare repository; `owner` and `name` must have been checked."""
         return self.repositories_dir / owner / f"{name}.git"
 
     def git(self, repository: Repository) -> GitDirectory:
-        """The bare repository."""
+        """Return the bare repository."""
         directory = self._directories.get(repository.id)
         if directory is None:
             directory = GitDirectory(self.git_path(repository.owner.login, repository.name))
@@ -81,13 +82,13 @@ class World:
         return directory
 
     def touch(self, repository_id: int) -> None:
-        """Say that a repository may have something to settle (checks to make, a pull request to merge)."""
+        """Mark a repository as changed: it may have checks to run or a pull request to merge."""
         with self._touched_guard:
             self._touched.add(repository_id)
         self.on_touch()
 
     def take_touched(self) -> set[int]:
-        """The repositories that were touched since the last call."""
+        """Return the repositories that were touched since the last call."""
         with self._touched_guard:
             taken, self._touched = self._touched, set()
         return taken
@@ -95,16 +96,16 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The world at one moment: what a reader of it needs."""
+    """The world as one database connection sees it."""
 
     world: World
     con: sqlite3.Connection
 
     def git(self, repository: Repository) -> GitDirectory:
-        """The bare repository."""
+        """Return the bare repository."""
         return self.world.git(repository)
 
 
 def node_id(kind: str, number: int | str) -> str:
-    """The opaque global id of an object."""
+    """Return the opaque global id of an object."""
     return base64.b64encode(f"{len(kind):03}:{kind}{number}".encode()).decode()

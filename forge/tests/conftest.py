@@ -165,7 +165,7 @@ ServeForge = Callable[..., ForgeClient]
 
 @pytest.fixture
 def serve_forge(tmp_path: Path) -> Iterator[ServeForge]:
-    """Start a forge in a thread: `serve_forge(webhook_url=…, merge=…, max_body_bytes=…)`; same home each time."""
+    """Start a forge in a thread with fields of ForgeConfig: `serve_forge(webhook_url=…)`; same home each time."""
     running: list[Served] = []
     worlds: list[World] = []
 

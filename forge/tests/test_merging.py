@@ -22,15 +22,15 @@ def _repository(state: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def _mend(clone: Any) -> str:
+def _fix(clone: Any) -> str:
     source = (clone.path / "ledgerlib/money.py").read_text()
-    mended = source.replace("    share = total // parts\n    return [share] * parts\n", FIXED)
-    made: str = clone.commit("squire/t1-mend", {"ledgerlib/money.py": mended})
+    fixed = source.replace("    share = total // parts\n    return [share] * parts\n", FIXED)
+    made: str = clone.commit("squire/t1-fix", {"ledgerlib/money.py": fixed})
     return made
 
 
 def _open(api: Any, name: str, head: str, base: str = "main", **more: Any) -> None:
-    response = api.rest("POST", f"/repos/{name}/pulls", {"title": "Mend", "head": head, "base": base, **more})
+    response = api.rest("POST", f"/repos/{name}/pulls", {"title": "Fix", "head": head, "base": base, **more})
     assert response.status_code == 201, response.text
 
 
@@ -42,9 +42,9 @@ def test_a_green_pull_request_is_merged_and_the_default_branch_turns_green(
     forge.settle()
     receiver.all()
     clone = clone_of(forge, "demo/ledgerlib")
-    head = _mend(clone)
-    clone.push("squire/t1-mend")
-    _open(api_of(forge), "demo/ledgerlib", "squire/t1-mend", labels=["ignored"])
+    head = _fix(clone)
+    clone.push("squire/t1-fix")
+    _open(api_of(forge), "demo/ledgerlib", "squire/t1-fix", labels=["ignored"])
     found = _repository(forge.settle(), "demo/ledgerlib")
     (pull,) = found["pull_requests"]
     assert pull["state"] == "merged"
@@ -62,7 +62,7 @@ def test_a_green_pull_request_is_merged_and_the_default_branch_turns_green(
     assert closed.payload["pull_request"]["merge_commit_sha"] == pull["merge_sha"]
     assert closed.payload["sender"]["login"] == "forge-keeper[bot]"
     pushes = [each.payload for each in received if each.event == "push"]
-    assert {each["ref"] for each in pushes} == {"refs/heads/main", "refs/heads/squire/t1-mend"}
+    assert {each["ref"] for each in pushes} == {"refs/heads/main", "refs/heads/squire/t1-fix"}
     conclusions = [each.payload["check_suite"]["conclusion"] for each in received if each.event == "check_suite"]
     assert conclusions == ["success", "success"]
 
@@ -98,12 +98,12 @@ def test_people_and_drafts_are_left_alone(
 def test_a_forge_that_does_not_merge_leaves_them_open(
     serve_forge: Any, api_of: Any, samples: Any, clone_of: Callable[..., Any]
 ) -> None:
-    forge = serve_forge(merge=False)
+    forge = serve_forge(merge_prefix=None)
     forge.host_repository(samples[0])
     clone = clone_of(forge, "demo/ledgerlib")
-    _mend(clone)
-    clone.push("squire/t1-mend")
-    _open(api_of(forge), "demo/ledgerlib", "squire/t1-mend")
+    _fix(clone)
+    clone.push("squire/t1-fix")
+    _open(api_of(forge), "demo/ledgerlib", "squire/t1-fix")
     assert _repository(forge.settle(), "demo/ledgerlib")["pull_requests"][0]["state"] == "open"
     serve_forge.stop_all()
     # The next forge on the same home merges what was left.
@@ -180,12 +180,12 @@ class _FaultyGit(GitDirectory):
 def test_a_merge_that_was_cut_off_is_finished_once(
     serve_forge: Any, api_of: Any, samples: Any, clone_of: Callable[..., Any], step: str
 ) -> None:
-    forge = serve_forge(merge=False)
+    forge = serve_forge(merge_prefix=None)
     forge.host_repository(samples[0])
     clone = clone_of(forge, "demo/ledgerlib")
-    head = _mend(clone)
-    clone.push("squire/t1-mend")
-    _open(api_of(forge), "demo/ledgerlib", "squire/t1-mend")
+    head = _fix(clone)
+    clone.push("squire/t1-fix")
+    _open(api_of(forge), "demo/ledgerlib", "squire/t1-fix")
     forge.settle()
     serve_forge.stop_all()
 

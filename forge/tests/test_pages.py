@@ -15,7 +15,7 @@ HOSTILE = '<script>alert("x")</script> & <img src=x onerror=y>'
         ("/", ["demo/ledgerlib", "Failure", "1 open pull requests, 2 open issues"]),
         ("/demo/webshop", ["Discount codes in the cart", "noor/discount-codes", "git clone"]),
         ("/demo/quiet", ["None."]),
-        ("/demo/webshop/pull/1", ["noor", "data/discounts.json:2", "each.code == code", "build", "+30 -0 in 3 files"]),
+        ("/demo/webshop/pull/1", ["noor", "data/discounts.json:2", "entry.code == code", "build", "+30 -0 in 3 files"]),
         ("/demo/handbook/issues/1", ["Broken links", "squire", "confused a new colleague"]),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_killed_forge_goes_on_where_it_was(
     pushed = clone.commit("squire/t1", {"a.txt": "a"})
     clone.push("squire/t1")
     headers = {"authorization": f"Bearer {forge.token}"}
-    body = {"title": "Mend", "head": "squire/t1", "base": "main"}
+    body = {"title": "Fix", "head": "squire/t1", "base": "main"}
     response = httpx.post(f"{forge.api_url}/repos/demo/quiet/pulls", json=body, headers=headers)
     assert response.status_code == 201
     forge.kill()
@@ -146,7 +146,7 @@ def test_a_port_may_be_kept_over_a_restart_with_another_webhook(
 
 def test_given_secrets_are_used(tmp_path: Path) -> None:
     token = "ghp_" + "x" * 36
-    with ForgeProcess.start(tmp_path / "home", token=token, webhook_secret="w" * 20, merge=False) as forge:
+    with ForgeProcess.start(tmp_path / "home", token=token, webhook_secret="w" * 20, merge_prefix=None) as forge:
         assert (forge.token, forge.webhook_secret) == (token, "w" * 20)
         assert forge.state()["webhook_url"] is None
 

@@ -1,4 +1,4 @@
-"""The samples are real repositories with real defects, and their codemods mend them."""
+"""The samples are real repositories with real defects, and their programs fix them."""
 
 import json
 import os
@@ -38,27 +38,27 @@ def _named(samples: tuple[SampleRepository, ...], name: str) -> SampleRepository
 @pytest.fixture
 def task_file(tmp_path: Path) -> str:
     path = tmp_path / "task.json"
-    path.write_text(json.dumps({"id": "t1", "title": "Mend it", "prompt": "…"}))
+    path.write_text(json.dumps({"id": "t1", "title": "Fix it", "prompt": "…"}))
     return str(path)
 
 
 @pytest.mark.parametrize("name", DEFECTIVE)
-def test_the_codemod_mends_what_the_samples_own_tests_fail_on(
+def test_the_program_fixes_what_the_samples_own_tests_fail_on(
     name: str, samples: tuple[SampleRepository, ...], tmp_path: Path, task_file: str
 ) -> None:
     sample = _named(samples, name)
     tree = _tree(sample, tmp_path / "tree")
     assert _run(sample.test_command, tree).returncode != 0
-    mended = _run(sample.agent_command, tree, SQUIRE_TASK_FILE=task_file)
-    assert mended.returncode == 0, mended.stderr
+    fixed = _run(sample.agent_command, tree, SQUIRE_TASK_FILE=task_file)
+    assert fixed.returncode == 0, fixed.stderr
     after = _run(sample.test_command, tree)
     assert after.returncode == 0, after.stderr
     changed = _run(("git", "status", "--porcelain"), tree).stdout
     assert changed
-    assert "Mend it" in mended.stdout
+    assert "Fix it" in fixed.stdout
     # A second run has nothing left to do.
-    _run(("git", "commit", "--quiet", "--all", "-m", "mend"), tree, **dict.fromkeys(_IDENTITY, "x@y.invalid"))
-    assert "nothing to mend" in _run(sample.agent_command, tree, SQUIRE_TASK_FILE=task_file).stdout
+    _run(("git", "commit", "--quiet", "--all", "-m", "fix"), tree, **dict.fromkeys(_IDENTITY, "x@y.invalid"))
+    assert "nothing to fix" in _run(sample.agent_command, tree, SQUIRE_TASK_FILE=task_file).stdout
     assert _run(("git", "status", "--porcelain"), tree).stdout == ""
 
 
@@ -82,11 +82,11 @@ def test_the_quiet_one_has_nothing_to_do(samples: tuple[SampleRepository, ...], 
     sample = _named(samples, "quiet")
     tree = _tree(sample, tmp_path / "tree")
     assert _run(sample.test_command, tree).returncode == 0
-    assert "nothing to mend" in _run(sample.agent_command, tree, SQUIRE_TASK_FILE=task_file).stdout
+    assert "nothing to fix" in _run(sample.agent_command, tree, SQUIRE_TASK_FILE=task_file).stdout
 
 
-def test_a_codemod_without_a_task_says_so(samples: tuple[SampleRepository, ...], tmp_path: Path) -> None:
-    done = _run(("python3", "tools/mend.py"), _tree(_named(samples, "quiet"), tmp_path / "tree"))
+def test_a_program_without_a_task_says_so(samples: tuple[SampleRepository, ...], tmp_path: Path) -> None:
+    done = _run(("python3", "tools/fix.py"), _tree(_named(samples, "quiet"), tmp_path / "tree"))
     assert done.returncode == 2
     assert "SQUIRE_TASK_FILE" in done.stderr
 

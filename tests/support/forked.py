@@ -112,5 +112,5 @@ class ForkedForge(ForgeProcess):
     """A `ForgeProcess` that is up at once."""
 
     @staticmethod
-    def _begin(command: Sequence[str], errors: IO[bytes]) -> "subprocess.Popen[bytes]":
+    def _spawn(command: Sequence[str], errors: IO[bytes]) -> "subprocess.Popen[bytes]":
         return cast("subprocess.Popen[bytes]", start(command[1:], stderr=errors))

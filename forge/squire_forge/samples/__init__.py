@@ -1,6 +1,6 @@
-"""Sample repositories of the demo: real git histories with real defects, and the codemods that mend them.
+"""Sample repositories: real git histories with real defects, each with a program that fixes them.
 
-`build_samples` makes them; their files lie under `data/`. Hosting them is the forge's matter.
+`build_samples` makes them from the files under `data/`; the forge hosts them.
 """
 
 from squire_forge.samples.build import build_samples

@@ -1,4 +1,4 @@
-"""Making the samples on disk: git repositories whose commits are the same on every machine."""
+"""Builds the samples on disk: git repositories whose commits are the same on every machine."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ from squire_forge.samples.model import JsonObject, Sample, SampleCommit, SampleP
 
 
 def build_samples(directory: Path) -> tuple[SampleRepository, ...]:
-    """Make the sample repositories under `directory` and describe them.
+    """Build the sample repositories under `directory` and return them.
 
-    One that is there already is left as it is. Commits (and so their names) do not depend on machine, user or time.
+    A sample that exists already stays as it is. Commits, and so their names, do not depend on machine, user or time.
     Raises GitError if git fails.
     """
     return tuple(_build(sample, directory) for sample in SAMPLES)
@@ -72,16 +72,16 @@ def _copy_files(sample: Sample, commit: SampleCommit, target: Path) -> None:
     with resources.as_file(resources.files(__package__).joinpath("data", sample.name, commit.folder)) as source:
         for path in sorted(source.rglob("*")):
             relative = path.relative_to(source)
-            if path.is_file() and "__pycache__" not in relative.parts and _wanted(relative, commit.paths):
-                # Kept under another name, so that neither our own git nor the packager obeys it.
+            if path.is_file() and "__pycache__" not in relative.parts and _matches(relative, commit.paths):
+                # Stored under another name, so that neither this project's git nor its packager obeys it.
                 copy = target / (".gitignore" if relative.name == "gitignore" else relative)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
                 copy.chmod(0o644)
 
 
-def _wanted(relative: Path, patterns: tuple[str, ...]) -> bool:
-    """Whether a pattern of as many parts matches; `**` alone matches everything."""
+def _matches(relative: Path, patterns: tuple[str, ...]) -> bool:
+    """Return whether a pattern of as many parts matches the path; `**` alone matches everything."""
     path = PurePosixPath(relative.as_posix())
     return any(
         pattern == "**" or (len(PurePosixPath(pattern).parts) == len(path.parts) and path.match(pattern))
@@ -93,7 +93,7 @@ def _pull(sample: Sample, pull: SamplePull, target: Path) -> JsonObject:
     threads = []
     for thread in pull.threads:
         text = run_git(["git", "show", f"{pull.head}:{thread.path}"], cwd=target).decode()
-        line = next(number for number, each in enumerate(text.splitlines(), 1) if thread.anchor in each)
+        line = next(number for number, content in enumerate(text.splitlines(), 1) if thread.anchor in content)
         threads.append(
             {"path": thread.path, "line": line, "author": thread.author, "bot": thread.bot, "body": thread.body}
         )

@@ -1,4 +1,4 @@
-"""The four samples: what each is, what is wrong with it, who says so. Pure values."""
+"""The four samples as values: their commits, their defects, and the issues and reviews that report these."""
 
 from squire_forge.samples.model import (
     Sample,
@@ -103,7 +103,7 @@ _WEBSHOP = Sample(
                 ),
                 SampleThread(
                     path="src/discounts.mjs",
-                    anchor="each.code == code",
+                    anchor="entry.code == code",
                     author=BOT,
                     body=(
                         "**logic:** `==` compares loosely, and a code typed in lower case or with spaces around it is "

@@ -1,4 +1,4 @@
-"""What a sample repository is, as values. The four samples are in `catalogue`, making them in `build`."""
+"""The types of the samples. `catalogue` describes the four samples, `build` makes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,19 +60,19 @@ class Sample:
     expectations: tuple[JsonObject, ...] = ()
     issues: tuple[JsonObject, ...] = ()
     pulls: tuple[SamplePull, ...] = ()
-    agent_command: tuple[str, ...] = ("python3", "tools/mend.py")
+    agent_command: tuple[str, ...] = ("python3", "tools/fix.py")
     test_command: tuple[str, ...] = ("python3", "-m", "unittest", "discover", "tests")
     defect_branch: str | None = None
 
     @property
     def full_name(self) -> str:
-        """`owner/name`."""
+        """The repository's name with its owner, `owner/name`."""
         return f"{self.owner}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRepository:
-    """A sample that was made.
+    """A sample that was built.
 
     Attributes:
         owner: Its owner's login at the forge.
@@ -82,10 +82,10 @@ class SampleRepository:
         description: One line about it.
         issues: Bodies of its issues, as the forge takes them.
         pull_requests: Bodies of its pull requests, likewise.
-        expectations: What its checks want, likewise.
-        agent_command: The codemod that mends it, run in a working tree with $SQUIRE_TASK_FILE set.
+        expectations: What its checks expect, likewise.
+        agent_command: The program that fixes it, run in a working tree with $SQUIRE_TASK_FILE set.
         test_command: Runs its own tests in a working tree.
-        defect_branch: The branch whose tests fail until the codemod ran; None when there is no defect.
+        defect_branch: The branch whose tests fail until that program has run; None when there is no defect.
     """
 
     owner: str
@@ -102,11 +102,11 @@ class SampleRepository:
 
     @property
     def full_name(self) -> str:
-        """`owner/name`."""
+        """The repository's name with its owner, `owner/name`."""
         return f"{self.owner}/{self.name}"
 
     def hosting(self) -> JsonObject:
-        """The body of the forge's `POST /_forge/repos`."""
+        """Return the body of the forge's `POST /_forge/repos`."""
         return {
             "owner": self.owner,
             "name": self.name,

@@ -174,7 +174,7 @@ def test_limit_is_reported_with_its_wait(forge: ForgeProcess) -> None:
 @pytest.fixture
 def patient_forge(forge_home: Path, samples: tuple[SampleRepository, ...]) -> Iterator[ForgeProcess]:
     """A forge that merges nothing by itself."""
-    with ForkedForge.start(forge_home, merge=False) as running:
+    with ForkedForge.start(forge_home, merge_prefix=None) as running:
         running.host_repository(next(sample for sample in samples if sample.name == "quiet"))
         yield running
 

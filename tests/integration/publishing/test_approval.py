@@ -25,7 +25,7 @@ def held(tmp_path: Path, upstream: Path) -> Any:
     agent.write("Dockerfile", "FROM scratch\n")
     agent.commit()
     agent.git("push", "--quiet", "origin", "squire/t1")
-    with ForkedForge.start(tmp_path / "forge", merge=False) as forge:
+    with ForkedForge.start(tmp_path / "forge", merge_prefix=None) as forge:
         forge.host_repository({"owner": "acme", "name": "app", "path": str(upstream), "default_branch": "main"})
         run(forge, lambda client: pulls.create_pull_request(client, REPOSITORY, title="T", body="", head="squire/t1",
                                                             base="main", draft=True))  # fmt: skip

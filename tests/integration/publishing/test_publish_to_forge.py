@@ -40,7 +40,7 @@ OPEN = r"POST /api/v3/repos/acme/app/pulls$"
 
 @pytest.fixture
 def forge_workshop(tmp_path: Path, home: Home, upstream: Path) -> Any:
-    with ForkedForge.start(tmp_path / "forge", merge=False) as forge:
+    with ForkedForge.start(tmp_path / "forge", merge_prefix=None) as forge:
         forge.host_repository(
             {"owner": "acme", "name": "app", "path": str(upstream), "default_branch": "main", "private": True}
         )

@@ -9,7 +9,7 @@ from squire_pipelines.settings import load_settings
 
 
 def test_the_settings_of_the_demo_are_settings(tmp_path: Path) -> None:
-    commands = {"demo/a": ("python3", "mend.py"), "local/b": ("sh", "-c", 'echo "a\\b" | sort\n\ttrue')}
+    commands = {"demo/a": ("python3", "fix.py"), "local/b": ("sh", "-c", 'echo "a\\b" | sort\n\ttrue')}
     options = DemoOptions(home=tmp_path, runner="local", executor="docker")
     path = tmp_path / "config.toml"
     path.write_text(config_text(options, Ports(forge=4001, receiver=4002), commands), encoding="utf-8")

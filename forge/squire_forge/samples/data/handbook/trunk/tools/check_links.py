@@ -9,14 +9,14 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)#:]+\.md)(?:#([^)]+))?\)")
 
 
 def broken_links(root=ROOT):
-    """(file, target) of each link whose file or heading does not exist."""
-    found = []
+    """Return (file, target) of each link whose file or heading does not exist."""
+    links = []
     for page in sorted([*root.glob("*.md"), *root.glob("docs/*.md")]):
         for target, heading in LINK.findall(page.read_text(encoding="utf-8")):
             path = page.parent / target
             if not path.is_file() or (heading and heading not in _headings(path)):
-                found.append((str(page.relative_to(root)), target + (f"#{heading}" if heading else "")))
-    return found
+                links.append((str(page.relative_to(root)), target + (f"#{heading}" if heading else "")))
+    return links
 
 
 def _headings(path):

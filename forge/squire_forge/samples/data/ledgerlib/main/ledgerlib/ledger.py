@@ -25,7 +25,7 @@ class Ledger:
         self._record(text, dict(zip(debits, split(cents, len(debits)))), {credit: cents})
 
     def balance(self, account):
-        """The balance of an account in cents; debits count up."""
+        """Return the balance of an account in cents; debits increase it."""
         return self._balances[account]
 
     def _record(self, text, debits, credits):

@@ -2,5 +2,5 @@
 
 
 def breath(inhale=4, hold=7, exhale=8):
-    """Seconds of one breath."""
+    """Return the seconds of one breath."""
     return inhale + hold + exhale

@@ -1,6 +1,6 @@
-"""Mends what is known to be wrong in this repository. Stands in for a coding agent in Squire's demo.
+"""Fixes the known defects of this repository. It stands in for a coding agent in Squire's demo.
 
-Reads the task (JSON) at $SQUIRE_TASK_FILE, edits files in the working directory, and is safe to run twice.
+It reads the task (JSON) at $SQUIRE_TASK_FILE and edits files in the working directory; to run it twice is harmless.
 """
 
 import json
@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 # path, what is wrong, what it should be
-MENDS = [
+FIXES = [
     (
         "ledgerlib/money.py",
         "    share = total // parts\n    return [share] * parts\n",
@@ -21,20 +21,20 @@ MENDS = [
 def main():
     task_file = os.environ.get("SQUIRE_TASK_FILE")
     if not task_file:
-        print("mend: SQUIRE_TASK_FILE is not set", file=sys.stderr)
+        print("fix: SQUIRE_TASK_FILE is not set", file=sys.stderr)
         return 2
     with open(task_file, encoding="utf-8") as file:
         task = json.load(file)
-    print(f"mend: task {task.get('id', '?')}: {task.get('title', 'without a title')}")
-    mended = 0
-    for name, wrong, right in MENDS:
+    print(f"fix: task {task.get('id', '?')}: {task.get('title', 'without a title')}")
+    count = 0
+    for name, wrong, right in FIXES:
         path = pathlib.Path(name)
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         if wrong in text:
             path.write_text(text.replace(wrong, right), encoding="utf-8")
-            mended += 1
-            print(f"mend: {name}: mended")
-    print(f"mend: {mended} places mended" if mended else "mend: nothing to mend here")
+            count += 1
+            print(f"fix: {name}: fixed")
+    print(f"fix: {count} places fixed" if count else "fix: nothing to fix here")
     return 0
 
 
