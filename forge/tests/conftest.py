@@ -80,8 +80,8 @@ class Received:
 
     @property
     def payload(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        payload: dict[str, Any] = json.loads(self.body)
+        return payload
 
 
 @dataclass
@@ -94,10 +94,10 @@ class Receiver:
 
     def all(self) -> list[Received]:
         """What came in since the last call."""
-        found = []
+        webhooks = []
         while not self.inbox.empty():
-            found.append(self.inbox.get_nowait())
-        return found
+            webhooks.append(self.inbox.get_nowait())
+        return webhooks
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ class Served:
 def _serve(config: ForgeConfig, clock: Callable[[], datetime]) -> Served:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    given = ForgeConfig(**{**{name: getattr(config, name) for name in ForgeConfig.__slots__}, "web_url": url})
-    world = World(given, clock=clock)
+    served = ForgeConfig(**{**{name: getattr(config, name) for name in ForgeConfig.__slots__}, "web_url": url})
+    world = World(served, clock=clock)
     server = uvicorn.Server(
         uvicorn.Config(build_app(world), log_config=None, access_log=False, timeout_graceful_shutdown=1)
     )
@@ -211,8 +211,8 @@ class Api:
     def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
         response = self.http.post(self.forge.graphql_url, json={"query": query, "variables": variables})
         assert response.status_code == 200, response.text
-        found: dict[str, Any] = response.json()
-        return found
+        body: dict[str, Any] = response.json()
+        return body
 
 
 @pytest.fixture
@@ -263,8 +263,8 @@ class Clone:
 
     def commit(self, branch: str, files: Mapping[str, str], message: str = "A change", start: str = "HEAD") -> str:
         """Commit files on a branch (made at `start` if it is new) and return the commit."""
-        here = self.run("symbolic-ref", "--short", "HEAD", check=False).stdout.strip()
-        if here != branch and self.run("checkout", "--quiet", branch, check=False).returncode:
+        current = self.run("symbolic-ref", "--short", "HEAD", check=False).stdout.strip()
+        if current != branch and self.run("checkout", "--quiet", branch, check=False).returncode:
             self.run("checkout", "--quiet", "-b", branch, start)
         for name, text in files.items():
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,9 @@ def test_a_failure_names_the_line_where_the_unwanted_was_found() -> None:
 
 def test_a_missing_file_fails_what_must_match_and_holds_what_must_not() -> None:
     wants = [_wants("c.py", "x", check="wanted"), _wants("c.py", "x", must_match=False, check="unwanted")]
-    wanted, unwanted = evaluate(wants, FILES.get)
-    assert wanted.conclusion == "failure"
-    assert "no such file" in wanted.text
+    missing, unwanted = evaluate(wants, FILES.get)
+    assert missing.conclusion == "failure"
+    assert "no such file" in missing.text
     assert unwanted.conclusion == "success"
 
 

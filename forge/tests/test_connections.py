@@ -9,20 +9,20 @@ def test_pages_joined_by_their_cursors_are_the_list() -> None:
     seen: list[int] = []
     after = None
     for _ in range(4):
-        found = page(ITEMS, "issues", first=3, after=after)
-        seen += found.nodes
-        after = found.page_info.end_cursor
-        if not found.page_info.has_next_page:
+        part = page(ITEMS, "issues", first=3, after=after)
+        seen += part.nodes
+        after = part.page_info.end_cursor
+        if not part.page_info.has_next_page:
             break
     assert seen == list(ITEMS)
 
 
 def test_last_gives_the_end_of_the_list() -> None:
-    found = page(ITEMS, "commits", last=2)
-    assert list(found.nodes) == [8, 9]
-    assert found.total_count == 10
-    assert found.page_info.has_previous_page
-    assert not found.page_info.has_next_page
+    part = page(ITEMS, "commits", last=2)
+    assert list(part.nodes) == [8, 9]
+    assert part.total_count == 10
+    assert part.page_info.has_previous_page
+    assert not part.page_info.has_next_page
 
 
 def test_last_before_a_cursor_goes_backwards() -> None:
@@ -32,9 +32,9 @@ def test_last_before_a_cursor_goes_backwards() -> None:
 
 
 def test_empty_list_has_no_cursors() -> None:
-    found: Connection[int] = page((), "issues", first=5)
-    assert found.page_info.end_cursor is None
-    assert found.page_info.start_cursor is None
+    part: Connection[int] = page((), "issues", first=5)
+    assert part.page_info.end_cursor is None
+    assert part.page_info.start_cursor is None
 
 
 @pytest.mark.parametrize(

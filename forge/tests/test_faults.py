@@ -1,4 +1,4 @@
-"""Faults that tests of the product ask for."""
+"""Faults that a test injects into the forge."""
 
 import subprocess
 import time
@@ -17,7 +17,7 @@ QUERY = "query Signals { viewer { login } }"
 def test_a_fault_strikes_as_often_as_it_was_asked_to(local_forge: ForgeClient, api: Any) -> None:
     local_forge.add_fault("/user$", status=502, body="bad gateway", headers={"Retry-After": "7"}, times=2)
     answers = [api.rest("GET", "/user") for _ in range(3)]
-    assert [each.status_code for each in answers] == [502, 502, 200]
+    assert [answer.status_code for answer in answers] == [502, 502, 200]
     assert answers[0].text == "bad gateway"
     assert answers[0].headers["retry-after"] == "7"
 
@@ -50,7 +50,9 @@ def test_an_operation_may_be_late_or_answered_wrongly_after_it_ran(local_forge: 
 def test_an_answer_is_lost_after_the_request_was_carried_out(local_forge: ForgeClient, api: Any) -> None:
     local_forge.add_fault("/labels$", status=502, after=True)
     assert api.rest("POST", "/repos/demo/handbook/issues/2/labels", {"labels": ["kept"]}).status_code == 502
-    handbook = next(each for each in local_forge.state()["repositories"] if each["name"] == "demo/handbook")
+    handbook = next(
+        repository for repository in local_forge.state()["repositories"] if repository["name"] == "demo/handbook"
+    )
     assert handbook["issues"][1]["labels"] == ["kept"]
 
 
@@ -78,7 +80,7 @@ def test_faults_are_listed_and_cleared(local_forge: ForgeClient, api: Any) -> No
     local_forge.add_fault("/user$", status=500, times=9)
     api.rest("GET", "/user")
     listed = api.http.get(f"{local_forge.url}/_forge/faults").json()
-    assert [(each["match"], each["times"]) for each in listed] == [("/user$", 8)]
+    assert [(fault["match"], fault["times"]) for fault in listed] == [("/user$", 8)]
     local_forge.clear_faults()
     assert api.rest("GET", "/user").status_code == 200
 

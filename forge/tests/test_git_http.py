@@ -13,8 +13,10 @@ LS_REFS = b"0014command=ls-refs\n0001000fref-prefix 0000"
 
 
 def _state(forge: ForgeClient, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(each for each in forge.state()["repositories"] if each["name"] == name)
-    return found
+    state: dict[str, Any] = next(
+        repository for repository in forge.state()["repositories"] if repository["name"] == name
+    )
+    return state
 
 
 def test_a_public_repository_is_cloned_by_anyone(local_forge: ForgeClient, clone_of: Callable[..., Any]) -> None:

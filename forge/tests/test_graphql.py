@@ -48,8 +48,8 @@ fragment Checks on Commit {
 def _repository(api: Any, name: str, **variables: Any) -> dict[str, Any]:
     body = api.graphql(WHOLE, owner="demo", name=name, **variables)
     assert "errors" not in body, body["errors"]
-    found: dict[str, Any] = body["data"]["repository"]
-    return found
+    repository: dict[str, Any] = body["data"]["repository"]
+    return repository
 
 
 def test_failed_checks_of_the_default_branch_are_told_with_their_text(api: Any) -> None:
@@ -67,7 +67,7 @@ def test_failed_checks_of_the_default_branch_are_told_with_their_text(api: Any) 
 def test_review_threads_of_a_bot_are_told_with_their_lines(api: Any) -> None:
     (pull,) = _repository(api, "webshop")["pullRequests"]["nodes"]
     threads = pull["reviewThreads"]["nodes"]
-    assert [(each["path"], each["line"], each["isResolved"]) for each in threads] == [
+    assert [(thread["path"], thread["line"], thread["isResolved"]) for thread in threads] == [
         ("data/discounts.json", 2, False),
         ("src/discounts.mjs", 4, False),
     ]
@@ -86,7 +86,7 @@ def test_issues_are_filtered_by_label(api: Any) -> None:
     assert issue["authorAssociation"] == "MEMBER"
     assert issue["comments"]["totalCount"] == 1
     assert handbook["defaultBranchRef"]["name"] == "trunk"
-    assert [each["number"] for each in _repository(api, "handbook")["issues"]["nodes"]] == [1, 2]
+    assert [issue["number"] for issue in _repository(api, "handbook")["issues"]["nodes"]] == [1, 2]
 
 
 def test_pull_requests_are_filtered_by_state(api: Any) -> None:
@@ -167,10 +167,10 @@ def test_reviews_and_statuses_are_told(serve_forge: Callable[..., ForgeClient], 
         {"branch": "noor/discount-codes", "context": "cla", "state": "pending", "description": "not signed"},
     ]
     forge.host_repository({**webshop, "pull_requests": [{**pull, "reviews": reviews}], "statuses": statuses})
-    (found,) = _repository(api_of(forge), "webshop")["pullRequests"]["nodes"]
-    assert found["reviewDecision"] == "CHANGES_REQUESTED"
-    assert [each["state"] for each in found["reviews"]["nodes"]] == ["CHANGES_REQUESTED", "APPROVED"]
-    rollup = found["commits"]["nodes"][0]["commit"]["statusCheckRollup"]
+    (pull,) = _repository(api_of(forge), "webshop")["pullRequests"]["nodes"]
+    assert pull["reviewDecision"] == "CHANGES_REQUESTED"
+    assert [review["state"] for review in pull["reviews"]["nodes"]] == ["CHANGES_REQUESTED", "APPROVED"]
+    rollup = pull["commits"]["nodes"][0]["commit"]["statusCheckRollup"]
     assert rollup["state"] == "PENDING"
     assert rollup["contexts"]["nodes"][-1]["context"] == "cla"
 
@@ -182,9 +182,9 @@ def test_an_empty_repository_has_no_default_branch(
     run_git(["git", "init", "--quiet", "."], cwd=tmp_path / "empty")
     forge = serve_forge()
     forge.host_repository({"owner": "demo", "name": "empty", "path": str(tmp_path / "empty")})
-    found = _repository(api_of(forge), "empty")
-    assert found["isEmpty"] is True
-    assert found["defaultBranchRef"] is None
+    repository = _repository(api_of(forge), "empty")
+    assert repository["isEmpty"] is True
+    assert repository["defaultBranchRef"] is None
     clone = clone_of(forge, "demo/empty")
     clone.run("symbolic-ref", "HEAD", "refs/heads/main")
     clone.commit("main", {"a.txt": "a"})

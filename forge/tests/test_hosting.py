@@ -12,7 +12,7 @@ from squire_forge.errors import NotReachableError, RefusedError
 def test_hosting_twice_changes_nothing(local_forge: ForgeClient, samples: Any) -> None:
     before = local_forge.state()
     answers = [local_forge.host_repository(sample) for sample in samples]
-    assert [each["created"] for each in answers] == [False] * 4
+    assert [answer["created"] for answer in answers] == [False] * 4
     assert answers[0]["clone_url"] == local_forge.git_url("demo/ledgerlib")
     assert local_forge.state() == before
 

@@ -22,8 +22,8 @@ def test_spending_counts_down_until_the_window_ends() -> None:
 
 def test_headers_name_the_resource_and_never_more_than_the_limit() -> None:
     limits = RateLimits(limit=3, clock=lambda: 0.0)
-    found = headers("core", limits.spend("core", 5))
-    assert found == {
+    sent = headers("core", limits.spend("core", 5))
+    assert sent == {
         "x-ratelimit-limit": "3",
         "x-ratelimit-remaining": "0",
         "x-ratelimit-reset": "3600",

@@ -1,4 +1,4 @@
-"""What the forge does with pull requests from `squire/` branches."""
+"""The merges of green pull requests whose branch has the configured prefix."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ FIXED = "    share, left = divmod(total, parts)\n    return [share + 1] * left +
 
 
 def _repository(state: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(each for each in state["repositories"] if each["name"] == name)
-    return found
+    repository: dict[str, Any] = next(item for item in state["repositories"] if item["name"] == name)
+    return repository
 
 
 def _fix(clone: Any) -> str:
@@ -45,25 +45,27 @@ def test_a_green_pull_request_is_merged_and_the_default_branch_turns_green(
     head = _fix(clone)
     clone.push("squire/t1-fix")
     _open(api_of(forge), "demo/ledgerlib", "squire/t1-fix", labels=["ignored"])
-    found = _repository(forge.settle(), "demo/ledgerlib")
-    (pull,) = found["pull_requests"]
+    ledgerlib = _repository(forge.settle(), "demo/ledgerlib")
+    (pull,) = ledgerlib["pull_requests"]
     assert pull["state"] == "merged"
-    assert found["branches"]["main"] == pull["merge_sha"]
-    assert found["ci"]["main"] == "success"
+    assert ledgerlib["branches"]["main"] == pull["merge_sha"]
+    assert ledgerlib["ci"]["main"] == "success"
     clone.run("fetch", "--quiet", "origin")
     parents = clone.run("log", "-1", "--format=%P", "origin/main").stdout.split()
     assert parents[1] == head
-    # The merge is told before the push that it is; listed newest first.
-    told = [(each["event"], each["action"]) for each in forge.state()["deliveries"]]
-    assert told.index(("pull_request", "closed")) > told.index(("push", None))
+    # The merge is announced before its push; the list has the newest first.
+    sent = [(delivery["event"], delivery["action"]) for delivery in forge.state()["deliveries"]]
+    assert sent.index(("pull_request", "closed")) > sent.index(("push", None))
     received = receiver.all()
-    (closed,) = [each for each in received if each.payload.get("action") == "closed"]
+    (closed,) = [webhook for webhook in received if webhook.payload.get("action") == "closed"]
     assert closed.payload["pull_request"]["merged"] is True
     assert closed.payload["pull_request"]["merge_commit_sha"] == pull["merge_sha"]
     assert closed.payload["sender"]["login"] == "forge-keeper[bot]"
-    pushes = [each.payload for each in received if each.event == "push"]
-    assert {each["ref"] for each in pushes} == {"refs/heads/main", "refs/heads/squire/t1-fix"}
-    conclusions = [each.payload["check_suite"]["conclusion"] for each in received if each.event == "check_suite"]
+    pushes = [webhook.payload for webhook in received if webhook.event == "push"]
+    assert {push["ref"] for push in pushes} == {"refs/heads/main", "refs/heads/squire/t1-fix"}
+    conclusions = [
+        webhook.payload["check_suite"]["conclusion"] for webhook in received if webhook.event == "check_suite"
+    ]
     assert conclusions == ["success", "success"]
 
 
@@ -72,8 +74,8 @@ def test_a_red_pull_request_stays_open(local_forge: ForgeClient, api: Any, clone
     clone.commit("squire/t2-nothing", {"NOTES.md": "no change of the defect\n"})
     clone.push("squire/t2-nothing")
     _open(api, "demo/ledgerlib", "squire/t2-nothing")
-    found = _repository(local_forge.settle(), "demo/ledgerlib")
-    assert (found["pull_requests"][0]["state"], found["ci"]["squire/t2-nothing"]) == ("open", "failure")
+    ledgerlib = _repository(local_forge.settle(), "demo/ledgerlib")
+    assert (ledgerlib["pull_requests"][0]["state"], ledgerlib["ci"]["squire/t2-nothing"]) == ("open", "failure")
     _mend_on = (
         (clone.path / "ledgerlib/money.py")
         .read_text()
@@ -121,10 +123,10 @@ def test_a_conflict_leaves_the_pull_request_open_and_says_so(
     local_forge.settle()
     _open(api, "demo/quiet", "squire/t5")
     pulls = _repository(local_forge.settle(), "demo/quiet")["pull_requests"]
-    assert [(each["state"], each["mergeable"]) for each in pulls] == [("merged", None), ("open", False)]
+    assert [(pull["state"], pull["mergeable"]) for pull in pulls] == [("merged", None), ("open", False)]
     query = '{ repository(owner: "demo", name: "quiet") { pullRequest(number: 2) { mergeable state } } }'
-    found = api.graphql(query)["data"]["repository"]["pullRequest"]
-    assert found == {"mergeable": "CONFLICTING", "state": "OPEN"}
+    pull = api.graphql(query)["data"]["repository"]["pullRequest"]
+    assert pull == {"mergeable": "CONFLICTING", "state": "OPEN"}
     assert api.rest("GET", "/repos/demo/quiet/pulls/2").json()["mergeable_state"] == "dirty"
     assert api.rest("PUT", "/repos/demo/quiet/pulls/2/merge").status_code == 405
 
@@ -136,10 +138,10 @@ def test_a_pull_request_into_a_persons_branch_is_merged_there(
     clone.commit("squire/t6", {"data/discounts.json": "[]\n"}, start="origin/noor/discount-codes")
     clone.push("squire/t6")
     _open(api, "demo/webshop", "squire/t6", base="noor/discount-codes")
-    found = _repository(local_forge.settle(), "demo/webshop")
-    person, ours = found["pull_requests"]
+    webshop = _repository(local_forge.settle(), "demo/webshop")
+    person, ours = webshop["pull_requests"]
     assert (person["state"], ours["state"]) == ("open", "merged")
-    assert person["head_sha"] == ours["merge_sha"] == found["branches"]["noor/discount-codes"]
+    assert person["head_sha"] == ours["merge_sha"] == webshop["branches"]["noor/discount-codes"]
 
 
 def test_a_merge_pushed_by_hand_is_recognised(local_forge: ForgeClient, api: Any, clone_of: Callable[..., Any]) -> None:

@@ -26,8 +26,10 @@ def taken_port() -> Iterator[int]:
 
 
 def _pulls(state: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = next(each for each in state["repositories"] if each["name"] == name)["pull_requests"]
-    return found
+    pulls: list[dict[str, Any]] = next(
+        repository for repository in state["repositories"] if repository["name"] == name
+    )["pull_requests"]
+    return pulls
 
 
 def test_a_started_forge_serves_and_says_where(forge: ForgeProcess) -> None:
@@ -63,7 +65,7 @@ def test_a_killed_forge_goes_on_where_it_was(
         assert again.token == forge.token
         (pull,) = _pulls(again.settle(), "demo/quiet")
         assert (pull["number"], pull["head_sha"], pull["state"]) == (1, pushed, "merged")
-        assert [each["number"] for each in _pulls(again.state(), "demo/handbook")] == [3]
+        assert [pull["number"] for pull in _pulls(again.state(), "demo/handbook")] == [3]
 
 
 def test_a_push_that_was_not_taken_note_of_is_after_a_kill(
@@ -75,7 +77,7 @@ def test_a_push_that_was_not_taken_note_of_is_after_a_kill(
     # What a kill between git's update and ours leaves: the branch is there, nobody was told.
     clone.run("push", "--quiet", str(forge_home / "repositories/demo/quiet.git"), "topic")
     with ForgeProcess.start(forge_home) as again:
-        quiet = next(each for each in again.settle()["repositories"] if each["name"] == "demo/quiet")
+        quiet = next(repository for repository in again.settle()["repositories"] if repository["name"] == "demo/quiet")
         assert quiet["branches"]["topic"] == pushed
         assert quiet["ci"]["topic"] == "success"
 
@@ -141,7 +143,7 @@ def test_a_port_may_be_kept_over_a_restart_with_another_webhook(
     with ForgeProcess.start(forge_home, port=port, webhook_url=receiver.url) as again:
         assert again.port == port
         again.settle()
-        assert {each.event for each in receiver.all()} == {"ping"}
+        assert {webhook.event for webhook in receiver.all()} == {"ping"}
 
 
 def test_given_secrets_are_used(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""REST answers, each held against GitHub's OpenAPI description where it is installed."""
+"""REST answers compared with GitHub's OpenAPI description where it is installed."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,14 +19,14 @@ REPO = "/repos/{owner}/{repo}"
 
 @cache
 def _description() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(schema_file("openapi/generated/api.github.com.json").read_text())
-    return found
+    description: dict[str, Any] = json.loads(schema_file("openapi/generated/api.github.com.json").read_text())
+    return description
 
 
 def _as_json_schema(node: Any) -> Any:
     """OpenAPI 3.0's `nullable` in JSON Schema's terms; references stay."""
     if isinstance(node, list):
-        return [_as_json_schema(each) for each in node]
+        return [_as_json_schema(item) for item in node]
     if not isinstance(node, Mapping):
         return node
     converted = {key: _as_json_schema(value) for key, value in node.items() if key not in {"nullable", "example"}}
@@ -44,10 +44,10 @@ def _components() -> dict[str, Any]:
 
 def _conforms(response: httpx.Response, method: str, path: str) -> None:
     """Hold a response against the description of this operation and its status."""
-    found = _description()["paths"][path][method.lower()]["responses"][str(response.status_code)]
-    if "$ref" in found:
-        found = _description()["components"]["responses"][found["$ref"].rsplit("/", 1)[1]]
-    schema = _as_json_schema(found["content"]["application/json"]["schema"])
+    description = _description()["paths"][path][method.lower()]["responses"][str(response.status_code)]
+    if "$ref" in description:
+        description = _description()["components"]["responses"][description["$ref"].rsplit("/", 1)[1]]
+    schema = _as_json_schema(description["content"]["application/json"]["schema"])
     jsonschema.Draft202012Validator({**schema, **_components()}).validate(response.json())
 
 
@@ -175,14 +175,14 @@ def pushed(local_forge: ForgeClient, clone_of: Callable[..., Any]) -> Any:
 
 @pytest.mark.usefixtures("pushed")
 def test_a_pull_request_is_opened_once(api: Any) -> None:
-    wanted = {"title": "New", "head": "topic", "base": "main", "body": "Why", "draft": True}
-    response = api.rest("POST", "/repos/demo/quiet/pulls", wanted)
+    new_pull = {"title": "New", "head": "topic", "base": "main", "body": "Why", "draft": True}
+    response = api.rest("POST", "/repos/demo/quiet/pulls", new_pull)
     assert response.status_code == 201
     body = response.json()
     assert (body["number"], body["state"], body["draft"], body["additions"]) == (1, "open", True, 1)
     assert body["author_association"] == "COLLABORATOR"
     _conforms(response, "POST", f"{REPO}/pulls")
-    again = api.rest("POST", "/repos/demo/quiet/pulls", {**wanted, "head": "demo:topic"})
+    again = api.rest("POST", "/repos/demo/quiet/pulls", {**new_pull, "head": "demo:topic"})
     assert again.status_code == 422
     assert again.json()["message"] == "Validation Failed"
     assert again.json()["errors"][0]["message"] == "A pull request already exists for demo:topic."
@@ -273,9 +273,9 @@ def test_a_comment_is_added(api: Any, local_forge: ForgeClient) -> None:
     response = api.rest("POST", f"{WEBSHOP}/issues/1/comments", {"body": "Hello <b>"})
     assert response.status_code == 201
     _conforms(response, "POST", f"{REPO}/issues/{{issue_number}}/comments")
-    (pull,) = next(each for each in local_forge.state()["repositories"] if each["name"] == "demo/webshop")[
-        "pull_requests"
-    ]
+    (pull,) = next(
+        repository for repository in local_forge.state()["repositories"] if repository["name"] == "demo/webshop"
+    )["pull_requests"]
     assert pull["comments"][-1] == "Hello <b>"
 
 

@@ -102,8 +102,8 @@ def test_commits_are_the_same_wherever_they_are_made(
         return _run(("git", "for-each-ref", "refs/heads"), sample.path).stdout
 
     assert [heads(sample) for sample in again] == [heads(sample) for sample in samples]
-    assert all((each.path / ".gitignore").is_file() for each in again)
-    assert all(len(_run(("git", "log", "--format=%h"), each.path).stdout.split()) > 1 for each in again)
+    assert all((sample.path / ".gitignore").is_file() for sample in again)
+    assert all(len(_run(("git", "log", "--format=%h"), sample.path).stdout.split()) > 1 for sample in again)
 
 
 def test_building_twice_leaves_what_is_there(tmp_path: Path) -> None:

@@ -29,26 +29,26 @@ def _own_types() -> list[str]:
 
 @pytest.mark.parametrize("name", _own_types())
 def test_every_type_is_githubs(name: str, official: GraphQLSchema) -> None:
-    ours, theirs = schema().type_map[name], official.type_map.get(name)
-    assert type(ours) is type(theirs), f"{name} is not a type of GitHub's, or of another kind"
-    if isinstance(ours, GraphQLEnumType) and isinstance(theirs, GraphQLEnumType):
-        assert set(ours.values) == set(theirs.values)
-    if isinstance(ours, GraphQLUnionType) and isinstance(theirs, GraphQLUnionType):
-        assert {each.name for each in ours.types} <= {each.name for each in theirs.types}
+    ours, official_type = schema().type_map[name], official.type_map.get(name)
+    assert type(ours) is type(official_type), f"{name} is not a type of GitHub's, or of another kind"
+    if isinstance(ours, GraphQLEnumType) and isinstance(official_type, GraphQLEnumType):
+        assert set(ours.values) == set(official_type.values)
+    if isinstance(ours, GraphQLUnionType) and isinstance(official_type, GraphQLUnionType):
+        assert {item.name for item in ours.types} <= {item.name for item in official_type.types}
     if isinstance(ours, GraphQLObjectType | GraphQLInterfaceType) and isinstance(
-        theirs, GraphQLObjectType | GraphQLInterfaceType
+        official_type, GraphQLObjectType | GraphQLInterfaceType
     ):
-        assert {each.name for each in ours.interfaces} <= {each.name for each in theirs.interfaces}
+        assert {item.name for item in ours.interfaces} <= {item.name for item in official_type.interfaces}
         for field_name, field in ours.fields.items():
-            other = theirs.fields[field_name]
+            other = official_type.fields[field_name]
             assert str(field.type) == str(other.type), f"{name}.{field_name}"
             for argument_name, argument in field.args.items():
                 assert str(argument.type) == str(other.args[argument_name].type), (
                     f"{name}.{field_name}({argument_name}:)"
                 )
-            needed = {each for each, argument in other.args.items() if is_required_argument(argument)}
+            needed = {item for item, argument in other.args.items() if is_required_argument(argument)}
             assert needed <= set(field.args)
-    if isinstance(ours, GraphQLInputObjectType) and isinstance(theirs, GraphQLInputObjectType):
-        assert {key: str(each.type) for key, each in ours.fields.items()} == {
-            key: str(theirs.fields[key].type) for key in ours.fields
+    if isinstance(ours, GraphQLInputObjectType) and isinstance(official_type, GraphQLInputObjectType):
+        assert {key: str(item.type) for key, item in ours.fields.items()} == {
+            key: str(official_type.fields[key].type) for key in ours.fields
         }

@@ -1,4 +1,4 @@
-"""Webhooks as a receiver sees them, held against GitHub's published examples where those are installed."""
+"""Webhooks as a receiver sees them and compared with GitHub's published examples where those are installed."""
 
 import hashlib
 import hmac
@@ -24,8 +24,8 @@ _LEFT_OUT = {
 @cache
 def _examples(event: str, action: str | None) -> list[dict[str, Any]]:
     everything = json.loads(schema_file("webhooks-examples/api.github.com/index.json").read_text())
-    found = next(each["examples"] for each in everything if each["name"] == event)
-    return [each for each in found if each.get("action") == action]
+    examples_of_event = next(item["examples"] for item in everything if item["name"] == event)
+    return [item for item in examples_of_event if item.get("action") == action]
 
 
 def _all_keys(examples: list[dict[str, Any]], *path: str) -> set[str]:
@@ -40,8 +40,8 @@ def _all_keys(examples: list[dict[str, Any]], *path: str) -> set[str]:
 
 
 def _always(examples: list[dict[str, Any]], *path: str) -> set[str]:
-    each = [keys for example in examples if (keys := _all_keys([example], *path))]
-    return set.intersection(*each) if each else set()
+    key_sets = [keys for example in examples if (keys := _all_keys([example], *path))]
+    return set.intersection(*key_sets) if key_sets else set()
 
 
 def _conforms(payload: dict[str, Any], event: str, *paths: tuple[str, ...]) -> None:
@@ -68,11 +68,11 @@ def hooked(serve_forge: Callable[..., ForgeClient], receiver: Any, samples: Any)
 
 def _of(received: list[Any], event: str, action: str | None = None, repository: str | None = None) -> list[Any]:
     return [
-        each
-        for each in received
-        if each.event == event
-        and each.payload.get("action") == action
-        and repository in {None, each.payload["repository"]["full_name"]}
+        webhook
+        for webhook in received
+        if webhook.event == event
+        and webhook.payload.get("action") == action
+        and repository in {None, webhook.payload["repository"]["full_name"]}
     ]
 
 
@@ -84,17 +84,17 @@ def test_the_signature_is_githubs() -> None:
 
 def test_hosting_is_announced_signed_and_shaped_as_github_does(hooked: ForgeClient, receiver: Any) -> None:
     received = receiver.all()
-    for each in received:
-        digest = hmac.new(hooked.webhook_secret.encode(), each.body, hashlib.sha256).hexdigest()
-        assert each.headers["x-hub-signature-256"] == f"sha256={digest}"
-        assert each.headers["content-type"] == "application/json"
-        assert each.headers["user-agent"].startswith("GitHub-Hookshot/")
-        assert each.headers["x-github-hook-id"] == "1"
-        uuid.UUID(each.headers["x-github-delivery"])
-    assert len({each.headers["x-github-delivery"] for each in received}) == len(received)
+    for webhook in received:
+        digest = hmac.new(hooked.webhook_secret.encode(), webhook.body, hashlib.sha256).hexdigest()
+        assert webhook.headers["x-hub-signature-256"] == f"sha256={digest}"
+        assert webhook.headers["content-type"] == "application/json"
+        assert webhook.headers["user-agent"].startswith("GitHub-Hookshot/")
+        assert webhook.headers["x-github-hook-id"] == "1"
+        uuid.UUID(webhook.headers["x-github-delivery"])
+    assert len({webhook.headers["x-github-delivery"] for webhook in received}) == len(received)
     assert len(_of(received, "ping")) == 4
     runs = _of(received, "check_run", "completed", "demo/ledgerlib")
-    run = next(each.payload for each in runs if each.payload["check_run"]["name"] == "tests")
+    run = next(webhook.payload for webhook in runs if webhook.payload["check_run"]["name"] == "tests")
     issue, pull, suite = (
         _of(received, "issues", "opened")[0].payload,
         _of(received, "pull_request", "opened")[0].payload,
@@ -123,9 +123,9 @@ def test_hosting_is_announced_signed_and_shaped_as_github_does(hooked: ForgeClie
 def test_checks_of_a_pull_request_name_it(hooked: ForgeClient, receiver: Any) -> None:
     assert hooked.url
     (run,) = [
-        each.payload
-        for each in _of(receiver.all(), "check_run", "completed", "demo/handbook")
-        if each.payload["check_run"]["check_suite"]["head_branch"] == "tomas/holidays"
+        webhook.payload
+        for webhook in _of(receiver.all(), "check_run", "completed", "demo/handbook")
+        if webhook.payload["check_run"]["check_suite"]["head_branch"] == "tomas/holidays"
     ]
     (linked,) = run["check_run"]["pull_requests"]
     assert (linked["number"], linked["head"]["ref"]) == (3, "tomas/holidays")
@@ -136,14 +136,14 @@ def test_a_push_is_announced_with_its_commits(hooked: ForgeClient, receiver: Any
     receiver.all()
     clone = clone_of(hooked, "demo/webshop")
     before = clone.run("rev-parse", "origin/noor/discount-codes").stdout.strip()
-    after = clone.commit("noor/discount-codes", {"src/discounts.mjs": "// Begun anew.\n"}, message="Begin anew")
+    after = clone.commit("noor/discount-codes", {"src/discounts.mjs": "// Written again.\n"}, message="Write it again")
     clone.push("noor/discount-codes")
     hooked.settle()
     received = receiver.all()
     (push,) = _of(received, "push")
     assert (push.payload["before"], push.payload["after"]) == (before, after)
     assert push.payload["ref"] == "refs/heads/noor/discount-codes"
-    assert [each["message"] for each in push.payload["commits"]] == ["Begin anew"]
+    assert [commit["message"] for commit in push.payload["commits"]] == ["Write it again"]
     assert push.payload["commits"][0]["modified"] == ["src/discounts.mjs"]
     assert (push.payload["created"], push.payload["forced"]) == (False, False)
     _conforms(push.payload, "push", ("pusher",), ("head_commit",), ("head_commit", "author"))
@@ -151,9 +151,9 @@ def test_a_push_is_announced_with_its_commits(hooked: ForgeClient, receiver: Any
     assert (synchronize.payload["before"], synchronize.payload["after"]) == (before, after)
     assert synchronize.payload["pull_request"]["head"]["sha"] == after
     _conforms(synchronize.payload, "pull_request", ("pull_request",))
-    webshop = next(each for each in hooked.state()["repositories"] if each["name"] == "demo/webshop")
+    webshop = next(repository for repository in hooked.state()["repositories"] if repository["name"] == "demo/webshop")
     # The line that the second finding stands on is another one now.
-    assert [each["outdated"] for each in webshop["pull_requests"][0]["threads"]] == [False, True]
+    assert [thread["outdated"] for thread in webshop["pull_requests"][0]["threads"]] == [False, True]
 
 
 def test_a_branch_that_is_made_forced_and_deleted_says_so(
@@ -168,8 +168,8 @@ def test_a_branch_that_is_made_forced_and_deleted_says_so(
     clone.push(":topic")
     hooked.settle()
     flags = [
-        (each.payload["created"], each.payload["forced"], each.payload["deleted"])
-        for each in sorted(_of(receiver.all(), "push"), key=lambda each: bool(each.payload["deleted"]))
+        (webhook.payload["created"], webhook.payload["forced"], webhook.payload["deleted"])
+        for webhook in sorted(_of(receiver.all(), "push"), key=lambda webhook: bool(webhook.payload["deleted"]))
     ]
     assert sorted(flags) == [(False, False, True), (False, True, False), (True, False, False)]
 
@@ -202,7 +202,9 @@ def test_deliveries_are_listed_and_redelivered_under_their_id(hooked: ForgeClien
     (failed,) = receiver.all()
     path = "/repos/demo/handbook/hooks/1/deliveries"
     listed = api.rest("GET", f"{path}?per_page=1").json()
-    assert [(each["event"], each["status_code"], each["redelivery"]) for each in listed] == [("issues", 500, False)]
+    assert [(delivery["event"], delivery["status_code"], delivery["redelivery"]) for delivery in listed] == [
+        ("issues", 500, False)
+    ]
     receiver.status = 202
     assert api.rest("POST", f"{path}/{listed[0]['id']}/attempts").status_code == 202
     hooked.settle()
@@ -221,8 +223,8 @@ def test_a_receiver_that_is_not_there_is_recorded(serve_forge: Callable[..., For
     forge.host_repository(next(sample for sample in samples if sample.name == "quiet"))
     deliveries = forge.settle()["deliveries"]
     assert deliveries
-    assert all(each["delivered"] and each["status_code"] == 0 for each in deliveries)
-    assert all("connect" in each["status"] for each in deliveries)
+    assert all(delivery["delivered"] and delivery["status_code"] == 0 for delivery in deliveries)
+    assert all("connect" in delivery["status"] for delivery in deliveries)
 
 
 def test_without_a_webhook_nothing_is_recorded_and_a_new_one_is_pinged(
@@ -234,7 +236,7 @@ def test_without_a_webhook_nothing_is_recorded_and_a_new_one_is_pinged(
     serve_forge.stop_all()
     forge = serve_forge(webhook_url=receiver.url)
     forge.settle()
-    assert [each.event for each in receiver.all()] == ["ping"]
+    assert [webhook.event for webhook in receiver.all()] == ["ping"]
     serve_forge.stop_all()
     serve_forge(webhook_url=receiver.url).settle()
     assert receiver.all() == []
