@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from squire_pipelines.cli.aliases import OLD_NAMES
-from squire_pipelines.cli.lazy import Command, LazyGroup
+from squire_pipelines.cli.lazy import CommandWithExamples, LazyGroup
 from squire_pipelines.cli.main import cli
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "cli.md"
@@ -58,7 +58,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _examples(command: click.Command) -> str:
-    if isinstance(command, Command) and command.examples:
+    if isinstance(command, CommandWithExamples) and command.examples:
         return "\n".join(command.examples)
     epilog = (command.epilog or "").replace("\b", "").strip()
     lines = epilog.splitlines()[1:] if epilog.startswith("Example") else []

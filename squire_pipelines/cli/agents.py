@@ -1,29 +1,40 @@
-"""`squire agents`: what an agent would run in, right now. Asks the engine; changes nothing."""
+"""`squire agents list|probe|sbom`: what an agent would run in, right now. Asks the container engine."""
 
-from dataclasses import asdict, dataclass
+import json
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squire_pipelines.cli.agents_probe import probe
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
-from squire_pipelines.cli.lazy import Lazy, LazyGroup, command
+import click
+
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table, table_of, with_context
+from squire_pipelines.cli.failures import fail, note
+from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.text import size
-from squire_pipelines.errors import EngineError
+from squire_pipelines.errors import EngineError, ExitCode
 from squire_pipelines.sections import AgentSettings
 
 if TYPE_CHECKING:
     import docker
 
-TIMEOUT_S = 5.0
+TIMEOUT_S, SBOM_TIMEOUT_S, PROBE_TIMEOUT_S = 5.0, 30.0, 120.0
 _CLI = "squire_pipelines.cli"
 agents = LazyGroup(
     name="agents",
-    help="The agents, the engine, the worker image and the runner.",
+    help="Show agents, the container engine, the worker image and the runner.",
     lazy={
-        "show": Lazy(f"{_CLI}.agents_show:show", "What an agent may do."),
-        "transcript": Lazy(f"{_CLI}.agents_show:transcript", "What an agent did in an attempt."),
-        "sbom": Lazy(f"{_CLI}.agents_sbom:sbom", "The worker image's bill of materials."),
+        "show": Lazy(f"{_CLI}.agents_show:show", "Show what an agent may do."),
+        "transcript": Lazy(f"{_CLI}.agents_show:transcript", "Show what an agent did in an attempt."),
     },
 )
+_TRIALS: Columns = {
+    "what": "kind",
+    "name": "name",
+    "wanted": "wanted",
+    "found": "found",
+    "": lambda trial: "ok" if trial.ok else "WRONG",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +43,19 @@ class AgentPlace:
 
     agent: str
     model: str | None
-    runner: str
-    sandboxed: bool
-    engine: str | None
-    engine_host: str | None
-    image: str
-    image_id: str | None
-    image_bytes: int | None
-    problem: str
-    hint: str
+    runner: str = ""
+    sandboxed: bool = False
+    engine: str | None = None
+    engine_host: str | None = None
+    image: str = ""
+    image_id: str | None = None
+    image_bytes: int | None = None
+    problem: str = ""
+    hint: str = ""
 
 
-def choose(agent: AgentSettings, *, engine: bool) -> str:
-    """The runner that these settings get, by the same rule as the runner's own; empty when there is none."""
+def choose_runner(agent: AgentSettings, *, engine: bool) -> str:
+    """Return the runner that these settings get, by the runner's own rule; empty when there is none."""
     if agent.runner == "local":
         return "local"
     if engine:
@@ -52,73 +63,53 @@ def choose(agent: AgentSettings, *, engine: bool) -> str:
     return "local" if agent.runner == "auto" and agent.kind == "command" else ""
 
 
-def look(agent: AgentSettings) -> AgentPlace:
-    """Ask the engine, within a few seconds."""
+def find_place(agent: AgentSettings) -> AgentPlace:
+    """Ask the engine, within a few seconds, what this agent would run in."""
     from squire_pipelines.agents import engine as engines  # noqa: PLC0415 - Docker's client, needed by no other command
     from squire_pipelines.agents.endings import IMAGE_HINT  # noqa: PLC0415 - likewise
 
-    name = host = image_id = None
-    image_bytes = None
-    problem = hint = ""
+    place = AgentPlace(agent.kind, agent.model, image=agent.image)
     try:
-        client = engines.connect(TIMEOUT_S, image=agent.image)
-    except EngineError as error:
-        problem, hint = error.message, error.hint
-    else:
-        try:
+        with closing(engines.connect(TIMEOUT_S, image=agent.image)) as client:
             info = engines.describe(client)
-            name, host = f"{info.name} {info.version}", info.host
-            image_id, image_bytes = _image(client, agent.image)
-        except EngineError as error:
-            problem, hint = error.message, error.hint
-        finally:
-            client.close()
-    runner = choose(agent, engine=name is not None)
-    if runner == "docker" and image_id is None and not problem:
-        problem, hint = f"the worker image {agent.image} is not on the engine", IMAGE_HINT
-    return AgentPlace(
-        agent=agent.kind,
-        model=agent.model,
-        runner=runner,
-        sandboxed=runner == "docker",
-        engine=name,
-        engine_host=host,
-        image=agent.image,
-        image_id=image_id,
-        image_bytes=image_bytes,
-        problem=problem,
-        hint=hint,
-    )
+            place = replace(place, engine=f"{info.name} {info.version}", engine_host=info.host)
+            place = _with_image(place, client)
+    except EngineError as error:
+        place = replace(place, problem=error.message, hint=error.hint)
+    runner = choose_runner(agent, engine=place.engine is not None)
+    if runner == "docker" and place.image_id is None and not place.problem:
+        problem = f"the worker image {agent.image} is not on the engine"
+        place = replace(place, problem=problem, hint=IMAGE_HINT)
+    return replace(place, runner=runner, sandboxed=runner == "docker")
 
 
-def _image(client: "docker.DockerClient", name: str) -> tuple[str | None, int | None]:
+def _with_image(place: AgentPlace, client: "docker.DockerClient") -> AgentPlace:
     import requests  # noqa: PLC0415 - loaded with Docker's client
     from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415 - likewise
 
     try:
-        image = client.images.get(name)
+        image = client.images.get(place.image)
     except ImageNotFound:
-        return None, None
+        return place
     except (DockerException, requests.RequestException) as error:
-        raise EngineError(f"the engine does not say whether it has {name}: {error}") from error
-    return str(image.id), int(image.attrs.get("Size", 0))
+        raise EngineError(f"the engine does not say whether it has {place.image}: {error}") from error
+    return replace(place, image_id=str(image.id), image_bytes=int(image.attrs.get("Size", 0)))
 
 
-@command("list", examples=("squire agents list", "squire agents list --json"))
+@agents.command("list", examples=("squire agents list", "squire agents list --json"))
 @json_option
-@pass_cli_context
+@with_context
 def list_agents(context: CliContext, *, as_json: bool) -> None:
     """Show the agent of the settings, the engine, the worker image and the runner that follows from them."""
-    place = look(context.settings.agent)
+    place = find_place(context.settings.agent)
     if as_json:
-        emit_json(asdict(place))
+        emit_json(place)
         return
-    image = f"{place.image}, {size(place.image_bytes or 0)}" if place.image_id else f"{place.image}, not there"
     sandbox = "in a container" if place.sandboxed else "on this machine, which is no sandbox"
     rows = [
         ("agent", f"{place.agent}{f', model {place.model}' if place.model else ''}"),
         ("engine", f"{place.engine} at {place.engine_host}" if place.engine else "none"),
-        ("image", image),
+        ("image", f"{place.image}, {size(place.image_bytes or 0) if place.image_id else 'not there'}"),
         ("runner", f"{place.runner}: {sandbox}" if place.runner else "none: the agent cannot run"),
         ("problem", place.problem),
         ("next step", place.hint),
@@ -126,5 +117,49 @@ def list_agents(context: CliContext, *, as_json: bool) -> None:
     context.console.print(table(("", "what"), [row for row in rows if row[1]]))
 
 
-agents.add_command(list_agents)
-agents.add_command(probe)
+@agents.command("sbom", examples=("squire agents sbom", "squire agents sbom --output sbom.cdx.json"))
+@click.option("--image", help="Read this image instead of the one that the settings name.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@with_context
+def sbom(context: CliContext, image: str | None, output: Path | None) -> None:
+    """Write the worker image's bill of materials: CycloneDX 1.5, for scanners and for people."""
+    from squire_pipelines.agents import engine  # noqa: PLC0415 - docker, only here
+    from squire_pipelines.agents.sbom import read_sbom  # noqa: PLC0415 - likewise
+
+    image = image or context.settings.agent.image
+    with closing(engine.connect(SBOM_TIMEOUT_S, image=image)) as client:
+        text = read_sbom(client, image)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    note(f"{len(json.loads(text)['components'])} components are in {output}")
+
+
+@agents.command("probe", examples=("squire agents probe", "squire agents probe --failed", "squire agents probe --json"))
+@click.option("--failed", is_flag=True, help="Show only what did not end as it must.")
+@json_option
+@with_context
+def probe(context: CliContext, *, failed: bool, as_json: bool) -> None:
+    """Start a container with the settings' image, limits and profile, and try from inside what it must not do.
+
+    Lists every system call, socket family, path and capability with what came of it, and the limits as seen from
+    inside. The exit code is 1 when something did not end as it must.
+    """
+    from squire_pipelines.agents import engine, preflight  # noqa: PLC0415 - Docker's client
+    from squire_pipelines.agents.probe import run_probe  # noqa: PLC0415 - likewise
+
+    agent = context.settings.agent
+    with closing(engine.connect(PROBE_TIMEOUT_S, image=agent.image)) as client:
+        preflight.check_engine(agent, client)
+        trials = run_probe(client, agent)
+    wrong = [trial for trial in trials if not trial.ok]
+    shown = wrong if failed else trials
+    if as_json:
+        emit_json(shown)
+    else:
+        context.console.print(table_of(shown, _TRIALS))
+        click.echo(f"{len(trials)} tried, {len(wrong)} wrong")
+    if wrong:
+        fail(f"{len(wrong)} of {len(trials)} did not end as they must", "docs/security.md says what each is for")
+        raise SystemExit(ExitCode.FAILED)

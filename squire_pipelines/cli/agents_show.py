@@ -1,7 +1,6 @@
 """`squire agents show|transcript`: what an agent may do, and what one has done. Reads; asks no engine."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -9,41 +8,38 @@ import click
 from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read
 from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, Totals
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
+from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.tasks_logs import choose_attempt
-from squire_pipelines.cli.text import instant, one_line, plain
+from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
+from squire_pipelines.cli.text import counted, instant, one_line, plain
 from squire_pipelines.errors import NotFoundError
 
 _TEXT_LINES = 20
+_COLUMNS: Columns = {
+    "what": "subject",
+    "which": "pattern",
+    "verdict": lambda permission: "allow" if permission.allow else "deny",
+    "why": "why",
+}
 
 
 @command("show", examples=("squire agents show", "squire agents show opencode --json"))
 @click.argument("name", required=False)
 @json_option
-@pass_cli_context
+@with_context
 def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
-    """Show an agent and everything that it may do; by default the one that the settings name."""
+    """Show an agent and everything that it may do: the one named, or else that of the settings."""
     agent = find(name or context.settings.agent.kind)
-    rows = [asdict(each) for each in agent.permissions]
+    provider = provider_of(agent.name)
     if as_json:
-        emit_json(
-            {
-                "name": agent.name,
-                "origin": provider_of(agent.name),
-                "needs_gateway": agent.needs_gateway,
-                "permissions": rows,
-            }
-        )
+        facts = {"name": agent.name, "origin": provider, "needs_gateway": agent.needs_gateway}
+        emit_json({**facts, "permissions": agent.permissions})
         return
-    click.echo(f"{agent.name} ({provider_of(agent.name)})")
+    click.echo(f"{agent.name} ({provider})")
     click.echo(f"  model: {'through the gateway' if agent.needs_gateway else 'none'}\n")
-    cells = [(row["subject"], row["pattern"], "allow" if row["allow"] else "deny", row["why"]) for row in rows]
-    context.console.print(table(("what", "which", "verdict", "why"), cells))
-    click.echo(
-        "\nThe last line that fits counts. Whatever it says, the container allows no more than docs/security.md."
-    )
+    context.console.print(table_of(agent.permissions, _COLUMNS))
+    click.echo("\nThe last line that matches counts. The container never allows more than docs/security.md says.")
 
 
 @command(
@@ -51,11 +47,11 @@ def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
     examples=("squire agents transcript t0m1e2x3a4m5p6l", "squire agents transcript t0m1e2x3a4m5p6l --json"),
 )
 @click.argument("task_id", metavar="ID", type=TASK_ID)
-@click.option("--attempt", "number", type=click.IntRange(1), metavar="N", help="By default the last one.")
+@attempt_option
 @json_option
-@pass_cli_context
+@with_context
 def transcript(context: CliContext, task_id: str, number: int | None, *, as_json: bool) -> None:
-    """Show what an agent did in an attempt: its model's answers, the tools it used, errors, and the sums."""
+    """Show what an agent did in an attempt: its model's answers, the tools that it used, errors, and the sums."""
     attempt = choose_attempt(context, task_id, number)
     path = context.home.attempts / attempt.id / "keep" / FILE
     entries = _entries(path, task_id, attempt.number)
@@ -71,10 +67,9 @@ def transcript(context: CliContext, task_id: str, number: int | None, *, as_json
         totals = totals.after(entry)
         for line in _lines(entry):
             click.echo(line)
+    calls = f"{counted(totals.tool_calls, 'tool call')} ({totals.failed_tool_calls} failed)"
     spent = f"{totals.input_tokens} in, {totals.output_tokens} out, ${totals.cost_usd:.4f} by its own estimate"
-    click.echo(
-        f"\n{totals.steps} steps, {totals.tool_calls} tool calls ({totals.failed_tool_calls} failed); tokens: {spent}"
-    )
+    click.echo(f"\n{counted(totals.steps, 'step')}, {calls}; tokens: {spent}")
 
 
 def _entries(path: Path, task_id: str, number: int) -> Iterator[Entry]:

@@ -1,4 +1,4 @@
-"""The old product's verbs: each does what it did, under its new name, and says so on standard error."""
+"""The old product's commands: each runs its new name and shows that name on standard error."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ OLD_NAMES = {
 
 
 def _new_words(args: tuple[str, ...]) -> tuple[str, ...]:
-    """`new REPOSITORY PROMPT` and `followup ID PROMPT` as the old command had them, with the prompt as an option."""
+    """Make the prompt an option, which `new REPOSITORY PROMPT` and `followup ID PROMPT` had as an argument."""
     if any(arg.startswith("--prompt") for arg in args):
         return args
     plain = [i for i, arg in enumerate(args) if not arg.startswith("-")]
@@ -44,22 +44,21 @@ def _alias(old: str) -> click.Command:
 
     def run(args: tuple[str, ...]) -> None:
         words = target
-        given = args
         if old in {"new", "followup"}:
-            given = _new_words(args)
+            args = _new_words(args)
         elif old == "status" and not [arg for arg in args if not arg.startswith("-")]:
             words = ("tasks", "list")  # the old `status` without a task was an overview
         note(f"`squire {old}` is now `squire {' '.join(words)}`")
         ctx = click.get_current_context()
-        ctx.find_root().command.main([*_globals(ctx), *words, *given], prog_name="squire", standalone_mode=True)
+        ctx.find_root().command.main([*_globals(ctx), *words, *args], prog_name="squire", standalone_mode=True)
 
-    return _raw_command(old.rpartition(" ")[2], f"Old name of `squire {' '.join(target)}`.", run)
+    return _raw_command(old.rpartition(" ")[2], f"Run `squire {' '.join(target)}`, whose old name this is.", run)
 
 
 def _globals(ctx: click.Context) -> list[str]:
-    given = ctx.find_root().params
-    words = ["--config", str(given["config"])] if given.get("config") else []
-    return [*words, "--verbose"] if given.get("verbose") else words
+    options = ctx.find_root().params
+    words = ["--config", str(options["config"])] if options.get("config") else []
+    return [*words, "--verbose"] if options.get("verbose") else words
 
 
 def _raw_command(name: str, text: str, run: Callable[[tuple[str, ...]], None]) -> click.Command:
@@ -74,7 +73,7 @@ new, start, stop, status, logs, retry, ps, watch, clean, followup = (
 )
 list_ = _alias("list")
 
-steward = LazyGroup(name="steward", help="Old names: run, watch, status, signals, tasks.", hidden=True)
+steward = LazyGroup(name="steward", help="Run the old commands run, watch, status, signals and tasks.", hidden=True)
 for _old in OLD_NAMES:
     if _old.startswith("steward "):
         steward.add_command(_alias(_old))

@@ -4,14 +4,17 @@ Imports at the top are kept to click, since every start pays for them; the rest 
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, is_dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from squire_pipelines.settings import Settings
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any] | click.Command)
+Columns = Mapping[str, str | Callable[[Any], object]]
+"""The columns of a table: a heading, and the key or the function of a row that gives the cell."""
+
 PIPE_WIDTH = 200
 """Columns of a table that is not written to a terminal, so that ids and links are not cut."""
 
@@ -88,56 +94,100 @@ class CliContext:
         return replace(page, rows=tuple(rows))
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the ledger if it was opened."""
         if "ledger" in self.__dict__:
             self.ledger.close()
             del self.__dict__["ledger"]
 
     @cached_property
     def console(self) -> "Console":
-        """Standard output. Markup is off: whatever a stranger wrote is shown as it stands."""
+        """Standard output, without markup: whatever a stranger wrote is shown as it stands."""
         from rich.console import Console  # noqa: PLC0415 - JSON output needs no rich
 
         width = None if sys.stdout.isatty() else PIPE_WIDTH
         return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
+    def write_list(
+        self,
+        rows: Sequence[Any],
+        columns: Columns,
+        *,
+        as_json: bool,
+        empty: str,
+        limit: int | None = None,
+        keep: Iterable[str] = (),
+    ) -> None:
+        """Write `rows` as JSON or as a table, or the sentence `empty`; with `limit`, how to go on after a full page."""
+        if as_json:
+            emit_json(rows)
+        elif not rows:
+            click.echo(empty)
+        else:
+            self.console.print(table_of(rows, columns, keep=keep))
+        if len(rows) == limit:
+            show_next_page("--after", rows[-1]["id"])
 
-pass_cli_context = click.make_pass_decorator(CliContext)
+
+with_context = click.make_pass_decorator(CliContext)
 
 
 def json_option(function: _Decorated) -> _Decorated:
-    """The option `--json`, as `as_json`."""
+    """Add the option `--json`, as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(function)
 
 
 def limit_option(default: int = 100, *, most: int = 1000) -> Callable[[_Decorated], _Decorated]:
-    """The option `--limit`."""
+    """Add the option `--limit`."""
     return click.option(
         "--limit",
         type=click.IntRange(1, most),
         default=default,
         show_default=True,
         metavar="N",
-        help=f"At most this many, up to {most}.",
+        help=f"Show at most this many, up to {most}.",
     )
 
 
-def after_option(kind: type = int) -> Callable[[_Decorated], _Decorated]:
-    """The option `--after`: the id of the last row of the page before."""
-    return click.option("--after", type=kind, metavar="ID", help="Go on after this row: the next page.")
+def page_options(after: type = int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add `--after` (an id of the type `after`), `--limit` and `--json`, and pass the context."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        function = limit_option()(json_option(with_context(function)))
+        help_text = "Go on after the row with this id: the next page."
+        return click.option("--after", type=after, metavar="ID", help=help_text)(function)
+
+    return decorate
 
 
-def more(rows: Sequence[Mapping[str, Any]], limit: int) -> None:
-    """Say how the next page is asked for, when this one is full."""
-    if len(rows) == limit:
-        click.echo(f"more: the same with --after {rows[-1]['id']}", err=True)
+def seconds_option(
+    name: str, default: float, help_text: str, *, least: float = 1, most: float | None = None
+) -> Callable[[_Decorated], _Decorated]:
+    """Add an option whose value is a number of seconds between `least` and `most`."""
+    kind = click.FloatRange(least, most)
+    return click.option(name, type=kind, default=default, show_default=True, metavar="SECONDS", help=help_text)
+
+
+def show_next_page(option: str, place: object) -> None:
+    """Write on standard error the command line of the next page: this one again, with `place` as its `option`."""
+    ctx = click.get_current_context()
+    words: list[str] = []
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if option in parameter.opts or ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        values = ctx.params[name]
+        for value in values if isinstance(values, tuple) else (values,):
+            words.append(parameter.opts[0])
+            if value is not True:
+                words.append(f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else str(value))
+    click.echo(f"next page: {ctx.command_path} {shlex.join([*words, option, str(place)])}", err=True)
 
 
 def _to_json(value: Any) -> Any:
-    from datetime import datetime  # noqa: PLC0415 - loaded already whenever it matters
-
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Path):
@@ -148,19 +198,17 @@ def _to_json(value: Any) -> Any:
 
 
 def emit_json(value: Any) -> None:
-    """Write `value` as JSON. ASCII only, so that no stranger's character acts upon a terminal."""
+    """Write `value` as JSON, in ASCII only, so that no character that a stranger wrote acts upon a terminal."""
     click.echo(json.dumps(value, indent=2, default=_to_json))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Iterable[str] = ()) -> "Table":
-    """A plain table of cleaned cells; columns that are empty in all rows are left out unless named in `keep`."""
+    """Make a plain table of cleaned cells, without the columns that are empty in all rows and not named in `keep`."""
     from rich import box  # noqa: PLC0415 - JSON output needs no rich
     from rich.table import Table  # noqa: PLC0415 - likewise
     from rich.text import Text  # noqa: PLC0415 - likewise
 
-    from squire_pipelines.cli.text import one_line  # noqa: PLC0415 - likewise
-
-    cells = [["" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
+    cells = [[_text(cell) for cell in row] for row in rows]
     kept = set(keep)
     shown = [i for i, name in enumerate(columns) if name in kept or any(row[i] for row in cells)]
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -169,6 +217,31 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Ite
     for row in cells:
         result.add_row(*(Text(row[i], style=_STYLES.get(row[i], "")) for i in shown))
     return result
+
+
+def table_of(rows: Iterable[Any], columns: Columns, *, keep: Iterable[str] = ()) -> "Table":
+    """Make the table of `rows`, which are mappings or objects."""
+    return table(list(columns), ([_cell(row, cell) for cell in columns.values()] for row in rows), keep=keep)
+
+
+def write_fields(row: Any, columns: Columns) -> None:
+    """Write the fields of one row that are not empty, each on its own line."""
+    for name, cell in columns.items():
+        if text := _text(_cell(row, cell), limit=2000):
+            click.echo(f"  {name + ':':<14} {text}")
+
+
+def _text(cell: object, *, limit: int = 500) -> str:
+    from squire_pipelines.cli.text import instant, one_line  # noqa: PLC0415 - JSON output needs no text
+
+    return instant(cell) if isinstance(cell, datetime) else one_line("" if cell is None else str(cell), limit=limit)
+
+
+def _cell(row: Any, cell: str | Callable[[Any], object]) -> object:
+    if callable(cell):
+        return cell(row)
+    value: object = row[cell] if isinstance(row, Mapping) else getattr(row, cell)
+    return value
 
 
 _NEVER_CUT = frozenset({"id", "status", "age"})

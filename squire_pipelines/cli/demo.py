@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_cli_context
+from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Examples:
 @click.option("--fresh", is_flag=True, help="Begin anew even if an earlier demo was cut off.")
 @click.option("--stay", is_flag=True, help="Keep the forge up afterwards until Ctrl-C.")
 @click.option("--timeout", type=click.FloatRange(min=10), default=170, show_default=True, metavar="SECONDS")
-@pass_cli_context
+@with_context
 def demo(  # noqa: PLR0917 - click gives options by name
     context: CliContext,
     repo: Path | None,

@@ -6,7 +6,7 @@ from types import FrameType
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_cli_context
+from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.run import hand_on_config
 
 
@@ -20,7 +20,7 @@ Examples:
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The UI's port; pipeline.webserver_port by default.")
 @click.option("--webhooks/--no-webhooks", default=True, help="Whether to receive deliveries.")
-@pass_cli_context
+@with_context
 def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - other commands start no servers

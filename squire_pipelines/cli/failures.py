@@ -1,4 +1,4 @@
-"""How a command ends when it does not end well: one message, the next step, an exit code. No traceback unless asked."""
+"""What a person reads when a command fails: one message and the next step, with a traceback only when asked for."""
 
 import sys
 
@@ -11,7 +11,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def _say(label: str, text: str, color: str) -> None:
-    import os  # noqa: PLC0415 - only on the way out
+    import os  # noqa: PLC0415 - only when a command fails
 
     plain_output = bool(os.environ.get("NO_COLOR"))
     head = f"{label}:" if plain_output else click.style(f"{label}:", fg=color, bold=True)
@@ -19,7 +19,7 @@ def _say(label: str, text: str, color: str) -> None:
 
 
 def fail(message: str, hint: str = "", *, place: str = "") -> None:
-    """Say what went wrong, where in what the person wrote (kept in lines), and what to do next, on standard error."""
+    """Write on standard error what went wrong, the lines at fault in the person's text, and what to do next."""
     _say("error", message, "red")
     if place:
         click.echo(plain(place), err=True)
@@ -28,17 +28,17 @@ def fail(message: str, hint: str = "", *, place: str = "") -> None:
 
 
 def note(message: str) -> None:
-    """Say something to the person that is not the command's result, on standard error."""
+    """Write something on standard error that is not the command's result."""
     _say("hint", message, "yellow")
 
 
 def _was_interrupted(error: BaseException) -> bool:
     # click turns Ctrl-C into Abort, with the interrupt as its cause or context.
-    return any(isinstance(each, KeyboardInterrupt) for each in (error, error.__cause__, error.__context__))
+    return any(isinstance(one, KeyboardInterrupt) for one in (error, error.__cause__, error.__context__))
 
 
 def report(error: BaseException, *, verbose: bool) -> int:
-    """Tell the person about `error` and return the exit code for it."""
+    """Show `error` to the person and return its exit code."""
     if isinstance(error, SquireError):
         fail(error.message, error.hint, place=getattr(error, "place", ""))
         code = int(error.exit_code)
@@ -54,11 +54,11 @@ def report(error: BaseException, *, verbose: bool) -> int:
         fail(error.format_message(), f"see `{context.command_path} --help`" if context is not None else "")
         return error.exit_code
     else:
-        hint = "" if verbose else "this is a fault in Squire; run the command again as `squire -v …` for the traceback"
+        hint = "" if verbose else "this is a fault in Squire; run `squire -v …` to see the traceback"
         fail(f"{type(error).__name__}: {error}", hint)
         code = int(ExitCode.FAILED)
     if verbose:
-        import traceback  # noqa: PLC0415 - only on the way out
+        import traceback  # noqa: PLC0415 - only when a command fails
 
         traceback.print_exception(error, file=sys.stderr)
     return code

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context, table
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context
 from squire_pipelines.cli.failures import note
-from squire_pipelines.cli.history_export import MOMENT
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import MOMENT
 
 _ROWS = 9
-"""Of each table in the terminal; the page has them all."""
+"""How many rows of each table are shown in the terminal; the page has them all."""
 
 _COLUMNS = {"causes": 4}
-"""How many columns of a table a terminal has room for."""
+"""How many columns of a section's table a terminal has room for."""
 
 
 @command(
@@ -28,22 +28,24 @@ _COLUMNS = {"causes": 4}
 @click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a page with plots."
 )
-@click.option("--since", type=MOMENT, default="30d", show_default=True, metavar="DAY", help="A day, or so long ago.")
+@click.option(
+    "--since", type=MOMENT, default="30d", show_default=True, metavar="DAY", help="Begin at this day, or so long ago."
+)
 @click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
 @json_option
-@pass_cli_context
+@with_context
 def report(context: CliContext, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
-    """Say how things went: throughput, success, causes of failure, cost, time in each stage, time with failing checks.
+    """Report throughput, success, causes of failure, cost, time in each stage and time with failing checks.
 
-    It shows the time from --since until the warehouse was published. The page of --html is one file that loads nothing
-    from elsewhere.
+    The report covers the time from --since until the warehouse was published. The page that --html writes is one file
+    that loads nothing from elsewhere.
     """
     from squire_pipelines.warehouse.report.numbers import read_report  # noqa: PLC0415 - DuckDB
 
     if open_it and html is None:
-        raise click.UsageError("--open shows the page of --html FILE")
+        raise click.UsageError("--open shows the page that --html FILE writes: add --html FILE")
     if html is not None and as_json:
-        raise click.UsageError("--html and --json exclude each other")
+        raise click.UsageError("--html and --json exclude each other: use one of them")
     numbers = read_report(context.home.warehouse, since=since)
     if as_json:
         emit_json(numbers.as_json())
@@ -55,7 +57,7 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
         write_page(html, page(numbers, cache=context.home.cache / "matplotlib"))
         click.echo(f"wrote {html}")
         if open_it and click.launch(str(html.absolute())):
-            note(f"no browser could be started: open {html.absolute()}")
+            note(f"no browser could be started; open {html.absolute()}")
         return
     from squire_pipelines.warehouse.report.sections import headline, sections  # noqa: PLC0415 - not for a page
 

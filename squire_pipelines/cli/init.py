@@ -1,4 +1,4 @@
-"""`squire init`: writes a commented config.toml, made from the settings' own classes, so that it is whole."""
+"""`squire init`: a commented config.toml with every setting, made from the settings' own classes."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from squire_pipelines.cli.config import config_path
-from squire_pipelines.cli.context import CliContext, pass_cli_context
+from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.domain.identity import parse_repository
@@ -22,16 +22,16 @@ from squire_pipelines.settings import Settings, parse_size
 
 MAX_ASKED = 100
 _HEAD = """\
-# Squire's settings. A line that begins with "# " shows a default: take the sign away to change it.
-# Each key can be set by a variable too: SQUIRE_DISPATCH__MAX_CONCURRENT is max_concurrent in [dispatch].
-# `squire config show` shows what holds, `squire config validate` checks this file.
+# Squire's settings. A line that begins with "# " shows a default: remove the sign to change it.
+# Each key can also be set by a variable: SQUIRE_DISPATCH__MAX_CONCURRENT sets max_concurrent in [dispatch].
+# `squire config show` shows the settings in effect, `squire config validate` checks this file.
 #
 # Secrets do not belong here. They are looked for in the environment (SQUIRE_GITHUB_TOKEN, SQUIRE_WEBHOOK_SECRET,
 # SQUIRE_MODEL_KEY), in files of mode 0600 in the folder `secrets` beside this file (github-token, webhook-secret,
 # model-key), and in the keyring (`squire secrets set github-token`).
 """
 _TAIL = """\
-# What differs for one repository; what is not named is taken from the sections above.
+# Settings of one repository; the sections above apply to everything that is not set here.
 # [repository."owner/name"]
 # issue_labels = ["squire"]
 # [repository."owner/name".agent]
@@ -43,15 +43,15 @@ _TAIL = """\
 
 
 def toml_text(value: Any) -> str:
-    """`value` as TOML."""
+    """Return `value` as TOML."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{toml_text(key)} = {toml_text(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{toml_text(key)} = {toml_text(member)}" for key, member in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(toml_text(each) for each in value)}]"
+        return f"[{', '.join(toml_text(member) for member in value)}]"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{text}"'
 
@@ -64,7 +64,7 @@ def _bytes_text(count: int) -> str:
 
 
 def _is_size(field: FieldInfo) -> bool:
-    return any(getattr(each, "func", None) is parse_size for each in field.metadata)
+    return any(getattr(validator, "func", None) is parse_size for validator in field.metadata)
 
 
 def _remark(field: FieldInfo) -> str:
@@ -94,8 +94,8 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
 
 
 def config_text(repositories: Sequence[str]) -> str:
-    """The whole file: the repositories, then every section with its defaults commented out."""
-    lines = [_HEAD, "# The repositories to look after, as owner/name."]
+    """Return the whole file: the repositories, then every section with its defaults commented out."""
+    lines = [_HEAD, "# The repositories that Squire works on, as owner/name."]
     listed = "".join(f"  {toml_text(name)},\n" for name in repositories)
     lines += [f"repositories = [\n{listed}]" if listed else "repositories = []", ""]
     lines += ['# ledger_url = "…"  # not set: SQLite in the data directory; or postgresql://user@host/name', ""]
@@ -111,7 +111,7 @@ def _is_interactive() -> bool:
 
 
 def _ask() -> Iterator[str]:
-    click.echo("Which repositories shall Squire look after? One owner/name a line, an empty line ends.")
+    click.echo("Which repositories shall Squire work on? Enter one owner/name a line; an empty line ends the list.")
     for _ in range(MAX_ASKED):
         text = click.prompt("repository", default="", show_default=False)
         if not text.strip():
@@ -123,7 +123,7 @@ def _ask() -> Iterator[str]:
 
 
 def write(path: Path, text: str, *, force: bool) -> Path | None:
-    """Write `text` whole or not at all. Returns where the old file went. Raises ConfigError."""
+    """Write `text` completely or not at all, and return the copy of the old file. Raises ConfigError."""
     kept = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,19 +143,25 @@ def write(path: Path, text: str, *, force: bool) -> Path | None:
 
 
 def _exists(path: Path) -> ConfigError:
-    return ConfigError(f"{path} exists already", hint="edit it, or write it anew with --force (the old one is kept)")
+    return ConfigError(f"{path} exists already", hint="edit it, or replace it with --force, which keeps a copy")
 
 
 @command(
     "init",
     examples=("squire init", "squire init --repository owner/name --yes", "squire --config ./squire.toml init --force"),
 )
-@click.option("--repository", "repositories", type=REPOSITORY, multiple=True, help="May be repeated; else asked for.")
+@click.option(
+    "--repository",
+    "repositories",
+    type=REPOSITORY,
+    multiple=True,
+    help="Name a repository to work on; may be repeated.",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing.")
-@click.option("--force", is_flag=True, help="Replace the file that is there; it is kept as config.toml.bak.")
-@pass_cli_context
+@click.option("--force", is_flag=True, help="Replace the existing file and keep it as config.toml.bak.")
+@with_context
 def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
-    """Write a commented config.toml: every section, the defaults commented out."""
+    """Write a commented config.toml with every section and its defaults, which are commented out."""
     path = config_path(context)
     if path.exists() and not force:
         raise _exists(path)
@@ -170,7 +176,7 @@ def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force
     if not unique:
         click.echo("It names no repository yet: add some to `repositories`.")
     click.echo(
-        "Secrets go elsewhere: set SQUIRE_GITHUB_TOKEN, or `squire secrets set github-token`, or write "
+        "Secrets do not belong in it: set SQUIRE_GITHUB_TOKEN, or run `squire secrets set github-token`, or write "
         f"{context.home.config / 'secrets' / 'github-token'} (mode 0600)."
     )
     click.echo("Next: `squire doctor`, then `squire run --dry-run`.")

@@ -1,12 +1,12 @@
 """The click classes that all commands share: groups whose commands are imported on use, commands with examples.
 
-No command lives here, and nothing here imports more than click: `squire --help` is paid for by this module.
+Nothing here imports more than click, since every start of the command waits for this module.
 """
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,7 +16,7 @@ CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
-    """A command that is not imported yet: where it is (`module:attribute`) and its line in the group's help."""
+    """A command that is not imported yet: its place (`module:attribute`) and its line in the group's help."""
 
     target: str
     help: str
@@ -27,12 +27,12 @@ class Lazy:
         module, _, attribute = self.target.partition(":")
         loaded = getattr(importlib.import_module(module), attribute)
         if not isinstance(loaded, click.Command):
-            raise TypeError(f"{self.target} is no command")
+            raise TypeError(f"{self.target} is not a command")
         return loaded
 
 
-class Command(click.Command):
-    """A command whose help ends with `examples`, command lines that can be typed as they stand."""
+class CommandWithExamples(click.Command):
+    """A command whose help ends with `examples`, command lines that can be typed as they are."""
 
     def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init__(*args, **{"context_settings": CONTEXT_SETTINGS, **kwargs})
@@ -53,14 +53,14 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{"context_settings": CONTEXT_SETTINGS, **kwargs})
         self.lazy = dict(lazy or {})
-        self.command_class = Command
+        self.command_class = CommandWithExamples
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order in which they were given."""
+        """Return all names: the lazy ones in their order, then the others."""
         return [*self.lazy, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now if need be."""
+        """Return the command, which is imported now if need be."""
         if cmd_name in self.lazy:
             return self.lazy[cmd_name].load()
         return super().get_command(ctx, cmd_name)
@@ -68,23 +68,18 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, but with the lazy names among the suggestions."""
+        """Resolve a command as click does, but with the lazy names among the suggestions."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            if args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
-                self._unknown(ctx, args[0], error)
-            raise
+            name = args[0]
+            if name in self.list_commands(ctx) or name.startswith("-"):
+                raise
+            import difflib  # noqa: PLC0415 - only a mistyped command needs it
 
-    def _unknown(self, ctx: click.Context, name: str, error: click.UsageError) -> NoReturn:
-        import difflib  # noqa: PLC0415 - only a mistyped command needs it
-
-        visible = [known for known, _ in self._visible(ctx)]
-        close = difflib.get_close_matches(name, visible)
-        message = f"there is no command {name!r}"
-        if close:
-            message += f"; did you mean {' or '.join(close)}?"
-        raise click.UsageError(message, ctx) from error
+            close = difflib.get_close_matches(name, [known for known, _ in self._visible(ctx)])
+            question = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"there is no command {name!r}{question}", ctx) from error
 
     def _visible(self, ctx: click.Context) -> Iterator[tuple[str, str]]:
         for name, entry in self.lazy.items():
@@ -108,6 +103,8 @@ class LazyGroup(click.Group):
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
-def command(name: str, *, examples: tuple[str, ...], **options: Any) -> Callable[[Callable[..., Any]], Command]:
+def command(
+    name: str, *, examples: tuple[str, ...], **options: Any
+) -> Callable[[Callable[..., Any]], CommandWithExamples]:
     """Decorate a function as a command with examples."""
-    return click.command(name, cls=Command, examples=examples, **options)
+    return click.command(name, cls=CommandWithExamples, examples=examples, **options)

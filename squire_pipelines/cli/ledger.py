@@ -2,16 +2,16 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
-from squire_pipelines.cli.lazy import LazyGroup, command
-from squire_pipelines.cli.tasks_change import actor
-from squire_pipelines.cli.text import one_line, size
-from squire_pipelines.errors import LedgerError, RefusedError
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
+from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.person import actor, confirm
+from squire_pipelines.cli.text import counted, one_line, size
+from squire_pipelines.errors import ExitCode, LedgerError
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import check_integrity
 from squire_pipelines.ledger.store import Ledger
@@ -19,34 +19,28 @@ from squire_pipelines.ledger.store import Ledger
 ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")
 
 
-@command("check", examples=("squire ledger check", "squire ledger check --json"))
+@ledger.command("check", examples=("squire ledger check", "squire ledger check --json"))
 @json_option
-@pass_cli_context
+@with_context
 def check(context: CliContext, *, as_json: bool) -> None:
-    """Check that the ledger is whole, and that its history tells the same as its rows. Changes nothing."""
-    found = check_integrity(context.settings.resolved_ledger_url)
+    """Check that the ledger is whole, and that its history agrees with its rows. Changes nothing."""
+    report = check_integrity(context.settings.resolved_ledger_url)
+    problems = report.problems
     if as_json:
-        emit_json(
-            {
-                "ledger": found.place,
-                "revision": found.revision,
-                "ok": not found.problems,
-                "problems": list(found.problems),
-                "rows": found.rows,
-            }
+        content = {"ledger": report.place, "revision": report.revision, "ok": not problems}
+        emit_json({**content, "problems": problems, "rows": report.rows})
+        if problems:
+            raise SystemExit(ExitCode.FAILED)
+        return
+    for problem in problems:
+        click.echo(one_line(problem))
+    if problems:
+        raise LedgerError(
+            f"the ledger {report.place} has {counted(len(problems), 'problem')}",
+            hint="stop Squire, keep a copy of the file, and restore a backup",
         )
-    elif not found.problems:
-        click.echo(f"ok: {found.place}, schema {found.revision}")
-        click.echo(", ".join(f"{count} {name}" for name, count in found.rows.items()))
-    if found.problems:
-        if not as_json:
-            for problem in found.problems:
-                click.echo(one_line(problem))
-            raise LedgerError(
-                f"the ledger {found.place} has {len(found.problems)} problem(s)",
-                hint="stop Squire, keep a copy of the file, restore a backup",
-            )
-        click.get_current_context().exit(1)
+    click.echo(f"ok: {report.place}, schema {report.revision}")
+    click.echo(", ".join(f"{count} {name}" for name, count in report.rows.items()))
 
 
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -54,58 +48,44 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 @contextmanager
 def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that shows how many pages are copied, where somebody looks at it."""
+    """Show how many pages are copied, as a bar, where somebody looks at it."""
     with click.progressbar(length=1, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
 
-        def told(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             bar.length = total
             bar.update(done - bar.pos)
 
-        yield told
+        yield update
 
 
-@command("backup", examples=("squire ledger backup ledger-2026-03-01.sqlite",))
+@ledger.command("backup", examples=("squire ledger backup ledger-2026-03-01.sqlite",))
 @_file
 @json_option
-@pass_cli_context
+@with_context
 def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
-    """Copy the ledger to a new FILE while everything goes on. What was committed before is in it, whole."""
-    store = Ledger(context.settings.resolved_ledger_url)
-    try:
-        with _bar("copying") as told:
-            made = make_backup(store, file, progress=told)
-    finally:
-        store.close()
+    """Copy the ledger to a new FILE while everything goes on, with all that was committed before."""
+    with closing(Ledger(context.settings.resolved_ledger_url)) as store, _bar("copying") as progress:
+        made = make_backup(store, file, progress=progress)
     if as_json:
         emit_json({"file": made.path, "revision": made.revision, "bytes": made.bytes, "tasks": made.tasks})
     else:
-        click.echo(f"ok: {made.path}, schema {made.revision}, {made.tasks} tasks, {size(made.bytes)}")
+        click.echo(f"ok: {made.path}, schema {made.revision}, {counted(made.tasks, 'task')}, {size(made.bytes)}")
 
 
-@command("restore", examples=("squire ledger restore ledger-2026-03-01.sqlite",))
+@ledger.command("restore", examples=("squire ledger restore ledger-2026-03-01.sqlite",))
 @_file
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@pass_cli_context
+@with_context
 def restore(context: CliContext, file: Path, *, yes: bool) -> None:
-    """Put the backup FILE in the ledger's place. The ledger of now is kept beside it; Squire must not run."""
-    store = Ledger(context.settings.resolved_ledger_url)
-    try:
+    """Put the backup FILE in the ledger's place and keep the present ledger beside it. Squire must not run."""
+    with closing(Ledger(context.settings.resolved_ledger_url)) as store:
         if store.is_sqlite:
-            found = verify(file)
-            question = f"put {file} ({found.tasks} tasks) in the place of {store.describe()}"
+            backed_up = verify(file)
             if not yes:
-                if not sys.stdin.isatty():
-                    raise RefusedError(f"nobody is there to ask whether to {question}", hint="add --yes")
-                click.confirm(question.capitalize() + "?", abort=True)
-        with _bar("copying") as told:
-            done = restore_backup(store, file, actor=actor(), progress=told)
-    finally:
-        store.close()
-    click.echo(f"ok: {done.ledger} is {file}, schema {done.backup.revision}, {done.backup.tasks} tasks")
+                place = store.describe()
+                confirm(f"put {file} ({counted(backed_up.tasks, 'task')}) in the place of {place}", hint="add --yes")
+        with _bar("copying") as progress:
+            done = restore_backup(store, file, actor=actor(), progress=progress)
+    click.echo(f"ok: {done.ledger} is {file}, schema {done.backup.revision}, {counted(done.backup.tasks, 'task')}")
     if done.aside is not None:
-        click.echo(f"the ledger of before is {done.aside}")
-
-
-ledger.add_command(check)
-ledger.add_command(backup)
-ledger.add_command(restore)
+        click.echo(f"The ledger that was there before is {done.aside}.")

@@ -20,25 +20,28 @@ _CLI = "squire_pipelines.cli"
 COMMANDS = {
     "init": Lazy(f"{_CLI}.init:init", "Write a commented config.toml."),
     "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
-    "demo": Lazy(f"{_CLI}.demo:demo", "Show the whole job on this machine, with nothing leaving it."),
+    "demo": Lazy(f"{_CLI}.demo:demo", "Show the whole pipeline on this machine, with nothing leaving it."),
     "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),
-    "doctor": Lazy(f"{_CLI}.doctor:doctor", "Check what Squire needs, each with the next step."),
+    "doctor": Lazy(f"{_CLI}.doctor:doctor", "Check what Squire needs, and show the next step for each."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
-    "signals": Lazy(f"{_CLI}.signals:signals", "What was seen in the repositories."),
-    "plans": Lazy(f"{_CLI}.plans:plans", "What planners proposed."),
-    "budgets": Lazy(f"{_CLI}.budgets:budgets", "What work costs, and what it may."),
-    "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "Deliveries and other requests to look at a repository."),
-    "history": Lazy(f"{_CLI}.history:history", "Query and publish the warehouse."),
+    "signals": Lazy(f"{_CLI}.signals:signals", "List the signals that were seen in the repositories."),
+    "plans": Lazy(f"{_CLI}.plans:plans", "List and show the plans that planners made."),
+    "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),
+    "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List webhook deliveries and other requests to read a repository."),
+    "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),
     "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
-    "audit": Lazy(f"{_CLI}.audit:audit", "Who did what that matters."),
+    "audit": Lazy(f"{_CLI}.audit:audit", "List who did what: approvals, cancels, retries, deletions, restores."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
-    "secrets": Lazy(f"{_CLI}.secrets:secrets", "Which secrets are found, and where; keep one in the keyring."),
-    "agents": Lazy(f"{_CLI}.agents:agents", "Agents, their transcripts, the engine and the worker image."),
+    "secrets": Lazy(f"{_CLI}.secrets:secrets", "Show which secrets are found and where, and keep one in the keyring."),
+    "agents": Lazy(
+        f"{_CLI}.agents:agents", "Show agents, their transcripts, the container engine and the worker image."
+    ),
 }
 # The verbs of the old product: they work, say what they are called now, and are not in the help.
 _OLD = ("new", "start", "stop", "list", "status", "logs", "retry", "ps", "watch", "clean", "followup", "steward")
 ALIASES = {
-    name: Lazy(f"{_CLI}.aliases:{'list_' if name == 'list' else name}", "Old name.", hidden=True) for name in _OLD
+    name: Lazy(f"{_CLI}.aliases:{'list_' if name == 'list' else name}", "Run a command by its old name.", hidden=True)
+    for name in _OLD
 }
 
 

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from squire_pipelines.cli.context import CliContext, json_option, pass_cli_context
+from squire_pipelines.cli.context import CliContext, json_option, with_context
 from squire_pipelines.cli.failures import note
 
 
@@ -43,7 +43,7 @@ Examples:
     help="How long to wait for the tasks; they go on at the next start.",
 )
 @json_option
-@pass_cli_context
+@with_context
 def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, dry_run: bool, as_json: bool) -> None:
     """Run one cycle: collect, plan, dispatch, wait, report.
 

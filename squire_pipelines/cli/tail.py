@@ -1,4 +1,4 @@
-"""Reading the end of a log, and what is added to it, within bounds. Knows files, no tasks."""
+"""Reading the end of a log and what is added to it, within bounds. Knows files and no tasks."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -25,16 +25,16 @@ def _clean(raw: bytes) -> str:
 
 
 def read_tail(path: Path, *, lines: int, max_bytes: int = MAX_TAIL_BYTES) -> Tail:
-    """The last `lines` lines within the last `max_bytes`. Raises FileNotFoundError."""
+    """Return the last `lines` lines within the last `max_bytes`. Raises FileNotFoundError."""
     with path.open("rb") as file:
         total = file.seek(0, os.SEEK_END)
         start = max(0, total - max_bytes)
         file.seek(start)
         data = file.read(total - start)
     pieces = data.split(b"\n")
-    rest = pieces.pop()  # a line without its end yet belongs to whoever goes on reading
+    rest = pieces.pop()  # a line that has no end yet is left to `follow`
     if start and pieces:
-        pieces = pieces[1:]  # begun before what was read
+        pieces = pieces[1:]  # its beginning was not read
     return Tail(
         tuple(_clean(piece) for piece in pieces[-lines:]), total - len(rest), cut=start > 0 or len(pieces) > lines
     )
@@ -48,14 +48,14 @@ def follow(
     wait: Callable[[], None],
     idle_rounds: int,
 ) -> Iterator[str]:
-    """Lines as they are added, until `ended` says so and all is read, or nothing came for `idle_rounds` rounds.
+    """Yield lines as they are added, until the writer has ended or nothing was added for `idle_rounds` rounds.
 
     Args:
-        path: The file, which need not be there yet.
-        offset: Where to begin, bytes.
+        path: The file, which need not exist yet.
+        offset: Where to begin, in bytes.
         ended: Whether the writer has ended; asked before each reading, so that its last lines are not missed.
         wait: Called between rounds.
-        idle_rounds: The bound on rounds in which nothing was added.
+        idle_rounds: How many rounds may pass in which nothing was added.
     """
     rest = b""
     idle = 0

@@ -1,4 +1,4 @@
-"""`squire tasks clean`: what was kept long enough goes to the archive."""
+"""`squire tasks clean`: moving what was kept long enough to the archive."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import SPAN
 from squire_pipelines.cli.text import size
@@ -25,32 +25,33 @@ if TYPE_CHECKING:
         "squire tasks clean --older-than 30d --status failed --status cancelled",
     ),
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--older-than", type=SPAN, metavar="SPAN", help="Only tasks that ended so long ago, for example 7d.")
+@click.option("--dry-run", is_flag=True, help="Show what would be archived, and change nothing.")
+@click.option("--older-than", type=SPAN, metavar="SPAN", help="Archive only tasks that ended so long ago, as 7d.")
 @click.option(
     "--status",
     "statuses",
     type=click.Choice(FINAL_STATUSES),
     multiple=True,
-    help="Only tasks in this state; may be repeated.",
+    help="Archive only tasks in this state; may be repeated.",
 )
 @json_option
-@pass_cli_context
+@with_context
 def clean_tasks(
     context: CliContext, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
 ) -> None:
     """Archive and delete tasks that ended long ago, with all that belongs to them, and other old rows.
 
-    Rows become Parquet files beside the warehouse, which has them still; of each task a line stays. Tasks with an open
-    pull request stay, and those that others wait for. With `--older-than` or `--status`, only tasks go.
+    The rows are written to Parquet files beside the warehouse, which still has them; the ledger keeps one line for each
+    task. Tasks with an open pull request stay, and so do those that others wait for. With `--older-than` or
+    `--status`, only tasks are archived.
     """
     from squire_pipelines.warehouse.archive import clean, retention_of  # noqa: PLC0415 - DuckDB is slow to import
 
     rules = retention_of(context.settings.retention)
     if older_than is not None or statuses:
-        chosen = tuple(TaskStatus(status) for status in statuses) or rules.statuses
-        kept = rules.keep["tasks"] if older_than is None else older_than
-        rules = replace(rules, keep={"tasks": kept}, statuses=chosen)
+        kept_for = rules.keep["tasks"] if older_than is None else older_than
+        selected = tuple(TaskStatus(status) for status in statuses) or rules.statuses
+        rules = replace(rules, keep={"tasks": kept_for}, statuses=selected)
 
     def progress(table: str, count: int) -> None:
         click.echo(f"{table}: {count} archived", err=True)
@@ -64,24 +65,15 @@ def clean_tasks(
         progress=progress,
     )
     if as_json:
-        emit_json(
-            {
-                "dry_run": cleaned.dry_run,
-                "rows": cleaned.rows,
-                "held": cleaned.held,
-                "files": cleaned.files,
-                "bytes": cleaned.bytes,
-                "more": cleaned.more,
-            }
-        )
+        emit_json(cleaned)
     else:
         _write(cleaned)
 
 
 def _write(cleaned: "Cleaned") -> None:
-    verb = "would go" if cleaned.dry_run else "archived and deleted"
+    verb = "would be archived" if cleaned.dry_run else "archived and deleted"
     if not cleaned.rows:
-        click.echo("Nothing is old enough to go.")
+        click.echo("Nothing is old enough to be archived.")
     for table, count in cleaned.rows.items():
         click.echo(f"{table}: {count} {verb}")
     for reason, count in cleaned.held.items():
@@ -89,4 +81,4 @@ def _write(cleaned: "Cleaned") -> None:
     if cleaned.files:
         click.echo(f"{len(cleaned.files)} files, {size(cleaned.bytes)}")
     if cleaned.more:
-        click.echo("More is old enough: run it again.")
+        click.echo("More rows are old enough: run the command again.")

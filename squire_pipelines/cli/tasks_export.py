@@ -8,13 +8,14 @@ from typing import IO
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_cli_context
+from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.task_filters import filter_options
+from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically
 from squire_pipelines.ledger.exporting import export_tasks
-from squire_pipelines.ledger.task_query import STATUSES, TaskQuery
+from squire_pipelines.ledger.task_query import TaskQuery
 
 _PROGRESS = 10_000
 
@@ -27,16 +28,13 @@ _PROGRESS = 10_000
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only this state; may be repeated."
-)
-@repository_option
-@pass_cli_context
+@filter_options("status", "repository")
+@with_context
 def export(context: CliContext, file: Path | None, statuses: tuple[str, ...], repository: str | None) -> None:
     """Write tasks with all their facts as lines of JSON, oldest first, to FILE or standard output.
 
-    Each line has a task with its attempts, events, outcome and model calls, all of one moment; `squire tasks import`
-    reads them back. FILE appears whole or not at all.
+    Each line has a task with its attempts, events, outcome and model calls, all as of one moment; `squire tasks import`
+    reads them back. FILE is written completely or not at all.
     """
     query = TaskQuery(statuses=statuses, repository=repository)
     if file is None or str(file) == "-":
@@ -47,9 +45,10 @@ def export(context: CliContext, file: Path | None, statuses: tuple[str, ...], re
             count = _write(context, query, stream)
     except OSError as error:
         raise ConfigError(
-            f"{file} cannot be written: {error.strerror}", hint="check the folder and the disk"
+            f"{file} cannot be written: {error.strerror}",
+            hint="check that the folder exists and has room",
         ) from error
-    click.echo(f"{count} tasks in {file}", err=True)
+    click.echo(f"wrote {counted(count, 'task')} to {file}", err=True)
 
 
 def _write(context: CliContext, query: TaskQuery, stream: IO[str]) -> int:

@@ -1,10 +1,10 @@
-"""`squire tasks logs`: what an attempt's agent wrote, its end and what is added to it."""
+"""`squire tasks logs`: the end of what an attempt's agent wrote, and what is added to it."""
 
 import time
 
 import click
 
-from squire_pipelines.cli.context import CliContext, pass_cli_context
+from squire_pipelines.cli.context import CliContext, seconds_option, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
@@ -18,10 +18,13 @@ from squire_pipelines.ledger.attempts import Attempt
 
 POLL_S = 0.5
 MAX_LINES = 100_000
+attempt_option = click.option(
+    "--attempt", "number", type=click.IntRange(1), metavar="N", help="Show this attempt instead of the last one."
+)
 
 
 def choose_attempt(context: CliContext, task_id: str, number: int | None) -> Attempt:
-    """The attempt of that number, the last one by default. Raises NotFoundError."""
+    """Return the attempt with this number, or the last one. Raises NotFoundError."""
     with context.ledger.read() as tx:
         task = task_rows.get(tx, task_id)
         attempts = attempt_rows.of_task(tx, task_id)
@@ -30,10 +33,8 @@ def choose_attempt(context: CliContext, task_id: str, number: int | None) -> Att
             f"task {task_id} has had no attempt yet; it is {task.status}",
             hint=f"`squire tasks show {task_id}` says what it waits for",
         )
-    if number is None:
-        return attempts[-1]
-    for attempt in attempts:
-        if attempt.number == number:
+    for attempt in reversed(attempts):
+        if number in {None, attempt.number}:
             return attempt
     raise NotFoundError(f"task {task_id} has no attempt {number}", hint=f"its attempts are 1 to {attempts[-1].number}")
 
@@ -42,43 +43,41 @@ def choose_attempt(context: CliContext, task_id: str, number: int | None) -> Att
     "logs", examples=("squire tasks logs t0m1e2x3a4m5p6l -f", "squire tasks logs t0m1e2x3a4m5p6l --attempt 1 -n 50")
 )
 @click.argument("task_id", metavar="ID", type=TASK_ID)
-@click.option("--attempt", "number", type=click.IntRange(1), metavar="N", help="By default the last one.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Go on as lines are added, until the attempt ends.")
+@attempt_option
+@click.option("-f", "--follow", "following", is_flag=True, help="Show lines as they are added, until the attempt ends.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(1, MAX_LINES), default=200, show_default=True, help="Lines from the end."
-)
-@click.option(
-    "--idle-timeout",
-    type=click.FloatRange(0, 86400),
-    default=600,
+    "-n",
+    "--lines",
+    type=click.IntRange(1, MAX_LINES),
+    default=200,
     show_default=True,
-    metavar="SECONDS",
-    help="Following ends when nothing was added for so long.",
+    help="Show this many last lines.",
 )
-@pass_cli_context
+@seconds_option("--idle-timeout", 600, "Stop following when nothing was added for this time.", least=0, most=86400)
+@with_context
 def logs(
     context: CliContext, task_id: str, number: int | None, lines: int, idle_timeout: float, *, following: bool
 ) -> None:
     """Show what a task's agent wrote.
 
-    Terminal control sequences are taken out. The whole log is a file in the attempt's folder.
+    Terminal control sequences are removed. The whole log is a file in the attempt's folder.
     """
     attempt = choose_attempt(context, task_id, number)
     path = context.home.attempts / attempt.id / "agent.log"
-    open_still = attempt.status is not AttemptStatus.ENDED
+    is_running = attempt.status is not AttemptStatus.ENDED
     offset = 0
     try:
         tail = read_tail(path, lines=lines)
     except FileNotFoundError:
-        if not (following and open_still):
-            message = f"attempt {attempt.number} of task {task_id} left no log at {path}"
-            hint = (
-                "it runs still: add -f to wait for it" if open_still else f"`squire tasks show {task_id}` has its cause"
-            )
-            raise NotFoundError(message, hint=hint) from None
+        if not (following and is_running):
+            show = f"`squire tasks show {task_id}` has its cause"
+            raise NotFoundError(
+                f"attempt {attempt.number} of task {task_id} left no log at {path}",
+                hint="it is still running: add -f to wait for the log" if is_running else show,
+            ) from None
     else:
         if tail.cut:
-            note(f"there is more before this, in {path} (at most {size(MAX_TAIL_BYTES)} are read here)")
+            note(f"{path} has more lines before these (at most {size(MAX_TAIL_BYTES)} are read here)")
         for line in tail.lines:
             click.echo(line)
         offset = tail.end
@@ -98,4 +97,4 @@ def logs(
     for line in added:
         click.echo(line)
     if following and not ended():
-        note(f"nothing was added for {idle_timeout:g} s, but the attempt has not ended; run it again to go on")
+        note(f"nothing was added for {idle_timeout:g} s, but the attempt has not ended; run the command again to go on")

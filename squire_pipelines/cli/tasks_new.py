@@ -1,4 +1,4 @@
-"""`squire tasks new`: a wish in a person's own words becomes a signal, and a collection is asked for."""
+"""`squire tasks new|followup`: a person's request becomes a signal, and a collection is asked for."""
 
 import hashlib
 import sys
@@ -7,16 +7,16 @@ from collections.abc import Callable
 import click
 from sqlalchemy import func, select
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, pass_cli_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import REPOSITORY
-from squire_pipelines.cli.tasks_change import actor
+from squire_pipelines.cli.parameters import REPOSITORY, TASK_ID
+from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import plain
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.signals import ManualTask, Signal
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.ledger import collections as collection_rows
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import deliveries, outcomes, tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
 
@@ -25,7 +25,7 @@ _TITLE_FROM_PROMPT = 80
 
 
 def read_prompt(prompt: str) -> str:
-    """The prompt as given, or standard input for `-`. Raises BadParameter when it is empty or too long."""
+    """Return the prompt, or standard input for `-`. Raises BadParameter when it is empty or too long."""
     # One more than allowed is enough to see that it is too long.
     text = sys.stdin.read(MAX_PROMPT + 1) if prompt == "-" else prompt
     text = plain(text).strip()
@@ -37,7 +37,7 @@ def read_prompt(prompt: str) -> str:
 
 
 def title_of(title: str | None, prompt: str) -> str:
-    """The title as given, else the prompt's first line, cut. Raises BadParameter."""
+    """Return the title, or else the prompt's first line, cut. Raises BadParameter."""
     first = next(line.strip() for line in prompt.splitlines() if line.strip())
     text = " ".join(plain(title or "").split())
     if title is not None and not text:
@@ -48,7 +48,7 @@ def title_of(title: str | None, prompt: str) -> str:
 
 
 def _known_repository(context: CliContext, tx: Transaction, repository: str) -> str:
-    """The repository's name as we have it: GitHub takes names in any case. Raises ConfigError."""
+    """Return the repository's name as Squire writes it, since GitHub takes any case. Raises ConfigError."""
     for known in context.settings.repositories:
         if known.lower() == repository.lower():
             return known
@@ -57,13 +57,13 @@ def _known_repository(context: CliContext, tx: Transaction, repository: str) -> 
     ).scalar_one_or_none()
     if seen is None:
         raise ConfigError(
-            f"{repository} is none of Squire's repositories",
+            f"{repository} is not one of Squire's repositories",
             hint=f"add it to `repositories` in {context.config or context.home.config_file}",
         )
     return str(seen)
 
 
-def wish(
+def record_request(
     tx: Transaction,
     repository: str,
     title: str,
@@ -72,7 +72,7 @@ def wish(
     allow_protected: tuple[str, ...] = (),
     branch: str | None = None,
 ) -> tuple[Signal, str]:
-    """Keep a wish and ask for a collection; the signal and the trace."""
+    """Record a request as a signal and ask for a collection; return the signal and the trace id."""
     trace_id = new_trace_id()
     signal = Signal(
         repository=repository,
@@ -90,17 +90,17 @@ def wish(
     return signal, trace_id
 
 
-def wish_options(callback: Callable[..., object]) -> Callable[..., object]:
-    """The options of a wish: `title`, `prompt` and `allow_protected`."""
+def request_options(callback: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of a request: `title`, `prompt` and `allow_protected`."""
     for option in (
         click.option(
             "--allow-protected",
             multiple=True,
             metavar="GLOB",
-            help="A protected path that the work needs; a person still approves its change. May be repeated.",
+            help="Allow a change of this protected path, which a person still approves; may be repeated.",
         ),
-        click.option("--prompt", required=True, help="What is to be done; - reads it from standard input."),
-        click.option("--title", help="One line; by default the prompt's first."),
+        click.option("--prompt", required=True, help="Say what is to be done; - reads it from standard input."),
+        click.option("--title", help="Name the task in one line; by default the prompt's first line."),
     ):
         callback = option(callback)
     return callback
@@ -110,13 +110,13 @@ def wish_options(callback: Callable[..., object]) -> Callable[..., object]:
     "new",
     examples=(
         'squire tasks new owner/name --title "Drop Python 3.9" --prompt "Remove the code for Python 3.9."',
-        "squire tasks new owner/name --prompt - < wish.md",
+        "squire tasks new owner/name --prompt - < request.md",
     ),
 )
 @click.argument("repository", type=REPOSITORY)
-@wish_options
+@request_options
 @json_option
-@pass_cli_context
+@with_context
 def new(
     context: CliContext,
     repository: str,
@@ -128,15 +128,61 @@ def new(
 ) -> None:
     """Ask for a piece of work in your own words.
 
-    It is kept as a signal of the repository; the next plan makes a task of it, which is asked for at once.
+    The request is recorded as a signal of the repository, and the next plan, which is asked for at once, makes a task
+    of it.
     """
     text = read_prompt(prompt)
     line = title_of(title, text)
     with context.ledger.write() as tx:
         name = _known_repository(context, tx, repository)
-        signal, trace_id = wish(tx, name, line, text, allow_protected=allow_protected)
+        signal, trace_id = record_request(tx, name, line, text, allow_protected=allow_protected)
     if as_json:
         emit_json({"repository": name, "signal": signal.ref, "title": line, "trace_id": trace_id})
         return
-    click.echo(f"noted {signal.ref} for {name}; trace {trace_id}")
-    click.echo("`squire dev` (or `squire run`) plans it; then `squire tasks list` shows the task.")
+    click.echo(f"recorded {signal.ref} for {name}; trace {trace_id}")
+    click.echo("Next: `squire dev` or `squire run` makes a task of it, which `squire tasks list` shows.")
+
+
+@command(
+    "followup",
+    examples=(
+        'squire tasks followup t0m1e2x3a4m5p6l --prompt "Add a test for the empty list."',
+        "squire tasks followup t0m1e2x3a4m5p6l --prompt - < remarks.md",
+    ),
+)
+@click.argument("task_id", metavar="ID", type=TASK_ID)
+@request_options
+@json_option
+@with_context
+def followup(
+    context: CliContext,
+    task_id: str,
+    title: str | None,
+    prompt: str,
+    allow_protected: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Ask for more work on a task's open pull request.
+
+    The request becomes a new task, whose commits are added to the same branch and pull request; nothing is overwritten.
+    """
+    text = read_prompt(prompt)
+    line = title_of(title, text)
+    with context.ledger.write() as tx:
+        task = tasks.get(tx, task_id)
+        outcome = outcomes.of_branch(tx, task.repository, task.branch)
+        if outcome is None:
+            raise RefusedError(
+                f"the task {task_id} has no open pull request",
+                hint=f"ask for new work with `squire tasks new {task.repository}`",
+            )
+        signal, trace_id = record_request(
+            tx, task.repository, line, text, allow_protected=allow_protected, branch=task.branch
+        )
+    if as_json:
+        request = {"repository": task.repository, "signal": signal.ref, "title": line, "trace_id": trace_id}
+        emit_json({**request, "pull_request": outcome.pr_url})
+        return
+    click.echo(f"recorded {signal.ref} for pull request #{outcome.pr_number} of {task.repository}; trace {trace_id}")
+    click.echo("Next: `squire dev` or `squire run` makes a task of it, and its commits are added to the same branch.")

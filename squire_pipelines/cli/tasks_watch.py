@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from squire_pipelines.cli.context import CliContext, limit_option, pass_cli_context, table
+from squire_pipelines.cli.context import CliContext, limit_option, seconds_option, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.task_rows import TaskPage, TaskRow
-from squire_pipelines.cli.tasks import COLUMNS, lines
+from squire_pipelines.cli.tasks import page_table
 from squire_pipelines.cli.text import one_line
 from squire_pipelines.ledger.task_query import TaskQuery
 
@@ -20,9 +20,9 @@ _UNDER_WAY = ("ready", "running")
 def pages(
     read: Callable[[TaskQuery], TaskPage], query: TaskQuery, *, wait: Callable[[], None], rounds: int
 ) -> Iterator[TaskPage]:
-    """The page again and again, until no task is ready or running, at most `rounds` times.
+    """Yield the page again and again until no task is ready or running, at most `rounds` times.
 
-    What is under way may be older than the page's rows, so it is asked for by itself.
+    A separate query looks for these tasks, since they may be older than the page's rows.
     """
     busy = TaskQuery(statuses=_UNDER_WAY, repository=query.repository, limit=1)
     for number in range(rounds):
@@ -36,51 +36,37 @@ def pages(
 
 
 def changes(before: dict[str, TaskRow], page: TaskPage) -> Iterator[str]:
-    """One line for each task that is new or whose state is another than `before`, which is brought up to date."""
+    """Yield a line for each task that is new or whose state has changed since `before`, and update `before`."""
     for row in reversed(page.rows):
         known = before.get(row.id)
         state = (row.status, row.attempts, row.pr_url, row.outcome)
         if known is None or state != (known.status, known.attempts, known.pr_url, known.outcome):
-            told = (row.status, row.waiting and f"waits for {row.waiting}", row.cause, row.pr_url, row.outcome)
-            yield one_line(f"{row.id} {row.repository} {row.title}: {', '.join(part for part in told if part)}")
+            parts = (row.status, row.waiting and f"waits for {row.waiting}", row.cause, row.pr_url, row.outcome)
+            yield one_line(f"{row.id} {row.repository} {row.title}: {', '.join(part for part in parts if part)}")
         before[row.id] = row
 
 
 @command("watch", examples=("squire tasks watch", "squire tasks watch --repository owner/name --interval 5"))
 @repository_option
-@click.option(
-    "--interval",
-    type=click.FloatRange(0.2, 3600),
-    default=2,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between looks.",
-)
+@seconds_option("--interval", 2, "Read the tasks this often.", least=0.2, most=3600)
 @click.option("--once", is_flag=True, help="Show the table once and end.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1, 7 * 86400),
-    default=86400,
-    show_default=True,
-    metavar="SECONDS",
-    help="End after so long in any case.",
-)
+@seconds_option("--timeout", 86400, "End after this time in any case.", most=7 * 86400)
 @limit_option(30, most=200)
-@pass_cli_context
+@with_context
 def watch(
     context: CliContext, repository: str | None, interval: float, timeout: float, limit: int, *, once: bool
 ) -> None:
     """Follow the tasks until none is ready or running.
 
-    On a terminal it is a table; elsewhere it is a line for each change. Proposed tasks wait for a person and are
-    not waited for.
+    A terminal shows a table; a pipe or a file gets a line for each change. Proposed tasks wait for a person, so that
+    the command does not wait for them.
     """
     query = TaskQuery(repository=repository, limit=limit)
     rounds = 1 if once else max(1, round(timeout / interval))
     shown = pages(context.read_tasks, query, wait=lambda: time.sleep(interval), rounds=rounds)
     if once:
         last = next(shown)
-        context.console.print(table(COLUMNS, lines(last), keep=("title", "status")))
+        context.console.print(page_table(last))
     elif sys.stdout.isatty():
         last = _live(context, shown)
     else:
@@ -92,11 +78,9 @@ def _live(context: CliContext, shown: Iterator[TaskPage]) -> TaskPage:
     from rich.live import Live  # noqa: PLC0415 - only on a terminal
 
     last = next(shown)
-    with Live(
-        table(COLUMNS, lines(last), keep=("title", "status")), console=context.console, auto_refresh=False
-    ) as live:
+    with Live(page_table(last), console=context.console, auto_refresh=False) as live:
         for last in shown:
-            live.update(table(COLUMNS, lines(last), keep=("title", "status")), refresh=True)
+            live.update(page_table(last), refresh=True)
     return last
 
 
@@ -107,7 +91,7 @@ def _line_by_line(shown: Iterator[TaskPage]) -> TaskPage:
         for line in changes(known, last):
             click.echo(line)
     if last is None:
-        raise ValueError("a watch of no rounds")
+        raise ValueError("a watch needs at least one round")
     return last
 
 
@@ -116,6 +100,6 @@ def _summary(page: TaskPage) -> None:
     for row in page.rows:
         counts[row.status] = counts.get(row.status, 0) + 1
     text = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no tasks"
-    click.echo(text + (" (of the newest)" if page.next_after else ""), err=True)
+    click.echo(text + (" (of the newest tasks)" if page.next_after else ""), err=True)
     if counts.get("proposed"):
-        click.echo("proposed tasks wait for `squire tasks approve`", err=True)
+        click.echo("Proposed tasks wait for `squire tasks approve`.", err=True)

@@ -1,4 +1,4 @@
-"""Text of strangers made fit for a terminal, and values made fit for people. Pure functions only."""
+"""Cleaning strangers' text for a terminal, and formatting values for people. Pure functions only."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -16,18 +16,18 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def plain(text: str) -> str:
-    """`text` without terminal control sequences and characters that a terminal acts upon; lines and tabs stay."""
+    """Return `text` without terminal control sequences and characters; lines and tabs stay."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
 
 
 def one_line(text: str, *, limit: int = 500) -> str:
-    """`text` as `plain`, on one line, at most `limit` characters."""
+    """Return `text` cleaned like `plain` does, on one line of at most `limit` characters."""
     joined = " ".join(plain(text).split())
     return joined if len(joined) <= limit else joined[: limit - 1] + "…"
 
 
 def duration(seconds: float) -> str:
-    """A duration in its largest unit or two: `45s`, `12m`, `3h05m`, `9d`."""
+    """Return a duration in its largest unit or two: `45s`, `12m`, `3h05m`, `9d`."""
     whole = max(0, int(seconds))
     if whole < _MINUTE:
         return f"{whole}s"
@@ -39,25 +39,30 @@ def duration(seconds: float) -> str:
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago `moment` was."""
+    """Return how long ago `moment` was."""
     return "" if moment is None else duration((now - moment) / timedelta(seconds=1))
 
 
 def instant(moment: datetime | None) -> str:
-    """A moment in UTC to the second."""
+    """Return a moment in UTC to the second."""
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def between(start: datetime | None, end: datetime | None) -> str:
-    """How long it took from `start` to `end`; empty while one of them is open."""
+    """Return how long it took from `start` to `end`, or nothing while one of them is not known."""
     return "" if start is None or end is None else f"{(end - start).total_seconds():.1f}s"
 
 
 def size(count: int) -> str:
-    """Bytes for people: `512 B`, `1.5 MiB`."""
+    """Return a number of bytes for people: `512 B`, `1.5 MiB`."""
     value = float(count)
     for unit in ("B", "KiB", "MiB"):
         if value < 1024:  # noqa: PLR2004 - the units' own step
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: `1 task`, `2 tasks`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

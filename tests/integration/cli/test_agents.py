@@ -46,7 +46,7 @@ def test_a_transcript_is_shown_with_its_sums(squire: Squire, attempted: str) -> 
     assert "\x1b" not in text
     assert "more lines: --json has them" in text
     assert "error  APIError (provider): 503" in text
-    assert "1 steps, 2 tool calls (1 failed); tokens: 100 in, 10 out, $0.2500" in text
+    assert "1 step, 2 tool calls (1 failed); tokens: 100 in, 10 out, $0.2500" in text
     document = squire.json("agents", "transcript", attempted, "--attempt", "1")
     assert document["totals"]["session_id"] == "ses_1"
     assert [entry["kind"] for entry in document["entries"]] == ["note", "step", "tool", "tool", "text", "error"]

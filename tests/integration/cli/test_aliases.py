@@ -20,7 +20,7 @@ def test_an_old_list_is_the_new_one_with_a_hint(squire: Squire, samples: SampleD
 
 def test_ps_lists_what_runs(squire: Squire, samples: SampleData) -> None:
     samples.task("Waiting")
-    assert squire("ps").stdout == "No tasks.\n"
+    assert squire("ps").stdout == "No task matches.\n"
 
 
 def test_old_changes_change(squire: Squire, samples: SampleData) -> None:

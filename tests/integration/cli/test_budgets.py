@@ -15,9 +15,9 @@ def spend(samples: SampleData, usd: float, name: str = "plan:a") -> None:
 
 def test_without_limits_there_is_little_to_show(squire: Squire, samples: SampleData) -> None:
     said = squire.ok("budgets", "show")
-    assert "an attempt may use: none" in said
-    assert "No limits" in said
-    assert squire.ok("budgets", "list") == "Nothing was set aside yet.\n"
+    assert "An attempt may use: none." in said
+    assert "No day, month or repository has a limit" in said
+    assert squire.ok("budgets", "list") == "Nothing was reserved yet.\n"
     assert squire.json("budgets", "list") == []
     assert samples.ledger
 
@@ -27,7 +27,7 @@ def test_levels_and_what_waits_are_shown(squire: Squire, samples: SampleData) ->
     samples.task()
     spend(samples, 7)
     said = squire.ok("budgets", "show")
-    assert "an attempt may use: 4.00 USD, 100 tokens" in said
+    assert "An attempt may use: 4.00 USD, 100 tokens." in said
     assert "7.00 USD, 0 tokens" in said
     assert "used up" in said
     assert f"{REPOSITORY} waits for the budget of the day" in said

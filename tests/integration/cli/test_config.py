@@ -77,7 +77,7 @@ def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> 
 def test_init_writes_every_default_as_it_is(tmp_path: Path) -> None:
     text = config_text([])
     lines = [line.removeprefix("# ") if re.match(r"# \w+ = (?!\"…\")", line) else line for line in text.splitlines()]
-    head = "\n".join(lines).split("# What differs for one repository")[0]
+    head = "\n".join(lines).split("# Settings of one repository")[0]
     path = tmp_path / "all.toml"
     path.write_text(head)
     assert load_settings(path) == Settings()

@@ -9,7 +9,7 @@ import keyring
 import keyring.backend
 import pytest
 
-from squire_pipelines.cli.agents import choose
+from squire_pipelines.cli.agents import choose_runner
 from squire_pipelines.sections import AgentSettings
 from tests.support.cli import SampleData, Squire
 
@@ -153,7 +153,7 @@ def test_a_secret_is_kept_in_the_keyring_and_taken_out(squire: Squire, ring: Mem
 )
 def test_the_runner_follows_from_settings_and_engine(runner: str, kind: str, chosen: str, *, engine: bool) -> None:
     agent = AgentSettings.model_validate({"runner": runner, "kind": kind})
-    assert choose(agent, engine=engine) == chosen
+    assert choose_runner(agent, engine=engine) == chosen
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -197,7 +197,7 @@ def test_the_doctor_is_content_with_a_local_command(squire: Squire, samples: Sam
     assert found["github"]["message"].endswith("4999 of 5000 requests left")
     assert found["github acme/shop"]["message"] == "the token has the permissions that it needs"
     assert found["runner"]["status"] == "warn"
-    assert "1 tasks" in found["ledger"]["message"]
+    assert "1 task" in found["ledger"]["message"]
     assert found["warehouse"]["status"] == "ok"
 
 

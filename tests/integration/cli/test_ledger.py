@@ -63,14 +63,14 @@ def test_a_backup_is_taken_and_put_back(squire: Squire, samples: SampleData, tmp
     samples.task("A later one")
     assert "nobody is there to ask" in squire.fails(5, "ledger", "restore", str(file))
     samples.ledger.close()
-    assert "the ledger of before is " in squire.ok("ledger", "restore", str(file), "--yes")
+    assert "The ledger that was there before is " in squire.ok("ledger", "restore", str(file), "--yes")
     assert squire.json("ledger", "check")["rows"]["tasks"] == 1
     (entry,) = squire.json("audit", "list")
     assert (entry["action"], entry["subject"]) == ("ledger.restore", str(file))
 
 
 def test_the_audit_trail_lists_what_people_did(squire: Squire, samples: SampleData) -> None:
-    assert squire.ok("audit", "list") == "Nothing was done.\n"
+    assert squire.ok("audit", "list") == "Nothing was done yet.\n"
     one, two = samples.task("One"), samples.task("Two", approved=False)
     squire.ok("tasks", "cancel", one, "--reason", "no need")
     squire.ok("tasks", "approve", two)
@@ -80,7 +80,7 @@ def test_the_audit_trail_lists_what_people_did(squire: Squire, samples: SampleDa
     (row,) = squire.json("audit", "list", "--action", "tasks.approve", "--since", "1h")
     assert row["subject"] == two
     assert row["actor"].startswith("cli:")
-    assert "more: squire audit list --before" in squire("audit", "list", "--limit", "1").stderr
+    assert "next page: squire audit list --limit 1 --before" in squire("audit", "list", "--limit", "1").stderr
 
 
 def test_all_that_match_are_changed_in_one_go(squire: Squire, samples: SampleData) -> None:

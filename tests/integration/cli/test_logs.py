@@ -18,7 +18,7 @@ def test_logs_show_the_end_of_what_the_agent_wrote(squire: Squire, samples: Samp
     assert squire.ok("tasks", "logs", task_id) == "one\ntwo\nthree\nfour\n"
     result = squire("tasks", "logs", task_id, "-n", "1", "--attempt", "1")
     assert result.stdout == "three\nfour\n"
-    assert "there is more before this" in result.stderr
+    assert "has more lines before these" in result.stderr
 
 
 def test_following_an_attempt_that_has_ended_ends(squire: Squire, samples: SampleData) -> None:
@@ -39,7 +39,7 @@ def test_what_is_not_there_is_told(squire: Squire, samples: SampleData) -> None:
     ended = samples.ended(Cause.LOST)
     assert "has had no attempt yet; it is ready" in squire.fails(1, "tasks", "logs", samples.task("Later"))
     assert waiting
-    assert "add -f to wait for it" in squire.fails(1, "tasks", "logs", attempt.task_id)
+    assert "add -f to wait for the log" in squire.fails(1, "tasks", "logs", attempt.task_id)
     assert "left no log" in squire.fails(1, "tasks", "logs", ended)
     assert "its attempts are 1 to 1" in squire.fails(1, "tasks", "logs", ended, "--attempt", "2")
     assert "there is no task" in squire.fails(1, "tasks", "logs", "tnone")

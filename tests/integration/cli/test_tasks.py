@@ -75,7 +75,7 @@ def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, samples: S
     both = squire.json("tasks", "list", "--status", "failed", "--status", "proposed")
     assert {row["id"] for row in both} == {ids["failed"], ids["proposed"]}
     assert [row["id"] for row in squire.json("tasks", "list", "--repository", "ACME/api")] == [ids["elsewhere"]]
-    assert squire.ok("tasks", "list", "--repository", "acme/none") == "No tasks.\n"
+    assert squire.ok("tasks", "list", "--repository", "acme/none") == "No task matches.\n"
 
 
 def test_pages_hold_every_task_once(squire: Squire, samples: SampleData) -> None:
@@ -88,7 +88,7 @@ def test_pages_hold_every_task_once(squire: Squire, samples: SampleData) -> None
         words = ["--after", page[-1]["id"]]
     assert found == every
     result = squire("tasks", "list", "--limit", "3")
-    assert f"squire tasks list --after {every[2]}" in result.stderr
+    assert f"squire tasks list --limit 3 --after {every[2]}" in result.stderr
 
 
 def test_a_page_after_no_task_is_an_error(squire: Squire, samples: SampleData) -> None:
@@ -105,7 +105,7 @@ def test_hostile_titles_are_shown_as_plain_text(squire: Squire, samples: SampleD
 
 
 def test_a_list_without_a_ledger_is_empty_and_makes_none(squire: Squire) -> None:
-    assert "No tasks yet" in squire.ok("tasks", "list")
+    assert "There are no tasks yet" in squire.ok("tasks", "list")
     assert squire.json("tasks", "list") == []
     assert not squire.home.exists()
     squire.fails(1, "tasks", "list", "--after", "t1")
@@ -297,7 +297,7 @@ def test_a_retry_gives_the_tries_of_the_settings(squire: Squire, samples: Sample
     assert "only failed and cancelled tasks" in squire.fails(1, "tasks", "retry", task_id)
 
 
-def test_start_approves_what_is_named_or_all_after_query_runner(squire: Squire, samples: SampleData) -> None:
+def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, samples: SampleData) -> None:
     one, two, three = (samples.task(title, approved=False) for title in ("One", "Two", "Three"))
     squire.ok("tasks", "start", one)
     assert "nobody is there to ask" in squire.fails(5, "tasks", "start")

@@ -1,4 +1,4 @@
-"""`squire tasks followup`, and protected paths that a wish names."""
+"""`squire tasks followup`, and protected paths that a request names."""
 
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.ledger import collections, outcomes
@@ -16,7 +16,7 @@ def published(samples: SampleData) -> str:
     return task_id
 
 
-def test_a_follow_up_is_a_wish_for_the_tasks_branch(squire: Squire, samples: SampleData) -> None:
+def test_a_follow_up_is_a_request_for_the_tasks_branch(squire: Squire, samples: SampleData) -> None:
     task_id = published(samples)
     said = squire.ok("tasks", "followup", task_id, "--prompt", "Add a test.", "--allow-protected", "uv.lock")
     assert "pull request #7" in said
@@ -38,7 +38,7 @@ def test_a_task_without_an_open_pull_request_has_no_follow_up(squire: Squire, sa
     assert "has no open pull request" in squire.fails(5, "tasks", "followup", samples.task("First"), "--prompt", "x")
 
 
-def test_a_wish_names_the_protected_paths_that_it_needs(squire: Squire, samples: SampleData) -> None:
+def test_a_request_names_the_protected_paths_that_it_needs(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     squire.ok("tasks", "new", REPOSITORY, "--prompt", "Upgrade", "--allow-protected", "uv.lock")
     (signal,) = samples.read(collections.active_signals, REPOSITORY)

@@ -5,7 +5,7 @@ from squire_pipelines.ledger import collections, deliveries
 from tests.support.cli import REPOSITORY, SampleData, Squire
 
 
-def test_a_wish_is_kept_as_a_signal_and_a_collection_is_asked_for(squire: Squire, samples: SampleData) -> None:
+def test_a_request_is_recorded_as_a_signal_and_a_collection_is_asked_for(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     said = squire.json("tasks", "new", "https://github.com/Acme/Shop", "--title", "Tidy", "--prompt", "Tidy \x1b[1mup")
     (signal,) = samples.read(collections.active_signals, REPOSITORY)
@@ -20,12 +20,12 @@ def test_a_wish_is_kept_as_a_signal_and_a_collection_is_asked_for(squire: Squire
 def test_the_title_is_the_prompts_first_line(squire: Squire, samples: SampleData) -> None:
     samples.reading()
     squire.ok("tasks", "new", "ACME/shop", "--prompt", "-", stdin="\n  " + "long " * 40 + "\nmore\n")
-    wish = samples.read(collections.active_signals, REPOSITORY)[-1]
-    assert wish.title.endswith("…")
-    assert len(wish.title) == 80
+    request = samples.read(collections.active_signals, REPOSITORY)[-1]
+    assert request.title.endswith("…")
+    assert len(request.title) == 80
 
 
-def test_two_wishes_of_the_same_words_are_two(squire: Squire, samples: SampleData) -> None:
+def test_two_requests_of_the_same_words_are_two(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
     for _ in range(2):
         squire.ok("tasks", "new", REPOSITORY, "--prompt", "Again")
@@ -35,7 +35,7 @@ def test_two_wishes_of_the_same_words_are_two(squire: Squire, samples: SampleDat
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
-        (("acme/none", "--prompt", "x"), 3, "none of Squire's repositories"),
+        (("acme/none", "--prompt", "x"), 3, "not one of Squire's repositories"),
         (("nonsense", "--prompt", "x"), 2, "is not a repository name"),
         ((REPOSITORY, "--prompt", " \n"), 2, "the prompt is empty"),
         ((REPOSITORY, "--prompt", "x" * 50_001), 2, "more than 50000 characters"),
@@ -44,7 +44,7 @@ def test_two_wishes_of_the_same_words_are_two(squire: Squire, samples: SampleDat
         ((REPOSITORY,), 2, "--prompt"),
     ],
 )
-def test_a_wish_that_cannot_be_kept_leaves_the_ledger_as_it_was(
+def test_a_request_that_is_refused_leaves_the_ledger_as_it_was(
     squire: Squire, samples: SampleData, words: tuple[str, ...], code: int, reason: str
 ) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')

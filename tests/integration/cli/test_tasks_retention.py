@@ -23,7 +23,7 @@ def age(samples: SampleData, task_id: str, days: int) -> None:
 def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, samples: SampleData) -> None:
     old, young = samples.ended(Cause.AGENT_ERROR, "An old one"), samples.ended(Cause.AGENT_ERROR, "A young one")
     age(samples, old, 8)
-    assert "tasks: 1 would go" in squire.ok("tasks", "clean", "--dry-run")
+    assert "tasks: 1 would be archived" in squire.ok("tasks", "clean", "--dry-run")
     assert "tasks: 1 archived and deleted" in squire.ok("tasks", "clean")
     assert [row["id"] for row in squire.json("tasks", "list")] == [young]
     shown = squire.ok("tasks", "show", old)
@@ -31,7 +31,7 @@ def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, samples
     assert "archived:" in shown
     assert squire.json("tasks", "show", old)["archived"] is True
     assert "was archived on" in squire.fails(1, "tasks", "logs", old)
-    assert squire.ok("tasks", "clean") == "Nothing is old enough to go.\n"
+    assert squire.ok("tasks", "clean") == "Nothing is old enough to be archived.\n"
     assert list((squire.home / "archive" / "tasks").glob("*.parquet"))
     assert squire.json("tasks", "clean", "--older-than", "0d", "--status", "succeeded")["rows"] == {}
     assert squire.json("clean", "--older-than", "0d")["rows"] == {"tasks": 1}
@@ -63,7 +63,7 @@ def test_an_export_is_imported_elsewhere(
 ) -> None:
     samples.ended(Cause.AGENT_ERROR)
     file = tmp_path / "all.jsonl"
-    assert "1 tasks in" in squire("tasks", "export", str(file)).stderr
+    assert "wrote 1 task to" in squire("tasks", "export", str(file)).stderr
     assert squire.ok("tasks", "export") == file.read_text()
     assert squire.ok("tasks", "export", "--status", "running") == ""
     assert "cannot be written" in squire.fails(3, "tasks", "export", str(tmp_path / "no" / "x.jsonl"))
@@ -83,11 +83,12 @@ def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, samples:
     }.items():
         assert [row["id"] for row in squire.json("tasks", "list", *words)] == found, words
     result = squire("tasks", "list", "--limit", "1", "--order", "changed", "--text", "fix the", "--created-since", "2d")
-    line = next(line for line in result.stderr.splitlines() if line.startswith("more: "))
-    assert "--order changed --text 'fix the' --created-since 20" in line
+    line = next(line for line in result.stderr.splitlines() if line.startswith("next page: "))
+    assert "--text 'fix the' --created-since 20" in line
+    assert "--order changed --limit 1 --after " in line
     import shlex  # noqa: PLC0415 - here alone
 
-    assert len(json.loads(squire.ok(*shlex.split(line)[2:], "--json"))) == 1
+    assert len(json.loads(squire.ok(*shlex.split(line)[3:], "--json"))) == 1
     assert "no time" in squire.fails(2, "tasks", "list", "--created-since", "soon")
     assert "no place in a list by oldest" in squire.fails(2, "tasks", "list", "--order", "oldest", "--after", "t1@x")
 

@@ -1,0 +1,24 @@
+"""The person at the command line: the name that the records have for them, and questions to them."""
+
+import getpass
+import sys
+
+import click
+
+from squire_pipelines.errors import RefusedError
+
+
+def actor() -> str:
+    """Return who gives the command, for the records."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        name = "unknown"
+    return f"cli:{name}"[:60]
+
+
+def confirm(question: str, *, hint: str) -> None:
+    """Ask whether to do what `question` says and abort on a no. Raises RefusedError when nobody can answer."""
+    if not sys.stdin.isatty():
+        raise RefusedError(f"nobody is there to ask whether to {question}", hint=hint)
+    click.confirm(f"{question[:1].upper()}{question[1:]}?", abort=True)
