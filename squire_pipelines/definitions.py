@@ -9,22 +9,25 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.assets.budgets import budget_check
 from squire_pipelines.assets.history import history_tables
-from squire_pipelines.assets.plans import plan_tasks, pull_requests
+from squire_pipelines.assets.plans import budgets_spec, plan_tasks, pull_requests
 from squire_pipelines.assets.report import report
 from squire_pipelines.assets.signals import collect_signals, signals_summary
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.jobs.agent_run import agent_run_job
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.jobs.agent_run import agent_run
 from squire_pipelines.jobs.executors import choose_executor
-from squire_pipelines.jobs.maintenance import clean_job, clean_schedule
+from squire_pipelines.jobs.follow import follow
+from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, send_alert_job, tend_warm_pool
+from squire_pipelines.jobs.recovery import recover
 from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
-from squire_pipelines.sensors.outcomes import outcome_sensor
+from squire_pipelines.sensors.outcomes import outcomes
 from squire_pipelines.sensors.planning import plan_follows_signals
-from squire_pipelines.sensors.reaper import reaper
+from squire_pipelines.sensors.reaper import reaper, recovery
 from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import collection_run, webhooks
 from squire_pipelines.settings import Settings, load_settings
@@ -46,6 +49,30 @@ def _asset_job(
     )
 
 
+_COLLECT = _asset_job(
+    "collect", dg.AssetSelection.assets(collect_signals), "Read the signals of many repositories in one run."
+)
+_PLAN = _asset_job(
+    "plan",
+    dg.AssetSelection.assets(plan_tasks),
+    "Plan for the repositories whose signals have changed, and admit what passes the checks.",
+)
+_PUBLISH_HISTORY = _asset_job(
+    "publish_history",
+    dg.AssetSelection.assets(history_tables) | dg.AssetSelection.checks(budget_check),
+    "Publish the warehouse from the ledger, and check the budgets.",
+)
+_REBUILD_HISTORY = _asset_job(
+    "rebuild_history",
+    dg.AssetSelection.assets(history_tables),
+    "Build the warehouse from the ledger and the archive, as if there were none.",
+    config={"ops": {"build_history": {"config": {"full": True}}}},
+)
+_REPORT_HISTORY = _asset_job(
+    "report_history", dg.AssetSelection.assets(report), "Write the report from what was published last."
+)
+
+
 def _collect_schedule(settings: Settings) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="collect_regularly",
@@ -56,9 +83,9 @@ def _collect_schedule(settings: Settings) -> dg.ScheduleDefinition:
         description="Reads all repositories, whether or not a delivery said that something has happened.",
     )
     def collect_regularly(
-        context: dg.ScheduleEvaluationContext, settings: SettingsResource
+        context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
     ) -> dg.RunRequest | dg.SkipReason:
-        names = settings.load().repositories
+        names = settings.repositories
         if not names:
             return dg.SkipReason("no repositories are set: name some in the configuration, or run `squire init`")
         ensure_repositories(context.instance, names)
@@ -70,70 +97,53 @@ def _collect_schedule(settings: Settings) -> dg.ScheduleDefinition:
 def build_defs(
     settings: Settings | None = None, *, resource_overrides: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
-    """Fresh definitions.
+    """Return fresh definitions.
 
     Args:
-        settings: Decide on schedules and the executor; read from the usual places when not given.
+        settings: Decide on schedules and the executor; read from the usual places when not given. When those cannot
+            be used, the definitions are those of the default settings, so that the code location loads: each sensor,
+            schedule and run then fails with the error, where people see it, and `metadata` has it too.
         resource_overrides: Take the place of resources of the same name, in tests.
-
-    Raises:
-        ConfigError: The settings cannot be used.
     """
-    chosen = settings or load_settings()
+    metadata: dict[str, Any] = {}
+    try:
+        settings = settings or load_settings()
+        executor = choose_executor(settings)
+    except ConfigError as error:
+        settings, executor = settings or Settings(), dg.in_process_executor
+        metadata["settings_error"] = dg.MetadataValue.text(str(error))
     source = SettingsResource(config_file=os.environ.get("SQUIRE_CONFIG"))
-    resources: dict[str, Any] = {
-        "settings": source,
-        "ledger": LedgerResource(settings=source),
-        "github": GitHubResource(settings=source),
-        **(resource_overrides or {}),
-    }
-    history_job = _asset_job(
-        "publish_history", dg.AssetSelection.assets(history_tables), "Publish the warehouse from the ledger."
-    )
-    report_job = _asset_job(
-        "report_history", dg.AssetSelection.assets(report), "Write the report from what was published last."
-    )
     return dg.Definitions(
+        assets=[collect_signals, signals_summary, plan_tasks, budgets_spec, pull_requests, history_tables, report],
         asset_checks=[budget_check],
-        assets=[collect_signals, signals_summary, plan_tasks, pull_requests, history_tables, report],
         jobs=[
-            _asset_job(
-                "collect",
-                dg.AssetSelection.assets(collect_signals),
-                "Read the signals of many repositories in one run.",
-            ),
-            _asset_job(
-                "plan",
-                dg.AssetSelection.assets(plan_tasks),
-                "Plan for the repositories whose signals have changed, and admit what passes the checks.",
-            ),
-            history_job,
-            _asset_job(
-                "rebuild_history",
-                dg.AssetSelection.assets(history_tables),
-                "Build the warehouse from the ledger and the archive anew, as if there were none.",
-                config={"ops": {"build_history": {"config": {"full": True}}}},
-            ),
-            report_job,
-            agent_run_job(choose_executor(chosen)),
+            _COLLECT,
+            _PLAN,
+            _PUBLISH_HISTORY,
+            _REBUILD_HISTORY,
+            _REPORT_HISTORY,
+            agent_run,
+            follow,
+            recover,
             clean_job,
+            tend_warm_pool,
+            send_alert_job,
         ],
         schedules=[
-            _collect_schedule(chosen),
-            clean_schedule(chosen),
+            _collect_schedule(settings),
+            clean_schedule(settings),
             dg.ScheduleDefinition(
                 name="publish_history_regularly",
-                job=history_job,
+                job=_PUBLISH_HISTORY,
                 cron_schedule="*/10 * * * *",
                 execution_timezone="UTC",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
                 description="Publishes the warehouse at least every ten minutes.",
                 tags={tags.TRACE: "schedule"},
             ),
-            # Once a day: its pictures stay in Dagster's storage.
             dg.ScheduleDefinition(
                 name="report_daily",
-                job=report_job,
+                job=_REPORT_HISTORY,
                 cron_schedule="10 5 * * *",
                 execution_timezone="UTC",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -146,12 +156,20 @@ def build_defs(
             plan_follows_signals,
             dispatch,
             reaper,
-            outcome_sensor,
+            recovery,
+            outcomes,
             history_follows_events,
             budget_alerts,
             warm_pool,
         ],
-        resources=resources,
+        resources={
+            "settings": source,
+            "ledger": LedgerResource(settings=source),
+            "github": GitHubResource(settings=source),
+            **(resource_overrides or {}),
+        },
+        executor=executor,
+        metadata=metadata,
     )
 
 

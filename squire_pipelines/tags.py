@@ -4,8 +4,9 @@ TRACE = "squire/trace_id"
 TASK = "squire/task"
 ATTEMPT = "squire/attempt"
 REPOSITORY = "squire/repository"
-DELIVERIES = "squire/deliveries"
 # The attempt before this one, of the same task.
 PREVIOUS = "squire/previous_attempt"
-# On a run that goes on with an attempt whose holder died: that holder's run.
+# On a run that goes on with an attempt whose run died: that run.
 ADOPTED_FROM = "squire/adopted_from"
+# What makes an alert one: it is sent once.
+ALERT = "squire/alert"

@@ -3,6 +3,7 @@
 They are told from agents' containers by their role, and from another home's on the same engine by the home's label.
 """
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ ROLE_STEP = "step"
 LABEL_HOME = "squire.home"
 # The executor still asks for a step's container shortly after it has ended.
 SETTLED_S = 30.0
+_NOT_RUNNING = ["created", "exited", "dead"]
 # One that was never started: whoever made it has died in between.
 UNSTARTED_S = 300.0
 
@@ -35,26 +37,36 @@ def _is_over(found: dict[str, Any], before: datetime) -> bool:
     return ended is None or ended <= before
 
 
-def remove_ended(client: docker.DockerClient, home: Path, *, older_than_s: float = SETTLED_S) -> int:
-    """Remove this home's step containers that ended over `older_than_s` ago, or were never started in five minutes.
+def ended(client: docker.DockerClient, home: Path, *, older_than_s: float = SETTLED_S) -> tuple[str, ...]:
+    """Return the ids of this home's step containers that ended over `older_than_s` ago or never started.
 
-    Returns how many. Raises EngineError.
+    Raises:
+        EngineError: The engine does not answer.
     """
-    wanted = [f"{name}={value}" for name, value in labels(home).items()]
+    filters = {"label": [f"{name}={value}" for name, value in labels(home).items()], "status": _NOT_RUNNING}
     before = datetime.now(UTC) - timedelta(seconds=older_than_s)
-    removed = 0
+    over = []
     try:
-        for item in client.api.containers(all=True, filters={"label": wanted, "status": ["created", "exited", "dead"]}):
-            try:
-                found = client.api.inspect_container(item["Id"])
-                if _is_over(found, before):
-                    client.api.remove_container(item["Id"], v=True)
-                    removed += 1
-            except NotFound:
-                continue  # somebody else was quicker
-            except APIError as error:
-                if error.status_code != reap.CONFLICT:  # its removal is under way already
-                    raise
+        for item in client.api.containers(all=True, filters=filters):
+            with contextlib.suppress(NotFound):  # somebody else was quicker
+                if _is_over(client.api.inspect_container(item["Id"]), before):
+                    over.append(str(item["Id"]))
     except (DockerException, requests.RequestException) as error:
-        raise EngineError(f"step containers could not be removed: {str(error)[:300]}") from error
+        raise EngineError(f"step containers could not be listed: {str(error)[:300]}") from error
+    return tuple(over)
+
+
+def remove_ended(client: docker.DockerClient, home: Path, *, older_than_s: float = SETTLED_S) -> int:
+    """Remove the containers that `ended` returns; return how many. Raises EngineError."""
+    removed = 0
+    for container_id in ended(client, home, older_than_s=older_than_s):
+        try:
+            client.api.remove_container(container_id, v=True)
+            removed += 1
+        except NotFound:
+            continue  # somebody else was quicker
+        except (DockerException, requests.RequestException) as error:
+            if isinstance(error, APIError) and error.status_code == reap.CONFLICT:
+                continue  # its removal is under way already
+            raise EngineError(f"step containers could not be removed: {str(error)[:300]}") from error
     return removed

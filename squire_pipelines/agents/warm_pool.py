@@ -46,6 +46,15 @@ class Tended:
     removed: int
 
 
+@dataclass(frozen=True, slots=True)
+class _PoolState:
+    """What the pool holds: how many wait, by key, slots that nobody wants, and ended containers without a slot."""
+
+    waiting: dict[str, int]
+    stale: list[Slot]
+    ended: list[str]
+
+
 class WarmPool:
     """The warm containers of one home on one engine. At most one process tends them at a time.
 
@@ -80,27 +89,43 @@ class WarmPool:
             raise EngineError(f"the warm containers could not be tended: {str(error)[:300]}") from error
         return Tended(sum(waiting.values()) + made, made, removed)
 
+    def needs_tending(self, wanted: Mapping[str, Wanted], *, fill: bool = True) -> bool:
+        """Return whether `tend` would remove or make a container. Changes nothing. Raises EngineError."""
+        try:
+            state = self._read(wanted)
+        except (DockerException, requests.RequestException, OSError) as error:
+            raise EngineError(f"the warm containers could not be listed: {str(error)[:300]}") from error
+        missing = any(state.waiting[key] < item.size for key, item in wanted.items())
+        return bool(state.stale or state.ended) or (fill and missing) or (not wanted and self._folder.is_dir())
+
+    def _read(self, wanted: Mapping[str, Wanted]) -> "_PoolState":
+        containers = self._containers()
+        state = _PoolState(dict.fromkeys(wanted, 0), [], [])
+        for slot in [Slot(path) for folder in self._keys() for path in folder.iterdir()]:
+            item, key = containers.pop(slot.name, None), slot.folder.parent.name
+            if item and key in wanted and state.waiting[key] < wanted[key].size and self._is_well(item, wanted[key]):
+                state.waiting[key] += 1
+            else:
+                state.stale.append(slot)
+        # Without a folder: an attempt's, or about to be one's. Nobody's if its taker has died: then it ends by itself.
+        state.ended.extend(name for name, item in containers.items() if item["State"] != "running")
+        return state
+
     def _clear(self, wanted: Mapping[str, Wanted]) -> tuple[dict[str, int], int]:
-        """How many wait, by key, and how many were removed."""
+        """Remove what is not wanted; return how many wait, by key, and how many were removed."""
         for path in self._folder.glob(".*"):
             shutil.rmtree(path, ignore_errors=True)  # of a clearing that was cut off
-        seen = self._containers()
-        waiting = dict.fromkeys(wanted, 0)
+        state = self._read(wanted)
         removed = 0
-        slots = [Slot(path) for folder in self._keys() for path in folder.iterdir()]
-        for slot in slots:
-            item, key = seen.pop(slot.name, None), slot.folder.parent.name
-            if item and key in wanted and waiting[key] < wanted[key].size and self._is_well(item, wanted[key]):
-                waiting[key] += 1
-            elif slot.moved_to(self._folder / f".{slot.name}") is not None:
+        for slot in state.stale:
+            if slot.moved_to(self._folder / f".{slot.name}") is not None:
                 removed += self._remove(slot.name)
                 shutil.rmtree(self._folder / f".{slot.name}", ignore_errors=True)
-        # Without a folder: an attempt's, or about to be one's. Nobody's if its taker has died: then it ends by itself.
-        removed += sum(self._remove(name) for name, item in seen.items() if item["State"] != "running")
+        removed += sum(self._remove(name) for name in state.ended)
         for folder in self._keys():
             with contextlib.suppress(OSError):  # not empty: in use
                 folder.rmdir()
-        return waiting, removed
+        return state.waiting, removed
 
     @property
     def is_empty(self) -> bool:

@@ -1,23 +1,24 @@
-"""The asset check `budget`: whether the budgets still have room, on the history asset of the same name."""
+"""The asset check `budget`: whether the budgets still have room."""
 
 import dagster as dg
 
+from squire_pipelines.assets.plans import BUDGETS
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.ledger import budgets
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.settings import Settings
 
 
 @dg.asset_check(
     name="budget",
-    asset=dg.AssetKey(["history", "budgets"]),
+    asset=BUDGETS,
     description="Whether the budgets of the day, the month and each repository still have room for an attempt.",
 )
-def budget_check(settings: SettingsResource, ledger: LedgerResource) -> dg.AssetCheckResult:
-    """A warning when a budget is nearly or wholly used up; dispatch minds the budgets by itself."""
-    chosen = settings.load()
-    with ledger.open().read() as tx:
-        levels = budgets.levels(tx, chosen.budgets, chosen.budgets_for, chosen.repositories)
-    near = [level for level in levels if level.is_used_up or level.share >= chosen.alerts.budget_share]
+def budget_check(settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]) -> dg.AssetCheckResult:
+    """A warning when a budget is nearly or wholly used up; dispatch keeps to the budgets by itself."""
+    with ledger.read() as tx:
+        levels = budgets.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
+    near = [level for level in levels if level.is_used_up or level.share >= settings.alerts.budget_share]
     return dg.AssetCheckResult(
         passed=not near,
         severity=dg.AssetCheckSeverity.WARN,

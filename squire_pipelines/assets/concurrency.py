@@ -1,25 +1,27 @@
-"""Doing the same for many repositories at once, where one's failure must not take the others' work away."""
+"""Doing the same for many repositories at once, where the failure of one must not lose the work of the others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 
-async def gather_bounded(names: Iterable[str], work: Callable[[str], Awaitable[None]], *, at_once: int) -> None:
-    """Await `work` for each name, at most `at_once` at a time; all have ended before an error is raised.
+async def gather_bounded(names: Iterable[str], work: Callable[[str], Awaitable[None]], *, limit: int) -> None:
+    """Await `work` for each name, at most `limit` at a time; all have ended before an error is raised.
 
     Raises:
         Exception: The first one's, with a note that names its repository and how many others failed.
     """
-    places = asyncio.Semaphore(at_once)
+    semaphore = asyncio.Semaphore(limit)
 
-    async def one(name: str) -> None:
-        async with places:
+    async def bounded(name: str) -> None:
+        async with semaphore:
             await work(name)
 
-    wanted = list(dict.fromkeys(names))
-    ends = await asyncio.gather(*(one(name) for name in wanted), return_exceptions=True)
-    failed = [(name, end) for name, end in zip(wanted, ends, strict=True) if isinstance(end, BaseException)]
-    if failed:
-        name, error = failed[0]
-        error.add_note(f"at {name}; {len(failed)} of {len(wanted)} repositories failed")
+    unique = list(dict.fromkeys(names))
+    results = await asyncio.gather(*(bounded(name) for name in unique), return_exceptions=True)
+    failures = [
+        (name, result) for name, result in zip(unique, results, strict=True) if isinstance(result, BaseException)
+    ]
+    if failures:
+        name, error = failures[0]
+        error.add_note(f"at {name}; {len(failures)} of {len(unique)} repositories failed")
         raise error

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import dagster as dg
 
-from squire_pipelines.assets.plans import PULL_REQUESTS, TASK_PLAN, TASKS
+from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN, TASKS
 from squire_pipelines.assets.signals import OWNERS, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.signals import Source
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.settings import Settings
 from squire_pipelines.warehouse.publish import Publication, publish_configured
 
 _SIGNALS = [signal_key(source) for source in Source]
@@ -23,7 +24,7 @@ TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "plans": ("Every plan with what its checks found.", [TASK_PLAN]),
     "model_calls": ("Every call to a model with tokens, cost and latency.", [TASK_PLAN, PULL_REQUESTS]),
     "deliveries": ("Every delivery as it arrived, without its body.", _SIGNALS),
-    "budgets": ("What was set aside for each attempt and plan, and what it used.", [TASKS]),
+    "budgets": ("What was set aside for each attempt and plan, and what it used.", [BUDGETS]),
     "audit": ("Who did what that matters for security.", [TASKS]),
 }
 
@@ -54,18 +55,20 @@ class PublishConfig(dg.Config):
     ],
 )
 def history_tables(
-    context: dg.AssetExecutionContext, config: PublishConfig, settings: SettingsResource, ledger: LedgerResource
+    context: dg.AssetExecutionContext,
+    config: PublishConfig,
+    settings: dg.ResourceParam[Settings],
+    ledger: dg.ResourceParam[Ledger],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Add what changed, by one consistent reading of the ledger, to a copy of the live file; rename it into place."""
-    chosen = settings.load()
-    publication = publish_configured(ledger.open(), chosen, full=config.full)
-    context.log.info(_said(publication))
+    publication = publish_configured(ledger, settings, full=config.full)
+    context.log.info(_summary(publication))
     for table in TABLES:
         yield dg.MaterializeResult(
             asset_key=dg.AssetKey(["history", table]),
             metadata={
                 "dagster/row_count": publication.rows[table],
-                "dagster/uri": str(chosen.home.warehouse),
+                "dagster/uri": str(settings.home.warehouse),
                 "rows_changed": publication.changed[table],
                 "mode": publication.mode,
                 "seconds": publication.seconds,
@@ -81,7 +84,7 @@ def history_tables(
         )
 
 
-def _said(publication: Publication) -> str:
+def _summary(publication: Publication) -> str:
     written = f"{sum(publication.changed.values())} of {sum(publication.rows.values())} rows written"
     why = f", since {publication.reason}" if publication.reason else ""
     return f"{publication.mode}{why}: {written}, {publication.bytes} bytes, {publication.seconds:.2f} s"

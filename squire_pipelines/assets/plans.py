@@ -20,6 +20,7 @@ from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
 from squire_pipelines.errors import PlanningError, SquireError
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.ledger import budgets, collections, plans, tasks
 from squire_pipelines.ledger.records import ModelCallRow, record_model_call
@@ -27,14 +28,13 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import repositories
 from squire_pipelines.planning.planner import make_plan, signals_digest
 from squire_pipelines.planning.schema import ModelCall
-from squire_pipelines.resources.github import GitHubResource
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings
 
 TASK_PLAN = dg.AssetKey(["task_plan"])
 TASKS = dg.AssetKey(["tasks"])
 PULL_REQUESTS = dg.AssetKey(["pull_requests"])
+BUDGETS = dg.AssetKey(["budgets"])
 PLANNED = "planned"
 _CHECKS = {
     PLANNED: "A planner gave a plan.",
@@ -100,47 +100,46 @@ class _Basis:
 def plan_tasks(
     context: dg.AssetExecutionContext,
     config: PlanConfig,
-    settings: SettingsResource,
-    ledger: LedgerResource,
-    github: GitHubResource,
+    settings: dg.ResourceParam[Settings],
+    ledger: dg.ResourceParam[Ledger],
+    github: dg.ResourceParam[GitHub],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Plan for every wanted repository whose signals have changed, then make tasks of the plans that passed."""
-    chosen, books = settings.load(), ledger.open()
+    """Plan for every repository of the run whose signals have changed, then make tasks of the plans that passed."""
     if TASK_PLAN in context.selected_asset_keys:
-        asyncio.run(_plan(context, config, chosen, books, github))
+        asyncio.run(_plan(context, config, settings, ledger, github))
     if TASKS in context.selected_asset_keys:
-        _admit(context, books, chosen, config.repositories or list(context.partition_keys))
+        _admit(context, ledger, settings, config.repositories or list(context.partition_keys))
     yield from ()  # the events are logged one by one, per partition
 
 
 async def _plan(
     context: dg.AssetExecutionContext,
     config: PlanConfig,
-    chosen: Settings,
-    books: Ledger,
-    github: GitHubResource,
+    settings: Settings,
+    ledger: Ledger,
+    github: GitHub,
 ) -> None:
     trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
-    wanted = config.repositories or list(context.partition_keys)
+    names = config.repositories or list(context.partition_keys)
     again = config.again or not config.repositories
 
     async with github.client() as client:
 
         async def plan(repository: str) -> None:
-            basis = _basis(books, repository)
+            basis = _basis(ledger, repository)
             if basis.seen_before and not again:
                 context.log.info(f"{repository}: nothing has changed since its last plan")
-                with books.write() as tx:
+                with ledger.write() as tx:
                     collections.mark_planned(tx, repository, basis.newest)
                 return
-            outcome = await _plan_one(chosen, client, basis, books, trace_id)
-            _record(context, books, basis, outcome, max_tasks=chosen.planner.max_tasks, trace_id=trace_id)
+            outcome = await _plan_one(settings, client, basis, ledger, trace_id)
+            _record(context, ledger, basis, outcome, max_tasks=settings.planner.max_tasks, trace_id=trace_id)
 
-        await gather_bounded(wanted, plan, at_once=chosen.collection.max_concurrent_repositories)
+        await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
 
-def _basis(books: Ledger, repository: str) -> _Basis:
-    with books.read() as tx:
+def _basis(ledger: Ledger, repository: str) -> _Basis:
+    with ledger.read() as tx:
         signals = collections.active_signals(tx, repository)
         latest = plans.latest(tx, repository)
         return _Basis(
@@ -153,13 +152,13 @@ def _basis(books: Ledger, repository: str) -> _Basis:
 
 
 async def _plan_one(
-    chosen: Settings, client: GitHubClient, basis: _Basis, books: Ledger, trace_id: str
+    settings: Settings, client: GitHubClient, basis: _Basis, ledger: Ledger, trace_id: str
 ) -> Plan | SquireError:
     reservation = f"plan:{new_trace_id()}"
-    limits = chosen.budgets_for(basis.repository)
+    limits = settings.budgets_for(basis.repository)
 
     def reserve() -> int | None:
-        with books.write() as tx:
+        with ledger.write() as tx:
             short = budgets.reserve(
                 tx, reservation, Purpose.PLAN, limits, repository=basis.repository, trace_id=trace_id
             )
@@ -182,18 +181,18 @@ async def _plan_one(
             call_id=reservation,
         )
         spent = Amount(call.cost_usd or 0.0, call.input_tokens + call.output_tokens)
-        with books.write() as tx:
+        with ledger.write() as tx:
             record_model_call(tx, row)
             budgets.settle_plan(tx, reservation, spent, 1)
 
     def model_key() -> str | None:
-        secret = find_secret("model-key", chosen.home)
+        secret = find_secret("model-key", settings.home)
         return secret.reveal() if secret else None
 
     try:
         info = await repository_info(client, basis.repository)
         return await make_plan(
-            chosen,
+            settings,
             basis.repository,
             basis.signals,
             default_branch=info.default_branch or "",
@@ -208,7 +207,7 @@ async def _plan_one(
 
 def _record(
     context: dg.AssetExecutionContext,
-    books: Ledger,
+    ledger: Ledger,
     basis: _Basis,
     outcome: Plan | SquireError,
     *,
@@ -218,12 +217,12 @@ def _record(
     if isinstance(outcome, SquireError):
         context.log.error(f"{basis.repository}: no plan: {outcome}")
         findings = [PlanFinding(PLANNED, None, str(outcome))]
-        with books.write() as tx:
+        with ledger.write() as tx:
             collections.mark_planned(tx, basis.repository, basis.newest)
     else:
         known = {signal.ref for signal in basis.signals}
         findings = list(check_plan(outcome, known_signals=known, max_tasks=max_tasks))
-        with books.write() as tx:
+        with ledger.write() as tx:
             saved = plans.save(tx, outcome, findings, trace_id=trace_id, run_id=context.run.run_id)
             collections.mark_planned(tx, basis.repository, basis.newest)
         context.log_event(
@@ -255,36 +254,36 @@ def _report_checks(
     context: dg.AssetExecutionContext, repository: str, findings: list[PlanFinding], *, planned: bool
 ) -> None:
     for name in (PLANNED, *PLAN_CHECKS) if planned else (PLANNED,):
-        mine = [finding for finding in findings if finding.check == name]
+        failures = [finding for finding in findings if finding.check == name]
         context.log_event(
             dg.AssetCheckEvaluation(
                 asset_key=TASK_PLAN,
                 check_name=name,
-                passed=not mine,
+                passed=not failures,
                 partition=repository,
                 blocking=True,
-                description="; ".join(finding.message for finding in mine) or None,
+                description="; ".join(finding.message for finding in failures) or None,
                 metadata={
-                    "findings": len(mine),
-                    "preview": preview(("task", "why"), ((f.task, f.message) for f in mine)),
+                    "findings": len(failures),
+                    "preview": preview(("task", "why"), ((f.task, f.message) for f in failures)),
                 },
             )
         )
 
 
-def _admit(context: dg.AssetExecutionContext, books: Ledger, chosen: Settings, names: list[str]) -> None:
-    """Gate on the checks' verdict: a plan with findings becomes nothing, another's tasks become rows, once."""
-    planner = chosen.planner
+def _admit(context: dg.AssetExecutionContext, ledger: Ledger, settings: Settings, names: list[str]) -> None:
+    """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task."""
+    planner = settings.planner
     approval = tasks.Approval(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
     for repository in names:
-        with books.write() as tx:
+        with ledger.write() as tx:
             saved = plans.latest(tx, repository)
             if saved is None or saved.admitted_at is not None:
                 continue
             if saved.findings:
                 context.log.warning(f"{repository}: plan {saved.id} failed its checks, nothing is admitted")
                 continue
-            created = plans.admit(tx, saved.id, approval=approval, max_attempts=chosen.dispatch.max_attempts)
+            created = plans.admit(tx, saved.id, approval=approval, max_attempts=settings.dispatch.max_attempts)
             rows = [tasks.get(tx, task_id) for task_id in created]
         context.log_event(
             dg.AssetMaterialization(
@@ -303,6 +302,15 @@ def _admit(context: dg.AssetExecutionContext, books: Ledger, chosen: Settings, n
             )
         )
 
+
+budgets_spec = dg.AssetSpec(
+    BUDGETS,
+    description="What work may cost and has cost: the ledger's reservations by day, month and repository.",
+    group_name="delivery",
+    kinds={"sql"},
+    owners=OWNERS,
+    deps=[TASKS],
+)
 
 pull_requests = dg.AssetSpec(
     PULL_REQUESTS,

@@ -16,12 +16,11 @@ from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.connection import GitHub
 from squire_pipelines.ledger import collections, deliveries
 from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import REPOSITORIES, repositories
-from squire_pipelines.resources.github import GitHubResource
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.settings import Settings
 
 OWNERS = ["team:squire"]
@@ -77,23 +76,23 @@ class CollectConfig(dg.Config):
 def collect_signals(
     context: dg.AssetExecutionContext,
     config: CollectConfig,
-    settings: SettingsResource,
-    ledger: LedgerResource,
-    github: GitHubResource,
+    settings: dg.ResourceParam[Settings],
+    ledger: dg.ResourceParam[Ledger],
+    github: dg.ResourceParam[GitHub],
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Read all sources of all wanted repositories at once, each reported as soon as it is recorded."""
-    asyncio.run(_collect(context, config, settings.load(), ledger.open(), github))
+    """Read all sources of all repositories of the run at once, each reported as soon as it is recorded."""
+    asyncio.run(_collect(context, config, settings, ledger, github))
     yield from ()  # the events are logged one by one, see `_report`
 
 
 async def _collect(
     context: dg.AssetExecutionContext,
     config: CollectConfig,
-    chosen: Settings,
-    books: Ledger,
-    github: GitHubResource,
+    settings: Settings,
+    ledger: Ledger,
+    github: GitHub,
 ) -> None:
-    wanted = config.repositories or list(context.partition_keys)
+    names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
 
@@ -104,24 +103,24 @@ async def _collect(
                 client,
                 repository,
                 sources=sources,
-                max_items=chosen.collection.max_items,
-                source_timeout_s=chosen.collection.source_timeout_s,
+                max_items=settings.collection.max_items,
+                source_timeout_s=settings.collection.source_timeout_s,
             )
-            with books.write() as tx:
+            with ledger.write() as tx:
                 recorded = [
                     collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id)
                     for reading in readings
                 ]
-                known = collections.active_signals(tx, repository)
+                active = collections.active_signals(tx, repository)
             for reading, row in zip(readings, recorded, strict=True):
-                mine = [signal for signal in known if signal.kind is row.source.kind]
-                _report(context, row, mine, reading.ended_at - reading.started_at, trace_id)
+                signals = [signal for signal in active if signal.kind is row.source.kind]
+                _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
 
-        await gather_bounded(wanted, read, at_once=chosen.collection.max_concurrent_repositories)
+        await gather_bounded(names, read, limit=settings.collection.max_concurrent_repositories)
 
-    with books.write() as tx:
+    with ledger.write() as tx:
         deliveries.mark_collected(tx, config.deliveries)
-    _summarise(context, chosen, books)
+    _summarise(context, settings, ledger)
 
 
 def _report(
@@ -168,10 +167,10 @@ signals_summary = dg.AssetSpec(
 )
 
 
-def _summarise(context: dg.AssetExecutionContext, chosen: Settings, books: Ledger) -> None:
+def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: Ledger) -> None:
     """One row per repository: how many signals of each source, and which sources do not answer."""
-    names = sorted({*chosen.repositories, *context.instance.get_dynamic_partitions(REPOSITORIES)})
-    with books.read() as tx:
+    names = sorted({*settings.repositories, *context.instance.get_dynamic_partitions(REPOSITORIES)})
+    with ledger.read() as tx:
         readings = collections.latest(tx, names)
     by_repository: dict[str, dict[Source, RecordedCollection]] = defaultdict(dict)
     for reading in readings:
@@ -184,7 +183,9 @@ def _summarise(context: dg.AssetExecutionContext, chosen: Settings, books: Ledge
                 "repositories": len(by_repository),
                 "signals": sum(reading.signals for reading in readings),
                 "sources_not_answering": len(silent),
-                "preview": preview(("repository", *(each.value for each in Source)), _rows(by_repository), limit=100),
+                "preview": preview(
+                    ("repository", *(source.value for source in Source)), _rows(by_repository), limit=100
+                ),
                 "not_answering": preview(
                     ("repository", "source", "error"), ((r.repository, r.source.value, r.error) for r in silent)
                 ),

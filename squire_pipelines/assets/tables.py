@@ -1,5 +1,6 @@
-"""Small Markdown for the UI: tables, lists, blocks of text. Text from outside is escaped here."""
+"""What assets show in the UI: tables with a schema, and small Markdown. Text from outside is bounded and escaped."""
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -8,31 +9,46 @@ import dagster as dg
 _MAX_CELL = 120
 
 
-def escape(value: object) -> str:
-    """`value` as one safe Markdown table cell: no markup, no line break, bounded."""
+def cell(value: object) -> str:
+    """Return `value` as one bounded line of text."""
     text = " ".join(str(value if value is not None else "").split())
-    if len(text) > _MAX_CELL:
-        text = text[: _MAX_CELL - 1] + "…"
-    return "".join("\\" + letter if letter in "\\`*_{}[]<>|#!" else letter for letter in text)
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
+
+
+def escape(value: object) -> str:
+    """Return `value` as one bounded line of Markdown without any markup."""
+    return "".join("\\" + letter if letter in "\\`*_{}[]<>|#!" else letter for letter in cell(value))
 
 
 def bullets(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
-    """A Markdown list, or "none"."""
+    """Return a Markdown list, or "none"."""
     return dg.MetadataValue.md("\n".join(f"- {escape(line)}" for line in lines) or "none")
 
 
 def block(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
-    """Text as it stands, in a fence that it cannot close: longer than any row of backticks in it."""
+    """Return text as it stands, in a fence that is longer than any row of backticks in it."""
     text = "\n".join(lines)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return dg.MetadataValue.md(f"{fence}text\n{text}\n{fence}")
 
 
-def preview(columns: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int = 20) -> dg.MarkdownMetadataValue:
-    """A Markdown table of the first `limit` rows, with a last line that says how many more there are."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    everything = list(rows)
-    lines += ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in everything[:limit]]
-    if len(everything) > limit:
-        lines.append(f"\n… and {len(everything) - limit} more")
-    return dg.MetadataValue.md("\n".join(lines))
+def preview(columns: Sequence[str], rows: Iterable[Sequence[object]], *, limit: int = 20) -> dg.TableMetadataValue:
+    """Return the first `limit` rows as a table with a schema; numbers stay numbers, all else is one line of text."""
+    records = [
+        dg.TableRecord({name: _value(value) for name, value in zip(columns, row, strict=True)})
+        for row in itertools.islice(rows, limit)
+    ]
+    types = {
+        name: type(value).__name__ for record in records for name, value in record.data.items() if value is not None
+    }
+    schema = dg.TableSchema(
+        columns=[dg.TableColumn(name, _TYPES.get(types.get(name, ""), "string")) for name in columns]
+    )
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+_TYPES = {"bool": "bool", "int": "int", "float": "float"}
+
+
+def _value(value: object) -> str | int | float | bool | None:
+    return value if value is None or type(value) in {bool, int, float} else cell(value)  # type: ignore[return-value]

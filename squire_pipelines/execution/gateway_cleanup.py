@@ -1,11 +1,11 @@
-"""Containers of gateways whose supervisor is gone: call logs brought, they and their volumes removed. No Dagster."""
+"""Gateway containers whose supervisor is gone: their call logs are kept, they and their volumes are removed."""
 
 from collections.abc import Iterable
 
 import docker
 
 from squire_pipelines.agents import profile, reap
-from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution.usage_recorder import call_log_folder, recover_calls
 from squire_pipelines.gateway import container
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.store import Ledger
@@ -13,30 +13,42 @@ from squire_pipelines.settings import Settings
 
 
 def bring_logs(settings: Settings, attempt_id: str, clients: Iterable[docker.DockerClient]) -> None:
-    """End what gateways the attempt has in containers, and bring their call logs. Raises EngineError, OSError."""
+    """Stop the attempt's gateway containers and copy their call logs. Raises EngineError, OSError."""
     for client in clients:
-        container.bring_log(client, attempt_id, gateway_session.log_folder(settings, attempt_id))
+        container.bring_log(client, attempt_id, call_log_folder(settings, attempt_id))
 
 
-def remove_left(ledger: Ledger, settings: Settings, client: docker.DockerClient) -> int:
-    """Remove gateways' containers and volumes of attempts that have ended, their calls recovered first; how many.
-
-    Raises LedgerError, EngineError, OSError.
-    """
-    found = reap.list_containers(client, role=profile.ROLE_GATEWAY)
-    shared = container.volumes(client)
-    if not found and not shared:
-        return 0
+def leftover_attempts(ledger: Ledger, client: docker.DockerClient) -> set[str]:
+    """Return the attempts that have ended and still have a gateway container or volume. Raises EngineError."""
+    names = {item.attempt_id for item in reap.list_containers(client, role=profile.ROLE_GATEWAY)}
+    names |= set(container.volumes(client))
+    if not names:
+        return set()
     with ledger.read() as tx:
-        over = attempts.ended_ids(tx, [*(each.attempt_id for each in found), *shared])
-        ended = {each: attempts.get(tx, each) for each in over}
+        return set(attempts.ended_ids(tx, sorted(names)))
+
+
+def remove_leftovers(ledger: Ledger, settings: Settings, client: docker.DockerClient) -> int:
+    """Remove gateway containers and volumes of ended attempts, after their calls were recorded.
+
+    Returns:
+        How many containers were removed.
+
+    Raises:
+        LedgerError, EngineError, OSError: Something could not be read or removed; the next time tries again.
+    """
+    ended = leftover_attempts(ledger, client)
+    if not ended:
+        return 0
     removed = 0
-    for each in found:
-        if each.attempt_id in ended:
-            bring_logs(settings, each.attempt_id, [client])
-            gateway_session.recover(ledger, settings, ended[each.attempt_id])
-            removed += reap.remove(client, each.name, attempt_id=each.attempt_id)
-    for attempt_id in shared:
+    for item in reap.list_containers(client, role=profile.ROLE_GATEWAY):
+        if item.attempt_id in ended:
+            bring_logs(settings, item.attempt_id, [client])
+            with ledger.read() as tx:
+                attempt = attempts.get(tx, item.attempt_id)
+            recover_calls(ledger, settings, attempt)
+            removed += reap.remove(client, item.name, attempt_id=item.attempt_id)
+    for attempt_id in container.volumes(client):
         if attempt_id in ended:
             container.remove_volume(client, attempt_id)
     return removed

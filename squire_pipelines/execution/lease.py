@@ -7,27 +7,17 @@ belongs to another run does a step raise.
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import LeaseLostError, LedgerError, StateConflictError
-from squire_pipelines.execution.failures import ending_of
+from squire_pipelines.execution.ending import ending_of, retry_rule
 from squire_pipelines.ledger import adoption, attempts, tasks
-from squire_pipelines.ledger.attempts import Attempt, RetryRule
+from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.settings import Settings
-
-
-class RunLog(Protocol):
-    """Where a run's messages go."""
-
-    def warning(self, msg: str, *args: object) -> None:
-        """Log something that a person should look at."""
-
-    def exception(self, msg: str, *args: object) -> None:
-        """Log the exception that is being handled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +137,6 @@ def _acquire(ledger: Ledger, settings: Settings, run: AttemptRun, *, claim: bool
 def _claim(tx: Transaction, run: AttemptRun, attempt: Attempt, lease_s: float) -> Attempt:
     take = adoption.adopt if run.adopts and attempt.run_id != run.run_id else attempts.claim
     return take(tx, run.attempt_id, run_id=run.run_id, lease_s=lease_s)
-
-
-def retry_rule(settings: Settings, repository: str) -> RetryRule:
-    """Return how this repository's attempts are tried again."""
-    more_memory = settings.agent_for(repository).oom_retry_memory is not None
-    return RetryRule(settings.dispatch.retry_base_s, settings.dispatch.retry_cap_s, more_memory)
 
 
 def _settle_interrupted(leased: LeasedAttempt, run: AttemptRun) -> None:

@@ -1,8 +1,8 @@
-"""The verification station: the repository's checks on the committed tree, not on the agent's word. No Dagster.
+"""Verification of an attempt's change: the repository's checks run on the committed tree.
 
-Dependencies are made on the *base* commit, in a container of their own, and kept by what decides on them: what an agent
-wrote can so never be in what another task is given. Where the change itself touches a lockfile they are made anew from
-the changed tree, and not kept.
+Dependencies are installed on the *base* commit, in a container of their own, and kept under a key of what decides on
+them, so that nothing that an agent wrote reaches another task. Where the change itself touches a lockfile, they are
+installed from the changed tree and not kept.
 """
 
 import contextlib
@@ -24,8 +24,9 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.policy import matches
 from squire_pipelines.domain.verification import Check, VerificationResult, checks_for, report, setup_key
 from squire_pipelines.errors import ConfigError, LeaseLostError, SquireError
-from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution.gateway_session import egress_environment, egress_rules, socket_base
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.usage_recorder import call_log_folder
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway, SocketDirectory
 from squire_pipelines.home import Home
@@ -39,23 +40,23 @@ Heartbeat: TypeAlias = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Registries:
-    """Where `setup` finds packages: the gateway's socket, and what package managers are told of it."""
+class RegistryAccess:
+    """How `setup` reaches packages: the gateway's socket, and the environment that package managers get."""
 
     socket: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-NO_REGISTRIES = Registries()
+NO_REGISTRIES = RegistryAccess()
 
 
 @contextlib.contextmanager
-def registries_for(held: LeasedAttempt) -> Iterator[Registries]:
-    """The way to the registries that the settings open for `setup`: reading only, and no model. Raises ConfigError."""
-    settings, repository = held.settings, held.task.repository
+def open_registries(leased: LeasedAttempt) -> Iterator[RegistryAccess]:
+    """Open the registries that the settings allow for `setup`: reading only, and no model. Raises ConfigError."""
+    settings, repository = leased.settings, leased.task.repository
     names = settings.verification_for(repository).egress
-    chosen = settings.gateway_for(repository)
-    if unknown := [name for name in names if name not in chosen.registries]:
+    gateway_settings = settings.gateway_for(repository)
+    if unknown := [name for name in names if name not in gateway_settings.registries]:
         raise ConfigError(
             f"verification.egress names {unknown[0]!r}, which is not among gateway.registries",
             hint="docs/reference/gateway.md says how to name one",
@@ -63,18 +64,39 @@ def registries_for(held: LeasedAttempt) -> Iterator[Registries]:
     if not names:
         yield NO_REGISTRIES
         return
-    chosen = chosen.model_copy(update={"egress": names})
-    log = CallLog(
-        gateway_session.log_folder(settings, held.attempt.id) / "setup", held.attempt.id, max_bytes=chosen.max_log
-    )
+    gateway_settings = gateway_settings.model_copy(update={"egress": names})
+    attempt_id = leased.attempt.id
+    log = CallLog(call_log_folder(settings, attempt_id) / "setup", attempt_id, max_bytes=gateway_settings.max_log)
     with (
         contextlib.closing(log),
-        SocketDirectory(gateway_session.socket_base(settings)) as socket,
+        SocketDirectory(socket_base(settings)) as socket,
         Gateway(
-            socket, None, None, [], on_call=lambda _call: None, log=log, egress=gateway_session.egress_rules(chosen)
+            socket, None, None, [], on_call=lambda _call: None, log=log, egress=egress_rules(gateway_settings)
         ) as gateway,
     ):
-        yield Registries(gateway.socket_path, gateway_session.egress_environment(chosen))
+        yield RegistryAccess(gateway.socket_path, egress_environment(gateway_settings))
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What one container of a verification showed.
+
+    Args:
+        result: What its checks gave; None when it gave nothing that can be read.
+        run: How the container ended.
+        folder: Its attempt folder.
+    """
+
+    result: VerificationResult | None
+    run: RunResult
+    folder: Path
+
+    @property
+    def problem(self) -> str:
+        """Why there is less than a result for each check; empty when there is one."""
+        if self.result is not None and self.run.ending.cause.is_success:
+            return ""
+        return f"The container of the checks ended with {self.run.ending.cause}: {self.run.ending.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +110,7 @@ class VerificationContext:
         rules: The repository's settings.
         home: Where dependencies are kept.
         heartbeat: Called about once a second; False asks to cancel.
-        registries: The way to the registries that `setup` may read.
+        registries: The registries that `setup` may read.
     """
 
     runner: AgentRunner
@@ -97,13 +119,13 @@ class VerificationContext:
     rules: VerificationSettings
     home: Home
     heartbeat: Heartbeat
-    registries: "Registries"
+    registries: RegistryAccess
 
-    def run(self, part: str, sha: str, order: CheckOrder) -> tuple[VerificationResult | None, RunResult, Path]:
-        """One container on the commit `sha`; also its folder. Raises GitError, WorkspaceError, ConfigError."""
+    def run(self, part: str, sha: str, order: CheckOrder) -> CheckOutcome:
+        """Run one container on the commit `sha`. Raises GitError, WorkspaceError, ConfigError."""
         ref = f"squire-{part}"
-        way = self.registries if order.setup else NO_REGISTRIES
-        inputs = check_inputs(self.inputs, order, base_sha=sha, base_ref=ref, part=part, environment=way.environment)
+        access = self.registries if order.setup else NO_REGISTRIES
+        inputs = check_inputs(self.inputs, order, base_sha=sha, base_ref=ref, part=part, environment=access.environment)
         if order.save:
             inputs = replace(inputs, limits=inputs.limits.model_copy(update={"output": self.rules.max_setup}))
         with tempfile.TemporaryDirectory(prefix="squire-checks-") as scratch:
@@ -115,41 +137,36 @@ class VerificationContext:
                 git_dir=git_dir,
                 limits=GitLimits(timeout_s=600, max_memory=None),
             )
-            found, done = run_checks(
-                self.runner,
-                inputs,
-                bundle,
-                order,
-                heartbeat=self.heartbeat,
-                gateway_socket=way.socket,
+            result, run = run_checks(
+                self.runner, inputs, bundle, order, heartbeat=self.heartbeat, gateway_socket=access.socket
             )
-        return found, done, inputs.attempt_dir
+        return CheckOutcome(result, run, inputs.attempt_dir)
 
 
-def checks_of(held: LeasedAttempt) -> tuple[tuple[Check, ...], tuple[str, ...]]:
-    """What is to be run for this attempt's task, and what it asks for that nobody has configured."""
-    rules = held.settings.verification_for(held.task.repository)
+def planned_checks(leased: LeasedAttempt) -> tuple[tuple[Check, ...], tuple[str, ...]]:
+    """Return the checks to run for this attempt's task, and those that it asks for and nobody has configured."""
+    rules = leased.settings.verification_for(leased.task.repository)
     if not rules.enabled:
         return (), ()
     commands = {"tests": rules.tests, "lint": rules.lint, "build": rules.build}
-    return checks_for(held.task.spec.verification, commands)
+    return checks_for(leased.task.spec.verification, commands)
 
 
-def verify(held: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> dict[str, JsonValue] | None:
-    """Run the checks and keep what came of them in the attempt's row; None when there are none.
+def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> dict[str, JsonValue] | None:
+    """Run the checks and record what they showed in the attempt's row; None when there are none.
 
     A verification that cannot be made is one that has not passed: the pull request becomes a draft that says why. One
     that somebody cancels ends the attempt.
 
     Raises:
         BundleError: The agent's bundle is not what it must be.
-        LeaseLostError: The attempt is another's.
+        LeaseLostError: The attempt is another run's.
     """
-    planned, missing = checks_of(held)
-    if not planned:
+    checks, missing = planned_checks(leased)
+    if not checks:
         return None
     folder = inputs.folder
-    settings, repository = held.settings, held.task.repository
+    settings, repository = leased.settings, leased.task.repository
     change = verify_bundle(
         folder.keep / workspace.BUNDLE_FILE,
         Mirror(mirror_path(settings.home, repository), repository),
@@ -160,88 +177,89 @@ def verify(held: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> d
     )
     rules = settings.verification_for(repository)
     try:
-        with registries_for(held) as registries:
-            ground = VerificationContext(runner, inputs, change, rules, settings.home, held.go_on, registries)
-            result, done, message = _run(ground, planned)
+        with open_registries(leased) as registries:
+            context = VerificationContext(runner, inputs, change, rules, settings.home, leased.go_on, registries)
+            check_run, message = _run(context, checks)
     except LeaseLostError:
         raise
     except SquireError as error:
-        result, done, message = None, None, f"The checks could not be run: {error.message}."
-    if done is not None and done.ending.cause is Cause.CANCELLED:
-        held.stage(done.ending)
+        check_run, message = None, f"The checks could not be run: {error.message}."
+    if check_run is not None and check_run.run.ending.cause is Cause.CANCELLED:
+        leased.stage(check_run.run.ending)
         return None
     if missing:
         message = f"{message} No command is configured for {', '.join(missing)}.".strip()
-    found = report(result, planned, message)
-    held.note(verification=found)
-    return found
+    outcome = report(check_run.result if check_run else None, checks, message)
+    leased.note(verification=outcome)
+    return outcome
 
 
-_Came: TypeAlias = tuple[VerificationResult | None, RunResult, str]
-
-
-def _run(ground: VerificationContext, planned: tuple[Check, ...]) -> _Came:
-    rules, change = ground.rules, ground.change
-    order = CheckOrder(planned, timeout_s=rules.timeout_s, setup_timeout_s=rules.setup_timeout_s)
+def _run(context: VerificationContext, checks: tuple[Check, ...]) -> tuple[CheckOutcome, str]:
+    """Return what the last container showed, and why there is less than a result for each check."""
+    rules, change = context.rules, context.change
     if rules.setup is None:
-        result, done, _ = ground.run("checks", change.head_sha, order)
-        return result, done, _said(result, done)
+        order = CheckOrder(checks, timeout_s=rules.timeout_s, setup_timeout_s=rules.setup_timeout_s)
+        check_run = context.run("checks", change.head_sha, order)
+        return check_run, check_run.problem
+    dependencies, failed = _dependencies(context, rules.setup)
+    if failed is not None:
+        return failed, failed.problem or "The dependencies could not be installed."
+    order = CheckOrder(checks, restore=dependencies, timeout_s=rules.timeout_s)
+    try:
+        check_run = context.run("checks", change.head_sha, order)
+    finally:
+        # After the run, so that `kept_setups = 0` keeps none and yet has one to use.
+        forget_setups(context.home, keep=rules.kept_setups)
+    return check_run, check_run.problem
+
+
+def _dependencies(context: VerificationContext, setup: str) -> tuple[Path | None, CheckOutcome | None]:
+    """Return the archive of the installed dependencies, or the container that did not hand one out."""
+    rules, change = context.rules, context.change
     base, head = (_lockfiles(change.git_dir, sha, rules.lockfiles) for sha in (change.base_sha, change.head_sha))
-    own = base != head
-    sha = change.head_sha if own else change.base_sha
-    key = setup_key(rules.setup, ground.inputs.image, head)
-    kept = setups_folder(ground.home) / f"{key}.tar"
-    if own or not kept.is_file():
-        made, done, folder = ground.run(
-            "setup", sha, CheckOrder(setup=rules.setup, save=True, setup_timeout_s=rules.setup_timeout_s)
-        )
-        if made is None or made.setup is None or not made.setup.passed:
-            return made, done, _said(made, done) or "The dependencies could not be put in place."
-        target = folder / "keep" / SETUP_FILE if own else kept
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if workspace.take_output(folder / "out", SETUP_FILE, target, rules.max_setup) is None:
-            return made, done, "The dependencies were made and not handed out."
-        (folder / "out" / SETUP_FILE).unlink(missing_ok=True)
-        kept = target
-    if kept.parent == setups_folder(ground.home):
-        os.utime(kept)
-        forget_setups(ground.home, keep=max(1, rules.kept_setups))
-    result, done, _ = ground.run(
-        "checks", change.head_sha, CheckOrder(planned, restore=kept, timeout_s=rules.timeout_s)
-    )
-    return result, done, _said(result, done)
-
-
-def _said(result: VerificationResult | None, done: RunResult) -> str:
-    """Why there is less than a result for each check; empty when there is one."""
-    if result is not None and done.ending.cause.is_success:
-        return ""
-    return f"The container of the checks ended with {done.ending.cause}: {done.ending.message}"
+    changes_lockfile = base != head
+    archive = setups_folder(context.home) / f"{setup_key(setup, context.inputs.image, head)}.tar"
+    if changes_lockfile or not archive.is_file():
+        sha = change.head_sha if changes_lockfile else change.base_sha
+        order = CheckOrder(setup=setup, save=True, setup_timeout_s=rules.setup_timeout_s)
+        setup_run = context.run("setup", sha, order)
+        result = setup_run.result
+        if result is None or result.setup is None or not result.setup.passed:
+            return None, setup_run
+        if changes_lockfile:
+            archive = setup_run.folder / "keep" / SETUP_FILE
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        if workspace.take_output(setup_run.folder / "out", SETUP_FILE, archive, rules.max_setup) is None:
+            return None, setup_run
+        (setup_run.folder / "out" / SETUP_FILE).unlink(missing_ok=True)
+    if not changes_lockfile:
+        os.utime(archive)  # used last: the longest unused goes first
+    return archive, None
 
 
 def _lockfiles(git_dir: Path, sha: str, patterns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Path and blob of each file that decides on dependencies."""
-    listed = run_git(["ls-tree", "-r", "-z", sha], git_dir=git_dir)
-    found = []
-    for entry in listed.split(b"\0"):
+    """Return path and blob of each file that decides on dependencies."""
+    listing = run_git(["ls-tree", "-r", "-z", sha], git_dir=git_dir)
+    lockfiles = []
+    for entry in listing.split(b"\0"):
         head, _, name = entry.partition(b"\t")
         path = os.fsdecode(name)
         if head and matches(path, patterns) is not None:
-            found.append((path, head.split()[2].decode()))
-    return tuple(found)
+            lockfiles.append((path, head.split()[2].decode()))
+    return tuple(lockfiles)
 
 
 def setups_folder(home: Home) -> Path:
-    """Where sets of dependencies are kept."""
+    """Return where archives of dependencies are kept."""
     return home.cache / "setups"
 
 
 def forget_setups(home: Home, *, keep: int) -> int:
-    """Remove all but the `keep` sets of dependencies that were used last; how many were removed."""
+    """Remove all but the `keep` archives of dependencies that were used last; return how many were removed."""
     folder = setups_folder(home)
     if not folder.is_dir():
         return 0
-    ordered = sorted(folder.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in ordered[keep:]:
+    newest_first = sorted(folder.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in newest_first[keep:]:
         path.unlink(missing_ok=True)
-    return len(ordered[keep:])
+    return len(newest_first[keep:])

@@ -1,6 +1,6 @@
-"""On what `agent_run`'s steps run: in the run's own process, or each in a container of the pipeline's image.
+"""The executor of `agent_run`'s steps: the run's own process, or a container of the pipeline's image for each.
 
-This isolates our own code. Agents never run in a step: they run beside, in containers of their own (`agents`).
+This isolates our own code. Agents never run in a step: they run beside it, in containers of their own (`agents`).
 """
 
 import math
@@ -25,30 +25,18 @@ _STOP_MARGIN_S = 15
 
 
 def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
-    """The executor that `pipeline.executor` names; `auto` is docker where an engine and the image are there.
+    """Return the executor that `pipeline.executor` names; `auto` is docker where an engine and the image are there.
 
     Raises:
-        ConfigError: Docker is asked for without SQUIRE_HOME, which step containers mount at the same path, or with an
-            engine that has no socket on this machine.
+        ConfigError: As `check_executor`.
     """
-    wanted = settings.pipeline.executor
-    home = os.environ.get("SQUIRE_HOME")
-    socket = engine_socket()
-    if wanted == "auto":
-        there = home is not None and socket is not None and _image_present(settings.pipeline.image, socket)
-        wanted = "docker" if there else "in_process"
-    if wanted == "in_process":
+    check_executor(settings)
+    home, socket = os.environ.get("SQUIRE_HOME"), engine_socket()
+    kind = settings.pipeline.executor
+    if home is None or socket is None or kind == "in_process":
         return dg.in_process_executor
-    if home is None:
-        raise ConfigError(
-            'pipeline.executor = "docker" needs SQUIRE_HOME to be set',
-            hint="step containers mount it at the same path, so that folders keep their names",
-        )
-    if socket is None:
-        raise ConfigError(
-            f'pipeline.executor = "docker" needs an engine with a socket here, not {os.environ["DOCKER_HOST"]}',
-            hint='set DOCKER_HOST to unix:///PATH, or pipeline.executor = "in_process"',
-        )
+    if kind == "auto" and not _image_present(settings.pipeline.image, socket):
+        return dg.in_process_executor
     limits = settings.pipeline.step_limits
     return docker_executor.configured(
         {
@@ -76,14 +64,35 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
     )
 
 
+def check_executor(settings: Settings) -> None:
+    """Check that `pipeline.executor` can be had here.
+
+    Raises:
+        ConfigError: Docker is asked for without SQUIRE_HOME, which step containers mount at the same path, or with an
+            engine that has no socket on this machine.
+    """
+    if settings.pipeline.executor != "docker":
+        return
+    if not os.environ.get("SQUIRE_HOME"):
+        raise ConfigError(
+            'pipeline.executor = "docker" needs SQUIRE_HOME to be set',
+            hint="step containers mount it at the same path, so that folders keep their names",
+        )
+    if engine_socket() is None:
+        raise ConfigError(
+            f'pipeline.executor = "docker" needs an engine with a socket here, not {os.environ["DOCKER_HOST"]}',
+            hint='set DOCKER_HOST to unix:///PATH, or pipeline.executor = "in_process"',
+        )
+
+
 def engine_socket() -> Path | None:
-    """The socket of the engine that Dagster's executor uses: `DOCKER_HOST`, else Docker's default; None for another."""
+    """Return the socket of the engine that Dagster's executor uses (`DOCKER_HOST`, else Docker's default), or None."""
     host = os.environ.get("DOCKER_HOST") or f"unix://{_SOCKET}"
     return Path(host.removeprefix("unix://")) if host.startswith("unix://") else None
 
 
 def passed_on() -> list[str]:
-    """The variables that a step gets: where its home is, and settings. No secret is among them by its form."""
+    """Return the variables that a step gets: where its home is, and settings. No secret has such a name."""
     sections = {name.upper() for name in Settings.model_fields}
     settings = [
         name

@@ -46,3 +46,11 @@ def leased_attempt(
             yield leased
     except LeaseLostError as error:
         raise dg.Failure(f"{error}", metadata={"attempt": run.attempt_id}, allow_retries=False) from error
+
+
+def report_adopted_run(context: dg.OpExecutionContext) -> None:
+    """Report the dead run as failed whose attempt this run has adopted; nothing for a run that adopted none."""
+    adopted = context.run.tags.get(tags.ADOPTED_FROM)
+    run = context.instance.get_run_by_id(adopted) if adopted else None
+    if run is not None and not run.is_finished:
+        context.instance.report_run_failed(run, f"its attempt was adopted by run {context.run.run_id}")

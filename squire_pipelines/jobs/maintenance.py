@@ -1,22 +1,25 @@
-"""The job `clean`: what was kept long enough goes from the ledger to the archive, once a day."""
+"""Jobs that keep the house: `clean` archives, `tend_warm_pool` makes containers ahead, `send_alert` tells people."""
 
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.execution import warm_pool
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.alerts import BudgetAlert, send_alert
 from squire_pipelines.settings import Settings
 from squire_pipelines.warehouse.archive import clean, retention_of
 
 
-@dg.op(name="archive_and_delete")
-def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsResource, ledger: LedgerResource) -> None:
-    """Archive rows as Parquet, then delete them; tasks that something still holds stay."""
-    chosen = settings.load()
+@dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
+def archive_and_delete(
+    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+) -> None:
+    """Tasks that something still holds stay."""
     cleaned = clean(
-        ledger.open(),
-        chosen.home.archive,
-        retention_of(chosen.retention),
-        most=chosen.retention.max_rows_per_run,
+        ledger,
+        settings.home.archive,
+        retention_of(settings.retention),
+        most=settings.retention.max_rows_per_run,
         progress=lambda table, count: context.log.info("%s: %d archived", table, count),
     )
     context.add_output_metadata(
@@ -26,7 +29,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsResourc
             "files": len(cleaned.files),
             "bytes": cleaned.bytes,
             "more_is_due": cleaned.more,
-            "archive": dg.MetadataValue.path(str(chosen.home.archive)),
+            "archive": dg.MetadataValue.path(str(settings.home.archive)),
         }
     )
 
@@ -38,12 +41,12 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsResourc
     tags={"dagster/max_runtime": "3600", "squire/part": "clean"},
 )
 def clean_job() -> None:
-    """One op."""
+    """Run one op."""
     archive_and_delete()
 
 
 def clean_schedule(settings: Settings) -> dg.ScheduleDefinition:
-    """When the job runs: once a day unless set otherwise."""
+    """Return the schedule of the job `clean`: once a day unless the settings say otherwise."""
     return dg.ScheduleDefinition(
         name="clean_regularly",
         job=clean_job,
@@ -53,3 +56,55 @@ def clean_schedule(settings: Settings) -> dg.ScheduleDefinition:
         description="Archives and deletes what was kept long enough.",
         tags={tags.TRACE: "schedule"},
     )
+
+
+@dg.op(description="Make the warm containers that are missing, and remove those that nobody wants.")
+def fill_warm_pool(
+    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+) -> None:
+    """Few are made in one run, so that whoever fills comes back to look whether an attempt needs the engine."""
+    tended, size = warm_pool.tend(ledger, settings)
+    context.add_output_metadata(
+        {"waiting": tended.waiting, "wanted": size, "made": tended.made, "removed": tended.removed}
+    )
+
+
+@dg.job(
+    name="tend_warm_pool",
+    description="Keep as many containers waiting for attempts as the settings ask for.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "300", "squire/part": "warm_pool"},
+)
+def tend_warm_pool() -> None:
+    """Run one op."""
+    fill_warm_pool()
+
+
+class AlertConfig(dg.Config):
+    """The alert to send, as JSON. The webhook's URL is no part of it: it may hold a token, and is read by the op."""
+
+    alert: str
+
+
+@dg.op(
+    description="Log an alert, and send it to alerts.webhook_url if that is set.",
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+)
+def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings: dg.ResourceParam[Settings]) -> None:
+    """An alert that cannot be delivered fails the run; the sensor requests it again."""
+    alert = BudgetAlert.model_validate_json(config.alert)
+    context.log.warning(f"budget alert: {alert.model_dump_json()}")
+    if settings.alerts.webhook_url:
+        send_alert(alert, settings.alerts.webhook_url)
+    context.add_output_metadata({"alert": alert.key, "delivered": settings.alerts.webhook_url is not None})
+
+
+@dg.job(
+    name="send_alert",
+    description="Tell people that a budget is nearly or wholly used up.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "300", "squire/part": "alerts"},
+)
+def send_alert_job() -> None:
+    """Run one op."""
+    deliver_alert()

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, Select, delete, insert, or_, select, update
 
 from squire_pipelines.domain.outcomes import (
+    ChecksState,
     PullRequestReport,
     PullRequestState,
     ReviewState,
@@ -148,6 +149,80 @@ def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> s
     after = {"outcome": report.state, "checks": checks, "review": review}
     _tell(tx, row.task_id, _facts(row), after, actor=actor, reason=f"pull request #{report.number}")
     return str(row.task_id)
+
+
+def record_revert(tx: Transaction, repository: str, number: int, *, at: datetime, by: int, actor: str) -> str | None:
+    """Record that a merged pull request takes one of ours back.
+
+    Args:
+        tx: The transaction.
+        repository: Of both pull requests.
+        number: Of the one that is taken back.
+        at: When GitHub changed the other one last.
+        by: The number of the one that takes it back.
+        actor: Who says so.
+
+    Returns:
+        The task's id, or None when the pull request is none of ours.
+    """
+    row = tx.execute(
+        select(outcomes).where(outcomes.c.repository == repository, outcomes.c.pr_number == number)
+    ).one_or_none()
+    if row is None:
+        return None
+    if not report_applies(PullRequestState(row.state), at, PullRequestState.REVERTED, at):
+        return str(row.task_id)
+    review = review_after(ReviewState(row.review_state or ReviewState.NONE), PullRequestState.REVERTED)
+    tx.execute(
+        update(outcomes)
+        .where(outcomes.c.task_id == row.task_id)
+        .values(
+            state=PullRequestState.REVERTED,
+            review_state=review,
+            forge_updated_at=max(row.forge_updated_at, at),
+            updated_at=tx.now,
+        )
+    )
+    after = {"outcome": PullRequestState.REVERTED, "checks": row.checks, "review": review}
+    _tell(tx, row.task_id, _facts(row), after, actor=actor, reason=f"reverted by pull request #{by}")
+    return str(row.task_id)
+
+
+def record_failed_checks(tx: Transaction, repository: str, head_sha: str, *, actor: str) -> tuple[Outcome, ...]:
+    """Record that a check of a commit has failed; return the outcomes whose head it is.
+
+    One failed check holds for the commit as a whole until GitHub is asked about it again.
+    """
+    rows = tx.execute(_of_head(repository, head_sha)).all()
+    for row in rows:
+        if row.checks != ChecksState.FAILED:
+            tx.execute(
+                update(outcomes)
+                .where(outcomes.c.task_id == row.task_id)
+                .values(checks=ChecksState.FAILED, updated_at=tx.now)
+            )
+            after = _facts(row) | {"checks": ChecksState.FAILED}
+            _tell(tx, row.task_id, _facts(row), after, actor=actor, reason="a check failed")
+    return tuple(_outcome(row) for row in rows)
+
+
+def of_head(tx: Transaction, repository: str, head_sha: str) -> tuple[Outcome, ...]:
+    """Return the outcomes of open pull requests whose head is this commit."""
+    return tuple(_outcome(row) for row in tx.execute(_of_head(repository, head_sha)))
+
+
+def _of_head(repository: str, head_sha: str) -> Select[Any]:
+    return select(outcomes).where(
+        outcomes.c.repository == repository,
+        outcomes.c.head_sha == head_sha,
+        outcomes.c.state == PullRequestState.OPEN,
+    )
+
+
+def is_ours(tx: Transaction, repository: str, numbers: Collection[int]) -> bool:
+    """Return whether one of these pull requests is a task's."""
+    query = select(outcomes.c.task_id).where(outcomes.c.repository == repository, outcomes.c.pr_number.in_(numbers))
+    return tx.execute(query.limit(1)).first() is not None
 
 
 UNKNOWN = "unknown"

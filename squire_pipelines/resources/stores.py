@@ -1,4 +1,4 @@
-"""Where things are kept: the ledger, the warehouse and the settings, as Dagster resources."""
+"""The resources `settings` and `ledger`: vend the settings and the system of record."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -10,26 +10,30 @@ from squire_pipelines.settings import Settings, load_settings
 
 
 @lru_cache(maxsize=8)
-def _open(url: str) -> Ledger:
-    # One engine per process: sensors evaluate every few seconds and would open and close it each time.
+def opened_ledger(url: str) -> Ledger:
+    """Return the process's ledger at `url`: sensors evaluate every few seconds and would open and close one each time.
+
+    Raises:
+        LedgerError: It cannot be opened.
+    """
     return open_ledger(url)
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):
-    """The settings, read anew for each run and tick, so that a changed file holds from the next one on."""
+    """Vends the settings, read for each run and tick, so that a changed file holds from the next one on."""
 
     config_file: str | None = None
 
-    def load(self) -> Settings:
-        """Read the settings. Raises ConfigError."""
+    def create_resource(self, context: dg.InitResourceContext) -> Settings:  # noqa: ARG002 - Dagster's signature
+        """Return the settings. Raises ConfigError."""
         return load_settings(Path(self.config_file) if self.config_file else None)
 
 
 class LedgerResource(dg.ConfigurableResource[Ledger]):
-    """The system of record."""
+    """Vends the system of record, open and with its schema in place."""
 
-    settings: dg.ResourceDependency[SettingsResource]
+    settings: dg.ResourceDependency[Settings]
 
-    def open(self) -> Ledger:
-        """The ledger, open and with its schema in place. Raises LedgerError."""
-        return _open(self.settings.load().resolved_ledger_url)
+    def create_resource(self, context: dg.InitResourceContext) -> Ledger:  # noqa: ARG002 - Dagster's signature
+        """Return the ledger. Raises LedgerError."""
+        return opened_ledger(self.settings.resolved_ledger_url)

@@ -1,1 +1,1 @@
-"""Dagster sensors: what starts runs, and what mends what crashed."""
+"""Dagster sensors: they decide and request runs, and nothing else; what acts on GitHub or on containers is an op."""

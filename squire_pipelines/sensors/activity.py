@@ -1,4 +1,4 @@
-"""What Dagster is doing just now, as far as sensors need to know. Bounded queries only."""
+"""Which runs are active and which have failed, as far as sensors need to know. Bounded queries only."""
 
 import time
 
@@ -14,17 +14,17 @@ _ACTIVE = [
 
 
 def active_runs(instance: dg.DagsterInstance, *jobs: str) -> list[dg.DagsterRun]:
-    """Runs of these jobs that are not over, at most one a job."""
-    found: list[dg.DagsterRun] = []
+    """Return runs of these jobs that are not over, at most one of each job."""
+    runs: list[dg.DagsterRun] = []
     for job in jobs:
-        found += instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ACTIVE), limit=1)
-    return found
+        runs += instance.get_runs(dg.RunsFilter(job_name=job, statuses=_ACTIVE), limit=1)
+    return runs
 
 
 def seconds_since_failure(instance: dg.DagsterInstance, job: str) -> float | None:
-    """How long ago the newest run of a job failed or was cut off; None when it did not.
+    """Return how many seconds ago the newest run of a job failed or was cancelled; None when it did not.
 
-    What asks again whenever something is left to do waits for a while then: else it would fail in a hot loop.
+    A sensor that requests a run whenever something is left to do waits then, or it would fail in a hot loop.
     """
     newest = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
     if not newest or not newest[0].dagster_run.is_failure_or_canceled:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from squire_pipelines.ledger import tasks
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
 from squire_pipelines.settings import Settings
@@ -16,29 +16,28 @@ from squire_pipelines.warehouse import files
 @dg.sensor(
     name="history_follows_events",
     job_name="publish_history",
-    minimum_interval_seconds=intervals.EVERY_OTHER_LOOK,
+    minimum_interval_seconds=intervals.SLOW_SENSOR_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Publishes the warehouse when the ledger has new events; the larger it is, the less often.",
     tags={"squire/part": "history"},
 )
 def history_follows_events(
-    context: dg.SensorEvaluationContext, settings: SettingsResource, ledger: LedgerResource
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """The cursor is `last event published : when`; an event is published soon after, a burst of them together."""
-    with ledger.open().read() as tx:
+    with ledger.read() as tx:
         newest = tasks.last_event_id(tx)
     published, _, moment = (context.cursor or "0:0").partition(":")
     since_failure = seconds_since_failure(context.instance, "publish_history")
     if newest <= int(published) and since_failure is None:
         yield dg.SkipReason("nothing has happened")
         return
-    chosen = settings.load()
-    if time.time() < float(moment) + _least_interval_s(chosen) or active_runs(
+    if time.time() < float(moment) + _least_interval_s(settings) or active_runs(
         context.instance, "publish_history", "rebuild_history"
     ):
         yield dg.SkipReason("the last publication is too fresh or still under way")
         return
-    if since_failure is not None and since_failure < chosen.pipeline.redelivery_s:
+    if since_failure is not None and since_failure < settings.pipeline.redelivery_s:
         yield dg.SkipReason("the last publication failed; it is tried again in a while")
         return
     context.update_cursor(f"{newest}:{time.time():.3f}")
@@ -46,10 +45,10 @@ def history_follows_events(
     yield dg.RunRequest(job_name="publish_history", run_key=f"history-{newest}{again}")
 
 
-def _least_interval_s(chosen: Settings) -> float:
-    path = chosen.home.warehouse
+def _least_interval_s(settings: Settings) -> float:
+    path = settings.home.warehouse
     return files.least_interval_s(
         path.stat().st_size if path.exists() else 0,
-        min_interval_s=chosen.warehouse.min_interval_s,
-        write_rate=chosen.warehouse.write_rate,
+        min_interval_s=settings.warehouse.min_interval_s,
+        write_rate=settings.warehouse.write_rate,
     )

@@ -1,4 +1,4 @@
-"""How often sensors are asked, as the daemon does it.
+"""How often sensors are evaluated, as the daemon does it.
 
 Dagster's daemon looks at its sensors every 5 seconds, and passes over one whose last tick began less than its interval
 ago. A tick begins a moment after the look, so that an interval of 5 would mean every second look, and 10 every third.
@@ -6,7 +6,7 @@ ago. A tick begins a moment after the look, so that an interval of 5 would mean 
 """
 
 SENSOR_INTERVAL_S = 4
-"""Seconds: each look, 5 seconds apart. For what people and tasks wait for."""
+"""Each look, 5 seconds apart: for what people and tasks wait for."""
 
-EVERY_OTHER_LOOK = 9
-"""Seconds: each second look, 10 seconds apart."""
+SLOW_SENSOR_INTERVAL_S = 9
+"""Each second look, 10 seconds apart."""

@@ -7,10 +7,11 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.ledger import collections, plans
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import ensure_repositories, range_tags
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
+from squire_pipelines.settings import Settings
 
 
 @dg.sensor(
@@ -22,10 +23,10 @@ from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
     tags={"squire/part": "plan"},
 )
 def plan_follows_signals(
-    context: dg.SensorEvaluationContext, settings: SettingsResource, ledger: LedgerResource
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run for all that are due, also for plans whose run ended before they became tasks; never two at once."""
-    with ledger.open().read() as tx:
+    with ledger.read() as tx:
         due = collections.unplanned(tx)
         trace_id = collections.trace_of(tx, max(due.values())) if due else new_trace_id()
         names = list(dict.fromkeys([*due, *plans.unadmitted(tx)]))
@@ -36,7 +37,7 @@ def plan_follows_signals(
         yield dg.SkipReason(f"{len(names)} repositories wait until the running collection or planning is over")
         return
     since = seconds_since_failure(context.instance, "plan")
-    if since is not None and since < settings.load().pipeline.redelivery_s:
+    if since is not None and since < settings.pipeline.redelivery_s:
         yield dg.SkipReason(f"{len(names)} repositories wait for a while, since the last planning failed")
         return
     ensure_repositories(context.instance, names)

@@ -8,10 +8,11 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import ensure_repositories, range_tags
-from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
+from squire_pipelines.settings import Settings
 
 
 def collection_run(
@@ -42,19 +43,18 @@ def collection_run(
     tags={"squire/part": "collect"},
 )
 def webhooks(
-    context: dg.SensorEvaluationContext, settings: SettingsResource, ledger: LedgerResource
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Take what is due and read it in one run."""
-    chosen = settings.load()
     if active_runs(context.instance, "collect"):
         yield dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
         return
-    with ledger.open().write() as tx:
-        due = deliveries.take_for_collection(tx, retry_after_s=chosen.pipeline.redelivery_s)
+    with ledger.write() as tx:
+        due = deliveries.take_for_collection(tx, retry_after_s=settings.pipeline.redelivery_s)
     if not due:
         yield dg.SkipReason("the inbox holds nothing new")
         return
-    ensure_repositories(context.instance, [*chosen.repositories, *_names(due)])
+    ensure_repositories(context.instance, [*settings.repositories, *_names(due)])
     ids = [delivery.id for delivery in due]
     key = hashlib.sha256(f"{ids}:{[delivery.tries for delivery in due]}".encode()).hexdigest()[:16]
     # Deliveries that came together are read together: the first one's trace id stands for all of them.

@@ -63,6 +63,30 @@ def materialized(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None]
     }
 
 
+def output_metadata(run: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """Return what the ops of a run reported with their outputs."""
+    return {
+        name: entry.value
+        for event in run.all_events
+        if event.is_successful_output
+        for name, entry in event.step_output_data.metadata.items()
+    }
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What a sensor said, and the runs that it requested, at their end."""
+
+    skip_message: str
+    cursor: str | None
+    runs: Sequence[dg.ExecuteInProcessResult]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the one run's ops reported; empty when none was requested."""
+        return output_metadata(self.runs[-1]) if self.runs else {}
+
+
 @dataclass
 class Pipeline:
     """One home. `api_url` is a forge's, or an address where nothing listens."""
@@ -215,6 +239,15 @@ command = ["true"]
         ) as context:
             return definition.evaluate_tick(context)
 
+    def tick(self, definition: dg.SensorDefinition, cursor: str | None = None, *, fails: bool = False) -> "Tick":
+        """Evaluate a sensor and run what it requests."""
+        tick = self.sensor(definition, cursor)
+        runs = [
+            self.request(request if request.job_name else request._replace(job_name=definition.job_name), fails=fails)
+            for request in tick.run_requests or ()
+        ]
+        return Tick(tick.skip_message or "", tick.cursor, runs)
+
     def schedule(self, name: str) -> Any:
         """One tick of a schedule; its context takes no instance in memory."""
         definition = build_defs(resource_overrides=self.resources).resolve_schedule_def(name)
@@ -265,8 +298,8 @@ def quiet_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         made.configure()
         yield made
     ledger.close()
-    stores._open(made.settings.resolved_ledger_url).close()
-    stores._open.cache_clear()
+    stores.opened_ledger(made.settings.resolved_ledger_url).close()
+    stores.opened_ledger.cache_clear()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import Attempt
-from squire_pipelines.sensors.reaper import reaper
+from squire_pipelines.sensors.reaper import reaper, recovery
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
 pytestmark = pytest.mark.docker
@@ -119,9 +119,9 @@ def test_what_nobody_adopts_in_time_is_lost_and_its_container_removed(
     pipeline: Pipeline, client: docker.DockerClient, attempt: Attempt
 ) -> None:
     pipeline.kill_agent_run(attempt, lambda: works(pipeline, attempt), expired_s=1000)
-    tick = pipeline.sensor(reaper)
-    assert tick.skip_message is not None
-    assert tick.skip_message.startswith("settled 1 lost attempts, removed 1 containers")
+    assert pipeline.sensor(reaper).run_requests == []
+    done = pipeline.tick(recovery).metadata
+    assert (done["lost_attempts"], done["containers_removed"]) == (1, 1)
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.status, ended.cause) == (AttemptStatus.ENDED, Cause.LOST)
     assert seconds_until_gone(client, attempt) < 1

@@ -11,7 +11,7 @@ from docker.models.containers import Container
 
 from squire_pipelines.agents import profile, step_containers
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.sensors.reaper import reaper
+from squire_pipelines.sensors.reaper import recovery
 from tests.support.ledgers import settle, start_attempt
 from tests.support.pipeline import QUIET, Pipeline
 
@@ -73,8 +73,9 @@ def test_only_containers_of_attempts_of_ours_that_have_ended_are_removed(
     running = start_attempt(quiet_pipeline.ledger, repository=QUIET)
     orphan, held = make(**agents(ended.id)), make(**agents(running.id))
     foreign, stranger = make(**agents(f"t{uuid.uuid4().hex}-1")), make(somebody="else")
-    tick = quiet_pipeline.sensor(reaper)
-    assert tick.skip_message == "settled 0 lost attempts, removed 1 containers"
+    quiet_pipeline.sensor(recovery)  # decides, and removes nothing by itself
+    assert there(client, orphan)
+    assert quiet_pipeline.tick(recovery).metadata["containers_removed"] == 1
     assert not there(client, orphan)
     assert all(there(client, each) for each in (held, foreign, stranger))
 
@@ -87,7 +88,7 @@ def test_steps_that_ended_a_while_ago_are_removed_if_they_are_this_homes(
     for container in (mine, others):
         with pytest.raises(docker.errors.APIError):  # there is no such program: it ends at once
             container.start()
-    quiet_pipeline.sensor(reaper)
+    quiet_pipeline.tick(recovery)
     assert there(client, mine)  # the executor may still ask for it
     assert step_containers.remove_ended(client, home, older_than_s=0) in {0, 1}
     assert there(client, others)

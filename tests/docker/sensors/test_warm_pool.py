@@ -42,6 +42,11 @@ def configure(pipeline: Pipeline, size: int, *overrides: str) -> None:
     (pipeline.home / "config.toml").write_text(head + text + "\n".join(overrides), encoding="utf-8")
 
 
+def tend(pipeline: Pipeline) -> dict[str, int]:
+    """Evaluate the sensor and run what it requests; what the run did, empty when none was requested."""
+    return pipeline.tick(warm_pool).metadata
+
+
 def test_without_a_pool_nothing_is_asked_of_the_engine(quiet_pipeline: Pipeline) -> None:
     assert quiet_pipeline.sensor(warm_pool).skip_message == "agent.warm_pool.size is 0"
 
@@ -50,11 +55,14 @@ def test_it_is_filled_to_its_size_and_emptied_when_it_is_not_wanted(
     quiet_pipeline: Pipeline, client: docker.DockerClient
 ) -> None:
     configure(quiet_pipeline, 3)
-    assert quiet_pipeline.sensor(warm_pool).skip_message == "2 of 3 containers wait; made 2, removed 0"
-    assert quiet_pipeline.sensor(warm_pool).skip_message == "3 of 3 containers wait; made 1, removed 0"
+    assert len(quiet_pipeline.sensor(warm_pool).run_requests) == 1
+    assert mine(client, quiet_pipeline) == []  # the sensor decides, and makes none by itself
+    assert tend(quiet_pipeline) == {"waiting": 2, "wanted": 3, "made": 2, "removed": 0}
+    assert tend(quiet_pipeline) == {"waiting": 3, "wanted": 3, "made": 1, "removed": 0}
+    assert tend(quiet_pipeline) == {}
     assert len(mine(client, quiet_pipeline)) == 3
     configure(quiet_pipeline, 0)
-    assert quiet_pipeline.sensor(warm_pool).skip_message == "0 of 0 containers wait; made 0, removed 3"
+    assert tend(quiet_pipeline) == {"waiting": 0, "wanted": 0, "made": 0, "removed": 3}
     assert mine(client, quiet_pipeline) == []
     assert not quiet_pipeline.settings.home.warm.exists()
 
@@ -64,7 +72,7 @@ def test_repositories_that_need_the_same_share_and_others_have_their_own(
 ) -> None:
     other = f'[repository."{quiet_pipeline.repositories[0]}".agent.limits]\npids = 99\n'
     configure(quiet_pipeline, 1, other)
-    assert quiet_pipeline.sensor(warm_pool).skip_message == "2 of 2 containers wait; made 2, removed 0"
+    assert tend(quiet_pipeline) == {"waiting": 2, "wanted": 2, "made": 2, "removed": 0}
     limits = {found.attrs["HostConfig"]["PidsLimit"] for found in mine(client, quiet_pipeline)}
     assert limits == {99, quiet_pipeline.settings.agent.limits.pids}
 
@@ -74,8 +82,8 @@ def test_none_is_made_while_an_attempt_waits_for_its_claim(
 ) -> None:
     configure(quiet_pipeline, 1)
     quiet_pipeline.attempt()
-    told = quiet_pipeline.sensor(warm_pool).skip_message
-    assert told == "0 of 1 containers wait; made 0, removed 0; an attempt goes first"
+    assert tend(quiet_pipeline) == {}
+    assert "an attempt goes first" in quiet_pipeline.sensor(warm_pool).skip_message
     assert mine(client, quiet_pipeline) == []
 
 
@@ -84,5 +92,5 @@ def test_an_image_that_is_not_there_is_said_and_nothing_breaks(quiet_pipeline: P
     config = quiet_pipeline.home / "config.toml"
     config.write_text(config.read_text("utf-8").replace("warm_pool.size", 'image = "squire-none:none"\nwarm_pool.size'))
     told = quiet_pipeline.sensor(warm_pool).skip_message or ""
-    assert told.startswith("the warm containers could not be tended: ")
+    assert told.startswith("no container waits: ")
     assert "squire-none:none" in told

@@ -88,7 +88,7 @@ def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypat
     assert failed.blocking
     assert "two tasks have the key 'a'" in (failed.description or "")
     assert made(done, "tasks") == {}
-    assert r"\[again\]" in str(made(done, "task_plan")[QUIET]["preview"].value)
+    assert "[again]" in str(made(done, "task_plan")[QUIET]["preview"].records)
     assert all_tasks(pipeline) == []
     with pipeline.ledger.read() as tx:
         saved = plans.latest(tx, QUIET)

@@ -18,7 +18,7 @@ def test_one_run_reports_each_source_of_each_repository_with_its_check(pipeline:
     failing = reported["failed_ci", LEDGERLIB]
     assert failing["signals"].value == 1
     assert failing["trace_id"].value == TRACE
-    assert "| signal | title | link |" in failing["preview"].value
+    assert [column.name for column in failing["preview"].schema.columns] == ["signal", "title", "link"]
     summary = reported["summary", None]
     assert summary["repositories"].value == len(ALL)
     assert summary["sources_not_answering"].value == 0

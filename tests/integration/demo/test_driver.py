@@ -19,7 +19,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.services import Services
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
-from squire_pipelines.sensors.outcomes import outcome_sensor
+from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
 from squire_pipelines.sensors.planning import plan_follows_signals
 from squire_pipelines.sensors.webhooks import webhooks
 from squire_pipelines.settings import load_settings

@@ -1,4 +1,4 @@
-"""An attempt's gateway and its books: what is opened, what reaches the ledger, and what survives a kill."""
+"""An attempt's gateway and its usage records: what is opened, what reaches the ledger, and what survives a kill."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from sqlalchemy import select
 from squire_pipelines.domain.budgets import Amount
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.errors import LedgerError
-from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution import gateway_session, usage_recorder
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
@@ -60,22 +60,22 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstrea
     return write
 
 
-def hold(settings: Settings) -> LeasedAttempt:
+def lease(settings: Settings) -> LeasedAttempt:
     ledger = open_ledger(settings.resolved_ledger_url)
     add_task(ledger)
     with ledger.write() as tx:
         (queued,) = task_dispatch.dispatch(
             tx, max_concurrent=9, max_per_repository=9, claim_deadline_s=60, limits_of=settings.budgets_for
         )
-    held = claim(ledger, queued.id)
+    leased = claim(ledger, queued.id)
     with ledger.read() as tx:
-        task = tasks.get(tx, held.task_id)
-    token = held.lease_token or ""
-    return LeasedAttempt(held, task, token, ledger, settings, Heartbeat(ledger, held.id, token, lease_s=60))
+        task = tasks.get(tx, leased.task_id)
+    token = leased.lease_token or ""
+    return LeasedAttempt(leased, task, token, ledger, settings, Heartbeat(ledger, leased.id, token, lease_s=60))
 
 
-def post(door: gateway_session.GatewaySession, body: Mapping[str, object] = BODY) -> httpx.Response:
-    transport = httpx.HTTPTransport(uds=str(door.socket_path))
+def post(session: gateway_session.GatewaySession, body: Mapping[str, object] = BODY) -> httpx.Response:
+    transport = httpx.HTTPTransport(uds=str(session.socket_path))
     with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
         return client.post(CHAT, json=body)
 
@@ -91,14 +91,14 @@ PRICED = "[gateway.prices.small]\ninput = 1\noutput = 1\n"
 
 
 def test_calls_and_what_is_spent_reach_the_ledger_while_the_agent_works(configure: Callable[..., Settings]) -> None:
-    held = hold(configure(PRICED + "[budgets.attempt]\nusd = 1\n"))
-    with gateway_session.gateway_for(held, held.settings) as door:
-        assert door is not None
-        assert post(door).status_code == 200
+    leased = lease(configure(PRICED + "[budgets.attempt]\nusd = 1\n"))
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        assert post(session).status_code == 200
         pause = threading.Event()
         for _ in range(1200):
-            with held.ledger.read() as tx:
-                row = budgets.get(tx, held.attempt.id)
+            with leased.ledger.read() as tx:
+                row = budgets.get(tx, leased.attempt.id)
             # While a call is under way its largest cost is counted; once it is over, what it used.
             if row is not None and row.spent.tokens == 7:
                 break
@@ -107,93 +107,97 @@ def test_calls_and_what_is_spent_reach_the_ledger_while_the_agent_works(configur
         assert (row.state, row.spent.tokens, row.spent_requests) == ("open", 7, 1)
         assert row.spent.usd == pytest.approx(7e-6)
         assert row.reserved == Amount(1.0, 0)
-    assert rows(held.ledger, held.attempt.id) == [(5, 2, pytest.approx(7e-6), None)]
-    assert door.facts() == {"calls": 1, "tokens": 7, "usd": pytest.approx(7e-6)}
-    assert not door.socket_path.parent.exists()
+    assert rows(leased.ledger, leased.attempt.id) == [(5, 2, pytest.approx(7e-6), None)]
+    assert session.facts() == {"calls": 1, "tokens": 7, "usd": pytest.approx(7e-6)}
+    assert not session.socket_path.parent.exists()
 
 
 def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
     configure: Callable[..., Settings], upstream: Upstream
 ) -> None:
     command = 'kind = "command"\ncommand = ["true"]'
-    held = hold(configure(kind=command))
-    with gateway_session.gateway_for(held, held.settings) as door:
-        assert door is None
+    leased = lease(configure(kind=command))
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is None
     way = f'egress = ["reg"]\nallow_private = true\n[gateway.registries.reg]\nbase_url = "{upstream.url}"\n'
     opened = configure(way, kind=command)
-    with gateway_session.gateway_for(held, opened) as door:
-        assert door is not None
-        assert post(door).json()["error"]["code"] == "model"
-        transport = httpx.HTTPTransport(uds=str(door.socket_path))
+    with gateway_session.open_gateway(leased, opened) as session:
+        assert session is not None
+        assert post(session).json()["error"]["code"] == "model"
+        transport = httpx.HTTPTransport(uds=str(session.socket_path))
         with httpx.Client(transport=transport, base_url="http://g") as client:
             assert client.get("/egress/reg/p").status_code == 200
-    (host,) = door.gateway.hosts
-    assert door.facts()[f"egress {host}"] == {"requests": 1, "received_bytes": 55, "sent_bytes": len(upstream.url) + 2}
+    (host,) = session.gateway.hosts
+    assert session.facts()[f"egress {host}"] == {
+        "requests": 1,
+        "received_bytes": 55,
+        "sent_bytes": len(upstream.url) + 2,
+    }
     told = gateway_session.egress_environment(opened.gateway_for(REPOSITORY))
     assert told["SQUIRE_EGRESS_REG"] == "http://127.0.0.1:@SQUIRE_PORT@/egress/reg/"
-    assert [error for *_, error in rows(held.ledger, held.attempt.id)] == ["model"]
+    assert [error for *_, error in rows(leased.ledger, leased.attempt.id)] == ["model"]
 
 
 def test_a_used_up_budget_is_the_attempts_cause(configure: Callable[..., Settings]) -> None:
-    held = hold(configure("[budgets.attempt]\ntokens = 40\n"))
-    with gateway_session.gateway_for(held, held.settings) as door:
-        assert door is not None
-        codes = [post(door).status_code for _ in range(6)]
+    leased = lease(configure("[budgets.attempt]\ntokens = 40\n"))
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        codes = [post(session).status_code for _ in range(6)]
         assert codes[0] == 200
         assert codes[-1] == 403
-        assert not door.is_overdue
-    failed = door.judged(Ending(cause=Cause.PROVIDER_ERROR, message="the provider said 403"))
+        assert not session.is_overdue
+    failed = session.revise(Ending(cause=Cause.PROVIDER_ERROR, message="the provider said 403"))
     assert (failed.cause, failed.transient) == (Cause.BUDGET_EXHAUSTED, False)
     assert "40 tokens" in failed.message
     assert failed.evidence.facts["ended_as"] == "provider_error: the provider said 403"
-    done = door.judged(Ending(cause=Cause.COMPLETED, message="done"))
+    done = session.revise(Ending(cause=Cause.COMPLETED, message="done"))
     assert done.cause is Cause.COMPLETED
     assert "gateway" in done.evidence.facts
-    cancelled = door.judged(Ending(cause=Cause.CANCELLED, message="a person did"))
+    cancelled = session.revise(Ending(cause=Cause.CANCELLED, message="a person did"))
     assert cancelled.cause is Cause.CANCELLED
 
 
 def test_a_price_that_nobody_knows_is_said(configure: Callable[..., Settings]) -> None:
-    held = hold(configure("[budgets.attempt]\nusd = 1\n"))
-    with gateway_session.gateway_for(held, held.settings) as door:
-        assert door is not None
-        assert post(door).json()["error"]["code"] == "price_unknown"
-    ending = door.judged(Ending(cause=Cause.AGENT_ERROR, message="exit code 1"))
+    leased = lease(configure("[budgets.attempt]\nusd = 1\n"))
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        assert post(session).json()["error"]["code"] == "price_unknown"
+    ending = session.revise(Ending(cause=Cause.AGENT_ERROR, message="exit code 1"))
     assert ending.cause is Cause.BUDGET_EXHAUSTED
     assert "price of small" in ending.message
-    assert door.facts()["price_unknown"] == ["small"]
+    assert session.facts()["price_unknown"] == ["small"]
 
 
 def test_a_ledger_that_does_not_answer_loses_nothing(configure: Callable[..., Settings]) -> None:
-    held = hold(configure())
-    broken = _Broken(held.ledger)
-    books = gateway_session.UsageRecorder(broken, held.attempt, every_s=10)  # type: ignore[arg-type]  # as much of a ledger as is used
-    books.add(_call("a:1"))
-    assert not books.flush()
+    leased = lease(configure())
+    broken = _Broken(leased.ledger)
+    recorder = usage_recorder.UsageRecorder(broken, leased.attempt, every_s=10)  # type: ignore[arg-type]  # as much of a ledger as is used
+    recorder.add(_call("a:1"))
+    assert not recorder.flush()
     broken.works = True
-    assert books.flush()
-    assert books.flush()
-    assert len(rows(held.ledger, held.attempt.id)) == 1
+    assert recorder.flush()
+    assert recorder.flush()
+    assert len(rows(leased.ledger, leased.attempt.id)) == 1
 
 
 def test_refused_calls_do_not_flood_the_ledger(configure: Callable[..., Settings]) -> None:
-    held = hold(configure())
-    with gateway_session.UsageRecorder(held.ledger, held.attempt, every_s=10) as books:
+    leased = lease(configure())
+    with usage_recorder.UsageRecorder(leased.ledger, leased.attempt, every_s=10) as recorder:
         for number in range(300):
-            books.add(_call(f"a:{number}", forwarded=False))
-        books.add(_call("a:way", target="registry.example.com"))
-    assert len(rows(held.ledger, held.attempt.id)) == 200
+            recorder.add(_call(f"a:{number}", forwarded=False))
+        recorder.add(_call("a:way", target="registry.example.com"))
+    assert len(rows(leased.ledger, leased.attempt.id)) == 200
 
 
-def test_calls_that_come_late_settle_the_budget_anew(configure: Callable[..., Settings]) -> None:
-    held = hold(configure())
-    with held.ledger.write() as tx:
+def test_calls_that_come_late_settle_the_budget_again(configure: Callable[..., Settings]) -> None:
+    leased = lease(configure())
+    with leased.ledger.write() as tx:
         attempts.settle(
-            tx, held.attempt.id, held.token, Ending(cause=Cause.TIMEOUT, message="x"), retry=RETRY, actor="run"
+            tx, leased.attempt.id, leased.token, Ending(cause=Cause.TIMEOUT, message="x"), retry=RETRY, actor="run"
         )
-    with held.ledger.write() as tx:
-        assert gateway_session.write_calls(tx, held.attempt, [_call("a:1"), _call("a:1")]) == 1
-        row = budgets.get(tx, held.attempt.id)
+    with leased.ledger.write() as tx:
+        assert usage_recorder.write_calls(tx, leased.attempt, [_call("a:1"), _call("a:1")]) == 1
+        row = budgets.get(tx, leased.attempt.id)
     assert row is not None
     assert row.spent.tokens == 10
 
@@ -230,7 +234,7 @@ def _call(call_id: str, *, forwarded: bool = True, target: str = "model") -> Gat
 
 SUPERVISOR = """
 import sys, threading
-from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution import gateway_session, usage_recorder
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import open_ledger
@@ -240,9 +244,9 @@ ledger = open_ledger(settings.resolved_ledger_url)
 with ledger.read() as tx:
     attempt = attempts.get(tx, sys.argv[1])
     task = tasks.get(tx, attempt.task_id)
-held = LeasedAttempt(attempt, task, attempt.lease_token, ledger, settings, None)
-with gateway_session.gateway_for(held, settings) as door:
-    print(door.socket_path, flush=True)
+leased = LeasedAttempt(attempt, task, attempt.lease_token, ledger, settings, None)
+with gateway_session.open_gateway(leased, settings) as session:
+    print(session.socket_path, flush=True)
     threading.Event().wait(60)
 """
 
@@ -250,7 +254,7 @@ with gateway_session.gateway_for(held, settings) as door:
 def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
     configure: Callable[..., Settings], upstream: Upstream
 ) -> None:
-    held = hold(configure(PRICED + "[budgets.attempt]\ntokens = 100000\n[budgets.day]\ntokens = 200000\n"))
+    leased = lease(configure(PRICED + "[budgets.attempt]\ntokens = 100000\n[budgets.day]\ntokens = 200000\n"))
     release = threading.Event()
     piece = json.dumps({"choices": [{"index": 0, "delta": {"content": "wo "}}]})
 
@@ -264,7 +268,7 @@ def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
             handler.wfile.write(f"data: {piece}\n\n".encode())
             handler.wfile.flush()
 
-    argv = [sys.executable, "-c", SUPERVISOR, held.attempt.id]
+    argv = [sys.executable, "-c", SUPERVISOR, leased.attempt.id]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=os.environ.copy()) as process:
         assert process.stdout is not None
         socket = Path(process.stdout.readline().strip())
@@ -285,23 +289,23 @@ def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
     release.set()
     upstream.answer = lambda handler: handler.send_error(500)
     # Another run of the attempt finds the place of the socket again, and what was spent counts for its cap.
-    with gateway_session.gateway_for(held, held.settings) as door:
-        assert door is not None
-        assert door.socket_path == socket
-        assert door.gateway.totals.tokens >= 7 + received
-    gateway_session.recover(held.ledger, held.settings, held.attempt)
-    finished, cut = rows(held.ledger, held.attempt.id)
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        assert session.socket_path == socket
+        assert session.gateway.totals.tokens >= 7 + received
+    usage_recorder.recover_calls(leased.ledger, leased.settings, leased.attempt)
+    finished, cut = rows(leased.ledger, leased.attempt.id)
     assert finished[:2] == (5, 2)
     assert cut[3] == "interrupted"
     assert received <= int(str(cut[1])) <= 60
-    with held.ledger.write() as tx:
+    with leased.ledger.write() as tx:
         attempts.settle(
-            tx, held.attempt.id, held.token, Ending(cause=Cause.LOST, message="x"), retry=RETRY, actor="reaper"
+            tx, leased.attempt.id, leased.token, Ending(cause=Cause.LOST, message="x"), retry=RETRY, actor="reaper"
         )
-        row = budgets.get(tx, held.attempt.id)
+        row = budgets.get(tx, leased.attempt.id)
     assert row is not None
     assert row.state == "settled"
     assert row.spent.tokens == 7 + int(str(cut[0])) + int(str(cut[1]))
     assert row.spent.usd > 0
-    gateway_session.forget(held.settings, held.attempt.id)
+    gateway_session.remove_socket(leased.settings, leased.attempt.id)
     assert not socket.parent.exists()

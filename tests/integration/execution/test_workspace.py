@@ -1,4 +1,4 @@
-"""What an attempt is given before its agent starts: its settings, and the door to the model."""
+"""What an attempt is given before its agent starts: its settings, and the gateway to the model."""
 
 import tempfile
 from contextlib import ExitStack
@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.execution.gateway_session import gateway_for
+from squire_pipelines.execution.gateway_session import open_gateway
 from squire_pipelines.execution.lease import LeasedAttempt
-from squire_pipelines.execution.workspace import agent_name
+from squire_pipelines.execution.workspace import agent_title
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.sections import AgentSettings
@@ -21,7 +21,7 @@ from tests.support.model_server import ModelServer, Turn
 from tests.support.pipeline import QUIET, Pipeline
 
 
-def hold(pipeline: Pipeline) -> LeasedAttempt:
+def lease(pipeline: Pipeline) -> LeasedAttempt:
     attempt = claim(pipeline.ledger, pipeline.attempt(QUIET).id)
     token = token_of(attempt)
     heartbeat = Heartbeat(pipeline.ledger, attempt.id, token, lease_s=60)
@@ -35,29 +35,29 @@ def configure(pipeline: Pipeline, agent: str) -> None:
     (pipeline.home / "config.toml").write_text(text.replace('kind = "command"', agent), encoding="utf-8")
 
 
-def test_a_command_gets_no_door(quiet_pipeline: Pipeline) -> None:
-    held = hold(quiet_pipeline)
-    with gateway_for(held, quiet_pipeline.settings) as gateway:
+def test_a_command_gets_no_gateway(quiet_pipeline: Pipeline) -> None:
+    leased = lease(quiet_pipeline)
+    with open_gateway(leased, quiet_pipeline.settings) as gateway:
         assert gateway is None
-    assert agent_name(quiet_pipeline.settings, QUIET) == "command:true"
+    assert agent_title(quiet_pipeline.settings, QUIET) == "command:true"
 
 
 @pytest.mark.parametrize("deep", [False, True], ids=["in the home", "the home's name is too long for a socket"])
-def test_each_call_of_an_agent_is_in_the_books_under_its_attempt(
+def test_each_call_of_an_agent_is_recorded_under_its_attempt(
     quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, deep: bool
 ) -> None:
     key = "sk-" + "t" * 30
     monkeypatch.setenv("SQUIRE_MODEL_KEY", key)
     with ExitStack() as stack, ModelServer([Turn(text="hello", prompt_tokens=11, completion_tokens=3)]) as model:
         configure(quiet_pipeline, f'kind = "opencode"\nmodel = "scripted"\nbase_url = "{model.url}"')
-        held = hold(quiet_pipeline)
+        leased = lease(quiet_pipeline)
         # A socket's name is bounded: where pytest's own folders are deep, theirs would be too long as well.
         short = stack.enter_context(tempfile.TemporaryDirectory(prefix="h", dir="/tmp"))
         monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / ("x" * 100)) if deep else short)
         monkeypatch.setenv("SQUIRE_CONFIG", str(quiet_pipeline.home / "config.toml"))
         settings = quiet_pipeline.settings
-        assert agent_name(settings, QUIET) == "opencode:scripted"
-        with gateway_for(held, settings) as gateway:
+        assert agent_title(settings, QUIET) == "opencode:scripted"
+        with open_gateway(leased, settings) as gateway:
             assert gateway is not None
             if not deep:
                 assert settings.home.run in gateway.socket_path.parents
@@ -71,7 +71,7 @@ def test_each_call_of_an_agent_is_in_the_books_under_its_attempt(
         (call,) = tx.execute(select(model_calls)).all()
     assert (call.purpose, call.model, call.ok, call.status) == ("agent", "scripted", True, 200)
     assert (call.input_tokens, call.output_tokens) == (11, 3)
-    assert (call.attempt_id, call.task_id, call.trace_id) == (held.attempt.id, held.task.id, held.task.trace_id)
+    assert (call.attempt_id, call.task_id, call.trace_id) == (leased.attempt.id, leased.task.id, leased.task.trace_id)
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_a_second_run_for_the_same_attempt_has_no_effect(pipeline: Pipeline, for
     done = pipeline.agent_run(attempt, fails=True)
     (failed,) = [event for event in done.all_events if event.is_step_failure]
     assert failed.step_key == "settle"
-    assert "is not this run's" in str(failed.step_failure_data)
+    assert "does not belong to this run" in str(failed.step_failure_data)
     row = pipeline.read_attempt(attempt.id)
     assert (row.status, row.run_id, row.base_sha) == (AttemptStatus.RUNNING, "another-run", None)
     assert not (pipeline.settings.home.attempts / attempt.id).exists()

@@ -11,7 +11,7 @@ from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.tables import budgets as budget_table
 from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.dispatch import dispatch
-from squire_pipelines.sensors.reaper import reaper
+from squire_pipelines.sensors.reaper import recovery
 from tests.support.ledgers import TRACE, add_task
 from tests.support.pipeline import LEDGERLIB, Pipeline
 from tests.support.provider import plain, serve_upstream
@@ -36,22 +36,27 @@ def test_dispatch_says_for_which_budget_work_waits(quiet_pipeline: Pipeline) -> 
 
 def test_a_budget_is_told_of_once_for_each_thing_that_happens_to_it(quiet_pipeline: Pipeline) -> None:
     with serve_upstream() as hook:
-        url = hook.url + "/alert"
+        url = hook.url + "/alert?token=abc123"
         quiet_pipeline.configure(BUDGETS + f'[alerts]\nwebhook_url = "{url}"\nbudget_share = 0.5\n')
-        first = quiet_pipeline.sensor(budget_alerts)
-        assert first.skip_message == "all budgets have room"
+        first = quiet_pipeline.tick(budget_alerts)
+        assert (first.runs, "all budgets have room" in first.skip_message) == ([], True)
         spend(quiet_pipeline, 5)
+        assert len(quiet_pipeline.sensor(budget_alerts, cursor=first.cursor).run_requests) == 1
+        assert hook.seen == []  # the sensor decides, and tells nobody by itself
         hook.answer = plain(500, {})
-        failed = quiet_pipeline.sensor(budget_alerts, cursor=first.cursor)
-        assert failed.skip_message == "told of 0 of 1 budgets"
+        failed = quiet_pipeline.tick(budget_alerts, cursor=first.cursor, fails=True)
+        attempts = len(hook.seen)
+        assert attempts >= 1
+        assert "abc123" not in str([event.message for run in failed.runs for event in run.all_events])
         hook.answer = plain(200, {})
-        near = quiet_pipeline.sensor(budget_alerts, cursor=failed.cursor)
+        near = quiet_pipeline.tick(budget_alerts, cursor=failed.cursor)
+        assert near.metadata["delivered"] is True
         spend(quiet_pipeline, 4, "plan:b")
-        over = quiet_pipeline.sensor(budget_alerts, cursor=near.cursor)
-        again = quiet_pipeline.sensor(budget_alerts, cursor=over.cursor)
-        assert again.skip_message == "all budgets have room"
+        over = quiet_pipeline.tick(budget_alerts, cursor=near.cursor)
+        again = quiet_pipeline.tick(budget_alerts, cursor=over.cursor)
+        assert again.runs == []
         events = [json.loads(seen.body) for seen in hook.seen]
-    assert [event["event"] for event in events] == ["budget.nearly_used_up"] * 2 + ["budget.used_up"]
+    assert [event["event"] for event in events] == ["budget.nearly_used_up"] * (attempts + 1) + ["budget.used_up"]
     last = events[-1]
     assert (last["scope"], last["repository"], last["used_usd"], last["limit_usd"]) == ("day", None, 9.0, 10.0)
     assert last["renewed_at"] > last["since"]
@@ -61,7 +66,7 @@ def test_a_budget_is_told_of_once_for_each_thing_that_happens_to_it(quiet_pipeli
 def test_the_check_warns_when_a_budget_runs_out(quiet_pipeline: Pipeline, usd: float, passed: bool) -> None:  # noqa: FBT001 - a case
     quiet_pipeline.configure(BUDGETS)
     spend(quiet_pipeline, usd)
-    found = budget_check(**{name: quiet_pipeline.resources[name] for name in ("settings", "ledger")})
+    found = budget_check(settings=quiet_pipeline.settings, ledger=quiet_pipeline.ledger)
     assert isinstance(found, dg.AssetCheckResult)
     assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.WARN)
     assert ("day" in (found.description or "")) is not passed
@@ -72,7 +77,7 @@ def test_the_reaper_releases_what_a_killed_planner_held(quiet_pipeline: Pipeline
     spend(quiet_pipeline, 5)
     with quiet_pipeline.ledger.write() as tx:
         tx.execute(budget_table.update().values(opened_at=tx.now.replace(year=tx.now.year - 1)))
-    quiet_pipeline.sensor(reaper)
+    quiet_pipeline.tick(recovery, cursor="1")
     with quiet_pipeline.ledger.read() as tx:
         row = budgets.get(tx, "plan:a")
     assert row is not None

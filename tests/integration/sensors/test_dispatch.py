@@ -13,7 +13,7 @@ from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors.dispatch import dispatch
-from squire_pipelines.sensors.reaper import reaper
+from squire_pipelines.sensors.reaper import reaper, recovery
 from tests.support.ledgers import Clock, add_task, claim, start_attempt
 from tests.support.ledgers import dispatch as start
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, Pipeline
@@ -105,8 +105,10 @@ def test_an_attempt_whose_lease_ran_out_is_lost_and_its_run_fails(quiet_pipeline
     marks = {tags.ATTEMPT: attempt.id}
     run_id = quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.STARTED, **marks)
     other = quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.STARTED, **{tags.ATTEMPT: "t0-1"})
-    tick = quiet_pipeline.sensor(reaper)
-    assert "settled 1 lost attempts" in (tick.skip_message or "")
+    assert quiet_pipeline.sensor(reaper).run_requests == []  # nothing of it is left to go on with
+    quiet_pipeline.sensor(recovery)
+    assert quiet_pipeline.read_attempt(attempt.id).status is AttemptStatus.RUNNING  # it decides, and settles nothing
+    assert quiet_pipeline.tick(recovery).metadata["lost_attempts"] == 1
     row, task = quiet_pipeline.read_attempt(attempt.id), quiet_pipeline.read_task(attempt.task_id)
     assert (row.status, row.cause) == (AttemptStatus.ENDED, Cause.LOST)
     assert row.message == "its run stopped without a word"
@@ -119,7 +121,7 @@ def test_an_attempt_whose_lease_ran_out_is_lost_and_its_run_fails(quiet_pipeline
     untouched = quiet_pipeline.instance.get_run_by_id(other)
     assert untouched is not None
     assert untouched.status is dg.DagsterRunStatus.STARTED
-    assert "settled 0 lost attempts" in (quiet_pipeline.sensor(reaper).skip_message or "")
+    assert quiet_pipeline.sensor(recovery).run_requests == []
 
 
 def test_an_attempt_that_no_run_claimed_in_time_is_lost(quiet_pipeline: Pipeline) -> None:
@@ -127,7 +129,7 @@ def test_an_attempt_that_no_run_claimed_in_time_is_lost(quiet_pipeline: Pipeline
     task_id = add_task(past, repository=QUIET)
     start(past)
     past.close()
-    quiet_pipeline.sensor(reaper)
+    quiet_pipeline.tick(recovery)
     row = quiet_pipeline.read_attempt(f"{task_id}-1")
     assert (row.cause, row.message) == (Cause.LOST, "its run did not start in time")
     assert quiet_pipeline.read_task(task_id).status is TaskStatus.READY
@@ -139,10 +141,10 @@ def test_an_attempt_whose_run_ended_before_it_claimed_it_waits_for_no_deadline(q
     starting = quiet_pipeline.attempt(QUIET)
     quiet_pipeline.past_run("agent_run", dg.DagsterRunStatus.STARTING, **{tags.ATTEMPT: starting.id})
     requested = quiet_pipeline.attempt(QUIET)
-    quiet_pipeline.sensor(reaper)
+    quiet_pipeline.tick(recovery)
     row = quiet_pipeline.read_attempt(cut_off.id)
     assert (row.status, row.cause) == (AttemptStatus.ENDED, Cause.LOST)
-    assert row.message == "its run ended before it claimed it"
+    assert row.message == "its run ended before it claimed the attempt"
     assert quiet_pipeline.read_task(cut_off.task_id).status is TaskStatus.READY
     for attempt in (starting, requested):
         assert quiet_pipeline.read_attempt(attempt.id).status is AttemptStatus.QUEUED
@@ -150,7 +152,7 @@ def test_an_attempt_whose_run_ended_before_it_claimed_it_waits_for_no_deadline(q
 
 def test_an_attempt_that_is_held_is_left_alone(quiet_pipeline: Pipeline) -> None:
     attempt = start_attempt(quiet_pipeline.ledger, repository=QUIET)
-    quiet_pipeline.sensor(reaper)
+    quiet_pipeline.tick(recovery)
     assert quiet_pipeline.read_attempt(attempt.id).status is AttemptStatus.RUNNING
 
 
@@ -160,7 +162,7 @@ def test_a_run_that_has_ended_already_stays_as_it_ended(quiet_pipeline: Pipeline
     run = quiet_pipeline.instance.get_run_by_id(run_id)
     assert run is not None
     quiet_pipeline.instance.report_run_canceled(run)
-    quiet_pipeline.sensor(reaper)
+    quiet_pipeline.tick(recovery)
     after = quiet_pipeline.instance.get_run_by_id(run_id)
     assert after is not None
     assert after.status is dg.DagsterRunStatus.CANCELED

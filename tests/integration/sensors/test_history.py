@@ -66,7 +66,9 @@ def test_the_job_publishes_every_table_and_says_how_many_rows(quiet_pipeline: Pi
     assert reported["tasks"]["rows_changed"].value == 1
     assert reported["tasks"]["mode"].value == "full"
     assert float(str(reported["tasks"]["seconds"].value)) > 0
-    assert "tasks | 1 | 1" in str(reported["audit"]["tables"].value)
+    table = reported["audit"]["tables"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert {"table": "tasks", "rows": 1, "changed": 1} in [record.data for record in table.records]
     found = run_query(quiet_pipeline.settings.home.warehouse, "SELECT id FROM tasks")
     assert found.rows == ((task_id,),)
 

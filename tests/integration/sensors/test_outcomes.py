@@ -13,9 +13,9 @@ from squire_pipelines.ledger import deliveries, outcomes
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import task_events
-from squire_pipelines.sensors.outcomes import outcome_sensor
+from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
 from tests.support.ledgers import Clock, start_attempt
-from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
+from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline, output_metadata
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -49,9 +49,9 @@ def deliver(pipeline: Pipeline, name: str, body: bytes, *, ledger: Ledger | None
 
 def opened(pipeline: Pipeline, *, number: int = 7, repository: str = QUIET, ledger: Ledger | None = None) -> str:
     """A task with an open pull request; its id."""
-    books = ledger or pipeline.ledger
-    task_id = start_attempt(books, repository=repository).task_id
-    with books.write() as tx:
+    ledger = ledger or pipeline.ledger
+    task_id = start_attempt(ledger, repository=repository).task_id
+    with ledger.write() as tx:
         outcomes.record_opened(
             tx, task_id=task_id, repository=repository, pr_number=number, pr_url="https://x", head_sha="a" * 40
         )
@@ -69,6 +69,16 @@ def row(pipeline: Pipeline, delivery: int) -> Any:
         return tx.execute(select(delivery_table).where(delivery_table.c.id == delivery)).one()
 
 
+def look(pipeline: Pipeline) -> dict[str, int]:
+    """Evaluate the sensor and run what it requests; what the run did, empty when none was requested."""
+    return pipeline.tick(outcome_sensor).metadata
+
+
+def follow(pipeline: Pipeline) -> dict[str, int]:
+    """Run the job whether or not the sensor would request it."""
+    return output_metadata(pipeline.run("follow"))
+
+
 def recently() -> datetime:
     return datetime.now(UTC) - timedelta(seconds=30)
 
@@ -76,8 +86,8 @@ def recently() -> datetime:
 def test_a_delivery_of_a_merge_is_the_outcome(quiet_pipeline: Pipeline) -> None:
     task_id = opened(quiet_pipeline)
     deliver(quiet_pipeline, "d", pull_request("closed", merged=True, at=recently()))
-    tick = quiet_pipeline.sensor(outcome_sensor)
-    assert tick.skip_message == "applied 1 deliveries, asked about 0 pull requests"
+    assert look(quiet_pipeline) == {"deliveries": 1, "asked": 0, "waiting_for_approval": 0, "approved": 0}
+    assert look(quiet_pipeline) == {}
     assert state(quiet_pipeline, task_id) is PullRequestState.MERGED
     with quiet_pipeline.ledger.read() as tx:
         events = tx.execute(select(task_events).where(task_events.c.subject == "outcome")).all()
@@ -89,7 +99,7 @@ def test_deliveries_out_of_order_end_in_the_latest_state(quiet_pipeline: Pipelin
     later = recently()
     deliver(quiet_pipeline, "2", pull_request("closed", merged=True, at=later))
     deliver(quiet_pipeline, "1", pull_request("opened", at=later - timedelta(seconds=20)))
-    quiet_pipeline.sensor(outcome_sensor)
+    look(quiet_pipeline)
     assert state(quiet_pipeline, task_id) is PullRequestState.MERGED
 
 
@@ -97,18 +107,19 @@ def test_a_delivery_that_cannot_be_read_is_marked_with_the_reason_once(quiet_pip
     broken = deliver(quiet_pipeline, "d", b"no JSON")
     task_id = opened(quiet_pipeline)
     deliver(quiet_pipeline, "e", pull_request("closed", merged=True, at=recently()))
-    quiet_pipeline.sensor(outcome_sensor)
+    look(quiet_pipeline)
     assert "is not JSON" in row(quiet_pipeline, broken).error
     assert state(quiet_pipeline, task_id) is PullRequestState.MERGED
-    assert "applied 0" in (quiet_pipeline.sensor(outcome_sensor).skip_message or "")
+    assert look(quiet_pipeline) == {}
 
 
 def test_a_delivery_that_overtakes_our_own_record_waits_for_it(quiet_pipeline: Pipeline) -> None:
     delivery = deliver(quiet_pipeline, "d", pull_request("closed", merged=True, at=recently()))
-    quiet_pipeline.sensor(outcome_sensor)
+    assert look(quiet_pipeline) == {}
+    assert follow(quiet_pipeline)["deliveries"] == 0
     assert row(quiet_pipeline, delivery).applied_at is None
     task_id = opened(quiet_pipeline)
-    quiet_pipeline.sensor(outcome_sensor)
+    look(quiet_pipeline)
     assert state(quiet_pipeline, task_id) is PullRequestState.MERGED
     assert row(quiet_pipeline, delivery).applied_at is not None
 
@@ -117,24 +128,25 @@ def test_the_patience_with_a_delivery_about_an_unknown_pull_request_has_an_end(q
     past = Ledger(str(quiet_pipeline.settings.resolved_ledger_url), clock=Clock(datetime.now(UTC) - timedelta(hours=1)))
     delivery = deliver(quiet_pipeline, "d", pull_request("closed", merged=True), ledger=past)
     past.close()
-    quiet_pipeline.sensor(outcome_sensor)
+    look(quiet_pipeline)
     assert row(quiet_pipeline, delivery).applied_at is not None
 
 
 def test_somebody_elses_pull_request_is_nobodys_outcome(quiet_pipeline: Pipeline) -> None:
     delivery = deliver(quiet_pipeline, "d", pull_request("closed", head={"ref": "feature", "sha": "b" * 40}))
-    quiet_pipeline.sensor(outcome_sensor)
+    assert look(quiet_pipeline) == {}  # it can wait for the next look
+    assert follow(quiet_pipeline)["deliveries"] == 1
     assert row(quiet_pipeline, delivery).applied_at is not None
 
 
-def test_a_merge_of_which_no_delivery_came_is_found_by_query_runner(pipeline: Pipeline, forge: ForgeProcess) -> None:
+def test_a_merge_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt(LEDGERLIB)
     pipeline.agent_run(attempt)
     forge.settle()
     assert state(pipeline, attempt.task_id) is PullRequestState.OPEN
-    assert "asked about 0" in (pipeline.sensor(outcome_sensor).skip_message or "")  # too soon
+    assert look(pipeline) == {}  # too soon
     pipeline.configure("[pipeline]\noutcome_poll_s = 0.000001\n")
-    assert "asked about 1" in (pipeline.sensor(outcome_sensor).skip_message or "")
+    assert look(pipeline)["asked"] == 1
     assert state(pipeline, attempt.task_id) is PullRequestState.MERGED
 
 
@@ -142,7 +154,7 @@ def test_github_that_is_down_is_a_warning_and_asked_again(quiet_pipeline: Pipeli
     task_id = opened(quiet_pipeline)
     quiet_pipeline.configure("[pipeline]\noutcome_poll_s = 0.000001\n")
     for _ in range(2):
-        assert "asked about 0" in (quiet_pipeline.sensor(outcome_sensor).skip_message or "")
+        assert look(quiet_pipeline)["asked"] == 0
     assert state(quiet_pipeline, task_id) is PullRequestState.OPEN
 
 
@@ -154,7 +166,7 @@ def test_a_repository_that_fails_does_not_keep_the_others_from_being_asked_about
     pipeline.agent_run(attempt)
     forge.settle()
     pipeline.configure("[pipeline]\noutcome_poll_s = 0.000001\n")
-    pipeline.sensor(outcome_sensor)
+    look(pipeline)
     assert state(pipeline, attempt.task_id) is PullRequestState.MERGED
 
 
@@ -164,7 +176,8 @@ def test_deliveries_that_report_no_pull_request_are_done_with(quiet_pipeline: Pi
     delivery = deliveries.record(
         quiet_pipeline.ledger, source="github", delivery_id="d", event=event, action=None, repository=QUIET, body=body
     ).id
-    quiet_pipeline.sensor(outcome_sensor)
+    assert look(quiet_pipeline) == {}
+    assert follow(quiet_pipeline)["deliveries"] == 1
     assert row(quiet_pipeline, delivery).applied_at is not None
 
 
@@ -205,7 +218,8 @@ def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(
 ) -> None:
     task_id = held(pipeline, forge)
     unlabelled(pipeline, forge, "mara", "write")
-    assert "1 of 1 held ones approved" in (pipeline.sensor(outcome_sensor).skip_message or "")
+    done = look(pipeline)
+    assert (done["waiting_for_approval"], done["approved"]) == (1, 1)
     assert review(pipeline, task_id) is ReviewState.APPROVED
     (pull,) = pulls_of(forge)
     assert (pull["draft"], pull["labels"]) == (False, [])
@@ -215,7 +229,7 @@ def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(
         ("none", "needs_approval", "publisher"),
         ("needs_approval", "approved", "github:mara"),
     ]
-    assert "held" not in (pipeline.sensor(outcome_sensor).skip_message or "")
+    assert look(pipeline) == {}
 
 
 def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
@@ -223,24 +237,23 @@ def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
 ) -> None:
     task_id = held(pipeline, forge)
     unlabelled(pipeline, forge, "stranger", "read")
-    assert "0 of 1 held ones approved" in (pipeline.sensor(outcome_sensor).skip_message or "")
+    done = look(pipeline)
+    assert (done["waiting_for_approval"], done["approved"]) == (1, 0)
     assert review(pipeline, task_id) is ReviewState.NEEDS_APPROVAL
     (pull,) = pulls_of(forge)
     assert (pull["draft"], pull["labels"]) == (True, ["squire:needs-approval"])
     assert len(pull["comments"]) == 1
 
 
-def test_an_approval_of_which_no_delivery_came_is_found_by_query_runner(
-    pipeline: Pipeline, forge: ForgeProcess
-) -> None:
+def test_an_approval_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
     task_id = held(pipeline, forge)
     (pull,) = pulls_of(forge)
     forge.act_as(LEDGERLIB, "mara", permission="admin", number=pull["number"], review="APPROVED")
     pipeline.configure("[pipeline]\noutcome_poll_s = 0.000001\n")
-    pipeline.sensor(outcome_sensor)
+    look(pipeline)
     assert review(pipeline, task_id) is ReviewState.APPROVED
     forge.settle()
-    pipeline.sensor(outcome_sensor)
+    look(pipeline)
     assert state(pipeline, task_id) is PullRequestState.MERGED
 
 
@@ -249,5 +262,94 @@ def test_who_closes_a_held_pull_request_rejects_it(quiet_pipeline: Pipeline) -> 
     with quiet_pipeline.ledger.write() as tx:
         outcomes.renew_head(tx, task_id=task_id, head_sha="a" * 40, review=ReviewState.NEEDS_APPROVAL)
     deliver(quiet_pipeline, "d", pull_request("closed", at=recently()))
-    quiet_pipeline.sensor(outcome_sensor)
+    look(quiet_pipeline)
     assert review(quiet_pipeline, task_id) is ReviewState.REJECTED
+
+
+def test_a_preview_of_the_sensor_changes_nothing(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    delivery = deliver(quiet_pipeline, "d", pull_request("closed", merged=True, at=recently()))
+    for _ in range(2):
+        assert len(quiet_pipeline.sensor(outcome_sensor).run_requests) == 1
+    assert state(quiet_pipeline, task_id) is PullRequestState.OPEN
+    assert row(quiet_pipeline, delivery).applied_at is None
+
+
+def test_many_deliveries_about_others_are_ticked_off_together(quiet_pipeline: Pipeline) -> None:
+    body = pull_request("closed", head={"ref": "feature", "sha": "b" * 40})
+    for number in range(100):
+        deliver(quiet_pipeline, f"d{number}", body)
+    assert look(quiet_pipeline)["deliveries"] == 100
+    assert look(quiet_pipeline) == {}
+
+
+def test_a_merged_revert_of_ours_is_its_outcome_and_a_late_report_does_not_undo_it(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    merged_at = recently()
+    deliver(quiet_pipeline, "1", pull_request("closed", merged=True, at=merged_at))
+    revert = {"head": {"ref": "revert-7", "sha": "c" * 40}, "body": f"Reverts {QUIET}#7"}
+    deliver(
+        quiet_pipeline,
+        "2",
+        pull_request("closed", number=8, merged=True, at=merged_at + timedelta(seconds=5), **revert),
+    )
+    look(quiet_pipeline)
+    assert state(quiet_pipeline, task_id) is PullRequestState.REVERTED
+    deliver(quiet_pipeline, "3", pull_request("closed", merged=True, at=merged_at + timedelta(seconds=9)))
+    look(quiet_pipeline)
+    assert state(quiet_pipeline, task_id) is PullRequestState.REVERTED
+    with quiet_pipeline.ledger.read() as tx:
+        events = tx.execute(select(task_events).where(task_events.c.subject == "outcome")).all()
+    assert [event.after for event in events] == ["open", "merged", "reverted"]
+    assert events[-1].reason == "reverted by pull request #8"
+
+
+def test_an_open_revert_or_one_of_another_repository_reverts_nothing(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    for number, body, merged in ((8, f"Reverts {QUIET}#7", False), (9, "Reverts demo/other#7", True)):
+        content = pull_request(
+            "closed", number=number, merged=merged, at=recently(), head={"ref": "r", "sha": "c" * 40}, body=body
+        )
+        deliver(quiet_pipeline, f"d{number}", content)
+    follow(quiet_pipeline)
+    assert state(quiet_pipeline, task_id) is PullRequestState.OPEN
+
+
+def check_run(pipeline: Pipeline, conclusion: str, head_sha: str) -> int:
+    body = {
+        "action": "completed",
+        "repository": {"full_name": QUIET},
+        "check_run": {"head_sha": head_sha, "conclusion": conclusion, "pull_requests": []},
+    }
+    return deliveries.record(
+        pipeline.ledger,
+        source="github",
+        delivery_id=f"{conclusion}{head_sha}",
+        event="check_run",
+        action="completed",
+        repository=QUIET,
+        body=json.dumps(body).encode(),
+    ).id
+
+
+def checks_of(pipeline: Pipeline, task_id: str) -> str | None:
+    with pipeline.ledger.read() as tx:
+        outcome = outcomes.get(tx, task_id)
+    return outcome.checks if outcome else None
+
+
+def test_a_check_that_failed_on_our_head_is_recorded_at_once(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    check_run(quiet_pipeline, "failure", "b" * 40)
+    assert look(quiet_pipeline) == {}  # another commit's
+    check_run(quiet_pipeline, "failure", "a" * 40)
+    assert look(quiet_pipeline)["asked"] == 0  # GitHub does not answer here
+    assert checks_of(quiet_pipeline, task_id) == "failed"
+
+
+def test_a_check_that_passed_has_github_asked_about_the_commit_as_a_whole(quiet_pipeline: Pipeline) -> None:
+    task_id = opened(quiet_pipeline)
+    check_run(quiet_pipeline, "success", "a" * 40)
+    assert len(quiet_pipeline.sensor(outcome_sensor).run_requests) == 1
+    look(quiet_pipeline)
+    assert checks_of(quiet_pipeline, task_id) is None

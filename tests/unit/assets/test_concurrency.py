@@ -15,7 +15,7 @@ def test_one_that_fails_takes_nobodys_work_away() -> None:
         done.append(name)
 
     with pytest.raises(ValueError, match="broken") as caught:
-        asyncio.run(gather_bounded(["a", "b", "c"], work, at_once=1))
+        asyncio.run(gather_bounded(["a", "b", "c"], work, limit=1))
     assert done == ["a", "c"]
     assert caught.value.__notes__ == ["at b; 1 of 3 repositories failed"]
 
@@ -33,6 +33,6 @@ def test_no_more_than_so_many_at_once_and_none_twice() -> None:
         running.remove(name)
         seen.append(name)
 
-    asyncio.run(gather_bounded(["a", "b", "a", "c", "d"], work, at_once=2))
+    asyncio.run(gather_bounded(["a", "b", "a", "c", "d"], work, limit=2))
     assert most == 2
     assert sorted(seen) == ["a", "b", "c", "d"]

@@ -1,19 +1,21 @@
 """What Dagster gets to see: complete, described, and loaded without a warning."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterResourceFunctionError
 
 from squire_pipelines.assets.history import TABLES
 from squire_pipelines.definitions import build_defs
 from squire_pipelines.domain.plans import PLAN_CHECKS
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections import CollectionSettings
+from squire_pipelines.sections import CollectionSettings, PipelineSettings
 from squire_pipelines.settings import Settings
 
 SENSORS = {
@@ -21,13 +23,26 @@ SENSORS = {
     "plan_follows_signals",
     "dispatch",
     "reaper",
+    "recovery",
     "outcomes",
     "history_follows_events",
     "budget_alerts",
     "warm_pool",
 }
 SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
-JOBS = {"collect", "plan", "agent_run", "publish_history", "rebuild_history", "report_history", "clean"}
+JOBS = {
+    "collect",
+    "plan",
+    "agent_run",
+    "follow",
+    "recover",
+    "publish_history",
+    "rebuild_history",
+    "report_history",
+    "clean",
+    "tend_warm_pool",
+    "send_alert",
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +69,7 @@ def test_all_that_is_there_is_there(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     signals = {f"signals/{source.value}" for source in Source} | {"signals/summary"}
     history = {f"history/{table}" for table in (*TABLES, "report")}
-    assert keys == signals | {"task_plan", "tasks", "pull_requests"} | history
+    assert keys == signals | {"task_plan", "tasks", "pull_requests", "budgets"} | history
     assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == JOBS
     repository = defs.get_repository_def()
     assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
@@ -91,6 +106,7 @@ def test_signals_lead_to_the_plan_to_tasks_to_pull_requests_to_the_history(defs:
     assert before("task_plan") == signals
     assert before("tasks") == {"task_plan"}
     assert before("pull_requests") == {"tasks"}
+    assert before("history/budgets") == {"budgets"}
     assert before("history/outcomes") == {"pull_requests"}
     assert before("history/tasks") == {"tasks"}
     assert before("history/signals") == signals
@@ -111,13 +127,17 @@ def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Defini
     assert {sensor.default_status for sensor in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
     assert {each.default_status for each in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {schedule.execution_timezone for schedule in repository.schedule_defs} == {"UTC"}
-    targets = {sensor.name: sensor.job_name for sensor in repository.sensor_defs if sensor.targets}
+    targets = {sensor.name: {target.job_name for target in sensor.targets} for sensor in repository.sensor_defs}
     assert targets == {
-        "webhooks": "collect",
-        "plan_follows_signals": "plan",
-        "dispatch": "agent_run",
-        "reaper": "agent_run",
-        "history_follows_events": "publish_history",
+        "webhooks": {"collect"},
+        "plan_follows_signals": {"plan"},
+        "dispatch": {"agent_run"},
+        "reaper": {"agent_run"},
+        "recovery": {"recover"},
+        "outcomes": {"follow"},
+        "history_follows_events": {"publish_history"},
+        "budget_alerts": {"send_alert"},
+        "warm_pool": {"tend_warm_pool"},
     }
 
 
@@ -141,10 +161,28 @@ def test_the_schedule_follows_the_settings() -> None:
     assert defs.resolve_schedule_def("collect_regularly").cron_schedule == "7 * * * *"
 
 
-def test_settings_that_cannot_be_used_are_an_error_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_cannot_be_used_leave_the_definitions_and_fail_every_tick_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("[dispatch]\nmax_concurrent = 0\n", encoding="utf-8")
     monkeypatch.setenv("SQUIRE_CONFIG", str(wrong))
-    with pytest.raises(ConfigError, match=r"wrong\.toml.*dispatch\.max_concurrent") as caught:
-        build_defs()
-    assert caught.value.hint
+    defs = build_defs()
+    reason = r"wrong\.toml.*dispatch\.max_concurrent"
+    assert re.search(reason, str(defs.metadata["settings_error"].value))
+    dispatch = defs.resolve_sensor_def("dispatch")
+    assert defs.resources is not None
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(DagsterResourceFunctionError) as caught,
+        dg.build_sensor_context(instance=instance, resources=defs.resources, sensor_name="dispatch") as context,
+    ):
+        dispatch.evaluate_tick(context)
+    assert isinstance(caught.value.__cause__, ConfigError)
+    assert re.search(reason, str(caught.value.__cause__))
+
+
+def test_step_containers_that_cannot_be_had_leave_the_definitions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SQUIRE_HOME", raising=False)
+    defs = build_defs(Settings(pipeline=PipelineSettings(executor="docker")))
+    assert "needs SQUIRE_HOME" in str(defs.metadata["settings_error"].value)

@@ -20,7 +20,7 @@ from squire_pipelines.errors import (
     SecretMissingError,
     WorkspaceError,
 )
-from squire_pipelines.execution.failures import ending_of
+from squire_pipelines.execution.ending import ending_of
 
 
 @pytest.mark.parametrize(

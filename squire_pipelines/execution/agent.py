@@ -1,0 +1,26 @@
+"""Running an attempt's agent with its gateway beside it."""
+
+from dataclasses import replace
+
+from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.runners import AgentRunner
+from squire_pipelines.execution.gateway_session import open_gateway
+from squire_pipelines.execution.lease import LeasedAttempt
+
+
+def run_with_gateway(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> RunResult:
+    """Run the agent and return how its run ended, given what the gateway knows of its calls.
+
+    Raises:
+        ConfigError: The settings name no usable provider, or a transport that the runner does not have.
+        NotReachableError: The gateway did not start.
+        EngineError, ImageMissingError: A container could not be made.
+        LeaseLostError: The attempt is another run's.
+    """
+    with open_gateway(leased, leased.settings, runner) as session:
+        result = runner.run(
+            inputs,
+            heartbeat=lambda: leased.go_on() and not (session is not None and session.is_overdue),
+            gateway_socket=session.socket if session else None,
+        )
+    return result if session is None else replace(result, ending=session.revise(result.ending))

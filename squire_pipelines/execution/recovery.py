@@ -1,0 +1,197 @@
+"""Attempts whose run died, and what such runs leave behind: containers, sockets, folders, reservations.
+
+Finding them changes nothing, so that a sensor may do it; settling and removing are for an op.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import docker
+
+from squire_pipelines.agents import reap, retention, step_containers
+from squire_pipelines.agents.model import AttemptFolder
+from squire_pipelines.agents.reap import FoundContainer
+from squire_pipelines.agents.workspace import BUNDLE_FILE
+from squire_pipelines.domain.tasks import AttemptStatus
+from squire_pipelines.errors import EngineError, SquireError
+from squire_pipelines.execution import gateway_cleanup
+from squire_pipelines.execution.ending import retry_rule
+from squire_pipelines.execution.gateway_session import remove_socket
+from squire_pipelines.execution.usage_recorder import recover_calls
+from squire_pipelines.ledger import adoption, attempts, budgets
+from squire_pipelines.ledger.attempts import Attempt, Settled
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.run_log import RunLog
+from squire_pipelines.settings import Settings
+
+# How long a planning may take beyond its model's own time limits before its reservation is released.
+_PLAN_GRACE_S = 600.0
+_NOT_CLAIMED = "its run did not start in time"
+_RUN_DIED = "its run stopped without a word"
+_RUN_OVER = "its run ended before it claimed the attempt"
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonedAttempt:
+    """An attempt that no run works on any more.
+
+    Args:
+        attempt: Its row.
+        reason: Why it is abandoned.
+        can_be_adopted: Whether another run can go on with what is there.
+        run_is_over: Whether its run has ended without claiming it.
+    """
+
+    attempt: Attempt
+    reason: str
+    can_be_adopted: bool = False
+    run_is_over: bool = False
+
+
+def agent_containers(clients: Sequence[docker.DockerClient], log: RunLog) -> dict[str, FoundContainer]:
+    """Return the agents' containers by their attempt's id. An engine that does not answer is logged and left out."""
+    containers: dict[str, FoundContainer] = {}
+    for client in clients:
+        try:
+            containers |= {container.attempt_id: container for container in reap.list_containers(client)}
+        except SquireError as error:
+            log.warning("the engine's containers could not be listed: %s", error)
+    return containers
+
+
+def find_abandoned(
+    ledger: Ledger,
+    settings: Settings,
+    containers: Mapping[str, FoundContainer],
+    is_run_over: Callable[[str], bool],
+) -> tuple[AbandonedAttempt, ...]:
+    """Return the attempts that no run works on any more.
+
+    Args:
+        ledger: The system of record.
+        settings: Say how long an adopting run may take.
+        containers: The agents' containers by attempt.
+        is_run_over: Whether an attempt's runs have all ended, by the attempt's id.
+    """
+    with ledger.read() as tx:
+        now = tx.now
+        expired = attempts.expired(tx)
+        queued = attempts.queued(tx)
+        adoptions = {attempt.id: adoption.adoptions(tx, attempt.id) for attempt in expired}
+    abandoned = [
+        AbandonedAttempt(
+            attempt,
+            _NOT_CLAIMED if attempt.run_id is None else _RUN_DIED,
+            can_be_adopted=_can_be_adopted(attempt, containers, settings, now, adoptions[attempt.id]),
+        )
+        for attempt in expired
+    ]
+    # A run key launches one run: when that is over, no other will ever claim the attempt.
+    abandoned += [
+        AbandonedAttempt(attempt, _RUN_OVER, run_is_over=True) for attempt in queued if is_run_over(attempt.id)
+    ]
+    return tuple(abandoned)
+
+
+def _can_be_adopted(
+    attempt: Attempt, containers: Mapping[str, FoundContainer], settings: Settings, now: datetime, adoptions: int
+) -> bool:
+    """Return whether its work is still there, and another run can claim it within the claim deadline."""
+    if attempt.lease_until is None or attempt.ending is not None or adoptions >= adoption.MAX_ADOPTIONS:
+        return False
+    if now - attempt.lease_until > timedelta(seconds=settings.dispatch.claim_deadline_s):
+        return False
+    if attempt.status is AttemptStatus.PUBLISHING:
+        return (AttemptFolder(settings.home.attempts / attempt.id).keep / BUNDLE_FILE).is_file()
+    container = containers.get(attempt.id)
+    has_started = container is not None and container.started_at is not None
+    return attempt.status is AttemptStatus.RUNNING and has_started
+
+
+def settle_lost(
+    ledger: Ledger,
+    settings: Settings,
+    abandoned: AbandonedAttempt,
+    clients: Sequence[docker.DockerClient],
+    log: RunLog,
+) -> Settled | None:
+    """End an attempt that cannot be adopted as lost, after the model calls that only its call log knows were recorded.
+
+    Returns:
+        What follows for its task; None when the attempt was claimed or settled meanwhile.
+    """
+    attempt = abandoned.attempt
+    try:
+        gateway_cleanup.bring_logs(settings, attempt.id, clients)
+    except (EngineError, OSError) as error:
+        # The container stays until its log was copied; the attempt is then settled again with those calls.
+        log.warning("the call log of %s is still in its gateway's container: %s", attempt.id, error)
+    try:
+        recover_calls(ledger, settings, attempt)
+    except OSError as error:
+        log.warning("the call log of %s cannot be read, and its last calls are not counted: %s", attempt.id, error)
+    with ledger.write() as tx:
+        settled = attempts.reap(
+            tx,
+            attempt.id,
+            retry=retry_rule(settings, attempt.repository),
+            message=abandoned.reason,
+            run_is_over=abandoned.run_is_over,
+        )
+    if settled is not None:
+        remove_socket(settings, attempt.id)
+        log.warning("attempt %s is lost (%s); its task is %s", attempt.id, abandoned.reason, settled.task_status)
+    return settled
+
+
+def count_leftovers(ledger: Ledger, settings: Settings, clients: Sequence[docker.DockerClient], log: RunLog) -> int:
+    """Return how many containers belong to nobody any more. An engine that does not answer is logged and left out."""
+    count = 0
+    for client in clients:
+        try:
+            count += len(_orphans(ledger, client))
+            count += len(gateway_cleanup.leftover_attempts(ledger, client))
+            count += len(step_containers.ended(client, settings.home.state))
+        except SquireError as error:
+            log.warning("the engine's containers could not be listed: %s", error)
+    return count
+
+
+def remove_leftovers(ledger: Ledger, settings: Settings, clients: Sequence[docker.DockerClient], log: RunLog) -> int:
+    """Remove the containers that belong to nobody any more; return how many. What fails is logged and tried later."""
+    removed = 0
+    for client in clients:
+        try:
+            removed += sum(reap.remove(client, name) for name in _orphans(ledger, client))
+            removed += gateway_cleanup.remove_leftovers(ledger, settings, client)
+            removed += step_containers.remove_ended(client, settings.home.state)
+        except (SquireError, OSError) as error:
+            log.warning("containers could not be removed: %s", error)
+    return removed
+
+
+def _orphans(ledger: Ledger, client: docker.DockerClient) -> list[str]:
+    agents = reap.list_containers(client)
+    now = datetime.now(UTC)  # the engine's times are of this machine's clock, or near it
+    with ledger.read() as tx:
+        # An attempt that this ledger does not know is another Squire's on the same engine, and not ours to judge.
+        ended = attempts.ended_ids(tx, [container.attempt_id for container in agents])
+    return [container.name for container in agents if container.attempt_id in ended and not container.is_kept(now)]
+
+
+def release_reservations(ledger: Ledger, settings: Settings) -> int:
+    """Release the reservations that nobody will settle; return how many."""
+    with ledger.write() as tx:
+        return budgets.release_orphans(tx, plan_s=2 * settings.planner.timeout_s + _PLAN_GRACE_S)
+
+
+def remove_old_folders(ledger: Ledger, settings: Settings) -> int:
+    """Remove the folders of attempts that ended longer ago than the settings keep logs; return how many."""
+    with ledger.read() as tx:
+        return retention.sweep(
+            settings.home.attempts,
+            lambda ids: adoption.ended_at(tx, ids),
+            keep=timedelta(days=settings.agent.log_retention_days),
+            now=tx.now,
+        )

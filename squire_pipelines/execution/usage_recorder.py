@@ -1,0 +1,171 @@
+"""Bringing what an attempt's model calls use to the ledger, while they pass and after a kill.
+
+Three places know what a call has used: the gateway's memory, the call log in the attempt's folder (which outlives a
+kill) and the ledger. A thread brings the first to the last; `recover_calls` brings what only the log still knows.
+"""
+
+import threading
+from collections import deque
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol, Self
+
+from squire_pipelines.domain.budgets import Amount
+from squire_pipelines.errors import LedgerError
+from squire_pipelines.gateway.call_log import read_calls
+from squire_pipelines.gateway.model import GatewayCall, Totals
+from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.records import ModelCallRow, record_model_call
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.settings import Settings
+
+_LOG_FOLDER = "gateway"
+_MAX_REFUSED_ROWS = 200
+_FLUSH_TRIES = 3
+_JOIN_S = 30
+_log = get_logger(Component.GATEWAY)
+
+
+class HasTotals(Protocol):
+    """A gateway, as far as its usage is recorded."""
+
+    @property
+    def totals(self) -> Totals:
+        """What all calls have used so far."""
+
+
+def call_log_folder(settings: Settings, attempt_id: str) -> Path:
+    """Return where an attempt's call logs lie."""
+    return settings.home.attempts / attempt_id / _LOG_FOLDER
+
+
+class UsageRecorder:
+    """Brings calls and what they cost to the ledger, from a thread of its own, so that no stream waits for a disk.
+
+    What it could not write in time is still in the call log.
+
+    Args:
+        ledger: Where the calls are recorded.
+        attempt: Whose calls they are.
+        every_s: Seconds between two checkpoints of the totals.
+    """
+
+    def __init__(self, ledger: Ledger, attempt: Attempt, *, every_s: float) -> None:
+        self._ledger = ledger
+        self._attempt = attempt
+        self._every_s = every_s
+        self._gateway: HasTotals | None = None
+        self._pending: deque[GatewayCall] = deque()
+        self._refused = 0
+        self._recorded = Totals()
+        self._wake = threading.Event()
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="squire-usage", daemon=True)
+
+    def watch(self, gateway: HasTotals) -> None:
+        """Record the totals of this gateway."""
+        self._gateway = gateway
+
+    def add(self, call: GatewayCall) -> None:
+        """Take a call that is over; called in the gateway's thread."""
+        if call.target != "model":
+            return
+        if not call.forwarded:
+            self._refused += 1
+            if self._refused > _MAX_REFUSED_ROWS:
+                return
+        self._pending.append(call)
+        self._wake.set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._wake.set()
+        self._thread.join(self._every_s + _JOIN_S)
+        for _try in range(_FLUSH_TRIES):
+            if self.flush():
+                return
+        _log.warning("gateway.usage_incomplete", attempt=self._attempt.id, calls=len(self._pending))
+
+    def _run(self) -> None:
+        while not self._over:
+            self._wake.wait(self._every_s)
+            self._wake.clear()
+            self.flush()
+
+    def flush(self) -> bool:
+        """Write what is pending. Returns whether the ledger took it."""
+        calls = list(self._pending)
+        totals = self._gateway.totals if self._gateway is not None else Totals()
+        if not calls and totals == self._recorded:
+            return True
+        try:
+            with self._ledger.write() as tx:
+                write_calls(tx, self._attempt, calls)
+                budgets.checkpoint(tx, self._attempt.id, Amount(totals.usd, totals.tokens), totals.requests)
+        except LedgerError as error:
+            _log.warning("gateway.usage_not_written", attempt=self._attempt.id, reason=str(error)[:200])
+            return False
+        for _ in calls:
+            self._pending.popleft()
+        self._recorded = totals
+        return True
+
+
+def recover_calls(ledger: Ledger, settings: Settings, attempt: Attempt) -> int:
+    """Bring to the ledger what only the call logs know: calls of gateways that were killed. May be repeated.
+
+    Returns:
+        How many calls were new.
+
+    Raises:
+        LedgerError: They could not be written.
+        OSError: A log cannot be read.
+    """
+    folder = call_log_folder(settings, attempt.id)
+    if not folder.is_dir():
+        return 0
+    calls = [call for call in read_calls(folder) if call.forwarded and call.target == "model"]
+    if not calls:
+        return 0
+    with ledger.write() as tx:
+        new = write_calls(tx, attempt, calls)
+    if new:
+        _log.info("gateway.calls_recovered", attempt=attempt.id, calls=new)
+    return new
+
+
+def write_calls(tx: Transaction, attempt: Attempt, calls: list[GatewayCall]) -> int:
+    """Put calls into the ledger, each once; how many were new. A settled reservation is settled again with them."""
+    new = sum(record_model_call(tx, _row(attempt, call)) for call in calls)
+    if new and budgets.is_settled(tx, attempt.id):
+        budgets.settle_attempt(tx, attempt.id)
+    return new
+
+
+def _row(attempt: Attempt, call: GatewayCall) -> ModelCallRow:
+    interrupted = call.error == "interrupted"  # nobody knows when it ended: the row's time is when it was read
+    return ModelCallRow(
+        purpose="agent",
+        model=call.model or "",
+        ok=call.error is None,
+        status=call.status,
+        input_tokens=call.input_tokens or 0,
+        output_tokens=call.output_tokens or 0,
+        cached_tokens=call.cached_tokens,
+        cost_usd=call.cost_usd,
+        estimated=call.estimated,
+        latency_s=call.latency_s,
+        error=call.error,
+        call_id=call.call_id or None,
+        trace_id=attempt.trace_id,
+        repository=attempt.repository,
+        task_id=attempt.task_id,
+        attempt_id=attempt.id,
+        at=None if interrupted else call.started_at + timedelta(seconds=call.latency_s),
+    )

@@ -1,0 +1,33 @@
+"""GitHub as the settings name it: clients that are signed in, and tokens to fetch and push with."""
+
+from squire_pipelines.github.access import access_from
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.write_turns import WriteTurns
+from squire_pipelines.secrets import Secret
+from squire_pipelines.settings import Settings
+
+
+class GitHub:
+    """The GitHub of one set of settings. Secrets are looked up when they are needed and not kept.
+
+    Args:
+        settings: Name the addresses and, for an App, its id.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def client(self) -> GitHubClient:
+        """Return a client, to be used in `async with`. Raises ConfigError."""
+        turns = WriteTurns(self._settings.home.run / "github-writes")
+        return GitHubClient.from_settings(self._settings.github, access_from(self._settings), write_turns=turns)
+
+    async def git_token(self, repository: str) -> Secret | None:
+        """Return the token to fetch and push one repository with, None when there is none.
+
+        Raises:
+            ConfigError: The App's key cannot be used.
+            GitHubError: GitHub gives no token.
+        """
+        token = await access_from(self._settings).token(repository, write=True)
+        return Secret(token, name="github-token") if token else None

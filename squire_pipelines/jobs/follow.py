@@ -1,0 +1,38 @@
+"""The job `follow`: one look at our open pull requests, as deliveries and GitHub tell of them."""
+
+import dagster as dg
+
+from squire_pipelines.github.connection import GitHub
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.publishing import follow as following
+from squire_pipelines.settings import Settings
+
+
+@dg.op(description="Apply deliveries to our pull requests, ask GitHub about the others, settle approvals.")
+async def follow_pull_requests(
+    context: dg.OpExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    ledger: dg.ResourceParam[Ledger],
+    github: dg.ResourceParam[GitHub],
+) -> None:
+    """May be repeated: what was recorded already changes nothing."""
+    summary = await following.follow(ledger, settings, github, context.log)
+    context.add_output_metadata(
+        {
+            "deliveries": summary.deliveries,
+            "asked": summary.asked,
+            "waiting_for_approval": summary.held,
+            "approved": summary.approved,
+        }
+    )
+
+
+@dg.job(
+    name="follow",
+    description="Record what became of our pull requests, from deliveries and, where none comes, by asking GitHub.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "300", "squire/part": "follow"},
+)
+def follow() -> None:
+    """Run one op."""
+    follow_pull_requests()

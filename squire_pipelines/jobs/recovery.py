@@ -1,0 +1,72 @@
+"""The job `recover`: settles attempts whose run died, and removes what belongs to nobody any more."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from squire_pipelines import tags
+from squire_pipelines.agents import engine
+from squire_pipelines.execution import recovery
+from squire_pipelines.execution.recovery import AbandonedAttempt
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.settings import Settings
+
+ENGINE_TIMEOUT_S = 10.0
+_MAX_RUNS = 10  # an attempt has one run, and at most three that adopt it
+
+
+def runs_of_attempt(instance: dg.DagsterInstance, attempt_id: str) -> list[dg.DagsterRun]:
+    """Return the runs of an attempt: the one that was dispatched, and those that adopted it."""
+    return list(instance.get_runs(dg.RunsFilter(tags={tags.ATTEMPT: attempt_id}), limit=_MAX_RUNS))
+
+
+def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:
+    """Return a function that says whether an attempt had runs and all of them have ended."""
+
+    def is_over(attempt_id: str) -> bool:
+        runs = runs_of_attempt(instance, attempt_id)
+        return bool(runs) and all(run.is_finished for run in runs)
+
+    return is_over
+
+
+@dg.op(description="Settle lost attempts; remove containers, reservations and folders that belong to nobody.")
+def recover_attempts(
+    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+) -> None:
+    """Everything it does is small, repeatable and bounded. Attempts that can be adopted are left to the sensor."""
+    with engine.connect_all(ENGINE_TIMEOUT_S) as clients:
+        containers = recovery.agent_containers(clients, context.log)
+        abandoned = recovery.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
+        lost = [attempt for attempt in abandoned if not attempt.can_be_adopted]
+        settled = 0
+        for attempt in lost:
+            if recovery.settle_lost(ledger, settings, attempt, clients, context.log) is not None:
+                settled += 1
+                _fail_runs(context.instance, attempt)
+        removed = recovery.remove_leftovers(ledger, settings, clients, context.log)
+    context.add_output_metadata(
+        {
+            "lost_attempts": settled,
+            "containers_removed": removed,
+            "reservations_released": recovery.release_reservations(ledger, settings),
+            "folders_removed": recovery.remove_old_folders(ledger, settings),
+        }
+    )
+
+
+def _fail_runs(instance: dg.DagsterInstance, abandoned: AbandonedAttempt) -> None:
+    for run in runs_of_attempt(instance, abandoned.attempt.id):
+        if not run.is_finished:
+            instance.report_run_failed(run, f"attempt {abandoned.attempt.id} was given up: {abandoned.reason}")
+
+
+@dg.job(
+    name="recover",
+    description="Settle attempts whose run died, and remove what belongs to nobody any more.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "300", "squire/part": "recover"},
+)
+def recover() -> None:
+    """Run one op."""
+    recover_attempts()

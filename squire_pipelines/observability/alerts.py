@@ -1,0 +1,78 @@
+"""Alerts: which are due, and sending one to the webhook that the settings name."""
+
+from collections.abc import Collection, Iterable
+
+import httpx
+from pydantic import BaseModel, ConfigDict
+
+from squire_pipelines.domain.budgets import renewed_at
+from squire_pipelines.errors import NotReachableError
+from squire_pipelines.ledger.budgets import Level
+
+_TIMEOUT_S = 10.0
+
+
+class BudgetAlert(BaseModel):
+    """What is told of a budget that is nearly or wholly used up. Times are ISO 8601 in UTC."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event: str
+    scope: str
+    repository: str | None
+    used_usd: float
+    used_tokens: int
+    limit_usd: float | None
+    limit_tokens: int | None
+    since: str
+    renewed_at: str | None
+
+    @property
+    def key(self) -> str:
+        """What makes it one alert: it is sent once in each period."""
+        return f"{self.scope} {self.repository or '-'} {self.since[:10]} {self.event.removeprefix('budget.')}"
+
+
+def due_budget_alerts(levels: Iterable[Level], *, share: float, sent: Collection[str]) -> list[BudgetAlert]:
+    """Return the alerts that were not sent in this period.
+
+    Args:
+        levels: How the budgets stand.
+        share: From which part of a limit on it counts as nearly used up, 0 to 1.
+        sent: The keys of the alerts that were sent.
+    """
+    alerts = []
+    for level in levels:
+        if not level.is_used_up and level.share < share:
+            continue
+        limit = level.limits.of(level.scope)
+        until = renewed_at(level.scope, level.since)
+        alert = BudgetAlert(
+            event="budget.used_up" if level.is_used_up else "budget.nearly_used_up",
+            scope=level.scope.value,
+            repository=level.repository,
+            used_usd=round(level.used.usd, 6),
+            used_tokens=level.used.tokens,
+            limit_usd=limit.usd,
+            limit_tokens=limit.tokens,
+            since=level.since.isoformat(),
+            renewed_at=until.isoformat() if until else None,
+        )
+        if alert.key not in sent:
+            alerts.append(alert)
+    return alerts
+
+
+def send_alert(alert: BudgetAlert, url: str) -> None:
+    """Send an alert as JSON.
+
+    Raises:
+        NotReachableError: The webhook did not take it. The message does not repeat the URL, which may hold a token.
+    """
+    try:
+        httpx.post(url, json=alert.model_dump(), timeout=_TIMEOUT_S, follow_redirects=False).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise NotReachableError(
+            f"the alert could not be delivered: {type(error).__name__}",
+            hint="check alerts.webhook_url in the settings, and that its server answers",
+        ) from None

@@ -1,0 +1,200 @@
+"""Following our pull requests: what GitHub says of them, by deliveries and by asking, is recorded in the ledger.
+
+Pull requests that the policy holds are looked at when a delivery names them and whenever GitHub is asked: a person may
+have approved them. Every step may be repeated, and what GitHub says late or twice changes nothing.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from squire_pipelines.domain.outcomes import ChecksState, ReviewState
+from squire_pipelines.errors import SquireError
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.connection import GitHub
+from squire_pipelines.github.events import ParsedDelivery, parse_delivery
+from squire_pipelines.github.lookup import pull_request_reports
+from squire_pipelines.ledger import deliveries, outcomes
+from squire_pipelines.ledger.deliveries import PendingDelivery
+from squire_pipelines.ledger.outcomes import Outcome
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.observability.run_log import RunLog
+from squire_pipelines.publishing.approval import settle_approval
+from squire_pipelines.settings import Settings
+
+_OUR_BRANCHES = "squire/"
+# A delivery can overtake our own record of the pull request that it is about.
+_PATIENCE = timedelta(minutes=10)
+# Deliveries that are about none of our pull requests are ticked off together.
+_MAX_UNREAD = 100
+_MAX_UNREAD_AGE = timedelta(minutes=5)
+_TIMEOUT_S = 120.0
+
+
+@dataclass(slots=True)
+class FollowSummary:
+    """What one look at our pull requests did."""
+
+    deliveries: int = 0
+    asked: int = 0
+    held: int = 0
+    approved: int = 0
+
+
+def due(ledger: Ledger, settings: Settings) -> str | None:
+    """Return why our pull requests need a look, None when they need none. Changes nothing."""
+    with ledger.read() as tx:
+        polls = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
+        if polls:
+            return f"{len(polls)} pull requests were not asked about for {settings.pipeline.outcome_poll_s:g} s"
+        waiting = [
+            (delivery, parsed)
+            for delivery, parsed in _parsed(deliveries.unapplied(tx))
+            if not (isinstance(parsed, ParsedDelivery) and _may_come(tx, parsed, delivery))
+        ]
+        ours = sum(isinstance(parsed, ParsedDelivery) and _is_ours(tx, parsed) for _, parsed in waiting)
+        if ours:
+            return f"{ours} deliveries are about our pull requests"
+        if len(waiting) >= _MAX_UNREAD or any(tx.now - item.received_at > _MAX_UNREAD_AGE for item, _ in waiting):
+            return f"{len(waiting)} deliveries were not looked at"
+    return None
+
+
+async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog) -> FollowSummary:
+    """Apply deliveries, ask GitHub about pull requests of which none was told, and settle approvals."""
+    summary = FollowSummary()
+    touched = _apply_deliveries(ledger, summary, log)
+    with ledger.write() as tx:
+        stale = outcomes.to_poll(tx, not_since_s=settings.pipeline.outcome_poll_s)
+        polls = {outcome.task_id: outcome for outcome in (*stale, *touched.checked)}
+        outcomes.mark_polled(tx, tuple(polls))
+    if not polls and not touched.task_ids:
+        return summary
+    try:
+        async with asyncio.timeout(_TIMEOUT_S), github.client() as client:
+            await _poll(ledger, client, polls.values(), summary, log)
+            with ledger.read() as tx:
+                held = outcomes.held(tx, {*touched.task_ids, *polls})
+            summary.held = len(held)
+            await _settle_approvals(ledger, client, held, summary, label=settings.publishing.label, log=log)
+    except TimeoutError:
+        log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, _TIMEOUT_S)
+    return summary
+
+
+@dataclass(slots=True)
+class _Touched:
+    """The tasks that deliveries are about, and the open pull requests whose checks have changed."""
+
+    task_ids: set[str] = field(default_factory=set)
+    checked: list[Outcome] = field(default_factory=list)
+
+
+def _parsed(pending: Iterable[PendingDelivery]) -> list[tuple[PendingDelivery, ParsedDelivery | SquireError]]:
+    parsed: list[tuple[PendingDelivery, ParsedDelivery | SquireError]] = []
+    for delivery in pending:
+        try:
+            parsed.append((delivery, parse_delivery(delivery.event, delivery.body)))
+        except SquireError as error:
+            parsed.append((delivery, error))
+    return parsed
+
+
+def _is_ours(tx: Transaction, parsed: ParsedDelivery) -> bool:
+    if parsed.checks is not None and outcomes.of_head(tx, parsed.checks.repository, parsed.checks.head_sha):
+        return True
+    numbers = {number for number in (parsed.report.number if parsed.report else None, parsed.reverts) if number}
+    return bool(parsed.repository and numbers) and outcomes.is_ours(tx, parsed.repository or "", numbers)
+
+
+def _may_come(tx: Transaction, parsed: ParsedDelivery, delivery: PendingDelivery) -> bool:
+    """Return whether the delivery is about a pull request of ours whose record is still to come."""
+    report = parsed.report
+    if report is None or not report.head_ref.startswith(_OUR_BRANCHES):
+        return False
+    return tx.now - delivery.received_at < _PATIENCE and not outcomes.is_ours(tx, report.repository, {report.number})
+
+
+def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog) -> _Touched:
+    touched = _Touched()
+    with ledger.read() as tx:
+        pending = deliveries.unapplied(tx)
+    for delivery, parsed in _parsed(pending):
+        with ledger.write() as tx:
+            if isinstance(parsed, SquireError):
+                log.warning("delivery %s cannot be read: %s", delivery.id, parsed)
+                deliveries.mark_applied(tx, [delivery.id], error=str(parsed))
+                continue
+            if _may_come(tx, parsed, delivery):
+                continue
+            _apply(tx, parsed, f"delivery:{delivery.id}", touched)
+            deliveries.mark_applied(tx, [delivery.id])
+        summary.deliveries += 1
+    return touched
+
+
+def _apply(tx: Transaction, parsed: ParsedDelivery, actor: str, touched: _Touched) -> None:
+    task_ids = [outcomes.apply_report(tx, parsed.report, actor=actor)] if parsed.report else []
+    if parsed.report is not None and parsed.reverts is not None:
+        report = parsed.report
+        reverted = outcomes.record_revert(
+            tx, report.repository, parsed.reverts, at=report.updated_at, by=report.number, actor=actor
+        )
+        task_ids.append(reverted)
+    touched.task_ids |= {task_id for task_id in task_ids if task_id}
+    if parsed.checks is not None:
+        checks = parsed.checks
+        if checks.state is ChecksState.FAILED:
+            outcomes.record_failed_checks(tx, checks.repository, checks.head_sha, actor=actor)
+        # A check that passed says nothing of the others: GitHub is asked about the commit as a whole.
+        touched.checked += outcomes.of_head(tx, checks.repository, checks.head_sha)
+
+
+async def _poll(
+    ledger: Ledger, client: GitHubClient, polls: Iterable[Outcome], summary: FollowSummary, log: RunLog
+) -> None:
+    by_repository: dict[str, list[int]] = {}
+    for outcome in polls:
+        by_repository.setdefault(outcome.repository, []).append(outcome.pr_number)
+    for repository, numbers in by_repository.items():
+        try:
+            reports = await pull_request_reports(client, repository, numbers)
+        except SquireError as error:
+            log.warning("%s: pull requests could not be asked about: %s", repository, error)
+            continue
+        with ledger.write() as tx:
+            for report in reports.values():
+                outcomes.apply_report(tx, report, actor="poll")
+        summary.asked += len(numbers)
+
+
+async def _settle_approvals(
+    ledger: Ledger,
+    client: GitHubClient,
+    held: Sequence[Outcome],
+    summary: FollowSummary,
+    *,
+    label: str,
+    log: RunLog,
+) -> None:
+    """Record which held pull requests a permitted person approved; one that fails waits for the next poll."""
+    for outcome in held:
+        where = f"{outcome.repository}#{outcome.pr_number}"
+        try:
+            approval = await settle_approval(client, outcome.repository, outcome.pr_number, label)
+        except SquireError as error:
+            log.warning("%s: its approval could not be settled: %s", where, error)
+            continue
+        for login in approval.refused:
+            log.warning("%s: %r may not approve it", where, login)
+        if approval.by is None:
+            continue
+        with ledger.write() as tx:
+            summary.approved += outcomes.record_review(
+                tx,
+                outcome.task_id,
+                ReviewState.APPROVED,
+                actor=f"github:{approval.by}",
+                reason=f"{approval.how} of pull request #{outcome.pr_number}",
+            )
