@@ -4,14 +4,7 @@ from datetime import datetime
 
 import click
 
-from squire_pipelines.cli.context import (
-    CliContext,
-    Columns,
-    json_option,
-    limit_option,
-    show_next_page,
-    with_context,
-)
+from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, show_next_page, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.ledger.records import audit_page

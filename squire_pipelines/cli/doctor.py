@@ -1,18 +1,252 @@
-"""`squire doctor`: the report of the checks, each line with its next step."""
+"""`squire doctor`: a check for each thing that Squire needs. None changes anything."""
+
+import asyncio
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.checks import run_checks
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
-from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.diagnosis import Diagnosis, Status
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.text import one_line
-from squire_pipelines.errors import ExitCode
+from squire_pipelines.cli.text import counted, one_line, size
+from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
+from squire_pipelines.settings import Settings
 
+if TYPE_CHECKING:
+    from squire_pipelines.github.access import Access
+
+MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
+MIN_FREE_BYTES = 2**30
+_GIT_TIMEOUT_S = 10
+_GITHUB_TIMEOUT_S = 10
+_ASKED_REPOSITORIES = 20
+_QUERY_TIMEOUT_S = 10
 _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def _write(result: Diagnosis) -> None:
+def check_python(_context: CliContext) -> Iterator[Diagnosis]:
+    """Check the interpreter."""
+    if sys.prefix != sys.base_prefix:
+        yield Diagnosis("python", "ok", f"{platform.python_version()} in a virtual environment")
+    else:
+        step = "install Squire into an environment of its own, for example with `make setup`"
+        yield Diagnosis("python", "warn", f"{platform.python_version()} without a virtual environment", step)
+
+
+def check_git(_context: CliContext) -> Iterator[Diagnosis]:
+    """Check the git command, and the part of it with which the demo serves repositories."""
+    try:
+        text = _git("--version")
+        folder = Path(_git("--exec-path").strip())
+    except (OSError, subprocess.SubprocessError) as error:
+        yield Diagnosis("git", "fail", f"git does not run: {one_line(str(error))}", "install git")
+        return
+    numbers = re.search(r"(\d+)\.(\d+)", text)
+    version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+    if version < MIN_GIT:
+        yield Diagnosis("git", "warn", one_line(text), f"install git {MIN_GIT[0]}.{MIN_GIT[1]} or newer")
+    elif not (folder / "git-http-backend").exists():
+        yield Diagnosis("git", "warn", f"{one_line(text)}, without http-backend", "install all of git for the demo")
+    else:
+        yield Diagnosis("git", "ok", one_line(text))
+
+
+def _git(argument: str) -> str:
+    done = subprocess.run(["git", argument], capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True)
+    return done.stdout
+
+
+def check_settings(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the settings and the repositories that they name."""
+    settings = context.settings
+    for repository in settings.repository:
+        settings.agent_for(repository)
+        settings.policy_for(repository)
+    count = len(settings.repositories)
+    if count:
+        yield Diagnosis("settings", "ok", f"{count} repositor{'y' if count == 1 else 'ies'}")
+    else:
+        yield Diagnosis("settings", "warn", "no repository is named", "name some in `repositories` of config.toml")
+
+
+def check_disk(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the room on the disk that has the ledger and the attempts' folders."""
+    folder = context.home.data
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    text = f"{size(free)} free at {folder}"
+    is_enough = free >= MIN_FREE_BYTES
+    yield Diagnosis("disk", "ok", text) if is_enough else Diagnosis("disk", "warn", text, "free some space")
+
+
+def check_ledger(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the ledger's file and schema."""
+    from squire_pipelines.ledger.integrity import check_integrity  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
+
+    try:
+        report = check_integrity(context.settings.resolved_ledger_url, quick=True)
+    except NotFoundError as error:
+        yield Diagnosis("ledger", "ok", error.message)  # the first run creates it
+        return
+    if report.problems:
+        yield Diagnosis("ledger", "fail", report.problems[0], "`squire ledger check` shows all problems")
+    else:
+        tasks = report.rows.get("tasks", 0)
+        yield Diagnosis("ledger", "ok", f"{report.place}, schema {report.revision}, {counted(tasks, 'task')}")
+
+
+def check_engine(context: CliContext) -> Iterator[Diagnosis]:
+    """Check the container engine, the worker image, and the runner that follows from them."""
+    from squire_pipelines.agents.runners import check_agent  # noqa: PLC0415 - likewise
+    from squire_pipelines.cli.agents import find_place  # noqa: PLC0415 - Docker's client, not needed if the settings fail
+
+    place = find_place(context.settings.agent)
+    try:
+        for name in context.settings.repositories:
+            check_agent(context.settings.agent_for(name))
+    except ConfigError as error:
+        yield Diagnosis.of_error("agent", error)
+    if place.engine:
+        yield Diagnosis("engine", "ok", f"{place.engine} at {place.engine_host}")
+        image: Status = "ok" if place.image_id else ("fail" if place.runner == "docker" else "warn")
+        text = f"{place.image}{'' if place.image_id else ' is not on the engine'}"
+        yield Diagnosis("image", image, text, "" if place.image_id else place.hint)
+    else:
+        yield Diagnosis("engine", "warn" if place.runner else "fail", place.problem, place.hint)
+    if place.runner == "local":
+        step = "start a container engine before you use untrusted repositories: local agents are not confined"
+        yield Diagnosis("runner", "warn", "local, which is no sandbox", step)
+    elif place.runner and place.image_id:
+        yield from _check_place(context, place.agent)
+
+
+def _check_place(context: CliContext, agent: str) -> Iterator[Diagnosis]:
+    """Check what the dispatch sensor asks of the engine before it starts anything."""
+    from squire_pipelines.agents.preflight import check_place  # noqa: PLC0415 - Docker's client
+
+    settings = context.settings
+    problems: dict[str, SquireError] = {}
+    for configured in (settings.agent, *(settings.agent_for(name) for name in settings.repositories)):
+        try:
+            check_place(configured)
+        except SquireError as error:
+            problems.setdefault(error.message, error)
+    if not problems:
+        yield Diagnosis("runner", "ok", f"{agent} in a container")
+    for problem in problems.values():
+        yield Diagnosis.of_error("runner", problem)
+
+
+def check_warehouse(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that the warehouse's file answers a query."""
+    path = context.home.warehouse
+    if not path.exists():
+        yield Diagnosis("warehouse", "ok", "not published yet: the first run publishes it")
+        return
+    from squire_pipelines.warehouse.query import run_query  # noqa: PLC0415 - DuckDB, only when there is a file
+
+    run_query(path, "select 1", limit=1, timeout_s=_QUERY_TIMEOUT_S)
+    yield Diagnosis("warehouse", "ok", f"{path}, {size(path.stat().st_size)}")
+
+
+def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
+    """Check which secrets are found, of those that the settings have a use for."""
+    from squire_pipelines.cli.secrets import secret_statuses  # noqa: PLC0415 - the keyring, not needed if the settings fail
+
+    planner = context.settings.planner
+    needs_key = bool(context.settings.agent.model or planner.model) or planner.kind == "llm"
+    unused = "github-token" if context.settings.github.app_id else "github-app-key"
+    for secret in secret_statuses(context.home):
+        name = secret.name
+        if secret.problem:
+            yield Diagnosis(name, "fail", secret.problem)
+        elif secret.is_found:
+            yield Diagnosis(name, "ok", secret.where)
+        elif name == "model-key" and not needs_key:
+            yield Diagnosis(name, "ok", "not set, and no model is set")
+        elif name != unused:
+            yield Diagnosis(name, "warn", "missing", f"run `squire secrets set {name}`: {_NEEDED_FOR[name]}")
+
+
+_NEEDED_FOR = {
+    "github-token": "reading from GitHub and pushing to it need it, the demo does not",
+    "github-app-key": "the GitHub App that the settings name needs it",
+    "webhook-secret": "without it no delivery is accepted, and only the schedule makes Squire read the repositories",
+    "model-key": "the model that the settings name needs it",
+}
+
+
+def check_github(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that GitHub answers, and that Squire may do its work in each repository of the settings."""
+    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - httpx, only here
+
+    access = access_from(context.settings)
+    if not access.is_anonymous:
+        yield from asyncio.run(_ask_github(context.settings, access))
+
+
+async def _ask_github(settings: Settings, access: "Access") -> list[Diagnosis]:
+    from squire_pipelines.cli.doctor_github import check_permissions, check_reachable  # noqa: PLC0415 - likewise
+    from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
+
+    async with GitHubClient(
+        settings.github.api_url,
+        settings.github.graphql_url,
+        access,
+        timeout_s=min(settings.github.timeout_s, _GITHUB_TIMEOUT_S),
+        attempts=1,
+    ) as client:
+        try:
+            results = [await check_reachable(client, access, settings.github.api_url)]
+        except SquireError as error:
+            return [Diagnosis.of_error("github", error)]
+        for repository in settings.repositories[:_ASKED_REPOSITORIES]:
+            try:
+                results.append(await check_permissions(client, access, repository))
+            except SquireError as error:
+                results.append(Diagnosis.of_error(f"github {repository}", error))
+    if (left := len(settings.repositories) - _ASKED_REPOSITORIES) > 0:
+        results.append(Diagnosis("github", "ok", f"{left} more repositories were not asked about"))
+    return results
+
+
+_CHECKS: tuple[tuple[str, Callable[[CliContext], Iterator[Diagnosis]], bool], ...] = (
+    # name, check, whether it needs the settings
+    ("python", check_python, False),
+    ("git", check_git, False),
+    ("settings", check_settings, False),
+    ("disk", check_disk, False),
+    ("ledger", check_ledger, True),
+    ("engine", check_engine, True),
+    ("warehouse", check_warehouse, False),
+    ("secrets", check_secrets, True),
+    ("github", check_github, True),
+)
+
+
+def run_checks(context: CliContext) -> Iterator[Diagnosis]:
+    """Yield each check's results as soon as it is done. Wrong settings leave out the checks that need them."""
+    settings_are_valid = True
+    for name, check, needs_settings in _CHECKS:
+        if needs_settings and not settings_are_valid:
+            continue
+        try:
+            yield from check(context)
+        except SquireError as error:
+            yield Diagnosis.of_error(name, error)
+            if name == "settings" and isinstance(error, ConfigError):
+                settings_are_valid = False
+
+
+def _show(result: Diagnosis) -> None:
     status = click.style(f"{result.status:<5}", fg=_COLORS[result.status])
     click.echo(f"{status}{result.name:<15} {one_line(result.message)}")
     if result.next_step and result.status != "ok":
@@ -31,7 +265,7 @@ def doctor(context: CliContext, *, as_json: bool) -> None:
     for result in run_checks(context):
         results.append(result)
         if not as_json:
-            _write(result)
+            _show(result)
     if as_json:
         emit_json(results)
     if any(result.status == "fail" for result in results):

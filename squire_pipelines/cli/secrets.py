@@ -20,22 +20,22 @@ class SecretStatus:
     """Whether a secret is found, where, and what is wrong with it if something is."""
 
     name: str
-    found: bool
+    is_found: bool
     where: str = ""
     problem: str = ""
 
 
 def secret_statuses(home: Home) -> list[SecretStatus]:
     """Look for each secret."""
-    statuses: list[SecretStatus] = []
-    for name in SecretName:
-        try:
-            secret = find_secret(name, home)
-        except ConfigError as error:
-            statuses.append(SecretStatus(name.value, found=False, problem=str(error)))
-        else:
-            statuses.append(SecretStatus(name.value, found=secret is not None, where=secret.origin if secret else ""))
-    return statuses
+    return [_secret_status(name, home) for name in SecretName]
+
+
+def _secret_status(name: SecretName, home: Home) -> SecretStatus:
+    try:
+        secret = find_secret(name, home)
+    except ConfigError as error:
+        return SecretStatus(name.value, is_found=False, problem=str(error))
+    return SecretStatus(name.value, is_found=secret is not None, where=secret.origin if secret else "")
 
 
 @secrets.command("status", examples=("squire secrets status", "squire secrets status --json"))
@@ -48,11 +48,11 @@ def status(context: CliContext, *, as_json: bool) -> None:
     """
     statuses = secret_statuses(context.home)
     if as_json:
-        emit_json(statuses)
+        emit_json([{"name": s.name, "found": s.is_found, "where": s.where, "problem": s.problem} for s in statuses])
     else:
         columns: Columns = {
             "name": "name",
-            "state": lambda row: "found" if row.found else "missing",
+            "state": lambda row: "found" if row.is_found else "missing",
             "where": "where",
             "problem": "problem",
         }

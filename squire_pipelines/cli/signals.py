@@ -3,14 +3,7 @@
 import click
 
 from squire_pipelines.cli import queries
-from squire_pipelines.cli.context import (
-    CliContext,
-    Columns,
-    json_option,
-    limit_option,
-    page_options,
-    with_context,
-)
+from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, page_options, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age

@@ -41,12 +41,7 @@ def read_tail(path: Path, *, lines: int, max_bytes: int = MAX_TAIL_BYTES) -> Tai
 
 
 def follow(
-    path: Path,
-    *,
-    offset: int,
-    ended: Callable[[], bool],
-    wait: Callable[[], None],
-    idle_rounds: int,
+    path: Path, *, offset: int, ended: Callable[[], bool], wait: Callable[[], None], idle_rounds: int
 ) -> Iterator[str]:
     """Yield lines as they are added, until the writer has ended or nothing was added for `idle_rounds` rounds.
 

@@ -41,8 +41,8 @@ tasks = LazyGroup(
         "logs": Lazy(f"{_CLI}.tasks_logs:logs", "Show what a task's agent wrote."),
         "watch": Lazy(f"{_CLI}.tasks_watch:watch", "Follow the tasks until none is ready or running."),
         "clean": Lazy(f"{_CLI}.tasks_clean:clean_tasks", "Archive and delete tasks that ended long ago."),
-        "import": Lazy(f"{_CLI}.tasks_import:import_tasks", "Import tasks of the old product, or of an export."),
-        "export": Lazy(f"{_CLI}.tasks_export:export", "Write tasks with all their facts as lines of JSON."),
+        "import": Lazy(f"{_CLI}.tasks_transfer:import_tasks", "Import tasks of the old product, or of an export."),
+        "export": Lazy(f"{_CLI}.tasks_transfer:export", "Write tasks with all their facts as lines of JSON."),
     },
 )
 
