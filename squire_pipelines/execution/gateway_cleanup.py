@@ -21,7 +21,7 @@ def bring_logs(settings: Settings, attempt_id: str, clients: Iterable[docker.Doc
 def leftover_attempts(ledger: Ledger, client: docker.DockerClient) -> set[str]:
     """Return the attempts that have ended and still have a gateway container or volume. Raises EngineError."""
     names = {item.attempt_id for item in reap.list_containers(client, role=profile.ROLE_GATEWAY)}
-    names |= set(container.volumes(client))
+    names |= set(container.list_volumes(client))
     if not names:
         return set()
     with ledger.read() as tx:
@@ -48,7 +48,7 @@ def remove_leftovers(ledger: Ledger, settings: Settings, client: docker.DockerCl
                 attempt = attempts.get(tx, item.attempt_id)
             recover_calls(ledger, settings, attempt)
             removed += reap.remove(client, item.name, attempt_id=item.attempt_id)
-    for attempt_id in container.volumes(client):
+    for attempt_id in container.list_volumes(client):
         if attempt_id in ended:
             container.remove_volume(client, attempt_id)
     return removed

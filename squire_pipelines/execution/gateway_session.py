@@ -25,11 +25,11 @@ from squire_pipelines.gateway.call_log import CallLog, totals_of
 from squire_pipelines.gateway.container import ContainerGateway, ContainerPlacement
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.model import GatewayLimits
-from squire_pipelines.gateway.package_manager_env import environment
+from squire_pipelines.gateway.package_manager_env import package_manager_env
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.sections import GatewaySettings
-from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, SocketDirectory, socket_root
+from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, socket_directory, socket_root
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.secrets.lookup import find_secret
@@ -70,7 +70,7 @@ class GatewaySession:
     @property
     def is_overdue(self) -> bool:
         """Whether the agent goes on though its budget has been used up for a minute: it has not understood."""
-        if self.gateway.exhausted is None:
+        if self.gateway.status.exhausted is None:
             return False
         now = time.monotonic()
         self._used_up_since = self._used_up_since or now
@@ -79,11 +79,12 @@ class GatewaySession:
 
     def facts(self) -> dict[str, JsonValue]:
         """Return what passed, for the attempt's evidence."""
-        totals = self.gateway.totals
+        status = self.gateway.status
+        totals = status.totals
         facts: dict[str, JsonValue] = {"calls": totals.requests, "tokens": totals.tokens, "usd": round(totals.usd, 6)}
-        if unpriced := self.gateway.unpriced:
-            facts["price_unknown"] = list(unpriced)
-        for host, count in self.gateway.hosts.items():
+        if status.unpriced:
+            facts["price_unknown"] = list(status.unpriced)
+        for host, count in status.hosts.items():
             facts[f"egress {host}"] = {
                 "requests": count.requests,
                 "received_bytes": count.received_bytes,
@@ -94,7 +95,7 @@ class GatewaySession:
     def revise(self, ending: Ending) -> Ending:
         """Return how the attempt ended, given what the gateway knows: a used-up budget explains many other ends."""
         facts = {**ending.evidence.facts, "gateway": self.facts()}
-        used_up = self.gateway.exhausted
+        used_up = self.gateway.status.exhausted
         stopped = ending.cause is Cause.CANCELLED and self._stopped_agent
         if used_up is None or not (ending.cause in _CAUSED_BY_BUDGET or stopped):
             return ending.model_copy(update={"evidence": ending.evidence.model_copy(update={"facts": facts})})
@@ -144,8 +145,8 @@ def open_gateway(
         if client is None:
             log = CallLog(log_folder, config.attempt_id, max_bytes=config.max_log_bytes, bodies=config.log_bodies)
             stack.callback(log.close)
-            socket = stack.enter_context(SocketDirectory(socket_base(settings), config.attempt_id))
-            gateway = Gateway.from_config(config, socket, on_call=recorder.add, log=log)
+            socket = stack.enter_context(socket_directory(socket_base(settings), config.attempt_id))
+            gateway = Gateway(socket, config, on_call=recorder.add, log=log)
         else:
             placement = ContainerPlacement(
                 client, settings.pipeline.image, gateway_settings.network, _labels(leased.attempt)
@@ -208,7 +209,7 @@ def egress_rules(gateway_settings: GatewaySettings) -> EgressRules:
     """Return the registries that the settings open, and what may be read from them."""
     named = ((name, gateway_settings.registries[name]) for name in gateway_settings.egress)
     return EgressRules(
-        ways=tuple(Registry(name, registry.base_url, registry.files) for name, registry in named),
+        registries=tuple(Registry(name, registry.base_url, registry.files) for name, registry in named),
         allow_private=gateway_settings.allow_private,
         max_bytes=gateway_settings.max_egress,
         max_requests=gateway_settings.max_egress_requests,
@@ -218,7 +219,7 @@ def egress_rules(gateway_settings: GatewaySettings) -> EgressRules:
 
 def egress_environment(gateway_settings: GatewaySettings) -> dict[str, str]:
     """Return what the container's package managers are told of the open registries, for a `LaunchSpec`."""
-    return environment(gateway_settings, f"http://127.0.0.1:{Marker.PORT}")
+    return package_manager_env(gateway_settings, f"http://127.0.0.1:{Marker.PORT}")
 
 
 def _limits(settings: Settings, repository: str, gateway_settings: GatewaySettings) -> GatewayLimits:

@@ -13,7 +13,8 @@ from typing import Protocol, Self
 from squire_pipelines.domain.budgets import Amount
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.gateway.call_log import read_calls
-from squire_pipelines.gateway.model import GatewayCall, Totals
+from squire_pipelines.gateway.model import GatewayCall, GatewayTotals
+from squire_pipelines.gateway.wire import GatewayStatus
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.records import ModelCallRow, record_model_call
@@ -28,12 +29,12 @@ _JOIN_S = 30
 _log = get_logger(Component.GATEWAY)
 
 
-class HasTotals(Protocol):
+class HasStatus(Protocol):
     """A gateway, as far as its usage is recorded."""
 
     @property
-    def totals(self) -> Totals:
-        """What all calls have used so far."""
+    def status(self) -> GatewayStatus:
+        """What it has counted so far."""
 
 
 def call_log_folder(settings: Settings, attempt_id: str) -> Path:
@@ -56,15 +57,15 @@ class UsageRecorder:
         self._ledger = ledger
         self._attempt = attempt
         self._every_s = every_s
-        self._gateway: HasTotals | None = None
+        self._gateway: HasStatus | None = None
         self._pending: deque[GatewayCall] = deque()
         self._refused = 0
-        self._recorded = Totals()
+        self._recorded = GatewayTotals()
         self._wake = threading.Event()
         self._over = False
         self._thread = threading.Thread(target=self._run, name="squire-usage", daemon=True)
 
-    def watch(self, gateway: HasTotals) -> None:
+    def watch(self, gateway: HasStatus) -> None:
         """Record the totals of this gateway."""
         self._gateway = gateway
 
@@ -101,7 +102,7 @@ class UsageRecorder:
     def flush(self) -> bool:
         """Write what is pending. Returns whether the ledger took it."""
         calls = list(self._pending)
-        totals = self._gateway.totals if self._gateway is not None else Totals()
+        totals = self._gateway.status.totals if self._gateway is not None else GatewayTotals()
         if not calls and totals == self._recorded:
             return True
         try:

@@ -28,7 +28,8 @@ from squire_pipelines.execution.gateway_session import egress_environment, egres
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.usage_recorder import call_log_folder
 from squire_pipelines.gateway.call_log import CallLog
-from squire_pipelines.gateway.server import Gateway, SocketDirectory
+from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.git import GitLimits, run_git
@@ -69,10 +70,8 @@ def open_registries(leased: LeasedAttempt) -> Iterator[RegistryAccess]:
     log = CallLog(call_log_folder(settings, attempt_id) / "setup", attempt_id, max_bytes=gateway_settings.max_log)
     with (
         contextlib.closing(log),
-        SocketDirectory(socket_base(settings)) as socket,
-        Gateway(
-            socket, None, None, [], on_call=lambda _call: None, log=log, egress=egress_rules(gateway_settings)
-        ) as gateway,
+        socket_directory(socket_base(settings)) as socket,
+        Gateway(socket, GatewayConfig(attempt_id, egress=egress_rules(gateway_settings)), log=log) as gateway,
     ):
         yield RegistryAccess(gateway.socket_path, egress_environment(gateway_settings))
 

@@ -1,7 +1,7 @@
-"""The gateway in a container of its own: takes its order from standard input, serves until that ends, and reports.
+"""The gateway in a container of its own: reads its configuration from standard input, serves until that ends.
 
 Standard input ends with the supervisor, so that a gateway, and the key in it, never outlives the one who answers for
-it. Standard output has reports alone: whatever else is written goes to standard error.
+it. Standard output carries status lines alone: whatever else is written goes to standard error.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import os
 import select
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +31,7 @@ from squire_pipelines.gateway.wire import (
 
 
 class Reporter:
-    """Writes reports, from the gateway's thread and from the main one."""
+    """Writes status lines, from the gateway's thread and from the main one."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
@@ -38,44 +39,40 @@ class Reporter:
         self._last: GatewayStatus | None = None
         self.gateway: Gateway | None = None
 
-    def call(self, call: GatewayCall) -> None:
-        """A call is over."""
-        self._write(self._report(call))
+    def report_call(self, call: GatewayCall) -> None:
+        """Report a call that has ended."""
+        self._write(replace(self._status(), call=call))
 
-    def state(self) -> None:
-        """Say what is spent, if that is news."""
-        report = self._report(None)
-        if report != self._last:
-            self._last = report
-            self._write(report)
+    def report_status(self) -> None:
+        """Report what is spent, if that has changed."""
+        status = self._status()
+        if status != self._last:
+            self._last = status
+            self._write(status)
 
-    def _report(self, call: GatewayCall | None) -> GatewayStatus:
-        gateway = self.gateway
-        if gateway is None:
-            return GatewayStatus(call=call)
-        return GatewayStatus(gateway.totals, gateway.exhausted, gateway.unpriced, gateway.hosts, call)
+    def _status(self) -> GatewayStatus:
+        return self.gateway.status if self.gateway is not None else GatewayStatus()
 
-    def _write(self, report: GatewayStatus) -> None:
+    def _write(self, status: GatewayStatus) -> None:
         with self._lock:
-            self._out.write(STATUS_LINE.write(report))
+            self._out.write(STATUS_LINE.write(status))
             self._out.flush()
 
 
-def serve(order: GatewayConfig, reporter: Reporter, *, until: int, socket_folder: Path, log_folder: Path) -> None:
+def serve(config: GatewayConfig, reporter: Reporter, *, until: int, socket_folder: Path, log_folder: Path) -> None:
     """Serve until the descriptor `until` has come to its end. Raises ConfigError, NotReachableError."""
-    log = CallLog(log_folder, order.attempt_id, max_bytes=order.max_log_bytes, bodies=order.log_bodies)
+    log = CallLog(log_folder, config.attempt_id, max_bytes=config.max_log_bytes, bodies=config.log_bodies)
     with contextlib.closing(log):
-        gateway = Gateway.from_config(order, socket_folder / SOCKET_NAME, on_call=reporter.call, log=log)
-        reporter.gateway = gateway
-        with gateway:
-            reporter.state()
-            while not (select.select([until], [], [], order.every_s)[0] and not os.read(until, 4096)):
-                reporter.state()
-        reporter.state()
+        reporter.gateway = Gateway(socket_folder / SOCKET_NAME, config, on_call=reporter.report_call, log=log)
+        with reporter.gateway:
+            reporter.report_status()
+            while not (select.select([until], [], [], config.every_s)[0] and not os.read(until, 4096)):
+                reporter.report_status()
+        reporter.report_status()
 
 
 def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_FOLDER)) -> int:
-    """The container's program; its exit code."""
+    """Run the container's program; return its exit code."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
@@ -84,8 +81,8 @@ def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_
         while not line.endswith(b"\n") and len(line) < MAX_CONFIG_BYTES and (piece := source.read(65536)):
             line += piece
         try:
-            order = CONFIG_LINE.read(bytes(line))
-            serve(order, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
+            config = CONFIG_LINE.read(bytes(line))
+            serve(config, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
         except SquireError as error:
             sys.stderr.write(f"{error}\n")
             return 1

@@ -1,27 +1,29 @@
 """The gateway's ASGI application: takes a request, checks it, passes it on with the key, streams the answer back.
 
-Written against ASGI itself, since a call must end at once when the agent goes away. Logs neither bodies nor keys. What
-goes to named registries is `egress`'s.
+Written against ASGI itself, since a call must end at once when the agent goes away. Logs neither bodies nor keys.
+Requests to named registries are `egress`'s.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 import structlog
 
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.call_log import CallLog
-from squire_pipelines.gateway.egress import EGRESS_PREFIX, Egress
+from squire_pipelines.gateway.egress import Egress
 from squire_pipelines.gateway.meter import Meter
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, RunningCall, Tokens
-from squire_pipelines.gateway.prices import Price
+from squire_pipelines.gateway.model import GatewayCall, RunningCall, Tokens
+from squire_pipelines.gateway.prices import Price, find_price
+from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
 from squire_pipelines.gateway.usage import EventCounter, tokens_of
+from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -37,14 +39,7 @@ class ClientGoneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The model's provider.
-
-    Args:
-        base_url: With its version: `https://api.example.com/v1`.
-        api_key: Put into each request; None for a provider without keys.
-        models: The ids that the agent may name.
-        aliases: Further names that it may use, and the ids for which they stand.
-    """
+    """The model's provider; see `GatewayConfig`, whose fields these are."""
 
     base_url: str
     api_key: str | None = field(repr=False)
@@ -53,41 +48,42 @@ class Upstream:
 
 
 class GatewayApp:
-    """The application. `on_call` runs in the server's thread and should be quick.
+    """The application.
 
     Args:
-        upstream: Where models are; None when only the way out is open.
-        on_call: Told of each call, refused ones too, when it is over.
-        limits: The bounds.
-        meter: Counts for the attempt, and says when it is enough.
-        prices: Of the models; awaited before the first call passes.
+        config: What it serves.
+        on_call: Called with each call that has ended, refused ones too, in the server's thread; should be quick.
         log: The call log, None for none.
-        egress: The way out, None for none.
+
+    Raises:
+        ConfigError: The provider's URL is none for HTTP.
     """
 
-    def __init__(
-        self,
-        *,
-        upstream: Upstream | None,
-        on_call: Callable[[GatewayCall], None],
-        limits: GatewayLimits,
-        meter: Meter,
-        prices: Future[Mapping[str, Price | None]],
-        log: CallLog | None = None,
-        egress: Egress | None = None,
-    ) -> None:
-        self._upstream = upstream
+    def __init__(self, config: GatewayConfig, *, on_call: Callable[[GatewayCall], None], log: CallLog | None) -> None:
+        self._upstream = _upstream_of(config)
         self._on_call = on_call
-        self._limits = limits
-        self._meter = meter
-        self._prices = prices
+        self._limits = config.limits
+        self._meter = Meter(config.limits, config.before)
+        self._own_prices = config.prices
+        self._prices: asyncio.Task[Mapping[str, Price | None]] | None = None
         self._log = log
-        self._egress = egress
+        self._egress = Egress(config.egress) if config.egress.is_open else None
         self._count = 0
         self._client: httpx.AsyncClient | None = None
 
+    @property
+    def status(self) -> GatewayStatus:
+        """What has been counted so far; may be asked from any thread."""
+        meter = self._meter
+        unpriced = tuple(sorted(model for model, price in meter.prices.items() if price is None))
+        # A copy: the counts go on, and a reader compares two moments.
+        hosts = dict(self._egress.hosts) if self._egress is not None else {}
+        return GatewayStatus(
+            meter.totals, meter.exhausted, unpriced, {host: replace(count) for host, count in hosts.items()}
+        )
+
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """The ASGI entry."""
+        """Serve one connection's message: the ASGI entry."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
@@ -97,6 +93,8 @@ class GatewayApp:
         limits = self._limits
         timeout = httpx.Timeout(limits.idle_s, connect=limits.connect_s, pool=limits.connect_s)
         pool = httpx.Limits(max_connections=limits.max_concurrent)
+        # In a thread, while the agent starts: the prices' library takes half a second to import.
+        self._prices = asyncio.create_task(asyncio.to_thread(self._find_prices))
         async with httpx.AsyncClient(timeout=timeout, limits=pool, follow_redirects=False) as client:
             self._client = client
             await receive()
@@ -106,18 +104,20 @@ class GatewayApp:
             await self._egress.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _new_call(self, path: str) -> RunningCall:
-        """The record of a call that begins."""
-        self._count += 1
-        call_id = self._log.next_id() if self._log is not None else str(self._count)
-        return RunningCall(path=path, call_id=call_id, began=time.monotonic())
+    def _find_prices(self) -> Mapping[str, Price | None]:
+        upstream = self._upstream
+        if upstream is None:
+            return {}
+        return {model: find_price(model, self._own_prices, api_url=upstream.base_url) for model in upstream.models}
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        call = self._new_call(str(scope["path"]))
+        self._count += 1
+        call_id = self._log.next_id() if self._log is not None else str(self._count)
+        call = RunningCall(path=str(scope["path"]), call_id=call_id, began=time.monotonic())
         try:
             async with asyncio.timeout(self._limits.call_s):
                 if call.path.startswith(EGRESS_PREFIX):
-                    await self._way_out(call, scope, send)
+                    await self._serve_egress(call, scope, send)
                 else:
                     await self._serve(call, scope, receive, send)
         except rules.RefusalError as refusal:
@@ -135,25 +135,24 @@ class GatewayApp:
             self._end(call)
 
     def _end(self, call: RunningCall) -> None:
-        """A call has ended: count it, log it, tell of it."""
         self._meter.end(call)
         record = call.record(time.monotonic() - call.began)
         try:
             if self._log is not None:
                 self._log.end(call, record)
             self._on_call(record)
-        except Exception:  # noqa: BLE001 - the agent's call is done; whoever keeps the books must not break the next one
+        except Exception:  # noqa: BLE001 - the agent's call is done; whoever records it must not break the next one
             _log.exception("gateway.on_call_failed")
 
-    async def _way_out(self, call: RunningCall, scope: Message, send: Send) -> None:
+    async def _serve_egress(self, call: RunningCall, scope: Message, send: Send) -> None:
         if self._egress is None:
-            raise rules.RefusalError(403, "egress", "the attempt has no way out but to its model")
+            raise rules.RefusalError(403, "egress", "no registry is open to the attempt: it reaches its model alone")
         await self._egress.serve(call, scope, send)
 
     async def _refuse(self, call: RunningCall, refusal: rules.RefusalError, send: Send) -> None:
         protocol = rules.protocol_of(call.path)
         if call.status:
-            # An answer is under way. Cut short, the agent's client would ask again; of a budget it must hear.
+            # An answer is under way. Cut short, the agent's client would ask again; a budget's end it must be told.
             if refusal.code == "budget":
                 await send({"type": "http.response.body", "body": refusal.event(protocol), "more_body": False})
             return
@@ -175,16 +174,17 @@ class GatewayApp:
             body,
             self._upstream.models,
             self._upstream.aliases,
-            max_output=self._meter.room(),
+            max_output=self._meter.remaining_tokens(),
         )
         call.model = forward.model
-        self._meter.prices = await asyncio.wrap_future(self._prices)
+        if self._prices is not None:
+            self._meter.prices = await asyncio.shield(self._prices)  # all calls wait for the one task
         self._meter.begin(call, forward)
         if self._log is not None:
             self._log.begin(call)
             self._log.body(call, "request", body)
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        passing = asyncio.ensure_future(self._pass_on(call, self._upstream, forward, headers, send))
+        passing = asyncio.ensure_future(self._pass_on(call, forward, headers, send))
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             await asyncio.wait({passing, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -212,9 +212,10 @@ class GatewayApp:
                 return bytes(body)
 
     async def _pass_on(
-        self, call: RunningCall, upstream: Upstream, forward: rules.Forward, headers: list[tuple[str, str]], send: Send
+        self, call: RunningCall, forward: rules.Forward, headers: list[tuple[str, str]], send: Send
     ) -> None:
-        if self._client is None:
+        upstream = self._upstream
+        if self._client is None or upstream is None:
             raise RuntimeError("the gateway has not started")
         request = self._client.build_request(
             forward.method,
@@ -231,13 +232,14 @@ class GatewayApp:
             raise rules.RefusalError(504, "timeout", "the model's provider did not answer in time") from error
         except httpx.HTTPError as error:
             _log.warning("gateway.upstream_failed", error=type(error).__name__)
-            message = "the model's provider cannot be reached, or broke its answer off"
             if not call.status and isinstance(error, httpx.ConnectError):
                 self._note(call, Tokens())  # nothing of the request has passed
-            raise rules.RefusalError(502, "upstream_unreachable", message) from error
+            raise rules.RefusalError(
+                502, "upstream_unreachable", "the model's provider cannot be reached, or broke its answer off"
+            ) from error
 
     def _note(self, call: RunningCall, tokens: Tokens) -> None:
-        """What has passed so far, kept before more passes."""
+        """Record what has passed so far, before more passes."""
         self._meter.note(call, tokens)
         if self._log is not None:
             self._log.progress(call)
@@ -263,7 +265,7 @@ class GatewayApp:
         if self._log is not None:
             self._log.body(call, "response", content)
         if not forward.free:
-            self._note(call, tokens_of(bytes(body)) or self._untold(call, forward, len(body)))
+            self._note(call, tokens_of(bytes(body)) or self._estimate(call, forward, len(body)))
         call.status, call.response_bytes = response.status_code, len(content)
         headers = rules.response_headers(response.headers.multi_items())
         headers.append((b"content-length", str(len(content)).encode()))
@@ -272,8 +274,8 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": content})
 
     @staticmethod
-    def _untold(call: RunningCall, forward: rules.Forward, size: int) -> Tokens:
-        """What an answer without a word on its usage is taken for: nothing when it is an error."""
+    def _estimate(call: RunningCall, forward: rules.Forward, size: int) -> Tokens:
+        """Return what an answer is counted for that does not report its usage: nothing when it is an error."""
         if call.error is not None:
             return Tokens()
         return Tokens(input=forward.input_estimate, output=-(-size // rules.BYTES_PER_TOKEN), estimated=True)
@@ -306,3 +308,19 @@ class GatewayApp:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _upstream_of(config: GatewayConfig) -> Upstream | None:
+    if config.base_url is None:
+        return None
+    try:
+        url = httpx.URL(config.base_url)
+        is_http = url.scheme in {"http", "https"} and bool(url.host)
+    except httpx.InvalidURL:
+        is_http = False
+    if not is_http:
+        raise ConfigError(
+            f"agent.base_url = {config.base_url!r} is no URL of an HTTP service",
+            hint="for example https://api.openai.com/v1",
+        )
+    return Upstream(config.base_url.rstrip("/"), config.api_key, frozenset(config.models), config.aliases)

@@ -1,7 +1,7 @@
-"""The call log of one gateway's life: what was called, kept so that a kill of the process at any instant loses no call.
+"""The call log of one gateway's life, kept so that a kill of the process at any instant loses no call.
 
-Two files in the attempt's own folder, which no agent can reach. `calls-LIFE.jsonl` has one line for each call that is
-over. `calls-LIFE.open` has a slot of fixed size for each call under way, rewritten before a piece of an answer passes
+Two files in the attempt's own folder, which no agent can reach. `calls-LIFE.jsonl` has one line for each call that has
+ended. `calls-LIFE.open` has a slot of fixed size for each call under way, rewritten before a piece of an answer passes
 to the agent; a lock on it says that its gateway lives. SIGKILL does not take back what was written, so nothing is
 fsynced: losing power loses at most the last seconds.
 """
@@ -19,10 +19,10 @@ from typing import Any
 import structlog
 
 from squire_pipelines.files import lock_descriptor
-from squire_pipelines.gateway.model import GatewayCall, RunningCall, Totals
+from squire_pipelines.gateway.model import GatewayCall, GatewayTotals, RunningCall
 
 SLOT_BYTES = 1024
-_FIELDS = {each.name for each in dataclasses.fields(GatewayCall)}
+_FIELDS = {column.name for column in dataclasses.fields(GatewayCall)}
 _log = structlog.get_logger(__name__)
 
 
@@ -32,10 +32,10 @@ class CallLog:
     Args:
         folder: The attempt's `gateway` folder; made if need be.
         name: The attempt's id, with which the calls' ids begin.
-        max_bytes: Of the file of calls that are over. Calls that used tokens are written beyond it: their number is
+        max_bytes: Of the file of calls that have ended. Calls that used tokens are written beyond it: their number is
             bounded by the gateway's limit on calls.
-        bodies: Whether to keep what was asked and answered too, in `calls-LIFE.bodies`. It holds the repository's text,
-            and whatever secrets are in it.
+        bodies: Whether to keep requests and answers too, in `calls-LIFE.bodies`. It holds the repository's text, and
+            whatever secrets are in it.
     """
 
     def __init__(self, folder: Path, name: str, *, max_bytes: int = 8 * 2**20, bodies: bool = False) -> None:
@@ -55,12 +55,12 @@ class CallLog:
         self._slots = 0
 
     def next_id(self) -> str:
-        """An id for a new call."""
+        """Return an id for a new call."""
         self._number += 1
         return f"{self._prefix}:{self._number}"
 
     def begin(self, call: RunningCall) -> None:
-        """A call that uses tokens goes out."""
+        """Give a slot to a call that uses tokens."""
         if self._free:
             call.slot = self._free.pop()
         else:
@@ -68,7 +68,7 @@ class CallLog:
         self.progress(call)
 
     def progress(self, call: RunningCall) -> None:
-        """A call has come this far."""
+        """Write how far a call has come."""
         if call.slot is None:
             return
         tokens = call.tokens
@@ -84,7 +84,7 @@ class CallLog:
         os.pwrite(self._open, text.encode().ljust(SLOT_BYTES), call.slot * SLOT_BYTES)
 
     def end(self, call: RunningCall, record: GatewayCall) -> None:
-        """A call is over."""
+        """Write the line of a call that has ended, and free its slot."""
         line = json.dumps(dataclasses.asdict(record), default=str).encode() + b"\n"
         if self._written + len(line) <= self._max_bytes or record.forwarded:
             self._written += os.write(self._done, line)
@@ -93,11 +93,11 @@ class CallLog:
             self._free.append(call.slot)
             call.slot = None
 
-    def body(self, call: RunningCall, what: str, body: bytes) -> None:
-        """Keep a body, where the user has asked for that. Bounded like the file of calls."""
+    def body(self, call: RunningCall, part: str, body: bytes) -> None:
+        """Keep a body where the user has asked for that, at most `max_bytes` of them."""
         if self._bodies is None:
             return
-        text = json.dumps([call.call_id, what, body.decode(errors="replace")]).encode() + b"\n"
+        text = json.dumps([call.call_id, part, body.decode(errors="replace")]).encode() + b"\n"
         if self._kept + len(text) <= self._max_bytes:
             self._kept += os.write(self._bodies, text)
 
@@ -113,15 +113,15 @@ def _number(value: int | None) -> str:
 
 
 def read_calls(folder: Path) -> Iterator[GatewayCall]:
-    """All calls that the attempt's gateways have logged, each once.
+    """Yield all calls that the attempt's gateways have logged, each once.
 
     A call that was under way when its gateway was killed has the error `interrupted` and the tokens that had passed.
-    One whose gateway lives is left out. Lines that cannot be read are reported and passed over.
+    One whose gateway lives is left out. Lines that cannot be read are logged and skipped.
     """
-    for over in sorted(folder.glob("calls-*.jsonl")):
-        unfinished = list(_unfinished(over.with_suffix(".open")))  # first: what ends meanwhile is then read as ended
+    for path in sorted(folder.glob("calls-*.jsonl")):
+        unfinished = list(_unfinished(path.with_suffix(".open")))  # first: what ends meanwhile is then read as ended
         ended: set[str] = set()
-        with over.open("rb") as lines:
+        with path.open("rb") as lines:
             for line in lines:
                 if (call := _parsed(line)) is not None and call.call_id not in ended:
                     ended.add(call.call_id)
@@ -146,7 +146,7 @@ def _unfinished(path: Path) -> Iterator[GatewayCall]:
         return
     try:
         if not lock_descriptor(descriptor):
-            return  # its gateway lives and will tell of them itself
+            return  # its gateway lives and will record them itself
         size = os.fstat(descriptor).st_size
         for offset in range(0, size, SLOT_BYTES):
             text = os.pread(descriptor, SLOT_BYTES, offset).strip(b" \0")
@@ -179,9 +179,9 @@ def _from_slot(slot: dict[str, Any]) -> GatewayCall:
     )
 
 
-def totals_of(folder: Path) -> Totals:
-    """What the attempt's earlier gateways have counted. An unreadable folder is an empty one."""
-    totals = Totals()
+def totals_of(folder: Path) -> GatewayTotals:
+    """Return what the attempt's earlier gateways have counted. An unreadable folder is an empty one."""
+    totals = GatewayTotals()
     for call in read_calls(folder):
         if call.forwarded and call.target == "model":
             totals = totals.plus(call.total_tokens, call.cost_usd)

@@ -1,7 +1,7 @@
-"""The way out: passes readings on to named registries, counts bytes by host, and refuses everything else.
+"""Egress: passes readings of named registries on, counts bytes by host, and refuses everything else.
 
-What may pass stands in `ways`. Names are resolved here and the address is checked before it is connected to, so that a
-name cannot lead elsewhere between check and use.
+Which requests may pass is decided in `registry_routes`. Names are resolved here and the address is checked before it is
+connected to, so that a name cannot lead elsewhere between check and use.
 """
 
 import asyncio
@@ -16,8 +16,7 @@ import httpx
 
 from squire_pipelines.gateway import registry_routes
 from squire_pipelines.gateway.model import RunningCall
-from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX as EGRESS_PREFIX  # noqa: PLC0414 - the app looks for it here
-from squire_pipelines.gateway.registry_routes import Registry, Target
+from squire_pipelines.gateway.registry_routes import Registry, RegistryTarget
 from squire_pipelines.gateway.rules import RefusalError
 
 Message = MutableMapping[str, Any]
@@ -28,10 +27,10 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 @dataclass(frozen=True, slots=True)
 class EgressRules:
-    """What the way out allows; all of it is the user's word.
+    """What an attempt may read beside its model, as the user has set it.
 
     Args:
-        ways: The registries that this attempt may read, by name.
+        registries: The registries that this attempt may read.
         allow_private: Whether a registry's name may lead to an address that is not public.
         max_bytes: Sent and received in the whole attempt.
         max_requests: In the whole attempt.
@@ -40,7 +39,7 @@ class EgressRules:
         idle_s: Between two pieces of an answer.
     """
 
-    ways: tuple[Registry, ...] = ()
+    registries: tuple[Registry, ...] = ()
     allow_private: bool = False
     max_bytes: int = 2 * 2**30
     max_requests: int = 10_000
@@ -51,12 +50,12 @@ class EgressRules:
     @property
     def is_open(self) -> bool:
         """Whether anything may pass."""
-        return bool(self.ways)
+        return bool(self.registries)
 
 
 @dataclass(slots=True)
 class HostCount:
-    """What passed to and from one host."""
+    """What passed to and from one host; of what is sent, the URLs are counted."""
 
     requests: int = 0
     received_bytes: int = 0
@@ -78,37 +77,26 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """See httpcore. Raises RefusalError."""
-        address = await resolve(host, port, allow_private=self._allow_private, timeout_s=timeout or 10.0)
-        return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+        """See httpcore. Raises RefusalError when an address is not public, or there is none."""
+        try:
+            async with asyncio.timeout(timeout or 10.0):
+                entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError, UnicodeError) as error:
+            raise RefusalError(502, "upstream_unreachable", f"{host[:100]} has no address") from error
+        addresses = [str(entry[4][0]) for entry in entries]
+        if not self._allow_private:
+            for address in addresses:
+                registry_routes.check_address(host, address)
+        return await self._inner.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
         """See httpcore."""
         await self._inner.sleep(seconds)
 
 
-async def resolve(host: str, port: int, *, allow_private: bool, timeout_s: float) -> str:
-    """An address of the host. Raises RefusalError when any is not public, or there is none."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout_s):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError, UnicodeError) as error:
-        raise RefusalError(502, "upstream_unreachable", f"{host[:100]} has no address") from error
-    addresses = [str(entry[4][0]) for entry in found]
-    if not allow_private:
-        for address in addresses:
-            registry_routes.check_address(host, address)
-    return addresses[0]
-
-
 @dataclass(slots=True)
 class Egress:
-    """Serves `/egress/…` of one attempt, in the gateway's loop.
-
-    Args:
-        rules: What is allowed.
-    """
+    """Serves `/egress/…` of one attempt, in the gateway's loop."""
 
     rules: EgressRules
     hosts: dict[str, HostCount] = field(default_factory=dict)
@@ -117,35 +105,18 @@ class Egress:
     _pool: httpcore.AsyncConnectionPool | None = None
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         if self._pool is not None:
             await self._pool.aclose()
-
-    def _begin(self, host: str) -> HostCount:
-        """One more request to a host. Raises RefusalError when there have been enough."""
-        if self._requests >= self.rules.max_requests:
-            raise RefusalError(403, "egress", f"the attempt has made its {self.rules.max_requests} requests outwards")
-        self._requests += 1
-        count = self.hosts.setdefault(host, HostCount())
-        count.requests += 1
-        return count
-
-    def _count(self, host: HostCount, *, received: int = 0, sent: int = 0) -> None:
-        """Bytes that pass. Raises RefusalError when there have been enough."""
-        host.received_bytes += received
-        host.sent_bytes += sent
-        self._bytes += received + sent
-        if self._bytes > self.rules.max_bytes:
-            raise RefusalError(403, "egress", f"the attempt has used up its {self.rules.max_bytes} bytes outwards")
 
     async def serve(self, call: RunningCall, scope: Message, send: Send) -> None:
         """Answer one request. Raises RefusalError."""
         raw: bytes = scope.get("raw_path") or str(scope["path"]).encode()
-        named = {way.name: way for way in self.rules.ways}
-        target = registry_routes.route(scope["method"], raw, scope.get("query_string", b""), named)
+        registries = {registry.name: registry for registry in self.rules.registries}
+        target = registry_routes.route(scope["method"], raw, scope.get("query_string", b""), registries)
         registry_routes.check_no_body(scope["headers"])
         call.target = target.host
-        self._count(self._begin(target.host), sent=len(target.url))
+        self._count_request(target)
         if self._pool is None:
             self._pool = httpcore.AsyncConnectionPool(
                 ssl_context=httpx.create_ssl_context(),
@@ -163,54 +134,68 @@ class Egress:
                 call.forwarded = True
                 await self._answer(call, scope, target, response, send)
         except httpcore.TimeoutException as error:
-            raise RefusalError(504, "timeout", f"{target.way.name} did not answer in time") from error
+            raise RefusalError(504, "timeout", f"{target.registry.name} did not answer in time") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise RefusalError(
-                502, "upstream_unreachable", f"{target.way.name} cannot be reached, or broke its answer off"
+                502, "upstream_unreachable", f"{target.registry.name} cannot be reached, or broke its answer off"
             ) from error
 
+    def _count_request(self, target: RegistryTarget) -> None:
+        if self._requests >= self.rules.max_requests:
+            raise RefusalError(
+                403, "egress", f"the attempt has made the {self.rules.max_requests} requests that it may make"
+            )
+        self._requests += 1
+        count = self.hosts.setdefault(target.host, HostCount())
+        count.requests += 1
+        count.sent_bytes += len(target.url)
+        self._count_bytes(len(target.url))
+
+    def _count_received(self, target: RegistryTarget, size: int) -> None:
+        self.hosts[target.host].received_bytes += size
+        self._count_bytes(size)
+
+    def _count_bytes(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > self.rules.max_bytes:
+            raise RefusalError(403, "egress", f"the attempt has used up its {self.rules.max_bytes} bytes of egress")
+
     async def _answer(
-        self,
-        call: RunningCall,
-        scope: Message,
-        target: Target,
-        response: httpcore.Response,
-        send: Send,
+        self, call: RunningCall, scope: Message, target: RegistryTarget, response: httpcore.Response, send: Send
     ) -> None:
-        host = self.hosts[target.host]
-        here = _here(scope)
-        told = {name.lower(): value for name, value in response.headers}
+        gateway_url = _gateway_url(scope)
+        received = {name.lower(): value for name, value in response.headers}
         headers = registry_routes.response_headers(response.headers)
-        if response.status in _REDIRECTS and b"location" in told:
-            place = registry_routes.redirected(told[b"location"].decode("latin-1"), target, here)
-            headers += [(b"location", place.encode("latin-1", errors="replace")), (b"content-length", b"0")]
-            await _whole(call, response.status, headers, b"", send)
+        if response.status in _REDIRECTS and b"location" in received:
+            location = registry_routes.redirected(received[b"location"].decode("latin-1"), target, gateway_url)
+            headers += [(b"location", location.encode("latin-1", errors="replace")), (b"content-length", b"0")]
+            await _send_whole(call, response.status, headers, b"", send)
             return
-        encoding = told.get(b"content-encoding", b"identity")
-        is_index = registry_routes.is_index(told.get(b"content-type", b"").decode("latin-1"))
+        encoding = received.get(b"content-encoding", b"identity")
+        is_index = registry_routes.is_index(received.get(b"content-type", b"").decode("latin-1"))
         if is_index and encoding != b"identity":
-            raise RefusalError(502, "egress", f"{target.way.name} answers in a coding that was not asked for")
+            raise RefusalError(502, "egress", f"{target.registry.name} answers in a coding that was not asked for")
         if not is_index or scope["method"] == "HEAD":
             # A rewritten index has another length, which is not known before it is read.
             passed = () if is_index else (b"content-length", b"content-encoding")
-            headers += [(name, told[name]) for name in passed if name in told]
-            await self._stream(call, host, response, headers, send)
+            headers += [(name, received[name]) for name in passed if name in received]
+            await self._stream(call, target, response, headers, send)
             return
         body = bytearray()
         async for chunk in response.aiter_stream():
-            self._count(host, received=len(chunk))
+            self._count_received(target, len(chunk))
             body += chunk
             if len(body) > self.rules.max_index_bytes:
                 limit = self.rules.max_index_bytes
-                raise RefusalError(502, "response_too_large", f"{target.way.name} answers more than {limit} bytes")
-        content = registry_routes.rewrite_urls(bytes(body), target.way, here)
+                raise RefusalError(502, "response_too_large", f"{target.registry.name} answers more than {limit} bytes")
+        content = registry_routes.rewrite_urls(bytes(body), target.registry, gateway_url)
         headers.append((b"content-length", str(len(content)).encode()))
-        await _whole(call, response.status, headers, content, send)
+        await _send_whole(call, response.status, headers, content, send)
 
     async def _stream(
         self,
         call: RunningCall,
-        host: HostCount,
+        target: RegistryTarget,
         response: httpcore.Response,
         headers: list[tuple[bytes, bytes]],
         send: Send,
@@ -219,24 +204,25 @@ class Egress:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         async for chunk in response.aiter_stream():
             call.response_bytes += len(chunk)
-            self._count(host, received=len(chunk))
+            self._count_received(target, len(chunk))
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         call.answered = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _whole(call: RunningCall, status: int, headers: list[tuple[bytes, bytes]], body: bytes, send: Send) -> None:
+async def _send_whole(
+    call: RunningCall, status: int, headers: list[tuple[bytes, bytes]], body: bytes, send: Send
+) -> None:
     call.status, call.response_bytes, call.answered = status, len(body), True
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _here(scope: Message) -> str:
-    """How the agent has reached us: its relay's loopback address, and nothing else that it may write there."""
+def _gateway_url(scope: Message) -> str:
+    """Return how the agent has reached us: its relay's loopback address, or nothing for any other that it names."""
     host = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"host"), "")
-    parts = urlsplit(f"http://{host}")
     try:
-        plain = host.rpartition(":")[0] in _LOOPBACK and parts.port is not None
+        is_relay = host.rpartition(":")[0] in _LOOPBACK and urlsplit(f"http://{host}").port is not None
     except ValueError:
-        plain = False
-    return f"http://{host}" if plain else ""
+        is_relay = False
+    return f"http://{host}" if is_relay else ""

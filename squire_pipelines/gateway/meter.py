@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens, Totals
+from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.rules import Forward, RefusalError
 
@@ -12,23 +12,23 @@ _SERVER_ERROR = 500
 
 
 class Meter:
-    """Belongs to one attempt and is used in one thread.
+    """Counts for one attempt, in one thread.
 
     Args:
         limits: With the caps on tokens, US dollars and calls.
         before: What earlier gateways of the same attempt have counted.
     """
 
-    def __init__(self, limits: GatewayLimits, before: Totals | None = None) -> None:
+    def __init__(self, limits: GatewayLimits, before: GatewayTotals | None = None) -> None:
         self._limits = limits
         self.prices: Mapping[str, Price | None] = {}
         self._running: dict[str, tuple[int, float]] = {}
-        self.totals = before or Totals()  # replaced, never changed: other threads look at it
+        self.totals = before or GatewayTotals()  # replaced, never changed: other threads read it
         self.exhausted: str | None = None
         self._failures = 0
 
     def check_requests(self) -> None:
-        """Raises RefusalError when the attempt has made all the calls that it may, or its provider fails on."""
+        """Raise RefusalError when the attempt has made all the calls that it may, or its provider fails on."""
         if self._failures >= self._limits.max_failures:
             raise RefusalError(
                 403, "provider_down", f"the model's provider has failed {self._failures} times in a row. Stop working."
@@ -36,21 +36,19 @@ class Meter:
         if self.totals.requests >= self._limits.max_calls:
             raise self._used_up(self._limits.max_calls, "calls")
 
-    def room(self) -> int | None:
-        """How many tokens the attempt may still use; None when there is no cap."""
+    def remaining_tokens(self) -> int | None:
+        """Return how many tokens the attempt may still use; None when there is no cap."""
         cap = self._limits.max_tokens
         return None if cap is None else max(1, cap - self.totals.tokens)
 
     def begin(self, call: RunningCall, forward: Forward) -> None:
-        """A call is about to be passed on; what it asks counts from now. Raises RefusalError when it may not."""
+        """Count a call that is about to be passed on, with the tokens of its request. Raises RefusalError."""
         price = self.prices.get(forward.model or "")
         if not forward.free:
             if self._limits.max_usd is not None and price is None:
-                message = (
-                    f"there is a cap in USD, but the price of {forward.model} is not known: name it in the settings"
-                )
-                self.exhausted = self.exhausted or f"in USD, but the price of {forward.model} is not known"
-                raise RefusalError(403, "price_unknown", message)
+                reason = f"in USD, but the price of {forward.model} is not known"
+                self.exhausted = self.exhausted or reason
+                raise RefusalError(403, "price_unknown", f"there is a cap {reason}: name it in the settings")
             self._check(
                 forward.input_estimate, 0.0 if price is None else forward.input_estimate * price.input / _MILLION
             )
@@ -67,10 +65,10 @@ class Meter:
             raise self._used_up(limits.max_usd, "USD")
 
     def note(self, call: RunningCall, tokens: Tokens) -> None:
-        """A call has come this far."""
+        """Count what a call has used so far."""
         call.tokens = tokens
         price = self.prices.get(call.model or "")
-        call.cost_usd = price.of(tokens) if price is not None and tokens.total else None
+        call.cost_usd = price.cost_of(tokens) if price is not None and tokens.total else None
         before = self._running.get(call.call_id)
         if before is None:
             return
@@ -79,7 +77,7 @@ class Meter:
         self.totals = self.totals.plus(tokens.total - before[0], usd - before[1], 0)
 
     def check_stream(self) -> None:
-        """Raises RefusalError when the calls under way have passed a cap."""
+        """Raise RefusalError when the calls under way have passed a cap."""
         limits, used = self._limits, self.totals
         if limits.max_tokens is not None and used.tokens > limits.max_tokens:
             raise self._used_up(limits.max_tokens, "tokens")
@@ -87,20 +85,20 @@ class Meter:
             raise self._used_up(limits.max_usd, "USD")
 
     def end(self, call: RunningCall) -> None:
-        """A call is over; what it has used stays counted."""
+        """End a call; what it has used stays counted."""
         if call.forwarded:
             self._failures = self._failures + 1 if _provider_failed(call) else 0
         self._running.pop(call.call_id, None)
 
     def _used_up(self, cap: float, unit: str) -> RefusalError:
         # Not "exhausted": agents take the word for a provider that is overloaded, and try again.
-        what = f"{cap:g} {unit}" if unit == "USD" else f"{cap} {unit}"
-        self.exhausted = self.exhausted or what
-        return RefusalError(403, "budget", f"the budget of this attempt is used up: it may use {what}. Stop working.")
+        limit = f"{cap:g} {unit}" if unit == "USD" else f"{cap} {unit}"
+        self.exhausted = self.exhausted or limit
+        return RefusalError(403, "budget", f"the budget of this attempt is used up: it may use {limit}. Stop working.")
 
 
 def _provider_failed(call: RunningCall) -> bool:
-    """Whether asking again is what a client would do, and useless if it goes on."""
+    """Return whether the provider failed in a way after which clients ask again, which is useless if it goes on."""
     if call.error == "upstream_status":
         return call.status in _ASK_AGAIN or call.status >= _SERVER_ERROR
     return call.error in {"upstream_unreachable", "timeout"}

@@ -1,4 +1,4 @@
-"""The gateway's types: its limits, what an attempt may use, and the record of one call. No I/O."""
+"""The gateway's types: its limits, what an attempt has used, and the record of one call. No I/O."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Protocol(StrEnum):
-    """In whose form a request and its errors are written."""
+    """The provider's interface that a request and its errors are written for."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -43,10 +43,10 @@ class GatewayLimits:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a call has used; None where nobody says it.
+    """The tokens that a call has used; None where the provider does not say.
 
     `cached` (read from the provider's cache) and `cache_write` are among the input's. `estimated` says that a number
-    was worked out from the text that passed, since the provider did not tell it.
+    was worked out from the text that passed, since the provider did not report it.
     """
 
     input: int | None = None
@@ -62,16 +62,16 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """What an attempt's calls add up to. `requests` counts model calls that were passed on."""
+class GatewayTotals:
+    """The sum of an attempt's calls. `requests` counts model calls that were passed on."""
 
     tokens: int = 0
     usd: float = 0.0
     requests: int = 0
 
-    def plus(self, tokens: int, usd: float | None, requests: int = 1) -> "Totals":
-        """With one more call."""
-        return Totals(self.tokens + tokens, self.usd + (usd or 0.0), self.requests + requests)
+    def plus(self, tokens: int, usd: float | None, requests: int = 1) -> "GatewayTotals":
+        """Return the totals with one more call."""
+        return GatewayTotals(self.tokens + tokens, self.usd + (usd or 0.0), self.requests + requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ class GatewayCall:
     count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
     `error` is a code: `path`, `method`, `model`, `budget`, `price_unknown`, `request_too_large`, `bad_request`,
     `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`, `client_gone`, `shutdown`,
-    `interrupted` (the gateway was killed), and for the way out `egress`, `redirect`, `address`. Neither bodies nor
+    `interrupted` (the gateway was killed), and for registries `egress`, `redirect`, `address`. Neither bodies nor
     headers are kept.
 
     Args:
-        call_id: Of this one call in the world, so that it is written to the books once.
-        target: `model`, or the host that was asked by the way out.
+        call_id: Of this one call in the world, so that it is recorded once.
+        target: `model`, or the host of the registry that was asked.
     """
 
     path: str
@@ -115,7 +115,7 @@ class GatewayCall:
 
 @dataclass(slots=True)
 class RunningCall:
-    """One call as it goes on; becomes a `GatewayCall`."""
+    """One call while it is under way; becomes a `GatewayCall`."""
 
     path: str
     call_id: str
@@ -134,7 +134,7 @@ class RunningCall:
     began: float = 0.0
 
     def record(self, latency_s: float) -> GatewayCall:
-        """As it stands, `latency_s` after its beginning."""
+        """Return the call as it stands `latency_s` after its beginning."""
         return GatewayCall(
             path=self.path[:200],
             model=self.model,

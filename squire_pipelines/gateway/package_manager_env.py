@@ -1,33 +1,39 @@
-"""What package managers must be told to take the ways out: environment variables by the kind of registry. Pure."""
+"""The environment variables by which package managers find the registries that are open to an agent. Pure."""
 
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
 from squire_pipelines.gateway.sections import GatewaySettings
 
 
-def environment(settings: GatewaySettings, here: str) -> dict[str, str]:
-    """The variables of an agent that may read the registries in `settings.egress`.
+def package_manager_env(settings: GatewaySettings, gateway_url: str) -> dict[str, str]:
+    """Return the variables of an agent that may read the registries in `settings.egress`.
 
-    The first registry of a kind is that of its package managers; each is also told as `SQUIRE_EGRESS_NAME`.
+    Package managers use the first registry of their kind; each one is also named by `SQUIRE_EGRESS_NAME`.
 
     Args:
         settings: Those of the attempt's repository.
-        here: How the agent reaches the gateway: `http://127.0.0.1:PORT`.
+        gateway_url: How the agent reaches the gateway: `http://127.0.0.1:PORT`.
     """
-    told: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for name in settings.egress:
         registry = settings.registries[name]
-        url = f"{here}{EGRESS_PREFIX}{name}/"
-        told[f"SQUIRE_EGRESS_{name.upper().replace('-', '_')}"] = url
+        url = f"{gateway_url}{EGRESS_PREFIX}{name}/"
+        variables[f"SQUIRE_EGRESS_{name.upper().replace('-', '_')}"] = url
+        path = registry.index.strip("/")
         if registry.kind == "npm":
-            index = url + registry.index.strip("/") + ("/" if registry.index.strip("/") else "")
-            names = {"npm_config_registry": index, "YARN_NPM_REGISTRY_SERVER": index.rstrip("/")}
-            more = {"YARN_UNSAFE_HTTP_WHITELIST": "127.0.0.1", "npm_config_audit": "false", "npm_config_fund": "false"}
-            more |= {"npm_config_offline": "false"}  # a cache that is mounted makes it true
+            index = f"{url}{path}/" if path else url
+            added = {
+                "npm_config_registry": index,
+                "npm_config_audit": "false",
+                "npm_config_fund": "false",
+                "npm_config_offline": "false",  # a cache that is mounted makes it true
+                "YARN_NPM_REGISTRY_SERVER": index.rstrip("/"),
+                "YARN_UNSAFE_HTTP_WHITELIST": "127.0.0.1",
+            }
         elif registry.kind == "pypi":
-            index = url + (registry.index.strip("/") or "simple") + "/"
-            names = {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index, "UV_INDEX_URL": index}
-            more = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "0", "UV_OFFLINE": "0"}
+            index = f"{url}{path or 'simple'}/"
+            added = {"PIP_INDEX_URL": index, "UV_DEFAULT_INDEX": index, "UV_INDEX_URL": index}
+            added |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "0", "UV_OFFLINE": "0"}
         else:
             continue
-        told = names | more | told
-    return told
+        variables = added | variables
+    return variables

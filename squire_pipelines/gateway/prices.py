@@ -1,4 +1,4 @@
-"""What tokens cost: the prices of the settings, else those of a library, else nobody knows. No I/O.
+"""What tokens cost: by the prices of the settings, else by those of a library; else it is not known. No I/O.
 
 The library (genai-prices) carries its table with it and is asked once for each model, since it takes a while to import.
 """
@@ -16,15 +16,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Of one model, in US dollars for a million tokens. `cached` and `cache_write` default to the input's."""
+    """The price of one model, in US dollars for a million tokens. `cached` and `cache_write` default to `input`."""
 
     input: float
     output: float
     cached: float | None = None
     cache_write: float | None = None
 
-    def of(self, tokens: Tokens) -> float:
-        """What these tokens cost in US dollars; tokens that nobody told cost nothing."""
+    def cost_of(self, tokens: Tokens) -> float:
+        """Return what these tokens cost in US dollars; tokens that nobody reported cost nothing."""
         asked = tokens.input or 0
         cached = min(tokens.cached or 0, asked)
         written = min(tokens.cache_write or 0, asked - cached)
@@ -35,7 +35,7 @@ class Price:
 
 
 def find_price(model: str, own: Mapping[str, Price], *, api_url: str | None = None) -> Price | None:
-    """The price of a model, or None when nobody knows it.
+    """Return the price of a model, or None when nobody knows it.
 
     Args:
         model: As the provider calls it.

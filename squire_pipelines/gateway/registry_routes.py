@@ -1,7 +1,7 @@
-"""The ways out by name: which requests for a registry may pass, where they go, and how its answers lead back. Pure.
+"""Which requests for a named registry may pass, where they go, and how its answers lead back to the gateway. Pure.
 
 `/egress/NAME/PATH` leads to the registry's base URL, `/egress/NAME/~1/PATH` to the first of its further places. A path
-is taken apart, checked and put together anew, so that nothing but a plain path can reach the other side.
+is taken apart, checked and rebuilt, so that nothing but a plain path can reach the other side.
 """
 
 import ipaddress
@@ -29,6 +29,7 @@ _INDEXES = frozenset(
     }
 )
 _SAFE = "@!$&'()*+,;=:~"
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,52 +53,47 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RegistryTarget:
     """Where one request goes."""
 
-    way: Registry
+    registry: Registry
     url: str
 
     @property
     def host(self) -> str:
-        """For the books: the host and its port, if it is named."""
+        """The host, with its port if it is named, as it is recorded."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
 
-def route(method: str, raw_path: bytes, query: bytes, ways: Mapping[str, Registry]) -> Target:
-    """Where a request leads. Raises RefusalError unless it is a plain reading of a named registry."""
+def route(method: str, raw_path: bytes, query: bytes, registries: Mapping[str, Registry]) -> RegistryTarget:
+    """Return where a request leads. Raises RefusalError unless it is a plain reading of a named registry."""
     if method not in {"GET", "HEAD"}:
-        raise RefusalError(405, "method", "the way out is read-only: GET and HEAD")
+        raise RefusalError(405, "method", "registries are read-only: GET and HEAD")
     if query:
-        raise RefusalError(403, "egress", "the way out takes no query")
+        raise RefusalError(403, "egress", "a registry is read without a query")
     if len(raw_path) > MAX_PATH_CHARS:
         raise RefusalError(414, "egress", f"the path is longer than {MAX_PATH_CHARS} characters")
     name, _, rest = raw_path.decode("latin-1").removeprefix(EGRESS_PREFIX).partition("/")
-    way = ways.get(name)
-    if way is None:
-        raise RefusalError(
-            403, "egress", f"there is no way out named {name[:50]!r}; there are: {', '.join(ways) or 'none'}"
-        )
-    bases = way.bases
+    registry = registries.get(name)
+    if registry is None:
+        names = ", ".join(registries) or "none"
+        raise RefusalError(403, "egress", f"no registry named {name[:50]!r} is open; open are: {names}")
+    bases = registry.bases
     first, _, after = rest.partition("/")
     number = 0
     if first.startswith("~"):
-        number = int(first[1:]) if first[1:].isdigit() else len(bases)
+        number = int(first[1:]) if first[1:].isdecimal() else len(bases)
         rest = after
         if not 0 < number < len(bases):
             raise RefusalError(403, "egress", f"{name} has no place {first[:10]}")
-    return Target(way, bases[number] + "/".join(_segment(each) for each in _split(rest)))
-
-
-def _split(path: str) -> list[str]:
-    segments = path.split("/")
-    if any(not each for each in segments[:-1]):
+    segments = rest.split("/")
+    if not all(segments[:-1]):
         raise RefusalError(403, "egress", "the path has an empty part")
-    return segments
+    return RegistryTarget(registry, bases[number] + "/".join(_segment(segment) for segment in segments))
 
 
 def _segment(raw: str) -> str:
-    """One part of a path, decoded, checked and encoded anew. npm writes a scope's slash as %2f, which stays one."""
+    """Return one part of a path, decoded, checked and encoded again; npm's %2f after a scope stays as it is."""
     try:
         text = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as error:
@@ -110,14 +106,14 @@ def _segment(raw: str) -> str:
 
 
 def check_no_body(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raises RefusalError for a reading that carries something."""
+    """Raise RefusalError for a reading that carries something."""
     for name, value in headers:
         if name.lower() == b"transfer-encoding" or (name.lower() == b"content-length" and value.strip(b"0 ")):
-            raise RefusalError(403, "egress", "the way out takes no body")
+            raise RefusalError(403, "egress", "a registry is read without a body")
 
 
 def request_headers(headers: Iterable[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, bytes]]:
-    """The headers for a registry: which form is wanted, which part of it, and nothing that says who asks."""
+    """Return the headers for a registry: the form and the part that is asked for, and nothing that says who asks."""
     passed = {
         name.lower(): value
         for name, value in headers
@@ -134,52 +130,49 @@ def request_headers(headers: Iterable[tuple[bytes, bytes]], url: str) -> list[tu
 
 
 def response_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers for the agent, but for the length and the place of a redirect."""
+    """Return the headers for the agent, but for the length and the place of a redirect."""
     return [(name.lower(), value) for name, value in headers if name.lower().decode("latin-1") in _RETURNED]
 
 
 def is_index(content_type: str) -> bool:
-    """Whether a body may name files by URLs that have to be led back through the gateway."""
+    """Return whether a body may name files by URLs that have to be rewritten."""
     return content_type.partition(";")[0].strip().lower() in _INDEXES
 
 
-def rewrite_urls(body: bytes, way: Registry, here: str) -> bytes:
-    """An index whose URLs below the registry's bases lead through the gateway. `here` is `http://HOST:PORT`."""
-    for number, base in enumerate(way.bases):
-        mine = _mine(way, number, here)
-        body = body.replace(base.encode(), mine.encode())
-        body = body.replace(base.replace("/", "\\/").encode(), mine.replace("/", "\\/").encode())
+def rewrite_urls(body: bytes, registry: Registry, gateway_url: str) -> bytes:
+    """Return an index whose URLs below the registry's bases lead through the gateway at `http://HOST:PORT`."""
+    for number, base in enumerate(registry.bases):
+        proxied = _proxied_base(registry, number, gateway_url)
+        body = body.replace(base.encode(), proxied.encode())
+        body = body.replace(base.replace("/", "\\/").encode(), proxied.replace("/", "\\/").encode())
     return body
 
 
-def redirected(location: str, target: Target, here: str) -> str:
-    """Where a redirect leads within the gateway. Raises RefusalError when it leaves the named places."""
+def redirected(location: str, target: RegistryTarget, gateway_url: str) -> str:
+    """Return where a redirect leads within the gateway. Raises RefusalError when it leaves the named places."""
     url = urljoin(target.url, location)
-    for number, base in enumerate(target.way.bases):
+    for number, base in enumerate(target.registry.bases):
         if url.startswith(base) and not urlsplit(url).query:
-            return _mine(target.way, number, here) + url.removeprefix(base)
-    host = urlsplit(url).hostname or "?"
-    raise RefusalError(502, "redirect", f"{target.way.name} redirects to {host[:100]}, which is not among its places")
+            return _proxied_base(target.registry, number, gateway_url) + url.removeprefix(base)
+    host = (urlsplit(url).hostname or "?")[:100]
+    raise RefusalError(502, "redirect", f"{target.registry.name} redirects to {host}, which is not among its places")
 
 
-def _mine(way: Registry, number: int, here: str) -> str:
-    return f"{here}{EGRESS_PREFIX}{way.name}/" + (f"~{number}/" if number else "")
+def _proxied_base(registry: Registry, number: int, gateway_url: str) -> str:
+    return f"{gateway_url}{EGRESS_PREFIX}{registry.name}/" + (f"~{number}/" if number else "")
 
 
 def check_address(host: str, address: str) -> None:
-    """Raises RefusalError for an address that is not on the public internet: a name must not lead into our networks."""
+    """Raise RefusalError for an address that is not on the public internet: a name must not lead into our networks."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    inner: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [ip]
+    addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [ip]
     if isinstance(ip, ipaddress.IPv6Address):
-        inner += [each for each in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if each is not None]
+        addresses += [inner for inner in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if inner is not None]
         if ip in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-    if any(not each.is_global or each.is_multicast for each in inner):
+            addresses.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+    if any(not entry.is_global or entry.is_multicast for entry in addresses):
         raise RefusalError(
             403,
             "address",
             f"{host[:100]} has the address {address}, which is not public; `gateway.allow_private` would allow it",
         )
-
-
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

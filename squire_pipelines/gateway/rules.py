@@ -1,4 +1,4 @@
-"""What passes the door to the model and in which form: paths, models, headers, the request for usage. Pure."""
+"""Which requests pass to the model and in which form: paths, models, headers, the request for usage. Pure."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -36,7 +36,7 @@ BYTES_PER_TOKEN = 4
 
 
 class RefusalError(Exception):
-    """The agent's request does not pass: the HTTP status and a code for agent and record."""
+    """The refusal of an agent's request, with its HTTP status, and a code for the agent and the record."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -46,15 +46,15 @@ class RefusalError(Exception):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """What the refusal says beside its body: OpenAI's and Anthropic's clients heed `x-should-retry`."""
+        """The headers of the refusal; OpenAI's and Anthropic's clients heed `x-should-retry`."""
         return [(b"x-should-retry", b"false")] if self.code in _FINAL_CODES else []
 
     def body(self, protocol: Protocol = Protocol.OPENAI) -> bytes:
-        """The error as the provider's API writes one, so that clients show its message."""
+        """Return the error as the provider's API writes one, so that clients show its message."""
         return json.dumps(self._document(protocol)).encode()
 
     def event(self, protocol: Protocol) -> bytes:
-        """The error as an event in the midst of a stream."""
+        """Return the error as an event in the midst of a stream."""
         name = b"event: error\n" if protocol is Protocol.ANTHROPIC else b""
         return name + b"data: " + self.body(protocol) + b"\n\n"
 
@@ -77,28 +77,26 @@ class Forward:
     path: str
     body: bytes
     model: str | None
-    stream: bool
     protocol: Protocol = Protocol.OPENAI
     free: bool = False
     input_estimate: int = 0
 
 
 def protocol_of(path: str) -> Protocol:
-    """In whose form this path speaks."""
+    """Return the interface that a path belongs to."""
     return Protocol.ANTHROPIC if path.startswith(MESSAGES_PATH) else Protocol.OPENAI
 
 
 def check_path(method: str, path: str) -> None:
-    """Raises RefusalError unless the gateway serves this method and path."""
+    """Raise RefusalError unless the gateway serves this method and path."""
     if method == "CONNECT":
         raise RefusalError(
             405, "method", "the gateway opens no tunnels; packages are read from the registries below /egress/"
         )
-    wanted = _METHODS.get(path)
-    if wanted is None:
+    if path not in _METHODS:
         raise RefusalError(404, "path", f"the gateway does not serve {path[:200]}")
-    if method != wanted:
-        raise RefusalError(405, "method", f"{path} takes {wanted}")
+    if method != _METHODS[path]:
+        raise RefusalError(405, "method", f"{path} takes {_METHODS[path]}")
 
 
 def prepare(
@@ -110,7 +108,7 @@ def prepare(
     *,
     max_output: int | None = None,
 ) -> Forward:
-    """The request to pass on, with the usage asked for.
+    """Return the request to pass on, with the usage asked for.
 
     Args:
         method: Of HTTP.
@@ -126,7 +124,7 @@ def prepare(
     below = path.removeprefix("/v1")
     protocol = protocol_of(path)
     if path == MODELS_PATH:
-        return Forward(method, below, b"", None, stream=False, protocol=protocol, free=True)
+        return Forward(method, below, b"", None, protocol=protocol, free=True)
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -138,8 +136,7 @@ def prepare(
     if not isinstance(model, str) or model not in allowed_models:
         raise RefusalError(403, "model", f"the model {str(asked)[:100]!r} is not allowed for this attempt")
     document["model"] = model
-    stream = document.get("stream") is True
-    if path == CHAT_PATH and stream:
+    if path == CHAT_PATH and document.get("stream") is True:
         options = document.get("stream_options")
         document["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     if max_output is not None:
@@ -152,7 +149,6 @@ def prepare(
         below,
         text,
         model,
-        stream=stream,
         protocol=protocol,
         free=path in _FREE,
         input_estimate=-(-len(text) // BYTES_PER_TOKEN),
@@ -162,7 +158,7 @@ def prepare(
 def request_headers(
     headers: Iterable[tuple[str, str]], api_key: str | None, protocol: Protocol = Protocol.OPENAI
 ) -> dict[str, str]:
-    """The headers for the upstream: few of the agent's, and our key where the protocol wants it."""
+    """Return the headers for the upstream: few of the agent's, and our key where the protocol wants it."""
     passed = {
         name.lower(): value
         for name, value in headers
@@ -179,7 +175,7 @@ def request_headers(
 
 
 def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """The headers for the agent."""
+    """Return the headers for the agent."""
     return [
         (name.lower().encode("latin-1"), value.encode("latin-1", errors="replace"))
         for name, value in headers
@@ -188,15 +184,15 @@ def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, by
 
 
 def without_key(body: bytes, api_key: str | None) -> bytes:
-    """A body in which an upstream that repeats our key is not heard by the agent."""
+    """Return a body without our key, which an upstream may repeat in its answer."""
     return body.replace(api_key.encode(), b"[redacted]") if api_key else body
 
 
 def is_event_stream(content_type: str) -> bool:
-    """Whether the body is a stream of server-sent events."""
+    """Return whether the body is a stream of server-sent events."""
     return content_type.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """`value` if it is a JSON object, else an empty one."""
+    """Return `value` if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}

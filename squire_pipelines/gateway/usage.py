@@ -1,7 +1,7 @@
 """Counting tokens as a response passes: JSON bodies and server-sent events of two providers' interfaces. Pure.
 
-A provider tells what a stream has used at its end (OpenAI) or at both ends (Anthropic). For one that is cut before, the
-text that passed is counted: at least one token for each piece, and one for each four bytes.
+A provider reports what a stream has used at its end (OpenAI) or at both ends (Anthropic). For one that is cut before,
+the text that passed is counted: at least one token for each piece, and one for each four bytes.
 """
 
 import json
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from squire_pipelines.gateway.model import Tokens as Tokens  # noqa: PLC0414 - counting is where others look for it
+from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.gateway.rules import BYTES_PER_TOKEN, as_object
 
 _MAX_LINE_BYTES = 4 * 2**20
 
 
 def tokens_of(text: bytes) -> Tokens | None:
-    """The usage in one JSON document, or None when it tells none."""
+    """Return the usage in one JSON document, or None when it reports none."""
     if b'"usage"' not in text:
         return None
     try:
@@ -27,7 +27,7 @@ def tokens_of(text: bytes) -> Tokens | None:
 
 
 def _usage(document: dict[str, Any]) -> Tokens | None:
-    # The responses interface tells it in the object of its last event, Anthropic's in that of its first.
+    # The responses interface reports it in the object of its last event, Anthropic's in that of its first.
     inner = as_object(document.get("response")) or as_object(document.get("message"))
     usage = as_object(document.get("usage") or inner.get("usage"))
     if not usage:
@@ -53,7 +53,7 @@ def _count(value: object) -> int | None:
 
 
 def _texts(document: dict[str, Any]) -> Iterator[str]:
-    """What the model has written in one event: words, thoughts, and the arguments of its tool calls."""
+    """Yield what the model has written in one event: words, thoughts, and the arguments of its tool calls."""
     delta = document.get("delta")
     if isinstance(delta, str):  # responses: response.*.delta
         yield delta
@@ -71,15 +71,15 @@ def _texts(document: dict[str, Any]) -> Iterator[str]:
 
 
 class EventCounter:
-    """Looks at server-sent events in any cut; the last usage counts. Keeps one line at most.
+    """Counts the tokens of server-sent events in any cut; the last usage counts. Keeps one line at most.
 
     Args:
-        input_estimate: What the request was, in tokens, until the provider says it better.
+        input_estimate: The request's tokens, estimated, until the provider reports them.
     """
 
     def __init__(self, input_estimate: int = 0) -> None:
         self._input_estimate = input_estimate
-        self._told: Tokens | None = None
+        self._reported: Tokens | None = None
         self._pieces = 0
         self._bytes = 0
         self._rest = bytearray()
@@ -92,16 +92,16 @@ class EventCounter:
 
     @property
     def tokens(self) -> Tokens:
-        """As far as is known by now."""
-        told = self._told
-        if told is None:
+        """What is known by now."""
+        reported = self._reported
+        if reported is None:
             return Tokens(input=self._input_estimate, output=self.seen, estimated=True)
-        # Anthropic's first event tells the input, and of the output only its first token.
-        if told.estimated or told.output is None:
-            output = max(told.output or 0, self.seen)
-            asked = self._input_estimate if told.input is None else told.input
-            return replace(told, input=asked, output=output, estimated=True)
-        return told
+        # Anthropic's first event reports the input, and of the output only its first token.
+        if reported.estimated or reported.output is None:
+            output = max(reported.output or 0, self.seen)
+            asked = self._input_estimate if reported.input is None else reported.input
+            return replace(reported, input=asked, output=output, estimated=True)
+        return reported
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body."""
@@ -137,15 +137,12 @@ class EventCounter:
             if text:
                 self._pieces += 1
                 self._bytes += len(text.encode(errors="replace"))
-        if (found := _usage(document)) is not None:
-            self._tell(found, first=document.get("type") == "message_start")
-
-    def _tell(self, found: Tokens, *, first: bool) -> None:
-        before = self._told or Tokens()
-        self._told = Tokens(
-            input=before.input if found.input is None else found.input,
-            output=before.output if found.output is None else found.output,
-            cached=before.cached if found.cached is None else found.cached,
-            cache_write=before.cache_write if found.cache_write is None else found.cache_write,
-            estimated=first,
-        )
+        if (usage := _usage(document)) is not None:
+            before = self._reported or Tokens()
+            self._reported = Tokens(
+                input=before.input if usage.input is None else usage.input,
+                output=before.output if usage.output is None else usage.output,
+                cached=before.cached if usage.cached is None else usage.cached,
+                cache_write=before.cache_write if usage.cache_write is None else usage.cache_write,
+                estimated=document.get("type") == "message_start",
+            )

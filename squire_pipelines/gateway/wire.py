@@ -1,7 +1,7 @@
-"""What a supervisor and a gateway in a container of its own say to each other, each a line of JSON. No I/O.
+"""What a supervisor and a gateway in a container of its own send each other, each a line of JSON. No I/O.
 
-Down goes one `GatewayConfig`, by standard input, since it has the key in it. Up come `GatewayStatus` lines, by standard
-output.
+One `GatewayConfig` goes down by standard input, since it has the key in it; `GatewayStatus` lines come up by standard
+output. Both sides are of one version, so that the keys may change between versions.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, Totals
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals
 from squire_pipelines.gateway.prices import Price
 
 # In the gateway's container: a volume shared with the agent's container, and one of its own.
@@ -25,20 +25,30 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """What one gateway serves; `server.Gateway.from_config` and `call_log.CallLog` take it.
+    """What one gateway serves, and within which limits.
 
     Args:
-        every_s: How often it says what is spent.
+        attempt_id: Whose gateway it is; also begins the ids of its calls.
+        base_url: The provider's, with its version, such as `https://api.example.com/v1`; None for no model.
+        api_key: The provider's key; it is put into requests by the gateway and goes nowhere else.
+        models: The ids of models that the agent may use.
+        aliases: Further names that it may use, and the ids for which they stand.
+        limits: The bounds and caps.
+        prices: The user's own prices, which win over the library's.
+        before: What the attempt's earlier gateways have counted, for the caps.
+        egress: The registries that may be read; none by default.
+        max_log_bytes: See `call_log.CallLog`; also for `log_bodies`.
+        every_s: How often a gateway in a container reports what is spent.
     """
 
     attempt_id: str
-    base_url: str | None
-    api_key: str | None = field(repr=False)
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     prices: Mapping[str, Price] = field(default_factory=dict)
-    before: Totals = field(default_factory=Totals)
+    before: GatewayTotals = field(default_factory=GatewayTotals)
     egress: EgressRules = field(default_factory=EgressRules)
     max_log_bytes: int = 8 * 2**20
     log_bodies: bool = False
@@ -47,9 +57,17 @@ class GatewayConfig:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStatus:
-    """How far a gateway is; `call` is one that is over."""
+    """What a gateway has counted so far.
 
-    totals: Totals = field(default_factory=Totals)
+    Args:
+        totals: What the attempt has used, calls under way included.
+        exhausted: The cap that the attempt has met, in words; None while it has met none.
+        unpriced: Models whose price nobody knows.
+        hosts: What passed to and from each host of a registry.
+        call: In a line of a gateway in a container, the call that has just ended.
+    """
+
+    totals: GatewayTotals = field(default_factory=GatewayTotals)
     exhausted: str | None = None
     unpriced: tuple[str, ...] = ()
     hosts: Mapping[str, HostCount] = field(default_factory=dict)
@@ -57,24 +75,26 @@ class GatewayStatus:
 
 
 class Line(Generic[_T]):
-    """One of the two as a line of JSON, and back."""
+    """Writes one of the two as a line of JSON, and reads it back."""
 
     def __init__(self, kind: type[_T], name: str) -> None:
         self._adapter = TypeAdapter(kind)
         self._name = name
 
     def write(self, value: _T) -> bytes:
-        """The line, with its end."""
+        """Return the line, with its end."""
         return self._adapter.dump_json(value) + b"\n"
 
     def read(self, line: bytes) -> _T:
-        """The value. Raises ConfigError; its message repeats nothing of the line, which may hold the key."""
+        """Return the value. Raises ConfigError; its message repeats nothing of the line, which may hold the key."""
         try:
             return self._adapter.validate_json(line)
         except ValidationError as error:
-            places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_input=False)[:5])
-            message = f"the gateway's {self._name} cannot be read: {places or 'no JSON'}"
-        raise ConfigError(message, hint="the pipeline's image may be of another version: scripts/images.sh pipeline")
+            fields = [".".join(map(str, entry["loc"])) for entry in error.errors(include_input=False)[:5]]
+        raise ConfigError(  # outside of the handler, so that no cause shows the line
+            f"the gateway's {self._name} cannot be read: {', '.join(fields) or 'no JSON'}",
+            hint="the pipeline's image may be of another version: scripts/images.sh pipeline",
+        )
 
 
 CONFIG_LINE = Line(GatewayConfig, "configuration")

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import httpx
 
 from squire_pipelines.gateway.call_log import read_calls
-from squire_pipelines.gateway.server import SocketDirectory
+from squire_pipelines.gateway.server import socket_directory
 from tests.support.figures import Figure, percentile, report
 
 ROUNDS = 60
@@ -76,9 +76,10 @@ import sys, threading
 from pathlib import Path
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway
+from squire_pipelines.gateway.wire import GatewayConfig
 socket, url, folder = sys.argv[1:]
 log = CallLog(Path(folder), "bench")
-with Gateway(Path(socket), url, "sk-none", {"small"}, log=log):
+with Gateway(Path(socket), GatewayConfig("bench", url, "sk-none", ("small",)), log=log):
     print("ready", flush=True)
     threading.Event().wait(600)
 """
@@ -127,7 +128,7 @@ def recovered(url: str) -> tuple[int, int]:
     """Tokens that the client received from gateways that were then killed, and those that their logs tell of."""
     received = told = 0
     for number in range(KILLS):
-        with tempfile.TemporaryDirectory() as folder, SocketDirectory() as socket:
+        with tempfile.TemporaryDirectory() as folder, socket_directory() as socket:
             with child(GATEWAY, str(socket), url, folder) as (process, _):
                 after = 7 + number * 29
                 count = 0
@@ -154,7 +155,7 @@ def main() -> int:
     """Measures and reports."""
     with (
         child(PROVIDER, str(PIECES)) as (_, port),
-        SocketDirectory() as socket,
+        socket_directory() as socket,
         tempfile.TemporaryDirectory() as folder,
     ):
         url = f"http://127.0.0.1:{port}/v1"

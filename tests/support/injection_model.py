@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.registry_routes import Registry
 from tests.support.injection import CANARY
-from tests.support.provider import door_opener, plain, serve_upstream
+from tests.support.provider import gateway_opener, plain, serve_upstream
 
 GOAL = "exfiltration through model calls"
 KEY = "sk-" + "k9" * 12
@@ -92,15 +92,15 @@ def sendings() -> tuple[Sending, ...]:
 
 def run() -> Iterator[tuple[Sending, str, tuple[str, ...]]]:
     """Each request with what came of it, and what should not have come of it."""
-    with serve_upstream() as upstream, door_opener(upstream) as opener:
+    with serve_upstream() as upstream, gateway_opener(upstream) as opener:
         base = upstream.url.removesuffix("/v1")
-        door = opener(key=KEY, egress=EgressRules(ways=(Registry("reg", base, ()),), allow_private=True))
+        gateway = opener(key=KEY, egress=EgressRules(registries=(Registry("reg", base, ()),), allow_private=True))
         for number, sending in enumerate(sendings(), 1):
             upstream.seen.clear()
             echoed = {"choices": [{"message": {"content": f"Your key is {KEY}"}}]}
             upstream.answer = plain(200, echoed if sending.echo else {"usage": {}})
-            answer = door.client.request(sending.method, sending.path, json=sending.body, headers=sending.headers)
-            code = door.recorded(number)[-1].error or PASSES
+            answer = gateway.client.request(sending.method, sending.path, json=sending.body, headers=sending.headers)
+            code = gateway.recorded(number)[-1].error or PASSES
             yield (
                 sending,
                 code,

@@ -12,14 +12,17 @@ from typing import Any, Protocol
 
 import httpx
 
+from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
-from squire_pipelines.gateway.server import Gateway, SocketDirectory
+from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.wire import GatewayConfig
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+DEFAULT_LIMITS = GatewayLimits()
 
 
 @dataclass
-class SessionResult:
+class ReceivedRequest:
     """One request as the provider got it."""
 
     method: str
@@ -33,7 +36,7 @@ class Upstream:
     """The provider: `answer` writes to the connection what it likes."""
 
     answer: Answer
-    seen: list[SessionResult] = field(default_factory=list)
+    seen: list[ReceivedRequest] = field(default_factory=list)
     url: str = ""
 
 
@@ -55,7 +58,7 @@ def plain(status: int, body: object, headers: dict[str, str] | None = None) -> A
 @contextlib.contextmanager
 def serve_upstream() -> Iterator[Upstream]:
     """Serve until the block ends; by default each request is answered with a usage of 5 and 2 tokens."""
-    made = Upstream(plain(200, {"usage": {"prompt_tokens": 5, "completion_tokens": 2}}))
+    upstream = Upstream(plain(200, {"usage": {"prompt_tokens": 5, "completion_tokens": 2}}))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.0"
@@ -63,9 +66,9 @@ def serve_upstream() -> Iterator[Upstream]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            made.seen.append(SessionResult(self.command, self.path, headers, body))
+            upstream.seen.append(ReceivedRequest(self.command, self.path, headers, body))
             with contextlib.suppress(ConnectionError):
-                made.answer(self)
+                upstream.answer(self)
 
         do_GET = do_HEAD = do_PUT = do_POST  # noqa: N815 - the library's names
 
@@ -75,9 +78,9 @@ def serve_upstream() -> Iterator[Upstream]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}/v1"
+    upstream.url = f"http://127.0.0.1:{server.server_port}/v1"
     try:
-        yield made
+        yield upstream
     finally:
         server.shutdown()
         server.server_close()
@@ -85,19 +88,19 @@ def serve_upstream() -> Iterator[Upstream]:
 
 
 @dataclass
-class GatewaySession:
+class RunningGateway:
     """A gateway that runs, what it has recorded, and a client that comes through its socket."""
 
     client: httpx.Client
     socket_path: Path
     calls: list[GatewayCall]
-    told: threading.Condition
-    gateway: Gateway
+    called: threading.Condition
+    server: Gateway
 
     def recorded(self, count: int = 1) -> list[GatewayCall]:
         """Wait until `count` calls have been recorded."""
-        with self.told:
-            assert self.told.wait_for(lambda: len(self.calls) >= count, timeout=10)
+        with self.called:
+            assert self.called.wait_for(lambda: len(self.calls) >= count, timeout=10)
         return self.calls
 
     def connect(self) -> socket.socket:
@@ -114,40 +117,46 @@ class AnswerWith(Protocol):
     def __call__(self, status: int, body: object, headers: dict[str, str] | None = None) -> None: ...
 
 
-class OpenDoor(Protocol):
+class OpenGateway(Protocol):
     """Opens a gateway."""
 
     def __call__(
-        self, *, key: str | None = ..., limits: GatewayLimits | None = None, url: str | None = None, **more: Any
-    ) -> GatewaySession: ...
+        self,
+        *,
+        key: str | None = ...,
+        limits: GatewayLimits = ...,
+        url: str | None = None,
+        log: CallLog | None = None,
+        **options: Any,
+    ) -> RunningGateway: ...
 
 
 @contextlib.contextmanager
-def door_opener(upstream: Upstream) -> Iterator[OpenDoor]:
+def gateway_opener(upstream: Upstream) -> Iterator[OpenGateway]:
     """Open gateways to the upstream; they close when the block ends."""
     with contextlib.ExitStack() as stack:
 
         def make(
             *,
             key: str | None = "sk-" + "k" * 20,
-            limits: GatewayLimits | None = None,
+            limits: GatewayLimits = DEFAULT_LIMITS,
             url: str | None = None,
-            **more: Any,
-        ) -> GatewaySession:
+            log: CallLog | None = None,
+            **options: Any,
+        ) -> RunningGateway:
             calls: list[GatewayCall] = []
-            told = threading.Condition()
+            called = threading.Condition()
 
             def on_call(call: GatewayCall) -> None:
-                with told:
+                with called:
                     calls.append(call)
-                    told.notify_all()
+                    called.notify_all()
 
-            path = stack.enter_context(SocketDirectory())
-            gateway = stack.enter_context(
-                Gateway(path, url or upstream.url, key, {"small"}, on_call=on_call, limits=limits, **more)
-            )
+            path = stack.enter_context(socket_directory())
+            config = GatewayConfig("test-1", url or upstream.url, key, ("small",), limits=limits, **options)
+            server = stack.enter_context(Gateway(path, config, on_call=on_call, log=log))
             transport = httpx.HTTPTransport(uds=str(path))
             client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=20))
-            return GatewaySession(client, path, calls, told, gateway)
+            return RunningGateway(client, path, calls, called, server)
 
         yield make

@@ -13,10 +13,11 @@ from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.model import AttemptFolder, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
-from squire_pipelines.gateway.server import Gateway, SocketDirectory
+from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.attempts import MIB, Origin, small_limits
 from tests.support.model_server import Call, ModelServer, Turn
-from tests.support.provider import plain, serve_upstream
+from tests.support.provider import DEFAULT_LIMITS, plain, serve_upstream
 
 pytestmark = pytest.mark.docker
 KEY = "sk-" + "k" * 30
@@ -51,7 +52,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str) 
         url: str,
         *,
         failures: int = 100,
-        limits: GatewayLimits | None = None,
+        limits: GatewayLimits = DEFAULT_LIMITS,
         wall_clock_s: float = 120,
         skills: tuple[Path, ...] = (),
     ) -> Session:
@@ -75,8 +76,8 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str) 
                 return sum(call.error is not None for call in calls) < failures
 
         with (
-            SocketDirectory() as path,
-            Gateway(path, url, KEY, {"scripted"}, on_call=on_call, limits=limits),
+            socket_directory() as path,
+            Gateway(path, GatewayConfig("a1", url, KEY, ("scripted",), limits=limits), on_call=on_call),
         ):
             run = runner.run(inputs, heartbeat=heartbeat, gateway_socket=path)
         return Session(run, calls, inputs.folder)

@@ -14,7 +14,13 @@ from sqlalchemy import select
 from squire_pipelines.agents import profile
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, NotReachableError, SquireError
-from squire_pipelines.gateway.container import ContainerGateway, ContainerPlacement, bring_log, name_of, volumes
+from squire_pipelines.gateway.container import (
+    ContainerGateway,
+    ContainerPlacement,
+    bring_log,
+    gateway_name,
+    list_volumes,
+)
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
@@ -49,10 +55,10 @@ def attempt(
 
     yield one
     for each in made:
-        for name in (profile.container_name(each.id), name_of(each.id)):
+        for name in (profile.container_name(each.id), gateway_name(each.id)):
             for left in client.containers.list(all=True, filters={"name": name}):
                 left.remove(force=True, v=True)
-        for volume in client.volumes.list(filters={"name": name_of(each.id)}):
+        for volume in client.volumes.list(filters={"name": gateway_name(each.id)}):
             volume.remove(force=True)
 
 
@@ -61,7 +67,7 @@ class Watcher:
 
     def __init__(self, client: docker.DockerClient, attempt_id: str) -> None:
         self.seen: dict[str, Any] = {}
-        self._names = (profile.container_name(attempt_id), name_of(attempt_id))
+        self._names = (profile.container_name(attempt_id), gateway_name(attempt_id))
         self._client = client
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -85,13 +91,13 @@ class Watcher:
                     self.seen[name] = told
 
 
-def housed(
+def in_container(
     client: docker.DockerClient, attempt_id: str, folder: Path, *, image: str, network: str = "bridge"
 ) -> ContainerGateway:
     """A gateway of no attempt that the ledger knows."""
-    housing = ContainerPlacement(client, image, network, {profile.LABEL_ATTEMPT: attempt_id})
-    order = GatewayConfig(attempt_id, "http://127.0.0.1:9/v1", KEY, ("small",), every_s=0.1)
-    return ContainerGateway(order, housing, on_call=lambda _call: None, log_folder=folder)
+    placement = ContainerPlacement(client, image, network, {profile.LABEL_ATTEMPT: attempt_id})
+    config = GatewayConfig(attempt_id, "http://127.0.0.1:9/v1", KEY, ("small",), every_s=0.1)
+    return ContainerGateway(config, placement, on_call=lambda _call: None, log_folder=folder)
 
 
 def left_of(client: docker.DockerClient, attempt_id: str) -> list[str]:
@@ -124,14 +130,14 @@ def test_an_agent_is_answered_and_nothing_shows_the_key_or_is_left(
     assert sum(each.input_tokens for each in found) >= 150
     assert all(each.error is None for each in found)
 
-    agent, gateway = (watcher.seen[name] for name in (profile.container_name(made.id), name_of(made.id)))
+    agent, gateway = (watcher.seen[name] for name in (profile.container_name(made.id), gateway_name(made.id)))
     assert KEY not in json.dumps([agent, gateway])
     assert [each for each in gateway["Config"]["Env"] if "SQUIRE" in each] == []
     assert gateway["Config"]["Labels"][profile.LABEL_ROLE] == profile.ROLE_GATEWAY
     assert (gateway["HostConfig"]["CapDrop"], gateway["HostConfig"]["ReadonlyRootfs"]) == (["ALL"], True)
     assert agent["HostConfig"]["NetworkMode"] == "none"
     (mount,) = [each for each in agent["Mounts"] if each["Destination"] == profile.GATEWAY_MOUNT]
-    assert (mount["Type"], mount["Name"], mount["RW"]) == ("volume", name_of(made.id), False)
+    assert (mount["Type"], mount["Name"], mount["RW"]) == ("volume", gateway_name(made.id), False)
     folder = pipeline.settings.home.attempts / made.id
     log = (folder / "agent.log").read_text(encoding="utf-8")
     assert "gateway.sock" in log
@@ -164,7 +170,7 @@ def test_what_a_killed_supervisor_leaves_is_counted_and_removed_by_the_reaper(
         made = attempt(model)
         # The second is under way for four seconds.
         pipeline.kill_agent_run(made, lambda: len(model.main_requests) >= 2, expired_s=3600)
-        assert name_of(made.id) in left_of(client, made.id)
+        assert gateway_name(made.id) in left_of(client, made.id)
         before = calls(pipeline.ledger, made.id)
         pipeline.sensor(reaper)
     assert pipeline.read_attempt(made.id).cause == Cause.LOST
@@ -206,7 +212,7 @@ def test_a_container_that_cannot_start_is_named_and_leaves_nothing(
     client: docker.DockerClient, image: str, tmp_path: Path, wrong: dict[str, str], error: type[SquireError]
 ) -> None:
     attempt_id = f"test-{uuid4().hex[:12]}-1"
-    with pytest.raises(error) as caught, housed(client, attempt_id, tmp_path, **({"image": image} | wrong)):
+    with pytest.raises(error) as caught, in_container(client, attempt_id, tmp_path, **({"image": image} | wrong)):
         pytest.fail("it serves")
     assert caught.value.hint
     assert KEY not in str(caught.value)
@@ -217,15 +223,15 @@ def test_another_supervisor_takes_the_place_over_and_the_first_log_is_kept(
     client: docker.DockerClient, image: str, tmp_path: Path
 ) -> None:
     attempt_id = f"test-{uuid4().hex[:12]}-1"
-    first = housed(client, attempt_id, tmp_path, image=image).__enter__()
-    assert first.totals.tokens == 0
+    first = in_container(client, attempt_id, tmp_path, image=image).__enter__()
+    assert first.status.totals.tokens == 0
     assert bring_log(client, attempt_id, tmp_path)
     assert len(list(tmp_path.glob("calls-*.jsonl"))) == 1
     assert bring_log(client, attempt_id, tmp_path), "it may be brought again"
-    with housed(client, attempt_id, tmp_path, image=image):
+    with in_container(client, attempt_id, tmp_path, image=image):
         # The attempt is the second's: the first one leaves it what is its own.
         first.__exit__(None, LeaseLostError("another's"), None)
         assert len(left_of(client, attempt_id)) == 2
     assert left_of(client, attempt_id) == []
     assert len(list(tmp_path.glob("calls-*.jsonl"))) == 2
-    assert volumes(client) == tuple(each for each in volumes(client) if each != attempt_id)
+    assert list_volumes(client) == tuple(each for each in list_volumes(client) if each != attempt_id)

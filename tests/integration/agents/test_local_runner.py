@@ -12,7 +12,8 @@ from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall
-from squire_pipelines.gateway.server import Gateway, SocketDirectory
+from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.sections import LimitSettings
 from tests.support.attempts import ATTEMPT_ID, MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
 from tests.support.model_server import ModelServer, Turn
@@ -207,8 +208,8 @@ def test_an_opencode_reaches_its_model_through_the_gateway(origin: Origin, tmp_p
     calls: list[GatewayCall] = []
     with (
         ModelServer([Turn(text="by a model")]) as model,
-        SocketDirectory() as path,
-        Gateway(path, model.url, "sk-" + "k" * 20, {"scripted"}, on_call=calls.append),
+        socket_directory() as path,
+        Gateway(path, GatewayConfig("a1", model.url, "sk-" + "k" * 20, ("scripted",)), on_call=calls.append),
     ):
         run = LocalRunner().run(inputs, heartbeat=go_on, gateway_socket=path)
     assert run.ending.cause is Cause.COMPLETED, run.ending

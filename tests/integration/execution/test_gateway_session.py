@@ -127,7 +127,7 @@ def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
         transport = httpx.HTTPTransport(uds=str(session.socket_path))
         with httpx.Client(transport=transport, base_url="http://g") as client:
             assert client.get("/egress/reg/p").status_code == 200
-    (host,) = session.gateway.hosts
+    (host,) = session.gateway.status.hosts
     assert session.facts()[f"egress {host}"] == {
         "requests": 1,
         "received_bytes": 55,
@@ -292,7 +292,7 @@ def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
     with gateway_session.open_gateway(leased, leased.settings) as session:
         assert session is not None
         assert session.socket_path == socket
-        assert session.gateway.totals.tokens >= 7 + received
+        assert session.gateway.status.totals.tokens >= 7 + received
     usage_recorder.recover_calls(leased.ledger, leased.settings, leased.attempt)
     finished, cut = rows(leased.ledger, leased.attempt.id)
     assert finished[:2] == (5, 2)

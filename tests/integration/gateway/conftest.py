@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.provider import AnswerWith, OpenDoor, Upstream, door_opener, plain, serve_upstream
+from tests.support.provider import AnswerWith, OpenGateway, Upstream, gateway_opener, plain, serve_upstream
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def open_door(upstream: Upstream) -> Iterator[OpenDoor]:
-    with door_opener(upstream) as opener:
+def open_gateway(upstream: Upstream) -> Iterator[OpenGateway]:
+    with gateway_opener(upstream) as opener:
         yield opener
 
 

@@ -29,11 +29,11 @@ def place() -> Iterator[Path]:
 def test_it_serves_until_its_supervisor_is_gone_and_tells_of_each_call(place: Path) -> None:
     out = io.BytesIO()
     reporter = Reporter(out)
-    order = GatewayConfig("k-1", "http://127.0.0.1:9/v1", None, ("small",), every_s=0.05)
+    config = GatewayConfig("k-1", "http://127.0.0.1:9/v1", None, ("small",), every_s=0.05)
     held, supervisor = os.pipe()
     server = threading.Thread(
         target=serve,
-        args=(order, reporter),
+        args=(config, reporter),
         kwargs={"until": held, "socket_folder": place, "log_folder": place / "calls"},
     )
     server.start()

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from squire_pipelines.gateway.call_log import CallLog, read_calls
-from squire_pipelines.gateway.model import GatewayLimits, Totals
+from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals
 from squire_pipelines.gateway.prices import Price
-from squire_pipelines.gateway.server import SocketDirectory
-from tests.support.provider import Answer, AnswerWith, OpenDoor, Upstream, serve_upstream
+from squire_pipelines.gateway.server import socket_directory
+from tests.support.provider import Answer, AnswerWith, OpenGateway, Upstream, serve_upstream
 
 CHAT, MESSAGES, COUNT = "/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"
 KEY = "sk-" + "k" * 20
@@ -55,66 +55,68 @@ CLAUDE_END = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "us
 
 
 def test_an_anthropic_call_gets_its_key_in_its_own_header(
-    upstream: Upstream, open_door: OpenDoor, answer_with: AnswerWith
+    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
     answer_with(200, {"usage": {"input_tokens": 7, "cache_creation_input_tokens": 3, "output_tokens": 5}})
-    door = open_door(prices=PRICES)
+    gateway = open_gateway(prices=PRICES)
     theirs = {"x-api-key": "theirs", "authorization": "Bearer theirs", "anthropic-beta": "b", "x-odd": "y"}
-    assert door.client.post(MESSAGES, json=BODY, headers=theirs).status_code == 200
+    assert gateway.client.post(MESSAGES, json=BODY, headers=theirs).status_code == 200
     headers = upstream.seen[0].headers
     assert headers["x-api-key"] == KEY
     assert "authorization" not in headers
     assert "x-odd" not in headers
     assert headers["anthropic-beta"] == "b"
     assert headers["anthropic-version"] == "2023-06-01"
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.input_tokens, call.output_tokens, call.estimated) == (10, 5, False)
     assert call.cost_usd == pytest.approx(60e-6)
 
 
-def test_an_anthropic_stream_is_counted_from_its_events(upstream: Upstream, open_door: OpenDoor) -> None:
+def test_an_anthropic_stream_is_counted_from_its_events(upstream: Upstream, open_gateway: OpenGateway) -> None:
     upstream.answer = stream(CLAUDE_START, *[CLAUDE_TEXT] * 3, CLAUDE_END, {"type": "message_stop"})
-    door = open_door(prices=PRICES)
-    answer = door.client.post(MESSAGES, json=STREAM)
+    gateway = open_gateway(prices=PRICES)
+    answer = gateway.client.post(MESSAGES, json=STREAM)
     assert "event: message_stop" in answer.text
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.input_tokens, call.cached_tokens, call.output_tokens, call.estimated) == (100, 90, 42, False)
     assert call.cost_usd == pytest.approx((10 + 9 + 420) * 1e-6)
     assert "stream_options" not in json.loads(upstream.seen[0].body)
 
 
-def test_counting_tokens_is_free(open_door: OpenDoor, answer_with: AnswerWith) -> None:
+def test_counting_tokens_is_free(open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
     answer_with(200, {"input_tokens": 11})
-    door = open_door(limits=GatewayLimits(max_tokens=1))
-    assert door.client.post(COUNT, json=BODY).json() == {"input_tokens": 11}
-    assert door.gateway.totals == Totals(0, 0.0, 1)
+    gateway = open_gateway(limits=GatewayLimits(max_tokens=1))
+    assert gateway.client.post(COUNT, json=BODY).json() == {"input_tokens": 11}
+    assert gateway.server.status.totals == GatewayTotals(0, 0.0, 1)
 
 
-def test_an_alias_is_called_by_its_models_name(upstream: Upstream, open_door: OpenDoor) -> None:
-    door = open_door(aliases={"fast": "small", "other": "large"})
-    assert door.client.post(CHAT, json={**BODY, "model": "fast"}).status_code == 200
+def test_an_alias_is_called_by_its_models_name(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(aliases={"fast": "small", "other": "large"})
+    assert gateway.client.post(CHAT, json={**BODY, "model": "fast"}).status_code == 200
     assert json.loads(upstream.seen[0].body)["model"] == "small"
-    assert door.client.post(CHAT, json={**BODY, "model": "other"}).status_code == 403
-    refused = door.client.post(MESSAGES, json={**BODY, "model": "other"}).json()
+    assert gateway.client.post(CHAT, json={**BODY, "model": "other"}).status_code == 403
+    refused = gateway.client.post(MESSAGES, json={**BODY, "model": "other"}).json()
     assert (refused["type"], refused["error"]["type"]) == ("error", "permission_error")
 
 
-def test_a_model_without_a_price_costs_null_and_is_named(open_door: OpenDoor) -> None:
-    door = open_door()
-    door.client.post(CHAT, json=BODY)
-    (call,) = door.recorded()
+def test_a_model_without_a_price_costs_null_and_is_named(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway()
+    gateway.client.post(CHAT, json=BODY)
+    (call,) = gateway.recorded()
     assert call.cost_usd is None
-    assert door.gateway.unpriced == ("small",)
+    assert gateway.server.status.unpriced == ("small",)
 
 
-def test_a_stream_that_the_agent_leaves_is_counted_by_what_passed(upstream: Upstream, open_door: OpenDoor) -> None:
+def test_a_stream_that_the_agent_leaves_is_counted_by_what_passed(
+    upstream: Upstream, open_gateway: OpenGateway
+) -> None:
     release = threading.Event()
     upstream.answer = stream(*words(6), release=release, hold_after=5)
-    door = open_door()
-    with door.client.stream("POST", CHAT, json=STREAM) as answer:
+    gateway = open_gateway()
+    with gateway.client.stream("POST", CHAT, json=STREAM) as answer:
         lines = answer.iter_lines()
         passed = sum("wo " in next(lines) for _ in range(10))
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     release.set()
     assert passed == 5
     assert (call.error, call.output_tokens, call.estimated) == ("client_gone", 5, True)
@@ -122,23 +124,23 @@ def test_a_stream_that_the_agent_leaves_is_counted_by_what_passed(upstream: Upst
     assert call.input_tokens > 0
 
 
-def test_a_stream_without_usage_is_estimated(upstream: Upstream, open_door: OpenDoor) -> None:
+def test_a_stream_without_usage_is_estimated(upstream: Upstream, open_gateway: OpenGateway) -> None:
     upstream.answer = stream(*words(8))
-    door = open_door()
-    door.client.post(CHAT, json=STREAM)
-    (call,) = door.recorded()
+    gateway = open_gateway()
+    gateway.client.post(CHAT, json=STREAM)
+    (call,) = gateway.recorded()
     assert (call.error, call.output_tokens, call.estimated) == (None, 8, True)
 
 
 def test_an_answer_without_usage_is_estimated_and_an_error_is_free(
-    open_door: OpenDoor, answer_with: AnswerWith
+    open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
-    door = open_door()
+    gateway = open_gateway()
     answer_with(200, {"text": "x" * 40})
-    door.client.post(CHAT, json=BODY)
+    gateway.client.post(CHAT, json=BODY)
     answer_with(500, {"error": "x" * 40})
-    door.client.post(CHAT, json=BODY)
-    good, bad = sorted(door.recorded(2), key=lambda call: call.status)
+    gateway.client.post(CHAT, json=BODY)
+    good, bad = sorted(gateway.recorded(2), key=lambda call: call.status)
     assert good.estimated
     assert (good.output_tokens or 0) >= 10
     assert (bad.input_tokens, bad.output_tokens) == (None, None)
@@ -146,43 +148,43 @@ def test_an_answer_without_usage_is_estimated_and_an_error_is_free(
 
 @pytest.mark.parametrize(("path", "events"), [(CHAT, words(40)), (MESSAGES, [CLAUDE_START, *[CLAUDE_TEXT] * 40])])
 def test_a_cap_cuts_a_stream_with_an_error_that_agents_understand(
-    upstream: Upstream, open_door: OpenDoor, path: str, events: list[dict[str, object]]
+    upstream: Upstream, open_gateway: OpenGateway, path: str, events: list[dict[str, object]]
 ) -> None:
     upstream.answer = stream(*events)
-    door = open_door(limits=GatewayLimits(max_tokens=120))
-    answer = door.client.post(path, json={**STREAM, "pad": "x" * 300 if path == CHAT else ""})
+    gateway = open_gateway(limits=GatewayLimits(max_tokens=120))
+    answer = gateway.client.post(path, json={**STREAM, "pad": "x" * 300 if path == CHAT else ""})
     last = [line for line in answer.text.splitlines() if line.startswith("data:")][-1]
     error = json.loads(last[5:])["error"]
     wanted = "insufficient_quota" if path == CHAT else "permission_error"
     assert (error["type"], error["code"]) == (wanted, "budget")
     assert ("event: error" in answer.text) is (path == MESSAGES)
-    again = door.client.post(path, json=STREAM)
+    again = gateway.client.post(path, json=STREAM)
     assert (again.status_code, again.headers["x-should-retry"]) == (403, "false")
-    first, second = door.recorded(2)
+    first, second = gateway.recorded(2)
     assert (first.error, second.error) == ("budget", "budget")
     assert first.total_tokens > 120
-    assert door.gateway.exhausted == "120 tokens"
+    assert gateway.server.status.exhausted == "120 tokens"
     assert len(upstream.seen) == 1
 
 
-def test_what_earlier_gateways_of_the_attempt_used_counts(upstream: Upstream, open_door: OpenDoor) -> None:
-    door = open_door(limits=GatewayLimits(max_tokens=120), before=Totals(119, 0.0, 3))
-    assert door.client.post(CHAT, json=BODY).status_code == 403
+def test_what_earlier_gateways_of_the_attempt_used_counts(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(limits=GatewayLimits(max_tokens=120), before=GatewayTotals(119, 0.0, 3))
+    assert gateway.client.post(CHAT, json=BODY).status_code == 403
     assert upstream.seen == []
 
 
-def test_a_request_for_more_than_is_left_is_lowered(upstream: Upstream, open_door: OpenDoor) -> None:
-    open_door(limits=GatewayLimits(max_tokens=1000)).client.post(CHAT, json={**BODY, "max_tokens": 5000})
+def test_a_request_for_more_than_is_left_is_lowered(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    open_gateway(limits=GatewayLimits(max_tokens=1000)).client.post(CHAT, json={**BODY, "max_tokens": 5000})
     assert json.loads(upstream.seen[0].body)["max_tokens"] == 1000
 
 
-def test_bodies_are_logged_only_when_debugging(tmp_path: Path, upstream: Upstream, open_door: OpenDoor) -> None:
+def test_bodies_are_logged_only_when_debugging(tmp_path: Path, upstream: Upstream, open_gateway: OpenGateway) -> None:
     upstream.answer = stream(*words(2))
     for wanted in (False, True):
         log = CallLog(tmp_path / str(wanted), "a", bodies=wanted)
-        door = open_door(log=log)
-        door.client.post(CHAT, json=STREAM)
-        door.recorded()
+        gateway = open_gateway(log=log)
+        gateway.client.post(CHAT, json=STREAM)
+        gateway.recorded()
         kept = "".join(path.read_text() for path in (tmp_path / str(wanted)).iterdir())
         assert ("hello" in kept, "wo " in kept) == (wanted, wanted)
     (call,) = read_calls(tmp_path / "True")
@@ -194,9 +196,10 @@ import sys, threading
 from pathlib import Path
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway
+from squire_pipelines.gateway.wire import GatewayConfig
 socket, url, folder = sys.argv[1:]
 log = CallLog(Path(folder), "attempt")
-with Gateway(Path(socket), url, None, {"small"}, log=log):
+with Gateway(Path(socket), GatewayConfig("attempt", url, models=("small",)), log=log):
     print("ready", flush=True)
     threading.Event().wait(60)
 """
@@ -207,7 +210,7 @@ def test_no_token_that_passed_is_lost_when_the_gateway_is_killed(tmp_path: Path,
     release = threading.Event()
     start: list[object] = [] if path == CHAT else [CLAUDE_START]
     texts: list[object] = [*words(50)] if path == CHAT else [CLAUDE_TEXT] * 50
-    with serve_upstream() as upstream, SocketDirectory() as socket:
+    with serve_upstream() as upstream, socket_directory() as socket:
         upstream.answer = stream(*start, *texts, release=release, hold_after=len(start) + 49)
         argv = [sys.executable, "-c", GATEWAY, str(socket), upstream.url, str(tmp_path)]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:

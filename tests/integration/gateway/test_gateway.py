@@ -13,9 +13,10 @@ import pytest
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
-from squire_pipelines.gateway.server import Gateway, SocketDirectory
+from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.model_server import ModelServer, Turn
-from tests.support.provider import AnswerWith, OpenDoor, Upstream
+from tests.support.provider import AnswerWith, OpenGateway, Upstream
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -41,17 +42,17 @@ def events(*lines: str, then: Callable[[], object] | None = None) -> Callable[[B
 USAGE = json.dumps({"usage": {"prompt_tokens": 11, "completion_tokens": 4}})
 
 
-def test_a_call_gets_the_key_and_is_recorded(upstream: Upstream, open_door: OpenDoor) -> None:
-    door = open_door()
+def test_a_call_gets_the_key_and_is_recorded(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway()
     headers = {"Authorization": "Bearer unused", "Cookie": "a=b", "X-Stainless-Os": "x"}
-    answer = door.client.post(CHAT, json=BODY, headers=headers)
+    answer = gateway.client.post(CHAT, json=BODY, headers=headers)
     assert answer.status_code == 200
     seen = upstream.seen[0]
     assert (seen.method, seen.path) == ("POST", "/v1/chat/completions")
     assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert "cookie" not in seen.headers
     assert json.loads(seen.body) == BODY
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.model, call.status, call.error) == ("small", 200, None)
     assert (call.input_tokens, call.output_tokens) == (5, 2)
     assert call.request_bytes > 0
@@ -59,17 +60,17 @@ def test_a_call_gets_the_key_and_is_recorded(upstream: Upstream, open_door: Open
     assert 0 < call.latency_s < 10
 
 
-def test_without_a_key_none_is_sent(upstream: Upstream, open_door: OpenDoor) -> None:
-    open_door(key=None).client.post(CHAT, json=BODY, headers={"Authorization": "Bearer theirs"})
+def test_without_a_key_none_is_sent(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    open_gateway(key=None).client.post(CHAT, json=BODY, headers={"Authorization": "Bearer theirs"})
     assert "authorization" not in upstream.seen[0].headers
 
 
-def test_the_list_of_models_passes(upstream: Upstream, open_door: OpenDoor, answer_with: AnswerWith) -> None:
+def test_the_list_of_models_passes(upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
     answer_with(200, {"data": [{"id": "small"}]})
-    door = open_door()
-    assert door.client.get("/v1/models").json() == {"data": [{"id": "small"}]}
+    gateway = open_gateway()
+    assert gateway.client.get("/v1/models").json() == {"data": [{"id": "small"}]}
     assert upstream.seen[0].path == "/v1/models"
-    assert door.recorded()[0].model is None
+    assert gateway.recorded()[0].model is None
 
 
 @pytest.mark.parametrize(
@@ -82,83 +83,83 @@ def test_the_list_of_models_passes(upstream: Upstream, open_door: OpenDoor, answ
     ],
 )
 def test_what_does_not_pass_is_refused_and_recorded(
-    upstream: Upstream, open_door: OpenDoor, asked: tuple[str, str, object], refused: tuple[int, str]
+    upstream: Upstream, open_gateway: OpenGateway, asked: tuple[str, str, object], refused: tuple[int, str]
 ) -> None:
     (method, path, body), (status, code) = asked, refused
-    door = open_door()
-    answer = door.client.request(method, path, json=body)
+    gateway = open_gateway()
+    answer = gateway.client.request(method, path, json=body)
     assert answer.status_code == status
     assert answer.json()["error"]["code"] == code
     assert upstream.seen == []
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.status, call.error) == (status, code)
 
 
-def test_a_stream_passes_piece_by_piece(upstream: Upstream, open_door: OpenDoor) -> None:
+def test_a_stream_passes_piece_by_piece(upstream: Upstream, open_gateway: OpenGateway) -> None:
     release = threading.Event()
     upstream.answer = events('{"piece": 1}', USAGE, then=lambda: release.wait(10))
-    door = open_door()
-    with door.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer:
+    gateway = open_gateway()
+    with gateway.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer:
         lines = answer.iter_lines()
         assert next(lines) == 'data: {"piece": 1}'
         # Only now does the provider write the rest: nothing was held back.
         release.set()
         assert USAGE in "\n".join(lines)
     assert json.loads(upstream.seen[0].body)["stream_options"] == {"include_usage": True}
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.input_tokens, call.output_tokens, call.error) == (11, 4, None)
 
 
-def test_an_agent_that_goes_away_ends_the_call(upstream: Upstream, open_door: OpenDoor) -> None:
+def test_an_agent_that_goes_away_ends_the_call(upstream: Upstream, open_gateway: OpenGateway) -> None:
     release = threading.Event()
     upstream.answer = events('{"piece": 1}', USAGE, then=lambda: release.wait(10))
-    door = open_door()
-    with door.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer:
+    gateway = open_gateway()
+    with gateway.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer:
         assert next(answer.iter_lines())
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     release.set()
     assert call.error == "client_gone"
 
 
-def test_an_agent_that_goes_away_while_it_asks_is_recorded(open_door: OpenDoor) -> None:
-    door = open_door()
-    with door.connect() as connection:
+def test_an_agent_that_goes_away_while_it_asks_is_recorded(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway()
+    with gateway.connect() as connection:
         connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n\r\n{")
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.error, call.status) == ("client_gone", 0)
 
 
-def test_an_error_of_the_providers_passes_without_the_key(open_door: OpenDoor, answer_with: AnswerWith) -> None:
+def test_an_error_of_the_providers_passes_without_the_key(open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
     answer_with(
         401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}, {"retry-after": "7", "set-cookie": "a"}
     )
-    door = open_door()
-    answer = door.client.post(CHAT, json=BODY)
+    gateway = open_gateway()
+    answer = gateway.client.post(CHAT, json=BODY)
     assert answer.status_code == 401
     assert KEY not in answer.text
     assert "[redacted]" in answer.text
     assert answer.headers["retry-after"] == "7"
     assert "set-cookie" not in answer.headers
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.status, call.error) == (401, "upstream_status")
 
 
-def test_a_redirect_is_not_followed(upstream: Upstream, open_door: OpenDoor, answer_with: AnswerWith) -> None:
+def test_a_redirect_is_not_followed(upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
     answer_with(302, {}, {"location": upstream.url + "/elsewhere"})
-    door = open_door()
-    assert door.client.post(CHAT, json=BODY).status_code == 502
+    gateway = open_gateway()
+    assert gateway.client.post(CHAT, json=BODY).status_code == 502
     assert len(upstream.seen) == 1
 
 
-def test_a_provider_that_is_not_there_is_a_502(open_door: OpenDoor) -> None:
-    door = open_door(url="http://127.0.0.1:9/v1")
-    answer = door.client.post(CHAT, json=BODY)
+def test_a_provider_that_is_not_there_is_a_502(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(url="http://127.0.0.1:9/v1")
+    answer = gateway.client.post(CHAT, json=BODY)
     assert answer.status_code == 502
     assert answer.json()["error"]["code"] == "upstream_unreachable"
-    assert door.recorded()[0].error == "upstream_unreachable"
+    assert gateway.recorded()[0].error == "upstream_unreachable"
 
 
-def test_a_stream_that_breaks_is_cut_not_ended(upstream: Upstream, open_door: OpenDoor) -> None:
+def test_a_stream_that_breaks_is_cut_not_ended(upstream: Upstream, open_gateway: OpenGateway) -> None:
     def broken(handler: BaseHTTPRequestHandler) -> None:
         handler.protocol_version = "HTTP/1.1"
         handler.send_response(200)
@@ -170,82 +171,84 @@ def test_a_stream_that_breaks_is_cut_not_ended(upstream: Upstream, open_door: Op
         handler.close_connection = True
 
     upstream.answer = broken
-    door = open_door()
+    gateway = open_gateway()
     with (
         pytest.raises(httpx.RemoteProtocolError),
-        door.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer,
+        gateway.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer,
     ):
         list(answer.iter_bytes())
-    assert door.recorded()[0].error == "upstream_unreachable"
+    assert gateway.recorded()[0].error == "upstream_unreachable"
 
 
-def test_a_provider_that_is_silent_is_given_up(upstream: Upstream, open_door: OpenDoor) -> None:
+def test_a_provider_that_is_silent_is_given_up(upstream: Upstream, open_gateway: OpenGateway) -> None:
     release = threading.Event()
 
     def silent(_: BaseHTTPRequestHandler) -> None:
         release.wait(10)
 
     upstream.answer = silent
-    door = open_door(limits=GatewayLimits(idle_s=0.3))
-    answer = door.client.post(CHAT, json=BODY)
+    gateway = open_gateway(limits=GatewayLimits(idle_s=0.3))
+    answer = gateway.client.post(CHAT, json=BODY)
     release.set()
     assert answer.status_code == 504
-    assert door.recorded()[0].error == "timeout"
+    assert gateway.recorded()[0].error == "timeout"
 
 
-def test_a_call_has_an_end_however_it_trickles(open_door: OpenDoor) -> None:
-    door = open_door(limits=GatewayLimits(call_s=0.3))
-    with door.connect() as connection:
+def test_a_call_has_an_end_however_it_trickles(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(limits=GatewayLimits(call_s=0.3))
+    with gateway.connect() as connection:
         connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n\r\n{")
         assert b"504" in connection.recv(1000)
-    assert door.recorded()[0].error == "timeout"
+    assert gateway.recorded()[0].error == "timeout"
 
 
-def test_a_request_that_is_too_large_is_refused(upstream: Upstream, open_door: OpenDoor) -> None:
-    door = open_door(limits=GatewayLimits(max_request_bytes=1000))
-    assert door.client.post(CHAT, json={**BODY, "pad": "x" * 2000}).status_code == 413
+def test_a_request_that_is_too_large_is_refused(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(limits=GatewayLimits(max_request_bytes=1000))
+    assert gateway.client.post(CHAT, json={**BODY, "pad": "x" * 2000}).status_code == 413
     assert upstream.seen == []
 
 
 def test_an_answer_that_is_too_large_is_refused_or_cut(
-    upstream: Upstream, open_door: OpenDoor, answer_with: AnswerWith
+    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
-    door = open_door(limits=GatewayLimits(max_response_bytes=1000))
+    gateway = open_gateway(limits=GatewayLimits(max_response_bytes=1000))
     answer_with(200, {"pad": "x" * 2000})
-    assert door.client.post(CHAT, json=BODY).status_code == 502
+    assert gateway.client.post(CHAT, json=BODY).status_code == 502
     upstream.answer = events(*(["x" * 600] * 3))
     with (
         pytest.raises(httpx.RemoteProtocolError),
-        door.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer,
+        gateway.client.stream("POST", CHAT, json={**BODY, "stream": True}) as answer,
     ):
         list(answer.iter_bytes())
-    assert [call.error for call in door.recorded(2)] == ["response_too_large"] * 2
+    assert [call.error for call in gateway.recorded(2)] == ["response_too_large"] * 2
 
 
-def test_calls_are_counted_and_end(upstream: Upstream, open_door: OpenDoor) -> None:
-    door = open_door(limits=GatewayLimits(max_calls=2))
-    assert [door.client.post(CHAT, json=BODY).status_code for _ in range(3)] == [200, 200, 403]
+def test_calls_are_counted_and_end(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(limits=GatewayLimits(max_calls=2))
+    assert [gateway.client.post(CHAT, json=BODY).status_code for _ in range(3)] == [200, 200, 403]
     assert len(upstream.seen) == 2
-    assert sorted(call.error or "" for call in door.recorded(3)) == ["", "", "budget"]
+    assert sorted(call.error or "" for call in gateway.recorded(3)) == ["", "", "budget"]
 
 
-def test_the_books_failing_does_not_fail_the_call(upstream: Upstream) -> None:
+def test_a_recorder_that_fails_does_not_fail_the_call(upstream: Upstream) -> None:
     def broken(_: GatewayCall) -> None:
         raise ValueError
 
     with (
-        SocketDirectory() as path,
-        Gateway(path, upstream.url, None, {"small"}, on_call=broken),
+        socket_directory() as path,
+        Gateway(path, GatewayConfig("test-1", upstream.url, None, ("small",)), on_call=broken),
         httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://g") as client,
     ):
         assert [client.post(CHAT, json=BODY).status_code for _ in range(2)] == [200, 200]
 
 
-def test_neither_bodies_nor_keys_reach_log_or_record(open_door: OpenDoor, capfd: pytest.CaptureFixture[str]) -> None:
-    door = open_door(url="http://127.0.0.1:9/v1")
+def test_neither_bodies_nor_keys_reach_log_or_record(
+    open_gateway: OpenGateway, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = open_gateway(url="http://127.0.0.1:9/v1")
     body = {**BODY, "messages": [{"role": "user", "content": "private words"}]}
-    door.client.post(CHAT, json=body)
-    told = json.dumps([dataclasses.asdict(call) for call in door.recorded()], default=str)
+    gateway.client.post(CHAT, json=body)
+    told = json.dumps([dataclasses.asdict(call) for call in gateway.recorded()], default=str)
     out, err = capfd.readouterr()
     for secret in (KEY, "private words"):
         assert secret not in told + out + err
@@ -267,8 +270,8 @@ def test_closing_ends_calls_that_are_under_way(upstream: Upstream) -> None:
             except httpx.HTTPError:
                 return
 
-    with SocketDirectory() as path:
-        with Gateway(path, upstream.url, None, {"small"}, on_call=calls.append):
+    with socket_directory() as path:
+        with Gateway(path, GatewayConfig("test-1", upstream.url, None, ("small",)), on_call=calls.append):
             asking = threading.Thread(target=ask, args=(path,))
             asking.start()
             assert started.wait(10)
@@ -280,10 +283,10 @@ def test_closing_ends_calls_that_are_under_way(upstream: Upstream) -> None:
 
 
 def test_the_socket_is_in_a_directory_that_only_we_can_reach() -> None:
-    with SocketDirectory() as path:
+    with socket_directory() as path:
         assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o711
-        with Gateway(path, "http://127.0.0.1:9", None, {"small"}, on_call=lambda _: None):
+        with Gateway(path, GatewayConfig("test-1", "http://127.0.0.1:9")):
             assert stat.S_IMODE(path.stat().st_mode) == 0o666
     assert not path.parent.parent.exists()
 
@@ -292,29 +295,29 @@ def test_a_long_temporary_directory_is_not_used(tmp_path: Path, monkeypatch: pyt
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(deep))
-    with SocketDirectory() as path:
+    with socket_directory() as path:
         assert len(bytes(path)) < 100
-    with SocketDirectory(tmp_path) as path:
+    with socket_directory(tmp_path) as path:
         assert tmp_path in path.parents
 
 
 @pytest.mark.parametrize("url", ["ftp://x/v1", "api.example.com/v1", "", "http://", "http://[::bad"])
 def test_a_base_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError, match="base_url"):
-        Gateway(tmp_path / "s", url, None, {"small"}, on_call=lambda _: None)
+        Gateway(tmp_path / "s", GatewayConfig("test-1", url))
 
 
 def test_a_socket_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bytes"):
-        Gateway(tmp_path / ("x" * 120), "http://h", None, {"small"}, on_call=lambda _: None)
+        Gateway(tmp_path / ("x" * 120), GatewayConfig("test-1"))
     with pytest.raises(ConfigError, match="does not exist"):
-        Gateway(tmp_path / "no" / "s", "http://h", None, {"small"}, on_call=lambda _: None)
+        Gateway(tmp_path / "no" / "s", GatewayConfig("test-1"))
 
 
-def test_the_scripted_model_is_reached_through_the_gateway(open_door: OpenDoor) -> None:
+def test_the_scripted_model_is_reached_through_the_gateway(open_gateway: OpenGateway) -> None:
     with ModelServer([Turn(text="Hello.\nWorld.", prompt_tokens=21, completion_tokens=8)]) as model:
-        door = open_door(url=model.url)
-        answer = door.client.post(CHAT, json={**BODY, "stream": True})
+        gateway = open_gateway(url=model.url)
+        answer = gateway.client.post(CHAT, json={**BODY, "stream": True})
         assert "World." in answer.text
-    (call,) = door.recorded()
+    (call,) = gateway.recorded()
     assert (call.input_tokens, call.output_tokens) == (21, 8)

@@ -1,4 +1,4 @@
-"""The gateway as a program: its order by standard input, its reports by standard output, its end with either."""
+"""The gateway as a program: its config by standard input, its reports by standard output, its end with either."""
 
 import json
 import subprocess
@@ -60,8 +60,8 @@ def program() -> Iterator[Program]:
 
 
 def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: Upstream) -> None:
-    order = GatewayConfig("t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05)
-    program.tell(CONFIG_LINE.write(order))
+    config = GatewayConfig("t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05)
+    program.tell(CONFIG_LINE.write(config))
     assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0}
     assert program.ask().status_code == 200
     assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"

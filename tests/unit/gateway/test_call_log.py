@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.gateway.call_log import SLOT_BYTES, CallLog, read_calls, totals_of
-from squire_pipelines.gateway.model import RunningCall, Tokens, Totals
+from squire_pipelines.gateway.model import GatewayTotals, RunningCall, Tokens
 
 UNFINISHED = """
 import os, signal, sys
@@ -41,7 +41,7 @@ def test_calls_that_are_over_are_read_back(tmp_path: Path) -> None:
     (read,) = read_calls(tmp_path)
     assert read == call.record(1.5)
     assert read.call_id.startswith("t1-1:")
-    assert totals_of(tmp_path) == Totals(7, 0.0, 1)
+    assert totals_of(tmp_path) == GatewayTotals(7, 0.0, 1)
     assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o600"}
     log.close()
 
@@ -53,7 +53,7 @@ def test_what_was_under_way_at_a_kill_is_read_back_once(tmp_path: Path) -> None:
     assert set(found) == {None, "interrupted"}
     cut = found["interrupted"]
     assert (cut.input_tokens, cut.output_tokens, cut.cost_usd, cut.estimated) == (10, 7, 0.25, True)
-    assert totals_of(tmp_path) == Totals(27, 0.25, 2)
+    assert totals_of(tmp_path) == GatewayTotals(27, 0.25, 2)
     assert [call.call_id for call in read_calls(tmp_path)] == [call.call_id for call in read_calls(tmp_path)]
 
 

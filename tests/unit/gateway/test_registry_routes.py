@@ -1,22 +1,22 @@
-"""Which requests may go out, where they go, and how answers lead back."""
+"""Which requests for registries may pass, where they go, and how answers lead back."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.gateway import registry_routes
-from squire_pipelines.gateway.package_manager_env import environment
+from squire_pipelines.gateway.package_manager_env import package_manager_env
 from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.rules import RefusalError
 from squire_pipelines.gateway.sections import GatewaySettings, RegistrySettings
 
-WAY = Registry("npm", "https://registry.example.com/root", ("https://files.example.net/",))
-WAYS = {"npm": WAY}
-HERE = "http://127.0.0.1:8787"
+REGISTRY = Registry("npm", "https://registry.example.com/root", ("https://files.example.net/",))
+REGISTRIES = {"npm": REGISTRY}
+GATEWAY_URL = "http://127.0.0.1:8787"
 
 
 def url_of(path: str, method: str = "GET", query: bytes = b"") -> str:
-    return registry_routes.route(method, path.encode("latin-1"), query, WAYS).url
+    return registry_routes.route(method, path.encode("latin-1"), query, REGISTRIES).url
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_no_path_leaves_its_base(rest: str) -> None:
         url = url_of(f"/egress/npm/{rest}")
     except RefusalError:
         return
-    assert url.startswith(WAY.bases)
+    assert url.startswith(REGISTRY.bases)
     assert not {".", ".."} & set(url.removeprefix("https://").split("/"))
     assert not {"?", "#", "\\", " "} & set(url)
 
@@ -99,24 +99,25 @@ def test_a_registry_hears_only_what_is_wanted() -> None:
     assert dict(registry_routes.request_headers([(b"accept", b"a" * 400)], "https://h/x"))[b"accept"] == b"*/*"
 
 
-def test_files_of_an_index_lead_back_through_the_gateway() -> None:
+def test_files_of_an_index_are_rewritten_to_lead_through_the_gateway() -> None:
     body = b'{"a": "https://registry.example.com/root/a.tgz", "b": "https:\\/\\/files.example.net\\/b.whl", "c": "https://c/"}'
-    assert registry_routes.rewrite_urls(body, WAY, HERE) == (
+    assert registry_routes.rewrite_urls(body, REGISTRY, GATEWAY_URL) == (
         b'{"a": "http://127.0.0.1:8787/egress/npm/a.tgz", '
         b'"b": "http:\\/\\/127.0.0.1:8787\\/egress\\/npm\\/~1\\/b.whl", "c": "https://c/"}'
     )
 
 
 def test_a_redirect_stays_among_the_named_places() -> None:
-    target = registry_routes.route("GET", b"/egress/npm/a", b"", WAYS)
+    target = registry_routes.route("GET", b"/egress/npm/a", b"", REGISTRIES)
     assert target.host == "registry.example.com"
     assert (
-        registry_routes.redirected("https://files.example.net/x/a.tgz", target, HERE) == f"{HERE}/egress/npm/~1/x/a.tgz"
+        registry_routes.redirected("https://files.example.net/x/a.tgz", target, GATEWAY_URL)
+        == f"{GATEWAY_URL}/egress/npm/~1/x/a.tgz"
     )
-    assert registry_routes.redirected("/root/b", target, HERE) == f"{HERE}/egress/npm/b"
+    assert registry_routes.redirected("/root/b", target, GATEWAY_URL) == f"{GATEWAY_URL}/egress/npm/b"
     for place in ("https://evil.example.org/a", "http://registry.example.com/root/a", "/other", "/root/b?token=1"):
         with pytest.raises(RefusalError, match="not among its places"):
-            registry_routes.redirected(place, target, HERE)
+            registry_routes.redirected(place, target, GATEWAY_URL)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_a_public_address_is_fine(address: str) -> None:
     registry_routes.check_address("registry.example.com", address)
 
 
-def test_package_managers_are_told_of_the_ways() -> None:
+def test_package_managers_find_the_registries() -> None:
     settings = GatewaySettings(
         registries={
             "node": RegistrySettings(kind="npm", base_url="https://n.example.com"),
@@ -147,12 +148,12 @@ def test_package_managers_are_told_of_the_ways() -> None:
         },
         egress=("node", "wheels", "raw"),
     )
-    told = environment(settings, HERE)
-    assert told["npm_config_registry"] == f"{HERE}/egress/node/"
-    assert told["PIP_INDEX_URL"] == told["UV_DEFAULT_INDEX"] == f"{HERE}/egress/wheels/root/simple/"
-    assert told["SQUIRE_EGRESS_RAW"] == f"{HERE}/egress/raw/"
-    assert not any("shut" in value for value in told.values())
-    assert environment(GatewaySettings(), HERE) == {}
+    variables = package_manager_env(settings, GATEWAY_URL)
+    assert variables["npm_config_registry"] == f"{GATEWAY_URL}/egress/node/"
+    assert variables["PIP_INDEX_URL"] == variables["UV_DEFAULT_INDEX"] == f"{GATEWAY_URL}/egress/wheels/root/simple/"
+    assert variables["SQUIRE_EGRESS_RAW"] == f"{GATEWAY_URL}/egress/raw/"
+    assert not any("shut" in value for value in variables.values())
+    assert package_manager_env(GatewaySettings(), GATEWAY_URL) == {}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_package_managers_are_told_of_the_ways() -> None:
         {"registries": {"a": {"base_url": "https://x.example.com?a=b"}}},
     ],
 )
-def test_settings_that_name_no_way_are_refused(values: dict[str, object]) -> None:
+def test_settings_that_name_no_registry_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"base URL|egress|registries"):
         GatewaySettings.model_validate(values)
 

@@ -1,4 +1,4 @@
-"""What passes the door, and in which form."""
+"""Which requests pass to the model, and in which form."""
 
 import json
 
@@ -54,7 +54,6 @@ def test_a_model_that_is_not_allowed_is_refused(model: object) -> None:
 
 def test_usage_is_asked_for_in_a_stream_and_other_options_stay() -> None:
     forward = prepared({"model": "small", "stream": True, "stream_options": {"include_usage": False, "x": 1}})
-    assert forward.stream
     assert json.loads(forward.body)["stream_options"] == {"include_usage": True, "x": 1}
     forward = prepared({"model": "small", "stream": True, "stream_options": "odd"})
     assert json.loads(forward.body)["stream_options"] == {"include_usage": True}
@@ -64,7 +63,7 @@ def test_a_plain_request_stays_as_it_is() -> None:
     body = {"model": "small", "messages": [{"role": "user", "content": "grüß"}]}
     forward = prepared(body)
     assert json.loads(forward.body) == body
-    assert (forward.path, forward.model, forward.stream) == ("/chat/completions", "small", False)
+    assert (forward.path, forward.model) == ("/chat/completions", "small")
 
 
 def test_the_responses_interface_takes_no_stream_options() -> None:
@@ -75,7 +74,7 @@ def test_the_responses_interface_takes_no_stream_options() -> None:
 
 def test_the_list_of_models_has_no_body() -> None:
     assert rules.prepare("GET", rules.MODELS_PATH, b"junk", MODELS) == rules.Forward(
-        "GET", "/models", b"", None, stream=False, free=True
+        "GET", "/models", b"", None, free=True
     )
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from squire_pipelines.gateway.usage import EventCounter, Tokens, tokens_of
+from squire_pipelines.gateway.model import Tokens
+from squire_pipelines.gateway.usage import EventCounter, tokens_of
 
 CHAT = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}}
 RESPONSES = {

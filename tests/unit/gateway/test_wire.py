@@ -6,13 +6,13 @@ import pytest
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, Totals
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.wire import CONFIG_LINE, STATUS_LINE, GatewayConfig, GatewayStatus
 
 KEY = "sk-" + "k" * 20
-ORDER = GatewayConfig(
+CONFIG = GatewayConfig(
     "t1-1",
     "http://127.0.0.1:9/v1",
     KEY,
@@ -20,34 +20,34 @@ ORDER = GatewayConfig(
     aliases={"tiny": "small"},
     limits=GatewayLimits(max_tokens=5, max_usd=0.5),
     prices={"small": Price(1.0, 2.0, cached=0.5)},
-    before=Totals(3, 0.1, 1),
+    before=GatewayTotals(3, 0.1, 1),
     egress=EgressRules((Registry("node", "https://registry.example.com/", ("https://files.example.com/",)),)),
 )
 
 
-def test_an_order_arrives_as_it_was_given() -> None:
-    line = CONFIG_LINE.write(ORDER)
+def test_a_configuration_arrives_as_it_was_given() -> None:
+    line = CONFIG_LINE.write(CONFIG)
     assert line.count(b"\n") == 1
-    assert CONFIG_LINE.read(line) == ORDER
-    assert KEY not in repr(ORDER)
+    assert CONFIG_LINE.read(line) == CONFIG
+    assert KEY not in repr(CONFIG)
 
 
-def test_a_report_arrives_as_it_was_given() -> None:
+def test_a_status_arrives_as_it_was_given() -> None:
     call = GatewayCall("/v1/models\n", "small", 200, datetime.now(UTC), 0.5, input_tokens=1, call_id="a:1")
-    report = GatewayStatus(
-        Totals(1, 0.0, 1), "5 tokens", ("small",), {"registry.example.com": HostCount(1, 2, 3)}, call
+    status = GatewayStatus(
+        GatewayTotals(1, 0.0, 1), "5 tokens", ("small",), {"registry.example.com": HostCount(1, 2, 3)}, call
     )
-    line = STATUS_LINE.write(report)
+    line = STATUS_LINE.write(status)
     assert line.count(b"\n") == 1
-    assert STATUS_LINE.read(line) == report
+    assert STATUS_LINE.read(line) == status
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"[", b"{}", CONFIG_LINE.write(ORDER)[:-20], CONFIG_LINE.write(ORDER)[:-2] + b',"x":{}}']
+    "line", [b"", b"[", b"{}", CONFIG_LINE.write(CONFIG)[:-20], CONFIG_LINE.write(CONFIG)[:-2] + b',"x":{}}']
 )
 def test_a_line_that_cannot_be_read_is_refused_without_being_repeated(line: bytes) -> None:
     if line.endswith(b'"x":{}}'):
-        assert CONFIG_LINE.read(line) == ORDER  # a newer supervisor may say more
+        assert CONFIG_LINE.read(line) == CONFIG  # a newer supervisor may say more
         return
     with pytest.raises(ConfigError, match="the gateway's configuration cannot be read") as caught:
         CONFIG_LINE.read(line)
