@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, mo
 
 from squire_pipelines.agents.adapters.names import known as known_agent
 from squire_pipelines.domain.change import DEFAULT_PROTECTED
+from squire_pipelines.domain.container_limits import MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.domain.identity import parse_repository
-from squire_pipelines.domain.limits import MIN_MEMORY, Bytes, TaskLimits
 
 Seconds = Annotated[float, Field(gt=0)]
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]

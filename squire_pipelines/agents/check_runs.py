@@ -23,7 +23,7 @@ from squire_pipelines.agents.adapters.protocol import (
 )
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
-from squire_pipelines.domain.verification import Check, VerificationResult
+from squire_pipelines.domain.verification import CheckCommand, VerificationResult
 from squire_pipelines.errors import WorkspaceError
 
 RESULT_FILE = "verification.json"
@@ -45,7 +45,7 @@ class CheckOrder:
         setup_timeout_s: For `setup`.
     """
 
-    checks: tuple[Check, ...] = ()
+    checks: tuple[CheckCommand, ...] = ()
     setup: str | None = None
     restore: Path | None = None
     save: bool = False

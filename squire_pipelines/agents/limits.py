@@ -3,7 +3,7 @@
 Pure; the profile puts them on the container.
 """
 
-from squire_pipelines.domain.limits import TaskLimits
+from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections import AgentSettings, LimitSettings
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -18,6 +17,7 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.text import between, duration, one_line, plain
+from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
@@ -60,9 +60,9 @@ _ATTEMPT: Columns = {
     "agent": "agent",
     "image": "image",
     "run": "run_id",
-    "exit code": lambda attempt: _evidence(attempt).get("exit_code"),
-    "out of memory": lambda attempt: "a process was killed" if _evidence(attempt).get("oom_killed") else "",
-    "error": lambda attempt: _evidence(attempt).get("error_code"),
+    "exit code": lambda attempt: _evidence(attempt).exit_code,
+    "out of memory": lambda attempt: "a process was killed" if _evidence(attempt).oom_killed else "",
+    "error": lambda attempt: _evidence(attempt).error_code,
     "commits": lambda attempt: " to ".join(sha[:12] for sha in (attempt.base_sha, attempt.head_sha) if sha),
     "queued": "queued_at",
     "to start": lambda attempt: between(attempt.queued_at, attempt.agent_started_at),
@@ -155,29 +155,21 @@ def _write_task(task: Task, waiting: str | None) -> None:
         click.echo(f"    {line}")
 
 
-def _evidence(attempt: Attempt) -> dict[str, Any]:
-    return attempt.evidence or {}
+def _evidence(attempt: Attempt) -> Evidence:
+    return attempt.evidence or Evidence()
 
 
 def _timings(attempt: Attempt) -> Iterator[str]:
-    for name, value in (_evidence(attempt).get("timings_s") or {}).items():
+    for name, value in _evidence(attempt).timings_s.items():
         yield f"{name} {duration(value) if value >= 1 else f'{value:.2f}s'}"
 
 
 def _write_attempt(attempt: Attempt) -> None:
     click.echo(f"\nAttempt {attempt.number}: {attempt.status}" + (f", {attempt.cause}" if attempt.cause else ""))
     write_fields(attempt, _ATTEMPT)
-    for finding in (attempt.verdict or {}).get("findings", []):
-        click.echo(f"  policy: {one_line(_finding(finding))}")
-    tail = _evidence(attempt).get("log_tail") or ()
-    if tail:
+    for finding in attempt.verdict.findings if attempt.verdict else ():
+        click.echo(f"  policy: {one_line(str(finding))}")
+    if tail := _evidence(attempt).log_tail:
         click.echo("  last lines of the log:")
         for line in tail[-_LOG_LINES:]:
-            click.echo(f"    {one_line(str(line))}")
-
-
-def _finding(finding: Any) -> str:
-    if not isinstance(finding, dict):
-        return str(finding)
-    where = f"{finding['path']} " if finding.get("path") else ""
-    return f"{where}{finding.get('message', finding.get('rule', ''))}"
+            click.echo(f"    {one_line(line)}")

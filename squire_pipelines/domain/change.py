@@ -1,10 +1,15 @@
 """What is judged, and what comes of it: changed files, commits, findings and verdicts. Pure values."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import StrEnum
+from typing import Self
+
+from squire_pipelines.domain.frozen import FrozenModel
 
 _MODE_NONE = "000000"
+MAX_FINDINGS = 200
 
 DEFAULT_PROTECTED = (
     ".github/**",
@@ -50,12 +55,20 @@ LOCK_FILES = tuple(path for path in DEFAULT_PROTECTED if re.search(r"[.-]lock\b|
 """Of those, what a dependency's upgrade changes."""
 
 
-class Decision(IntEnum):
+class Decision(StrEnum):
     """What may become of a change; the gravest finding decides."""
 
-    ALLOW = 0
-    NEEDS_APPROVAL = 1
-    REJECT = 2
+    ALLOW = "allow"
+    NEEDS_APPROVAL = "needs_approval"
+    REJECT = "reject"
+
+    @property
+    def rank(self) -> int:
+        """How grave it is: 0 for the least."""
+        return _RANKS[self]
+
+
+_RANKS = {decision: rank for rank, decision in enumerate(Decision)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,19 +156,47 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is decided of a change, and everything that was found, gravest first (at most `MAX_FINDINGS`)."""
+    """What is decided of a change, and all findings, gravest first (at most `MAX_FINDINGS`)."""
 
     decision: Decision
     findings: tuple[Finding, ...] = ()
 
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Self:
+        """Return what these findings decide together."""
+        ordered = tuple(dict.fromkeys(sorted(findings, key=_weight)))
+        return cls(ordered[0].decision if ordered else Decision.ALLOW, ordered[:MAX_FINDINGS])
 
-def merged(*verdicts: Verdict) -> Verdict:
-    """All verdicts as one: the gravest decides, and its findings come first."""
-    findings = [finding for verdict in verdicts for finding in verdict.findings]
-    decision = max((verdict.decision for verdict in verdicts), default=Decision.ALLOW)
-    return Verdict(decision, tuple(sorted(findings, key=weight)))
+    def record(self) -> "VerdictRecord":
+        """Return the verdict as the attempt's row keeps it."""
+        return VerdictRecord(
+            decision=self.decision,
+            findings=tuple(
+                FindingRecord(rule=finding.rule, path=finding.path, line=finding.line, message=finding.message)
+                for finding in self.findings
+            ),
+        )
 
 
-def weight(finding: Finding) -> tuple[int, bool]:
-    """By which findings are sorted: the gravest first, and of those the canary, which tells of intent."""
-    return -finding.decision, finding.rule != "canary"
+class FindingRecord(FrozenModel):
+    """A finding as the attempt's row keeps it."""
+
+    rule: str = ""
+    path: str | None = None
+    line: int | None = None
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.message or self.rule}" if self.path else self.message or self.rule
+
+
+class VerdictRecord(FrozenModel):
+    """A verdict as the attempt's row keeps it; without a decision when another version of Squire made it."""
+
+    decision: Decision | None = None
+    findings: tuple[FindingRecord, ...] = ()
+
+
+def _weight(finding: Finding) -> tuple[int, bool]:
+    """The gravest come first, and of those the canary, which tells of intent."""
+    return -finding.decision.rank, finding.rule != "canary"

@@ -1,4 +1,4 @@
-"""What a credential looks like in text: shared by the diff policy, which refuses it, and by redaction, which hides it.
+"""What a credential looks like in text, for the diff policy, which refuses it, and for redaction, which hides it.
 
 Patterns and pure searches only. Where secrets come from and how text is cleaned lives in `squire_pipelines.secrets`.
 """
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-# A known value shorter than this is found by chance in ordinary text, so it is neither hidden nor refused.
+# A known value shorter than this appears in ordinary text by chance, so it is neither hidden nor refused.
 MIN_KNOWN_LENGTH = 6
 
 # Lengths are open at the top on purpose: GitHub's installation tokens (`ghs_`) no longer have a fixed one.
@@ -37,7 +37,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 _MIXED_ENTROPY = 3.8
 _HEX_ENTROPY = 3.0
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
-# Shorter, a value without its punctuation is found by chance in text from which all punctuation was taken.
+# A shorter value appears by chance in text from which all punctuation was removed.
 _MIN_PLAIN_LENGTH = 12
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
 _MAX_ENCODED_PER_LINE = 64
@@ -46,7 +46,7 @@ _DECODE_DEPTH = 2
 
 
 def entropy(text: str) -> float:
-    """Shannon's entropy of `text` in bits per character; 0 for the empty text."""
+    """Return Shannon's entropy of `text` in bits per character; 0 for the empty text."""
     total = len(text)
     return -sum(count / total * math.log2(count / total) for count in Counter(text).values())
 
@@ -62,12 +62,13 @@ def _looks_random(value: str) -> bool:
 
 
 def known_pieces(values: Iterable[str]) -> tuple[str, ...]:
-    """The texts to look for, longest first: each known value, and each long enough line of one with several lines."""
-    pieces: set[str] = set()
-    for value in values:
-        for piece in (value, value.strip(), *value.splitlines()):
-            if len(piece) >= MIN_KNOWN_LENGTH:
-                pieces.add(piece)
+    """Return the texts to look for, longest first: each known value, and each long enough line of it."""
+    pieces = {
+        piece
+        for value in values
+        for piece in (value, value.strip(), *value.splitlines())
+        if len(piece) >= MIN_KNOWN_LENGTH
+    }
     return tuple(sorted(pieces, key=lambda piece: (-len(piece), piece)))
 
 
@@ -89,7 +90,7 @@ def find_credentials(line: str, known: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _base64_cores(data: bytes) -> Iterator[str]:
-    """The characters that `data` has in base64 wherever it begins within a longer text, in both alphabets."""
+    """Yield the characters that `data` has in base64 wherever it begins within a longer text, in both alphabets."""
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + data).decode()
         first = (offset * 8 + 5) // 6
@@ -100,7 +101,7 @@ def _base64_cores(data: bytes) -> Iterator[str]:
 
 
 def forms(value: str) -> Iterator[str]:
-    """The forms in which `value` may appear in a text: as it is, in JSON, quoted for a URL, in hex and in base64."""
+    """Yield the forms in which a text may contain `value`: as it is, in JSON, quoted for a URL, in hex, in base64."""
     data = value.encode("utf-8", "surrogatepass")
     yield value
     yield json.dumps(value)[1:-1]
@@ -114,22 +115,22 @@ def forms(value: str) -> Iterator[str]:
 
 
 def known_forms(values: Iterable[str]) -> tuple[str, ...]:
-    """The texts to look for, longest first: each known value in each of its `forms`, and backwards."""
-    found = {
+    """Return the texts to look for, longest first: each known value in each of its `forms`, and backwards."""
+    all_forms = {
         form for piece in known_pieces(values) for form in (*forms(piece), piece[::-1]) if len(form) >= MIN_KNOWN_LENGTH
     }
-    return tuple(sorted(found, key=lambda form: (-len(form), form)))
+    return tuple(sorted(all_forms, key=lambda form: (-len(form), form)))
 
 
 def plain_text(text: str) -> str:
-    """`text` with nothing left but ASCII letters and digits, so that quotes, blanks and signs split nothing."""
+    """Return the ASCII letters and digits of `text` alone, so that quotes, blanks and signs split nothing."""
     return _NOT_PLAIN.sub("", text)
 
 
 def plain_forms(values: Iterable[str]) -> tuple[str, ...]:
-    """The known values as `plain_text` leaves them; those that become too short to mean anything are left out."""
-    found = {plain for piece in known_pieces(values) if len(plain := plain_text(piece)) >= _MIN_PLAIN_LENGTH}
-    return tuple(sorted(found | {plain[::-1] for plain in found}))
+    """Return the known values as `plain_text` leaves them, without those that become too short to mean anything."""
+    forwards = {plain for piece in known_pieces(values) if len(plain := plain_text(piece)) >= _MIN_PLAIN_LENGTH}
+    return tuple(sorted(forwards | {plain[::-1] for plain in forwards}))
 
 
 def _decoded(token: str) -> Iterator[str]:
@@ -150,7 +151,7 @@ def find_encoded(line: str, *, depth: int = _DECODE_DEPTH) -> Iterator[str]:
     for match in list(_ENCODED.finditer(line))[:_MAX_ENCODED_PER_LINE]:
         for text in _decoded(match[0]):
             for name, pattern in PATTERNS:
-                if (found := pattern.search(text)) and "EXAMPLE" not in found[0]:
+                if (credential := pattern.search(text)) and "EXAMPLE" not in credential[0]:
                     yield f"{name}, encoded"
             if depth > 1:
                 yield from find_encoded(text, depth=depth - 1)

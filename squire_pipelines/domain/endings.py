@@ -3,8 +3,9 @@
 import random
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
+from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.tasks import TaskStatus
 
 
@@ -57,14 +58,12 @@ _TRANSIENT = frozenset(
 )
 
 
-class Evidence(BaseModel):
+class Evidence(FrozenModel):
     """What was seen at the end, for people and for later judgement. `log_tail` is bounded and redacted.
 
     `oom_killed` is the engine's flag; `killed_by_us` is our own (time-out, cancel, overflow). An exit code of 137
     without either means that nobody knows who killed it: it is never taken for out of memory.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     exit_code: int | None = None
     oom_killed: bool = False
@@ -75,10 +74,8 @@ class Evidence(BaseModel):
     facts: dict[str, JsonValue] = Field(default_factory=dict)
 
 
-class Ending(BaseModel):
+class Ending(FrozenModel):
     """How an attempt ended. `message` is one sentence for people."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cause: Cause
     message: str

@@ -1,8 +1,9 @@
-"""What must not be published, wherever it stands: secrets in any spelling, the canary, what a commit says. Pure."""
+"""What must not be published, wherever it stands: secrets in any encoding, the canary, what a commit says. Pure."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.change import ChangedFile, CommitText, Decision, Finding, JudgedTask, Verdict
@@ -14,9 +15,8 @@ from squire_pipelines.domain.credentials import (
     plain_text,
 )
 
-MAX_FINDINGS = 200
-# What turns the order of a text, is not seen, or moves a terminal's cursor: a reviewer sees another text than a
-# compiler does (https://trojansource.codes).
+# Characters that reverse a text's order, are invisible, or move a terminal's cursor: a reviewer sees another text than
+# a compiler does (https://trojansource.codes).
 HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\x1b\x08]")
 _CLOSING = re.compile(
     r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b[\s:]{1,20}"
@@ -26,22 +26,21 @@ _CLOSING = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
-    """What must not be published, in the forms that are looked for."""
+class SecretForms:
+    """What must not be published, in all forms that are looked for."""
 
     known: tuple[str, ...]
     plain: tuple[str, ...]
     attempt_id: str | None
 
     @classmethod
-    def of(cls, task: JudgedTask) -> "Sought":
-        """All forms of what the attempt must not publish."""
+    def of(cls, task: JudgedTask) -> Self:
+        """Return all forms of what the attempt must not publish."""
         return cls(known_forms(task.known_secrets), plain_forms(task.known_secrets), task.attempt_id)
 
-    def in_line(self, text: str) -> Iterator[str]:
-        """What in a line is a secret, or looks like one."""
-        yield from find_credentials(text, self.known)
-        yield from find_encoded(text)
+    def in_line(self, text: str) -> dict[str, None]:
+        """Say once each what in a line is a secret, or looks like one."""
+        return dict.fromkeys((*find_credentials(text, self.known), *find_encoded(text)))
 
     def in_pieces(self, text: str) -> bool:
         """Whether a known secret is in `text` once its punctuation is gone."""
@@ -53,47 +52,51 @@ class Sought:
         return self.attempt_id is not None and canary.has_canary(text, self.attempt_id)
 
 
-def check_secrets(file: ChangedFile, sought: Sought) -> Iterator[Finding]:
-    """Secrets and the canary in what a file adds, and in its path."""
-    found = False
-    for number, line in file.added_lines:
-        for what in dict.fromkeys(sought.in_line(line)):
-            found = True
-            yield Finding("secret", file.path, number, f"adds {what}", Decision.REJECT)
-    for what in dict.fromkeys(sought.in_line(file.path)):
-        yield Finding("secret", None, None, f"the path of a file contains {what}", Decision.REJECT)
+def _secret(message: str, path: str | None = None, line: int | None = None) -> Finding:
+    return Finding("secret", path, line, message, Decision.REJECT)
+
+
+def _canary(message: str, path: str | None = None) -> Finding:
+    return Finding(canary.RULE, path, None, f"{message} {canary.MESSAGE}", Decision.REJECT)
+
+
+def check_secrets(file: ChangedFile, forms: SecretForms) -> Iterator[Finding]:
+    """Find secrets and the canary in what a file adds, and in its path."""
+    leaks = [
+        _secret(f"adds {leak}", file.path, number) for number, line in file.added_lines for leak in forms.in_line(line)
+    ]
+    yield from leaks
+    for leak in forms.in_line(file.path):
+        yield _secret(f"the path of a file contains {leak}")
     whole = "\n".join(line for _, line in file.added_lines)
-    if not found and sought.in_pieces(whole):
-        message = "adds a secret of this installation in pieces"
-        yield Finding("secret", file.path, None, message, Decision.REJECT)
-    if sought.canary_in(whole) or sought.canary_in(file.path):
-        yield Finding(canary.RULE, file.path, None, f"adds {canary.MESSAGE}", Decision.REJECT)
+    if not leaks and forms.in_pieces(whole):
+        yield _secret("adds a secret of this installation in pieces", file.path)
+    if forms.canary_in(whole) or forms.canary_in(file.path):
+        yield _canary("adds", file.path)
 
 
-def check_across(files: Sequence[ChangedFile], sought: Sought) -> Iterator[Finding]:
-    """A secret that is spread over several files, in their order or in their names."""
+def check_across(files: Sequence[ChangedFile], forms: SecretForms) -> Iterator[Finding]:
+    """Find a secret that is spread over several files, in their order or in their names."""
     text = "\n".join(line for file in files for _, line in file.added_lines)
     paths = "\n".join(file.path for file in files)
     for whole in (text, paths):
-        if sought.in_pieces(whole):
-            message = "the files together contain a secret of this installation in pieces"
-            yield Finding("secret", None, None, message, Decision.REJECT)
-        if sought.canary_in(whole):
-            yield Finding(canary.RULE, None, None, f"the files together contain {canary.MESSAGE}", Decision.REJECT)
+        if forms.in_pieces(whole):
+            yield _secret("the files together contain a secret of this installation in pieces")
+        if forms.canary_in(whole):
+            yield _canary("the files together contain")
 
 
-def check_commit(commit: CommitText, task: JudgedTask, sought: Sought) -> Iterator[Finding]:
-    """Secrets in a commit's text, a name that is not the bot's, and what its message would close or hide."""
+def check_commit(commit: CommitText, task: JudgedTask, forms: SecretForms) -> Iterator[Finding]:
+    """Find secrets in a commit's text, a name that is not the bot's, and what its message would close or hide."""
     where = f"commit {commit.sha[:12]}"
     text = commit.raw or commit.message
-    leaks = dict.fromkeys(what for line in text.splitlines() for what in sought.in_line(line))
-    for what in leaks:
-        yield Finding("secret", None, None, f"the text of {where} contains {what}", Decision.REJECT)
-    if not leaks and sought.in_pieces(text):
-        message = f"the text of {where} contains a secret of this installation in pieces"
-        yield Finding("secret", None, None, message, Decision.REJECT)
-    if sought.canary_in(text):
-        yield Finding(canary.RULE, None, None, f"the text of {where} contains {canary.MESSAGE}", Decision.REJECT)
+    leaks = dict.fromkeys(leak for line in text.splitlines() for leak in forms.in_line(line))
+    for leak in leaks:
+        yield _secret(f"the text of {where} contains {leak}")
+    if not leaks and forms.in_pieces(text):
+        yield _secret(f"the text of {where} contains a secret of this installation in pieces")
+    if forms.canary_in(text):
+        yield _canary(f"the text of {where} contains")
     if task.bot_email is not None and set(commit.identities) - {task.bot_email}:
         message = f"{where} is in another name than {task.bot_email}"
         yield Finding("identity", None, None, message, Decision.REJECT)
@@ -108,17 +111,14 @@ def check_commit(commit: CommitText, task: JudgedTask, sought: Sought) -> Iterat
 
 def judge_text(text: str, task: JudgedTask) -> Verdict:
     """Judge a text that is to be shown on GitHub, such as a pull request's: no secret and no canary may be in it."""
-    sought = Sought.of(task)
+    forms = SecretForms.of(task)
     findings = [
-        Finding("secret", None, number, f"the text of the pull request contains {what}", Decision.REJECT)
+        _secret(f"the text of the pull request contains {leak}", line=number)
         for number, line in enumerate(text.splitlines(), 1)
-        for what in dict.fromkeys(sought.in_line(line))
+        for leak in forms.in_line(line)
     ]
-    if not findings and sought.in_pieces(text):
-        message = "the text of the pull request contains a secret of this installation in pieces"
-        findings.append(Finding("secret", None, None, message, Decision.REJECT))
-    if sought.canary_in(text):
-        message = f"the text of the pull request contains {canary.MESSAGE}"
-        findings.append(Finding(canary.RULE, None, None, message, Decision.REJECT))
-    decision = max((finding.decision for finding in findings), default=Decision.ALLOW)
-    return Verdict(decision, tuple(findings)[:MAX_FINDINGS])
+    if not findings and forms.in_pieces(text):
+        findings.append(_secret("the text of the pull request contains a secret of this installation in pieces"))
+    if forms.canary_in(text):
+        findings.append(_canary("the text of the pull request contains"))
+    return Verdict.of(findings)

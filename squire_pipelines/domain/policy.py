@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from posixpath import dirname
 
@@ -15,9 +15,8 @@ from squire_pipelines.domain.change import (
     Finding,
     JudgedTask,
     Verdict,
-    weight,
 )
-from squire_pipelines.domain.leaks import HIDDEN, MAX_FINDINGS, Sought, check_across, check_commit, check_secrets
+from squire_pipelines.domain.leaks import HIDDEN, SecretForms, check_across, check_commit, check_secrets
 
 REJECT_FACTOR = 10
 MAX_PATH_LENGTH = 4096
@@ -154,8 +153,8 @@ def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str]) ->
         message = f"is protected by `{pattern}`, and the task asks for it"
         yield Finding("protected_path", file.path, None, message, Decision.NEEDS_APPROVAL)
     else:
-        held = policy.hold_unasked and matches(file.path, WORKFLOWS) is None
-        decision = Decision.NEEDS_APPROVAL if held else Decision.REJECT
+        needs_approval = policy.hold_unasked and matches(file.path, WORKFLOWS) is None
+        decision = Decision.NEEDS_APPROVAL if needs_approval else Decision.REJECT
         message = f"is protected by `{pattern}`, and the task does not ask for it"
         yield Finding("protected_path", file.path, None, message, decision)
 
@@ -190,22 +189,14 @@ def _check_size(files: Sequence[ChangedFile], policy: Policy) -> Iterator[Findin
     yield from _over("bytes", None, size, policy.max_bytes, lambda n, top: f"{n} bytes in changed files, limit {top}")
 
 
-def _check_history(
-    files: Sequence[ChangedFile], policy: Policy, asked: Sequence[str], sought: Sought
-) -> Iterator[Finding]:
-    for file in files:
-        found = (
-            *_check_path(file),
-            *_check_mode(file),
-            *_check_symlink(file),
-            *_check_file_size(file, policy),
-            *_check_protected(file, policy, asked),
-            *check_secrets(file, sought),
-        )
-        for finding in found:
-            if finding.decision is Decision.REJECT:
-                message = f"{finding.message}, in a commit on the way"
-                yield Finding(finding.rule, finding.path, finding.line, message, finding.decision)
+def _check_file(file: ChangedFile, policy: Policy, asked_paths: Sequence[str], forms: SecretForms) -> Iterator[Finding]:
+    yield from _check_path(file)
+    yield from _check_mode(file)
+    yield from _check_symlink(file)
+    yield from _check_protected(file, policy, asked_paths)
+    yield from _check_file_size(file, policy)
+    yield from _check_text(file)
+    yield from check_secrets(file, forms)
 
 
 def judge(
@@ -226,24 +217,16 @@ def judge(
             added and taken away again counts for what must never be published.
         commits: The commits' own texts.
     """
-    sought = Sought.of(task)
-    findings: list[Finding] = []
-    for file in files:
-        findings += _check_path(file)
-        findings += _check_mode(file)
-        findings += _check_symlink(file)
-        findings += _check_protected(file, policy, task.asked_paths)
-        findings += _check_file_size(file, policy)
-        findings += _check_text(file)
-        findings += check_secrets(file, sought)
+    forms = SecretForms.of(task)
+    findings = [finding for file in files for finding in _check_file(file, policy, task.asked_paths, forms)]
     findings += _check_size(files, policy)
     if not any(finding.rule in {"secret", "canary"} for finding in findings):
-        findings += check_across(files, sought)
+        findings += check_across(files, forms)
     seen = {(finding.rule, finding.path) for finding in findings}
-    on_the_way = _check_history(history, policy, task.asked_paths, sought)
-    findings += (found for found in on_the_way if (found.rule, found.path) not in seen)
+    for file in history:
+        for finding in _check_file(file, policy, task.asked_paths, forms):
+            if finding.decision is Decision.REJECT and (finding.rule, finding.path) not in seen:
+                findings.append(replace(finding, message=f"{finding.message}, in a commit on the way"))
     for commit in commits:
-        findings += check_commit(commit, task, sought)
-    decision = max((finding.decision for finding in findings), default=Decision.ALLOW)
-    unique = dict.fromkeys(sorted(findings, key=weight))
-    return Verdict(decision, tuple(unique)[:MAX_FINDINGS])
+        findings += check_commit(commit, task, forms)
+    return Verdict.of(findings)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
-from squire_pipelines.domain.limits import TaskLimits
+from squire_pipelines.domain.container_limits import TaskLimits
 
 
 class TaskStatus(StrEnum):

@@ -105,7 +105,8 @@ def settle(ledger: Ledger, settings: Settings, attempt_id: str, *, run_id: str) 
                 f"attempt {attempt_id} does not belong to this run any more: {attempt.cause or attempt.status}",
                 hint="see the task's history: `squire tasks show`",
             )
-        ending = attempt.ending or Ending(cause=Cause.INTERNAL_ERROR, message="no step said how the attempt ended")
+        unknown = Ending(cause=Cause.INTERNAL_ERROR, message="no step said how the attempt ended")
+        ending = attempt.staged_ending or unknown
         rule = retry_rule(settings, attempt.repository)
         settled = attempts.settle(tx, attempt_id, attempt.lease_token, ending, retry=rule, actor=f"run:{run_id}")
     return SettledAttempt(attempt, ending, settled)

@@ -12,7 +12,7 @@ from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import LeaseLostError, LedgerError, StateConflictError
 from squire_pipelines.execution.ending import ending_of, retry_rule
 from squire_pipelines.ledger import adoption, attempts, tasks
-from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
@@ -67,10 +67,10 @@ class LeasedAttempt:
         except LedgerError:
             return False  # the heartbeat decides whether the ledger was away for too long
 
-    def note(self, **columns: object) -> None:
+    def note(self, facts: AttemptFacts) -> None:
         """Write facts about the attempt. Raises LeaseLostError."""
         with self.ledger.write() as tx:
-            attempts.note(tx, self.attempt.id, self.token, **columns)
+            attempts.note(tx, self.attempt.id, self.token, facts)
 
     def stage(self, ending: Ending) -> None:
         """Store how the attempt ended, for the last step to record. Raises LeaseLostError."""

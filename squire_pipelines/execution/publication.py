@@ -1,10 +1,5 @@
 """From an attempt's row and folder to its pull request, and from there back to the ledger."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from pydantic import JsonValue
-
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.agents.workspace import BUNDLE_FILE, read_notes
 from squire_pipelines.domain.change import Decision, Verdict
@@ -18,12 +13,12 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pulls import PullRequestRef, add_labels, find_pull_request
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, tasks
-from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, TokenUsage
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.publishing.publish_change import PublicationStep, Published, Rejected, policy_from, publish_change
 from squire_pipelines.publishing.pull_requests import GitHubPullRequests
-from squire_pipelines.publishing.request import Cost, PublishRequest, ReportedCheck, SignalLink, VerificationReport
+from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import all_secrets
 
@@ -53,7 +48,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
     def on_step(step: PublicationStep, detail: str) -> None:
         # Recorded before the push: whatever happens then, a later attempt knows that this head is ours.
         if step is PublicationStep.PUSHING:
-            leased.note(head_sha=detail)
+            leased.note(AttemptFacts(head_sha=detail))
 
     result = await publish_change(
         _request(leased, info.clone_url),
@@ -65,7 +60,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
         known_secrets=all_secrets(settings.home),
         on_step=on_step,
     )
-    leased.note(verdict=verdict_json(result.verdict))
+    leased.note(AttemptFacts(verdict=result.verdict.record()))
     if isinstance(result, Rejected):
         leased.stage(_rejected(result.verdict, folder_of(leased)))
     else:
@@ -87,7 +82,7 @@ async def resume_published(leased: LeasedAttempt, client: GitHubClient) -> PullR
     if pull is None or pull.state == "closed" or pull.head_sha not in heads:
         return None
     verdict = next((attempt.verdict for attempt in reversed(earlier) if attempt.head_sha == pull.head_sha), None)
-    needs_approval = (verdict or {}).get("decision") == Decision.NEEDS_APPROVAL.name.lower()
+    needs_approval = verdict is not None and verdict.decision is Decision.NEEDS_APPROVAL
     if needs_approval and pull.state == "open":
         # The earlier attempt may have died before it added the label.
         await add_labels(client, leased.task.repository, pull.number, [leased.settings.publishing.label])
@@ -136,33 +131,21 @@ def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
         earlier_heads=earlier_heads,
         follow_up=follow_up,
         trusted=first is None or first.after != TaskStatus.PROPOSED,
-        verification=verification_report(attempt.verification),
+        verification=attempt.verification,
         cost=_cost(attempt, used),
         bot_email=leased.settings.github.bot_email,
         notes=read_notes(folder),
     )
 
 
-def _cost(attempt: Attempt, used: Mapping[str, Any]) -> Cost:
+def _cost(attempt: Attempt, used: TokenUsage) -> Cost:
     began, ended = attempt.agent_started_at, attempt.agent_ended_at
     return Cost(
-        usd=used.get("cost_usd"),
-        input_tokens=used.get("input_tokens"),
-        output_tokens=used.get("output_tokens"),
+        usd=used.cost_usd,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
         seconds=(ended - began).total_seconds() if began and ended else None,
     )
-
-
-def verification_report(stored: Mapping[str, Any] | None) -> VerificationReport | None:
-    """Return the verification that a row keeps: `{"passed", "message", "checks": [{"name", "passed", …}]}`."""
-    if not stored:
-        return None
-    checks = tuple(
-        ReportedCheck(str(check.get("name", "?")), bool(check.get("passed")), str(check.get("detail") or ""))
-        for check in stored.get("checks") or ()
-        if isinstance(check, Mapping)
-    )
-    return VerificationReport(bool(stored.get("passed")), checks, str(stored.get("message") or ""))
 
 
 def _record_opened(leased: LeasedAttempt, pull: PullRequestRef, head_sha: str, review: ReviewState) -> None:
@@ -171,7 +154,7 @@ def _record_opened(leased: LeasedAttempt, pull: PullRequestRef, head_sha: str, r
     )
     ending = Ending(cause=Cause.COMPLETED, message=message, evidence=_evidence(leased))
     with leased.ledger.write() as tx:
-        attempts.note(tx, leased.attempt.id, leased.token, pr_number=pull.number, pr_url=pull.url)
+        attempts.note(tx, leased.attempt.id, leased.token, AttemptFacts(pr_number=pull.number, pr_url=pull.url))
         owner = outcomes.of_branch(tx, leased.task.repository, leased.task.base_branch)
         if owner is not None and owner.pr_number == pull.number:
             # The pull request is the outcome of the task that opened it; this one added to it.
@@ -192,17 +175,7 @@ def _record_opened(leased: LeasedAttempt, pull: PullRequestRef, head_sha: str, r
 def _evidence(leased: LeasedAttempt) -> Evidence:
     """Return the evidence that the agent's run left in the attempt's row."""
     with leased.ledger.read() as tx:
-        stored = attempts.get(tx, leased.attempt.id).evidence
-    return Evidence.model_validate(stored) if stored else Evidence()
-
-
-def verdict_json(verdict: Verdict) -> dict[str, JsonValue]:
-    """Return the verdict as the attempt's row keeps it."""
-    findings: list[JsonValue] = [
-        {"rule": finding.rule, "path": finding.path, "line": finding.line, "message": finding.message}
-        for finding in verdict.findings
-    ]
-    return {"decision": verdict.decision.name.lower(), "findings": findings}
+        return attempts.get(tx, leased.attempt.id).evidence or Evidence()
 
 
 def _rejected(verdict: Verdict, folder: AttemptFolder) -> Ending:

@@ -98,7 +98,7 @@ def _can_be_adopted(
     attempt: Attempt, containers: Mapping[str, FoundContainer], settings: Settings, now: datetime, adoptions: int
 ) -> bool:
     """Return whether its work is still there, and another run can claim it within the claim deadline."""
-    if attempt.lease_until is None or attempt.ending is not None or adoptions >= adoption.MAX_ADOPTIONS:
+    if attempt.lease_until is None or attempt.staged_ending is not None or adoptions >= adoption.MAX_ADOPTIONS:
         return False
     if now - attempt.lease_until > timedelta(seconds=settings.dispatch.claim_deadline_s):
         return False

@@ -14,15 +14,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from pydantic import JsonValue
-
 from squire_pipelines.agents import workspace
 from squire_pipelines.agents.check_runs import SETUP_FILE, CheckOrder, check_inputs, run_checks
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.policy import matches
-from squire_pipelines.domain.verification import Check, VerificationResult, checks_for, report, setup_key
+from squire_pipelines.domain.verification import (
+    CheckCommand,
+    VerificationReport,
+    VerificationResult,
+    checks_for,
+    report,
+    setup_key,
+)
 from squire_pipelines.errors import ConfigError, LeaseLostError, SquireError
 from squire_pipelines.execution.gateway_session import egress_environment, egress_rules, socket_base
 from squire_pipelines.execution.lease import LeasedAttempt
@@ -31,6 +36,7 @@ from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import Home
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
@@ -142,7 +148,7 @@ class VerificationContext:
         return CheckOutcome(result, run, inputs.attempt_dir)
 
 
-def planned_checks(leased: LeasedAttempt) -> tuple[tuple[Check, ...], tuple[str, ...]]:
+def planned_checks(leased: LeasedAttempt) -> tuple[tuple[CheckCommand, ...], tuple[str, ...]]:
     """Return the checks to run for this attempt's task, and those that it asks for and nobody has configured."""
     rules = leased.settings.verification_for(leased.task.repository)
     if not rules.enabled:
@@ -151,7 +157,7 @@ def planned_checks(leased: LeasedAttempt) -> tuple[tuple[Check, ...], tuple[str,
     return checks_for(leased.task.spec.verification, commands)
 
 
-def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> dict[str, JsonValue] | None:
+def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) -> VerificationReport | None:
     """Run the checks and record what they showed in the attempt's row; None when there are none.
 
     A verification that cannot be made is one that has not passed: the pull request becomes a draft that says why. One
@@ -189,11 +195,11 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
     if missing:
         message = f"{message} No command is configured for {', '.join(missing)}.".strip()
     outcome = report(check_run.result if check_run else None, checks, message)
-    leased.note(verification=outcome)
+    leased.note(AttemptFacts(verification=outcome))
     return outcome
 
 
-def _run(context: VerificationContext, checks: tuple[Check, ...]) -> tuple[CheckOutcome, str]:
+def _run(context: VerificationContext, checks: tuple[CheckCommand, ...]) -> tuple[CheckOutcome, str]:
     """Return what the last container showed, and why there is less than a result for each check."""
     rules, change = context.rules, context.change
     if rules.setup is None:

@@ -16,11 +16,13 @@ from squire_pipelines.agents.prompt import Instructions, build_prompt, prompt_ve
 from squire_pipelines.agents.runners import agent_config_of, check_agent
 from squire_pipelines.agents.workspace import write_inputs
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import limits_of
 from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.publishing.mirror import fetch_mirror
@@ -80,7 +82,7 @@ def prepare_workspace(leased: LeasedAttempt, clone_url: str, token: Secret | Non
             f"the skills of attempt {inputs.attempt_id} cannot be written: {error}",
             hint="check the free space and the owner of the attempts folder",
         ) from error
-    leased.note(prompt_version=prompt_version(), model=agent.model)
+    leased.note(AttemptFacts(prompt_version=prompt_version(), model=agent.model))
     return inputs
 
 
@@ -145,19 +147,17 @@ def record_run(leased: LeasedAttempt, result: RunResult) -> None:
             first = first_call(tx, leased.attempt.id)
             if first is not None:
                 timings["first_call_s"] = round(max(0.0, (first - result.agent_started_at).total_seconds()), 3)
-        earlier = attempts.get(tx, leased.attempt.id).timings or {}
-        attempts.note(
-            tx,
-            leased.attempt.id,
-            leased.token,
+        earlier = attempts.get(tx, leased.attempt.id).timings or Timings()
+        facts = AttemptFacts(
             image=result.image_digest,
-            timings=earlier | timings,
+            timings=earlier.with_parts(timings),
             agent_version=report.agent_version if report else None,
             agent_started_at=result.agent_started_at,
             agent_ended_at=report.timings.agent_end if report else None,
-            evidence=ending.evidence.model_dump(mode="json"),
-            **attempts.tokens_used(tx, leased.attempt.id),
+            evidence=ending.evidence,
+            usage=attempts.tokens_used(tx, leased.attempt.id),
         )
+        attempts.note(tx, leased.attempt.id, leased.token, facts)
         if ending.cause is Cause.COMPLETED and report is not None and report.head_sha is not None:
             attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=report.head_sha)
         else:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from squire_pipelines.domain.limits import Bytes
+from squire_pipelines.domain.container_limits import Bytes
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 

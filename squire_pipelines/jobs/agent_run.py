@@ -16,7 +16,9 @@ from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner, choose_runner
 from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.assets.tables import block
+from squire_pipelines.domain.container_limits import AppliedLimits
 from squire_pipelines.domain.tasks import AttemptStatus
+from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.execution import ending, publication, verification, workspace
 from squire_pipelines.execution.agent import run_with_gateway
@@ -27,6 +29,7 @@ from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pulls import PullRequestRef
 from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt, report_adopted_run
 from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.publishing.publish_change import Published, Rejected
 from squire_pipelines.secrets import Secret
@@ -60,12 +63,13 @@ def prepare(
             return
         started = time.monotonic()
         inputs = workspace.prepare_workspace(leased, clone_url, token, run_id=run_id)
-        leased.note(
-            timings={"mirror_s": round(time.monotonic() - started, 3)},
-            limits=inputs.limits.model_dump(),
+        facts = AttemptFacts(
+            timings=Timings(mirror_s=round(time.monotonic() - started, 3)),
+            limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
             base_sha=inputs.base_sha,
             agent=workspace.agent_title(settings, leased.task.repository),
         )
+        leased.note(facts)
         context.log.info(f"workspace of {attempt_id}: {leased.task.base_branch} at {inputs.base_sha[:12]}")
 
 
@@ -93,11 +97,12 @@ def run_agent(
         inputs = workspace.read_inputs(leased, run_id=context.run.run_id)
         runner = _runner(settings, leased)
         try:
-            leased.note(
+            facts = AttemptFacts(
                 runner="docker" if runner.is_sandbox else "local",
                 sandboxed=runner.is_sandbox,
-                limits=inputs.limits.model_dump(),
+                limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
             )
+            leased.note(facts)
             if not runner.is_sandbox:
                 context.log.warning("the agent runs as a local process, which is no sandbox")
             result = run_with_gateway(leased, inputs, runner)
@@ -125,7 +130,7 @@ def _echo(text: str) -> None:
 
 def _run_metadata(leased: LeasedAttempt, inputs: AttemptInputs, result: RunResult) -> dict[str, Any]:
     with leased.ledger.read() as tx:
-        timings = attempts.get(tx, leased.attempt.id).timings or {}
+        timings = attempts.get(tx, leased.attempt.id).timings or Timings()
     return {
         "cause": result.ending.cause.value,
         "message": result.ending.message,
@@ -133,7 +138,7 @@ def _run_metadata(leased: LeasedAttempt, inputs: AttemptInputs, result: RunResul
         "image": result.image_digest or "none",
         "log": dg.MetadataValue.path(inputs.folder.log),
         "session": _json(result.ending.evidence.facts.get("session") or {}),
-        **{f"seconds_{name.removesuffix('_s')}": value for name, value in timings.items()},
+        **{f"seconds_{name.removesuffix('_s')}": value for name, value in timings.parts().items()},
     }
 
 
@@ -163,8 +168,9 @@ def verify(
         finally:
             runner.close()
         if report is not None:
-            context.log.info(f"verification {'passed' if report['passed'] else 'did not pass'}: {report['message']}")
-            context.add_output_metadata({"passed": report["passed"], "checks": _json(report["checks"])})
+            context.log.info(f"verification {'passed' if report.passed else 'did not pass'}: {report.message}")
+            checks = _json(report.model_dump(mode="json")["checks"])
+            context.add_output_metadata({"passed": report.passed, "checks": checks})
 
 
 @dg.op(
@@ -186,12 +192,13 @@ async def publish(
         async with github.client() as client:
             token = await github.git_token(leased.task.repository)
             result = await publication.open_pull_request(leased, client, token)
-        verdict = publication.verdict_json(result.verdict)
-        context.add_output_metadata({"verdict": verdict["decision"], "findings": dg.MetadataValue.json(verdict)})
+        decision = result.verdict.decision.value
+        findings = dg.MetadataValue.json(result.verdict.record().model_dump(mode="json"))
+        context.add_output_metadata({"verdict": decision, "findings": findings})
         if isinstance(result, Rejected):
             context.log.warning(f"the policy refused the change: {result.verdict.findings}")
         else:
-            context.log_event(_materialization(leased, result, str(verdict["decision"])))
+            context.log_event(_materialization(leased, result, decision))
 
 
 def _materialization(leased: LeasedAttempt, published: Published, decision: str) -> dg.AssetMaterialization:

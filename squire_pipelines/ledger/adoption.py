@@ -9,7 +9,7 @@ from squire_pipelines.domain.endings import Ending
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import StateConflictError
-from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get
+from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, lock
 from squire_pipelines.ledger.changes import record_event
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events
@@ -33,8 +33,7 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
     Raises:
         StateConflictError: Somebody holds it, it has ended, or it was adopted too often.
     """
-    tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
-    attempt = get(tx, attempt_id)
+    attempt = lock(tx, attempt_id)
     free = attempt.status in _HELD and attempt.lease_until is not None and attempt.lease_until < tx.now
     if not free or adoptions(tx, attempt_id) >= MAX_ADOPTIONS:
         raise StateConflictError(
@@ -68,8 +67,7 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
 
 def refuse(tx: Transaction, attempt_id: str, ending: Ending, *, retry: RetryRule, actor: str) -> Settled | None:
     """End an attempt that nobody has claimed yet; None when somebody has, or it has ended."""
-    tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
-    attempt = get(tx, attempt_id)
+    attempt = lock(tx, attempt_id)
     if attempt.status is not AttemptStatus.QUEUED:
         return None
     return end(tx, attempt, ending, retry=retry, actor=actor)

@@ -1,27 +1,42 @@
-"""Attempts: claim, lease, and how they end. Every rule of the state machine's attempt half but their start is here."""
+"""Attempts: claim, lease, and how they end. Their start is in `task_dispatch`, their change of hands in `adoption`."""
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Row, and_, func, or_, select, update
 
-from squire_pipelines.domain.endings import Cause, Ending, retry_delay_s, task_status_after
+from squire_pipelines.domain.change import VerdictRecord
+from squire_pipelines.domain.container_limits import AppliedLimits
+from squire_pipelines.domain.endings import Cause, Ending, Evidence, retry_delay_s, task_status_after
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.domain.timings import Timings
+from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.changes import change_attempt, change_task
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import attempts, model_calls, tasks
 
 
 @dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """What an attempt's model calls add up to; None where there was no call, or nobody knows a price."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt's row."""
+    """An attempt's row; `staged_ending` is how it ended by a step's account, which the last step will record."""
 
     id: str
     task_id: str
@@ -39,11 +54,11 @@ class Attempt:
     runner: str | None
     sandboxed: bool | None
     image: str | None
-    staged_ending: dict[str, Any] | None
+    staged_ending: Ending | None
     cause: str | None
     message: str | None
-    evidence: dict[str, Any] | None
-    verdict: dict[str, Any] | None
+    evidence: Evidence | None
+    verdict: VerdictRecord | None
     pr_number: int | None
     pr_url: str | None
     queued_at: datetime
@@ -51,16 +66,36 @@ class Attempt:
     agent_started_at: datetime | None
     agent_ended_at: datetime | None
     ended_at: datetime | None
-    limits: dict[str, Any] | None = None
-    timings: dict[str, float] | None = None
+    limits: AppliedLimits | None = None
+    timings: Timings | None = None
     not_before: datetime | None = None
     previous_id: str | None = None
-    verification: dict[str, Any] | None = None
+    verification: VerificationReport | None = None
 
-    @property
-    def ending(self) -> Ending | None:
-        """The ending that a step has found and that `settle` will record."""
-        return None if self.staged_ending is None else Ending.model_validate(self.staged_ending)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """What a step has learned about its attempt, each a column of its row; None leaves a column as it is."""
+
+    base_sha: str | None = None
+    head_sha: str | None = None
+    agent: str | None = None
+    agent_version: str | None = None
+    model: str | None = None
+    prompt_version: str | None = None
+    runner: str | None = None
+    sandboxed: bool | None = None
+    image: str | None = None
+    limits: AppliedLimits | None = None
+    timings: Timings | None = None
+    agent_started_at: datetime | None = None
+    agent_ended_at: datetime | None = None
+    evidence: Evidence | None = None
+    usage: TokenUsage | None = None
+    verification: VerificationReport | None = None
+    verdict: VerdictRecord | None = None
+    pr_number: int | None = None
+    pr_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +119,27 @@ class Settled:
 
 
 def get(tx: Transaction, attempt_id: str) -> Attempt:
-    """One attempt. Raises NotFoundError."""
+    """Return one attempt. Raises NotFoundError."""
     row = tx.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no attempt {attempt_id!r}")
     return _attempt(row)
 
 
+def lock(tx: Transaction, attempt_id: str) -> Attempt:
+    """Return one attempt, which nobody else changes until the transaction ends. Raises NotFoundError."""
+    tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
+    return get(tx, attempt_id)
+
+
 def of_task(tx: Transaction, task_id: str) -> tuple[Attempt, ...]:
-    """A task's attempts, first to last."""
+    """Return a task's attempts, first to last."""
     rows = tx.execute(select(attempts).where(attempts.c.task_id == task_id).order_by(attempts.c.number))
     return tuple(_attempt(row) for row in rows)
 
 
 def queued(tx: Transaction) -> tuple[Attempt, ...]:
-    """Attempts whose run may not have been launched yet; a repeated run request with the same key is harmless."""
+    """Return attempts whose run may not have been launched yet; a second request with the same run key is harmless."""
     rows = tx.execute(
         select(attempts)
         .where(attempts.c.status == AttemptStatus.QUEUED, attempts.c.claim_until >= tx.now)
@@ -108,7 +149,7 @@ def queued(tx: Transaction) -> tuple[Attempt, ...]:
 
 
 def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> Attempt:
-    """Take a queued attempt for `run_id`, or go on with one that this very run held before it crashed.
+    """Take a queued attempt for `run_id`, or continue one that this very run held before it crashed.
 
     Each claim has a new fencing token, so that an earlier process of the same run can no longer write.
 
@@ -142,7 +183,7 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
 
 def heartbeat(tx: Transaction, attempt_id: str, token: str, *, lease_s: float) -> bool:
     """Prolong the lease. Returns whether somebody asked for the task to be cancelled. Raises LeaseLostError."""
-    note(tx, attempt_id, token, lease_until=tx.now + timedelta(seconds=lease_s))
+    _write_leased(tx, attempt_id, token, lease_until=tx.now + timedelta(seconds=lease_s))
     requested = tx.execute(
         select(tasks.c.cancel_requested_at)
         .join(attempts, attempts.c.task_id == tasks.c.id)
@@ -151,8 +192,18 @@ def heartbeat(tx: Transaction, attempt_id: str, token: str, *, lease_s: float) -
     return requested is not None
 
 
-def note(tx: Transaction, attempt_id: str, token: str, **columns: Any) -> None:
+def note(tx: Transaction, attempt_id: str, token: str, facts: AttemptFacts) -> None:
     """Write facts about an attempt that the caller holds. Raises LeaseLostError."""
+    columns: dict[str, Any] = {}
+    for name, value in ((field.name, getattr(facts, field.name)) for field in fields(facts)):
+        if isinstance(value, TokenUsage):
+            columns |= asdict(value)
+        elif value is not None:
+            columns[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    _write_leased(tx, attempt_id, token, **columns)
+
+
+def _write_leased(tx: Transaction, attempt_id: str, token: str, **columns: Any) -> None:
     if not _write(tx, attempt_id, token, **columns):
         raise _lease_lost(attempt_id)
 
@@ -172,30 +223,31 @@ def _write(tx: Transaction, attempt_id: str, token: str | None, **columns: Any) 
 
 
 def _lease_lost(attempt_id: str) -> LeaseLostError:
-    message = f"the lease of attempt {attempt_id} is lost"
-    return LeaseLostError(message, hint="the reaper ended it, or the run was entered again elsewhere")
+    return LeaseLostError(
+        f"the lease of attempt {attempt_id} is lost",
+        hint="the reaper ended it, or another run continues it",
+    )
 
 
-def tokens_used(tx: Transaction, attempt_id: str) -> dict[str, float | None]:
-    """The columns `input_tokens`, `output_tokens` and `cost_usd` as the attempt's model calls add up."""
-    sums = [func.sum(model_calls.c[name]).label(name) for name in ("input_tokens", "output_tokens", "cost_usd")]
-    row = tx.execute(select(*sums).where(model_calls.c.attempt_id == attempt_id)).one()
-    return dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+def tokens_used(tx: Transaction, attempt_id: str) -> TokenUsage:
+    """Return what the attempt's model calls add up to so far."""
+    sums = [func.sum(model_calls.c[field.name]) for field in fields(TokenUsage)]
+    return TokenUsage(*tx.execute(select(*sums).where(model_calls.c.attempt_id == attempt_id)).one())
 
 
 def stage_ending(tx: Transaction, attempt_id: str, token: str, ending: Ending) -> None:
-    """Keep how the attempt ended until `settle` records it. The first ending stays. Raises LeaseLostError."""
+    """Store how the attempt ended until `settle` records it. The first ending stays. Raises LeaseLostError."""
     attempt = get(tx, attempt_id)
     if attempt.lease_token != token or attempt.status is AttemptStatus.ENDED:
         raise _lease_lost(attempt_id)
     if attempt.staged_ending is None:
-        note(tx, attempt_id, token, staged_ending=ending.model_dump(mode="json"))
+        _write_leased(tx, attempt_id, token, staged_ending=ending.model_dump(mode="json"))
 
 
 def start_publishing(tx: Transaction, attempt_id: str, token: str, *, head_sha: str) -> None:
-    """The bundle is stored: from here on the work survives the loss of the container. Raises LeaseLostError."""
+    """Record that the bundle is stored, so that the work survives the loss of the container. Raises LeaseLostError."""
     attempt = get(tx, attempt_id)
-    note(tx, attempt_id, token, head_sha=head_sha)
+    note(tx, attempt_id, token, AttemptFacts(head_sha=head_sha))
     if attempt.status is AttemptStatus.RUNNING:
         change_attempt(
             tx,
@@ -219,16 +271,16 @@ def settle(
     actor: str,
     again: bool = False,
 ) -> Settled:
-    """Record how an attempt ended and take its task where that leads. Raises LeaseLostError.
+    """Record how an attempt ended, and what follows for its task. Raises LeaseLostError.
 
     With `again` the task gets another attempt whatever the cause, while tries are left: nobody wanted it to end.
     """
-    note(tx, attempt_id, token, lease_until=tx.now)
+    _write_leased(tx, attempt_id, token, lease_until=tx.now)
     return end(tx, get(tx, attempt_id), ending, retry=retry, actor=actor, again=again)
 
 
 def expired(tx: Transaction) -> tuple[Attempt, ...]:
-    """Attempts that nobody holds any more: not claimed in time, or their lease ran out."""
+    """Return attempts that nobody works on any more: not claimed in time, or their lease ran out."""
     rows = tx.execute(
         select(attempts).where(
             or_(
@@ -246,25 +298,24 @@ def expired(tx: Transaction) -> tuple[Attempt, ...]:
 def reap(
     tx: Transaction, attempt_id: str, *, retry: RetryRule, message: str, run_is_over: bool = False
 ) -> Settled | None:
-    """End an attempt that nobody holds. Returns None when it is held again or has ended meanwhile.
+    """End an attempt that nobody works on. Returns None when somebody does again, or it has ended meanwhile.
 
     With `run_is_over` one that is still queued ends before its claim deadline: nobody is left to claim it.
     An ending that a step had staged before its process died is kept; otherwise the cause is `lost`.
     """
     # Whoever prolongs the lease or settles at this moment comes before or after us, not between.
-    tx.execute(select(attempts.c.id).where(attempts.c.id == attempt_id).with_for_update())
-    attempt = get(tx, attempt_id)
+    attempt = lock(tx, attempt_id)
     unclaimed = run_is_over and attempt.status is AttemptStatus.QUEUED
-    if not unclaimed and attempt_id not in {each.id for each in expired(tx)}:
+    if not unclaimed and attempt_id not in {attempt.id for attempt in expired(tx)}:
         return None
-    ending = attempt.ending or Ending(cause=Cause.LOST, message=message)
+    ending = attempt.staged_ending or Ending(cause=Cause.LOST, message=message)
     if ending.cause is Cause.COMPLETED and attempt.pr_number is None:
         ending = Ending(cause=Cause.LOST, message=message)
     return end(tx, attempt, ending, retry=retry, actor="reaper")
 
 
 def ended_ids(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
-    """Those of `ids` that have ended. An attempt that this ledger does not know is another's, and not among them."""
+    """Return those of `ids` that have ended, without those that this ledger does not know: they are another's."""
     rows = tx.execute(select(attempts.c.id).where(attempts.c.id.in_(ids), attempts.c.status == AttemptStatus.ENDED))
     return frozenset(rows.scalars())
 
@@ -272,7 +323,7 @@ def ended_ids(tx: Transaction, ids: Collection[str]) -> frozenset[str]:
 def end(
     tx: Transaction, attempt: Attempt, ending: Ending, *, retry: RetryRule, actor: str, again: bool = False
 ) -> Settled:
-    """End an attempt that the caller has made sure of; see `settle`, `reap` and `adoption.refuse`."""
+    """End an attempt that the caller has locked or holds; see `settle`, `reap` and `adoption.refuse`."""
     change_attempt(
         tx,
         attempt.id,
@@ -288,12 +339,12 @@ def end(
         evidence=ending.evidence.model_dump(mode="json"),
         ended_at=tx.now,
         lease_token=None,
-        **tokens_used(tx, attempt.id),
+        **asdict(tokens_used(tx, attempt.id)),
     )
     budgets.settle_attempt(tx, attempt.id)
     task = task_rows.get(tx, attempt.task_id)
     if ending.cause is Cause.OUT_OF_MEMORY and retry.more_memory:
-        again = _ended_so(tx, attempt.task_id, Cause.OUT_OF_MEMORY) == 1
+        again = _count_ended(tx, attempt.task_id, Cause.OUT_OF_MEMORY) == 1
     after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=task.max_attempts, again=again)
     if (ending.transient or after is TaskStatus.READY) and task.cancel_requested_at is not None:
         after = TaskStatus.CANCELLED
@@ -318,12 +369,28 @@ def end(
     return Settled(after, not_before)
 
 
-def _ended_so(tx: Transaction, task_id: str, cause: Cause) -> int:
+def _count_ended(tx: Transaction, task_id: str, cause: Cause) -> int:
     query = select(func.count()).where(attempts.c.task_id == task_id, attempts.c.cause == cause)
     return int(tx.execute(query).scalar_one())
 
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
     values = {field.name: getattr(row, field.name) for field in fields(Attempt)}
+    for name, kind in _JSON_COLUMNS.items():
+        values[name] = read_json(kind, values[name])
+    if row.staged_ending is not None and values["staged_ending"] is None:
+        # It did end, and no step may begin again.
+        message = "the attempt ended, and this version of Squire cannot read how another version recorded that"
+        values["staged_ending"] = Ending(cause=Cause.INTERNAL_ERROR, message=message)
     values["status"] = AttemptStatus(row.status)
     return Attempt(**values)
+
+
+_JSON_COLUMNS: dict[str, type[BaseModel]] = {
+    "staged_ending": Ending,
+    "evidence": Evidence,
+    "verdict": VerdictRecord,
+    "limits": AppliedLimits,
+    "timings": Timings,
+    "verification": VerificationReport,
+}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
 from squire_pipelines.domain.tasks import TaskSpec
-from squire_pipelines.publishing.request import Cost, PublishRequest, VerificationReport
+from squire_pipelines.domain.verification import VerificationReport
+from squire_pipelines.publishing.request import Cost, PublishRequest
 
 MAX_BODY_CHARS = 65_536  # GitHub's limit for bodies of pull requests and comments
 MAX_TITLE_CHARS = 256

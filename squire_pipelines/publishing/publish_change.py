@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from squire_pipelines.domain.change import CommitText, Decision, JudgedTask, Verdict, merged
+from squire_pipelines.domain.change import CommitText, Decision, JudgedTask, Verdict
 from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import WORKFLOWS, Policy, judge
 from squire_pipelines.domain.signals import SignalKind
@@ -140,7 +140,7 @@ async def publish_change(
     on_step(PublicationStep.VERIFIED, change.head_sha)
     secrets = (*known_secrets, *([token] if token else []))
     verdict, text = await asyncio.to_thread(_judge, request, change, policy, secrets)
-    on_step(PublicationStep.JUDGED, verdict.decision.name.lower())
+    on_step(PublicationStep.JUDGED, verdict.decision)
     if verdict.decision is Decision.REJECT:
         _log.warning("change rejected", attempt_id=request.attempt_id, findings=[str(f) for f in verdict.findings[:20]])
         return Rejected(change.head_sha, verdict)
@@ -211,7 +211,8 @@ def _judge(
     redactor = Redactor(secrets)
     text = pull_request_text(request, change.files, verdict)
     text = PullRequestText(redactor.redact(text.title), redactor.redact(text.body))
-    return merged(verdict, judge_text(f"{text.title}\n{text.body}", task)), text
+    text_verdict = judge_text(f"{text.title}\n{text.body}", task)
+    return Verdict.of((*verdict.findings, *text_verdict.findings)), text
 
 
 def _issues(spec: TaskSpec) -> frozenset[int]:

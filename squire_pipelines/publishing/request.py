@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.domain.verification import VerificationReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,24 +13,6 @@ class SignalLink:
 
     title: str
     url: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedCheck:
-    """One check that was run on the committed tree; `detail` is its last line, perhaps from the agent's own tests."""
-
-    name: str
-    passed: bool
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationReport:
-    """What came of the verification: its checks, or `message` why there were none."""
-
-    passed: bool
-    checks: tuple[ReportedCheck, ...] = ()
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans, tasks
@@ -116,7 +117,7 @@ def _row(tx: Transaction, task_id: str) -> TaskRow:
         pr_number=outcome.pr_number if outcome else None,
         outcome=outcome.state if outcome else None,
         sandboxed=last.sandboxed if last else None,
-        needs_approval=bool(last and last.verdict and last.verdict.get("decision") == "needs_approval"),
+        needs_approval=bool(last and last.verdict and last.verdict.decision is Decision.NEEDS_APPROVAL),
         trace_id=task.trace_id,
     )
 

@@ -22,7 +22,9 @@ from sqlalchemy import text
 
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
+from squire_pipelines.domain.timings import Timings
 from squire_pipelines.ledger import attempts, plans, task_dispatch
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.records import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
 from squire_pipelines.ledger.tasks import Approval
@@ -123,7 +125,12 @@ def make_new_rows(ledger: Ledger) -> int:
                 attempt = attempts.claim(tx, each.id, run_id="bench", lease_s=600)
             token = attempt.lease_token or ""
             with ledger.write() as tx:
-                attempts.note(tx, attempt.id, token, agent_started_at=tx.now, timings={"create_s": 0.1, "start_s": 0.2})
+                attempts.note(
+                    tx,
+                    attempt.id,
+                    token,
+                    AttemptFacts(agent_started_at=tx.now, timings=Timings(create_s=0.1, start_s=0.2)),
+                )
                 for _ in range(2):
                     record_model_call(
                         tx,

@@ -10,7 +10,9 @@ from sqlalchemy import delete, insert, select, update
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.domain.timings import Timings
 from squire_pipelines.ledger import attempts, deliveries, outcomes
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.records import ModelCallRow, record_audit, record_model_call
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata, model_calls, task_events, tasks
@@ -79,7 +81,10 @@ class ChangingLedger:
             attempt = claim(self.ledger, queued.id, lease_s=10**7)
             with self.ledger.write() as tx:
                 attempts.note(
-                    tx, attempt.id, token_of(attempt), agent_started_at=tx.now, timings={"create_s": 0.5, "start_s": 1}
+                    tx,
+                    attempt.id,
+                    token_of(attempt),
+                    AttemptFacts(agent_started_at=tx.now, timings=Timings(create_s=0.5, start_s=1)),
                 )
                 record_model_call(
                     tx,
@@ -110,7 +115,7 @@ class ChangingLedger:
         if cause is Cause.COMPLETED:
             self.number += 1
             with self.ledger.write() as tx:
-                attempts.note(tx, attempt.id, token_of(attempt), agent_ended_at=tx.now, head_sha="a" * 40)
+                attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(agent_ended_at=tx.now, head_sha="a" * 40))
                 outcomes.record_opened(
                     tx,
                     task_id=attempt.task_id,

@@ -14,7 +14,7 @@ from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.signals import Collection, CollectionStatus, OpenIssue, Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, task_dispatch
-from squire_pipelines.ledger.attempts import Attempt, RetryRule
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, RetryRule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Approval
 
@@ -93,7 +93,7 @@ class SampleData:
         with self.ledger.write() as tx:
             if cause is Cause.COMPLETED:
                 url = f"https://github.com/{REPOSITORY}/pull/12"
-                attempts.note(tx, attempt.id, attempt.lease_token, pr_number=12, pr_url=url)
+                attempts.note(tx, attempt.id, attempt.lease_token, AttemptFacts(pr_number=12, pr_url=url))
                 outcomes.record_opened(
                     tx, task_id=attempt.task_id, repository=REPOSITORY, pr_number=12, pr_url=url, head_sha="e" * 40
                 )

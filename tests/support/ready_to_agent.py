@@ -57,7 +57,7 @@ def one(ledger: Ledger, number: int) -> dict[str, float]:
     attempt = tried[-1]
     if attempt.agent_started_at is None or attempt.claimed_at is None or task.ready_at is None:
         sys.exit(f"{task.status}: {task.cause}: {task.message}")
-    parts = attempt.timings or {}
+    parts = attempt.timings.parts() if attempt.timings else {}
     split: dict[str, float] = {
         "total_s": (attempt.agent_started_at - task.ready_at).total_seconds(),
         "ready → dispatched": (attempt.queued_at - task.ready_at).total_seconds(),

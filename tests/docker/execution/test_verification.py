@@ -60,9 +60,9 @@ def test_checks_run_confined_on_the_committed_tree(pipeline: Pipeline, forge: Fo
     pipeline.agent_run(attempt)
     row = pipeline.read_attempt(attempt.id)
     assert row.verification is not None
-    found = {each["name"]: each for each in row.verification["checks"]}
-    assert found["tests"]["passed"], found
-    assert "refused" in found["lint"]["detail"]
+    checks = {check.name: check for check in row.verification.checks}
+    assert checks["tests"].passed, checks
+    assert "refused" in checks["lint"].detail
     (hosted,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
     (pull,) = [each for each in hosted["pull_requests"] if each["head"].startswith("squire/")]
     assert pull["draft"]
@@ -82,5 +82,5 @@ def test_setup_reads_its_registry_and_the_checks_find_what_it_made(pipeline: Pip
         pipeline.agent_run(attempt)
         row = pipeline.read_attempt(attempt.id)
         assert row.verification is not None
-        assert row.verification["passed"], row.verification
+        assert row.verification.passed, row.verification
     assert _Registry.asked == ["/thing-1.0"]

@@ -196,7 +196,7 @@ def test_an_agent_that_outlives_its_supervisor_goes_on_with_a_gateway_of_the_nex
     ended = pipeline.read_attempt(made.id)
     assert (ended.cause, ended.number) == (Cause.COMPLETED, 1), ended.message
     assert ended.evidence is not None
-    assert ended.evidence["facts"]["adopted"] is True
+    assert ended.evidence.facts["adopted"] is True
     assert left_of(client, made.id) == []
 
 

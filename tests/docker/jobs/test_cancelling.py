@@ -92,7 +92,7 @@ def test_a_run_that_is_told_to_stop_cancels_its_attempt_and_the_task_is_tried_ag
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.status, ended.cause) == (AttemptStatus.ENDED, Cause.CANCELLED)
     assert ended.evidence is not None
-    assert ended.evidence["facts"] == {"asked_for": False}
+    assert ended.evidence.facts == {"asked_for": False}
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.READY
 
 
@@ -109,7 +109,7 @@ def test_what_still_runs_when_its_run_was_killed_is_adopted_and_ends_as_it_would
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.status, ended.cause) == (AttemptStatus.ENDED, Cause.COMPLETED), ended.message
     assert ended.evidence is not None
-    assert ended.evidence["facts"]["adopted"] is True
+    assert ended.evidence.facts["adopted"] is True
     assert ended.number == 1
     assert seconds_until_gone(client, attempt) < 1
     assert pipeline.sensor(reaper).run_requests == []

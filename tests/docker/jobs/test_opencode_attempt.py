@@ -89,7 +89,7 @@ def test_an_agent_that_outlives_its_run_goes_on_in_the_run_that_adopts_it(
     ended = pipeline.read_attempt(attempt.id)
     assert (ended.cause, ended.number) == (Cause.COMPLETED, 1), ended.message
     assert ended.evidence is not None
-    assert ended.evidence["facts"]["adopted"] is True
+    assert ended.evidence.facts["adopted"] is True
     assert len(model.main_requests) == 2
     assert {50, 70} <= input_tokens(pipeline, attempt), "what either gateway counted is in the books"
 

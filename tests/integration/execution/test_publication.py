@@ -49,12 +49,12 @@ def test_refused_work_is_kept_and_the_message_says_where(
     assert kept.is_file()
     assert str(kept) in (row.message or "")
     assert row.evidence is not None
-    assert (row.evidence["error_code"], row.evidence["facts"]["kept_bundle"]) == (f"policy_{rule}", str(kept))
+    assert (row.evidence.error_code, row.evidence.facts["kept_bundle"]) == (f"policy_{rule}", str(kept))
     assert row.verdict is not None
-    assert rule in [found["rule"] for found in row.verdict["findings"]]
+    assert rule in [finding.rule for finding in row.verdict.findings]
     assert our_pulls(forge) == []
     (output,) = [event for event in done.all_events if event.is_successful_output and event.step_key == "publish"]
-    assert output.step_output_data.metadata["findings"].value == row.verdict
+    assert output.step_output_data.metadata["findings"].value == row.verdict.model_dump(mode="json")
 
 
 def test_the_agent_is_told_what_is_protected_and_given_a_canary(pipeline: Pipeline, forge: ForgeProcess) -> None:
@@ -87,7 +87,7 @@ def test_a_refused_pull_request_is_named_and_the_work_is_kept(
     row = pipeline.read_attempt(attempt.id)
     assert row.cause == Cause.PUBLISH_REFUSED
     assert row.evidence is not None
-    assert (row.evidence["error_code"], row.evidence["facts"]["reason"]) == ("publish_refused", reason)
+    assert (row.evidence.error_code, row.evidence.facts["reason"]) == ("publish_refused", reason)
     assert "the agent's work is kept as" in (row.message or "")
 
 

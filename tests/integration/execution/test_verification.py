@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.change import Decision, VerdictRecord
 from squire_pipelines.domain.tasks import Verification
+from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.execution.verification import forget_setups, setups_folder
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import Attempt
@@ -29,18 +31,18 @@ def ours(forge: ForgeProcess) -> list[dict[str, Any]]:
     return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
 
 
-def verified(pipeline: Pipeline, **spec: Any) -> tuple[Attempt, dict[str, Any]]:
+def verified(pipeline: Pipeline, **spec: Any) -> tuple[Attempt, VerificationReport]:
     attempt = pipeline.attempt(LEDGERLIB, **spec)
     pipeline.agent_run(attempt)
     row = pipeline.read_attempt(attempt.id)
     assert row.cause == "completed"
-    return row, row.verification or {}
+    return row, row.verification or VerificationReport(passed=False)
 
 
 def test_checks_that_pass_are_told_in_the_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, f'tests = "{PASSES}"')
-    _, found = verified(pipeline)
-    assert found["passed"]
+    _, report = verified(pipeline)
+    assert report.passed
     (pull,) = ours(forge)
     assert not pull["draft"]
     assert "Run by Squire on the committed tree: passed." in pull["body"]
@@ -48,33 +50,33 @@ def test_checks_that_pass_are_told_in_the_pull_request(pipeline: Pipeline, forge
 
 def test_checks_that_fail_make_a_draft_that_says_why(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, 'tests = "echo 3 of 9 failed; exit 4"')
-    row, found = verified(pipeline)
-    assert found["checks"] == [{"name": "tests", "passed": False, "detail": "exit code 4: 3 of 9 failed"}]
+    row, report = verified(pipeline)
+    assert report.checks == (ReportedCheck(name="tests", passed=False, detail="exit code 4: 3 of 9 failed"),)
     (pull,) = ours(forge)
     assert pull["draft"]
     assert "3 of 9 failed" in pull["body"]
-    assert row.verdict == {"decision": "allow", "findings": []}
+    assert row.verdict == VerdictRecord(decision=Decision.ALLOW)
 
 
 def test_the_committed_tree_is_checked_and_not_what_the_agent_left_beside(pipeline: Pipeline) -> None:
     helped = ("sh", "-c", "echo help > ../left; echo help > ~/left; echo more >> NOTES.md")
     use(pipeline, 'tests = "test ! -e ../left && test ! -e ~/left"', helped)
-    _, found = verified(pipeline)
-    assert found["passed"]
+    _, report = verified(pipeline)
+    assert report.passed
 
 
 def test_a_check_that_hangs_is_ended(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, 'tests = "sleep 100"\ntimeout_s = 0.5')
-    _, found = verified(pipeline)
-    assert found["checks"][0]["detail"].startswith("timed out after")
+    _, report = verified(pipeline)
+    assert report.checks[0].detail.startswith("timed out after")
     assert ours(forge)[0]["draft"]
 
 
 def test_what_nobody_configured_is_said_where_other_checks_are_run(pipeline: Pipeline) -> None:
     use(pipeline, "")
-    _, found = verified(pipeline, verification=Verification(run_tests=True, custom_checks=("true",)))
-    assert found["passed"]
-    assert found["message"] == "No command is configured for tests."
+    _, report = verified(pipeline, verification=Verification(run_tests=True, custom_checks=("true",)))
+    assert report.passed
+    assert report.message == "No command is configured for tests."
 
 
 def test_without_checks_nothing_is_verified(pipeline: Pipeline, forge: ForgeProcess) -> None:
@@ -101,8 +103,8 @@ def log(tmp_path: Path) -> Path:
 
 def test_dependencies_are_made_once_for_the_same_lockfiles(pipeline: Pipeline, log: Path) -> None:
     use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"')
-    assert verified(pipeline)[1]["passed"]
-    assert verified(pipeline)[1]["passed"]
+    assert verified(pipeline)[1].passed
+    assert verified(pipeline)[1].passed
     assert log.read_text().splitlines() == ["made"]
     assert len(list(setups_folder(pipeline.settings.home).iterdir())) == 1
 
@@ -110,7 +112,7 @@ def test_dependencies_are_made_once_for_the_same_lockfiles(pipeline: Pipeline, l
 def test_a_change_of_a_lockfile_makes_its_own_and_they_are_not_kept(pipeline: Pipeline, log: Path) -> None:
     change = ("sh", "-c", "echo evil > requirements-extra.txt")
     use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"', change)
-    assert verified(pipeline)[1]["passed"]
+    assert verified(pipeline)[1].passed
     assert log.read_text().splitlines() == ["made"]
     assert not setups_folder(pipeline.settings.home).exists()
 
@@ -120,24 +122,24 @@ def test_what_an_agent_wrote_is_not_in_the_dependencies_of_others(pipeline: Pipe
     rules = f'setup = "{SETUP.format(log=log)}"\ntests = "test ! -e node_modules/evil"'
     use(pipeline, rules, poison)
     pipeline.attempt(LEDGERLIB)
-    assert not verified(pipeline)[1]["passed"]  # it is in that change, which is what its reviewers see
+    assert not verified(pipeline)[1].passed  # it is in that change, which is what its reviewers see
     use(pipeline, rules)
-    assert verified(pipeline)[1]["passed"]
+    assert verified(pipeline)[1].passed
 
 
 def test_a_setup_that_fails_is_told(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, 'setup = "echo no such package; exit 1"\ntests = "true"')
-    _, found = verified(pipeline)
-    assert found["checks"][0] == {"name": "setup", "passed": False, "detail": "exit code 1: no such package"}
-    assert found["checks"][1]["detail"] == "not run"
+    _, report = verified(pipeline)
+    assert report.checks[0] == ReportedCheck(name="setup", passed=False, detail="exit code 1: no such package")
+    assert report.checks[1].detail == "not run"
     assert ours(forge)[0]["draft"]
 
 
 def test_a_registry_that_nobody_named_is_an_answer_and_no_crash(pipeline: Pipeline) -> None:
     use(pipeline, 'setup = "true"\negress = ["nowhere"]\ntests = "true"')
-    _, found = verified(pipeline)
-    assert not found["passed"]
-    assert "'nowhere', which is not among gateway.registries" in found["message"]
+    _, report = verified(pipeline)
+    assert not report.passed
+    assert "'nowhere', which is not among gateway.registries" in report.message
 
 
 def test_a_cancelled_verification_cancels_the_attempt(pipeline: Pipeline, forge: ForgeProcess, log: Path) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import delete, null, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.assets.plans import PULL_REQUESTS
+from squire_pipelines.domain.change import Decision, VerdictRecord
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
@@ -91,7 +92,7 @@ def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: Forg
     assert (row.runner, row.sandboxed) == ("local", False)
     assert row.agent == "command:python3"
     assert row.agent_started_at is not None
-    assert row.verdict == {"decision": "allow", "findings": []}
+    assert row.verdict == VerdictRecord(decision=Decision.ALLOW)
     with pipeline.ledger.read() as tx:
         outcome = outcomes.get(tx, task.id)
     assert outcome is not None
@@ -135,7 +136,7 @@ def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forg
     assert row.cause == Cause.POLICY_REJECTED
     assert ".github/workflows/x.yml" in str(row.message)
     assert row.verdict is not None
-    assert row.verdict["decision"] == "reject"
+    assert row.verdict.decision is Decision.REJECT
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.FAILED
     assert our_branches(forge) == []
 

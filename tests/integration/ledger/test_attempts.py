@@ -3,14 +3,18 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from squire_pipelines.domain.change import Decision, Finding, Verdict, VerdictRecord
+from squire_pipelines.domain.container_limits import AppliedLimits
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.domain.timings import Timings
+from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import attempts, records, tasks
-from squire_pipelines.ledger.attempts import Attempt, Settled
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, Settled, TokenUsage
 from squire_pipelines.ledger.changes import change_attempt
 from squire_pipelines.ledger.records import ModelCallRow
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -96,7 +100,7 @@ def test_the_same_run_goes_on_with_a_new_token_and_fences_out_the_old_one(ledger
     assert new.lease_token != old.lease_token
     assert new.status is (AttemptStatus.PUBLISHING if publishing else AttemptStatus.RUNNING)
     writes: list[Callable[[Transaction], object]] = [
-        lambda tx: attempts.note(tx, old.id, token_of(old), agent="x"),
+        lambda tx: attempts.note(tx, old.id, token_of(old), AttemptFacts(agent="x")),
         lambda tx: attempts.heartbeat(tx, old.id, token_of(old), lease_s=60),
         lambda tx: attempts.stage_ending(tx, old.id, token_of(old), DONE),
         lambda tx: attempts.start_publishing(tx, old.id, token_of(old), head_sha="d" * 40),
@@ -123,7 +127,7 @@ def test_an_ended_attempt_can_be_neither_claimed_nor_written(ledger: Ledger) -> 
     with pytest.raises(StateConflictError, match="is ended"):
         claim(ledger, held.id)
     with pytest.raises(LeaseLostError), ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), agent="x")
+        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent="x"))
     with pytest.raises(LeaseLostError):
         settle(ledger, held, Cause.COMPLETED)
     assert get(ledger, held.id).lease_token is None
@@ -133,7 +137,7 @@ def test_a_token_that_was_never_given_out_writes_nothing(ledger: Ledger) -> None
     add_task(ledger)
     (queued,) = dispatch(ledger)
     with pytest.raises(LeaseLostError), ledger.write() as tx:
-        attempts.note(tx, queued.id, "invented", agent="x")
+        attempts.note(tx, queued.id, "invented", AttemptFacts(agent="x"))
 
 
 def test_a_heartbeat_prolongs_the_lease_and_hears_of_a_cancel(ledger: Ledger, clock: Clock) -> None:
@@ -155,11 +159,58 @@ def test_a_heartbeat_prolongs_the_lease_and_hears_of_a_cancel(ledger: Ledger, cl
 def test_facts_are_noted_by_the_holder(ledger: Ledger) -> None:
     held = start_attempt(ledger)
     with ledger.write() as tx:
-        attempts.note(
-            tx, held.id, token_of(held), agent="opencode", sandboxed=True, verdict={"decision": 0}, pr_number=7
-        )
+        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent="opencode", sandboxed=True, pr_number=7))
+        attempts.note(tx, held.id, token_of(held), AttemptFacts(sandboxed=False))
     found = get(ledger, held.id)
-    assert (found.agent, found.sandboxed, found.verdict, found.pr_number) == ("opencode", True, {"decision": 0}, 7)
+    assert (found.agent, found.sandboxed, found.pr_number) == ("opencode", False, 7)
+
+
+def test_each_fact_is_read_as_it_was_noted(ledger: Ledger) -> None:
+    held = start_attempt(ledger)
+    finding = Finding("size", "a.py", 3, "is large", Decision.NEEDS_APPROVAL)
+    facts = AttemptFacts(
+        limits=AppliedLimits(cpus=2, memory=2**30, tmp=2**20),
+        timings=Timings(create_s=0.5, agent_s=12),
+        evidence=Evidence(exit_code=0, log_tail=("done",), facts={"agent_version": "1.2"}),
+        usage=TokenUsage(input_tokens=10, output_tokens=2, cost_usd=0.5),
+        verification=VerificationReport(passed=True, checks=(ReportedCheck(name="tests", passed=True),)),
+        verdict=Verdict.of([finding]).record(),
+    )
+    with ledger.write() as tx:
+        attempts.note(tx, held.id, token_of(held), facts)
+    row = get(ledger, held.id)
+    assert (row.limits, row.timings, row.evidence) == (facts.limits, facts.timings, facts.evidence)
+    assert (row.verification, row.verdict) == (facts.verification, facts.verdict)
+    with ledger.read() as tx:
+        stored = tx.execute(select(table).where(table.c.id == held.id)).one()
+    assert (stored.input_tokens, stored.output_tokens, stored.cost_usd) == (10, 2, 0.5)
+    assert stored.timings == {"create_s": 0.5, "agent_s": 12}
+    assert stored.verdict["decision"] == "needs_approval"
+
+
+@pytest.mark.parametrize("odd", [{}, [], "text", 7, {"decision": 9, "exit_code": "one", "checks": 1, "create_s": "x"}])
+def test_a_row_that_another_version_wrote_can_be_read(ledger: Ledger, odd: object) -> None:
+    held = start_attempt(ledger)
+    names = ("evidence", "limits", "timings", "verdict", "verification")
+    with ledger.write() as tx:
+        tx.execute(update(table).values(dict.fromkeys(names, odd)))
+    row = get(ledger, held.id)
+    assert row.evidence in (None, Evidence())
+    assert row.timings in (None, Timings())
+    assert row.verdict in (None, VerdictRecord())
+    assert settle(ledger, held, Cause.COMPLETED).task_status is TaskStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("odd", [{}, "text", {"cause": "of_the_future", "message": "m"}])
+def test_an_ending_that_another_version_staged_is_one_even_if_it_cannot_be_read(ledger: Ledger, odd: object) -> None:
+    held = start_attempt(ledger)
+    with ledger.write() as tx:
+        tx.execute(update(table).values(staged_ending=odd))
+    row = get(ledger, held.id)
+    assert row.staged_ending is not None
+    assert row.staged_ending.cause is Cause.INTERNAL_ERROR
+    stage(ledger, held, DONE)
+    assert get(ledger, held.id).staged_ending == row.staged_ending
 
 
 def test_the_first_staged_ending_stays(ledger: Ledger) -> None:
@@ -167,7 +218,7 @@ def test_the_first_staged_ending_stays(ledger: Ledger) -> None:
     first = Ending(cause=Cause.TIMEOUT, message="30 minutes", evidence=Evidence(exit_code=137, killed_by_us=True))
     stage(ledger, held, first)
     stage(ledger, held, DONE)
-    assert get(ledger, held.id).ending == first
+    assert get(ledger, held.id).staged_ending == first
 
 
 def test_publishing_begins_when_the_bundle_is_stored_and_only_once(ledger: Ledger) -> None:
@@ -213,7 +264,7 @@ def test_settling_records_the_ending_and_moves_the_task(
         task = tasks.get(tx, held.task_id)
         transient = tx.execute(select(table.c.transient)).scalar_one()
     assert (found.status, found.cause, found.message) == (AttemptStatus.ENDED, cause, "so\ufffd it was")
-    assert found.evidence == evidence.model_dump(mode="json")
+    assert found.evidence == evidence
     assert found.ended_at == clock.now
     assert transient is cause.transient
     assert settled.task_status is task.status is status
@@ -327,7 +378,7 @@ def test_a_staged_completion_counts_only_with_its_pull_request(
     stage(ledger, held, DONE)
     if pr_number:
         with ledger.write() as tx:
-            attempts.note(tx, held.id, token_of(held), pr_number=pr_number)
+            attempts.note(tx, held.id, token_of(held), AttemptFacts(pr_number=pr_number))
     clock.forward(61)
     reap(ledger, held.id)
     assert get(ledger, held.id).cause == cause
@@ -365,9 +416,8 @@ def test_tokens_add_up_over_an_attempts_model_calls(ledger: Ledger) -> None:
                 ),
             )
     with ledger.read() as tx:
-        assert attempts.tokens_used(tx, "t-1") == {"input_tokens": 15, "output_tokens": 2, "cost_usd": 0.5}
-        nothing = {"input_tokens": None, "output_tokens": None, "cost_usd": None}
-        assert attempts.tokens_used(tx, "t-none") == nothing
+        assert attempts.tokens_used(tx, "t-1") == TokenUsage(input_tokens=15, output_tokens=2, cost_usd=0.5)
+        assert attempts.tokens_used(tx, "t-none") == TokenUsage(None, None, None)
 
 
 def test_the_database_itself_refuses_a_second_open_attempt_of_a_task(ledger: Ledger) -> None:

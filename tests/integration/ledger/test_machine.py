@@ -15,7 +15,7 @@ from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.ledger import attempts, bulk, outcomes, plans, task_dispatch, tasks
-from squire_pipelines.ledger.attempts import RetryRule
+from squire_pipelines.ledger.attempts import AttemptFacts, RetryRule
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.replay import ReplayedAttempt, ReplayedTask, replay
 from squire_pipelines.ledger.store import Ledger
@@ -273,7 +273,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if opens:
                 attempt = attempts.get(tx, attempt_id)
                 number = int.from_bytes(attempt.task_id.encode()[-6:])
-                attempts.note(tx, attempt_id, token, pr_number=number)
+                attempts.note(tx, attempt_id, token, AttemptFacts(pr_number=number))
                 outcomes.record_opened(
                     tx,
                     task_id=attempt.task_id,
@@ -289,7 +289,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=picks, cause=st.sampled_from(Cause))
     def settle(self, pick: int, cause: Cause) -> None:
         def act(tx: Any, attempt_id: str, token: str) -> None:
-            ending = attempts.get(tx, attempt_id).ending or Ending(cause=cause, message="found at the end")
+            ending = attempts.get(tx, attempt_id).staged_ending or Ending(cause=cause, message="found at the end")
             attempts.settle(tx, attempt_id, token, ending, retry=RETRY, actor="run")
 
         self._write(pick, act)
@@ -305,10 +305,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 settled = attempts.reap(tx, attempt.id, retry=RETRY, message="its lease ran out")
                 assert settled is not None
                 after = attempts.get(tx, attempt.id)
-            if attempt.ending is None:
+            if attempt.staged_ending is None:
                 assert after.cause == Cause.LOST
-            elif attempt.ending.cause is not Cause.COMPLETED or attempt.pr_number is not None:
-                assert after.cause == attempt.ending.cause
+            elif attempt.staged_ending.cause is not Cause.COMPLETED or attempt.pr_number is not None:
+                assert after.cause == attempt.staged_ending.cause
         with self.ledger.read() as tx:
             assert attempts.expired(tx) == ()
 

@@ -11,6 +11,7 @@ import pytest
 from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.errors import (
     BundleError,
     GitHubNotFoundError,
@@ -28,7 +29,7 @@ from squire_pipelines.publishing.publish_change import (
 )
 from squire_pipelines.publishing.push import push_head, remote_head
 from squire_pipelines.publishing.remote import Remote
-from squire_pipelines.publishing.request import PublishRequest, ReportedCheck, VerificationReport
+from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.fake_pulls import FakePulls
@@ -218,7 +219,10 @@ def test_what_becomes_a_draft(
     workshop: Workshop, pulls: FakePulls, mode: Any, *, trusted: bool, passed: bool | None, draft: bool
 ) -> None:
     work(workshop)
-    report = None if passed is None else VerificationReport(passed, (ReportedCheck("tests", passed, "1 failed"),))
+    report = None
+    if passed is not None:
+        check = ReportedCheck(name="tests", passed=passed, detail="1 failed")
+        report = VerificationReport(passed=passed, checks=(check,))
     given = request(workshop, trusted=trusted, verification=report)
     published = publish(workshop, pulls, given, settings=PublishingSettings(draft=mode))
     assert isinstance(published, Published)

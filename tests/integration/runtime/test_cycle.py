@@ -11,6 +11,7 @@ from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans
+from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.cycle import CycleState, look
 from squire_pipelines.runtime.follow import Follower
@@ -107,7 +108,7 @@ def test_the_start_counts_from_the_last_time_that_the_task_was_ready(ledger: Led
     (second,) = dispatch(ledger)
     held = claim(ledger, second.id)
     with ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), agent_started_at=clock.now + timedelta(seconds=2))
+        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent_started_at=clock.now + timedelta(seconds=2)))
     (row,) = look(ledger, [REPOSITORY], (), clock.now - timedelta(days=1)).rows
     assert row.start_s == 62.0
 
@@ -139,7 +140,7 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
     follower.look()
     held = claim(ledger, first.id)
     with ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), agent_started_at=clock.now)
+        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent_started_at=clock.now))
     follower.look()
     settle(ledger, held, Cause.LOST)
     follower.look()

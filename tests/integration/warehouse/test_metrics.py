@@ -11,7 +11,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.ledger import attempts, outcomes
 from squire_pipelines.ledger import tasks as task_rows
-from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.publish import Publication
 from squire_pipelines.warehouse.query import run_query
@@ -33,7 +33,7 @@ class History:
         attempt = claim(self.ledger, queued.id, lease_s=7200)
         self.clock.forward(after_s)
         with self.ledger.write() as tx:
-            attempts.note(tx, attempt.id, token_of(attempt), agent_started_at=tx.now)
+            attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(agent_started_at=tx.now))
         return attempt
 
     def end(self, attempt: Attempt, cause: Cause, *, after_s: float = 60) -> datetime:

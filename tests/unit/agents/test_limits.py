@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from squire_pipelines.agents.limits import check_machine, effective_limits
-from squire_pipelines.domain.limits import TaskLimits
+from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections import AgentSettings, LimitSettings
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.canary import canary_for
-from squire_pipelines.domain.change import ChangedFile, CommitText, Decision, Finding, JudgedTask
+from squire_pipelines.domain.change import MAX_FINDINGS, ChangedFile, CommitText, Decision, Finding, JudgedTask
 from squire_pipelines.domain.credentials import entropy, find_credentials, known_pieces
-from squire_pipelines.domain.leaks import MAX_FINDINGS, judge_text
+from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import Policy, judge, matches
 
 POLICY = Policy(

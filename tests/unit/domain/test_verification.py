@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.tasks import Verification
 from squire_pipelines.domain.verification import (
     MAX_CHECKS,
-    Check,
-    CheckResult,
+    CheckCommand,
+    CommandResult,
+    ReportedCheck,
     VerificationResult,
     checks_for,
     report,
@@ -16,8 +17,8 @@ COMMANDS = {"tests": "make test", "lint": "make lint", "build": None}
 names = st.text(min_size=1, max_size=20)
 
 
-def result(name: str, exit_code: int = 0, **more: object) -> CheckResult:
-    return CheckResult.model_validate({"name": name, "exit_code": exit_code, "seconds": 1.5, **more})
+def result(name: str, exit_code: int = 0, **more: object) -> CommandResult:
+    return CommandResult.model_validate({"name": name, "exit_code": exit_code, "seconds": 1.5, **more})
 
 
 def test_a_tasks_wishes_become_the_repositorys_commands() -> None:
@@ -56,15 +57,14 @@ def test_it_has_passed_only_when_every_planned_check_was_run_and_passed(
 ) -> None:
     codes = {name: data.draw(st.sampled_from([0, 1, None])) for name in planned}
     ran = tuple(result(name, code) for name, code in codes.items() if code is not None)
-    found = report(VerificationResult(checks=ran), [Check(name=name, command="x") for name in planned], "")
-    assert found["passed"] is all(code == 0 for code in codes.values())
-    assert isinstance(found["checks"], list)
-    assert len(found["checks"]) == len(planned)
+    outcome = report(VerificationResult(checks=ran), [CheckCommand(name=name, command="x") for name in planned], "")
+    assert outcome.passed is all(code == 0 for code in codes.values())
+    assert len(outcome.checks) == len(planned)
 
 
 def test_without_a_result_nothing_has_passed() -> None:
-    found = report(None, [Check(name="tests", command="x")], "the engine is gone")
-    assert found == {
+    outcome = report(None, [CheckCommand(name="tests", command="x")], "the engine is gone")
+    assert outcome.model_dump(mode="json") == {
         "passed": False,
         "message": "the engine is gone",
         "checks": [{"name": "tests", "passed": False, "detail": "not run"}],
@@ -73,9 +73,8 @@ def test_without_a_result_nothing_has_passed() -> None:
 
 def test_a_setup_that_failed_is_among_the_checks() -> None:
     broken = VerificationResult(setup=result("setup", 1, tail=("no such package",)))
-    found = report(broken, [Check(name="tests", command="x")], "")
-    assert isinstance(found["checks"], list)
-    assert found["checks"][0] == {"name": "setup", "passed": False, "detail": "exit code 1: no such package"}
+    outcome = report(broken, [CheckCommand(name="tests", command="x")], "")
+    assert outcome.checks[0] == ReportedCheck(name="setup", passed=False, detail="exit code 1: no such package")
 
 
 @given(st.lists(st.tuples(names, names), max_size=5), st.randoms())

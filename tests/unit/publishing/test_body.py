@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdict
 from squire_pipelines.domain.tasks import Implementation, TaskSpec, Verification
+from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.publishing.body import (
     MAX_BODY_CHARS,
     MAX_TITLE_CHARS,
@@ -19,7 +20,7 @@ from squire_pipelines.publishing.body import (
     pull_request_text,
     with_follow_up,
 )
-from squire_pipelines.publishing.request import Cost, PublishRequest, ReportedCheck, SignalLink, VerificationReport
+from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink
 
 ALLOWED = Verdict(Decision.ALLOW)
 SPEC = TaskSpec(
@@ -194,7 +195,10 @@ def test_character_references_and_escapes_hide_no_mention(text: str) -> None:
 def test_the_verification_that_was_run_and_the_cost_are_told() -> None:
     report = VerificationReport(
         passed=False,
-        checks=(ReportedCheck("tests", passed=False, detail="2 failed\n@octocat"), ReportedCheck("lint", passed=True)),
+        checks=(
+            ReportedCheck(name="tests", passed=False, detail="2 failed\n@octocat"),
+            ReportedCheck(name="lint", passed=True),
+        ),
     )
     body = write(verification=report, cost=Cost(usd=0.1234, input_tokens=10, output_tokens=5, seconds=61.2)).body
     assert "Run by Squire on the committed tree: **failed**." in body

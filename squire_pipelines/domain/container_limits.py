@@ -1,9 +1,11 @@
-"""Limits of an attempt as a task may ask for them, and sizes as people write them. The settings have the defaults."""
+"""The limits of an attempt's container, and sizes as people write them. The settings have the defaults."""
 
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from squire_pipelines.domain.frozen import FrozenModel, SparseModel
 
 _UNITS = {"": 1, "b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
@@ -11,7 +13,7 @@ MIN_MEMORY = 64 * 2**20
 
 
 def parse_size(value: object) -> object:
-    """Bytes of `"4GiB"`, `"512m"` or a plain number. Raises ValueError for another unit."""
+    """Return the bytes of `"4GiB"`, `"512m"` or a plain number. Raises ValueError for another unit."""
     if not isinstance(value, str):
         return value
     if (match := _SIZE.fullmatch(value)) and match[2].lower() in _UNITS:
@@ -22,13 +24,13 @@ def parse_size(value: object) -> object:
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 
 
-class TaskLimits(BaseModel):
-    """What differs for one task (or what a task may have at most); what is None is the repository's.
+class TaskLimits(FrozenModel):
+    """What differs for one task (or what a task may have at most); None stands for the repository's limit.
 
-    Sizes in bytes, `wall_clock_s` in seconds; the names are those of the settings' `agent.limits`.
+    Sizes are in bytes; the names are those of the settings' `agent.limits`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     cpus: float | None = Field(default=None, gt=0, le=256)
     memory: Annotated[Bytes, Field(ge=MIN_MEMORY)] | None = None
@@ -38,5 +40,16 @@ class TaskLimits(BaseModel):
     log: Bytes | None = None
 
     def asked(self) -> dict[str, float]:
-        """The limits that differ."""
+        """Return the limits that differ."""
         return self.model_dump(exclude_none=True)
+
+
+class AppliedLimits(SparseModel, TaskLimits):
+    """What an attempt's container could use, as its row keeps it; None where another version did not write it."""
+
+    home: int | None = None
+    tmp: int | None = None
+    open_files: int | None = None
+    output: int | None = None
+    transcript: int | None = None
+    grace_s: float | None = None
