@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-import structlog
-
 from squire_pipelines.errors import SquireError
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.model import GatewayCall
@@ -28,6 +26,8 @@ from squire_pipelines.gateway.wire import (
     GatewayConfig,
     GatewayStatus,
 )
+from squire_pipelines.observability.logging import bound_context, configure_logging
+from squire_pipelines.secrets.redact import Redactor
 
 
 class Reporter:
@@ -75,14 +75,15 @@ def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_
     """Run the container's program; return its exit code."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as source:
         line = bytearray()
         while not line.endswith(b"\n") and len(line) < MAX_CONFIG_BYTES and (piece := source.read(65536)):
             line += piece
         try:
             config = CONFIG_LINE.read(bytes(line))
-            serve(config, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
+            configure_logging(as_json=True, redactor=Redactor([config.api_key] if config.api_key else []))
+            with bound_context(attempt_id=config.attempt_id):
+                serve(config, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
         except SquireError as error:
             sys.stderr.write(f"{error}\n")
             return 1

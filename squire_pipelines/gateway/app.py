@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
-import structlog
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway import rules
@@ -24,13 +23,14 @@ from squire_pipelines.gateway.prices import Price, find_price
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
 from squire_pipelines.gateway.usage import EventCounter, tokens_of
 from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
+from squire_pipelines.observability.logging import Component, get_logger
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _FIRST_ERROR = 400
 _REDIRECTS = range(300, 400)
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.GATEWAY)
 
 
 class ClientGoneError(Exception):

@@ -16,14 +16,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from squire_pipelines.files import lock_descriptor
 from squire_pipelines.gateway.model import GatewayCall, GatewayTotals, RunningCall
+from squire_pipelines.observability.logging import Component, get_logger
 
 SLOT_BYTES = 1024
 _FIELDS = {column.name for column in dataclasses.fields(GatewayCall)}
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.GATEWAY)
 
 
 class CallLog:

@@ -6,6 +6,7 @@ lies in the container and is fetched when its gateway has ended.
 """
 
 import contextlib
+import contextvars
 import os
 import re
 import shutil
@@ -21,7 +22,6 @@ from typing import IO, Any, Self
 
 import docker
 import requests
-import structlog
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
 from docker.utils.socket import SocketError, frames_iter
@@ -40,6 +40,7 @@ from squire_pipelines.gateway.wire import (
     GatewayConfig,
     GatewayStatus,
 )
+from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections import LimitSettings
 
 _MIB = 2**20
@@ -50,7 +51,7 @@ _START_S = 60.0
 _END_S = 15.0
 _MAX_LOG_BYTES = 512 * _MIB
 _LOG_FILE = re.compile(r"calls-[0-9a-f]{8}\.(?:jsonl|open|bodies)")
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.GATEWAY)
 
 
 def gateway_name(attempt_id: str) -> str:
@@ -108,7 +109,9 @@ class ContainerGateway:
         self._started = threading.Event()
         self._leaving = False
         self._socket: Any = None
-        self._thread = threading.Thread(target=self._listen, name="squire-gateway-status", daemon=True)
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._listen,), name="squire-gateway-status", daemon=True
+        )
         self.socket = SharedSocket(self._name, SOCKET_NAME)
 
     def __enter__(self) -> Self:

@@ -6,12 +6,11 @@ The library (genai-prices) carries its table with it and is asked once for each 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from squire_pipelines.gateway.model import Tokens
+from squire_pipelines.observability.logging import Component, get_logger
 
 _MILLION = 1_000_000
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.GATEWAY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ socket is open to every user, since engines map the container's user in differen
 """
 
 import contextlib
+import contextvars
 import hashlib
 import os
 import shutil
@@ -123,7 +124,10 @@ class Gateway:
                 timeout_graceful_shutdown=_DRAIN_S,
             )
         )
-        self._thread = threading.Thread(target=self._server.run, name="squire-gateway", daemon=True)
+        # With the context of whoever opens it, so that its log lines carry the attempt's ids.
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._server.run,), name="squire-gateway", daemon=True
+        )
 
     @property
     def status(self) -> GatewayStatus:

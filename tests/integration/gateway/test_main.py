@@ -77,6 +77,8 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
     assert not program.socket.exists()
     assert [call.error for call in read_calls(program.log)] == [None, "budget"]
     assert KEY.encode() not in said + complaints
+    lines = [json.loads(line) for line in complaints.splitlines() if b"gateway.price_unknown" in line]
+    assert [(line["component"], line["attempt_id"]) for line in lines] == [("gateway", "t1-1")]
 
 
 @pytest.mark.parametrize("line", [b"", b"{}\n", b'{"attempt_id": 3, "base_url": null, "api_key": "sk-hidden"}\n'])
