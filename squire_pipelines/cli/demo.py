@@ -28,12 +28,12 @@ Examples:
 """,
 )
 @click.option("--repo", type=click.Path(path_type=Path), metavar="PATH", help="A local git repository to try.")
-@click.option("--issue", metavar="TEXT", help="With --repo: what is wanted, as an issue's title.")
+@click.option("--issue", metavar="TEXT", help="With --repo: the title of the issue that asks for it.")
 @click.option("--command", metavar="LINE", help="With --repo: the command that does it, run in the workspace.")
 @click.option("--home", type=click.Path(path_type=Path), metavar="DIR", help="The demo's folder.")
 @click.option("--runner", type=click.Choice(["auto", "docker", "local"]), default="auto", show_default=True)
 @click.option("--executor", type=click.Choice(["in_process", "docker"]), default="in_process", show_default=True)
-@click.option("--fresh", is_flag=True, help="Begin anew even if an earlier demo was cut off.")
+@click.option("--fresh", is_flag=True, help="Start over even if an earlier demo was interrupted.")
 @click.option("--stay", is_flag=True, help="Keep the forge up afterwards until Ctrl-C.")
 @click.option("--timeout", type=click.FloatRange(min=10), default=170, show_default=True, metavar="SECONDS")
 @with_context
@@ -77,12 +77,11 @@ def demo(  # noqa: PLR0917 - click gives options by name
         runner=runner,
         executor=executor,
         fresh=fresh,
-        stay=stay,
         timeout_s=timeout,
     )
 
     def then(result: "DemoResult", forge: "ForgeProcess") -> None:
-        _show(context.console, result, options.home, forge if repo is not None else None)
+        _show(context.console, result, options.home, forge, diffs=repo is not None)
         if stay:
             _wait_for_interrupt(context.console, forge.url)
 
@@ -90,7 +89,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     raise SystemExit(0 if result.passed else 1)
 
 
-def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgeProcess | None") -> None:
+def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgeProcess", *, diffs: bool) -> None:
     from rich.text import Text  # noqa: PLC0415 - only when there is something to show
 
     from squire_pipelines.runtime.report import cycle_table, failures, remarks  # noqa: PLC0415 - likewise
@@ -99,7 +98,7 @@ def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgePro
     console.print(cycle_table(result.rows))
     for line in (*failures(result.rows), *remarks(result.rows)):
         console.print(line)
-    if forge is not None:
+    if diffs:
         _show_diffs(console, result, forge)
     console.print()
     for check in result.checks:
@@ -113,7 +112,7 @@ def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgePro
         "squire history sql 'FROM task_overview'",
         'squire history sql "SELECT repository, cause, count(*) FROM attempts GROUP BY ALL"',
         f"squire tasks show {first.task_id}" if first else "squire tasks list",
-        f"git clone {result.forge_repositories / first.repository}.git" if first else "",
+        f"git clone {forge.home / 'repositories' / first.repository}.git" if first else "",
         "squire demo --stay   # the forge's pages, and Dagster's UI with `squire dev --no-webhooks`",
     ):
         if further:
@@ -131,7 +130,7 @@ def _show_diffs(console: "Console", result: "DemoResult", forge: "ForgeProcess")
         for pull in repository["pull_requests"]:
             if pull["number"] not in numbers:
                 continue
-            text, cut = pull_request_diff(result.forge_repositories / f"{repository['name']}.git", pull)
+            text, cut = pull_request_diff(forge.home / "repositories" / f"{repository['name']}.git", pull)
             console.print(Text(f"\n{forge.url}/{repository['name']}/pull/{pull['number']} changes:", style="bold"))
             console.print(Syntax(text, "diff", background_color="default", word_wrap=True))
             if cut:

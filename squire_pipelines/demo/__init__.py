@@ -1,1 +1,1 @@
-"""Trying Squire with nothing leaving the machine: the demo forge, sample repositories and the driver."""
+"""`squire demo`: the real pipeline on samples or a local repository, with a forge on this machine instead of GitHub."""

@@ -1,22 +1,20 @@
-"""The demo: the real pipeline on embedded defaults against the demo forge, followed to its end and then checked.
+"""The demo's driver: it runs the real pipeline against a forge on this machine, follows it and checks the result.
 
-Nothing of the pipeline is called from here: the driver asks for a collection in the inbox, starts the same processes as
-`squire dev`, and reads the ledger, the forge and the warehouse to see what came of it.
+It calls nothing of the pipeline: it requests a collection in the inbox, starts the processes of `squire dev`, and reads
+the ledger, the forge and the warehouse.
 """
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from squire_forge import errors
+from squire_forge import errors as forge_errors
 from squire_forge.process import ForgeProcess
-from squire_forge.samples.build import build_samples
+from squire_forge.samples import build_samples
 from squire_pipelines.agents import engine
-from squire_pipelines.demo import place
+from squire_pipelines.demo import folder
 from squire_pipelines.demo.local import LocalRepository, inspect_repository
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
 from squire_pipelines.domain.identity import new_trace_id
@@ -24,7 +22,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
 from squire_pipelines.ledger import deliveries
-from squire_pipelines.ledger.store import Ledger, open_ledger
+from squire_pipelines.ledger.store import open_ledger
 from squire_pipelines.runtime.cycle import CycleState, TaskRow
 from squire_pipelines.runtime.follow import Follower, Say
 from squire_pipelines.runtime.ports import check_free
@@ -34,12 +32,12 @@ from squire_pipelines.settings import Settings, load_settings
 from squire_pipelines.warehouse.query import run_query
 
 _POLL_S = 0.5
-_SAMPLES_MERGED = 3
+_MIN_SAMPLES_MERGED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One step of the main job: what had to happen, whether it did, and why not."""
+class DemoCheck:
+    """One expectation of the demo: its name, whether it is met, and the numbers behind it."""
 
     name: str
     passed: bool
@@ -48,27 +46,20 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What came of it."""
+    """The tasks of a demo and its checks."""
 
     rows: tuple[TaskRow, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[DemoCheck, ...]
     seconds: float
-    forge_url: str
-    forge_repositories: Path
 
     @property
     def passed(self) -> bool:
-        """Whether every step of the main job happened."""
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
 
 class Demo:
-    """One demo from set-up to its end.
-
-    Args:
-        options: What is asked for.
-        say: Takes progress, one line at a time.
-    """
+    """One run of the demo, from set-up to its end; `say` takes its progress, one line at a time."""
 
     def __init__(self, options: DemoOptions, *, say: Say) -> None:
         self._options = options
@@ -76,218 +67,191 @@ class Demo:
         self._own: LocalRepository | None = None
 
     def run(self, *, then: Callable[[DemoResult, ForgeProcess], None]) -> DemoResult:
-        """Run the demo; `then` is called with the forge still up, for what is to be shown or kept waiting.
+        """Run the demo and call `then` while the forge is still up, for what shows or keeps it.
 
         Raises:
-            RepositoryError: The given repository cannot be used.
+            RepositoryError: The local repository cannot be used.
             PortInUseError, NotReachableError: A server of the demo could not start.
-            EngineError: Containers are asked for, and no engine answers.
-            ImageMissingError: There is an engine, but no worker image on it.
+            EngineError, ImageMissingError: Containers are asked for, and the engine or the worker image is missing.
             RefusedError, ConfigError: The folder is in use, or not the demo's.
         """
-        if self._options.repository is not None:
-            self._own = inspect_repository(self._options.repository)
-            shell_command(self._options.command)  # refused now rather than with half of a demo set up
-        self._look_at_engine()
-        with place.only_one(self._options.home), interruptible() as self._check_interrupt:
-            if place.end_leftover_forge(self._options.home):
-                self._say("ended a forge that an earlier demo had left running")
-            memory, goes_on = place.enter(self._options)
-            if goes_on:
-                self._say("an earlier demo was cut off here: going on with it")
-            with self._start_forge(memory) as forge:
-                with _forge_errors():
-                    settings, names = self._configure(forge, memory)
-                started = time.monotonic()
-                result = self._work(settings, names, memory, forge, started)
-                if result.passed:
-                    place.remember(self._options.home, dataclasses.replace(self._memory, finished=True))
+        options, home = self._options, self._options.home
+        if options.repository is not None:
+            self._own = inspect_repository(options.repository)
+            shell_command(options.command)  # checked before anything is set up
+        check_runner(options.runner, say=self._say)
+        with folder.lock_folder(home), interruptible() as check_interrupt:
+            if folder.stop_leftover_forge(home):
+                self._say("stopped a forge that an earlier demo had left running")
+            state, resumed = folder.prepare_folder(options)
+            if resumed:
+                self._say("an earlier demo was interrupted here: continuing it")
+            webhook = f"http://127.0.0.1:{state.receiver_port}/webhooks/github"
+            with _raise_as_ours():
+                started = ForgeProcess.start(home / "forge", port=state.forge_port, webhook_url=webhook)
+            with started as forge:
+                self._say(f"the forge stands in for GitHub on {forge.url}")
+                names = self._host_repositories(forge, state)
+                result = self._follow(names, state, forge, check_interrupt)
                 then(result, forge)
         return result
 
-    def _look_at_engine(self) -> None:
-        if self._options.runner == "local":
-            self._say("agents run as local processes, as asked: this is no sandbox")
-            return
-        found = engine.engine_available()
-        if found is None and self._options.runner == "docker":
-            raise EngineError(
-                "no container engine answers", hint=f"{engine.HINT}, or take --runner local, which is no sandbox"
-            )
-        if found is None:
-            self._say("no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)")
-            return
-        image = Settings().agent.image
-        client = engine.connect(image=image)
-        try:
-            present = bool(client.images.list(name=image))
-        finally:
-            client.close()
-        if not present:
-            raise ImageMissingError(
-                f"the engine ({found.name} {found.version}) has no image {image}",
-                hint="`make demo` builds it, as does scripts/images.sh worker; or --runner local",
-            )
-        self._say(f"agents run in containers of {image} ({found.name} {found.version})")
-
-    def _start_forge(self, memory: place.Memory) -> ForgeProcess:
-        webhook = f"http://127.0.0.1:{memory.receiver_port}/webhooks/github"
-        with _forge_errors():
-            forge = ForgeProcess.start(self._options.home / "forge", port=memory.forge_port, webhook_url=webhook)
-        self._say(f"demo forge on {forge.url}")
-        return forge
-
-    def _configure(self, forge: ForgeProcess, memory: place.Memory) -> tuple[Settings, tuple[str, ...]]:
+    def _host_repositories(self, forge: ForgeProcess, state: folder.DemoState) -> tuple[str, ...]:
+        """Host the repositories, write the settings that fit them, and return their names."""
         home = self._options.home
-        if self._own is not None:
-            forge.host_repository(self._own.hosting(self._options.issue))
-            commands = {self._own.full_name: shell_command(self._options.command)}
-        else:
-            samples = build_samples(home / "samples")
-            for sample in samples:
-                forge.host_repository(sample)
-            commands = {sample.full_name: sample.agent_command for sample in samples}
-        place.write_secret(home, "github-token", forge.token)
-        place.write_secret(home, "webhook-secret", forge.webhook_secret)
-        (home / "config.toml").write_text(config_text(self._options, memory.ports, commands), encoding="utf-8")
+        with _raise_as_ours():
+            if self._own is not None:
+                forge.host_repository(self._own.hosting(self._options.issue))
+                commands = {self._own.full_name: shell_command(self._options.command)}
+            else:
+                samples = build_samples(home / "samples")
+                for sample in samples:
+                    forge.host_repository(sample)
+                commands = {sample.full_name: sample.agent_command for sample in samples}
+        folder.write_secret(home, "github-token", forge.token)
+        folder.write_secret(home, "webhook-secret", forge.webhook_secret)
+        text = config_text(self._options, commands, forge_port=state.forge_port, receiver_port=state.receiver_port)
+        (home / "config.toml").write_text(text, encoding="utf-8")
         self._say(f"hosts {', '.join(commands)}")
-        return load_settings(), tuple(commands)
+        return tuple(commands)
 
-    def _work(
-        self, settings: Settings, names: tuple[str, ...], memory: place.Memory, forge: ForgeProcess, started: float
+    def _follow(
+        self, names: tuple[str, ...], state: folder.DemoState, forge: ForgeProcess, check_interrupt: Callable[[], None]
     ) -> DemoResult:
+        settings, home, began = load_settings(), self._options.home, time.monotonic()
         ledger = open_ledger(settings.resolved_ledger_url)
         try:
-            self._memory = self._ask(ledger, names, memory)
-            asked_at = self._memory.asked_at
-            if asked_at is None:
-                raise NotReachableError("the demo does not know when it asked", hint="begin anew with --fresh")
+            since, requests = state.since, state.requests
+            if since is None:
+                with ledger.write() as tx:
+                    requests = deliveries.request_collection(tx, names, source="cli", trace_id=new_trace_id())
+                    since = tx.now
+                state = state.model_copy(update={"since": since, "requests": requests})
+                folder.save_state(home, state)
             with Services(settings, say=self._say) as services:
-                check_free("127.0.0.1", memory.receiver_port, setting="--home (ports are kept in it)")
+                check_free("127.0.0.1", state.receiver_port, setting="--home (ports are kept in it)")
                 services.start_receiver()
                 services.start_daemon()
                 self._say("Dagster's daemon and the webhook receiver are starting")
-                follower = Follower(ledger, names, self._memory.requests, asked_at, say=self._say)
-                state = self._follow(follower, services, settings, started)
-            checks = tuple(self._check(state, forge, settings))
+                follower = Follower(ledger, names, requests, since, say=self._say)
+                cycle = self._wait(follower, services, settings, check_interrupt)
+            checks = tuple(self._check(cycle, forge, settings))
         finally:
             ledger.close()
-        return DemoResult(
-            rows=state.rows,
-            checks=checks,
-            seconds=time.monotonic() - started,
-            forge_url=forge.url,
-            forge_repositories=forge.home / "repositories",
-        )
+        result = DemoResult(cycle.rows, checks, time.monotonic() - began)
+        if result.passed:
+            folder.save_state(home, state.model_copy(update={"finished": True}))
+        return result
 
-    def _ask(self, ledger: Ledger, names: tuple[str, ...], memory: place.Memory) -> place.Memory:
-        """Ask for the collection, once in the life of this demo."""
-        if memory.since is not None:
-            return memory
-        with ledger.write() as tx:
-            requests = deliveries.request_collection(tx, names, source="cli", trace_id=new_trace_id())
-            since = tx.now
-        asked = dataclasses.replace(memory, since=since.isoformat(), requests=requests)
-        place.remember(self._options.home, asked)
-        return asked
-
-    def _follow(self, follower: Follower, services: Services, settings: Settings, started: float) -> CycleState:
-        deadline = started + self._options.timeout_s
-        state = follower.look()
+    def _wait(
+        self, follower: Follower, services: Services, settings: Settings, check_interrupt: Callable[[], None]
+    ) -> CycleState:
+        deadline = time.monotonic() + self._options.timeout_s
+        cycle = follower.look()
         while time.monotonic() < deadline:
-            if _over(state) and _published(settings, state):
+            if _is_over(cycle) and _is_published(settings, cycle):
                 self._say("warehouse published")
-                return state
+                return cycle
             time.sleep(_POLL_S)
-            self._check_interrupt()
+            check_interrupt()
             services.keep_up()
-            state = follower.look()
+            cycle = follower.look()
         self._say(f"not done after {self._options.timeout_s:g} s; the daemon's last lines:")
         for line in services.log_of("daemon"):
             self._say(f"  {line}")
-        return state
+        return cycle
 
-    def _check(self, state: CycleState, forge: ForgeProcess, settings: Settings) -> Iterator[Check]:
+    def _check(self, cycle: CycleState, forge: ForgeProcess, settings: Settings) -> Iterator[DemoCheck]:
+        rows, readings = cycle.rows, cycle.readings
         silent = [
-            f"{reading.repository} {reading.source}" for reading in state.readings if not reading.status.source_answered
+            f"{reading.repository} {reading.source}" for reading in readings if not reading.status.source_answered
         ]
-        yield Check("all sources of all repositories were read", state.collected and not silent, ", ".join(silent))
-        together = _read_together(settings)
-        yield Check("in one Dagster run", together == len({reading.repository for reading in state.readings}))
-        yield Check("a plan looked at every reading", state.planned and bool(state.rows), f"{len(state.rows)} tasks")
-        ended = [row for row in state.rows if row.status is TaskStatus.SUCCEEDED]
-        yield Check(
-            "every task's agent ran and ended well", _all(ended, state.rows), f"{len(ended)} of {len(state.rows)}"
+        yield DemoCheck("all sources of all repositories were read", cycle.collected and not silent, ", ".join(silent))
+        largest = _first_row(
+            settings, "SELECT count(DISTINCT repository) FROM collections GROUP BY run_id ORDER BY 1 DESC"
         )
-        yield self._check_pull_requests(state)
-        bodies = _bodies(forge.state())
-        traced = [row for row in state.rows if row.trace_id in bodies.get((row.repository, row.pr_number), "")]
-        yield Check("each pull request carries its task's trace id", _all(traced, state.rows), f"{len(traced)}")
-        yield Check("the warehouse tells the same", _published(settings, state))
-
-    def _check_pull_requests(self, state: CycleState) -> Check:
-        merged = [row for row in state.rows if row.outcome is PullRequestState.MERGED]
-        held = [row for row in state.rows if row.outcome is PullRequestState.OPEN and row.needs_approval]
-        detail = f"{len(merged)} merged" + (f", {len(held)} wait for approval" if held else "")
+        yield DemoCheck("in one Dagster run", largest == (len({reading.repository for reading in readings}),))
+        yield DemoCheck("a plan looked at every reading", cycle.planned and bool(rows), f"{len(rows)} tasks")
+        succeeded = [row for row in rows if row.status is TaskStatus.SUCCEEDED]
+        yield DemoCheck(
+            "every task's agent ran and succeeded", _are_all(succeeded, rows), f"{len(succeeded)} of {len(rows)}"
+        )
+        merged = [row for row in rows if row.outcome is PullRequestState.MERGED]
+        waiting = [row for row in rows if row.outcome is PullRequestState.OPEN and row.needs_approval]
+        detail = f"{len(merged)} merged" + (f", {len(waiting)} wait for approval" if waiting else "")
         if self._own is not None:
-            # What the policy holds for a person is a good end for somebody's own repository.
-            passed = _all([*merged, *held], state.rows)
-            return Check("a pull request was opened and its outcome recorded", passed, detail)
-        enough = len(merged) >= _SAMPLES_MERGED and _all(merged, state.rows)
-        return Check("every pull request was merged and its outcome recorded", enough, detail)
+            # In somebody's own repository the policy may rightly leave a pull request to a person.
+            opened = _are_all([*merged, *waiting], rows)
+            yield DemoCheck("a pull request was opened and its outcome recorded", opened, detail)
+        else:
+            enough = len(merged) >= _MIN_SAMPLES_MERGED and _are_all(merged, rows)
+            yield DemoCheck("every pull request was merged and its outcome recorded", enough, detail)
+        bodies = {
+            (repository["name"], pull["number"]): pull["body"]
+            for repository in forge.state()["repositories"]
+            for pull in repository["pull_requests"]
+        }
+        traced = [row for row in rows if row.trace_id in bodies.get((row.repository, row.pr_number), "")]
+        yield DemoCheck("each pull request names its task's trace id", _are_all(traced, rows), f"{len(traced)}")
+        yield DemoCheck("the warehouse agrees with the ledger", _is_published(settings, cycle))
+
+
+def check_runner(runner: str, *, say: Say) -> None:
+    """Say in what agents will run. Raises EngineError or ImageMissingError when the runner cannot be used."""
+    if runner == "local":
+        say("agents run as local processes, as asked: this is no sandbox")
+        return
+    available = engine.engine_available()
+    if available is None and runner == "docker":
+        raise EngineError(
+            "no container engine answers", hint=f"{engine.HINT}, or take --runner local, which is no sandbox"
+        )
+    if available is None:
+        say("no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)")
+        return
+    image = Settings().agent.image
+    with contextlib.closing(engine.connect(image=image)) as client:
+        present = bool(client.images.list(name=image))
+    if not present:
+        raise ImageMissingError(
+            f"the engine ({available.name} {available.version}) has no image {image}",
+            hint="`make demo` builds it, as does scripts/images.sh worker; or --runner local",
+        )
+    say(f"agents run in containers of {image} ({available.name} {available.version})")
 
 
 @contextlib.contextmanager
-def _forge_errors() -> Iterator[None]:
+def _raise_as_ours() -> Iterator[None]:
     """Raise the forge's errors as Squire's own, which the command knows how to show."""
     try:
         yield
-    except errors.ForgeError as error:
-        kind = PortInUseError if isinstance(error, errors.PortInUseError) else NotReachableError
+    except forge_errors.ForgeError as error:
+        kind = PortInUseError if isinstance(error, forge_errors.PortInUseError) else NotReachableError
         raise kind(error.message, hint=error.hint) from error
 
 
-def _all(some: list[TaskRow], rows: tuple[TaskRow, ...]) -> bool:
+def _are_all(some: list[TaskRow], rows: tuple[TaskRow, ...]) -> bool:
     return bool(rows) and len(some) == len(rows)
 
 
-def _over(state: CycleState) -> bool:
-    """Whether nothing more is going to happen: all merged, or ended without a pull request that could be."""
-    if not state.settled:
-        return False
-    return all(row.outcome is not PullRequestState.OPEN or row.needs_approval for row in state.rows)
+def _is_over(cycle: CycleState) -> bool:
+    """Return whether no more can happen: each pull request is merged, closed or waits for a person."""
+    return cycle.settled and all(row.outcome is not PullRequestState.OPEN or row.needs_approval for row in cycle.rows)
 
 
-def _published(settings: Settings, state: CycleState) -> bool:
-    try:
-        found = run_query(
-            settings.home.warehouse,
-            "SELECT (SELECT count(*) FROM outcomes WHERE state = 'merged'),"
-            " (SELECT coalesce(max(id), 0) FROM task_events)",
-            limit=1,
-            timeout_s=5,
-        )
-    except SquireError:
-        return False  # not published yet
-    merged, last_event = found.rows[0]
-    return int(last_event) >= state.last_event and int(merged) == sum(
-        row.outcome is PullRequestState.MERGED for row in state.rows
+def _is_published(settings: Settings, cycle: CycleState) -> bool:
+    counts = _first_row(
+        settings,
+        "SELECT (SELECT count(*) FROM outcomes WHERE state = 'merged'), (SELECT coalesce(max(id), 0) FROM task_events)",
     )
+    merged = sum(row.outcome is PullRequestState.MERGED for row in cycle.rows)
+    return counts is not None and int(counts[0]) == merged and int(counts[1]) >= cycle.last_event
 
 
-def _read_together(settings: Settings) -> int:
-    """The most repositories that one run has read, as the warehouse knows."""
-    sql = "SELECT count(DISTINCT repository) FROM collections GROUP BY run_id ORDER BY 1 DESC"
+def _first_row(settings: Settings, sql: str) -> tuple[Any, ...] | None:
+    """Return the first row of a query of the warehouse, None while the warehouse has no answer."""
     try:
-        found = run_query(settings.home.warehouse, sql, limit=1, timeout_s=5)
+        rows = run_query(settings.home.warehouse, sql, limit=1, timeout_s=5).rows
     except SquireError:
-        return 0
-    return int(found.rows[0][0]) if found.rows else 0
-
-
-def _bodies(state: dict[str, Any]) -> dict[tuple[str, int | None], str]:
-    return {
-        (repository["name"], pull["number"]): pull["body"]
-        for repository in state["repositories"]
-        for pull in repository["pull_requests"]
-    }
+        return None  # not published yet
+    return rows[0] if rows else None

@@ -1,4 +1,4 @@
-"""A person's own repository on the forge: checked first, copied, never written to."""
+"""A local repository on the forge: it is checked first, copied, and never written to."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ _GIT_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class LocalRepository:
-    """A repository on disk: where, under which name the forge hosts it, and its present branch."""
+    """A repository on disk, with its name on the forge and its current branch."""
 
     path: Path
     name: str
@@ -21,27 +21,24 @@ class LocalRepository:
 
     @property
     def full_name(self) -> str:
-        """`owner/name` on the forge."""
+        """The repository's name on the forge with its owner."""
         return f"local/{self.name}"
 
     def hosting(self, issue: str) -> Mapping[str, object]:
-        """The body of the forge's `POST /_forge/repos`, with one labelled issue."""
-        body = f"Wanted in this repository: {issue}\n\nAsked for by `squire demo --repo`."
+        """Return the request that has the forge host it, with one labelled issue."""
         return {
             "owner": "local",
             "name": self.name,
             "path": str(self.path),
             "default_branch": self.branch,
             "description": f"A copy of {self.path.name}",
-            "issues": [{"title": issue, "body": body, "author": "you", "labels": ["squire"]}],
-            "pull_requests": [],
-            "expectations": [],
+            "issues": [{"title": issue, "body": "From `squire demo --repo`.", "author": "you", "labels": ["squire"]}],
         }
 
 
 def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        # Without locks, or `status` would refresh the index, and without the program that the repository may name.
+        # Without locks, or `status` would refresh the index, and without a program that the repository may configure.
         ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(path), *arguments],
         capture_output=True,
         text=True,
@@ -52,7 +49,7 @@ def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def inspect_repository(path: Path) -> LocalRepository:
-    """Look at a local repository without changing it.
+    """Check a local repository without changing it.
 
     Raises:
         RepositoryError: It is no repository, has no commits, has uncommitted changes, or is on no branch.
@@ -84,20 +81,20 @@ def inspect_repository(path: Path) -> LocalRepository:
 
 
 def pull_request_diff(repository: Path, pull: Mapping[str, object], *, max_lines: int = 400) -> tuple[str, bool]:
-    """What a pull request changes, or changed when it was merged, as text of at most `max_lines`; whether it was cut.
+    """Return the diff of a pull request, also of a merged one, cut to `max_lines`, and whether it was cut.
 
     Args:
         repository: The forge's bare repository.
-        pull: The pull request as the forge's state has it: `base`, `head_sha`, `merge_sha`.
-        max_lines: The bound.
+        pull: The pull request as in the forge's state.
+        max_lines: The most lines to return.
 
     Raises:
-        RepositoryError: git cannot tell.
+        RepositoryError: git fails.
     """
     merge = pull["merge_sha"]
     span = f"{merge}^1..{merge}" if merge else f"refs/heads/{pull['base']}...{pull['head_sha']}"
     shown = _git(repository, "diff", "--no-color", "--no-ext-diff", "--no-textconv", span)
     if shown.returncode != 0:
-        raise RepositoryError(f"the difference cannot be shown: {shown.stderr.strip()}")
+        raise RepositoryError(f"the diff cannot be shown: {shown.stderr.strip()}")
     lines = shown.stdout.splitlines()
     return "\n".join(lines[:max_lines]), len(lines) > max_lines

@@ -1,5 +1,6 @@
-"""What the demo is asked to do, and the settings that follow from it."""
+"""The demo's options, and the settings that follow from them."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,58 +14,40 @@ DEFAULT_COMMAND = "ruff check --fix --exit-zero ."
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """One demo.
+    """The options of one demo."""
 
-    Args:
-        home: Everything of the demo lies below it.
-        repository: A local git repository to try Squire on; None takes the samples.
-        issue: The wish, as the title of an issue, when `repository` is given.
-        command: The command agent's shell line, when `repository` is given.
-        runner: `auto`, `docker` or `local`.
-        executor: On what our own steps run: `in_process` or `docker`.
-        fresh: Begin anew even when an earlier demo was cut off.
-        stay: Keep the forge up afterwards until Ctrl-C.
-        timeout_s: For the whole job, without set-up.
+    home: Path  # everything of the demo lies below it
+    repository: Path | None = None  # a local git repository to try Squire on; None takes the samples
+    issue: str = DEFAULT_ISSUE  # the title of the issue in that repository
+    command: str = DEFAULT_COMMAND  # the command agent's shell line in that repository
+    runner: str = "auto"  # what agents run in: auto, docker or local
+    executor: str = "in_process"  # what Squire's own steps run on: in_process or docker
+    fresh: bool = False  # start over even when an earlier demo was interrupted
+    timeout_s: float = 170.0  # for everything after the set-up
+
+
+def config_text(
+    options: DemoOptions, commands: Mapping[str, tuple[str, ...]], *, forge_port: int, receiver_port: int
+) -> str:
+    """Return the demo's `config.toml`, with the argv of each repository's command agent and two ports on loopback.
+
+    Only addresses and a few times differ from settings for GitHub.
     """
-
-    home: Path
-    repository: Path | None = None
-    issue: str = DEFAULT_ISSUE
-    command: str = DEFAULT_COMMAND
-    runner: str = "auto"
-    executor: str = "in_process"
-    fresh: bool = False
-    stay: bool = False
-    timeout_s: float = 170.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the demo's servers listen on loopback; the same after a restart, so that links stay good."""
-
-    forge: int
-    receiver: int
-
-
-def config_text(options: DemoOptions, ports: Ports, commands: Mapping[str, tuple[str, ...]]) -> str:
-    """`config.toml` of the demo: real settings, of which only addresses and a few times differ from GitHub's.
-
-    Args:
-        options: The demo.
-        ports: Of its servers.
-        commands: Repository to the argv of its command agent.
-    """
-    names = ", ".join(_quoted(name) for name in commands)
-    head = f"""\
+    # A JSON string, and an array of them, is TOML too.
+    agents = "".join(
+        f'\n[repository."{name}".agent]\ncommand = {json.dumps(argv, ensure_ascii=False)}\n'
+        for name, argv in commands.items()
+    )
+    return f"""\
 # Written by `squire demo`. The same settings point at real repositories: see `squire init`.
-repositories = [{names}]
+repositories = {json.dumps(list(commands))}
 
 [github]
-api_url = "http://127.0.0.1:{ports.forge}/api/v3"
-web_url = "http://127.0.0.1:{ports.forge}"
+api_url = "http://127.0.0.1:{forge_port}/api/v3"
+web_url = "http://127.0.0.1:{forge_port}"
 
 [collection]
-# Deliveries say when to look; the schedule would only take time away from a short demo.
+# Deliveries start collections; the schedule would only slow a short demo down.
 schedule = "0 * * * *"
 
 [planner]
@@ -72,34 +55,29 @@ kind = "rules"
 
 [agent]
 kind = "command"
-runner = {_quoted(options.runner)}
+runner = "{options.runner}"
 
 [dispatch]
-# A demo should not wait long when something is cut off in the middle.
+# A demo should not wait long after an interruption.
 retry_base_s = 2
 retry_cap_s = 10
 lease_s = {20 if options.executor == "in_process" else 60}
 claim_deadline_s = 60
 
 [pipeline]
-executor = {_quoted(options.executor)}
+executor = "{options.executor}"
 # The forge listens on loopback, which step containers reach on the host's network only.
 network = "host"
 outcome_poll_s = 10
 redelivery_s = 20
 
 [webhooks]
-port = {ports.receiver}
-"""
-    tables = (
-        f"\n[repository.{_quoted(name)}.agent]\ncommand = [{', '.join(_quoted(word) for word in command)}]\n"
-        for name, command in commands.items()
-    )
-    return head + "".join(tables)
+port = {receiver_port}
+{agents}"""
 
 
 def shell_command(line: str) -> tuple[str, ...]:
-    """The argv for a command line as a person types it; one with shell syntax runs in a shell. Raises ConfigError."""
+    """Return the argv for a command line; one with shell syntax runs in a shell. Raises ConfigError."""
     if any(letter in line for letter in "|&;<>()$`\\*?[]#~\n"):
         return ("sh", "-c", line)
     try:
@@ -109,9 +87,3 @@ def shell_command(line: str) -> tuple[str, ...]:
     if not argv:
         raise ConfigError("--command names no program", hint=f"for example {DEFAULT_COMMAND!r}")
     return argv
-
-
-def _quoted(text: str) -> str:
-    # TOML's basic strings escape as JSON's do, for the letters that can occur here.
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'

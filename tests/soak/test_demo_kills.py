@@ -66,4 +66,4 @@ def test_a_demo_that_is_killed_whole_goes_on_at_the_next_start(start_demo: Start
     again = start_demo()
     again.ends_well()
     check_what_it_left(again, tmp_path)
-    assert again.says("going on with it") == 1
+    assert again.says("continuing it") == 1

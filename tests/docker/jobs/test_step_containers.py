@@ -16,7 +16,7 @@ from docker.models.containers import Container
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.agents import step_containers
-from squire_pipelines.demo.place import write_secret
+from squire_pipelines.demo.folder import write_secret
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.tags import ATTEMPT, TASK, TRACE

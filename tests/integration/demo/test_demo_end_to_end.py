@@ -25,7 +25,7 @@ def test_a_daemon_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole
     again.ends_well()
     check_what_it_left(again, tmp_path)
     assert again.says("daemon has stopped") == 1
-    assert again.says("going on with it") == 1
+    assert again.says("continuing it") == 1
 
 
 @pytest.mark.slow
@@ -40,7 +40,7 @@ def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_n
     assert all(alive(pid) for pid in left)
     again = start_demo()
     again.wait_until("its own processes are up", lambda: again.says("are starting") == 2)
-    assert again.says("ended a forge that an earlier demo had left running") == 1
+    assert again.says("stopped a forge that an earlier demo had left running") == 1
     assert again.says("which an earlier Squire had left running") == 2
     left += [again.forge_pid, again.pid_of("receiver"), again.pid_of("daemon")]
     again.process.terminate()

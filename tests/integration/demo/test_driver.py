@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.main import cli
-from squire_pipelines.demo import driver, place
-from squire_pipelines.demo.driver import Demo, DemoResult
+from squire_pipelines.demo import driver, folder
+from squire_pipelines.demo.driver import Demo, DemoResult, check_runner
 from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, EngineError, RepositoryError
 from squire_pipelines.ledger.store import Ledger
@@ -80,18 +80,18 @@ def squire(*words: str) -> Result:
 
 
 def test_the_samples_go_from_signals_to_merged_pull_requests(options: DemoOptions) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     shown: list[DemoResult] = []
-    result = Demo(options, say=said.append).run(then=lambda done, _forge: shown.append(done))
+    result = Demo(options, say=lines.append).run(then=lambda done, _forge: shown.append(done))
     assert [check.name for check in result.checks if not check.passed] == []
     assert len(result.checks) == 7
     assert shown == [result]
     assert len(result.rows) == 3
-    assert [line for line in said if line.startswith("collected 4 repositories: ")]
-    assert said[-1] == "warehouse published"
-    memory = place.recall(options.home)
-    assert memory is not None
-    assert memory.finished
+    assert [line for line in lines if line.startswith("collected 4 repositories: ")]
+    assert lines[-1] == "warehouse published"
+    state = folder.load_state(options.home)
+    assert state is not None
+    assert state.finished
 
 
 def test_ones_own_repository_gets_one_pull_request_and_is_not_touched(tmp_path: Path, options: DemoOptions) -> None:
@@ -125,16 +125,16 @@ def test_a_demo_that_does_not_get_done_says_what_is_missing_and_goes_on_the_next
     assert "✗ a plan looked at every reading (0 tasks)" in result.output
     assert "NOT done" in result.output
     monkeypatch.setattr(ServicesWithoutDaemon, "idle", False)
-    said: list[str] = []
-    again = Demo(options, say=said.append).run(then=ignore)
+    lines: list[str] = []
+    again = Demo(options, say=lines.append).run(then=ignore)
     assert again.passed
-    assert "an earlier demo was cut off here: going on with it" in said
+    assert "an earlier demo was interrupted here: continuing it" in lines
     with contextlib.closing(sqlite3.connect(options.home / "ledger.sqlite")) as ledger:
         (asked,) = ledger.execute("SELECT count(*) FROM deliveries WHERE event = 'collect'").fetchone()
     assert asked == 4  # once for each repository, not once for each start
 
 
-def test_what_is_wrong_with_a_repository_is_said_before_anything_is_made(tmp_path: Path, options: DemoOptions) -> None:
+def test_what_is_wrong_with_a_repository_is_lines_before_anything_is_made(tmp_path: Path, options: DemoOptions) -> None:
     with pytest.raises(RepositoryError):
         Demo(DemoOptions(home=options.home, repository=tmp_path / "none"), say=print).run(then=ignore)
     assert not options.home.exists()
@@ -157,12 +157,10 @@ def test_a_command_that_is_no_command_is_refused_before_the_folder_is_begun(
     assert not options.home.exists()
 
 
-def test_without_an_engine_it_says_that_there_is_no_sandbox(
-    options: DemoOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_an_engine_it_says_that_there_is_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    said: list[str] = []
-    Demo(DemoOptions(home=options.home, runner="auto"), say=said.append)._look_at_engine()
-    assert said == ["no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)"]
+    lines: list[str] = []
+    check_runner("auto", say=lines.append)
+    assert lines == ["no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)"]
     with pytest.raises(EngineError, match="no container engine answers"):
-        Demo(DemoOptions(home=options.home, runner="docker"), say=said.append)._look_at_engine()
+        check_runner("docker", say=lines.append)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.demo.options import DemoOptions, Ports, config_text, shell_command
+from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.settings import load_settings
 
@@ -12,7 +12,7 @@ def test_the_settings_of_the_demo_are_settings(tmp_path: Path) -> None:
     commands = {"demo/a": ("python3", "fix.py"), "local/b": ("sh", "-c", 'echo "a\\b" | sort\n\ttrue')}
     options = DemoOptions(home=tmp_path, runner="local", executor="docker")
     path = tmp_path / "config.toml"
-    path.write_text(config_text(options, Ports(forge=4001, receiver=4002), commands), encoding="utf-8")
+    path.write_text(config_text(options, commands, forge_port=4001, receiver_port=4002), encoding="utf-8")
     settings = load_settings(path)
     assert settings.repositories == ("demo/a", "local/b")
     assert {name: settings.agent_for(name).command for name in commands} == commands
@@ -24,8 +24,10 @@ def test_the_settings_of_the_demo_are_settings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ['"', "\\", "\n", "\t", "ä ✓", "'", "#"])
 def test_every_command_survives_the_file(tmp_path: Path, text: str) -> None:
-    found = tomllib.loads(config_text(DemoOptions(home=tmp_path), Ports(1, 2), {"local/x": ("echo", text)}))
-    assert found["repository"]["local/x"]["agent"]["command"] == ["echo", text]
+    settings = tomllib.loads(
+        config_text(DemoOptions(home=tmp_path), {"local/x": ("echo", text)}, forge_port=1, receiver_port=2)
+    )
+    assert settings["repository"]["local/x"]["agent"]["command"] == ["echo", text]
 
 
 @pytest.mark.parametrize(

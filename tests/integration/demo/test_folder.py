@@ -1,15 +1,24 @@
-"""The demo's folder: who may use it, what is remembered, and what of the environment is let in."""
+"""The demo's folder: who may use it, what state it keeps, and which variables of the environment pass."""
 
 import fcntl
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from squire_forge.process import ForgeProcess
-from squire_pipelines.demo.options import DemoOptions, Ports
-from squire_pipelines.demo.place import Memory, end_leftover_forge, enter, only_one, recall, remember, write_secret
+from squire_pipelines.demo.folder import (
+    DemoState,
+    load_state,
+    lock_folder,
+    prepare_folder,
+    save_state,
+    stop_leftover_forge,
+    write_secret,
+)
+from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.runtime.services import AlreadyRunningError, home_lock
 
@@ -26,7 +35,7 @@ REAL = (
 
 
 @pytest.fixture(autouse=True)
-def _environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*REAL, "SQUIRE_AGENT__IMAGE"):
         monkeypatch.setenv(name, f"real-{name}")
 
@@ -37,17 +46,16 @@ def options(tmp_path: Path) -> DemoOptions:
 
 
 def test_a_folder_that_is_not_there_is_made_for_its_owner_alone(options: DemoOptions) -> None:
-    memory, goes_on = enter(options)
-    assert not goes_on
-    assert recall(options.home) == memory
+    state, resumed = prepare_folder(options)
+    assert not resumed
+    assert load_state(options.home) == state
     assert options.home.stat().st_mode & 0o777 == 0o700
-    assert memory.ports == Ports(memory.forge_port, memory.receiver_port)
-    assert memory.forge_port != memory.receiver_port
-    assert memory.asked_at is None
+    assert state.forge_port != state.receiver_port
+    assert state.since is None
 
 
-def test_real_credentials_and_settings_are_not_let_in(options: DemoOptions) -> None:
-    enter(options)
+def test_real_credentials_and_settings_do_not_pass(options: DemoOptions) -> None:
+    prepare_folder(options)
     assert not [name for name in REAL if name in os.environ]
     assert os.environ["SQUIRE_AGENT__IMAGE"] == "real-SQUIRE_AGENT__IMAGE"
     assert os.environ["SQUIRE_HOME"] == str(options.home)
@@ -57,68 +65,68 @@ def test_a_folder_with_something_else_in_it_is_refused_and_stays(options: DemoOp
     options.home.mkdir()
     (options.home / "thesis.txt").write_text("years of work")
     with pytest.raises(ConfigError, match="is not empty") as caught:
-        enter(options)
+        prepare_folder(options)
     assert "--home" in caught.value.hint
     assert (options.home / "thesis.txt").read_text() == "years of work"
 
 
 def test_an_empty_folder_is_welcome(options: DemoOptions) -> None:
     options.home.mkdir()
-    assert enter(options)[1] is False
+    assert prepare_folder(options)[1] is False
 
 
-def test_an_unfinished_demo_goes_on_with_its_ports(options: DemoOptions) -> None:
-    first, _ = enter(options)
+def test_an_unfinished_demo_resumed_with_its_ports(options: DemoOptions) -> None:
+    first, _ = prepare_folder(options)
     (options.home / "something").touch()
-    again, goes_on = enter(options)
-    assert goes_on
+    again, resumed = prepare_folder(options)
+    assert resumed
     assert again == first
     assert (options.home / "something").exists()
 
 
 @pytest.mark.parametrize("why", ["finished", "fresh", "another repository"])
-def test_otherwise_it_begins_anew(options: DemoOptions, why: str, tmp_path: Path) -> None:
-    first, _ = enter(options)
+def test_otherwise_it_starts_over(options: DemoOptions, why: str, tmp_path: Path) -> None:
+    first, _ = prepare_folder(options)
     (options.home / "something").touch()
     if why == "finished":
-        remember(options.home, Memory(first.subject, 1, 2, finished=True))
-    chosen = {
+        save_state(options.home, first.model_copy(update={"finished": True}))
+    other = {
         "finished": options,
         "fresh": DemoOptions(home=options.home, fresh=True),
         "another repository": DemoOptions(home=options.home, repository=tmp_path),
     }[why]
-    _, goes_on = enter(chosen)
-    assert not goes_on
+    _, resumed = prepare_folder(other)
+    assert not resumed
     assert not (options.home / "something").exists()
 
 
 def test_a_folder_that_a_squire_serves_is_not_taken_away_from_it(options: DemoOptions) -> None:
-    enter(options)
+    prepare_folder(options)
     with home_lock(options.home / "run"), pytest.raises(AlreadyRunningError):
-        enter(DemoOptions(home=options.home, fresh=True))
-    assert recall(options.home) is not None
+        prepare_folder(DemoOptions(home=options.home, fresh=True))
+    assert load_state(options.home) is not None
 
 
-def test_what_is_remembered_comes_back(tmp_path: Path) -> None:
-    memory = Memory("samples", 1, 2, since="2026-03-01T12:00:00+00:00", requests=(3, 4))
-    remember(tmp_path, memory)
-    assert recall(tmp_path) == memory
-    assert memory.asked_at is not None
-    assert memory.asked_at.year == 2026
+def test_a_saved_state_is_loaded(tmp_path: Path) -> None:
+    state = DemoState(
+        subject="samples", forge_port=1, receiver_port=2, since=datetime(2026, 3, 1, 12, tzinfo=UTC), requests=(3, 4)
+    )
+    save_state(tmp_path, state)
+    assert load_state(tmp_path) == state
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"requests": [], "colour": "red"}', '{"requests": 3}'])
-def test_a_memory_that_cannot_be_read_is_an_error_with_the_next_step(tmp_path: Path, text: str) -> None:
+def test_a_state_that_cannot_be_read_is_an_error_with_the_next_step(tmp_path: Path, text: str) -> None:
     (tmp_path / "demo.json").write_text(text)
     with pytest.raises(ConfigError, match=r"demo\.json cannot be read") as caught:
-        recall(tmp_path)
+        load_state(tmp_path)
     assert caught.value.hint
 
 
 def test_two_demos_in_one_folder_are_one_too_many(options: DemoOptions) -> None:
-    with only_one(options.home), pytest.raises(RefusedError, match="another demo is running"), only_one(options.home):
-        pass
-    with only_one(options.home):
+    with lock_folder(options.home), pytest.raises(RefusedError, match="another demo is running"):
+        lock_folder(options.home)
+    with lock_folder(options.home):
         pass
 
 
@@ -130,23 +138,23 @@ def test_a_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_forge_that_was_left_running_is_ended(tmp_path: Path) -> None:
-    assert end_leftover_forge(tmp_path) is False
+def test_a_leftover_forge_is_stopped(tmp_path: Path) -> None:
+    assert stop_leftover_forge(tmp_path) is False
     with ForgeProcess.start(tmp_path / "forge") as forge:
-        assert end_leftover_forge(tmp_path) is True
-        assert end_leftover_forge(tmp_path) is False
+        assert stop_leftover_forge(tmp_path) is True
+        assert stop_leftover_forge(tmp_path) is False
         with ForgeProcess.start(tmp_path / "forge", port=forge.port) as again:
             assert again.state()["repositories"] == []
 
 
-def test_a_lock_without_a_holders_name_ends_nobody(tmp_path: Path) -> None:
+def test_a_lock_without_a_process_id_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "forge").mkdir()
     with (tmp_path / "forge" / "forge.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert end_leftover_forge(tmp_path) is False
+        assert stop_leftover_forge(tmp_path) is False
 
 
-def test_the_memory_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    remember(tmp_path, Memory("samples", 1, 2))
+def test_the_state_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    save_state(tmp_path, DemoState(subject="samples", forge_port=1, receiver_port=2))
     assert not list(tmp_path.glob("*.part"))
     assert json.loads((tmp_path / "demo.json").read_text())["subject"] == "samples"

@@ -1,0 +1,112 @@
+"""The demo's folder: its lock, the state from which an interrupted demo continues, its secrets."""
+
+import os
+import shutil
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from squire_pipelines.demo.options import DemoOptions
+from squire_pipelines.errors import ConfigError, RefusedError
+from squire_pipelines.files import lock, write_atomically
+from squire_pipelines.runtime.ports import free_port
+from squire_pipelines.runtime.processes import stop_group
+from squire_pipelines.runtime.services import home_lock
+
+_STATE_FILE = "demo.json"
+_FORGE_GRACE_S = 5.0
+# The person who runs the demo may have real credentials in the environment, and settings that would win over the
+# demo's file. The demo must talk to its own forge only; the images are the one thing that the environment may choose.
+_TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
+_ALLOWED = ("SQUIRE_AGENT__IMAGE", "SQUIRE_PIPELINE__IMAGE")
+
+
+class DemoState(BaseModel):
+    """The state that survives an interruption. `since` and `requests` are empty until the collection is requested."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: str
+    forge_port: int
+    receiver_port: int
+    since: datetime | None = None
+    requests: tuple[int, ...] = ()
+    finished: bool = False
+
+
+def lock_folder(home: Path) -> AbstractContextManager[object]:
+    """Lock the demo's folder for a `with` block. Raises RefusedError when another demo runs in it."""
+    try:
+        return lock(home.parent / f".{home.name}.lock")
+    except TimeoutError:
+        raise RefusedError(f"another demo is running in {home}", hint="wait for it, or choose another --home") from None
+
+
+def stop_leftover_forge(home: Path) -> bool:
+    """Stop the forge that a killed demo left running in this locked folder; return whether there was one.
+
+    A forge holds its lock for as long as it lives, so that a process id in the file is never another process's.
+    """
+    path = home / "forge" / "forge.lock"
+    if not path.exists():
+        return False
+    try:
+        with lock(path):
+            return False
+    except TimeoutError:
+        holder = path.read_text("ascii", errors="replace")
+        if holder.isdigit():
+            stop_group(int(holder), grace_s=_FORGE_GRACE_S)
+        return holder.isdigit()
+
+
+def prepare_folder(options: DemoOptions) -> tuple[DemoState, bool]:
+    """Prepare folder and environment; return the state and whether it is that of an interrupted demo.
+
+    Raises:
+        ConfigError: The folder holds something that no demo wrote.
+        AlreadyRunningError: The folder would be emptied, but a `squire dev` serves it.
+    """
+    home = options.home
+    subject = str(options.repository) if options.repository else "samples"
+    state = load_state(home)
+    if state is None and home.exists() and any(home.iterdir()):
+        raise ConfigError(f"{home} is not empty and was not made by the demo", hint="choose another --home")
+    resumed = state is not None and not state.finished and state.subject == subject and not options.fresh
+    if state is not None and not resumed:
+        with home_lock(home / "run"):  # also stops what a killed demo left running in the folder
+            shutil.rmtree(home)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if state is None or not resumed:
+        state = DemoState(subject=subject, forge_port=free_port(), receiver_port=free_port())
+        save_state(home, state)
+    for name in list(os.environ):
+        if name in _TOKENS or (name.upper().startswith("SQUIRE_") and name not in _ALLOWED):
+            del os.environ[name]
+    os.environ["SQUIRE_HOME"] = str(home)
+    return state, resumed
+
+
+def load_state(home: Path) -> DemoState | None:
+    """Return the demo's state, None when there is none. Raises ConfigError when it cannot be read."""
+    path = home / _STATE_FILE
+    try:
+        return DemoState.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be read", hint="remove the folder, or choose another --home") from error
+
+
+def save_state(home: Path, state: DemoState) -> None:
+    """Write the demo's state."""
+    write_atomically(home / _STATE_FILE, state.model_dump_json().encode())
+
+
+def write_secret(home: Path, name: str, value: str) -> None:
+    """Write a secret of the demo's forge to the file where Squire looks for it."""
+    folder = home / "secrets"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    write_atomically(folder / name, value.encode())
