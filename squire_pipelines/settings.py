@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from squire_pipelines.domain.budgets import Limits
+from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.sections import GatewaySettings
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     pipeline: PipelineSettings = PipelineSettings()
     gateway: GatewaySettings = GatewaySettings()
-    budgets: Limits = Field(default=Limits(), description="see docs/guide/budgets.md")
+    budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")
     alerts: AlertSettings = AlertSettings()
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
     ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         """What an agent of one repository may reach. Raises ConfigError when its overrides are wrong."""
         return _merged(self.gateway, self._overrides(repository).gateway, f'[repository."{repository}".gateway]')
 
-    def budgets_for(self, repository: str) -> Limits:
+    def budgets_for(self, repository: str) -> BudgetLimits:
         """The limits for one repository. Raises ConfigError when its overrides are wrong, or for all repositories."""
         overrides, where = self._overrides(repository).budgets, f'[repository."{repository}".budgets]'
         if common := sorted({"day", "month"} & set(overrides)):

@@ -15,7 +15,7 @@ from squire_pipelines.assets.signals import OWNERS, signal_key
 from squire_pipelines.assets.tables import bullets, preview
 from squire_pipelines.domain.budgets import Amount, Purpose
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.domain.plans import PLAN_CHECKS, PlanFinding, check_plan
+from squire_pipelines.domain.plans import PLAN_CHECKS, ApprovalRule, PlanFinding, check_plan
 from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
 from squire_pipelines.errors import PlanningError, SquireError
@@ -23,7 +23,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.connection import GitHub
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.ledger import budgets, collections, plans, tasks
-from squire_pipelines.ledger.records import ModelCallRow, record_model_call
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import repositories
 from squire_pipelines.planning.planner import make_plan, signals_digest
@@ -274,7 +274,7 @@ def _report_checks(
 def _admit(context: dg.AssetExecutionContext, ledger: Ledger, settings: Settings, names: list[str]) -> None:
     """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task."""
     planner = settings.planner
-    approval = tasks.Approval(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
+    approval = ApprovalRule(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
     for repository in names:
         with ledger.write() as tx:
             saved = plans.latest(tx, repository)

@@ -1,5 +1,6 @@
 """`squire audit`: who did what that matters."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 import click
@@ -7,7 +8,7 @@ import click
 from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, show_next_page, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
-from squire_pipelines.ledger.records import audit_page
+from squire_pipelines.ledger.audit import audit_page
 
 audit = LazyGroup(name="audit", help="List who did what: approvals, cancels, retries, deletions, restores.")
 _COLUMNS: Columns = {
@@ -16,7 +17,7 @@ _COLUMNS: Columns = {
     "actor": "actor",
     "action": "action",
     "subject": "subject",
-    "reason": lambda row: row["detail"].get("reason") if isinstance(row["detail"], dict) else None,
+    "reason": lambda row: row["detail"].get("reason"),
 }
 
 
@@ -40,7 +41,8 @@ def list_audit(
 ) -> None:
     """List the audit trail, newest first."""
     with context.ledger.read() as tx:
-        rows = audit_page(tx, action=action, actor=actor, since=since, before=before, limit=limit)
+        entries = audit_page(tx, action=action, actor=actor, since=since, before=before, limit=limit)
+    rows = [asdict(entry) for entry in entries]
     context.write_list(rows, _COLUMNS, as_json=as_json, empty="Nothing was done yet.", keep=("actor", "action"))
     if len(rows) == limit:
         show_next_page("--before", rows[-1]["id"])

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from squire_pipelines.domain.frozen import FrozenModel
 
 DERIVED_SHARE = 10
 """An attempt without a limit of its own reserves this part of the smallest wider limit: one tenth."""
@@ -42,10 +44,10 @@ _WIDER = {
 }
 
 
-class Limit(BaseModel):
+class Limit(FrozenModel):
     """The most that a scope may use; None for no limit in this unit."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     usd: float | None = Field(default=None, gt=0, le=1_000_000)
     tokens: int | None = Field(default=None, gt=0, le=2_000_000_000)
@@ -89,13 +91,11 @@ class Shortage:
         return f"the budget of the {self.scope} ({', '.join(parts)} used or reserved)"
 
 
-class Limits(BaseModel):
+class BudgetLimits(FrozenModel):
     """All limits that hold for one repository.
 
     A limit on an attempt (or a plan) that is larger than a wider one is refused: no attempt could ever start.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     attempt: Limit = Limit()
     plan: Limit = Limit()

@@ -65,10 +65,7 @@ class Decision(StrEnum):
     @property
     def rank(self) -> int:
         """How grave it is: 0 for the least."""
-        return _RANKS[self]
-
-
-_RANKS = {decision: rank for rank, decision in enumerate(Decision)}
+        return tuple(Decision).index(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from squire_pipelines.domain.frozen import FrozenModel
 
 
 class PullRequestState(StrEnum):
@@ -43,10 +43,8 @@ def review_after(review: ReviewState, state: PullRequestState) -> ReviewState:
     return ReviewState.REJECTED if state is PullRequestState.CLOSED else ReviewState.NEEDS_APPROVAL
 
 
-class PullRequestReport(BaseModel):
+class PullRequestReport(FrozenModel):
     """What GitHub said of a pull request at `updated_at`, by a delivery or by an answer to our question."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     repository: str
     number: int

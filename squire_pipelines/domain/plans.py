@@ -1,10 +1,10 @@
-"""Pure checks of a plan: each returns its findings, none means that the plan may become tasks."""
+"""Pure checks of a plan: whether it may become tasks, and which of them may start without a person."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from squire_pipelines.domain.tasks import Plan
+from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,19 @@ class PlanFinding:
     check: str
     task: str | None
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """When a planned task may start without a person: its confidence is high enough and its risk low enough."""
+
+    automatic: bool
+    min_confidence: float
+    max_risk: Risk
+
+    def covers(self, spec: TaskSpec) -> bool:
+        """Whether `spec` is ready at once; otherwise it is proposed and waits for a person."""
+        return self.automatic and spec.confidence >= self.min_confidence and spec.risk.rank <= self.max_risk.rank
 
 
 def check_keys(plan: Plan) -> Iterator[PlanFinding]:

@@ -4,7 +4,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from squire_pipelines.domain.frozen import FrozenModel
 
 
 class SignalKind(StrEnum):
@@ -53,11 +55,7 @@ class CollectionStatus(StrEnum):
         return self in {CollectionStatus.FRESH, CollectionStatus.UNCHANGED}
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class OpenPullRequest(_Frozen):
+class OpenPullRequest(FrozenModel):
     """An open pull request."""
 
     kind: Literal[SignalKind.OPEN_PR] = SignalKind.OPEN_PR
@@ -73,7 +71,7 @@ class OpenPullRequest(_Frozen):
     from_fork: bool = False
 
 
-class FailedCheck(_Frozen):
+class FailedCheck(FrozenModel):
     """A check that failed on the head of the default branch or of an open pull request."""
 
     kind: Literal[SignalKind.FAILED_CI] = SignalKind.FAILED_CI
@@ -88,7 +86,7 @@ class FailedCheck(_Frozen):
     from_fork: bool = False
 
 
-class OpenIssue(_Frozen):
+class OpenIssue(FrozenModel):
     """An open issue."""
 
     kind: Literal[SignalKind.OPEN_ISSUE] = SignalKind.OPEN_ISSUE
@@ -100,7 +98,7 @@ class OpenIssue(_Frozen):
     comments: int = 0
 
 
-class ReviewFinding(_Frozen):
+class ReviewFinding(FrozenModel):
     """An unresolved remark of a reviewer on the current head of an open pull request."""
 
     kind: Literal[SignalKind.REVIEW_FINDING] = SignalKind.REVIEW_FINDING
@@ -116,7 +114,7 @@ class ReviewFinding(_Frozen):
     from_fork: bool = False
 
 
-class ManualTask(_Frozen):
+class ManualTask(FrozenModel):
     """A wish that a person typed.
 
     `allow_protected` are the protected paths that it names; `branch` is that of our own open pull request to which the
@@ -133,7 +131,7 @@ class ManualTask(_Frozen):
 Details = Annotated[OpenPullRequest | FailedCheck | OpenIssue | ReviewFinding | ManualTask, Field(discriminator="kind")]
 
 
-class Signal(_Frozen):
+class Signal(FrozenModel):
     """One fact seen in a repository.
 
     `key` names it among the repository's signals of its kind and stays the same while it lasts; `version` changes
@@ -159,7 +157,7 @@ class Signal(_Frozen):
         return f"{self.kind}:{self.key}"
 
 
-class Collection(_Frozen):
+class Collection(FrozenModel):
     """One reading of one source of one repository.
 
     For `stale` and `failed`, `signals` holds nothing and `error_code` and `error` say why; the ledger keeps the last

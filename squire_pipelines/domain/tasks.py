@@ -4,9 +4,10 @@ import hashlib
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator
 
 from squire_pipelines.domain.container_limits import TaskLimits
+from squire_pipelines.domain.frozen import FrozenModel
 
 
 class TaskStatus(StrEnum):
@@ -60,12 +61,13 @@ class Risk(StrEnum):
     MEDIUM = "medium"
     HIGH = "high"
 
+    @property
+    def rank(self) -> int:
+        """How much harm: 0 for the least."""
+        return tuple(Risk).index(self)
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-class TaskContext(_Frozen):
+class TaskContext(FrozenModel):
     """Where in the repository to look."""
 
     files_to_read: tuple[str, ...] = ()
@@ -73,7 +75,7 @@ class TaskContext(_Frozen):
     related_code: tuple[str, ...] = ()
 
 
-class Implementation(_Frozen):
+class Implementation(FrozenModel):
     """How the planner would go about it."""
 
     approach: str = ""
@@ -82,7 +84,7 @@ class Implementation(_Frozen):
     avoid: tuple[str, ...] = ()
 
 
-class Verification(_Frozen):
+class Verification(FrozenModel):
     """How one sees that it is done."""
 
     run_tests: bool = True
@@ -91,7 +93,7 @@ class Verification(_Frozen):
     custom_checks: tuple[str, ...] = ()
 
 
-class TaskSpec(_Frozen):
+class TaskSpec(FrozenModel):
     """One piece of work as a planner proposes it; the agent gets it whole, as JSON.
 
     `key` names the task within its plan and `depends_on` names other keys of the same plan. `signals` are the refs
@@ -134,7 +136,7 @@ class TaskSpec(_Frozen):
         return value.name.lower()
 
 
-class Plan(_Frozen):
+class Plan(FrozenModel):
     """The tasks that a planner proposes for one repository.
 
     `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for

@@ -13,7 +13,8 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.pulls import PullRequestRef, add_labels, find_pull_request
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, tasks
-from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, TokenUsage
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
+from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.publishing.publish_change import PublicationStep, Published, Rejected, policy_from, publish_change
@@ -111,7 +112,7 @@ def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
         earlier_heads = frozenset(head for head in heads if head)
         first = next((event for event in tasks.events(tx, task.id) if event.subject == "task"), None)
         attempt = attempts.get(tx, attempt.id)
-        used = attempts.tokens_used(tx, attempt.id)
+        used = usage_of_attempt(tx, attempt.id)
         follow_up = _follow_up(tx, leased)
     return PublishRequest(
         attempt_id=attempt.id,

@@ -17,7 +17,7 @@ from squire_pipelines.gateway.model import GatewayCall, GatewayTotals
 from squire_pipelines.gateway.wire import GatewayStatus
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.attempts import Attempt
-from squire_pipelines.ledger.records import ModelCallRow, record_model_call
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.settings import Settings

@@ -23,6 +23,7 @@ from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import limits_of
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.attempts import AttemptFacts
+from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.publishing.mirror import fetch_mirror
@@ -155,7 +156,7 @@ def record_run(leased: LeasedAttempt, result: RunResult) -> None:
             agent_started_at=result.agent_started_at,
             agent_ended_at=report.timings.agent_end if report else None,
             evidence=ending.evidence,
-            usage=attempts.tokens_used(tx, leased.attempt.id),
+            usage=usage_of_attempt(tx, leased.attempt.id),
         )
         attempts.note(tx, leased.attempt.id, leased.token, facts)
         if ending.cause is Cause.COMPLETED and report is not None and report.head_sha is not None:

@@ -10,9 +10,9 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, lock
-from squire_pipelines.ledger.changes import record_event
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events
+from squire_pipelines.ledger.transitions import record_event
 
 MAX_ADOPTIONS = 3
 _ADOPTED = "adopted"

@@ -19,19 +19,11 @@ from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger import tasks as task_rows
-from squire_pipelines.ledger.changes import change_attempt, change_task
+from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
-from squire_pipelines.ledger.tables import attempts, model_calls, tasks
-
-
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
-    """What an attempt's model calls add up to; None where there was no call, or nobody knows a price."""
-
-    input_tokens: int | None
-    output_tokens: int | None
-    cost_usd: float | None
+from squire_pipelines.ledger.tables import attempts, tasks
+from squire_pipelines.ledger.transitions import change_attempt, change_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +221,6 @@ def _lease_lost(attempt_id: str) -> LeaseLostError:
     )
 
 
-def tokens_used(tx: Transaction, attempt_id: str) -> TokenUsage:
-    """Return what the attempt's model calls add up to so far."""
-    sums = [func.sum(model_calls.c[field.name]) for field in fields(TokenUsage)]
-    return TokenUsage(*tx.execute(select(*sums).where(model_calls.c.attempt_id == attempt_id)).one())
-
-
 def stage_ending(tx: Transaction, attempt_id: str, token: str, ending: Ending) -> None:
     """Store how the attempt ended until `settle` records it. The first ending stays. Raises LeaseLostError."""
     attempt = get(tx, attempt_id)
@@ -339,7 +325,7 @@ def end(
         evidence=ending.evidence.model_dump(mode="json"),
         ended_at=tx.now,
         lease_token=None,
-        **asdict(tokens_used(tx, attempt.id)),
+        **asdict(usage_of_attempt(tx, attempt.id)),
     )
     budgets.settle_attempt(tx, attempt.id)
     task = task_rows.get(tx, attempt.task_id)

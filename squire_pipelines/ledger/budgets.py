@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, select, update
 
-from squire_pipelines.domain.budgets import Amount, Limits, Purpose, Scope, Shortage, day_of, month_of
+from squire_pipelines.domain.budgets import Amount, BudgetLimits, Purpose, Scope, Shortage, day_of, month_of
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, budgets, model_calls, tasks
@@ -21,7 +21,7 @@ _OPEN = "open"
 _SETTLED = "settled"
 _MAX_HELD_TASKS = 10_000
 
-LimitsOf = Callable[[str], Limits]
+LimitsOf = Callable[[str], BudgetLimits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def reserve(
     tx: Transaction,
     reservation_id: str,
     purpose: Purpose,
-    limits: Limits,
+    limits: BudgetLimits,
     *,
     repository: str,
     trace_id: str,
@@ -84,7 +84,7 @@ def release(tx: Transaction, reservation_id: str) -> None:
     tx.execute(delete(budgets).where(budgets.c.id == reservation_id, budgets.c.state == _OPEN))
 
 
-def used(tx: Transaction, limits: Limits, *, repository: str, task_id: str | None = None) -> dict[Scope, Amount]:
+def used(tx: Transaction, limits: BudgetLimits, *, repository: str, task_id: str | None = None) -> dict[Scope, Amount]:
     """What is spent or reserved in each scope that has a limit."""
     conditions: dict[Scope, ColumnElement[bool]] = {
         Scope.REPOSITORY: and_(budgets.c.repository == repository, budgets.c.opened_at >= month_of(tx.now)),
@@ -236,7 +236,7 @@ def blocked_by_budget(tx: Transaction, limits_of: LimitsOf) -> BudgetBlocks:
     return BudgetBlocks(repositories, held)
 
 
-def budget_shortage(tx: Transaction, limits: Limits, repository: str, task_id: str) -> Shortage | None:
+def budget_shortage(tx: Transaction, limits: BudgetLimits, repository: str, task_id: str) -> Shortage | None:
     """For which budget one task has to wait."""
     if not limits.is_set:
         return None
@@ -250,7 +250,7 @@ class Level:
     scope: Scope
     repository: str | None
     used: Amount
-    limits: Limits
+    limits: BudgetLimits
     since: datetime
 
     @property
@@ -267,7 +267,9 @@ class Level:
         return short is not None and short.scope is self.scope
 
 
-def levels(tx: Transaction, limits: Limits, limits_of: LimitsOf, repositories: Iterable[str]) -> tuple[Level, ...]:
+def levels(
+    tx: Transaction, limits: BudgetLimits, limits_of: LimitsOf, repositories: Iterable[str]
+) -> tuple[Level, ...]:
     """How each budget of a day, a month and a repository stands, if it has a limit."""
     found = []
     for scope in (Scope.DAY, Scope.MONTH):

@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, ColumnElement, Row, String, any_, delete, func, in
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger import wordlist
-from squire_pipelines.ledger.records import record_audit
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, task_dependencies, task_events, task_words, tasks
 from squire_pipelines.ledger.task_query import TaskQuery

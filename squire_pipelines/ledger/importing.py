@@ -21,13 +21,13 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskKind, TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import wordlist
-from squire_pipelines.ledger.changes import record_event
 from squire_pipelines.ledger.columns import UtcDateTime
 from squire_pipelines.ledger.exporting import FORMAT, PARTS
 from squire_pipelines.ledger.old_tasks import Entry, OldTask, read_entries
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata, outcomes, plans, task_dependencies, tasks
 from squire_pipelines.ledger.task_creation import find_by_fingerprint
+from squire_pipelines.ledger.transitions import record_event
 
 ACTOR = "import"
 AT_ONCE = 200

@@ -15,9 +15,9 @@ from squire_pipelines.domain.outcomes import (
     report_applies,
     review_after,
 )
-from squire_pipelines.ledger.changes import record_event
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import outcomes, tasks
+from squire_pipelines.ledger.transitions import record_event
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from datetime import datetime
 from sqlalchemy import exists, insert, select, update
 
 from squire_pipelines.domain.identity import new_id
-from squire_pipelines.domain.plans import PlanFinding
+from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
-from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.collections import active_signals
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import plans
@@ -86,7 +85,7 @@ def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
     return tuple(rows.scalars())
 
 
-def admit(tx: Transaction, plan_id: str, *, approval: task_rows.Approval, max_attempts: int) -> tuple[str, ...]:
+def admit(tx: Transaction, plan_id: str, *, approval: ApprovalRule, max_attempts: int) -> tuple[str, ...]:
     """Make tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
 
     A plan with findings is never admitted: nothing is created and nothing is returned.

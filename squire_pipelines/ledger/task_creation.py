@@ -8,13 +8,14 @@ from graphlib import CycleError, TopologicalSorter
 from sqlalchemy import insert, select, update
 
 from squire_pipelines.domain.identity import branch_name, new_id
+from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
 from squire_pipelines.ledger import wordlist
-from squire_pipelines.ledger.changes import record_event
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
-from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, Approval, cancel
+from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
+from squire_pipelines.ledger.transitions import record_event
 
 _MANUAL_PREFIX = f"{SignalKind.MANUAL_TASK}:"
 _DONE = TaskStatus.SUCCEEDED
@@ -26,7 +27,7 @@ def create_from_plan(
     *,
     plan_id: str,
     versions: Mapping[str, str],
-    approval: Approval,
+    approval: ApprovalRule,
     max_attempts: int,
     trace_id: str,
 ) -> tuple[str, ...]:

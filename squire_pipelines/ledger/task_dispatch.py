@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, or_, select
 
-from squire_pipelines.domain.budgets import Limits, Purpose
+from squire_pipelines.domain.budgets import BudgetLimits, Purpose
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt, get
-from squire_pipelines.ledger.changes import change_task, record_event
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_dependencies, tasks
+from squire_pipelines.ledger.transitions import change_task, record_event
 
 
 def dispatch(
@@ -64,7 +64,7 @@ def dispatch(
 
 def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.LimitsOf | None) -> bool:
     attempt = id_of_attempt(task.id, task.attempts + 1)
-    limits = limits_of(task.repository) if limits_of is not None else Limits()
+    limits = limits_of(task.repository) if limits_of is not None else BudgetLimits()
     short = budgets.reserve(
         tx,
         attempt,

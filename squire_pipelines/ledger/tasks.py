@@ -9,12 +9,11 @@ from typing import Any
 
 from sqlalchemy import Row, case, func, or_, select, update
 
-from squire_pipelines.domain.budgets import Limits
+from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.outcomes import PullRequestState
-from squire_pipelines.domain.tasks import Risk, TaskSpec, TaskStatus
+from squire_pipelines.domain.tasks import TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError, StateConflictError
 from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger.changes import change_task, record_event
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import (
@@ -25,9 +24,9 @@ from squire_pipelines.ledger.tables import (
     tasks,
 )
 from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
+from squire_pipelines.ledger.transitions import change_task, record_event
 
 _PARAMETER = re.compile(r":(\w+)")
-_RISKS = (Risk.LOW, Risk.MEDIUM, Risk.HIGH)
 DEPENDENCY_FAILED = "a task that it depends on did not succeed"
 
 
@@ -71,23 +70,6 @@ class TaskEvent:
     reason: str
     trace_id: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """When a planned task may start without a person: its confidence is high enough and its risk low enough."""
-
-    automatic: bool
-    min_confidence: float
-    max_risk: Risk
-
-    def covers(self, spec: TaskSpec) -> bool:
-        """Whether `spec` is ready at once; otherwise it is proposed and waits for a person."""
-        return (
-            self.automatic
-            and spec.confidence >= self.min_confidence
-            and _RISKS.index(spec.risk) <= _RISKS.index(self.max_risk)
-        )
 
 
 def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
@@ -263,7 +245,7 @@ def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:
     return ids
 
 
-def waiting_reason(tx: Transaction, task: Task, limits: Limits | None = None) -> str | None:
+def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = None) -> str | None:
     """Why a ready task does not run yet; None when it does not wait. Derived, never stored.
 
     With the `limits` of its repository, a budget without room for it is a reason too.

@@ -5,7 +5,7 @@ from typing import Self
 
 import duckdb
 
-from squire_pipelines.domain.budgets import Limits
+from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Transaction
@@ -38,7 +38,7 @@ class Rules:
     @classmethod
     def when_nothing_is_set(cls) -> Self:
         """The targets that there are by default, and no budget."""
-        return cls(_targets(WarehouseSettings()), lambda _repository: Limits())
+        return cls(_targets(WarehouseSettings()), lambda _repository: BudgetLimits())
 
     def write(self, tx: Transaction, connection: duckdb.DuckDBPyConnection) -> None:
         """Put them, and what follows from them at this moment, into the file in place of what was there."""

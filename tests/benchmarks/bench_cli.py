@@ -10,10 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.ledger import plans
 from squire_pipelines.ledger.store import open_ledger
-from squire_pipelines.ledger.tasks import Approval
 from tests.support.figures import Figure, percentile, report
 
 RUNS = 20
@@ -31,7 +31,7 @@ def fill(home: Path) -> None:
     plan = Plan(repository="acme/api", planner="rules", signals_digest="0", tasks=specs)
     with ledger.write() as tx:
         saved = plans.save(tx, plan, [], trace_id="0" * 32, run_id=None)
-        approval = Approval(automatic=True, min_confidence=0.5, max_risk=Risk.HIGH)
+        approval = ApprovalRule(automatic=True, min_confidence=0.5, max_risk=Risk.HIGH)
         plans.admit(tx, saved.id, approval=approval, max_attempts=3)
     ledger.close()
 

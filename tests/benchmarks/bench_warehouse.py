@@ -21,13 +21,13 @@ import duckdb
 from sqlalchemy import text
 
 from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.ledger import attempts, plans, task_dispatch
 from squire_pipelines.ledger.attempts import AttemptFacts
-from squire_pipelines.ledger.records import ModelCallRow, record_model_call
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
-from squire_pipelines.ledger.tasks import Approval
 from squire_pipelines.warehouse import schema
 from squire_pipelines.warehouse.publish import publish
 from squire_pipelines.warehouse.query import run_query
@@ -62,7 +62,7 @@ print("errors", errors)
 _PUBLISHER = """
 import sys
 from pathlib import Path
-from squire_pipelines.ledger.records import record_audit
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.publish import publish
 ledger = Ledger("sqlite:///" + sys.argv[1])
@@ -105,7 +105,7 @@ def make_new_rows(ledger: Ledger) -> int:
     """At least `NEW_ROWS` new rows by way of the ledger's own functions; how many."""
     before = counted(ledger)
     rule = attempts.RetryRule(base_s=30, cap_s=900)
-    approval = Approval(automatic=True, min_confidence=0, max_risk=Risk.HIGH)
+    approval = ApprovalRule(automatic=True, min_confidence=0, max_risk=Risk.HIGH)
     while counted(ledger) - before < NEW_ROWS:
         stamp = time.time_ns()
         specs = tuple(

@@ -13,7 +13,8 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.ledger import attempts, deliveries, outcomes
 from squire_pipelines.ledger.attempts import AttemptFacts
-from squire_pipelines.ledger.records import ModelCallRow, record_audit, record_model_call
+from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata, model_calls, task_events, tasks
 from squire_pipelines.warehouse import schema

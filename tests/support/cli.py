@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 
 from squire_pipelines.cli.main import cli
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import Collection, CollectionStatus, OpenIssue, Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.ledger import attempts, collections, outcomes, plans, task_dispatch
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, RetryRule
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.ledger.tasks import Approval
 
 REPOSITORY = "acme/shop"
 TRACE = "cd" * 16
@@ -68,7 +68,7 @@ class SampleData:
         self, *specs: TaskSpec, repository: str = REPOSITORY, approved: bool = True
     ) -> tuple[str, tuple[str, ...]]:
         """Admit a plan; returns its id and its tasks' ids."""
-        approval = Approval(automatic=approved, min_confidence=0, max_risk=Risk.HIGH)
+        approval = ApprovalRule(automatic=approved, min_confidence=0, max_risk=Risk.HIGH)
         plan = Plan(repository=repository, planner="rules", signals_digest="d" * 8, tasks=specs, notes=("a note",))
         with self.ledger.write() as tx:
             saved = plans.save(tx, plan, (), trace_id=TRACE, run_id="run-1")

@@ -23,10 +23,10 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.backup import make_backup
-from squire_pipelines.ledger.changes import change_task
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import task_events
+from squire_pipelines.ledger.transitions import change_task
 from tests.support.ledgers import TRACE
 
 WAIT_S = 120

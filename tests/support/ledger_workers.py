@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 
-from squire_pipelines.domain.budgets import Amount, Limits, Purpose
+from squire_pipelines.domain.budgets import Amount, BudgetLimits, Purpose
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.ledger import attempts, budgets, deliveries, task_dispatch, tasks
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
@@ -104,7 +104,7 @@ def acknowledge(url: str, name: str, task_id: str, answers: Connection) -> None:
 def reserve_and_spend(url: str, barrier: Barrier, number: int, limits_json: str, answers: Connection) -> None:
     """Reserve for attempts until the budgets have no room, spend a part of it, settle some; how many got through."""
     ledger = Ledger(url)
-    limits = Limits.model_validate_json(limits_json)
+    limits = BudgetLimits.model_validate_json(limits_json)
     got = 0
     barrier.wait(WAIT_S)
     for turn in range(TURNS):

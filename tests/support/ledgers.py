@@ -19,6 +19,7 @@ from typing import Any, Self
 from sqlalchemy import delete, select
 
 from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import (
     Collection,
     CollectionStatus,
@@ -34,13 +35,12 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import metadata, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
-from squire_pipelines.ledger.tasks import Approval
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TRACE = "ab" * 16
 REPOSITORY = "acme/shop"
-ALL_APPROVED = Approval(automatic=True, min_confidence=0, max_risk=Risk.HIGH)
-NONE_APPROVED = Approval(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
+ALL_APPROVED = ApprovalRule(automatic=True, min_confidence=0, max_risk=Risk.HIGH)
+NONE_APPROVED = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
 RETRY = RetryRule(base_s=30, cap_s=900)
 _numbers = count(1)
 
@@ -330,7 +330,7 @@ def add_tasks(
     ledger: Ledger,
     *specs: TaskSpec,
     repository: str = REPOSITORY,
-    approval: Approval = ALL_APPROVED,
+    approval: ApprovalRule = ALL_APPROVED,
     max_attempts: int = 3,
 ) -> tuple[str, ...]:
     """Plan and admit tasks; their ids in the plan's order."""

@@ -1,6 +1,6 @@
 """`squire budgets`, and what tasks wait for."""
 
-from squire_pipelines.domain.budgets import Amount, Limit, Limits, Purpose
+from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire
 
@@ -9,7 +9,7 @@ LIMITS = "[budgets.attempt]\nusd = 4\n[budgets.day]\nusd = 10\ntokens = 1000\n[b
 
 def spend(samples: SampleData, usd: float, name: str = "plan:a") -> None:
     with samples.ledger.write() as tx:
-        limits = Limits(plan=Limit(usd=usd))
+        limits = BudgetLimits(plan=Limit(usd=usd))
         budgets.reserve(tx, name, Purpose.PLAN, limits, repository=REPOSITORY, trace_id=TRACE)
 
 

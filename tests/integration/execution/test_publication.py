@@ -9,13 +9,13 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import ReviewState
+from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Risk, TaskStatus
 from squire_pipelines.ledger import outcomes, tasks
-from squire_pipelines.ledger.tasks import Approval
 from tests.support.ledgers import add_task, dispatch
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
-BY_HAND = Approval(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
+BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
 
 
 def our_pulls(forge: ForgeProcess) -> list[dict[str, Any]]:

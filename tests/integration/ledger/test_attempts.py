@@ -13,12 +13,12 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.errors import LeaseLostError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import attempts, records, tasks
-from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, Settled, TokenUsage
-from squire_pipelines.ledger.changes import change_attempt
-from squire_pipelines.ledger.records import ModelCallRow
+from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger.attempts import Attempt, AttemptFacts, Settled
+from squire_pipelines.ledger.model_calls import ModelCallRow, TokenUsage, record_model_call, usage_of_attempt
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts as table
+from squire_pipelines.ledger.transitions import change_attempt
 from tests.support.ledgers import (
     RETRY,
     START,
@@ -401,7 +401,7 @@ def test_ended_ids_are_those_of_our_own_attempts_that_have_ended(ledger: Ledger)
 def test_tokens_add_up_over_an_attempts_model_calls(ledger: Ledger) -> None:
     with ledger.write() as tx:
         for attempt_id, tokens, cost in (("t-1", 10, 0.5), ("t-1", 5, None), ("t-2", 100, 1.0)):
-            records.record_model_call(
+            record_model_call(
                 tx,
                 ModelCallRow(
                     purpose="agent",
@@ -416,8 +416,8 @@ def test_tokens_add_up_over_an_attempts_model_calls(ledger: Ledger) -> None:
                 ),
             )
     with ledger.read() as tx:
-        assert attempts.tokens_used(tx, "t-1") == TokenUsage(input_tokens=15, output_tokens=2, cost_usd=0.5)
-        assert attempts.tokens_used(tx, "t-none") == TokenUsage(None, None, None)
+        assert usage_of_attempt(tx, "t-1") == TokenUsage(input_tokens=15, output_tokens=2, cost_usd=0.5)
+        assert usage_of_attempt(tx, "t-none") == TokenUsage(None, None, None)
 
 
 def test_the_database_itself_refuses_a_second_open_attempt_of_a_task(ledger: Ledger) -> None:

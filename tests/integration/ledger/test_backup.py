@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
-from squire_pipelines.ledger import migrate, records, tasks
+from squire_pipelines.ledger import migrate, tasks
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
@@ -107,9 +108,9 @@ def test_restore_puts_the_backup_in_place_and_keeps_the_old_ledger(store: Ledger
     assert count(aside) == 21
     aside.close()
     with store.read() as tx:
-        (row,) = records.audit_page(tx)
+        (entry,) = audit_page(tx)
         assert tx.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
-    assert (row["actor"], row["action"], row["subject"]) == ("ann", "ledger.restore", str(tmp_path / "b.sqlite"))
+    assert (entry.actor, entry.action, entry.subject) == ("ann", "ledger.restore", str(tmp_path / "b.sqlite"))
     with store.write() as tx:
         tasks.cancel(tx, tx.execute(select(task_table.c.id).limit(1)).scalar_one(), actor="ann")
 

@@ -5,21 +5,23 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.domain.budgets import Amount, Limit, Limits, Purpose, Scope
+from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose, Scope
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
-from squire_pipelines.ledger.records import ModelCallRow, record_model_call
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import budgets as budget_table
 from squire_pipelines.ledger.tables import model_calls
 from tests.support.ledgers import REPOSITORY, RETRY, TRACE, Clock, add_task, add_tasks, claim, settle, spec
 
-LIMITS = Limits(attempt=Limit(usd=2, tokens=1000), task=Limit(usd=5), day=Limit(usd=10), month=Limit(tokens=100_000))
+LIMITS = BudgetLimits(
+    attempt=Limit(usd=2, tokens=1000), task=Limit(usd=5), day=Limit(usd=10), month=Limit(tokens=100_000)
+)
 
 
-def start(ledger: Ledger, limits: Limits = LIMITS) -> tuple[attempts.Attempt, ...]:
+def start(ledger: Ledger, limits: BudgetLimits = LIMITS) -> tuple[attempts.Attempt, ...]:
     with ledger.write() as tx:
         return task_dispatch.dispatch(
             tx, max_concurrent=100, max_per_repository=100, claim_deadline_s=60, limits_of=lambda _: limits
@@ -43,7 +45,7 @@ def call(ledger: Ledger, attempt: attempts.Attempt, usd: float | None, tokens: i
         return record_model_call(tx, row)
 
 
-def used(ledger: Ledger, scope: Scope = Scope.DAY, limits: Limits = LIMITS, task_id: str | None = None) -> Amount:
+def used(ledger: Ledger, scope: Scope = Scope.DAY, limits: BudgetLimits = LIMITS, task_id: str | None = None) -> Amount:
     with ledger.read() as tx:
         return budgets.used(tx, limits, repository=REPOSITORY, task_id=task_id)[scope]
 
@@ -146,7 +148,7 @@ def test_an_open_reservation_of_an_ended_attempt_is_settled(ledger: Ledger) -> N
 
 
 def test_days_and_months_begin_anew(ledger: Ledger, clock: Clock) -> None:
-    tight = Limits(attempt=Limit(usd=2), day=Limit(usd=2), month=Limit(usd=4))
+    tight = BudgetLimits(attempt=Limit(usd=2), day=Limit(usd=2), month=Limit(usd=4))
     add_tasks(ledger, *(spec(f"k{number}") for number in range(4)))
     assert len(start(ledger, tight)) == 1
     clock.forward(timedelta(days=1).total_seconds())
@@ -158,7 +160,7 @@ def test_days_and_months_begin_anew(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_a_task_whose_budget_is_used_up_does_not_hide_others(ledger: Ledger, clock: Clock) -> None:
-    tight = Limits(attempt=Limit(usd=2), task=Limit(usd=3))
+    tight = BudgetLimits(attempt=Limit(usd=2), task=Limit(usd=3))
     first = add_task(ledger)
     (queued,) = start(ledger, tight)
     held = claim(ledger, queued.id)
@@ -181,9 +183,10 @@ def test_a_repository_without_room_does_not_hide_others(ledger: Ledger) -> None:
     for _ in range(3):
         add_task(ledger)
     other = add_task(ledger, repository="acme/other")
-    full = Limits(attempt=Limit(usd=1), repository=Limit(usd=1))
+    full = BudgetLimits(attempt=Limit(usd=1), repository=Limit(usd=1))
     with ledger.write() as tx:
-        budgets.reserve(tx, "plan:x", Purpose.PLAN, Limits(plan=Limit(usd=1)), repository=REPOSITORY, trace_id=TRACE)
+        plan = BudgetLimits(plan=Limit(usd=1))
+        budgets.reserve(tx, "plan:x", Purpose.PLAN, plan, repository=REPOSITORY, trace_id=TRACE)
         started = task_dispatch.dispatch(
             tx, max_concurrent=1, max_per_repository=1, claim_deadline_s=60, limits_of=lambda _: full
         )
@@ -201,11 +204,16 @@ def test_a_call_is_kept_once(ledger: Ledger) -> None:
 
 
 def test_levels_say_how_budgets_stand(ledger: Ledger) -> None:
-    limits = Limits(attempt=Limit(usd=2), repository=Limit(usd=4), day=Limit(usd=10), month=Limit(usd=100))
+    limits = BudgetLimits(attempt=Limit(usd=2), repository=Limit(usd=4), day=Limit(usd=10), month=Limit(usd=100))
     with ledger.write() as tx:
         for number in range(2):
             budgets.reserve(
-                tx, f"plan:{number}", Purpose.PLAN, Limits(plan=Limit(usd=2)), repository=REPOSITORY, trace_id=TRACE
+                tx,
+                f"plan:{number}",
+                Purpose.PLAN,
+                BudgetLimits(plan=Limit(usd=2)),
+                repository=REPOSITORY,
+                trace_id=TRACE,
             )
         levels = budgets.levels(tx, limits, lambda _: limits, [REPOSITORY, "acme/idle"])
     told = {(level.scope, level.repository): (level.share, level.is_used_up) for level in levels}

@@ -8,7 +8,8 @@ from sqlalchemy import event, func, select
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskKind, TaskStatus
 from squire_pipelines.errors import NotFoundError, RefusedError
-from squire_pipelines.ledger import bulk, outcomes, records, tasks
+from squire_pipelines.ledger import bulk, outcomes, tasks
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import (
@@ -168,17 +169,17 @@ def test_what_people_do_is_in_the_audit_trail(ledger: Ledger) -> None:
     update(ledger, [two], bulk.retry(1))
     update(ledger, ["tnone"], bulk.retry(1))
     with ledger.read() as tx:
-        rows = records.audit_page(tx)
-    assert [(row["actor"], row["action"], row["subject"]) for row in rows] == [
+        entries = audit_page(tx)
+    assert [(entry.actor, entry.action, entry.subject) for entry in entries] == [
         ("ann", "tasks.retry", two),
         ("ann", "tasks.cancel", "2 tasks"),
     ]
-    assert rows[1]["detail"] == {"tasks": [one, two], "count": 2, "reason": "no need"}
+    assert entries[1].detail == {"tasks": [one, two], "count": 2, "reason": "no need"}
     with ledger.read() as tx:
-        assert [row["id"] for row in records.audit_page(tx, before=rows[0]["id"], limit=5)] == [rows[1]["id"]]
-        assert records.audit_page(tx, action="tasks.retry") == rows[:1]
-        assert records.audit_page(tx, actor="bob") == []
-        assert records.audit_page(tx, since=rows[0]["at"]) == rows
+        assert audit_page(tx, before=entries[0].id, limit=5) == entries[1:2]
+        assert audit_page(tx, action="tasks.retry") == entries[:1]
+        assert audit_page(tx, actor="bob") == ()
+        assert audit_page(tx, since=entries[0].at) == entries
 
 
 def test_ended_tasks_are_deleted_with_all_that_hangs_on_them(ledger: Ledger) -> None:
@@ -195,7 +196,7 @@ def test_ended_tasks_are_deleted_with_all_that_hangs_on_them(ledger: Ledger) -> 
         tasks.get(tx, held.task_id)
     assert [count(ledger, table) for table in (attempts, task_events, outcome_table, task_words)] == [0, 0, 0, 0]
     with ledger.read() as tx:
-        assert records.audit_page(tx)[0]["action"] == "tasks.delete"
+        assert audit_page(tx)[0].action == "tasks.delete"
 
 
 def test_unfinished_tasks_are_deleted_only_when_one_says_so_and_running_ones_never(ledger: Ledger) -> None:

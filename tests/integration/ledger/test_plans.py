@@ -3,14 +3,13 @@
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.domain.plans import PlanFinding
+from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
 from squire_pipelines.domain.tasks import Risk, TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import plans, tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import plans as table
 from squire_pipelines.ledger.tables import task_dependencies
-from squire_pipelines.ledger.tasks import Approval
 from tests.support.ledgers import (
     ALL_APPROVED,
     REPOSITORY,
@@ -164,14 +163,14 @@ def test_two_keys_for_one_fact_make_no_ring_of_tasks_that_wait_for_each_other(le
 @pytest.mark.parametrize(
     ("approval", "status"),
     [
-        (Approval(automatic=True, min_confidence=0.8, max_risk=Risk.MEDIUM), TaskStatus.READY),
-        (Approval(automatic=True, min_confidence=0.81, max_risk=Risk.HIGH), TaskStatus.PROPOSED),
-        (Approval(automatic=True, min_confidence=0, max_risk=Risk.LOW), TaskStatus.PROPOSED),
-        (Approval(automatic=False, min_confidence=0, max_risk=Risk.HIGH), TaskStatus.PROPOSED),
+        (ApprovalRule(automatic=True, min_confidence=0.8, max_risk=Risk.MEDIUM), TaskStatus.READY),
+        (ApprovalRule(automatic=True, min_confidence=0.81, max_risk=Risk.HIGH), TaskStatus.PROPOSED),
+        (ApprovalRule(automatic=True, min_confidence=0, max_risk=Risk.LOW), TaskStatus.PROPOSED),
+        (ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH), TaskStatus.PROPOSED),
     ],
 )
 def test_confidence_and_risk_decide_whether_a_task_waits_for_a_person(
-    ledger: Ledger, approval: Approval, status: TaskStatus
+    ledger: Ledger, approval: ApprovalRule, status: TaskStatus
 ) -> None:
     (task_id,) = add_tasks(ledger, spec("a", confidence=0.8, risk=Risk.MEDIUM), approval=approval)
     with ledger.read() as tx:

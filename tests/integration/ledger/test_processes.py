@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from squire_pipelines.domain.budgets import Limit, Limits, Scope
+from squire_pipelines.domain.budgets import BudgetLimits, Limit, Scope
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
@@ -184,7 +184,7 @@ def test_what_was_acknowledged_survives_kill_9(file_url: str, open_at: Callable[
 def test_sixteen_processes_together_spend_no_more_than_the_budgets(
     ledger_url: str, open_at: Callable[..., Ledger]
 ) -> None:
-    limits = Limits(
+    limits = BudgetLimits(
         plan=Limit(usd=1, tokens=100),
         repository=Limit(usd=30, tokens=3000),
         day=Limit(usd=70, tokens=9000),

@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.states import ATTEMPT_TRANSITIONS, TASK_TRANSITIONS
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
-from squire_pipelines.ledger.records import ModelCallRow, record_audit, record_model_call
+from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts, audit, model_calls, task_events, tasks
 from tests.support.ledgers import NONE_APPROVED, START, TRACE, add_task, dispatch, start_attempt

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from squire_pipelines.assets.budgets import budget_check
-from squire_pipelines.domain.budgets import Limit, Limits, Purpose
+from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.tables import budgets as budget_table
 from squire_pipelines.sensors.alerts import budget_alerts
@@ -21,7 +21,7 @@ BUDGETS = "[budgets.attempt]\nusd = 4\n[budgets.day]\nusd = 10\n[budgets.reposit
 
 def spend(pipeline: Pipeline, usd: float, name: str = "plan:a") -> None:
     with pipeline.ledger.write() as tx:
-        limits = Limits(plan=Limit(usd=usd))
+        limits = BudgetLimits(plan=Limit(usd=usd))
         budgets.reserve(tx, name, Purpose.PLAN, limits, repository=LEDGERLIB, trace_id=TRACE)
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import func, insert, select, update
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, WarehouseError
-from squire_pipelines.ledger import plans, records, retention, tables, tasks
+from squire_pipelines.ledger import plans, retention, tables, tasks
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
@@ -50,9 +51,9 @@ def ended_task(ledger: Ledger, cause: Cause = Cause.AGENT_ERROR) -> str:
     """A task that has ended, with an attempt, events and a model call."""
     attempt = start_attempt(ledger)
     with ledger.write() as tx:
-        records.record_model_call(
+        record_model_call(
             tx,
-            records.ModelCallRow(
+            ModelCallRow(
                 purpose="agent",
                 model="m",
                 ok=True,
@@ -240,8 +241,8 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
         tx.execute(update(tables.collections).values(planned_at=tx.now))
         for _ in range(2):
             plans.save(tx, plan(), (), trace_id=TRACE, run_id=None)
-        call = records.ModelCallRow("plan", "m", ok=True, input_tokens=1, output_tokens=1, latency_s=1, trace_id=TRACE)
-        records.record_model_call(tx, call)
+        call = ModelCallRow("plan", "m", ok=True, input_tokens=1, output_tokens=1, latency_s=1, trace_id=TRACE)
+        record_model_call(tx, call)
     clock.forward(100 * DAY)
     rules = retention_of(RetentionSettings())
     expected = {"deliveries": 1, "collections": 1, "signals": 1, "model_calls": 1, "plans": 1}

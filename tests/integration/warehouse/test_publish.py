@@ -19,7 +19,7 @@ from sqlalchemy import insert, text
 from squire_pipelines.errors import LedgerError, WarehouseError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger import tasks as task_rows
-from squire_pipelines.ledger.records import record_audit
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.warehouse import files, schema

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from squire_pipelines.domain.budgets import Limit, Limits, Purpose
+from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings import Settings
@@ -18,9 +18,9 @@ STUCK = "SELECT task_id, reason, detail FROM stuck ORDER BY task_id"
 def test_what_waits_for_a_budget_is_told_from_what_waits_for_a_slot(warehouse: Path, ledger: Ledger) -> None:
     held, free, own = (add_task(ledger, repository=f"acme/{name}") for name in ("held", "free", "own"))
     limits = {
-        "acme/held": Limits(attempt=Limit(usd=1), repository=Limit(usd=2)),
-        "acme/free": Limits(attempt=Limit(usd=1), repository=Limit(usd=9)),
-        "acme/own": Limits(attempt=Limit(usd=1), task=Limit(usd=2)),
+        "acme/held": BudgetLimits(attempt=Limit(usd=1), repository=Limit(usd=2)),
+        "acme/free": BudgetLimits(attempt=Limit(usd=1), repository=Limit(usd=9)),
+        "acme/own": BudgetLimits(attempt=Limit(usd=1), task=Limit(usd=2)),
     }
     with ledger.write() as tx:
         for name, repository, task_id in (("p1", "acme/held", None), ("p2", "acme/own", own)):
@@ -28,7 +28,7 @@ def test_what_waits_for_a_budget_is_told_from_what_waits_for_a_slot(warehouse: P
                 tx,
                 name,
                 Purpose.PLAN,
-                Limits(plan=Limit(usd=1.5)),
+                BudgetLimits(plan=Limit(usd=1.5)),
                 repository=repository,
                 task_id=task_id,
                 trace_id=TRACE,
