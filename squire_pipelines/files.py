@@ -1,11 +1,13 @@
-"""Files that appear whole or not at all, and locks between processes, for every package that keeps files.
+"""Files that appear whole or not at all, files of strangers, and locks between processes.
 
 Nothing here knows what a file holds. Errors are the system's own (OSError); callers say what they mean.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
+_CHUNK_BYTES = 1024 * 1024
 _POLL_S = 0.05
 
 
@@ -65,6 +68,28 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600, durable: 
     """Write a small file as `open_atomically` does."""
     with open_atomically(path, mode=mode, durable=durable) as file:
         file.write(content)
+
+
+def open_untrusted(path: Path | str, *, dir_fd: int | None = None) -> BinaryIO:
+    """Open for reading what a stranger may have put at `path`: no symlink is followed, no pipe is waited for.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def copy_bounded(source: BinaryIO, target: BinaryIO, max_bytes: int) -> bool:
+    """Copy at most `max_bytes`, and return whether that was all of the source."""
+    left = max_bytes
+    while left > 0 and (chunk := source.read(min(left, _CHUNK_BYTES))):
+        target.write(chunk)
+        left -= len(chunk)
+    return not source.read(1)
 
 
 def lock(path: Path, *, timeout_s: float = 0.0, shared: bool = False) -> AbstractContextManager[object]:

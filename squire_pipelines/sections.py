@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from squire_pipelines.agents.adapters.names import known as known_agent
+from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.domain.change import DEFAULT_PROTECTED
 from squire_pipelines.domain.container_limits import MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.domain.identity import parse_repository

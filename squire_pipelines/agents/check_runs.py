@@ -1,4 +1,4 @@
-"""Running a repository's checks in a fresh container of the agent's kind: no gateway, no network, nothing to publish.
+"""Runs a repository's checks in a fresh container of the agent's kind: no gateway, no network, nothing to publish.
 
 The runner is the agents' own, with all its limits and endings; the program that it starts is `verify.py` of the worker.
 What is to be run, and what a result means, is in `domain.verification`.
@@ -11,16 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from squire_pipelines.agents import files, workspace
-from squire_pipelines.agents.adapters.protocol import (
-    AgentConfig,
-    LaunchSpec,
-    Marker,
-    Parser,
-    Permission,
-    SessionFailure,
-    SessionResult,
-)
+from squire_pipelines.agents import attempt_files, worker_files
+from squire_pipelines.agents.adapters.command import CommandAgent
+from squire_pipelines.agents.adapters.protocol import LaunchSpec, Marker, SessionFailure, SessionResult
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.verification import CheckCommand, VerificationResult
@@ -29,12 +22,12 @@ from squire_pipelines.errors import WorkspaceError
 RESULT_FILE = "verification.json"
 SETUP_FILE = "setup.tar"
 MAX_RESULT_BYTES = 512 * 1024
-_SCRIPT, _ORDER = "verify.py", "checks.json"
+_SCRIPT, _PLAN = "verify.py", "checks.json"
 
 
 @dataclass(frozen=True, slots=True)
-class CheckOrder:
-    """What one container is to do: put dependencies in place (restored, or by `setup`), keep them, run checks.
+class CheckPlan:
+    """What one container does: put dependencies in place (restored, or by `setup`), keep them, run checks.
 
     Args:
         checks: The commands; may be empty when only dependencies are made.
@@ -53,66 +46,50 @@ class CheckOrder:
     setup_timeout_s: float = 900.0
 
 
-class Checker:
-    """The "agent" that runs checks; see `kinds.protocol.Agent`."""
+class CheckAgent(CommandAgent):
+    """The "agent" that runs checks; `check_inputs` makes its launch, from no settings."""
 
     name = "checks"
-    needs_gateway = False
-    permissions: tuple[Permission, ...] = ()
+    permissions = ()
 
-    def check(self, order: AgentConfig) -> None:
-        """Nothing can be set."""
-
-    def title(self, order: AgentConfig) -> str:  # noqa: ARG002 - the protocol's signature
-        """It is in no book."""
-        return self.name
-
-    def launch(self, order: AgentConfig) -> LaunchSpec:  # noqa: ARG002 - the protocol's signature
-        """Not from settings: see `check_inputs`."""
-        return LaunchSpec(("true",))
-
-    def parser(self) -> Parser:
-        """Its output is the checks'."""
-        return lambda _line: ()
-
-    def judge(self, seen: SessionResult) -> SessionFailure | None:
-        """A check that fails is a result, and no failure of the run: 0 and 1 are the program's own."""
-        if seen.exit_code in {0, 1}:
+    def judge(self, result: SessionResult) -> SessionFailure | None:
+        """Take 0 and 1 for the program's own: a check that fails is a result, and no failure of the run."""
+        if result.exit_code in {0, 1}:
             return None
-        return SessionFailure("agent", f"the checks ended with exit code {seen.exit_code}", "exit_code")
+        return SessionFailure("agent", f"the checks ended with exit code {result.exit_code}", "exit_code")
 
 
 def check_inputs(
     agent: AttemptInputs,
-    order: CheckOrder,
+    plan: CheckPlan,
     *,
     base_sha: str,
     base_ref: str,
     part: str,
     environment: Mapping[str, str] | None = None,
 ) -> AttemptInputs:
-    """The inputs of a container that checks `base_sha`, beside those of the attempt's agent.
+    """Return the inputs of a container that checks `base_sha`, from those of the attempt's agent.
 
-    `part` (`checks`, `setup`) names its folder within the attempt's, and its container; `environment` is what its
-    commands are told, such as where registries are. Raises ConfigError.
+    `part` (`checks`, `setup`) names its folder within the attempt's, and its container; `environment` is for its
+    commands, such as where registries are. Raises ConfigError.
     """
     document = {
         "inbox": str(Marker.INPUTS),
         "out": str(Marker.OUTPUT),
-        "setup": order.setup,
-        "restore": order.restore is not None,
-        "save": order.save,
-        "checks": [check.model_dump() for check in order.checks],
-        "timeout_s": order.timeout_s,
-        "setup_timeout_s": order.setup_timeout_s,
+        "setup": plan.setup,
+        "restore": plan.restore is not None,
+        "save": plan.save,
+        "checks": [check.model_dump() for check in plan.checks],
+        "timeout_s": plan.timeout_s,
+        "setup_timeout_s": plan.setup_timeout_s,
     }
-    script = files.worker_file(f"squire_worker/{_SCRIPT}").read_text(encoding="utf-8")
+    script = worker_files.worker_file(f"squire_worker/{_SCRIPT}").read_text(encoding="utf-8")
     launch = LaunchSpec(
         ("python3", "-I", f"{Marker.FILES}/{_SCRIPT}"),
         environment=dict(environment or {}),
-        files={_SCRIPT: script, _ORDER: json.dumps(document)},
+        files={_SCRIPT: script, _PLAN: json.dumps(document)},
     )
-    checker = Checker()
+    checker = CheckAgent()
     return replace(
         agent,
         base_sha=base_sha,
@@ -130,30 +107,30 @@ def run_checks(
     runner: AgentRunner,
     inputs: AttemptInputs,
     bundle: Path,
-    order: CheckOrder,
+    plan: CheckPlan,
     *,
     heartbeat: Callable[[], bool],
     gateway_socket: Path | None = None,
 ) -> tuple[VerificationResult | None, RunResult]:
-    """Run them to their end: what they showed (None when the program could not say), and how the run ended.
+    """Run them; return their results (None when the program could not write any), and how the run ended.
 
     Args:
         runner: The attempt's.
         inputs: From `check_inputs`.
         bundle: Holds `inputs.base_ref` at `inputs.base_sha`.
-        order: What to do.
+        plan: What to do.
         heartbeat: See `AgentRunner.run`.
-        gateway_socket: The way to package registries, for `setup` alone.
+        gateway_socket: Leads to package registries, for `setup` alone.
 
     Raises:
         WorkspaceError: The folder cannot be written.
     """
-    folder = workspace.write_inputs(inputs, bundle)
-    if order.restore is not None:
-        workspace.add_input(folder, order.restore, SETUP_FILE)
-    done = runner.run(inputs, heartbeat=heartbeat, gateway_socket=gateway_socket)
+    folder = attempt_files.write_inputs(inputs, bundle)
+    if plan.restore is not None:
+        attempt_files.add_input(folder, plan.restore, SETUP_FILE)
+    run = runner.run(inputs, heartbeat=heartbeat, gateway_socket=gateway_socket)
     try:
-        text = workspace.read_output(folder.out, RESULT_FILE, MAX_RESULT_BYTES)
-        return VerificationResult.model_validate_json(text), done
+        text = attempt_files.read_output(folder.out, RESULT_FILE, MAX_RESULT_BYTES)
+        return VerificationResult.model_validate_json(text), run
     except (FileNotFoundError, WorkspaceError, ValidationError):
-        return None, done
+        return None, run

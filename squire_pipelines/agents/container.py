@@ -1,4 +1,4 @@
-"""One container as a supervised run: its output drained, its end awaited, its removal sure. Decides nothing.
+"""Supervises one container: drains its output, waits for its end and removes it. Decides nothing.
 
 The rules follow how docker-py and the engine were seen to behave: `wait` reports its time-out as a lost connection,
 an attached container that nobody reads blocks, and a connection may break while the container lives on.
@@ -22,7 +22,7 @@ from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.errors import EngineError, SquireError
 
 _log = structlog.get_logger(__name__)
-_PAUSE_S = 0.5
+PAUSE_S = 0.5
 _FAREWELL_S = 2.0
 _DRAIN_IDLE_S = 5.0
 _DRAIN_CAP_S = 60.0
@@ -87,10 +87,10 @@ class Drain:
 
 
 def after(last: bytes, kept: bytes) -> bytes:
-    """What `kept`, the end of an output, has beyond an earlier reading that ended with `last`.
+    """Return what `kept`, the end of an output, has beyond an earlier reading that ended with `last`.
 
-    They are laid over each other as far as they can be, so that what cannot be told apart is not taken twice. Without
-    anything in common all of `kept` is new.
+    They are overlapped as far as possible, so that nothing is taken twice. Without anything in common all of `kept`
+    is new.
     """
     starts = [0, *(match.end() for match in re.finditer(rb"\n", last))]
     for start in starts:
@@ -107,6 +107,8 @@ class Container:
 
     Args:
         patience_s: How long the engine may be away before the run is given up.
+        pause_s: How long to wait before an engine that is away is asked again.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -116,12 +118,14 @@ class Container:
         sink: LogSink,
         *,
         patience_s: float = 30.0,
+        pause_s: float = PAUSE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._id = container_id
         self._sink = sink
         self._patience_s = patience_s
+        self._pause_s = pause_s
         self._clock = clock
         self._lost_since: float | None = None
         self._drain: Drain | None = None
@@ -132,7 +136,7 @@ class Container:
         self.connection_lost = False
 
     def attach(self) -> None:
-        """Begin to drain the output; before the start, so that nothing is missed. Raises the engine's errors."""
+        """Begin to drain the output, before the start so that nothing is missed. Raises the engine's errors."""
         self._attaches += 1
         stream: Any = self._client.api.attach(self._id, stdout=True, stderr=True, stream=True, logs=False, demux=False)
         self._drain = Drain(stream, self._sink)
@@ -152,7 +156,7 @@ class Container:
         self._client.api.start(self._id)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s` (longer only when the engine hangs); whether it has ended.
+        """Wait at most `timeout_s` (longer only when the engine hangs) and return whether it has ended.
 
         Raises:
             EngineError: The engine was away for longer than the patience, or the container is gone.
@@ -165,7 +169,7 @@ class Container:
         except NotFound as error:
             raise EngineError("the container is gone: it was removed, or the engine lost it") from error
         except (requests.RequestException, DockerException) as error:
-            self._away(error, timeout_s)
+            self._wait_for_engine(error, timeout_s)
             return False
         self._lost_since = None
         if state.get("Running") or state.get("Status") in {"created", "restarting"}:
@@ -177,7 +181,7 @@ class Container:
         self.oom_killed = bool(state.get("OOMKilled"))
         return True
 
-    def _away(self, error: Exception, timeout_s: float) -> None:
+    def _wait_for_engine(self, error: Exception, timeout_s: float) -> None:
         now = self._clock()
         self.connection_lost = True
         self._lost_since = now if self._lost_since is None else self._lost_since
@@ -185,7 +189,7 @@ class Container:
             raise EngineError(
                 f"the container engine did not answer for {self._patience_s:.0f} s: {str(error)[:200]}"
             ) from error
-        time.sleep(min(timeout_s, _PAUSE_S))  # a refused connection fails at once
+        time.sleep(min(timeout_s, self._pause_s))  # a refused connection fails at once
 
     def _attach_again(self) -> None:
         if self._drain is None or self._drain.alive or self._attaches >= _MAX_ATTACHES:
@@ -196,13 +200,13 @@ class Container:
             self.attach()
 
     def check_engine_shutdown(self) -> None:
-        """An engine that shuts down ends its containers and then goes away: look whether it does, and wait for it.
+        """Find out whether a container that we did not kill was ended by an engine that shuts down.
 
-        For a container that was killed, and not by us. Sets `connection_lost`; takes 2 s when the engine stays, and the
-        patience at most when it goes.
+        Such an engine ends its containers and then goes away. Sets `connection_lost`; takes 2 s when the engine stays,
+        and at most the patience when it goes.
         """
-        began = self._clock()
-        while self._clock() - began < (self._patience_s if self.connection_lost else _FAREWELL_S):
+        start = self._clock()
+        while self._clock() - start < (self._patience_s if self.connection_lost else _FAREWELL_S):
             try:
                 self._client.api.ping()
             except (requests.RequestException, DockerException):
@@ -210,7 +214,7 @@ class Container:
             else:
                 if self.connection_lost:
                     return
-            time.sleep(_PAUSE_S / 2)
+            time.sleep(self._pause_s / 2)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -240,7 +244,7 @@ class Container:
             self._read_the_rest(drain.last)
 
     def _read_the_rest(self, last: bytes) -> None:
-        """What came after `last`: who follows the engine's log is sent away when the container ends, maybe too soon."""
+        """Take what came after `last`: following the engine's log ends with the container, and sometimes too soon."""
         try:
             kept = self._client.api.logs(self._id, stdout=True, stderr=True, tail=_LAST_LINES)
         except (requests.RequestException, DockerException) as error:
@@ -249,8 +253,8 @@ class Container:
         self._sink.feed(after(last, kept))
 
 
-def remove_with_retry(client: docker.DockerClient, name: str, attempt_id: str) -> bool:
-    """Remove the attempt's container with a few tries; False, and a line in the log, when it must be left behind."""
+def remove_with_retry(client: docker.DockerClient, name: str, attempt_id: str, *, pause_s: float = PAUSE_S) -> bool:
+    """Remove the attempt's container with a few tries; log it and return False when it must be left behind."""
     reason = ""
     for attempt in range(_REMOVE_TRIES):
         try:
@@ -260,7 +264,7 @@ def remove_with_retry(client: docker.DockerClient, name: str, attempt_id: str) -
             if not error.retryable:
                 break
             if attempt + 1 < _REMOVE_TRIES:
-                time.sleep(_PAUSE_S)
+                time.sleep(pause_s)
         else:
             return True
     _log.warning("agent.container_left_behind", container=name, reason=reason)

@@ -1,4 +1,4 @@
-"""Running an attempt's agent in a hardened container of its own, from the image to the removal."""
+"""Runs an attempt's agent in a hardened container of its own, from the image to the removal."""
 
 import time
 from collections.abc import Callable
@@ -11,12 +11,12 @@ import requests
 import structlog
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from squire_pipelines.agents import files, monotonic_mark, profile, reap, warm
+from squire_pipelines.agents import monotonic_mark, profile, reap, warm, worker_files
 from squire_pipelines.agents.container import Container, remove_with_retry
-from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, IMAGE_HINT, engine_refusal
-from squire_pipelines.agents.finish import Reporting, RunRecorder, SupervisionResult, not_run
+from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, IMAGE_HINT, SupervisionResult, engine_refusal
 from squire_pipelines.agents.logs import holds, last_lines
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
+from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder, failed_before_start
 from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, SquireError, WorkspaceError
@@ -40,10 +40,10 @@ class EngineOptions:
         runtime: The OCI runtime; the engine's default when None.
         patience_s: How long the engine may be away during a run.
         keep_failed_s: For debugging: how long the container of an attempt that failed is kept; None removes it.
-        warm: The folder of the pool of warm containers; None makes each container anew.
+        warm: The folder of the pool of warm containers; None creates each container when it is needed.
     """
 
-    seccomp: str = field(default_factory=files.seccomp_profile)
+    seccomp: str = field(default_factory=worker_files.seccomp_profile)
     runtime: str | None = None
     patience_s: float = 30.0
     keep_failed_s: float | None = None
@@ -55,8 +55,8 @@ class DockerRunner:
 
     Args:
         client: Its time-out bounds every request; closed by `close`.
-        reporting: Where the agent's output goes, and how.
-        engineering: How containers are made and watched.
+        output: Where the agent's output goes, and how.
+        options: How containers are made and watched.
 
     Raises:
         ConfigError: The installation lacks the seccomp profile.
@@ -68,16 +68,16 @@ class DockerRunner:
         self,
         client: docker.DockerClient,
         *,
-        reporting: Reporting | None = None,
-        engineering: EngineOptions | None = None,
+        output: OutputOptions | None = None,
+        options: EngineOptions | None = None,
     ) -> None:
         self._client = client
-        self._reporting = reporting or Reporting()
-        self._how = engineering or EngineOptions()
+        self._output = output or OutputOptions()
+        self._options = options or EngineOptions()
 
     @property
     def client(self) -> docker.DockerClient:
-        """Of the engine that runs the agents."""
+        """The engine that runs the agents."""
         return self._client
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class DockerRunner:
         self._client.close()
 
     def ensure_image(self, image: str) -> str:
-        """The image's id on the engine. Nothing is pulled.
+        """Return the image's id on the engine. Nothing is pulled.
 
         Raises:
             ImageMissingError: The engine has no such image.
@@ -112,15 +112,14 @@ class DockerRunner:
             recorder.facts["runner"] = "docker"
             return self._run(recorder, heartbeat, gateway_socket)
         except (SquireError, requests.RequestException, DockerException) as error:
-            cause, said = self._why_not(error)
-            known = (recorder.timings, recorder.facts) if recorder is not None else ({}, {})
-            return not_run(cause, said, timings=known[0], facts=known[1])
+            cause, reason = self._classify(error)
+            return failed_before_start(cause, reason, recorder)
         finally:
             if recorder is not None:
                 recorder.sink.close()
 
-    def _why_not(self, error: Exception) -> tuple[Cause, SquireError | str]:
-        """How a run ends that `error` kept from its end; raises again what is not about the run."""
+    def _classify(self, error: Exception) -> tuple[Cause, SquireError | str]:
+        """Return how a run ends that `error` cut short; raise again what is not about the run."""
         match error:
             case WorkspaceError():
                 return Cause.WORKSPACE_ERROR, error
@@ -132,37 +131,34 @@ class DockerRunner:
                 raise error
             case APIError():
                 cause, message = engine_refusal(error.status_code or 0, str(error.explanation or error))
-                return cause, self._reporting.redact(message)
+                return cause, self._output.redact(message)
             case _:
                 return Cause.ENGINE_LOST, EngineError(str(error)[:300])
 
     def _recorder(self, inputs: AttemptInputs) -> RunRecorder:
-        """A log anew, or one that goes on where a dead supervisor's ended.
+        """Open a new log, or one that goes on where a dead supervisor's ended.
 
-        It goes on only when it is so long that the engine may have rotated away what is in it, and what it ends with
-        is found in what the engine kept: by time the two cannot be brought together, since the engine's log lags.
+        It goes on only when it is so long that the engine may have rotated away what is in it, and when what it ends
+        with is also in the engine's log: the two cannot be matched by time, since the engine's log lags.
         """
         log = inputs.folder.log
         try:
-            if log.stat().st_size < _REPLAYED_BYTES:
-                return RunRecorder(inputs, self._reporting)
-            last = last_lines(log)
-            name = profile.container_name(inputs.unit)
-            found = reap.find(self._client, name)
-            if not last or found is None or found.started_at is None:
-                return RunRecorder(inputs, self._reporting)
-            resume_after = last if self._has_kept(found.container_id, last) else ()
+            last = last_lines(log) if log.stat().st_size >= _REPLAYED_BYTES else ()
+            container = reap.find(self._client, profile.container_name(inputs.unit)) if last else None
+            if container is None or container.started_at is None:
+                return RunRecorder(inputs, self._output)
+            resume_after = last if self._engine_has(container.container_id, last) else ()
         except OSError:
-            return RunRecorder(inputs, self._reporting)
-        return RunRecorder(inputs, self._reporting, append=True, resume_after=resume_after)
+            return RunRecorder(inputs, self._output)
+        return RunRecorder(inputs, self._output, append=True, resume_after=resume_after)
 
-    def _has_kept(self, container_id: str, last: tuple[str, ...]) -> bool:
-        """Whether the engine's log has come to what ours ends with; a busy engine is seconds behind."""
-        for again in range(_LAG_TRIES):
-            if again:
+    def _engine_has(self, container_id: str, last: tuple[str, ...]) -> bool:
+        """Return whether the engine's log has the lines that ours ends with; a busy engine is seconds behind."""
+        for attempt in range(_LAG_TRIES):
+            if attempt:
                 time.sleep(_LAG_PAUSE_S)
             kept = self._client.api.logs(container_id, stream=True, follow=False)
-            if holds(kept, last, redact=self._reporting.redact):
+            if holds(kept, last, redact=self._output.redact):
                 return True
         return False
 
@@ -177,12 +173,12 @@ class DockerRunner:
             inputs,
             image=recorder.image_digest,
             user=profile.host_user(),
-            seccomp=self._how.seccomp,
+            seccomp=self._options.seccomp,
             gateway_socket=gateway_socket,
-            runtime=self._how.runtime,
-            keep_s=self._how.keep_failed_s,
+            runtime=self._options.runtime,
+            keep_s=self._options.keep_failed_s,
         )
-        if self._how.keep_failed_s is not None:
+        if self._options.keep_failed_s is not None:
             _make_kept_work(inputs)
             recorder.facts["kept_work"] = str(inputs.folder.work)
         name = profile.container_name(inputs.unit)
@@ -193,14 +189,14 @@ class DockerRunner:
             container = self._start_warm(recorder, gateway_socket)
             if container is None:
                 with recorder.timed("create_s"):
-                    found = self._create_or_adopt(name, inputs, arguments)
-                if found.slot and isinstance(gateway_socket, Path):
-                    _move_gateway(inputs, gateway_socket)
-                container = self._container(found, recorder)
-                elapsed_s = self._start(container, found, recorder)
+                    created = self._create_or_adopt(name, inputs, arguments)
+                if created.slot and isinstance(gateway_socket, Path):
+                    _link_gateway(inputs, gateway_socket)
+                container = self._container(created, recorder)
+                elapsed_s = self._start(container, created, recorder)
             result = self._watch(container, recorder, heartbeat, inputs.limits.wall_clock_s - elapsed_s)
             keep = self._keeps(result)
-            return self._say_kept(result, name) if keep else result
+            return _with_kept_container(result, name) if keep else result
         except LeaseLostError:
             keep = True  # the attempt is another's now, and with it the container; the reaper has what is nobody's
             raise
@@ -212,34 +208,34 @@ class DockerRunner:
             if container is not None:
                 container.finish_output()
 
-    def _container(self, found: reap.FoundContainer, recorder: RunRecorder) -> Container:
-        return Container(self._client, found.container_id, recorder.sink, patience_s=self._how.patience_s)
+    def _container(self, info: reap.ContainerInfo, recorder: RunRecorder) -> Container:
+        return Container(self._client, info.container_id, recorder.sink, patience_s=self._options.patience_s)
 
     def _start_warm(self, recorder: RunRecorder, gateway_socket: GatewaySocket | None) -> Container | None:
-        """A container that was made ahead, started with this attempt's order; None when there is none that can be."""
+        """Start the agent in a container that was made ahead; return None when there is none that can be used."""
         inputs = recorder.inputs
-        if self._how.warm is None or self._how.keep_failed_s is not None or inputs.part:
+        if self._options.warm is None or self._options.keep_failed_s is not None or inputs.part:
             return None
-        shape = warm.WarmProfile(
+        warm_profile = warm.WarmProfile(
             recorder.image_digest or "",
             inputs.limits,
             inputs.caches,
             gateway_socket is not None,
-            self._how.seccomp,
-            self._how.runtime,
+            self._options.seccomp,
+            self._options.runtime,
         )
         with recorder.timed("warm_s"):
-            taken = warm.take(self._client, self._how.warm, shape, inputs, gateway_socket)
+            taken = warm.take(self._client, self._options.warm, warm_profile, inputs, gateway_socket)
             if taken is None:
                 return None
-            container = self._container(taken.found, recorder)
+            container = self._container(taken.container, recorder)
             container.attach()
-            ordered = taken.give_order()
-        if not ordered:
-            _log.warning("agent.warm_container_unwell", container=taken.found.name)
-            remove_with_retry(self._client, taken.found.name, inputs.attempt_id)
+            started = taken.send_order()
+        if not started:
+            _log.warning("agent.warm_container_unwell", container=taken.container.name)
+            remove_with_retry(self._client, taken.container.name, inputs.attempt_id)
             container.finish_output()
-            warm.put_back(inputs)
+            warm.restore_folder(inputs)
             return None
         recorder.mark_started()
         monotonic_mark.write(inputs.folder.started)
@@ -248,62 +244,50 @@ class DockerRunner:
 
     def _keeps(self, result: RunResult) -> bool:
         cause = result.ending.cause
-        return self._how.keep_failed_s is not None and not cause.is_success and cause is not Cause.CANCELLED
+        return self._options.keep_failed_s is not None and not cause.is_success and cause is not Cause.CANCELLED
 
-    def _say_kept(self, result: RunResult, name: str) -> RunResult:
-        uid, gid = profile.host_user()
-        enter = (
-            f"docker run --rm -it --network none --user {uid}:{gid} --cap-drop ALL --volumes-from {name} "
-            f"--workdir /work --entrypoint bash {result.image_digest}"
-        )
-        _log.warning("agent.container_kept", container=name, enter=enter)
-        ending = result.ending
-        facts = dict(ending.evidence.facts) | {"container_kept": name, "enter": enter}
-        evidence = ending.evidence.model_copy(update={"facts": facts})
-        return replace(result, ending=ending.model_copy(update={"evidence": evidence}))
-
-    def _create_or_adopt(self, name: str, inputs: AttemptInputs, arguments: dict[str, object]) -> reap.FoundContainer:
+    def _create_or_adopt(self, name: str, inputs: AttemptInputs, arguments: dict[str, object]) -> reap.ContainerInfo:
         for _ in range(_CREATE_TRIES):
             try:
-                made = self._client.containers.create(**arguments)  # type: ignore[arg-type]  # the profile knows the names
+                created = self._client.containers.create(**arguments)  # type: ignore[arg-type]  # the profile knows the names
             except APIError as error:
                 if error.status_code != _CONFLICT:
                     raise
             else:
-                return reap.describe(made.attrs)
-            found = reap.find(self._client, name)
-            if found is not None and found.attempt_id == inputs.attempt_id:
-                if warm.was_told(found, inputs.folder):
-                    return found
-                # A supervisor died before it gave the order, or before it wrote down that it had.
+                return reap.describe(created.attrs)
+            existing = reap.find(self._client, name)
+            if existing is not None and existing.attempt_id == inputs.attempt_id:
+                if warm.has_order(existing, inputs.folder):
+                    return existing
+                # A supervisor died before it sent the order, or before it wrote down that it had.
                 remove_with_retry(self._client, name, inputs.attempt_id)
-                warm.put_back(inputs)
+                warm.restore_folder(inputs)
                 continue
-            if found is not None:
+            if existing is not None:
                 raise EngineError(
                     f"the name {name} is taken by a container that is not this attempt's",
                     hint=f"look at it with `docker inspect {name}` and remove it",
                 )
-            # A supervisor that died had just asked for it, or it is being removed: the name is taken by nothing yet.
+            # It is being removed, or a supervisor that died had just asked for it: the name leads to no container yet.
             time.sleep(_CREATE_PAUSE_S)
         raise EngineError(f"the engine says that the name {name} is taken, and knows no such container")
 
-    def _start(self, container: Container, found: reap.FoundContainer, recorder: RunRecorder) -> float:
-        """Attach, and start what does not run yet; how many seconds it has run before (after an adoption)."""
+    def _start(self, container: Container, info: reap.ContainerInfo, recorder: RunRecorder) -> float:
+        """Attach, and start what does not run yet; return for how many seconds an adopted one has run before."""
         folder = recorder.inputs.folder
-        if found.started_at is None:
+        if info.started_at is None:
             with recorder.timed("start_s"):
                 container.attach()
                 container.start()
             recorder.mark_started()
             monotonic_mark.write(folder.started)
             return 0.0
-        by_clock = max(0.0, (datetime.now(UTC) - found.started_at).total_seconds())
+        by_clock = max(0.0, (datetime.now(UTC) - info.started_at).total_seconds())
         elapsed_s = monotonic_mark.elapsed(folder.started)
         elapsed_s = by_clock if elapsed_s is None else elapsed_s
-        _log.info("agent.adopted", container=found.name, running=found.running, elapsed_s=round(elapsed_s, 1))
+        _log.info("agent.adopted", container=info.name, running=info.running, elapsed_s=round(elapsed_s, 1))
         recorder.facts["adopted"] = True
-        container.replay(running=found.running)
+        container.replay(running=info.running)
         return elapsed_s
 
     def _watch(
@@ -334,10 +318,24 @@ class DockerRunner:
         )
 
 
-def _move_gateway(inputs: AttemptInputs, gateway_socket: Path) -> None:
-    """The gateway of a warm container that outlived its supervisor is another now."""
+def _with_kept_container(result: RunResult, name: str) -> RunResult:
+    """Add to the ending's facts how to look into the container that is kept."""
+    uid, gid = profile.host_user()
+    enter = (
+        f"docker run --rm -it --network none --user {uid}:{gid} --cap-drop ALL --volumes-from {name} "
+        f"--workdir /work --entrypoint bash {result.image_digest}"
+    )
+    _log.warning("agent.container_kept", container=name, enter=enter)
+    ending = result.ending
+    facts = dict(ending.evidence.facts) | {"container_kept": name, "enter": enter}
+    evidence = ending.evidence.model_copy(update={"facts": facts})
+    return replace(result, ending=ending.model_copy(update={"evidence": evidence}))
+
+
+def _link_gateway(inputs: AttemptInputs, gateway_socket: Path) -> None:
+    """Link the new gateway's socket where a warm container that outlived its supervisor has the old one's."""
     try:
-        warm.name_socket(warm.slot_of(inputs.folder), gateway_socket)
+        warm.link_socket(warm.slot_of(inputs.folder), gateway_socket)
     except OSError as error:
         raise WorkspaceError(
             f"the gateway's socket cannot be put where the container has it: {error.strerror}",

@@ -1,12 +1,12 @@
-"""Finding the container engine and connecting to it. Whatever speaks Docker's API will do."""
+"""Finds the container engine and connects to it. Whatever speaks Docker's API will do."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ MIN_API = (1, 41)
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """The engine that answers at `host`; `runtimes` are the OCI runtimes that it knows, `root` its data's folder."""
+    """The engine that answers at `host`; `runtimes` are the OCI runtimes that it knows, `root` is its data's folder."""
 
     host: str
     name: str
@@ -32,18 +32,16 @@ class EngineInfo:
     cpus: int
     memory_bytes: int
     runtimes: tuple[str, ...]
-    default_runtime: str = ""
     root: str = ""
 
-    @property
-    def too_old(self) -> bool:
-        """Whether its API is older than what the profile needs."""
-        found = re.fullmatch(r"(\d+)\.(\d+)", self.api_version)
-        return found is not None and (int(found[1]), int(found[2])) < MIN_API
+    def is_older_than(self, api: tuple[int, int]) -> bool:
+        """Return whether its API is older than `api`; an engine that does not tell counts as new."""
+        version = re.fullmatch(r"(\d+)\.(\d+)", self.api_version)
+        return version is not None and (int(version[1]), int(version[2])) < api
 
 
 def engine_hosts(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
-    """Where to look, in order.
+    """Return where to look, in order.
 
     `DOCKER_HOST` alone when it is set. Else the user's Podman and the system's, then Docker's default: the context
     that `docker context use` chose, the system's socket, and rootless Docker's.
@@ -51,19 +49,19 @@ def engine_hosts(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
     if named := environment.get("DOCKER_HOST"):
         return (named,)
     runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
-    chosen = _context_host(environment)
-    found = [
+    context_host = _context_host(environment)
+    hosts = [
         f"unix://{runtime}/podman/podman.sock",
         "unix:///run/podman/podman.sock",
-        *([chosen] if chosen else []),
+        *([context_host] if context_host else []),
         "unix:///var/run/docker.sock",
         f"unix://{runtime}/docker.sock",
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(hosts))
 
 
 def _context_host(environment: Mapping[str, str]) -> str | None:
-    """The endpoint of Docker's current context as its command line keeps it; None for the default one."""
+    """Return the endpoint of Docker's current context as its command line keeps it; None for the default one."""
     folder = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME") or "/nonexistent") / ".docker")
     try:
         name = (
@@ -75,13 +73,13 @@ def _context_host(environment: Mapping[str, str]) -> str | None:
         meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
         return str(json.loads(meta.read_text("utf-8"))["Endpoints"]["docker"]["Host"]) or None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # there is none, or it is no context of this machine's: the sockets are tried
+        return None  # there is none, or it is not this machine's: the sockets are tried
 
 
 def connect(
     timeout_s: float = 30.0, *, hosts: tuple[str, ...] | None = None, image: str | None = None
 ) -> docker.DockerClient:
-    """A client of the first engine that answers; the caller closes it. Each of its requests takes `timeout_s` at most.
+    """Return a client of the first engine that answers, whose requests take at most `timeout_s`; the caller closes it.
 
     With `image`, the first that has it is taken, and only if none has it the first that answers: where both Podman
     and Docker run, the images were built with one of them.
@@ -110,23 +108,23 @@ def connect(
     raise EngineError(f"no container engine answers; tried {'; '.join(tried)}", hint=HINT, context={"tried": tried})
 
 
-@contextmanager
+@contextlib.contextmanager
 def connect_all(
     timeout_s: float = 10.0, *, hosts: tuple[str, ...] | None = None
 ) -> Iterator[list[docker.DockerClient]]:
-    """Clients of all engines that answer, which may be none; closed at the end."""
+    """Yield clients of all engines that answer, which may be none, and close them at the end."""
     clients: list[docker.DockerClient] = []
-    seen: set[str] = set()
+    tried: set[str] = set()
     try:
         for host in hosts or engine_hosts(os.environ, os.getuid()):
             path = os.path.realpath(host.removeprefix("unix://")) if host.startswith("unix://") else host
-            if path in seen:
+            if path in tried:
                 continue
-            seen.add(path)
+            tried.add(path)
             try:
                 clients.append(_open(host, timeout_s))
             except (DockerException, requests.RequestException, OSError, ValueError):
-                continue  # nobody there is an answer too: who needs an engine asks `connect`
+                continue  # no engine there is an answer too: whoever needs one calls `connect`
         yield clients
     finally:
         for client in clients:
@@ -165,12 +163,12 @@ def _reason(error: Exception) -> str:
 
 
 def is_local(client: docker.DockerClient) -> bool:
-    """Whether the engine is reached by a Unix socket, so that it most likely shares this machine's files."""
+    """Return whether the engine is reached by a Unix socket, so that it most likely shares this machine's files."""
     return bool(client.api.base_url == "http+docker://localhost")  # docker-py's name for every such socket
 
 
 def describe(client: docker.DockerClient) -> EngineInfo:
-    """What the engine says of itself. Raises EngineError."""
+    """Return what the engine says of itself. Raises EngineError."""
     try:
         info = client.info()
         version = client.version()
@@ -185,20 +183,14 @@ def describe(client: docker.DockerClient) -> EngineInfo:
         cpus=int(info.get("NCPU", 0)),
         memory_bytes=int(info.get("MemTotal", 0)),
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
-        default_runtime=str(info.get("DefaultRuntime") or ""),
         root=str(info.get("DockerRootDir") or ""),
     )
 
 
 def engine_available(timeout_s: float = 5.0, *, hosts: tuple[str, ...] | None = None) -> EngineInfo | None:
-    """The engine that answers within `timeout_s` a request, or None."""
+    """Return the engine that answers within `timeout_s` a request, or None."""
     try:
-        client = connect(timeout_s, hosts=hosts)
+        with contextlib.closing(connect(timeout_s, hosts=hosts)) as client:
+            return describe(client)
     except EngineError:
         return None
-    try:
-        return describe(client)
-    except EngineError:
-        return None
-    finally:
-        client.close()

@@ -1,7 +1,4 @@
-"""Which limits an attempt gets: the repository's, what its task asks for within its ceiling, and the machine's bounds.
-
-Pure; the profile puts them on the container.
-"""
+"""Decides which limits an attempt gets, and whether the engine's machine has them. Pure."""
 
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.errors import ConfigError
@@ -11,7 +8,7 @@ from squire_pipelines.sections import AgentSettings, LimitSettings
 def effective_limits(
     agent: AgentSettings, asked: TaskLimits | None = None, *, after_oom: bool = False
 ) -> LimitSettings:
-    """The limits of one attempt.
+    """Return the limits of one attempt.
 
     A task may always ask for less than the repository's limits; for more only up to `agent.max_task_limits`.
 
@@ -25,14 +22,14 @@ def effective_limits(
     """
     values = agent.limits.model_dump()
     ceiling = values | agent.max_task_limits.asked()
-    for name, wanted in (asked.asked() if asked is not None else {}).items():
+    for name, value in (asked.asked() if asked is not None else {}).items():
         bound = max(ceiling[name], values[name])
-        if wanted > bound:
+        if value > bound:
             raise ConfigError(
-                f"the task asks for limits.{name} = {wanted}, and may have at most {bound}",
+                f"the task asks for limits.{name} = {value}, and may have at most {bound}",
                 hint=f"raise agent.max_task_limits.{name}, or have the task ask for less",
             )
-        values[name] = wanted
+        values[name] = value
     if after_oom and agent.oom_retry_memory is not None:
         values["memory"] = max(values["memory"], agent.oom_retry_memory)
     try:
@@ -50,10 +47,10 @@ def check_machine(limits: LimitSettings, *, cpus: int, memory_bytes: int) -> Non
     Raises:
         ConfigError: Names the value, the bound and the remedy.
     """
-    for name, wanted, bound in (("cpus", limits.cpus, cpus), ("memory", limits.memory, memory_bytes)):
-        if 0 < bound < wanted:
-            value = f"{wanted:g}" if name == "cpus" else wanted
+    for name, limit, bound in (("cpus", limits.cpus, cpus), ("memory", limits.memory, memory_bytes)):
+        if 0 < bound < limit:
+            shown = f"{limit:g}" if name == "cpus" else limit
             raise ConfigError(
-                f"agent.limits.{name} = {value} is more than the engine's machine has: {bound}",
+                f"agent.limits.{name} = {shown} is more than the engine's machine has: {bound}",
                 hint=f"set agent.limits.{name} to {bound} or less",
             )

@@ -1,4 +1,4 @@
-"""Running an attempt's agent as a child process with the worker's own entrypoint: the same endings, but no sandbox.
+"""Runs an attempt's agent as a child process with the worker's own entrypoint: the same endings, but no sandbox.
 
 For commands that the user trusts, and where there is no engine. The agent can read and write what the user can.
 """
@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from squire_pipelines.agents import files, rlimit_exec
-from squire_pipelines.agents.finish import Reporting, RunRecorder, SupervisionResult, not_run
+from squire_pipelines.agents import rlimit_exec, worker_files
+from squire_pipelines.agents.endings import SupervisionResult
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult, SharedSocket
 from squire_pipelines.agents.profile import agent_grace, file_size_limit
 from squire_pipelines.agents.relay import LoopbackRelay
+from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder, failed_before_start
 from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
@@ -40,8 +41,9 @@ class LocalRunner:
     """The runner without a sandbox.
 
     Args:
-        reporting: Where the agent's output goes, and how.
+        output: Where the agent's output goes, and how.
         entrypoint: The worker's entrypoint; by default the one shipped.
+        python: The interpreter that runs it.
 
     Raises:
         ConfigError: The installation lacks the entrypoint.
@@ -49,12 +51,15 @@ class LocalRunner:
 
     is_sandbox = False
 
-    def __init__(self, *, reporting: Reporting | None = None, entrypoint: Path | None = None) -> None:
-        self._reporting = reporting or Reporting()
-        self._entrypoint = files.worker_file("entrypoint.py") if entrypoint is None else entrypoint
+    def __init__(
+        self, *, output: OutputOptions | None = None, entrypoint: Path | None = None, python: str = sys.executable
+    ) -> None:
+        self._output = output or OutputOptions()
+        self._entrypoint = worker_files.worker_file("entrypoint.py") if entrypoint is None else entrypoint
+        self._python = python
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no connection."""
 
     def run(
         self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
@@ -66,11 +71,11 @@ class LocalRunner:
                 hint='set gateway.transport = "socket"',
             )
         try:
-            recorder = RunRecorder(inputs, self._reporting)
+            recorder = RunRecorder(inputs, self._output)
             work = Path(tempfile.mkdtemp(prefix="work-", dir=inputs.attempt_dir))
         except (WorkspaceError, OSError) as error:
-            cause = error if isinstance(error, WorkspaceError) else WorkspaceError(f"no work directory: {error}")
-            return not_run(Cause.WORKSPACE_ERROR, cause)
+            failure = error if isinstance(error, WorkspaceError) else WorkspaceError(f"no work directory: {error}")
+            return failed_before_start(Cause.WORKSPACE_ERROR, failure)
         recorder.facts["runner"] = "local"
         try:
             with contextlib.ExitStack() as stack:
@@ -79,11 +84,11 @@ class LocalRunner:
                 try:
                     with recorder.timed("start_s"):
                         process = LocalProcess(
-                            self._argv(inputs.limits), environment, work, recorder.sink, mark=inputs.attempt_id
+                            self._argv(inputs.limits), environment, work, recorder.sink, attempt_id=inputs.attempt_id
                         )
                 except OSError as error:
-                    message = f"the agent's process cannot be started: {error}"
-                    return not_run(Cause.WORKSPACE_ERROR, WorkspaceError(message), facts=recorder.facts)
+                    failure = WorkspaceError(f"the agent's process cannot be started: {error}")
+                    return failed_before_start(Cause.WORKSPACE_ERROR, failure, recorder)
                 stack.enter_context(process)
                 return self._watch(process, recorder, heartbeat)
         finally:
@@ -93,8 +98,8 @@ class LocalRunner:
     def _argv(self, limits: LimitSettings) -> list[str]:
         cpu_s = int(limits.wall_clock_s * max(1.0, limits.cpus)) + 60
         bounds = (file_size_limit(limits), limits.open_files, cpu_s)
-        limiter = [sys.executable, "-I", rlimit_exec.__file__, *(str(bound) for bound in bounds)]
-        return [*limiter, sys.executable, "-I", "-u", str(self._entrypoint)]
+        limiter = [self._python, "-I", rlimit_exec.__file__, *(str(bound) for bound in bounds)]
+        return [*limiter, self._python, "-I", "-u", str(self._entrypoint)]
 
     @staticmethod
     def _watch(process: "LocalProcess", recorder: RunRecorder, heartbeat: Callable[[], bool]) -> RunResult:
@@ -142,13 +147,15 @@ class LocalProcess:
         environment: All that the child gets.
         cwd: Where it starts.
         sink: Takes its output.
-        mark: The attempt's id, which the entrypoint puts into its agent's environment as SQUIRE_ATTEMPT_ID: what has
-            left the session is found by it.
+        attempt_id: The entrypoint puts it into its agent's environment as SQUIRE_ATTEMPT_ID, by which processes that
+            have left the session are found.
     """
 
-    def __init__(self, argv: list[str], environment: dict[str, str], cwd: Path, sink: LogSink, *, mark: str) -> None:
+    def __init__(
+        self, argv: list[str], environment: dict[str, str], cwd: Path, sink: LogSink, *, attempt_id: str
+    ) -> None:
         self._sink = sink
-        self._mark = mark
+        self._attempt_id = attempt_id
         self._over = False
         self._closing = threading.Event()
         self._read_end, write_end = os.pipe()
@@ -183,12 +190,12 @@ class LocalProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """As a shell tells it: 128 + the signal's number when a signal ended it."""
+        """The exit code as a shell tells it: 128 + the signal's number when a signal ended it."""
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s`; whether it has ended. Whatever it left running is then killed."""
+        """Wait at most `timeout_s`; return whether it has ended. Whatever it left running is then killed."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -204,15 +211,15 @@ class LocalProcess:
             self._process.terminate()
 
     def kill(self) -> None:
-        """Kill the process group, every other process of the session, and what bears the mark."""
-        for pid in _members(self._process.pid, self._mark):
+        """Kill the process group, every other process of the session, and all others of the attempt."""
+        for pid in _members(self._process.pid, self._attempt_id):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def finish_output(self) -> None:
-        """Read the output to its end, with a bound: a process that escaped may hold the pipe open for ever."""
+        """Read the output to its end, with a bound: a process that escaped may keep the pipe open for ever."""
         self._reader.join(_DRAIN_S)
         self._closing.set()
         self._reader.join(_DRAIN_S)
@@ -228,17 +235,17 @@ class LocalProcess:
             self._sink.feed(chunk)
 
 
-def _members(session: int, mark: str) -> Iterator[int]:
-    """The processes of a session or with the mark, where the system has /proc; elsewhere the group must do."""
+def _members(session: int, attempt_id: str) -> Iterator[int]:
+    """Yield the processes of a session or an attempt, where the system has /proc; elsewhere the group must do."""
     if not (_PROC / "self" / "stat").exists():
         return
-    wanted = f"SQUIRE_ATTEMPT_ID={mark}".encode()
+    variable = f"SQUIRE_ATTEMPT_ID={attempt_id}".encode()
     for entry in _PROC.iterdir():
         if not entry.name.isdigit():
             continue
         try:
             fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if int(fields[_SESSION_FIELD]) == session or wanted in (entry / "environ").read_bytes().split(b"\0"):
+            if int(fields[_SESSION_FIELD]) == session or variable in (entry / "environ").read_bytes().split(b"\0"):
                 yield int(entry.name)
         except OSError:
             continue  # it ended meanwhile, or is another user's

@@ -1,4 +1,4 @@
-"""The agent's output on its way to `agent.log`: cut into lines, stripped, redacted, bounded, and never waiting."""
+"""Writes the agent's output to `agent.log`: cut into lines, stripped, redacted and bounded; the writer never waits."""
 
 import re
 import threading
@@ -20,25 +20,25 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """`text` without terminal control sequences and other control characters."""
+    """Return `text` without terminal control sequences and other control characters."""
     return text if text.isprintable() else _CONTROL.sub("", _ANSI.sub("", text))
 
 
-class _Known:
-    """Finds the place in lines that are read again at which an earlier reading ended."""
+class _LastLines:
+    """Finds the place at which an earlier reading ended, in lines that are read again."""
 
     def __init__(self, last: Sequence[str]) -> None:
         self._last = deque(last)
         self._seen: deque[str] = deque(maxlen=len(last))
 
     def passes(self, line: str) -> bool:
-        """Whether this line is the last of those that are known."""
+        """Return whether this line is the last one of the earlier reading."""
         self._seen.append(line)
         return self._seen == self._last
 
 
 def last_lines(path: Path, count: int = TAIL_LINES) -> tuple[str, ...]:
-    """The last whole lines of a log that was written here. Raises OSError."""
+    """Return the last whole lines of a log that was written here. Raises OSError."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_RAW_BYTES))
         whole = file.read(_TAIL_RAW_BYTES).split(b"\n")[1:-1]
@@ -46,11 +46,11 @@ def last_lines(path: Path, count: int = TAIL_LINES) -> tuple[str, ...]:
 
 
 def holds(chunks: Iterable[bytes], last: Sequence[str], *, redact: Callable[[str], str] = str) -> bool:
-    """Whether output has these lines one after the other, once it is cleaned as `LogSink` does."""
-    known, rest = _Known(last), b""
+    """Return whether output has these lines one after the other, once it is cleaned as `LogSink` does."""
+    place, rest = _LastLines(last), b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        if any(known.passes(redact(clean(raw.decode("utf-8", errors="replace")))) for raw in lines):
+        if any(place.passes(redact(clean(raw.decode("utf-8", errors="replace")))) for raw in lines):
             return True
         rest = rest[-_MAX_LINE_BYTES:]
     return False
@@ -59,17 +59,16 @@ def holds(chunks: Iterable[bytes], last: Sequence[str], *, redact: Callable[[str
 class LogSink:
     """Takes chunks of output in any cut and writes clean lines, at most `limit_bytes` of them.
 
-    Safe to feed from a thread. After the limit it goes on taking and throws away, so that the writer never blocks.
+    It may be fed from another thread. Beyond the limit it takes output and drops it, so that the writer never blocks.
 
     Args:
-        path: Written anew, or added to when `append` is set.
+        path: Replaced, or added to when `append` is set.
         limit_bytes: What is recorded; `overflowed` says when there was more.
         redact: Takes secrets out of a line before anything else sees it.
         on_line: Sees each clean line, until the log overflows.
         echo: Sees what is recorded, in pieces of whole lines; it must not block.
-        resume_after: Everything up to and with these lines is known already, from an earlier reading, and left out.
-        truncate: More output than the limit is what the settings permit: the last lines are added at the end, below
-            a mark.
+        resume_after: The last lines of an earlier reading: they and everything before them are left out.
+        truncate: Whether the settings permit more output than the limit: its last lines are then added below a mark.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class LogSink:
         self._on_line = on_line
         self._echo = echo
         self._truncate = truncate
-        self._known = _Known(resume_after) if resume_after else None
+        self._resume = _LastLines(resume_after) if resume_after else None
         self._lock = threading.Lock()
         self._rest = bytearray()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -109,7 +108,7 @@ class LogSink:
             return tuple(self._tail)
 
     def feed(self, chunk: bytes) -> None:
-        """Take some output. Writes nothing once the sink is closed."""
+        """Take some output. Nothing is written once the sink is closed."""
         with self._lock:
             if self._file is None:
                 return
@@ -126,7 +125,7 @@ class LogSink:
             self._take(lines)
 
     def close(self) -> None:
-        """Write what is left of the last line, and the mark of a cut; then close the file. May be repeated."""
+        """Write the rest of the last line and the mark of a cut, then close the file. May be repeated."""
         with self._lock:
             if self._file is None:
                 return
@@ -137,13 +136,13 @@ class LogSink:
                     self._take([self._rest])
                 self._rest = bytearray()
             if self.overflowed and self._truncate:
-                said = f"squire: {self.dropped_bytes} bytes were left out here; these are the last lines\n"
-                self._record(bytearray((said + "".join(f"{line}\n" for line in self._tail)).encode()))
+                mark = f"squire: {self.dropped_bytes} bytes were left out here; these are the last lines\n"
+                self._record(bytearray((mark + "".join(f"{line}\n" for line in self._tail)).encode()))
             self._file.close()
             self._file = None
 
     def _skim(self, chunk: bytes) -> None:
-        # All that a flood is good for: how much there was of it, and its last lines.
+        # Of output beyond the limit only its length and its last lines are kept.
         self.dropped_bytes += len(chunk)
         self._rest += chunk[-_MAX_LINE_BYTES:]
         *lines, rest = self._rest[-_MAX_LINE_BYTES:].split(b"\n")
@@ -163,15 +162,15 @@ class LogSink:
             line = self._clean(raw)
             if self.agent_started_at is None and line == STARTED_LINE:
                 self.agent_started_at, self.agent_started = datetime.now(UTC), time.monotonic()
-            if self._known is not None:
-                if self._known.passes(line):
-                    self._known = None
+            if self._resume is not None:
+                if self._resume.passes(line):
+                    self._resume = None
                 continue
             self._tail.append(line[:TAIL_LINE_CHARS])
             record = line.encode() + b"\n"
             if self._written + len(record) > self._limit:
                 self.overflowed = True
-                self.dropped_bytes += sum(len(each) + 1 for each in lines[number:])
+                self.dropped_bytes += sum(len(dropped) + 1 for dropped in lines[number:])
                 self._note_tail(lines[number + 1 :])
                 data += f"squire: the log is cut here: it reached its limit of {self._limit} bytes\n".encode()
                 break

@@ -1,6 +1,6 @@
-"""The types of one attempt's run: what goes in, what comes out, and how the attempt's folder is laid out.
+"""Types of one attempt's run: what goes in, what comes out, and how the attempt's folder is laid out.
 
-No I/O here: `workspace` writes and reads the folder, the runners fill a `RunResult`.
+No I/O: `attempt_files` writes and reads the folder, the runners fill a `RunResult`.
 """
 
 import json
@@ -22,41 +22,23 @@ from squire_pipelines.sections import LimitSettings
 SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
 class AttemptFolder:
     """One attempt's folder: `in/` (read-only for the agent), `out/` (the agent's), `agent.log` and `keep/` (ours)."""
 
-    root: Path
-
-    @property
-    def inbox(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.inbox = root / "in"
         """What the agent is given."""
-        return self.root / "in"
-
-    @property
-    def out(self) -> Path:
+        self.out = root / "out"
         """What the agent leaves; nothing in it is to be trusted."""
-        return self.root / "out"
-
-    @property
-    def log(self) -> Path:
-        """The agent's output: bounded, without terminal codes, redacted."""
-        return self.root / "agent.log"
-
-    @property
-    def work(self) -> Path:
-        """The agent's workspace, only while debugging (`keep_failed_containers`); never run git in it."""
-        return self.root / "work"
-
-    @property
-    def started(self) -> Path:
-        """When the container was started, by a clock that nobody can set."""
-        return self.root / "started.json"
-
-    @property
-    def keep(self) -> Path:
+        self.keep = root / "keep"
         """What was taken over from `out` within its bounds."""
-        return self.root / "keep"
+        self.log = root / "agent.log"
+        """The agent's output: bounded, without terminal codes, redacted."""
+        self.started = root / "started.json"
+        """When the container was started, by a clock that nobody can set."""
+        self.work = root / "work"
+        """The agent's workspace, only while debugging (`keep_failed_containers`). Git never runs in it on the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +62,7 @@ class AttemptInputs:
         base_sha: The full commit id that the agent starts from; `base_ref` is its branch in the bundle.
         branch: The branch that the agent's commits are on in `result.bundle`.
         task_json: The task, whole, as JSON text.
-        agent: Who reads the output and judges it; `launch` is how its program is started.
+        agent: What reads the output and judges the session; `launch` is how its program is started.
         caches: Package caches that it may read.
         part: Names a container beside the agent's own, such as that of the checks; such a one hands no bundle out.
         attempt_dir: The attempt's folder; see `AttemptFolder`.
@@ -118,7 +100,7 @@ class AttemptInputs:
         return AttemptFolder(self.attempt_dir)
 
     def attempt_json(self) -> str:
-        """`attempt.json` as the worker's entrypoint reads it."""
+        """Return `attempt.json` as the worker's entrypoint reads it."""
         document = {
             "schema": SCHEMA,
             "attempt_id": self.attempt_id,
@@ -138,7 +120,7 @@ class AttemptInputs:
 
 
 class ResultStatus(StrEnum):
-    """What the entrypoint says of the agent's work."""
+    """What the entrypoint reports of the agent's work."""
 
     CHANGED = "changed"
     NO_CHANGES = "no_changes"

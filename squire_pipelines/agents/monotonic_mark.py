@@ -1,4 +1,4 @@
-"""When something began, by a clock that nobody can set and that goes on while the machine sleeps. Linux has it."""
+"""Keeps when something began, by a clock that nobody can set and that runs while the machine sleeps. Linux has it."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def _now() -> tuple[str, float] | None:
-    """This boot's id and the seconds since; None where the system does not tell."""
+    """Return this boot's id and the seconds since; None where the system does not tell."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
     except (OSError, AttributeError):
@@ -17,7 +17,7 @@ def _now() -> tuple[str, float] | None:
 
 
 def write(path: Path) -> None:
-    """Write down that it begins now, where the system tells and the disk has room: `since` has an answer without it."""
+    """Write that it begins now, where the system tells the time and the disk has room: `elapsed` works without it."""
     now = _now()
     if now is None:
         return
@@ -26,12 +26,12 @@ def write(path: Path) -> None:
 
 
 def elapsed(path: Path) -> float | None:
-    """Seconds since `note`, whatever happened to the wall clock; None when it was another boot, or nobody knows."""
+    """Return the seconds since `write`, whatever the wall clock did; None after another boot or without a mark."""
     now = _now()
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        if now is None or noted["boot_id"] != now[0]:
+        mark = json.loads(path.read_text(encoding="utf-8"))
+        if now is None or mark["boot_id"] != now[0]:
             return None
-        return max(0.0, now[1] - float(noted["boottime_s"]))
+        return max(0.0, now[1] - float(mark["boottime_s"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,6 +1,6 @@
-"""Whether an agent could start where the settings want it to: asked of the engine before an attempt is dispatched.
+"""Checks with the engine whether an agent could start, before an attempt is dispatched. Changes nothing.
 
-What is found here would otherwise end one attempt after the other. Asks and changes nothing.
+Without it, one attempt after the other would fail for the same reason.
 """
 
 import shutil
@@ -12,18 +12,20 @@ import docker
 import requests
 from docker.errors import DockerException, ImageNotFound
 
-from squire_pipelines.agents import engine, files
+from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.endings import IMAGE_HINT
 from squire_pipelines.agents.limits import check_machine
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, SquireError
 from squire_pipelines.sections import AgentSettings
 
 TIMEOUT_S = 10.0
-REMEMBERED_S = 15.0
-_MAX_REMEMBERED = 256
+CACHED_S = 15.0
+_MAX_CACHED = 256
 
 
-def check_place(agent: AgentSettings, *, hosts: tuple[str, ...] | None = None, timeout_s: float = TIMEOUT_S) -> None:
+def check_startable(
+    agent: AgentSettings, *, hosts: tuple[str, ...] | None = None, timeout_s: float = TIMEOUT_S
+) -> None:
     """Refuse settings with which no container of the agent's can start.
 
     Without an engine, `auto` permits a command to run locally, so that this is no refusal.
@@ -36,7 +38,7 @@ def check_place(agent: AgentSettings, *, hosts: tuple[str, ...] | None = None, t
     """
     if agent.runner == "local":
         return
-    files.seccomp_profile(agent.seccomp)
+    worker_files.seccomp_profile(agent.seccomp)
     try:
         client = engine.connect(timeout_s, hosts=hosts, image=agent.image)
     except EngineError:
@@ -49,12 +51,14 @@ def check_place(agent: AgentSettings, *, hosts: tuple[str, ...] | None = None, t
         client.close()
 
 
-def check_engine(agent: AgentSettings, client: docker.DockerClient) -> engine.EngineInfo:
-    """What the engine says of itself, if the agent can start there; raises as `check_place`."""
+def check_engine(
+    agent: AgentSettings, client: docker.DockerClient, *, min_api: tuple[int, int] = engine.MIN_API
+) -> engine.EngineInfo:
+    """Return what the engine says of itself, if the agent can start there; raises as `check_startable`."""
     info = engine.describe(client)
-    if info.too_old:
+    if info.is_older_than(min_api):
         raise ConfigError(
-            f"the engine at {info.host} speaks API {info.api_version}, which is older than {_dotted()}",
+            f"the engine at {info.host} speaks API {info.api_version}, which is older than {min_api[0]}.{min_api[1]}",
             hint="upgrade it: Docker 20.10, Podman 4.0 or newer",
         )
     if agent.runtime is not None and info.runtimes and agent.runtime not in info.runtimes:
@@ -69,13 +73,9 @@ def check_engine(agent: AgentSettings, client: docker.DockerClient) -> engine.En
     return info
 
 
-def _dotted() -> str:
-    return ".".join(str(part) for part in engine.MIN_API)
-
-
 def _check_image(image: str, client: docker.DockerClient) -> None:
     try:
-        found = client.images.get(image)
+        attributes = client.images.get(image).attrs
     except ImageNotFound as error:
         raise ImageMissingError(
             f"the image {image} is not on the engine at {client.api.base_url}",
@@ -84,7 +84,7 @@ def _check_image(image: str, client: docker.DockerClient) -> None:
         ) from error
     except (DockerException, requests.RequestException) as error:
         raise EngineError(f"the engine does not say whether it has {image}: {str(error)[:200]}") from error
-    if not (found.attrs.get("Config") or {}).get("Entrypoint"):
+    if not (attributes.get("Config") or {}).get("Entrypoint"):
         raise ConfigError(
             f"the image {image} has no entrypoint, so it is no worker image",
             hint=f"name one that was built from worker-image/: {IMAGE_HINT}",
@@ -98,7 +98,7 @@ def _check_disk(agent: AgentSettings, info: engine.EngineInfo) -> None:
     try:
         free = shutil.disk_usage(info.root).free
     except OSError:
-        return  # not ours to look at
+        return  # this process may not look at it
     if free < agent.min_free_disk:
         raise EngineError(
             f"the engine's disk is full: {free} bytes free in {info.root}, agent.min_free_disk = {agent.min_free_disk}",
@@ -107,26 +107,26 @@ def _check_disk(agent: AgentSettings, info: engine.EngineInfo) -> None:
 
 
 class Preflight:
-    """`check_place` with a short memory, for a sensor that asks every few seconds."""
+    """`check_startable` with a cache, for a sensor that asks every few seconds."""
 
-    def __init__(self, remembered_s: float = REMEMBERED_S) -> None:
-        self._remembered_s = remembered_s
+    def __init__(self, cached_s: float = CACHED_S) -> None:
+        self._cached_s = cached_s
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, SquireError | None]] = {}
+        self._cache: dict[str, tuple[float, SquireError | None]] = {}
 
     def problem(self, agent: AgentSettings) -> SquireError | None:
-        """Why the agent cannot start, or None; at most `remembered_s` old."""
+        """Return why the agent cannot start, or None; the answer is at most `cached_s` old."""
         key = agent.model_dump_json()
         with self._lock:
-            known = self._known.get(key)
-            if known is not None and time.monotonic() - known[0] < self._remembered_s:
-                return known[1]
-            found: SquireError | None = None
+            cached = self._cache.get(key)
+            if cached is not None and time.monotonic() - cached[0] < self._cached_s:
+                return cached[1]
+            problem: SquireError | None = None
             try:
-                check_place(agent)
+                check_startable(agent)
             except SquireError as error:
-                found = error
-            if len(self._known) >= _MAX_REMEMBERED:
-                self._known.clear()
-            self._known[key] = (time.monotonic(), found)
-            return found
+                problem = error
+            if len(self._cache) >= _MAX_CACHED:
+                self._cache.clear()
+            self._cache[key] = (time.monotonic(), problem)
+            return problem

@@ -1,4 +1,4 @@
-"""What an agent's container can and cannot do on this engine, found by trying it from inside: a table for people.
+"""Tries from inside what an agent's container can and cannot do on this engine: a table for people.
 
 `squire agents probe` prints it; the tests and each release ask for it. Changes nothing but its own container.
 """
@@ -16,13 +16,13 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from squire_pipelines.agents import files, probe_inside, profile
+from squire_pipelines.agents import probe_inside, profile, worker_files
 from squire_pipelines.errors import EngineError
 from squire_pipelines.sections import AgentSettings, LimitSettings
 
 ROLE_PROBE = "probe"
 TIMEOUT_S = 120.0
-# No system call fails so for its arguments in what is tried: an answer of these is a refusal.
+# What is tried never fails with these for its arguments: such an answer is a refusal.
 _REFUSED = frozenset({EPERM, ENOSYS})
 _NO_SUCH_FAMILY = frozenset({EPERM, ENOSYS, EAFNOSUPPORT, EACCES})
 _NO_WAY = frozenset({EPERM, EACCES, EROFS, ENOENT})
@@ -42,14 +42,18 @@ _CAPABILITIES = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class ProbeResult:
     """One thing that was tried. `ok` says that it came out as it must: denied, allowed, or limited as set."""
 
     kind: str
     name: str
-    wanted: str
-    found: str
+    expected: str
+    actual: str
     ok: bool
+
+    def document(self) -> dict[str, str | bool]:
+        """Return it with the keys of `squire agents probe --json`."""
+        return {"kind": self.kind, "name": self.name, "wanted": self.expected, "found": self.actual, "ok": self.ok}
 
 
 def ask(
@@ -61,13 +65,13 @@ def ask(
     runtime: str | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
-    """What the script says from inside a container with the profile.
+    """Return what the script prints inside a container with the profile.
 
     Raises:
         EngineError: The engine does not answer, or the script did not come to its end.
     """
     arguments = profile.hardening(
-        limits, user=profile.host_user(), seccomp=seccomp or files.seccomp_profile(), runtime=runtime
+        limits, user=profile.host_user(), seccomp=seccomp or worker_files.seccomp_profile(), runtime=runtime
     )
     script = Path(probe_inside.__file__).read_text(encoding="utf-8")
     container = None
@@ -82,70 +86,72 @@ def ask(
         )
         container.start()
         code = int(container.wait(timeout=timeout_s)["StatusCode"])
-        said = container.logs(stdout=True, stderr=code != 0).decode(errors="replace")
+        text = container.logs(stdout=True, stderr=code != 0).decode(errors="replace")
     except (DockerException, requests.RequestException) as error:
         raise EngineError(f"the container cannot be probed: {str(error)[:300]}") from error
     finally:
         if container is not None:
             container.remove(force=True)
     if code != 0:
-        raise EngineError(f"the probe ended with exit code {code}: {said[-300:]}")
-    answer: dict[str, Any] = json.loads(said)
+        raise EngineError(f"the probe ended with exit code {code}: {text[-300:]}")
+    answer: dict[str, Any] = json.loads(text)
     return answer
 
 
-def run_probe(client: docker.DockerClient, agent: AgentSettings) -> tuple[Tried, ...]:
-    """Everything that is denied, allowed and limited, as it was found. Raises EngineError, ConfigError."""
-    answer = ask(client, agent.image, agent.limits, seccomp=files.seccomp_profile(agent.seccomp), runtime=agent.runtime)
+def run_probe(client: docker.DockerClient, agent: AgentSettings) -> tuple[ProbeResult, ...]:
+    """Try everything that is denied, allowed and limited. Raises EngineError, ConfigError."""
+    answer = ask(
+        client, agent.image, agent.limits, seccomp=worker_files.seccomp_profile(agent.seccomp), runtime=agent.runtime
+    )
     return (*judge(answer), *judge_limits(answer["limits"], agent.limits))
 
 
-def judge(answer: dict[str, Any]) -> Iterator[Tried]:
-    """The script's answer, held against what must be."""
+def judge(answer: dict[str, Any]) -> Iterator[ProbeResult]:
+    """Compare the script's answer with what must be."""
     for kind, denied in (("calls", _REFUSED), ("sockets", _NO_SUCH_FAMILY), ("write", _NO_WAY), ("read", _NO_WAY)):
         for name, code in answer[kind].items():
-            yield Tried(kind.removesuffix("s"), name, "denied", _said(code), code in denied)
+            yield ProbeResult(kind.removesuffix("s"), name, "denied", _outcome(code), code in denied)
     for number, denied_in_all in answer["capabilities"].items():
         name = _CAPABILITIES[int(number)] if int(number) < len(_CAPABILITIES) else number
-        yield Tried("capability", name, "denied", "denied" if denied_in_all else "held", bool(denied_in_all))
-    yield Tried("network", "connect", "denied", _said(answer["connect"]), answer["connect"] != 0)
+        yield ProbeResult("capability", name, "denied", "denied" if denied_in_all else "held", bool(denied_in_all))
+    yield ProbeResult("network", "connect", "denied", _outcome(answer["connect"]), answer["connect"] != 0)
     yield _equal("network", "interfaces", ["lo"], answer["interfaces"])
-    yield Tried("user", "uid", "not 0", str(answer["uid"]), answer["uid"] != 0)
+    yield ProbeResult("user", "uid", "not 0", str(answer["uid"]), answer["uid"] != 0)
     yield _equal("user", "no_new_privileges", 1, answer["no_new_privileges"])
     yield _equal("user", "seccomp", 2, answer["seccomp"])
     yield _equal("user", "set-uid files", [], answer["set_uid_files"])
     for name, code in answer["allowed"].items():
-        yield Tried("needed", name, "allowed", _said(code), code == 0)
+        yield ProbeResult("needed", name, "allowed", _outcome(code), code == 0)
 
 
-def judge_limits(seen: dict[str, Any], limits: LimitSettings) -> Iterator[Tried]:
-    """The limits as they are from inside; what a kernel does not show there is left out."""
+def judge_limits(measured: dict[str, Any], limits: LimitSettings) -> Iterator[ProbeResult]:
+    """Compare the limits as they are inside with the settings; what a kernel does not show there is left out."""
     page = os.sysconf("SC_PAGE_SIZE")
-    for name, wanted in (
+    for name, limit in (
         ("memory", limits.memory),
         ("memory_and_swap", limits.memory),
         ("workspace", limits.workspace),
         ("home", limits.home),
         ("tmp", limits.tmp),
     ):
-        if seen.get(name) is not None:
-            found = int(seen[name])
-            yield Tried("limit", name, str(wanted), str(found), abs(found - wanted) < page)
-    if seen.get("swap") is not None:
-        yield _equal("limit", "swap", "0", str(seen["swap"]))
+        if measured.get(name) is not None:
+            actual = int(measured[name])
+            yield ProbeResult("limit", name, str(limit), str(actual), abs(actual - limit) < page)
+    if measured.get("swap") is not None:
+        yield _equal("limit", "swap", "0", str(measured["swap"]))
     for name, value in (("pids", limits.pids), ("open_files", limits.open_files), ("core", 0)):
-        if seen.get(name) is not None:
-            yield _equal("limit", name, value, int(seen[name]))
-    yield _equal("limit", "file_size", profile.file_size_limit(limits), int(seen["file_size"]))
-    if seen.get("cpu") is not None:
-        quota, _, period = str(seen["cpu"]).partition(" ")
-        found_cpus = int(quota) / int(period or seen["cpu_period"])
-        yield Tried("limit", "cpus", f"{limits.cpus:g}", f"{found_cpus:g}", abs(found_cpus - limits.cpus) < 0.01)  # noqa: PLR2004 - rounding
+        if measured.get(name) is not None:
+            yield _equal("limit", name, value, int(measured[name]))
+    yield _equal("limit", "file_size", profile.file_size_limit(limits), int(measured["file_size"]))
+    if measured.get("cpu") is not None:
+        quota, _, period = str(measured["cpu"]).partition(" ")
+        cpus = int(quota) / int(period or measured["cpu_period"])
+        yield ProbeResult("limit", "cpus", f"{limits.cpus:g}", f"{cpus:g}", abs(cpus - limits.cpus) < 0.01)  # noqa: PLR2004 - rounding
 
 
-def _equal(kind: str, name: str, wanted: object, found: object) -> Tried:
-    return Tried(kind, name, str(wanted), str(found), wanted == found)
+def _equal(kind: str, name: str, expected: object, actual: object) -> ProbeResult:
+    return ProbeResult(kind, name, str(expected), str(actual), expected == actual)
 
 
-def _said(code: int) -> str:
+def _outcome(code: int) -> str:
     return "worked" if code == 0 else errorcode.get(code, f"code {code}")

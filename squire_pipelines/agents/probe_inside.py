@@ -1,6 +1,6 @@
 """Runs inside an agent's container: tries what it must not be able to do, and prints what came of it as JSON.
 
-A script of the standard library alone, handed to the image's Python by `probe`; each system call is tried in a child.
+A script of the standard library alone, which `probe` gives to the image's Python; each system call is tried in a child.
 Where success would do something, the arguments are wrong on purpose: what is denied is denied before they are read.
 """
 
@@ -92,7 +92,7 @@ _ADDRESS = ("192.0.2.1", 80)  # TEST-NET-1 of RFC 5737: nobody's
 
 
 def in_child(action: Callable[[], int]) -> int:
-    """What `action` answers in a child of its own: an errno, 0 when it worked, 128 + n when signal n ended it."""
+    """Return what `action` answers in a child of its own: an errno, 0 on success, 128 + n when signal n ended it."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -105,7 +105,7 @@ def in_child(action: Callable[[], int]) -> int:
 
 
 def call(number: int, arguments: list[int]) -> Callable[[], int]:
-    """One system call."""
+    """Return an action that makes one system call."""
 
     def action() -> int:
         done = LIBC.syscall(number, *(ctypes.c_long(value) for value in arguments))
@@ -117,7 +117,7 @@ def call(number: int, arguments: list[int]) -> Callable[[], int]:
 
 
 def sock(family: int, kind: int, protocol: int = 0) -> Callable[[], int]:
-    """A socket of a family."""
+    """Return an action that opens a socket of a family."""
 
     def action() -> int:
         socket.socket(family, kind, protocol).close()
@@ -175,7 +175,7 @@ def _connect() -> int:
 
 
 def _capabilities() -> dict[str, int]:
-    """1 for each capability that is denied in every set, else 0."""
+    """Return 1 for each capability that is denied in every set, else 0."""
     sets = [
         int(line.split()[1], 16)
         for line in Path("/proc/self/status").read_text("ascii").splitlines()
@@ -185,14 +185,14 @@ def _capabilities() -> dict[str, int]:
 
 
 def _set_uid_files() -> list[str]:
-    found = []
-    for folder in ("/bin", "/sbin", "/usr"):
-        for where, _, names in os.walk(folder):
+    files = []
+    for top in ("/bin", "/sbin", "/usr"):
+        for folder, _, names in os.walk(top):
             for name in names:
-                path = os.path.join(where, name)  # noqa: PTH118 - walks a whole image
+                path = os.path.join(folder, name)  # noqa: PTH118 - walks a whole image
                 if os.lstat(path).st_mode & (stat.S_ISUID | stat.S_ISGID) and os.path.isfile(path):  # noqa: PTH113
-                    found.append(path)
-    return found
+                    files.append(path)
+    return files
 
 
 def _first(*paths: str) -> str | None:
@@ -204,8 +204,8 @@ def _first(*paths: str) -> str | None:
 
 def _limits() -> dict[str, object]:
     def size(path: str) -> int:
-        found = os.statvfs(path)
-        return found.f_blocks * found.f_frsize
+        status = os.statvfs(path)
+        return status.f_blocks * status.f_frsize
 
     cgroup = "/sys/fs/cgroup"
     return {
@@ -231,7 +231,7 @@ def main() -> None:
     )
     answer = {
         "calls": {name: in_child(call(x86 if X86 else arm, rest)) for name, (x86, arm, rest) in CALLS.items()},
-        "sockets": {name: in_child(sock(*what)) for name, what in SOCKETS.items()}
+        "sockets": {name: in_child(sock(*arguments)) for name, arguments in SOCKETS.items()}
         | {"pair inet": in_child(_inet_pair)},
         "write": {path: in_child(_write(path)) for path in WRITE},
         "read": {path: in_child(_read(path)) for path in READ},

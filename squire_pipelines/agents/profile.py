@@ -1,6 +1,6 @@
-"""The hardened profile of an agent's container, from limits to the engine's arguments. Creates nothing.
+"""Builds the hardened profile of an agent's container, from limits to the engine's arguments. Creates nothing.
 
-What each line stops is told in docs/security.md.
+What each line stops: docs/security.md.
 """
 
 import os
@@ -23,7 +23,7 @@ LABEL_RUN = "squire.run"
 LABEL_TRACE = "squire.trace"
 # Seconds for which a container whose attempt failed is kept for debugging.
 LABEL_KEEP = "squire.keep"
-# Of a container that was made ahead: which it is. It has no attempt's label: its name says whose it has become.
+# Which slot of the warm pool a container was made for. It has no attempt's label: its name says whose it has become.
 LABEL_SLOT = "squire.slot"
 HOME = "/home/agent"
 GATEWAY_MOUNT = "/run/squire"
@@ -31,32 +31,32 @@ _SHM_BYTES = 64 * 2**20
 
 
 def container_name(unit: str) -> str:
-    """The one name of an attempt's container (`AttemptInputs.unit`): a second start finds the first."""
+    """Return the name of an attempt's container (`AttemptInputs.unit`), always the same: a second start finds it."""
     return f"squire-{unit}"
 
 
 def warm_name(slot: str) -> str:
-    """The name of a container that was made ahead, until an attempt takes it by giving it its own."""
+    """Return the name of a warm container until an attempt takes it by renaming it."""
     return f"squire-warm-{slot}"
 
 
 def taken_by(name: str, slot: str) -> str:
-    """The attempt that has taken the container of `slot`, which is called `name` now; empty when none has."""
+    """Return the attempt that has taken the container of `slot`, whose name is `name` now; empty when none has."""
     return "" if name == warm_name(slot) else name.removeprefix(container_name(""))
 
 
 def container_user(uid: int, gid: int) -> tuple[int, int]:
-    """The user and group in the container for a host process of `uid` and `gid`: never root."""
+    """Return the user and group in the container for a host process of `uid` and `gid`: never root."""
     return (WORKER_UID, WORKER_UID) if uid == 0 else (uid, gid)
 
 
 def host_user() -> tuple[int, int]:
-    """The container's user and group for the process that asks."""
+    """Return the container's user and group for this process."""
     return container_user(os.getuid(), os.getgid())
 
 
 def labels(inputs: AttemptInputs) -> dict[str, str]:
-    """The labels by which a container is found again."""
+    """Return the labels by which a container is found again."""
     return {
         LABEL_ROLE: ROLE_AGENT,
         LABEL_ATTEMPT: inputs.attempt_id,
@@ -67,27 +67,27 @@ def labels(inputs: AttemptInputs) -> dict[str, str]:
 
 
 def file_size_limit(limits: LimitSettings) -> int:
-    """The longest single file in bytes: a clone's pack may fill the workspace, so it is not `output` alone."""
+    """Return the longest single file in bytes: a clone's pack may fill the workspace, so it is not `output` alone."""
     return max(limits.output, limits.workspace)
 
 
 def agent_grace(limits: LimitSettings) -> str:
-    """How many seconds the entrypoint gives the agent to end when asked: half of what it has itself."""
+    """Return how many seconds the entrypoint gives the agent to end when asked: half of what it has itself."""
     return f"{limits.grace_s / 2:g}"
 
 
 def environment(inputs: AttemptInputs, gateway_socket: GatewaySocket | None) -> dict[str, str]:
-    """What an attempt's container is told by its environment."""
-    told = {"SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits), canary.NAME: canary.canary_for(inputs.attempt_id)}
+    """Return the environment variables of an attempt's container."""
+    variables = {"SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits), canary.NAME: canary.canary_for(inputs.attempt_id)}
     if gateway_socket is not None:
-        told["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"
-    return told
+        variables["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"
+    return variables
 
 
 def hardening(
     limits: LimitSettings, *, user: tuple[int, int], seccomp: str, runtime: str | None = None
 ) -> dict[str, Any]:
-    """What confines a container, whatever it is for, as keyword arguments of docker-py's `containers.create`.
+    """Return what confines a container, whatever its purpose, as keyword arguments of docker-py's `containers.create`.
 
     Args:
         limits: What it may use.
@@ -98,7 +98,7 @@ def hardening(
     uid, gid = user
     owned = f"rw,exec,nosuid,nodev,mode=0700,uid={uid},gid={gid}"
     size = file_size_limit(limits)
-    made: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "hostname": "squire",
         "user": f"{uid}:{gid}",
         "cap_drop": ["ALL"],
@@ -122,12 +122,12 @@ def hardening(
             Ulimit(name="core", soft=0, hard=0),
             Ulimit(name="fsize", soft=size, hard=size),
         ],
-        # Kept by the engine too, so that a supervisor that died can be followed by one that reads what was missed.
+        # Kept by the engine too, so that another supervisor can read what a dead one has missed.
         "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "20m", "max-file": "2"}),
         "stdin_open": False,
         "tty": False,
     }
-    return made if runtime is None else made | {"runtime": runtime}
+    return arguments if runtime is None else arguments | {"runtime": runtime}
 
 
 def create_arguments(
@@ -140,7 +140,7 @@ def create_arguments(
     runtime: str | None = None,
     keep_s: float | None = None,
 ) -> dict[str, Any]:
-    """The keyword arguments of docker-py's `containers.create` for an attempt.
+    """Return the keyword arguments of docker-py's `containers.create` for an attempt.
 
     Args:
         inputs: The attempt, whose folder exists.
@@ -154,7 +154,7 @@ def create_arguments(
             bounded by the engine, and the container says in a label how long it may be kept.
     """
     folder = inputs.folder
-    made = hardening(inputs.limits, user=user, seccomp=seccomp, runtime=runtime)
+    arguments = hardening(inputs.limits, user=user, seccomp=seccomp, runtime=runtime)
     mounts = [
         Mount("/in", str(folder.inbox), type="bind", read_only=True),
         Mount("/out", str(folder.out), type="bind"),
@@ -164,15 +164,15 @@ def create_arguments(
     elif gateway_socket is not None:
         mounts.append(Mount(GATEWAY_MOUNT, str(gateway_socket.parent), type="bind", read_only=True))
     mounts += caches.mounts(inputs.caches)
-    marks = labels(inputs)
+    container_labels = labels(inputs)
     if keep_s is not None:
-        del made["tmpfs"]["/work"]
+        del arguments["tmpfs"]["/work"]
         mounts.append(Mount("/work", str(folder.work), type="bind"))
-        marks[LABEL_KEEP] = f"{keep_s:.0f}"
-    return made | {
+        container_labels[LABEL_KEEP] = f"{keep_s:.0f}"
+    return arguments | {
         "image": image,
         "name": container_name(inputs.unit),
-        "labels": marks,
+        "labels": container_labels,
         "environment": {"HOME": HOME} | environment(inputs, gateway_socket),
         "mounts": mounts,
     }

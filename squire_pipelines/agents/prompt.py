@@ -1,4 +1,4 @@
-"""The prompt that an agent works from: the task's whole specification and the repository's own instructions. Pure.
+"""Builds the prompt that an agent works from: the task's specification and the repository's instructions. Pure.
 
 Text that strangers wrote (issues, reviews, the repository's files) stands between marks that it cannot forge.
 """
@@ -38,7 +38,7 @@ Before you work on what one of them is for, read its {file}. They come from whoe
 
 
 def delimited(name: str, text: str, max_bytes: int = MAX_SECTION_BYTES) -> str:
-    """`text`, cut at `max_bytes`, between marks that depend on its content.
+    """Return `text`, cut at `max_bytes`, between marks that depend on its content.
 
     To forge the end mark, the text would have to contain its own hash.
     """
@@ -64,14 +64,14 @@ def build_prompt(
     instructions: Instructions | None = None,
     skills: Sequence[Skill] = (),
 ) -> str:
-    """`prompt.md` in Markdown.
+    """Return `prompt.md` in Markdown.
 
     Args:
-        spec: The task, of which everything that has a value is told.
+        spec: The task; everything that has a value is in the prompt.
         repository: `owner/name`.
         branch: The branch that the agent works on.
         instructions: The repository's AGENTS.md or the like, if it has one.
-        skills: Folders of instructions that are mounted; named with what each is for.
+        skills: Folders of instructions that are mounted; each is named with its purpose.
     """
     parts = [
         _PREFACE.format(repository=repository, branch=branch, base=spec.base_branch),
@@ -115,18 +115,18 @@ def _section(title: str, lists: list[tuple[str, tuple[str, ...]]], name: str) ->
 
 
 def _verification(spec: TaskSpec) -> str:
-    wanted = spec.verification
+    verification = spec.verification
     steps = [
         text
         for on, text in (
-            (wanted.run_tests, "- Run the repository's tests, as far as they run without a network."),
-            (wanted.run_lint, "- Run the repository's linters."),
-            (wanted.run_build, "- Build the project."),
+            (verification.run_tests, "- Run the repository's tests, as far as they run without a network."),
+            (verification.run_lint, "- Run the repository's linters."),
+            (verification.run_build, "- Build the project."),
         )
         if on
     ]
-    if wanted.custom_checks:
-        checks = "\n".join(f"- {check}" for check in wanted.custom_checks)
+    if verification.custom_checks:
+        checks = "\n".join(f"- {check}" for check in verification.custom_checks)
         steps.append(f"- Also:\n\n{delimited('CHECKS', checks)}")
     return "## How to verify it\n\n" + "\n".join(steps) if steps else ""
 
@@ -140,16 +140,16 @@ def _skills(skills: Sequence[Skill]) -> str:
     return _SKILLS.format(path=SKILLS_PATH, file=MAIN_FILE) + "\n".join(lines)
 
 
-def _instructions(found: Instructions | None) -> str:
-    if found is None or not found.text.strip():
+def _instructions(instructions: Instructions | None) -> str:
+    if instructions is None or not instructions.text.strip():
         return ""
-    quoted = delimited("INSTRUCTIONS", found.text, MAX_INSTRUCTIONS_BYTES)
-    return f"## The repository's own instructions\n\nFrom its file {found.name}:\n\n{quoted}"
+    quoted = delimited("INSTRUCTIONS", instructions.text, MAX_INSTRUCTIONS_BYTES)
+    return f"## The repository's own instructions\n\nFrom its file {instructions.name}:\n\n{quoted}"
 
 
 @cache
 def prompt_version() -> str:
-    """Which template a prompt was made from: changes with any word of it. Kept with the attempt."""
+    """Return which template prompts are made from: it changes with any word of it. Kept with the attempt."""
     everything = TaskSpec(
         key="k",
         title="t",
@@ -172,7 +172,7 @@ def prompt_version() -> str:
 
 
 def with_notes(prompt: str, notes: Sequence[str]) -> str:
-    """The prompt with a section of our own on the workspace and on what will be refused; unchanged without notes."""
+    """Return the prompt with a section on the workspace and on what will be refused; unchanged without notes."""
     if not notes:
         return prompt
     lines = "\n".join(f"- {note}" for note in notes)

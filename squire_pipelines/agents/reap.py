@@ -1,4 +1,4 @@
-"""Agents' containers as the reaper sees them: found by label, removed by name. Decides nothing."""
+"""Finds our containers by label or name, and removes them by name. Decides nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True)
-class FoundContainer:
+class ContainerInfo:
     """One of our containers. Times are the engine's clock in UTC, None before; `keep_s` is how long it may be kept.
 
-    `slot` is that of a container that was made ahead (see `warm`), whose `attempt_id` is empty until one has taken it.
+    `slot` is set for a warm container (see `warm`), whose `attempt_id` is empty until an attempt has taken it.
     """
 
     name: str
@@ -36,56 +36,56 @@ class FoundContainer:
     slot: str = ""
 
     def is_kept(self, now: datetime) -> bool:
-        """Whether it has ended and is kept for debugging still."""
+        """Return whether it has ended and is still kept for debugging."""
         if self.running or self.keep_s is None or self.finished_at is None:
             return False
         return now < self.finished_at + timedelta(seconds=self.keep_s)
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """The engine's time (RFC 3339 with nanoseconds), None for its zero time."""
+    """Return the engine's time (RFC 3339 with nanoseconds), None for its zero time."""
     if not text or text.startswith("0001-"):
         return None
     head, _, fraction = text.removesuffix("Z").partition(".")
     return datetime.fromisoformat(f"{head}.{fraction[:6]:0<6}+00:00")
 
 
-def list_containers(client: docker.DockerClient, *, role: str = profile.ROLE_AGENT) -> tuple[FoundContainer, ...]:
-    """All containers of ours that are somebody's, running or not. Raises EngineError."""
+def list_containers(client: docker.DockerClient, *, role: str = profile.ROLE_AGENT) -> tuple[ContainerInfo, ...]:
+    """Return all containers of ours that belong to an attempt, running or not. Raises EngineError."""
     try:
-        found = client.api.containers(all=True, filters={"label": f"{profile.LABEL_ROLE}={role}"})
+        items = client.api.containers(all=True, filters={"label": f"{profile.LABEL_ROLE}={role}"})
     except (DockerException, requests.RequestException) as error:
         raise _lost(error) from error
-    entries = (find(client, item["Id"]) for item in found)
+    entries = (find(client, item["Id"]) for item in items)
     return tuple(entry for entry in entries if entry is not None and entry.attempt_id)
 
 
-def find(client: docker.DockerClient, name: str) -> FoundContainer | None:
-    """The container of that name or id, ours or not; None when there is none. Raises EngineError."""
+def find(client: docker.DockerClient, name: str) -> ContainerInfo | None:
+    """Return the container of that name or id, ours or not; None when there is none. Raises EngineError."""
     try:
-        seen = client.api.inspect_container(name)
+        inspection = client.api.inspect_container(name)
     except NotFound:
         return None
     except (DockerException, requests.RequestException) as error:
         raise _lost(error) from error
-    return describe(seen)
+    return describe(inspection)
 
 
-def describe(seen: Mapping[str, Any]) -> FoundContainer:
-    """What the engine's answer to an inspection says."""
-    marks = seen["Config"].get("Labels") or {}
-    state = seen["State"]
-    keep = marks.get(profile.LABEL_KEEP, "")
-    name, slot = seen["Name"].removeprefix("/"), marks.get(profile.LABEL_SLOT, "")
+def describe(inspection: Mapping[str, Any]) -> ContainerInfo:
+    """Return what the engine's answer to an inspection says."""
+    labels = inspection["Config"].get("Labels") or {}
+    state = inspection["State"]
+    keep = labels.get(profile.LABEL_KEEP, "")
+    name, slot = inspection["Name"].removeprefix("/"), labels.get(profile.LABEL_SLOT, "")
     taken_by = profile.taken_by(name, slot) if slot else ""
-    return FoundContainer(
+    return ContainerInfo(
         name=name,
-        container_id=seen["Id"],
-        role=marks.get(profile.LABEL_ROLE, ""),
-        attempt_id=marks.get(profile.LABEL_ATTEMPT, taken_by),
-        task_id=marks.get(profile.LABEL_TASK, ""),
-        run_id=marks.get(profile.LABEL_RUN) or None,
-        trace_id=marks.get(profile.LABEL_TRACE, ""),
+        container_id=inspection["Id"],
+        role=labels.get(profile.LABEL_ROLE, ""),
+        attempt_id=labels.get(profile.LABEL_ATTEMPT, taken_by),
+        task_id=labels.get(profile.LABEL_TASK, ""),
+        run_id=labels.get(profile.LABEL_RUN) or None,
+        trace_id=labels.get(profile.LABEL_TRACE, ""),
         running=bool(state.get("Running")),
         started_at=parse_time(state.get("StartedAt")),
         finished_at=parse_time(state.get("FinishedAt")),
@@ -95,22 +95,22 @@ def describe(seen: Mapping[str, Any]) -> FoundContainer:
 
 
 def remove(client: docker.DockerClient, name: str, *, attempt_id: str | None = None) -> bool:
-    """Kill and remove a container of ours (of `attempt_id` only, if it is given); False when there was none.
+    """Kill and remove a container of ours (of `attempt_id` only, if it is given); return False when there was none.
 
     Raises:
         RefusedError: A container of that name is not ours.
         EngineError: The engine does not answer, or cannot remove it.
     """
-    found = find(client, name)
-    if found is None:
+    container = find(client, name)
+    if container is None:
         return False
-    if not found.attempt_id or attempt_id not in {None, found.attempt_id}:
+    if not container.attempt_id or attempt_id not in {None, container.attempt_id}:
         raise RefusedError(
             f"the container {name} is not ours to remove: its label {profile.LABEL_ATTEMPT} is not the attempt's",
-            context={"label": found.attempt_id},
+            context={"label": container.attempt_id},
         )
     try:
-        client.api.remove_container(found.container_id, force=True, v=True)
+        client.api.remove_container(container.container_id, force=True, v=True)
     except NotFound:
         return False
     except APIError as error:

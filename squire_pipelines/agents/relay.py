@@ -1,6 +1,6 @@
-"""A loopback port that leads to the gateway's Unix socket, for an agent that runs on the host itself.
+"""Relays a loopback port to the gateway's Unix socket, for an agent that runs on the host itself.
 
-In a container the worker's entrypoint does this; here it would need a program that not every machine has.
+In a container the worker's entrypoint does this by a program that not every machine has.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _POLL_S = 0.2
 
 
 class LoopbackRelay:
-    """`with LoopbackRelay(socket_path) as relay:` carries 127.0.0.1:`relay.port` to the socket until the block ends."""
+    """Relays 127.0.0.1:`port` to the socket, as a context manager, until the block ends."""
 
     def __init__(self, socket_path: Path) -> None:
         self._target = str(socket_path)
@@ -41,22 +41,22 @@ class LoopbackRelay:
         while not self._closing.is_set():
             if not select.select([self._listener], [], [], _POLL_S)[0]:
                 continue
-            near, _ = self._listener.accept()
+            client, _ = self._listener.accept()
             if not self._slots.acquire(blocking=False):
-                near.close()
+                client.close()
                 continue
-            threading.Thread(target=self._carry, args=(near,), name="squire-relay", daemon=True).start()
+            threading.Thread(target=self._relay, args=(client,), name="squire-relay", daemon=True).start()
 
-    def _carry(self, near: socket.socket) -> None:
-        far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def _relay(self, client: socket.socket) -> None:
+        gateway = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # A connection that breaks is closed on its other side too, which is all that either side needs to know.
-        with contextlib.suppress(OSError), near, far:
-            far.connect(self._target)
-            other = {near: far, far: near}
+        with contextlib.suppress(OSError), client, gateway:
+            gateway.connect(self._target)
+            other = {client: gateway, gateway: client}
             while other and not self._closing.is_set():
                 for source in select.select(list(other), [], [], _POLL_S)[0]:
                     data = source.recv(_CHUNK_BYTES)
-                    target = far if source is near else near
+                    target = gateway if source is client else client
                     if data:
                         target.sendall(data)
                     else:

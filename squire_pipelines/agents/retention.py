@@ -1,4 +1,4 @@
-"""Removing the folders of attempts that ended long ago: logs are kept for a while, and nothing is kept for ever."""
+"""Removes the folders of attempts that ended long ago."""
 
 import shutil
 from collections.abc import Callable, Collection, Mapping
@@ -22,24 +22,24 @@ def sweep(
     now: datetime,
     max_folders: int = MAX_FOLDERS,
 ) -> int:
-    """Remove the folders of attempts that ended over `keep` ago; returns how many.
+    """Remove the folders of attempts that ended over `keep` ago; return how many.
 
-    A folder whose attempt the ledger does not know (any more) goes by its own age. One that has not ended stays.
+    A folder whose attempt is not in the ledger (any more) goes by its own age. One that has not ended stays.
 
     Args:
         attempts_dir: Holds one folder for each attempt, named by its id.
-        ended_at: When these attempts ended, None for one under way; it leaves out those that it does not know.
+        ended_at: When these attempts ended, None for one under way; without those that are not in the ledger.
         keep: For how long.
         now: By the ledger's clock.
         max_folders: How many are looked at, the oldest first.
     """
     before = now - keep
     try:
-        found = sorted((entry.stat().st_mtime, entry) for entry in attempts_dir.iterdir() if entry.is_dir())
+        folders = sorted((entry.stat().st_mtime, entry) for entry in attempts_dir.iterdir() if entry.is_dir())
     except FileNotFoundError:
         return 0
-    # None is changed after its attempt's end, so that younger folders need not be asked for.
-    old = [entry for changed, entry in islice(found, max_folders) if changed < before.timestamp()]
+    # No folder is changed after its attempt's end, so that younger ones need not be looked up.
+    old = [entry for changed, entry in islice(folders, max_folders) if changed < before.timestamp()]
     removed = 0
     for start in range(0, len(old), _BATCH):
         batch = old[start : start + _BATCH]

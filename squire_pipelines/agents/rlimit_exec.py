@@ -1,6 +1,6 @@
 """Sets the limits given as arguments and then becomes the program that follows. Run as a script, with -I.
 
-`limited.py FSIZE_BYTES OPEN_FILES CPU_S PROGRAM ARGUMENT…`. Limits are set here, in the child, because setting them
+`rlimit_exec.py FSIZE_BYTES OPEN_FILES CPU_S PROGRAM ARGUMENT…`. Limits are set here, in the child, because setting them
 between fork and exec is not safe in a process with threads.
 """
 
@@ -12,14 +12,14 @@ import sys
 def main(arguments: list[str]) -> None:
     """Lower the limits, never above what is permitted, and execute."""
     size, files, cpu = (int(text) for text in arguments[:3])
-    for kind, wanted in (
+    for kind, value in (
         (resource.RLIMIT_FSIZE, size),
         (resource.RLIMIT_NOFILE, files),
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(kind)
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (limit, limit))
     os.execv(arguments[3], arguments[3:])  # noqa: S606 - the program is the caller's
 

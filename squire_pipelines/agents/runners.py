@@ -1,4 +1,4 @@
-"""What a runner is, and which one to take."""
+"""Defines what a runner is, and chooses one by the settings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,15 +6,15 @@ from typing import Protocol
 
 import structlog
 
-from squire_pipelines.agents import engine, files
+from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.adapters.caches import read_caches
 from squire_pipelines.agents.adapters.protocol import AgentConfig
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import read_skills
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
-from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
+from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.errors import EngineError
 from squire_pipelines.sections import AgentSettings
 
@@ -50,7 +50,7 @@ class AgentRunner(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the connection to the engine, if there is one."""
+        """Close the connection to the engine, if there is one."""
         ...
 
 
@@ -62,7 +62,7 @@ def check_agent(agent: AgentSettings) -> None:
 
 
 def agent_config_of(agent: AgentSettings) -> AgentConfig:
-    """What the settings say of the agent itself. General settings may name a command for another kind than theirs."""
+    """Return what the settings say of the agent itself; a command in general settings is not OpenCode's."""
     return AgentConfig(agent.command if agent.kind != "opencode" else (), agent.model, agent.options)
 
 
@@ -75,7 +75,7 @@ def choose_runner(
     timeout_s: float = 30.0,
     warm: Path | None = None,
 ) -> AgentRunner:
-    """The runner that the settings ask for; the caller closes it.
+    """Return the runner that the settings ask for; the caller closes it.
 
     Args:
         agent: The settings.
@@ -83,20 +83,20 @@ def choose_runner(
         echo: Sees the output as it is recorded.
         hosts: Where to look for engines; the usual places by default.
         timeout_s: Of each request to the engine.
-        warm: The folder of the pool of warm containers, which is used when the settings want one.
+        warm: The folder of the pool of warm containers, used where the settings ask for one.
 
     `auto` is Docker where an engine answers. Without one it is the local runner for a command of the user's own, but
-    never for OpenCode: what a model writes is run unconfined only by somebody who asked for `local`.
+    never for OpenCode: what a model writes runs unconfined only where the settings say `local`.
 
     Raises:
         EngineError: No engine answers, and the local runner is not what was asked for.
         ConfigError: The installation lacks the worker's files, or the seccomp profile is none.
     """
-    reporting = Reporting(redact, echo, agent.log_overflow == "truncate", agent.slow_start_s)
+    output = OutputOptions(redact, echo, agent.log_overflow == "truncate", agent.slow_start_s)
     if agent.runner == "local":
-        return LocalRunner(reporting=reporting)
-    how = EngineOptions(
-        seccomp=files.seccomp_profile(agent.seccomp),
+        return LocalRunner(output=output)
+    options = EngineOptions(
+        seccomp=worker_files.seccomp_profile(agent.seccomp),
         runtime=agent.runtime,
         patience_s=agent.engine_patience_s,
         keep_failed_s=agent.log_retention_days * _DAY_S if agent.keep_failed_containers else None,
@@ -114,5 +114,5 @@ def choose_runner(
                 context=error.context,
             ) from error
         _log.warning("agent.no_sandbox", reason=error.message)
-        return LocalRunner(reporting=reporting)
-    return DockerRunner(client, reporting=reporting, engineering=how)
+        return LocalRunner(output=output)
+    return DockerRunner(client, output=output, options=options)

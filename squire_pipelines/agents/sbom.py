@@ -1,4 +1,4 @@
-"""The bill of materials that the worker image carries, copied out of it. Nothing in the image runs for it."""
+"""Copies the bill of materials out of the worker image. Nothing in the image runs for it."""
 
 import io
 import json
@@ -17,7 +17,7 @@ MAX_BYTES = 32 * 2**20
 
 
 def read_sbom(client: docker.DockerClient, image: str) -> str:
-    """The bill's text.
+    """Return the bill's text.
 
     Raises:
         ImageMissingError: The engine has no such image.
@@ -30,7 +30,7 @@ def read_sbom(client: docker.DockerClient, image: str) -> str:
 
 
 def read_file(client: docker.DockerClient, image: str, path: str) -> str:
-    """The text of one of the image's files, copied out of a container that is made and never started.
+    """Return the text of one of the image's files, copied out of a container that is never started.
 
     Raises:
         ImageMissingError: The engine has no such image.

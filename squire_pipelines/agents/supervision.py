@@ -1,4 +1,4 @@
-"""Watching a run until it ends: wall clock, cancellation, limits, and the way from asking to killing.
+"""Watches a run until it ends: wall clock, cancellation, limits, and first asking it to end, then killing it.
 
 Knows no engine and no process: the runners give it a handle. Deadlines are monotonic.
 """
@@ -20,7 +20,7 @@ class Handle(Protocol):
     """A run that can be waited for and stopped."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s`; whether it has ended. Raises EngineError when that can no longer be known."""
+        """Wait at most `timeout_s` and return whether it has ended. Raises EngineError when nobody can tell."""
         ...
 
     def terminate(self) -> None:
@@ -51,7 +51,7 @@ def supervise(
         wall_clock_s: How long it may take.
         grace_s: How long it may take to end when asked; 0 kills at once.
         heartbeat: Called about once a second, while stopping too; False asks to cancel.
-        problem: What the run has outgrown, looked at as often and once more at the end.
+        problem: Returns which limit the run has exceeded; called as often, and once more at the end.
         clock: Monotonic seconds.
 
     Raises:
@@ -64,10 +64,10 @@ def supervise(
         left = deadline - clock()
         if handle.wait(max(_MIN_SLICE_S, min(SLICE_S, left))):
             return stop or problem()
-        go_on = heartbeat()
+        cancelled = not heartbeat()
         now = clock()
         if stop is None:
-            stop = problem() or (None if go_on else StopReason.CANCELLED)
+            stop = problem() or (StopReason.CANCELLED if cancelled else None)
             stop = stop or (StopReason.TIMEOUT if now >= deadline else None)
             if stop in {StopReason.TIMEOUT, StopReason.CANCELLED} and grace_s > 0:
                 handle.terminate()

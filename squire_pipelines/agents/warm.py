@@ -1,9 +1,9 @@
-"""Warm containers: made ahead, with nothing of a task in them, and waiting for an attempt's order.
+"""Warm containers: made ahead, with nothing of a task in them, and waiting for an attempt's start order.
 
-Here is what they are and how one is taken; `warm_pool` makes and removes them. Who moves a slot's folder away has the
-slot: the file system does that for one alone, while two may rename a container at once and both be told that they did.
-The order goes through a named pipe. Opening it fails unless the container waits at its other end, so that an order
-never lies unread, and a container that is not well is noticed at once.
+Here is what they are and how an attempt takes one; `warm_pool` makes and removes them. Whoever moves a slot's folder
+away has the slot: the file system lets only one do that, while two may rename a container at once and both be told
+that they did. The order goes through a named pipe. Opening the pipe fails unless the container waits at its other end,
+so that no order lies unread, and a container that is not well is noticed at once.
 """
 
 import contextlib
@@ -41,11 +41,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WarmProfile:
-    """All that the engine fixes when it makes a container: attempts that agree in it may take each other's place.
+    """All that the engine fixes when it makes a container: attempts that agree in it can use the same containers.
 
     Args:
         image: The image's id.
-        gateway: Whether there is a place for a gateway's socket.
+        gateway: Whether a folder for a gateway's socket is mounted.
     """
 
     image: str
@@ -65,7 +65,7 @@ class WarmProfile:
         return profile.hardening(self.limits, user=profile.host_user(), seccomp=self.seccomp, runtime=self.runtime)
 
     def create_arguments(self, slot: "Slot", *, home: Path, wait_s: float) -> dict[str, Any]:
-        """The keyword arguments of docker-py's `containers.create`. Without an order it ends after `wait_s`."""
+        """Return docker-py's arguments for the container, which ends after `wait_s` without an order."""
         mounts = [
             Mount("/in", str(slot.inbox), type="bind", read_only=True),
             Mount("/out", str(slot.out), type="bind"),
@@ -89,39 +89,24 @@ class WarmProfile:
         }
 
 
-@dataclass(frozen=True, slots=True)
 class Slot:
-    """The folder of one warm container: what it has mounted as `/in`, `/out` and the gateway's place."""
+    """The folder of one warm container, with what it has mounted as `/in`, `/out` and `/run/squire`."""
 
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """Its name, which is its container's too."""
-        return self.folder.name
-
-    @property
-    def inbox(self) -> Path:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+        """The slot's name, which its container's name contains."""
+        self.inbox = folder / "in"
         """`/in`: the pipe, later the attempt's inputs."""
-        return self.folder / "in"
-
-    @property
-    def out(self) -> Path:
+        self.out = folder / "out"
         """`/out`: becomes the attempt's."""
-        return self.folder / "out"
-
-    @property
-    def gateway(self) -> Path:
-        """`/run/squire`: later a second name of the gateway's socket."""
-        return self.folder / "gateway"
-
-    @property
-    def order(self) -> Path:
+        self.gateway = folder / "gateway"
+        """`/run/squire`: later a hard link of the gateway's socket."""
+        self.order = self.inbox / ORDER
         """The pipe."""
-        return self.inbox / ORDER
 
     def make(self) -> None:
-        """Lay it out, with the rights of an attempt's folder. Raises OSError."""
+        """Create it, with the permissions of an attempt's folder. Raises OSError."""
         self.folder.mkdir(mode=0o700, parents=True)
         for directory, mode in ((self.inbox, 0o755), (self.out, 0o777), (self.gateway, 0o711)):
             directory.mkdir()
@@ -129,36 +114,36 @@ class Slot:
         os.mkfifo(self.order)
         self.order.chmod(0o644)
 
-    def moved_to(self, place: Path) -> "Slot | None":
-        """The slot at `place`, which is nobody else's then; None when somebody was quicker. Raises OSError."""
-        shutil.rmtree(place, ignore_errors=True)  # of an earlier try
+    def moved_to(self, folder: Path) -> "Slot | None":
+        """Move it and return it, nobody else's from then on; None when another was quicker. Raises OSError."""
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier try
         try:
-            self.folder.rename(place)
+            self.folder.rename(folder)
         except FileNotFoundError:
             return None
-        return Slot(place)
+        return Slot(folder)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A warm container that is the attempt's now and waits for its order."""
+class TakenContainer:
+    """A warm container that is the attempt's now and waits for its order, which tells it its environment."""
 
-    found: reap.FoundContainer
+    container: reap.ContainerInfo
     slot: Slot
-    told: dict[str, str]
+    environment: dict[str, str]
 
-    def give_order(self) -> bool:
-        """Let it begin; False when it does not wait, and has not begun. Takes half a second at most."""
-        text = json.dumps({"environment": self.told}).encode()
+    def send_order(self) -> bool:
+        """Let it start; return False when it does not wait, and has not started. Takes half a second at most."""
+        text = json.dumps({"environment": self.environment}).encode()
         if len(text) > MAX_ORDER_BYTES:
             return False
-        for again in range(_ORDER_TRIES):
-            if again:
+        for attempt in range(_ORDER_TRIES):
+            if attempt:
                 time.sleep(_ORDER_PAUSE_S)
             try:
                 pipe = os.open(self.slot.order, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
-                if error.errno == errno.ENXIO:  # nobody reads: it is not that far yet, or has ended
+                if error.errno == errno.ENXIO:  # nobody reads: it does not wait yet, or has ended
                     continue
                 return False
             with os.fdopen(pipe, "wb", buffering=0) as file:
@@ -169,73 +154,70 @@ class Taken:
 
 
 def slot_of(folder: AttemptFolder) -> Slot:
-    """Where an attempt keeps the slot that it has taken."""
+    """Return where an attempt keeps the slot that it has taken."""
     return Slot(folder.root / "warm")
 
 
 def take(
     client: docker.DockerClient,
     pool: Path,
-    shape: WarmProfile,
+    warm_profile: WarmProfile,
     inputs: AttemptInputs,
     gateway_socket: GatewaySocket | None,
-) -> Taken | None:
-    """Take a warm container for an attempt and put its inputs there; None when there is none that can be used.
+) -> TakenContainer | None:
+    """Take a warm container for an attempt and put its inputs there; return None when none can be used.
 
-    May be cut off anywhere: a container that was taken and has no order is known by `was_told`.
+    It may be cut off anywhere: `has_order` recognises a container that was taken and got no order.
 
     Raises:
         docker.errors.DockerException, requests.RequestException: The engine's.
     """
     if isinstance(gateway_socket, SharedSocket):
         return None
-    slots = _waiting(pool / shape.key)
+    slots = _waiting_slots(pool / warm_profile.key)
     if not slots or reap.find(client, profile.container_name(inputs.unit)) is not None:
         return None
     inputs.folder.started.unlink(missing_ok=True)
     try:
         for slot in slots[:_TRIES]:
-            mine = slot.moved_to(slot_of(inputs.folder).folder)
-            if mine is None or not _rename(client, slot, inputs):
+            moved = slot.moved_to(slot_of(inputs.folder).folder)
+            if moved is None or not _rename(client, slot, inputs):
                 continue
-            found = reap.find(client, profile.container_name(inputs.unit))
-            if found is not None and found.running:
-                _move_in(mine, inputs, gateway_socket)
-                return Taken(found, mine, profile.environment(inputs, gateway_socket))
+            container = reap.find(client, profile.container_name(inputs.unit))
+            if container is not None and container.running:
+                _fill(moved, inputs, gateway_socket)
+                return TakenContainer(container, moved, profile.environment(inputs, gateway_socket))
     except OSError as error:  # such as a gateway's socket on another file system
         _log.warning("agent.warm_container_unusable", attempt=inputs.attempt_id, reason=str(error))
     return None
 
 
-def was_told(found: reap.FoundContainer, folder: AttemptFolder) -> bool:
-    """Whether a container that is the attempt's has its order; one that was made for it needs none."""
-    return not found.slot or folder.started.exists()
+def has_order(container: reap.ContainerInfo, folder: AttemptFolder) -> bool:
+    """Return whether a container of the attempt's has its order; one that was made for the attempt needs none."""
+    return not container.slot or folder.started.exists()
 
 
-def name_socket(slot: Slot, gateway_socket: Path) -> None:
-    """Give the gateway's socket its second name, where the container has it; also one that replaces another's.
-
-    Raises OSError.
-    """
+def link_socket(slot: Slot, gateway_socket: Path) -> None:
+    """Link the gateway's socket where the container has it, in place of an earlier gateway's. Raises OSError."""
     name = slot.gateway / gateway_socket.name
     name.unlink(missing_ok=True)
     os.link(gateway_socket, name)
 
 
-def put_back(inputs: AttemptInputs) -> None:
-    """After a warm container could not be used: the attempt's folder as it was before."""
+def restore_folder(inputs: AttemptInputs) -> None:
+    """Restore the attempt's folder after a warm container could not be used."""
     shutil.rmtree(slot_of(inputs.folder).folder, ignore_errors=True)
     inputs.folder.out.mkdir(exist_ok=True)
     inputs.folder.out.chmod(0o777)
 
 
-def _waiting(folder: Path) -> list[Slot]:
-    """The slots, oldest first."""
-    found = []
+def _waiting_slots(folder: Path) -> list[Slot]:
+    """Return the slots, oldest first."""
+    dated = []
     for path in folder.glob("*"):
-        with contextlib.suppress(FileNotFoundError):  # somebody has just taken it
-            found.append((path.stat().st_mtime, path))
-    return [Slot(path) for _, path in sorted(found)]
+        with contextlib.suppress(FileNotFoundError):  # another attempt has just taken it
+            dated.append((path.stat().st_mtime, path))
+    return [Slot(path) for _, path in sorted(dated)]
 
 
 def _rename(client: docker.DockerClient, slot: Slot, inputs: AttemptInputs) -> bool:
@@ -250,12 +232,12 @@ def _rename(client: docker.DockerClient, slot: Slot, inputs: AttemptInputs) -> b
     return True
 
 
-def _move_in(slot: Slot, inputs: AttemptInputs, gateway_socket: Path | None) -> None:
-    """The container has the slot's folders mounted, wherever they lie."""
+def _fill(slot: Slot, inputs: AttemptInputs, gateway_socket: Path | None) -> None:
+    """Put the attempt's inputs into the slot's folders, which the container has mounted wherever they lie."""
     folder = inputs.folder
-    # Second names for the same files: what the host wrote stays where it is for whoever goes on with the attempt.
+    # Hard links: what the host wrote also stays where it is, for whoever goes on with the attempt.
     shutil.copytree(folder.inbox, slot.inbox, copy_function=os.link, dirs_exist_ok=True)
     if gateway_socket is not None:
-        name_socket(slot, gateway_socket)
+        link_socket(slot, gateway_socket)
     shutil.rmtree(folder.out, ignore_errors=True)
     slot.out.rename(folder.out)

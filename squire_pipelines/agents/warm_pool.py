@@ -1,6 +1,6 @@
-"""The pool of warm containers: filled to its size, and rid of what is old, ended or no longer wanted.
+"""Keeps the pool of warm containers at its size, without those that are old, ended or no longer wanted.
 
-It shares no lock with who takes a container: who moves a slot's folder away has it, so that filling delays no claim.
+It shares no lock with attempts: whoever moves a slot's folder away has the slot, so that filling delays no claim.
 """
 
 import contextlib
@@ -22,23 +22,23 @@ from squire_pipelines.agents.warm import LABEL_HOME, Slot, WarmProfile
 from squire_pipelines.errors import EngineError
 
 MAX_MADE = 2
-"""How many are made in one go, so that whoever fills comes back to look whether anybody needs the engine."""
-# Beyond its age one ends by itself, for when nobody is left to remove it.
+"""How many are made at once, so that the caller can look in between whether an attempt needs the engine."""
+# So long after its greatest age a container ends by itself, should nobody be left to remove it.
 _LEEWAY_S = 120.0
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PoolTarget:
     """How many warm containers of a profile there shall be, and how old they may grow, in seconds."""
 
-    shape: WarmProfile
+    profile: WarmProfile
     size: int
     max_age_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Tended:
+class PoolCounts:
     """What there is after tending: how many wait, were made and were removed."""
 
     waiting: int
@@ -72,50 +72,50 @@ class WarmPool:
         self._home = home
         self._clock = clock
 
-    def tend(self, wanted: Mapping[str, Wanted], *, fill: bool = True) -> Tended:
+    def tend(self, targets: Mapping[str, PoolTarget], *, fill: bool = True) -> PoolCounts:
         """Remove what is not wanted, old or ended; then make what is missing.
 
         Args:
-            wanted: By the profile's key.
+            targets: By the profile's key.
             fill: Whether to make any; `MAX_MADE` at most.
 
         Raises:
             EngineError: The engine does not answer, or cannot make one.
         """
         try:
-            waiting, removed = self._clear(wanted)
-            made = self._fill(wanted, waiting) if fill else 0
+            waiting, removed = self._clear(targets)
+            made = self._fill(targets, waiting) if fill else 0
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineError(f"the warm containers could not be tended: {str(error)[:300]}") from error
-        return Tended(sum(waiting.values()) + made, made, removed)
+        return PoolCounts(sum(waiting.values()) + made, made, removed)
 
-    def needs_tending(self, wanted: Mapping[str, Wanted], *, fill: bool = True) -> bool:
+    def needs_tending(self, targets: Mapping[str, PoolTarget], *, fill: bool = True) -> bool:
         """Return whether `tend` would remove or make a container. Changes nothing. Raises EngineError."""
         try:
-            state = self._read(wanted)
+            state = self._read(targets)
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineError(f"the warm containers could not be listed: {str(error)[:300]}") from error
-        missing = any(state.waiting[key] < item.size for key, item in wanted.items())
-        return bool(state.stale or state.ended) or (fill and missing) or (not wanted and self._folder.is_dir())
+        missing = any(state.waiting[key] < target.size for key, target in targets.items())
+        return bool(state.stale or state.ended) or (fill and missing) or (not targets and self._folder.is_dir())
 
-    def _read(self, wanted: Mapping[str, Wanted]) -> "_PoolState":
+    def _read(self, targets: Mapping[str, PoolTarget]) -> "_PoolState":
         containers = self._containers()
-        state = _PoolState(dict.fromkeys(wanted, 0), [], [])
+        state = _PoolState(dict.fromkeys(targets, 0), [], [])
         for slot in [Slot(path) for folder in self._keys() for path in folder.iterdir()]:
             item, key = containers.pop(slot.name, None), slot.folder.parent.name
-            if item and key in wanted and state.waiting[key] < wanted[key].size and self._is_well(item, wanted[key]):
+            if item and key in targets and state.waiting[key] < targets[key].size and self._is_well(item, targets[key]):
                 state.waiting[key] += 1
             else:
                 state.stale.append(slot)
-        # Without a folder: an attempt's, or about to be one's. Nobody's if its taker has died: then it ends by itself.
+        # Without a folder it is an attempt's, or about to be; if that attempt's process has died, it ends by itself.
         state.ended.extend(name for name, item in containers.items() if item["State"] != "running")
         return state
 
-    def _clear(self, wanted: Mapping[str, Wanted]) -> tuple[dict[str, int], int]:
+    def _clear(self, targets: Mapping[str, PoolTarget]) -> tuple[dict[str, int], int]:
         """Remove what is not wanted; return how many wait, by key, and how many were removed."""
         for path in self._folder.glob(".*"):
-            shutil.rmtree(path, ignore_errors=True)  # of a clearing that was cut off
-        state = self._read(wanted)
+            shutil.rmtree(path, ignore_errors=True)  # left by a clearing that was cut off
+        state = self._read(targets)
         removed = 0
         for slot in state.stale:
             if slot.moved_to(self._folder / f".{slot.name}") is not None:
@@ -132,40 +132,40 @@ class WarmPool:
         """Whether no container is the pool's. Raises the engine's errors."""
         return not self._containers()
 
-    def _is_well(self, item: Mapping[str, Any], wanted: Wanted) -> bool:
-        return bool(item["State"] == "running" and self._clock() - float(item["Created"]) < wanted.max_age_s)
+    def _is_well(self, item: Mapping[str, Any], target: PoolTarget) -> bool:
+        return bool(item["State"] == "running" and self._clock() - float(item["Created"]) < target.max_age_s)
 
     def _containers(self) -> dict[str, dict[str, Any]]:
-        """Those that no attempt has given its name yet, by their slot."""
+        """Return those that no attempt has renamed yet, by their slot."""
         labels = [profile.LABEL_SLOT, f"{LABEL_HOME}={self._home}"]
-        found = self._client.api.containers(all=True, filters={"label": labels})
-        named = {item["Labels"][profile.LABEL_SLOT]: item for item in found}
-        return {slot: item for slot, item in named.items() if f"/{profile.warm_name(slot)}" in item["Names"]}
+        items = self._client.api.containers(all=True, filters={"label": labels})
+        by_slot = {item["Labels"][profile.LABEL_SLOT]: item for item in items}
+        return {slot: item for slot, item in by_slot.items() if f"/{profile.warm_name(slot)}" in item["Names"]}
 
     def _keys(self) -> list[Path]:
         return [path for path in self._folder.glob("[!.]*") if path.is_dir()]
 
     def _remove(self, name: str) -> bool:
-        """By its name in the pool: one that was taken meanwhile has another."""
+        """Remove a container by its name in the pool: one that was taken meanwhile has another."""
         try:
             self._client.api.remove_container(profile.warm_name(name), force=True, v=True)
         except NotFound:
             return False
         return True
 
-    def _fill(self, wanted: Mapping[str, Wanted], waiting: Mapping[str, int]) -> int:
-        missing = [each for key, each in wanted.items() for _ in range(each.size - waiting[key])]
-        for each in missing[:MAX_MADE]:
-            self._make(each)
+    def _fill(self, targets: Mapping[str, PoolTarget], waiting: Mapping[str, int]) -> int:
+        missing = [target for key, target in targets.items() for _ in range(target.size - waiting[key])]
+        for target in missing[:MAX_MADE]:
+            self._make(target)
         return min(len(missing), MAX_MADE)
 
-    def _make(self, wanted: Wanted) -> None:
-        slot = Slot(self._folder / wanted.shape.key / secrets.token_hex(8))
+    def _make(self, target: PoolTarget) -> None:
+        slot = Slot(self._folder / target.profile.key / secrets.token_hex(8))
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, slot.folder, ignore_errors=True)
             slot.make()
-            arguments = wanted.shape.create_arguments(slot, home=self._home, wait_s=wanted.max_age_s + _LEEWAY_S)
+            arguments = target.profile.create_arguments(slot, home=self._home, wait_s=target.max_age_s + _LEEWAY_S)
             undo.callback(self._remove, slot.name)
             self._client.containers.create(**arguments).start()
             undo.pop_all()
-        _log.info("agent.warmed", slot=slot.name, key=wanted.shape.key)
+        _log.info("agent.warmed", slot=slot.name, key=target.profile.key)

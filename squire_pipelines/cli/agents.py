@@ -31,8 +31,8 @@ agents = LazyGroup(
 _TRIALS: Columns = {
     "what": "kind",
     "name": "name",
-    "wanted": "wanted",
-    "found": "found",
+    "wanted": "expected",
+    "found": "actual",
     "": lambda trial: "ok" if trial.ok else "WRONG",
 }
 
@@ -156,7 +156,7 @@ def probe(context: CliContext, *, failed: bool, as_json: bool) -> None:
     wrong = [trial for trial in trials if not trial.ok]
     shown = wrong if failed else trials
     if as_json:
-        emit_json(shown)
+        emit_json([trial.document() for trial in shown])
     else:
         context.console.print(table_of(shown, _TRIALS))
         click.echo(f"{len(trials)} tried, {len(wrong)} wrong")

@@ -7,7 +7,15 @@ import click
 
 from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read
-from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, Totals
+from squire_pipelines.agents.adapters.transcript import (
+    Entry,
+    ModelStep,
+    ModelText,
+    SessionError,
+    SessionNote,
+    SessionTotals,
+    ToolCall,
+)
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
@@ -55,7 +63,7 @@ def transcript(context: CliContext, task_id: str, number: int | None, *, as_json
     attempt = choose_attempt(context, task_id, number)
     path = context.home.attempts / attempt.id / "keep" / FILE
     entries = _entries(path, task_id, attempt.number)
-    totals = Totals()
+    totals = SessionTotals()
     if as_json:
         listed = list(entries)
         for entry in listed:
@@ -84,20 +92,20 @@ def _entries(path: Path, task_id: str, number: int) -> Iterator[Entry]:
 def _lines(entry: Entry) -> Iterator[str]:
     at = f"{instant(entry.at)}  " if entry.at else ""
     match entry:
-        case Step():
+        case ModelStep():
             tokens = f"{entry.input_tokens} tokens in, {entry.output_tokens} out"
             yield f"{at}step   {tokens} {one_line(entry.reason)}".rstrip()
         case ToolCall():
             took = f" in {entry.seconds:.1f} s" if entry.seconds is not None else ""
             yield f"{at}tool   {one_line(entry.tool)}: {entry.status}{took}  {one_line(entry.input)}"
             yield from _text(entry.error or entry.output)
-        case Said():
+        case ModelText():
             yield f"{at}text"
             yield from _text(entry.text)
-        case Problem():
+        case SessionError():
             whose = "provider" if entry.provider else "agent"
             yield f"{at}error  {one_line(entry.name)} ({whose}): {one_line(entry.message)}"
-        case Note():
+        case SessionNote():
             yield f"{at}note   {one_line(entry.text)}"
 
 

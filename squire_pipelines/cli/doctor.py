@@ -130,13 +130,13 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
 
 def _check_place(context: CliContext, agent: str) -> Iterator[Diagnosis]:
     """Check what the dispatch sensor asks of the engine before it starts anything."""
-    from squire_pipelines.agents.preflight import check_place  # noqa: PLC0415 - Docker's client
+    from squire_pipelines.agents.preflight import check_startable  # noqa: PLC0415 - Docker's client
 
     settings = context.settings
     problems: dict[str, SquireError] = {}
     for configured in (settings.agent, *(settings.agent_for(name) for name in settings.repositories)):
         try:
-            check_place(configured)
+            check_startable(configured)
         except SquireError as error:
             problems.setdefault(error.message, error)
     if not problems:

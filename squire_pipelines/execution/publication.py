@@ -1,7 +1,7 @@
 """From an attempt's row and folder to its pull request, and from there back to the ledger."""
 
+from squire_pipelines.agents.attempt_files import BUNDLE_FILE, read_notes
 from squire_pipelines.agents.model import AttemptFolder
-from squire_pipelines.agents.workspace import BUNDLE_FILE, read_notes
 from squire_pipelines.domain.change import Decision, Verdict
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.outcomes import ReviewState
@@ -18,7 +18,7 @@ from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.publishing.publish_change import PublicationStep, Published, Rejected, policy_from, publish_change
-from squire_pipelines.publishing.pull_requests import GitHubPullRequests
+from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import all_secrets
@@ -54,7 +54,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
     result = await publish_change(
         _request(leased, info.clone_url),
         mirror=Mirror(mirror_path(settings.home, task.repository), task.repository),
-        pulls=GitHubPullRequests(client),
+        pulls=PullRequests(client),
         token=token,
         policy=policy_from(settings.policy_for(task.repository)),
         settings=settings.publishing,

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import docker
 
 from squire_pipelines.agents import reap, retention, step_containers
+from squire_pipelines.agents.attempt_files import BUNDLE_FILE
 from squire_pipelines.agents.model import AttemptFolder
-from squire_pipelines.agents.reap import FoundContainer
-from squire_pipelines.agents.workspace import BUNDLE_FILE
+from squire_pipelines.agents.reap import ContainerInfo
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import EngineError, SquireError
 from squire_pipelines.execution import gateway_cleanup
@@ -49,9 +49,9 @@ class AbandonedAttempt:
     run_is_over: bool = False
 
 
-def agent_containers(clients: Sequence[docker.DockerClient], log: RunLog) -> dict[str, FoundContainer]:
+def agent_containers(clients: Sequence[docker.DockerClient], log: RunLog) -> dict[str, ContainerInfo]:
     """Return the agents' containers by their attempt's id. An engine that does not answer is logged and left out."""
-    containers: dict[str, FoundContainer] = {}
+    containers: dict[str, ContainerInfo] = {}
     for client in clients:
         try:
             containers |= {container.attempt_id: container for container in reap.list_containers(client)}
@@ -63,7 +63,7 @@ def agent_containers(clients: Sequence[docker.DockerClient], log: RunLog) -> dic
 def find_abandoned(
     ledger: Ledger,
     settings: Settings,
-    containers: Mapping[str, FoundContainer],
+    containers: Mapping[str, ContainerInfo],
     is_run_over: Callable[[str], bool],
 ) -> tuple[AbandonedAttempt, ...]:
     """Return the attempts that no run works on any more.
@@ -95,7 +95,7 @@ def find_abandoned(
 
 
 def _can_be_adopted(
-    attempt: Attempt, containers: Mapping[str, FoundContainer], settings: Settings, now: datetime, adoptions: int
+    attempt: Attempt, containers: Mapping[str, ContainerInfo], settings: Settings, now: datetime, adoptions: int
 ) -> bool:
     """Return whether its work is still there, and another run can claim it within the claim deadline."""
     if attempt.lease_until is None or attempt.staged_ending is not None or adoptions >= adoption.MAX_ADOPTIONS:

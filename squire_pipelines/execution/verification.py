@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from squire_pipelines.agents import workspace
-from squire_pipelines.agents.check_runs import SETUP_FILE, CheckOrder, check_inputs, run_checks
+from squire_pipelines.agents import attempt_files
+from squire_pipelines.agents.check_runs import SETUP_FILE, CheckPlan, check_inputs, run_checks
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.endings import Cause
@@ -126,7 +126,7 @@ class VerificationContext:
     heartbeat: Heartbeat
     registries: RegistryAccess
 
-    def run(self, part: str, sha: str, order: CheckOrder) -> CheckOutcome:
+    def run(self, part: str, sha: str, order: CheckPlan) -> CheckOutcome:
         """Run one container on the commit `sha`. Raises GitError, WorkspaceError, ConfigError."""
         ref = f"squire-{part}"
         access = self.registries if order.setup else NO_REGISTRIES
@@ -173,7 +173,7 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
     folder = inputs.folder
     settings, repository = leased.settings, leased.task.repository
     change = verify_bundle(
-        folder.keep / workspace.BUNDLE_FILE,
+        folder.keep / attempt_files.BUNDLE_FILE,
         Mirror(mirror_path(settings.home, repository), repository),
         branch=inputs.branch,
         base_sha=inputs.base_sha,
@@ -203,13 +203,13 @@ def _run(context: VerificationContext, checks: tuple[CheckCommand, ...]) -> tupl
     """Return what the last container showed, and why there is less than a result for each check."""
     rules, change = context.rules, context.change
     if rules.setup is None:
-        order = CheckOrder(checks, timeout_s=rules.timeout_s, setup_timeout_s=rules.setup_timeout_s)
+        order = CheckPlan(checks, timeout_s=rules.timeout_s, setup_timeout_s=rules.setup_timeout_s)
         check_run = context.run("checks", change.head_sha, order)
         return check_run, check_run.problem
     dependencies, failed = _dependencies(context, rules.setup)
     if failed is not None:
         return failed, failed.problem or "The dependencies could not be installed."
-    order = CheckOrder(checks, restore=dependencies, timeout_s=rules.timeout_s)
+    order = CheckPlan(checks, restore=dependencies, timeout_s=rules.timeout_s)
     try:
         check_run = context.run("checks", change.head_sha, order)
     finally:
@@ -226,7 +226,7 @@ def _dependencies(context: VerificationContext, setup: str) -> tuple[Path | None
     archive = setups_folder(context.home) / f"{setup_key(setup, context.inputs.image, head)}.tar"
     if changes_lockfile or not archive.is_file():
         sha = change.head_sha if changes_lockfile else change.base_sha
-        order = CheckOrder(setup=setup, save=True, setup_timeout_s=rules.setup_timeout_s)
+        order = CheckPlan(setup=setup, save=True, setup_timeout_s=rules.setup_timeout_s)
         setup_run = context.run("setup", sha, order)
         result = setup_run.result
         if result is None or result.setup is None or not result.setup.passed:
@@ -234,7 +234,7 @@ def _dependencies(context: VerificationContext, setup: str) -> tuple[Path | None
         if changes_lockfile:
             archive = setup_run.folder / "keep" / SETUP_FILE
         archive.parent.mkdir(parents=True, exist_ok=True)
-        if workspace.take_output(setup_run.folder / "out", SETUP_FILE, archive, rules.max_setup) is None:
+        if attempt_files.take_output(setup_run.folder / "out", SETUP_FILE, archive, rules.max_setup) is None:
             return None, setup_run
         (setup_run.folder / "out" / SETUP_FILE).unlink(missing_ok=True)
     if not changes_lockfile:

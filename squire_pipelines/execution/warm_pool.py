@@ -4,12 +4,12 @@ import contextlib
 
 import docker
 
-from squire_pipelines.agents import engine, files
+from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.adapters.caches import read_caches
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.warm import WarmProfile
-from squire_pipelines.agents.warm_pool import Tended, Wanted, WarmPool
+from squire_pipelines.agents.warm_pool import PoolCounts, PoolTarget, WarmPool
 from squire_pipelines.execution.gateway_session import egress_rules, engine_for
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.store import Ledger
@@ -37,7 +37,7 @@ def needs_tending(ledger: Ledger, settings: Settings) -> bool:
         return pool.needs_tending(profiles_of(settings, client), fill=not _is_busy(ledger))
 
 
-def tend(ledger: Ledger, settings: Settings) -> tuple[Tended, int]:
+def tend(ledger: Ledger, settings: Settings) -> tuple[PoolCounts, int]:
     """Make and remove containers as the settings ask; return what was done and how many shall wait.
 
     None is made while an attempt waits for its claim: the engine and the processors are the attempt's then.
@@ -61,14 +61,14 @@ def _is_busy(ledger: Ledger) -> bool:
         return bool(attempts.queued(tx))
 
 
-def profiles_of(settings: Settings, client: docker.DockerClient) -> dict[str, Wanted]:
+def profiles_of(settings: Settings, client: docker.DockerClient) -> dict[str, PoolTarget]:
     """Return what shall wait, by the profile's key: for each repository what its attempts need, alike ones once.
 
     Raises:
         ConfigError: The settings cannot be used.
         ImageMissingError, EngineError: The engine has no such image, or does not answer.
     """
-    profiles: dict[str, Wanted] = {}
+    profiles: dict[str, PoolTarget] = {}
     runner = DockerRunner(client)
     for name in settings.repositories:
         agent, gateway_settings = settings.agent_for(name), settings.gateway_for(name)
@@ -81,10 +81,10 @@ def profiles_of(settings: Settings, client: docker.DockerClient) -> dict[str, Wa
             agent.limits,
             read_caches(agent.caches),
             needs_gateway,
-            files.seccomp_profile(agent.seccomp),
+            worker_files.seccomp_profile(agent.seccomp),
             agent.runtime,
         )
         room = _MAX_PER_HOME - sum(profile.size for profile in profiles.values())
         if shape.key not in profiles and room > 0:
-            profiles[shape.key] = Wanted(shape, min(agent.warm_pool.size, room), agent.warm_pool.max_age_s)
+            profiles[shape.key] = PoolTarget(shape, min(agent.warm_pool.size, room), agent.warm_pool.max_age_s)
     return profiles

@@ -11,10 +11,10 @@ from squire_pipelines.agents.adapters.caches import read_caches
 from squire_pipelines.agents.adapters.protocol import LaunchSpec
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import Skill, read_skills, write_skills
+from squire_pipelines.agents.attempt_files import write_inputs
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResult
 from squire_pipelines.agents.prompt import Instructions, build_prompt, prompt_version, with_notes
 from squire_pipelines.agents.runners import agent_config_of, check_agent
-from squire_pipelines.agents.workspace import write_inputs
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import WorkspaceError

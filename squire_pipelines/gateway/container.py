@@ -26,7 +26,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
 from docker.utils.socket import SocketError, frames_iter
 
-from squire_pipelines.agents import files, profile, reap
+from squire_pipelines.agents import profile, reap, worker_files
 from squire_pipelines.agents.model import SharedSocket
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, NotReachableError, SquireError
 from squire_pipelines.gateway.model import GatewayCall
@@ -136,7 +136,7 @@ class ContainerGateway:
         # Of memory, so that it has an owner and a bound: anybody else's volume would be root's.
         options = {"type": "tmpfs", "device": "tmpfs", "o": f"size=64k,mode=0711,uid={uid},gid={gid}"}
         api.create_volume(self._name, driver="local", driver_opts=options, labels=labels)
-        hardening = profile.hardening(_LIMITS, user=(uid, gid), seccomp=files.seccomp_profile())
+        hardening = profile.hardening(_LIMITS, user=(uid, gid), seccomp=worker_files.seccomp_profile())
         del hardening["tmpfs"]["/work"], hardening["tmpfs"]["/home/agent"]
         container = client.containers.create(
             **hardening

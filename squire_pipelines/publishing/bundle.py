@@ -9,7 +9,6 @@ import mmap
 import os
 import re
 import shutil
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from squire_pipelines.domain.change import ChangedFile
 from squire_pipelines.errors import BundleError, GitError
+from squire_pipelines.files import copy_bounded, open_untrusted
 from squire_pipelines.publishing.diff import EMPTY_TREE, changed_files, read_objects
 from squire_pipelines.publishing.git import DEFAULT_LIMITS, DEFAULT_MAX_MEMORY, GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror
@@ -26,7 +26,6 @@ _SIGNATURES = {b"# v2 git bundle": 2, b"# v3 git bundle": 3}
 _MAX_HEADER_BYTES = 64 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}")
 _PACK_SUFFIXES = frozenset({".pack", ".idx", ".rev"})
-_COPY_CHUNK = 1024 * 1024
 _MAX_COMMIT_BYTES = 8 * 2**20
 
 
@@ -130,18 +129,12 @@ def parse_header(data: bytes) -> BundleHeader:
 def _copy(bundle: Path, out: Path, max_bytes: int) -> None:
     """Copy the bundle to where no agent can change it any more. Follows no link and waits for no pipe."""
     try:
-        descriptor = os.open(bundle, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open_untrusted(bundle)
     except OSError as error:
         raise _error(BundleProblem.UNREADABLE, f"cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _error(BundleProblem.UNREADABLE, "is no regular file")
-    with os.fdopen(descriptor, "rb") as source, out.open("xb") as target:
-        left = max_bytes + 1
-        while left > 0 and (chunk := source.read(min(left, _COPY_CHUNK))):
-            target.write(chunk)
-            left -= len(chunk)
-    if left <= 0:
+    with file as source, out.open("xb") as target:
+        whole = copy_bounded(source, target, max_bytes)
+    if not whole:
         raise _error(BundleProblem.TOO_LARGE, f"is larger than {max_bytes} bytes")
 
 

@@ -22,13 +22,13 @@ import docker
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from squire_pipelines.agents import engine, files, profile
+from squire_pipelines.agents import engine, profile, worker_files
 from squire_pipelines.agents.container import Container
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
-from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.agents.warm import WarmProfile
-from squire_pipelines.agents.warm_pool import Wanted, WarmPool
+from squire_pipelines.agents.warm_pool import PoolTarget, WarmPool
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.sections import LimitSettings
 from tests.support.attempts import MIB, make_origin, small_limits
@@ -50,7 +50,7 @@ def _timed(action: Callable[[], object]) -> float:
 def cold(client: docker.DockerClient) -> list[Figure]:
     """The whole way of our supervisor (create, attach, start, drain, wait) against create, start and wait alone."""
     image = str(client.images.get(IMAGE).id)
-    seccomp = files.seccomp_profile()
+    seccomp = worker_files.seccomp_profile()
     limits = LimitSettings(cpus=1)
     made: list[str] = []
 
@@ -105,7 +105,7 @@ def warm(client: docker.DockerClient) -> list[Figure]:
     """The runner's whole way to the agent's start, by turns with a pool of one and without."""
     image = str(client.images.get(IMAGE).id)
     limits = small_limits(cpus=2)
-    shape = WarmProfile(image, limits, (), gateway=False, seccomp=files.seccomp_profile())
+    shape = WarmProfile(image, limits, (), gateway=False, seccomp=worker_files.seccomp_profile())
     times: dict[bool, list[float]] = {True: [], False: []}
     refills: list[float] = []
     with tempfile.TemporaryDirectory(prefix="sq-") as name:
@@ -115,13 +115,13 @@ def warm(client: docker.DockerClient) -> list[Figure]:
         for number in range(2 * STARTS):
             is_warm = number % 2 == 0
             if is_warm:
-                refills.append(_timed(lambda: pool.tend({shape.key: Wanted(shape, 1, 3600)})))
+                refills.append(_timed(lambda: pool.tend({shape.key: PoolTarget(shape, 1, 3600)})))
                 time.sleep(0.5)  # a pool is filled long before it is needed
             home = folder / str(number)
             home.mkdir()
             unit = f"bench-{uuid.uuid4().hex[:12]}-1"
             inputs = origin.prepared(home, command=("true",), limits=limits, attempt_id=unit)
-            runner = DockerRunner(client, engineering=EngineOptions(warm=folder / "warm"))
+            runner = DockerRunner(client, options=EngineOptions(warm=folder / "warm"))
             began = datetime.now(UTC)
             run = runner.run(inputs, heartbeat=lambda: True)
             if run.agent_started_at is None or ("warm" in run.ending.evidence.facts) is not is_warm:
@@ -173,7 +173,7 @@ def flood(client: docker.DockerClient) -> list[Figure]:
                 return True
 
             began = time.perf_counter()
-            run = DockerRunner(client, reporting=Reporting(truncate_log=truncate)).run(inputs, heartbeat=watch)
+            run = DockerRunner(client, output=OutputOptions(truncate_log=truncate)).run(inputs, heartbeat=watch)
             took = time.perf_counter() - began
             wanted = Cause.COMPLETED if truncate else Cause.LOG_OVERFLOW
             if run.ending.cause is not wanted:

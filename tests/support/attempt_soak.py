@@ -117,7 +117,7 @@ class Soak:
             return True
 
         try:
-            runner = DockerRunner(client, engineering=EngineOptions(patience_s=60))
+            runner = DockerRunner(client, options=EngineOptions(patience_s=60))
             return runner.run(inputs, heartbeat=beat).ending
         finally:
             client.close()

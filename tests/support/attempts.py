@@ -8,8 +8,8 @@ from pathlib import Path
 from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig
 from squire_pipelines.agents.adapters.registry import find
+from squire_pipelines.agents.attempt_files import write_inputs
 from squire_pipelines.agents.model import AttemptInputs
-from squire_pipelines.agents.workspace import write_inputs
 from squire_pipelines.sections import LimitSettings
 from tests.support.worker import git
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from squire_pipelines.github.pulls import PullRequestRef
+from squire_pipelines.publishing.pull_requests import PullRequests
 
 
-class FakePulls:
+class FakePulls(PullRequests):
     """What publishing needs of GitHub; `head_of` tells where a branch is."""
 
     def __init__(self, store: Path, head_of: Callable[[str], str]) -> None:

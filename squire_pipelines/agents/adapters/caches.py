@@ -1,6 +1,6 @@
-"""Package caches that agents may read and none may change: which there are, and how their folders are mounted.
+"""Describes package caches that agents may read and not change, and how their folders are mounted.
 
-What makes a tool work with a cache that it cannot write is the entrypoint's part: worker-image/squire_worker/caches.py.
+The entrypoint makes a tool work with a cache that it cannot write: worker-image/squire_worker/caches.py.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Cache:
 
 
 def read_caches(settings: dict[str, str]) -> tuple[Cache, ...]:
-    """The caches of `agent.caches`.
+    """Return the caches of the setting `agent.caches`.
 
     Raises:
         ConfigError: A kind is not known, or a folder does not exist on this machine.
@@ -60,7 +60,7 @@ def read_caches(settings: dict[str, str]) -> tuple[Cache, ...]:
 
 
 def mounts(caches: tuple[Cache, ...]) -> list[Any]:
-    """The engine's mounts, read-only all of them."""
+    """Return the engine's mounts, all of them read-only."""
     return [
         Mount(cache.target, cache.source, type="bind" if cache.is_folder else "volume", read_only=True)
         for cache in caches

@@ -1,4 +1,4 @@
-"""The agent `opencode`: hardened, its configuration made here, its NDJSON events read into a transcript. Pure.
+"""Defines the agent `opencode`: its hardened configuration, and its NDJSON events as a transcript. Pure.
 
 Its exit code misleads (0 after some errors), so events, exit code and change are judged together. Checked against 1.18.
 """
@@ -24,10 +24,10 @@ from squire_pipelines.agents.adapters.transcript import (
     MAX_MESSAGE_CHARS,
     MAX_NAME_CHARS,
     Entry,
-    Note,
-    Problem,
-    Said,
-    Step,
+    ModelStep,
+    ModelText,
+    SessionError,
+    SessionNote,
     ToolCall,
     cut,
 )
@@ -75,20 +75,19 @@ _NOT_THE_PROVIDER = frozenset({"MessageAbortedError", "MessageOutputLengthError"
 
 
 def permission_config(permissions: tuple[Permission, ...] = _PERMISSIONS) -> dict[str, Any]:
-    """The list as OpenCode's `permission` wants it; the last match wins, so the order is kept."""
+    """Return the list as OpenCode's `permission` wants it; the last match wins, so the order is kept."""
     config: dict[str, Any] = {}
-    for each in permissions:
-        verdict = "allow" if each.allow else "deny"
-        if each.subject == "*":
+    for permission in permissions:
+        verdict = "allow" if permission.allow else "deny"
+        if permission.subject == "*":
             config["*"] = verdict
         else:
-            config.setdefault(each.subject, {})[each.pattern] = verdict
+            config.setdefault(permission.subject, {})[permission.pattern] = verdict
     return {key: rules if key == "*" or set(rules) != {"*"} else rules["*"] for key, rules in config.items()}
 
 
 def configuration(model: str) -> dict[str, Any]:
-    """`opencode.json`: the one provider is the gateway, and nothing is fetched, shared or updated."""
-    chosen = f"squire/{model}"
+    """Return `opencode.json`: the one provider is the gateway, and nothing is fetched, shared or updated."""
     return {
         "$schema": "https://opencode.ai/config.json",
         "autoupdate": False,
@@ -107,34 +106,34 @@ def configuration(model: str) -> dict[str, Any]:
             }
         },
         "permission": permission_config(),
-        "model": chosen,
-        "small_model": chosen,
+        "model": f"squire/{model}",
+        "small_model": f"squire/{model}",
     }
 
 
-class OpenCode:
-    """OpenCode's `run`, with the model behind the gateway. `order.command`, if given, is the program in its place."""
+class OpenCodeAgent:
+    """OpenCode's `run`, with the model behind the gateway. `config.command`, if given, replaces the program."""
 
     name = "opencode"
     needs_gateway = True
     permissions = _PERMISSIONS
 
-    def check(self, order: AgentConfig) -> None:
-        """It needs a model. Raises ConfigError."""
-        if not order.model:
+    def check(self, config: AgentConfig) -> None:
+        """Require a model. Raises ConfigError."""
+        if not config.model:
             raise ConfigError(
                 'agent.kind is "opencode", but agent.model is not set',
                 hint='name a model, or have a command do the work: kind = "command"',
             )
 
-    def title(self, order: AgentConfig) -> str:
-        """`opencode:MODEL`."""
-        return f"opencode:{order.model}"[:100]
+    def title(self, config: AgentConfig) -> str:
+        """Return `opencode:MODEL`."""
+        return f"opencode:{config.model}"[:100]
 
-    def launch(self, order: AgentConfig) -> LaunchSpec:
-        """One session without a terminal, the prompt as one argument."""
-        program = order.command or ("opencode",)
-        model = order.model or ""
+    def launch(self, config: AgentConfig) -> LaunchSpec:
+        """Start one session without a terminal, with the prompt as one argument."""
+        program = config.command or ("opencode",)
+        model = config.model or ""
         return LaunchSpec(
             argv=(*program, "run", "--format", "json", "-m", f"squire/{model}", "--", Marker.PROMPT),
             environment={
@@ -146,20 +145,20 @@ class OpenCode:
         )
 
     def parser(self) -> Parser:
-        """Its events, one a line."""
+        """Read its events, one a line."""
         return parse
 
-    def judge(self, seen: SessionResult) -> SessionFailure | None:
-        """An error that was the session's last word; no step at all; or the exit code."""
-        failure = seen.totals.fatal_error
+    def judge(self, result: SessionResult) -> SessionFailure | None:
+        """Judge by an error that ended the session, by the exit code, and by whether there was any step."""
+        failure = result.totals.fatal_error
         if failure is not None:
             who = "the model's provider failed" if failure.provider else "OpenCode failed"
             return SessionFailure(
                 "provider" if failure.provider else "agent", f"{who}: {failure.name}: {failure.message}", failure.name
             )
-        if seen.exit_code != 0:
-            return SessionFailure("agent", f"the agent ended with exit code {seen.exit_code}", "exit_code")
-        if seen.totals.steps == 0 and seen.changed is False:
+        if result.exit_code != 0:
+            return SessionFailure("agent", f"the agent ended with exit code {result.exit_code}", "exit_code")
+        if result.totals.steps == 0 and result.changed is False:
             return SessionFailure("agent", "OpenCode ended without asking its model anything", "no_steps")
         return None
 
@@ -222,7 +221,7 @@ class _Event(_Lenient):
 
 
 def parse(line: str) -> tuple[Entry, ...]:
-    """The entry of one event; none for a line that is no event, since the agent's commands print JSON too."""
+    """Return the entry of one event; none for a line that is no event, since the agent's commands print JSON too."""
     if not line.startswith("{"):
         return ()
     try:
@@ -235,13 +234,13 @@ def parse(line: str) -> tuple[Entry, ...]:
 
 def _entry(event: _Event) -> Entry | None:
     at = datetime.fromtimestamp(event.timestamp / 1000, UTC) if event.timestamp else None
-    origin: dict[str, Any] = {"at": at, "session": (event.session_id or "")[:MAX_NAME_CHARS] or None}
+    common: dict[str, Any] = {"at": at, "session": (event.session_id or "")[:MAX_NAME_CHARS] or None}
     part = event.part
     match event.type:
         case "step_finish":
             tokens = part.tokens
-            return Step(
-                **origin,
+            return ModelStep(
+                **common,
                 input_tokens=tokens.input,
                 output_tokens=tokens.output,
                 reasoning_tokens=tokens.reasoning,
@@ -251,30 +250,30 @@ def _entry(event: _Event) -> Entry | None:
                 reason=part.reason[:MAX_NAME_CHARS],
             )
         case "tool_use":
-            return _tool(origin, part)
+            return _tool(common, part)
         case "text":
-            return Said(**origin, text=cut(part.text)) if part.text else None
+            return ModelText(**common, text=cut(part.text)) if part.text else None
         case "error":
             failure = event.error or _Failure()
-            return Problem(
-                **origin,
+            return SessionError(
+                **common,
                 name=failure.name[:MAX_NAME_CHARS],
                 message=failure.message[:MAX_MESSAGE_CHARS],
                 provider=failure.name not in _NOT_THE_PROVIDER,
             )
         case "step_start":
-            return Note(**origin, text="the model was asked")
+            return SessionNote(**common, text="the model was asked")
         case _:
             return None
 
 
-def _tool(origin: dict[str, Any], part: _Part) -> ToolCall:
+def _tool(common: dict[str, Any], part: _Part) -> ToolCall:
     state = part.state
     seconds = None
     if state.time.start is not None and state.time.end is not None:
         seconds = max(0.0, round((state.time.end - state.time.start) / 1000, 3))
     return ToolCall(
-        **origin,
+        **common,
         tool=part.tool[:MAX_NAME_CHARS],
         status="completed" if state.status == "completed" else "error" if state.status == "error" else "unknown",
         title=(state.title or "")[:MAX_MESSAGE_CHARS],

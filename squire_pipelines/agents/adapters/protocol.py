@@ -1,4 +1,4 @@
-"""The protocol of an agent, and the types that cross it. What Squire relies on stands here and nowhere else. No I/O.
+"""Defines the protocol of an agent and the types that cross it: all that Squire relies on. No I/O.
 
 An agent's code runs on the host and is trusted; the program that it starts runs in the container and is not. A package
 of somebody else's offers an agent through the entry point group `squire.agents`: see docs/reference/agents.md.
@@ -13,10 +13,9 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from pydantic import JsonValue
 
-from squire_pipelines.agents.adapters.transcript import Entry, Totals
+from squire_pipelines.agents.adapters.transcript import Entry, SessionTotals
 from squire_pipelines.errors import ConfigError
 
-PROTOCOL = 1
 MAX_FILES = 50
 MAX_FILES_BYTES = 512 * 1024
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -26,7 +25,7 @@ _RESERVED = frozenset({"PATH", "HOME", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH"
 
 
 class Marker(StrEnum):
-    """What the entrypoint puts real values in for: in each argument, environment value and file of a `LaunchSpec`.
+    """The marks that the entrypoint replaces in each argument, environment value and file of a `LaunchSpec`.
 
     `PROMPT` counts only as a whole argument.
     """
@@ -57,7 +56,7 @@ class LaunchSpec:
         environment: Beside what every agent gets (PATH, HOME, git's identity, `SQUIRE_PROMPT_FILE`,
             `SQUIRE_TASK_FILE`, `SQUIRE_GATEWAY_URL`, `SQUIRE_SKILLS`). No secret: the gateway holds the key.
         files: Written before the start into a folder of the agent's (`Marker.FILES`): relative name → text.
-        version: A command that prints the program's version; empty: it has none to tell.
+        version: A command that prints the program's version; empty when there is none.
     """
 
     argv: tuple[str, ...]
@@ -66,7 +65,7 @@ class LaunchSpec:
     version: tuple[str, ...] = ()
 
     def checked(self, agent: str) -> "LaunchSpec":
-        """Itself. Raises ConfigError where the entrypoint could do nothing with it; `agent` is named there."""
+        """Return itself. Raises ConfigError, which names `agent`, where the entrypoint could not use it."""
         size = sum(len(text.encode()) for text in self.files.values())
         wrong = [name for name in self.environment if not _ENVIRONMENT_NAME.fullmatch(name) or name in _RESERVED]
         misnamed = [name for name in self.files if not _FILE_NAME.fullmatch(name)]
@@ -80,12 +79,12 @@ class LaunchSpec:
         for problem, holds in problems.items():
             if holds:
                 raise ConfigError(
-                    f"the agent {agent!r} cannot be started: {problem}", hint="this is for the agent's author to mend"
+                    f"the agent {agent!r} cannot be started: {problem}", hint="only the agent's author can fix this"
                 )
         return self
 
     def document(self) -> dict[str, Any]:
-        """For `attempt.json`."""
+        """Return what `attempt.json` says of it."""
         return {
             "argv": list(self.argv),
             "environment": dict(self.environment),
@@ -105,12 +104,12 @@ class Permission:
 
 
 def allow(subject: str, pattern: str, why: str) -> Permission:
-    """A line that permits."""
+    """Return a line that permits."""
     return Permission(subject, pattern, allow=True, why=why)
 
 
 def deny(subject: str, pattern: str, why: str) -> Permission:
-    """A line that forbids."""
+    """Return a line that forbids."""
     return Permission(subject, pattern, allow=False, why=why)
 
 
@@ -121,14 +120,14 @@ class SessionResult:
     `changed` says whether the clone differs from where it began; None when the worker could not tell.
     """
 
-    totals: Totals
+    totals: SessionTotals
     exit_code: int
     changed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionFailure:
-    """That the session failed, and whose fault it is: only a provider's makes another try sensible."""
+    """Why the session failed, and whose fault it is: only a provider's makes another try sensible."""
 
     fault: Literal["agent", "provider"]
     message: str
@@ -156,27 +155,27 @@ class Agent(Protocol):
         """All that it may do, for people to read; what it can enforce itself is also in its configuration."""
         ...
 
-    def check(self, order: AgentConfig) -> None:
+    def check(self, config: AgentConfig) -> None:
         """Refuse settings with which it cannot start. Raises ConfigError with a hint."""
         ...
 
-    def title(self, order: AgentConfig) -> str:
-        """Who does the work, for the books: `opencode:MODEL`. At most 100 characters."""
+    def title(self, config: AgentConfig) -> str:
+        """Return who does the work, for the records: `opencode:MODEL`. At most 100 characters."""
         ...
 
-    def launch(self, order: AgentConfig) -> LaunchSpec:
-        """How to start it."""
+    def launch(self, config: AgentConfig) -> LaunchSpec:
+        """Return how to start it."""
         ...
 
     def parser(self) -> Parser:
-        """Reads one session: takes each clean, redacted line of its output, and returns the entries that it makes.
+        """Return a reader of one session: it takes each clean, redacted line of output and returns its entries.
 
         Anything in a line was written by the agent or by what it ran. A line that means nothing makes no entry.
         """
         ...
 
-    def judge(self, seen: SessionResult) -> SessionFailure | None:
-        """Whether the session failed, from its events, the exit code and the change; None when it did not.
+    def judge(self, result: SessionResult) -> SessionFailure | None:
+        """Return why the session failed, by its events, the exit code and the change; None when it did not.
 
         Not asked when the run was stopped, killed or never started: those endings are surer than anything it says.
         """

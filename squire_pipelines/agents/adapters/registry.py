@@ -1,22 +1,22 @@
-"""Finding an agent by its name: the two that are built in, and those that installed packages offer."""
+"""Finds an agent by its name: the two that are built in, and those that installed packages offer."""
 
 import re
 from functools import cache
 from importlib.metadata import version as package_version
 
-from squire_pipelines.agents.adapters.command import Command
-from squire_pipelines.agents.adapters.names import installed, names
-from squire_pipelines.agents.adapters.opencode import OpenCode
+from squire_pipelines.agent_names import installed, names
+from squire_pipelines.agents.adapters.command import CommandAgent
+from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
 from squire_pipelines.agents.adapters.protocol import Agent
 from squire_pipelines.errors import ConfigError
 
-_BUILT_IN: dict[str, type[Agent]] = {"opencode": OpenCode, "command": Command}
+_BUILT_IN: dict[str, type[Agent]] = {"opencode": OpenCodeAgent, "command": CommandAgent}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _MEMBERS = ("needs_gateway", "permissions", "check", "title", "launch", "parser", "judge")
 
 
 def provider_of(name: str) -> str:
-    """Where an agent comes from: `built in`, or its package and version."""
+    """Return where an agent comes from: `built in`, or its package and version."""
     if name in _BUILT_IN:
         return "built in"
     point = installed().get(name)
@@ -27,7 +27,7 @@ def provider_of(name: str) -> str:
 
 @cache
 def find(name: str) -> Agent:
-    """The agent of that name.
+    """Return the agent of that name.
 
     Raises:
         ConfigError: There is none, or its package cannot be loaded or does not fulfil the protocol.
@@ -44,13 +44,13 @@ def find(name: str) -> Agent:
     except Exception as error:  # a stranger's package may fail in any way, and this must say which one
         raise ConfigError(
             f"the agent {name!r} of {provider_of(name)} cannot be loaded: {type(error).__name__}: {error}",
-            hint="mend or remove that package",
+            hint="fix or remove that package",
         ) from error
     missing = [member for member in _MEMBERS if not hasattr(agent, member)]
     if missing or getattr(agent, "name", None) != name or not _NAME.fullmatch(name):
-        what = f"lacks {', '.join(missing)}" if missing else "calls itself by another name"
+        reason = f"lacks {', '.join(missing)}" if missing else "calls itself by another name"
         raise ConfigError(
-            f"the agent {name!r} of {provider_of(name)} does not fulfil the protocol: it {what}",
+            f"the agent {name!r} of {provider_of(name)} does not fulfil the protocol: it {reason}",
             hint="docs/reference/agents.md has the protocol and an example",
         )
     return agent

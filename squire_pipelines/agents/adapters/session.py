@@ -1,4 +1,4 @@
-"""One attempt's session as it passes: each line to the agent's parser, each entry to the sums and `transcript.jsonl`.
+"""Reads one attempt's session as it passes: lines go to the agent's parser, entries to the sums and `transcript.jsonl`.
 
 The parser may be a stranger's, and what it reads is an agent's: neither can end the run or grow a file without end.
 """
@@ -10,23 +10,23 @@ import structlog
 from pydantic import JsonValue, ValidationError
 
 from squire_pipelines.agents.adapters.protocol import Agent, SessionFailure, SessionResult
-from squire_pipelines.agents.adapters.transcript import Entry, Note, Totals, dump, load, total
+from squire_pipelines.agents.adapters.transcript import Entry, SessionNote, SessionTotals, dump, load, total
 
 FILE = "transcript.jsonl"
 MAX_BYTES = 8 * 2**20
 MAX_ENTRIES = 100_000
 _MAX_ENTRIES_PER_LINE = 100
 _MAX_LINE_BYTES = 64 * 1024
-_CUT = Note(text="the transcript is cut here: it reached its limit")
+_CUT = SessionNote(text="the transcript is cut here: it reached its limit")
 _log = structlog.get_logger(__name__)
 
 
-class Session:
-    """Reads an agent's lines; safe to use from the one thread that drains its output.
+class SessionReader:
+    """Reads an agent's lines; used by the one thread that drains its output.
 
     Args:
         agent: Whose output it is.
-        path: Where the transcript goes; written anew at the first entry, or added to with `append`.
+        path: Where the transcript goes; replaced at the first entry, or added to with `append`.
         max_bytes: Of the file. Sums go on beyond it.
     """
 
@@ -38,7 +38,7 @@ class Session:
         self._append = append
         self._written = False
         # An adopted run goes on with what its first supervisor wrote.
-        self.totals = total(read(path)) if append and path.is_file() else Totals()
+        self.totals = total(read(path)) if append and path.is_file() else SessionTotals()
         self.cut = False
         self.failure: str | None = None
 
@@ -78,17 +78,17 @@ class Session:
         _log.warning("agent.transcript_ended", agent=self._agent.name, reason=why)
 
     def judge(self, exit_code: int | None, *, changed: bool | None) -> SessionFailure | None:
-        """What the agent's own rule says of a program that ended by itself; by its exit code where the rule fails."""
+        """Ask the agent's own rule about a program that ended by itself; None where it sees no failure, or fails."""
         if exit_code is None:
             return None
         try:
             return self._agent.judge(SessionResult(self.totals, exit_code, changed))
         except Exception as error:  # noqa: BLE001 - likewise a stranger's
-            self._fail(f"the agent's judgement failed: {type(error).__name__}: {error}"[:300])
+            self._fail(f"the agent's judge failed: {type(error).__name__}: {error}"[:300])
         return None
 
     def facts(self) -> dict[str, JsonValue]:
-        """For the evidence; empty for an agent that tells nothing."""
+        """Return what goes into the evidence; empty for an agent that reports nothing."""
         if not self.totals.entries and self.failure is None:
             return {}
         facts = self.totals.facts()
@@ -100,7 +100,7 @@ class Session:
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The entries of a transcript; lines that are none are left out. Raises OSError."""
+    """Yield the entries of a transcript; lines that are none are left out. Raises OSError."""
     with path.open("rb") as file:
         for _ in range(MAX_ENTRIES + 1):
             line = file.readline(_MAX_LINE_BYTES)

@@ -1,15 +1,15 @@
-"""Skills: folders of instructions that the settings name, copied into an attempt's inputs and listed in its prompt.
+"""Reads skills: folders of instructions that the settings name, copied into an attempt's inputs.
 
 A copy and not a mount: what the agent reads does not change under it, and nothing of the host's is mounted.
 """
 
-import os
 import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.files import open_untrusted
 
 FOLDER = "skills"
 MAIN_FILE = "SKILL.md"
@@ -76,26 +76,24 @@ def _read(root: Path) -> Skill:
 
 
 def _walk(root: Path, folder: Path, depth: int) -> list[Path]:
-    found: list[Path] = []
+    files: list[Path] = []
     for path in sorted(folder.iterdir()):
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
             if depth == 0:
                 raise _refused(root, f"is deeper than {_MAX_DEPTH} folders")
-            found += _walk(root, path, depth - 1)
+            files += _walk(root, path, depth - 1)
         elif stat.S_ISREG(mode):
-            found.append(path)
+            files.append(path)
         else:
             raise _refused(root, f"holds {path.relative_to(root)}, which is a link or no regular file")
-        if len(found) > MAX_FILES:
+        if len(files) > MAX_FILES:
             raise _refused(root, f"has more than {MAX_FILES} files")
-    return found
+    return files
 
 
 def _bytes(root: Path, path: Path, left: int) -> bytes:
-    # O_NOFOLLOW: it may have become a link since it was looked at.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    with open_untrusted(path) as file:  # it may have become a link since it was looked at
         data = file.read(left + 1)
     if len(data) > left:
         raise _refused(root, f"has more than {MAX_BYTES} bytes")
@@ -107,7 +105,7 @@ def _refused(root: Path, why: str) -> ConfigError:
 
 
 def _description(text: str) -> str:
-    """The front matter's `description`, else the first line that is no heading."""
+    """Return the front matter's `description`, else the first line that is no heading."""
     lines = [line.strip() for line in text.splitlines()]
     if lines and lines[0] == "---":
         for line in lines[1:30]:
@@ -120,7 +118,7 @@ def _description(text: str) -> str:
 
 
 def write_skills(inbox: Path, skills: tuple[Skill, ...]) -> None:
-    """Write them below `inbox/skills`, for anybody to read. Repeating it is harmless. Raises OSError."""
+    """Write skills below `inbox/skills`, for anybody to read. Repeating it is harmless. Raises OSError."""
     if not skills:
         return
     top = inbox / FOLDER

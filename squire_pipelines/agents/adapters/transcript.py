@@ -1,4 +1,4 @@
-"""An agent's session as typed entries, whatever the agent: steps, tool calls, texts, errors; and their sums. Pure.
+"""Models an agent's session as typed entries, whatever the agent: steps, tool calls, texts, errors. Pure.
 
 Every text is cut at a bound, so that an entry is never larger than a few kilobytes.
 """
@@ -14,10 +14,11 @@ MAX_TEXT_CHARS = 4000
 MAX_MESSAGE_CHARS = 500
 MAX_NAME_CHARS = 100
 _MAX_ERRORS = 20
+_SUMMED = ("input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens", "cost_usd")
 
 
 def cut(text: str, limit: int = MAX_TEXT_CHARS) -> str:
-    """`text`, or its beginning with a mark that says how much is missing."""
+    """Return `text`, or its beginning with a mark that says how much is missing."""
     return text if len(text) <= limit else f"{text[: limit - 40]}… ({len(text) - limit + 40} more characters)"
 
 
@@ -27,14 +28,14 @@ Message = Annotated[str, StringConstraints(max_length=MAX_MESSAGE_CHARS)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
-class _Entry(BaseModel):
+class _TranscriptEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     at: AwareDatetime | None = None
     session: Name | None = None
 
 
-class Step(_Entry):
+class ModelStep(_TranscriptEntry):
     """One answer of the model: tokens, and the cost in USD by the agent's own estimate."""
 
     kind: Literal["step"] = "step"
@@ -47,7 +48,7 @@ class Step(_Entry):
     reason: Name = ""
 
 
-class ToolCall(_Entry):
+class ToolCall(_TranscriptEntry):
     """One use of a tool. `input` is JSON text; `output` is what the model was shown, `error` why it failed."""
 
     kind: Literal["tool"] = "tool"
@@ -60,14 +61,14 @@ class ToolCall(_Entry):
     seconds: float | None = Field(default=None, ge=0, le=1e7)
 
 
-class Said(_Entry):
-    """Text of the model for people."""
+class ModelText(_TranscriptEntry):
+    """A text that the model wrote for people."""
 
     kind: Literal["text"] = "text"
     text: Text
 
 
-class Problem(_Entry):
+class SessionError(_TranscriptEntry):
     """An error that the agent reported. `provider`: the model's provider is at fault, so that another try may help."""
 
     kind: Literal["error"] = "error"
@@ -76,31 +77,31 @@ class Problem(_Entry):
     provider: bool = False
 
 
-class Note(_Entry):
+class SessionNote(_TranscriptEntry):
     """Anything else that belongs to the session, such as its beginning."""
 
     kind: Literal["note"] = "note"
     text: Message
 
 
-Entry: TypeAlias = Annotated[Step | ToolCall | Said | Problem | Note, Field(discriminator="kind")]
+Entry: TypeAlias = Annotated[ModelStep | ToolCall | ModelText | SessionError | SessionNote, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[Entry] = TypeAdapter(Entry)
 
 
 def dump(entry: Entry) -> str:
-    """One line of `transcript.jsonl`, without its end; what has no value is left out."""
+    """Return an entry as one line of `transcript.jsonl`, without its end; what has no value is left out."""
     fields = entry.model_dump(mode="json", exclude_defaults=True)
     return json.dumps({"kind": entry.kind, **fields}, ensure_ascii=False)
 
 
 def load(line: str) -> Entry:
-    """The entry of one line. Raises ValueError (pydantic's) for anything else."""
+    """Return the entry of one line. Raises ValueError (pydantic's) for anything else."""
     return _ADAPTER.validate_json(line)
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """A session in numbers. `cost_usd` is the agent's own estimate; `ended_in_error` is the session's last word."""
+class SessionTotals:
+    """A session in numbers. `cost_usd` is the agent's own estimate; `ended_in_error`: its last entry is an error."""
 
     session_id: str | None = None
     entries: int = 0
@@ -112,57 +113,42 @@ class Totals:
     reasoning_tokens: int = 0
     cache_read_tokens: int = 0
     cost_usd: float = 0.0
-    errors: tuple[Problem, ...] = ()
+    errors: tuple[SessionError, ...] = ()
     ended_in_error: bool = False
 
     @property
-    def fatal_error(self) -> Problem | None:
+    def fatal_error(self) -> SessionError | None:
         """The error that ended the session, if one did."""
         return self.errors[-1] if self.ended_in_error and self.errors else None
 
-    def after(self, entry: Entry) -> "Totals":
-        """With one more entry."""
-        known = replace(
+    def after(self, entry: Entry) -> "SessionTotals":
+        """Return the sums with one more entry."""
+        totals = replace(
             self, entries=self.entries + 1, session_id=self.session_id or entry.session, ended_in_error=False
         )
         match entry:
-            case Step():
-                return replace(
-                    known,
-                    steps=known.steps + 1,
-                    input_tokens=known.input_tokens + entry.input_tokens,
-                    output_tokens=known.output_tokens + entry.output_tokens,
-                    reasoning_tokens=known.reasoning_tokens + entry.reasoning_tokens,
-                    cache_read_tokens=known.cache_read_tokens + entry.cache_read_tokens,
-                    cost_usd=known.cost_usd + entry.cost_usd,
-                )
+            case ModelStep():
+                sums = {name: getattr(totals, name) + getattr(entry, name) for name in _SUMMED}
+                return replace(totals, steps=totals.steps + 1, **sums)
             case ToolCall():
-                failed = known.failed_tool_calls + (entry.status == "error")
-                return replace(known, tool_calls=known.tool_calls + 1, failed_tool_calls=failed)
-            case Problem():
-                return replace(known, errors=(*known.errors, entry)[-_MAX_ERRORS:], ended_in_error=True)
+                failed = totals.failed_tool_calls + (entry.status == "error")
+                return replace(totals, tool_calls=totals.tool_calls + 1, failed_tool_calls=failed)
+            case SessionError():
+                return replace(totals, errors=(*totals.errors, entry)[-_MAX_ERRORS:], ended_in_error=True)
             case _:
-                return known
+                return totals
 
     def facts(self) -> dict[str, JsonValue]:
-        """For an ending's evidence and a run's metadata."""
-        return {
-            "session_id": self.session_id,
-            "steps": self.steps,
-            "tool_calls": self.tool_calls,
-            "failed_tool_calls": self.failed_tool_calls,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "reasoning_tokens": self.reasoning_tokens,
-            "cache_read_tokens": self.cache_read_tokens,
-            "cost_usd": self.cost_usd,
-            "errors": [f"{error.name}: {error.message}" for error in self.errors],
+        """Return them for an ending's evidence and a run's metadata."""
+        names = ("session_id", "steps", "tool_calls", "failed_tool_calls", *_SUMMED)
+        return {name: getattr(self, name) for name in names} | {
+            "errors": [f"{error.name}: {error.message}" for error in self.errors]
         }
 
 
-def total(entries: Iterable[Entry]) -> Totals:
-    """The sums over a whole session."""
-    totals = Totals()
+def total(entries: Iterable[Entry]) -> SessionTotals:
+    """Return the sums over a whole session."""
+    totals = SessionTotals()
     for entry in entries:
         totals = totals.after(entry)
     return totals

@@ -10,10 +10,10 @@ from pathlib import Path
 import docker
 import pytest
 
-from squire_pipelines.agents import engine, files, profile, reap
+from squire_pipelines.agents import engine, profile, reap, worker_files
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
-from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, RefusedError
 from squire_pipelines.sections import LimitSettings
@@ -59,7 +59,7 @@ class Bench:
     def create(self, inputs: AttemptInputs) -> str:
         """A container of the attempt's, as a supervisor that died would have left it: created, not started."""
         arguments = profile.create_arguments(
-            inputs, image=inputs.image, user=profile.host_user(), seccomp=files.seccomp_profile()
+            inputs, image=inputs.image, user=profile.host_user(), seccomp=worker_files.seccomp_profile()
         )
         return str(self.client.containers.create(**arguments).id)
 
@@ -223,7 +223,7 @@ def test_a_forged_result_does_not_make_a_success(bench: Bench) -> None:
 
 
 def test_secrets_are_taken_out_of_the_log(bench: Bench) -> None:
-    runner = DockerRunner(bench.client, reporting=Reporting(redact=lambda text: text.replace("hunter2", "***")))
+    runner = DockerRunner(bench.client, output=OutputOptions(redact=lambda text: text.replace("hunter2", "***")))
     run = runner.run(bench.prepare("echo the word is hunter2"), heartbeat=go_on)
     assert "the word is ***" in run.ending.evidence.log_tail
     assert "hunter2" not in bench.log()
@@ -240,7 +240,7 @@ def test_a_missing_image_names_itself_and_the_way_out(bench: Bench) -> None:
 
 
 def test_a_profile_that_the_engine_refuses_is_our_error(bench: Bench) -> None:
-    run = DockerRunner(bench.client, engineering=EngineOptions(seccomp="{nonsense")).run(
+    run = DockerRunner(bench.client, options=EngineOptions(seccomp="{nonsense")).run(
         bench.prepare("true"), heartbeat=go_on
     )
     assert run.ending.cause in {Cause.INTERNAL_ERROR, Cause.ENGINE_LOST}
@@ -333,7 +333,7 @@ class TestEngineAway:
     def test_for_good_it_is_lost_after_the_patience(self, bench: Bench, proxy: EngineProxy) -> None:
         inputs = bench.prepare("echo ready; sleep 100")
         with proxy:
-            runner = DockerRunner(engine.connect(5, hosts=(proxy.host,)), engineering=EngineOptions(patience_s=2))
+            runner = DockerRunner(engine.connect(5, hosts=(proxy.host,)), options=EngineOptions(patience_s=2))
             run = runner.run(inputs, heartbeat=AfterMark(inputs.folder.log, "ready", proxy.cut))
             runner.close()
         assert run.ending.cause is Cause.ENGINE_LOST
@@ -350,7 +350,7 @@ class TestEngineAway:
             mender.start()
 
         with proxy:
-            runner = DockerRunner(engine.connect(10, hosts=(proxy.host,)), engineering=EngineOptions(patience_s=20))
+            runner = DockerRunner(engine.connect(10, hosts=(proxy.host,)), options=EngineOptions(patience_s=20))
             run = runner.run(inputs, heartbeat=AfterMark(inputs.folder.log, "ready", cut_and_mend))
             runner.close()
         assert run.ending.cause is Cause.COMPLETED, run.ending

@@ -22,10 +22,10 @@ import docker
 import pytest
 import time_machine
 
-from squire_pipelines.agents import engine, preflight, profile, reap
+from squire_pipelines.agents import preflight, profile, reap
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
-from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, LeaseLostError
 from squire_pipelines.sections import AgentSettings, LimitSettings
@@ -76,10 +76,10 @@ class Scene:
         inputs: AttemptInputs,
         heartbeat: Callable[[], bool] = go_on,
         *,
-        reporting: Reporting | None = None,
-        **how: object,
+        output: OutputOptions | None = None,
+        **options: object,
     ) -> RunResult:
-        runner = DockerRunner(self.client, reporting=reporting, engineering=EngineOptions(**how))  # type: ignore[arg-type]
+        runner = DockerRunner(self.client, output=output, options=EngineOptions(**options))  # type: ignore[arg-type]
         return runner.run(inputs, heartbeat=heartbeat)
 
     @property
@@ -182,7 +182,7 @@ def test_a_gigabyte_of_output_costs_no_memory_and_is_cut_where_that_is_permitted
         most[0] = max(most[0], resident_bytes())
         return True
 
-    run = scene.run(inputs, watch, reporting=Reporting(truncate_log=True))
+    run = scene.run(inputs, watch, output=OutputOptions(truncate_log=True))
     assert run.ending.cause is Cause.COMPLETED, run.ending
     assert most[0] - before < 20 * 10**6
     assert inputs.folder.log.stat().st_size < 2 * MIB + 50_000
@@ -319,7 +319,7 @@ class TestPreflight:
 
     def test_settings_that_fit_the_engine_are_accepted(self, client: docker.DockerClient) -> None:
         assert preflight.check_engine(self.agent(runtime="runc"), client).cpus > 0
-        preflight.check_place(self.agent())
+        preflight.check_startable(self.agent())
 
     @pytest.mark.parametrize(
         ("values", "message", "hint"),
@@ -340,36 +340,33 @@ class TestPreflight:
     )
     def test_what_the_engine_cannot_give_is_refused(self, values: dict[str, object], message: str, hint: str) -> None:
         with pytest.raises(ConfigError, match=message) as caught:
-            preflight.check_place(self.agent(**values))
+            preflight.check_startable(self.agent(**values))
         assert hint in caught.value.hint
 
     def test_an_image_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(ImageMissingError, match="squire-none:none"):
-            preflight.check_place(self.agent(image="squire-none:none"))
+            preflight.check_startable(self.agent(image="squire-none:none"))
 
     def test_an_image_without_an_entrypoint_is_refused(self, client: docker.DockerClient) -> None:
         base = next(tag for image in client.images.list() for tag in image.tags if tag.startswith("debian:"))
         with pytest.raises(ConfigError, match="has no entrypoint"):
-            preflight.check_place(self.agent(image=base))
+            preflight.check_startable(self.agent(image=base))
 
     @pytest.mark.parametrize("text", ["{nonsense", "[]", "{}"])
     def test_a_seccomp_file_that_is_none_is_refused(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "seccomp.json"
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"seccomp\.json"):
-            preflight.check_place(self.agent(seccomp=str(path)))
+            preflight.check_startable(self.agent(seccomp=str(path)))
         with pytest.raises(ConfigError, match="cannot be read"):
-            preflight.check_place(self.agent(seccomp=str(tmp_path / "none.json")))
+            preflight.check_startable(self.agent(seccomp=str(tmp_path / "none.json")))
 
-    def test_an_engine_that_is_too_old_is_refused(
-        self, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(engine, "MIN_API", (9, 9))
+    def test_an_engine_that_is_too_old_is_refused(self, client: docker.DockerClient) -> None:
         with pytest.raises(ConfigError, match=r"which is older than 9\.9"):
-            preflight.check_engine(self.agent(), client)
+            preflight.check_engine(self.agent(), client, min_api=(9, 9))
 
     def test_what_was_found_is_remembered_for_a_while(self) -> None:
-        asked = preflight.Preflight(remembered_s=3600)
+        asked = preflight.Preflight(cached_s=3600)
         first = asked.problem(self.agent(image="squire-none:none"))
         assert isinstance(first, ImageMissingError)
         assert asked.problem(self.agent(image="squire-none:none")) is first

@@ -8,7 +8,7 @@ import pytest
 
 from squire_pipelines.agents.adapters.session import FILE, read
 from squire_pipelines.agents.adapters.skills import read_skills, write_skills
-from squire_pipelines.agents.adapters.transcript import Said, ToolCall, total
+from squire_pipelines.agents.adapters.transcript import ModelText, ToolCall, total
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.model import AttemptFolder, RunResult
 from squire_pipelines.domain.endings import Cause
@@ -31,7 +31,7 @@ LIMITS = {
 }
 
 
-class Session:
+class PlayedSession:
     """One attempt of OpenCode and what the gateway has recorded of it."""
 
     def __init__(self, run: RunResult, calls: list[GatewayCall], folder: AttemptFolder) -> None:
@@ -43,7 +43,7 @@ class Session:
         self.totals = total(self.transcript)
 
 
-Play = Callable[..., Session]
+Play = Callable[..., PlayedSession]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str) 
         limits: GatewayLimits = DEFAULT_LIMITS,
         wall_clock_s: float = 120,
         skills: tuple[Path, ...] = (),
-    ) -> Session:
+    ) -> PlayedSession:
         inputs = origin.prepared(
             tmp_path,
             model="scripted",
@@ -80,7 +80,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str) 
             Gateway(path, GatewayConfig("a1", url, KEY, ("scripted",), limits=limits), on_call=on_call),
         ):
             run = runner.run(inputs, heartbeat=heartbeat, gateway_socket=path)
-        return Session(run, calls, inputs.folder)
+        return PlayedSession(run, calls, inputs.folder)
 
     return session
 
@@ -112,7 +112,7 @@ def test_opencode_changes_a_file_through_the_gateway_and_never_sees_the_key(play
     assert "by a model" in used.input
     assert "SQUIRE_ATTEMPT_ID" in used.output
     assert KEY not in used.output
-    assert [entry.text for entry in session.transcript if isinstance(entry, Said)] == ["Done."]
+    assert [entry.text for entry in session.transcript if isinstance(entry, ModelText)] == ["Done."]
     assert "agent_version" in run.ending.evidence.facts
 
 

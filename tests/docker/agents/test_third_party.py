@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.agents.adapters.names import known, names
+from squire_pipelines.agent_names import known, names
 from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig
 from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read

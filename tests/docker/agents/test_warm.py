@@ -14,11 +14,11 @@ from typing import Any
 import docker
 import pytest
 
-from squire_pipelines.agents import files, monotonic_mark, profile, reap, warm
+from squire_pipelines.agents import monotonic_mark, profile, reap, warm, worker_files
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.warm import Slot, WarmProfile
-from squire_pipelines.agents.warm_pool import MAX_MADE, Tended, Wanted, WarmPool
+from squire_pipelines.agents.warm_pool import MAX_MADE, PoolCounts, PoolTarget, WarmPool
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.sections import LimitSettings
@@ -46,15 +46,15 @@ class VerificationContext:
     def __post_init__(self) -> None:
         self.folder = self.home / "warm"
         self.pool = WarmPool(self.client, self.folder, self.home, clock=lambda: time.time() + self.seconds)
-        self.runner = DockerRunner(self.client, engineering=EngineOptions(warm=self.folder))
+        self.runner = DockerRunner(self.client, options=EngineOptions(warm=self.folder))
 
     @property
     def shape(self) -> WarmProfile:
         image = str(self.client.images.get("squire-worker:latest").id)
-        return WarmProfile(image, self.limits, (), self.gateway, files.seccomp_profile())
+        return WarmProfile(image, self.limits, (), self.gateway, worker_files.seccomp_profile())
 
-    def wanted(self, size: int, max_age_s: float = 3600) -> dict[str, Wanted]:
-        return {self.shape.key: Wanted(self.shape, size, max_age_s)} if size else {}
+    def wanted(self, size: int, max_age_s: float = 3600) -> dict[str, PoolTarget]:
+        return {self.shape.key: PoolTarget(self.shape, size, max_age_s)} if size else {}
 
     def fill(self, size: int = 1) -> list[Slot]:
         """As many waiting containers, each at the end of its pipe."""
@@ -221,7 +221,7 @@ def test_an_attempt_whose_supervisor_died_before_the_order_begins_anew(ground: V
     inputs = ground.attempt("k-1")
     taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
     assert taken is not None
-    assert not warm.was_told(taken.found, inputs.folder)
+    assert not warm.has_order(taken.container, inputs.folder)
     run = ground.run(inputs)
     assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False), run.ending
     assert "adopted" not in run.ending.evidence.facts
@@ -233,7 +233,7 @@ def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_contain
     inputs = ground.attempt("k-1", f"echo first; sleep 3; {CHANGE}")
     taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
     assert taken is not None
-    assert taken.give_order()
+    assert taken.send_order()
     monotonic_mark.write(inputs.folder.started)
     assert inputs.attempt_id in {found.attempt_id for found in reap.list_containers(ground.client)}
     run = ground.run(inputs)
@@ -265,7 +265,7 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
     with answering(ground.home / "g.sock", "well met") as place:
         taken = warm.take(ground.client, ground.folder, ground.shape, inputs, place)
         assert taken is not None
-        assert taken.give_order()
+        assert taken.send_order()
         monotonic_mark.write(inputs.folder.started)
         until((inputs.folder.out / "asked").exists)
     place.unlink()
@@ -281,17 +281,17 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
 
 
 def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(ground: VerificationContext) -> None:
-    assert ground.pool.tend(ground.wanted(3)) == Tended(MAX_MADE, MAX_MADE, 0)
-    assert ground.pool.tend(ground.wanted(3)) == Tended(3, 1, 0)
-    assert ground.pool.tend(ground.wanted(3)) == Tended(3, 0, 0)
+    assert ground.pool.tend(ground.wanted(3)) == PoolCounts(MAX_MADE, MAX_MADE, 0)
+    assert ground.pool.tend(ground.wanted(3)) == PoolCounts(3, 1, 0)
+    assert ground.pool.tend(ground.wanted(3)) == PoolCounts(3, 0, 0)
     names = {found.name for found in ground.containers()}
     ground.containers()[0].kill()
-    assert ground.pool.tend(ground.wanted(3), fill=False) == Tended(2, 0, 1)
-    assert ground.pool.tend(ground.wanted(2)) == Tended(2, 0, 0)
+    assert ground.pool.tend(ground.wanted(3), fill=False) == PoolCounts(2, 0, 1)
+    assert ground.pool.tend(ground.wanted(2)) == PoolCounts(2, 0, 0)
     ground.seconds = 3601
-    assert ground.pool.tend(ground.wanted(1)) == Tended(1, 1, 2)
+    assert ground.pool.tend(ground.wanted(1)) == PoolCounts(1, 1, 2)
     assert not names & {found.name for found in ground.containers()}
-    assert ground.pool.tend({}) == Tended(0, 0, 1)
+    assert ground.pool.tend({}) == PoolCounts(0, 0, 1)
     assert ground.containers() == []
     assert list(ground.folder.iterdir()) == []
 
@@ -301,11 +301,11 @@ def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(ground
     ground.client.api.remove_container(profile.warm_name(first.name), force=True)
     # As by an attempt that died before it gave the container its name: for all we know it is about to.
     assert second.moved_to(ground.home / "taken") is not None
-    assert ground.pool.tend(ground.wanted(2), fill=False) == Tended(0, 0, 0)
+    assert ground.pool.tend(ground.wanted(2), fill=False) == PoolCounts(0, 0, 0)
     assert list(ground.folder.iterdir()) == []
     assert not ground.pool.is_empty
     ground.client.api.kill(profile.warm_name(second.name))
-    assert ground.pool.tend(ground.wanted(2), fill=False) == Tended(0, 0, 1)
+    assert ground.pool.tend(ground.wanted(2), fill=False) == PoolCounts(0, 0, 1)
     assert ground.pool.is_empty
     assert ground.containers() == []
 
@@ -315,7 +315,7 @@ def test_tending_leaves_alone_what_an_attempt_has_taken(ground: VerificationCont
     inputs = ground.attempt("k-1")
     taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
     assert taken is not None
-    assert ground.pool.tend({}) == Tended(0, 0, 0)
+    assert ground.pool.tend({}) == PoolCounts(0, 0, 0)
     found = reap.find(ground.client, profile.container_name(inputs.unit))
     assert found is not None
     assert found.running

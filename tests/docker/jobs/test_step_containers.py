@@ -218,13 +218,10 @@ def test_a_killed_run_workers_step_ends_by_itself_and_is_removed(bench: Bench) -
     assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
 
 
-def test_a_container_that_was_never_started_is_removed_when_nobody_will(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_container_that_was_never_started_is_removed_when_nobody_will(bench: Bench) -> None:
     home = bench.pipeline.settings.home.state
     made = bench.client.containers.create("squire-pipeline:latest", ["true"], labels=step_containers.labels(home))
     assert step_containers.remove_ended(bench.client, home, older_than_s=0) == 0
-    monkeypatch.setattr(step_containers, "UNSTARTED_S", 0.0)
     time.sleep(0.1)
-    assert step_containers.remove_ended(bench.client, home, older_than_s=0) == 1
+    assert step_containers.remove_ended(bench.client, home, older_than_s=0, unstarted_s=0) == 1
     assert made.id not in {each.id for each in bench.containers()}

@@ -25,7 +25,7 @@ def test_dagster_and_our_package_are_there_for_any_user(
 
 
 def test_the_workers_files_come_with_the_package(engine: docker.DockerClient, pipeline_image: str) -> None:
-    script = "from squire_pipelines.agents.files import worker_file; print(worker_file('seccomp.json'))"
+    script = "from squire_pipelines.agents.worker_files import worker_file; print(worker_file('seccomp.json'))"
     command = ["python", "-c", script]
     assert said_by(engine, pipeline_image, command).strip().endswith("seccomp.json")
 

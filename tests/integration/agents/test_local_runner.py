@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.agents.finish import Reporting
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import Gateway, socket_directory
@@ -51,7 +51,7 @@ def test_a_change_comes_back_as_a_bundle(origin: Origin, tmp_path: Path) -> None
     assert run.bundle == tmp_path / "attempt" / "keep" / "result.bundle"
     assert origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md") == "# Sample\nchanged"
     assert run.result is not None
-    assert run.result.uncommitted_committed
+    assert run.ending.evidence.facts["committed_by_worker"] is True
     assert run.agent_started_at is not None
     assert run.image_digest is None
     assert "hello" in run.ending.evidence.log_tail
@@ -143,7 +143,7 @@ def test_limits_of_files_hold(origin: Origin, tmp_path: Path) -> None:
 
 def test_secrets_are_taken_out_of_log_and_message(origin: Origin, tmp_path: Path) -> None:
     inputs = origin.prepared(tmp_path, command=("hunter2-agent",))
-    run = LocalRunner(reporting=Reporting(redact=lambda text: text.replace("hunter2", "***"))).run(
+    run = LocalRunner(output=OutputOptions(redact=lambda text: text.replace("hunter2", "***"))).run(
         inputs, heartbeat=go_on
     )
     assert "***-agent" in run.ending.message
@@ -221,11 +221,8 @@ def test_an_opencode_reaches_its_model_through_the_gateway(origin: Origin, tmp_p
     assert facts["input_tokens"] == 3
 
 
-def test_a_process_that_cannot_be_started_is_a_workspace_error(
-    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_cannot_be_started_is_a_workspace_error(origin: Origin, tmp_path: Path) -> None:
     inputs = prepared(origin, tmp_path, "true")
-    monkeypatch.setattr("sys.executable", str(tmp_path / "no-python"))
-    run = LocalRunner().run(inputs, heartbeat=go_on)
+    run = LocalRunner(python=str(tmp_path / "no-python")).run(inputs, heartbeat=go_on)
     assert run.ending.cause is Cause.WORKSPACE_ERROR
     assert "cannot be started" in run.ending.message

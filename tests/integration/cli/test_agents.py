@@ -5,18 +5,26 @@ import json
 import pytest
 
 from squire_pipelines.agents.adapters.session import FILE
-from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, dump
+from squire_pipelines.agents.adapters.transcript import (
+    Entry,
+    ModelStep,
+    ModelText,
+    SessionError,
+    SessionNote,
+    ToolCall,
+    dump,
+)
 from tests.support.cli import SampleData, Squire
 
 ENTRIES: tuple[Entry, ...] = (
-    Note(text="the model was asked", session="ses_1"),
-    Step(input_tokens=100, output_tokens=10, cost_usd=0.25),
+    SessionNote(text="the model was asked", session="ses_1"),
+    ModelStep(input_tokens=100, output_tokens=10, cost_usd=0.25),
     ToolCall(
         tool="bash", status="completed", input='{"command": "ls"}', output="a\n\x1b[31mb" + "\nmore" * 50, seconds=1.5
     ),
     ToolCall(tool="edit", status="error", error="denied"),
-    Said(text="Done."),
-    Problem(name="APIError", message="503", provider=True),
+    ModelText(text="Done."),
+    SessionError(name="APIError", message="503", provider=True),
 )
 
 

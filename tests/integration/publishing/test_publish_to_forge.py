@@ -21,7 +21,7 @@ from squire_pipelines.publishing.publish_change import (
     policy_from,
     publish_change,
 )
-from squire_pipelines.publishing.pull_requests import GitHubPullRequests
+from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import remote_head
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.publishing.request import PublishRequest
@@ -84,7 +84,7 @@ def publish(pair: Pair, *, token: str | None = None, **more: Any) -> Published |
             return await publish_change(
                 replace(request, **more),
                 mirror=workshop.mirror,
-                pulls=GitHubPullRequests(client),
+                pulls=PullRequests(client),
                 token=Secret(token or forge.token),
                 policy=policy_from(PolicySettings()),
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.agents.adapters.opencode import OpenCode
+from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
 from squire_pipelines.agents.adapters.protocol import AgentConfig
 from tests.support.worker import Desk
 
@@ -64,7 +64,7 @@ def test_a_version_that_cannot_be_asked_for_is_no_failure(desk_for: DeskFor, run
 
 def test_opencode_may_be_named_by_path(desk_for: DeskFor, run: Run, fake_opencode: Path, tmp_path: Path) -> None:
     desk = desk_for(model="m")
-    named = OpenCode().launch(AgentConfig((str(fake_opencode / "opencode"),), "m"))
+    named = OpenCodeAgent().launch(AgentConfig((str(fake_opencode / "opencode"),), "m"))
     desk.rewrite(agent=named.document())
     assert run(desk).returncode == 0
     assert _call(tmp_path)["argv"][0] == "run"

@@ -11,9 +11,9 @@ import requests
 from docker.errors import APIError
 
 from squire_pipelines.agents import container, reap
-from squire_pipelines.agents.endings import StopReason
-from squire_pipelines.agents.finish import Reporting, RunRecorder, SupervisionResult
+from squire_pipelines.agents.endings import StopReason, SupervisionResult
 from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, WorkspaceError
 from tests.support.attempts import make_inputs
@@ -64,11 +64,6 @@ def client_of(api: StubbornApi) -> docker.DockerClient:
     return cast("docker.DockerClient", StubbornClient(api))
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "_PAUSE_S", 0.0)
-
-
 def test_a_removal_that_is_under_way_is_a_removal() -> None:
     assert reap.remove(client_of(StubbornApi([answer(409)])), "c0ffee")
 
@@ -81,20 +76,20 @@ def test_a_removal_that_fails_is_an_engine_error(fault: Exception) -> None:
 
 def test_a_removal_is_tried_again() -> None:
     api = StubbornApi([answer(500), requests.ReadTimeout("slow")])
-    assert container.remove_with_retry(client_of(api), "c0ffee", ATTEMPT)
+    assert container.remove_with_retry(client_of(api), "c0ffee", ATTEMPT, pause_s=0)
     assert len(api.calls) == 3
 
 
 def test_a_container_that_cannot_be_removed_is_left_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
     api = StubbornApi([answer(500)] * 10)
-    assert not container.remove_with_retry(client_of(api), "c0ffee", ATTEMPT)
+    assert not container.remove_with_retry(client_of(api), "c0ffee", ATTEMPT, pause_s=0)
     assert len(api.calls) == 3
     assert "container_left_behind" in capsys.readouterr().out
 
 
 def test_a_container_of_another_attempt_is_not_removed() -> None:
     api = StubbornApi()
-    assert not container.remove_with_retry(client_of(api), "c0ffee", "another")
+    assert not container.remove_with_retry(client_of(api), "c0ffee", "another", pause_s=0)
     assert api.calls == []
 
 
@@ -171,5 +166,5 @@ def test_a_log_that_cannot_be_opened_is_a_workspace_error(tmp_path: Path) -> Non
 
 def test_the_message_is_redacted(recorder: RunRecorder) -> None:
     hide: Callable[[str], str] = lambda text: text.replace("exit code", "***")  # noqa: E731
-    recorder.reporting = Reporting(redact=hide)
+    recorder.output = OutputOptions(redact=hide)
     assert "***" in recorder.finish(SupervisionResult(exit_code=3)).ending.message

@@ -65,12 +65,12 @@ TABLE = {
         RunFacts(exit_code=0, result=result("error", code="internal")),
         Cause.WORKSPACE_ERROR,
     ),
-    "the provider failed, exit 1": (RunFacts(exit_code=1, judgement=PROVIDER), Cause.PROVIDER_ERROR),
-    "the provider failed, exit 0": (replace(CHANGED, judgement=PROVIDER), Cause.PROVIDER_ERROR),
-    "the agent itself failed": (RunFacts(exit_code=1, judgement=ABORTED), Cause.AGENT_ERROR),
-    "it judges itself failed with exit 0": (replace(CHANGED, judgement=ABORTED), Cause.AGENT_ERROR),
+    "the provider failed, exit 1": (RunFacts(exit_code=1, failure=PROVIDER), Cause.PROVIDER_ERROR),
+    "the provider failed, exit 0": (replace(CHANGED, failure=PROVIDER), Cause.PROVIDER_ERROR),
+    "the agent itself failed": (RunFacts(exit_code=1, failure=ABORTED), Cause.AGENT_ERROR),
+    "it judges itself failed with exit 0": (replace(CHANGED, failure=ABORTED), Cause.AGENT_ERROR),
     "timed out with a failing provider": (
-        RunFacts(exit_code=143, stop=StopReason.TIMEOUT, judgement=PROVIDER),
+        RunFacts(exit_code=143, stop=StopReason.TIMEOUT, failure=PROVIDER),
         Cause.TIMEOUT,
     ),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.agents import engine, files, reap
+from squire_pipelines.agents import engine, reap, worker_files
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.runners import choose_runner
@@ -62,7 +62,7 @@ def test_where_nobody_answers_there_are_no_engines_to_look_after() -> None:
 @pytest.mark.parametrize(("version", "old"), [("1.40", True), ("1.41", False), ("1.100", False), ("", False)])
 def test_an_engine_is_too_old_by_its_api(version: str, *, old: bool) -> None:
     info = engine.EngineInfo("unix://x", "Docker", "1", version, 1, 1, ())
-    assert info.too_old is old
+    assert info.is_older_than(engine.MIN_API) is old
 
 
 def test_a_missing_engine_names_what_was_tried_and_what_to_do() -> None:
@@ -105,13 +105,13 @@ def test_who_asks_for_local_gets_it() -> None:
 
 
 def test_the_workers_files_are_found_in_a_checkout() -> None:
-    assert files.worker_file("entrypoint.py").is_file()
-    assert '"defaultAction"' in files.seccomp_profile()
+    assert worker_files.worker_file("entrypoint.py").is_file()
+    assert '"defaultAction"' in worker_files.seccomp_profile()
 
 
 def test_a_missing_file_of_the_worker_is_a_matter_of_installation(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="missing"):
-        files.worker_file("entrypoint.py", places=(tmp_path,))
+        worker_files.worker_file("entrypoint.py", places=(tmp_path,))
 
 
 def test_the_engines_times_are_understood() -> None:

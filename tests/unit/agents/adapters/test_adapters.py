@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from squire_pipelines.agents.adapters.command import Command
-from squire_pipelines.agents.adapters.names import known, names
+from squire_pipelines.agent_names import known, names
+from squire_pipelines.agents.adapters.command import CommandAgent
 from squire_pipelines.agents.adapters.protocol import MAX_FILES, MAX_FILES_BYTES, AgentConfig, LaunchSpec, SessionResult
 from squire_pipelines.agents.adapters.registry import find, provider_of
-from squire_pipelines.agents.adapters.transcript import Totals
+from squire_pipelines.agents.adapters.transcript import SessionTotals
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections import AgentSettings
 
@@ -32,7 +32,7 @@ def test_an_unknown_agent_is_refused_with_the_names_that_there_are() -> None:
 
 
 def test_a_command_is_taken_as_it_is() -> None:
-    agent, order = Command(), AgentConfig(("/usr/bin/ruff", "check"))
+    agent, order = CommandAgent(), AgentConfig(("/usr/bin/ruff", "check"))
     agent.check(order)
     assert agent.launch(order) == LaunchSpec(("/usr/bin/ruff", "check"))
     assert agent.title(order) == "command:ruff"
@@ -43,8 +43,8 @@ def test_a_command_is_taken_as_it_is() -> None:
 
 
 def test_a_command_is_judged_by_its_exit_code_alone() -> None:
-    assert Command().judge(SessionResult(Totals(), 0, changed=False)) is None
-    judged = Command().judge(SessionResult(Totals(), 3, changed=True))
+    assert CommandAgent().judge(SessionResult(SessionTotals(), 0, changed=False)) is None
+    judged = CommandAgent().judge(SessionResult(SessionTotals(), 3, changed=True))
     assert judged is not None
     assert (judged.fault, judged.message) == ("agent", "the agent ended with exit code 3")
 

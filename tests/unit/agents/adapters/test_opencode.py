@@ -4,9 +4,17 @@ import json
 
 import pytest
 
-from squire_pipelines.agents.adapters.opencode import OpenCode, parse, permission_config
+from squire_pipelines.agents.adapters.opencode import OpenCodeAgent, parse, permission_config
 from squire_pipelines.agents.adapters.protocol import AgentConfig, Marker, SessionResult, allow, deny
-from squire_pipelines.agents.adapters.transcript import Note, Problem, Said, Step, ToolCall, Totals, total
+from squire_pipelines.agents.adapters.transcript import (
+    ModelStep,
+    ModelText,
+    SessionError,
+    SessionNote,
+    SessionTotals,
+    ToolCall,
+    total,
+)
 from squire_pipelines.errors import ConfigError
 
 
@@ -14,7 +22,7 @@ def event(kind: str, **more: object) -> str:
     return json.dumps({"type": kind, "timestamp": 1_700_000_000_000, "sessionID": "ses_1", **more})
 
 
-def summarize(lines: list[str]) -> Totals:
+def summarize(lines: list[str]) -> SessionTotals:
     return total(entry for line in lines for entry in parse(line))
 
 
@@ -40,7 +48,7 @@ TOOL = {
 
 def test_each_event_has_its_entry() -> None:
     (step,) = parse(event("step_finish", part=STEP))
-    assert isinstance(step, Step)
+    assert isinstance(step, ModelStep)
     assert (step.input_tokens, step.cache_read_tokens, step.cache_write_tokens, step.cost_usd) == (100, 50, 7, 0.25)
     assert (step.session, step.reason) == ("ses_1", "stop")
     assert step.at is not None
@@ -56,8 +64,8 @@ def test_each_event_has_its_entry() -> None:
     )
     assert len(tool.output) <= 4000
     assert tool.output.endswith("more characters)")
-    assert parse(event("text", part={"text": "done"}))[0].kind == Said(text="done").kind
-    assert isinstance(parse(event("step_start", part={"type": "step-start"}))[0], Note)
+    assert parse(event("text", part={"text": "done"}))[0].kind == ModelText(text="done").kind
+    assert isinstance(parse(event("step_start", part={"type": "step-start"}))[0], SessionNote)
 
 
 def test_a_failed_and_an_unfinished_tool_call_are_told_apart() -> None:
@@ -102,7 +110,7 @@ def test_an_error_at_the_end_is_fatal_and_one_that_was_overcome_is_not() -> None
 
 def test_an_error_of_the_sessions_own_is_not_the_providers() -> None:
     (entry,) = parse(event("error", error={"name": "MessageAbortedError", "data": {"message": "x"}}))
-    assert isinstance(entry, Problem)
+    assert isinstance(entry, SessionError)
     assert not entry.provider
 
 
@@ -136,7 +144,7 @@ def test_errors_are_bounded() -> None:
 
 
 def test_its_permissions_are_the_whole_list_and_everything_else_is_denied() -> None:
-    config = json.loads(OpenCode().launch(AgentConfig(model="m")).files["opencode.json"])
+    config = json.loads(OpenCodeAgent().launch(AgentConfig(model="m")).files["opencode.json"])
     rules = config["permission"]
     assert next(iter(rules)) == "*", "the last match wins: the general rule comes first"
     assert rules["*"] == "deny"
@@ -149,8 +157,8 @@ def test_its_permissions_are_the_whole_list_and_everything_else_is_denied() -> N
         "/tmp/*": "allow",  # noqa: S108 - the container's own
     }
     assert '"ask"' not in json.dumps(rules), "nobody is there to be asked"
-    assert {each.subject for each in OpenCode().permissions} == set(rules)
-    assert all(each.why for each in OpenCode().permissions)
+    assert {each.subject for each in OpenCodeAgent().permissions} == set(rules)
+    assert all(each.why for each in OpenCodeAgent().permissions)
 
 
 def test_rules_keep_their_order() -> None:
@@ -159,7 +167,7 @@ def test_rules_keep_their_order() -> None:
 
 
 def test_its_configuration_fetches_shares_and_updates_nothing() -> None:
-    launch = OpenCode().launch(AgentConfig(model="family/m")).checked("opencode")
+    launch = OpenCodeAgent().launch(AgentConfig(model="family/m")).checked("opencode")
     config = json.loads(launch.files["opencode.json"])
     for name in ("autoupdate", "snapshot", "lsp", "formatter"):
         assert config[name] is False
@@ -175,30 +183,32 @@ def test_its_configuration_fetches_shares_and_updates_nothing() -> None:
 
 def test_it_needs_a_model() -> None:
     with pytest.raises(ConfigError, match=r"agent\.model is not set"):
-        OpenCode().check(AgentConfig())
-    OpenCode().check(AgentConfig(model="m"))
-    assert OpenCode().title(AgentConfig(model="m" * 500)) == f"opencode:{'m' * 91}"
+        OpenCodeAgent().check(AgentConfig())
+    OpenCodeAgent().check(AgentConfig(model="m"))
+    assert OpenCodeAgent().title(AgentConfig(model="m" * 500)) == f"opencode:{'m' * 91}"
 
 
-PROVIDER = Totals(steps=1, errors=(Problem(name="APIError", message="503", provider=True),), ended_in_error=True)
-OWN = Totals(steps=1, errors=(Problem(name="ContextOverflowError"),), ended_in_error=True)
+PROVIDER = SessionTotals(
+    steps=1, errors=(SessionError(name="APIError", message="503", provider=True),), ended_in_error=True
+)
+OWN = SessionTotals(steps=1, errors=(SessionError(name="ContextOverflowError"),), ended_in_error=True)
 
 
 @pytest.mark.parametrize(
     ("seen", "fault"),
     [
-        (SessionResult(Totals(steps=2), 0, changed=True), None),
-        (SessionResult(Totals(steps=2), 0, changed=False), None),
-        (SessionResult(Totals(steps=2, errors=PROVIDER.errors), 0, changed=True), None),
+        (SessionResult(SessionTotals(steps=2), 0, changed=True), None),
+        (SessionResult(SessionTotals(steps=2), 0, changed=False), None),
+        (SessionResult(SessionTotals(steps=2, errors=PROVIDER.errors), 0, changed=True), None),
         (SessionResult(PROVIDER, 0, changed=True), "provider"),
         (SessionResult(PROVIDER, 1, changed=None), "provider"),
         (SessionResult(OWN, 0, changed=True), "agent"),
-        (SessionResult(Totals(steps=2), 1, changed=True), "agent"),
-        (SessionResult(Totals(), 0, changed=False), "agent"),
-        (SessionResult(Totals(), 0, changed=True), None),
+        (SessionResult(SessionTotals(steps=2), 1, changed=True), "agent"),
+        (SessionResult(SessionTotals(), 0, changed=False), "agent"),
+        (SessionResult(SessionTotals(), 0, changed=True), None),
     ],
 )
 def test_it_is_judged_by_events_exit_code_and_change(seen: SessionResult, fault: str | None) -> None:
-    judged = OpenCode().judge(seen)
+    judged = OpenCodeAgent().judge(seen)
     assert (judged.fault if judged else None) == fault
     assert judged is None or (judged.message and judged.code)

@@ -5,13 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.agents.adapters.command import Command
+from squire_pipelines.agents.adapters.command import CommandAgent
 from squire_pipelines.agents.adapters.protocol import Parser, SessionFailure, SessionResult
-from squire_pipelines.agents.adapters.session import Session, read
-from squire_pipelines.agents.adapters.transcript import Entry, Note, Problem, Said, Step, ToolCall, cut, dump, load
+from squire_pipelines.agents.adapters.session import SessionReader, read
+from squire_pipelines.agents.adapters.transcript import (
+    Entry,
+    ModelStep,
+    ModelText,
+    SessionError,
+    SessionNote,
+    ToolCall,
+    cut,
+    dump,
+    load,
+)
 
 
-class Echo(Command):
+class Echo(CommandAgent):
     """An agent of a test: each line is what it says; `boom` breaks its parser."""
 
     name = "echo"
@@ -20,7 +30,7 @@ class Echo(Command):
         def parse(line: str) -> Iterable[Entry]:
             if line == "boom":
                 raise KeyError(line)
-            return [Said(text=line)] if line else []
+            return [ModelText(text=line)] if line else []
 
         return parse
 
@@ -38,11 +48,11 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "entry",
     [
-        Step(input_tokens=3, cost_usd=0.5, session="s"),
+        ModelStep(input_tokens=3, cost_usd=0.5, session="s"),
         ToolCall(tool="bash", status="error", error="no", seconds=1.5),
-        Said(text="ü"),
-        Problem(name="E", provider=True),
-        Note(text="n"),
+        ModelText(text="ü"),
+        SessionError(name="E", provider=True),
+        SessionNote(text="n"),
     ],
 )
 def test_an_entry_is_read_as_it_was_written(entry: Entry) -> None:
@@ -59,7 +69,7 @@ def test_a_text_is_cut_with_a_mark() -> None:
 
 
 def test_what_passes_is_written_at_once_and_added_up(path: Path) -> None:
-    session = Session(Echo(), path)
+    session = SessionReader(Echo(), path)
     assert not path.exists()
     session.line("one")
     assert [entry.kind for entry in read(path)] == ["text"]
@@ -71,35 +81,35 @@ def test_what_passes_is_written_at_once_and_added_up(path: Path) -> None:
 
 
 def test_a_session_that_tells_nothing_has_no_file_and_no_facts(path: Path) -> None:
-    session = Session(Command(), path)
+    session = SessionReader(CommandAgent(), path)
     session.line("x")
     assert session.facts() == {}
     assert not path.exists()
 
 
 def test_an_earlier_try_is_written_over_unless_its_run_goes_on(path: Path) -> None:
-    Session(Echo(), path).line("first")
-    again = Session(Echo(), path, append=True)
+    SessionReader(Echo(), path).line("first")
+    again = SessionReader(Echo(), path, append=True)
     again.line("second")
     assert again.totals.entries == 2
     assert len(list(read(path))) == 2
-    Session(Echo(), path).line("new")
-    assert list(read(path)) == [Said(text="new")]
+    SessionReader(Echo(), path).line("new")
+    assert list(read(path)) == [ModelText(text="new")]
 
 
 def test_the_file_is_bounded_and_says_so_while_sums_go_on(path: Path) -> None:
-    session = Session(Echo(), path, max_bytes=500)
+    session = SessionReader(Echo(), path, max_bytes=500)
     for number in range(1000):
         session.line(f"line {number}")
     assert session.cut
     assert path.stat().st_size <= 500
-    assert list(read(path))[-1] == Note(text="the transcript is cut here: it reached its limit")
+    assert list(read(path))[-1] == SessionNote(text="the transcript is cut here: it reached its limit")
     assert session.totals.entries == 1000
     assert session.facts()["transcript_cut"] is True
 
 
 def test_a_parser_that_fails_ends_the_transcript_and_nothing_else(path: Path) -> None:
-    session = Session(Echo(), path)
+    session = SessionReader(Echo(), path)
     for line in ("one", "boom", "two"):
         session.line(line)
     assert len(list(read(path))) == 1
@@ -107,13 +117,13 @@ def test_a_parser_that_fails_ends_the_transcript_and_nothing_else(path: Path) ->
 
 
 def test_a_file_that_cannot_be_written_is_a_fact(tmp_path: Path) -> None:
-    session = Session(Echo(), tmp_path / "missing" / "t.jsonl")
+    session = SessionReader(Echo(), tmp_path / "missing" / "t.jsonl")
     session.line("one")
     assert "cannot be written" in str(session.facts()["transcript_failure"])
 
 
 def test_a_judgement_that_fails_is_none(path: Path) -> None:
-    session = Session(Echo(), path)
+    session = SessionReader(Echo(), path)
     assert session.judge(None, changed=None) is None
     assert session.judge(0, changed=True) is None
     assert session.judge(99, changed=True) is None
@@ -122,4 +132,4 @@ def test_a_judgement_that_fails_is_none(path: Path) -> None:
 
 def test_lines_that_are_no_entries_are_left_out(path: Path) -> None:
     path.write_bytes(b'{"kind": "text", "text": "x"}\nnonsense\n{"kind": "other"}\n\xff\n' + b"y" * 200_000 + b"\n")
-    assert list(read(path)) == [Said(text="x")]
+    assert list(read(path)) == [ModelText(text="x")]

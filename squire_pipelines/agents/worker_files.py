@@ -1,4 +1,4 @@
-"""Where the worker's own files lie: beside the package in a checkout, within it in an installed wheel."""
+"""Finds the worker's own files: beside the package in a checkout, within it in an installed wheel."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ _PLACES = (_PACKAGE / "_worker", _PACKAGE.parent / "worker-image")
 
 
 def worker_file(name: str, *, places: tuple[Path, ...] = _PLACES) -> Path:
-    """The path of `entrypoint.py`, `seccomp.json` or another file of the worker image.
+    """Return the path of `entrypoint.py`, `seccomp.json` or another file of the worker image.
 
     Raises:
         ConfigError: The installation lacks it.
@@ -26,20 +26,20 @@ def worker_file(name: str, *, places: tuple[Path, ...] = _PLACES) -> Path:
 
 
 def seccomp_profile(path: Path | None = None, *, places: tuple[Path, ...] = _PLACES) -> str:
-    """The seccomp profile as JSON text, since engines take it inline; the shipped one when no `path` is given.
+    """Return the seccomp profile as JSON text, as engines take it; the shipped one when no `path` is given.
 
     Raises:
         ConfigError: It is missing, cannot be read, or is no profile.
     """
-    found = worker_file("seccomp.json", places=places) if path is None else path.expanduser()
-    hint = "mend it, or leave agent.seccomp out for the shipped one"
+    file = worker_file("seccomp.json", places=places) if path is None else path.expanduser()
+    hint = "fix it, or leave agent.seccomp out for the shipped one"
     try:
-        text = found.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
         profile = json.loads(text)
     except OSError as error:
-        raise ConfigError(f"the seccomp profile {found} cannot be read: {error.strerror}", hint=hint) from error
+        raise ConfigError(f"the seccomp profile {file} cannot be read: {error.strerror}", hint=hint) from error
     except ValueError as error:
-        raise ConfigError(f"the seccomp profile {found} is not JSON: {error}", hint=hint) from error
+        raise ConfigError(f"the seccomp profile {file} is not JSON: {error}", hint=hint) from error
     if not isinstance(profile, dict) or "defaultAction" not in profile:
-        raise ConfigError(f"the seccomp profile {found} has no defaultAction", hint=hint)
+        raise ConfigError(f"the seccomp profile {file} has no defaultAction", hint=hint)
     return text

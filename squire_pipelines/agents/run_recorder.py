@@ -1,19 +1,19 @@
-"""The common end of every run: close the log, take the result over, decide, and put the `RunResult` together."""
+"""Records a run, whichever runner it has: its log, session, times, and in the end its result and ending."""
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import structlog
 from pydantic import JsonValue
 
-from squire_pipelines.agents import workspace
+from squire_pipelines.agents import attempt_files
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
-from squire_pipelines.agents.adapters.session import Session
-from squire_pipelines.agents.endings import RunFacts, StopReason, decide
+from squire_pipelines.agents.adapters.session import SessionReader
+from squire_pipelines.agents.endings import RunFacts, StopReason, SupervisionResult, decide
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
@@ -25,19 +25,8 @@ _MAX_WORK_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class SupervisionResult:
-    """What a run's supervision has seen; see `RunFacts` for the fields."""
-
-    exit_code: int | None = None
-    oom_killed: bool = False
-    stop: StopReason | None = None
-    engine_lost: bool = False
-    engine_error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reporting:
-    """How a run is reported, as the settings say.
+class OutputOptions:
+    """Where an agent's output goes, as the settings say.
 
     Args:
         redact: Takes secrets out of each line of the agent's output.
@@ -60,14 +49,14 @@ START_PARTS = ("image_s", "warm_s", "create_s", "start_s", "workspace_in_s", "ag
 class RunRecorder:
     """One run's log, its reader of the agent's session and its clock.
 
-    `timings` are seconds, each of one part: `image_s` to find the image, `warm_s` to take a container that waits for an
-    attempt and give it its order, or else `create_s` and `start_s` for one of its own,
-    `workspace_in_s` for the clone, `agent_start_s` for the rest until the agent starts, `agent_s` for the agent,
-    `bundle_out_s` for the bundle, and `total_s`.
+    `timings` are seconds, each of one part: `image_s` to find the image; `warm_s` to take a container that waits for an
+    attempt and start the agent in it, or else `create_s` and `start_s` for one of its own; `workspace_in_s` for the
+    clone; `agent_start_s` for the rest until the agent starts; `agent_s` for the agent; `bundle_out_s` for the bundle;
+    and `total_s`.
     """
 
     inputs: AttemptInputs
-    reporting: Reporting = field(default_factory=Reporting)
+    output: OutputOptions = field(default_factory=OutputOptions)
     append: bool = False
     resume_after: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
@@ -76,12 +65,12 @@ class RunRecorder:
     began: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
-    session: Session = field(init=False)
+    session: SessionReader = field(init=False)
     sink: LogSink = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the log. Raises WorkspaceError."""
-        self.session = Session(
+        self.session = SessionReader(
             self.inputs.agent,
             self.inputs.folder.keep / TRANSCRIPT,
             max_bytes=self.inputs.limits.transcript,
@@ -91,10 +80,10 @@ class RunRecorder:
             self.sink = LogSink(
                 self.inputs.folder.log,
                 limit_bytes=self.inputs.limits.log,
-                redact=self.reporting.redact,
+                redact=self.output.redact,
                 on_line=self.session.line,
-                echo=self.reporting.echo,
-                truncate=self.reporting.truncate_log,
+                echo=self.output.echo,
+                truncate=self.output.truncate_log,
                 append=self.append,
                 resume_after=self.resume_after,
             )
@@ -106,55 +95,51 @@ class RunRecorder:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Note how many seconds the block takes, also when it fails."""
-        before = time.monotonic()
+        """Record how many seconds the block takes, also when it fails."""
+        start = time.monotonic()
         try:
             yield
         finally:
-            self.timings[name] = round(time.monotonic() - before, 3)
+            self.timings[name] = round(time.monotonic() - start, 3)
 
     def mark_started(self) -> None:
-        """The agent's process or container runs from now on."""
+        """Record that the agent's process or container runs from now on."""
         self.started = time.monotonic()
 
     def mark_ended(self) -> None:
-        """It has ended."""
+        """Record that it has ended."""
         self.ended = time.monotonic()
 
     def problem(self) -> StopReason | None:
-        """What the run has outgrown."""
-        if self.sink.overflowed and not self.reporting.truncate_log:
+        """Return which limit the run has exceeded, if any."""
+        if self.sink.overflowed and not self.output.truncate_log:
             return StopReason.LOG_OVERFLOW
         if self.sink.failure is not None:
             return StopReason.DISK_FULL
-        if workspace.measure(self.inputs.folder.out).exceeds(self.inputs.limits.output):
+        if attempt_files.measure(self.inputs.folder.out).exceeds(self.inputs.limits.output):
             return StopReason.DISK_FULL
-        if "kept_work" in self.facts and workspace.measure(
+        if "kept_work" in self.facts and attempt_files.measure(
             self.inputs.folder.work, max_entries=_MAX_WORK_ENTRIES, max_depth=_MAX_WORK_DEPTH
         ).exceeds(self.inputs.limits.workspace):
             return StopReason.DISK_FULL
         return None
 
-    def finish(self, watched: SupervisionResult) -> RunResult:
+    def finish(self, supervision: SupervisionResult) -> RunResult:
         """Take over what was left and decide how the run ended."""
         self.sink.close()
-        result, bundle, result_error = self._harvest()
-        self._note_times(result)
+        result, bundle, result_error = self._take_result()
+        self._record_times(result)
         if self.sink.overflowed:
             self.facts["log_dropped_bytes"] = self.sink.dropped_bytes
         if self.sink.failure is not None:
             self.facts["log_failure"] = self.sink.failure.strerror
         ending = decide(
             RunFacts(
-                exit_code=watched.exit_code,
-                oom_killed=watched.oom_killed,
-                stop=watched.stop,
-                engine_lost=watched.engine_lost,
-                engine_error=watched.engine_error,
+                **asdict(supervision),
                 result=result,
                 result_error=result_error,
                 has_bundle=bundle is not None,
-                judgement=self.session.judge(watched.exit_code, changed=_changed(result)),
+                failure=self.session.judge(supervision.exit_code, changed=_changed(result)),
                 session=self.session.facts(),
                 log_tail=self.sink.tail,
                 timings_s=dict(self.timings),
@@ -162,7 +147,7 @@ class RunRecorder:
             )
         )
         return RunResult(
-            ending=ending.model_copy(update={"message": self.reporting.redact(ending.message)}),
+            ending=ending.model_copy(update={"message": self.output.redact(ending.message)}),
             result=result,
             bundle=bundle,
             image_digest=self.image_digest,
@@ -170,21 +155,23 @@ class RunRecorder:
             timings=MappingProxyType(dict(self.timings)),
         )
 
-    def _harvest(self) -> tuple[AgentResult | None, Path | None, str | None]:
+    def _take_result(self) -> tuple[AgentResult | None, Path | None, str | None]:
         folder = self.inputs.folder
         result: AgentResult | None = None
         try:
-            result = workspace.read_result(folder.out)
+            result = attempt_files.read_result(folder.out)
             if result.status is not ResultStatus.CHANGED:
                 return result, None, None
-            return result, workspace.take_bundle(folder, self.inputs.limits.output), None
+            return result, attempt_files.take_bundle(folder, self.inputs.limits.output), None
         except WorkspaceError as error:
             return result, None, error.message
 
-    def _note_times(self, result: AgentResult | None) -> None:
+    def _record_times(self, result: AgentResult | None) -> None:
         times = result.timings if result is not None else ResultTimings()
         if result is not None and result.agent_version:
             self.facts["agent_version"] = result.agent_version
+        if result is not None and result.uncommitted_committed:
+            self.facts["committed_by_worker"] = True
         # What the worker says is the agent's word: it is never more than what we measured ourselves.
         total = self.timings["total_s"] = round(time.monotonic() - self.began, 3)
         for name, value in (("workspace_in_s", times.clone_s), ("bundle_out_s", times.bundle_s)):
@@ -195,25 +182,22 @@ class RunRecorder:
             until = max(0.0, agent_started - self.started)
             self.timings["agent_start_s"] = round(max(0.0, until - self.timings.get("workspace_in_s", 0.0)), 3)
             self._warn_if_slow()
-        said = (
-            max(0.0, (times.agent_end - times.agent_start).total_seconds())
-            if times.agent_start is not None and times.agent_end is not None
-            else None
-        )
+        agent_times = []
+        if times.agent_start is not None and times.agent_end is not None:
+            agent_times.append((times.agent_end - times.agent_start).total_seconds())
         if agent_started is not None and self.started is not None and self.ended is not None:
-            seen = max(0.0, self.ended - agent_started)
-            said = seen if said is None else min(said, seen)
-        if said is not None:
-            self.timings["agent_s"] = round(said, 3)
+            agent_times.append(self.ended - agent_started)
+        if agent_times:
+            self.timings["agent_s"] = round(max(0.0, min(agent_times)), 3)
 
     def _warn_if_slow(self) -> None:
         parts = {name: self.timings[name] for name in START_PARTS if name in self.timings}
-        took = sum(parts.values())
-        if took <= self.reporting.slow_start_s:
+        total_s = sum(parts.values())
+        if total_s <= self.output.slow_start_s:
             return
         slowest = max(parts, key=parts.__getitem__)
         self.facts["slow_start"] = slowest
-        _log.warning("agent.slow_start", took_s=round(took, 3), slowest=slowest, **parts)
+        _log.warning("agent.slow_start", took_s=round(total_s, 3), slowest=slowest, **parts)
 
 
 def _changed(result: AgentResult | None) -> bool | None:
@@ -222,15 +206,10 @@ def _changed(result: AgentResult | None) -> bool | None:
     return result.status is ResultStatus.CHANGED
 
 
-def not_run(
-    cause: Cause,
-    error: SquireError | str,
-    *,
-    timings: Mapping[str, float] | None = None,
-    facts: Mapping[str, JsonValue] | None = None,
-) -> RunResult:
-    """The result of a run that never came to its agent."""
-    known = dict(timings or {})
+def failed_before_start(cause: Cause, error: SquireError | str, recorder: RunRecorder | None = None) -> RunResult:
+    """Return the result of a run that never came to its agent, with what `recorder` has of it."""
+    timings = dict(recorder.timings) if recorder else {}
     code = error.code if isinstance(error, SquireError) else cause.value
-    evidence = Evidence(error_code=code, timings_s=known, facts=dict(facts or {}))
-    return RunResult(ending=Ending(cause=cause, message=str(error), evidence=evidence), timings=MappingProxyType(known))
+    evidence = Evidence(error_code=code, timings_s=timings, facts=dict(recorder.facts) if recorder else {})
+    ending = Ending(cause=cause, message=str(error), evidence=evidence)
+    return RunResult(ending=ending, timings=MappingProxyType(timings))

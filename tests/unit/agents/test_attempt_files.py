@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.agents.model import AttemptFolder, ResultStatus
-from squire_pipelines.agents.workspace import (
+from squire_pipelines.agents.attempt_files import (
     measure,
     read_notes,
     read_result,
     take_bundle,
     write_inputs,
 )
+from squire_pipelines.agents.model import AttemptFolder, ResultStatus
 from squire_pipelines.domain.canary import has_canary
 from squire_pipelines.errors import WorkspaceError
 from tests.support.attempts import make_inputs

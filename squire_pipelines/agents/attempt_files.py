@@ -1,38 +1,35 @@
-"""An attempt's folder: writing what the agent is given, and taking over what it left.
+"""Writes what an agent is given into its attempt's folder, and takes over what it left there.
 
-What it left is a parcel from a stranger: every name in `out/` may be a symlink, a pipe, a directory or without end.
+What it left is a stranger's: every name in `out/` may be a symlink, a pipe, a directory or a file without end.
 """
 
 import contextlib
 import json
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from squire_pipelines.agents.model import AgentResult, AttemptFolder, AttemptInputs
 from squire_pipelines.domain import canary
 from squire_pipelines.errors import WorkspaceError
-from squire_pipelines.files import open_atomically, write_atomically
+from squire_pipelines.files import copy_bounded, open_atomically, open_untrusted, write_atomically
 
 NOTES_FILE = "notes.json"
 RESULT_FILE = "result.json"
 BUNDLE_FILE = "result.bundle"
 MAX_RESULT_BYTES = 256 * 1024
-_CHUNK_BYTES = 1024 * 1024
 _MAX_ENTRIES = 10_000
 _MAX_DEPTH = 8
-# O_NONBLOCK: opening a pipe that nobody writes to must not wait.
-_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIR_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] = ()) -> AttemptFolder:
-    """Lay out the attempt's folder and write what the agent is given.
+    """Create the attempt's folder and write what the agent is given.
 
     The folder itself is ours alone (0700); within it `in` may be read and `out` be written by whatever user the
     container runs as, which engines map in different ways. Repeating it is harmless and leaves `out` as it is.
@@ -72,7 +69,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def read_notes(folder: AttemptFolder) -> tuple[str, ...]:
-    """The notes that `write_inputs` kept; empty when there are none."""
+    """Return the notes that `write_inputs` kept; empty when there are none."""
     try:
         return tuple(json.loads((folder.keep / NOTES_FILE).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -80,28 +77,35 @@ def read_notes(folder: AttemptFolder) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened(out_dir: Path, name: str, max_bytes: int) -> Iterator[int]:
-    """A descriptor of the regular file `name`, at most `max_bytes` long. Raises FileNotFoundError, WorkspaceError."""
-    with contextlib.ExitStack() as stack:
+def _opened(out_dir: Path, name: str, max_bytes: int) -> Iterator[BinaryIO]:
+    """Open the regular file `name`, at most `max_bytes` long. Raises FileNotFoundError, WorkspaceError."""
+    try:
+        directory = os.open(out_dir, _OPEN_DIR_FLAGS)
         try:
-            directory = os.open(out_dir, _OPEN_DIR_FLAGS)
-            stack.callback(os.close, directory)
-            descriptor = os.open(name, _OPEN_FLAGS, dir_fd=directory)
-            stack.callback(os.close, descriptor)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise _refused(name, f"cannot be opened as a file: {error.strerror}") from error
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise _refused(name, "is no regular file")
-        if found.st_size > max_bytes:
-            raise _refused(name, f"has {found.st_size} bytes, the limit is {max_bytes}")
-        yield descriptor
+            file = open_untrusted(name, dir_fd=directory)
+        finally:
+            os.close(directory)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _refused(name, f"cannot be opened as a file: {error.strerror}") from error
+    with file:
+        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
+            raise _refused(name, f"has {size} bytes, the limit is {max_bytes}")
+        yield file
 
 
-def _refused(name: str, why: str) -> WorkspaceError:
-    return WorkspaceError(f"{name} {why}", context={"file": name})
+def _refused(name: str, reason: str) -> WorkspaceError:
+    return WorkspaceError(f"{name} {reason}", context={"file": name})
+
+
+def read_output(out_dir: Path, name: str, max_bytes: int) -> bytes:
+    """Return a file that was left, at most `max_bytes` long. Raises FileNotFoundError, WorkspaceError."""
+    with _opened(out_dir, name, max_bytes) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:  # it grew since its size was read
+        raise _refused(name, f"has more than {max_bytes} bytes")
+    return data
 
 
 def read_result(out_dir: Path, max_bytes: int = MAX_RESULT_BYTES) -> AgentResult:
@@ -111,46 +115,25 @@ def read_result(out_dir: Path, max_bytes: int = MAX_RESULT_BYTES) -> AgentResult
         WorkspaceError: It is missing, no regular file, too large, or not what an entrypoint writes.
     """
     try:
-        with _opened(out_dir, RESULT_FILE, max_bytes) as descriptor:
-            text = _read_bounded(descriptor, max_bytes)
+        return AgentResult.model_validate_json(read_output(out_dir, RESULT_FILE, max_bytes))
     except FileNotFoundError as error:
         raise _refused(RESULT_FILE, "is missing") from error
-    try:
-        return AgentResult.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise _refused(RESULT_FILE, f"is not what the entrypoint writes: {where}: {first['msg']}") from error
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise _refused(RESULT_FILE, f"is not what the entrypoint writes: {place}: {first['msg']}") from error
 
 
-def _read_bounded(descriptor: int, max_bytes: int) -> bytes:
-    data = bytearray()
-    while chunk := os.read(descriptor, _CHUNK_BYTES):
-        data += chunk
-        if len(data) > max_bytes:  # it grew since its size was read
-            raise _refused(RESULT_FILE, f"has more than {max_bytes} bytes")
-    return bytes(data)
-
-
-def take_bundle(folder: AttemptFolder, max_bytes: int) -> Path | None:
-    """Copy `out/result.bundle` to `keep/result.bundle`; None when there is none.
+def take_output(out_dir: Path, name: str, target: Path, max_bytes: int) -> Path | None:
+    """Copy a file that was left to `target`, whole or not at all; return None when there is none.
 
     Raises:
         WorkspaceError: It is no regular file, has more than `max_bytes`, or cannot be copied.
     """
-    return take_output(folder.out, BUNDLE_FILE, folder.keep / BUNDLE_FILE, max_bytes)
-
-
-def take_output(out_dir: Path, name: str, target: Path, max_bytes: int) -> Path | None:
-    """Copy a file that was left to `target`, whole or not at all; None when there is none. Raises as `take_bundle`."""
     try:
         with _opened(out_dir, name, max_bytes) as source, open_atomically(target) as copy:
-            copied = 0
-            while chunk := os.read(source, _CHUNK_BYTES):
-                copied += len(chunk)
-                if copied > max_bytes:
-                    raise _refused(name, f"has more than {max_bytes} bytes")
-                copy.write(chunk)
+            if not copy_bounded(source, copy, max_bytes):  # it grew since its size was read
+                raise _refused(name, f"has more than {max_bytes} bytes")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -158,10 +141,9 @@ def take_output(out_dir: Path, name: str, target: Path, max_bytes: int) -> Path 
     return target
 
 
-def read_output(out_dir: Path, name: str, max_bytes: int) -> bytes:
-    """A file that was left, at most `max_bytes` long. Raises FileNotFoundError, WorkspaceError."""
-    with _opened(out_dir, name, max_bytes) as descriptor:
-        return _read_bounded(descriptor, max_bytes)
+def take_bundle(folder: AttemptFolder, max_bytes: int) -> Path | None:
+    """Copy `out/result.bundle` to `keep/result.bundle` as `take_output` does."""
+    return take_output(folder.out, BUNDLE_FILE, folder.keep / BUNDLE_FILE, max_bytes)
 
 
 def add_input(folder: AttemptFolder, source: Path, name: str) -> None:
@@ -176,27 +158,28 @@ def add_input(folder: AttemptFolder, source: Path, name: str) -> None:
             target.chmod(0o644)
     except OSError as error:
         raise WorkspaceError(
-            f"{source} cannot be handed in: {error.strerror}", hint="check the free space of the attempts folder"
+            f"{source} cannot be put into the attempt's inputs: {error.strerror}",
+            hint="check the free space of the attempts folder",
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much lies in a directory: bytes as allocated or as long as a file claims, whichever is more."""
+    """How much lies in a directory: the allocated or the apparent size of each file, whichever is more."""
 
     bytes: int
     entries: int
     bounded: bool
 
     def exceeds(self, max_bytes: int) -> bool:
-        """Whether it is more than `max_bytes`, or too much to count."""
+        """Return whether it is more than `max_bytes`, or too much to count."""
         return self.bounded or self.bytes > max_bytes
 
 
 def measure(out_dir: Path, *, max_entries: int = _MAX_ENTRIES, max_depth: int = _MAX_DEPTH) -> Usage:
     """Measure a directory that a stranger is writing to, following no symlink.
 
-    Stops after `max_entries` entries or at a depth of `max_depth` and says so in `bounded`. What vanishes meanwhile
+    It stops after `max_entries` entries or at a depth of `max_depth` and says so in `bounded`. What vanishes meanwhile
     counts nothing; a directory that cannot be read counts as too much.
     """
     try:
@@ -213,8 +196,8 @@ def measure(out_dir: Path, *, max_entries: int = _MAX_ENTRIES, max_depth: int = 
 
 def _measure(directory: int, max_entries: int, depth: int) -> Usage:
     total = entries = 0
-    with os.scandir(directory) as found:
-        for entry in found:
+    with os.scandir(directory) as listing:
+        for entry in listing:
             entries += 1
             if entries > max_entries:
                 return Usage(total, entries, bounded=True)

@@ -1,0 +1,25 @@
+"""Lists the agents that there are, without loading any: settings are checked against their names."""
+
+from importlib.metadata import EntryPoint, entry_points
+
+GROUP = "squire.agents"
+BUILT_IN = ("opencode", "command")
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Return what installed packages offer, by name. A built-in agent cannot be replaced."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
+
+
+def names() -> tuple[str, ...]:
+    """Return what `agent.kind` may be, the built-in ones first."""
+    return (*BUILT_IN, *sorted(installed()))
+
+
+def known(name: str) -> str:
+    """Return the name itself. Raises ValueError for one that no agent has."""
+    if name not in names():
+        raise ValueError(
+            f"there is no agent of that name; there are {', '.join(names())}, and others come with a package"
+        )
+    return name
