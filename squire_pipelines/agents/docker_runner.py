@@ -9,11 +9,11 @@ from pathlib import Path
 import docker
 import requests
 import structlog
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 
-from squire_pipelines.agents import monotonic_mark, profile, reap, warm, worker_files
+from squire_pipelines.agents import engine, monotonic_mark, profile, reap, warm, worker_files
 from squire_pipelines.agents.container import Container, remove_with_retry
-from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, IMAGE_HINT, SupervisionResult, engine_refusal
+from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, SupervisionResult, engine_refusal
 from squire_pipelines.agents.logs import holds, last_lines
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder, failed_before_start
@@ -91,16 +91,7 @@ class DockerRunner:
             ImageMissingError: The engine has no such image.
             EngineError: The engine does not answer.
         """
-        try:
-            return str(self._client.images.get(image).id)
-        except ImageNotFound as error:
-            raise ImageMissingError(
-                f"the image {image} is not on the engine", hint=IMAGE_HINT, context={"image": image}
-            ) from error
-        except (DockerException, requests.RequestException) as error:
-            raise EngineError(
-                f"the container engine does not answer: {str(error)[:200]}", hint="run `make engine`"
-            ) from error
+        return str(engine.image_attributes(self._client, image)["Id"])
 
     def run(
         self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None

@@ -9,12 +9,14 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import docker
 import requests
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 
-from squire_pipelines.errors import EngineError
+from squire_pipelines.agents.endings import IMAGE_HINT
+from squire_pipelines.errors import EngineError, ImageMissingError
 
 HINT = "run `make engine`"
 # Docker 20.10's, the oldest that the tests run on; Podman says it speaks it since 4.0.
@@ -38,6 +40,15 @@ class EngineInfo:
         """Return whether its API is older than `api`; an engine that does not tell counts as new."""
         version = re.fullmatch(r"(\d+)\.(\d+)", self.api_version)
         return version is not None and (int(version[1]), int(version[2])) < api
+
+
+@contextlib.contextmanager
+def engine_errors(message: str) -> Iterator[None]:
+    """Raise the errors of the engine's client within the block as EngineError: `message`, then the reason."""
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        raise EngineError(f"{message}: {str(error)[:300]}", hint=HINT) from error
 
 
 def engine_hosts(environment: Mapping[str, str], uid: int) -> tuple[str, ...]:
@@ -137,12 +148,23 @@ def _open(host: str, timeout_s: float) -> docker.DockerClient:
     return docker.DockerClient(base_url=host, version="auto", timeout=max(1, round(timeout_s)))
 
 
+def image_attributes(client: docker.DockerClient, image: str) -> dict[str, Any]:
+    """Return what the engine says of an image. Raises ImageMissingError, EngineError."""
+    with engine_errors(f"the engine does not say whether it has the image {image}"):
+        try:
+            return dict(client.images.get(image).attrs)
+        except ImageNotFound as error:
+            raise ImageMissingError(
+                f"the image {image} is not on the engine at {client.api.base_url}",
+                hint=IMAGE_HINT,
+                context={"image": image},
+            ) from error
+
+
 def _has(client: docker.DockerClient, image: str) -> bool:
-    try:
-        client.images.get(image)
-    except (DockerException, requests.RequestException):
-        return False
-    return True
+    with contextlib.suppress(EngineError, ImageMissingError):
+        return bool(image_attributes(client, image))
+    return False
 
 
 def _probe(host: str, timeout_s: float) -> None:
@@ -169,11 +191,9 @@ def is_local(client: docker.DockerClient) -> bool:
 
 def describe(client: docker.DockerClient) -> EngineInfo:
     """Return what the engine says of itself. Raises EngineError."""
-    try:
+    with engine_errors("the container engine does not answer"):
         info = client.info()
         version = client.version()
-    except (DockerException, requests.RequestException) as error:
-        raise EngineError(f"the container engine does not answer: {_reason(error)}", hint=HINT) from error
     platform = (version.get("Platform") or {}).get("Name") or "Docker"
     return EngineInfo(
         host=client.api.base_url,

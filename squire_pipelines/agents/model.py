@@ -20,6 +20,10 @@ from squire_pipelines.domain.endings import Ending
 from squire_pipelines.sections import LimitSettings
 
 SCHEMA = 1
+_ATTEMPT_FIELDS = (
+    *("attempt_id", "task_id", "trace_id", "repository", "base_ref", "base_sha", "branch"),
+    *("bot_name", "bot_email", "commit_message"),
+)
 
 
 class AttemptFolder:
@@ -101,22 +105,9 @@ class AttemptInputs:
 
     def attempt_json(self) -> str:
         """Return `attempt.json` as the worker's entrypoint reads it."""
-        document = {
-            "schema": SCHEMA,
-            "attempt_id": self.attempt_id,
-            "task_id": self.task_id,
-            "trace_id": self.trace_id,
-            "repository": self.repository,
-            "base_ref": self.base_ref,
-            "base_sha": self.base_sha,
-            "branch": self.branch,
-            "bot_name": self.bot_name,
-            "bot_email": self.bot_email,
-            "commit_message": self.commit_message,
-            "hands_out": not self.part,
-            "agent": {"kind": self.agent.name, **self.launch.document()},
-        }
-        return json.dumps(document, indent=2)
+        fields = {name: getattr(self, name) for name in _ATTEMPT_FIELDS}
+        agent = {"kind": self.agent.name, **self.launch.document()}
+        return json.dumps({"schema": SCHEMA, **fields, "hands_out": not self.part, "agent": agent}, indent=2)
 
 
 class ResultStatus(StrEnum):

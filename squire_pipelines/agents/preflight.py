@@ -9,13 +9,11 @@ import time
 from pathlib import Path
 
 import docker
-import requests
-from docker.errors import DockerException, ImageNotFound
 
 from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.endings import IMAGE_HINT
 from squire_pipelines.agents.limits import check_machine
-from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, SquireError
+from squire_pipelines.errors import ConfigError, EngineError, SquireError
 from squire_pipelines.sections import AgentSettings
 
 TIMEOUT_S = 10.0
@@ -74,17 +72,7 @@ def check_engine(
 
 
 def _check_image(image: str, client: docker.DockerClient) -> None:
-    try:
-        attributes = client.images.get(image).attrs
-    except ImageNotFound as error:
-        raise ImageMissingError(
-            f"the image {image} is not on the engine at {client.api.base_url}",
-            hint=IMAGE_HINT,
-            context={"image": image},
-        ) from error
-    except (DockerException, requests.RequestException) as error:
-        raise EngineError(f"the engine does not say whether it has {image}: {str(error)[:200]}") from error
-    if not (attributes.get("Config") or {}).get("Entrypoint"):
+    if not (engine.image_attributes(client, image).get("Config") or {}).get("Entrypoint"):
         raise ConfigError(
             f"the image {image} has no entrypoint, so it is no worker image",
             hint=f"name one that was built from worker-image/: {IMAGE_HINT}",

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import requests
-from docker.errors import DockerException
 
-from squire_pipelines.agents import probe_inside, profile, worker_files
+from squire_pipelines.agents import engine, probe_inside, profile, worker_files
 from squire_pipelines.errors import EngineError
 from squire_pipelines.sections import AgentSettings, LimitSettings
 
@@ -74,8 +72,7 @@ def ask(
         limits, user=profile.host_user(), seccomp=seccomp or worker_files.seccomp_profile(), runtime=runtime
     )
     script = Path(probe_inside.__file__).read_text(encoding="utf-8")
-    container = None
-    try:
+    with engine.engine_errors("the container cannot be probed"):
         container = client.containers.create(
             image,
             entrypoint=["python3", "-I", "-c", script],
@@ -84,13 +81,11 @@ def ask(
             labels={profile.LABEL_ROLE: ROLE_PROBE},
             **arguments,
         )
-        container.start()
-        code = int(container.wait(timeout=timeout_s)["StatusCode"])
-        text = container.logs(stdout=True, stderr=code != 0).decode(errors="replace")
-    except (DockerException, requests.RequestException) as error:
-        raise EngineError(f"the container cannot be probed: {str(error)[:300]}") from error
-    finally:
-        if container is not None:
+        try:
+            container.start()
+            code = int(container.wait(timeout=timeout_s)["StatusCode"])
+            text = container.logs(stdout=True, stderr=code != 0).decode(errors="replace")
+        finally:
             container.remove(force=True)
     if code != 0:
         raise EngineError(f"the probe ended with exit code {code}: {text[-300:]}")

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 
 from squire_pipelines.agents import profile
-from squire_pipelines.errors import EngineError, RefusedError
+from squire_pipelines.agents.engine import engine_errors
+from squire_pipelines.errors import RefusedError
 
 CONFLICT = 409
+_LOST = "the container engine does not answer as it should"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +53,19 @@ def parse_time(text: str | None) -> datetime | None:
 
 def list_containers(client: docker.DockerClient, *, role: str = profile.ROLE_AGENT) -> tuple[ContainerInfo, ...]:
     """Return all containers of ours that belong to an attempt, running or not. Raises EngineError."""
-    try:
+    with engine_errors(_LOST):
         items = client.api.containers(all=True, filters={"label": f"{profile.LABEL_ROLE}={role}"})
-    except (DockerException, requests.RequestException) as error:
-        raise _lost(error) from error
     entries = (find(client, item["Id"]) for item in items)
     return tuple(entry for entry in entries if entry is not None and entry.attempt_id)
 
 
 def find(client: docker.DockerClient, name: str) -> ContainerInfo | None:
     """Return the container of that name or id, ours or not; None when there is none. Raises EngineError."""
-    try:
-        inspection = client.api.inspect_container(name)
-    except NotFound:
-        return None
-    except (DockerException, requests.RequestException) as error:
-        raise _lost(error) from error
-    return describe(inspection)
+    with engine_errors(_LOST):
+        try:
+            return describe(client.api.inspect_container(name))
+        except NotFound:
+            return None
 
 
 def describe(inspection: Mapping[str, Any]) -> ContainerInfo:
@@ -109,18 +106,12 @@ def remove(client: docker.DockerClient, name: str, *, attempt_id: str | None = N
             f"the container {name} is not ours to remove: its label {profile.LABEL_ATTEMPT} is not the attempt's",
             context={"label": container.attempt_id},
         )
-    try:
-        client.api.remove_container(container.container_id, force=True, v=True)
-    except NotFound:
-        return False
-    except APIError as error:
-        if error.status_code == CONFLICT:  # its removal is under way already
-            return True
-        raise _lost(error) from error
-    except (DockerException, requests.RequestException) as error:
-        raise _lost(error) from error
+    with engine_errors(_LOST):
+        try:
+            client.api.remove_container(container.container_id, force=True, v=True)
+        except NotFound:
+            return False
+        except APIError as error:
+            if error.status_code != CONFLICT:  # its removal is under way already
+                raise
     return True
-
-
-def _lost(error: Exception) -> EngineError:
-    return EngineError(f"the container engine does not answer as it should: {str(error)[:300]}")

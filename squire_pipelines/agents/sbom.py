@@ -6,11 +6,10 @@ import tarfile
 from pathlib import Path
 
 import docker
-import requests
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import NotFound
 
-from squire_pipelines.agents.endings import IMAGE_HINT
-from squire_pipelines.errors import EngineError, ImageMissingError, NotFoundError
+from squire_pipelines.agents import engine
+from squire_pipelines.errors import NotFoundError
 
 SBOM = "/usr/share/squire/sbom.cdx.json"
 MAX_BYTES = 32 * 2**20
@@ -37,25 +36,21 @@ def read_file(client: docker.DockerClient, image: str, path: str) -> str:
         NotFoundError: The image has no such file, or none within `MAX_BYTES`.
         EngineError: The engine does not answer.
     """
-    try:
-        container = client.containers.create(image, network_mode="none", labels={"squire.role": "sbom"})
+    image_id = engine.image_attributes(client, image)["Id"]
+    data = bytearray()
+    with engine.engine_errors("the engine does not answer"):
+        container = client.containers.create(image_id, network_mode="none", labels={"squire.role": "sbom"})
         try:
-            chunks, _ = container.get_archive(path)
-            data = bytearray()
-            for chunk in chunks:
+            for chunk in container.get_archive(path)[0]:
                 data += chunk
                 if len(data) > MAX_BYTES:
                     raise NotFoundError(f"{path} of {image} is larger than {MAX_BYTES} bytes")
+        except NotFound as error:
+            raise NotFoundError(
+                f"{image} has no {path}", hint="images that scripts/images.sh worker builds have one"
+            ) from error
         finally:
             container.remove(force=True)
-    except ImageNotFound as error:
-        raise ImageMissingError(f"the image {image} is not on the engine", hint=IMAGE_HINT) from error
-    except NotFound as error:
-        raise NotFoundError(
-            f"{image} has no {path}", hint="images that scripts/images.sh worker builds have one"
-        ) from error
-    except (DockerException, requests.RequestException) as error:
-        raise EngineError(f"the engine does not answer: {str(error)[:200]}") from error
     with tarfile.open(fileobj=io.BytesIO(bytes(data))) as archive:
         file = archive.extractfile(Path(path).name)
         return file.read().decode("utf-8") if file is not None else ""

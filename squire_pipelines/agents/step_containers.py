@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 
 from squire_pipelines.agents import profile, reap
-from squire_pipelines.errors import EngineError
+from squire_pipelines.agents.engine import engine_errors
 
 ROLE_STEP = "step"
 LABEL_HOME = "squire.home"
@@ -51,13 +50,11 @@ def ended(
     before = datetime.now(UTC) - timedelta(seconds=older_than_s)
     unstarted_before = before - timedelta(seconds=unstarted_s)
     over = []
-    try:
+    with engine_errors("step containers could not be listed"):
         for item in client.api.containers(all=True, filters=filters):
-            with contextlib.suppress(NotFound):  # somebody else was quicker
+            with contextlib.suppress(NotFound):  # another process was quicker
                 if _is_over(client.api.inspect_container(item["Id"]), before, unstarted_before):
                     over.append(str(item["Id"]))
-    except (DockerException, requests.RequestException) as error:
-        raise EngineError(f"step containers could not be listed: {str(error)[:300]}") from error
     return tuple(over)
 
 
@@ -67,13 +64,11 @@ def remove_ended(
     """Remove the containers that `ended` returns; return how many. Raises EngineError."""
     removed = 0
     for container_id in ended(client, home, older_than_s=older_than_s, unstarted_s=unstarted_s):
-        try:
-            client.api.remove_container(container_id, v=True)
-            removed += 1
-        except NotFound:
-            continue  # somebody else was quicker
-        except (DockerException, requests.RequestException) as error:
-            if isinstance(error, APIError) and error.status_code == reap.CONFLICT:
-                continue  # its removal is under way already
-            raise EngineError(f"step containers could not be removed: {str(error)[:300]}") from error
+        with engine_errors("step containers could not be removed"):
+            try:
+                client.api.remove_container(container_id, v=True)
+                removed += 1
+            except APIError as error:
+                if error.status_code not in {404, reap.CONFLICT}:  # another process removed it, or is about to
+                    raise
     return removed
