@@ -19,7 +19,9 @@ from squire_pipelines.jobs.executors import choose_executor
 from squire_pipelines.jobs.follow import follow
 from squire_pipelines.jobs.maintenance import clean_job, clean_schedule, send_alert_job, tend_warm_pool
 from squire_pipelines.jobs.recovery import recover
+from squire_pipelines.observability.logging import Component, set_level
 from squire_pipelines.partitions import ensure_repositories
+from squire_pipelines.process_setup import set_up_process
 from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors.alerts import budget_alerts
@@ -112,6 +114,7 @@ def build_defs(
     except ConfigError as error:
         settings, executor = settings or Settings(), dg.in_process_executor
         metadata["settings_error"] = dg.MetadataValue.text(str(error))
+    set_level(settings.logging.level)
     source = SettingsResource(config_file=os.environ.get("SQUIRE_CONFIG"))
     return dg.Definitions(
         assets=[collect_signals, signals_summary, plan_tasks, budgets_spec, pull_requests, history_tables, report],
@@ -173,4 +176,8 @@ def build_defs(
     )
 
 
-defs = build_defs()
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return what Dagster's processes load. No main program of ours runs in them, so they are set up here."""
+    set_up_process(Component.PIPELINE)
+    return build_defs()

@@ -12,6 +12,7 @@ from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.domain.change import DEFAULT_PROTECTED
 from squire_pipelines.domain.container_limits import MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.observability.logging import Level
 
 Seconds = Annotated[float, Field(gt=0)]
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]
@@ -48,6 +49,12 @@ class CollectionSettings(Section):
     source_timeout_s: Seconds = 30
     max_concurrent_repositories: int = Field(default=8, ge=1, le=64)
     max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
+
+
+class LoggingSettings(Section):
+    """What is logged. The option `--log-level` of the command wins."""
+
+    level: Level = Field(default="info", description="debug, info, warning or error; of libraries, warnings and above")
 
 
 class PlannerSettings(Section):

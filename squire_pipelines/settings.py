@@ -23,6 +23,7 @@ from squire_pipelines.sections import (
     CollectionSettings,
     DispatchSettings,
     GitHubSettings,
+    LoggingSettings,
     PipelineSettings,
     PlannerSettings,
     PolicySettings,
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")
     alerts: AlertSettings = AlertSettings()
+    logging: LoggingSettings = LoggingSettings()
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
     ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
 

@@ -13,15 +13,15 @@ from typing import Any, Protocol
 
 import docker
 import requests
-import structlog
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils.socket import SocketError
 
 from squire_pipelines.agents import reap
 from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.errors import EngineError, SquireError
+from squire_pipelines.observability.logging import Component, get_logger, with_context
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 PAUSE_S = 0.5
 _FAREWELL_S = 2.0
 _DRAIN_IDLE_S = 5.0
@@ -47,7 +47,7 @@ class Drain:
         self._chunks = 0
         self.last = b""
         self.error: str | None = None
-        self._thread = threading.Thread(target=self._read, name="squire-drain", daemon=True)
+        self._thread = threading.Thread(target=with_context(self._read), name="squire-drain", daemon=True)
         self._thread.start()
 
     @property

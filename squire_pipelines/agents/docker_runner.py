@@ -8,7 +8,6 @@ from pathlib import Path
 
 import docker
 import requests
-import structlog
 from docker.errors import APIError, DockerException
 
 from squire_pipelines.agents import engine, monotonic_mark, profile, reap, warm, worker_files
@@ -20,6 +19,7 @@ from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder, fai
 from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, SquireError, WorkspaceError
+from squire_pipelines.observability.logging import Component, get_logger
 
 _CONFLICT = 409
 _CREATE_TRIES = 20
@@ -28,7 +28,7 @@ _CREATE_PAUSE_S = 0.5
 _REPLAYED_BYTES = 1024 * 1024
 # How often, and how far apart, the engine's log is looked at until it has caught up with ours.
 _LAG_TRIES, _LAG_PAUSE_S = 6, 1.5
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-import structlog
+from squire_pipelines.observability.logging import Component, get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 # A sweep is bounded; what is left is found by the next one.
 MAX_FOLDERS = 5_000
 _BATCH = 500

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-import structlog
 from pydantic import JsonValue
 
 from squire_pipelines.agents import attempt_files
@@ -18,8 +17,9 @@ from squire_pipelines.agents.logs import LogSink
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import SquireError, WorkspaceError
+from squire_pipelines.observability.logging import Component, get_logger
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 _MAX_WORK_ENTRIES = 500_000
 _MAX_WORK_DEPTH = 64
 

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
 from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.adapters.caches import read_caches
 from squire_pipelines.agents.adapters.protocol import AgentConfig
@@ -16,9 +14,10 @@ from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.errors import EngineError
+from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections import AgentSettings
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 _DAY_S = 86400.0
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import docker
-import structlog
 from docker.errors import APIError, NotFound
 from docker.types import Mount
 
@@ -26,6 +25,7 @@ from squire_pipelines.agents import profile, reap
 from squire_pipelines.agents.adapters import caches as package_caches
 from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, GatewaySocket, SharedSocket
+from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections import LimitSettings
 
 ORDER = ".order"
@@ -36,7 +36,7 @@ LABEL_HOME = "squire.home"
 _TRIES = 5
 _ORDER_TRIES, _ORDER_PAUSE_S = 10, 0.05
 _NOT_TAKEN = frozenset({404, 409})
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 
 
 @dataclass(frozen=True, slots=True)

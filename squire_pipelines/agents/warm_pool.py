@@ -14,18 +14,18 @@ from typing import Any
 
 import docker
 import requests
-import structlog
 from docker.errors import DockerException, NotFound
 
 from squire_pipelines.agents import profile
 from squire_pipelines.agents.warm import LABEL_HOME, Slot, WarmProfile
 from squire_pipelines.errors import EngineError
+from squire_pipelines.observability.logging import Component, get_logger
 
 MAX_MADE = 2
 """How many are made at once, so that the caller can look in between whether an attempt needs the engine."""
 # So long after its greatest age a container ends by itself, should nobody be left to remove it.
 _LEEWAY_S = 120.0
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,12 @@ class CliContext:
     @cached_property
     def settings(self) -> "Settings":
         """The checked settings. Raises ConfigError."""
+        from squire_pipelines.observability.logging import set_level  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.settings import load_settings  # noqa: PLC0415 - pydantic is slow to import
 
-        return load_settings(self.config)
+        settings = load_settings(self.config)
+        set_level(settings.logging.level)
+        return settings
 
     @cached_property
     def ledger(self) -> "Ledger":

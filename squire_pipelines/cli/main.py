@@ -15,6 +15,8 @@ import click
 from squire_pipelines import __version__
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.lazy import CONTEXT_SETTINGS, Lazy, LazyGroup
+from squire_pipelines.observability.logging import LEVEL_VARIABLE, Component, Level, set_level
+from squire_pipelines.process_setup import set_up_process
 
 _CLI = "squire_pipelines.cli"
 COMMANDS = {
@@ -96,9 +98,14 @@ class Root(LazyGroup):
     help="The settings; else SQUIRE_CONFIG, else config.toml in the configuration directory.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show a traceback when something fails.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="The least level that is logged, here and by what is started; else logging.level.",
+)
 @click.version_option(__version__, "--version", prog_name="squire", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, config: Path | None, *, verbose: bool) -> None:
+def cli(ctx: click.Context, config: Path | None, log_level: Level | None, *, verbose: bool) -> None:
     """Squire keeps your GitHub repositories in good order.
 
     It reads what is going on in them, plans the work, has coding agents do it in sandboxed containers, opens pull
@@ -106,11 +113,15 @@ def cli(ctx: click.Context, config: Path | None, *, verbose: bool) -> None:
     """
     context: CliContext = ctx.obj
     context.config, context.verbose = config, verbose
+    if log_level is not None:
+        os.environ[LEVEL_VARIABLE] = log_level  # wins over the file, also in child processes
+        set_level(log_level)
     ctx.call_on_close(context.close)
 
 
 def main() -> None:
     """Entry point of the `squire` script."""
+    set_up_process(Component.CLI)
     cli.main(prog_name="squire")
 
 

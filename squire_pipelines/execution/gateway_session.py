@@ -175,6 +175,7 @@ def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: Gateway
         max_log_bytes=gateway_settings.max_log,
         log_bodies=gateway_settings.log_bodies,
         every_s=gateway_settings.checkpoint_s,
+        trace_id=leased.attempt.trace_id,
     )
 
 

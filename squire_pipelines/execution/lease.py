@@ -16,6 +16,7 @@ from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.settings import Settings
 
@@ -106,7 +107,7 @@ def lease(
         yield None
         return
     try:
-        with leased.heartbeat:
+        with _log_context(leased), leased.heartbeat:
             yield leased
     except LeaseLostError:
         raise
@@ -119,6 +120,15 @@ def lease(
         # The run is being stopped: a signal, an exit, Dagster's interruption (which derives from BaseException).
         _settle_interrupted(leased, run)
         raise
+
+
+def _log_context(leased: LeasedAttempt) -> contextlib.AbstractContextManager[None]:
+    return bound_context(
+        trace_id=leased.attempt.trace_id,
+        task_id=leased.task.id,
+        attempt_id=leased.attempt.id,
+        repository=leased.task.repository,
+    )
 
 
 def _acquire(ledger: Ledger, settings: Settings, run: AttemptRun, *, claim: bool) -> LeasedAttempt | None:

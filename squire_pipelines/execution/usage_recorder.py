@@ -19,7 +19,7 @@ from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, Transaction
-from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.logging import Component, get_logger, with_context
 from squire_pipelines.settings import Settings
 
 _LOG_FOLDER = "gateway"
@@ -63,7 +63,7 @@ class UsageRecorder:
         self._recorded = GatewayTotals()
         self._wake = threading.Event()
         self._over = False
-        self._thread = threading.Thread(target=self._run, name="squire-usage", daemon=True)
+        self._thread = threading.Thread(target=with_context(self._run), name="squire-usage", daemon=True)
 
     def watch(self, gateway: HasStatus) -> None:
         """Record the totals of this gateway."""

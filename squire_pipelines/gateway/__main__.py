@@ -26,8 +26,9 @@ from squire_pipelines.gateway.wire import (
     GatewayConfig,
     GatewayStatus,
 )
-from squire_pipelines.observability.logging import bound_context, configure_logging
-from squire_pipelines.secrets.redact import Redactor
+from squire_pipelines.observability.logging import Component, bound_context
+from squire_pipelines.process_setup import set_up_process
+from squire_pipelines.secrets.secret import Secret
 
 
 class Reporter:
@@ -73,6 +74,7 @@ def serve(config: GatewayConfig, reporter: Reporter, *, until: int, socket_folde
 
 def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_FOLDER)) -> int:
     """Run the container's program; return its exit code."""
+    set_up_process(Component.GATEWAY)
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as source:
@@ -81,8 +83,9 @@ def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_
             line += piece
         try:
             config = CONFIG_LINE.read(bytes(line))
-            configure_logging(as_json=True, redactor=Redactor([config.api_key] if config.api_key else []))
-            with bound_context(attempt_id=config.attempt_id):
+            if config.api_key is not None:
+                Secret(config.api_key, name="model-key")  # from now on no log line of this process shows it
+            with bound_context(trace_id=config.trace_id, attempt_id=config.attempt_id):
                 serve(config, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
         except SquireError as error:
             sys.stderr.write(f"{error}\n")

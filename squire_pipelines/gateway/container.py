@@ -6,7 +6,6 @@ lies in the container and is fetched when its gateway has ended.
 """
 
 import contextlib
-import contextvars
 import os
 import re
 import shutil
@@ -40,7 +39,7 @@ from squire_pipelines.gateway.wire import (
     GatewayConfig,
     GatewayStatus,
 )
-from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.logging import Component, get_logger, with_context
 from squire_pipelines.sections import LimitSettings
 
 _MIB = 2**20
@@ -109,9 +108,7 @@ class ContainerGateway:
         self._started = threading.Event()
         self._leaving = False
         self._socket: Any = None
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(self._listen,), name="squire-gateway-status", daemon=True
-        )
+        self._thread = threading.Thread(target=with_context(self._listen), name="squire-gateway-status", daemon=True)
         self.socket = SharedSocket(self._name, SOCKET_NAME)
 
     def __enter__(self) -> Self:

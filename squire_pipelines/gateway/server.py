@@ -7,7 +7,6 @@ socket is open to every user, since engines map the container's user in differen
 """
 
 import contextlib
-import contextvars
 import hashlib
 import os
 import shutil
@@ -25,6 +24,7 @@ from squire_pipelines.gateway.app import GatewayApp
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
+from squire_pipelines.observability.logging import with_context
 
 SOCKET_NAME = "gateway.sock"
 MAX_SOCKET_PATH_BYTES = 107
@@ -124,10 +124,7 @@ class Gateway:
                 timeout_graceful_shutdown=_DRAIN_S,
             )
         )
-        # With the context of whoever opens it, so that its log lines carry the attempt's ids.
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(self._server.run,), name="squire-gateway", daemon=True
-        )
+        self._thread = threading.Thread(target=with_context(self._server.run), name="squire-gateway", daemon=True)
 
     @property
     def status(self) -> GatewayStatus:

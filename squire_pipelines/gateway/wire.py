@@ -39,6 +39,7 @@ class GatewayConfig:
         egress: The registries that may be read; none by default.
         max_log_bytes: See `call_log.CallLog`; also for `log_bodies`.
         every_s: How often a gateway in a container reports what is spent.
+        trace_id: Stands on its log lines.
     """
 
     attempt_id: str
@@ -53,6 +54,7 @@ class GatewayConfig:
     max_log_bytes: int = 8 * 2**20
     log_bodies: bool = False
     every_s: float = 2.0
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import stamina
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from squire_pipelines.errors import (
     ConfigError,
@@ -27,6 +28,7 @@ from squire_pipelines.github import protocol
 from squire_pipelines.github.access import Access, AccessAuth, TokenAccess, repository_of
 from squire_pipelines.github.protocol import GraphQLAnswer, RateLimit
 from squire_pipelines.github.write_turns import WriteTurns
+from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import GitHubSettings
 
@@ -38,6 +40,16 @@ MAX_HONOURED_WAIT_S = 30.0
 """A limit that asks for a longer wait is reported at once: the next collection is the better time to ask again."""
 
 _T = TypeVar("_T")
+_log = get_logger(Component.GITHUB)
+
+
+def _log_retry(details: RetryDetails) -> None:
+    cause, wait_s = str(details.caused_by), round(details.wait_for, 1)
+    _log.warning("github.request_repeated", cause=cause, retry=details.retry_num, wait_s=wait_s)
+
+
+# Its own hook imports structlog for the first retry, and logs the arguments of what it repeats.
+set_on_retry_hooks([_log_retry])
 _IMPORT = re.compile(r'^#import "([a-z_]+)"$', re.MULTILINE)
 
 

@@ -1,74 +1,83 @@
-"""Structured logs on standard error: set up once by each process, free of secrets, carrying the trace of what happens.
+"""Structured logs on standard error: set up once by each process, free of secrets, with the trace of what happens.
 
-structlog takes 0.2 s to import, so it is imported when the first line is written, not with this module.
+Every line is a record of Python's `logging`, so that what libraries log is cleaned and written in the same way.
+structlog takes 0.1 s to import, so it is imported when the first line is written.
 """
 
+import logging
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TextIO
-
-if TYPE_CHECKING:
-    from squire_pipelines.secrets.redact import Redactor
+from typing import Any, Literal, TextIO
 
 Level = Literal["debug", "info", "warning", "error"]
-_LEVELS: Mapping[str, int] = MappingProxyType({"debug": 10, "info": 20, "warning": 30, "error": 40})
+_LEVELS: Mapping[str, int] = MappingProxyType(
+    {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+)
+LEVEL_VARIABLE = "SQUIRE_LOGGING__LEVEL"
+"""The environment's name for `[logging] level`, which child processes inherit."""
+
+_OURS = "squire"
 _MAX_DEPTH = 6
 _context: ContextVar[Mapping[str, str]] = ContextVar("squire_log_context", default=MappingProxyType({}))
 
 
 class Component(StrEnum):
-    """Which part of Squire speaks."""
+    """Which part of Squire writes a line."""
 
     AGENT = "agent"
     CLI = "cli"
-    DEMO = "demo"
-    DISPATCH = "dispatch"
     GATEWAY = "gateway"
     GITHUB = "github"
-    LEDGER = "ledger"
-    PLANNER = "planner"
+    PIPELINE = "pipeline"
     PUBLISHER = "publisher"
-    REAPER = "reaper"
-    RUNTIME = "runtime"
-    SIGNALS = "signals"
-    WAREHOUSE = "warehouse"
     WEBHOOKS = "webhooks"
 
 
-@dataclass(slots=True)
-class _Setup:
-    stream: TextIO | None = None
-    as_json: bool | None = None
-    level: int = _LEVELS["info"]
-    redactor: "Redactor | None" = None
-    logger: tuple[TextIO, Any] | None = None
+class Logger:
+    """A component's logger: `event` is a short constant name, what varies goes into keywords."""
+
+    __slots__ = ("_component", "_logger")
+
+    def __init__(self, component: Component) -> None:
+        self._component = component
+        self._logger = logging.getLogger(f"{_OURS}.{component}")
+
+    def _write(self, level: int, event: str, values: Mapping[str, Any], *, exc_info: bool = False) -> None:
+        if self._logger.isEnabledFor(level):
+            values = {"component": self._component.value, **values}
+            self._logger.log(level, event, exc_info=exc_info, extra={"squire_values": values})
+
+    def debug(self, event: str, **values: Any) -> None:
+        """Log what helps to find a fault in Squire itself."""
+        self._write(logging.DEBUG, event, values)
+
+    def info(self, event: str, **values: Any) -> None:
+        """Log that something happened as it should."""
+        self._write(logging.INFO, event, values)
+
+    def warning(self, event: str, **values: Any) -> None:
+        """Log that something is not as it should be, and was dealt with."""
+        self._write(logging.WARNING, event, values)
+
+    def error(self, event: str, **values: Any) -> None:
+        """Log that something failed."""
+        self._write(logging.ERROR, event, values)
+
+    def exception(self, event: str, **values: Any) -> None:
+        """Log that something failed, with the traceback of the exception that is being handled."""
+        self._write(logging.ERROR, event, values, exc_info=True)
 
 
-_setup = _Setup()
-
-
-def configure_logging(
-    *,
-    as_json: bool | None = None,
-    level: Level = "info",
-    redactor: "Redactor | None" = None,
-    stream: TextIO | None = None,
-) -> None:
-    """Set up this process's logs; may be called again, the last call holds.
-
-    Args:
-        as_json: One JSON object per line; by default when `stream` is no terminal.
-        level: The least level that is written.
-        redactor: Hides the known secrets; without one, patterns alone are hidden.
-        stream: Where to write; by default standard error as it is at each line.
-    """
-    _setup.stream, _setup.as_json, _setup.level, _setup.redactor = stream, as_json, _LEVELS[level], redactor
-    _setup.logger = None
+def get_logger(component: Component) -> Logger:
+    """Return the logger of a component."""
+    return Logger(component)
 
 
 @contextmanager
@@ -77,16 +86,88 @@ def bound_context(
     trace_id: str | None = None,
     task_id: str | None = None,
     attempt_id: str | None = None,
+    delivery_id: str | None = None,
     repository: str | None = None,
 ) -> Iterator[None]:
-    """Put these on every line that is written within, in this thread or asyncio task and those it starts."""
-    given = {"trace_id": trace_id, "task_id": task_id, "attempt_id": attempt_id, "repository": repository}
-    merged = {**_context.get(), **{key: value for key, value in given.items() if value is not None}}
+    """Put these on every line that is written within, by whichever logger, in this thread or asyncio task.
+
+    An asyncio task that is started within inherits them, a thread when it runs what `with_context` returns.
+    """
+    ids = {
+        "trace_id": trace_id,
+        "task_id": task_id,
+        "attempt_id": attempt_id,
+        "delivery_id": delivery_id,
+        "repository": repository,
+    }
+    merged = {**_context.get(), **{key: value for key, value in ids.items() if value is not None}}
     token = _context.set(MappingProxyType(merged))
     try:
         yield
     finally:
         _context.reset(token)
+
+
+def with_context(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function for a thread of its own, whose lines have the caller's bound context."""
+    return partial(copy_context().run, function)
+
+
+def configure_logging(component: Component, *, level: Level | None = None, stream: TextIO | None = None) -> None:
+    """Set up this process's logs; may be called again, the last call holds.
+
+    Lines are text on a terminal, else JSON objects. Handlers that others have set up stay, and get clean text too.
+
+    Args:
+        component: What this process is; stands on the lines of libraries.
+        level: The least level that is written; by default `SQUIRE_LOGGING__LEVEL`, else info.
+        stream: Where to write; by default standard error as it is at each line.
+    """
+    if logging.getLogRecordFactory() is not _make_clean_record:
+        logging.setLogRecordFactory(_make_clean_record)
+    root = logging.getLogger()
+    for handler in root.handlers:
+        if isinstance(handler, _Handler):
+            root.removeHandler(handler)
+    root.addHandler(_Handler(component, stream))
+    set_level(level)
+    if "structlog" in sys.modules:
+        _configure_structlog()
+
+
+def set_level(level: Level | None) -> None:
+    """Set the least level that is written; None takes it from the environment.
+
+    Of libraries, warnings are written, and with `debug` their information: below that, some log what they send.
+    """
+    number = _LEVELS.get(level or os.environ.get(LEVEL_VARIABLE, ""), logging.INFO)
+    logging.getLogger(_OURS).setLevel(number)
+    logging.getLogger().setLevel(logging.INFO if number == logging.DEBUG else max(number, logging.WARNING))
+
+
+def _make_clean_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    """Make a log record without secrets, whichever library logs it and whichever handler writes it."""
+    record = logging.LogRecord(*args, **kwargs)
+    redact = _redact()
+    if isinstance(record.msg, Mapping):  # structlog's
+        record.msg = _clean(record.msg, redact)
+    else:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the arguments do not fit; Python would print them as they are
+            message = f"{record.msg} {record.args}"
+        record.msg, record.args = redact(message), ()
+    if record.exc_info and record.exc_info[0] is not None:
+        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+    if record.stack_info:
+        record.stack_info = redact(record.stack_info)
+    return record
+
+
+def _redact() -> Callable[[str], str]:
+    from squire_pipelines.secrets.redact import process_redactor  # noqa: PLC0415 - a command that logs nothing starts sooner
+
+    return process_redactor().redact
 
 
 def _clean(value: Any, redact: Callable[[str], str], depth: int = 0) -> Any:
@@ -100,82 +181,72 @@ def _clean(value: Any, redact: Callable[[str], str], depth: int = 0) -> Any:
     return redact(str(value))
 
 
-def _build(setup: _Setup) -> Any:
+class _Handler(logging.Handler):
+    """Writes each record as one line."""
+
+    def __init__(self, component: Component, stream: TextIO | None) -> None:
+        super().__init__()
+        self._component = component
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless its library has a handler of its own, which has written it."""
+        if _has_own_handler(record.name):
+            return
+        stream = self._stream or sys.stderr
+        try:
+            line = _renderer(for_people=stream.isatty())(None, record.levelname.lower(), self._event(record))
+        except Exception as error:  # noqa: BLE001 - a line that cannot be written ends nothing; Python would show its values
+            line = f"a log line could not be written: {type(error).__name__}"
+        with suppress(OSError, ValueError):  # nobody reads it any more: a broken pipe, a closed stream
+            stream.write(f"{line}\n")
+            stream.flush()
+
+    def _event(self, record: logging.LogRecord) -> dict[str, Any]:
+        values = getattr(record, "squire_values", None) or {"component": self._component.value, "logger": record.name}
+        event = {
+            **(record.msg if isinstance(record.msg, Mapping) else {"event": record.msg}),
+            "level": record.levelname.lower(),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
+            **_context.get(),
+            **values,
+        }
+        if record.exc_text:
+            event["exception"] = record.exc_text
+        cleaned: dict[str, Any] = _clean(event, _redact())
+        return cleaned
+
+
+def _has_own_handler(name: str) -> bool:
+    """Return whether a logger below the root writes what a logger of this name logs, as Dagster's programs have one."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None and logger is not logging.root:
+        if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent
+    return False
+
+
+@cache
+def _renderer(*, for_people: bool) -> Callable[[Any, str, dict[str, Any]], Any]:
     import structlog  # noqa: PLC0415 - see the module's docstring
 
-    from squire_pipelines.secrets.redact import Redactor  # noqa: PLC0415 - likewise
-
-    redact = (setup.redactor or Redactor()).redact
-    stream = setup.stream or sys.stderr
-    as_json = not stream.isatty() if setup.as_json is None else setup.as_json
-
-    def add_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        return {**_context.get(), **event}
-
-    def redacted(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        return {key: _clean(value, redact) for key, value in event.items()}
-
-    renderer: Any = (
-        structlog.processors.JSONRenderer(sort_keys=False)
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    )
-    return structlog.wrap_logger(
-        structlog.PrintLogger(stream),
-        wrapper_class=structlog.make_filtering_bound_logger(setup.level),
-        processors=[
-            add_context,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            # After the traceback has become text, so that it is cleaned too.
-            redacted,
-            renderer,
-        ],
-        cache_logger_on_first_use=False,
-    )
+    _configure_structlog()
+    if for_people:
+        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.JSONRenderer(sort_keys=False)
 
 
-class Logger:
-    """A part's logger: `event` is a short constant sentence, what varies goes into keywords."""
+def _configure_structlog() -> None:
+    """Have what libraries log by structlog become records of Python's logging, as Dagster's programs do already."""
+    import structlog  # noqa: PLC0415 - see the module's docstring
 
-    __slots__ = ("_values",)
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def bind(self, **values: Any) -> "Logger":
-        """A logger that puts `values` on each of its lines."""
-        return Logger({**self._values, **values})
-
-    def _write(self, level: str, event: str, values: Mapping[str, Any]) -> None:
-        if _LEVELS[level] < _setup.level:
-            return
-        if _setup.logger is None or (_setup.stream is None and _setup.logger[0] is not sys.stderr):
-            _setup.logger = (_setup.stream or sys.stderr, _build(_setup))
-        getattr(_setup.logger[1], level)(event, **{**self._values, **values})
-
-    def debug(self, event: str, **values: Any) -> None:
-        """For whoever looks for a fault in Squire itself."""
-        self._write("debug", event, values)
-
-    def info(self, event: str, **values: Any) -> None:
-        """Something happened as it should."""
-        self._write("info", event, values)
-
-    def warning(self, event: str, **values: Any) -> None:
-        """Something is not as it should be, and was dealt with."""
-        self._write("warning", event, values)
-
-    def error(self, event: str, **values: Any) -> None:
-        """Something failed."""
-        self._write("error", event, values)
-
-    def exception(self, event: str, **values: Any) -> None:
-        """Something failed; to be called where the exception is handled, whose traceback goes along."""
-        self._write("error", event, {"exc_info": True, **values})
-
-
-def get_logger(component: Component) -> Logger:
-    """The logger of a part; needs no set-up and costs nothing until a line is written."""
-    return Logger({"component": component.value})
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.processors.format_exc_info,
+                structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+        )

@@ -8,11 +8,10 @@ from squire_pipelines.secrets.lookup import (
     require_secret,
     store_secret,
 )
-from squire_pipelines.secrets.redact import RedactingStream, Redactor
+from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.secrets.secret import Secret
 
 __all__ = [
-    "RedactingStream",
     "Redactor",
     "Secret",
     "SecretName",

@@ -1,10 +1,17 @@
 """The type of a secret in memory: it shows itself in no log, no traceback, no pickle. Finding one is `lookup`'s."""
 
+from collections import OrderedDict
 from typing import NoReturn
+
+_MAX_KNOWN = 256
+_known: OrderedDict[str, None] = OrderedDict()
 
 
 class Secret:
-    """A secret's value with its name and where it came from (`environment`, a path, `keyring`)."""
+    """A secret's value with its name and where it came from (`environment`, a path, `keyring`).
+
+    The process remembers the values of those that it makes, the last 256, so that its logs can be kept free of them.
+    """
 
     __slots__ = ("_value", "name", "origin")
 
@@ -12,9 +19,13 @@ class Secret:
         self._value = value
         self.name = name
         self.origin = origin
+        _known[value] = None
+        _known.move_to_end(value)
+        if len(_known) > _MAX_KNOWN:
+            _known.popitem(last=False)
 
     def reveal(self) -> str:
-        """The value itself. Whoever calls this answers for where it goes."""
+        """Return the value itself. Whoever calls this answers for where it goes."""
         return self._value
 
     def __repr__(self) -> str:
@@ -26,3 +37,8 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         # A pickled secret would end in a run's config or on a disk.
         raise TypeError(f"the secret {self.name} is not written anywhere")
+
+
+def known_secrets() -> tuple[str, ...]:
+    """Return the values of the secrets that this process has made, for a redactor."""
+    return tuple(_known)

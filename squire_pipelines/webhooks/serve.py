@@ -15,9 +15,8 @@ from starlette.applications import Starlette
 
 from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, SquireError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.observability.logging import Component, configure_logging, get_logger
+from squire_pipelines.observability.logging import Component, get_logger, set_level
 from squire_pipelines.secrets.lookup import SecretName, require_secret
-from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.settings import Settings, load_settings
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
 
@@ -125,7 +124,6 @@ def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) 
         LedgerError: The ledger cannot be used.
     """
     secret = require_secret(SecretName.WEBHOOK_SECRET, settings.home)
-    configure_logging(redactor=Redactor([secret]))
     limits = Limits(body=settings.webhooks.max_body, buffered=4 * settings.webhooks.max_body)
     # A writer that waits longer than we may is of no use: its caller has been told to come again.
     ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=limits.ledger_timeout_s)
@@ -150,7 +148,9 @@ def main(*, announce: Callable[[str], None] = print_ready) -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     try:
-        serve(load_settings(), announce=announce)
+        settings = load_settings()
+        set_level(settings.logging.level)
+        serve(settings, announce=announce)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
     except SquireError as error:

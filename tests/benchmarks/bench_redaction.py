@@ -71,12 +71,9 @@ def _plain(value: str, length: int) -> str:
 
 
 def _hidden(redactor: Redactor, shown: str, core: str) -> bool:
-    """Whether nothing that matters of `core` is left of a line that shows it, in one piece and in chunks of 7."""
-    line = f"2026-11-22 12:00:00 step: value={shown} end\n"
-    whole = redactor.redact(line)
-    pieces = [line[start : start + 7] for start in range(0, len(line), 7)]
-    chunks = "".join(redactor.redact_stream(pieces))
-    return all(core not in text and MASK in text for text in (whole, chunks))
+    """Whether nothing that matters of `core` is left of a line that shows it."""
+    line = redactor.redact(f"2026-11-22 12:00:00 step: value={shown} end\n")
+    return core not in line and MASK in line
 
 
 def recall(redactor: Redactor, secrets: list[str], form: Form) -> float:

@@ -6,11 +6,11 @@ The parser may be a stranger's, and what it reads is an agent's: neither can end
 from collections.abc import Iterator
 from pathlib import Path
 
-import structlog
 from pydantic import JsonValue, ValidationError
 
 from squire_pipelines.agents.adapters.protocol import Agent, SessionFailure, SessionResult
 from squire_pipelines.agents.adapters.transcript import Entry, SessionNote, SessionTotals, dump, load, total
+from squire_pipelines.observability.logging import Component, get_logger
 
 FILE = "transcript.jsonl"
 MAX_BYTES = 8 * 2**20
@@ -18,7 +18,7 @@ MAX_ENTRIES = 100_000
 _MAX_ENTRIES_PER_LINE = 100
 _MAX_LINE_BYTES = 64 * 1024
 _CUT = SessionNote(text="the transcript is cut here: it reached its limit")
-_log = structlog.get_logger(__name__)
+_log = get_logger(Component.AGENT)
 
 
 class SessionReader:

@@ -60,7 +60,9 @@ def program() -> Iterator[Program]:
 
 
 def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: Upstream) -> None:
-    config = GatewayConfig("t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05)
+    config = GatewayConfig(
+        "t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05, trace_id="t1"
+    )
     program.tell(CONFIG_LINE.write(config))
     assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0}
     assert program.ask().status_code == 200
@@ -78,7 +80,7 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
     assert [call.error for call in read_calls(program.log)] == [None, "budget"]
     assert KEY.encode() not in said + complaints
     lines = [json.loads(line) for line in complaints.splitlines() if b"gateway.price_unknown" in line]
-    assert [(line["component"], line["attempt_id"]) for line in lines] == [("gateway", "t1-1")]
+    assert [(line["component"], line["attempt_id"], line["trace_id"]) for line in lines] == [("gateway", "t1-1", "t1")]
 
 
 @pytest.mark.parametrize("line", [b"", b"{}\n", b'{"attempt_id": 3, "base_url": null, "api_key": "sk-hidden"}\n'])

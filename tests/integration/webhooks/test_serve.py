@@ -16,7 +16,7 @@ import pytest
 
 from squire_pipelines.errors import ConfigError, PortInUseError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.observability.logging import configure_logging
+from squire_pipelines.observability.logging import set_level
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX
 from squire_pipelines.webhooks.serve import busy_threads, exit_with, listen, main, url_of
 from tests.support.deliveries import SECRET, ReceiverProcess, headers, push
@@ -34,7 +34,7 @@ def own_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
-    configure_logging()
+    set_level(None)
 
 
 def stored_ids(path: Path) -> set[str]:

@@ -80,11 +80,11 @@ def test_a_removal_is_tried_again() -> None:
     assert len(api.calls) == 3
 
 
-def test_a_container_that_cannot_be_removed_is_left_with_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_container_that_cannot_be_removed_is_left_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
     api = StubbornApi([answer(500)] * 10)
     assert not container.remove_with_retry(client_of(api), "c0ffee", ATTEMPT, pause_s=0)
     assert len(api.calls) == 3
-    assert "container_left_behind" in capsys.readouterr().out
+    assert "agent.container_left_behind" in caplog.messages
 
 
 def test_a_container_of_another_attempt_is_not_removed() -> None:

@@ -51,7 +51,7 @@ def defs() -> dg.Definitions:
 
 
 def test_loading_gives_no_warning(tmp_path: Path) -> None:
-    script = "import squire_pipelines.definitions as d; d.defs.resolve_all_job_defs()"
+    script = "import squire_pipelines.definitions as d; d.defs().resolve_all_job_defs()"
     environment = {**os.environ, "SQUIRE_HOME": str(tmp_path)}
     loaded = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
