@@ -50,13 +50,23 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
         saved = plan_rows.get(tx, plan_id)
     plan = saved.plan
     if as_json:
-        times = {"created_at": saved.created_at, "admitted_at": saved.admitted_at}
-        content = plan.model_dump(mode="json")
-        emit_json({"id": saved.id, **content, "findings": saved.findings, "trace_id": saved.trace_id, **times})
+        content = {
+            "id": saved.id,
+            **plan.model_dump(mode="json"),
+            "model": plan.model,
+            "prompt_version": plan.prompt_version,
+            "findings": saved.findings,
+            "trace_id": saved.trace_id,
+            "created_at": saved.created_at,
+            "admitted_at": saved.admitted_at,
+        }
+        emit_json(content)
         return
     click.echo(f"{saved.id}  {plan.repository}  by {one_line(plan.planner)}")
     admitted = f"admitted {instant(saved.admitted_at)}" if saved.admitted_at else "not admitted"
     click.echo(f"made {instant(saved.created_at)}, {admitted}, trace {saved.trace_id}")
+    if plan.model is not None:
+        click.echo(f"model {one_line(plan.model)}, prompt {plan.prompt_version}")
     for note in plan.notes:
         click.echo(f"note: {one_line(note)}")
     for finding in saved.findings:

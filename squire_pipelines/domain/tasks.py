@@ -140,7 +140,8 @@ class Plan(FrozenModel):
     """The tasks that a planner proposes for one repository.
 
     `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for
-    example why the fallback was taken.
+    example why the fallback was taken. `model` and `prompt_version` are None for rules; they have columns of their own
+    in the plan's row, and so are not in its JSON.
     """
 
     repository: str
@@ -148,6 +149,8 @@ class Plan(FrozenModel):
     signals_digest: str
     tasks: tuple[TaskSpec, ...] = ()
     notes: tuple[str, ...] = ()
+    model: str | None = Field(default=None, exclude=True)
+    prompt_version: str | None = Field(default=None, exclude=True)
 
 
 def fingerprint(repository: str, spec: TaskSpec, versions: dict[str, str]) -> str:

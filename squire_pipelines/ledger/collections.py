@@ -8,6 +8,7 @@ from sqlalchemy import func, insert, select, update
 
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import collections, signals
 
 
@@ -77,13 +78,13 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
 
 
 def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
-    """What is known to be going on in a repository, oldest first."""
+    """Return what is known to be going on in a repository, oldest first."""
     rows = tx.execute(
         select(signals.c.signal)
         .where(signals.c.repository == repository, signals.c.gone_at.is_(None))
         .order_by(signals.c.id)
     )
-    return tuple(Signal.model_validate(value) for value in rows.scalars())
+    return tuple(signal for value in rows.scalars() if (signal := read_json(Signal, value)) is not None)
 
 
 def add_manual_signal(tx: Transaction, signal: Signal) -> None:

@@ -1,10 +1,11 @@
-"""Plans: kept whether or not they passed their checks; admitted ones became tasks."""
+"""Plans: stored whether or not they passed their checks; admitted ones became tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import Row, exists, insert, select, update
 
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
@@ -12,6 +13,7 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.collections import active_signals
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import plans
 from squire_pipelines.ledger.task_creation import create_from_plan
 
@@ -31,7 +33,7 @@ class SavedPlan:
 def save(
     tx: Transaction, plan: Plan, findings: Sequence[PlanFinding], *, trace_id: str, run_id: str | None
 ) -> SavedPlan:
-    """Keep a plan with what its checks found."""
+    """Store a plan with what its checks found."""
     plan_id = new_id("p", tx.now)
     tx.execute(
         insert(plans).values(
@@ -43,6 +45,8 @@ def save(
             findings=[asdict(finding) for finding in findings],
             passed=not findings,
             tasks_proposed=len(plan.tasks),
+            model=plan.model,
+            prompt_version=plan.prompt_version,
             trace_id=trace_id,
             run_id=run_id,
             created_at=tx.now,
@@ -53,27 +57,36 @@ def save(
 
 
 def get(tx: Transaction, plan_id: str) -> SavedPlan:
-    """One plan. Raises NotFoundError."""
+    """Return one plan. Raises NotFoundError."""
     row = tx.execute(select(plans).where(plans.c.id == plan_id)).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no plan {plan_id!r}")
-    findings = tuple(PlanFinding(**finding) for finding in row.findings)
-    return SavedPlan(row.id, Plan.model_validate(row.plan), findings, row.trace_id, row.created_at, row.admitted_at)
+        raise NotFoundError(f"there is no plan {plan_id!r}", hint="`squire plans list` shows the ids")
+    return _saved_plan(row)
 
 
 def latest(tx: Transaction, repository: str) -> SavedPlan | None:
-    """The newest plan of a repository."""
-    row = tx.execute(
-        select(plans.c.id)
-        .where(plans.c.repository == repository)
-        .order_by(plans.c.created_at.desc(), plans.c.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    return None if row is None else get(tx, row)
+    """Return the newest plan of a repository."""
+    newest = select(plans).where(plans.c.repository == repository)
+    row = tx.execute(newest.order_by(plans.c.created_at.desc(), plans.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _saved_plan(row)
+
+
+def _saved_plan(row: Row[*tuple[Any, ...]]) -> SavedPlan:
+    columns = {"model": row.model, "prompt_version": row.prompt_version}
+    plan = read_json(Plan, row.plan) or Plan(
+        repository=row.repository, planner=row.planner, signals_digest=row.signals_digest
+    )
+    findings = tuple(_finding(finding) for finding in row.findings)
+    plan = plan.model_copy(update=columns)
+    return SavedPlan(row.id, plan, findings, row.trace_id, row.created_at, row.admitted_at)
+
+
+def _finding(stored: Mapping[str, Any]) -> PlanFinding:
+    return PlanFinding(stored.get("check", ""), stored.get("task"), stored.get("message", ""))
 
 
 def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
-    """Repositories whose newest plan passed its checks and has not become tasks yet."""
+    """Return the repositories whose newest plan passed its checks and has not become tasks yet."""
     newer = plans.alias("newer")
     superseded = exists().where(newer.c.repository == plans.c.repository, newer.c.id > plans.c.id)
     rows = tx.execute(
@@ -86,7 +99,7 @@ def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
 
 
 def admit(tx: Transaction, plan_id: str, *, approval: ApprovalRule, max_attempts: int) -> tuple[str, ...]:
-    """Make tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
+    """Create the tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
 
     A plan with findings is never admitted: nothing is created and nothing is returned.
     """

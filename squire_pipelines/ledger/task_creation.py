@@ -31,10 +31,10 @@ def create_from_plan(
     max_attempts: int,
     trace_id: str,
 ) -> tuple[str, ...]:
-    """Turn a plan's tasks into rows, each fact at most once. Returns the new tasks' ids.
+    """Create a plan's tasks, each fact at most once. Returns the new tasks' ids.
 
-    A task whose fingerprint is known is not created again; others may still depend on it. A wish that a person typed
-    is spent when a task of the plan answers it.
+    A task whose fingerprint is known is not created again; others may still depend on it. A person's request
+    (`manual_task`) is done with when a task of the plan answers it.
     """
     ids: dict[str, str] = {}
     created: dict[str, str] = {}
@@ -83,57 +83,62 @@ def create_from_plan(
         )
         ids[spec.key] = task_id
         created[spec.key] = task_id
-    wanted = _dependencies(plan, ids, created)
-    pairs = [{"task_id": one, "depends_on": other} for one, other in wanted if other not in archived]
-    if pairs:
-        tx.execute(insert(task_dependencies), pairs)
-    for one in dict.fromkeys(one for one, other in wanted if archived.get(other, _DONE) is not _DONE):
-        cancel(tx, one, actor="dispatch", reason=DEPENDENCY_FAILED)
-    wishes = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_MANUAL_PREFIX)}
-    if wishes:
-        mine = (signals.c.repository == plan.repository) & (signals.c.kind == SignalKind.MANUAL_TASK)
-        tx.execute(update(signals).where(mine, signals.c.key.in_(wishes)).values(gone_at=tx.now, updated_at=tx.now))
+    pairs = _dependencies(plan, ids, created)
+    live = [{"task_id": task_id, "depends_on": other} for task_id, other in pairs if other not in archived]
+    if live:
+        tx.execute(insert(task_dependencies), live)
+    for task_id in dict.fromkeys(task_id for task_id, other in pairs if archived.get(other, _DONE) is not _DONE):
+        cancel(tx, task_id, actor="dispatch", reason=DEPENDENCY_FAILED)
+    requests = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_MANUAL_PREFIX)}
+    if requests:
+        tx.execute(
+            update(signals)
+            .where(
+                signals.c.repository == plan.repository,
+                signals.c.kind == SignalKind.MANUAL_TASK,
+                signals.c.key.in_(requests),
+            )
+            .values(gone_at=tx.now, updated_at=tx.now)
+        )
     return tuple(created.values())
 
 
 @dataclass(frozen=True, slots=True)
 class FingerprintMatch:
-    """The task that answers a fact already; `archived_as` is how it ended when only that is left of it."""
+    """The task that answers a fact already; `archived_as` is how it ended when only its compact row is left."""
 
     id: str
     archived_as: TaskStatus | None
 
 
 def find_by_fingerprint(tx: Transaction, repository: str, fingerprint: str) -> FingerprintMatch | None:
-    """The task with this fingerprint, the archived ones too: a fact makes one task, however long ago that was."""
-    here = select(tasks.c.id).where(tasks.c.repository == repository, tasks.c.fingerprint == fingerprint)
-    if (found := tx.execute(here).scalar_one_or_none()) is not None:
-        return FingerprintMatch(found, None)
-    there = select(archived_tasks.c.id, archived_tasks.c.status).where(
+    """Return the task with this fingerprint, also an archived one: a fact makes one task, however long ago."""
+    live = select(tasks.c.id).where(tasks.c.repository == repository, tasks.c.fingerprint == fingerprint)
+    if (task_id := tx.execute(live).scalar_one_or_none()) is not None:
+        return FingerprintMatch(task_id, None)
+    archived = select(archived_tasks.c.id, archived_tasks.c.status).where(
         archived_tasks.c.repository == repository, archived_tasks.c.fingerprint == fingerprint
     )
-    row = tx.execute(there).one_or_none()
+    row = tx.execute(archived).one_or_none()
     return None if row is None else FingerprintMatch(row.id, TaskStatus(row.status))
 
 
 def _dependencies(plan: Plan, ids: Mapping[str, str], created: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The pairs (task, task that it waits for) of the new tasks, without a cycle.
+    """Return the pairs (task, task that it waits for) of the new tasks, without a cycle.
 
     The plan's own dependencies have none, but two keys of it may name one task, since they answer the same facts.
     """
     graph: dict[str, set[str]] = {}
     pairs: list[tuple[str, str]] = []
-    wanted = [(spec.key, key) for spec in plan.tasks if spec.key in created for key in dict.fromkeys(spec.depends_on)]
-    for one, other in sorted(wanted, key=lambda pair: pair[1] not in created):  # the plan's own ones first
-        pair = (ids[one], ids[other])
-        before = graph.setdefault(pair[0], set())
-        if pair[1] in before:
+    keys = [(spec.key, key) for spec in plan.tasks if spec.key in created for key in dict.fromkeys(spec.depends_on)]
+    for key, other in sorted(keys, key=lambda pair: pair[1] not in created):  # dependencies on new tasks first
+        if other not in ids or ids[other] in graph.setdefault(ids[key], set()):
             continue
-        before.add(pair[1])
+        graph[ids[key]].add(ids[other])
         try:
             TopologicalSorter(graph).prepare()
         except CycleError:
-            before.remove(pair[1])
+            graph[ids[key]].remove(ids[other])
         else:
-            pairs.append(pair)
+            pairs.append((ids[key], ids[other]))
     return tuple(pairs)

@@ -12,10 +12,11 @@ from sqlalchemy import Row, case, func, or_, select, update
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskSpec, TaskStatus
-from squire_pipelines.errors import NotFoundError, StateConflictError
+from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import (
     archived_tasks,
     outcomes,
@@ -80,7 +81,7 @@ def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
         .select_from(tasks.outerjoin(outcomes, outcomes.c.task_id == tasks.c.id))
         .where(tasks.c.repository == repository, or_(under_way, outcomes.c.state == PullRequestState.OPEN))
     )
-    return frozenset(ref for spec in rows.scalars() for ref in spec["signals"])
+    return frozenset(ref for spec in rows.scalars() for ref in spec.get("signals", ()))
 
 
 def get(tx: Transaction, task_id: str) -> Task:
@@ -273,5 +274,9 @@ def demand_order() -> tuple[Any, ...]:
 def _task(row: Row[*tuple[Any, ...]]) -> Task:
     values = {field.name: getattr(row, field.name) for field in fields(Task)}
     values["status"] = TaskStatus(row.status)
-    values["spec"] = TaskSpec.model_validate(row.spec)
+    values["spec"] = read_json(TaskSpec, row.spec)
+    if values["spec"] is None:
+        raise LedgerError(
+            f"the specification of task {row.id} cannot be read", hint="run `squire ledger check`; restore a backup"
+        )
     return Task(**values)

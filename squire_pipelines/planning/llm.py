@@ -14,7 +14,7 @@ from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.digest import signals_digest
-from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, validation_feedback
+from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, prompt_version, validation_feedback
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.schema import ModelCall, PlanDraft, branches_of, check_draft
@@ -80,8 +80,10 @@ async def plan_by_model(
             repository=repository,
             planner=planner,
             signals_digest=digest,
-            tasks=tuple(_query_runner(task, selection) for task in draft.tasks),
+            tasks=tuple(_with_permitted_paths(task, selection) for task in draft.tasks),
             notes=(*draft.notes, *selection.notes),
+            model=name,
+            prompt_version=prompt_version(),
         )
 
     def objection(draft: PlanDraft) -> str | None:
@@ -127,8 +129,8 @@ async def plan_by_model(
         )
 
 
-def _query_runner(task: TaskSpec, selection: Selection) -> TaskSpec:
-    """The task with the protected paths that its facts permit it to ask for: the model read strangers' texts."""
+def _with_permitted_paths(task: TaskSpec, selection: Selection) -> TaskSpec:
+    """Return the task with the protected paths that its facts permit: the model has read strangers' texts."""
     facts = [each.signal.details for each in selection.candidates if each.signal.ref in task.signals]
     return task.model_copy(update={"allow_protected": requestable(task.kind, facts)})
 

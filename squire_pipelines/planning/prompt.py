@@ -1,11 +1,14 @@
 """What a model is told: the standing instructions, and one repository's facts as quoted data. Pure."""
 
+import hashlib
 import json
+from datetime import UTC, datetime
+from functools import cache
 
 from squire_pipelines.domain.plans import PlanFinding
-from squire_pipelines.domain.signals import Signal
+from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.planning.quoting import WARNING, quote, shorten
-from squire_pipelines.planning.selection import Selection
+from squire_pipelines.planning.selection import Candidate, Selection
 
 MAX_SIGNALS = 150
 MAX_TEXT_CHARS = 3_000
@@ -48,9 +51,9 @@ def describe(repository: str, selection: Selection, *, default_branch: str | Non
 
 
 def validation_feedback(findings: tuple[PlanFinding, ...]) -> str:
-    """What the model is told about a plan that cannot be taken."""
+    """Return what the model is told about a plan that failed its checks."""
     lines = [f"- {f'task {finding.task!r}: ' if finding.task else ''}{finding.message}" for finding in findings[:30]]
-    return "The plan cannot be taken. Mend this and answer with the whole plan again:\n" + "\n".join(lines)
+    return "The plan cannot be accepted. Fix this and answer with the whole plan again:\n" + "\n".join(lines)
 
 
 def _fact(signal: Signal, *, base_branch: str | None = None) -> str:
@@ -67,3 +70,22 @@ def _fact(signal: Signal, *, base_branch: str | None = None) -> str:
         "details": details,
     }
     return json.dumps(fact, ensure_ascii=False)
+
+
+@cache
+def prompt_version() -> str:
+    """Return which template a plan's prompt was made from: it changes with any word of it."""
+    signal = Signal(
+        repository="o/r",
+        key="k",
+        version="v",
+        title="t",
+        url="u",
+        updated_at=datetime(2000, 1, 1, tzinfo=UTC),
+        details=ManualTask(author="a", body="b"),
+    )
+    selection = Selection((Candidate(signal, "b"),), background=(signal,), notes=())
+    question = describe("o/r", selection, default_branch="b", goals="g", max_tasks=1)
+    feedback = validation_feedback((PlanFinding("c", "t", "m"),))
+    text = f"{INSTRUCTIONS}\n{question}\n{feedback}"
+    return f"planner-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

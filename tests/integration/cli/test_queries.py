@@ -50,6 +50,15 @@ def test_a_plan_with_findings_says_what_is_wrong(squire: Squire, samples: Sample
     assert "there is no plan 'pnone'" in squire.fails(1, "plans", "show", "pnone")
 
 
+def test_a_plan_tells_which_model_made_it_and_by_which_prompt(squire: Squire, samples: SampleData) -> None:
+    plan = Plan(repository=REPOSITORY, planner="llm:m", signals_digest="d", model="m", prompt_version="planner-1")
+    with samples.ledger.write() as tx:
+        saved = plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
+    assert "model m, prompt planner-1" in squire.ok("plans", "show", saved.id)
+    whole = squire.json("plans", "show", saved.id)
+    assert (whole["model"], whole["prompt_version"]) == ("m", "planner-1")
+
+
 def test_webhooks_are_listed_without_their_bodies(squire: Squire, samples: SampleData) -> None:
     assert squire.ok("webhooks", "list") == "There are no deliveries.\n"
     deliveries.record(

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.ledger import collections, tasks
@@ -27,6 +27,17 @@ def test_the_first_reading_is_fresh_and_the_same_again_is_unchanged(ledger: Ledg
     assert (first.status, first.signals, first.changed) == (FRESH, 2, 2)
     assert (again.status, again.signals, again.changed) == (UNCHANGED, 2, 0)
     assert known(ledger) == ["1@v1", "2@v1"]
+
+
+def test_a_signal_of_another_version_is_left_out_until_it_is_read_again(ledger: Ledger) -> None:
+    collect(ledger, issue(1), issue(2), issue(3))
+    with ledger.write() as tx:
+        stored = tx.execute(select(signals.c.signal).where(signals.c.key == "2")).scalar_one()
+        for key, odd in (("2", stored | {"mood": "good"}), ("3", stored | {"details": {"kind": "of_the_future"}})):
+            tx.execute(update(signals).where(signals.c.key == key).values(signal=odd))
+    assert known(ledger) == ["1@v1", "2@v1"]
+    collect(ledger, issue(1), issue(2), issue(3))
+    assert known(ledger) == ["1@v1", "2@v1", "3@v1"]
 
 
 def test_a_first_reading_that_shows_nothing_is_fresh_and_not_failed(ledger: Ledger) -> None:

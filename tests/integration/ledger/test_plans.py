@@ -1,7 +1,7 @@
 """Plans: kept as they were proposed, admitted once and only when nothing was found."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
 from squire_pipelines.domain.tasks import Risk, TaskSpec, TaskStatus
@@ -47,6 +47,45 @@ def test_a_plan_comes_back_as_it_was_saved(ledger: Ledger) -> None:
     assert saved.plan == plan(spec("a", signals=("open_issue:1",), depends_on=("b",)), spec("b"))
     assert saved.findings == findings
     assert (saved.trace_id, saved.admitted_at) == (TRACE, None)
+
+
+def test_the_model_and_its_prompt_are_columns_of_the_plan(ledger: Ledger) -> None:
+    by_model = plan(spec("a")).model_copy(update={"model": "m", "prompt_version": "planner-1"})
+    with ledger.write() as tx:
+        saved = plans.save(tx, by_model, (), trace_id=TRACE, run_id=None)
+    by_rules = save(ledger)
+    with ledger.read() as tx:
+        rows = {row.id: (row.model, row.prompt_version) for row in tx.execute(select(table))}
+        assert plans.get(tx, saved.id).plan == by_model
+        assert plans.get(tx, by_rules).plan.model is None
+        assert not {"model", "prompt_version"} & set(tx.execute(select(table.c.plan)).scalars().all()[0])
+    assert rows == {saved.id: ("m", "planner-1"), by_rules: (None, None)}
+
+
+def test_a_plan_that_another_version_made_is_read_as_far_as_it_makes_sense(ledger: Ledger) -> None:
+    plan_id = save(ledger, spec("a", depends_on=("b",)), spec("b"))
+    with ledger.write() as tx:
+        stored = tx.execute(select(table.c.plan)).scalar_one()
+        stored["tasks"][1] = {"key": "b", "mood": "odd"}
+        odd = stored | {"weather": "fine"}
+        findings = [{"check": "size", "severity": 3}]
+        tx.execute(update(table).values(plan=odd, findings=findings))
+    with ledger.read() as tx:
+        saved = plans.get(tx, plan_id)
+    assert [task.key for task in saved.plan.tasks] == ["a"]
+    assert saved.findings == (PlanFinding("size", None, ""),)
+    with ledger.write() as tx:
+        tx.execute(update(table).values(findings=[]))
+    assert len(admit(ledger, plan_id)) == 1
+
+
+@pytest.mark.parametrize("odd", [[], "text", {"tasks": 1}])
+def test_a_plan_that_cannot_be_read_has_no_tasks(ledger: Ledger, odd: object) -> None:
+    plan_id = save(ledger, spec("a"))
+    with ledger.write() as tx:
+        tx.execute(update(table).values(plan=odd))
+    with ledger.read() as tx:
+        assert plans.get(tx, plan_id).plan == plan()
 
 
 def test_a_plan_that_does_not_exist_is_not_found(ledger: Ledger) -> None:

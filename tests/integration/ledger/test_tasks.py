@@ -1,12 +1,14 @@
 """Tasks: what people ask and change, and what follows for tasks that depend on others."""
 
 import pytest
+from sqlalchemy import update
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskStatus
-from squire_pipelines.errors import NotFoundError, StateConflictError
+from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import outcomes, tasks
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import tasks as table
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.ledger.tasks import Task
 from tests.support.ledgers import (
@@ -53,6 +55,29 @@ def test_a_task_comes_back_as_it_was_planned(ledger: Ledger, clock: Clock) -> No
     assert task.branch == f"squire/{task_id}-mend-the-door"
     assert (task.status, task.attempts, task.max_attempts, task.trace_id) == (TaskStatus.READY, 0, 3, TRACE)
     assert (task.created_at, task.ready_at, task.ended_at) == (clock.now, clock.now, None)
+
+
+def write_spec(ledger: Ledger, task_id: str, stored: object) -> None:
+    with ledger.write() as tx:
+        tx.execute(update(table).where(table.c.id == task_id).values(spec=stored))
+
+
+def test_a_specification_of_another_version_is_read_without_what_is_unknown(ledger: Ledger) -> None:
+    planned = spec("a", signals=("open_issue:1",))
+    (task_id,) = add_tasks(ledger, planned)
+    odd = planned.model_dump(mode="json") | {"mood": "good", "risk": "enormous", "context": {"weather": "fine"}}
+    write_spec(ledger, task_id, odd)
+    assert get(ledger, task_id).spec == planned
+    write_spec(ledger, task_id, {name: value for name, value in odd.items() if name != "signals"})
+    with ledger.read() as tx:
+        assert tasks.covered_signals(tx, REPOSITORY) == frozenset()
+
+
+def test_a_specification_without_its_prompt_is_a_damaged_ledger(ledger: Ledger) -> None:
+    task_id = add_task(ledger)
+    write_spec(ledger, task_id, {"key": "a"})
+    with pytest.raises(LedgerError, match=f"specification of task {task_id}"):
+        get(ledger, task_id)
 
 
 def test_a_task_that_does_not_exist_is_not_found(ledger: Ledger) -> None:

@@ -13,8 +13,9 @@ from pydantic_ai.models.test import TestModel as CannedModel
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.tasks import Plan, Priority
 from squire_pipelines.errors import PlanningError
+from squire_pipelines.planning import prompt
 from squire_pipelines.planning.llm import plan_by_model
-from squire_pipelines.planning.prompt import validation_feedback
+from squire_pipelines.planning.prompt import prompt_version, validation_feedback
 from squire_pipelines.planning.schema import ModelCall
 from tests.support.signal_samples import failed_check, finding, issue, manual, open_pr
 
@@ -70,6 +71,7 @@ async def test_valid_answer_becomes_the_plan_and_its_cost_is_told() -> None:
     calls: list[ModelCall] = []
     got = await plan(scripted({"tasks": [task()], "notes": ["easy"]}), calls=calls)
     assert (got.planner, got.repository, got.notes) == ("llm:scripted", "o/r", ("easy",))
+    assert (got.model, got.prompt_version) == ("scripted", prompt_version())
     assert got.tasks[0].priority is Priority.HIGH
     (call,) = calls
     assert (call.ok, call.error, call.planner, call.model) == (True, "", "llm:scripted", "scripted")
@@ -235,3 +237,15 @@ def test_complaint_names_the_task_where_there_is_one() -> None:
     text = validation_feedback((PlanFinding("size", None, "too many"), PlanFinding("x", "k", "is wrong")))
     assert "- too many" in text
     assert "- task 'k': is wrong" in text
+
+
+def test_the_prompt_has_a_version_that_stays_while_its_text_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prompt_version()
+    assert before.startswith("planner-")
+    assert len(before) <= 40
+    assert prompt_version() == before
+    monkeypatch.setattr(prompt, "INSTRUCTIONS", "Plan otherwise.")
+    prompt_version.cache_clear()
+    assert prompt_version() != before
+    monkeypatch.undo()
+    prompt_version.cache_clear()
