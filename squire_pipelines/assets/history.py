@@ -11,7 +11,7 @@ from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings import Settings
-from squire_pipelines.warehouse.publish import Publication, publish_configured
+from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 
 _SIGNALS = [signal_key(source) for source in Source]
 TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
@@ -61,7 +61,9 @@ def history_tables(
     ledger: dg.ResourceParam[Ledger],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Add what changed, by one consistent reading of the ledger, to a copy of the live file; rename it into place."""
-    publication = publish_configured(ledger, settings, full=config.full)
+    publication = publish_warehouse(
+        ledger, settings.home.warehouse, settings.warehouse, limits_of=settings.budgets_for, full=config.full
+    )
     context.log.info(_summary(publication))
     for table in TABLES:
         yield dg.MaterializeResult(

@@ -34,9 +34,12 @@ def path(context: CliContext) -> None:
 @with_context
 def publish(context: CliContext, *, full: bool) -> None:
     """Write a new warehouse from the ledger and put it in the place of the old one."""
-    from squire_pipelines.warehouse.publish import publish_configured  # noqa: PLC0415 - DuckDB
+    from squire_pipelines.warehouse.publish import publish_warehouse  # noqa: PLC0415 - DuckDB
 
-    done = publish_configured(context.ledger, context.settings, full=full)
+    settings = context.settings
+    done = publish_warehouse(
+        context.ledger, context.home.warehouse, settings.warehouse, limits_of=settings.budgets_for, full=full
+    )
     changed = f"{sum(done.changed.values())} of {sum(done.rows.values())} rows written"
     click.echo(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
     if done.mode == "full" and not full:

@@ -13,10 +13,10 @@ from squire_pipelines.cli.context import CliContext, table
 from squire_pipelines.cli.text import one_line, plain
 
 if TYPE_CHECKING:
-    from squire_pipelines.warehouse.query import Answer
+    from squire_pipelines.warehouse.query import QueryCursor
 
 Rows = Iterable[Sequence[Sequence[Any]]]
-"""Rows in batches, as `warehouse.query.Answer` gives them."""
+"""Rows in batches, as `warehouse.query.QueryCursor` gives them."""
 
 FORMS = ("table", "line", "json", "csv")
 
@@ -56,7 +56,7 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def write_answer(context: CliContext, answer: "Answer", form: str, limit: int | None) -> tuple[int, bool]:
+def write_answer(context: CliContext, answer: "QueryCursor", form: str, limit: int | None) -> tuple[int, bool]:
     """Write the first `limit` rows of `answer`, or all, as one of `FORMS`.
 
     Returns how many rows were written and whether there are more.

@@ -21,7 +21,7 @@ from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import QueryError, SquireError, WarehouseError
 
 if TYPE_CHECKING:
-    from squire_pipelines.warehouse.query import Session
+    from squire_pipelines.warehouse.query import QuerySession
 
 PROMPT, MORE = "squire> ", "   ...> "
 KEPT_LINES = 1000
@@ -54,7 +54,7 @@ class Shell:
         self._path = path
         self._timeout_s = timeout_s
         self._interactive = interactive
-        self._session: Session | None = None
+        self._session: QuerySession | None = None
         self._opened: tuple[int, int] | None = None
         self.mode = "table"
         self.limit = LIMIT
@@ -65,9 +65,9 @@ class Shell:
             self._session.close()
             self._session = None
 
-    def open_session(self) -> "Session":
+    def open_session(self) -> "QuerySession":
         """Open the newest published file, unless it is open already. Raises WarehouseError."""
-        from squire_pipelines.warehouse.query import Session  # noqa: PLC0415 - DuckDB, which --help does not need
+        from squire_pipelines.warehouse.query import QuerySession  # noqa: PLC0415 - DuckDB, which --help does not need
 
         newest = self._opened  # when the file is gone, the open one can still be read
         with suppress(FileNotFoundError):
@@ -76,7 +76,7 @@ class Shell:
         if self._session is None or newest != self._opened:
             is_reopened = self._session is not None
             self.close()
-            self._session = Session(self._path)
+            self._session = QuerySession(self._path)
             self._opened = newest
             if is_reopened and self._interactive:
                 note("a new warehouse has been published: the query is put to that one")
@@ -87,7 +87,7 @@ class Shell:
         session = self.open_session()
         for statement in session.statements(text):
             started = time.monotonic()
-            answer = session.ask(statement, timeout_s=self._timeout_s)
+            answer = session.execute(statement, timeout_s=self._timeout_s)
             count, has_more = write_answer(self._context, answer, self.mode, self.limit)
             if self._interactive:
                 first = "the first " if has_more else ""
@@ -121,7 +121,7 @@ class Shell:
         return True
 
     def _table(self, sql: str, nothing: str = "") -> None:
-        answer = self.open_session().ask(sql, timeout_s=self._timeout_s)
+        answer = self.open_session().execute(sql, timeout_s=self._timeout_s)
         rows = answer.fetch(1000)
         if not rows and nothing:
             raise QueryError(nothing, hint=".tables lists what there is")
@@ -129,7 +129,7 @@ class Shell:
 
     def names(self) -> list[str]:
         """Return the words to complete: tables, views, columns and commands."""
-        answer = self.open_session().ask(
+        answer = self.open_session().execute(
             "SELECT DISTINCT unnest([table_name, column_name]) FROM duckdb_columns() WHERE NOT internal"
         )
         names = [str(row[0]) for row in answer.fetch(10_000)]

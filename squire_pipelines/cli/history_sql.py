@@ -76,14 +76,14 @@ def sql(
     The file is opened read-only, and a query can neither read nor write other files: Squire itself writes the file of
     --parquet.
     """
-    from squire_pipelines.warehouse.query import Session  # noqa: PLC0415 - DuckDB, which `history path` does not need
+    from squire_pipelines.warehouse.query import QuerySession  # noqa: PLC0415 - DuckDB
 
     if as_csv + as_json + (parquet is not None) > 1:
         raise click.UsageError("--csv, --json and --parquet exclude each other: use one of them")
     text = _query_text(query, file)
     most = limit if limit is not None or as_csv or parquet else LIMIT
-    with Session(context.home.warehouse) as session:
-        answer = session.ask(text, timeout_s=timeout)
+    with QuerySession(context.home.warehouse) as session:
+        answer = session.execute(text, timeout_s=timeout)
         if parquet:
             from squire_pipelines.warehouse.parquet import write_parquet  # noqa: PLC0415 - only here
 

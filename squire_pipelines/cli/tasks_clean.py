@@ -1,6 +1,6 @@
 """`squire tasks clean`: moving what was kept long enough to the archive."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.task_query import FINAL_STATUSES
 
 if TYPE_CHECKING:
-    from squire_pipelines.warehouse.archive import Cleaned
+    from squire_pipelines.warehouse.archive import ArchivingResult
 
 
 @command(
@@ -45,9 +45,9 @@ def clean_tasks(
     task. Tasks with an open pull request stay, and so do those that others wait for. With `--older-than` or
     `--status`, only tasks are archived.
     """
-    from squire_pipelines.warehouse.archive import clean, retention_of  # noqa: PLC0415 - DuckDB is slow to import
+    from squire_pipelines.warehouse.archive import archive_old_rows, retention_from  # noqa: PLC0415 - DuckDB
 
-    rules = retention_of(context.settings.retention)
+    rules = retention_from(context.settings.retention)
     if older_than is not None or statuses:
         kept_for = rules.keep["tasks"] if older_than is None else older_than
         selected = tuple(TaskStatus(status) for status in statuses) or rules.statuses
@@ -56,7 +56,7 @@ def clean_tasks(
     def progress(table: str, count: int) -> None:
         click.echo(f"{table}: {count} archived", err=True)
 
-    cleaned = clean(
+    result = archive_old_rows(
         context.ledger,
         context.home.archive,
         rules,
@@ -65,20 +65,22 @@ def clean_tasks(
         progress=progress,
     )
     if as_json:
-        emit_json(cleaned)
+        content = asdict(result)
+        content["held"] = content.pop("kept")
+        emit_json(content)
     else:
-        _write(cleaned)
+        _write(result)
 
 
-def _write(cleaned: "Cleaned") -> None:
-    verb = "would be archived" if cleaned.dry_run else "archived and deleted"
-    if not cleaned.rows:
+def _write(result: "ArchivingResult") -> None:
+    verb = "would be archived" if result.dry_run else "archived and deleted"
+    if not result.rows:
         click.echo("Nothing is old enough to be archived.")
-    for table, count in cleaned.rows.items():
+    for table, count in result.rows.items():
         click.echo(f"{table}: {count} {verb}")
-    for reason, count in cleaned.held.items():
+    for reason, count in result.kept.items():
         click.echo(f"tasks: {count} stay: {reason}")
-    if cleaned.files:
-        click.echo(f"{len(cleaned.files)} files, {size(cleaned.bytes)}")
-    if cleaned.more:
+    if result.files:
+        click.echo(f"{len(result.files)} files, {size(result.bytes)}")
+    if result.more:
         click.echo("More rows are old enough: run the command again.")

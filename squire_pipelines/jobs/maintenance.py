@@ -7,7 +7,7 @@ from squire_pipelines.execution import warm_pool
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.alerts import BudgetAlert, send_alert
 from squire_pipelines.settings import Settings
-from squire_pipelines.warehouse.archive import clean, retention_of
+from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
 
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
@@ -15,20 +15,20 @@ def archive_and_delete(
     context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
 ) -> None:
     """Tasks that something still holds stay."""
-    cleaned = clean(
+    result = archive_old_rows(
         ledger,
         settings.home.archive,
-        retention_of(settings.retention),
+        retention_from(settings.retention),
         most=settings.retention.max_rows_per_run,
         progress=lambda table, count: context.log.info("%s: %d archived", table, count),
     )
     context.add_output_metadata(
         {
-            **{f"archived/{table}": count for table, count in cleaned.rows.items()},
-            **{f"held/{reason}": count for reason, count in cleaned.held.items()},
-            "files": len(cleaned.files),
-            "bytes": cleaned.bytes,
-            "more_is_due": cleaned.more,
+            **{f"archived/{table}": count for table, count in result.rows.items()},
+            **{f"held/{reason}": count for reason, count in result.kept.items()},
+            "files": len(result.files),
+            "bytes": result.bytes,
+            "more_is_due": result.more,
             "archive": dg.MetadataValue.path(str(settings.home.archive)),
         }
     )

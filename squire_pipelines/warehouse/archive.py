@@ -1,8 +1,8 @@
-"""The archive: rows that leave the ledger, as Parquet files that lie beside the warehouse for good.
+"""Moves old rows from the ledger to the archive: Parquet files beside the warehouse that are never deleted.
 
-Order is everything here: the rows are written, synced and renamed into place, and only then deleted, in transactions
-that check again that nothing has changed. Whatever ends the process in between, a row is in the ledger, or in the
-archive, or in both, where readers take it once. Files are never deleted: docs/decisions/0013-archive-before-delete.md.
+The order matters: the rows are written, synced and renamed into place, and only then deleted, in transactions that
+check again that nothing has changed. Whenever the process ends in between, a row is in the ledger, in the archive, or
+in both, in which case readers take it once: docs/decisions/0013-archive-before-delete.md.
 """
 
 import hashlib
@@ -13,38 +13,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 from sqlalchemy import ColumnElement
 
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.files import fsync, lock, put_in_place
-from squire_pipelines.ledger import retention as rules
+from squire_pipelines.ledger import retention as retention_rules
 from squire_pipelines.ledger.retention import ArchiveFile, Retention
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.sections import RetentionSettings
-from squire_pipelines.warehouse import schema
+from squire_pipelines.warehouse import changes, engine, schema
 
 TASKS_PER_FILE = 2_000
 """Tasks, or rows of another table, that are written and deleted together."""
 
 DELETED_AT_ONCE = 200
-"""Tasks, or rows of another table, of one deleting transaction: other writers wait for it."""
+"""Tasks, or rows of another table, that one transaction deletes: other writers wait for it."""
 
 MAX_PER_RUN = 100_000
-"""Tasks, and rows of each other table, of one run; the next goes on."""
+"""Tasks, and rows of each other table, that one run archives; the next run continues."""
 
-_READ_AT_ONCE = 1_000
 _MEMORY = 256 * 2**20
 
 Checkpoint = Callable[[str], None]
 Progress = Callable[[str, int], None]
 
 
-def retention_of(settings: RetentionSettings) -> Retention:
-    """The rules as they are set."""
+def retention_from(settings: RetentionSettings) -> Retention:
+    """Return the retention that the settings describe."""
     days = {
         "tasks": settings.tasks_days,
         "deliveries": settings.deliveries_days,
@@ -58,46 +56,46 @@ def retention_of(settings: RetentionSettings) -> Retention:
 
 
 @dataclass(slots=True)
-class Cleaned:
-    """What a run did, or would do: rows that went by table, files written, and why tasks stayed."""
+class ArchivingResult:
+    """What a run did, or would do: archived rows by table, files, and how many tasks were kept for which reason."""
 
     dry_run: bool
     rows: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     bytes: int = 0
-    held: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
     more: bool = False
 
     @property
     def tasks(self) -> int:
-        """How many tasks went."""
+        """The number of archived tasks."""
         return self.rows.get("tasks", 0)
 
 
-def _nothing(*_arguments: object) -> None:
-    """Nobody watches."""
+def _ignore(*_arguments: object) -> None:
+    """Do nothing."""
 
 
-def clean(
+def archive_old_rows(
     ledger: Ledger,
     archive: Path,
     retention: Retention,
     *,
     dry_run: bool = False,
     most: int = MAX_PER_RUN,
-    progress: Progress = _nothing,
-    checkpoint: Checkpoint = _nothing,
-) -> Cleaned:
-    """Archive and delete what was kept long enough.
+    progress: Progress = _ignore,
+    checkpoint: Checkpoint = _ignore,
+) -> ArchivingResult:
+    """Archive and delete the rows that were kept long enough.
 
     Args:
-        ledger: Its rows.
-        archive: The archive's folder; made when needed.
-        retention: The rules.
+        ledger: Whose rows.
+        archive: The archive's folder; created if needed.
+        retention: How long rows are kept.
         dry_run: Only count.
         most: Tasks, and rows of each other table, at most.
-        progress: Told the table and how many of its rows went so far.
-        checkpoint: Told the name of each step before it is done, for tests.
+        progress: Called with the table and how many of its rows were archived so far.
+        checkpoint: Called with the name of each step before it is done, for tests.
 
     Raises:
         WarehouseError: A file cannot be written, or another process is cleaning. Nothing was deleted that is not
@@ -105,105 +103,97 @@ def clean(
         LedgerError: The ledger does not answer.
     """
     with ledger.read() as tx:
-        cleaned = Cleaned(dry_run, held=rules.held_tasks(tx, retention))
+        result = ArchivingResult(dry_run, kept=retention_rules.held_tasks(tx, retention))
         if dry_run:
-            cleaned.rows = {"tasks": rules.count_due_tasks(tx, retention)} | {
-                table: rules.count_due_rows(tx, retention, table) for table in rules.OF_THEMSELVES
+            result.rows = {"tasks": retention_rules.count_due_tasks(tx, retention)} | {
+                table: retention_rules.count_due_rows(tx, retention, table) for table in retention_rules.OF_THEMSELVES
             }
-            cleaned.rows = {table: count for table, count in cleaned.rows.items() if count}
-            return cleaned
+            result.rows = {table: count for table, count in result.rows.items() if count}
+            return result
     try:
         archive.mkdir(parents=True, exist_ok=True)
         try:
-            cleaning = lock(archive / ".lock")
+            archiving = lock(archive / ".lock")
         except TimeoutError:
-            raise WarehouseError(f"another process is cleaning into {archive}", hint="wait for it to end") from None
-        with cleaning:
-            run = _Run(ledger, archive, retention, cleaned, most, progress, checkpoint)
+            raise WarehouseError(f"another process is archiving to {archive}", hint="wait for it to end") from None
+        with archiving:
+            run = _Run(ledger, archive, retention, result, most, progress, checkpoint)
             run.remove_unfinished()
-            run.clean_tasks()
-            for table in rules.OF_THEMSELVES:
-                run.clean_rows(table)
+            for table in ("tasks", *retention_rules.OF_THEMSELVES):
+                run.archive_table(table)
     except (OSError, duckdb.Error) as error:
-        reason = str(getattr(error, "strerror", None) or error).strip().partition("\n")[0]
         raise WarehouseError(
-            f"the archive {archive} cannot be written: {reason}",
+            f"the archive {archive} cannot be written: {engine.reason(error)}",
             hint="nothing was deleted that is not in it; free some disk space?",
         ) from error
-    return cleaned
+    return result
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run; its methods say the order."""
+    """One run. The order of its steps is in its methods."""
 
     ledger: Ledger
     archive: Path
     retention: Retention
-    cleaned: Cleaned
+    result: ArchivingResult
     most: int
     progress: Progress
     checkpoint: Checkpoint
 
     def remove_unfinished(self) -> None:
-        """What a dead process left half-written: it has no name in the archive yet."""
-        for left in self.archive.glob("*/.*.building"):
-            left.unlink(missing_ok=True)
+        """Remove the files that a dead process left half-written; they have no name in the archive yet."""
+        for leftover in self.archive.glob("*/.*.building"):
+            leftover.unlink(missing_ok=True)
 
-    def clean_tasks(self) -> None:
-        """Tasks with all that belongs to them, the longest ended first."""
-        while (room := self.most - self.cleaned.tasks) > 0:
+    def archive_table(self, table: str) -> None:
+        """Archive the rows of one table that are old enough; tasks with all rows that belong to them."""
+        before = -1
+        while (room := self.most - self.result.rows.get(table, 0)) > 0:
+            if self.result.rows.get(table, 0) == before:
+                return  # all rows of the last file have changed meanwhile: the next run tries again
+            before = self.result.rows.get(table, 0)
+            limit, versions = min(TASKS_PER_FILE, room), {}
             with self.ledger.read() as tx:
-                ids = rules.due_tasks(tx, self.retention, limit=min(TASKS_PER_FILE, room))
-                if not ids:
-                    return
-                marks = rules.marks_of_tasks(tx, ids)
-                files = self._write(tx, {table: rules.rows_of_tasks(table, ids) for table in rules.OF_TASKS})
-            of_tasks = next(file.name for file in files if file.table == "tasks")
-            before = self.cleaned.tasks
-            for start in range(0, len(ids), DELETED_AT_ONCE):
-                part = {task_id: marks[task_id] for task_id in ids[start : start + DELETED_AT_ONCE]}
-                with self._deleting(files) as tx:
-                    gone = rules.delete_tasks(tx, self.retention, part, of_tasks)
-                self._count("tasks", gone)
-            if self.cleaned.tasks == before:
-                return  # all of them have changed meanwhile: the next run looks again
-        self.cleaned.more = True
-
-    def clean_rows(self, table: str) -> None:
-        """The rows of a table that go by their own age."""
-        while (room := self.most - self.cleaned.rows.get(table, 0)) > 0:
-            with self.ledger.read() as tx:
-                keys = rules.due_rows(tx, self.retention, table, limit=min(TASKS_PER_FILE, room))
+                if table == "tasks":
+                    keys = retention_rules.due_tasks(tx, self.retention, limit=limit)
+                    versions = retention_rules.marks_of_tasks(tx, keys)
+                    rows = {name: retention_rules.rows_of_tasks(name, keys) for name in retention_rules.OF_TASKS}
+                else:
+                    keys = retention_rules.due_rows(tx, self.retention, table, limit=limit)
+                    rows = {table: metadata.tables[table].c.id.in_(keys)}
                 if not keys:
                     return
-                files = self._write(tx, {table: metadata.tables[table].c.id.in_(keys)})
-            before = self.cleaned.rows.get(table, 0)
+                files = self._write(tx, rows)
             for start in range(0, len(keys), DELETED_AT_ONCE):
+                batch = keys[start : start + DELETED_AT_ONCE]
                 with self._deleting(files) as tx:
-                    gone = rules.delete_rows(tx, self.retention, table, keys[start : start + DELETED_AT_ONCE])
-                self._count(table, gone)
-            if self.cleaned.rows.get(table, 0) == before:
-                return
-        self.cleaned.more = True
+                    if table == "tasks":
+                        tasks_file = next(file.name for file in files if file.table == "tasks")
+                        unchanged = {key: versions[key] for key in batch}
+                        deleted = retention_rules.delete_tasks(tx, self.retention, unchanged, tasks_file)
+                    else:
+                        deleted = retention_rules.delete_rows(tx, self.retention, table, batch)
+                self._count(table, deleted)
+        self.result.more = True
 
     @contextmanager
     def _deleting(self, files: Sequence[ArchiveFile]) -> Iterator[Transaction]:
         self.checkpoint("delete")
         with self.ledger.write() as tx:
             tx.exclusive("retention")
-            rules.record_files(tx, files)
+            retention_rules.record_files(tx, files)
             yield tx
             self.checkpoint("commit")
         self.checkpoint("committed")
 
-    def _count(self, table: str, gone: int) -> None:
-        if gone:
-            self.cleaned.rows[table] = self.cleaned.rows.get(table, 0) + gone
-            self.progress(table, self.cleaned.rows[table])
+    def _count(self, table: str, deleted: int) -> None:
+        if deleted:
+            self.result.rows[table] = self.result.rows.get(table, 0) + deleted
+            self.progress(table, self.result.rows[table])
 
     def _write(self, tx: Transaction, conditions: dict[str, ColumnElement[bool]]) -> list[ArchiveFile]:
-        """Write a file for each table that has such rows, then give all of them their names."""
+        """Write a file for each table that has such rows, then rename all of them into place."""
         stamp = f"{tx.now:%Y-%m-%d}-{tx.now:%H%M%S%f}{secrets.token_hex(3)}.parquet"
         built: list[tuple[Path, Path, ArchiveFile]] = []
         try:
@@ -224,44 +214,30 @@ class _Run:
             for table in conditions:
                 (self.archive / table / f".{stamp}.building").unlink(missing_ok=True)
         fsync(self.archive)
-        self.cleaned.files += [file.name for _, _, file in built]
-        self.cleaned.bytes += sum(file.bytes for _, _, file in built)
+        self.result.files += [file.name for _, _, file in built]
+        self.result.bytes += sum(file.bytes for _, _, file in built)
         return [file for _, _, file in built]
 
 
 def _write_rows(
     tx: Transaction, table: str, condition: ColumnElement[bool], target: Path
 ) -> tuple[int, datetime | None, datetime | None]:
-    """Write the rows that the warehouse would have of this table, exactly as it would have them; synced.
-
-    Returns how many they are, and the first and last time of them.
-    """
-    config: dict[str, Any] = {
-        "memory_limit": f"{_MEMORY}B",
-        "threads": 1,
-        "temp_directory": str(target.with_name(f"{target.name}.spill")),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
+    """Write rows of one table as the warehouse has them, and return how many, their first and their last time."""
+    spill = target.with_name(f"{target.name}.spill")
     try:
-        with duckdb.connect(":memory:", config=config) as connection:
+        with engine.connect(memory_limit=_MEMORY, spill=spill, threads=1) as connection:
             schema.create_table(connection, table)
-            copy = schema.copy_of(connection, table)
-            count = 0
-            query = copy.query.where(condition).execution_options(yield_per=_READ_AT_ONCE)
-            for batch in tx.execute(query).partitions():
-                connection.execute(copy.insert_into(table), [list(column) for column in zip(*batch, strict=True)])
-                count += len(batch)
+            copy = schema.table_copy(connection, table)
+            count = changes.copy_rows(tx, connection, copy, copy.query.where(condition), table)
             if not count:
                 return 0, None, None
-            moment = rules.TIME_OF.get(table)
+            moment = retention_rules.TIME_OF.get(table)
             moment = next((new for new, old in schema.RENAMED.items() if old == moment), moment)
             span = f"min({moment}), max({moment})" if moment else "NULL, NULL"
             first, last = connection.execute(f"SELECT {span} FROM {table}").fetchall()[0]  # noqa: S608 - names of our own
-            literal = "'" + str(target).replace("'", "''") + "'"
-            connection.execute(f"COPY {table} TO {literal} (FORMAT parquet, COMPRESSION zstd)")
+            connection.execute(f"COPY {table} TO {engine.literal(target)} (FORMAT parquet, COMPRESSION zstd)")
     finally:
-        shutil.rmtree(config["temp_directory"], ignore_errors=True)
+        shutil.rmtree(spill, ignore_errors=True)
     return count, first, last
 
 

@@ -1,16 +1,15 @@
-"""The published tables as Parquet for other engines: one file per table and day, in a folder or an object store.
+"""Exports the published tables as Parquet for other engines: a file per table and day, in a folder or object store.
 
-`TABLE/day=YYYY-MM-DD/part-0.parquet`, the day in UTC on which the row began. The SQL here is our own, so the engine may
-write; questions of people are `query`'s.
+`TABLE/day=YYYY-MM-DD/part-0.parquet`, the day in UTC on which the row began. The SQL here is our own, so that the
+engine may write; people's queries are in `query`.
 """
 
 import os
-import secrets
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -22,16 +21,17 @@ import duckdb
 
 from squire_pipelines.errors import SquireError, WarehouseError
 from squire_pipelines.files import put_in_place
+from squire_pipelines.warehouse import engine
 from squire_pipelines.warehouse.parquet import FORMAT
-from squire_pipelines.warehouse.query import attached
+from squire_pipelines.warehouse.query import open_published
 
-FILE = "part-0.parquet"
+FILE_NAME = "part-0.parquet"
 MEMORY_LIMIT = 256 * 2**20
-LEFT_AFTER_S = 86_400
-"""What a killed export left in a folder is removed by a later one when it is older than this."""
+STALE_AFTER_S = 86_400
+"""A later export removes what a killed one left in a folder when it is older than this."""
 
-# The moment at which a row began. It never changes, so that a row is in one file for good, whatever becomes of it.
-BEGAN: Mapping[str, str] = MappingProxyType(
+# The moment at which a row began. It never changes, so that a row always stays in the same file.
+BEGIN_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         "tasks": "created_at",
         "task_dependencies": "(SELECT created_at FROM tasks WHERE tasks.id = task_dependencies.task_id)",
@@ -53,7 +53,7 @@ BEGAN: Mapping[str, str] = MappingProxyType(
 # Stores where an object is seen whole or not at all, and an upload replaces the one before.
 STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"})
 _EXTRAS = MappingProxyType({"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"})
-_ROOM = ".squire-export-"
+_PREFIX = ".squire-export-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class ExportedFile:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written, and the moment that it shows."""
+    """The files that were written, and the moment that they show."""
 
     files: tuple[ExportedFile, ...]
     published_at: datetime
 
 
-class _Target(Protocol):
-    def room(self) -> Any: ...
+class _Destination(Protocol):
+    def work_folder(self) -> AbstractContextManager[Path]: ...
 
     def put(self, built: Path, name: str) -> None: ...
 
@@ -93,92 +93,87 @@ def export(
 ) -> Export:
     """Write the published tables below `target`, all of one moment.
 
-    A file that is there already is replaced, at once and whole, so that an export may be repeated or broken off at any
-    time. Days on which nothing began have no file.
+    An existing file is replaced as a whole, so that an export may be repeated or interrupted at any time. Days on which
+    nothing began have no file.
 
     Args:
         path: The warehouse's file.
         target: A folder, or the URL of an object store (`s3://bucket/prefix`), which finds its own credentials.
-        tables: Those of `BEGAN` that are wanted; all of them by default.
+        tables: Some of `BEGIN_COLUMNS`; all of them by default.
         since: The first day.
         until: The last day.
-        memory_limit: Bytes for DuckDB; what does not fit lies on the disk meanwhile.
-        on_file: Told about each file when it is in its place.
+        memory_limit: Bytes for DuckDB; what does not fit is on the disk meanwhile.
+        on_file: Called with each file when it is in its place.
 
     Raises:
         WarehouseError: Nothing is published, a table is unknown, or the target cannot be written.
     """
-    chosen = _chosen(tables)
+    names = _check_tables(tables)
     if since and until and since > until:
         raise WarehouseError(f"the first day, {since}, is after the last, {until}", hint="change --since or --until")
-    place = _target(target)
-    done: list[ExportedFile] = []
+    destination = _open_destination(target)
+    exported: list[ExportedFile] = []
     try:
-        with place.room() as room, _engine(path, memory_limit, room) as connection:
+        with (
+            destination.work_folder() as folder,
+            open_published(path, memory_limit, spill=folder / "spill") as connection,
+        ):
+            connection.execute("SET threads = 1")  # so that equal rows make equal bytes
             (published_at,) = _row(connection, "SELECT published_at FROM _publication")
-            there = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-            for table in chosen:
-                if table in there:
-                    for each in _table(connection, table, (since, until), room, place):
-                        done.append(each)
+            published = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+            for table in names:
+                if table in published:
+                    for file in _export_table(connection, table, (since, until), folder, destination):
+                        exported.append(file)
                         if on_file is not None:
-                            on_file(each)
+                            on_file(file)
     except SquireError:
         raise
-    except Exception as error:  # a store's library raises what it likes, and all of it means the same here
+    except Exception as error:  # a store's library may raise anything, and all of it means the same here
         raise _cannot_export(target, error) from error
-    return Export(tuple(done), published_at)
+    return Export(tuple(exported), published_at)
 
 
-def _chosen(tables: Iterable[str] | None) -> tuple[str, ...]:
-    if tables is None:
-        return tuple(BEGAN)
-    chosen = tuple(dict.fromkeys(tables))
-    if not chosen:
-        raise WarehouseError("no table is named", hint=f"there are {', '.join(BEGAN)}")
-    if unknown := [name for name in chosen if name not in BEGAN]:
-        raise WarehouseError(f"there is no table {unknown[0]!r} to export", hint=f"there are {', '.join(BEGAN)}")
-    return chosen
+def _check_tables(tables: Iterable[str] | None) -> tuple[str, ...]:
+    names = tuple(BEGIN_COLUMNS) if tables is None else tuple(dict.fromkeys(tables))
+    unknown = [name for name in names if name not in BEGIN_COLUMNS]
+    if unknown or not names:
+        problem = f"there is no table {unknown[0]!r} to export" if unknown else "no table is named"
+        raise WarehouseError(problem, hint=f"there are {', '.join(BEGIN_COLUMNS)}")
+    return names
 
 
-@contextmanager
-def _engine(path: Path, memory_limit: int, room: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with attached(path, memory_limit, spill=room / "spill") as connection:
-        connection.execute("SET threads = 1")  # the same rows make the same bytes
-        yield connection
-
-
-def _table(
+def _export_table(
     connection: duckdb.DuckDBPyConnection,
     table: str,
-    wanted: tuple[date | None, date | None],
-    room: Path,
-    place: _Target,
+    span: tuple[date | None, date | None],
+    folder: Path,
+    destination: _Destination,
 ) -> Iterator[ExportedFile]:
-    began = BEGAN[table]
+    began = BEGIN_COLUMNS[table]
     days = connection.execute(
         f"SELECT DISTINCT make_timestamp(epoch_us({began}))::DATE AS day FROM {table} "  # noqa: S608 - our own names
         "WHERE day IS NOT NULL AND day >= coalesce(?, day) AND day <= coalesce(?, day) ORDER BY day",
-        list(wanted),
+        list(span),
     ).fetchall()
-    documents = connection.execute(
+    json_columns = connection.execute(
         "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND data_type = 'JSON' ORDER BY column_index",
         [table],
     ).fetchall()
     # Other engines know no JSON type.
-    plain = ", ".join(f"{name}::VARCHAR AS {name}" for (name,) in documents)
-    replaced = f" REPLACE ({plain})" if plain else ""
+    as_text = ", ".join(f"{name}::VARCHAR AS {name}" for (name,) in json_columns)
+    replace = f" REPLACE ({as_text})" if as_text else ""
     for (day,) in days:
-        built = room / f"{table}.{day}.parquet"
+        built = folder / f"{table}.{day}.parquet"
         (rows,) = _row(
             connection,
-            f"COPY (SELECT *{replaced} FROM {table} WHERE {began} >= TIMESTAMPTZ '{day} 00:00:00+00' "  # noqa: S608 - our own names, and a date
+            f"COPY (SELECT *{replace} FROM {table} WHERE {began} >= TIMESTAMPTZ '{day} 00:00:00+00' "  # noqa: S608 - our own names, and a date
             f"AND {began} < TIMESTAMPTZ '{day} 00:00:00+00' + INTERVAL 1 DAY ORDER BY 1, 2) "
-            f"TO '{str(built).replace(chr(39), chr(39) * 2)}' ({FORMAT})",
+            f"TO {engine.literal(built)} ({FORMAT})",
         )
-        name = f"{table}/day={day}/{FILE}"
+        name = f"{table}/day={day}/{FILE_NAME}"
         size = built.stat().st_size
-        place.put(built, name)
+        destination.put(built, name)
         yield ExportedFile(name, table, day, rows, size)
 
 
@@ -189,27 +184,20 @@ def _row(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
-# ── Where it goes ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Folder:
+class _FolderDestination:
     """A folder on this machine: files are built in it, under a name that no engine reads, then renamed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextmanager
-    def room(self) -> Iterator[Path]:
+    def work_folder(self) -> Iterator[Path]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for left in self._folder.glob(f"{_ROOM}*"):
-            if time.time() - left.stat().st_mtime > LEFT_AFTER_S:
-                shutil.rmtree(left, ignore_errors=True)  # another export may be at it too
-        room = self._folder / f"{_ROOM}{secrets.token_hex(4)}"
-        room.mkdir(mode=0o700)
-        try:
-            yield room
-        finally:
-            shutil.rmtree(room)
+        for leftover in self._folder.glob(f"{_PREFIX}*"):
+            if time.time() - leftover.stat().st_mtime > STALE_AFTER_S:
+                shutil.rmtree(leftover, ignore_errors=True)  # another export may be removing it too
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._folder) as folder:
+            yield Path(folder)
 
     def put(self, built: Path, name: str) -> None:
         final = self._folder / name
@@ -217,15 +205,15 @@ class _Folder:
         put_in_place(built, final)
 
 
-class _Store:
-    """An object store, by fsspec."""
+class _ObjectStore:
+    """An object store, through fsspec."""
 
     def __init__(self, filesystem: Any, root: str) -> None:
         self._filesystem = filesystem
         self._root = root.rstrip("/")
 
     @contextmanager
-    def room(self) -> Iterator[Path]:
+    def work_folder(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="squire-export-") as folder:
             yield Path(folder)
 
@@ -234,10 +222,10 @@ class _Store:
         built.unlink()
 
 
-def _target(target: str) -> _Target:
+def _open_destination(target: str) -> _Destination:
     scheme = urlsplit(target).scheme if "://" in target else "file"
     if scheme == "file":
-        return _Folder(Path(os.path.expanduser(target.removeprefix("file://"))).absolute())  # noqa: PTH111 - a URL's too
+        return _FolderDestination(Path(os.path.expanduser(target.removeprefix("file://"))).absolute())  # noqa: PTH111 - a URL's too
     if scheme not in STORES:
         raise WarehouseError(
             f"an export cannot go to {scheme}://",
@@ -253,16 +241,14 @@ def _target(target: str) -> _Target:
         raise WarehouseError(f"the library for {scheme}:// is not installed", hint=hint) from error
     except Exception as error:  # as above
         raise _cannot_export(target, error) from error
-    return _Store(filesystem, root)
+    return _ObjectStore(filesystem, root)
 
 
 def _cannot_export(target: str, error: Exception) -> WarehouseError:
-    reason = str(getattr(error, "strerror", None) or error).strip().partition("\n")[0] or type(error).__name__
     # A URL may carry a password; the reason is the library's own words.
     shown = urlsplit(target)._replace(netloc=urlsplit(target).netloc.rpartition("@")[2], query="").geturl()
     hint = "check that you may write there, and that there is room"
     if "://" in target:
-        hint = (
-            "check that the bucket is there and the credentials that the store's library finds (environment, profile)"
-        )
-    return WarehouseError(f"the export to {shown} failed: {reason}", hint=f"{hint}; what was written before is whole")
+        hint = "check that the bucket exists, and which credentials its library finds (environment, profile)"
+    text = f"the export to {shown} failed: {engine.reason(error)}"
+    return WarehouseError(text, hint=f"{hint}; what was written before is complete")

@@ -1,15 +1,15 @@
-"""Publication: the ledger and the archive as a new DuckDB file in the place of the one before.
+"""Publishes the ledger and the archive as a new DuckDB file that replaces the previous one.
 
-Usually the file before is copied and what changed since is added; else everything is read anew. How rows are brought
-is `changes`', reading the file is `query`'s, and when to publish is the caller's to decide.
+Usually the previous file is copied and what changed since is added; otherwise everything is read again. `changes`
+copies the rows, `query` reads the file, and the caller decides when to publish.
 """
 
 import errno
 import hashlib
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -18,22 +18,18 @@ from typing import Literal
 import duckdb
 from sqlalchemy import select
 
+from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger import tasks
+from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import archived_tasks, task_events
-from squire_pipelines.settings import Settings
-from squire_pipelines.warehouse import changes, files, schema
-from squire_pipelines.warehouse.rules import Rules
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.warehouse import changes, engine, files, schema, settings_tables
 
-BATCH = changes.BATCH
 SPILL_FACTOR = 16
 """How many times the memory limit DuckDB may spill to the disk while it builds."""
 
-MAX_GROWTH = 1.5
-"""A file that has more than this many times the bytes per row that it had when it was built anew is built anew."""
-
-_FREE_GROWTH = 32 * 2**20
 _HEADERS = 3 * 4096
 _THREADS = 2
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -59,8 +55,22 @@ class Publication:
 
 
 @dataclass(frozen=True, slots=True)
-class _Base:
-    """What the file before says of itself."""
+class IncrementalRules:
+    """When the previous file may be added to: one of this version that has not grown too much.
+
+    It may have `max_growth` times the bytes per row that it had after the last full publication, and `free_growth`
+    bytes more. `copy_file` copies it, and returns False when another program has written to it.
+    """
+
+    schema_version: int = schema.SCHEMA_VERSION
+    max_growth: float = 1.5
+    free_growth: int = 32 * 2**20
+    copy_file: Callable[[Path, Path], bool] = files.copy_sealed
+
+
+@dataclass(frozen=True, slots=True)
+class _PreviousFile:
+    """What the previous file says about itself."""
 
     watermark: int
     published_at: datetime
@@ -72,49 +82,39 @@ class _Base:
     full_bytes: int
 
 
-class _NotIncremental(Exception):  # noqa: N818 - no error: it says why everything is read anew
-    """What changed cannot be told, or the file before cannot be added to."""
+class _NotIncremental(Exception):  # noqa: N818 - no error: it says why everything is read again
+    """The changes cannot be found, or the previous file cannot be added to."""
 
 
-def publish_configured(ledger: Ledger, settings: Settings, *, full: bool = False, wait_s: float = 60) -> Publication:
-    """Publish as the settings say. Raises WarehouseError, LedgerError."""
-    chosen = settings.warehouse
-    return publish(
-        ledger,
-        settings.home.warehouse,
-        memory_limit=chosen.memory_limit,
-        wait_s=wait_s,
-        full=full,
-        overlap_s=chosen.overlap_s,
-        rules=Rules.of(settings),
-    )
+def _no_limits(_repository: str) -> BudgetLimits:
+    return BudgetLimits()
 
 
-def publish(
+def publish_warehouse(
     ledger: Ledger,
     path: Path,
+    settings: WarehouseSettings | None = None,
     *,
-    memory_limit: int,
-    wait_s: float = 60,
+    limits_of: LimitsOf = _no_limits,
     full: bool = False,
+    wait_s: float = 60,
     archive: Path | None = None,
-    overlap_s: float = 300,
-    rules: Rules | None = None,
+    incremental: IncrementalRules | None = None,
 ) -> Publication:
     """Publish the ledger and the archive at `path`.
 
-    Readers that have the file before open keep it; whoever opens it next sees the new one. Until the very end nothing
-    at `path` changes, whatever goes wrong.
+    Readers that have the previous file open keep it; whoever opens it next sees the new one. Nothing at `path` changes
+    until the very end, whatever goes wrong.
 
     Args:
         ledger: Read in one transaction, so that the file shows one moment.
-        path: The warehouse's file; its folder is made when needed.
-        memory_limit: Bytes for DuckDB while it builds.
+        path: The warehouse's file; its folder is created if needed.
+        settings: The memory limit, the targets and the overlap.
+        limits_of: Returns a repository's budgets, for the tasks that are held back.
+        full: Read everything again, whatever is there.
         wait_s: How long to wait for another publisher to finish.
-        full: Read everything anew, whatever is there.
-        archive: The folder with what left the ledger, `archive` beside the file by default. It need not exist.
-        overlap_s: How much later than its time a row may have been committed and still be noticed.
-        rules: What is aimed at and what may be spent; by default as the settings have it when nothing is set.
+        archive: The folder with the rows that left the ledger, `archive` beside the file by default. It need not exist.
+        incremental: When the previous file may be added to.
 
     Raises:
         WarehouseError: Another process is publishing, a file of the archive cannot be read, or the file cannot be
@@ -122,149 +122,132 @@ def publish(
         LedgerError: The ledger does not answer.
     """
     started = time.monotonic()
-    job = _Publisher(
+    publisher = _Publisher(
         ledger,
         path,
-        memory_limit,
+        settings or WarehouseSettings(),
+        limits_of,
         archive or path.parent / "archive",
-        timedelta(seconds=overlap_s),
-        Rules.when_nothing_is_set() if rules is None else rules,
+        incremental or IncrementalRules(),
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.publication_lock(path, wait_s=wait_s), files.new_file(path) as building:
-            done = job.run(building, full=full)
+            publication = publisher.run(building, full=full)
             if os.path.lexists(f"{building}.wal"):
                 raise WarehouseError(f"DuckDB left a write-ahead log beside {building.name}", hint="publish again")
-            if done.mode == "incremental":
-                files.pad_to_size(path, building, up_to=done.bytes_before)
             size = building.stat().st_size
             files.put_in_place(building, path)
-    except OSError as error:
-        raise _cannot_publish(path, str(error.strerror or error), full=error.errno in _DISK_FULL) from error
-    except duckdb.Error as error:
-        memory, no_space = _is_out_of_memory(error), _is_disk_full(error)
-        raise _cannot_publish(path, _first_line(error), full=no_space, memory=memory) from error
-    return Publication(
-        rows=MappingProxyType(done.rows),
-        bytes=size,
-        seconds=time.monotonic() - started,
-        watermark=done.watermark,
-        published_at=done.published_at,
-        mode=done.mode,
-        reason=done.reason,
-        changed=MappingProxyType(done.changed),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Built:
-    rows: dict[str, int]
-    changed: dict[str, int]
-    watermark: int
-    published_at: datetime
-    mode: Mode
-    reason: str
-    bytes_before: int
-    """How far the blocks of the file before reach."""
+    except (OSError, duckdb.Error) as error:
+        hint = f"check that {path.parent} is a folder that you may write to"
+        if _is_disk_full(error):
+            hint = "free some disk space; what was published before is unchanged"
+        if isinstance(error, duckdb.OutOfMemoryException):
+            hint = "raise warehouse.memory_limit; what was published before is unchanged"
+        raise WarehouseError(f"the warehouse {path} cannot be published: {engine.reason(error)}", hint=hint) from error
+    return replace(publication, bytes=size, seconds=time.monotonic() - started)
 
 
 @dataclass(frozen=True, slots=True)
 class _Publisher:
     ledger: Ledger
     path: Path
-    memory_limit: int
+    settings: WarehouseSettings
+    limits_of: LimitsOf
     archive: Path
-    overlap: timedelta
-    rules: Rules
+    incremental: IncrementalRules
 
-    def run(self, building: Path, *, full: bool) -> _Built:
-        """Build the new file, closed, at `building`."""
+    def run(self, building: Path, *, full: bool) -> Publication:
+        """Build the new file, closed, at `building`; its size and the seconds are for the caller to fill in."""
         if full:
             return self._build(building, "it was asked for")
         try:
             return self._add(building)
         except _NotIncremental as why:
             reason = str(why)
-        for left in building.parent.glob(f"{building.name}*"):
-            files.remove(left)
+        for leftover in building.parent.glob(f"{building.name}*"):
+            files.remove(leftover)
         return self._build(building, reason)
 
-    def _add(self, building: Path) -> _Built:
-        """Copy the file before and add what changed. Raises _NotIncremental."""
+    def _add(self, building: Path) -> Publication:
+        """Copy the previous file and add what changed. Raises _NotIncremental."""
         if not self.path.exists():
-            raise _NotIncremental("there was none before")
-        if not files.copy_sealed(self.path, building):
+            raise _NotIncremental("there was no previous file")
+        if not self.incremental.copy_file(self.path, building):
             raise _NotIncremental("another program has written to the file")
         try:
-            return self._add_to(building)
+            return self._add_to_copy(building)
         except duckdb.Error as error:
-            if _is_out_of_memory(error) or _is_disk_full(error):
+            if isinstance(error, duckdb.OutOfMemoryException) or _is_disk_full(error):
                 raise
-            raise _NotIncremental("the file before cannot be added to: " + _first_line(error)) from error
+            raise _NotIncremental("the previous file cannot be added to: " + engine.reason(error)) from error
 
-    def _add_to(self, building: Path) -> _Built:
+    def _add_to_copy(self, building: Path) -> Publication:
         size = building.stat().st_size
-        with self._opened(building) as connection, self.ledger.read() as tx:
-            base = self._check(connection, tx, size)
-            # One checkpoint alone, at the end: a second one would write over blocks of the old file, see `pad_to_size`.
+        with self._connect(building) as connection, self.ledger.read() as tx:
+            previous = self._check_previous(connection, tx, size)
+            # A single checkpoint, at the end: a second one would overwrite blocks of the old file, see `pad_to_size`.
             connection.execute("SET checkpoint_threshold = '1TB'")
             before = _HEADERS + _size(connection)
-            since = changes.Since(base.published_at, base.published_at - self.overlap)
+            overlap = timedelta(seconds=self.settings.overlap_s)
+            window = changes.ChangeWindow(previous.published_at, previous.published_at - overlap)
             connection.begin()
-            changes.create_touched(connection)
+            changes.create_touched_tables(connection)
             changed = {
-                table: changes.add_changes(tx, connection, table, since)
+                table: changes.add_changes(tx, connection, table, window)
                 + changes.add_archive(connection, self.archive, table)
                 for table in schema.TABLES
             }
-            self._check_times(connection, base, since)
-            return self._finish(connection, tx, changed, base=base, reason="", bytes_before=before)
+            # New events with old times mean a clock that was set back, or a transaction later than the overlap.
+            if connection.execute(
+                "SELECT 1 FROM task_events WHERE id > ? AND occurred_at < ?::TIMESTAMPTZ LIMIT 1",
+                [previous.watermark, window.from_at],
+            ).fetchall():
+                raise _NotIncremental("new events have times from long before the last publication")
+            publication = self._finish(connection, tx, changed, previous=previous, reason="")
+        files.pad_to_size(self.path, building, up_to=before)
+        return publication
 
-    def _build(self, building: Path, reason: str) -> _Built:
+    def _build(self, building: Path, reason: str) -> Publication:
         """Read everything."""
-        with self._opened(building) as connection, self.ledger.read() as tx:
-            # Outside of a transaction, each of the many comments would be synced to the disk by itself.
+        with self._connect(building) as connection, self.ledger.read() as tx:
+            # Outside of a transaction, each of the many comments would be synced to the disk on its own.
             connection.begin()
             schema.create_tables(connection)
             connection.commit()
-            changed = {table: changes.fill(tx, connection, table) for table in schema.TABLES}
+            changed = {table: changes.copy_table(tx, connection, table) for table in schema.TABLES}
             connection.begin()
-            changes.create_touched(connection)
+            changes.create_touched_tables(connection)
             for table in schema.TABLES:
                 changed[table] += changes.add_archive(connection, self.archive, table)
-            changes.create_touched(connection, everything=True)
-            return self._finish(connection, tx, changed, base=None, reason=reason)
+            changes.create_touched_tables(connection, everything=True)
+            return self._finish(connection, tx, changed, previous=None, reason=reason)
 
-    def _check(self, connection: duckdb.DuckDBPyConnection, tx: Transaction, size: int) -> _Base:
-        """What the file before says, if it can be added to."""
+    def _check_previous(self, connection: duckdb.DuckDBPyConnection, tx: Transaction, size: int) -> _PreviousFile:
+        """Return what the previous file says about itself. Raises _NotIncremental when it cannot be added to."""
         try:
-            base = _Base(*connection.execute(_SAID).fetchall()[0])
+            previous = _PreviousFile(
+                *connection.execute(
+                    "SELECT watermark, published_at, schema_version, ledger, tables_digest, full_at, full_rows, "
+                    "full_bytes FROM _publication"
+                ).fetchall()[0]
+            )
         except (duckdb.Error, IndexError) as error:
-            raise _NotIncremental("the file before is of another version") from error
-        rows = sum(_counted(connection).values())
-        allowed = base.full_bytes * MAX_GROWTH * max(1.0, rows / max(1, base.full_rows)) + _FREE_GROWTH
-        wrong = {
-            "the file before is of another version": (base.schema_version, base.tables_digest)
-            != (schema.SCHEMA_VERSION, schema.tables_digest()),
-            "the file before is another ledger's": base.ledger != _identity(self.ledger),
-            "the ledger's clock stands before the last publication": tx.now < base.published_at,
-            "the ledger is not what was published, but older or another": not _is_continued(connection, tx, base),
-            "the file has grown": size > allowed,
+            raise _NotIncremental("the previous file is of another version") from error
+        rows = sum(_count_rows(connection).values())
+        growth = self.incremental.max_growth * max(1.0, rows / max(1, previous.full_rows))
+        obstacles = {
+            "the previous file is of another version": (previous.schema_version, previous.tables_digest)
+            != (self.incremental.schema_version, schema.tables_digest()),
+            "the previous file is another ledger's": previous.ledger != _identity(self.ledger),
+            "the ledger's clock is behind the last publication": tx.now < previous.published_at,
+            "the ledger is older than what was published, or another one": not _is_continued(connection, tx, previous),
+            "the file has grown": size > previous.full_bytes * growth + self.incremental.free_growth,
         }
-        for reason, holds in wrong.items():
-            if holds:
+        for reason, applies in obstacles.items():
+            if applies:
                 raise _NotIncremental(reason)
-        return base
-
-    def _check_times(self, connection: duckdb.DuckDBPyConnection, base: _Base, since: changes.Since) -> None:
-        """New events with old times mean a clock that was set back, or a transaction later than the overlap."""
-        late = connection.execute(
-            "SELECT count(*) FROM task_events WHERE id > ? AND occurred_at < ?::TIMESTAMPTZ",
-            [base.watermark, since.from_at],
-        ).fetchall()[0][0]
-        if late:
-            raise _NotIncremental("new events bear times from long before the last publication")
+        return previous
 
     def _finish(
         self,
@@ -272,16 +255,16 @@ class _Publisher:
         tx: Transaction,
         changed: dict[str, int],
         *,
-        base: _Base | None,
+        previous: _PreviousFile | None,
         reason: str,
-        bytes_before: int = 0,
-    ) -> _Built:
+    ) -> Publication:
         changes.derive(connection)
         schema.create_metrics(connection)
         watermark = tasks.last_event_id(tx)
-        mode: Mode = "full" if base is None else "incremental"
-        self.rules.write(tx, connection)
-        rows = _counted(connection)
+        mode: Mode = "full" if previous is None else "incremental"
+        settings_tables.write_targets(connection, self.settings)
+        settings_tables.write_blocked(tx, connection, self.limits_of)
+        rows = _count_rows(connection)
         connection.execute("DELETE FROM _publication")
         connection.execute(
             "INSERT INTO _publication VALUES (?, ?::TIMESTAMPTZ, ?, ?, ?, ?, ?, ?::TIMESTAMPTZ, ?, ?)",
@@ -293,59 +276,51 @@ class _Publisher:
                 reason,
                 _identity(self.ledger),
                 schema.tables_digest(),
-                base.full_at if base else tx.now,
-                base.full_rows if base else sum(rows.values()),
-                base.full_bytes if base else 0,
+                previous.full_at if previous else tx.now,
+                previous.full_rows if previous else sum(rows.values()),
+                previous.full_bytes if previous else 0,
             ],
         )
         connection.commit()
         connection.execute("CHECKPOINT")
-        if base is None:
+        if previous is None:
             connection.execute("UPDATE _publication SET full_bytes = ?", [_size(connection)])
             connection.execute("CHECKPOINT")
-        return _Built(rows, changed, watermark, tx.now, mode, reason, bytes_before)
+        return Publication(MappingProxyType(rows), 0, 0.0, watermark, tx.now, mode, reason, MappingProxyType(changed))
 
-    def _opened(self, building: Path) -> duckdb.DuckDBPyConnection:
+    def _connect(self, building: Path) -> duckdb.DuckDBPyConnection:
         if building.exists():
             building.chmod(0o600)
-        return duckdb.connect(
-            str(building),
-            config={
-                "memory_limit": f"{self.memory_limit}B",
-                "threads": _THREADS,
-                "temp_directory": f"{building}.spill",
-                "max_temp_directory_size": f"{self.memory_limit * SPILL_FACTOR}B",
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
+        return engine.connect(
+            building,
+            memory_limit=self.settings.memory_limit,
+            spill=building.with_name(f"{building.name}.spill"),
+            spill_limit=self.settings.memory_limit * SPILL_FACTOR,
+            threads=_THREADS,
         )
 
 
-_SAID = (
-    "SELECT watermark, published_at, schema_version, ledger, tables_digest, full_at, full_rows, full_bytes "
-    "FROM _publication"
-)
-
-
-def _is_continued(connection: duckdb.DuckDBPyConnection, tx: Transaction, base: _Base) -> bool:
-    """Whether the newest event that was published is in the ledger, or has left it with its task."""
-    if base.watermark == 0:
+def _is_continued(connection: duckdb.DuckDBPyConnection, tx: Transaction, previous: _PreviousFile) -> bool:
+    """Return whether the newest published event is in the ledger, or was archived with its task."""
+    if previous.watermark == 0:
         return True
-    known = connection.execute("SELECT task_id, occurred_at FROM task_events WHERE id = ?", [base.watermark]).fetchall()
+    published = connection.execute(
+        "SELECT task_id, occurred_at FROM task_events WHERE id = ?", [previous.watermark]
+    ).fetchall()
     event = tx.execute(
-        select(task_events.c.task_id, task_events.c.at).where(task_events.c.id == base.watermark)
+        select(task_events.c.task_id, task_events.c.at).where(task_events.c.id == previous.watermark)
     ).fetchall()
     if event:
-        return [(task_id, at.astimezone(UTC)) for task_id, at in known] == [tuple(row) for row in event]
-    tasks_gone = [task_id for task_id, _ in known]
-    return bool(tx.execute(select(archived_tasks.c.id).where(archived_tasks.c.id.in_(tasks_gone))).all())
+        return [(task_id, at.astimezone(UTC)) for task_id, at in published] == [tuple(row) for row in event]
+    task_ids = [task_id for task_id, _ in published]
+    return bool(tx.execute(select(archived_tasks.c.id).where(archived_tasks.c.id.in_(task_ids))).all())
 
 
 def _identity(ledger: Ledger) -> str:
     return hashlib.sha256(ledger.describe().encode()).hexdigest()[:16]
 
 
-def _counted(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+def _count_rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in schema.TABLES)  # noqa: S608 - names of our own
     return dict(zip(schema.TABLES, connection.execute(f"SELECT {counts}").fetchall()[0], strict=True))
 
@@ -354,22 +329,7 @@ def _size(connection: duckdb.DuckDBPyConnection) -> int:
     return int(connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchall()[0][0])
 
 
-def _is_out_of_memory(error: duckdb.Error) -> bool:
-    return isinstance(error, duckdb.OutOfMemoryException)
-
-
-def _is_disk_full(error: duckdb.Error) -> bool:
-    return not _is_out_of_memory(error) and any(os.strerror(number) in str(error) for number in _DISK_FULL)
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
-def _cannot_publish(path: Path, reason: str, *, full: bool = False, memory: bool = False) -> WarehouseError:
-    hint = f"check that {path.parent} is a folder that you may write to"
-    if full:
-        hint = "free some disk space; what was published before is untouched"
-    if memory:
-        hint = "raise warehouse.memory_limit; what was published before is untouched"
-    return WarehouseError(f"the warehouse {path} cannot be published: {reason}", hint=hint)
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _DISK_FULL
+    return any(os.strerror(number) in str(error) for number in _DISK_FULL)  # DuckDB quotes the system's words

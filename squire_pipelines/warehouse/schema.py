@@ -1,7 +1,7 @@
-"""What the warehouse holds: its tables and views as SQL files, and which rows of the ledger fill them.
+"""The warehouse's tables and views, which are SQL files, and how the ledger's rows are copied into them.
 
-`tables/*.sql` create the tables, `metrics/*.sql` the views, `derived/*.sql` put rows together from the other tables
-for the tasks in the table `touched` and the weeks in `touched_weeks`; each file's name is the name of what it makes.
+`tables/*.sql` create the tables, `metrics/*.sql` the views, and `derived/*.sql` are the queries that fill the derived
+tables for the tasks in `touched` and the weeks in `touched_weeks`. A file has the name of its table or view.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from sqlalchemy import JSON, ColumnElement, Select, Text, cast, func, select
 from squire_pipelines.ledger.tables import metadata
 
 SCHEMA_VERSION = 2
-"""Grows when a table or a view changes so that an older reader would stumble."""
+"""Increased when a change of a table or a view would break an older reader."""
 
 TABLES = (
     "tasks",
@@ -33,10 +33,10 @@ TABLES = (
     "budgets",
     "audit",
 )
-"""The tables that the ledger has too."""
+"""The tables that are copied from the ledger."""
 
 DERIVED = ("task_facts", "attempt_facts")
-"""The tables that are put together from the others, a row for each task or attempt; `task_id` names the task."""
+"""The tables that are derived from the others, with a row for each task or attempt; `task_id` names the task."""
 
 ROLLED_UP: Mapping[str, str] = MappingProxyType(
     {
@@ -47,13 +47,13 @@ ROLLED_UP: Mapping[str, str] = MappingProxyType(
         "model_weeks": "week IN (SELECT week FROM touched_weeks WHERE repository IS NULL)",
     }
 )
-"""Tables of sums by week, for views that would take too long; each with the condition of the rows to be made anew."""
+"""Tables of weekly sums, for views that would be too slow without; each with the condition of the rows to derive."""
 
 OWN = ("targets", "held_back", "_archives", "_publication")
-"""The tables that say what the file is."""
+"""The tables about the file itself."""
 
 UNPUBLISHED = frozenset({"archived_tasks", "archives", "task_words"})
-"""The ledger's tables about what left it, whose very rows the warehouse has, and its index of words."""
+"""The ledger's tables that are not copied: those about archived rows, which the warehouse still has, and its index."""
 
 METRICS = (
     "task_overview",
@@ -73,14 +73,14 @@ METRICS = (
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType({"task_events": "at", "model_calls": "at", "audit": "at"})
-"""Tables whose rows never change, with the ledger's name of the time of their writing."""
+"""Tables whose rows never change, with the ledger's name of the column with the time of writing."""
 
 RENAMED: Mapping[str, str] = MappingProxyType({"occurred_at": "at"})
-"""The warehouse's name of a column that the ledger calls otherwise: `at` is a reserved word of DuckDB's."""
+"""The ledger's names of columns that are renamed here: `at` is a reserved word in DuckDB."""
 
 LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        # Bodies are large and say what the other tables say; a token is nobody's business.
+        # Bodies are large and repeat the other tables; a token is a secret.
         "deliveries": frozenset({"body"}),
         "attempts": frozenset({"lease_token"}),
     }
@@ -91,11 +91,11 @@ _FROM_TASK = MappingProxyType({"outcomes": frozenset({"trace_id"})})
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """How one table is filled: the question to the ledger, and the insertion of one list per column.
+class TableCopy:
+    """How one table is filled: the query to the ledger, and the INSERT that takes one list per column.
 
-    `key` are the names of the primary key's columns, `mark` the warehouse's name of the column by which the newest
-    of two rows with one key is told; None where such rows are the same.
+    `key` are the primary key's columns. `version` is the column that is greater in the newer of two rows with the
+    same key; None where such rows are equal.
     """
 
     table: str
@@ -103,10 +103,10 @@ class Copy:
     insert: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
-    mark: str | None
+    version: str | None
 
     def insert_into(self, table: str) -> str:
-        """The insertion into another table with the same columns."""
+        """Return the INSERT into a table with the same columns."""
         return f"INSERT INTO {table} {self.insert}"
 
 
@@ -121,41 +121,56 @@ def create_table(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     connection.execute(_sql("tables", table))
 
 
+def column_schema(table: str) -> list[tuple[str, str, str]]:
+    """Return the name, the type and the description of each column of a table or view, from the comments in its SQL."""
+    with duckdb.connect() as connection:
+        if table in METRICS:
+            create_tables(connection)
+            create_metrics(connection)
+        else:
+            create_table(connection, table)
+        return connection.execute(
+            "SELECT column_name, replace(data_type, 'TIMESTAMP WITH TIME ZONE', 'TIMESTAMPTZ'), comment "
+            "FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index",
+            [table],
+        ).fetchall()
+
+
 def create_metrics(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the views, or put them in the place of earlier ones; the tables are there."""
+    """Create or replace the views; the tables must exist."""
     for view in METRICS:
         connection.execute(_sql("metrics", view).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
 
 
 def derivation(table: str) -> str:
-    """The query that puts a table's rows together, for the tasks in `touched` or the weeks in `touched_weeks`."""
+    """Return the query for a derived table's rows, for the tasks in `touched` or the weeks in `touched_weeks`."""
     return _sql("derived", table)
 
 
 def tables_digest() -> str:
-    """Changes when a table's definition does, or the way in which derived rows are put together."""
+    """Return a digest of the definitions of all tables and of the queries that fill the derived ones."""
     texts = [_sql("tables", table) for table in (*TABLES, *DERIVED, *ROLLED_UP, *OWN)]
     texts += [derivation(table) for table in (*DERIVED, *ROLLED_UP)]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def copy_of(connection: duckdb.DuckDBPyConnection, table: str) -> Copy:
-    """How `table`, which has been created, is filled from the ledger, in the order of its primary key."""
-    described = connection.execute(
+def table_copy(connection: duckdb.DuckDBPyConnection, table: str) -> TableCopy:
+    """Return how `table`, which must exist, is filled from the ledger in the order of its primary key."""
+    column_types = connection.execute(
         "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? AND NOT internal "
         "AND database_name = current_database() ORDER BY column_index",
         [table],
     ).fetchall()
     source = metadata.tables[table]
-    query = select(*(_source_column(table, name).label(name) for name, _ in described))
+    query = select(*(_source_column(table, name).label(name) for name, _ in column_types))
     if table in _FROM_TASK:
         tasks = metadata.tables["tasks"]
         query = query.select_from(source.join(tasks, tasks.c.id == source.c.task_id))
-    columns = tuple(name for name, _ in described)
-    return Copy(
+    columns = tuple(name for name, _ in column_types)
+    return TableCopy(
         table,
         query.order_by(*source.primary_key.columns),
-        "SELECT " + ", ".join(f"unnest(?::{kind}[])" for _, kind in described),
+        "SELECT " + ", ".join(f"unnest(?::{kind}[])" for _, kind in column_types),
         columns,
         tuple(column.name for column in source.primary_key.columns),
         "updated_at" if "updated_at" in columns else None,
@@ -167,7 +182,7 @@ def _source_column(table: str, name: str) -> ColumnElement[Any]:
         return metadata.tables["tasks"].c[name]
     column = metadata.tables[table].c[RENAMED.get(name, name)]
     if isinstance(column.type, JSON):
-        # As text, so that nobody decodes and encodes it on the way; JSON's null is SQL's.
+        # As text, which spares decoding and encoding it; JSON's null becomes SQL's.
         return func.nullif(cast(column, Text), "null")
     return column
 

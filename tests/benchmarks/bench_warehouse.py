@@ -28,8 +28,9 @@ from squire_pipelines.ledger import attempts, plans, task_dispatch
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.warehouse import schema
-from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support import big_ledger
 from tests.support.figures import ROOT, Figure, percentile, report
@@ -64,12 +65,12 @@ import sys
 from pathlib import Path
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.warehouse.publish import publish_warehouse
 ledger = Ledger("sqlite:///" + sys.argv[1])
 while True:
     with ledger.write() as tx:
         record_audit(tx, actor="bench", action="look", subject="x", detail={})
-    done = publish(ledger, Path(sys.argv[2]), memory_limit=2**29)
+    done = publish_warehouse(ledger, Path(sys.argv[2]))
     print(done.mode, done.seconds, flush=True)
 """
 
@@ -89,7 +90,7 @@ def kept_history() -> tuple[Path, Path]:
         big_ledger.make(folder / "ledger.sqlite", attempts=ATTEMPTS, last=int(time.time()) - 86400)
         said(f"ledger made in {time.monotonic() - began:.0f} s")
         ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
-        done = publish(ledger, folder / "warehouse.duckdb", memory_limit=MEMORY)
+        done = publish_warehouse(ledger, folder / "warehouse.duckdb", WarehouseSettings(memory_limit=MEMORY))
         ledger.close()
         (folder / "whole").write_text(f"{done.seconds}")
         said(f"published from nothing in {done.seconds:.0f} s: {sum(done.rows.values())} rows, {done.bytes} bytes")
@@ -214,9 +215,9 @@ def main() -> int:
     figures = measure_views(warehouse)
     ledger = Ledger(f"sqlite:///{file}")
     said("making new rows")
-    publish(ledger, warehouse, memory_limit=MEMORY)  # what an earlier run of this left
+    publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=MEMORY))  # what an earlier run of this left
     rows = make_new_rows(ledger)
-    done = publish(ledger, warehouse, memory_limit=MEMORY)
+    done = publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=MEMORY))
     ledger.close()
     figures += [
         Figure(f"publication of {rows} new rows ({done.mode})", done.seconds, "s", 3),

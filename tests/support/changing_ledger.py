@@ -211,7 +211,7 @@ class ChangingLedger:
         with duckdb.connect() as connection, self.ledger.read() as tx:
             schema.create_tables(connection)
             for table, column in OF_A_TASK.items():
-                copy = schema.copy_of(connection, table)
+                copy = schema.table_copy(connection, table)
                 rows = tx.execute(copy.query.where(metadata.tables[table].c[column] == task_id)).all()
                 if not rows:
                     continue

@@ -1,1 +1,1 @@
-"""The report: how things went in a span of time, as numbers, as plots and as one page."""
+"""The report on a span of time: its numbers, its plots and its page."""

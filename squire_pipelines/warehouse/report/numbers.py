@@ -1,7 +1,6 @@
-"""The report's numbers, read from the published file in one go. How they are shown belongs to `plots` and `page`."""
+"""Reads the report's numbers from the published file. How they are shown belongs to `sections`, `plots` and `page`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any, Literal
 import duckdb
 
 from squire_pipelines.errors import WarehouseError
-from squire_pipelines.warehouse.query import attached
+from squire_pipelines.warehouse import engine
+from squire_pipelines.warehouse.query import open_published
 
 MEMORY_LIMIT = 512 * 2**20
 SPAN = timedelta(days=30)
-"""How much of the past a report shows when nothing else is said."""
+"""How much of the past a report shows by default."""
 
 LONGEST = timedelta(days=3660)
 Bucket = Literal["hour", "day", "week", "month"]
@@ -26,8 +26,8 @@ _STEPS: tuple[tuple[timedelta, Bucket], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """The whole span in one row. Rates are 0 to 1, None where there is nothing to divide by; money is US dollars."""
+class ReportTotals:
+    """The sums of the whole span. Rates are 0 to 1, None where there is nothing to divide by; money is US dollars."""
 
     created: int
     succeeded: int
@@ -61,7 +61,7 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True)
-class Success:
+class RepositorySuccess:
     """How the tasks of one repository ended."""
 
     repository: str
@@ -72,7 +72,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class FailureCause:
-    """Why attempts failed."""
+    """How often attempts failed for one cause."""
 
     cause: str
     attempts: int
@@ -83,7 +83,7 @@ class FailureCause:
 
 @dataclass(frozen=True, slots=True)
 class ModelCost:
-    """What one model did in one bucket of time; None where no price is known."""
+    """The use of one model in one bucket of time; the cost is None where no price is known."""
 
     bucket: datetime
     model: str
@@ -94,7 +94,7 @@ class ModelCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageTimes:
     """How long tasks stayed in one stage, in seconds."""
 
     stage: str
@@ -105,7 +105,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class RedTime:
-    """For how many hours branches of one repository were red in one bucket of time."""
+    """How many hours branches of one repository were red in one bucket of time."""
 
     bucket: datetime
     repository: str
@@ -120,40 +120,33 @@ class Report:
     since: datetime
     until: datetime
     bucket: Bucket
-    totals: Totals
+    totals: ReportTotals
     throughput: tuple[Throughput, ...]
-    success: tuple[Success, ...]
+    success: tuple[RepositorySuccess, ...]
     causes: tuple[FailureCause, ...]
     cost: tuple[ModelCost, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[StageTimes, ...]
     ci_red: tuple[RedTime, ...]
 
     @property
     def red_hours(self) -> float:
-        """Hours for which default branches were red, of all repositories together."""
-        return sum(each.hours for each in self.ci_red if each.on_default_branch)
+        """The hours for which default branches were red, of all repositories together."""
+        return sum(red.hours for red in self.ci_red if red.on_default_branch)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it with the fields' own names."""
-        whole: dict[str, Any] = {"since": self.since, "until": self.until, "bucket": self.bucket}
-        whole["totals"] = {**as_dict(self.totals), "red_hours": round(self.red_hours, 3)}
-        for name in ("throughput", "success", "causes", "cost", "stages", "ci_red"):
-            whole[name] = [as_dict(each) for each in getattr(self, name)]
-        return whole
-
-
-def as_dict(row: Any) -> dict[str, Any]:
-    """The fields of one of the rows above."""
-    return {each.name: getattr(row, each.name) for each in fields(row)}
+        """Return all of it with the fields' own names."""
+        content = asdict(self)
+        content["totals"]["red_hours"] = round(self.red_hours, 3)
+        return content
 
 
 def bucket_of(span: timedelta) -> Bucket:
-    """The buckets that a span is divided into, so that there are at most about a hundred."""
+    """Return the buckets to divide a span into, so that there are about a hundred at most."""
     return next((bucket for longest, bucket in _STEPS if span <= longest), "month")
 
 
 def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit: int = MEMORY_LIMIT) -> Report:
-    """The numbers from `since` until the publication.
+    """Read the numbers from `since` until the publication.
 
     Args:
         path: The warehouse's file.
@@ -163,12 +156,16 @@ def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit:
     Raises:
         WarehouseError: Nothing is published, it cannot be read, or the span is empty or longer than `LONGEST`.
     """
-    with attached(path, memory_limit) as connection:
+    with open_published(path, memory_limit) as connection:
         try:
-            until = _one(connection, "SELECT make_timestamp(epoch_us(published_at)) AS until FROM _publication")[
-                "until"
-            ]
-            begin = _naive(since) if isinstance(since, datetime) else until - since
+            published = connection.execute("SELECT make_timestamp(epoch_us(published_at)) FROM _publication").fetchone()
+            if published is None:
+                raise WarehouseError(
+                    "the warehouse does not say when it was published",
+                    hint="publish it again: `squire history publish`",
+                )
+            (until,) = published
+            begin = since.astimezone(UTC).replace(tzinfo=None) if isinstance(since, datetime) else until - since
             if not timedelta() < until - begin <= LONGEST:
                 raise WarehouseError(
                     f"from {begin:%Y-%m-%d %H:%M} until the publication, {until:%Y-%m-%d %H:%M}, is no span of time",
@@ -182,44 +179,26 @@ def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit:
                 since=begin.replace(tzinfo=UTC),
                 until=until.replace(tzinfo=UTC),
                 bucket=bucket,
-                totals=Totals(**_one(connection, _sql("totals"))),
-                throughput=tuple(Throughput(**row) for row in _rows(connection, _sql("throughput"))),
-                success=tuple(Success(**row) for row in _rows(connection, _sql("success"))),
-                causes=tuple(FailureCause(**row) for row in _rows(connection, _sql("causes"))),
-                cost=tuple(ModelCost(**row) for row in _rows(connection, _sql("cost"))),
-                stages=tuple(Stage(**row) for row in _rows(connection, _sql("stages"))),
-                ci_red=tuple(RedTime(**row) for row in _rows(connection, _sql("ci_red"))),
+                totals=ReportTotals(**_rows(connection, "totals")[0]),
+                throughput=tuple(Throughput(**row) for row in _rows(connection, "throughput")),
+                success=tuple(RepositorySuccess(**row) for row in _rows(connection, "success")),
+                causes=tuple(FailureCause(**row) for row in _rows(connection, "causes")),
+                cost=tuple(ModelCost(**row) for row in _rows(connection, "cost")),
+                stages=tuple(StageTimes(**row) for row in _rows(connection, "stages")),
+                ci_red=tuple(RedTime(**row) for row in _rows(connection, "ci_red")),
             )
         except duckdb.Error as error:
             raise WarehouseError(
-                f"the report cannot be made from {path}: {str(error).strip().partition(chr(10))[0]}",
+                f"the report cannot be made from {path}: {engine.reason(error)}",
                 hint="publish again: `squire history publish`",
             ) from error
 
 
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _sql(name: str) -> str:
-    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> Sequence[Mapping[str, Any]]:
-    found = connection.execute(sql)
-    names = [column[0] for column in found.description or ()]
-    return [{name: _aware(value) for name, value in zip(names, row, strict=True)} for row in found.fetchall()]
-
-
-def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
-    found = connection.execute(sql)
-    names = [column[0] for column in found.description or ()]
-    row = found.fetchone()
-    if row is None:
-        raise WarehouseError(
-            "the warehouse does not say when it was published", hint="publish it again: `squire history publish`"
-        )
-    return dict(zip(names, row, strict=True))
+def _rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:
+    """Return the rows of one of the report's queries."""
+    cursor = connection.execute(resources.files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8"))
+    columns = [column[0] for column in cursor.description or ()]
+    return [{key: _aware(value) for key, value in zip(columns, row, strict=True)} for row in cursor.fetchall()]
 
 
 def _aware(value: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The report as one HTML file that loads nothing from anywhere: style and drawings are in it, and scripts are not.
+"""Writes the report as one HTML file that loads nothing: its style and plots are in it, and it has no scripts.
 
-Its policy says so to the browser too: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy.
+Its content policy tells the browser so: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Content-Security-Policy.
 """
 
 import base64
@@ -13,12 +13,12 @@ from squire_pipelines.files import write_atomically
 from squire_pipelines.warehouse.parquet import cannot_write
 from squire_pipelines.warehouse.report import plots, svg, theme
 from squire_pipelines.warehouse.report.numbers import Report
-from squire_pipelines.warehouse.report.sections import Section, headline, sections
+from squire_pipelines.warehouse.report.sections import ReportSection, headline, sections
 
 
 def html(report: Report, *, cache: Path | None = None) -> str:
-    """The whole page. `cache` is a folder for the drawing library's own files."""
-    styles = svg.Styles()
+    """Return the whole page. `cache` is a folder for matplotlib's own files."""
+    styles = svg.StyleClasses()
     cards = "\n".join(_card(report, section, styles, cache) for section in sections(report))
     css = _css(styles)
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
@@ -59,15 +59,29 @@ def html(report: Report, *, cache: Path | None = None) -> str:
 """
 
 
-def write_page(path: Path, text: str) -> None:
-    """Put the page at `path`, whole or not at all; only its owner may write it. Raises WarehouseError."""
+def write_page(path: Path, content: str | bytes) -> None:
+    """Write a page or a picture, whole or not at all; only its owner may read it. Raises WarehouseError."""
     try:
-        write_atomically(path, text.encode())
+        write_atomically(path, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
-def _card(report: Report, section: Section, styles: svg.Styles, cache: Path | None) -> str:
+def write_pictures(path: Path, report: Report, *, cache: Path | None = None) -> dict[str, Path]:
+    """Write each plot as a PNG file beside the page at `path`, and return the paths by section.
+
+    An earlier picture of a section that is empty now is removed. Raises WarehouseError.
+    """
+    pictures = {section.key: path.with_name(f"{path.stem}-{section.key}.png") for section in sections(report)}
+    for section in sections(report):
+        if section.rows:
+            write_page(pictures[section.key], plots.png(report, section.key, cache=cache))
+        else:
+            pictures.pop(section.key).unlink(missing_ok=True)
+    return pictures
+
+
+def _card(report: Report, section: ReportSection, styles: svg.StyleClasses, cache: Path | None) -> str:
     key = section.key.replace("_", "-")
     head = f"<section class=card aria-labelledby={key}><h2 id={key}>{escape(section.title)}</h2>"
     if not section.rows:
@@ -87,7 +101,7 @@ def _card(report: Report, section: Section, styles: svg.Styles, cache: Path | No
     return f"{head}<p>{escape(text)}</p>{drawn}{_table(section, key)}</section>"
 
 
-def _table(section: Section, key: str) -> str:
+def _table(section: ReportSection, key: str) -> str:
     header = "".join(f"<th scope=col>{escape(name)}</th>" for name in section.header)
     body = "".join(
         f"<tr><th scope=row>{escape(row[0])}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
@@ -100,7 +114,7 @@ def _table(section: Section, key: str) -> str:
     )
 
 
-def _css(styles: svg.Styles) -> str:
+def _css(styles: svg.StyleClasses) -> str:
     own = resources.files(__package__).joinpath("report.css").read_text(encoding="utf-8")
     return (
         f":root{{{theme.variables(dark=False)}}}"

@@ -1,6 +1,6 @@
-"""The report's drawings, by matplotlib: as SVG whose colours are the page's, and as small PNGs.
+"""Draws the report's plots with matplotlib: as SVG in the page's colours, and as small PNGs.
 
-matplotlib is imported when something is drawn, since it takes a second. No state of pyplot's: figures are objects.
+matplotlib is imported when something is drawn, since it takes a second. pyplot and its global state are not used.
 """
 
 import io
@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,48 +31,50 @@ _LEAST_S = 0.5
 _FRAME_IN, _BAR_IN = 0.55, 0.38
 
 
-class Size:
-    """How large a drawing is, in inches, and what fits into it."""
+@dataclass(frozen=True, slots=True)
+class PlotSize:
+    """A plot's size in inches, its font in points, and how many ticks and characters of a label fit into it."""
 
-    def __init__(self, width: float, height: float, font: float, ticks: int, label: int) -> None:
-        self.width, self.height, self.font, self.ticks, self.label = width, height, font, ticks, label
+    width: float
+    height: float
+    font: float
+    ticks: int
+    label: int
 
 
-WIDE = Size(7.6, 3.0, 9, 8, 30)
-NARROW = Size(4.0, 3.2, 9.5, 4, 16)
+WIDE = PlotSize(7.6, 3.0, 9, 8, 30)
+NARROW = PlotSize(4.0, 3.2, 9.5, 4, 16)
 
 
-def svg(report: Report, key: str, size: Size, *, cache: Path | None = None) -> str:
-    """The plot `key` as matplotlib writes it, its text as text. `cache` is where matplotlib may keep its own files."""
-    with _drawing(cache) as figure_of:
-        figure = figure_of(report, key, size)
-        written = io.StringIO()
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
-        return written.getvalue()
+def svg(report: Report, key: str, size: PlotSize, *, cache: Path | None = None) -> str:
+    """Return the plot `key` as matplotlib writes it, its text as text. `cache` is a folder for matplotlib's files."""
+    with _matplotlib(cache):
+        output = io.StringIO()
+        _figure(report, key, size).savefig(output, format="svg", transparent=True, metadata={"Date": None})
+        return output.getvalue()
 
 
 def png(report: Report, key: str, *, cache: Path | None = None) -> bytes:
-    """The plot `key` as a small PNG on white, in some 40 colours."""
-    with _drawing(cache) as figure_of:
-        from PIL import Image  # noqa: PLC0415 - comes with matplotlib
+    """Return the plot `key` as a small PNG on white, in 40 colours."""
+    with _matplotlib(cache):
+        from PIL import Image  # noqa: PLC0415 - as slow to import as matplotlib
 
-        figure = figure_of(report, key, WIDE)
-        written = io.BytesIO()
-        figure.savefig(written, format="png", dpi=90, facecolor="#ffffff")
-        written.seek(0)
-        small = io.BytesIO()
-        with Image.open(written) as drawn:
-            drawn.convert("RGB").quantize(40).save(small, format="png", optimize=True)
+        large, small = io.BytesIO(), io.BytesIO()
+        _figure(report, key, WIDE).savefig(large, format="png", dpi=90, facecolor="#ffffff")
+        large.seek(0)
+        with Image.open(large) as image:
+            image.convert("RGB").quantize(40).save(small, format="png", optimize=True)
         return small.getvalue()
 
 
 @contextmanager
-def _drawing(cache: Path | None) -> Iterator[Callable[[Report, str, Size], "Figure"]]:
+def _matplotlib(cache: Path | None) -> Iterator[None]:
+    """Import matplotlib and set its style while the block runs."""
     if cache is not None and "MPLCONFIGDIR" not in os.environ:
-        # Else it writes its list of fonts into the person's home; it reads the variable when it is imported.
+        # Otherwise it writes its list of fonts into the user's home; it reads the variable when it is imported.
         cache.mkdir(parents=True, exist_ok=True)
         os.environ["MPLCONFIGDIR"] = str(cache)
-    import matplotlib as mpl  # noqa: PLC0415 - a second, which only drawings pay
+    import matplotlib as mpl  # noqa: PLC0415 - takes a second
 
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -93,16 +96,16 @@ def _drawing(cache: Path | None) -> Iterator[Callable[[Report, str, Size], "Figu
         "ytick.major.size": 0,
     }
     with warnings.catch_warnings(), mpl.rc_context(settings):
-        # A name may have letters that the font for measuring lacks: the browser has its own fonts.
+        # A name may have letters that this font lacks; the browser has its own fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield _figure
+        yield
 
 
-def _figure(report: Report, key: str, size: Size) -> "Figure":
+def _figure(report: Report, key: str, size: PlotSize) -> "Figure":
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
     rows = {"success": len(report.success), "causes": len(report.causes), "stages": len(report.stages)}.get(key)
-    # A bar is as high as another, however many there are.
+    # A bar has the same height, however many there are.
     height = size.height if rows is None else min(size.height, _FRAME_IN + _BAR_IN * min(rows, MOST_BARS))
     figure = Figure(figsize=(size.width, height), layout="constrained")
     axes = figure.add_subplot()
@@ -111,36 +114,37 @@ def _figure(report: Report, key: str, size: Size) -> "Figure":
     return figure
 
 
-def _throughput(axes: "Axes", report: Report, size: Size) -> None:
+def _throughput(axes: "Axes", report: Report, size: PlotSize) -> None:
     rows = report.throughput
     series = [
-        ("succeeded", theme.GOOD, [each.succeeded for each in rows]),
-        ("failed", theme.BAD, [each.failed for each in rows]),
-        ("cancelled", theme.GONE, [each.cancelled for each in rows]),
+        ("succeeded", theme.GOOD, [row.succeeded for row in rows]),
+        ("failed", theme.BAD, [row.failed for row in rows]),
+        ("cancelled", theme.GONE, [row.cancelled for row in rows]),
     ]
-    _bars_over_time(axes, report, size, [each.bucket for each in rows], series)
-    merged = [each.merged for each in rows]
+    _bars_over_time(axes, report, size, [row.bucket for row in rows], series)
+    merged = [row.merged for row in rows]
     marker = "o" if len(rows) <= 60 else ""  # noqa: PLR2004 - more points than that touch each other
     if any(merged):
         axes.plot(range(len(rows)), merged, color=theme.PAPER, linewidth=4)  # so that the line stands out from the bars
         axes.plot(
             range(len(rows)), merged, color=theme.INK, linewidth=1.5, marker=marker, markersize=3.5, label="merged"
         )
-    _whole_numbers(axes)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 1.15))
+    _use_whole_steps(axes.yaxis)
     _legend(axes, size)
 
 
-def _success(axes: "Axes", report: Report, size: Size) -> None:
+def _success(axes: "Axes", report: Report, size: PlotSize) -> None:
     rows = report.success[:MOST_BARS]
-    labels = [short(each.repository, size.label) for each in rows]
-    _bars_by_name(axes, labels, [100 * each.rate for each in rows], theme.GOOD)
+    axes.barh(range(len(rows)), [100 * row.rate for row in rows], color=theme.GOOD, height=0.66)
+    _names(axes, [short(row.repository, size.label) for row in rows])
     axes.set_xlim(0, 100)
     axes.set_xticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    for place, each in enumerate(rows):
-        inside = each.rate > 0.4  # noqa: PLR2004 - there the text has room in the bar
+    for position, row in enumerate(rows):
+        inside = row.rate > 0.4  # noqa: PLR2004 - there the text has room in the bar
         axes.annotate(
-            f"{percent(each.rate)} of {each.succeeded + each.failed}",
-            (100 * each.rate, place),
+            f"{percent(row.rate)} of {row.succeeded + row.failed}",
+            (100 * row.rate, position),
             xytext=(-5 if inside else 5, 0),
             textcoords="offset points",
             ha="right" if inside else "left",
@@ -150,29 +154,21 @@ def _success(axes: "Axes", report: Report, size: Size) -> None:
         )
 
 
-def _causes(axes: "Axes", report: Report, size: Size) -> None:
+def _causes(axes: "Axes", report: Report, size: PlotSize) -> None:
     rows = report.causes[:MOST_BARS]
-    _bars_by_name(axes, [short(each.cause, size.label) for each in rows], [each.attempts for each in rows], theme.BAD)
+    bars = axes.barh(range(len(rows)), [row.attempts for row in rows], color=theme.BAD, height=0.66)
+    axes.bar_label(bars, padding=4, fontsize=size.font - 0.5, color=theme.INK)
+    _names(axes, [short(row.cause, size.label) for row in rows])
     axes.margins(x=0.12)
-    _in_whole_steps(axes.xaxis)
-    for place, each in enumerate(rows):
-        axes.annotate(
-            str(each.attempts),
-            (each.attempts, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=size.font - 0.5,
-            color=theme.INK,
-        )
+    _use_whole_steps(axes.xaxis)
 
 
-def _cost(axes: "Axes", report: Report, size: Size) -> None:
-    buckets = [each.bucket for each in report.throughput]
-    place = {bucket: i for i, bucket in enumerate(buckets)}
+def _cost(axes: "Axes", report: Report, size: PlotSize) -> None:
+    buckets = [row.bucket for row in report.throughput]
+    position = {bucket: i for i, bucket in enumerate(buckets)}
     sums: dict[str, list[float]] = {}
-    for each in report.cost:
-        sums.setdefault(each.model, [0.0] * len(buckets))[place[each.bucket]] += each.cost_usd or 0
+    for cost in report.cost:
+        sums.setdefault(cost.model, [0.0] * len(buckets))[position[cost.bucket]] += cost.cost_usd or 0
     ranked = [(name, values) for name, values in sorted(sums.items(), key=lambda item: -sum(item[1])) if sum(values)]
     series = [
         (short(name, size.label), theme.SERIES[i], values) for i, (name, values) in enumerate(ranked[:MOST_MODELS])
@@ -186,40 +182,36 @@ def _cost(axes: "Axes", report: Report, size: Size) -> None:
         _legend(axes, size)
 
 
-def _stages(axes: "Axes", report: Report, size: Size) -> None:
+def _stages(axes: "Axes", report: Report, size: PlotSize) -> None:
     rows = report.stages
-    for place, each in enumerate(rows):
-        low, high = max(_LEAST_S, each.p50_s), max(_LEAST_S, each.p95_s)
-        axes.plot([low, high], [place, place], color=theme.SERIES[0], linewidth=2.2, solid_capstyle="round")
-        axes.plot([high], [place], "o", markersize=6, markerfacecolor=theme.PAPER, markeredgecolor=theme.SERIES[0])
-        axes.plot([low], [place], "o", markersize=6.5, color=theme.SERIES[0])
+    for position, row in enumerate(rows):
+        low, high = max(_LEAST_S, row.p50_s), max(_LEAST_S, row.p95_s)
+        axes.plot([low, high], [position, position], color=theme.SERIES[0], linewidth=2.2, solid_capstyle="round")
+        axes.plot([high], [position], "o", markersize=6, markerfacecolor=theme.PAPER, markeredgecolor=theme.SERIES[0])
+        axes.plot([low], [position], "o", markersize=6.5, color=theme.SERIES[0])
     axes.set_xscale("log")
     axes.minorticks_off()
-    highest = max([60.0, *(each.p95_s for each in rows)])
+    highest = max([60.0, *(row.p95_s for row in rows)])
     axes.set_xlim(_LEAST_S * 0.8, highest * 1.6)
     every = 1 if size is WIDE else 2
     ticks = [(s, name) for s, name in zip(_SECONDS, _SECONDS_NAMES, strict=True) if s <= highest * 1.6][::every]
     axes.set_xticks([seconds for seconds, _ in ticks], [name for _, name in ticks])
-    _names(axes, [_stage_name(each.stage, size) for each in rows])
+    _names(axes, [row.stage.replace("pull request", "PR") if size is NARROW else row.stage for row in rows])
 
 
-def _stage_name(stage: str, size: Size) -> str:
-    return stage.replace("pull request", "PR") if size is NARROW else stage
-
-
-def _ci_red(axes: "Axes", report: Report, size: Size) -> None:
-    buckets = [each.bucket for each in report.throughput]
-    place = {bucket: i for i, bucket in enumerate(buckets)}
+def _ci_red(axes: "Axes", report: Report, size: PlotSize) -> None:
+    buckets = [row.bucket for row in report.throughput]
+    position = {bucket: i for i, bucket in enumerate(buckets)}
     default, others = [0.0] * len(buckets), [0.0] * len(buckets)
-    for each in report.ci_red:
-        (default if each.on_default_branch else others)[place[each.bucket]] += each.hours
+    for red in report.ci_red:
+        (default if red.on_default_branch else others)[position[red.bucket]] += red.hours
     series = [("default branches", theme.BAD, default), ("other branches", theme.GONE, others)]
     _bars_over_time(axes, report, size, buckets, series)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} h")
     _legend(axes, size)
 
 
-_DRAW: dict[str, Callable[["Axes", Report, Size], None]] = {
+_DRAW: dict[str, Callable[["Axes", Report, PlotSize], None]] = {
     "throughput": _throughput,
     "success": _success,
     "causes": _causes,
@@ -232,7 +224,7 @@ _DRAW: dict[str, Callable[["Axes", Report, Size], None]] = {
 def _bars_over_time(
     axes: "Axes",
     report: Report,
-    size: Size,
+    size: PlotSize,
     buckets: Sequence[datetime],
     series: Sequence[tuple[str, str, Sequence[float]]],
 ) -> None:
@@ -252,14 +244,9 @@ def _bars_over_time(
     axes.set_xlim(-0.6, max(len(buckets), 1) - 0.4)
     axes.set_ylim(0, max([*below, 1e-9]) * 1.12 or 1)
     step = max(1, -(-len(buckets) // size.ticks))
-    places = range((len(buckets) - 1) % step, len(buckets), step)  # the newest has its name
-    axes.set_xticks(list(places), [buckets[i].strftime(_TICKS[report.bucket]) for i in places])
+    labelled = range((len(buckets) - 1) % step, len(buckets), step)  # the newest has its label
+    axes.set_xticks(list(labelled), [buckets[i].strftime(_TICKS[report.bucket]) for i in labelled])
     axes.grid(axis="y")
-
-
-def _bars_by_name(axes: "Axes", labels: Sequence[str], values: Sequence[float], color: str) -> None:
-    axes.barh(range(len(labels)), values, color=color, height=0.66)
-    _names(axes, labels)
 
 
 def _names(axes: "Axes", labels: Sequence[str]) -> None:
@@ -270,18 +257,13 @@ def _names(axes: "Axes", labels: Sequence[str]) -> None:
     axes.grid(axis="x")
 
 
-def _whole_numbers(axes: "Axes") -> None:
-    axes.set_ylim(0, max(axes.get_ylim()[1], 1.15))
-    _in_whole_steps(axes.yaxis)
-
-
-def _in_whole_steps(axis: "Axis") -> None:
+def _use_whole_steps(axis: "Axis") -> None:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - as above
 
     axis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
-def _legend(axes: "Axes", size: Size) -> None:
+def _legend(axes: "Axes", size: PlotSize) -> None:
     columns = 5 if size is WIDE else 2
     axes.legend(
         loc="lower left",

@@ -1,29 +1,28 @@
-"""What the report shows, section by section: a sentence, a table, and which plot. Pure functions of the numbers.
+"""The report's sections: a sentence, a table and the name of a plot each. Pure functions of the numbers.
 
-Whatever strangers wrote is made harmless for a page, a drawing and a terminal here; escaping is each writer's own.
+Strangers' text loses its control characters here, for page, plot and terminal; escaping is for whoever writes it.
 """
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import astuple, dataclass
 
 from squire_pipelines.warehouse.report.numbers import Report
 
 MAX_ROWS = 120
 MAX_TEXT = 300
 NONE = "-"
-"""Where there is no number."""
+"""Shown where there is no number."""
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _FORMATS = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m"}
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """One plot and what belongs to it: what it says, and how it is read.
+class ReportSection:
+    """One plot with its text, its table, and in `reading` how to read it.
 
-    Without `rows` there is nothing to draw, and `nothing` says why.
+    Without `rows` there is nothing to plot, and `nothing` says why.
     """
 
     key: str
@@ -36,18 +35,14 @@ class Section:
 
 
 def clean(text: str, *, limit: int = MAX_TEXT) -> str:
-    """`text` on one line without control characters, marks of direction and halves of pairs."""
-    kept = "".join(" " if char in "\n\t\r" else char for char in text if char in "\n\t\r" or _shown(char))
-    joined = " ".join(kept.split())
-    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
-
-
-def _shown(char: str) -> bool:
-    return not unicodedata.category(char).startswith("C")
+    """Return `text` on one line, without control characters, direction marks and lone surrogates."""
+    visible = "".join(char for char in text if char in "\n\t\r" or not unicodedata.category(char).startswith("C"))
+    line = " ".join(visible.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def short(text: str, most: int) -> str:
-    """`text` cleaned, its middle left out when it is longer than `most` characters."""
+    """Return `text` cleaned, without its middle when it is longer than `most` characters."""
     whole = clean(text)
     if len(whole) <= most:
         return whole
@@ -56,7 +51,7 @@ def short(text: str, most: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in its largest unit: `0.4 s`, `45 s`, `12 min`, `3.1 h`, `9.5 d`."""
+    """Format a duration in its largest unit: `0.4 s`, `45 s`, `12 min`, `3.1 h`, `9.5 d`."""
     if seconds is None:
         return NONE
     if seconds < _MINUTE:
@@ -69,29 +64,24 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(rate: float | None) -> str:
-    """A rate of 0 to 1 for people."""
+    """Format a rate of 0 to 1 as a percentage."""
     return NONE if rate is None else f"{100 * rate:.0f} %"
 
 
 def money(usd: float | None) -> str:
-    """US dollars, small ones to the cent's tenth."""
+    """Format US dollars, below one dollar to a tenth of a cent."""
     if usd is None:
         return NONE
     return f"${usd:,.3f}" if 0 < usd < 1 else f"${usd:,.2f}"
 
 
 def counted(count: int, noun: str) -> str:
-    """`1 task`, `2 tasks`."""
+    """Format a number of things: `1 task`, `2 tasks`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def moment(report: Report, bucket: datetime) -> str:
-    """A bucket of time by its beginning."""
-    return bucket.strftime(_FORMATS[report.bucket])
-
-
 def headline(report: Report) -> tuple[tuple[str, str, str], ...]:
-    """The numbers that come first: what, how much, and a word on it."""
+    """Return the first numbers of the report: name, value and a remark."""
     totals = report.totals
     ended = totals.succeeded + totals.failed
     return (
@@ -110,50 +100,38 @@ def headline(report: Report) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def sections(report: Report) -> tuple[Section, ...]:
-    """All sections in their order."""
-    return (
-        _throughput(report),
-        _success(report),
-        _causes(report),
-        _cost(report),
-        _stages(report),
-        _ci_red(report),
-    )
+def sections(report: Report) -> tuple[ReportSection, ...]:
+    """Return all sections in their order."""
+    return _throughput(report), _success(report), _causes(report), _cost(report), _stages(report), _ci_red(report)
 
 
-def _throughput(report: Report) -> Section:
+def _throughput(report: Report) -> ReportSection:
     totals = report.totals
     ended = totals.succeeded + totals.failed + totals.cancelled
     rows = [
-        (
-            moment(report, each.bucket),
-            *map(str, (each.created, each.succeeded, each.failed, each.cancelled, each.merged)),
-        )
-        for each in report.throughput
-        if each.created or each.succeeded or each.failed or each.cancelled or each.merged
+        (moment.strftime(_FORMATS[report.bucket]), *map(str, counts))
+        for moment, *counts in map(astuple, report.throughput)
+        if any(counts)
     ]
-    return Section(
+    return ReportSection(
         "throughput",
         "Throughput",
         f"{counted(ended, 'task')} ended: {totals.succeeded:,} succeeded, {totals.failed:,} failed, "
         f"{totals.cancelled:,} cancelled; {counted(totals.merged, 'pull request')} merged.",
         (report.bucket.capitalize(), "Created", "Succeeded", "Failed", "Cancelled", "Merged"),
-        _newest(rows),
+        _first(reversed(rows)),
         "No task was created or ended in this time.",
         f"Each bar is one {report.bucket}; the line shows merged pull requests.",
     )
 
 
-def _success(report: Report) -> Section:
-    rows = [
-        (clean(each.repository), str(each.succeeded), str(each.failed), percent(each.rate)) for each in report.success
-    ]
-    worst = min(report.success, key=lambda each: (each.rate, -each.failed), default=None)
+def _success(report: Report) -> ReportSection:
+    rows = [(clean(row.repository), str(row.succeeded), str(row.failed), percent(row.rate)) for row in report.success]
+    worst = min(report.success, key=lambda row: (row.rate, -row.failed), default=None)
     text = f"{percent(report.totals.success_rate)} of the tasks that succeeded or failed did succeed."
     if worst is not None and len(report.success) > 1:
         text += f" Lowest: {clean(worst.repository)} with {percent(worst.rate)}."
-    return Section(
+    return ReportSection(
         "success",
         "Success by repository",
         text,
@@ -163,21 +141,21 @@ def _success(report: Report) -> Section:
     )
 
 
-def _causes(report: Report) -> Section:
+def _causes(report: Report) -> ReportSection:
     rows = [
         (
-            clean(each.cause),
-            str(each.attempts),
-            str(each.tasks),
-            "yes" if each.transient else "no",
-            clean(each.last_message or ""),
+            clean(row.cause),
+            str(row.attempts),
+            str(row.tasks),
+            "yes" if row.transient else "no",
+            clean(row.last_message or ""),
         )
-        for each in report.causes
+        for row in report.causes
     ]
     text = f"{report.totals.failed_attempts:,} of {report.totals.attempts:,} attempts failed."
     if report.causes:
         text += f" Most often: {clean(report.causes[0].cause)}, {counted(report.causes[0].attempts, 'time')}."
-    return Section(
+    return ReportSection(
         "causes",
         "Why attempts failed",
         text,
@@ -187,19 +165,19 @@ def _causes(report: Report) -> Section:
     )
 
 
-def _cost(report: Report) -> Section:
+def _cost(report: Report) -> ReportSection:
     models: dict[str, list[float]] = {}
-    for each in report.cost:
-        sums = models.setdefault(each.model, [0, 0, 0, 0, 0])
-        priced = each.cost_usd is not None
-        for i, value in enumerate((each.calls, each.input_tokens, each.output_tokens, each.cost_usd or 0, priced)):
+    for cost in report.cost:
+        sums = models.setdefault(cost.model, [0, 0, 0, 0, 0])
+        priced = cost.cost_usd is not None
+        for i, value in enumerate((cost.calls, cost.input_tokens, cost.output_tokens, cost.cost_usd or 0, priced)):
             sums[i] += value
     rows = [
         (clean(model), f"{calls:,.0f}", f"{read:,.0f}", f"{wrote:,.0f}", money(usd) if priced else NONE)
         for model, (calls, read, wrote, usd, priced) in sorted(models.items(), key=lambda item: (-item[1][3], item[0]))
     ]
     totals = report.totals
-    return Section(
+    return ReportSection(
         "cost",
         "Cost of models",
         f"{counted(totals.model_calls, 'call')} cost {money(totals.cost_usd)} where a price is known. "
@@ -211,15 +189,14 @@ def _cost(report: Report) -> Section:
     )
 
 
-def _stages(report: Report) -> Section:
-    rows = [(each.stage, str(each.tasks), duration(each.p50_s), duration(each.p95_s)) for each in report.stages]
-    slowest = max(
-        (each for each in report.stages if each.stage != "seen to merged"), key=lambda e: e.p50_s, default=None
-    )
+def _stages(report: Report) -> ReportSection:
+    rows = [(row.stage, str(row.tasks), duration(row.p50_s), duration(row.p95_s)) for row in report.stages]
+    single_stages = [row for row in report.stages if row.stage != "seen to merged"]
+    slowest = max(single_stages, key=lambda row: row.p50_s, default=None)
     text = "How long tasks stayed in each stage."
     if slowest is not None:
         text += f" Longest: {slowest.stage}, {duration(slowest.p50_s)}."
-    return Section(
+    return ReportSection(
         "stages",
         "Time in each stage",
         text,
@@ -230,15 +207,15 @@ def _stages(report: Report) -> Section:
     )
 
 
-def _ci_red(report: Report) -> Section:
+def _ci_red(report: Report) -> ReportSection:
     hours: dict[str, list[float]] = {}
-    for each in report.ci_red:
-        hours.setdefault(each.repository, [0, 0])[not each.on_default_branch] += each.hours
+    for red in report.ci_red:
+        hours.setdefault(red.repository, [0, 0])[not red.on_default_branch] += red.hours
     rows = [
         (clean(name), f"{default:,.1f}", f"{other:,.1f}")
         for name, (default, other) in sorted(hours.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
     ]
-    return Section(
+    return ReportSection(
         "ci_red",
         "Time with failing checks",
         f"Default branches were red for {report.red_hours:,.1f} hours.",
@@ -251,7 +228,3 @@ def _ci_red(report: Report) -> Section:
 
 def _first(rows: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
     return tuple(rows)[:MAX_ROWS]
-
-
-def _newest(rows: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(reversed(tuple(rows)))[:MAX_ROWS]

@@ -1,6 +1,6 @@
-"""matplotlib's SVG made part of a page: classes in the place of styles, the page's colours, no ids of others.
+"""Rewrites matplotlib's SVG for a page: classes instead of styles, the page's colours, ids of its own.
 
-A page that forbids inline styles can then show it, and nothing of one drawing takes hold of another's.
+A page that forbids inline styles can then show it, and the ids of one plot do not clash with another's.
 """
 
 import re
@@ -14,43 +14,43 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _KEPT = frozenset({"class", "clip-path", "d", "height", "href", "id", "transform", "viewBox", "width", "x", "y"})
 
 
-class Styles:
-    """The classes of all drawings of a page, each style once."""
+class StyleClasses:
+    """The CSS classes of all plots of a page, one for each style."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
     def name_of(self, declarations: str) -> str:
-        """The class for these declarations."""
+        """Return the class for these declarations."""
         return self._names.setdefault(declarations, f"v{len(self._names)}")
 
     def css(self) -> str:
-        """All rules."""
+        """Return the rules of all classes."""
         return "".join(f".{name}{{{declarations}}}" for declarations, name in self._names.items())
 
 
-def inline(drawn: str, styles: Styles, *, key: str, title: str, description: str, css_class: str) -> str:
-    """The drawing as an element of a page.
+def inline(drawn: str, styles: StyleClasses, *, key: str, title: str, description: str, css_class: str) -> str:
+    """Return the plot as an element of a page.
 
     Args:
         drawn: What matplotlib wrote.
-        styles: Of the page; what the drawing needs is added.
-        key: No other drawing of the page has it.
-        title: Its name, for those who do not see it.
-        description: What it shows, likewise.
-        css_class: Of the element.
+        styles: The page's; those that the plot needs are added.
+        key: Begins all ids of this plot; no other plot of the page has it.
+        title: For those who do not see it.
+        description: Likewise.
+        css_class: The element's.
     """
-    root = ET.fromstring(drawn)  # noqa: S314 - what is parsed was drawn a moment ago, by us
+    root = ET.fromstring(drawn)  # noqa: S314 - we have just drawn it ourselves
     references = set(_REFERENCE.findall(drawn)) | {
-        href.removeprefix("#") for each in root.iter() if (href := each.get(_HREF))
+        href.removeprefix("#") for element in root.iter() if (href := element.get(_HREF))
     }
     for parent in list(root.iter()):
         for child in list(parent):
             if _local(child.tag) in {"metadata", "style"}:
                 parent.remove(child)
-    for each in root.iter():
-        each.tag = _local(each.tag)
-        _rewrite(each, styles, key, references)
+    for element in root.iter():
+        element.tag = _local(element.tag)
+        _rewrite(element, styles, key, references)
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "class": css_class,
@@ -64,7 +64,7 @@ def inline(drawn: str, styles: Styles, *, key: str, title: str, description: str
     return ET.tostring(root, encoding="unicode")
 
 
-def _rewrite(element: ET.Element, styles: Styles, key: str, references: set[str]) -> None:
+def _rewrite(element: ET.Element, styles: StyleClasses, key: str, references: set[str]) -> None:
     attributes = {_local(name): value for name, value in element.attrib.items()}
     kept: dict[str, str] = {}
     if declarations := _declarations(attributes.get("style", "")):
@@ -79,19 +79,19 @@ def _rewrite(element: ET.Element, styles: Styles, key: str, references: set[str]
     if "href" in kept:
         kept["href"] = f"#{key}-{kept['href'].removeprefix('#')}"
     if "clip-path" in kept:
-        kept["clip-path"] = _REFERENCE.sub(lambda found: f"url(#{key}-{found[1]})", kept["clip-path"])
+        kept["clip-path"] = _REFERENCE.sub(lambda match: f"url(#{key}-{match[1]})", kept["clip-path"])
     if "transform" in kept and kept["transform"].startswith(("rotate(-0 ", "rotate(0 ")):
         del kept["transform"]
     element.attrib = kept
 
 
 def _declarations(style: str) -> str:
-    found = []
+    declarations = []
     for declaration in style.split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name and name != "font-family":  # the page's own font
-            found.append(f"{name}:{_COLOR.sub(_variable, value)}")
-    return ";".join(found)
+            declarations.append(f"{name}:{_COLOR.sub(_variable, value)}")
+    return ";".join(declarations)
 
 
 def _variable(color: re.Match[str]) -> str:

@@ -9,8 +9,9 @@ import dagster as dg
 from squire_pipelines.assets.report import report
 from squire_pipelines.ledger.store import open_ledger
 from squire_pipelines.resources.stores import SettingsResource
+from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.settings import load_settings
-from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.warehouse.publish import publish_warehouse
 from tests.support.years import fill
 
 
@@ -23,7 +24,7 @@ def test_report_is_a_page_with_pictures_and_numbers() -> None:
     home.data.mkdir(parents=True, exist_ok=True)
     ledger = open_ledger(f"sqlite:///{home.data / 'ledger.sqlite'}")
     fill(ledger, days=10, tasks=40)
-    publish(ledger, home.warehouse, memory_limit=256 * 2**20)
+    publish_warehouse(ledger, home.warehouse, WarehouseSettings(memory_limit=256 * 2**20))
     ledger.close()
 
     result = _materialized()

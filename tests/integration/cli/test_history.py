@@ -217,7 +217,7 @@ def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, sample
     assert "syntax error" in said
     assert "^^^^^" in said
     terminal.type("from read_text('/etc/passwd');\n")
-    assert "nothing else of this machine" in terminal.until("squire> ")
+    assert "nothing else on this machine" in terminal.until("squire> ")
     terminal.type(".tables\n")
     assert "ci_red_time" in terminal.until("squire> ")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.ledger.store import open_ledger
-from squire_pipelines.warehouse.export import BEGAN
-from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.warehouse.export import BEGIN_COLUMNS
+from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from squire_pipelines.warehouse.schema import DERIVED, METRICS, TABLES
 from tests.support.years import fill
@@ -23,7 +24,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("warehouse")
     ledger = open_ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
     fill(ledger, days=20, tasks=150)
-    publish(ledger, folder / "warehouse.duckdb", memory_limit=256 * 2**20)
+    publish_warehouse(ledger, folder / "warehouse.duckdb", WarehouseSettings(memory_limit=256 * 2**20))
     yield folder / "warehouse.duckdb"
     ledger.close()
 
@@ -54,7 +55,7 @@ def test_the_page_names_every_table_and_every_view() -> None:
 
 
 def test_every_table_with_a_history_can_be_exported() -> None:
-    assert set(BEGAN) == {*TABLES, *DERIVED}
+    assert set(BEGIN_COLUMNS) == {*TABLES, *DERIVED}
 
 
 def test_every_column_of_the_warehouse_has_a_comment_as_the_page_says(warehouse: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.warehouse.publish import Publication
-from squire_pipelines.warehouse.publish import publish as publish_ledger
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from tests.support.ledgers import Clock, sqlite_ledger_file
 
 
@@ -24,4 +24,4 @@ def warehouse(tmp_path: Path) -> Path:
 @pytest.fixture
 def publish(ledger: Ledger, warehouse: Path) -> Callable[[], Publication]:
     """Publish the test's ledger."""
-    return lambda: publish_ledger(ledger, warehouse, memory_limit=256 * 2**20, wait_s=10)
+    return lambda: publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=256 * 2**20), wait_s=10)

@@ -17,7 +17,7 @@ from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.sections import RetentionSettings
-from squire_pipelines.warehouse.archive import clean, retention_of
+from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 from tests.support.forked import run
 from tests.support.ledgers import (
     REPOSITORY,
@@ -83,7 +83,7 @@ def test_tasks_go_to_the_archive_with_all_that_belongs_to_them(ledger: Ledger, c
     clock.forward(8 * DAY)
     young = ended_task(ledger)
     whole = counts(ledger)
-    cleaned = clean(ledger, tmp_path / "a", WEEK)
+    cleaned = archive_old_rows(ledger, tmp_path / "a", WEEK)
     assert cleaned.rows == {"tasks": 1}
     left = counts(ledger)
     assert all(left[name] == whole[name] / 2 for name in ("tasks", "attempts", "task_events", "model_calls")), left
@@ -102,7 +102,7 @@ def test_tasks_go_to_the_archive_with_all_that_belongs_to_them(ledger: Ledger, c
         files = {row.name: row for row in tx.execute(select(tables.archives))}
     assert set(files) == set(cleaned.files)
     assert all((tmp_path / "a" / name).stat().st_size == row.bytes for name, row in files.items())
-    assert clean(ledger, tmp_path / "a", WEEK).rows == {}
+    assert archive_old_rows(ledger, tmp_path / "a", WEEK).rows == {}
 
 
 def test_what_something_holds_stays(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
@@ -132,16 +132,16 @@ def test_what_something_holds_stays(ledger: Ledger, clock: Clock, tmp_path: Path
             .values(status="succeeded", ended_at=tx.now, updated_at=tx.now)
         )
     clock.forward(8 * DAY)
-    cleaned = clean(ledger, tmp_path, WEEK)
+    cleaned = archive_old_rows(ledger, tmp_path, WEEK)
     assert cleaned.rows == {}
-    assert cleaned.held == {"open pull request": 1, "others wait for it": 1}
+    assert cleaned.kept == {"open pull request": 1, "others wait for it": 1}
     with ledger.write() as tx:
         tasks.cancel(tx, second, actor="ann")
         tx.execute(update(tables.outcomes).values(state="merged", updated_at=tx.now))
-    assert clean(ledger, tmp_path, WEEK).rows == {"tasks": 2}
-    assert clean(ledger, tmp_path, Retention({"tasks": timedelta(0)})).rows == {}
+    assert archive_old_rows(ledger, tmp_path, WEEK).rows == {"tasks": 2}
+    assert archive_old_rows(ledger, tmp_path, Retention({"tasks": timedelta(0)})).rows == {}
     clock.forward(8 * DAY)
-    assert clean(ledger, tmp_path, WEEK).rows == {"tasks": 1}
+    assert archive_old_rows(ledger, tmp_path, WEEK).rows == {"tasks": 1}
     assert rows_of(tmp_path, "task_dependencies") == [(second, first)]
     with ledger.read() as tx:
         known = retention.archived_task(tx, open_pr)
@@ -156,7 +156,7 @@ def test_an_archived_fact_makes_no_second_task(ledger: Ledger, clock: Clock, tmp
     with ledger.write() as tx:
         tasks.cancel(tx, first, actor="ann")
     clock.forward(8 * DAY)
-    assert clean(ledger, tmp_path, WEEK).tasks == 1
+    assert archive_old_rows(ledger, tmp_path, WEEK).tasks == 1
     assert add_tasks(ledger, answer) == ()
     # What waits for a fact that ended in vain is cancelled, as it would have been.
     (after,) = add_tasks(ledger, answer, spec("b", depends_on=("a",)))
@@ -174,7 +174,7 @@ def test_what_waits_for_an_archived_success_runs(ledger: Ledger, clock: Clock, t
             ended = tx.now if status == "succeeded" else None
             tx.execute(update(tables.tasks).where(tables.tasks.c.id != one).values(status=status, ended_at=ended))
     clock.forward(8 * DAY)
-    assert clean(ledger, tmp_path, WEEK).tasks == 1
+    assert archive_old_rows(ledger, tmp_path, WEEK).tasks == 1
     (after,) = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
     with ledger.read() as tx:
         assert tasks.waiting_reason(tx, tasks.get(tx, after)) == "a slot"
@@ -184,7 +184,7 @@ def test_a_dry_run_counts_and_changes_nothing(ledger: Ledger, clock: Clock, tmp_
     ended_task(ledger)
     clock.forward(8 * DAY)
     before = counts(ledger)
-    cleaned = clean(ledger, tmp_path / "a", WEEK, dry_run=True)
+    cleaned = archive_old_rows(ledger, tmp_path / "a", WEEK, dry_run=True)
     assert cleaned.rows == {"tasks": 1}
     assert counts(ledger) == before
     assert not (tmp_path / "a").exists()
@@ -195,7 +195,7 @@ def test_only_the_states_asked_for_go(ledger: Ledger, clock: Clock, tmp_path: Pa
     good = ended_task(ledger, Cause.NO_CHANGES)
     clock.forward(8 * DAY)
     only = Retention(WEEK.keep, statuses=(TaskStatus.SUCCEEDED,))
-    assert clean(ledger, tmp_path, only).rows == {"tasks": 1}
+    assert archive_old_rows(ledger, tmp_path, only).rows == {"tasks": 1}
     assert rows_of(tmp_path, "tasks") == [(good,)]
 
 
@@ -204,9 +204,11 @@ def test_a_run_is_bounded_and_the_next_goes_on(ledger: Ledger, clock: Clock, tmp
         ended_task(ledger)
     clock.forward(8 * DAY)
     seen: list[tuple[str, int]] = []
-    cleaned = clean(ledger, tmp_path, WEEK, most=3, progress=lambda table, count: seen.append((table, count)))
+    cleaned = archive_old_rows(
+        ledger, tmp_path, WEEK, most=3, progress=lambda table, count: seen.append((table, count))
+    )
     assert (cleaned.tasks, cleaned.more, seen) == (3, True, [("tasks", 3)])
-    assert clean(ledger, tmp_path, WEEK, most=3).tasks == 2
+    assert archive_old_rows(ledger, tmp_path, WEEK, most=3).tasks == 2
     assert len(rows_of(tmp_path, "tasks")) == 5
 
 
@@ -219,7 +221,7 @@ def test_a_task_that_changes_before_it_is_deleted_stays(ledger: Ledger, clock: C
             with ledger.write() as tx:
                 tasks.retry(tx, changed, actor="ann", more_attempts=1)
 
-    assert clean(ledger, tmp_path, WEEK, checkpoint=meanwhile).tasks == 1
+    assert archive_old_rows(ledger, tmp_path, WEEK, checkpoint=meanwhile).tasks == 1
     with ledger.read() as tx:
         assert tasks.get(tx, changed).status is TaskStatus.READY
         assert retention.archived_task(tx, other)
@@ -244,10 +246,10 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
         call = ModelCallRow("plan", "m", ok=True, input_tokens=1, output_tokens=1, latency_s=1, trace_id=TRACE)
         record_model_call(tx, call)
     clock.forward(100 * DAY)
-    rules = retention_of(RetentionSettings())
+    rules = retention_from(RetentionSettings())
     expected = {"deliveries": 1, "collections": 1, "signals": 1, "model_calls": 1, "plans": 1}
-    assert clean(ledger, tmp_path, rules, dry_run=True).rows == expected
-    assert clean(ledger, tmp_path, rules).rows == expected
+    assert archive_old_rows(ledger, tmp_path, rules, dry_run=True).rows == expected
+    assert archive_old_rows(ledger, tmp_path, rules).rows == expected
     with duckdb.connect() as connection:
         found = connection.execute(f"SELECT * FROM read_parquet('{tmp_path}/deliveries/*.parquet')").fetchall()  # noqa: S608
     assert len(found) == 1
@@ -258,7 +260,7 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
             for name in expected
         }
     assert left == {"deliveries": 1, "collections": 1, "signals": 0, "model_calls": 0, "plans": 1}
-    assert clean(ledger, tmp_path, rules).rows == {}
+    assert archive_old_rows(ledger, tmp_path, rules).rows == {}
 
 
 def test_two_runs_at_once_are_one_too_many(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
@@ -267,10 +269,10 @@ def test_two_runs_at_once_are_one_too_many(ledger: Ledger, clock: Clock, tmp_pat
 
     def again(step: str) -> None:
         if step == "write tasks":
-            with pytest.raises(WarehouseError, match="another process is cleaning"):
-                clean(ledger, tmp_path, WEEK)
+            with pytest.raises(WarehouseError, match="another process is archiving"):
+                archive_old_rows(ledger, tmp_path, WEEK)
 
-    assert clean(ledger, tmp_path, WEEK, checkpoint=again).tasks == 1
+    assert archive_old_rows(ledger, tmp_path, WEEK, checkpoint=again).tasks == 1
 
 
 def test_an_archive_that_cannot_be_written_deletes_nothing(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
@@ -279,11 +281,11 @@ def test_an_archive_that_cannot_be_written_deletes_nothing(ledger: Ledger, clock
     before = counts(ledger)
     (tmp_path / "a").write_text("a file")
     with pytest.raises(WarehouseError, match="cannot be written"):
-        clean(ledger, tmp_path / "a", WEEK)
+        archive_old_rows(ledger, tmp_path / "a", WEEK)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "attempts").write_text("a file in the place of a folder")
     with pytest.raises(WarehouseError, match="cannot be written"):
-        clean(ledger, tmp_path / "b", WEEK)
+        archive_old_rows(ledger, tmp_path / "b", WEEK)
     assert counts(ledger) == before
 
 
@@ -310,14 +312,14 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(ledger: Ledger, clock: Cl
         clock.forward(8 * DAY)
         whole = counts(ledger)["tasks"]
         try:
-            clean(ledger, archive, WEEK, checkpoint=crash_at(number))
+            archive_old_rows(ledger, archive, WEEK, checkpoint=crash_at(number))
         except _Crash:
             with ledger.read() as tx:
                 here = set(tx.execute(select(tables.tasks.c.id)).scalars())
             there = {row[0] for row in rows_of(archive, "tasks")}
             assert made <= here | there
             assert len(here) in {whole, 0}
-            clean(ledger, archive, WEEK)
+            archive_old_rows(ledger, archive, WEEK)
         else:
             break
         assert {row[0] for row in rows_of(archive, "tasks")} == made
@@ -336,7 +338,7 @@ from itertools import count
 from pathlib import Path
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.warehouse.archive import clean
+from squire_pipelines.warehouse.archive import archive_old_rows
 url, archive, at = sys.argv[1:]
 calls = 0
 def checkpoint(step):
@@ -344,7 +346,7 @@ def checkpoint(step):
     calls += 1
     if calls == int(at):
         os.kill(os.getpid(), signal.SIGKILL)
-clean(Ledger(url), Path(archive), Retention({"tasks": timedelta(0)}), checkpoint=checkpoint)
+archive_old_rows(Ledger(url), Path(archive), Retention({"tasks": timedelta(0)}), checkpoint=checkpoint)
 """
 
 
@@ -356,7 +358,7 @@ def test_a_killed_run_loses_and_doubles_nothing(
     made = {ended_task(ledger) for _ in range(3)}
     ran = run(["-c", _CHILD, ledger_url, str(tmp_path), str(at)])
     assert ran.returncode in {-signal.SIGKILL, 0}, ran.stderr
-    clean(ledger, tmp_path, Retention({"tasks": timedelta(0)}))
+    archive_old_rows(ledger, tmp_path, Retention({"tasks": timedelta(0)}))
     assert {row[0] for row in rows_of(tmp_path, "tasks")} == made
     assert counts(ledger) == dict.fromkeys(counts(ledger), 0)
     with ledger.read() as tx:
@@ -364,7 +366,7 @@ def test_a_killed_run_loses_and_doubles_nothing(
 
 
 def test_the_defaults_keep_what_a_redelivery_and_a_month_need() -> None:
-    rules = retention_of(RetentionSettings())
+    rules = retention_from(RetentionSettings())
     assert rules.keep["tasks"] == timedelta(days=7)
     assert set(rules.keep) == {"tasks", *retention.OF_THEMSELVES}
     for field, days in (("deliveries_days", 3), ("budgets_days", 31)):

@@ -16,8 +16,9 @@ import pytest
 
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.warehouse.export import BEGAN, FILE, LEFT_AFTER_S, export
-from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.warehouse.export import BEGIN_COLUMNS, FILE_NAME, STALE_AFTER_S, export
+from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support.ledgers import sqlite_ledger_file
 from tests.support.years import fill
@@ -28,7 +29,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
     ledger = Ledger(f"sqlite:///{sqlite_ledger_file(folder / 'ledger.sqlite')}")
     fill(ledger, days=5, tasks=40, text='it\'s "quoted"')
-    publish(ledger, folder / "warehouse.duckdb", memory_limit=256 * 2**20)
+    publish_warehouse(ledger, folder / "warehouse.duckdb", WarehouseSettings(memory_limit=256 * 2**20))
     ledger.close()
     return folder / "warehouse.duckdb"
 
@@ -49,9 +50,9 @@ def test_every_row_of_every_table_is_in_the_file_of_its_day(published: Path, tmp
     told: list[str] = []
     done = export(published, str(tmp_path / "lake"), on_file=lambda file: told.append(file.name))
     assert told == [file.name for file in done.files]
-    assert {file.table for file in done.files} == set(BEGAN)
+    assert {file.table for file in done.files} == set(BEGIN_COLUMNS)
     assert set(_files(tmp_path / "lake")) == set(told)
-    for table in BEGAN:
+    for table in BEGIN_COLUMNS:
         (count,) = run_query(published, f"SELECT count(*) FROM {table}").rows[0]  # noqa: S608 - our own names
         rows = _read(tmp_path / "lake", table)
         assert len(rows) == count
@@ -104,7 +105,7 @@ def test_what_a_killed_export_left_is_never_read_and_goes_in_the_end(published: 
     export(published, str(tmp_path), tables=["tasks"])
     assert left.exists()  # it might be under way
     assert len(_read(tmp_path, "tasks")) == 40
-    old = time.time() - LEFT_AFTER_S - 60
+    old = time.time() - STALE_AFTER_S - 60
     os.utime(left, (old, old))
     export(published, str(tmp_path), tables=["tasks"])
     assert not left.exists()
@@ -200,4 +201,4 @@ def test_export_to_an_object_store(s3: str, published: Path, tmp_path: Path) -> 
         timeout=120,
     )
     assert "WarehouseError: the export to s3://no-such-bucket/squire failed" in done.stderr
-    assert local.name.endswith(FILE)
+    assert local.name.endswith(FILE_NAME)

@@ -16,11 +16,10 @@ from squire_pipelines.errors import WarehouseError
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata
-from squire_pipelines.warehouse import files, schema
-from squire_pipelines.warehouse import publish as publishing
-from squire_pipelines.warehouse.archive import clean
-from squire_pipelines.warehouse.publish import Publication
-from squire_pipelines.warehouse.publish import publish as publish_ledger
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.warehouse import schema
+from squire_pipelines.warehouse.archive import archive_old_rows
+from squire_pipelines.warehouse.publish import IncrementalRules, Publication, publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support.changing_ledger import ChangingLedger, contents
 from tests.support.ledgers import Clock, add_task, folder_in_memory, sqlite_ledger_file
@@ -46,8 +45,13 @@ happenings = st.one_of(
 
 
 def publish_to(ledger: Ledger, path: Path, archive: Path, *, full: bool = False) -> Publication:
-    return publish_ledger(
-        ledger, path, memory_limit=256 * MIB, wait_s=10, full=full, archive=archive, overlap_s=OVERLAP_S
+    return publish_warehouse(
+        ledger,
+        path,
+        WarehouseSettings(memory_limit=256 * MIB, overlap_s=OVERLAP_S),
+        wait_s=10,
+        full=full,
+        archive=archive,
     )
 
 
@@ -146,7 +150,7 @@ def test_rows_that_are_later_than_the_overlap_make_everything_be_read(
     publish()
     world.late(50_000)
     done = publish()
-    assert (done.mode, done.reason) == ("full", "new events bear times from long before the last publication")
+    assert (done.mode, done.reason) == ("full", "new events have times from long before the last publication")
     assert run_query(warehouse, "SELECT message FROM tasks").rows == (("late 50000",),)
 
 
@@ -155,7 +159,7 @@ def test_clock_that_was_set_back_makes_everything_be_read(world: ChangingLedger,
     publish()
     world.wait(-1)
     done = publish()
-    assert (done.mode, done.reason) == ("full", "the ledger's clock stands before the last publication")
+    assert (done.mode, done.reason) == ("full", "the ledger's clock is behind the last publication")
 
 
 def test_everything_is_read_when_asked_for(
@@ -163,7 +167,7 @@ def test_everything_is_read_when_asked_for(
 ) -> None:
     world.plan(1)
     publish()
-    done = publish_ledger(ledger, warehouse, memory_limit=256 * MIB, full=True)
+    done = publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=256 * MIB), full=True)
     assert (done.mode, done.reason) == ("full", "it was asked for")
 
 
@@ -180,7 +184,7 @@ def test_file_that_somebody_wrote_to_is_not_added_to(world: ChangingLedger, publ
 
 
 def test_file_that_is_damaged_is_built_anew(
-    world: ChangingLedger, publish: Publish, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+    world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
 ) -> None:
     world.plan(1)
     publish()
@@ -193,20 +197,19 @@ def test_file_that_is_damaged_is_built_anew(
         shutil.copy(path, copy)  # which changes bytes and nothing that one could see
         return True
 
-    monkeypatch.setattr(files, "copy_sealed", as_a_disk_would)
-    done = publish()
+    done = publish_warehouse(ledger, warehouse, incremental=IncrementalRules(copy_file=as_a_disk_would))
     assert done.mode == "full"
-    assert done.reason.startswith("the file before cannot be added to")
+    assert done.reason.startswith("the previous file cannot be added to")
     assert run_query(warehouse, "SELECT count(*) FROM tasks").rows == ((1,),)
 
 
 def test_file_of_another_version_is_built_anew(
-    world: ChangingLedger, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
 ) -> None:
     world.plan(1)
     publish()
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + 1)
-    assert publish().reason == "the file before is of another version"
+    newer = IncrementalRules(schema_version=schema.SCHEMA_VERSION + 1)
+    assert publish_warehouse(ledger, warehouse, incremental=newer).reason == "the previous file is of another version"
 
 
 def test_another_ledger_takes_nothing_over(
@@ -216,8 +219,8 @@ def test_another_ledger_takes_nothing_over(
     publish()
     other = open_at(f"sqlite:///{sqlite_ledger_file(tmp_path / 'other.sqlite')}", clock=world.clock)
     add_task(other, title="the other's")
-    done = publish_ledger(other, warehouse, memory_limit=256 * MIB)
-    assert (done.mode, done.reason) == ("full", "the file before is another ledger's")
+    done = publish_warehouse(other, warehouse, WarehouseSettings(memory_limit=256 * MIB))
+    assert (done.mode, done.reason) == ("full", "the previous file is another ledger's")
     assert run_query(warehouse, "SELECT title FROM tasks").rows == (("the other's",),)
 
 
@@ -234,7 +237,7 @@ def test_ledger_that_was_restored_from_a_backup_is_read_whole(
     for log in ledger.path.parent.glob(f"{ledger.path.name}-*"):
         log.unlink()
     done = publish()
-    assert (done.mode, done.reason) == ("full", "the ledger is not what was published, but older or another")
+    assert (done.mode, done.reason) == ("full", "the ledger is older than what was published, or another one")
     assert done.rows["tasks"] == 1
     world.wait(10)
     world.plan(1)
@@ -242,13 +245,12 @@ def test_ledger_that_was_restored_from_a_backup_is_read_whole(
 
 
 def test_file_that_has_grown_for_nothing_is_built_anew(
-    world: ChangingLedger, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
 ) -> None:
-    monkeypatch.setattr(publishing, "_FREE_GROWTH", 0)
-    monkeypatch.setattr(publishing, "MAX_GROWTH", 0.5)
     world.plan(1)
     publish()
-    assert publish().reason == "the file has grown"
+    strict = IncrementalRules(max_growth=0.5, free_growth=0)
+    assert publish_warehouse(ledger, warehouse, incremental=strict).reason == "the file has grown"
 
 
 def test_what_left_the_ledger_stays(world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger) -> None:
@@ -295,7 +297,7 @@ def test_retention_takes_nothing_from_the_warehouse(
     before = contents(warehouse)
     world.wait(30 * 86400)
     keep = Retention({table: timedelta(days=7) for table in ("tasks", "deliveries", "collections", "signals")})
-    clean(ledger, world.archive, keep)
+    archive_old_rows(ledger, world.archive, keep)
     done = publish()
     assert done.mode == "incremental"
     with ledger.read() as tx:

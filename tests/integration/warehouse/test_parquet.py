@@ -11,7 +11,7 @@ import pytest
 
 from squire_pipelines.errors import QueryError, WarehouseError
 from squire_pipelines.warehouse.parquet import write_parquet
-from squire_pipelines.warehouse.query import Session
+from squire_pipelines.warehouse.query import QuerySession
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def published(tmp_path: Path) -> Path:
 
 
 def _written(published: Path, sql: str, target: Path, limit: int | None = None) -> int:
-    with Session(published) as session:
-        answer = session.ask(sql)
+    with QuerySession(published) as session:
+        answer = session.execute(sql)
         return write_parquet(answer, answer.columns, target, limit=limit)
 
 
@@ -86,12 +86,12 @@ GROWTH = """
 import resource, sys
 from pathlib import Path
 from squire_pipelines.warehouse.parquet import write_parquet
-from squire_pipelines.warehouse.query import Session
+from squire_pipelines.warehouse.query import QuerySession
 published, target = map(Path, sys.argv[1:])
 peaks = []
 for rows in (2_000, 200_000):
-    with Session(published, memory_limit=64 * 2**20) as session:
-        answer = session.ask("SELECT range AS a, repeat('x' || range, 100) AS b FROM range(%d)" % rows)
+    with QuerySession(published, memory_limit=64 * 2**20) as session:
+        answer = session.execute("SELECT range AS a, repeat('x' || range, 100) AS b FROM range(%d)" % rows)
         write_parquet(answer, answer.columns, target, memory_limit=64 * 2**20)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 print(peaks[1] - peaks[0])

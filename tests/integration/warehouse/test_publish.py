@@ -22,9 +22,9 @@ from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import task_events
+from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.warehouse import files, schema
-from squire_pipelines.warehouse.publish import Publication
-from squire_pipelines.warehouse.publish import publish as publish_ledger
+from squire_pipelines.warehouse.publish import Publication, publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support.ledgers import TRACE, Clock, add_task, add_tasks, claim, dispatch, spec
 
@@ -228,7 +228,7 @@ def test_publisher_that_waited_too_long_gives_up_and_changes_nothing(
     before = warehouse.read_bytes()
     add_task(ledger)
     with files.publication_lock(warehouse, wait_s=1), pytest.raises(WarehouseError) as caught:
-        publish_ledger(ledger, warehouse, memory_limit=256 * MIB, wait_s=0.1)
+        publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=256 * MIB), wait_s=0.1)
     assert "another process" in caught.value.message
     assert warehouse.read_bytes() == before
 
@@ -239,11 +239,12 @@ def run_publisher(ledger: Ledger, warehouse: Path, *, before: str = "") -> "subp
         from pathlib import Path
         from squire_pipelines.errors import SquireError
         from squire_pipelines.ledger.store import Ledger
-        from squire_pipelines.warehouse.publish import publish
+        from squire_pipelines.sections import WarehouseSettings
+        from squire_pipelines.warehouse.publish import publish_warehouse
         ledger = Ledger({str(ledger.url)!r})
         {before}
         try:
-            publish(ledger, Path({str(warehouse)!r}), memory_limit={256 * MIB})
+            publish_warehouse(ledger, Path({str(warehouse)!r}), WarehouseSettings(memory_limit={256 * MIB}))
         except SquireError as error:
             raise SystemExit(type(error).__name__ + ": " + str(error))
     """
@@ -292,7 +293,7 @@ def test_full_disk_leaves_the_file_and_nothing_else(publish: Publish, warehouse:
 def test_folder_that_is_none_is_said_so(ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WarehouseError) as caught:
-        publish_ledger(ledger, tmp_path / "file" / "warehouse.duckdb", memory_limit=256 * MIB)
+        publish_warehouse(ledger, tmp_path / "file" / "warehouse.duckdb", WarehouseSettings(memory_limit=256 * MIB))
     assert os.strerror(errno.EEXIST) in caught.value.message or os.strerror(errno.ENOTDIR) in caught.value.message
     assert str(tmp_path / "file") in caught.value.hint
 
@@ -302,13 +303,13 @@ def test_folder_that_may_not_be_written_to_is_said_so(ledger: Ledger, warehouse:
     # Root may write everywhere but where the kernel itself says no.
     path = warehouse if os.geteuid() else Path("/sys/squire/warehouse.duckdb")
     with pytest.raises(WarehouseError) as caught:
-        publish_ledger(ledger, path, memory_limit=256 * MIB)
+        publish_warehouse(ledger, path, WarehouseSettings(memory_limit=256 * MIB))
     assert "write" in caught.value.hint
 
 
 def test_too_little_memory_is_said_so(ledger: Ledger, warehouse: Path) -> None:
     with pytest.raises(WarehouseError) as caught:
-        publish_ledger(ledger, warehouse, memory_limit=MIB // 4)
+        publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=MIB // 4))
     assert "memory_limit" in caught.value.hint
     assert not warehouse.exists()
 
@@ -337,7 +338,7 @@ def test_postgres_is_published_too(
     ledger = open_at(ledger_url, clock=clock)
     first, second = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
     dispatch(ledger)
-    publication = publish_ledger(ledger, warehouse, memory_limit=256 * MIB)
+    publication = publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=256 * MIB))
     assert (publication.rows["tasks"], publication.rows["attempts"]) == (2, 1)
     rows = run_query(warehouse, "SELECT id, spec->>'key', created_at FROM tasks ORDER BY 2").rows
     assert rows == ((first, "a", clock.now), (second, "b", clock.now))

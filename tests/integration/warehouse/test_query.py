@@ -9,9 +9,9 @@ import pytest
 
 from squire_pipelines.errors import QueryError, WarehouseError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.warehouse import query
-from squire_pipelines.warehouse.publish import publish
-from squire_pipelines.warehouse.query import Session, run_query
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.warehouse.publish import publish_warehouse
+from squire_pipelines.warehouse.query import QuerySession, attach_file, run_query
 from tests.support.ledgers import add_task, sqlite_ledger_file
 
 
@@ -21,7 +21,7 @@ def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger = Ledger(f"sqlite:///{sqlite_ledger_file(folder / 'ledger.sqlite')}")
     for _ in range(3):
         add_task(ledger)
-    publish(ledger, folder / "warehouse.duckdb", memory_limit=256 * 2**20)
+    publish_warehouse(ledger, folder / "warehouse.duckdb", WarehouseSettings(memory_limit=256 * 2**20))
     ledger.close()
     return folder / "warehouse.duckdb"
 
@@ -55,10 +55,8 @@ def test_statements_that_read_are_answered(published: Path, sql: str) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
-    published: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
-) -> None:
-    attach, opened = query._attach, []
+def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(published: Path, *, fails: bool) -> None:
+    opened = []
 
     def attach_while_it_is_replaced(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         opened.append(path)
@@ -67,10 +65,10 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_opened_again(
             path.with_suffix(".next").replace(path)
             if fails:
                 raise duckdb.IOException("Could not read enough bytes from file")
-        attach(connection, path)
+        attach_file(connection, path)
 
-    monkeypatch.setattr(query, "_attach", attach_while_it_is_replaced)
-    assert run_query(published, "SELECT count(*) FROM tasks").rows == ((3,),)
+    with QuerySession(published, attach=attach_while_it_is_replaced) as session:
+        assert session.execute("SELECT count(*) FROM tasks").fetch(1) == [(3,)]
     assert len(opened) == 2
 
 
@@ -159,7 +157,7 @@ def test_what_does_more_than_read_the_warehouse_is_refused(published: Path, numb
     ],
 )
 def test_engine_itself_refuses_what_our_list_might_miss(published: Path, sql: str) -> None:
-    with Session(published, memory_limit=64 * 2**20) as session, pytest.raises(duckdb.Error):
+    with QuerySession(published, memory_limit=64 * 2**20) as session, pytest.raises(duckdb.Error):
         session.connection.execute(sql.format(folder=published.parent))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from squire_pipelines.errors import QueryError
 from squire_pipelines.warehouse.parquet import write_parquet
-from squire_pipelines.warehouse.query import Session, run_query
+from squire_pipelines.warehouse.query import QuerySession, run_query
 
 SECRET = "nobody-may-read-this"
 
@@ -175,12 +175,12 @@ def test_the_list_is_long_enough() -> None:
 
 @pytest.mark.parametrize("sql", [*FILES, *MACHINE])
 def test_a_session_is_as_tight_after_a_refusal_as_before(folder: Path, sql: str) -> None:
-    with Session(folder / "warehouse.duckdb") as session:
+    with QuerySession(folder / "warehouse.duckdb") as session:
         with pytest.raises(QueryError):
-            session.ask(sql.format(folder=folder))
+            session.execute(sql.format(folder=folder))
         with pytest.raises(QueryError, match="disabled by configuration"):
-            session.ask(f"FROM read_text('{folder}/secret.txt')")
-        assert session.ask("SELECT count(*) FROM tasks").fetch(2) == [(10,)]
+            session.execute(f"FROM read_text('{folder}/secret.txt')")
+        assert session.execute("SELECT count(*) FROM tasks").fetch(2) == [(10,)]
 
 
 def test_variables_of_ours_are_no_tables(folder: Path) -> None:
@@ -205,8 +205,10 @@ def test_names_of_columns_say_nothing_to_the_engine_that_writes_parquet(
     quoted = name.format(folder=folder).replace('"', '""')
     literal = name.format(folder=folder).replace("'", "''")
     target = tmp_path / "answer.parquet"
-    with Session(folder / "warehouse.duckdb") as session:
-        answer = session.ask(f"SELECT 1 AS \"{quoted}\", '{literal}'::ENUM('{literal}') AS b, {{'{literal}': 1}} AS c")
+    with QuerySession(folder / "warehouse.duckdb") as session:
+        answer = session.execute(
+            f"SELECT 1 AS \"{quoted}\", '{literal}'::ENUM('{literal}') AS b, {{'{literal}': 1}} AS c"
+        )
         assert write_parquet(answer, answer.columns, target) == 1
     assert _seen(folder) == before
     assert [path.name for path in tmp_path.iterdir()] == ["answer.parquet"]

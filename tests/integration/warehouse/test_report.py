@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +17,7 @@ from squire_pipelines.warehouse.publish import Publication
 from squire_pipelines.warehouse.query import run_query
 from squire_pipelines.warehouse.report import plots
 from squire_pipelines.warehouse.report.numbers import bucket_of, read_report
-from squire_pipelines.warehouse.report.page import html, write_page
+from squire_pipelines.warehouse.report.page import html, write_page, write_pictures
 from squire_pipelines.warehouse.report.sections import clean, duration, money, percent, sections, short
 from tests.support.years import fill
 
@@ -127,6 +128,25 @@ def test_red_time_counts_overlapping_failures_once(ledger: Ledger, publish: Publ
     ((seconds,),) = run_query(warehouse, "SELECT sum(red_s) FROM ci_red_time WHERE on_default_branch").rows
     assert report.red_hours == pytest.approx(seconds / 3600)
     assert report.as_json()["totals"]["red_hours"] == pytest.approx(seconds / 3600, abs=0.001)
+
+
+def test_pictures_lie_beside_the_page_and_those_of_empty_sections_go(
+    publish: Publish, warehouse: Path, ledger: Ledger, tmp_path: Path, cache: Path
+) -> None:
+    fill(ledger, days=10, tasks=40)
+    publish()
+    page = tmp_path / "report.html"
+    stale = tmp_path / "report-ci_red.png"
+    stale.write_bytes(b"old")
+    report = read_report(warehouse, since=timedelta(days=3650))
+    report = replace(report, ci_red=())
+    pictures = write_pictures(page, report, cache=cache)
+    assert set(pictures) == {"throughput", "success", "causes", "cost", "stages"}
+    assert not stale.exists()
+    for key, picture in pictures.items():
+        assert picture == tmp_path / f"report-{key}.png"
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_span_that_is_none_is_refused(ledger: Ledger, publish: Publish, warehouse: Path) -> None:

@@ -80,7 +80,7 @@ def ask() -> Iterator[Ask]:
         connection.execute("SET TimeZone = 'UTC'")
         tables = Tables(connection)
         fill(tables)
-        changes.create_touched(connection, everything=True)
+        changes.create_touched_tables(connection, everything=True)
         changes.derive(connection)
         schema.create_metrics(connection)
         yield lambda sql: connection.execute(sql).fetchall()

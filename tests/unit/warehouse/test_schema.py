@@ -75,6 +75,20 @@ def test_every_table_every_column_and_every_view_is_explained(created: duckdb.Du
     assert bare == []
 
 
+@pytest.mark.parametrize("name", ["tasks", "task_facts", "success_weeks", "_publication", "stuck"])
+def test_column_schema_has_every_column_with_its_type_and_description(
+    created: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    columns = schema.column_schema(name)
+    assert [column for column, _, _ in columns] == list(columns_of(created, name))
+    assert all(kind and description.endswith(".") for _, kind, description in columns)
+
+
+def test_column_schema_says_types_as_people_write_them() -> None:
+    assert schema.column_schema("targets")[1] == ("seconds", "DOUBLE", "The most seconds that it may take.")
+    assert ("ended_at", "TIMESTAMPTZ") in [column[:2] for column in schema.column_schema("tasks")]
+
+
 def test_no_column_has_a_name_that_must_be_quoted(created: duckdb.DuckDBPyConnection) -> None:
     for table in schema.TABLES:
         for name in columns_of(created, table):

@@ -24,7 +24,7 @@ def _in(color: str, *, dark: bool) -> str:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("color", [theme.INK, theme.SOFT, theme.LINK])
-@pytest.mark.parametrize("ground", [theme.PAPER, theme.GROUND])
+@pytest.mark.parametrize("ground", [theme.PAPER, theme.PAGE])
 def test_text_stands_out(color: str, ground: str, *, dark: bool) -> None:
     assert _contrast(_in(color, dark=dark), _in(ground, dark=dark)) >= 4.5
 

@@ -1,21 +1,20 @@
-"""What the settings add to the file: targets, and what a used-up budget holds back."""
+"""The tables that follow from the settings: targets, and what a used-up budget blocks."""
 
 from pathlib import Path
 
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.settings import Settings
-from squire_pipelines.warehouse.publish import publish
+from squire_pipelines.sections import WarehouseSettings
+from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
-from squire_pipelines.warehouse.rules import Rules
 from tests.support.ledgers import TRACE, add_task
 
 MEMORY = 512 * 2**20
 STUCK = "SELECT task_id, reason, detail FROM stuck ORDER BY task_id"
 
 
-def test_what_waits_for_a_budget_is_told_from_what_waits_for_a_slot(warehouse: Path, ledger: Ledger) -> None:
+def test_what_waits_for_a_budget_is_distinguished_from_what_waits_for_a_slot(warehouse: Path, ledger: Ledger) -> None:
     held, free, own = (add_task(ledger, repository=f"acme/{name}") for name in ("held", "free", "own"))
     limits = {
         "acme/held": BudgetLimits(attempt=Limit(usd=1), repository=Limit(usd=2)),
@@ -33,21 +32,20 @@ def test_what_waits_for_a_budget_is_told_from_what_waits_for_a_slot(warehouse: P
                 task_id=task_id,
                 trace_id=TRACE,
             )
-    rules = Rules(Rules.when_nothing_is_set().targets, limits.__getitem__)
-    publish(ledger, warehouse, memory_limit=MEMORY, rules=rules)
-    found = {task: (reason, detail) for task, reason, detail in run_query(warehouse, STUCK).rows}
-    assert found == {
+    publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=MEMORY), limits_of=limits.__getitem__)
+    reasons = {task: (reason, detail) for task, reason, detail in run_query(warehouse, STUCK).rows}
+    assert reasons == {
         held: ("budget", "waits for the budget of the repository (1.50 of 2.00 USD used or reserved)"),
         free: ("slot", "waits for a slot"),
         own: ("budget", "waits for the budget of the task (1.50 of 2.00 USD used or reserved)"),
     }
     # A budget that was raised holds nothing back, though nothing has happened in the ledger.
-    publish(ledger, warehouse, memory_limit=MEMORY)
+    publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=MEMORY))
     assert {row[1] for row in run_query(warehouse, STUCK).rows} == {"slot"}
 
 
 def test_targets_are_those_of_the_settings(warehouse: Path, ledger: Ledger) -> None:
-    chosen = Settings.model_validate({"warehouse": {"sla_agent_s": 7, "sla_pull_request_s": 70, "sla_share": 0.5}})
-    publish(ledger, warehouse, memory_limit=MEMORY, rules=Rules.of(chosen))
+    settings = WarehouseSettings(sla_agent_s=7, sla_pull_request_s=70, sla_share=0.5)
+    publish_warehouse(ledger, warehouse, settings)
     rows = run_query(warehouse, "SELECT name, seconds, share FROM targets ORDER BY seconds").rows
     assert rows == (("ready_to_agent", 7, 0.5), ("ready_to_pull_request", 70, 0.5))

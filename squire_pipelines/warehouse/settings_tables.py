@@ -1,0 +1,33 @@
+"""Writes the tables that follow from the settings: `targets`, and in `held_back` what a used-up budget blocks."""
+
+import duckdb
+
+from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger.budgets import LimitsOf
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.sections import WarehouseSettings
+
+
+def write_targets(connection: duckdb.DuckDBPyConnection, settings: WarehouseSettings) -> None:
+    """Replace the targets: the most seconds that something may take for a share of the tasks."""
+    share = settings.sla_share
+    connection.execute("DELETE FROM targets")
+    connection.executemany(
+        "INSERT INTO targets VALUES (?, ?, ?, ?)",
+        [
+            ("ready_to_agent", settings.sla_agent_s, share, "From ready to the agent's first start."),
+            ("ready_to_pull_request", settings.sla_pull_request_s, share, "From ready to the pull request."),
+        ],
+    )
+
+
+def write_blocked(tx: Transaction, connection: duckdb.DuckDBPyConnection, limits_of: LimitsOf) -> None:
+    """Replace the rows about which ready tasks a used-up budget blocks at this moment."""
+    connection.execute("DELETE FROM held_back")
+    blocked = budgets.blocked_by_budget(tx, limits_of)
+    for column, shortages in (("repository", blocked.repositories), ("task_id", blocked.tasks)):
+        for name, shortage in shortages.items():
+            connection.execute(
+                f"INSERT INTO held_back ({column}, scope, shortage) VALUES (?, ?, ?)",  # noqa: S608 - a name of our own
+                [name, shortage.scope.value, str(shortage)],
+            )
