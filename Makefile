@@ -33,7 +33,7 @@ sbom: ## The worker image's bill of materials, into build/sbom/
 scan: sbom ## Known vulnerabilities in the worker image, where a scanner and its database are there
 	@scripts/scan.sh
 
-demo: setup ## The whole job on this machine: EXECUTOR=docker runs our own steps in containers too
+demo: setup ## The whole pipeline against the forge; EXECUTOR=docker runs our own steps in containers too
 	@scripts/images-if-engine.sh $(if $(filter docker,$(EXECUTOR)),all,worker)
 	@$(BIN)/squire demo --home "$(abspath $(DEMO_HOME))" --executor $(EXECUTOR)
 
@@ -45,7 +45,7 @@ test: setup ## All tests, with coverage; Docker tests where an engine answers
 	@scripts/github-schemas.sh || echo "github-schemas: not there; the tests that compare with them are skipped"
 	@scripts/test.sh "$(BIN)" $(PYTEST_ARGS)
 
-test-fast: setup ## Unit tests only
+test-fast: setup ## Unit tests, and the forge's
 	@$(BIN)/python -m pytest tests/unit forge/tests $(PYTEST_ARGS)
 
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token

@@ -52,38 +52,38 @@ class GraphQL:
         """Answer one query."""
         try:
             answers.require_token(request, self._world)
-            asked = answers.parse(_Query, await answers.read_json(request), "Query")
+            query = answers.parse(_Query, await answers.read_json(request), "Query")
         except ApiError as error:
             return answers.decorate(error.response(), self._limits, "graphql")
-        fault = self._faults.take_for_operation(_operation_name(asked))
+        fault = self._faults.take_for_operation(_operation_name(query))
         if fault is not None:
             await asyncio.sleep(fault.delay_s)
         if fault is not None and fault.status is not None and not fault.after:
-            return _struck(fault)
-        body = await run_in_threadpool(self._answer, asked)
+            return _fault_response(fault)
+        body = await run_in_threadpool(self._answer, query)
         if fault is not None and fault.status is not None:
-            return _struck(fault)
+            return _fault_response(fault)
         return self._decorated(JSONResponse(body))
 
     def _decorated(self, response: Response) -> Response:
         decorated = answers.decorate(response, self._limits, "graphql")
-        # `decorate` counts a request; what a query costs was counted when it ran.
+        # `decorate` counts one request, but the query's cost was counted when it ran.
         quota = self._limits.spend("graphql", -1)
         decorated.headers["x-ratelimit-remaining"] = str(quota.remaining)
         decorated.headers["x-ratelimit-used"] = str(min(quota.used, quota.limit))
         return decorated
 
-    def _answer(self, asked: _Query) -> dict[str, object]:
+    def _answer(self, query: _Query) -> dict[str, object]:
         try:
-            document = parse(asked.query)
+            document = parse(query.query)
         except GraphQLError as error:
             return {"errors": [_error(error)]}
         if problems := validate(self._schema, document):
             return {"errors": [_error(problem) for problem in problems]}
-        operation = get_operation_ast(document, asked.operationName)
+        operation = get_operation_ast(document, query.operationName)
         if operation is None:
             return {"errors": [{"message": "An operation name is required"}]}
-        return self._execute(asked, document, operation)
+        return self._execute(query, document, operation)
 
     @contextlib.contextmanager
     def _connection(self, *, mutates: bool) -> Iterator[sqlite3.Connection]:
@@ -94,8 +94,8 @@ class GraphQL:
         with self._world.lock, self._world.database.writing() as con:
             yield con
 
-    def _execute(self, asked: _Query, document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, object]:
-        variables: Mapping[str, Any] = asked.variables or {}
+    def _execute(self, query: _Query, document: DocumentNode, operation: OperationDefinitionNode) -> dict[str, object]:
+        variables: Mapping[str, Any] = query.variables or {}
         cost = query_cost(document, operation, variables)
         if self._limits.peek("graphql").remaining < cost:
             message = "API rate limit exceeded for user ID 1000001."
@@ -105,22 +105,22 @@ class GraphQL:
         mutates = operation.operation is OperationType.MUTATION
         with self._connection(mutates=mutates) as con:
             context = graph.Context(view=View(self._world, con), quota=quota, cost=cost, reset_at=reset_at)
-            result = graph.run(self._schema, document, variables, asked.operationName, context)
+            result = graph.run(self._schema, document, variables, query.operationName, context)
         body: dict[str, object] = {"data": result.data}
         if result.errors:
             body["errors"] = [_error(error) for error in result.errors]
         return body
 
 
-def _operation_name(asked: _Query) -> str:
+def _operation_name(query: _Query) -> str:
     try:
-        operation = get_operation_ast(parse(asked.query), asked.operationName)
+        operation = get_operation_ast(parse(query.query), query.operationName)
     except GraphQLError:
         return ""
     return operation.name.value if operation is not None and operation.name is not None else ""
 
 
-def _struck(fault: Fault) -> Response:
+def _fault_response(fault: Fault) -> Response:
     kind = "application/json" if fault.body.startswith(("{", "[")) else "text/plain"
     return Response(fault.body, status_code=fault.status or 200, headers=dict(fault.headers), media_type=kind)
 

@@ -39,7 +39,7 @@ class Caretaker:
 
         self._world.on_touch = lambda: wake(self._to_settle)
         self._world.database.on_commit = lambda: wake(self._to_send)
-        await run_in_threadpool(self._begin)
+        await run_in_threadpool(self._resume)
         self._to_send.set()
         limits = httpx.Timeout(DELIVERY_TIMEOUT_S)
         async with httpx.AsyncClient(timeout=limits, trust_env=False, follow_redirects=False) as client:
@@ -54,17 +54,17 @@ class Caretaker:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def quiet(self, timeout_s: float) -> bool:
+    async def wait_until_settled(self, timeout_s: float) -> bool:
         """Settle all repositories and wait until no webhook is pending; return False when time runs out first."""
         deadline = time.monotonic() + timeout_s
         await run_in_threadpool(self._settle_all)
-        while await run_in_threadpool(self._sending):
+        while await run_in_threadpool(self._has_pending_webhooks):
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(_POLL_S)
         return True
 
-    def _begin(self) -> None:
+    def _resume(self) -> None:
         with self._world.database.reading() as con:
             repositories = store.repositories(con)
         for repository in repositories:
@@ -86,7 +86,7 @@ class Caretaker:
         for repository_id in ids:
             settling.settle(self._world, repository_id)
 
-    def _sending(self) -> bool:
+    def _has_pending_webhooks(self) -> bool:
         with self._world.database.reading() as con:
             return bool(store_checks.deliveries(con, pending=True, limit=1))
 

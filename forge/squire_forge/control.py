@@ -21,7 +21,7 @@ from squire_forge.records import Repository
 from squire_forge.shapes import mergeable
 from squire_forge.world import View, World
 
-_QUIET_S = 30.0
+_SETTLE_TIMEOUT_S = 30.0
 _MAX_REQUEST_BYTES = 5_000_000
 _SHOWN_DELIVERIES = 500
 
@@ -69,8 +69,8 @@ class Control:
         return JSONResponse(body, 201 if new else 200)
 
     async def _settle(self, _: Request) -> Response:
-        if not await self._caretaker.quiet(_QUIET_S):
-            raise ApiError(504, f"webhooks are still being sent after {_QUIET_S:.0f} s")
+        if not await self._caretaker.wait_until_settled(_SETTLE_TIMEOUT_S):
+            raise ApiError(504, f"webhooks are still being sent after {_SETTLE_TIMEOUT_S:.0f} s")
         return await self._state(_)
 
     async def _state(self, _: Request) -> Response:

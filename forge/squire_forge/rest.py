@@ -56,7 +56,7 @@ class Rest:
         async def endpoint(request: Request) -> Response:
             try:
                 answers.require_token(request, self._world)
-                # A question for the limit is free, also when nothing is left.
+                # Reading the rate limit is free, and possible when it is used up.
                 if handler != self._rate_limit and (refusal := answers.exhausted(self._limits, "core")):
                     return refusal.response()
                 body = {} if request.method in {"GET", "DELETE"} else await read_json(request)

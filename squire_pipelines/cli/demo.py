@@ -1,4 +1,4 @@
-"""`squire demo`: the whole job on this machine, on samples or on a repository of one's own."""
+"""`squire demo`: the whole pipeline on this machine, on samples or on a local repository."""
 
 import contextlib
 import signal
@@ -50,7 +50,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     fresh: bool,
     stay: bool,
 ) -> None:
-    """Show the whole job on this machine, with nothing leaving it.
+    """Run the whole pipeline on this machine; nothing leaves it.
 
     A stand-in for GitHub runs on loopback; everything else is the real pipeline: signals, a plan, sandboxed agents,
     pull requests, outcomes and the warehouse. Needs no key and no account.
