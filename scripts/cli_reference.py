@@ -1,4 +1,4 @@
-"""Writes docs/reference/cli.md from the commands themselves; `--check` fails when the page is not up to date."""
+"""Write docs/reference/cli.md from the commands themselves; `--check` fails when the page is not up to date."""
 
 import argparse
 import sys
@@ -17,18 +17,18 @@ _HEAD = """\
 
 <!-- Written by scripts/cli_reference.py from the commands themselves; do not edit. -->
 
-Commands are noun then verb. Every list and every `show` has `--json`. Results go to standard output, hints and
-errors to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused by
+A command is a noun and then a verb. Every list and every `show` has `--json`. Results go to standard output, hints
+and errors to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 configuration, 4 not reachable, 5 refused by
 policy or budget, 130 interrupted.
 
 Completion: `eval "$(_SQUIRE_COMPLETE=bash_source squire)"` in bash, `eval "$(_SQUIRE_COMPLETE=zsh_source squire)"` in
-zsh, `_SQUIRE_COMPLETE=fish_source squire | source` in fish. Task ids are completed too.
+zsh, `_SQUIRE_COMPLETE=fish_source squire | source` in fish. Task ids are completed as well.
 """
 
 
 def _commands(group: LazyGroup, context: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:
     for name in group.list_commands(context):
-        if name in group.lazy and (group.lazy[name].hidden or not _is_there(group.lazy[name].target)):
+        if name in group.lazy and group.lazy[name].hidden:
             continue
         command = group.get_command(context, name)
         if command is None or command.hidden:
@@ -37,11 +37,6 @@ def _commands(group: LazyGroup, context: click.Context) -> Iterator[tuple[str, c
         yield inner.command_path, command, inner
         if isinstance(command, LazyGroup):
             yield from _commands(command, inner)
-
-
-def _is_there(target: str) -> bool:
-    module = Path(PAGE.parents[2], *target.partition(":")[0].split("."))
-    return module.with_suffix(".py").exists() or module.is_dir()
 
 
 def _help(command: click.Command) -> str:
@@ -57,16 +52,8 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
             yield f"| `{names.replace('|', chr(92) + '|')}` | {text.replace('|', chr(92) + '|')} |"
 
 
-def _examples(command: click.Command) -> str:
-    if isinstance(command, CommandWithExamples) and command.examples:
-        return "\n".join(command.examples)
-    epilog = (command.epilog or "").replace("\b", "").strip()
-    lines = epilog.splitlines()[1:] if epilog.startswith("Example") else []
-    return "\n".join(line.strip() for line in lines if line.strip())
-
-
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     context = click.Context(cli, info_name="squire")
     parts = [_HEAD]
     for path, command, inner in [("squire", cli, context), *_commands(cli, context)]:
@@ -75,13 +62,13 @@ def page() -> str:
         parts.append(f"```console\n{path} {usage}\n```\n")
         if options := list(_options(command, inner)):
             parts.append("\n".join(["| option | is |", "|---|---|", *options]) + "\n")
-        if examples := _examples(command):
-            parts.append(f"```sh\n{examples}\n```\n")
+        if isinstance(command, CommandWithExamples):
+            parts.append("\n".join(["```sh", *command.examples, "```"]) + "\n")
     rows = [f"| `squire {old}` | `squire {' '.join(new)}` |" for old, new in OLD_NAMES.items()]
     parts.append(
         "\n".join(
             [
-                "## Old names\n\nThey work, and say on standard error what they are called now.\n",
+                "## Old names\n\nThese names work, and show the new name on standard error.\n",
                 "| old | new |",
                 "|---|---|",
                 *rows,
@@ -92,7 +79,7 @@ def page() -> str:
 
 
 def main() -> int:
-    """Write the page, or check it."""
+    """Write the page or check it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is not up to date")
     check = parser.parse_args().check

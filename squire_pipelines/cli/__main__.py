@@ -1,4 +1,4 @@
-"""`python -m squire_pipelines.cli`, which can also say that Python is too old, since it reads with old ones."""
+"""`python -m squire_pipelines.cli`. Old Pythons can read this module, so that it can say that Python is too old."""
 
 import sys
 

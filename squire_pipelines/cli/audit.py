@@ -1,11 +1,10 @@
 """`squire audit`: who did what that matters."""
 
-from dataclasses import asdict
-from datetime import datetime
+from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, show_next_page, with_context
+from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.ledger.audit import audit_page
@@ -17,7 +16,7 @@ _COLUMNS: Columns = {
     "actor": "actor",
     "action": "action",
     "subject": "subject",
-    "reason": lambda row: row["detail"].get("reason"),
+    "reason": lambda entry: entry.detail.get("reason"),
 }
 
 
@@ -29,20 +28,10 @@ _COLUMNS: Columns = {
 @limit_option(100)
 @json_option
 @with_context
-def list_audit(
-    context: CliContext,
-    *,
-    limit: int,
-    action: str | None,
-    actor: str | None,
-    since: datetime | None,
-    before: int | None,
-    as_json: bool,
-) -> None:
+def list_audit(context: CliContext, /, limit: int, *, as_json: bool, **filters: Any) -> None:
     """List the audit trail, newest first."""
     with context.ledger.read() as tx:
-        entries = audit_page(tx, action=action, actor=actor, since=since, before=before, limit=limit)
-    rows = [asdict(entry) for entry in entries]
-    context.write_list(rows, _COLUMNS, as_json=as_json, empty="Nothing was done yet.", keep=("actor", "action"))
-    if len(rows) == limit:
-        show_next_page("--before", rows[-1]["id"])
+        entries = audit_page(tx, limit=limit, **filters)
+    context.write_list(
+        entries, _COLUMNS, as_json=as_json, empty="Nothing was done yet.", limit=limit, next_option="--before"
+    )

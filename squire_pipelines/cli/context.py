@@ -11,7 +11,7 @@ from dataclasses import asdict, is_dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.task_query import TaskQuery
     from squire_pipelines.settings import Settings
 
-_Decorated = TypeVar("_Decorated", bound=Callable[..., Any] | click.Command)
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Columns = Mapping[str, str | Callable[[Any], object]]
 """The columns of a table: a heading, and the key or the function of a row that gives the cell."""
 
@@ -118,6 +118,7 @@ class CliContext:
         as_json: bool,
         empty: str,
         limit: int | None = None,
+        next_option: str = "--after",
         keep: Iterable[str] = (),
     ) -> None:
         """Write `rows` as JSON or as a table, or the sentence `empty`; with `limit`, how to go on after a full page."""
@@ -128,18 +129,18 @@ class CliContext:
         else:
             self.console.print(table_of(rows, columns, keep=keep))
         if len(rows) == limit:
-            show_next_page("--after", rows[-1]["id"])
+            show_next_page(next_option, _cell(rows[-1], "id"))
 
 
 with_context = click.make_pass_decorator(CliContext)
 
 
-def json_option(function: _Decorated) -> _Decorated:
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option `--json`, as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Write JSON.")(function)
 
 
-def limit_option(default: int = 100, *, most: int = 1000) -> Callable[[_Decorated], _Decorated]:
+def limit_option(default: int = 100, *, most: int = 1000) -> Decorator:
     """Add the option `--limit`."""
     return click.option(
         "--limit",
@@ -151,10 +152,10 @@ def limit_option(default: int = 100, *, most: int = 1000) -> Callable[[_Decorate
     )
 
 
-def page_options(after: type = int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def page_options(after: type = int) -> Decorator:
     """Add `--after` (an id of the type `after`), `--limit` and `--json`, and pass the context."""
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         function = limit_option()(json_option(with_context(function)))
         help_text = "Go on after the row with this id: the next page."
         return click.option("--after", type=after, metavar="ID", help=help_text)(function)
@@ -162,9 +163,14 @@ def page_options(after: type = int) -> Callable[[Callable[..., None]], Callable[
     return decorate
 
 
+def choice_option(name: str, choices: Sequence[str], help_text: str) -> Decorator:
+    """Add an option that takes one of `choices`, by default the first."""
+    return click.option(name, type=click.Choice(choices), default=choices[0], show_default=True, help=help_text)
+
+
 def seconds_option(
     name: str, default: float, help_text: str, *, least: float = 1, most: float | None = None
-) -> Callable[[_Decorated], _Decorated]:
+) -> Decorator:
     """Add an option whose value is a number of seconds between `least` and `most`."""
     kind = click.FloatRange(least, most)
     return click.option(name, type=kind, default=default, show_default=True, metavar="SECONDS", help=help_text)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.context import CliContext, choice_option, seconds_option, with_context
+from squire_pipelines.cli.lazy import command
 from squire_pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,24 +19,24 @@ if TYPE_CHECKING:
     from squire_pipelines.demo.driver import DemoResult
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  squire demo                                       four sample repositories
-  squire demo --repo ~/src/api                      your own, with a linter's safe fixes
-  squire demo --repo . --issue "Sort the imports" --command "ruff check --select I --fix --exit-zero ."
-  squire demo --stay                                keep the forge's pages up until Ctrl-C
-""",
+@command(
+    "demo",
+    examples=(
+        "squire demo                     # four sample repositories",
+        "squire demo --repo ~/src/api    # your own repository, with a linter's safe fixes",
+        'squire demo --repo . --issue "Sort the imports" --command "ruff check --select I --fix --exit-zero ."',
+        "squire demo --stay              # keep the forge running until Ctrl-C",
+    ),
 )
-@click.option("--repo", type=click.Path(path_type=Path), metavar="PATH", help="A local git repository to try.")
-@click.option("--issue", metavar="TEXT", help="With --repo: the title of the issue that asks for it.")
-@click.option("--command", metavar="LINE", help="With --repo: the command that does it, run in the workspace.")
-@click.option("--home", type=click.Path(path_type=Path), metavar="DIR", help="The demo's folder.")
-@click.option("--runner", type=click.Choice(["auto", "docker", "local"]), default="auto", show_default=True)
-@click.option("--executor", type=click.Choice(["in_process", "docker"]), default="in_process", show_default=True)
+@click.option("--repo", type=click.Path(path_type=Path), metavar="PATH", help="Use this local git repository.")
+@click.option("--issue", metavar="TEXT", help="With --repo: ask for the work with an issue of this title.")
+@click.option("--command", metavar="LINE", help="With --repo: do the work with this command, run in the workspace.")
+@click.option("--home", type=click.Path(path_type=Path), metavar="DIR", help="Keep the demo's files in this folder.")
+@choice_option("--runner", ("auto", "docker", "local"), "Run the agents in containers or as local processes.")
+@choice_option("--executor", ("in_process", "docker"), "Run Squire's own steps in one process or in containers.")
 @click.option("--fresh", is_flag=True, help="Start over even if an earlier demo was interrupted.")
-@click.option("--stay", is_flag=True, help="Keep the forge up afterwards until Ctrl-C.")
-@click.option("--timeout", type=click.FloatRange(min=10), default=170, show_default=True, metavar="SECONDS")
+@click.option("--stay", is_flag=True, help="Keep the forge running afterwards until Ctrl-C.")
+@seconds_option("--timeout", 170, "Give up after this time.", least=10)
 @with_context
 def demo(  # noqa: PLR0917 - click gives options by name
     context: CliContext,
@@ -53,7 +54,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     """Run the whole pipeline on this machine; nothing leaves it.
 
     A stand-in for GitHub runs on loopback; everything else is the real pipeline: signals, a plan, sandboxed agents,
-    pull requests, outcomes and the warehouse. Needs no key and no account.
+    pull requests, outcomes and the warehouse. The demo needs no key and no account.
     """
     from squire_pipelines.demo.options import DEFAULT_COMMAND, DEFAULT_ISSUE, DemoOptions  # noqa: PLC0415 - for speed
 
@@ -134,11 +135,11 @@ def _show_diffs(console: "Console", result: "DemoResult", forge: "ForgeProcess")
             console.print(Text(f"\n{forge.url}/{repository['name']}/pull/{pull['number']} changes:", style="bold"))
             console.print(Syntax(text, "diff", background_color="default", word_wrap=True))
             if cut:
-                console.print(Text("… and more; clone the forge's repository to see all", style="dim"))
+                console.print(Text("… and more: clone the forge's repository to see all", style="dim"))
 
 
 def _wait_for_interrupt(console: "Console", url: str) -> None:
-    console.print(f"the forge stays on {url}; Ctrl-C ends it")
+    console.print(f"The forge keeps running at {url}; Ctrl-C stops it.")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""`squire dev`: Dagster's UI, its daemon and the webhook receiver in one command, ended by one Ctrl-C."""
+"""`squire dev`: Dagster's UI, its daemon and the webhook receiver in one command, which one Ctrl-C stops."""
 
 import signal
 import threading
@@ -7,19 +7,22 @@ from types import FrameType
 import click
 
 from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  squire dev                      everything, until Ctrl-C
-  squire dev --port 3001          the UI on another port
-  squire dev --no-webhooks        without the receiver; the schedule still looks every ten minutes
-""",
+@command(
+    "dev",
+    examples=(
+        "squire dev                  # run everything until Ctrl-C",
+        "squire dev --port 3001      # serve the UI on another port",
+        "squire dev --no-webhooks    # run no receiver; the schedule reads the repositories every ten minutes",
+    ),
 )
-@click.option("--port", type=click.IntRange(1, 65535), help="The UI's port; pipeline.webserver_port by default.")
-@click.option("--webhooks/--no-webhooks", default=True, help="Whether to receive deliveries.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Serve the UI on this port instead of pipeline.webserver_port."
+)
+@click.option("--webhooks/--no-webhooks", default=True, help="Receive webhook deliveries, or do not.")
 @with_context
 def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
@@ -40,7 +43,7 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    # A closed terminal ends it too, unless it was started with nohup.
+    # Closing the terminal stops it too, unless it was started with nohup.
     hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
     try:

@@ -1,6 +1,6 @@
-"""The `squire` command: its global options, its groups by name, and the one place where errors become exit codes.
+"""The `squire` command: its global options, the names of its commands, and the place where errors become exit codes.
 
-Commands are named here and imported on use; this module imports none of them.
+This module imports none of the commands, which are imported on use.
 """
 
 import errno
@@ -39,7 +39,7 @@ COMMANDS = {
         f"{_CLI}.agents:agents", "Show agents, their transcripts, the container engine and the worker image."
     ),
 }
-# The verbs of the old product: they work, say what they are called now, and are not in the help.
+# The old product's commands: they work, show their new names, and are not in the help.
 _OLD = ("new", "start", "stop", "list", "status", "logs", "retry", "ps", "watch", "clean", "followup", "steward")
 ALIASES = {
     name: Lazy(f"{_CLI}.aliases:{'list_' if name == 'list' else name}", "Run a command by its old name.", hidden=True)
@@ -48,9 +48,9 @@ ALIASES = {
 
 
 class Root(LazyGroup):
-    """The command itself. Errors end here, for the installed script and for tests alike."""
+    """The command itself, which turns every error into a message and an exit code."""
 
-    def main(  # type: ignore[override]  # click's overloads tell apart what here is one
+    def main(  # type: ignore[override]  # one signature instead of click's overloads
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
@@ -59,7 +59,7 @@ class Root(LazyGroup):
         **extra: Any,
     ) -> Any:
         """Run a command line and exit with its code; without `standalone_mode`, return the code."""
-        # The root callback sets its options; it is needed here even when the callback was never reached.
+        # The root callback sets its options; errors before the callback need the context too.
         context: CliContext = extra.setdefault("obj", CliContext())
         try:
             code = super().main(args, prog_name, standalone_mode=False, **extra)
@@ -68,9 +68,9 @@ class Root(LazyGroup):
                 code = self._report(error, context)
             else:
                 code = 1
-                # The reader (`head`, a pager) has gone: nothing more may be written, not even at exit.
+                # The reader (`head`, a pager) has ended: nothing more may be written, not even at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place: whatever it is, the person is told
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can show an error to the person
             code = self._report(error, context)
         code = code if isinstance(code, int) else 0
         if standalone_mode:
@@ -79,7 +79,7 @@ class Root(LazyGroup):
 
     @staticmethod
     def _report(error: BaseException, context: CliContext) -> int:
-        from squire_pipelines.cli.failures import report  # noqa: PLC0415 - only on the way out
+        from squire_pipelines.cli.failures import report  # noqa: PLC0415 - only when a command fails
 
         return report(error, verbose=context.verbose)
 
@@ -95,13 +95,13 @@ class Root(LazyGroup):
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help="The settings; else SQUIRE_CONFIG, else config.toml in the configuration directory.",
+    help="Read the settings from this file; else SQUIRE_CONFIG, else config.toml in the configuration directory.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show a traceback when something fails.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="The least level that is logged, here and by what is started; else logging.level.",
+    help="Log messages of this level and above, also in processes that are started; else logging.level.",
 )
 @click.version_option(__version__, "--version", prog_name="squire", message="%(prog)s %(version)s")
 @click.pass_context
@@ -109,7 +109,7 @@ def cli(ctx: click.Context, config: Path | None, log_level: Level | None, *, ver
     """Squire keeps your GitHub repositories in good order.
 
     It reads what is going on in them, plans the work, has coding agents do it in sandboxed containers, opens pull
-    requests and keeps the books. New here: `squire demo`, then `squire init`.
+    requests and records what became of them. Start with `squire demo`, then `squire init`.
     """
     context: CliContext = ctx.obj
     context.config, context.verbose = config, verbose
@@ -120,7 +120,7 @@ def cli(ctx: click.Context, config: Path | None, log_level: Level | None, *, ver
 
 
 def main() -> None:
-    """Entry point of the `squire` script."""
+    """Run the command: the entry point of the `squire` script."""
     set_up_process(Component.CLI)
     cli.main(prog_name="squire")
 

@@ -1,5 +1,7 @@
 """`squire signals`: the facts that were seen, and how the readings of their sources ended."""
 
+from typing import Any
+
 import click
 
 from squire_pipelines.cli import queries
@@ -19,19 +21,10 @@ signals = LazyGroup(name="signals", help="List the signals that were seen in the
 @click.option("--kind", type=click.Choice([kind.value for kind in SignalKind]), help="Select only this kind.")
 @click.option("--gone", is_flag=True, help="Include signals that are no longer there.")
 @page_options()
-def list_signals(
-    context: CliContext,
-    repository: str | None,
-    kind: str | None,
-    limit: int,
-    after: int | None,
-    *,
-    gone: bool,
-    as_json: bool,
-) -> None:
+def list_signals(context: CliContext, /, limit: int, *, as_json: bool, **filters: Any) -> None:
     """List signals, the last seen first."""
     with context.ledger.read() as tx:
-        rows = queries.signal_page(tx, repository=repository, kind=kind, gone=gone, limit=limit, after=after)
+        rows = queries.signal_page(tx, limit=limit, **filters)
         now = tx.now
     columns: Columns = {
         "repository": "repository",

@@ -45,12 +45,8 @@ def follow(
 ) -> Iterator[str]:
     """Yield lines as they are added, until the writer has ended or nothing was added for `idle_rounds` rounds.
 
-    Args:
-        path: The file, which need not exist yet.
-        offset: Where to begin, in bytes.
-        ended: Whether the writer has ended; asked before each reading, so that its last lines are not missed.
-        wait: Called between rounds.
-        idle_rounds: How many rounds may pass in which nothing was added.
+    `offset` is where to begin, in bytes; the file need not exist yet. `ended` is asked before each reading, so that the
+    writer's last lines are not missed; `wait` is called between rounds.
     """
     rest = b""
     idle = 0

@@ -5,10 +5,9 @@ from typing import Any
 
 import click
 
+from squire_pipelines.cli.context import Decorator
 from squire_pipelines.cli.parameters import MOMENT, repository_option
 from squire_pipelines.ledger.task_query import KINDS, STATUSES
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _choice(option: str, name: str, choices: tuple[str, ...], noun: str) -> Decorator:

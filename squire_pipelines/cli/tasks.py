@@ -8,6 +8,7 @@ import click
 from squire_pipelines.cli.context import (
     CliContext,
     Columns,
+    choice_option,
     json_option,
     limit_option,
     show_next_page,
@@ -86,13 +87,7 @@ def page_table(page: TaskPage) -> "Table":
     ),
 )
 @filter_options()
-@click.option(
-    "--order",
-    type=click.Choice([order.value for order in SortOrder]),
-    default="newest",
-    show_default=True,
-    help="Sort the list.",
-)
+@choice_option("--order", [order.value for order in SortOrder], "Sort the list.")
 @click.option("--after", type=TASK_ID, metavar="PLACE", help="Go on after this task or place: the next page.")
 @limit_option(PAGE, most=MAX_PAGE)
 @json_option

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.context import CliContext, Decorator, with_context
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.person import actor, confirm
-from squire_pipelines.cli.task_filters import Decorator, filter_options
+from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ExitCode

@@ -11,7 +11,7 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, TASK_ID
 from squire_pipelines.cli.person import actor
-from squire_pipelines.cli.text import plain
+from squire_pipelines.cli.text import one_line, plain
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.errors import ConfigError, RefusedError
@@ -24,27 +24,26 @@ MAX_TITLE, MAX_PROMPT = 200, 50_000
 _TITLE_FROM_PROMPT = 80
 
 
+def _checked(text: str, noun: str, most: int) -> str:
+    if not text:
+        raise click.BadParameter(f"the {noun} is empty", param_hint=f"--{noun}")
+    if len(text) > most:
+        raise click.BadParameter(f"the {noun} has more than {most} characters", param_hint=f"--{noun}")
+    return text
+
+
 def read_prompt(prompt: str) -> str:
     """Return the prompt, or standard input for `-`. Raises BadParameter when it is empty or too long."""
     # One more than allowed is enough to see that it is too long.
     text = sys.stdin.read(MAX_PROMPT + 1) if prompt == "-" else prompt
-    text = plain(text).strip()
-    if not text:
-        raise click.BadParameter("the prompt is empty", param_hint="--prompt")
-    if len(text) > MAX_PROMPT:
-        raise click.BadParameter(f"the prompt has more than {MAX_PROMPT} characters", param_hint="--prompt")
-    return text
+    return _checked(plain(text).strip(), "prompt", MAX_PROMPT)
 
 
 def title_of(title: str | None, prompt: str) -> str:
     """Return the title, or else the prompt's first line, cut. Raises BadParameter."""
-    first = next(line.strip() for line in prompt.splitlines() if line.strip())
-    text = " ".join(plain(title or "").split())
-    if title is not None and not text:
-        raise click.BadParameter("the title is empty", param_hint="--title")
-    if len(text) > MAX_TITLE:
-        raise click.BadParameter(f"the title has more than {MAX_TITLE} characters", param_hint="--title")
-    return text or (first if len(first) <= _TITLE_FROM_PROMPT else first[: _TITLE_FROM_PROMPT - 1] + "…")
+    if title is not None:
+        return _checked(" ".join(plain(title).split()), "title", MAX_TITLE)
+    return one_line(next(line for line in prompt.splitlines() if line.strip()), limit=_TITLE_FROM_PROMPT)
 
 
 def _known_repository(context: CliContext, tx: Transaction, repository: str) -> str:
