@@ -155,7 +155,8 @@ def add_input(folder: AttemptFolder, source: Path, name: str) -> None:
             target.hardlink_to(source)
         except OSError:  # another file system
             shutil.copyfile(source, target)
-            target.chmod(0o644)
+        # The container's user reads it, who is not ours; the folders above it are closed to everybody else.
+        target.chmod(0o644)
     except OSError as error:
         raise WorkspaceError(
             f"{source} cannot be put into the attempt's inputs: {error.strerror}",
