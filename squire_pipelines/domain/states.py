@@ -1,6 +1,19 @@
 """The state machine of tasks and attempts as tables of allowed changes. The ledger and its tests both read them."""
 
+from enum import StrEnum
+
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+
+
+class EventSubject(StrEnum):
+    """What a row of a task's history is about: the task, one of its attempts, or a fact of its pull request."""
+
+    TASK = "task"
+    ATTEMPT = "attempt"
+    OUTCOME = "outcome"
+    CHECKS = "checks"
+    REVIEW = "review"
+
 
 TASK_TRANSITIONS: frozenset[tuple[TaskStatus, TaskStatus]] = frozenset(
     {

@@ -5,6 +5,7 @@ from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import Decision, Verdict
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.outcomes import ReviewState
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.lease import LeasedAttempt
@@ -110,7 +111,7 @@ def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
         planner = plans.get(tx, task.plan_id).plan.planner if task.plan_id else "rules"
         heads = (earlier.head_sha for earlier in attempts.of_task(tx, task.id))
         earlier_heads = frozenset(head for head in heads if head)
-        first = next((event for event in tasks.events(tx, task.id) if event.subject == "task"), None)
+        first = next((event for event in tasks.events(tx, task.id) if event.subject == EventSubject.TASK), None)
         attempt = attempts.get(tx, attempt.id)
         used = usage_of_attempt(tx, attempt.id)
         follow_up = _follow_up(tx, leased)

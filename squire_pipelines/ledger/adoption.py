@@ -12,7 +12,7 @@ from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger.attempts import Attempt, RetryRule, Settled, end, get, lock
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_events
-from squire_pipelines.ledger.transitions import record_event
+from squire_pipelines.ledger.transitions import record_attempt_event
 
 MAX_ADOPTIONS = 3
 _ADOPTED = "adopted"
@@ -51,17 +51,7 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
             updated_at=tx.now,
         )
     )
-    record_event(
-        tx,
-        task_id=attempt.task_id,
-        attempt_id=attempt_id,
-        subject="attempt",
-        before=attempt.status,
-        after=attempt.status,
-        actor=f"run:{run_id}",
-        reason=_ADOPTED,
-        trace_id=attempt.trace_id,
-    )
+    record_attempt_event(tx, attempt, attempt.status, attempt.status, actor=f"run:{run_id}", reason=_ADOPTED)
     return get(tx, attempt_id)
 
 

@@ -151,19 +151,9 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
     attempt = get(tx, attempt_id)
     lease = {"lease_token": new_trace_id(), "lease_until": tx.now + timedelta(seconds=lease_s)}
     if attempt.status is AttemptStatus.QUEUED and attempt.claim_until >= tx.now:
-        change_attempt(
-            tx,
-            attempt_id,
-            attempt.task_id,
-            AttemptStatus.QUEUED,
-            AttemptStatus.RUNNING,
-            actor=f"run:{run_id}",
-            reason="claimed",
-            trace_id=attempt.trace_id,
-            run_id=run_id,
-            claimed_at=tx.now,
-            **lease,
-        )
+        before, after = AttemptStatus.QUEUED, AttemptStatus.RUNNING
+        columns = {"run_id": run_id, "claimed_at": tx.now, **lease}
+        change_attempt(tx, attempt, before, after, actor=f"run:{run_id}", reason="claimed", **columns)
     elif attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, **lease):
         raise StateConflictError(
             f"attempt {attempt_id} is {attempt.status}"
@@ -235,16 +225,8 @@ def start_publishing(tx: Transaction, attempt_id: str, token: str, *, head_sha: 
     attempt = get(tx, attempt_id)
     note(tx, attempt_id, token, AttemptFacts(head_sha=head_sha))
     if attempt.status is AttemptStatus.RUNNING:
-        change_attempt(
-            tx,
-            attempt_id,
-            attempt.task_id,
-            AttemptStatus.RUNNING,
-            AttemptStatus.PUBLISHING,
-            actor=f"run:{attempt.run_id}",
-            reason="bundle stored",
-            trace_id=attempt.trace_id,
-        )
+        before, after = AttemptStatus.RUNNING, AttemptStatus.PUBLISHING
+        change_attempt(tx, attempt, before, after, actor=f"run:{attempt.run_id}", reason="bundle stored")
 
 
 def settle(
@@ -312,13 +294,11 @@ def end(
     """End an attempt that the caller has locked or holds; see `settle`, `reap` and `adoption.refuse`."""
     change_attempt(
         tx,
-        attempt.id,
-        attempt.task_id,
+        attempt,
         attempt.status,
         AttemptStatus.ENDED,
         actor=actor,
         reason=f"{ending.cause}: {ending.message}",
-        trace_id=attempt.trace_id,
         cause=ending.cause,
         transient=ending.transient,
         message=ending.message,
@@ -340,12 +320,11 @@ def end(
         not_before = tx.now + timedelta(seconds=delay)
     change_task(
         tx,
-        task.id,
+        task,
         TaskStatus.RUNNING,
         after,
         actor=actor,
         reason=str(ending.cause),
-        trace_id=task.trace_id,
         cause=ending.cause,
         message=ending.message,
         not_before=not_before,

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.identity import branch_name, new_id, new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskKind, TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import wordlist
@@ -185,7 +186,7 @@ def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, re
     wordlist.remember(tx, [row])
     reason = f"task {old.id} of the old product, {old.status} there ({entry.file})"
     event = {"actor": ACTOR, "reason": reason, "trace_id": row["trace_id"], "task_id": task_id}
-    record_event(tx, subject="task", before=None, after=status, **event)
+    record_event(tx, EventSubject.TASK, None, status, **event)
     if old.status in {"running", "dispatched"}:
         result.note("ran in the old product when it was imported: look at it, then `squire tasks retry`")
     if status is TaskStatus.SUCCEEDED and (number := _pr_number(old)) is not None:
@@ -212,7 +213,7 @@ def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, re
                 updated_at=tx.now,
             )
         )
-        record_event(tx, subject="outcome", before=None, after=state, **event)
+        record_event(tx, EventSubject.OUTCOME, None, state, **event)
     return status
 
 

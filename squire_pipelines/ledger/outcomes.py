@@ -15,9 +15,20 @@ from squire_pipelines.domain.outcomes import (
     report_applies,
     review_after,
 )
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import outcomes, tasks
 from squire_pipelines.ledger.transitions import record_event
+
+UNKNOWN = "unknown"
+"""How an event says that nothing is known of a head's checks."""
+
+_SUBJECTS = {
+    "state": EventSubject.OUTCOME,
+    "checks": EventSubject.CHECKS,
+    "review_state": EventSubject.REVIEW,
+}
+"""The columns whose changes are part of the task's history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +57,7 @@ def record_opened(
     head_sha: str,
     review: ReviewState = ReviewState.NONE,
 ) -> None:
-    """A task's pull request is there. Idempotent; a later attempt's push renews the head and what is held of it.
+    """Record a task's pull request. Idempotent; after a later attempt's push, its new head and review state.
 
     When a later attempt had to open another one, since somebody closed the first, the outcome follows the new one.
     """
@@ -56,6 +67,7 @@ def record_opened(
     elif known is not None:
         renew_head(tx, task_id=task_id, head_sha=head_sha, review=review)
         return
+    columns = {"state": PullRequestState.OPEN, "checks": None, "review_state": review}
     tx.execute(
         insert(outcomes).values(
             task_id=task_id,
@@ -63,91 +75,64 @@ def record_opened(
             pr_number=pr_number,
             pr_url=pr_url,
             head_sha=head_sha,
-            state=PullRequestState.OPEN,
-            review_state=review,
             opened_at=tx.now,
             # GitHub's clock, not ours, orders reports: any report of GitHub's is later than this.
             forge_updated_at=tx.now - timedelta(days=1),
             updated_at=tx.now,
+            **columns,
         )
     )
-    after = {"outcome": PullRequestState.OPEN, "checks": None, "review": review}
-    _tell(tx, task_id, _facts(known), after, actor="publisher", reason=f"pull request #{pr_number} opened")
+    reason = f"pull request #{pr_number} opened"
+    _record_changes(tx, task_id, known, columns, actor="publisher", reason=reason)
 
 
 def renew_head(tx: Transaction, *, task_id: str, head_sha: str, review: ReviewState) -> None:
-    """Something was pushed to a task's pull request, by a later attempt or a follow-up of another task.
+    """Record that a later attempt, or a follow-up of another task, pushed to a task's pull request.
 
-    What was approved before was another head: a push that the policy holds is held whatever was approved. One that
-    it lets pass changes nothing of what is held.
+    What was approved before was another head: a push that needs approval needs it whatever was approved. One that the
+    policy allows leaves the review state as it is.
     """
     row = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
     if row is None:
         return
-    values = {"head_sha": head_sha, "updated_at": tx.now}
-    held = {"review_state": review} if review is not ReviewState.NONE else {}
-    tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(values | held))
-    if held:
-        _tell(tx, task_id, _facts(row), _facts(row) | {"review": review}, actor="publisher", reason="a new head")
+    columns = {"review_state": review} if review is not ReviewState.NONE else {}
+    _change(tx, row, actor="publisher", reason="a new head", head_sha=head_sha, **columns)
 
 
 def record_review(tx: Transaction, task_id: str, review: ReviewState, *, actor: str, reason: str) -> bool:
-    """A held pull request was approved. Returns False, and changes nothing, when it is not held (any more)."""
+    """Record an approval. Returns False, and changes nothing, when the pull request waits for none (any more)."""
     row = tx.execute(
-        select(outcomes.c.review_state, tasks.c.trace_id)
-        .join(tasks, tasks.c.id == outcomes.c.task_id)
-        .where(outcomes.c.task_id == task_id, outcomes.c.review_state == ReviewState.NEEDS_APPROVAL)
+        select(outcomes).where(outcomes.c.task_id == task_id, outcomes.c.review_state == ReviewState.NEEDS_APPROVAL)
     ).one_or_none()
     if row is None or review is ReviewState.NEEDS_APPROVAL:
         return False
-    tx.execute(update(outcomes).where(outcomes.c.task_id == task_id).values(review_state=review, updated_at=tx.now))
-    record_event(
-        tx,
-        task_id=task_id,
-        subject="review",
-        before=row.review_state,
-        after=review,
-        actor=actor,
-        reason=reason,
-        trace_id=row.trace_id,
-    )
+    _change(tx, row, actor=actor, reason=reason, review_state=review)
     return True
 
 
 def apply_report(tx: Transaction, report: PullRequestReport, *, actor: str) -> str | None:
-    """Take in what GitHub said of a pull request. Returns the task's id, or None when it is none of ours.
+    """Record what GitHub said of a pull request. Returns the task's id, or None when it is none of ours.
 
     A report that is older than what is known changes nothing.
     """
-    row = tx.execute(
-        select(outcomes, tasks.c.trace_id)
-        .join(tasks, tasks.c.id == outcomes.c.task_id)
-        .where(outcomes.c.repository == report.repository, outcomes.c.pr_number == report.number)
-    ).one_or_none()
+    row = _of_number(tx, report.repository, report.number)
     if row is None:
         return None
-    before = PullRequestState(row.state)
-    if not report_applies(before, row.forge_updated_at, report.state, report.updated_at):
-        return str(row.task_id)
-    review = review_after(ReviewState(row.review_state or ReviewState.NONE), report.state)
-    # The checks belong to a commit: those of an earlier head say nothing of this one.
-    checks = report.checks or (row.checks if row.head_sha == report.head_sha else None)
-    tx.execute(
-        update(outcomes)
-        .where(outcomes.c.task_id == row.task_id)
-        .values(
+    if report_applies(PullRequestState(row.state), row.forge_updated_at, report.state, report.updated_at):
+        _change(
+            tx,
+            row,
+            actor=actor,
+            reason=f"pull request #{report.number}",
             state=report.state,
-            review_state=review,
+            review_state=review_after(_review_of(row), report.state),
             head_sha=report.head_sha,
-            checks=checks,
+            # The checks belong to a commit: those of an earlier head say nothing of this one.
+            checks=report.checks or (row.checks if row.head_sha == report.head_sha else None),
             merged_at=report.merged_at or row.merged_at,
             closed_at=report.closed_at,
             forge_updated_at=report.updated_at,
-            updated_at=tx.now,
         )
-    )
-    after = {"outcome": report.state, "checks": checks, "review": review}
-    _tell(tx, row.task_id, _facts(row), after, actor=actor, reason=f"pull request #{report.number}")
     return str(row.task_id)
 
 
@@ -165,26 +150,20 @@ def record_revert(tx: Transaction, repository: str, number: int, *, at: datetime
     Returns:
         The task's id, or None when the pull request is none of ours.
     """
-    row = tx.execute(
-        select(outcomes).where(outcomes.c.repository == repository, outcomes.c.pr_number == number)
-    ).one_or_none()
+    row = _of_number(tx, repository, number)
     if row is None:
         return None
-    if not report_applies(PullRequestState(row.state), at, PullRequestState.REVERTED, at):
-        return str(row.task_id)
-    review = review_after(ReviewState(row.review_state or ReviewState.NONE), PullRequestState.REVERTED)
-    tx.execute(
-        update(outcomes)
-        .where(outcomes.c.task_id == row.task_id)
-        .values(
-            state=PullRequestState.REVERTED,
-            review_state=review,
+    reverted = PullRequestState.REVERTED
+    if report_applies(PullRequestState(row.state), at, reverted, at):
+        _change(
+            tx,
+            row,
+            actor=actor,
+            reason=f"reverted by pull request #{by}",
+            state=reverted,
+            review_state=review_after(_review_of(row), reverted),
             forge_updated_at=max(row.forge_updated_at, at),
-            updated_at=tx.now,
         )
-    )
-    after = {"outcome": PullRequestState.REVERTED, "checks": row.checks, "review": review}
-    _tell(tx, row.task_id, _facts(row), after, actor=actor, reason=f"reverted by pull request #{by}")
     return str(row.task_id)
 
 
@@ -196,13 +175,7 @@ def record_failed_checks(tx: Transaction, repository: str, head_sha: str, *, act
     rows = tx.execute(_of_head(repository, head_sha)).all()
     for row in rows:
         if row.checks != ChecksState.FAILED:
-            tx.execute(
-                update(outcomes)
-                .where(outcomes.c.task_id == row.task_id)
-                .values(checks=ChecksState.FAILED, updated_at=tx.now)
-            )
-            after = _facts(row) | {"checks": ChecksState.FAILED}
-            _tell(tx, row.task_id, _facts(row), after, actor=actor, reason="a check failed")
+            _change(tx, row, actor=actor, reason="a check failed", checks=ChecksState.FAILED)
     return tuple(_outcome(row) for row in rows)
 
 
@@ -219,70 +192,59 @@ def _of_head(repository: str, head_sha: str) -> Select[Any]:
     )
 
 
+def _of_number(tx: Transaction, repository: str, number: int) -> Row[Any] | None:
+    query = select(outcomes).where(outcomes.c.repository == repository, outcomes.c.pr_number == number)
+    return tx.execute(query).one_or_none()
+
+
 def is_ours(tx: Transaction, repository: str, numbers: Collection[int]) -> bool:
     """Return whether one of these pull requests is a task's."""
     query = select(outcomes.c.task_id).where(outcomes.c.repository == repository, outcomes.c.pr_number.in_(numbers))
     return tx.execute(query.limit(1)).first() is not None
 
 
-UNKNOWN = "unknown"
-"""How an event tells that nothing is known of a head's checks."""
+def _change(tx: Transaction, row: Row[Any], *, actor: str, reason: str, **columns: Any) -> None:
+    """Set columns of an outcome, with an event for each of `_SUBJECTS` that changes."""
+    tx.execute(update(outcomes).where(outcomes.c.task_id == row.task_id).values(**columns, updated_at=tx.now))
+    _record_changes(tx, row.task_id, row, columns, actor=actor, reason=reason)
 
 
-def _facts(row: Row[Any] | None) -> dict[str, str | None]:
-    """What people care about in an outcome, by the subjects of its events."""
-    if row is None:
-        return {"outcome": None, "checks": None, "review": ReviewState.NONE}
-    return {"outcome": row.state, "checks": row.checks, "review": row.review_state or ReviewState.NONE}
-
-
-def _tell(
-    tx: Transaction,
-    task_id: str,
-    before: Mapping[str, str | None],
-    after: Mapping[str, str | None],
-    *,
-    actor: str,
-    reason: str,
+def _record_changes(
+    tx: Transaction, task_id: str, row: Row[Any] | None, columns: Mapping[str, Any], *, actor: str, reason: str
 ) -> None:
-    """Write an event for each fact that has changed."""
-    changed = [subject for subject in before if before[subject] != after[subject]]
+    """Write an event for each of `_SUBJECTS` among `columns` that differs from the row as it was."""
+    before = {name: getattr(row, name, None) for name in _SUBJECTS} | {"review_state": _review_of(row)}
+    changed = [name for name in _SUBJECTS if name in columns and columns[name] != before[name]]
     if not changed:
         return
     trace_id = tx.execute(select(tasks.c.trace_id).where(tasks.c.id == task_id)).scalar_one()
-    for subject in changed:
-        record_event(
-            tx,
-            task_id=task_id,
-            subject=subject,
-            before=before[subject],
-            after=after[subject] or UNKNOWN,
-            actor=actor,
-            reason=reason,
-            trace_id=trace_id,
-        )
+    event = {"task_id": task_id, "actor": actor, "reason": reason, "trace_id": trace_id}
+    for name in changed:
+        record_event(tx, _SUBJECTS[name], before[name], columns[name] or UNKNOWN, **event)
+
+
+def _review_of(row: Row[Any] | None) -> ReviewState:
+    return ReviewState((row.review_state if row else None) or ReviewState.NONE)
 
 
 def get(tx: Transaction, task_id: str) -> Outcome | None:
-    """A task's outcome, None when it has no pull request."""
+    """Return a task's outcome, None when it has no pull request."""
     row = tx.execute(select(outcomes).where(outcomes.c.task_id == task_id)).one_or_none()
-    if row is None:
-        return None
-    return _outcome(row)
+    return None if row is None else _outcome(row)
 
 
 def of_branch(tx: Transaction, repository: str, branch: str) -> Outcome | None:
-    """The outcome of the task whose branch it is, while its pull request is open; None when there is none."""
+    """Return the outcome of the task whose branch it is, while its pull request is open; None when there is none."""
     row = tx.execute(
         select(outcomes)
         .join(tasks, tasks.c.id == outcomes.c.task_id)
         .where(tasks.c.repository == repository, tasks.c.branch == branch, outcomes.c.state == PullRequestState.OPEN)
     ).one_or_none()
-    return _outcome(row) if row is not None else None
+    return None if row is None else _outcome(row)
 
 
-def held(tx: Transaction, task_ids: Collection[str]) -> tuple[Outcome, ...]:
-    """Those of the tasks' pull requests that are open and wait for a person's approval."""
+def awaiting_approval(tx: Transaction, task_ids: Collection[str]) -> tuple[Outcome, ...]:
+    """Return those of the tasks' pull requests that are open and wait for a person's approval."""
     rows = tx.execute(
         select(outcomes)
         .where(
@@ -295,25 +257,17 @@ def held(tx: Transaction, task_ids: Collection[str]) -> tuple[Outcome, ...]:
     return tuple(_outcome(row) for row in rows)
 
 
-def _outcome(row: Row[Any]) -> Outcome:
-    values = {name: getattr(row, name) for name in Outcome.__slots__}
-    review = ReviewState(row.review_state or ReviewState.NONE)
-    return Outcome(**values | {"state": PullRequestState(row.state), "review_state": review})
-
-
 def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[Outcome, ...]:
-    """Open pull requests that nobody asked GitHub about for `not_since_s` seconds, the longest neglected first.
+    """Return open pull requests that GitHub was not asked about for `not_since_s` seconds, the longest ago first.
 
     Deliveries can be lost (GitHub does not send them again by itself), so that we also ask.
     """
+    before = tx.now - timedelta(seconds=not_since_s)
     rows = tx.execute(
         select(outcomes)
         .where(
             outcomes.c.state == PullRequestState.OPEN,
-            or_(
-                outcomes.c.polled_at.is_(None) & (outcomes.c.opened_at < tx.now - timedelta(seconds=not_since_s)),
-                outcomes.c.polled_at < tx.now - timedelta(seconds=not_since_s),
-            ),
+            or_(outcomes.c.polled_at.is_(None) & (outcomes.c.opened_at < before), outcomes.c.polled_at < before),
         )
         .order_by(outcomes.c.polled_at.nulls_first(), outcomes.c.task_id)
         .limit(limit)
@@ -322,5 +276,10 @@ def to_poll(tx: Transaction, *, not_since_s: float, limit: int = 100) -> tuple[O
 
 
 def mark_polled(tx: Transaction, task_ids: tuple[str, ...]) -> None:
-    """GitHub was asked about these tasks' pull requests just now."""
+    """Record that GitHub was asked about these tasks' pull requests just now."""
     tx.execute(update(outcomes).where(outcomes.c.task_id.in_(task_ids)).values(polled_at=tx.now, updated_at=tx.now))
+
+
+def _outcome(row: Row[Any]) -> Outcome:
+    values = {name: getattr(row, name) for name in Outcome.__slots__}
+    return Outcome(**values | {"state": PullRequestState(row.state), "review_state": _review_of(row)})

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select, update
 from squire_pipelines.domain.identity import branch_name, new_id
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import SignalKind
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
 from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.store import Transaction
@@ -73,10 +74,10 @@ def create_from_plan(
         wordlist.remember(tx, [row])
         record_event(
             tx,
+            EventSubject.TASK,
+            None,
+            status,
             task_id=task_id,
-            subject="task",
-            before=None,
-            after=status,
             actor=f"planner:{plan.planner}",
             reason="planned and approved by settings" if ready else "planned; waits for approval",
             trace_id=trace_id,

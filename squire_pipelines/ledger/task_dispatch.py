@@ -16,7 +16,7 @@ from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt, get
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_dependencies, tasks
-from squire_pipelines.ledger.transitions import change_task, record_event
+from squire_pipelines.ledger.transitions import change_task, record_attempt_event
 
 
 def dispatch(
@@ -117,16 +117,8 @@ def _due(
 def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float) -> Attempt:
     number = task.attempts + 1
     attempt = id_of_attempt(task.id, number)
-    change_task(
-        tx,
-        task.id,
-        TaskStatus.READY,
-        TaskStatus.RUNNING,
-        actor="dispatch",
-        reason=f"attempt {number}",
-        trace_id=task.trace_id,
-        attempts=number,
-    )
+    before, after = TaskStatus.READY, TaskStatus.RUNNING
+    change_task(tx, task, before, after, actor="dispatch", reason=f"attempt {number}", attempts=number)
     tx.execute(
         insert(attempts).values(
             id=attempt,
@@ -142,15 +134,6 @@ def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float
             updated_at=tx.now,
         )
     )
-    record_event(
-        tx,
-        task_id=task.id,
-        attempt_id=attempt,
-        subject="attempt",
-        before=None,
-        after=AttemptStatus.QUEUED,
-        actor="dispatch",
-        reason="dispatched",
-        trace_id=task.trace_id,
-    )
-    return get(tx, attempt)
+    started = get(tx, attempt)
+    record_attempt_event(tx, started, None, started.status, actor="dispatch", reason="dispatched")
+    return started

@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Row, case, func, or_, select, update
 
 from squire_pipelines.domain.budgets import BudgetLimits
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskSpec, TaskStatus
 from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import budgets
@@ -141,16 +143,7 @@ def last_event_id(tx: Transaction) -> int:
 def approve(tx: Transaction, task_id: str, *, actor: str) -> None:
     """A person says that a proposed task may run. Raises NotFoundError, StateConflictError."""
     task = get(tx, task_id)
-    change_task(
-        tx,
-        task_id,
-        TaskStatus.PROPOSED,
-        TaskStatus.READY,
-        actor=actor,
-        reason="approved",
-        trace_id=task.trace_id,
-        ready_at=tx.now,
-    )
+    change_task(tx, task, TaskStatus.PROPOSED, TaskStatus.READY, actor=actor, reason="approved", ready_at=tx.now)
 
 
 def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelled") -> TaskStatus:
@@ -166,14 +159,13 @@ def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelle
         return TaskStatus.RUNNING
     change_task(
         tx,
-        task_id,
+        task,
         task.status,
         TaskStatus.CANCELLED,
         actor=actor,
         reason=reason,
-        trace_id=task.trace_id,
         ended_at=tx.now,
-        cause="cancelled",
+        cause=Cause.CANCELLED,
         message=reason,
     )
     return TaskStatus.CANCELLED
@@ -193,16 +185,8 @@ def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> 
             hint="look at it again: `squire tasks show`",
             context={"task_id": task.id},
         )
-    record_event(
-        tx,
-        task_id=task.id,
-        subject="task",
-        before=TaskStatus.RUNNING,
-        after=TaskStatus.RUNNING,
-        actor=actor,
-        reason=f"cancel requested: {reason}",
-        trace_id=task.trace_id,
-    )
+    event = {"task_id": task.id, "actor": actor, "reason": f"cancel requested: {reason}", "trace_id": task.trace_id}
+    record_event(tx, EventSubject.TASK, TaskStatus.RUNNING, TaskStatus.RUNNING, **event)
 
 
 def retry(tx: Transaction, task_id: str, *, actor: str, more_attempts: int) -> None:
@@ -214,12 +198,11 @@ def retry(tx: Transaction, task_id: str, *, actor: str, more_attempts: int) -> N
         )
     change_task(
         tx,
-        task_id,
+        task,
         task.status,
         TaskStatus.READY,
         actor=actor,
         reason="retry",
-        trace_id=task.trace_id,
         ready_at=tx.now,
         ended_at=None,
         cause=None,

@@ -1,11 +1,11 @@
-"""The only place where the state of a task or an attempt is written: compare-and-set, with an event row."""
+"""The only place where the state of a task or an attempt is written: compare-and-set, with a row of history."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Table, bindparam, insert, update
 
-from squire_pipelines.domain.states import attempt_change_allowed, task_change_allowed
+from squire_pipelines.domain.states import EventSubject, attempt_change_allowed, task_change_allowed
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger.prepared_write import PreparedWrite
@@ -19,9 +19,26 @@ _INSERT_EVENT = PreparedWrite(
 )
 
 
+class _Task(Protocol):
+    """A `Task`, or its row."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def trace_id(self) -> str: ...
+
+
+class _Attempt(_Task, Protocol):
+    """An `Attempt`, or its row."""
+
+    @property
+    def task_id(self) -> str: ...
+
+
 @lru_cache(maxsize=64)
 def _update_of(table: Table, names: tuple[str, ...]) -> PreparedWrite:
-    """The statement that sets these columns of the row with an id, if it is in a state."""
+    """Return the statement that sets these columns of the row with an id, if it is in a state."""
     return PreparedWrite(
         update(table)
         .where(table.c.id == bindparam("expected_id"), table.c.status == bindparam("expected_status"))
@@ -39,17 +56,17 @@ def _set(tx: Transaction, table: Table, row_id: str, before: str, **columns: Any
 
 def record_event(
     tx: Transaction,
-    *,
-    task_id: str,
-    subject: str,
+    subject: EventSubject,
     before: str | None,
     after: str,
+    *,
+    task_id: str,
     actor: str,
     reason: str,
     trace_id: str,
     attempt_id: str | None = None,
 ) -> None:
-    """Write one row of a task's history. `subject` is `task` or `attempt`."""
+    """Write one row of a task's history."""
     event = {
         "task_id": task_id,
         "attempt_id": attempt_id,
@@ -65,61 +82,55 @@ def record_event(
 
 
 def change_task(
-    tx: Transaction,
-    task_id: str,
-    before: TaskStatus,
-    after: TaskStatus,
-    *,
-    actor: str,
-    reason: str,
-    trace_id: str,
-    **columns: Any,
+    tx: Transaction, task: _Task, before: TaskStatus, after: TaskStatus, *, actor: str, reason: str, **columns: Any
 ) -> None:
     """Take a task from `before` to `after` and set `columns` with it.
 
     Raises:
         StateConflictError: The change is not in the table of allowed ones, or the task is not in `before` (any more).
     """
+    context = {"task_id": task.id}
     if not task_change_allowed(before, after):
-        raise StateConflictError(f"a task cannot go from {before} to {after}", context={"task_id": task_id})
-    done = _set(tx, tasks, task_id, before, status=after, **columns)
-    if not done:
+        raise StateConflictError(f"a task cannot go from {before} to {after}", context=context)
+    if not _set(tx, tasks, task.id, before, status=after, **columns):
         raise StateConflictError(
-            f"task {task_id} is not {before}",
-            hint="look at it again: `squire tasks show`",
-            context={"task_id": task_id},
+            f"task {task.id} is not {before}", hint="look at it again: `squire tasks show`", context=context
         )
-    record_event(
-        tx, task_id=task_id, subject="task", before=before, after=after, actor=actor, reason=reason, trace_id=trace_id
-    )
+    event = {"task_id": task.id, "actor": actor, "reason": reason, "trace_id": task.trace_id}
+    record_event(tx, EventSubject.TASK, before, after, **event)
 
 
 def change_attempt(
     tx: Transaction,
-    attempt_id: str,
-    task_id: str,
+    attempt: _Attempt,
     before: AttemptStatus,
     after: AttemptStatus,
     *,
     actor: str,
     reason: str,
-    trace_id: str,
     **columns: Any,
 ) -> None:
     """Take an attempt from `before` to `after` and set `columns` with it. Raises StateConflictError likewise."""
+    context = {"attempt_id": attempt.id}
     if not attempt_change_allowed(before, after):
-        raise StateConflictError(f"an attempt cannot go from {before} to {after}", context={"attempt_id": attempt_id})
-    done = _set(tx, attempts, attempt_id, before, status=after, **columns)
-    if not done:
-        raise StateConflictError(f"attempt {attempt_id} is not {before}", context={"attempt_id": attempt_id})
+        raise StateConflictError(f"an attempt cannot go from {before} to {after}", context=context)
+    if not _set(tx, attempts, attempt.id, before, status=after, **columns):
+        raise StateConflictError(f"attempt {attempt.id} is not {before}", context=context)
+    record_attempt_event(tx, attempt, before, after, actor=actor, reason=reason)
+
+
+def record_attempt_event(
+    tx: Transaction, attempt: _Attempt, before: AttemptStatus | None, after: AttemptStatus, *, actor: str, reason: str
+) -> None:
+    """Write one row of history about an attempt."""
     record_event(
         tx,
-        task_id=task_id,
-        attempt_id=attempt_id,
-        subject="attempt",
-        before=before,
-        after=after,
+        EventSubject.ATTEMPT,
+        before,
+        after,
+        task_id=attempt.task_id,
+        attempt_id=attempt.id,
         actor=actor,
         reason=reason,
-        trace_id=trace_id,
+        trace_id=attempt.trace_id,
     )

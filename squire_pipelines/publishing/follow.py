@@ -75,7 +75,7 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
         async with asyncio.timeout(_TIMEOUT_S), github.client() as client:
             await _poll(ledger, client, polls.values(), summary, log)
             with ledger.read() as tx:
-                held = outcomes.held(tx, {*touched.task_ids, *polls})
+                held = outcomes.awaiting_approval(tx, {*touched.task_ids, *polls})
             summary.held = len(held)
             await _settle_approvals(ledger, client, held, summary, label=settings.publishing.label, log=log)
     except TimeoutError:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import attempts, collections, deliveries, outcomes, plans, tasks
 from squire_pipelines.ledger.collections import RecordedCollection
@@ -133,7 +134,7 @@ def _start_s(tx: Transaction, task_id: str, started: Sequence[datetime]) -> floa
     rows = tx.execute(
         select(task_events.c.at).where(
             task_events.c.task_id == task_id,
-            task_events.c.subject == "task",
+            task_events.c.subject == EventSubject.TASK,
             task_events.c.after == TaskStatus.READY,
         )
     )

@@ -446,16 +446,7 @@ def test_the_database_itself_refuses_states_that_do_not_exist(ledger: Ledger, va
 def test_the_staleness_of_what_one_knows_is_seen_when_the_attempt_is_changed(ledger: Ledger) -> None:
     held = start_attempt(ledger)
     with pytest.raises(StateConflictError, match="is not queued"), ledger.write() as tx:
-        change_attempt(
-            tx,
-            held.id,
-            held.task_id,
-            AttemptStatus.QUEUED,
-            AttemptStatus.RUNNING,
-            actor="late",
-            reason="",
-            trace_id=TRACE,
-        )
+        change_attempt(tx, held, AttemptStatus.QUEUED, AttemptStatus.RUNNING, actor="late", reason="")
 
 
 def test_events_rebuild_the_states_of_tasks_and_attempts(ledger: Ledger, clock: Clock) -> None:

@@ -189,10 +189,10 @@ def test_a_held_pull_request_is_approved_once_by_somebody(ledger: Ledger) -> Non
     with ledger.write() as tx:
         assert not outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:x", reason="r")
         outcomes.renew_head(tx, task_id=task_id, head_sha=HEAD, review=ReviewState.NEEDS_APPROVAL)
-        assert [each.task_id for each in outcomes.held(tx, {task_id})] == [task_id]
+        assert [each.task_id for each in outcomes.awaiting_approval(tx, {task_id})] == [task_id]
         assert outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:x", reason="r")
         assert not outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:y", reason="r")
-        assert outcomes.held(tx, {task_id}) == ()
+        assert outcomes.awaiting_approval(tx, {task_id}) == ()
         pushed, event = [each for each in tasks.events(tx, task_id) if each.subject == "review"]
     assert (pushed.before, pushed.after) == ("none", "needs_approval")
     assert (event.before, event.after, event.actor) == ("needs_approval", "approved", "github:x")

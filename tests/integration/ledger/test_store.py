@@ -12,12 +12,12 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, LedgerError, StateConflictError
-from squire_pipelines.ledger import store
+from squire_pipelines.ledger import store, tasks
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, open_ledger
 from squire_pipelines.ledger.tables import audit
 from squire_pipelines.ledger.transitions import change_attempt, change_task
-from tests.support.ledgers import START, TRACE, Clock, PostgresServer, add_task, start_attempt
+from tests.support.ledgers import START, Clock, PostgresServer, add_task, start_attempt
 
 Open = Callable[..., Ledger]
 
@@ -197,16 +197,18 @@ def test_a_statement_that_makes_no_sense_is_a_ledger_error(ledger: Ledger) -> No
 
 def test_a_change_that_no_rule_allows_is_refused(ledger: Ledger) -> None:
     attempt = start_attempt(ledger)
+    with ledger.read() as tx:
+        task = tasks.get(tx, attempt.task_id)
     with pytest.raises(StateConflictError, match="cannot go from succeeded to ready"), ledger.write() as tx:
-        change_task(tx, attempt.task_id, TaskStatus.SUCCEEDED, TaskStatus.READY, actor="ann", reason="", trace_id=TRACE)
+        change_task(tx, task, TaskStatus.SUCCEEDED, TaskStatus.READY, actor="ann", reason="")
     with pytest.raises(StateConflictError, match="cannot go from running to running"), ledger.write() as tx:
-        change_attempt(
-            tx, attempt.id, attempt.task_id, attempt.status, attempt.status, actor="ann", reason="", trace_id=TRACE
-        )
+        change_attempt(tx, attempt, attempt.status, attempt.status, actor="ann", reason="")
 
 
 def test_a_change_whose_expected_state_is_not_there_changes_nothing(ledger: Ledger) -> None:
     task_id = add_task(ledger)
+    with ledger.read() as tx:
+        task = tasks.get(tx, task_id)
     with pytest.raises(StateConflictError, match="is not proposed") as caught, ledger.write() as tx:
-        change_task(tx, task_id, TaskStatus.PROPOSED, TaskStatus.READY, actor="ann", reason="", trace_id=TRACE)
+        change_task(tx, task, TaskStatus.PROPOSED, TaskStatus.READY, actor="ann", reason="")
     assert caught.value.context == {"task_id": task_id}
