@@ -198,10 +198,8 @@ async def _ask_github(settings: Settings, access: "Access") -> list[Diagnosis]:
     from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
 
     async with GitHubClient(
-        settings.github.api_url,
-        settings.github.graphql_url,
+        settings.github.model_copy(update={"timeout_s": min(settings.github.timeout_s, _GITHUB_TIMEOUT_S)}),
         access,
-        timeout_s=min(settings.github.timeout_s, _GITHUB_TIMEOUT_S),
         attempts=1,
     ) as client:
         try:

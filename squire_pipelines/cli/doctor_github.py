@@ -7,6 +7,7 @@ from squire_pipelines.github import permissions
 from squire_pipelines.github.access import Access, AppAccess
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.github.permission_probe import PermissionProbe, probe_permissions
 
 _GRANT = "see `docs/guide/github-access.md` for the permissions"
 
@@ -41,10 +42,10 @@ async def check_permissions(client: GitHubClient, access: Access, repository: st
         return Diagnosis(name, "ok", "the App has the permissions that it needs")
     if info.can_push is False:
         return Diagnosis(name, "fail", "the token's owner may not push", "ask for the role Write in the repository")
-    return _verdict(name, await permissions.probe(client, repository, info.default_branch or "HEAD"))
+    return _verdict(name, await probe_permissions(client, repository, info.default_branch or "HEAD"))
 
 
-def _verdict(name: str, probes: tuple[permissions.Probe, ...]) -> Diagnosis:
+def _verdict(name: str, probes: tuple[PermissionProbe, ...]) -> Diagnosis:
     def in_state(state: str) -> str:
         return ", ".join(f"{probe.permission}: {probe.level}" for probe in probes if probe.state == state)
 

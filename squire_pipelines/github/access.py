@@ -1,7 +1,7 @@
 """Who Squire is to GitHub: a personal token, or a GitHub App whose short-lived tokens are scoped to what they are for.
 
 Reading takes one token per installation that may only read; whatever writes takes one for the one repository. Tokens
-live in memory alone. What the client asks with them is not this module's.
+live in memory alone. What they are used for is the client's.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ import httpx
 from squire_pipelines.errors import (
     ConfigError,
     GitHubAuthError,
-    GitHubError,
     GitHubNotFoundError,
     GitHubPermissionError,
     GitHubUnavailableError,
@@ -32,7 +31,7 @@ RENEW_BEFORE = timedelta(minutes=5)
 
 _REPOSITORY_PATH = re.compile(r"^/repos/([^/]+)/([^/]+)(?:/|$)")
 _UNAUTHORIZED = 401
-_WHAT_TOKEN = "POST /app/installations/ID/access_tokens"  # noqa: S105 - the request, not a token
+_TOKEN_REQUEST = "POST /app/installations/ID/access_tokens"  # noqa: S105 - the request, not a token
 
 
 class Access(Protocol):
@@ -44,11 +43,11 @@ class Access(Protocol):
         ...
 
     async def token(self, repository: str | None, *, write: bool) -> str | None:
-        """The token for a request about `repository` (`owner/name`; None for none). Raises GitHubError, ConfigError."""
+        """Return the token for a request about `repository` (`owner/name`). Raises GitHubError, ConfigError."""
         ...
 
     def refused(self, token: str) -> bool:
-        """GitHub did not accept `token` (401): whether another one can be had."""
+        """Forget a token that GitHub did not accept (401); return whether another one can be had."""
         ...
 
 
@@ -128,36 +127,38 @@ class AppAccess:
         if repository is None:
             raise GitHubAuthError("an App asks about one repository at a time, and this request names none")
         owner = repository.partition("/")[0].lower()
-        kept = (repository.lower() if write else owner, write)
+        key = (repository.lower() if write else owner, write)
         async with self._asking:  # many requests at the start want the same token
-            found = self._tokens.get(kept)
-            if found is None or found[1] - RENEW_BEFORE <= self._now():
-                found = self._tokens[kept] = await self._new_token(owner, repository, write=write)
-            return found[0]
+            cached = self._tokens.get(key)
+            if cached is None or cached[1] - RENEW_BEFORE <= self._now():
+                cached = self._tokens[key] = await self._new_token(owner, repository, write=write)
+            return cached[0]
 
     def refused(self, token: str) -> bool:
         """See `Access`: a token that was revoked early is replaced."""
-        known = [kept for kept, (value, _) in self._tokens.items() if value == token]
-        for kept in known:
-            del self._tokens[kept]
-        return bool(known)
+        keys = [key for key, (value, _) in self._tokens.items() if value == token]
+        for key in keys:
+            del self._tokens[key]
+        return bool(keys)
 
     async def installation(self, repository: str) -> Installation:
-        """The installation that covers `repository`. Raises GitHubError, ConfigError."""
+        """Return the installation that covers `repository`. Raises GitHubError, ConfigError."""
         path = f"/repos/{repository}/installation"
         try:
             data = await self._ask("GET", path)
         except GitHubNotFoundError as error:
-            message = f"the GitHub App {self._app_id} is not installed on {repository}"
-            hint = "install it there, and let it see the repository: GitHub → the App's page → Install App"
-            raise GitHubNotFoundError(message, hint=hint, context=error.context) from error
+            raise GitHubNotFoundError(
+                f"the GitHub App {self._app_id} is not installed on {repository}",
+                hint="install it there, and let it see the repository: GitHub → the App's page → Install App",
+                context=error.context,
+            ) from error
         try:
             return Installation(int(data["id"]), dict(data.get("permissions") or {}))
         except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable(path) from error
+            raise protocol.unreadable_answer(path) from error
 
     async def name(self) -> str:
-        """The App's name, as GitHub knows it. Raises GitHubError, ConfigError."""
+        """Return the App's name, as GitHub knows it. Raises GitHubError, ConfigError."""
         data = await self._ask("GET", "/app")
         return str(data.get("slug") or data.get("name") or self._app_id)
 
@@ -166,21 +167,22 @@ class AppAccess:
             self._installations[owner] = await self.installation(repository)
         installation = self._installations[owner]
         if missing := permissions.missing(installation.granted):
-            message = f"the GitHub App {self._app_id} lacks permissions on {repository}: {', '.join(missing)}"
-            hint = "grant them in the App's settings; the owner then has to accept the change"
-            raise GitHubPermissionError(message, hint=hint)
-        wanted: dict[str, object] = {"permissions": permissions.asked(installation.granted, write=write)}
+            raise GitHubPermissionError(
+                f"the GitHub App {self._app_id} lacks permissions on {repository}: {', '.join(missing)}",
+                hint="grant them in the App's settings; the owner then has to accept the change",
+            )
+        content: dict[str, object] = {"permissions": permissions.to_request(installation.granted, write=write)}
         if write:
-            wanted["repositories"] = [repository.partition("/")[2]]
-        data = await self._ask("POST", f"/app/installations/{installation.id}/access_tokens", wanted)
+            content["repositories"] = [repository.partition("/")[2]]
+        data = await self._ask("POST", f"/app/installations/{installation.id}/access_tokens", content)
         try:
             return str(data["token"]), datetime.fromisoformat(data["expires_at"]).astimezone(UTC)
         except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable(_WHAT_TOKEN) from error
+            raise protocol.unreadable_answer(_TOKEN_REQUEST) from error
 
     async def _ask(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """One request as the App itself. Answers hold tokens: no error says what was in one."""
-        what = f"{method} {path}"
+        """Send one request as the App itself. Answers hold tokens: no error says what was in one."""
+        request = f"{method} {path}"
         headers = {
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": protocol.API_VERSION,
@@ -194,18 +196,20 @@ class AppAccess:
                 response = await http.request(method, self._api_url + path, json=content, headers=headers)
         except (TimeoutError, httpx.RequestError) as error:
             raise GitHubUnavailableError(
-                f"{what}: {self._api_url} cannot be reached: {type(error).__name__}",
+                f"{request}: {self._api_url} cannot be reached: {type(error).__name__}",
                 hint="check the network, and `github.api_url`",
             ) from error
         names = {name.lower(): value for name, value in response.headers.items()}
         try:
-            data = protocol.read_answer(response.status_code, names, response.content, what=what, now=self._now()).data
+            data = protocol.read_answer(response.status_code, names, response.content, request=request, now=self._now())
         except GitHubAuthError as error:
-            message = f"GitHub does not accept the key of the App {self._app_id}"
-            hint = f"check github.app_id, the secret {APP_KEY}, and this machine's clock"
-            raise GitHubAuthError(message, hint=hint, context=error.context) from error
+            raise GitHubAuthError(
+                f"GitHub does not accept the key of the App {self._app_id}",
+                hint=f"check github.app_id, the secret {APP_KEY}, and this machine's clock",
+                context=error.context,
+            ) from error
         if not isinstance(data, dict):
-            raise _unreadable(what)
+            raise protocol.unreadable_answer(request)
         return data
 
     def _jwt(self) -> str:
@@ -217,7 +221,7 @@ class AppAccess:
         except (jwt.exceptions.PyJWTError, ValueError, TypeError) as error:
             raise ConfigError(
                 f"the secret {APP_KEY} is no private RSA key in PEM form",
-                hint="download it anew from the App's settings",
+                hint="generate a new one in the App's settings, and set the secret to the file's content",
             ) from error
 
 
@@ -230,7 +234,7 @@ class AccessAuth(httpx.Auth):
         self._write = write
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """A token that GitHub refuses is replaced once: refused means that nothing was done."""
+        """Replace a token that GitHub refuses, once: refused means that nothing was done."""
         token = await self._bear(request)
         response = yield request
         if token is not None and response.status_code == _UNAUTHORIZED and self._access.refused(token):
@@ -245,13 +249,13 @@ class AccessAuth(httpx.Auth):
 
 
 def repository_of(path: str) -> str | None:
-    """The repository that a REST path is about, such as `/repos/OWNER/NAME/pulls`."""
-    found = _REPOSITORY_PATH.match(path)
-    return f"{found[1]}/{found[2]}" if found else None
+    """Return the repository that a REST path is about, such as `/repos/OWNER/NAME/pulls`."""
+    match = _REPOSITORY_PATH.match(path)
+    return f"{match[1]}/{match[2]}" if match else None
 
 
 def access_from(settings: Settings, *, required: bool = False) -> Access:
-    """The access that the settings and secrets give: the App when one is named, else the token.
+    """Return the access that the settings and secrets give: the App when one is named, else the token.
 
     Raises:
         SecretMissingError: The App's key is missing; or, when `required`, the token.
@@ -264,8 +268,3 @@ def access_from(settings: Settings, *, required: bool = False) -> Access:
         )
     find = require_secret if required else find_secret
     return TokenAccess(find("github-token", settings.home))
-
-
-def _unreadable(what: str) -> GitHubError:
-    message = f"the answer to {what} is not what GitHub's API sends"
-    return GitHubUnavailableError(message, hint="check `github.api_url`, and whether a proxy answers in GitHub's place")

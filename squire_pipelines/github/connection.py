@@ -20,7 +20,7 @@ class GitHub:
     def client(self) -> GitHubClient:
         """Return a client, to be used in `async with`. Raises ConfigError."""
         turns = WriteTurns(self._settings.home.run / "github-writes")
-        return GitHubClient.from_settings(self._settings.github, access_from(self._settings), write_turns=turns)
+        return GitHubClient(self._settings.github, access_from(self._settings), write_turns=turns)
 
     async def git_token(self, repository: str) -> Secret | None:
         """Return the token to fetch and push one repository with, None when there is none.

@@ -1,7 +1,7 @@
 """What a webhook's delivery says: which repository to look at, and what became of a pull request or of checks.
 
-Pure, and tolerant: only the fields that we use are read, and an event that we do not know is not relevant. Receiving,
-verifying and storing deliveries belongs to `webhooks`.
+Pure, and tolerant: only the fields that we use are read, and an event that we do not know is not relevant. Deliveries
+are received, verified and stored by `webhooks`.
 """
 
 import json
@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
 from squire_pipelines.errors import DeliveryError
-from squire_pipelines.github.models import Text
+from squire_pipelines.github.models import GitHubModel, Text
 from squire_pipelines.github.signals import FAILED_CONCLUSIONS, FAILED_STATES
 
 _EDITS = frozenset({"created", "edited", "deleted"})
@@ -47,23 +47,20 @@ RELEVANT_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "workflow_run": frozenset({"completed"}),
     }
 )
-"""The actions after which a repository's signals, or a pull request's outcome, may be others than before."""
+"""The actions that may change a repository's signals or a pull request's outcome."""
 
 _WITHOUT_ACTION = frozenset({"push", "status"})
+_CHECK_EVENTS = frozenset({"check_run", "check_suite", "workflow_run"})
 _BRANCH_PREFIX = "refs/heads/"
 _PASSED = frozenset({"SUCCESS", "NEUTRAL", "SKIPPED"})
 _REVERTS = re.compile(r"^Reverts (?:(?P<repository>[\w.-]+/[\w.-]+))?#(?P<number>\d{1,9})\b", re.MULTILINE)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class ChecksReport(_Model):
+class ChecksReport(GitHubModel):
     """What one check, suite, workflow run or status says of a commit.
 
-    `failed` holds for the commit as a whole. `passed` speaks of this one alone: whether all have passed is for
-    `lookup.pull_request_report` to find out.
+    `failed` holds for the commit as a whole. `passed` speaks of this one alone: `lookup.pull_request_reports` finds
+    out whether all have passed.
     """
 
     repository: str
@@ -72,7 +69,7 @@ class ChecksReport(_Model):
     pull_requests: tuple[int, ...] = ()
 
 
-class ParsedDelivery(_Model):
+class ParsedDelivery(GitHubModel):
     """What a delivery says.
 
     `relevant` tells whether the repository deserves a new look. `reverts` is the number of the pull request that this
@@ -89,20 +86,20 @@ class ParsedDelivery(_Model):
     reverts: int | None = None
 
 
-class _Repository(_Model):
+class _DeliveredRepository(GitHubModel):
     full_name: Text
 
 
-class _Sender(_Model):
+class _Sender(GitHubModel):
     login: Text
 
 
-class _Head(_Model):
+class _Head(GitHubModel):
     ref: Text
     sha: str
 
 
-class _PullRequest(_Model):
+class _DeliveredPullRequest(GitHubModel):
     number: int
     html_url: str
     state: Literal["open", "closed"]
@@ -113,34 +110,28 @@ class _PullRequest(_Model):
     head: _Head
 
 
-class _PullRequestNumber(_Model):
+class _Numbered(GitHubModel):
     number: int
 
 
-class _Check(_Model):
+class _Check(GitHubModel):
     head_sha: str
     conclusion: str | None = None
-    pull_requests: tuple[_PullRequestNumber, ...] | None = None
+    pull_requests: tuple[_Numbered, ...] | None = None
 
 
-class _Envelope(_Model):
+class _Envelope(GitHubModel):
     action: Text | None = None
-    repository: _Repository | None = None
+    repository: _DeliveredRepository | None = None
     sender: _Sender | None = None
     ref: Text | None = None
 
 
-class _WithPullRequest(_Model):
-    pull_request: _PullRequest
+class _WithPullRequest(GitHubModel):
+    pull_request: _DeliveredPullRequest
 
 
-class _WithCheck(_Model):
-    check_run: _Check | None = None
-    check_suite: _Check | None = None
-    workflow_run: _Check | None = None
-
-
-class _Status(_Model):
+class _Status(GitHubModel):
     sha: str
     state: str
 
@@ -194,9 +185,11 @@ def _object(body: bytes) -> dict[str, object]:
             text = parse_qs(text, strict_parsing=True, errors="strict", max_num_fields=8)["payload"][0]
         data = json.loads(text)
     except (ValueError, KeyError, RecursionError) as error:
-        message = "the delivery's body is not JSON"
-        hint = "set the webhook's content type to application/json"
-        raise DeliveryError(message, hint=hint, context={"bytes": len(body), "reason": str(error)[:200]}) from error
+        raise DeliveryError(
+            "the delivery's body is not JSON",
+            hint="set the webhook's content type to application/json",
+            context={"bytes": len(body), "reason": str(error)[:200]},
+        ) from error
     if not isinstance(data, dict):
         raise DeliveryError(
             f"the delivery's body is not a JSON object but {type(data).__name__}", context={"bytes": len(body)}
@@ -212,7 +205,7 @@ def _is_relevant(event: str, envelope: _Envelope) -> bool:
     return envelope.action in RELEVANT_ACTIONS.get(event, frozenset())
 
 
-def _report(repository: str, pull: _PullRequest) -> PullRequestReport:
+def _report(repository: str, pull: _DeliveredPullRequest) -> PullRequestReport:
     if pull.merged_at is not None:
         state = PullRequestState.MERGED
     else:
@@ -230,7 +223,7 @@ def _report(repository: str, pull: _PullRequest) -> PullRequestReport:
     )
 
 
-def _reverted(repository: str, pull: _PullRequest) -> int | None:
+def _reverted(repository: str, pull: _DeliveredPullRequest) -> int | None:
     match = _REVERTS.search(pull.body) if pull.merged_at is not None else None
     if match is None or (match["repository"] or repository).lower() != repository.lower():
         return None
@@ -242,21 +235,18 @@ def _checks(event: str, repository: str, data: dict[str, object]) -> ChecksRepor
         status = _Status.model_validate(data)
         state = ChecksState.FAILED if status.state.upper() in FAILED_STATES else _state_of(status.state)
         return ChecksReport(repository=repository, head_sha=status.sha, state=state) if state else None
-    found = _WithCheck.model_validate(data)
-    check = {
-        "check_run": found.check_run,
-        "check_suite": found.check_suite,
-        "workflow_run": found.workflow_run,
-    }.get(event)
-    state = _state_of(check.conclusion or "") if check else None
-    if check is None or state is None:
+    if event not in _CHECK_EVENTS or data.get(event) is None:
+        return None
+    check = _Check.model_validate(data[event])
+    state = _state_of(check.conclusion or "")
+    if state is None:
         return None
     numbers = tuple(pull.number for pull in check.pull_requests or ())
     return ChecksReport(repository=repository, head_sha=check.head_sha, state=state, pull_requests=numbers)
 
 
 def _state_of(conclusion: str) -> ChecksState | None:
-    """None for conclusions that neither pass nor fail, such as `cancelled`."""
+    """Return what a conclusion says; None for one that neither passes nor fails, such as `cancelled`."""
     upper = conclusion.upper()
     if upper in FAILED_CONCLUSIONS:
         return ChecksState.FAILED

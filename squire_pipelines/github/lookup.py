@@ -1,11 +1,10 @@
-"""Questions about one repository or pull request: what it is, and what became of it. Reads only.
+"""Questions about a repository and its pull requests: what it is, and what became of them. Reads only.
 
-All of a repository's signals are read in `collecting`; pull requests are written in `pulls`.
+A repository's signals are read by `collecting`; pull requests are written by `pulls`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
@@ -37,7 +36,7 @@ class RepositoryInfo:
 
 
 async def repository_info(client: GitHubClient, repository: str) -> RepositoryInfo:
-    """What the repository is.
+    """Return what the repository is.
 
     Raises:
         GitHubNotFoundError: It does not exist, or the token may not see it; the hint names the permission.
@@ -45,93 +44,72 @@ async def repository_info(client: GitHubClient, repository: str) -> RepositoryIn
         GitHubError: Anything else.
     """
     owner, _, name = repository.partition("/")
-    what = "the query repository"
     try:
         data = await client.graphql("repository", {"owner": owner, "name": name})
-        found = repository_of(data, repository, what=what)
+        answer = repository_of(data, repository, request="the query repository")
     except GitHubNotFoundError as error:
-        message = f"there is no repository {repository}, or the token may not see it"
-        hint = (
-            "check the name; for a private repository a fine-grained token needs the permission Metadata (read) on "
-            "it, a classic one the scope repo"
-        )
-        raise GitHubNotFoundError(message, hint=hint, context=error.context) from error
+        raise GitHubNotFoundError(
+            f"there is no repository {repository}, or the token may not see it",
+            hint="check the name; for a private repository a fine-grained token needs the permission Metadata (read) "
+            "on it, a classic one the scope repo",
+            context=error.context,
+        ) from error
     except GitHubPermissionError as error:
         raise GitHubPermissionError(
             f"the token may not read {repository}: {error.message}", hint=error.hint, context=error.context
         ) from error
     return RepositoryInfo(
-        name=found.name_with_owner or repository,
-        default_branch=found.default_branch_ref.name if found.default_branch_ref else None,
-        clone_url=f"{found.url}.git",
-        archived=found.is_archived,
-        private=found.is_private,
-        can_push=None if found.viewer_permission is None else found.viewer_permission in _MAY_PUSH,
-        is_empty=found.is_empty,
+        name=answer.name_with_owner or repository,
+        default_branch=answer.default_branch_ref.name if answer.default_branch_ref else None,
+        clone_url=f"{answer.url}.git",
+        archived=answer.is_archived,
+        private=answer.is_private,
+        can_push=None if answer.viewer_permission is None else answer.viewer_permission in _MAY_PUSH,
+        is_empty=answer.is_empty,
     )
-
-
-async def pull_request_report(client: GitHubClient, repository: str, number: int) -> PullRequestReport:
-    """What GitHub says of a pull request now. Raises GitHubNotFoundError when there is none of this number."""
-    owner, _, name = repository.partition("/")
-    data = await client.graphql("pull_request", {"owner": owner, "name": name, "number": number})
-    found = repository_of(data, repository, what="the query pull_request").pull_request
-    if found is None:
-        raise GitHubNotFoundError(
-            f"there is no pull request #{number} in {repository}", context={"repository": repository, "number": number}
-        )
-    return _report(repository, found, what="the query pull_request")
 
 
 async def pull_request_reports(
     client: GitHubClient, repository: str, numbers: Iterable[int]
 ) -> Mapping[int, PullRequestReport]:
-    """What GitHub says of many pull requests of one repository, by number, in one request for each 50.
+    """Return what GitHub says of many pull requests of one repository, by number, in one request for each 50.
 
     Numbers that do not exist are left out. Raises GitHubError for any other missing part.
     """
     owner, _, name = repository.partition("/")
-    wanted = sorted(set(numbers))
+    unique = sorted(set(numbers))
     reports: dict[int, PullRequestReport] = {}
-    for start in range(0, len(wanted), REPORTS_PER_QUERY):
-        chunk = wanted[start : start + REPORTS_PER_QUERY]
-        what = f"the query for {len(chunk)} pull requests"
-        answer = await client.execute(batch_query(chunk), {"owner": owner, "name": name}, what=what)
+    for start in range(0, len(unique), REPORTS_PER_QUERY):
+        chunk = unique[start : start + REPORTS_PER_QUERY]
+        request = f"the query for {len(chunk)} pull requests"
+        answer = await client.execute(batch_query(chunk), {"owner": owner, "name": name}, request=request)
         for failed in answer.errors:
             if not (isinstance(failed.error, GitHubNotFoundError) and len(failed.path) > 1):
                 raise failed.error
-        for found in _listed(answer.data, chunk):
-            report = _report(repository, found, what=what)
-            reports[report.number] = report
+        fields = answer.data.get("repository") or {}
+        for number in chunk:
+            if (data := fields.get(f"pr{number}")) is not None:
+                reports[number] = _report(repository, parse(ReportedPullRequest, data, request=request))
     return reports
 
 
 def batch_query(numbers: Sequence[int]) -> str:
-    """One GraphQL document that asks for the reports of several pull requests, each under the alias `pr<number>`."""
+    """Return one GraphQL document that asks for several pull requests, each under the alias `pr<number>`."""
     fields = "\n".join(f"    pr{int(number)}: pullRequest(number: {int(number)}) {{ ...Report }}" for number in numbers)
     head = "query PullRequestReports($owner: String!, $name: String!) {\n  repository(owner: $owner, name: $name) {\n"
     return f"{head}{fields}\n  }}\n}}\n{load_query('report')}"
 
 
-def _listed(data: Mapping[str, Any], numbers: Sequence[int]) -> Iterator[object]:
-    repository = data.get("repository") or {}
-    for number in numbers:
-        if (found := repository.get(f"pr{number}")) is not None:
-            yield found
-
-
-def _report(repository: str, data: object, *, what: str) -> PullRequestReport:
-    found = parse(ReportedPullRequest, data, what=what)
-    head = found.commits.nodes[-1].commit if found.commits and found.commits.nodes else None
+def _report(repository: str, pull: ReportedPullRequest) -> PullRequestReport:
     return PullRequestReport(
         repository=repository,
-        number=found.number,
-        url=found.url,
-        head_ref=found.head_ref_name,
-        head_sha=found.head_ref_oid,
-        state=_STATES[found.state],
-        updated_at=found.updated_at,
-        merged_at=found.merged_at,
-        closed_at=found.closed_at,
-        checks=checks_state(head.status_check_rollup if head else None),
+        number=pull.number,
+        url=pull.url,
+        head_ref=pull.head_ref_name,
+        head_sha=pull.head_ref_oid,
+        state=_STATES[pull.state],
+        updated_at=pull.updated_at,
+        merged_at=pull.merged_at,
+        closed_at=pull.closed_at,
+        checks=checks_state(pull.head.status_check_rollup if pull.head else None),
     )

@@ -4,19 +4,19 @@ What they mean for Squire is decided in `signals` and `lookup`.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from squire_pipelines.errors import GitHubUnavailableError
+from squire_pipelines.github.protocol import unreadable_answer
 
 _ItemT = TypeVar("_ItemT")
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 def clean_text(value: object) -> object:
-    """Text that every store takes: without NUL and without halves of surrogate pairs; None is the empty text."""
+    """Return text that every store takes: without NUL and halves of surrogate pairs; None is the empty text."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -27,25 +27,33 @@ def clean_text(value: object) -> object:
 Text = Annotated[str, BeforeValidator(clean_text)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+class GitHubModel(BaseModel):
+    """An object of GitHub's REST API or of a webhook: frozen, and without the fields that we do not read."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Actor(_Model):
+class GraphQLModel(GitHubModel):
+    """The same of GraphQL, whose names are in camel case."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Actor(GraphQLModel):
     """Who did something."""
 
     login: Text
     typename: str = Field(default="User", alias="__typename")
 
 
-class PageInfo(_Model):
+class PageInfo(GraphQLModel):
     """Whether a connection goes on, and from where."""
 
     has_next_page: bool
     end_cursor: str | None = None
 
 
-class Nodes(_Model, Generic[_ItemT]):
+class Nodes(GraphQLModel, Generic[_ItemT]):
     """A connection's items. GitHub leaves None where the token may not see one."""
 
     items: tuple[_ItemT | None, ...] = Field(default=(), alias="nodes")
@@ -62,25 +70,25 @@ class Page(Nodes[_ItemT], Generic[_ItemT]):
     page_info: PageInfo
 
 
-class Label(_Model):
+class Label(GraphQLModel):
     """A label."""
 
     name: Text
 
 
-class _WorkflowName(_Model):
+class _WorkflowName(GraphQLModel):
     name: Text
 
 
-class _WorkflowRun(_Model):
+class _WorkflowRun(GraphQLModel):
     workflow: _WorkflowName | None = None
 
 
-class _CheckSuite(_Model):
+class _CheckSuite(GraphQLModel):
     workflow_run: _WorkflowRun | None = None
 
 
-class CheckRun(_Model):
+class CheckRun(GraphQLModel):
     """A check of an app, such as a job of a workflow."""
 
     typename: Literal["CheckRun"] = Field(alias="__typename")
@@ -100,7 +108,7 @@ class CheckRun(_Model):
         return run.workflow.name if run and run.workflow else None
 
 
-class StatusContext(_Model):
+class StatusContext(GraphQLModel):
     """A commit status, as older integrations set it."""
 
     typename: Literal["StatusContext"] = Field(alias="__typename")
@@ -114,26 +122,40 @@ class StatusContext(_Model):
 Check = Annotated[CheckRun | StatusContext, Field(discriminator="typename")]
 
 
-class Rollup(_Model):
+class Rollup(GraphQLModel):
     """All checks of a commit, and what they say together."""
 
     state: str
     contexts: Page[Check] | None = None
 
 
-class Commit(_Model):
+class Commit(GraphQLModel):
     """A commit with its checks. An object that is no commit (a tag's) has no `oid` here."""
 
     oid: str = ""
     committed_date: datetime | None = None
     status_check_rollup: Rollup | None = None
 
+    @property
+    def checks(self) -> Page[Check] | None:
+        """The first page of its checks, or as many as were read."""
+        return self.status_check_rollup.contexts if self.status_check_rollup else None
 
-class _CommitNode(_Model):
+
+class _CommitNode(GraphQLModel):
     commit: Commit
 
 
-class ReviewComment(_Model):
+class _WithHead(GraphQLModel):
+    commits: Nodes[_CommitNode] | None = None
+
+    @property
+    def head(self) -> Commit | None:
+        """The newest commit."""
+        return self.commits.nodes[-1].commit if self.commits and self.commits.nodes else None
+
+
+class ReviewComment(GraphQLModel):
     """The first comment of a thread."""
 
     body: Text
@@ -142,7 +164,7 @@ class ReviewComment(_Model):
     author: Actor | None = None
 
 
-class ReviewThread(_Model):
+class ReviewThread(GraphQLModel):
     """A reviewer's remark with its answers."""
 
     id: str
@@ -153,7 +175,7 @@ class ReviewThread(_Model):
     comments: Nodes[ReviewComment]
 
 
-class PullRequest(_Model):
+class PullRequest(_WithHead):
     """An open pull request with its head's checks and its review threads."""
 
     number: int
@@ -168,25 +190,19 @@ class PullRequest(_Model):
     base_ref_name: Text
     is_cross_repository: bool
     labels: Nodes[Label] | None = None
-    commits: Nodes[_CommitNode] | None = None
     # None when this part could not be read; the answer's error says why.
     review_threads: Page[ReviewThread] | None = None
 
-    @property
-    def head(self) -> Commit | None:
-        """The newest commit."""
-        return self.commits.nodes[-1].commit if self.commits and self.commits.nodes else None
-
     def with_head(self, head: Commit) -> "PullRequest":
-        """The same with another reading of its newest commit."""
+        """Return the same with another reading of its newest commit."""
         return self.model_copy(update={"commits": Nodes(nodes=(_CommitNode(commit=head),))})
 
 
-class _Count(_Model):
+class _Count(GraphQLModel):
     total_count: int
 
 
-class Issue(_Model):
+class Issue(GraphQLModel):
     """An open issue."""
 
     number: int
@@ -200,14 +216,20 @@ class Issue(_Model):
     comments: _Count
 
 
-class DefaultBranch(_Model):
+class DefaultBranch(GraphQLModel):
     """The default branch and its head."""
 
     name: Text
     target: Commit | None = None
 
 
-class RepositoryAnswer(_Model):
+class PullRequestPart(_WithHead):
+    """A further page of a pull request's checks or threads."""
+
+    review_threads: Page[ReviewThread] | None = None
+
+
+class RepositoryAnswer(GraphQLModel):
     """`repository` of any of our queries: only the fields that the query asks for are set."""
 
     name_with_owner: str = ""
@@ -219,11 +241,11 @@ class RepositoryAnswer(_Model):
     viewer_permission: str | None = None
     default_branch_ref: DefaultBranch | None = None
     pull_requests: Page[PullRequest] | None = None
-    pull_request: dict[str, Any] | None = None
+    pull_request: PullRequestPart | None = None
     issues: Page[Issue] | None = None
 
 
-class ReportedPullRequest(_Model):
+class ReportedPullRequest(_WithHead):
     """A pull request in any state, as it is followed."""
 
     number: int
@@ -234,23 +256,13 @@ class ReportedPullRequest(_Model):
     updated_at: datetime
     merged_at: datetime | None = None
     closed_at: datetime | None = None
-    commits: Nodes[_CommitNode] | None = None
 
 
-class PullRequestPart(_Model):
-    """A further page of a pull request's checks or threads."""
-
-    commits: Nodes[_CommitNode] | None = None
-    review_threads: Page[ReviewThread] | None = None
-
-
-def parse(model: type[_ModelT], data: object, *, what: str) -> _ModelT:
-    """`data` as `model`. Raises GitHubUnavailableError that names the field when it has another shape."""
+def parse(model: type[_ModelT], data: object, *, request: str) -> _ModelT:
+    """Return `data` as `model`. Raises GitHubUnavailableError that names the field when it has another shape."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        message = f"the answer to {what} is not what GitHub's API sends: {where}: {first['msg']}"
-        hint = "check `github.api_url`, and whether a proxy answers in GitHub's place"
-        raise GitHubUnavailableError(message, hint=hint, context={"request": what, "field": where}) from error
+        field = ".".join(map(str, first["loc"]))
+        raise unreadable_answer(request, f"{field}: {first['msg']}", field=field) from error

@@ -1,4 +1,4 @@
-"""What GitHub's answers mean: status, headers and body to data or to an error of ours; signatures of deliveries.
+"""What GitHub's answers mean: from status, headers and body to data or one of our errors; signatures of deliveries.
 
 Pure: no I/O and no clock of its own. Asking belongs to `client`, the payloads of deliveries to `events`.
 """
@@ -45,24 +45,6 @@ _SECONDARY_MESSAGES = ("secondary rate limit", "abuse detection")
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
-    """What is left of one of GitHub's hourly allowances (`resource`: core, graphql, …)."""
-
-    resource: str
-    limit: int
-    remaining: int
-    reset_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A good answer to a REST request: its decoded JSON, and the allowance that it reports."""
-
-    data: Any
-    rate_limit: RateLimit | None
-
-
-@dataclass(frozen=True, slots=True)
 class FieldError:
     """An error in one part of a GraphQL answer whose other parts are good."""
 
@@ -78,7 +60,7 @@ class GraphQLAnswer:
     errors: tuple[FieldError, ...] = ()
 
     def whole(self) -> dict[str, Any]:
-        """The data when nothing is missing. Raises the first field's error otherwise."""
+        """Return the data when nothing is missing. Raises the first field's error otherwise."""
         for failed in self.errors:
             raise failed.error
         return self.data
@@ -90,19 +72,15 @@ class DeliveryHeaders:
 
     event: str
     delivery_id: str
-    hook_id: str | None
-    signature: str | None
-    content_type: str | None
-    user_agent: str | None
 
 
 def sign(body: bytes, secret: bytes) -> str:
-    """The value of `X-Hub-Signature-256` for a raw body."""
+    """Return the value of `X-Hub-Signature-256` for a raw body."""
     return "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 
 def verify_signature(body: bytes, header: str | None, secret: bytes) -> bool:
-    """Whether `X-Hub-Signature-256` is the raw body's, compared in constant time.
+    """Return whether `X-Hub-Signature-256` is the raw body's, compared in constant time.
 
     An empty secret verifies nothing, and the old SHA-1 form is refused.
     https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
@@ -120,94 +98,77 @@ def parse_delivery_headers(headers: Mapping[str, str]) -> DeliveryHeaders:
             raise DeliveryError(
                 f"the delivery has no header {name}", hint="only GitHub's webhooks are taken at this address"
             )
-    return DeliveryHeaders(
-        event=lower["x-github-event"].strip(),
-        delivery_id=lower["x-github-delivery"].strip(),
-        hook_id=lower.get("x-github-hook-id"),
-        signature=lower.get("x-hub-signature-256"),
-        content_type=lower.get("content-type"),
-        user_agent=lower.get("user-agent"),
-    )
+    return DeliveryHeaders(lower["x-github-event"].strip(), lower["x-github-delivery"].strip())
 
 
-def rate_limit_of(headers: Mapping[str, str]) -> RateLimit | None:
-    """The allowance that the answer reports, None when it reports none (or none that can be read)."""
-    try:
-        found = sansio.RateLimit.from_http(headers)
-    except (ValueError, OverflowError, OSError):
-        return None
-    if found is None:
-        return None
-    return RateLimit(headers.get("x-ratelimit-resource", "core"), found.limit, found.remaining, found.reset_datetime)
-
-
-def retry_after_s(headers: Mapping[str, str], *, now: datetime, strikes: int = 1) -> float:
-    """How long to wait after a limit: `retry-after`, else until `x-ratelimit-reset`, else 60 s doubled per strike.
+def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float:
+    """Return how long to wait after a limit: `retry-after`, else until `x-ratelimit-reset`, else 60 s.
 
     Args:
         headers: The answer's, with lower-case names.
         now: Used when the answer has no `date`: the server's clock decides when there is one.
-        strikes: How many limits were met in a row, 1 at the first.
     """
     after = headers.get("retry-after", "")
     if after.isdecimal():
         return float(after)
-    limit = rate_limit_of(headers)
-    if limit is not None and limit.remaining == 0:
-        return max(1.0, (limit.reset_at - _server_time(headers, now)).total_seconds() + 1.0)
-    return SECONDARY_LIMIT_WAIT_S * float(1 << (min(max(strikes, 1), 7) - 1))
+    try:
+        limit = sansio.RateLimit.from_http(headers)
+        if limit is not None and limit.remaining == 0:
+            return max(1.0, (limit.reset_datetime - _server_time(headers, now)).total_seconds() + 1.0)
+    except (ValueError, OverflowError, OSError):  # a limit that cannot be read is as good as none
+        return SECONDARY_LIMIT_WAIT_S
+    return SECONDARY_LIMIT_WAIT_S
 
 
-def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, what: str, now: datetime) -> Answer:
-    """The data of a REST answer. Raises the GitHubError that a bad answer means.
+def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> Any:
+    """Return the decoded JSON of a REST answer. Raises the GitHubError that a bad answer means.
 
     Args:
         status: HTTP status.
         headers: With lower-case names.
         body: Raw.
-        what: The request as a reader of the error should see it, such as `GET /repos/o/r`.
+        request: The request as a reader of the error should see it, such as `GET /repos/o/r`.
         now: See `retry_after_s`.
     """
     if not 200 <= status < 300:  # noqa: PLR2004 - the class of good statuses
-        raise error_of(status, headers, body, what=what, now=now)
+        raise error_of(status, headers, body, request=request, now=now)
     try:
-        data, _, _ = sansio.decipher_response(200, _media_type(headers), body)
+        return sansio.decipher_response(200, _media_type(headers), body)[0]
     except (ValueError, LookupError, RecursionError) as error:
-        raise _unreadable(what, status) from error
-    return Answer(data, rate_limit_of(headers))
+        raise unreadable_answer(request, status=status) from error
 
 
-def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, what: str, now: datetime) -> GraphQLAnswer:
-    """The data of a GraphQL answer with its fields' errors. Raises what concerns the answer as a whole.
+def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> GraphQLAnswer:
+    """Return the data of a GraphQL answer with its fields' errors. Raises what concerns the answer as a whole.
 
     A primary limit, and a time-out of GitHub's own, arrive with status 200 and are raised here. So are errors that
     name no field, since then no data was promised.
     """
-    data = read_answer(status, headers, body, what=what, now=now).data
+    data = read_answer(status, headers, body, request=request, now=now)
     if not isinstance(data, dict):
-        raise _unreadable(what, status)
-    found = [entry for entry in data.get("errors") or [] if isinstance(entry, dict)]
-    errors = [FieldError(_path(entry), _graphql_error(entry, headers, what=what, now=now)) for entry in found]
+        raise unreadable_answer(request, status=status)
+    entries = [entry for entry in data.get("errors") or [] if isinstance(entry, dict)]
+    errors = [FieldError(_path(entry), _graphql_error(entry, headers, request=request, now=now)) for entry in entries]
     content = data.get("data")
     for failed in errors:
         if failed.error.retryable or not failed.path or not isinstance(content, dict):
             raise failed.error
     if not isinstance(content, dict):
-        raise _unreadable(what, status)
+        raise unreadable_answer(request, status=status)
     return GraphQLAnswer(content, tuple(errors))
 
 
-def error_of(status: int, headers: Mapping[str, str], body: bytes, *, what: str, now: datetime) -> GitHubError:
-    """The error that a bad status means.
+def error_of(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> GitHubError:
+    """Return the error that a bad status means.
 
     https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api
     """
-    said = _message(body)
-    context: dict[str, object] = {"status": status, "request": what, "message": said}
+    message = _message(body)
+    context: dict[str, object] = {"status": status, "request": request, "message": message}
     if request_id := headers.get("x-github-request-id"):
         context["request_id"] = request_id
-    text = f"GitHub answered {what} with {status}" + (f": {said}" if said else "")
-    if status == _TOO_MANY or (status == _FORBIDDEN and _is_limit(headers, said)):
+    text = f"GitHub answered {request} with {status}" + (f": {message}" if message else "")
+    if status == _TOO_MANY or (status == _FORBIDDEN and _is_limit(headers, message)):
         return _limited(text, headers, context, now)
     if status == _FORBIDDEN:
         return GitHubPermissionError(text, hint=_permission_hint(headers), context=context)
@@ -216,7 +177,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, what: str,
 
 
 def _kind_of(status: int) -> tuple[type[GitHubError], str]:
-    """The error, and what to do about it, of a status that needs no look at the headers."""
+    """Return the error, and what to do about it, of a status that needs no look at the headers."""
     if status == _UNAUTHORIZED:
         return GitHubAuthError, _UNAUTHORIZED_HINT
     if status in _GONE_OR_MISSING:
@@ -228,13 +189,13 @@ def _kind_of(status: int) -> tuple[type[GitHubError], str]:
     return GitHubValidationError, ""
 
 
-def _graphql_error(entry: Mapping[str, Any], headers: Mapping[str, str], *, what: str, now: datetime) -> GitHubError:
+def _graphql_error(entry: Mapping[str, Any], headers: Mapping[str, str], *, request: str, now: datetime) -> GitHubError:
     kind = str(entry.get("type") or "")
-    said = str(entry.get("message") or "no message")[:_MAX_MESSAGE_CHARS]
+    message = str(entry.get("message") or "no message")[:_MAX_MESSAGE_CHARS]
     path = ".".join(map(str, _path(entry)))
-    context: dict[str, object] = {"request": what, "type": kind, "message": said, "path": path}
-    text = f"GitHub answered {what} with {kind or 'an error'}{f' at {path}' if path else ''}: {said}"
-    lower = said.lower()
+    context: dict[str, object] = {"request": request, "type": kind, "message": message, "path": path}
+    text = f"GitHub answered {request} with {kind or 'an error'}{f' at {path}' if path else ''}: {message}"
+    lower = message.lower()
     if kind == "RATE_LIMITED" or any(part in lower for part in _SECONDARY_MESSAGES):
         return _limited(text, headers, context, now)
     if kind == "NOT_FOUND":
@@ -254,17 +215,17 @@ def _limited(
     return GitHubRateLimitError(text, retry_after_s=wait, hint=hint, context=context)
 
 
-def _is_limit(headers: Mapping[str, str], said: str) -> bool:
-    """A 403 is a limit when it says so in one of GitHub's three ways; otherwise it is a permission."""
+def _is_limit(headers: Mapping[str, str], message: str) -> bool:
+    """Return whether a 403 is a limit, which GitHub says in one of three ways; otherwise it is a permission."""
     return (
         "retry-after" in headers
         or headers.get("x-ratelimit-remaining") == "0"
-        or any(part in said.lower() for part in (*_SECONDARY_MESSAGES, "api rate limit exceeded"))
+        or any(part in message.lower() for part in (*_SECONDARY_MESSAGES, "api rate limit exceeded"))
     )
 
 
 def _permission_hint(headers: Mapping[str, str]) -> str:
-    """What the token lacks, in GitHub's own words where the answer has them."""
+    """Return what the token lacks, in GitHub's own words where the answer has them."""
     if "required" in headers.get("x-github-sso", ""):
         return "the organisation asks for single sign-on: authorise the token for it in GitHub's settings"
     if needed := headers.get("x-accepted-github-permissions"):
@@ -278,7 +239,7 @@ def _permission_hint(headers: Mapping[str, str]) -> str:
 
 
 def _message(body: bytes) -> str:
-    """GitHub's own words: `message`, and each of `errors` as a person can read it."""
+    """Return GitHub's own words: `message`, and each of `errors` as a person can read it."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -303,19 +264,22 @@ def _path(entry: Mapping[str, Any]) -> tuple[str | int, ...]:
 
 def _server_time(headers: Mapping[str, str], now: datetime) -> datetime:
     try:
-        said = parsedate_to_datetime(headers["date"])
+        date = parsedate_to_datetime(headers["date"])
     except (KeyError, ValueError):
         return now
-    return said if said.tzinfo else said.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _media_type(headers: Mapping[str, str]) -> dict[str, str]:
-    """The one header by which gidgethub's core decodes; any JSON media type is JSON to us."""
+    """Return the one header by which gidgethub's core decodes; any JSON media type is JSON to us."""
     media = headers.get("content-type", "").partition(";")[0].strip().lower()
     return {"content-type": "application/json" if media.endswith("json") else media}
 
 
-def _unreadable(what: str, status: int) -> GitHubUnavailableError:
-    message = f"the answer to {what} ({status}) is not what GitHub's API sends"
-    hint = "check `github.api_url`, and whether a proxy answers in GitHub's place"
-    return GitHubUnavailableError(message, hint=hint, context={"status": status, "request": what})
+def unreadable_answer(request: str, detail: str = "", **context: object) -> GitHubUnavailableError:
+    """Return the error of an answer that GitHub's API would not send."""
+    return GitHubUnavailableError(
+        f"the answer to {request} is not what GitHub's API sends" + (f": {detail}" if detail else ""),
+        hint="check `github.api_url`, and whether a proxy answers in GitHub's place",
+        context={"request": request, **context},
+    )

@@ -6,21 +6,20 @@ Branches are pushed with git, by `publishing`.
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import AliasPath, Field
 
 from squire_pipelines.errors import GitHubNotFoundError, GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.models import Text, parse
+from squire_pipelines.github.models import GitHubModel, GraphQLModel, Text, parse
 
 _ALREADY_EXISTS = "already exists"
 _NOTHING_TO_MERGE = "No commits between"
 _MAX_TITLE_CHARS = 256
 _MAX_BODY_CHARS = 65_536
-# `permission` knows four levels; `maintain` is told as write, `triage` as read.
+# `permission` knows four levels; GitHub reports `maintain` as write, `triage` as read.
 _WRITERS = frozenset({"admin", "write"})
 
 
@@ -38,16 +37,12 @@ class PullRequestRef:
     body: str = ""
 
 
-class _Branch(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _RestBranch(GitHubModel):
     ref: Text
     sha: str
 
 
-class _PullRequest(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _RestPullRequest(GitHubModel):
     number: int
     html_url: str
     state: Literal["open", "closed"]
@@ -55,41 +50,29 @@ class _PullRequest(BaseModel):
     draft: bool = False
     title: Text = ""
     body: Text | None = None
-    head: _Branch
-    base: _Branch
+    head: _RestBranch
+    base: _RestBranch
 
 
-class _Permission(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+class _Permission(GitHubModel):
     permission: Text
 
 
-class _Camel(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
-
-
-class _DraftState(_Camel):
+class _DraftState(GraphQLModel):
     id: str
     is_draft: bool
 
 
-class _DraftRepository(_Camel):
-    pull_request: _DraftState
+class _DraftAnswer(GraphQLModel):
+    pull_request: _DraftState = Field(validation_alias=AliasPath("repository", "pullRequest"))
 
 
-class _DraftAnswer(_Camel):
-    repository: _DraftRepository
-
-
-class _Found(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    items: tuple[_PullRequest, ...]
+class _PullRequestList(GitHubModel):
+    items: tuple[_RestPullRequest, ...]
 
 
 async def find_pull_request(client: GitHubClient, repository: str, head_branch: str) -> PullRequestRef | None:
-    """The newest pull request, in any state, from a branch of the repository itself; None when there is none."""
+    """Return the newest pull request, in any state, from a branch of the repository itself; None without one."""
     owner = repository.partition("/")[0]
     path = f"/repos/{repository}/pulls"
     params: dict[str, str | int] = {
@@ -99,9 +82,9 @@ async def find_pull_request(client: GitHubClient, repository: str, head_branch: 
         "direction": "desc",
         "per_page": 10,
     }
-    found = parse(_Found, {"items": await client.get(path, params)}, what=f"GET {path}").items
+    listed = parse(_PullRequestList, {"items": await client.get(path, params)}, request=f"GET {path}").items
     # GitHub ignores a `head` that it cannot read and lists everything: trust only what carries the branch.
-    ours = [pull for pull in found if pull.head.ref == head_branch]
+    ours = [pull for pull in listed if pull.head.ref == head_branch]
     return _ref(max(ours, key=lambda pull: pull.number)) if ours else None
 
 
@@ -110,8 +93,8 @@ async def create_pull_request(
 ) -> PullRequestRef:
     """Open a pull request from a branch of the repository itself.
 
-    When there is an open one of that branch, it is that one. When the branch has nothing that the base has not, since
-    its pull request was merged meanwhile, it is the merged one.
+    An open pull request of that branch is returned instead; so is a merged one, when its merge has left the branch
+    without a commit that the base lacks.
 
     Raises:
         GitHubValidationError: Refused, for example because there are no commits between the branches.
@@ -131,16 +114,16 @@ async def create_pull_request(
         answer = await client.post(path, content, repeatable=True)
     except GitHubValidationError as error:
         if _ALREADY_EXISTS in error.message:
-            wanted = "open"
+            state = "open"
         elif _NOTHING_TO_MERGE in error.message:
-            wanted = "merged"
+            state = "merged"
         else:
             raise
         existing = await find_pull_request(client, repository, head)
-        if existing is None or existing.state != wanted:
+        if existing is None or existing.state != state:
             raise
         return existing
-    return _parsed(answer, what=f"POST {path}")
+    return _ref(parse(_RestPullRequest, answer, request=f"POST {path}"))
 
 
 async def update_pull_request(
@@ -154,17 +137,17 @@ async def update_pull_request(
 ) -> PullRequestRef:
     """Change what is not None. Raises GitHubError."""
     path = f"/repos/{repository}/pulls/{number}"
-    wanted = {
+    fields = {
         "title": title[:_MAX_TITLE_CHARS] if title is not None else None,
         "body": body[:_MAX_BODY_CHARS] if body is not None else None,
         "state": state,
     }
-    content: dict[str, object] = {key: value for key, value in wanted.items() if value is not None}
-    return _parsed(await client.patch(path, content), what=f"PATCH {path}")
+    content: dict[str, object] = {key: value for key, value in fields.items() if value is not None}
+    return _ref(parse(_RestPullRequest, await client.patch(path, content), request=f"PATCH {path}"))
 
 
 async def add_labels(client: GitHubClient, repository: str, number: int, labels: Sequence[str]) -> None:
-    """Add labels to a pull request or issue; GitHub makes those that it does not know. None asks nothing."""
+    """Add labels to a pull request or issue; GitHub makes those that it does not know. Raises GitHubError."""
     if labels:
         content: dict[str, object] = {"labels": list(labels)}
         await client.post(f"/repos/{repository}/issues/{number}/labels", content, repeatable=True)
@@ -177,12 +160,12 @@ async def remove_label(client: GitHubClient, repository: str, number: int, label
 
 
 async def add_comment(client: GitHubClient, repository: str, number: int, body: str) -> None:
-    """Comment on a pull request or issue. Not repeated after a lost answer: rather no comment than two."""
+    """Comment on a pull request or issue; not again after a lost answer, since two comments are worse than none."""
     await client.post(f"/repos/{repository}/issues/{number}/comments", {"body": body[:_MAX_BODY_CHARS]})
 
 
 async def may_write(client: GitHubClient, repository: str, login: str) -> bool:
-    """Whether a user may write to the repository. Raises GitHubError.
+    """Return whether a user may write to the repository. Raises GitHubError.
 
     https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user
     """
@@ -191,37 +174,33 @@ async def may_write(client: GitHubClient, repository: str, login: str) -> bool:
         answer = await client.get(path)
     except GitHubNotFoundError:  # no such user, or a bot, of which GitHub knows no permission
         return False
-    return parse(_Permission, answer, what=f"GET {path}").permission in _WRITERS
+    return parse(_Permission, answer, request=f"GET {path}").permission in _WRITERS
 
 
 async def set_draft(client: GitHubClient, repository: str, number: int, *, draft: bool) -> None:
-    """Make a draft of a pull request, or no draft. Nothing where it is so already, or where there are no drafts.
+    """Make a pull request a draft, or ready for review; does nothing where the repository has no drafts.
 
     GraphQL alone can do it. Raises GitHubError.
     """
     owner, _, name = repository.partition("/")
     data = await client.graphql("pull_request_draft", {"owner": owner, "name": name, "number": number})
-    found = parse(_DraftAnswer, data, what="the query pull_request_draft").repository.pull_request
-    if found.is_draft == draft:
+    pull = parse(_DraftAnswer, data, request="the query pull_request_draft").pull_request
+    if pull.is_draft == draft:
         return
     mutation = "convert_to_draft" if draft else "mark_ready"
     try:
-        await client.mutate(mutation, {"id": found.id}, repository=repository)
+        await client.mutate(mutation, {"id": pull.id}, repository=repository)
     except GitHubValidationError as error:
         if not is_without_drafts(error):
             raise
 
 
 def is_without_drafts(error: GitHubValidationError) -> bool:
-    """Whether GitHub says that the repository has no drafts, as private ones on its free plan have none."""
+    """Return whether GitHub says that the repository has no drafts, as private ones on its free plan have none."""
     return "draft pull requests are not supported" in error.message.lower()
 
 
-def _parsed(data: Any, *, what: str) -> PullRequestRef:
-    return _ref(parse(_PullRequest, data, what=what))
-
-
-def _ref(pull: _PullRequest) -> PullRequestRef:
+def _ref(pull: _RestPullRequest) -> PullRequestRef:
     return PullRequestRef(
         number=pull.number,
         url=pull.html_url,

@@ -1,4 +1,4 @@
-"""What one reading uses of GitHub's quota, as GitHub itself says: requests, points, and the points that are left.
+"""What one reading uses of GitHub's quota, as GitHub itself reports it: requests, points, and the points that are left.
 
 https://docs.github.com/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api
 """
@@ -10,39 +10,39 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Used:
-    """What was used so far; None where GitHub did not say."""
+class QuotaUsage:
+    """What was used so far; None where GitHub did not report it."""
 
     requests: int = 0
     cost: int | None = None
     remaining: int | None = None
 
     def values(self) -> dict[str, int | None]:
-        """The fields of a `Collection`."""
+        """Return the fields of a `Collection`."""
         return {"requests": self.requests, "quota_cost": self.cost, "quota_remaining": self.remaining}
 
 
 # A reading that several sources share runs in a task which inherits this from the source that asked for it first.
-_used: ContextVar[Used] = ContextVar("_used")
+_usage: ContextVar[QuotaUsage] = ContextVar("_usage")
 
 
-def begin() -> Used:
+def begin() -> QuotaUsage:
     """Count from here on for this task, and for those that it starts."""
-    used = Used()
-    _used.set(used)
-    return used
+    usage = QuotaUsage()
+    _usage.set(usage)
+    return usage
 
 
 def count_request() -> None:
-    """One more request."""
-    _used.get().requests += 1
+    """Count one more request."""
+    _usage.get().requests += 1
 
 
 def count_answer(data: Mapping[str, Any]) -> None:
-    """Take in an answer's `rateLimit`, where it has one."""
-    used, said = _used.get(), data.get("rateLimit")
-    cost, remaining = (said.get(name) if isinstance(said, dict) else None for name in ("cost", "remaining"))
+    """Add an answer's `rateLimit`, where it has one."""
+    usage, limit = _usage.get(), data.get("rateLimit")
+    cost, remaining = (limit.get(name) if isinstance(limit, dict) else None for name in ("cost", "remaining"))
     if isinstance(cost, int):
-        used.cost = (used.cost or 0) + cost
+        usage.cost = (usage.cost or 0) + cost
     if isinstance(remaining, int):
-        used.remaining = remaining
+        usage.remaining = remaining

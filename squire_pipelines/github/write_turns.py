@@ -17,7 +17,7 @@ _MAX_WAIT_S = 60.0
 
 
 class WriteTurns:
-    """Who may write next. The file holds the time of the last turn; the kernel frees its lock when a holder dies.
+    """Decides who may write next, by a file with the time of the last turn. The kernel frees a dead holder's lock.
 
     Args:
         path: The file, in a folder that all processes share; both are made when they are missing.

@@ -7,7 +7,8 @@ from functools import cache
 
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask, Signal
-from squire_pipelines.planning.quoting import WARNING, quote, shorten
+from squire_pipelines.domain.text import shorten
+from squire_pipelines.planning.quoting import WARNING, quote
 from squire_pipelines.planning.selection import Candidate, Selection
 
 MAX_SIGNALS = 150

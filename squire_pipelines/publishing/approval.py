@@ -65,7 +65,7 @@ async def settle_approval(client: GitHubClient, repository: str, number: int, la
     """
     owner, _, name = repository.partition("/")
     data = await client.graphql(_QUERY, {"owner": owner, "name": name, "number": number})
-    pull = parse(_Answer, data, what=f"the query {_QUERY}").pull_request
+    pull = parse(_Answer, data, request=f"the query {_QUERY}").pull_request
     if pull.state != "OPEN":
         return ApprovalOutcome()
     labelled = any(item.name.lower() == label.lower() for item in (pull.labels.nodes if pull.labels else ()))

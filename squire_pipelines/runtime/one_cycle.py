@@ -49,7 +49,7 @@ def chosen(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
 
 
 def _client(settings: Settings) -> GitHubClient:
-    return GitHubClient.from_settings(settings.github, access_from(settings, required=True))
+    return GitHubClient(settings.github, access_from(settings, required=True))
 
 
 def check_access(settings: Settings, names: Sequence[str]) -> None:

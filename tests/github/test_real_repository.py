@@ -68,7 +68,7 @@ def test_a_manual_task_becomes_a_pull_request_on_github(tmp_path: Path) -> None:
 
 async def _readable() -> None:
     settings = Settings()
-    async with GitHubClient(settings.github.api_url, settings.github.graphql_url, TOKEN) as client:
+    async with GitHubClient(settings.github, TOKEN) as client:
         info = await repository_info(client, REPOSITORY)
     assert not info.archived
     assert not info.is_empty

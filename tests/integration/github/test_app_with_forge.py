@@ -19,6 +19,7 @@ from squire_pipelines.github.pulls import add_labels
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.secrets import Secret
+from squire_pipelines.sections import GitHubSettings
 
 APP = "4711"
 
@@ -45,7 +46,7 @@ def test_an_app_collects_with_a_token_that_may_only_read(
     forge: ForgeProcess, access: AppAccess, samples: tuple[SampleRepository, ...]
 ) -> None:
     async def within() -> None:
-        async with GitHubClient(forge.api_url, forge.graphql_url, access, min_write_interval_s=0) as client:
+        async with GitHubClient(GitHubSettings(api_url=forge.api_url, min_write_interval_s=0), access) as client:
             readings = await collect_repository(client, samples[0].full_name)
             assert [reading.error for reading in readings if reading.status is not CollectionStatus.FRESH] == []
 
@@ -60,7 +61,7 @@ def test_a_token_for_one_repository_opens_no_other(
     home = Home(config=tmp_path, data=tmp_path, cache=tmp_path, state=tmp_path)
 
     async def label(repository: str) -> None:
-        async with GitHubClient(forge.api_url, forge.graphql_url, token, min_write_interval_s=0) as client:
+        async with GitHubClient(GitHubSettings(api_url=forge.api_url, min_write_interval_s=0), token) as client:
             await add_labels(client, repository, 1, ("squire",))
 
     with pytest.raises(GitHubPermissionError):

@@ -14,7 +14,7 @@ import stamina
 
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import SampleRepository
-from squire_pipelines.domain.outcomes import ChecksState, PullRequestState
+from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.domain.tasks import TaskKind
 from squire_pipelines.errors import (
@@ -27,7 +27,7 @@ from squire_pipelines.errors import (
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
-from squire_pipelines.github.lookup import pull_request_report, pull_request_reports, repository_info
+from squire_pipelines.github.lookup import pull_request_reports, repository_info
 from squire_pipelines.github.protocol import parse_delivery_headers, verify_signature
 from squire_pipelines.github.pulls import (
     PullRequestRef,
@@ -37,6 +37,7 @@ from squire_pipelines.github.pulls import (
     update_pull_request,
 )
 from squire_pipelines.planning.rules import plan_by_rules
+from squire_pipelines.sections import GitHubSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import git
 
@@ -48,12 +49,21 @@ BRANCH = "squire/t1-mend"
 def run(forge: ForgeProcess, ask: Ask[T], *, token: str | None = None, attempts: int = 1) -> T:
     async def within() -> T:
         with stamina.set_testing(True, attempts=attempts):
-            async with GitHubClient(
-                forge.api_url, forge.graphql_url, token or forge.token, timeout_s=20, min_write_interval_s=0
-            ) as client:
+            settings = GitHubSettings(api_url=forge.api_url, timeout_s=20, min_write_interval_s=0)
+            async with GitHubClient(settings, token or forge.token) as client:
                 return await ask(client)
 
     return asyncio.run(within())
+
+
+async def points_left(client: GitHubClient) -> int:
+    """Return what is left of the GraphQL limit; asking costs nothing."""
+    limits = await client.get("/rate_limit")
+    return int(limits["resources"]["graphql"]["remaining"])
+
+
+async def report_of(client: GitHubClient, repository: str, number: int) -> PullRequestReport:
+    return (await pull_request_reports(client, repository, [number]))[number]
 
 
 def collect(forge: ForgeProcess, repository: str, *, attempts: int = 1) -> dict[Source, Collection]:
@@ -104,20 +114,18 @@ def test_samples_yield_one_task_each_and_the_quiet_one_none(
 
 def test_one_collection_of_a_small_repository_costs_three_points(forge: ForgeProcess) -> None:
     async def spent(client: GitHubClient) -> int:
-        await repository_info(client, "demo/webshop")
-        before = client.rate_limits["graphql"].remaining
+        before = await points_left(client)
         await collect_repository(client, "demo/webshop")
-        return before - min(client.rate_limits["graphql"].remaining, before)
+        return before - await points_left(client)
 
     assert run(forge, spent) <= 3
 
 
 def test_each_reading_says_what_it_used_of_the_quota(forge: ForgeProcess) -> None:
     async def spent(client: GitHubClient) -> tuple[int, tuple[Collection, ...]]:
-        await repository_info(client, "demo/webshop")
-        before = client.rate_limits["graphql"].remaining
-        found = await collect_repository(client, "demo/webshop")
-        return before - client.rate_limits["graphql"].remaining, found
+        before = await points_left(client)
+        collections = await collect_repository(client, "demo/webshop")
+        return before - await points_left(client), collections
 
     points, found = run(forge, spent)
     # What sources share is counted for one of them, so that the sum is what was spent.
@@ -195,7 +203,7 @@ def test_pull_request_is_opened_once_however_often_it_is_asked_for(patient_forge
         return await update_pull_request(client, "demo/quiet", created.number, title="Mended", state="closed")
 
     assert run(forge, change).state == "closed"
-    report = run(forge, lambda client: pull_request_report(client, "demo/quiet", created.number))
+    report = run(forge, lambda client: report_of(client, "demo/quiet", created.number))
     assert (report.state, report.head_ref, report.head_sha) == (PullRequestState.CLOSED, BRANCH, head)
     assert report.closed_at is not None
     many = run(forge, lambda client: pull_request_reports(client, "demo/quiet", [created.number, 999]))
@@ -255,11 +263,11 @@ def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
         parsed: list[ParsedDelivery] = []
         while not arrived.empty():
             headers, body = arrived.get()
-            told = parse_delivery_headers(headers)
-            assert verify_signature(body, told.signature, forge.webhook_secret.encode())
-            assert not verify_signature(body + b" ", told.signature, forge.webhook_secret.encode())
-            parsed.append(parse_delivery(told.event, body))
-        report = run(forge, lambda client: pull_request_report(client, sample.full_name, opened.number))
+            (signature,) = [value for name, value in headers.items() if name.lower() == "x-hub-signature-256"]
+            assert verify_signature(body, signature, forge.webhook_secret.encode())
+            assert not verify_signature(body + b" ", signature, forge.webhook_secret.encode())
+            parsed.append(parse_delivery(parse_delivery_headers(headers).event, body))
+        report = run(forge, lambda client: report_of(client, sample.full_name, opened.number))
     assert {"push", "pull_request"} <= {delivery.event for delivery in parsed}
     reports = [delivery.report for delivery in parsed if delivery.report is not None]
     assert {found.state for found in reports} == {PullRequestState.OPEN, PullRequestState.MERGED}

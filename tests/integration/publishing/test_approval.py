@@ -10,6 +10,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.publishing.approval import ApprovalOutcome, settle_approval
+from squire_pipelines.sections import GitHubSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout, git
 
@@ -36,7 +37,7 @@ def held(tmp_path: Path, upstream: Path) -> Any:
 def run(forge: ForgeProcess, act: Any) -> Any:
     async def go() -> Any:
         async with GitHubClient(
-            forge.api_url, forge.graphql_url, forge.token, min_write_interval_s=0, attempts=1
+            GitHubSettings(api_url=forge.api_url, min_write_interval_s=0), forge.token, attempts=1
         ) as client:
             return await act(client)
 

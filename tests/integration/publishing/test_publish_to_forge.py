@@ -26,7 +26,7 @@ from squire_pipelines.publishing.push import remote_head
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.publishing.request import PublishRequest
 from squire_pipelines.secrets import Secret
-from squire_pipelines.sections import PolicySettings
+from squire_pipelines.sections import GitHubSettings, PolicySettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import Checkout
 from tests.support.workshop import BRANCH, Workshop
@@ -79,7 +79,7 @@ def publish(pair: Pair, *, token: str | None = None, **more: Any) -> Published |
 
     async def go() -> Published | Rejected:
         async with GitHubClient(
-            forge.api_url, forge.graphql_url, forge.token, min_write_interval_s=0, attempts=1
+            GitHubSettings(api_url=forge.api_url, min_write_interval_s=0), forge.token, attempts=1
         ) as client:
             return await publish_change(
                 replace(request, **more),

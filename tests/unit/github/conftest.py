@@ -1,13 +1,15 @@
 """A client over a played GitHub; retries without waiting."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 import stamina
 
 from squire_pipelines.github.client import GitHubClient
-from tests.support.github_json import API_URL, GRAPHQL_URL
+from squire_pipelines.sections import GitHubSettings
+from tests.support.github_json import API_URL
 
 
 @pytest.fixture
@@ -26,10 +28,10 @@ ClientOf = Callable[..., GitHubClient]
 
 @pytest.fixture
 def client_of() -> ClientOf:
-    def make(transport: httpx.AsyncBaseTransport, **options: object) -> GitHubClient:
-        given = {"token": "ghp_" + "x" * 36, "min_write_interval_s": 0.0, **options}
-        token = given.pop("token")
-        http = httpx.AsyncClient(transport=transport)
-        return GitHubClient(API_URL, GRAPHQL_URL, token, http=http, **given)  # type: ignore[arg-type]
+    def make(transport: httpx.AsyncBaseTransport, **options: Any) -> GitHubClient:
+        token = options.pop("token", "ghp_" + "x" * 36)
+        limits = {name: options.pop(name) for name in set(options) & set(GitHubSettings.model_fields)}
+        settings = GitHubSettings(**{"api_url": API_URL, "min_write_interval_s": 0, **limits})
+        return GitHubClient(settings, token, http=httpx.AsyncClient(transport=transport), **options)
 
     return make

@@ -23,8 +23,9 @@ from squire_pipelines.github import permissions
 from squire_pipelines.github.access import AppAccess, TokenAccess, access_from, repository_of
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.secrets import Secret
+from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.settings import load_settings
-from tests.support.github_json import API_URL, GRAPHQL_URL
+from tests.support.github_json import API_URL
 from tests.support.github_schemas import schema_file
 
 pytestmark = pytest.mark.anyio
@@ -181,7 +182,7 @@ async def test_the_client_reads_and_writes_with_the_tokens_of_the_app() -> None:
         return httpx.Response(200, json={})
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    client = GitHubClient(API_URL, GRAPHQL_URL, app(played), http=http, min_write_interval_s=0)
+    client = GitHubClient(GitHubSettings(api_url=API_URL, min_write_interval_s=0), app(played), http=http)
     await client.get("/repos/acme/shop/pulls")
     await client.graphql("repository", {"owner": "acme", "name": "shop"})
     await client.post("/repos/acme/shop/pulls", {})
@@ -198,7 +199,7 @@ async def test_a_revoked_token_is_replaced_once() -> None:
         return httpx.Response(401, json={"message": "Bad credentials"})
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    client = GitHubClient(API_URL, GRAPHQL_URL, app(played), http=http)
+    client = GitHubClient(GitHubSettings(api_url=API_URL), app(played), http=http)
     with pytest.raises(GitHubAuthError):
         await client.get("/repos/acme/shop/pulls")
     assert seen == played.made
@@ -213,7 +214,7 @@ async def test_a_personal_token_that_is_refused_is_not_tried_again() -> None:
         return httpx.Response(401, json={"message": "Bad credentials"})
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
-    client = GitHubClient(API_URL, GRAPHQL_URL, TokenAccess(Secret("ghp_" + "x" * 36)), http=http)
+    client = GitHubClient(GitHubSettings(api_url=API_URL), TokenAccess(Secret("ghp_" + "x" * 36)), http=http)
     with pytest.raises(GitHubAuthError):
         await client.get("/user")
     assert len(seen) == 1

@@ -10,7 +10,6 @@ from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, 
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import (
     RepositoryInfo,
-    pull_request_report,
     pull_request_reports,
     repository_info,
 )
@@ -109,29 +108,23 @@ async def test_repository_that_the_token_may_not_read_names_the_permissions(clie
     ],
 )
 async def test_report_tells_what_the_checks_say(client_of: ClientOf, rollup: str | None, checks: ChecksState) -> None:
-    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest=report(state=rollup))})})
-    assert (await pull_request_report(client_of(fake), "o/r", 5)).checks is checks
+    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": report(state=rollup)}})})
+    assert (await pull_request_reports(client_of(fake), "o/r", [5]))[5].checks is checks
 
 
 async def test_report_of_a_merged_pull_request(client_of: ClientOf) -> None:
     merged = report(mergedAt="2026-11-02T12:00:00Z", closedAt="2026-11-02T12:00:00Z") | {"state": "MERGED"}
-    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest=merged)})})
-    found = await pull_request_report(client_of(fake), "o/r", 5)
+    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": merged}})})
+    found = (await pull_request_reports(client_of(fake), "o/r", [5]))[5]
     assert (found.state, found.head_ref, found.head_sha) == (PullRequestState.MERGED, "squire/t1-x", SHA)
     assert found.merged_at == datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
-    assert fake.operations == [("PullRequest", {"owner": "o", "name": "r", "number": 5})]
-
-
-async def test_report_of_an_unknown_number_is_not_found(client_of: ClientOf) -> None:
-    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest=None)})})
-    with pytest.raises(GitHubNotFoundError, match="#5"):
-        await pull_request_report(client_of(fake), "o/r", 5)
+    assert fake.operations == [("PullRequestReports", {"owner": "o", "name": "r"})]
 
 
 async def test_report_of_another_shape_is_unavailable(client_of: ClientOf) -> None:
-    fake = FakeGitHub({"PullRequest": answer({"repository": repository(pullRequest={"number": 5})})})
+    fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": {"number": 5}}})})
     with pytest.raises(GitHubUnavailableError, match="url"):
-        await pull_request_report(client_of(fake), "o/r", 5)
+        await pull_request_reports(client_of(fake), "o/r", [5])
 
 
 async def test_many_reports_take_one_request_for_each_fifty(client_of: ClientOf) -> None:

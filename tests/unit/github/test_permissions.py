@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from squire_pipelines.github import permissions
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.permission_probe import probe_permissions
 
 ClientOf = Callable[..., GitHubClient]
 LEVELS = ("none", "read", "write", "admin")
@@ -26,9 +27,9 @@ def full_rights(method: str, _path: str) -> int:
 
 @pytest.mark.anyio
 async def test_a_token_with_all_permissions_is_found_to_have_them(client_of: ClientOf) -> None:
-    found = await permissions.probe(client_of(answering(full_rights)), "acme/shop", "main")
-    assert {each.state for each in found} == {"granted"}
-    assert {(each.permission, each.level) for each in found} >= {("contents", "write"), ("pull_requests", "write")}
+    probes = await probe_permissions(client_of(answering(full_rights)), "acme/shop", "main")
+    assert {probe.state for probe in probes} == {"granted"}
+    assert {(probe.permission, probe.level) for probe in probes} >= {("contents", "write"), ("pull_requests", "write")}
 
 
 @pytest.mark.anyio
@@ -38,8 +39,8 @@ async def test_each_lacking_permission_is_named(client_of: ClientOf, refusal: in
         lacking = path.endswith("check-runs") or (method == "POST" and path == "/git/refs")
         return refusal if lacking else full_rights(method, path)
 
-    found = await permissions.probe(client_of(answering(status)), "acme/shop", "main")
-    missing = {(each.permission, each.level) for each in found if each.state == "missing"}
+    probes = await probe_permissions(client_of(answering(status)), "acme/shop", "main")
+    missing = {(probe.permission, probe.level) for probe in probes if probe.state == "missing"}
     assert missing == {("checks", "read"), ("contents", "write")}
 
 
@@ -51,7 +52,7 @@ async def test_what_cannot_be_read_is_not_asked_to_be_written(client_of: ClientO
         asked.append(f"{method} {path}")
         return 403 if path == "/pulls" else full_rights(method, path)
 
-    await permissions.probe(client_of(answering(status)), "acme/shop", "main")
+    await probe_permissions(client_of(answering(status)), "acme/shop", "main")
     assert "POST /pulls" not in asked
 
 
@@ -60,8 +61,8 @@ async def test_a_repository_without_commits_is_readable(client_of: ClientOf) -> 
     def status(method: str, path: str) -> int:
         return 409 if path == "/commits" else full_rights(method, path)
 
-    found = await permissions.probe(client_of(answering(status)), "acme/shop", "main")
-    assert {each.state for each in found} == {"granted"}
+    probes = await probe_permissions(client_of(answering(status)), "acme/shop", "main")
+    assert {probe.state for probe in probes} == {"granted"}
 
 
 @pytest.mark.anyio
@@ -70,14 +71,14 @@ async def test_an_odd_answer_is_no_verdict(client_of: ClientOf, odd: int) -> Non
     def status(method: str, path: str) -> int:
         return odd if method == "POST" else full_rights(method, path)
 
-    found = await permissions.probe(client_of(answering(status)), "acme/shop", "main")
-    assert {each.state for each in found if each.level == "write"} == {"unknown"}
+    probes = await probe_permissions(client_of(answering(status)), "acme/shop", "main")
+    assert {probe.state for probe in probes if probe.level == "write"} == {"unknown"}
 
 
 @given(st.dictionaries(st.sampled_from([*permissions.REQUIRED, "actions", "administration"]), st.sampled_from(LEVELS)))
 def test_no_more_is_asked_for_than_is_needed(granted: dict[str, str]) -> None:
-    wanted = permissions.asked(granted, write=True)
-    assert set(permissions.REQUIRED) <= set(wanted) <= {*permissions.REQUIRED, *permissions.OPTIONAL}
-    assert set(permissions.asked(granted, write=False).values()) == {"read"}
+    needed = permissions.to_request(granted, write=True)
+    assert set(permissions.REQUIRED) <= set(needed) <= {*permissions.REQUIRED, *permissions.OPTIONAL}
+    assert set(permissions.to_request(granted, write=False).values()) == {"read"}
     if not permissions.missing(granted):
-        assert all(LEVELS.index(granted[name]) >= LEVELS.index(level) for name, level in wanted.items())
+        assert all(LEVELS.index(granted[name]) >= LEVELS.index(level) for name, level in needed.items())

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.plans import check_plan
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, Priority, TaskKind
+from squire_pipelines.domain.text import shorten
 from squire_pipelines.planning.digest import signals_digest
-from squire_pipelines.planning.quoting import one_line, quote, shorten
+from squire_pipelines.planning.quoting import one_line, quote
 from squire_pipelines.planning.rules import MAX_FACTS_IN_PROMPT, plan_by_rules
 from tests.support.signal_samples import any_signals, failed_check, finding, issue, manual, open_pr
 

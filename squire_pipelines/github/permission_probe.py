@@ -1,0 +1,65 @@
+"""Finding out what a token may do in a repository, which GitHub lets nobody ask directly."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, GitHubValidationError
+from squire_pipelines.github.client import GitHubClient
+
+_CONFLICT = 409
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionProbe:
+    """What one question showed: `permission` is one of `permissions.REQUIRED`, `level` the one that was tried."""
+
+    permission: str
+    level: str
+    state: Literal["granted", "missing", "unknown"]
+
+
+async def probe_permissions(client: GitHubClient, repository: str, branch: str) -> tuple[PermissionProbe, ...]:
+    """Find out what the client's token may do in `repository`.
+
+    Reading is tried. Writing is asked for with a body that lacks what is required: GitHub refuses it with 422 when
+    the token may write there, and with 403 or 404 when not. Nothing is changed either way.
+
+    Raises:
+        GitHubError: GitHub does not answer, or does not accept the token at all.
+    """
+    repo = f"/repos/{repository}"
+    reading = {
+        "contents": f"{repo}/commits",
+        "pull_requests": f"{repo}/pulls",
+        "issues": f"{repo}/issues",
+        "checks": f"{repo}/commits/{branch}/check-runs",
+        "statuses": f"{repo}/commits/{branch}/status",
+    }
+    writing = {"contents": f"{repo}/git/refs", "pull_requests": f"{repo}/pulls"}
+    probes = [await _read(client, permission, path) for permission, path in reading.items()]
+    readable = {probe.permission for probe in probes if probe.state == "granted"}
+    probes += [await _write(client, name, path) for name, path in writing.items() if name in readable]
+    return tuple(probes)
+
+
+async def _read(client: GitHubClient, permission: str, path: str) -> PermissionProbe:
+    try:
+        await client.get(path, {"per_page": 1})
+    except (GitHubPermissionError, GitHubNotFoundError):
+        return PermissionProbe(permission, "read", "missing")
+    except GitHubValidationError as error:
+        empty = error.context.get("status") == _CONFLICT  # a repository without a commit
+        return PermissionProbe(permission, "read", "granted" if empty else "unknown")
+    return PermissionProbe(permission, "read", "granted")
+
+
+async def _write(client: GitHubClient, permission: str, path: str) -> PermissionProbe:
+    try:
+        await client.post(path, {})
+    except (GitHubPermissionError, GitHubNotFoundError):
+        return PermissionProbe(permission, "write", "missing")
+    except GitHubValidationError:
+        return PermissionProbe(permission, "write", "granted")
+    except GitHubError:
+        return PermissionProbe(permission, "write", "unknown")
+    return PermissionProbe(permission, "write", "unknown")  # GitHub accepted what it should have refused
