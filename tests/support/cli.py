@@ -1,4 +1,4 @@
-"""A `squire` command to type into, and a ledger in its home with tasks in every state."""
+"""The `squire` command in a home of its own, and sample data in its ledger."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ RETRY = RetryRule(base_s=30, cap_s=900)
 
 @dataclass
 class Squire:
-    """The command in a home of its own; nothing of it goes through a terminal."""
+    """The command in a home of its own, without a terminal."""
 
     home: Path
 
@@ -34,17 +34,17 @@ class Squire:
         return CliRunner().invoke(cli, list(words), prog_name="squire", input=stdin)
 
     def ok(self, *words: str, stdin: str | None = None) -> str:
-        """What it writes; it has to end well."""
+        """Run the command, which has to succeed, and return what it writes."""
         result = self(*words, stdin=stdin)
         assert result.exit_code == 0, result.output
         return result.stdout
 
     def json(self, *words: str) -> Any:
-        """What it writes as JSON; it has to end well."""
+        """Run the command with `--json`, which has to succeed, and return the parsed document."""
         return json.loads(self.ok(*words, "--json"))
 
     def fails(self, code: int, *words: str, stdin: str | None = None) -> str:
-        """What it says on standard error; it has to end with `code` and without a traceback."""
+        """Run the command, which has to exit with `code` and without a traceback; return standard error."""
         result = self(*words, stdin=stdin)
         assert result.exit_code == code, result.output
         assert "Traceback" not in result.output
@@ -60,14 +60,14 @@ class Squire:
 
 @dataclass
 class SampleData:
-    """A ledger and what a test wants in it."""
+    """Fills a ledger with plans, tasks, attempts and readings."""
 
     ledger: Ledger
 
     def plan(
         self, *specs: TaskSpec, repository: str = REPOSITORY, approved: bool = True
     ) -> tuple[str, tuple[str, ...]]:
-        """Admit a plan; returns its id and its tasks' ids."""
+        """Admit a plan; return its id and its tasks' ids."""
         approval = ApprovalRule(automatic=approved, min_confidence=0, max_risk=Risk.HIGH)
         plan = Plan(repository=repository, planner="rules", signals_digest="d" * 8, tasks=specs, notes=("a note",))
         with self.ledger.write() as tx:
@@ -75,18 +75,18 @@ class SampleData:
             return saved.id, plans.admit(tx, saved.id, approval=approval, max_attempts=3)
 
     def task(self, title: str = "Fix it", *, approved: bool = True, repository: str = REPOSITORY) -> str:
-        """One task; returns its id."""
+        """Create one task and return its id."""
         return self.plan(spec(title), approved=approved, repository=repository)[1][0]
 
     def running(self, title: str = "Run it") -> Attempt:
-        """A task's attempt under way: all that are due are dispatched, the last is this one."""
+        """Create a task, dispatch all that are due, and return the new task's running attempt."""
         task_id = self.task(title)
         with self.ledger.write() as tx:
             task_dispatch.dispatch(tx, max_concurrent=100, max_per_repository=100, claim_deadline_s=60)
             return attempts.claim(tx, f"{task_id}-1", run_id="run-1", lease_s=60)
 
     def ended(self, cause: Cause, title: str = "End it", *, message: str = "so it ended") -> str:
-        """A task whose attempt ended with `cause`; returns its id."""
+        """Create a task whose attempt ended with `cause`, and return the task's id."""
         attempt = self.running(title)
         evidence = Evidence(exit_code=7, log_tail=("first line", "last line"), timings_s={"prepare": 0.25, "agent": 70})
         assert attempt.lease_token
@@ -102,9 +102,9 @@ class SampleData:
         return attempt.task_id
 
     def reading(self, source: Source = Source.OPEN_ISSUES, *, error: str | None = None, title: str = "Broken") -> None:
-        """One reading of a source: one issue, or an error."""
+        """Record one reading of a source: one issue, or an error."""
         moment = datetime(2026, 3, 1, tzinfo=UTC)
-        found = Signal(
+        signal = Signal(
             repository=REPOSITORY,
             key="7",
             version="v1",
@@ -119,7 +119,7 @@ class SampleData:
             status=CollectionStatus.FAILED if error else CollectionStatus.FRESH,
             started_at=moment,
             ended_at=moment,
-            signals=() if error or source is not Source.OPEN_ISSUES else (found,),
+            signals=() if error or source is not Source.OPEN_ISSUES else (signal,),
             error_code="github" if error else None,
             error=error,
         )
@@ -127,11 +127,11 @@ class SampleData:
             collections.record(tx, collection, trace_id=TRACE, run_id="run-1")
 
     def read(self, question: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """What `question` of the ledger's modules says now."""
+        """Call `question`, a function of the ledger's modules, in a read transaction."""
         with self.ledger.read() as tx:
             return question(tx, *args, **options)
 
 
 def spec(title: str = "Fix it", *, key: str = "a", prompt: str = "Do it well.", **values: Any) -> TaskSpec:
-    """A task as a planner proposes it."""
+    """Return a task as a planner proposes it."""
     return TaskSpec(key=key, title=title, prompt=prompt, base_branch="main", **values)

@@ -14,9 +14,9 @@ def spend(samples: SampleData, usd: float, name: str = "plan:a") -> None:
 
 
 def test_without_limits_there_is_little_to_show(squire: Squire, samples: SampleData) -> None:
-    said = squire.ok("budgets", "show")
-    assert "An attempt may use: none." in said
-    assert "No day, month or repository has a limit" in said
+    output = squire.ok("budgets", "show")
+    assert "An attempt may use: none." in output
+    assert "No day, month or repository has a limit" in output
     assert squire.ok("budgets", "list") == "Nothing was reserved yet.\n"
     assert squire.json("budgets", "list") == []
     assert samples.ledger
@@ -26,13 +26,16 @@ def test_levels_and_what_waits_are_shown(squire: Squire, samples: SampleData) ->
     squire.config(f'repositories = ["{REPOSITORY}"]\n{LIMITS}')
     samples.task()
     spend(samples, 7)
-    said = squire.ok("budgets", "show")
-    assert "An attempt may use: 4.00 USD, 100 tokens." in said
-    assert "7.00 USD, 0 tokens" in said
-    assert "used up" in said
-    assert f"{REPOSITORY} waits for the budget of the day" in said
+    output = squire.ok("budgets", "show")
+    assert "An attempt may use: 4.00 USD, 100 tokens." in output
+    assert "7.00 USD, 0 tokens" in output
+    assert "used up" in output
+    assert f"{REPOSITORY} waits for the budget of the day" in output
     document = squire.json("budgets", "show")
-    assert {(each["scope"], each["used_up"]) for each in document["budgets"]} == {("day", True), ("repository", False)}
+    assert {(level["scope"], level["used_up"]) for level in document["budgets"]} == {
+        ("day", True),
+        ("repository", False),
+    }
     assert list(document["waiting_repositories"]) == [REPOSITORY]
 
 

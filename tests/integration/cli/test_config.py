@@ -65,10 +65,10 @@ def test_path_is_the_file_and_with_json_everything(
 
 
 def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> None:
-    said = squire.ok("init", "--repository", "acme/shop", "--repository", "https://github.com/acme/api", "--yes")
+    output = squire.ok("init", "--repository", "acme/shop", "--repository", "https://github.com/acme/api", "--yes")
     path = squire.home / "config.toml"
-    assert "SQUIRE_GITHUB_TOKEN" in said
-    assert "squire doctor" in said
+    assert "SQUIRE_GITHUB_TOKEN" in output
+    assert "squire doctor" in output
     assert load_settings(path).repositories == ("acme/shop", "acme/api")
     assert path.stat().st_mode & 0o077 == 0
     squire.ok("config", "validate")
@@ -98,7 +98,7 @@ def test_init_leaves_what_is_there_unless_forced(squire: Squire) -> None:
     assert "It names no repository yet" in squire.ok("init", "--yes", "--force")
     assert path.with_name("config.toml.bak").read_text() == "# mine\n"
     assert load_settings(path) == Settings()
-    assert sorted(each.name for each in squire.home.iterdir()) == ["config.toml", "config.toml.bak"]
+    assert sorted(path.name for path in squire.home.iterdir()) == ["config.toml", "config.toml.bak"]
 
 
 def test_init_never_replaces_what_somebody_else_wrote_meanwhile(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_init_never_replaces_what_somebody_else_wrote_meanwhile(tmp_path: Path) 
     with pytest.raises(ConfigError, match="exists already"):
         write(path, "ours", force=False)
     assert path.read_text() == "theirs"
-    assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
 
 
 def test_init_writes_where_config_says(squire: Squire, tmp_path: Path) -> None:

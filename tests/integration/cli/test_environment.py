@@ -131,8 +131,8 @@ def test_a_secret_that_others_can_read_is_a_problem(squire: Squire) -> None:
 
 
 def test_a_secret_is_kept_in_the_keyring_and_taken_out(squire: Squire, ring: MemoryKeyring) -> None:
-    said = squire.ok("secrets", "set", "github-token", stdin=TOKEN)
-    assert TOKEN not in said
+    output = squire.ok("secrets", "set", "github-token", stdin=TOKEN)
+    assert TOKEN not in output
     assert list(ring.values.values()) == [TOKEN]
     squire.ok("secrets", "unset", "github-token")
     squire.ok("secrets", "unset", "github-token")
@@ -142,7 +142,7 @@ def test_a_secret_is_kept_in_the_keyring_and_taken_out(squire: Squire, ring: Mem
 
 
 @pytest.mark.parametrize(
-    ("runner", "kind", "engine", "chosen"),
+    ("runner", "kind", "engine", "expected"),
     [
         ("auto", "opencode", True, "docker"),
         ("auto", "opencode", False, ""),
@@ -151,9 +151,9 @@ def test_a_secret_is_kept_in_the_keyring_and_taken_out(squire: Squire, ring: Mem
         ("local", "opencode", True, "local"),
     ],
 )
-def test_the_runner_follows_from_settings_and_engine(runner: str, kind: str, chosen: str, *, engine: bool) -> None:
+def test_the_runner_follows_from_settings_and_engine(runner: str, kind: str, expected: str, *, engine: bool) -> None:
     agent = AgentSettings.model_validate({"runner": runner, "kind": kind})
-    assert choose_runner(agent, engine=engine) == chosen
+    assert choose_runner(agent, engine=engine) == expected
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -174,11 +174,11 @@ def _doctor(squire: Squire, code: int) -> dict[str, dict[str, str]]:
 
 @pytest.mark.usefixtures("no_engine")
 def test_the_doctor_fails_when_the_agent_cannot_run(squire: Squire) -> None:
-    found = _doctor(squire, 1)
-    assert found["engine"]["status"] == "fail"
-    assert found["engine"]["next_step"]
-    assert found["settings"]["status"] == "warn"
-    assert found["git"]["status"] == "ok"
+    results = _doctor(squire, 1)
+    assert results["engine"]["status"] == "fail"
+    assert results["engine"]["next_step"]
+    assert results["settings"]["status"] == "warn"
+    assert results["git"]["status"] == "ok"
     assert not (squire.home / "ledger.sqlite").exists()
     text = squire("doctor")
     assert text.exit_code == 1
@@ -193,12 +193,12 @@ def test_the_doctor_is_content_with_a_local_command(squire: Squire, samples: Sam
     samples.task()
     squire.ok("history", "publish")
     squire.ok("secrets", "set", "github-token", stdin=TOKEN)
-    found = _doctor(squire, 0)
-    assert found["github"]["message"].endswith("4999 of 5000 requests left")
-    assert found["github acme/shop"]["message"] == "the token has the permissions that it needs"
-    assert found["runner"]["status"] == "warn"
-    assert "1 task" in found["ledger"]["message"]
-    assert found["warehouse"]["status"] == "ok"
+    results = _doctor(squire, 0)
+    assert results["github"]["message"].endswith("4999 of 5000 requests left")
+    assert results["github acme/shop"]["message"] == "the token has the permissions that it needs"
+    assert results["runner"]["status"] == "warn"
+    assert "1 task" in results["ledger"]["message"]
+    assert results["warehouse"]["status"] == "ok"
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -210,10 +210,10 @@ def test_the_doctor_names_the_permissions_that_the_token_lacks(
         f'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[github]\napi_url = "{github}"\n'
     )
     squire.ok("secrets", "set", "github-token", stdin=TOKEN)
-    found = _doctor(squire, 1)
-    assert found["github acme/shop"]["status"] == "fail"
-    assert found["github acme/shop"]["message"] == "the token lacks checks: read, contents: write"
-    assert "github-access.md" in found["github acme/shop"]["next_step"]
+    results = _doctor(squire, 1)
+    assert results["github acme/shop"]["status"] == "fail"
+    assert results["github acme/shop"]["message"] == "the token lacks checks: read, contents: write"
+    assert "github-access.md" in results["github acme/shop"]["next_step"]
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -223,19 +223,19 @@ def test_the_doctor_names_what_is_wrong(squire: Squire, samples: SampleData, git
     (squire.home / "warehouse.duckdb").write_text("no database")
     with samples.ledger.write() as tx:
         tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
-    found = _doctor(squire, 1)
+    results = _doctor(squire, 1)
     assert tmp_path
-    assert {name for name, row in found.items() if row["status"] == "fail"} == {"github", "warehouse", "ledger"}
-    assert found["model-key"]["status"] == "warn"
+    assert {name for name, row in results.items() if row["status"] == "fail"} == {"github", "warehouse", "ledger"}
+    assert results["model-key"]["status"] == "warn"
 
 
 @pytest.mark.usefixtures("no_engine")
 def test_settings_that_do_not_hold_stop_only_what_needs_them(squire: Squire) -> None:
     squire.config("bogus = 1\n")
-    found = _doctor(squire, 1)
-    assert found["settings"]["status"] == "fail"
-    assert "git" in found
-    assert "engine" not in found
+    results = _doctor(squire, 1)
+    assert results["settings"]["status"] == "fail"
+    assert "git" in results
+    assert "engine" not in results
 
 
 @pytest.mark.usefixtures("no_engine")

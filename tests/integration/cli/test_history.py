@@ -86,9 +86,9 @@ def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, samples: Sample
 def test_an_error_is_told_with_its_place(squire: Squire, samples: SampleData) -> None:
     assert samples
     squire.ok("history", "publish")
-    said = squire.fails(2, "history", "sql", "select id,\n stauts from tasks")
-    assert 'column "stauts" not found' in said
-    assert "LINE 2:  stauts from tasks\n         ^^^^^^\n" in said
+    output = squire.fails(2, "history", "sql", "select id,\n stauts from tasks")
+    assert 'column "stauts" not found' in output
+    assert "LINE 2:  stauts from tasks\n         ^^^^^^\n" in output
 
 
 def test_a_warehouse_that_is_not_there_yet_is_told(squire: Squire, tmp_path: Path) -> None:
@@ -111,13 +111,13 @@ def test_the_shell_reads_a_script(squire: Squire, samples: SampleData) -> None:
     squire.ok("history", "publish")
     script = ".mode csv\nselect title,\n  ';' as mark -- a comment;\nfrom tasks;\n"
     script += ".mode json\nselect 1 as a; select 2 as b;\n"
-    said = squire.ok("history", "shell", stdin=script + ".limit 1\n.mode line\nfrom range(2);\nselect 7 as last")
-    assert "title,mark\nFix it,;\n" in said
-    assert '[\n  {"a": 1}\n]' in said
-    assert '[\n  {"b": 2}\n]' in said
-    assert "range: 0" in said
-    assert "range: 1" not in said
-    assert said.endswith("last: 7\n")
+    output = squire.ok("history", "shell", stdin=script + ".limit 1\n.mode line\nfrom range(2);\nselect 7 as last")
+    assert "title,mark\nFix it,;\n" in output
+    assert '[\n  {"a": 1}\n]' in output
+    assert '[\n  {"b": 2}\n]' in output
+    assert "range: 0" in output
+    assert "range: 1" not in output
+    assert output.endswith("last: 7\n")
     assert "tasks" in squire.ok("history", "shell", stdin=".tables\n.help\n")
     assert "owner/name." in squire.ok("history", "shell", stdin=".schema tasks\n.quit\nnonsense;\n")
 
@@ -176,8 +176,8 @@ class Terminal:
                 seen += os.read(self.master, 65536).decode(errors="replace")
             elif again:
                 self.type(again)
-        shown, found, self.left = seen.partition(expected)  # more may have come with it
-        return shown + found
+        shown, end, self.left = seen.partition(expected)  # more may have come with it
+        return shown + end
 
     def interrupted(self, expected: str) -> str:
         """Ctrl-C, and what is shown then. A prompt that was only just written may miss it, as it may a person's."""
@@ -209,13 +209,13 @@ def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, sample
     terminal.type("select count(*) as tasks\n")
     terminal.until("...> ")
     terminal.type("from tasks;\n")
-    said = terminal.until("squire> ")
-    assert "1 row, 0." in said
+    output = terminal.until("squire> ")
+    assert "1 row, 0." in output
 
     terminal.type("selec 1;\n")
-    said = terminal.until("squire> ")
-    assert "syntax error" in said
-    assert "^^^^^" in said
+    output = terminal.until("squire> ")
+    assert "syntax error" in output
+    assert "^^^^^" in output
     terminal.type("from read_text('/etc/passwd');\n")
     assert "nothing else on this machine" in terminal.until("squire> ")
     terminal.type(".tables\n")
@@ -232,8 +232,8 @@ def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, sample
     samples.task("Fix it too")
     squire.ok("history", "publish")
     terminal.type("select 'there are ' || count(*) as said from tasks;\n")
-    said = terminal.until("there are 2")
-    assert "a new warehouse has been published" in said
+    output = terminal.until("there are 2")
+    assert "a new warehouse has been published" in output
     terminal.until("squire> ")
     terminal.type(".quit\n")
     assert terminal.process.wait(timeout=20) == 0
@@ -254,8 +254,8 @@ def test_the_end_of_input_ends_the_shell(terminal: Terminal) -> None:
 def test_export_writes_a_file_per_table_and_day(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
     samples.task("Fix it")
     squire.ok("history", "publish")
-    said = squire.json("history", "export", str(tmp_path / "lake"), "--tables", "tasks, plans", "--since", "2d")
-    assert [file["table"] for file in said["files"]] == ["tasks", "plans"]
+    document = squire.json("history", "export", str(tmp_path / "lake"), "--tables", "tasks, plans", "--since", "2d")
+    assert [file["table"] for file in document["files"]] == ["tasks", "plans"]
     assert "wrote 2 files" in squire.ok("history", "export", str(tmp_path / "lake"), "--tables", "tasks,plans")
     assert "no table 'nonsense'" in squire.fails(1, "history", "export", str(tmp_path), "--tables", "nonsense")
     assert "is no time" in squire.fails(2, "history", "export", str(tmp_path), "--since", "yesterday")
@@ -265,9 +265,9 @@ def test_report_says_the_same_in_every_form(squire: Squire, samples: SampleData,
     fill(samples.ledger, days=10, tasks=60)
     squire.ok("history", "publish")
     numbers = squire.json("history", "report", "--since", "12d")
-    said = squire.ok("history", "report", "--since", "12d")
-    assert f"{numbers['totals']['succeeded']} succeeded" in said
-    assert "Why attempts failed" in said
+    output = squire.ok("history", "report", "--since", "12d")
+    assert f"{numbers['totals']['succeeded']} succeeded" in output
+    assert "Why attempts failed" in output
     page = tmp_path / "report.html"
     assert "wrote" in squire.ok("history", "report", "--since", "12d", "--html", str(page))
     assert f"{numbers['totals']['succeeded']} succeeded" in page.read_text()

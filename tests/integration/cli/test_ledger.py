@@ -7,8 +7,8 @@ from tests.support.cli import SampleData, Squire
 def test_a_sound_ledger_is_ok_and_counted(squire: Squire, samples: SampleData) -> None:
     samples.ended(Cause.COMPLETED)
     assert squire.ok("ledger", "check").startswith("ok: ")
-    found = squire.json("ledger", "check")
-    assert (found["ok"], found["rows"]["tasks"], found["rows"]["attempts"]) == (True, 1, 1)
+    report = squire.json("ledger", "check")
+    assert (report["ok"], report["rows"]["tasks"], report["rows"]["attempts"]) == (True, 1, 1)
 
 
 def test_a_reference_into_nothing_is_found(squire: Squire, samples: SampleData) -> None:
@@ -86,8 +86,8 @@ def test_the_audit_trail_lists_what_people_did(squire: Squire, samples: SampleDa
 def test_all_that_match_are_changed_in_one_go(squire: Squire, samples: SampleData) -> None:
     ids = [samples.task(f"Task {number}") for number in range(60)]
     assert "nobody is there to ask whether to cancel 60 tasks" in squire.fails(5, "tasks", "cancel", "--all")
-    said = squire.ok("tasks", "cancel", "--all", "--status", "ready", "--yes")
-    assert said == "60 tasks: cancelled\n"
+    output = squire.ok("tasks", "cancel", "--all", "--status", "ready", "--yes")
+    assert output == "60 tasks: cancelled\n"
     assert squire.ok("tasks", "retry", "--all", "--text", "'Task 7'", "--yes").startswith(f"{ids[7]}: ready")
     assert squire.ok("tasks", "approve", "--all") == "No task matches.\n"
     assert "--all" in squire.fails(2, "tasks", "cancel")

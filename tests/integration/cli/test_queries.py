@@ -97,11 +97,11 @@ def test_every_list_goes_on_after_its_last_row(squire: Squire, samples: SampleDa
     for words, count in (("plans",), 3), (("webhooks",), 3), (("signals",), 1):
         every = [row["id"] for row in squire.json(*words, "list")]
         assert len(every) == count
-        found: list[object] = []
+        listed: list[object] = []
         after: tuple[str, ...] = ()
         while page := squire.json(*words, "list", "--limit", "1", *after):
-            found.append(page[0]["id"])
+            listed.append(page[0]["id"])
             after = ("--after", str(page[0]["id"]))
-        assert found == every
+        assert listed == every
         assert "no row" in squire.fails(1, *words, "list", "--after", "99999")
     assert "next page: squire plans list --limit 1 --after p" in squire("plans", "list", "--limit", "1").stderr

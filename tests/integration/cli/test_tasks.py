@@ -81,12 +81,12 @@ def test_the_list_is_narrowed_by_state_and_repository(squire: Squire, samples: S
 def test_pages_hold_every_task_once(squire: Squire, samples: SampleData) -> None:
     _fill(samples)
     every = [row["id"] for row in squire.json("tasks", "list")]
-    found: list[str] = []
+    listed: list[str] = []
     words: list[str] = []
     while page := squire.json("tasks", "list", "--limit", "3", *words):
-        found += [row["id"] for row in page]
+        listed += [row["id"] for row in page]
         words = ["--after", page[-1]["id"]]
-    assert found == every
+    assert listed == every
     result = squire("tasks", "list", "--limit", "3")
     assert f"squire tasks list --limit 3 --after {every[2]}" in result.stderr
 
@@ -263,9 +263,9 @@ def test_approval_lets_a_proposed_task_run(squire: Squire, samples: SampleData) 
 
 def test_one_task_that_cannot_be_changed_does_not_keep_the_others(squire: Squire, samples: SampleData) -> None:
     ready, proposed = samples.task("Ready"), samples.task("Proposed", approved=False)
-    said = squire.fails(1, "tasks", "approve", ready, "tnone", proposed)
-    assert f"task {ready} is not proposed" in said
-    assert "there is no task 'tnone'" in said
+    output = squire.fails(1, "tasks", "approve", ready, "tnone", proposed)
+    assert f"task {ready} is not proposed" in output
+    assert "there is no task 'tnone'" in output
     assert samples.read(task_rows.get, proposed).status is TaskStatus.READY
 
 
@@ -281,8 +281,8 @@ def test_rejecting_ends_a_proposal_and_nothing_else(squire: Squire, samples: Sam
 def test_cancelling_ends_a_waiting_task_and_asks_a_running_one(squire: Squire, samples: SampleData) -> None:
     attempt = samples.running()
     waiting = samples.task("Waiting")
-    said = squire.ok("tasks", "cancel", waiting, attempt.task_id)
-    assert said == f"{waiting}: cancelled\n{attempt.task_id}: asked to stop\n"
+    output = squire.ok("tasks", "cancel", waiting, attempt.task_id)
+    assert output == f"{waiting}: cancelled\n{attempt.task_id}: asked to stop\n"
     assert "running (cancelling)" in squire.ok("tasks", "list")
     assert "asked for" in squire.ok("tasks", "show", attempt.task_id)
     assert "has cancelled already" in squire.fails(1, "tasks", "cancel", waiting)
@@ -303,7 +303,7 @@ def test_start_approves_what_is_named_or_all_after_asking(squire: Squire, sample
     assert "nobody is there to ask" in squire.fails(5, "tasks", "start")
     assert samples.read(task_rows.get, two).status is TaskStatus.PROPOSED
     squire.ok("tasks", "start", "--yes")
-    assert {samples.read(task_rows.get, each).status for each in (two, three)} == {TaskStatus.READY}
+    assert {samples.read(task_rows.get, task_id).status for task_id in (two, three)} == {TaskStatus.READY}
     assert squire.ok("tasks", "start") == "No task waits for approval.\n"
 
 

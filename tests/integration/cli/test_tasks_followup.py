@@ -18,8 +18,8 @@ def published(samples: SampleData) -> str:
 
 def test_a_follow_up_is_a_request_for_the_tasks_branch(squire: Squire, samples: SampleData) -> None:
     task_id = published(samples)
-    said = squire.ok("tasks", "followup", task_id, "--prompt", "Add a test.", "--allow-protected", "uv.lock")
-    assert "pull request #7" in said
+    output = squire.ok("tasks", "followup", task_id, "--prompt", "Add a test.", "--allow-protected", "uv.lock")
+    assert "pull request #7" in output
     (signal,) = samples.read(collections.active_signals, REPOSITORY)
     assert isinstance(signal.details, ManualTask)
     assert signal.details.branch == samples.read(task_rows.get, task_id).branch

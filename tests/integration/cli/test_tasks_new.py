@@ -7,14 +7,16 @@ from tests.support.cli import REPOSITORY, SampleData, Squire
 
 def test_a_request_is_recorded_as_a_signal_and_a_collection_is_asked_for(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n')
-    said = squire.json("tasks", "new", "https://github.com/Acme/Shop", "--title", "Tidy", "--prompt", "Tidy \x1b[1mup")
+    request = squire.json(
+        "tasks", "new", "https://github.com/Acme/Shop", "--title", "Tidy", "--prompt", "Tidy \x1b[1mup"
+    )
     (signal,) = samples.read(collections.active_signals, REPOSITORY)
-    assert (signal.ref, signal.title) == (said["signal"], "Tidy")
+    assert (signal.ref, signal.title) == (request["signal"], "Tidy")
     assert isinstance(signal.details, ManualTask)
     assert signal.details.body == "Tidy up"
     with samples.ledger.write() as tx:
         (delivery,) = deliveries.take_for_collection(tx, retry_after_s=60)
-    assert (delivery.source, delivery.repository, delivery.trace_id) == ("cli", REPOSITORY, said["trace_id"])
+    assert (delivery.source, delivery.repository, delivery.trace_id) == ("cli", REPOSITORY, request["trace_id"])
 
 
 def test_the_title_is_the_prompts_first_line(squire: Squire, samples: SampleData) -> None:

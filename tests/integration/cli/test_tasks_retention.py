@@ -51,8 +51,8 @@ def test_an_import_reports_and_its_exit_code_says_partial(squire: Squire, tmp_pa
     (folder / "b.json").write_text("{")
     result = squire("tasks", "import", str(folder), "--json")
     assert result.exit_code == 1
-    told = json.loads(result.stdout)
-    assert (told["known"], told["skipped"], told["reasons"][0]["file"]) == (1, 1, "b.json")
+    report = json.loads(result.stdout)
+    assert (report["known"], report["skipped"], report["reasons"][0]["file"]) == (1, 1, "b.json")
     result = squire("tasks", "import", str(folder))
     assert "b.json" in result.stdout
     assert "cannot be read" in squire.fails(1, "tasks", "import", str(tmp_path / "none"))
@@ -73,7 +73,7 @@ def test_an_export_is_imported_elsewhere(
 
 def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, samples: SampleData) -> None:
     failed, ready = samples.ended(Cause.AGENT_ERROR, "Fix the parser"), samples.task("Fix the socket")
-    for words, found in {
+    for words, expected in {
         ("--text", "PARSER!"): [failed],
         ("--cause", "agent_error"): [failed],
         ("--kind", "other"): [ready, failed],
@@ -81,7 +81,7 @@ def test_lists_are_narrowed_by_every_filter_and_page_on(squire: Squire, samples:
         ("--created-until", "1h"): [],
         ("--order", "oldest"): [failed, ready],
     }.items():
-        assert [row["id"] for row in squire.json("tasks", "list", *words)] == found, words
+        assert [row["id"] for row in squire.json("tasks", "list", *words)] == expected, words
     result = squire("tasks", "list", "--limit", "1", "--order", "changed", "--text", "fix the", "--created-since", "2d")
     line = next(line for line in result.stderr.splitlines() if line.startswith("next page: "))
     assert "--text 'fix the' --created-since 20" in line

@@ -36,7 +36,9 @@ def test_every_query_of_the_page_is_answered_with_rows(warehouse: Path, query: s
     assert result.rows
 
 
-@pytest.mark.parametrize(("number", "question", "query", "header"), QUESTIONS, ids=[each[1] for each in QUESTIONS])
+@pytest.mark.parametrize(
+    ("number", "question", "query", "header"), QUESTIONS, ids=[question for _, question, *_ in QUESTIONS]
+)
 def test_the_example_has_the_answers_columns(
     warehouse: Path, number: str, question: str, query: str, header: str
 ) -> None:

@@ -111,10 +111,10 @@ def test_a_reader_that_has_gone_is_no_failure_to_tell_of() -> None:
     assert process.stdout
     assert process.stderr
     process.stdout.close()
-    said = process.stderr.read()
+    output = process.stderr.read()
     process.stderr.close()
     assert process.wait(timeout=60) == 1
-    assert said == b""
+    assert output == b""
 
 
 def test_the_command_runs_as_a_module() -> None:

@@ -49,13 +49,13 @@ def test_every_command_has_help_and_is_documented(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(path for path, (each, _) in COMMANDS.items() if not isinstance(each, LazyGroup))
+    "path", sorted(path for path, (command, _) in COMMANDS.items() if not isinstance(command, LazyGroup))
 )
 def test_every_command_has_an_example_that_names_it(path: str) -> None:
     command, context = COMMANDS[path]
     shown = command.get_help(context)
-    _, found, examples = shown.partition("Example")
-    assert found
+    _, heading, examples = shown.partition("Example")
+    assert heading
     assert path.removeprefix("squire") in examples
 
 
@@ -67,7 +67,7 @@ def test_every_list_and_show_has_json(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(path for path, (each, _) in COMMANDS.items() if not isinstance(each, LazyGroup))
+    "path", sorted(path for path, (command, _) in COMMANDS.items() if not isinstance(command, LazyGroup))
 )
 def test_the_short_help_in_a_group_is_the_commands_own(path: str) -> None:
     command, context = COMMANDS[path]
