@@ -258,7 +258,7 @@ def test_export_writes_a_file_per_table_and_day(squire: Squire, samples: SampleD
     assert [file["table"] for file in document["files"]] == ["tasks", "plans"]
     assert "wrote 2 files" in squire.ok("history", "export", str(tmp_path / "lake"), "--tables", "tasks,plans")
     assert "no table 'nonsense'" in squire.fails(1, "history", "export", str(tmp_path), "--tables", "nonsense")
-    assert "is no time" in squire.fails(2, "history", "export", str(tmp_path), "--since", "yesterday")
+    assert "is not a time" in squire.fails(2, "history", "export", str(tmp_path), "--since", "yesterday")
 
 
 def test_report_says_the_same_in_every_form(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
