@@ -1,6 +1,6 @@
 """What work may cost: limits by scope, what an attempt reserves before it starts, and whether that still fits. Pure.
 
-A day and a month are UTC's. What is reserved counts as if it were spent until it is known better, so that many who
+Days and months are those of UTC. What is reserved counts as spent until it is settled, so that many attempts which
 begin at once cannot spend more than there is.
 """
 
@@ -21,7 +21,7 @@ _EPSILON_USD = 1e-9
 
 
 class Scope(StrEnum):
-    """What a limit is for. `repository` and `month` count a month of UTC, `day` a day; `month` and `day` all work."""
+    """What a limit is for. `repository` and `month` count a month, `day` a day; `month` and `day` count all work."""
 
     ATTEMPT = "attempt"
     PLAN = "plan"
@@ -36,6 +36,13 @@ class Purpose(StrEnum):
 
     ATTEMPT = "attempt"
     PLAN = "plan"
+
+
+class ReservationState(StrEnum):
+    """Whether the work of a reservation goes on, or its cost is known."""
+
+    OPEN = "open"
+    SETTLED = "settled"
 
 
 _WIDER = {
@@ -69,14 +76,14 @@ class Amount:
         return Amount(self.usd + other.usd, self.tokens + other.tokens)
 
     def fits(self, limit: Limit) -> bool:
-        """Whether it is no more than the limit, in both units."""
+        """Whether it is within the limit, in both units."""
         usd_fits = limit.usd is None or self.usd <= limit.usd + _EPSILON_USD
         return usd_fits and (limit.tokens is None or self.tokens <= limit.tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A limit for which there is not enough left: `used` of it is spent or reserved."""
+    """A limit that leaves too little room: `used` of it is spent or reserved."""
 
     scope: Scope
     used: Amount
@@ -116,7 +123,7 @@ class BudgetLimits(FrozenModel):
         return self
 
     def of(self, scope: Scope) -> Limit:
-        """The limit of one scope."""
+        """Return the limit of one scope."""
         limit: Limit = getattr(self, scope.value)
         return limit
 
@@ -126,7 +133,7 @@ class BudgetLimits(FrozenModel):
         return any(self.of(scope).is_set for scope in Scope)
 
     def cap(self, purpose: Purpose) -> Limit:
-        """What one attempt or plan may use: its own limit, else a part of the smallest wider one, unit by unit."""
+        """Return what one attempt or plan may use: its own limit, else a part of the smallest wider one, by unit."""
         own = self.of(Scope(purpose))
         wider = [self.of(scope) for scope in _WIDER[purpose]]
         usd = [limit.usd for limit in wider if limit.usd is not None]
@@ -137,37 +144,37 @@ class BudgetLimits(FrozenModel):
         )
 
     def reservation(self, purpose: Purpose) -> Amount:
-        """What one attempt or plan takes out of the wider limits before it starts: all that it may use."""
+        """Return what one attempt or plan reserves of the wider limits before it starts: all that it may use."""
         cap = self.cap(purpose)
         return Amount(cap.usd or 0.0, cap.tokens or 0)
 
     def shortage(self, purpose: Purpose, used: Mapping[Scope, Amount]) -> Shortage | None:
-        """The first limit in which one more reservation does not fit, the narrowest first; None when all have room."""
-        wanted = self.reservation(purpose)
+        """Return the narrowest limit in which one more reservation does not fit; None when all have room."""
+        reservation = self.reservation(purpose)
         for scope in _WIDER[purpose]:
             limit, before = self.of(scope), used.get(scope, Amount())
-            # A limit that has been passed leaves no room even for what reserves nothing in its unit.
-            if not (before + wanted).fits(limit):
+            # A limit that has been exceeded leaves no room even for what reserves nothing in its unit.
+            if not (before + reservation).fits(limit):
                 return Shortage(scope, before, limit)
         return None
 
     def wide(self) -> Iterator[Scope]:
-        """The scopes of more than one attempt that have a limit."""
+        """Return the scopes of more than one attempt that have a limit."""
         return (scope for scope in _WIDER[Purpose.ATTEMPT] if self.of(scope).is_set)
 
 
 def day_of(now: datetime) -> datetime:
-    """The beginning of the day in UTC."""
+    """Return the beginning of the day in UTC."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def month_of(now: datetime) -> datetime:
-    """The beginning of the month in UTC."""
+    """Return the beginning of the month in UTC."""
     return day_of(now).replace(day=1)
 
 
 def renewed_at(scope: Scope, now: datetime) -> datetime | None:
-    """When a used-up budget is full again; None when only the user can change anything about it."""
+    """Return when a used-up budget is full again; None when only the settings can change that."""
     if scope is Scope.DAY:
         return day_of(now) + timedelta(days=1)
     if scope in {Scope.MONTH, Scope.REPOSITORY}:

@@ -1,7 +1,7 @@
-"""Reservations: taken before work starts, kept up while it goes on, settled when it is over. The rules are `domain`'s.
+"""Reservations: made before work starts, updated while it goes on, settled when it is over. The rules are `domain`'s.
 
-Whoever reserves holds one lock with all others, so that no two can take the same room. A reservation counts to the day
-and the month in which it was opened.
+One lock is held by whoever reserves, so that no two reserve the same room. A reservation counts to the day and the
+month in which it was opened.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,22 +11,29 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, delete, func, insert, select, update
 
-from squire_pipelines.domain.budgets import Amount, BudgetLimits, Purpose, Scope, Shortage, day_of, month_of
+from squire_pipelines.domain.budgets import (
+    Amount,
+    BudgetLimits,
+    Purpose,
+    ReservationState,
+    Scope,
+    Shortage,
+    day_of,
+    month_of,
+)
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, budgets, model_calls, tasks
 
 LOCK = "budgets"
-_OPEN = "open"
-_SETTLED = "settled"
-_MAX_HELD_TASKS = 10_000
+_MAX_BLOCKED_TASKS = 10_000
 
 LimitsOf = Callable[[str], BudgetLimits]
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A row: `reserved` is what may be used, `spent` what is known to be."""
+    """A reservation's row: `reserved` is what may be used, `spent` what is known to be used."""
 
     id: str
     purpose: Purpose
@@ -34,7 +41,7 @@ class Reservation:
     reserved: Amount
     spent: Amount
     spent_requests: int
-    state: str
+    state: ReservationState
     opened_at: datetime
 
 
@@ -49,18 +56,18 @@ def reserve(
     task_id: str | None = None,
     attempt_id: str | None = None,
 ) -> Shortage | None:
-    """Take what one attempt or plan may use out of all wider limits; or say for which there is not enough left.
+    """Reserve what one attempt or plan may use of all wider limits, or return the limit that leaves no room.
 
-    Repeating it with the same id changes nothing. Without limits a row of zeros is kept, so that spending is known.
+    Repeating it with the same id changes nothing. Without limits the row has zeros, so that spending is known.
     """
     tx.exclusive(LOCK)
     if tx.execute(select(budgets.c.id).where(budgets.c.id == reservation_id)).one_or_none() is not None:
         return None
     if limits.is_set:
-        short = limits.shortage(purpose, used(tx, limits, repository=repository, task_id=task_id))
-        if short is not None:
-            return short
-    wanted = limits.reservation(purpose)
+        shortage = limits.shortage(purpose, used(tx, limits, repository=repository, task_id=task_id))
+        if shortage is not None:
+            return shortage
+    reserved = limits.reservation(purpose)
     tx.execute(
         insert(budgets).values(
             id=reservation_id,
@@ -68,9 +75,9 @@ def reserve(
             repository=repository,
             task_id=task_id,
             attempt_id=attempt_id,
-            reserved_usd=wanted.usd,
-            reserved_tokens=wanted.tokens,
-            state=_OPEN,
+            reserved_usd=reserved.usd,
+            reserved_tokens=reserved.tokens,
+            state=ReservationState.OPEN,
             opened_at=tx.now,
             trace_id=trace_id,
             updated_at=tx.now,
@@ -80,12 +87,12 @@ def reserve(
 
 
 def release(tx: Transaction, reservation_id: str) -> None:
-    """Undo a reservation in the transaction that made it: what it was for did not begin."""
-    tx.execute(delete(budgets).where(budgets.c.id == reservation_id, budgets.c.state == _OPEN))
+    """Undo a reservation in the transaction that made it, since its work did not begin."""
+    tx.execute(delete(budgets).where(budgets.c.id == reservation_id, budgets.c.state == ReservationState.OPEN))
 
 
 def used(tx: Transaction, limits: BudgetLimits, *, repository: str, task_id: str | None = None) -> dict[Scope, Amount]:
-    """What is spent or reserved in each scope that has a limit."""
+    """Return what is spent or reserved in each scope that has a limit."""
     conditions: dict[Scope, ColumnElement[bool]] = {
         Scope.REPOSITORY: and_(budgets.c.repository == repository, budgets.c.opened_at >= month_of(tx.now)),
         Scope.DAY: budgets.c.opened_at >= day_of(tx.now),
@@ -104,7 +111,7 @@ def _sums() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     def counted(unit: str) -> ColumnElement[Any]:
         reserved, spent = budgets.c[f"reserved_{unit}"], budgets.c[f"spent_{unit}"]
         # A reservation that was passed counts with what was spent: a last answer may be longer than was left.
-        larger = case((budgets.c.state != _OPEN, spent), (spent > reserved, spent), else_=reserved)
+        larger = case((budgets.c.state != ReservationState.OPEN, spent), (spent > reserved, spent), else_=reserved)
         return func.coalesce(func.sum(larger), 0).label(unit)
 
     return counted("usd"), counted("tokens")
@@ -115,15 +122,15 @@ def _amount(row: Any) -> Amount:
 
 
 def checkpoint(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
-    """What is spent so far; nothing is noted of a gateway that knows of fewer requests, or for a settled reservation.
+    """Record what is spent so far, unless the reservation is settled or knows of more requests already.
 
-    It may be less than before: a call that is under way counts with what it may use, and then with what it has used.
+    It may be less than before: a call under way counts with what it may use, and then with what it has used.
     """
     tx.execute(
         update(budgets)
         .where(
             budgets.c.id == reservation_id,
-            budgets.c.state == _OPEN,
+            budgets.c.state == ReservationState.OPEN,
             budgets.c.spent_requests <= requests,
         )
         .values(
@@ -137,7 +144,7 @@ def checkpoint(tx: Transaction, reservation_id: str, spent: Amount, requests: in
 
 
 def settle_attempt(tx: Transaction, attempt_id: str) -> None:
-    """Put what an attempt's model calls add up to in the place of its reservation. May be repeated as calls come in."""
+    """Replace an attempt's reservation by what its model calls add up to. May be repeated as calls come in."""
     row = tx.execute(
         select(
             func.coalesce(func.sum(model_calls.c.cost_usd), 0.0).label("usd"),
@@ -149,7 +156,7 @@ def settle_attempt(tx: Transaction, attempt_id: str) -> None:
 
 
 def settle_plan(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
-    """Put what a planner's conversation has used in the place of its reservation."""
+    """Replace a planner's reservation by what its conversation has used."""
     _settle(tx, reservation_id, spent, requests)
 
 
@@ -161,7 +168,7 @@ def _settle(tx: Transaction, reservation_id: str, spent: Amount, requests: int) 
             spent_usd=spent.usd,
             spent_tokens=spent.tokens,
             spent_requests=requests,
-            state=_SETTLED,
+            state=ReservationState.SETTLED,
             settled_at=func.coalesce(budgets.c.settled_at, tx.now),
             updated_at=tx.now,
         )
@@ -170,24 +177,24 @@ def _settle(tx: Transaction, reservation_id: str, spent: Amount, requests: int) 
 
 def is_settled(tx: Transaction, reservation_id: str) -> bool:
     """Whether there is such a reservation and its work is over."""
-    found = select(budgets.c.state).where(budgets.c.id == reservation_id)
-    return tx.execute(found).scalar_one_or_none() == _SETTLED
+    state = tx.execute(select(budgets.c.state).where(budgets.c.id == reservation_id)).scalar_one_or_none()
+    return bool(state == ReservationState.SETTLED)
 
 
 def release_orphans(tx: Transaction, *, plan_s: float) -> int:
-    """Settle what nobody will settle any more; how many that were.
+    """Settle the reservations that nobody will settle any more; return how many there were.
 
-    Those are the reservations of attempts that have ended, and of planners that began more than `plan_s` ago: a planner
-    that is killed leaves no trace of what its call has cost, so that its whole reservation counts as spent.
+    Those are reservations of attempts that have ended, and of planners that began more than `plan_s` ago: nobody knows
+    what the call of a killed planner has cost, so that its whole reservation counts as spent.
     """
     ended = select(attempts.c.id).where(attempts.c.status == AttemptStatus.ENDED)
-    left = select(budgets.c.id).where(budgets.c.state == _OPEN, budgets.c.attempt_id.in_(ended))
+    left = select(budgets.c.id).where(budgets.c.state == ReservationState.OPEN, budgets.c.attempt_id.in_(ended))
     orphans = tx.execute(left).scalars().all()
     for attempt_id in orphans:
         settle_attempt(tx, attempt_id)
     lost = tx.execute(
         select(budgets).where(
-            budgets.c.state == _OPEN,
+            budgets.c.state == ReservationState.OPEN,
             budgets.c.purpose == Purpose.PLAN.value,
             budgets.c.opened_at < tx.now - timedelta(seconds=plan_s),
         )
@@ -199,53 +206,51 @@ def release_orphans(tx: Transaction, *, plan_s: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BudgetBlocks:
-    """Which ready work has to wait for a budget: whole repositories, and tasks whose own budget is used up."""
+    """Which ready work waits for a budget: whole repositories, and tasks whose own budget is used up."""
 
     repositories: Mapping[str, Shortage]
     tasks: Mapping[str, Shortage]
 
     def why(self, repository: str, task_id: str) -> Shortage | None:
-        """Why this task waits, if it does."""
+        """Return why this task waits, if it does."""
         return self.tasks.get(task_id) or self.repositories.get(repository)
 
 
 def blocked_by_budget(tx: Transaction, limits_of: LimitsOf) -> BudgetBlocks:
-    """What of all that is ready cannot start for want of a budget."""
-    ready = tasks.c.status == TaskStatus.READY
-    repositories: dict[str, Shortage] = {}
-    for name in tx.execute(select(tasks.c.repository).where(ready).distinct()).scalars().all():
-        limits = limits_of(name)
-        if limits.is_set:
-            short = limits.shortage(Purpose.ATTEMPT, used(tx, limits, repository=name))
-            if short is not None:
-                repositories[name] = short
+    """Return which of all ready work cannot start because of a budget."""
+    is_ready = tasks.c.status == TaskStatus.READY
+    names = tx.execute(select(tasks.c.repository).where(is_ready).distinct()).scalars()
+    shortages = {name: budget_shortage(tx, limits_of(name), name) for name in names.all()}
     by_task = (
         select(tasks.c.id, tasks.c.repository, *_sums())
         .join(budgets, budgets.c.task_id == tasks.c.id)
-        .where(ready)
+        .where(is_ready)
         .group_by(tasks.c.id, tasks.c.repository)
-        .limit(_MAX_HELD_TASKS)
+        .limit(_MAX_BLOCKED_TASKS)
     )
-    held: dict[str, Shortage] = {}
+    blocked_tasks: dict[str, Shortage] = {}
     for row in tx.execute(by_task):
         limits = limits_of(row.repository)
         if limits.task.is_set:
-            short = limits.shortage(Purpose.ATTEMPT, {Scope.TASK: _amount(row)})
-            if short is not None and short.scope is Scope.TASK:
-                held[row.id] = short
-    return BudgetBlocks(repositories, held)
+            shortage = limits.shortage(Purpose.ATTEMPT, {Scope.TASK: _amount(row)})
+            if shortage is not None and shortage.scope is Scope.TASK:
+                blocked_tasks[row.id] = shortage
+    blocked = {name: shortage for name, shortage in shortages.items() if shortage is not None}
+    return BudgetBlocks(blocked, blocked_tasks)
 
 
-def budget_shortage(tx: Transaction, limits: BudgetLimits, repository: str, task_id: str) -> Shortage | None:
-    """For which budget one task has to wait."""
+def budget_shortage(
+    tx: Transaction, limits: BudgetLimits, repository: str, task_id: str | None = None
+) -> Shortage | None:
+    """Return the budget for which one task, or any task of a repository, has to wait."""
     if not limits.is_set:
         return None
     return limits.shortage(Purpose.ATTEMPT, used(tx, limits, repository=repository, task_id=task_id))
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """How a budget stands: what is used or reserved of its limit. `repository` is None for what counts all work."""
+class BudgetLevel:
+    """How much of a budget is used or reserved since it began; `repository` is None where it counts all work."""
 
     scope: Scope
     repository: str | None
@@ -263,49 +268,41 @@ class Level:
     @property
     def is_used_up(self) -> bool:
         """Whether no further attempt fits."""
-        short = self.limits.shortage(Purpose.ATTEMPT, {self.scope: self.used})
-        return short is not None and short.scope is self.scope
+        shortage = self.limits.shortage(Purpose.ATTEMPT, {self.scope: self.used})
+        return shortage is not None and shortage.scope is self.scope
 
 
 def levels(
     tx: Transaction, limits: BudgetLimits, limits_of: LimitsOf, repositories: Iterable[str]
-) -> tuple[Level, ...]:
-    """How each budget of a day, a month and a repository stands, if it has a limit."""
-    found = []
-    for scope in (Scope.DAY, Scope.MONTH):
+) -> tuple[BudgetLevel, ...]:
+    """Return how much of each budget of a day, a month and a repository is used, where there is a limit."""
+    budget_levels = []
+    for scope, since in ((Scope.DAY, day_of(tx.now)), (Scope.MONTH, month_of(tx.now))):
         if limits.of(scope).is_set:
-            amount = used(tx, limits, repository="")[scope]
-            found.append(Level(scope, None, amount, limits, day_of(tx.now) if scope is Scope.DAY else month_of(tx.now)))
+            budget_levels.append(BudgetLevel(scope, None, used(tx, limits, repository="")[scope], limits, since))
     for name in repositories:
-        own = limits_of(name)
+        own, scope = limits_of(name), Scope.REPOSITORY
         if own.repository.is_set:
-            amount = used(tx, own, repository=name)[Scope.REPOSITORY]
-            found.append(Level(Scope.REPOSITORY, name, amount, own, month_of(tx.now)))
-    return tuple(found)
+            amount = used(tx, own, repository=name)[scope]
+            budget_levels.append(BudgetLevel(scope, name, amount, own, month_of(tx.now)))
+    return tuple(budget_levels)
 
 
 def reservations(tx: Transaction, *, open_only: bool = False, limit: int = 50) -> tuple[Reservation, ...]:
-    """The newest reservations."""
+    """Return the newest reservations."""
     query = select(budgets).order_by(budgets.c.opened_at.desc(), budgets.c.id).limit(limit)
     if open_only:
-        query = query.where(budgets.c.state == _OPEN)
-    return tuple(_reservation(row) for row in tx.execute(query))
-
-
-def get(tx: Transaction, reservation_id: str) -> Reservation | None:
-    """One reservation."""
-    row = tx.execute(select(budgets).where(budgets.c.id == reservation_id)).one_or_none()
-    return None if row is None else _reservation(row)
-
-
-def _reservation(row: Any) -> Reservation:
-    return Reservation(
-        id=row.id,
-        purpose=Purpose(row.purpose),
-        repository=row.repository,
-        reserved=Amount(row.reserved_usd, row.reserved_tokens),
-        spent=Amount(row.spent_usd, row.spent_tokens),
-        spent_requests=row.spent_requests,
-        state=row.state,
-        opened_at=row.opened_at,
+        query = query.where(budgets.c.state == ReservationState.OPEN)
+    return tuple(
+        Reservation(
+            id=row.id,
+            purpose=Purpose(row.purpose),
+            repository=row.repository,
+            reserved=Amount(row.reserved_usd, row.reserved_tokens),
+            spent=Amount(row.spent_usd, row.spent_tokens),
+            spent_requests=row.spent_requests,
+            state=ReservationState(row.state),
+            opened_at=row.opened_at,
+        )
+        for row in tx.execute(query)
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, insert, or_, select
 
+from squire_pipelines.domain.budgets import ReservationState
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import wordlist
@@ -86,7 +87,7 @@ def _not_over() -> ColumnElement[bool]:
     """An attempt that is not settled, or money that is not: the books of such a task are not closed."""
     return or_(
         exists().where(attempts.c.task_id == tasks.c.id, attempts.c.ended_at.is_(None)),
-        exists().where(budgets.c.task_id == tasks.c.id, budgets.c.state == "open"),
+        exists().where(budgets.c.task_id == tasks.c.id, budgets.c.state == ReservationState.OPEN),
     )
 
 
@@ -157,7 +158,7 @@ def _old_enough(table: str, before: datetime) -> ColumnElement[bool]:
             ~exists().where(tasks.c.plan_id == plans.c.id),
             exists().where((later := plans.alias("later")).c.repository == plans.c.repository, later.c.id > plans.c.id),
         ),
-        "budgets": and_(budgets.c.opened_at < before, budgets.c.state != "open"),
+        "budgets": and_(budgets.c.opened_at < before, budgets.c.state != ReservationState.OPEN),
     }
     return rules[table]
 

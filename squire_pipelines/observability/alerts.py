@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from squire_pipelines.domain.budgets import renewed_at
 from squire_pipelines.errors import NotReachableError
-from squire_pipelines.ledger.budgets import Level
+from squire_pipelines.ledger.budgets import BudgetLevel
 
 _TIMEOUT_S = 10.0
 
@@ -33,7 +33,7 @@ class BudgetAlert(BaseModel):
         return f"{self.scope} {self.repository or '-'} {self.since[:10]} {self.event.removeprefix('budget.')}"
 
 
-def due_budget_alerts(levels: Iterable[Level], *, share: float, sent: Collection[str]) -> list[BudgetAlert]:
+def due_budget_alerts(levels: Iterable[BudgetLevel], *, share: float, sent: Collection[str]) -> list[BudgetAlert]:
     """Return the alerts that were not sent in this period.
 
     Args:

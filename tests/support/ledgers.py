@@ -29,9 +29,9 @@ from squire_pipelines.domain.signals import (
     Source,
 )
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
-from squire_pipelines.ledger import attempts, collections, plans, task_dispatch
+from squire_pipelines.ledger import attempts, budgets, collections, plans, task_dispatch
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import metadata, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
@@ -377,6 +377,11 @@ def settle(ledger: Ledger, attempt: Attempt, cause: Cause, message: str = "so it
     with ledger.write() as tx:
         ending = Ending(cause=cause, message=message)
         return attempts.settle(tx, attempt.id, token_of(attempt), ending, retry=RETRY, actor="run:run-1")
+
+
+def reservation(tx: Transaction, reservation_id: str) -> budgets.Reservation | None:
+    """What is reserved and spent for an attempt or a plan."""
+    return next((row for row in budgets.reservations(tx) if row.id == reservation_id), None)
 
 
 def rows_as_told_by_events(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:

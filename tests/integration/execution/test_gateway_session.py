@@ -20,12 +20,12 @@ from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution import gateway_session, usage_recorder
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.gateway.model import GatewayCall
-from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
+from squire_pipelines.ledger import attempts, task_dispatch, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.settings import Settings, load_settings
-from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, sqlite_ledger_file
+from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, reservation, sqlite_ledger_file
 from tests.support.provider import Upstream, serve_upstream
 
 CHAT = "/v1/chat/completions"
@@ -98,7 +98,7 @@ def test_calls_and_what_is_spent_reach_the_ledger_while_the_agent_works(configur
         pause = threading.Event()
         for _ in range(1200):
             with leased.ledger.read() as tx:
-                row = budgets.get(tx, leased.attempt.id)
+                row = reservation(tx, leased.attempt.id)
             # While a call is under way its largest cost is counted; once it is over, what it used.
             if row is not None and row.spent.tokens == 7:
                 break
@@ -197,7 +197,7 @@ def test_calls_that_come_late_settle_the_budget_again(configure: Callable[..., S
         )
     with leased.ledger.write() as tx:
         assert usage_recorder.write_calls(tx, leased.attempt, [_call("a:1"), _call("a:1")]) == 1
-        row = budgets.get(tx, leased.attempt.id)
+        row = reservation(tx, leased.attempt.id)
     assert row is not None
     assert row.spent.tokens == 10
 
@@ -302,7 +302,7 @@ def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
         attempts.settle(
             tx, leased.attempt.id, leased.token, Ending(cause=Cause.LOST, message="x"), retry=RETRY, actor="reaper"
         )
-        row = budgets.get(tx, leased.attempt.id)
+        row = reservation(tx, leased.attempt.id)
     assert row is not None
     assert row.state == "settled"
     assert row.spent.tokens == 7 + int(str(cut[0])) + int(str(cut[1]))

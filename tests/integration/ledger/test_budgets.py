@@ -14,7 +14,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import budgets as budget_table
 from squire_pipelines.ledger.tables import model_calls
-from tests.support.ledgers import REPOSITORY, RETRY, TRACE, Clock, add_task, add_tasks, claim, settle, spec
+from tests.support.ledgers import REPOSITORY, RETRY, TRACE, Clock, add_task, add_tasks, claim, reservation, settle, spec
 
 LIMITS = BudgetLimits(
     attempt=Limit(usd=2, tokens=1000), task=Limit(usd=5), day=Limit(usd=10), month=Limit(tokens=100_000)
@@ -75,7 +75,7 @@ def test_the_end_of_an_attempt_puts_what_it_spent_in_the_place_of_its_reservatio
     settle(ledger, held, Cause.COMPLETED)
     assert used(ledger) == Amount(0.25, 150)
     with ledger.read() as tx:
-        row = budgets.get(tx, held.id)
+        row = reservation(tx, held.id)
         attempt = tx.execute(select(attempt_table).where(attempt_table.c.id == held.id)).one()
     assert row is not None
     assert (row.state, row.spent_requests, row.reserved) == ("settled", 2, Amount(2, 1000))
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_fewer_requests_is_an_old_one_and_a_call_that_is_over_co
         with ledger.write() as tx:
             budgets.checkpoint(tx, queued.id, spent, requests)
     with ledger.read() as tx:
-        row = budgets.get(tx, queued.id)
+        row = reservation(tx, queued.id)
     assert row is not None
     assert (row.spent, row.spent_requests) == (Amount(3, 500), 2)
     assert used(ledger) == Amount(3, 1000)  # more dollars than were reserved, fewer tokens
@@ -234,4 +234,3 @@ def test_reservations_are_listed_newest_first(ledger: Ledger, clock: Clock) -> N
         budgets.settle_plan(tx, "plan:b", Amount(), 0)
         assert [row.id for row in budgets.reservations(tx)] == ["plan:b", "plan:a"]
         assert [row.id for row in budgets.reservations(tx, open_only=True)] == ["plan:a"]
-        assert budgets.get(tx, "plan:c") is None

@@ -12,7 +12,7 @@ from squire_pipelines.ledger.tables import budgets as budget_table
 from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.reaper import recovery
-from tests.support.ledgers import TRACE, add_task
+from tests.support.ledgers import TRACE, add_task, reservation
 from tests.support.pipeline import LEDGERLIB, Pipeline
 from tests.support.provider import plain, serve_upstream
 
@@ -79,6 +79,6 @@ def test_the_reaper_releases_what_a_killed_planner_held(quiet_pipeline: Pipeline
         tx.execute(budget_table.update().values(opened_at=tx.now.replace(year=tx.now.year - 1)))
     quiet_pipeline.tick(recovery, cursor="1")
     with quiet_pipeline.ledger.read() as tx:
-        row = budgets.get(tx, "plan:a")
+        row = reservation(tx, "plan:a")
     assert row is not None
     assert (row.state, row.spent.usd) == ("settled", 5)
