@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,16 +16,10 @@ from squire_pipelines.cli.diagnosis import Diagnosis, Status
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted, one_line, size
 from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
-from squire_pipelines.settings import Settings
-
-if TYPE_CHECKING:
-    from squire_pipelines.github.access import Access
 
 MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
 MIN_FREE_BYTES = 2**30
 _GIT_TIMEOUT_S = 10
-_GITHUB_TIMEOUT_S = 10
-_ASKED_REPOSITORIES = 20
 _QUERY_TIMEOUT_S = 10
 _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -186,62 +179,38 @@ _NEEDED_FOR = {
 
 def check_github(context: CliContext) -> Iterator[Diagnosis]:
     """Check that GitHub answers, and that Squire may do its work in each repository of the settings."""
-    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - httpx, only here
+    from squire_pipelines.cli.doctor_github import ask_github  # noqa: PLC0415 - httpx, only here
+    from squire_pipelines.github.access import access_from  # noqa: PLC0415 - likewise
 
     access = access_from(context.settings)
     if not access.is_anonymous:
-        yield from asyncio.run(_ask_github(context.settings, access))
+        yield from asyncio.run(ask_github(context.settings, access))
 
 
-async def _ask_github(settings: Settings, access: "Access") -> list[Diagnosis]:
-    from squire_pipelines.cli.doctor_github import check_permissions, check_reachable  # noqa: PLC0415 - likewise
-    from squire_pipelines.github.client import GitHubClient  # noqa: PLC0415 - likewise
-
-    async with GitHubClient(
-        settings.github.model_copy(update={"timeout_s": min(settings.github.timeout_s, _GITHUB_TIMEOUT_S)}),
-        access,
-        attempts=1,
-    ) as client:
-        try:
-            results = [await check_reachable(client, access, settings.github.api_url)]
-        except SquireError as error:
-            return [Diagnosis.of_error("github", error)]
-        for repository in settings.repositories[:_ASKED_REPOSITORIES]:
-            try:
-                results.append(await check_permissions(client, access, repository))
-            except SquireError as error:
-                results.append(Diagnosis.of_error(f"github {repository}", error))
-    if (left := len(settings.repositories) - _ASKED_REPOSITORIES) > 0:
-        results.append(Diagnosis("github", "ok", f"{left} more repositories were not asked about"))
-    return results
-
-
-_CHECKS: tuple[tuple[str, Callable[[CliContext], Iterator[Diagnosis]], bool], ...] = (
-    # name, check, whether it needs the settings
-    ("python", check_python, False),
-    ("git", check_git, False),
-    ("settings", check_settings, False),
-    ("disk", check_disk, False),
-    ("ledger", check_ledger, True),
-    ("engine", check_engine, True),
-    ("warehouse", check_warehouse, False),
-    ("secrets", check_secrets, True),
-    ("github", check_github, True),
+_CHECKS: tuple[Callable[[CliContext], Iterator[Diagnosis]], ...] = (
+    check_python,
+    check_git,
+    check_settings,
+    check_disk,
+    check_ledger,
+    check_engine,
+    check_warehouse,
+    check_secrets,
+    check_github,
 )
 
 
 def run_checks(context: CliContext) -> Iterator[Diagnosis]:
-    """Yield each check's results as soon as it is done. Wrong settings leave out the checks that need them."""
-    settings_are_valid = True
-    for name, check, needs_settings in _CHECKS:
-        if needs_settings and not settings_are_valid:
-            continue
+    """Yield each check's results as soon as it is done."""
+    reported: set[str] = set()
+    for check in _CHECKS:
         try:
             yield from check(context)
         except SquireError as error:
-            yield Diagnosis.of_error(name, error)
-            if name == "settings" and isinstance(error, ConfigError):
-                settings_are_valid = False
+            # Every check that reads wrong settings ends with the same error, which is shown once.
+            if error.message not in reported:
+                yield Diagnosis.of_error(check.__name__.removeprefix("check_"), error)
+            reported.add(error.message)
 
 
 def _show(result: Diagnosis) -> None:

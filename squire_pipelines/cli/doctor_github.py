@@ -3,13 +3,36 @@
 from typing import Any
 
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.errors import SquireError
 from squire_pipelines.github import permissions
 from squire_pipelines.github.access import Access, AppAccess
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.permission_probe import PermissionProbe, probe_permissions
+from squire_pipelines.settings import Settings
 
+_TIMEOUT_S = 10
+_ASKED_REPOSITORIES = 20
 _GRANT = "see `docs/guide/github-access.md` for the permissions"
+
+
+async def ask_github(settings: Settings, access: Access) -> list[Diagnosis]:
+    """Ask GitHub about itself and about the first repositories of the settings."""
+    timeout_s = min(settings.github.timeout_s, _TIMEOUT_S)
+    github = settings.github.model_copy(update={"timeout_s": timeout_s})
+    async with GitHubClient(github, access, attempts=1) as client:
+        try:
+            results = [await check_reachable(client, access, github.api_url)]
+        except SquireError as error:
+            return [Diagnosis.of_error("github", error)]
+        for repository in settings.repositories[:_ASKED_REPOSITORIES]:
+            try:
+                results.append(await check_permissions(client, access, repository))
+            except SquireError as error:
+                results.append(Diagnosis.of_error(f"github {repository}", error))
+    if (left := len(settings.repositories) - _ASKED_REPOSITORIES) > 0:
+        results.append(Diagnosis("github", "ok", f"{left} more repositories were not asked about"))
+    return results
 
 
 async def check_reachable(client: GitHubClient, access: Access, api_url: str) -> Diagnosis:

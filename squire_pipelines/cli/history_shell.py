@@ -58,6 +58,7 @@ class Shell:
         self._opened: tuple[int, int] | None = None
         self.mode = "table"
         self.limit = LIMIT
+        self.pending: list[str] = []
 
     def close(self) -> None:
         """Close the file if it is open."""
@@ -81,6 +82,21 @@ class Shell:
             if is_reopened and self._interactive:
                 note("a new warehouse has been published: the query is put to that one")
         return self._session
+
+    def feed(self, line: str) -> bool:
+        """Take a line of input, run what it completes, and return whether to go on. Raises like `run` and `dot`."""
+        if not self.pending and line.lstrip().startswith("."):
+            return self.dot(line.strip())
+        if self.pending or line.strip():
+            self.pending.append(line)
+        text = "\n".join(self.pending)
+        if len(text) > MAX_QUERY:
+            raise QueryError(f"the query has more than {MAX_QUERY} characters", hint="split it, or end it with ;")
+        # Complete means that it ends with a semicolon that is in no string and no comment.
+        if sqlite3.complete_statement(text) or text.strip() == ";":
+            self.pending.clear()
+            self.run(text)
+        return True
 
     def run(self, text: str) -> None:
         """Answer the queries in `text`. Raises QueryError, WarehouseError, KeyboardInterrupt."""
@@ -174,58 +190,33 @@ def _completer(shell: Shell) -> Callable[[str, int], str | None]:
 
 def _converse(shell: Shell) -> None:
     """Read queries from the terminal until the end, and go on after a query that failed."""
-    pending: list[str] = []
     while True:
         try:
-            line = input(MORE if pending else PROMPT)
+            line = input(MORE if shell.pending else PROMPT)
         except EOFError:
             click.echo()
             return
         except KeyboardInterrupt:
             click.echo()
-            pending = []
-            continue
-        if not pending and not line.strip():
+            shell.pending.clear()
             continue
         try:
-            if not pending and line.lstrip().startswith("."):
-                if not shell.dot(line.strip()):
-                    return
-                continue
-            pending.append(line)
-            text = "\n".join(pending)
-            if _is_complete(text):
-                pending = []
-                shell.run(text)
+            if not shell.feed(line):
+                return
         except KeyboardInterrupt:
-            pending = []
+            shell.pending.clear()
             click.echo("The query was stopped.", err=True)
         except (QueryError, WarehouseError) as error:
-            pending = []
+            shell.pending.clear()
             fail(error.message, error.hint, place=getattr(error, "place", ""))
-
-
-def _is_complete(text: str) -> bool:
-    """Return whether the last query ends with a semicolon that is in no string and no comment."""
-    if len(text) > MAX_QUERY:
-        raise QueryError(f"the query has more than {MAX_QUERY} characters")
-    return sqlite3.complete_statement(text) or text.strip() == ";"
 
 
 def _read_all(shell: Shell, lines: Iterable[str]) -> None:
     """Run queries from a pipe or a file until the first error."""
-    pending: list[str] = []
     for line in lines:
-        if not any(part.strip() for part in pending) and line.lstrip().startswith("."):
-            if not shell.dot(line.strip()):
-                return
-            continue
-        pending.append(line)
-        text = "".join(pending)
-        if _is_complete(text):
-            pending = []
-            shell.run(text)
-    if text := "".join(pending).strip():
+        if not shell.feed(line.rstrip("\n")):
+            return
+    if text := "\n".join(shell.pending).strip():
         shell.run(text)  # the last query needs no semicolon
 
 
