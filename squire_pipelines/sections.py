@@ -3,38 +3,38 @@
 A line of `[section]` in `config.toml` is a field here; the environment names it `SQUIRE_<SECTION>__<FIELD>`.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.domain.change import DEFAULT_PROTECTED
 from squire_pipelines.domain.container_limits import MIN_MEMORY, Bytes, TaskLimits
-from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.observability.logging import Level
+from squire_pipelines.setting_types import (
+    BaseUrl,
+    CacheSource,
+    Cron,
+    ExistingFile,
+    ExistingFolder,
+    HttpUrl,
+    Name,
+    Seconds,
+    SettingsSection,
+)
 
-Seconds = Annotated[float, Field(gt=0)]
-RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 
-
-class Section(BaseModel):
-    """What all sections share: they cannot be changed, and know no key but their own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)  # every wait has an end
-
-
-class GitHubSettings(Section):
+class GitHubSettings(SettingsSection):
     """Where GitHub is. For GitHub Enterprise Server: `https://HOST/api/v3` and `https://HOST`."""
 
-    api_url: str = "https://api.github.com"
-    web_url: str = "https://github.com"
+    api_url: BaseUrl = "https://api.github.com"
+    web_url: BaseUrl = "https://github.com"
     timeout_s: Seconds = 30
     max_concurrent_requests: int = Field(default=20, ge=1, le=100)
-    bot_name: str = "squire[bot]"
-    bot_email: str = "squire@users.noreply.github.com"
+    bot_name: Name = "squire[bot]"
+    bot_email: Name = "squire@users.noreply.github.com"
     min_write_interval_s: float = Field(default=1.0, ge=0)
-    app_id: str | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
+    app_id: Name | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
 
     @property
     def graphql_url(self) -> str:
@@ -42,27 +42,27 @@ class GitHubSettings(Section):
         return self.api_url.removesuffix("/").removesuffix("/v3") + "/graphql"
 
 
-class CollectionSettings(Section):
+class CollectionSettings(SettingsSection):
     """Reading signals."""
 
-    schedule: str = "*/10 * * * *"
+    schedule: Cron = "*/10 * * * *"
     source_timeout_s: Seconds = 30
     max_concurrent_repositories: int = Field(default=8, ge=1, le=64)
     max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
 
 
-class LoggingSettings(Section):
+class LoggingSettings(SettingsSection):
     """What is logged. The option `--log-level` of the command wins."""
 
     level: Level = Field(default="info", description="debug, info, warning or error; of libraries, warnings and above")
 
 
-class PlannerSettings(Section):
+class PlannerSettings(SettingsSection):
     """Turning signals into tasks. `auto` is `llm` when a model is set, else `rules`."""
 
     kind: Literal["auto", "rules", "llm"] = "auto"
-    model: str | None = None
-    base_url: str | None = None
+    model: Name | None = None
+    base_url: BaseUrl | None = None
     timeout_s: Seconds = 120
     max_retries: int = Field(default=3, ge=0, le=10)
     max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
@@ -72,8 +72,14 @@ class PlannerSettings(Section):
     max_risk: Literal["low", "medium", "high"] = "medium"
     goals: str = ""
 
+    @model_validator(mode="after")
+    def _needs_a_model(self) -> Self:
+        if self.kind == "llm" and self.model is None:
+            raise ValueError('kind = "llm" needs a model: set planner.model, or kind = "auto"')
+        return self
 
-class LimitSettings(Section):
+
+class LimitSettings(SettingsSection):
     """What one agent's container may use. `workspace`, `home` and `tmp` are in memory and count as such; no swap."""
 
     cpus: float = Field(default=2, gt=0, le=256)
@@ -101,36 +107,36 @@ class LimitSettings(Section):
         return self
 
 
-class WarmPoolSettings(Section):
+class WarmPoolSettings(SettingsSection):
     """Containers that are made ahead and wait for an attempt."""
 
     size: int = Field(default=0, ge=0, le=20, description="how many wait; 0 makes each container when it is needed")
-    max_age_s: Seconds = Field(default=3600, description="older ones are made anew")
+    max_age_s: Seconds = Field(default=3600, description="older ones are replaced")
 
 
-class AgentSettings(Section):
+class AgentSettings(SettingsSection):
     """The program that does a task."""
 
     kind: Annotated[str, AfterValidator(known_agent)] = Field(
         default="opencode", description="or an installed package's"
     )
     command: tuple[str, ...] = ()
-    model: str | None = None
-    base_url: str | None = None
+    model: Name | None = None
+    base_url: BaseUrl | None = None
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="for an agent of a package, which checks it"
     )
-    skills: tuple[Path, ...] = Field(default=(), description="folders of instructions with a SKILL.md")
-    caches: dict[str, str] = Field(
-        default_factory=dict, description="npm, pnpm, pip, uv: a folder or volume, read-only"
+    skills: tuple[ExistingFolder, ...] = Field(default=(), description="folders of instructions with a SKILL.md")
+    caches: dict[Literal["npm", "pnpm", "pip", "uv"], CacheSource] = Field(
+        default_factory=dict, description="by package manager: a folder or volume, read-only"
     )
     runner: Literal["auto", "docker", "local"] = "auto"
-    image: str = "squire-worker:latest"
+    image: Name = "squire-worker:latest"
     limits: LimitSettings = LimitSettings()
     max_task_limits: TaskLimits = Field(default=TaskLimits(), description="what a task may ask for; else limits")
     oom_retry_memory: Bytes | None = Field(default=None, description="of one more try after out_of_memory")
-    runtime: str | None = Field(default=None, min_length=1, description="OCI runtime, e.g. runsc; else the engine's")
-    seccomp: Path | None = Field(default=None, description="a profile instead of the shipped one")
+    runtime: Name | None = Field(default=None, description="OCI runtime, e.g. runsc; else the engine's")
+    seccomp: ExistingFile | None = Field(default=None, description="a profile instead of the shipped one")
     warm_pool: WarmPoolSettings = WarmPoolSettings()
     log_overflow: Literal["end", "truncate"] = Field(default="end", description="the attempt ends, or its log is cut")
     log_retention_days: float = Field(default=7, gt=0, le=3650, description="of an ended attempt's folder")
@@ -149,7 +155,7 @@ class AgentSettings(Section):
         return self
 
 
-class DispatchSettings(Section):
+class DispatchSettings(SettingsSection):
     """How many attempts run at once, and how they are tried again."""
 
     max_concurrent: int = Field(default=5, ge=1, le=1000)
@@ -162,7 +168,7 @@ class DispatchSettings(Section):
     wait_s: float = Field(default=3, ge=0, le=30, description="how long a tick waits for a task to become ready")
 
 
-class PolicySettings(Section):
+class PolicySettings(SettingsSection):
     """What an agent's change may be. `protected` and `workflows`: what becomes of such a path, see the guide."""
 
     allowed_paths: tuple[str, ...] = Field(default=(), description="globs; none means all")
@@ -176,7 +182,7 @@ class PolicySettings(Section):
     max_binary_bytes: Bytes = 512 * 2**10
 
 
-class PublishingSettings(Section):
+class PublishingSettings(SettingsSection):
     """Pull requests, and the bounds on what an agent's bundle may be and on the git that looks at it."""
 
     draft: Literal["always", "untrusted", "never"] = "untrusted"
@@ -191,7 +197,7 @@ class PublishingSettings(Section):
     git_memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
 
 
-class VerificationSettings(Section):
+class VerificationSettings(SettingsSection):
     """Squire's own run of the repository's checks, on the committed tree, before a pull request is opened.
 
     Each command is a line for the shell in the clone. `setup` puts dependencies in place: it may reach the registries
@@ -223,7 +229,7 @@ class VerificationSettings(Section):
     kept_setups: int = Field(default=20, ge=0, le=1000)
 
 
-class WebhookSettings(Section):
+class WebhookSettings(SettingsSection):
     """The receiver of deliveries."""
 
     host: str = "127.0.0.1"
@@ -231,7 +237,7 @@ class WebhookSettings(Section):
     max_body: Bytes = 25 * 2**20
 
 
-class WarehouseSettings(Section):
+class WarehouseSettings(SettingsSection):
     """Publication of the DuckDB file."""
 
     min_interval_s: float = Field(default=5, ge=0)
@@ -243,13 +249,13 @@ class WarehouseSettings(Section):
     sla_share: float = Field(default=0.95, gt=0, le=1, description="of the tasks that are to keep the two")
 
 
-class RetentionSettings(Section):
+class RetentionSettings(SettingsSection):
     """How many days rows stay in the ledger before they go to the archive; the audit trail stays for good.
 
     GitHub redelivers for three days, and a redelivery is known by what we have; budgets are summed up by month.
     """
 
-    schedule: str = "17 3 * * *"
+    schedule: Cron = "17 3 * * *"
     tasks_days: float = Field(default=7, gt=0, le=3650, description="after the end, with all that belongs to them")
     deliveries_days: float = Field(default=7, ge=4, le=3650)
     collections_days: float = Field(default=7, gt=0, le=3650, description="but for the newest of each source")
@@ -260,7 +266,7 @@ class RetentionSettings(Section):
     max_rows_per_run: int = Field(default=100_000, ge=1000, le=10_000_000, description="of each table")
 
 
-class StepLimitSettings(Section):
+class StepLimitSettings(SettingsSection):
     """What one step container of our own code may use (`pipeline.executor = "docker"`)."""
 
     cpus: float = Field(default=1, gt=0, le=256)
@@ -268,26 +274,26 @@ class StepLimitSettings(Section):
     pids: int = Field(default=256, ge=32, le=32768)
 
 
-class PipelineSettings(Section):
+class PipelineSettings(SettingsSection):
     """How Dagster runs our own code. `auto` is `docker` when an engine and the pipeline's image are there."""
 
     executor: Literal["auto", "in_process", "docker"] = "in_process"
-    image: str = "squire-pipeline:latest"
-    network: str = Field(default="bridge", description="of step containers, by which they reach GitHub and the ledger")
+    image: Name = "squire-pipeline:latest"
+    network: Name = Field(default="bridge", description="of step containers, by which they reach GitHub and the ledger")
     step_limits: StepLimitSettings = StepLimitSettings()
     outcome_poll_s: Seconds = 60
     redelivery_s: Seconds = 60
     webserver_port: int = Field(default=3000, ge=0, le=65535)
 
 
-class AlertSettings(Section):
+class AlertSettings(SettingsSection):
     """Who is told when a budget is nearly or wholly used up. Once for each budget and period."""
 
-    webhook_url: str | None = Field(default=None, description="gets a JSON object by POST")
+    webhook_url: HttpUrl | None = Field(default=None, description="gets a JSON object by POST")
     budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")
 
 
-class RepositoryOverrides(Section):
+class RepositoryOverrides(SettingsSection):
     """Settings of one repository that differ; what is not named is taken from the general sections."""
 
     agent: dict[str, Any] = Field(default_factory=dict)
@@ -296,3 +302,14 @@ class RepositoryOverrides(Section):
     gateway: dict[str, Any] = Field(default_factory=dict)
     budgets: dict[str, Any] = Field(default_factory=dict)
     issue_labels: tuple[str, ...] | None = None
+
+    @field_validator("budgets")
+    @classmethod
+    def _are_for_one(cls, budgets: dict[str, Any]) -> dict[str, Any]:
+        for name in ("day", "month"):
+            if name in budgets:
+                raise ValueError(
+                    f"{name} is for all repositories together: set it in [budgets.{name}]; `repository` limits one, by "
+                    "the month"
+                )
+        return budgets

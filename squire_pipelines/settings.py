@@ -5,11 +5,12 @@ Paths are derived here too. Secrets are not settings: `squire_pipelines.secrets`
 
 import os
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from squire_pipelines.domain.budgets import BudgetLimits
@@ -28,13 +29,13 @@ from squire_pipelines.sections import (
     PlannerSettings,
     PolicySettings,
     PublishingSettings,
-    RepositoryName,
     RepositoryOverrides,
     RetentionSettings,
     VerificationSettings,
     WarehouseSettings,
     WebhookSettings,
 )
+from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, RepositoryName
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
 
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     logging: LoggingSettings = LoggingSettings()
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
-    ledger_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
+    ledger_url: LedgerUrl | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
 
     @classmethod
     def settings_customise_sources(
@@ -78,40 +79,76 @@ class Settings(BaseSettings):
         """The environment wins over the file, whose content arrives as keyword arguments."""
         return (env_settings, init_settings)
 
+    @model_validator(mode="after")
+    def _check_repositories(self) -> Self:
+        _refuse_two_spellings(self.repositories, "repositories")
+        _refuse_two_spellings(self.repository, "the tables [repository]")
+        for name in self.repository:
+            if (spelling := self.spelling_of(name)) != name:
+                reason = f"which repositories spell {spelling!r}" if spelling else "which is not among repositories"
+                raise ValueError(f'[repository."{name}"] is for {name!r}, {reason}')
+        return self
+
+    def check_overrides(self) -> None:
+        """Check what each repository's overrides make of the sections. Raises ConfigError."""
+        for repository in ("", *self.repository):
+            for name in _OVERRIDABLE:
+                self._merged(repository, name, getattr(self, name))
+            registries = self.gateway_for(repository).registries
+            for name in self.verification_for(repository).egress:
+                if name not in registries:
+                    where = f'[repository."{repository}".verification]' if repository else "[verification]"
+                    raise ConfigError(
+                        f"{where}: egress names {name!r}, which is not among gateway.registries",
+                        hint=f"set [gateway.registries.{name}], or remove the name",
+                    )
+
     def agent_for(self, repository: str) -> AgentSettings:
-        """The agent's settings for one repository. Raises ConfigError when its overrides are wrong."""
-        return _merged(self.agent, self._overrides(repository).agent, f'[repository."{repository}".agent]')
+        """Return the agent's settings for one repository."""
+        return self._merged(repository, "agent", self.agent)
 
     def policy_for(self, repository: str) -> PolicySettings:
-        """The diff policy for one repository. Raises ConfigError when its overrides are wrong."""
-        return _merged(self.policy, self._overrides(repository).policy, f'[repository."{repository}".policy]')
+        """Return the diff policy for one repository."""
+        return self._merged(repository, "policy", self.policy)
 
     def gateway_for(self, repository: str) -> GatewaySettings:
-        """What an agent of one repository may reach. Raises ConfigError when its overrides are wrong."""
-        return _merged(self.gateway, self._overrides(repository).gateway, f'[repository."{repository}".gateway]')
+        """Return what an agent of one repository may reach."""
+        return self._merged(repository, "gateway", self.gateway)
 
     def budgets_for(self, repository: str) -> BudgetLimits:
-        """The limits for one repository. Raises ConfigError when its overrides are wrong, or for all repositories."""
-        overrides, where = self._overrides(repository).budgets, f'[repository."{repository}".budgets]'
-        if common := sorted({"day", "month"} & set(overrides)):
-            raise ConfigError(
-                f"{where}: {common[0]} is for all repositories together",
-                hint=f"set it in [budgets.{common[0]}]; `repository` limits one, by the month",
-            )
-        return _merged(self.budgets, overrides, where)
+        """Return the limits for one repository, and those for all together."""
+        return self._merged(repository, "budgets", self.budgets)
 
     def verification_for(self, repository: str) -> VerificationSettings:
-        """How one repository is verified. Raises ConfigError when its overrides are wrong."""
-        where = f'[repository."{repository}".verification]'
-        return _merged(self.verification, self._overrides(repository).verification, where)
+        """Return how one repository is verified."""
+        return self._merged(repository, "verification", self.verification)
 
     def issue_labels_for(self, repository: str) -> tuple[str, ...]:
-        """The labels that make an issue of this repository a task."""
+        """Return the labels that make an issue of this repository a task."""
         labels = self._overrides(repository).issue_labels
         return self.planner.issue_labels if labels is None else labels
 
+    def spelling_of(self, repository: str) -> str | None:
+        """Return how `repositories` spell a name, since GitHub ignores case; None when it is not among them."""
+        folded = repository.casefold()
+        return next((name for name in self.repositories if name.casefold() == folded), None)
+
     def _overrides(self, repository: str) -> RepositoryOverrides:
-        return self.repository.get(repository, RepositoryOverrides())
+        return self.repository.get(self.spelling_of(repository) or repository, RepositoryOverrides())
+
+    def _merged(self, repository: str, name: str, section: _SectionT) -> _SectionT:
+        """Return a section with one repository's overrides. Raises ConfigError, but not once they are checked."""
+        overrides: dict[str, Any] = getattr(self._overrides(repository), name)
+        if not overrides:
+            return section
+        merged = section.model_dump()
+        for key, value in overrides.items():
+            known = merged.get(key)
+            merged[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+        try:
+            return type(section).model_validate(merged)
+        except ValidationError as error:
+            raise _config_error(error, f'[repository."{repository}".{name}]') from error
 
     @cached_property
     def home(self) -> Home:
@@ -124,17 +161,17 @@ class Settings(BaseSettings):
         return self.ledger_url or f"sqlite:///{self.home.data / 'ledger.sqlite'}"
 
 
-def _merged(base: _SectionT, overrides: dict[str, Any], where: str) -> _SectionT:
-    if not overrides:
-        return base
-    merged = base.model_dump()
-    for key, value in overrides.items():
-        known = merged.get(key)
-        merged[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
-    try:
-        return type(base).model_validate(merged)
-    except ValidationError as error:
-        raise _config_error(error, where) from error
+# Every section that a repository's table can override.
+_OVERRIDABLE = tuple(name for name in RepositoryOverrides.model_fields if name in Settings.model_fields)
+
+
+def _refuse_two_spellings(names: Iterable[str], where: str) -> None:
+    spellings: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in spellings:
+            other = spellings[name.casefold()]
+            raise ValueError(f"{where} name the same repository twice: {other!r} and {name!r}; GitHub ignores case")
+        spellings[name.casefold()] = name
 
 
 def _config_error(error: ValidationError, where: str) -> ConfigError:
@@ -143,15 +180,18 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
     if variable in {name.upper() for name in os.environ}:
         where = f"environment variable {variable}"
     name = ".".join(str(part) for part in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        what = f"unknown key {name!r}"
-    elif isinstance(first.get("input"), dict | BaseModel):  # a rule on several values, which its message names
-        what = f"{name}: {first['msg'].removeprefix('Value error, ')}"
+        problem = f"unknown key {name!r}"
+    elif isinstance(first.get("input"), dict | BaseModel) or first["type"] == SECRET_SHOWN:
+        # A rule on several values, which its message names; or a value that must not be shown.
+        problem = f"{name}: {reason}" if name else reason
     else:
-        what = f"{name} = {first.get('input')!r}: {first['msg']}"
+        problem = f"{name} = {first.get('input')!r}: {reason}"
+    if error.error_count() > 1:
+        problem += f" (and {error.error_count() - 1} more)"
     return ConfigError(
-        f"{where}: {what}{more}",
+        f"{where}: {problem}",
         hint="`squire config show` lists every key with its default",
         context={"errors": error.error_count(), "where": where},
     )
@@ -180,7 +220,7 @@ def load_settings(config: Path | None = None) -> Settings:
             )
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{path} is not valid TOML: {error}", hint="mend the line, or write a new file with `squire init`"
+            f"{path} is not valid TOML: {error}", hint="fix the line, or write a new file with `squire init`"
         ) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="check the file's owner and mode") from error
@@ -193,11 +233,7 @@ def load_settings(config: Path | None = None) -> Settings:
         raise ConfigError(
             f"environment: {error}", hint='lists and tables are written as JSON, for example ["owner/name"]'
         ) from error
-    for repository in settings.repository:  # wrong overrides are found now, not when the repository's turn comes
-        settings.agent_for(repository)
-        settings.policy_for(repository)
-        settings.gateway_for(repository)
-        settings.budgets_for(repository)
+    settings.check_overrides()
     return settings
 
 

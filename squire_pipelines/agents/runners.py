@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol
 
 from squire_pipelines.agents import engine, worker_files
-from squire_pipelines.agents.adapters.caches import read_caches
 from squire_pipelines.agents.adapters.protocol import AgentConfig
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import read_skills
@@ -56,7 +55,6 @@ class AgentRunner(Protocol):
 def check_agent(agent: AgentSettings) -> None:
     """Refuse settings with which no agent can start. Raises ConfigError."""
     find(agent.kind).check(agent_config_of(agent))
-    read_caches(agent.caches)
     read_skills(agent.skills)
 
 

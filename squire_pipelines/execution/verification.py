@@ -28,7 +28,7 @@ from squire_pipelines.domain.verification import (
     report,
     setup_key,
 )
-from squire_pipelines.errors import ConfigError, LeaseLostError, SquireError
+from squire_pipelines.errors import LeaseLostError, SquireError
 from squire_pipelines.execution.gateway_session import egress_environment, egress_rules, socket_base
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.usage_recorder import call_log_folder
@@ -59,15 +59,10 @@ NO_REGISTRIES = RegistryAccess()
 
 @contextlib.contextmanager
 def open_registries(leased: LeasedAttempt) -> Iterator[RegistryAccess]:
-    """Open the registries that the settings allow for `setup`: reading only, and no model. Raises ConfigError."""
+    """Open the registries that the settings allow for `setup`: reading only, and no model."""
     settings, repository = leased.settings, leased.task.repository
     names = settings.verification_for(repository).egress
     gateway_settings = settings.gateway_for(repository)
-    if unknown := [name for name in names if name not in gateway_settings.registries]:
-        raise ConfigError(
-            f"verification.egress names {unknown[0]!r}, which is not among gateway.registries",
-            hint="docs/reference/gateway.md says how to name one",
-        )
     if not names:
         yield NO_REGISTRIES
         return

@@ -2,32 +2,17 @@
 
 import re
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from squire_pipelines.domain.container_limits import Bytes
+from squire_pipelines.setting_types import BaseUrl, Name, Seconds, SettingsSection
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+RegistryUrl = Annotated[BaseUrl, AfterValidator(lambda url: url.rstrip("/") + "/")]
 
 
-def _base_url(text: str) -> str:
-    parts = urlsplit(text)
-    plain = not (parts.query or parts.fragment or parts.username or parts.password)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain:
-        raise ValueError("a base URL looks like https://registry.example.com/, without user, query and fragment")
-    return text.rstrip("/") + "/"
-
-
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
-_Seconds = Annotated[float, Field(gt=0)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class PriceSettings(_Section):
+class PriceSettings(SettingsSection):
     """What a model costs, in USD for a million tokens; wins over the built-in table of prices."""
 
     input: float = Field(ge=0)
@@ -36,33 +21,33 @@ class PriceSettings(_Section):
     cache_write: float | None = Field(default=None, ge=0, description="written to it; else input")
 
 
-class RegistrySettings(_Section):
+class RegistrySettings(SettingsSection):
     """A registry that agents may read. `kind` decides which package manager is told of it."""
 
     kind: Literal["npm", "pypi", "generic"] = "generic"
-    base_url: BaseUrl
+    base_url: RegistryUrl
     index: str = Field(default="", pattern=r"^[A-Za-z0-9._~/-]*$", description="path of the index below it")
-    files: tuple[BaseUrl, ...] = Field(default=(), max_length=8, description="where else its files may lie")
+    files: tuple[RegistryUrl, ...] = Field(default=(), max_length=8, description="where else its files may lie")
 
 
-class GatewaySettings(_Section):
-    """The one door of an agent: bounds, prices, and the ways out (none by default)."""
+class GatewaySettings(SettingsSection):
+    """All that an agent reaches: bounds, prices, and the registries that it may read (none by default)."""
 
     transport: Literal["auto", "socket", "container"] = Field(
         default="auto", description="container: one of its own; auto: where the engine has no socket on this machine"
     )
-    network: str = Field(default="bridge", min_length=1, description="of that container, by which it reaches out")
+    network: Name = Field(default="bridge", description="of that container, by which it reaches the provider")
     max_calls: int = Field(default=2000, ge=1, le=1_000_000, description="of a model, in an attempt")
     max_concurrent: int = Field(default=16, ge=1, le=256)
     max_request: Bytes = 16 * 2**20
     max_response: Bytes = 64 * 2**20
-    connect_s: _Seconds = 10
-    idle_s: _Seconds = Field(default=300, description="between two pieces of an answer")
-    call_s: _Seconds = Field(default=900, description="of one call")
-    checkpoint_s: _Seconds = Field(default=2, description="how often what is spent goes to the ledger")
+    connect_s: Seconds = 10
+    idle_s: Seconds = Field(default=300, description="between two pieces of an answer")
+    call_s: Seconds = Field(default=900, description="of one call")
+    checkpoint_s: Seconds = Field(default=2, description="how often what is spent goes to the ledger")
     max_log: Bytes = 8 * 2**20
     log_bodies: bool = Field(default=False, description="for debugging: keep what is asked and answered")
-    models: tuple[str, ...] = Field(default=(), description="further models that an agent may name")
+    models: tuple[Name, ...] = Field(default=(), description="further models that an agent may name")
     aliases: dict[str, str] = Field(default_factory=dict, description="names that stand for an allowed model")
     prices: dict[str, PriceSettings] = Field(default_factory=dict)
     registries: dict[str, RegistrySettings] = Field(default_factory=dict)
@@ -85,7 +70,7 @@ class GatewaySettings(_Section):
     def _names_are_known(self) -> Self:
         for name in self.registries:
             if not _NAME.fullmatch(name):
-                raise ValueError(f"registries: {name!r} is no name: small letters, digits, - and _ (up to 40)")
+                raise ValueError(f"registries: {name!r} cannot be a name: use up to 40 small letters, digits, - and _")
         for name in self.egress:
             if name not in self.registries:
                 raise ValueError(f"egress names {name!r}, which is not among registries")

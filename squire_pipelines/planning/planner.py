@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import ConfigError, PlanningError
+from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.llm import plan_by_model
 from squire_pipelines.planning.quoting import one_line
@@ -42,9 +42,6 @@ async def make_plan(
         on_call: Is told of every conversation with a model.
         reserve: Called before one. Gives the most tokens that it may use, None for any number; raises PlanningError
             when the budget has no room for it.
-
-    Raises:
-        ConfigError: `planner.kind` is `llm` and no model is set.
     """
     planner = settings.planner
     labels = settings.issue_labels_for(repository)
@@ -56,13 +53,8 @@ async def make_plan(
         covered=covered,
         max_tasks=planner.max_tasks,
     )
-    if planner.kind == "rules" or (planner.kind == "auto" and planner.model is None):
+    if planner.kind == "rules" or planner.model is None:
         return by_rules
-    if planner.model is None:
-        raise ConfigError(
-            "planner.kind is llm, but planner.model is not set",
-            hint="set planner.model, such as openai:gpt-5, or planner.kind to rules",
-        )
     candidates = select(signals, default_branch=default_branch, issue_labels=labels, covered=covered).candidates
     if default_branch is None or not (candidates or planner.goals.strip()):
         return by_rules

@@ -3,16 +3,14 @@
 The entrypoint makes a tool work with a cache that it cannot write: worker-image/squire_worker/caches.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from docker.types import Mount
 
-from squire_pipelines.errors import ConfigError
-
 FOLDER = "/var/cache/squire"
-KINDS = ("npm", "pnpm", "pip", "uv")
+_Kind = TypeVar("_Kind", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +31,9 @@ class Cache:
         return f"{FOLDER}/{self.kind}"
 
 
-def read_caches(settings: dict[str, str]) -> tuple[Cache, ...]:
-    """Return the caches of the setting `agent.caches`.
-
-    Raises:
-        ConfigError: A kind is not known, or a folder does not exist on this machine.
-    """
-    caches = []
-    for kind, source in sorted(settings.items()):
-        if kind not in KINDS:
-            raise ConfigError(f"agent.caches: there is no cache {kind!r}", hint=f"it is one of {', '.join(KINDS)}")
-        path = Path(source).expanduser()
-        cache = Cache(kind, str(path) if source.startswith(("/", "~")) else source)
-        if cache.is_folder and not path.is_dir():
-            raise ConfigError(
-                f"agent.caches.{kind} = {source!r} is no folder",
-                hint="fill it first; docs/reference/agents.md says how, for each tool",
-            )
-        if not cache.is_folder and "/" in source:
-            raise ConfigError(
-                f"agent.caches.{kind} = {source!r} is neither an absolute folder nor the name of a volume",
-                hint="write the folder from the root",
-            )
-        caches.append(cache)
-    return tuple(caches)
+def read_caches(settings: Mapping[_Kind, str]) -> tuple[Cache, ...]:
+    """Return the caches of the setting `agent.caches`, which is checked when the settings are loaded."""
+    return tuple(Cache(kind, source) for kind, source in sorted(settings.items()))
 
 
 def mounts(caches: tuple[Cache, ...]) -> list[Any]:

@@ -45,13 +45,14 @@ def test_a_password_in_an_address_is_not_shown(squire: Squire, monkeypatch: pyte
 
 
 def test_validate_reads_the_repositories_own_settings_too(squire: Squire) -> None:
+    named = 'repositories = ["acme/shop"]\n[repository."acme/shop".policy]\n'
     assert "the defaults and the environment" in squire.ok("config", "validate")
-    squire.config('[repository."acme/shop".policy]\nmax_files = 3\n')
+    squire.config(f"{named}max_files = 3\n")
     assert "ok: " in squire.ok("config", "validate")
-    squire.config('[repository."acme/shop".policy]\nmax_flies = 3\n')
+    squire.config(f"{named}max_flies = 3\n")
     assert "max_flies" in squire.fails(3, "config", "validate")
     squire.config('ledger_url = "mysql://x"\n')
-    assert "names 'mysql'" in squire.fails(3, "config", "validate")
+    assert "the ledger's URL looks like" in squire.fails(3, "config", "validate")
 
 
 def test_path_is_the_file_and_with_json_everything(

@@ -135,13 +135,6 @@ def test_a_setup_that_fails_is_told(pipeline: Pipeline, forge: ForgeProcess) -> 
     assert ours(forge)[0]["draft"]
 
 
-def test_a_registry_that_nobody_named_is_an_answer_and_no_crash(pipeline: Pipeline) -> None:
-    use(pipeline, 'setup = "true"\negress = ["nowhere"]\ntests = "true"')
-    _, report = verified(pipeline)
-    assert not report.passed
-    assert "'nowhere', which is not among gateway.registries" in report.message
-
-
 def test_a_cancelled_verification_cancels_the_attempt(pipeline: Pipeline, forge: ForgeProcess, log: Path) -> None:
     use(pipeline, f'tests = "echo here > {log}; sleep 100"')
     attempt = pipeline.attempt(LEDGERLIB)

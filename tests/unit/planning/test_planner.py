@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import ConfigError
 from squire_pipelines.planning.planner import ModelCall, make_plan
 from squire_pipelines.sections import PlannerSettings, RepositoryOverrides
 from squire_pipelines.settings import Settings
@@ -32,11 +31,6 @@ async def test_rules_plan_when_no_model_is_set_or_they_are_chosen(options: dict[
     calls: list[ModelCall] = []
     got = await make(settings(**options), issue(10), calls=calls)
     assert (got.planner, len(got.tasks), got.notes, calls) == ("rules", 1, (), [])
-
-
-async def test_kind_llm_without_a_model_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match=r"planner\.model"):
-        await make(settings(kind="llm"), issue(10))
 
 
 @pytest.mark.parametrize("kind", ["auto", "llm"])
@@ -67,11 +61,12 @@ async def test_goals_alone_are_a_reason_to_ask_the_model() -> None:
 
 
 async def test_repositorys_own_labels_and_limit_are_used() -> None:
-    chosen = Settings(
+    settings = Settings(
+        repositories=("o/r",),
         planner=PlannerSettings(max_tasks=1),
         repository={"o/r": RepositoryOverrides(issue_labels=("bug",))},
     )
-    got = await make(chosen, issue(10, labels=("bug",)), issue(11, labels=("squire",)), failed_check())
+    got = await make(settings, issue(10, labels=("bug",)), issue(11, labels=("squire",)), failed_check())
     assert [task.key.partition("-")[0] for task in got.tasks] == ["fix"]
     assert "issue-10" in got.notes[0]
 

@@ -92,7 +92,7 @@ def test_the_environment_wins_over_the_file_key_by_key(config: Path, monkeypatch
         ("[github]\ntimeout_s = 0", "github.timeout_s = 0: Input should be greater than 0"),
         ("[github]\ntimeout_s = inf", "github.timeout_s = inf: Input should be a finite number"),
         ("[github]\nmin_write_interval_s = nan", "github.min_write_interval_s = nan"),
-        ('[agent.limits]\nmemory = "4 GB"', "agent.limits.memory = '4 GB': Value error, a size is a number of bytes"),
+        ('[agent.limits]\nmemory = "4 GB"', "agent.limits.memory = '4 GB': a size is a number of bytes"),
         ('[agent.limits]\nmemory = "much"', "for example 512MiB"),
         ('[agent.limits]\nmemory = "1MiB"', "greater than or equal to 67108864"),
         ("[agent.limits]\nworkspace = -1", "agent.limits.workspace = -1"),
@@ -196,6 +196,7 @@ def test_other_units_are_refused_with_an_example(value: str) -> None:
 def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> None:
     config.write_text(
         """
+        repositories = ["acme/shop", "acme/quiet"]
         [agent]
         model = "big"
         [repository."acme/shop"]
@@ -229,10 +230,58 @@ def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> N
         ('[repository."a/b".agent.limits]\nmemory = "4 GB"', "limits.memory = '4 GB'"),
         ('[repository."a/b".agent]\nlimits = 3', '[repository."a/b".agent]: limits = 3'),
         ('[repository."a/b".policy]\nmax_files = 0', '[repository."a/b".policy]: max_files = 0'),
+        ('[repository."a/b".verification]\ntimeout_s = 0', '[repository."a/b".verification]: timeout_s = 0'),
+        ('[repository."a/b".gateway]\negress = ["npm"]', "egress names 'npm', which is not among registries"),
+        ('[repository."a/b".budgets.day]\nusd = 1', "repository.a/b.budgets: day is for all repositories together"),
+        ('[repository."a/b".verification]\negress = ["npm"]', "[repository.\"a/b\".verification]: egress names 'npm'"),
+        (
+            '[verification]\negress = ["npm"]',
+            "[verification]: egress names 'npm', which is not among gateway.registries",
+        ),
     ],
 )
 def test_wrong_overrides_are_found_when_the_settings_are_read(config: Path, text: str, says: str) -> None:
+    assert says in refused(config, f'repositories = ["a/b"]\n{text}').message
+
+
+def test_a_setup_may_read_a_registry_that_is_named_for_its_repository_alone(config: Path) -> None:
+    config.write_text(
+        """
+        repositories = ["a/b"]
+        [repository."a/b".verification]
+        egress = ["npm"]
+        [repository."a/b".gateway.registries.npm]
+        base_url = "https://registry.example.com"
+        """
+    )
+    assert load_settings().gateway_for("a/b").registries["npm"].base_url == "https://registry.example.com/"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('repositories = ["a/b", "c/d", "A/B"]', "repositories name the same repository twice: 'a/b' and 'A/B'"),
+        ('repositories = ["a/b", "https://github.com/a/b"]', "repositories name the same repository twice"),
+        ('[repository."a/b"]\n[repository."a/B"]', "the tables [repository] name the same repository twice"),
+        ('[repository."c/d"]', "[repository.\"c/d\"] is for 'c/d', which is not among repositories"),
+        ('repositories = ["a/b"]\n[repository."A/b"]', "is for 'A/b', which repositories spell 'a/b'"),
+    ],
+)
+def test_a_repository_is_named_once_and_in_one_spelling(config: Path, text: str, says: str) -> None:
     assert says in refused(config, text).message
+
+
+def test_a_repositorys_overrides_hold_however_its_name_is_written(config: Path) -> None:
+    config.write_text('repositories = ["Acme/Shop"]\n[repository."Acme/Shop".agent]\nmodel = "small"\n')
+    settings = load_settings()
+    assert settings.agent_for("acme/shop").model == settings.agent_for("Acme/Shop").model == "small"
+    assert (settings.spelling_of("ACME/shop"), settings.spelling_of("acme/other")) == ("Acme/Shop", None)
+
+
+def test_the_planner_that_asks_a_model_needs_one(config: Path) -> None:
+    assert 'kind = "llm" needs a model' in refused(config, '[planner]\nkind = "llm"').message
+    config.write_text('[planner]\nkind = "llm"\nmodel = "openai:gpt-5"')
+    assert load_settings().planner.model == "openai:gpt-5"
 
 
 @pytest.mark.parametrize(
