@@ -23,6 +23,7 @@ from squire_pipelines.observability.logging import Component, set_level
 from squire_pipelines.partitions import ensure_repositories
 from squire_pipelines.process_setup import set_up_process
 from squire_pipelines.resources.github import GitHubResource
+from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors.alerts import budget_alerts
 from squire_pipelines.sensors.dispatch import dispatch
@@ -85,7 +86,7 @@ def _collect_schedule(settings: Settings) -> dg.ScheduleDefinition:
         description="Reads all repositories, whether or not a delivery said that something has happened.",
     )
     def collect_regularly(
-        context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+        context: dg.ScheduleEvaluationContext, settings: SettingsParam
     ) -> dg.RunRequest | dg.SkipReason:
         names = settings.repositories
         if not names:

@@ -4,9 +4,7 @@ import dagster as dg
 
 from squire_pipelines.assets.plans import BUDGETS
 from squire_pipelines.assets.tables import preview
-from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.settings import Settings
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 
 
 @dg.asset_check(
@@ -14,8 +12,10 @@ from squire_pipelines.settings import Settings
     asset=BUDGETS,
     description="Whether the budgets of the day, the month and each repository still have room for an attempt.",
 )
-def budget_check(settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]) -> dg.AssetCheckResult:
+def budget_check(settings: SettingsParam, ledger: LedgerParam) -> dg.AssetCheckResult:
     """A warning when a budget is nearly or wholly used up; dispatch keeps to the budgets by itself."""
+    from squire_pipelines.ledger import budgets
+
     with ledger.read() as tx:
         levels = budgets.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
     near = [level for level in levels if level.is_used_up or level.share >= settings.alerts.budget_share]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -9,9 +10,10 @@ from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN, TAS
 from squire_pipelines.assets.signals import OWNERS, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.signals import Source
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.settings import Settings
-from squire_pipelines.warehouse.publish import Publication, publish_warehouse
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+
+if TYPE_CHECKING:
+    from squire_pipelines.warehouse.publish import Publication
 
 _SIGNALS = [signal_key(source) for source in Source]
 TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
@@ -57,10 +59,12 @@ class PublishConfig(dg.Config):
 def history_tables(
     context: dg.AssetExecutionContext,
     config: PublishConfig,
-    settings: dg.ResourceParam[Settings],
-    ledger: dg.ResourceParam[Ledger],
+    settings: SettingsParam,
+    ledger: LedgerParam,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Add what changed, by one consistent reading of the ledger, to a copy of the live file; rename it into place."""
+    from squire_pipelines.warehouse.publish import publish_warehouse
+
     publication = publish_warehouse(
         ledger, settings.home.warehouse, settings.warehouse, limits_of=settings.budgets_for, full=config.full
     )
@@ -86,7 +90,7 @@ def history_tables(
         )
 
 
-def _summary(publication: Publication) -> str:
+def _summary(publication: "Publication") -> str:
     written = f"{sum(publication.changed.values())} of {sum(publication.rows.values())} rows written"
     why = f", since {publication.reason}" if publication.reason else ""
     return f"{publication.mode}{why}: {written}, {publication.bytes} bytes, {publication.seconds:.2f} s"

@@ -6,6 +6,7 @@ Here: who is asked for a plan and what is reported. Not here: planning, its chec
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -19,17 +20,15 @@ from squire_pipelines.domain.plans import PLAN_CHECKS, ApprovalRule, PlanFinding
 from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
 from squire_pipelines.errors import PlanningError, SquireError
-from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.connection import GitHub
-from squire_pipelines.github.lookup import repository_info
-from squire_pipelines.ledger import budgets, collections, plans, tasks
-from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
-from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import repositories
-from squire_pipelines.planning.planner import make_plan, signals_digest
-from squire_pipelines.planning.schema import ModelCall
-from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.github.client import GitHubClient
+    from squire_pipelines.github.connection import GitHub
+    from squire_pipelines.ledger.store import Ledger
+    from squire_pipelines.planning.schema import ModelCall
 
 TASK_PLAN = dg.AssetKey(["task_plan"])
 TASKS = dg.AssetKey(["tasks"])
@@ -100,9 +99,9 @@ class _Basis:
 def plan_tasks(
     context: dg.AssetExecutionContext,
     config: PlanConfig,
-    settings: dg.ResourceParam[Settings],
-    ledger: dg.ResourceParam[Ledger],
-    github: dg.ResourceParam[GitHub],
+    settings: SettingsParam,
+    ledger: LedgerParam,
+    github: GitHubParam,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Plan for every repository of the run whose signals have changed, then make tasks of the plans that passed."""
     if TASK_PLAN in context.selected_asset_keys:
@@ -116,9 +115,11 @@ async def _plan(
     context: dg.AssetExecutionContext,
     config: PlanConfig,
     settings: Settings,
-    ledger: Ledger,
-    github: GitHub,
+    ledger: "Ledger",
+    github: "GitHub",
 ) -> None:
+    from squire_pipelines.ledger import collections
+
     trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
     names = config.repositories or list(context.partition_keys)
     again = config.again or not config.repositories
@@ -138,7 +139,10 @@ async def _plan(
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
 
-def _basis(ledger: Ledger, repository: str) -> _Basis:
+def _basis(ledger: "Ledger", repository: str) -> _Basis:
+    from squire_pipelines.ledger import collections, plans, tasks
+    from squire_pipelines.planning.planner import signals_digest
+
     with ledger.read() as tx:
         signals = collections.active_signals(tx, repository)
         latest = plans.latest(tx, repository)
@@ -152,8 +156,14 @@ def _basis(ledger: Ledger, repository: str) -> _Basis:
 
 
 async def _plan_one(
-    settings: Settings, client: GitHubClient, basis: _Basis, ledger: Ledger, trace_id: str
+    settings: Settings, client: "GitHubClient", basis: _Basis, ledger: "Ledger", trace_id: str
 ) -> Plan | SquireError:
+    from squire_pipelines.github.lookup import repository_info
+    from squire_pipelines.ledger import budgets
+    from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
+    from squire_pipelines.planning.planner import make_plan
+    from squire_pipelines.secrets.lookup import find_secret
+
     reservation = f"plan:{new_trace_id()}"
     limits = settings.budgets_for(basis.repository)
 
@@ -166,7 +176,7 @@ async def _plan_one(
             raise PlanningError(f"{short} has no room for a plan", hint="docs/guide/budgets.md says when it has again")
         return limits.cap(Purpose.PLAN).tokens
 
-    def keep(call: ModelCall) -> None:
+    def keep(call: "ModelCall") -> None:
         row = ModelCallRow(
             purpose="plan",
             model=call.model,
@@ -207,13 +217,15 @@ async def _plan_one(
 
 def _record(
     context: dg.AssetExecutionContext,
-    ledger: Ledger,
+    ledger: "Ledger",
     basis: _Basis,
     outcome: Plan | SquireError,
     *,
     max_tasks: int,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.ledger import collections, plans
+
     if isinstance(outcome, SquireError):
         context.log.error(f"{basis.repository}: no plan: {outcome}")
         findings = [PlanFinding(PLANNED, None, str(outcome))]
@@ -271,8 +283,10 @@ def _report_checks(
         )
 
 
-def _admit(context: dg.AssetExecutionContext, ledger: Ledger, settings: Settings, names: list[str]) -> None:
+def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settings, names: list[str]) -> None:
     """Make tasks of the plans that passed their checks, once each; a plan with findings becomes no task."""
+    from squire_pipelines.ledger import plans, tasks
+
     planner = settings.planner
     approval = ApprovalRule(planner.approve == "auto", planner.min_confidence, Risk(planner.max_risk))
     for repository in names:

@@ -9,7 +9,7 @@ from pydantic import Field
 from squire_pipelines.assets.signals import OWNERS
 from squire_pipelines.assets.tables import escape
 from squire_pipelines.errors import WarehouseError
-from squire_pipelines.settings import Settings
+from squire_pipelines.resources.parameters import SettingsParam
 
 REPORT = dg.AssetKey(["history", "report"])
 _READ = ("tasks", "attempts", "outcomes", "signals", "model_calls")
@@ -46,12 +46,12 @@ class ReportConfig(dg.Config):
     deps=[dg.AssetKey(["history", table]) for table in _READ],
 )
 def report(
-    context: dg.AssetExecutionContext, config: ReportConfig, settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext, config: ReportConfig, settings: SettingsParam
 ) -> dg.MaterializeResult[None]:
     """Throughput, success, causes of failure, cost, stages, time with failing checks: a page, pictures, numbers."""
-    from squire_pipelines.warehouse.report import page, plots  # noqa: PLC0415 - what draws is slow to import
-    from squire_pipelines.warehouse.report.numbers import read_report  # noqa: PLC0415 - likewise
-    from squire_pipelines.warehouse.report.sections import headline, sections  # noqa: PLC0415 - likewise
+    from squire_pipelines.warehouse.report import page, plots
+    from squire_pipelines.warehouse.report.numbers import read_report
+    from squire_pipelines.warehouse.report.sections import headline, sections
 
     home = settings.home
     cache = home.cache / "matplotlib"

@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -15,13 +16,14 @@ from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.signals import Signal, Source
-from squire_pipelines.github.collecting import collect_repository
-from squire_pipelines.github.connection import GitHub
-from squire_pipelines.ledger import collections, deliveries
-from squire_pipelines.ledger.collections import RecordedCollection
-from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import REPOSITORIES, repositories
+from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.github.connection import GitHub
+    from squire_pipelines.ledger.collections import RecordedCollection
+    from squire_pipelines.ledger.store import Ledger
 
 OWNERS = ["team:squire"]
 CHECK = "source_answered"
@@ -76,9 +78,9 @@ class CollectConfig(dg.Config):
 def collect_signals(
     context: dg.AssetExecutionContext,
     config: CollectConfig,
-    settings: dg.ResourceParam[Settings],
-    ledger: dg.ResourceParam[Ledger],
-    github: dg.ResourceParam[GitHub],
+    settings: SettingsParam,
+    ledger: LedgerParam,
+    github: GitHubParam,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read all sources of all repositories of the run at once, each reported as soon as it is recorded."""
     asyncio.run(_collect(context, config, settings, ledger, github))
@@ -89,9 +91,12 @@ async def _collect(
     context: dg.AssetExecutionContext,
     config: CollectConfig,
     settings: Settings,
-    ledger: Ledger,
-    github: GitHub,
+    ledger: "Ledger",
+    github: "GitHub",
 ) -> None:
+    from squire_pipelines.github.collecting import collect_repository
+    from squire_pipelines.ledger import collections, deliveries
+
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
@@ -125,7 +130,7 @@ async def _collect(
 
 def _report(
     context: dg.AssetExecutionContext,
-    row: RecordedCollection,
+    row: "RecordedCollection",
     signals: list[Signal],
     took: timedelta,
     trace_id: str,
@@ -167,8 +172,10 @@ signals_summary = dg.AssetSpec(
 )
 
 
-def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: Ledger) -> None:
+def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "Ledger") -> None:
     """One row per repository: how many signals of each source, and which sources do not answer."""
+    from squire_pipelines.ledger import collections
+
     names = sorted({*settings.repositories, *context.instance.get_dynamic_partitions(REPOSITORIES)})
     with ledger.read() as tx:
         readings = collections.latest(tx, names)
@@ -194,12 +201,12 @@ def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: Le
     )
 
 
-def _rows(by_repository: dict[str, dict[Source, RecordedCollection]]) -> Iterator[tuple[object, ...]]:
+def _rows(by_repository: dict[str, dict[Source, "RecordedCollection"]]) -> Iterator[tuple[object, ...]]:
     for repository, readings in sorted(by_repository.items()):
         yield (repository, *(_cell(readings.get(source)) for source in Source))
 
 
-def _cell(reading: RecordedCollection | None) -> str:
+def _cell(reading: "RecordedCollection | None") -> str:
     if reading is None:
         return "never read"
     return str(reading.signals) if reading.status.source_answered else f"{reading.signals} ({reading.status})"

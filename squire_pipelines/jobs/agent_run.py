@@ -7,45 +7,43 @@ process or container of its own. They do not fail by themselves: `settle` record
 import asyncio
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import JsonValue
 
-from squire_pipelines.agents.model import AttemptInputs, RunResult
-from squire_pipelines.agents.runners import AgentRunner, choose_runner
 from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.assets.tables import block
 from squire_pipelines.domain.container_limits import AppliedLimits
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.execution import ending, publication, verification, workspace
-from squire_pipelines.execution.agent import run_with_gateway
-from squire_pipelines.execution.ending import SettledAttempt
-from squire_pipelines.execution.lease import LeasedAttempt
-from squire_pipelines.github.connection import GitHub
-from squire_pipelines.github.lookup import repository_info
-from squire_pipelines.github.pulls import PullRequestRef
 from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt, report_adopted_run
-from squire_pipelines.ledger import attempts
-from squire_pipelines.ledger.attempts import AttemptFacts
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.publishing.publish_change import Published, Rejected
-from squire_pipelines.secrets import Secret
-from squire_pipelines.secrets.lookup import all_secrets
-from squire_pipelines.secrets.redact import Redactor
+from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.agents.model import AttemptInputs, RunResult
+    from squire_pipelines.agents.runners import AgentRunner
+    from squire_pipelines.execution.ending import SettledAttempt
+    from squire_pipelines.execution.lease import LeasedAttempt
+    from squire_pipelines.github.connection import GitHub
+    from squire_pipelines.github.pulls import PullRequestRef
+    from squire_pipelines.publishing.publish_change import Published
+    from squire_pipelines.secrets import Secret
 
 
 @dg.op(out=dg.Out(dg.Nothing), description="Claim the attempt and write its workspace.", tags={"kind": "git"})
 def prepare(
     context: dg.OpExecutionContext,
-    settings: dg.ResourceParam[Settings],
-    ledger: dg.ResourceParam[Ledger],
-    github: dg.ResourceParam[GitHub],
+    settings: SettingsParam,
+    ledger: LedgerParam,
+    github: GitHubParam,
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or resume what is published already."""
+    from squire_pipelines.execution import ending, workspace
+    from squire_pipelines.ledger.attempts import AttemptFacts
+
     attempt_id, run_id = attempt_id_of(context), context.run.run_id
     refused = ending.refuse_unstartable(ledger, settings, attempt_id, run_id=run_id)
     if refused is not None:
@@ -73,8 +71,13 @@ def prepare(
         context.log.info(f"workspace of {attempt_id}: {leased.task.base_branch} at {inputs.base_sha[:12]}")
 
 
-async def _find_existing(github: GitHub, leased: LeasedAttempt) -> tuple[str, Secret | None, PullRequestRef | None]:
+async def _find_existing(
+    github: "GitHub", leased: "LeasedAttempt"
+) -> "tuple[str, Secret | None, PullRequestRef | None]":
     """Return where to clone from and with which token, and the pull request that is open or merged already."""
+    from squire_pipelines.execution import publication
+    from squire_pipelines.github.lookup import repository_info
+
     async with github.client() as client:
         info = await repository_info(client, leased.task.repository)
         published = await publication.resume_published(leased, client)
@@ -87,10 +90,12 @@ async def _find_existing(github: GitHub, leased: LeasedAttempt) -> tuple[str, Se
     description="Run the agent in its container and take over the bundle that it leaves.",
     tags={"kind": "docker"},
 )
-def run_agent(
-    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
-) -> None:
+def run_agent(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """The agent has nothing of this process: no network, no token, only its folder and the gateway's socket."""
+    from squire_pipelines.execution import workspace
+    from squire_pipelines.execution.agent import run_with_gateway
+    from squire_pipelines.ledger.attempts import AttemptFacts
+
     with leased_attempt(context, ledger, settings) as leased:
         if leased is None or leased.attempt.status is AttemptStatus.PUBLISHING:
             return
@@ -113,7 +118,11 @@ def run_agent(
         context.add_output_metadata(_run_metadata(leased, inputs, result))
 
 
-def _runner(settings: Settings, leased: LeasedAttempt) -> AgentRunner:
+def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
+    from squire_pipelines.agents.runners import choose_runner
+    from squire_pipelines.secrets.lookup import all_secrets
+    from squire_pipelines.secrets.redact import Redactor
+
     return choose_runner(
         settings.agent_for(leased.task.repository),
         redact=Redactor(all_secrets(settings.home)).redact,
@@ -128,7 +137,9 @@ def _echo(text: str) -> None:
     sys.stdout.flush()
 
 
-def _run_metadata(leased: LeasedAttempt, inputs: AttemptInputs, result: RunResult) -> dict[str, Any]:
+def _run_metadata(leased: "LeasedAttempt", inputs: "AttemptInputs", result: "RunResult") -> dict[str, Any]:
+    from squire_pipelines.ledger import attempts
+
     with leased.ledger.read() as tx:
         timings = attempts.get(tx, leased.attempt.id).timings or Timings()
     return {
@@ -152,10 +163,10 @@ def _json(value: JsonValue) -> dg.JsonMetadataValue:
     description="Run the repository's checks on the committed tree, in a fresh container without network.",
     tags={"kind": "docker"},
 )
-def verify(
-    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
-) -> None:
+def verify(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """What the checks show goes into the pull request and decides whether it is a draft; it ends no attempt."""
+    from squire_pipelines.execution import verification, workspace
+
     with leased_attempt(context, ledger, settings) as leased:
         if leased is None or leased.attempt.verification is not None:
             return
@@ -181,11 +192,14 @@ def verify(
 )
 async def publish(
     context: dg.OpExecutionContext,
-    settings: dg.ResourceParam[Settings],
-    ledger: dg.ResourceParam[Ledger],
-    github: dg.ResourceParam[GitHub],
+    settings: SettingsParam,
+    ledger: LedgerParam,
+    github: GitHubParam,
 ) -> None:
     """Publishing again what was published finds the same branch and the same pull request."""
+    from squire_pipelines.execution import publication
+    from squire_pipelines.publishing.publish_change import Rejected
+
     with leased_attempt(context, ledger, settings) as leased:
         if leased is None:
             return
@@ -201,7 +215,7 @@ async def publish(
             context.log_event(_materialization(leased, result, decision))
 
 
-def _materialization(leased: LeasedAttempt, published: Published, decision: str) -> dg.AssetMaterialization:
+def _materialization(leased: "LeasedAttempt", published: "Published", decision: str) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         PULL_REQUESTS,
         partition=leased.task.repository,
@@ -222,10 +236,10 @@ def _materialization(leased: LeasedAttempt, published: Published, decision: str)
     description="Record how the attempt ended and what follows for its task; red when it did not succeed.",
     tags={"kind": "sql"},
 )
-def settle(
-    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
-) -> None:
+def settle(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Run whatever the others met with, as long as the attempt is this run's, and fail the run where it failed."""
+    from squire_pipelines.execution import ending
+
     attempt_id = attempt_id_of(context)
     try:
         done = ending.settle(ledger, settings, attempt_id, run_id=context.run.run_id)
@@ -239,7 +253,7 @@ def settle(
     context.add_output_metadata(metadata)
 
 
-def _settled_metadata(done: SettledAttempt) -> dict[str, Any]:
+def _settled_metadata(done: "SettledAttempt") -> dict[str, Any]:
     attempt = done.attempt
     metadata: dict[str, Any] = {
         "attempt": attempt.id,

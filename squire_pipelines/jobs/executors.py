@@ -8,11 +8,7 @@ import os
 from pathlib import Path
 
 import dagster as dg
-import requests
-from dagster_docker import docker_executor
-from docker.errors import DockerException
 
-from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError
 from squire_pipelines.settings import Settings
 
@@ -37,6 +33,10 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
         return dg.in_process_executor
     if kind == "auto" and not _image_present(settings.pipeline.image, socket):
         return dg.in_process_executor
+    from dagster_docker import docker_executor
+
+    from squire_pipelines.agents import step_containers
+
     limits = settings.pipeline.step_limits
     return docker_executor.configured(
         {
@@ -103,6 +103,11 @@ def passed_on() -> list[str]:
 
 
 def _image_present(image: str, socket: Path) -> bool:
+    import requests
+    from docker.errors import DockerException
+
+    from squire_pipelines.agents import engine
+
     try:
         client = engine.connect(_ENGINE_TIMEOUT_S, hosts=(f"unix://{socket}",))
     except EngineError:

@@ -2,20 +2,19 @@
 
 import dagster as dg
 
-from squire_pipelines.github.connection import GitHub
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.publishing import follow as following
-from squire_pipelines.settings import Settings
+from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 
 
 @dg.op(description="Apply deliveries to our pull requests, ask GitHub about the others, settle approvals.")
 async def follow_pull_requests(
     context: dg.OpExecutionContext,
-    settings: dg.ResourceParam[Settings],
-    ledger: dg.ResourceParam[Ledger],
-    github: dg.ResourceParam[GitHub],
+    settings: SettingsParam,
+    ledger: LedgerParam,
+    github: GitHubParam,
 ) -> None:
     """May be repeated: what was recorded already changes nothing."""
+    from squire_pipelines.publishing import follow as following
+
     summary = await following.follow(ledger, settings, github, context.log)
     context.add_output_metadata(
         {

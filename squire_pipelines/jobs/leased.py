@@ -2,14 +2,17 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.errors import LeaseLostError
-from squire_pipelines.execution.lease import AttemptRun, LeasedAttempt, lease
-from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.execution.lease import LeasedAttempt
+    from squire_pipelines.ledger.store import Ledger
 
 
 def attempt_id_of(context: dg.OpExecutionContext) -> str:
@@ -26,9 +29,10 @@ def attempt_id_of(context: dg.OpExecutionContext) -> str:
 
 @contextlib.contextmanager
 def leased_attempt(
-    context: dg.OpExecutionContext, ledger: Ledger, settings: Settings, *, claim: bool = False
-) -> Iterator[LeasedAttempt | None]:
+    context: dg.OpExecutionContext, ledger: "Ledger", settings: Settings, *, claim: bool = False
+) -> Iterator["LeasedAttempt | None"]:
     """Work on this run's attempt as `execution.lease` does. Raises Failure when the lease is another run's."""
+    from squire_pipelines.execution.lease import AttemptRun, lease
 
     def was_cancelled() -> bool:
         run = context.instance.get_run_by_id(context.run.run_id)

@@ -3,18 +3,15 @@
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.execution import warm_pool
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.observability.alerts import BudgetAlert, send_alert
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
-from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
 
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
-def archive_and_delete(
-    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
-) -> None:
+def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Tasks that something still holds stay."""
+    from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
+
     result = archive_old_rows(
         ledger,
         settings.home.archive,
@@ -59,10 +56,10 @@ def clean_schedule(settings: Settings) -> dg.ScheduleDefinition:
 
 
 @dg.op(description="Make the warm containers that are missing, and remove those that nobody wants.")
-def fill_warm_pool(
-    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
-) -> None:
+def fill_warm_pool(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Few are made in one run, so that whoever fills comes back to look whether an attempt needs the engine."""
+    from squire_pipelines.execution import warm_pool
+
     tended, size = warm_pool.tend(ledger, settings)
     context.add_output_metadata(
         {"waiting": tended.waiting, "wanted": size, "made": tended.made, "removed": tended.removed}
@@ -90,8 +87,10 @@ class AlertConfig(dg.Config):
     description="Log an alert, and send it to alerts.webhook_url if that is set.",
     retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
 )
-def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings: dg.ResourceParam[Settings]) -> None:
+def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings: SettingsParam) -> None:
     """An alert that cannot be delivered fails the run; the sensor requests it again."""
+    from squire_pipelines.observability.alerts import BudgetAlert, send_alert
+
     alert = BudgetAlert.model_validate_json(config.alert)
     context.log.warning(f"budget alert: {alert.model_dump_json()}")
     if settings.alerts.webhook_url:

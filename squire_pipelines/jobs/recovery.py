@@ -1,15 +1,15 @@
 """The job `recover`: settles attempts whose run died, and removes what belongs to nobody any more."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.agents import engine
-from squire_pipelines.execution import recovery
-from squire_pipelines.execution.recovery import AbandonedAttempt
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.settings import Settings
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+
+if TYPE_CHECKING:
+    from squire_pipelines.execution.recovery import AbandonedAttempt
 
 ENGINE_TIMEOUT_S = 10.0
 _MAX_RUNS = 10  # an attempt has one run, and at most three that adopt it
@@ -31,10 +31,11 @@ def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:
 
 
 @dg.op(description="Settle lost attempts; remove containers, reservations and folders that belong to nobody.")
-def recover_attempts(
-    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
-) -> None:
+def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
     """Everything it does is small, repeatable and bounded. Attempts that can be adopted are left to the sensor."""
+    from squire_pipelines.agents import engine
+    from squire_pipelines.execution import recovery
+
     with engine.connect_all(ENGINE_TIMEOUT_S) as clients:
         containers = recovery.agent_containers(clients, context.log)
         abandoned = recovery.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
@@ -55,7 +56,7 @@ def recover_attempts(
     )
 
 
-def _fail_runs(instance: dg.DagsterInstance, abandoned: AbandonedAttempt) -> None:
+def _fail_runs(instance: dg.DagsterInstance, abandoned: "AbandonedAttempt") -> None:
     for run in runs_of_attempt(instance, abandoned.attempt.id):
         if not run.is_finished:
             instance.report_run_failed(run, f"attempt {abandoned.attempt.id} was given up: {abandoned.reason}")

@@ -2,20 +2,25 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.ledger.store import Ledger
 
 
 @lru_cache(maxsize=8)
-def opened_ledger(url: str) -> Ledger:
+def opened_ledger(url: str) -> "Ledger":
     """Return the process's ledger at `url`: sensors evaluate every few seconds and would open and close one each time.
 
     Raises:
         LedgerError: It cannot be opened.
     """
+    from squire_pipelines.ledger.store import open_ledger  # noqa: PLC0415 - SQLAlchemy, for the runs that need it
+
     return open_ledger(url)
 
 
@@ -29,11 +34,11 @@ class SettingsResource(dg.ConfigurableResource[Settings]):
         return load_settings(Path(self.config_file) if self.config_file else None)
 
 
-class LedgerResource(dg.ConfigurableResource[Ledger]):
+class LedgerResource(dg.ConfigurableResource["Ledger"]):
     """Vends the system of record, open and with its schema in place."""
 
     settings: dg.ResourceDependency[Settings]
 
-    def create_resource(self, context: dg.InitResourceContext) -> Ledger:  # noqa: ARG002 - Dagster's signature
+    def create_resource(self, context: dg.InitResourceContext) -> "Ledger":  # noqa: ARG002 - Dagster's signature
         """Return the ledger. Raises LedgerError."""
         return opened_ledger(self.settings.resolved_ledger_url)

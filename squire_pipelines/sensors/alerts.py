@@ -6,10 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.observability.alerts import due_budget_alerts
-from squire_pipelines.settings import Settings
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 
 _MAX_PER_TICK = 5
 _MAX_REMEMBERED = 500
@@ -24,9 +21,12 @@ _MAX_REMEMBERED = 500
     tags={"squire/part": "alerts"},
 )
 def budget_alerts(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """The cursor is a JSON list of the alerts that were sent. One whose run failed is requested again."""
+    from squire_pipelines.ledger import budgets
+    from squire_pipelines.observability.alerts import due_budget_alerts
+
     with ledger.read() as tx:
         levels = budgets.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
     sent: list[str] = json.loads(context.cursor or "[]")

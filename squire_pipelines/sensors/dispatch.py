@@ -3,22 +3,25 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.agents.preflight import Preflight
-from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.jobs.executors import check_executor
-from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
-from squire_pipelines.ledger.attempts import Attempt
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
 
+if TYPE_CHECKING:
+    from squire_pipelines.agents.preflight import Preflight
+    from squire_pipelines.ledger.attempts import Attempt
+    from squire_pipelines.ledger.budgets import BudgetBlocks
+    from squire_pipelines.ledger.store import Ledger
+
 _PAUSE_S = 0.25
-_preflight = Preflight()
 
 
 @dg.sensor(
@@ -30,7 +33,7 @@ _preflight = Preflight()
     tags={"squire/part": "dispatch"},
 )
 def dispatch(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Dispatch, then request a run for every queued attempt, also for one whose request was lost in a crash.
 
@@ -67,12 +70,14 @@ class _Turn:
     """What one dispatch did: how many attempts it started, which wait for their run, and what waits for a budget."""
 
     started: int
-    queued: tuple[Attempt, ...]
-    blocked: budgets.BudgetBlocks
+    queued: "tuple[Attempt, ...]"
+    blocked: "BudgetBlocks"
     newest_event: int
 
 
-def _dispatch(ledger: Ledger, settings: Settings, unready: Mapping[str, str]) -> _Turn:
+def _dispatch(ledger: "Ledger", settings: Settings, unready: Mapping[str, str]) -> _Turn:
+    from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
+
     limits = settings.dispatch
     with ledger.write() as tx:
         started = task_dispatch.dispatch(
@@ -87,8 +92,10 @@ def _dispatch(ledger: Ledger, settings: Settings, unready: Mapping[str, str]) ->
         return _Turn(len(started), attempts.queued(tx), blocked, tasks.last_event_id(tx))
 
 
-def _has_news(ledger: Ledger, *, since: int, deadline: float) -> bool:
+def _has_news(ledger: "Ledger", *, since: int, deadline: float) -> bool:
     """Wait until something happens to any task; return False when nothing has by `deadline` of the monotonic clock."""
+    from squire_pipelines.ledger import tasks
+
     while time.monotonic() < deadline:
         time.sleep(_PAUSE_S)
         with ledger.read() as tx:
@@ -97,13 +104,23 @@ def _has_news(ledger: Ledger, *, since: int, deadline: float) -> bool:
     return False
 
 
-def _by_budget(blocked: budgets.BudgetBlocks) -> dict[str, str]:
+def _by_budget(blocked: "BudgetBlocks") -> dict[str, str]:
     """Return the repositories and tasks that wait for a budget, and for which."""
     return {name: f"waits for {short}" for name, short in (*blocked.repositories.items(), *blocked.tasks.items())}
 
 
+@cache
+def _preflight() -> "Preflight":
+    """Return the process's checks of agents, which keep for a while what the engine said."""
+    from squire_pipelines.agents.preflight import Preflight
+
+    return Preflight()
+
+
 def _without_agent(settings: Settings) -> dict[str, str]:
     """Return the repositories whose agent cannot start, and why: their tasks wait until the settings are fixed."""
+    from squire_pipelines.agents.runners import check_agent
+
     problems = {}
     for name in settings.repositories:
         try:
@@ -112,7 +129,7 @@ def _without_agent(settings: Settings) -> dict[str, str]:
         except ConfigError as error:
             problems[name] = str(error)
             continue
-        problem = _preflight.problem(agent)
+        problem = _preflight().problem(agent)
         if problem is not None:
             problems[name] = str(problem)
     return problems

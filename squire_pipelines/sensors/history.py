@@ -5,12 +5,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from squire_pipelines.ledger import tasks
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
 from squire_pipelines.settings import Settings
-from squire_pipelines.warehouse import files
 
 
 @dg.sensor(
@@ -22,9 +20,11 @@ from squire_pipelines.warehouse import files
     tags={"squire/part": "history"},
 )
 def history_follows_events(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """The cursor is `last event published : when`; an event is published soon after, a burst of them together."""
+    from squire_pipelines.ledger import tasks
+
     with ledger.read() as tx:
         newest = tasks.last_event_id(tx)
     published, _, moment = (context.cursor or "0:0").partition(":")
@@ -46,6 +46,8 @@ def history_follows_events(
 
 
 def _least_interval_s(settings: Settings) -> float:
+    from squire_pipelines.warehouse import files
+
     path = settings.home.warehouse
     return files.least_interval_s(
         path.stat().st_size if path.exists() else 0,

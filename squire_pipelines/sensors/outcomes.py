@@ -5,11 +5,9 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.jobs.follow import follow
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.publishing import follow as following
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
-from squire_pipelines.settings import Settings
 
 
 @dg.sensor(
@@ -21,9 +19,11 @@ from squire_pipelines.settings import Settings
     tags={"squire/part": "follow"},
 )
 def outcomes(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:
     """One look at a time."""
+    from squire_pipelines.publishing import follow as following
+
     reason = following.due(ledger, settings)
     if reason is None:
         return dg.SkipReason("nothing was told of our pull requests, and all were asked about recently")

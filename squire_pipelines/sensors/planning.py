@@ -6,12 +6,10 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.ledger import collections, plans
-from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import ensure_repositories, range_tags
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
-from squire_pipelines.settings import Settings
 
 
 @dg.sensor(
@@ -23,9 +21,11 @@ from squire_pipelines.settings import Settings
     tags={"squire/part": "plan"},
 )
 def plan_follows_signals(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run for all that are due, also for plans whose run ended before they became tasks; never two at once."""
+    from squire_pipelines.ledger import collections, plans
+
     with ledger.read() as tx:
         due = collections.unplanned(tx)
         trace_id = collections.trace_of(tx, max(due.values())) if due else new_trace_id()

@@ -5,18 +5,18 @@ Both only look. What can be adopted is the reaper's; all else, and what belongs 
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.agents import engine
-from squire_pipelines.execution import recovery as abandonment
 from squire_pipelines.jobs.recovery import recover, run_is_over
-from squire_pipelines.ledger.attempts import Attempt
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
-from squire_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.ledger.attempts import Attempt
 
 _ENGINE_TIMEOUT_S = 5.0
 _SWEEP_EVERY_S = 600.0
@@ -31,9 +31,12 @@ _SWEEP_EVERY_S = 600.0
     tags={"squire/part": "reaper"},
 )
 def reaper(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """The run key names the lease that ran out, so that one lease is adopted once."""
+    from squire_pipelines.agents import engine
+    from squire_pipelines.execution import recovery as abandonment
+
     with engine.connect_all(_ENGINE_TIMEOUT_S) as clients:
         containers = abandonment.agent_containers(clients, context.log)
         abandoned = abandonment.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
@@ -45,7 +48,7 @@ def reaper(
         yield _adopting_run(attempt)
 
 
-def _adopting_run(attempt: Attempt) -> dg.RunRequest:
+def _adopting_run(attempt: "Attempt") -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{attempt.id}+{attempt.lease_token}",
         job_name="agent_run",
@@ -68,9 +71,12 @@ def _adopting_run(attempt: Attempt) -> dg.RunRequest:
     tags={"squire/part": "recover"},
 )
 def recovery(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:
     """The cursor is when folders and reservations were last cleaned up, in seconds since the epoch."""
+    from squire_pipelines.agents import engine
+    from squire_pipelines.execution import recovery as abandonment
+
     with engine.connect_all(_ENGINE_TIMEOUT_S) as clients:
         containers = abandonment.agent_containers(clients, context.log)
         abandoned = abandonment.find_abandoned(ledger, settings, containers, run_is_over(context.instance))

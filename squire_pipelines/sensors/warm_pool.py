@@ -3,12 +3,10 @@
 import dagster as dg
 
 from squire_pipelines.errors import SquireError
-from squire_pipelines.execution import warm_pool as pool
 from squire_pipelines.jobs.maintenance import tend_warm_pool
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
-from squire_pipelines.settings import Settings
 
 
 @dg.sensor(
@@ -20,9 +18,11 @@ from squire_pipelines.settings import Settings
     tags={"squire/part": "warm_pool"},
 )
 def warm_pool(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:
     """Only list the containers; the run makes and removes them."""
+    from squire_pipelines.execution import warm_pool as pool
+
     if not pool.is_configured(settings):
         return dg.SkipReason("agent.warm_pool.size is 0")
     if active_runs(context.instance, tend_warm_pool.name):

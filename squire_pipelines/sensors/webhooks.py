@@ -2,17 +2,18 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.ledger import deliveries
-from squire_pipelines.ledger.deliveries import PendingDelivery
-from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.partitions import ensure_repositories, range_tags
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
-from squire_pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from squire_pipelines.ledger.deliveries import PendingDelivery
 
 
 def collection_run(
@@ -43,9 +44,11 @@ def collection_run(
     tags={"squire/part": "collect"},
 )
 def webhooks(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], ledger: dg.ResourceParam[Ledger]
+    context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Take what is due and read it in one run."""
+    from squire_pipelines.ledger import deliveries
+
     if active_runs(context.instance, "collect"):
         yield dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
         return
@@ -61,5 +64,5 @@ def webhooks(
     yield collection_run(context.instance, _names(due), trace_id=due[0].trace_id, run_key=f"collect-{key}", pending=ids)
 
 
-def _names(members: Sequence[PendingDelivery]) -> list[str]:
+def _names(members: Sequence["PendingDelivery"]) -> list[str]:
     return sorted({member.repository for member in members if member.repository})

@@ -6,13 +6,13 @@ from dagster import AssetCheckEvaluation
 from pydantic_ai import models
 from sqlalchemy import select
 
-from squire_pipelines.assets import plans as plan_assets
 from squire_pipelines.assets.plans import TASKS
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.ledger import collections, plans, tasks
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
+from squire_pipelines.planning import planner
 from squire_pipelines.planning.planner import signals_digest
 from tests.support.ledgers import collect, issue, spec
 from tests.support.model_server import ModelServer, Turn
@@ -79,7 +79,7 @@ def test_unchanged_signals_are_not_planned_again(pipeline: Pipeline) -> None:
 
 
 def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_assets, "make_plan", _two_of_a_kind)
+    monkeypatch.setattr(planner, "make_plan", _two_of_a_kind)
     pipeline.collect(QUIET)
     done = pipeline.plan(QUIET)
     seen = verdicts(done)
