@@ -33,4 +33,4 @@ def outcomes(
     if since_failure is not None and since_failure < settings.pipeline.redelivery_s:
         return dg.SkipReason(f"{reason}; the last look failed and is tried again in a while")
     context.log.info(reason)
-    return dg.RunRequest(tags={tags.TRACE: new_trace_id()})
+    return dg.RunRequest(job_name=follow.name, tags={tags.TRACE: new_trace_id()})

@@ -93,4 +93,4 @@ def recovery(
         return dg.SkipReason(f"{summary}; a recovery is under way")
     context.log.warning(f"{summary}: {', '.join(lost[:5])}")
     context.update_cursor(f"{now:.0f}")
-    return dg.RunRequest()
+    return dg.RunRequest(job_name=recover.name)

@@ -32,4 +32,4 @@ def warm_pool(
             return dg.SkipReason("as many containers wait as the settings ask for, or an attempt goes first")
     except SquireError as error:
         return dg.SkipReason(f"no container waits: {error}")
-    return dg.RunRequest()
+    return dg.RunRequest(job_name=tend_warm_pool.name)
