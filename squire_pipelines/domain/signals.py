@@ -115,7 +115,7 @@ class ReviewFinding(FrozenModel):
 
 
 class ManualTask(FrozenModel):
-    """A wish that a person typed.
+    """A person's own request.
 
     `allow_protected` are the protected paths that it names; `branch` is that of our own open pull request to which the
     work is to be added, None for work of its own.

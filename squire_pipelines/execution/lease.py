@@ -57,7 +57,7 @@ class LeasedAttempt:
             raise LeaseLostError(
                 f"the lease of attempt {self.attempt.id} is lost",
                 hint="the reaper ended the attempt, or another run goes on with it",
-            )
+            ) from self.heartbeat.last_error
         return not (self.heartbeat.cancel_requested.is_set() or self._is_cancelled())
 
     def _is_cancelled(self) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 
-from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
+from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, SignalKind, Source
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import collections, signals
@@ -14,7 +14,7 @@ from squire_pipelines.ledger.tables import collections, signals
 
 @dataclass(frozen=True, slots=True)
 class RecordedCollection:
-    """What became of a reading: its judged status, how many signals there are now and how many changed."""
+    """A reading as it was recorded: its status, how many signals there are now, and how many changed."""
 
     id: int
     repository: str
@@ -88,15 +88,13 @@ def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
 
 
 def add_manual_signal(tx: Transaction, signal: Signal) -> None:
-    """A wish that a person typed: a signal that stays until a task answers it. The same wish twice is one."""
+    """Store a person's own request: a signal that stays until a task answers it. The same request twice is one."""
     tx.exclusive(f"signals of {signal.repository}")
-    mine = (signals.c.repository == signal.repository) & (signals.c.kind == signal.kind) & (signals.c.key == signal.key)
-    rows = tx.execute(select(signals.c.key, signals.c.version, signals.c.gone_at).where(mine))
-    _upsert(tx, signal, {row.key: (row.version, row.gone_at) for row in rows})
+    _upsert(tx, signal, _known_signals(tx, signal.repository, signal.kind, signals.c.key == signal.key))
 
 
 def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
-    """Repositories with a reading that no plan has looked at, each with the newest such reading's id."""
+    """Return the repositories with a reading that no plan was made from, each with the newest such reading's id."""
     rows = tx.execute(
         select(collections.c.repository, func.max(collections.c.id).label("newest"))
         .where(collections.c.planned_at.is_(None))
@@ -108,12 +106,12 @@ def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
 
 
 def trace_of(tx: Transaction, collection_id: int) -> str:
-    """The trace id of a reading."""
+    """Return the trace id of a reading."""
     return str(tx.execute(select(collections.c.trace_id).where(collections.c.id == collection_id)).scalar_one())
 
 
 def mark_planned(tx: Transaction, repository: str, newest: int) -> None:
-    """A plan has looked at this repository's readings up to `newest`."""
+    """Record that a plan was made from this repository's readings up to `newest`."""
     tx.execute(
         update(collections)
         .where(collections.c.repository == repository, collections.c.id <= newest, collections.c.planned_at.is_(None))
@@ -122,7 +120,7 @@ def mark_planned(tx: Transaction, repository: str, newest: int) -> None:
 
 
 def latest(tx: Transaction, repositories: Sequence[str]) -> tuple[RecordedCollection, ...]:
-    """The newest reading of each source of each repository."""
+    """Return the newest reading of each source of each repository."""
     newest = (
         select(func.max(collections.c.id))
         .where(collections.c.repository.in_(repositories))
@@ -158,18 +156,33 @@ def _read_before(tx: Transaction, collection: Collection) -> bool:
 
 
 def _merge(tx: Transaction, collection: Collection) -> int:
-    mine = (signals.c.repository == collection.repository) & (signals.c.kind == collection.source.kind)
-    known = {row.key: (row.version, row.gone_at) for row in tx.execute(select(signals).where(mine))}
+    """Bring the signals of a reading's source up to date; return how many changed."""
+    repository, kind = collection.repository, collection.source.kind
+    known = _known_signals(tx, repository, kind)
     seen = {signal.key: signal for signal in collection.signals}  # of two with one key, the later
     changed = sum(_upsert(tx, signal, known) for signal in seen.values())
     gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
-    if gone and not collection.truncated:  # what a cut-off reading does not show may still be there
-        tx.execute(update(signals).where(mine, signals.c.key.in_(gone)).values(gone_at=tx.now, updated_at=tx.now))
+    if gone and not collection.truncated:  # what a reading that was cut off does not show may still be there
+        of_source = (signals.c.repository == repository, signals.c.kind == kind, signals.c.key.in_(gone))
+        tx.execute(update(signals).where(*of_source).values(gone_at=tx.now, updated_at=tx.now))
         changed += len(gone)
     return changed
 
 
-def _upsert(tx: Transaction, signal: Signal, known: Mapping[str, tuple[str, datetime | None]]) -> bool:
+_KnownSignals = Mapping[str, tuple[str, datetime | None]]
+
+
+def _known_signals(
+    tx: Transaction, repository: str, kind: SignalKind, *conditions: ColumnElement[bool]
+) -> _KnownSignals:
+    """Return version and end of each signal of a kind, by its key."""
+    query = select(signals.c.key, signals.c.version, signals.c.gone_at)
+    rows = tx.execute(query.where(signals.c.repository == repository, signals.c.kind == kind, *conditions))
+    return {row.key: (row.version, row.gone_at) for row in rows}
+
+
+def _upsert(tx: Transaction, signal: Signal, known: _KnownSignals) -> bool:
+    """Insert or update a signal; whether it is new or differs."""
     values = {
         "version": signal.version,
         "title": signal.title,
@@ -179,10 +192,11 @@ def _upsert(tx: Transaction, signal: Signal, known: Mapping[str, tuple[str, date
         "gone_at": None,
         "updated_at": tx.now,
     }
+    identity = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}
     before = known.get(signal.key)
-    mine = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}
     if before is None:
-        tx.execute(insert(signals).values(**mine, **values, first_seen_at=tx.now))
+        tx.execute(insert(signals).values(**identity, **values, first_seen_at=tx.now))
         return True
-    tx.execute(update(signals).where(*(signals.c[name] == value for name, value in mine.items())).values(**values))
+    row = (signals.c[name] == value for name, value in identity.items())
+    tx.execute(update(signals).where(*row).values(**values))
     return before != (signal.version, None)

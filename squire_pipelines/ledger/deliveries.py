@@ -1,7 +1,7 @@
-"""The inbox: what asked us to look at a repository, by webhook or by command. Written before we answer 2xx.
+"""Deliveries: what asked us to look at a repository, by webhook or by command. Stored before we answer 2xx.
 
-A delivery has two readers, each with its own mark: the collection that it asks for (`collected_at`) and the outcome
-that it may report (`applied_at`).
+A delivery is read twice: for the collection that it asks for (`collected_at`), and for the outcome that it may report
+(`applied_at`).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from squire_pipelines.ledger.tables import deliveries
 
 @dataclass(frozen=True, slots=True)
 class RecordedDelivery:
-    """A delivery's row; `is_new` is false for a redelivery of what we have."""
+    """A delivery's row; `is_new` is False for a redelivery."""
 
     id: int
     is_new: bool
@@ -29,7 +29,7 @@ class RecordedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class PendingDelivery:
-    """A delivery that one of its readers has not dealt with."""
+    """A delivery that is still to be read for its collection or its outcome."""
 
     id: int
     source: str
@@ -54,25 +54,20 @@ def record(
 ) -> RecordedDelivery:
     """Store a delivery durably, once.
 
-    The id is not signed, so a redelivery is known by id *and* the body's hash
+    The id is not signed, so a redelivery is recognised by id *and* the body's hash
     (https://docs.github.com/en/webhooks/using-webhooks/handling-failed-webhook-deliveries). An irrelevant one is
-    kept for the record but asks for nothing.
+    stored too, but asks for nothing.
     """
     digest = hashlib.sha256(body).hexdigest()
-    same = (
-        (deliveries.c.source == source)
-        & (deliveries.c.delivery_id == delivery_id)
-        & (deliveries.c.body_sha256 == digest)
+    same = select(deliveries.c.id, deliveries.c.trace_id).where(
+        deliveries.c.source == source, deliveries.c.delivery_id == delivery_id, deliveries.c.body_sha256 == digest
     )
     try:
         with ledger.write() as tx:
-            known = tx.execute(select(deliveries.c.id, deliveries.c.trace_id).where(same)).one_or_none()
-            if known is not None:
-                return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
-            trace_id = new_trace_id()
-            row = tx.execute(
-                insert(deliveries)
-                .values(
+            known = tx.execute(same).one_or_none()
+            if known is None:
+                trace_id = new_trace_id()
+                query = insert(deliveries).values(
                     source=source,
                     delivery_id=delivery_id,
                     body_sha256=digest,
@@ -86,23 +81,22 @@ def record(
                     applied_at=None if relevant else tx.now,
                     updated_at=tx.now,
                 )
-                .returning(deliveries.c.id)
-            ).scalar_one()
-            return RecordedDelivery(row, is_new=True, trace_id=trace_id)
+                row_id = tx.execute(query.returning(deliveries.c.id)).scalar_one()
+                return RecordedDelivery(row_id, is_new=True, trace_id=trace_id)
     except IntegrityError:
         # Two receivers stored the same delivery at once: the other one's row is there now.
         with ledger.read() as tx:
-            known = tx.execute(select(deliveries.c.id, deliveries.c.trace_id).where(same)).one_or_none()
+            known = tx.execute(same).one_or_none()
         if known is None:
             raise
-        return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
+    return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
 
 
 def request_collection(tx: Transaction, repositories: Sequence[str], *, source: str, trace_id: str) -> tuple[int, ...]:
-    """Ask for a collection of `repositories`, as a webhook would. Returns the rows' ids."""
+    """Request a collection of `repositories`, as a webhook would. Returns the rows' ids."""
     ids = []
     for number, repository in enumerate(repositories):
-        # A millisecond apart each, so that no two ids of one request can be the same.
+        # A millisecond apart, so that no two ids of one request are the same.
         request = new_id("r", tx.now + timedelta(milliseconds=number))
         row = tx.execute(
             insert(deliveries)
@@ -127,10 +121,10 @@ def request_collection(tx: Transaction, repositories: Sequence[str], *, source: 
 def take_for_collection(
     tx: Transaction, *, retry_after_s: float, max_tries: int = 5, limit: int = 1000
 ) -> tuple[PendingDelivery, ...]:
-    """The deliveries that a collection should now be requested for, marked as requested.
+    """Return the deliveries that need a collection now, and mark it as requested.
 
-    One whose collection was requested `retry_after_s` ago and did not happen (its run was killed) comes again, at most
-    `max_tries` times; what is spent by then is closed with an error, since the schedule will look anyway.
+    When a collection was requested `retry_after_s` ago and not made (its run was killed), its delivery is returned
+    again, at most `max_tries` times. After that it is closed with an error: the schedule collects anyway.
     """
     again = tx.now - timedelta(seconds=retry_after_s)
     due = (
@@ -141,7 +135,7 @@ def take_for_collection(
         )
         .order_by(deliveries.c.id)
         .limit(limit)
-        # What another taker holds is its own: nobody waits, and nobody takes it twice. SQLite has one writer at a time.
+        # Rows that another process has locked are skipped: none is taken twice. SQLite has one writer at a time.
         .with_for_update(skip_locked=True)
     )
     taken: list[Row[*tuple[Any, ...]]] = []
@@ -164,7 +158,7 @@ def take_for_collection(
 
 
 def mark_collected(tx: Transaction, ids: Sequence[int]) -> None:
-    """The collection that these deliveries asked for has been made."""
+    """Record that the collection that these deliveries asked for has been made."""
     tx.execute(
         update(deliveries)
         .where(deliveries.c.id.in_(ids), deliveries.c.collected_at.is_(None))
@@ -173,7 +167,7 @@ def mark_collected(tx: Transaction, ids: Sequence[int]) -> None:
 
 
 def unapplied(tx: Transaction, *, limit: int = 500) -> tuple[PendingDelivery, ...]:
-    """Deliveries that have not been looked at for an outcome, in the order of arrival."""
+    """Return the deliveries that were not read for an outcome yet, in the order of arrival."""
     rows = tx.execute(
         select(deliveries).where(deliveries.c.applied_at.is_(None)).order_by(deliveries.c.id).limit(limit)
     )
@@ -181,13 +175,13 @@ def unapplied(tx: Transaction, *, limit: int = 500) -> tuple[PendingDelivery, ..
 
 
 def mark_applied(tx: Transaction, ids: Sequence[int], *, error: str | None = None) -> None:
-    """These deliveries have been looked at for an outcome; `error` says why one could not be read."""
+    """Record that these deliveries were read for an outcome; `error` says why one could not be."""
     values = {"applied_at": tx.now, "updated_at": tx.now} | ({"error": error} if error else {})
     tx.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(**values))
 
 
 def still_open(tx: Transaction, ids: Sequence[int]) -> tuple[int, ...]:
-    """Those of `ids` whose collection has not been made yet."""
+    """Return those of `ids` whose collection has not been made yet."""
     rows = tx.execute(select(deliveries.c.id).where(deliveries.c.id.in_(ids), deliveries.c.collected_at.is_(None)))
     return tuple(rows.scalars())
 

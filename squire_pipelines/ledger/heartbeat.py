@@ -1,4 +1,4 @@
-"""Keeping the lease of an attempt alive from a thread while a step works, and hearing of a cancel."""
+"""A thread that prolongs the lease of an attempt while a step works, and that notices when the task is cancelled."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ from squire_pipelines.ledger.store import Ledger
 class Heartbeat:
     """Prolongs a lease every third of its length until the block ends.
 
-    `cancel_requested` is set when somebody cancelled the task, `lost` when the lease is another's. A ledger that does
-    not answer for a while is no reason to stop: the lease itself is the bound, and when it has run out unrenewed
-    another attempt may be under way, so that is a loss too.
+    `cancel_requested` is set when somebody cancelled the task, `lost` when the lease is another's. When the ledger does
+    not answer for a while, the work goes on, and `last_error` says why the lease was not prolonged. When it has run out
+    meanwhile, another attempt may be under way, so that it counts as lost.
     """
 
     def __init__(self, ledger: Ledger, attempt_id: str, token: str, *, lease_s: float) -> None:
@@ -44,17 +44,12 @@ class Heartbeat:
             # The whole lease is left to the next step, which may have to start a process or a container first.
             self._try_to_beat()
 
-    @property
-    def must_stop(self) -> bool:
-        """Whether the step should end its work now."""
-        return self.cancel_requested.is_set() or self.lost.is_set()
-
     def beat_once(self) -> None:
         """Prolong the lease now. Raises LeaseLostError, LedgerError."""
-        began = time.monotonic()
+        started = time.monotonic()
         with self._ledger.write() as tx:
             cancelled = attempts.heartbeat(tx, self._attempt_id, self._token, lease_s=self._lease_s)
-        self._renewed = began
+        self._renewed = started
         if cancelled:
             self.cancel_requested.set()
 
