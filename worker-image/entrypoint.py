@@ -25,7 +25,7 @@ from squire_worker.waiting import wait_for_order
 
 
 def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
-    """The whole way from the inputs to the bundle; fills `result` as it goes and returns the exit code."""
+    """Take an attempt from its inputs to its bundle; fill `result` on the way and return the exit code."""
     for name in ("repo.bundle", "task.json", "prompt.md"):
         if not (paths.inbox / name).is_file():
             fail("input_invalid", f"{name} is missing in {paths.inbox}")
@@ -58,7 +58,7 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
 
 
 def main() -> int:
-    """Runs one attempt, when it is told to; result.json is written whatever happens."""
+    """Run one attempt, once there is an order; write result.json whatever happens."""
     os.umask(0o022)
     wait_for_order()
     inbox, out, work = (os.environ.get(f"SQUIRE_{name}", f"/{name.lower()}") for name in ("IN", "OUT", "WORK"))
@@ -76,7 +76,7 @@ def main() -> int:
         result.fail("terminated", "a signal arrived before the attempt was over")
         return EXIT_CODES["terminated"]
     finally:
-        # From here on nothing may come between.
+        # From here on no signal may interrupt.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         result.write(paths.out)

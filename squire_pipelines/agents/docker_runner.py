@@ -13,9 +13,9 @@ from docker.errors import APIError, DockerException
 from squire_pipelines.agents import engine, monotonic_mark, profile, reap, warm, worker_files
 from squire_pipelines.agents.container import Container, remove_with_retry
 from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, SupervisionResult, engine_refusal
-from squire_pipelines.agents.logs import holds, last_lines
+from squire_pipelines.agents.logs import DEFAULT_OUTPUT, OutputOptions, holds, last_lines
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
-from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder, failed_before_start
+from squire_pipelines.agents.run_recorder import RunRecorder, failed_before_start
 from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, SquireError, WorkspaceError
@@ -68,11 +68,11 @@ class DockerRunner:
         self,
         client: docker.DockerClient,
         *,
-        output: OutputOptions | None = None,
+        output: OutputOptions = DEFAULT_OUTPUT,
         options: EngineOptions | None = None,
     ) -> None:
         self._client = client
-        self._output = output or OutputOptions()
+        self._output = output
         self._options = options or EngineOptions()
 
     @property

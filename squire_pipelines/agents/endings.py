@@ -1,7 +1,6 @@
 """Decides how a run ended from the facts about it, the surest fact first. Pure: the runners collect the facts."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from pydantic import JsonValue
 
@@ -20,26 +19,17 @@ IMAGE_HINT = "run `make engine` and `scripts/images.sh worker`"
 _MAX_MESSAGE_CHARS = 500
 
 
-class StopReason(StrEnum):
-    """Why we stopped a run ourselves."""
-
-    TIMEOUT = "timeout"
-    CANCELLED = "cancelled"
-    LOG_OVERFLOW = "log_overflow"
-    DISK_FULL = "disk_full"
-
-
 @dataclass(frozen=True)
 class SupervisionResult:
     """How a supervised run ended.
 
-    `exit_code` is None when the engine could not tell it. `engine_lost` says that the connection to the engine broke
-    at some time, `engine_error` that we gave up because of it.
+    `exit_code` is None when the engine could not tell it, `stop` says why we stopped the run ourselves. `engine_lost`
+    says that the connection to the engine broke at some time, `engine_error` that we gave up because of it.
     """
 
     exit_code: int | None = None
     oom_killed: bool = False
-    stop: StopReason | None = None
+    stop: Cause | None = None
     engine_lost: bool = False
     engine_error: str | None = None
 
@@ -62,11 +52,12 @@ class RunFacts(SupervisionResult):
     facts: dict[str, JsonValue] = field(default_factory=dict)
 
 
-_STOPPED = {
-    StopReason.TIMEOUT: (Cause.TIMEOUT, "the agent was stopped: it ran longer than its wall clock allows"),
-    StopReason.CANCELLED: (Cause.CANCELLED, "the agent was stopped because the attempt was cancelled"),
-    StopReason.LOG_OVERFLOW: (Cause.LOG_OVERFLOW, "the agent was stopped: it wrote more output than its log may hold"),
-    StopReason.DISK_FULL: (Cause.DISK_FULL, "the agent was stopped: its output outgrew its limit, or the disk is full"),
+# Why we stop a run ourselves.
+STOPS = {
+    Cause.TIMEOUT: "the agent was stopped: it ran longer than its wall clock allows",
+    Cause.CANCELLED: "the agent was stopped because the attempt was cancelled",
+    Cause.LOG_OVERFLOW: "the agent was stopped: it wrote more output than its log may hold",
+    Cause.DISK_FULL: "the agent was stopped: its output outgrew its limit, or the disk is full",
 }
 
 
@@ -97,8 +88,7 @@ def decide(run: RunFacts) -> Ending:
 
 def _verdict(run: RunFacts) -> tuple[Cause, str, str | None]:
     if run.stop is not None:
-        cause, message = _STOPPED[run.stop]
-        return cause, message, run.stop.value
+        return run.stop, STOPS[run.stop], run.stop.value
     if run.engine_error is not None or run.exit_code is None:
         return Cause.ENGINE_LOST, f"the container engine was lost: {run.engine_error or 'no exit code'}", "engine"
     if run.exit_code in {EXIT_KILLED, EXIT_TERMINATED}:

@@ -18,11 +18,11 @@ from typing import Self
 
 from squire_pipelines.agents import rlimit_exec, worker_files
 from squire_pipelines.agents.endings import SupervisionResult
-from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult, SharedSocket
 from squire_pipelines.agents.profile import agent_grace, file_size_limit
 from squire_pipelines.agents.relay import LoopbackRelay
-from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder, failed_before_start
+from squire_pipelines.agents.run_recorder import RunRecorder, failed_before_start
 from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
@@ -52,9 +52,9 @@ class LocalRunner:
     is_sandbox = False
 
     def __init__(
-        self, *, output: OutputOptions | None = None, entrypoint: Path | None = None, python: str = sys.executable
+        self, *, output: OutputOptions = DEFAULT_OUTPUT, entrypoint: Path | None = None, python: str = sys.executable
     ) -> None:
-        self._output = output or OutputOptions()
+        self._output = output
         self._entrypoint = worker_files.worker_file("entrypoint.py") if entrypoint is None else entrypoint
         self._python = python
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -56,6 +57,27 @@ def holds(chunks: Iterable[bytes], last: Sequence[str], *, redact: Callable[[str
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Where an agent's output goes, as the settings say.
+
+    Args:
+        redact: Takes secrets out of each line before anything else sees it.
+        echo: Sees the output as it is recorded, in pieces of whole lines, for a second log; it must not block.
+        truncate_log: Whether output beyond the limit is cut, with its last lines below a mark, rather than ending the
+            agent.
+        slow_start_s: A start that takes longer is logged with its slowest part.
+    """
+
+    redact: Callable[[str], str] = str
+    echo: Callable[[str], object] | None = None
+    truncate_log: bool = False
+    slow_start_s: float = 10.0
+
+
+DEFAULT_OUTPUT = OutputOptions()
+
+
 class LogSink:
     """Takes chunks of output in any cut and writes clean lines, at most `limit_bytes` of them.
 
@@ -64,11 +86,9 @@ class LogSink:
     Args:
         path: Replaced, or added to when `append` is set.
         limit_bytes: What is recorded; `overflowed` says when there was more.
-        redact: Takes secrets out of a line before anything else sees it.
+        output: Where the output goes too, and what becomes of it beyond the limit.
         on_line: Sees each clean line, until the log overflows.
-        echo: Sees what is recorded, in pieces of whole lines; it must not block.
         resume_after: The last lines of an earlier reading: they and everything before them are left out.
-        truncate: Whether the settings permit more output than the limit: its last lines are then added below a mark.
     """
 
     def __init__(
@@ -76,18 +96,15 @@ class LogSink:
         path: Path,
         *,
         limit_bytes: int,
-        redact: Callable[[str], str] = str,
+        output: OutputOptions = DEFAULT_OUTPUT,
         on_line: Callable[[str], None] | None = None,
-        echo: Callable[[str], object] | None = None,
-        truncate: bool = False,
         append: bool = False,
         resume_after: Sequence[str] = (),
     ) -> None:
         self._limit = limit_bytes
-        self._redact = redact
+        self._output = output
         self._on_line = on_line
-        self._echo = echo
-        self._truncate = truncate
+        self._echo = output.echo
         self._resume = _LastLines(resume_after) if resume_after else None
         self._lock = threading.Lock()
         self._rest = bytearray()
@@ -135,7 +152,7 @@ class LogSink:
                 else:
                     self._take([self._rest])
                 self._rest = bytearray()
-            if self.overflowed and self._truncate:
+            if self.overflowed and self._output.truncate_log:
                 mark = f"squire: {self.dropped_bytes} bytes were left out here; these are the last lines\n"
                 self._record(bytearray((mark + "".join(f"{line}\n" for line in self._tail)).encode()))
             self._file.close()
@@ -150,7 +167,7 @@ class LogSink:
         self._note_tail(lines)
 
     def _clean(self, raw: bytearray) -> str:
-        return self._redact(clean(raw.decode("utf-8", errors="replace")))
+        return self._output.redact(clean(raw.decode("utf-8", errors="replace")))
 
     def _note_tail(self, lines: list[bytearray]) -> None:
         # Cut first: what is shown of a line are its first characters, and a redactor costs by length.

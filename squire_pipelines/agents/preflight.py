@@ -3,6 +3,7 @@
 Without it, one attempt after the other would fail for the same reason.
 """
 
+import contextlib
 import shutil
 import threading
 import time
@@ -43,10 +44,8 @@ def check_startable(
         if agent.runner == "auto" and agent.kind == "command":
             return
         raise
-    try:
+    with contextlib.closing(client):
         check_engine(agent, client)
-    finally:
-        client.close()
 
 
 def check_engine(

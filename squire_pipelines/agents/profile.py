@@ -4,6 +4,7 @@ What each line stops: docs/security.md.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
@@ -130,6 +131,18 @@ def hardening(
     return arguments if runtime is None else arguments | {"runtime": runtime}
 
 
+def mounts_of(
+    inbox: Path, out: Path, gateway: Path | SharedSocket | None, package_caches: tuple[caches.Cache, ...]
+) -> list[Mount]:
+    """Return what a container has mounted; `gateway` is the folder or the volume of the gateway's socket."""
+    mounts = [Mount("/in", str(inbox), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
+    if isinstance(gateway, SharedSocket):
+        mounts.append(Mount(GATEWAY_MOUNT, gateway.volume, type="volume", read_only=True))
+    elif gateway is not None:
+        mounts.append(Mount(GATEWAY_MOUNT, str(gateway), type="bind", read_only=True))
+    return mounts + caches.mounts(package_caches)
+
+
 def create_arguments(
     inputs: AttemptInputs,
     *,
@@ -155,15 +168,8 @@ def create_arguments(
     """
     folder = inputs.folder
     arguments = hardening(inputs.limits, user=user, seccomp=seccomp, runtime=runtime)
-    mounts = [
-        Mount("/in", str(folder.inbox), type="bind", read_only=True),
-        Mount("/out", str(folder.out), type="bind"),
-    ]
-    if isinstance(gateway_socket, SharedSocket):
-        mounts.append(Mount(GATEWAY_MOUNT, gateway_socket.volume, type="volume", read_only=True))
-    elif gateway_socket is not None:
-        mounts.append(Mount(GATEWAY_MOUNT, str(gateway_socket.parent), type="bind", read_only=True))
-    mounts += caches.mounts(inputs.caches)
+    gateway = gateway_socket.parent if isinstance(gateway_socket, Path) else gateway_socket
+    mounts = mounts_of(folder.inbox, folder.out, gateway, inputs.caches)
     container_labels = labels(inputs)
     if keep_s is not None:
         del arguments["tmpfs"]["/work"]

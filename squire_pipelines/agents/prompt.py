@@ -6,11 +6,12 @@ Text that strangers wrote (issues, reviews, the repository's files) stands betwe
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from squire_pipelines.agents.adapters.skills import FOLDER, MAIN_FILE, Skill
-from squire_pipelines.domain.tasks import Implementation, TaskContext, TaskSpec, Verification
+from squire_pipelines.domain.tasks import TaskSpec
 
+PROMPT_VERSION = "agent-d3c0ef616337"
+"""Which template prompts are made from, kept with the attempt. A test compares it with the template."""
 # OpenCode takes the prompt as one argument, of which Linux permits 128 KiB (MAX_ARG_STRLEN): the parts' bounds add up
 # to less.
 MAX_TASK_BYTES = 64_000
@@ -145,30 +146,6 @@ def _instructions(instructions: Instructions | None) -> str:
         return ""
     quoted = delimited("INSTRUCTIONS", instructions.text, MAX_INSTRUCTIONS_BYTES)
     return f"## The repository's own instructions\n\nFrom its file {instructions.name}:\n\n{quoted}"
-
-
-@cache
-def prompt_version() -> str:
-    """Return which template prompts are made from: it changes with any word of it. Kept with the attempt."""
-    everything = TaskSpec(
-        key="k",
-        title="t",
-        prompt="p",
-        base_branch="b",
-        signals=("s",),
-        context=TaskContext(files_to_read=("f",), patterns_to_follow=("p",), related_code=("r",)),
-        acceptance_criteria=("c",),
-        implementation=Implementation(approach="a", files_to_modify=("m",), files_to_create=("n",), avoid=("v",)),
-        verification=Verification(run_tests=True, run_lint=True, run_build=True, custom_checks=("x",)),
-    )
-    text = build_prompt(
-        everything,
-        repository="o/r",
-        branch="w",
-        instructions=Instructions("AGENTS.md", "i"),
-        skills=(Skill("s", "d", ()),),
-    )
-    return f"agent-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def with_notes(prompt: str, notes: Sequence[str]) -> str:

@@ -27,9 +27,6 @@ class ContainerInfo:
     container_id: str
     role: str
     attempt_id: str
-    task_id: str
-    run_id: str | None
-    trace_id: str
     running: bool
     started_at: datetime | None
     finished_at: datetime | None = None
@@ -80,9 +77,6 @@ def describe(inspection: Mapping[str, Any]) -> ContainerInfo:
         container_id=inspection["Id"],
         role=labels.get(profile.LABEL_ROLE, ""),
         attempt_id=labels.get(profile.LABEL_ATTEMPT, taken_by),
-        task_id=labels.get(profile.LABEL_TASK, ""),
-        run_id=labels.get(profile.LABEL_RUN) or None,
-        trace_id=labels.get(profile.LABEL_TRACE, ""),
         running=bool(state.get("Running")),
         started_at=parse_time(state.get("StartedAt")),
         finished_at=parse_time(state.get("FinishedAt")),

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from squire_pipelines.agents import attempt_files
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.adapters.session import SessionReader
-from squire_pipelines.agents.endings import RunFacts, StopReason, SupervisionResult, decide
-from squire_pipelines.agents.logs import LogSink
+from squire_pipelines.agents.endings import RunFacts, SupervisionResult, decide
+from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import SquireError, WorkspaceError
@@ -22,23 +22,6 @@ from squire_pipelines.observability.logging import Component, get_logger
 _log = get_logger(Component.AGENT)
 _MAX_WORK_ENTRIES = 500_000
 _MAX_WORK_DEPTH = 64
-
-
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """Where an agent's output goes, as the settings say.
-
-    Args:
-        redact: Takes secrets out of each line of the agent's output.
-        echo: Sees the output as it is recorded, for a second log; it must not block.
-        truncate_log: Output beyond the limit is cut and does not end the agent.
-        slow_start_s: A start that takes longer is logged with its slowest part.
-    """
-
-    redact: Callable[[str], str] = str
-    echo: Callable[[str], object] | None = None
-    truncate_log: bool = False
-    slow_start_s: float = 10.0
 
 
 # The parts of a start, in their order.
@@ -56,7 +39,7 @@ class RunRecorder:
     """
 
     inputs: AttemptInputs
-    output: OutputOptions = field(default_factory=OutputOptions)
+    output: OutputOptions = DEFAULT_OUTPUT
     append: bool = False
     resume_after: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
@@ -80,10 +63,8 @@ class RunRecorder:
             self.sink = LogSink(
                 self.inputs.folder.log,
                 limit_bytes=self.inputs.limits.log,
-                redact=self.output.redact,
+                output=self.output,
                 on_line=self.session.line,
-                echo=self.output.echo,
-                truncate=self.output.truncate_log,
                 append=self.append,
                 resume_after=self.resume_after,
             )
@@ -110,18 +91,18 @@ class RunRecorder:
         """Record that it has ended."""
         self.ended = time.monotonic()
 
-    def problem(self) -> StopReason | None:
+    def problem(self) -> Cause | None:
         """Return which limit the run has exceeded, if any."""
         if self.sink.overflowed and not self.output.truncate_log:
-            return StopReason.LOG_OVERFLOW
+            return Cause.LOG_OVERFLOW
         if self.sink.failure is not None:
-            return StopReason.DISK_FULL
+            return Cause.DISK_FULL
         if attempt_files.measure(self.inputs.folder.out).exceeds(self.inputs.limits.output):
-            return StopReason.DISK_FULL
+            return Cause.DISK_FULL
         if "kept_work" in self.facts and attempt_files.measure(
             self.inputs.folder.work, max_entries=_MAX_WORK_ENTRIES, max_depth=_MAX_WORK_DEPTH
         ).exceeds(self.inputs.limits.workspace):
-            return StopReason.DISK_FULL
+            return Cause.DISK_FULL
         return None
 
     def finish(self, supervision: SupervisionResult) -> RunResult:

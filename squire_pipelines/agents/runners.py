@@ -10,8 +10,8 @@ from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import read_skills
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.local_runner import LocalRunner
+from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
-from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.errors import EngineError
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections import AgentSettings
@@ -23,10 +23,8 @@ _DAY_S = 86400.0
 class AgentRunner(Protocol):
     """Runs one attempt's agent over a folder that `workspace.write_inputs` has written."""
 
-    @property
-    def is_sandbox(self) -> bool:
-        """Whether the agent is kept from the rest of the machine."""
-        ...
+    is_sandbox: bool
+    """Whether the agent is kept from the rest of the machine."""
 
     def run(
         self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None

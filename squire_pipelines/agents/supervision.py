@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from squire_pipelines.agents.endings import StopReason
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError
 
 SLICE_S = 1.0
@@ -38,9 +38,9 @@ def supervise(
     wall_clock_s: float,
     grace_s: float,
     heartbeat: Callable[[], bool],
-    problem: Callable[[], StopReason | None],
+    problem: Callable[[], Cause | None],
     clock: Callable[[], float] = time.monotonic,
-) -> StopReason | None:
+) -> Cause | None:
     """Wait for the end and return why we stopped it, or None when it ended by itself.
 
     A time-out or a cancellation asks first and kills after `grace_s`; an overflow kills at once, since grace would
@@ -58,7 +58,7 @@ def supervise(
         EngineError: The engine cannot be asked any more, or what was killed does not end.
     """
     deadline = clock() + wall_clock_s
-    stop: StopReason | None = None
+    stop: Cause | None = None
     killed = False
     while True:
         left = deadline - clock()
@@ -67,9 +67,9 @@ def supervise(
         cancelled = not heartbeat()
         now = clock()
         if stop is None:
-            stop = problem() or (StopReason.CANCELLED if cancelled else None)
-            stop = stop or (StopReason.TIMEOUT if now >= deadline else None)
-            if stop in {StopReason.TIMEOUT, StopReason.CANCELLED} and grace_s > 0:
+            stop = problem() or (Cause.CANCELLED if cancelled else None)
+            stop = stop or (Cause.TIMEOUT if now >= deadline else None)
+            if stop in {Cause.TIMEOUT, Cause.CANCELLED} and grace_s > 0:
                 handle.terminate()
                 deadline = now + grace_s
             elif stop is not None:

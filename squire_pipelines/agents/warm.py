@@ -19,10 +19,8 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
-from docker.types import Mount
 
 from squire_pipelines.agents import profile, reap
-from squire_pipelines.agents.adapters import caches as package_caches
 from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, GatewaySocket, SharedSocket
 from squire_pipelines.observability.logging import Component, get_logger
@@ -66,12 +64,6 @@ class WarmProfile:
 
     def create_arguments(self, slot: "Slot", *, home: Path, wait_s: float) -> dict[str, Any]:
         """Return docker-py's arguments for the container, which ends after `wait_s` without an order."""
-        mounts = [
-            Mount("/in", str(slot.inbox), type="bind", read_only=True),
-            Mount("/out", str(slot.out), type="bind"),
-        ]
-        if self.gateway:
-            mounts.append(Mount(profile.GATEWAY_MOUNT, str(slot.gateway), type="bind", read_only=True))
         return self._hardening() | {
             "image": self.image,
             "name": profile.warm_name(slot.name),
@@ -85,7 +77,7 @@ class WarmProfile:
                 "SQUIRE_ORDER": f"/in/{ORDER}",
                 "SQUIRE_ORDER_WAIT_S": f"{wait_s:.0f}",
             },
-            "mounts": mounts + package_caches.mounts(self.caches),
+            "mounts": profile.mounts_of(slot.inbox, slot.out, slot.gateway if self.gateway else None, self.caches),
         }
 
 

@@ -40,7 +40,6 @@ from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
-from squire_pipelines.publishing.publish_change import limits_from
 from squire_pipelines.sections import VerificationSettings
 
 Heartbeat: TypeAlias = Callable[[], bool]
@@ -173,7 +172,7 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
         branch=inputs.branch,
         base_sha=inputs.base_sha,
         scratch=folder.root / "verification",
-        limits=limits_from(settings.publishing),
+        settings=settings.publishing,
     )
     rules = settings.verification_for(repository)
     try:

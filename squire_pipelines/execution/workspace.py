@@ -13,7 +13,7 @@ from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import Skill, read_skills, write_skills
 from squire_pipelines.agents.attempt_files import write_inputs
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResult
-from squire_pipelines.agents.prompt import Instructions, build_prompt, prompt_version, with_notes
+from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, with_notes
 from squire_pipelines.agents.runners import agent_config_of, check_agent
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.timings import Timings
@@ -83,7 +83,7 @@ def prepare_workspace(leased: LeasedAttempt, clone_url: str, token: Secret | Non
             f"the skills of attempt {inputs.attempt_id} cannot be written: {error}",
             hint="check the free space and the owner of the attempts folder",
         ) from error
-    leased.note(AttemptFacts(prompt_version=prompt_version(), model=agent.model))
+    leased.note(AttemptFacts(prompt_version=PROMPT_VERSION, model=agent.model))
     return inputs
 
 

@@ -18,9 +18,10 @@ from squire_pipelines.domain.change import ChangedFile
 from squire_pipelines.errors import BundleError, GitError
 from squire_pipelines.files import copy_bounded, open_untrusted
 from squire_pipelines.publishing.diff import EMPTY_TREE, changed_files, read_objects
-from squire_pipelines.publishing.git import DEFAULT_LIMITS, DEFAULT_MAX_MEMORY, GitLimits, run_git
+from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, measure_pack
+from squire_pipelines.sections import PublishingSettings
 
 _SIGNATURES = {b"# v2 git bundle": 2, b"# v3 git bundle": 3}
 _MAX_HEADER_BYTES = 64 * 1024
@@ -40,25 +41,6 @@ class BundleProblem(StrEnum):
     NOT_DESCENDANT = "not_descendant"
     EMPTY = "empty"
     FSCK = "fsck"
-
-
-@dataclass(frozen=True, slots=True)
-class BundleLimits:
-    """How large a bundle may be, packed and unpacked, and how much time and memory each call of git may take."""
-
-    max_bytes: int = 100 * 2**20
-    max_objects: int = 100_000
-    max_object_bytes: int = 100 * 2**20
-    max_unpacked_bytes: int = 1024 * 2**20
-    max_commits: int = 100
-    max_patch_bytes: int = 64 * 2**20
-    timeout_s: float = 120.0
-    max_memory: int = DEFAULT_MAX_MEMORY
-
-    @property
-    def git(self) -> GitLimits:
-        """The limits of one run of git."""
-        return replace(DEFAULT_LIMITS, timeout_s=self.timeout_s, max_memory=self.max_memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +131,16 @@ def _check_header(header: BundleHeader, branch: str, base_sha: str) -> str:
     return header.refs[0][1]
 
 
-def _measure(copy: Path, header: BundleHeader, limits: BundleLimits) -> None:
+def _measure(copy: Path, header: BundleHeader, settings: PublishingSettings) -> None:
     try:
         with copy.open("rb") as file:
             # Not closed by hand: an error's traceback still holds views of it.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         measure_pack(
             memoryview(mapped)[header.pack_offset :],
-            max_objects=limits.max_objects,
-            max_object_bytes=limits.max_object_bytes,
-            max_total_bytes=limits.max_unpacked_bytes,
+            max_objects=settings.max_objects,
+            max_object_bytes=settings.max_object,
+            max_total_bytes=settings.max_unpacked,
         )
     except PackTruncatedError as error:
         raise _error(BundleProblem.TRUNCATED, "ends before its last object does") from error
@@ -193,17 +175,17 @@ def _link_objects(mirror: Mirror, git_dir: Path) -> None:
                 shutil.copyfile(file, copy)
 
 
-def _unpack(copy: Path, header: BundleHeader, git_dir: Path, limits: BundleLimits) -> None:
+def _unpack(copy: Path, header: BundleHeader, git_dir: Path, max_bytes: int, limits: GitLimits) -> None:
     with copy.open("rb") as file:
         file.seek(header.pack_offset)
         # git reads from the descriptor, whose position is not that of Python's buffer.
         os.lseek(file.fileno(), header.pack_offset, os.SEEK_SET)
         try:
             run_git(
-                ["index-pack", "--stdin", "--strict", "--fix-thin", f"--max-input-size={limits.max_bytes}"],
+                ["index-pack", "--stdin", "--strict", "--fix-thin", f"--max-input-size={max_bytes}"],
                 git_dir=git_dir,
                 stdin=file,
-                limits=limits.git,
+                limits=limits,
             )
         except GitError as error:
             if error.context.get("out_of_memory") or error.context.get("timed_out"):
@@ -211,17 +193,17 @@ def _unpack(copy: Path, header: BundleHeader, git_dir: Path, limits: BundleLimit
             raise _error(BundleProblem.FSCK, f"does not hold sound objects: {error.message}") from error
 
 
-def _commits(git_dir: Path, base_sha: str, head_sha: str, limits: BundleLimits) -> tuple[AgentCommit, ...]:
+def _commits(git_dir: Path, base_sha: str, head_sha: str, most: int, limits: GitLimits) -> tuple[AgentCommit, ...]:
     """Return the commits beyond the base, newest first, read from their objects and not from a format of git's."""
     listed = run_git(
-        ["rev-list", f"--max-count={limits.max_commits + 1}", f"{base_sha}..{head_sha}"],
+        ["rev-list", f"--max-count={most + 1}", f"{base_sha}..{head_sha}"],
         git_dir=git_dir,
-        limits=limits.git,
+        limits=limits,
     )
     shas = listed.decode().split()
-    if len(shas) > limits.max_commits:
-        raise _error(BundleProblem.TOO_LARGE, f"holds more than {limits.max_commits} commits")
-    bounded = replace(limits.git, max_output=_MAX_COMMIT_BYTES)
+    if len(shas) > most:
+        raise _error(BundleProblem.TOO_LARGE, f"holds more than {most} commits")
+    bounded = replace(limits, max_output=_MAX_COMMIT_BYTES)
     return tuple(_commit(sha, raw) for sha, raw in read_objects(git_dir, shas, bounded))
 
 
@@ -259,7 +241,13 @@ def _check_history(git_dir: Path, base_sha: str, head_sha: str, limits: GitLimit
 
 
 def verify_bundle(
-    bundle: Path, mirror: Mirror, *, branch: str, base_sha: str, scratch: Path, limits: BundleLimits | None = None
+    bundle: Path,
+    mirror: Mirror,
+    *,
+    branch: str,
+    base_sha: str,
+    scratch: Path,
+    settings: PublishingSettings | None = None,
 ) -> VerifiedChange:
     """Check an agent's bundle and unpack it into a fresh repository.
 
@@ -269,32 +257,33 @@ def verify_bundle(
         branch: The one branch that the bundle must hold.
         base_sha: The commit that the agent was given.
         scratch: A folder for the copy and the repository, where no agent can write; emptied first.
-        limits: How large it may be.
+        settings: How large it may be, and how much git may take to look at it.
 
     Raises:
         BundleError: `problem` says what is wrong.
         GitError: The mirror does not have the base, or git itself failed.
     """
-    limits = limits or BundleLimits()
+    settings = settings or PublishingSettings()
+    limits = GitLimits(timeout_s=settings.git_timeout_s, max_memory=settings.git_memory)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True, mode=0o700)
     copy, git_dir = scratch / "bundle", scratch / "repository.git"
-    _copy(bundle, copy, limits.max_bytes)
+    _copy(bundle, copy, settings.max_bundle)
     with copy.open("rb") as file:
         header = parse_header(file.read(_MAX_HEADER_BYTES))
     head_sha = _check_header(header, branch, base_sha)
     if head_sha == base_sha:
         raise _error(BundleProblem.EMPTY, "holds no commit beyond the base")
-    _measure(copy, header, limits)
+    _measure(copy, header, settings)
     run_git(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(git_dir)])
     _link_objects(mirror, git_dir)
     run_git(["cat-file", "-e", f"{base_sha}^{{commit}}"], git_dir=git_dir)
-    _unpack(copy, header, git_dir, limits)
+    _unpack(copy, header, git_dir, settings.max_bundle, limits)
     try:
-        _check_history(git_dir, base_sha, head_sha, limits.git)
-        commits = _commits(git_dir, base_sha, head_sha, limits)
-        files = changed_files(git_dir, base_sha, head_sha, limits.git, max_patch_bytes=limits.max_patch_bytes)
-        history = () if len(commits) == 1 else tuple(_history(git_dir, commits, limits))
+        _check_history(git_dir, base_sha, head_sha, limits)
+        commits = _commits(git_dir, base_sha, head_sha, settings.max_commits, limits)
+        files = changed_files(git_dir, base_sha, head_sha, limits, max_patch_bytes=settings.max_patch)
+        history = () if len(commits) == 1 else tuple(_history(git_dir, commits, settings.max_patch, limits))
     except BundleError:
         raise
     except GitError as error:
@@ -304,10 +293,9 @@ def verify_bundle(
     return VerifiedChange(git_dir, head_sha, base_sha, commits, files, history)
 
 
-def _history(git_dir: Path, commits: tuple[AgentCommit, ...], limits: BundleLimits) -> Iterator[ChangedFile]:
-    left = limits.max_patch_bytes
+def _history(git_dir: Path, commits: tuple[AgentCommit, ...], left: int, limits: GitLimits) -> Iterator[ChangedFile]:
     for commit in commits:
         parent = commit.parents[0] if commit.parents else EMPTY_TREE
-        files = changed_files(git_dir, parent, commit.sha, limits.git, max_patch_bytes=max(1, left))
+        files = changed_files(git_dir, parent, commit.sha, limits, max_patch_bytes=max(1, left))
         left -= sum(len(line) for file in files for _, line in file.added_lines)
         yield from files

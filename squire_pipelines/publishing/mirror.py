@@ -1,7 +1,7 @@
 """Keeps the host's bare mirrors: one per repository, fetched under a lock; base commits and bundles come from them.
 
 Submodules and Git LFS are not followed: a submodule's folder is empty for the agent and an LFS file is its pointer.
-`Mirror.has_submodules` and `Mirror.uses_lfs` tell, so that the caller can say so.
+`Mirror.notes` says so.
 """
 
 import contextlib
@@ -120,28 +120,20 @@ class Mirror:
                 return run_git(["cat-file", "blob", fields[2]], git_dir=self.path, limits=limits)
         return None
 
-    def has_submodules(self, sha: str) -> bool:
-        """Whether the commit has submodules, whose folders stay empty."""
-        return self.read_file(sha, ".gitmodules", 1) is not None
-
     def notes(self, sha: str) -> tuple[str, ...]:
         """Return what agent and reviewer should know of a commit's workspace: what is not in it. One sentence each."""
         notes = []
-        if self.has_submodules(sha):
+        if self.read_file(sha, ".gitmodules", 1) is not None:
             notes.append(
                 "This repository has submodules. They are not fetched: their folders are empty here, what needs them "
                 "cannot be built or tested, and a change of one is refused."
             )
-        if self.uses_lfs(sha):
+        if b"filter=lfs" in (self.read_file(sha, ".gitattributes", 64 * 1024) or b""):
             notes.append(
                 "This repository keeps files in Git LFS. Their content is not fetched: each is a small pointer file "
                 "here, which must be left as it is."
             )
         return tuple(notes)
-
-    def uses_lfs(self, sha: str) -> bool:
-        """Whether the commit keeps files in Git LFS, of which only the pointers are here."""
-        return b"filter=lfs" in (self.read_file(sha, ".gitattributes", 64 * 1024) or b"")
 
 
 def _clear_leftovers(path: Path) -> None:

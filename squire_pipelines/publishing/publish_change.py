@@ -18,7 +18,7 @@ from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
-from squire_pipelines.publishing.bundle import BundleLimits, VerifiedChange, verify_bundle
+from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import push_head
@@ -83,20 +83,6 @@ def policy_from(settings: PolicySettings) -> Policy:
     )
 
 
-def limits_from(settings: PublishingSettings) -> BundleLimits:
-    """Return the bounds on a bundle that the settings describe."""
-    return BundleLimits(
-        max_bytes=settings.max_bundle,
-        max_objects=settings.max_objects,
-        max_object_bytes=settings.max_object,
-        max_unpacked_bytes=settings.max_unpacked,
-        max_commits=settings.max_commits,
-        max_patch_bytes=settings.max_patch,
-        timeout_s=settings.git_timeout_s,
-        max_memory=settings.git_memory,
-    )
-
-
 async def publish_change(
     request: PublishRequest,
     *,
@@ -135,7 +121,7 @@ async def publish_change(
         branch=request.branch,
         base_sha=request.base_sha,
         scratch=request.scratch,
-        limits=limits_from(settings),
+        settings=settings,
     )
     on_step(PublicationStep.VERIFIED, change.head_sha)
     secrets = (*known_secrets, *([token] if token else []))

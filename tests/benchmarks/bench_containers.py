@@ -25,8 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from squire_pipelines.agents import engine, profile, worker_files
 from squire_pipelines.agents.container import Container
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
-from squire_pipelines.agents.logs import LogSink
-from squire_pipelines.agents.run_recorder import OutputOptions
+from squire_pipelines.agents.logs import LogSink, OutputOptions
 from squire_pipelines.agents.warm import WarmProfile
 from squire_pipelines.agents.warm_pool import PoolTarget, WarmPool
 from squire_pipelines.domain.endings import Cause

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError
-from squire_pipelines.publishing.bundle import BundleLimits, BundleProblem
+from squire_pipelines.publishing.bundle import BundleProblem
 from squire_pipelines.publishing.publish_change import policy_from
 from squire_pipelines.sections import PolicySettings
-from tests.support.workshop import Workshop
+from tests.support.workshop import Workshop, bounds
 
-LIMITS = BundleLimits(max_bytes=2**20, max_objects=1000, max_object_bytes=2**20, max_unpacked_bytes=2**22, timeout_s=20)
+BOUNDS = bounds(max_bundle=2**20, max_objects=1000, max_object=2**20, max_unpacked=2**22, git_timeout_s=20)
 _TRAILER = 20
 _HEADER_PIECES = (b"\n", b"-", b"@x\n", b" ", b"refs/heads/x", b"\0", b"\xff")
 POLICY = policy_from(PolicySettings())
@@ -21,13 +21,13 @@ POLICY = policy_from(PolicySettings())
 
 def seeds(workshop: Workshop) -> list[bytes]:
     """Sound bundles of several shapes: new files, deltas against the base, several commits, a binary."""
-    found = []
+    collected = []
     for number in range(4):
         workshop.agent.write("src/app.py", "def add(a, b):\n" + "    # a remark\n" * number + "    return a + b\n")
         workshop.agent.write(f"data/{number}.bin", bytes(range(256)) * (number + 1))
         workshop.agent.commit(f"Change {number}")
-        found.append(workshop.bundle().read_bytes())
-    return found
+        collected.append(workshop.bundle().read_bytes())
+    return collected
 
 
 def _resealed(data: bytes) -> bytes:
@@ -72,15 +72,15 @@ def mutated(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
 
 def _outside(root: Path) -> dict[str, tuple[int, int]]:
     """Every file but those in the scratch folder, with size and time of change."""
-    found = {}
+    collected = {}
     for folder, folders, files in os.walk(root):
         if folder == os.fspath(root):
             folders[:] = [name for name in folders if name != "scratch"]
         for name in files:
             path = f"{folder}/{name}"
             status = os.lstat(path)
-            found[path] = (status.st_size, status.st_mtime_ns)
-    return found
+            collected[path] = (status.st_size, status.st_mtime_ns)
+    return collected
 
 
 def fuzz_bundles(workshop: Workshop, *, count: int, seed: int) -> Counter[str]:
@@ -98,7 +98,7 @@ def fuzz_bundles(workshop: Workshop, *, count: int, seed: int) -> Counter[str]:
         bundle.write_bytes(_resealed(data) if rng.random() < 0.7 else data)
         before = _outside(workshop.root) if number % 100 == 0 else None
         try:
-            change = workshop.verify(bundle, LIMITS)
+            change = workshop.verify(bundle, BOUNDS)
         except BundleError as error:
             named[str(BundleProblem(error.problem))] += 1
         else:

@@ -42,8 +42,8 @@ class FakePulls(PullRequests):
 
     async def find(self, repository: str, head_branch: str) -> PullRequestRef | None:
         """The newest of the branch."""
-        mine = [p for p in self._load() if p["repository"] == repository and p["head"] == head_branch]
-        return self._ref(mine[-1]) if mine else None
+        of_branch = [p for p in self._load() if p["repository"] == repository and p["head"] == head_branch]
+        return self._ref(of_branch[-1]) if of_branch else None
 
     async def create(
         self, repository: str, *, title: str, body: str, head: str, base: str, draft: bool

@@ -41,9 +41,9 @@ class DyingPulls(FakePulls):
 
 def main() -> None:
     """Publish; print the pull request's number."""
-    given, step = json.loads(sys.argv[1]), sys.argv[2]
-    upstream = Path(given["upstream"])
-    pulls = DyingPulls(Path(given["pulls"]), lambda branch: git(upstream, "rev-parse", f"refs/heads/{branch}"))
+    paths, step = json.loads(sys.argv[1]), sys.argv[2]
+    upstream = Path(paths["upstream"])
+    pulls = DyingPulls(Path(paths["pulls"]), lambda branch: git(upstream, "rev-parse", f"refs/heads/{branch}"))
     pulls.die_after_create = step == "created"
     pulls.die_after_update = step == "updated"
 
@@ -58,19 +58,19 @@ def main() -> None:
         repository="acme/app",
         clone_url=str(upstream),
         base_ref="main",
-        base_sha=given["base_sha"],
-        branch=given["branch"],
-        bundle=Path(given["bundle"]),
-        scratch=Path(given["scratch"]),
+        base_sha=paths["base_sha"],
+        branch=paths["branch"],
+        bundle=Path(paths["bundle"]),
+        scratch=Path(paths["scratch"]),
         spec=TaskSpec(
             key="k", title="Mend add", prompt="Mend it.", base_branch="main", allow_protected=("Dockerfile",)
         ),
-        follow_up=given.get("follow_up"),
+        follow_up=paths.get("follow_up"),
     )
     published = asyncio.run(
         publish_change(
             request,
-            mirror=Mirror(Path(given["mirror"]), "acme/app"),
+            mirror=Mirror(Path(paths["mirror"]), "acme/app"),
             pulls=pulls,
             token=None,
             policy=policy_from(PolicySettings()),

@@ -4,11 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from squire_pipelines.home import Home
-from squire_pipelines.publishing.bundle import BundleLimits, VerifiedChange, verify_bundle
+from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.mirror import Mirror
+from squire_pipelines.sections import PublishingSettings
 from tests.support.git_repository import Checkout
 
 BRANCH = "squire/t1-mend-add"
+
+
+def bounds(**values: float) -> PublishingSettings:
+    """Bounds on a bundle, also below what the settings permit."""
+    return PublishingSettings().model_copy(update=values)
 
 
 @dataclass
@@ -26,12 +32,12 @@ class Workshop:
     def bundle(self) -> Path:
         return self.agent.bundle(self.root / "result.bundle", self.base_sha, self.branch)
 
-    def verify(self, bundle: Path | None = None, limits: BundleLimits | None = None) -> VerifiedChange:
+    def verify(self, bundle: Path | None = None, settings: PublishingSettings | None = None) -> VerifiedChange:
         return verify_bundle(
             bundle or self.bundle(),
             self.mirror,
             branch=self.branch,
             base_sha=self.base_sha,
             scratch=self.root / "scratch",
-            limits=limits,
+            settings=settings,
         )

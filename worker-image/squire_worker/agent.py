@@ -1,4 +1,4 @@
-"""The agent's command line, environment and run, and its way to the gateway. Which agent it is, the host decides."""
+"""Runs the agent: its command line, its environment, and the relay to the gateway. The host decides which agent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 RELAY_START_S, VERSION_TIMEOUT_S = 5.0, 20.0
 # How long a connection waits for a gateway whose host process has died, until another process goes on with the attempt
-# and opens it anew: no shorter than a lease and the time to claim, and no longer than agents wait for a model's answer.
+# and opens a new one: no shorter than a lease and the time to claim, and no longer than agents wait for an answer.
 GATEWAY_WAIT_S, GATEWAY_LOOK_S = 240, 0.2
 # Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN).
 MAX_PROMPT_BYTES = 120_000
@@ -88,7 +88,7 @@ class Agent:
             fail("agent_not_executable", f"{program} is there but not executable")
 
     def ask_version(self) -> str | None:
-        """The program's version as the image recorded it, else as it says itself; None if it has none to tell."""
+        """Return the program's version as the image recorded it, else as it prints it; None where there is none."""
         command = [self._filled(part) for part in self.attempt.version]
         if not command:
             return None
@@ -103,7 +103,7 @@ class Agent:
         return output[:100] or None
 
     def run(self, termination: Termination, grace_s: float) -> int:
-        """Its exit code, 128 + n when signal n ended it. Its process group is gone when this returns or raises."""
+        """Run it and return its exit code, 128 + n after signal n. Its process group is gone when this returns."""
         note("agent started")
         try:
             with termination.deferred():
@@ -130,7 +130,7 @@ class Agent:
 
 @contextlib.contextmanager
 def relay(gateway: Path, port: int) -> Iterator[None]:
-    """Carries 127.0.0.1:port to the gateway's socket while the block runs; none when there is no such socket."""
+    """Relay 127.0.0.1:port to the gateway's socket while the block runs, if there is such a socket."""
     if not gateway.is_socket():
         yield
         return
@@ -154,6 +154,6 @@ def relay(gateway: Path, port: int) -> Iterator[None]:
 
 
 def listens(port: int) -> bool:
-    """Does anything accept connections on the loopback port?"""
+    """Return whether anything accepts connections on the loopback port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

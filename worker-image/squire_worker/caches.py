@@ -1,9 +1,7 @@
-"""Package caches that the host mounts read-only, made usable.
+"""Makes package caches usable that the host mounts read-only.
 
-Each tool gets a private place that it may write, whose bulk is links into the shared one: nothing written there reaches
-another attempt.
-
-What is copied is the tools' own small index files; what is linked is the packages' content, found by its hash.
+Each tool gets a private folder, where its small index files are copies and the packages' content is links into the
+shared cache: nothing written there reaches another attempt.
 """
 
 from __future__ import annotations
@@ -38,12 +36,12 @@ class _Budget:
         self.bytes -= os.lstat(source).st_size
         if self.files < 0 or self.bytes < 0:
             raise TooLargeError
-        shutil.copyfile(source, target)  # not its mode: what the host made read-only must be ours to write
+        shutil.copyfile(source, target)  # without its mode: what is read-only on the host has to be writable here
         return target
 
 
 def _overlay(shared: Path, private: Path, linked: Callable[[str], bool], left_out: Callable[[str], bool]) -> None:
-    """`private` with each entry of `shared`: a link, a copy, or nothing."""
+    """Fill `private` with a link or a copy of each entry of `shared` that is not left out."""
     budget = _Budget()
     private.mkdir(parents=True)
     for entry in sorted(shared.iterdir()):
@@ -113,7 +111,7 @@ PREPARE = {"npm": _npm, "pip": _pip, "pnpm": _pnpm, "uv": _uv}
 
 
 def prepare(home: Path, shared: Path = SHARED) -> dict[str, str]:
-    """The environment with which npm, pnpm, pip and uv use what is mounted below `shared`; empty where nothing is."""
+    """Return the environment with which npm, pnpm, pip and uv use what is mounted below `shared`."""
     environment: dict[str, str] = {}
     for kind, make in PREPARE.items():
         if not (shared / kind).is_dir():

@@ -1,4 +1,4 @@
-"""What host and worker agree on: the inputs, checked, the outputs, and the names of the endings.
+"""Holds what host and worker agree on: the checked inputs, the outputs, and the names of the endings.
 
 No git and no processes here. The host's side of the same contract is squire_pipelines/agents.
 """
@@ -84,7 +84,7 @@ class Paths:
         return self.work / "repo"
 
     def read(self, name: str) -> str:
-        """The text of an input; fails when it is missing, larger than 4 MB or not UTF-8."""
+        """Return the text of an input; fail when it is missing, larger than 4 MB or not UTF-8."""
         try:
             with (self.inbox / name).open("rb") as file:
                 data = file.read(MAX_INPUT_BYTES + 1)
@@ -116,7 +116,7 @@ class Attempt:
 
     @classmethod
     def parse(cls, text: str) -> Attempt:
-        """Fails with `input_invalid`, naming the field."""
+        """Check the document; fail with `input_invalid`, which names the field."""
         try:
             raw = json.loads(text)
         except ValueError as error:
@@ -157,9 +157,10 @@ class Attempt:
         )
 
     def identity(self) -> dict[str, str]:
-        """The bot as author and committer, in git's environment variables."""
-        each = [(f"GIT_{role}_NAME", f"GIT_{role}_EMAIL") for role in ("AUTHOR", "COMMITTER")]
-        return {n: self.bot_name for n, _ in each} | {e: self.bot_email for _, e in each}
+        """Return the bot as author and committer, in git's environment variables."""
+        roles = ("AUTHOR", "COMMITTER")
+        names = {f"GIT_{role}_NAME": self.bot_name for role in roles}
+        return names | {f"GIT_{role}_EMAIL": self.bot_email for role in roles}
 
 
 @dataclass

@@ -77,7 +77,7 @@ class Repository:
         return True
 
     def head(self) -> str | None:
-        """The commit to hand out, or None when its tree is the base's. It always descends from the base."""
+        """Return the commit to publish, or None when its tree is the base's. It always descends from the base."""
         base, message = self.attempt.base_sha, self.attempt.commit_message
         if self.git("diff-tree", "--quiet", base, "HEAD", ok=(0, 1))[0] == 0:
             return None

@@ -1,4 +1,4 @@
-"""The image's bill of materials as CycloneDX 1.5 JSON, from what is on its disk. Standard library only.
+"""Writes the image's bill of materials as CycloneDX 1.5 JSON, from what is on its disk. Standard library only.
 
 Runs at the end of the image's build, and anywhere else with `--root`: it reads files and starts nothing. It has no date
 and its serial number follows from its content, so that the same image always has the same bill.
@@ -103,14 +103,14 @@ def opencode(root: Path) -> Iterator[Component]:
 
 
 def bill(root: Path, *, name: str = "squire-worker") -> dict[str, Any]:
-    """The whole document. Raises ValueError when there is more than a bill should hold."""
-    found: dict[str, Component] = {}
+    """Return the whole document. Raises ValueError when there is more than a bill should hold."""
+    by_ref: dict[str, Component] = {}
     for source in (debian, python, node, opencode):
-        for each in source(root):
-            found.setdefault(each["bom-ref"], each)
-            if len(found) > MAX_COMPONENTS:
+        for item in source(root):
+            by_ref.setdefault(item["bom-ref"], item)
+            if len(by_ref) > MAX_COMPONENTS:
                 raise ValueError(f"more than {MAX_COMPONENTS} components")
-    components = [found[key] for key in sorted(found)]
+    components = [by_ref[key] for key in sorted(by_ref)]
     system = _os_release(root)
     if system.get("ID"):
         release = system.get("VERSION_ID", "")
@@ -133,12 +133,12 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path("/"))
     parser.add_argument("--name", default="squire-worker")
     parser.add_argument("--output", type=Path)
-    chosen = parser.parse_args()
-    text = json.dumps(bill(chosen.root, name=chosen.name), indent=1) + "\n"
-    if chosen.output is None:
+    arguments = parser.parse_args()
+    text = json.dumps(bill(arguments.root, name=arguments.name), indent=1) + "\n"
+    if arguments.output is None:
         sys.stdout.write(text)
     else:
-        chosen.output.write_text(text, encoding="utf-8")
+        arguments.output.write_text(text, encoding="utf-8")
     return 0
 
 

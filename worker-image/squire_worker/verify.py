@@ -1,7 +1,7 @@
-"""Runs a repository's checks in the clone where the entrypoint has put us, and writes what came of each.
+"""Runs a repository's checks in the clone that the entrypoint made, and writes the result of each.
 
-A program of its own: the host hands it in with `checks.json` beside it. What the checks run was written by an agent,
-which could forge the result as it could forge the tests: it is for a reviewer to weigh. Standard library, Python 3.9.
+A program of its own: the host sends it with `checks.json` beside it. What the checks run was written by an agent,
+which could forge the result as it could forge the tests: a reviewer has to judge it. Standard library, Python 3.9.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ NOT_STARTED = 127
 
 
 def run(name: str, command: str, timeout_s: float) -> dict[str, object]:
-    """One command by the shell, with its output on ours; nothing of its process group is left when it is over."""
+    """Run one command by the shell, with its output on ours; nothing of its process group is left afterwards."""
     sys.stdout.write(f"squire: {name}: {command}\n")
     sys.stdout.flush()
-    began, tail, timed_out = time.monotonic(), [], False
+    start, tail, timed_out = time.monotonic(), [], False
     process = subprocess.Popen(
         ["/bin/sh", "-c", command],
         stdin=subprocess.DEVNULL,
@@ -48,7 +48,7 @@ def run(name: str, command: str, timeout_s: float) -> dict[str, object]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         kill(pid)
-    seconds = round(time.monotonic() - began, 3)
+    seconds = round(time.monotonic() - start, 3)
     timed_out = seconds >= timeout_s and code < 0
     sys.stdout.buffer.flush()
     sys.stdout.write(f"squire: {name}: {'timed out' if timed_out else f'exit code {code}'} after {seconds:.1f} s\n")
@@ -63,13 +63,13 @@ def run(name: str, command: str, timeout_s: float) -> dict[str, object]:
 
 
 def kill(group: int) -> None:
-    """Ends a process group that may be gone already."""
+    """Kill a process group that may be gone already."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
 def added_files(repo: Path) -> list[Path]:
-    """What setup has put into the clone and git does not track: dependencies, build output."""
+    """Return what setup has put into the clone and git does not track: dependencies, build output."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--others", "--directory"], cwd=repo, capture_output=True, check=True, timeout=120
     ).stdout
@@ -77,7 +77,7 @@ def added_files(repo: Path) -> list[Path]:
 
 
 def save(repo: Path, home: Path, target: Path) -> None:
-    """Keeps what setup made, in the clone and in the home, as one archive with the places that it came from."""
+    """Archive what setup made in the clone and in the home."""
     with tarfile.open(target, "w") as archive:
         for path in added_files(repo):
             archive.add(path, arcname=str(Path("repo") / path.relative_to(repo)))
@@ -86,7 +86,7 @@ def save(repo: Path, home: Path, target: Path) -> None:
 
 
 def restore(source: Path, repo: Path, home: Path) -> None:
-    """Puts back what `save` kept."""
+    """Unpack what `save` archived."""
     places = {"repo": repo, "home": home}
     with tarfile.open(source) as archive:
         for member in archive:
@@ -97,31 +97,31 @@ def restore(source: Path, repo: Path, home: Path) -> None:
 
 
 def write(out: Path, document: dict[str, object]) -> None:
-    """Whole or not at all."""
+    """Write the result, whole or not at all."""
     partial = out / f".{RESULT}.part"
     partial.write_text(json.dumps(document), encoding="utf-8")
     partial.replace(out / RESULT)
 
 
 def main() -> int:
-    """0 when all passed; what came of each is written in any case."""
-    order = json.loads(Path(__file__).with_name("checks.json").read_text(encoding="utf-8"))
-    inbox, out = Path(order["inbox"]), Path(order["out"])
+    """Return 0 when all passed; write the result of each in any case."""
+    plan = json.loads(Path(__file__).with_name("checks.json").read_text(encoding="utf-8"))
+    inbox, out = Path(plan["inbox"]), Path(plan["out"])
     repo, home = Path.cwd(), Path(os.environ.get("HOME", "/home/agent"))
     document: dict[str, object] = {"schema": 1, "setup": None, "checks": []}
-    if order["restore"]:
+    if plan["restore"]:
         restore(inbox / SETUP, repo, home)
-    if order["setup"]:
-        made = run("setup", order["setup"], order["setup_timeout_s"])
-        document["setup"] = made
+    if plan["setup"]:
+        setup = run("setup", plan["setup"], plan["setup_timeout_s"])
+        document["setup"] = setup
         write(out, document)
-        if made["exit_code"]:
+        if setup["exit_code"]:
             return 1
-    if order["save"]:
+    if plan["save"]:
         save(repo, home, out / SETUP)
     results: list[dict[str, object]] = []
-    for check in order["checks"]:
-        results.append(run(check["name"], check["command"], order["timeout_s"]))
+    for check in plan["checks"]:
+        results.append(run(check["name"], check["command"], plan["timeout_s"]))
         write(out, {**document, "checks": results})
     write(out, {**document, "checks": results})
     return 1 if any(result["exit_code"] for result in results) else 0

@@ -140,15 +140,10 @@ Parser: TypeAlias = Callable[[str], Iterable[Entry]]
 class Agent(Protocol):
     """A kind of agent. It has no state between attempts; a parser may have state within one."""
 
-    @property
-    def name(self) -> str:
-        """As `agent.kind` names it: lower-case letters, digits, `-` and `_`."""
-        ...
-
-    @property
-    def needs_gateway(self) -> bool:
-        """Whether it calls a model; without this it gets no socket at all."""
-        ...
+    name: str
+    """As `agent.kind` names it: lower-case letters, digits, `-` and `_`."""
+    needs_gateway: bool
+    """Whether it calls a model; without this it gets no socket at all."""
 
     @property
     def permissions(self) -> tuple[Permission, ...]:

@@ -39,8 +39,8 @@ def attempt_id(client: docker.DockerClient, tmp_path: Path) -> Iterator[str]:
     """An id of the test's own; whatever container it left is removed."""
     name = f"test-{abs(hash(str(tmp_path))):x}-1"
     yield name
-    for found in client.containers.list(all=True, filters={"name": f"squire-{name}"}):
-        found.remove(force=True)
+    for container in client.containers.list(all=True, filters={"name": f"squire-{name}"}):
+        container.remove(force=True)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def judged(tmp_path: Path, origin: Origin, runner: DockerRunner, attempt_id: str
         policy_from(PolicySettings()),
         task=task,
         history=change.history,
-        commits=[CommitText(each.sha, each.message, each.identities, each.raw) for each in change.commits],
+        commits=[CommitText(commit.sha, commit.message, commit.identities, commit.raw) for commit in change.commits],
     )
 
 
@@ -62,7 +62,7 @@ def test_what_an_obedient_agent_makes_is_refused(
     script, rule = attack
     verdict = judged(tmp_path, origin, runner, attempt_id, script)
     assert verdict.decision is Decision.REJECT
-    assert rule in {found.rule for found in verdict.findings}
+    assert rule in {finding.rule for finding in verdict.findings}
 
 
 def test_the_canary_is_all_that_there_is_to_steal(

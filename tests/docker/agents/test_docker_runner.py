@@ -12,8 +12,8 @@ import pytest
 
 from squire_pipelines.agents import engine, profile, reap, worker_files
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
+from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
-from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, ImageMissingError, RefusedError
 from squire_pipelines.sections import LimitSettings
@@ -377,12 +377,13 @@ class TestEngineAway:
 def test_containers_are_found_by_label_and_removed_by_name(bench: Bench) -> None:
     inputs = dataclasses.replace(bench.prepare("sleep 100"), run_id="run-1")
     bench.client.api.start(bench.create(inputs))
-    found = [c for c in reap.list_containers(bench.client) if c.attempt_id == bench.attempt_id]
-    assert len(found) == 1
-    assert found[0].name == bench.name
-    assert found[0].running
-    assert (found[0].role, found[0].task_id, found[0].run_id) == ("agent", inputs.task_id, "run-1")
-    assert found[0].started_at is not None
+    containers = [c for c in reap.list_containers(bench.client) if c.attempt_id == bench.attempt_id]
+    assert len(containers) == 1
+    assert containers[0].name == bench.name
+    assert containers[0].running
+    labels = bench.client.containers.get(bench.name).labels
+    assert (containers[0].role, labels["squire.task"], labels["squire.run"]) == ("agent", inputs.task_id, "run-1")
+    assert containers[0].started_at is not None
     with pytest.raises(RefusedError):
         reap.remove(bench.client, bench.name, attempt_id="another")
     assert reap.remove(bench.client, bench.name, attempt_id=bench.attempt_id)

@@ -24,8 +24,8 @@ import time_machine
 
 from squire_pipelines.agents import preflight, profile, reap
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
+from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
-from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, LeaseLostError
 from squire_pipelines.sections import AgentSettings, LimitSettings
@@ -128,7 +128,7 @@ def test_the_limits_are_on_the_container_and_swap_is_no_way_around_them(scene: S
     assert seen["Memory"] == seen["MemorySwap"] == limits.memory
     assert seen["NanoCpus"] == int(limits.cpus * 1e9)
     assert seen["PidsLimit"] == limits.pids
-    assert {each["Name"]: each["Hard"] for each in seen["Ulimits"]}["nofile"] == limits.open_files  # type: ignore[attr-defined]
+    assert {ulimit["Name"]: ulimit["Hard"] for ulimit in seen["Ulimits"]}["nofile"] == limits.open_files  # type: ignore[attr-defined]
     assert seen["NetworkMode"] == "none"
     assert seen["ReadonlyRootfs"] is True
     assert seen["AutoRemove"] is False  # its result would be gone with it
@@ -285,10 +285,10 @@ class TestDebugging:
         run = scene.run(scene.prepare("echo half > half.txt; exit 3"), keep_failed_s=3600)
         assert run.ending.cause is Cause.AGENT_ERROR
         facts = run.ending.evidence.facts
-        found = reap.find(scene.client, scene.name)
-        assert found is not None
-        assert found.is_kept(datetime.now(UTC))
-        assert not found.is_kept(datetime.now(UTC) + timedelta(hours=2))
+        container = reap.find(scene.client, scene.name)
+        assert container is not None
+        assert container.is_kept(datetime.now(UTC))
+        assert not container.is_kept(datetime.now(UTC) + timedelta(hours=2))
         assert facts["container_kept"] == scene.name
         enter = str(facts["enter"]).replace(" -it ", " ").split()
         done = subprocess.run(

@@ -17,15 +17,15 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 @pytest.fixture
 def client() -> Iterator[docker.DockerClient]:
-    found = engine.connect(60, image=AgentSettings().image)
-    yield found
-    found.close()
+    engine_client = engine.connect(60, image=AgentSettings().image)
+    yield engine_client
+    engine_client.close()
 
 
 def test_nothing_that_must_be_denied_is_permitted(client: docker.DockerClient) -> None:
     tried = run_probe(client, AgentSettings(kind="command", command=("true",)))
-    assert [each for each in tried if not each.ok] == []
-    kinds = Counter(each.kind for each in tried)
+    assert [result for result in tried if not result.ok] == []
+    kinds = Counter(result.kind for result in tried)
     assert len(tried) > 100
     assert len(kinds) >= 5, kinds
 
@@ -34,6 +34,6 @@ def test_a_profile_that_permits_everything_is_found_out(client: docker.DockerCli
     weak = tmp_path / "seccomp.json"
     weak.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}))
     tried = run_probe(client, AgentSettings(kind="command", command=("true",), seccomp=weak))
-    wrong = {each.name for each in tried if not each.ok}
+    wrong = {result.name for result in tried if not result.ok}
     assert wrong
-    assert all(each.ok for each in tried if each.kind == "capability")
+    assert all(result.ok for result in tried if result.kind == "capability")

@@ -33,7 +33,7 @@ READY_S = 30.0
 
 
 @dataclass
-class VerificationContext:
+class PoolBench:
     """A pool, and attempts that may take from it."""
 
     client: docker.DockerClient
@@ -78,8 +78,10 @@ class VerificationContext:
         return self.runner.run(inputs, heartbeat=heartbeat, **more)
 
     def containers(self) -> list[Any]:
-        found: list[Any] = self.client.containers.list(all=True, filters={"label": f"{warm.LABEL_HOME}={self.home}"})
-        return found
+        containers: list[Any] = self.client.containers.list(
+            all=True, filters={"label": f"{warm.LABEL_HOME}={self.home}"}
+        )
+        return containers
 
 
 def listens(slot: Slot) -> None:
@@ -97,11 +99,13 @@ def listens(slot: Slot) -> None:
 
 
 @pytest.fixture
-def ground(client: docker.DockerClient, short_path: Path) -> Iterator[VerificationContext]:
-    made = VerificationContext(client, make_origin(short_path), short_path)
+def bench(client: docker.DockerClient, short_path: Path) -> Iterator[PoolBench]:
+    made = PoolBench(client, make_origin(short_path), short_path)
     yield made
-    for found in client.containers.list(all=True, filters={"name": f"squire-{short_path.name}"}) + made.containers():
-        found.remove(force=True)
+    for container in (
+        client.containers.list(all=True, filters={"name": f"squire-{short_path.name}"}) + made.containers()
+    ):
+        container.remove(force=True)
 
 
 @contextlib.contextmanager
@@ -139,63 +143,63 @@ def confinement(client: docker.DockerClient, name: str) -> dict[str, Any]:
     return host | {"user": seen["Config"]["User"], "image": seen["Image"], "mounts": mounts}
 
 
-def test_an_attempt_in_a_warm_container_ends_as_in_a_cold_one_and_is_as_confined(ground: VerificationContext) -> None:
+def test_an_attempt_in_a_warm_container_ends_as_in_a_cold_one_and_is_as_confined(bench: PoolBench) -> None:
     seen: dict[bool, dict[str, Any]] = {}
-    ground.fill()
+    bench.fill()
     for wanted in (True, False):
-        inputs = ground.attempt(f"a{wanted}-1", f"{CHANGE}; echo token=$DEPLOY_TOKEN; sleep 2")
+        inputs = bench.attempt(f"a{wanted}-1", f"{CHANGE}; echo token=$DEPLOY_TOKEN; sleep 2")
 
         def look(inputs: AttemptInputs = inputs, wanted: bool = wanted) -> bool:  # noqa: FBT001 - bound here
-            found = reap.find(ground.client, profile.container_name(inputs.unit))
-            if found is not None and found.running:
-                seen[wanted] = confinement(ground.client, found.container_id)
-                assert found.attempt_id == inputs.attempt_id
+            container = reap.find(bench.client, profile.container_name(inputs.unit))
+            if container is not None and container.running:
+                seen[wanted] = confinement(bench.client, container.container_id)
+                assert container.attempt_id == inputs.attempt_id
             return True
 
-        run = ground.run(inputs, look)
+        run = bench.run(inputs, look)
         assert run.ending.cause is Cause.COMPLETED, run.ending
         assert is_warm(run) is wanted
         assert ("warm_s" in run.timings, "create_s" in run.timings) == (True, not wanted)
         assert run.bundle is not None
-        assert ground.origin.file_after(run.bundle, inputs.branch, "README.md") == "# Sample\nchanged"
+        assert bench.origin.file_after(run.bundle, inputs.branch, "README.md") == "# Sample\nchanged"
         assert f"token={canary.canary_for(inputs.attempt_id)}" in run.ending.evidence.log_tail
-        assert reap.find(ground.client, profile.container_name(inputs.unit)) is None
-    assert ground.containers() == []
+        assert reap.find(bench.client, profile.container_name(inputs.unit)) is None
+    assert bench.containers() == []
     assert seen[True] == seen[False]
 
 
-def test_nothing_of_a_task_is_in_a_container_that_waits_and_it_is_nobodys(ground: VerificationContext) -> None:
-    (slot,) = ground.fill()
-    seen = ground.client.api.inspect_container(profile.warm_name(slot.name))
+def test_nothing_of_a_task_is_in_a_container_that_waits_and_it_is_nobodys(bench: PoolBench) -> None:
+    (slot,) = bench.fill()
+    seen = bench.client.api.inspect_container(profile.warm_name(slot.name))
     assert canary.NAME not in str(seen["Config"]["Env"])
     assert set(seen["Config"]["Labels"]) >= {profile.LABEL_SLOT, warm.LABEL_HOME}
     assert profile.LABEL_ATTEMPT not in seen["Config"]["Labels"]
     assert [path.name for path in slot.inbox.iterdir()] == [warm.ORDER]
     assert reap.describe(seen).attempt_id == ""
-    assert slot.name not in {found.slot for found in reap.list_containers(ground.client)}
+    assert slot.name not in {container.slot for container in reap.list_containers(bench.client)}
 
 
-def test_one_container_is_taken_by_one_of_many_attempts(ground: VerificationContext) -> None:
-    ground.fill(2)
-    attempts = [ground.attempt(f"k{number}-1") for number in range(4)]
+def test_one_container_is_taken_by_one_of_many_attempts(bench: PoolBench) -> None:
+    bench.fill(2)
+    attempts = [bench.attempt(f"k{number}-1") for number in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        runs = list(threads.map(ground.run, attempts))
+        runs = list(threads.map(bench.run, attempts))
     assert [run.ending.cause for run in runs] == [Cause.COMPLETED] * 4
     assert sum(map(is_warm, runs)) == 2
-    assert ground.containers() == []
+    assert bench.containers() == []
 
 
-def test_other_limits_than_the_pools_get_a_container_of_their_own(ground: VerificationContext) -> None:
-    ground.fill()
-    run = ground.run(ground.attempt("k-1", limits=small_limits(pids=63)))
+def test_other_limits_than_the_pools_get_a_container_of_their_own(bench: PoolBench) -> None:
+    bench.fill()
+    run = bench.run(bench.attempt("k-1", limits=small_limits(pids=63)))
     assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False)
-    assert len(ground.containers()) == 1
+    assert len(bench.containers()) == 1
 
 
 @pytest.mark.parametrize("harm", ["kill", "remove", "no pipe"])
-def test_a_container_that_is_not_well_is_passed_over(ground: VerificationContext, harm: str) -> None:
-    (slot,) = ground.fill()
-    container = ground.client.containers.get(profile.warm_name(slot.name))
+def test_a_container_that_is_not_well_is_passed_over(bench: PoolBench, harm: str) -> None:
+    (slot,) = bench.fill()
+    container = bench.client.containers.get(profile.warm_name(slot.name))
     match harm:
         case "kill":
             container.kill()
@@ -203,67 +207,67 @@ def test_a_container_that_is_not_well_is_passed_over(ground: VerificationContext
             container.remove(force=True)
         case _:
             slot.order.unlink()
-    run = ground.run(ground.attempt("k-1"))
+    run = bench.run(bench.attempt("k-1"))
     assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False), run.ending
-    assert ground.containers() == []
+    assert bench.containers() == []
 
 
-def test_cancelling_ends_and_removes_it(ground: VerificationContext) -> None:
-    ground.fill()
-    inputs = ground.attempt("k-1", "echo here; sleep 60")
-    run = ground.run(inputs, StopAfterStart(inputs.folder.log, "here"))
+def test_cancelling_ends_and_removes_it(bench: PoolBench) -> None:
+    bench.fill()
+    inputs = bench.attempt("k-1", "echo here; sleep 60")
+    run = bench.run(inputs, StopAfterStart(inputs.folder.log, "here"))
     assert (run.ending.cause, is_warm(run)) == (Cause.CANCELLED, True)
-    assert ground.containers() == []
+    assert bench.containers() == []
 
 
-def test_an_attempt_whose_supervisor_died_before_the_order_begins_anew(ground: VerificationContext) -> None:
-    ground.fill()
-    inputs = ground.attempt("k-1")
-    taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
+def test_an_attempt_whose_supervisor_died_before_the_order_begins_anew(bench: PoolBench) -> None:
+    bench.fill()
+    inputs = bench.attempt("k-1")
+    taken = warm.take(bench.client, bench.folder, bench.shape, inputs, None)
     assert taken is not None
     assert not warm.has_order(taken.container, inputs.folder)
-    run = ground.run(inputs)
+    run = bench.run(inputs)
     assert (run.ending.cause, is_warm(run)) == (Cause.COMPLETED, False), run.ending
     assert "adopted" not in run.ending.evidence.facts
-    assert ground.containers() == []
+    assert bench.containers() == []
 
 
-def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_container(ground: VerificationContext) -> None:
-    ground.fill()
-    inputs = ground.attempt("k-1", f"echo first; sleep 3; {CHANGE}")
-    taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
+def test_an_attempt_whose_supervisor_died_after_the_order_goes_on_in_its_container(bench: PoolBench) -> None:
+    bench.fill()
+    inputs = bench.attempt("k-1", f"echo first; sleep 3; {CHANGE}")
+    taken = warm.take(bench.client, bench.folder, bench.shape, inputs, None)
     assert taken is not None
     assert taken.send_order()
     monotonic_mark.write(inputs.folder.started)
-    assert inputs.attempt_id in {found.attempt_id for found in reap.list_containers(ground.client)}
-    run = ground.run(inputs)
+    assert inputs.attempt_id in {container.attempt_id for container in reap.list_containers(bench.client)}
+    run = bench.run(inputs)
     assert run.ending.cause is Cause.COMPLETED, run.ending
     assert run.ending.evidence.facts["adopted"] is True
     assert "first" in run.ending.evidence.log_tail
-    assert ground.containers() == []
+    assert bench.containers() == []
 
 
-def test_its_gateway_is_reached_at_the_usual_place(ground: VerificationContext) -> None:
-    ground.gateway = True
-    ground.fill()
-    with answering(ground.home / "g.sock", "well met") as place:
-        run = ground.run(ground.attempt("k-1", ASK), gateway_socket=place)
+def test_its_gateway_is_reached_at_the_usual_place(bench: PoolBench) -> None:
+    bench.gateway = True
+    bench.fill()
+    with answering(bench.home / "g.sock", "well met") as place:
+        run = bench.run(bench.attempt("k-1", ASK), gateway_socket=place)
     assert is_warm(run), run.ending
     assert "well met" in run.ending.evidence.log_tail
-    assert ground.containers() == []
+    assert bench.containers() == []
 
 
 def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the_next_one(
-    ground: VerificationContext,
+    bench: PoolBench,
 ) -> None:
-    ground.gateway = True
-    ground.fill()
-    inputs = ground.attempt(
+    bench.gateway = True
+    bench.fill()
+    inputs = bench.attempt(
         "k-1", f"{ASK}; touch /out/asked; while [ -e /in/wait ]; do sleep 0.1; done; {ASK}; {CHANGE}"
     )
     (inputs.folder.inbox / "wait").touch()
-    with answering(ground.home / "g.sock", "well met") as place:
-        taken = warm.take(ground.client, ground.folder, ground.shape, inputs, place)
+    with answering(bench.home / "g.sock", "well met") as place:
+        taken = warm.take(bench.client, bench.folder, bench.shape, inputs, place)
         assert taken is not None
         assert taken.send_order()
         monotonic_mark.write(inputs.folder.started)
@@ -272,59 +276,59 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
     # Nobody listens when it asks again: its connection waits.
     (taken.slot.inbox / "wait").unlink()
     with answering(place, "met again") as place:
-        run = ground.run(inputs, gateway_socket=place)
+        run = bench.run(inputs, gateway_socket=place)
     assert run.ending.cause is Cause.COMPLETED, run.ending
     assert run.ending.evidence.facts["adopted"] is True
     assert "well met" in run.ending.evidence.log_tail
     assert "met again" in run.ending.evidence.log_tail
-    assert ground.containers() == []
+    assert bench.containers() == []
 
 
-def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(ground: VerificationContext) -> None:
-    assert ground.pool.tend(ground.wanted(3)) == PoolCounts(MAX_MADE, MAX_MADE, 0)
-    assert ground.pool.tend(ground.wanted(3)) == PoolCounts(3, 1, 0)
-    assert ground.pool.tend(ground.wanted(3)) == PoolCounts(3, 0, 0)
-    names = {found.name for found in ground.containers()}
-    ground.containers()[0].kill()
-    assert ground.pool.tend(ground.wanted(3), fill=False) == PoolCounts(2, 0, 1)
-    assert ground.pool.tend(ground.wanted(2)) == PoolCounts(2, 0, 0)
-    ground.seconds = 3601
-    assert ground.pool.tend(ground.wanted(1)) == PoolCounts(1, 1, 2)
-    assert not names & {found.name for found in ground.containers()}
-    assert ground.pool.tend({}) == PoolCounts(0, 0, 1)
-    assert ground.containers() == []
-    assert list(ground.folder.iterdir()) == []
+def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(bench: PoolBench) -> None:
+    assert bench.pool.tend(bench.wanted(3)) == PoolCounts(MAX_MADE, MAX_MADE, 0)
+    assert bench.pool.tend(bench.wanted(3)) == PoolCounts(3, 1, 0)
+    assert bench.pool.tend(bench.wanted(3)) == PoolCounts(3, 0, 0)
+    names = {container.name for container in bench.containers()}
+    bench.containers()[0].kill()
+    assert bench.pool.tend(bench.wanted(3), fill=False) == PoolCounts(2, 0, 1)
+    assert bench.pool.tend(bench.wanted(2)) == PoolCounts(2, 0, 0)
+    bench.seconds = 3601
+    assert bench.pool.tend(bench.wanted(1)) == PoolCounts(1, 1, 2)
+    assert not names & {container.name for container in bench.containers()}
+    assert bench.pool.tend({}) == PoolCounts(0, 0, 1)
+    assert bench.containers() == []
+    assert list(bench.folder.iterdir()) == []
 
 
-def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(ground: VerificationContext) -> None:
-    first, second = ground.fill(2)
-    ground.client.api.remove_container(profile.warm_name(first.name), force=True)
+def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(bench: PoolBench) -> None:
+    first, second = bench.fill(2)
+    bench.client.api.remove_container(profile.warm_name(first.name), force=True)
     # As by an attempt that died before it gave the container its name: for all we know it is about to.
-    assert second.moved_to(ground.home / "taken") is not None
-    assert ground.pool.tend(ground.wanted(2), fill=False) == PoolCounts(0, 0, 0)
-    assert list(ground.folder.iterdir()) == []
-    assert not ground.pool.is_empty
-    ground.client.api.kill(profile.warm_name(second.name))
-    assert ground.pool.tend(ground.wanted(2), fill=False) == PoolCounts(0, 0, 1)
-    assert ground.pool.is_empty
-    assert ground.containers() == []
+    assert second.moved_to(bench.home / "taken") is not None
+    assert bench.pool.tend(bench.wanted(2), fill=False) == PoolCounts(0, 0, 0)
+    assert list(bench.folder.iterdir()) == []
+    assert not bench.pool.is_empty
+    bench.client.api.kill(profile.warm_name(second.name))
+    assert bench.pool.tend(bench.wanted(2), fill=False) == PoolCounts(0, 0, 1)
+    assert bench.pool.is_empty
+    assert bench.containers() == []
 
 
-def test_tending_leaves_alone_what_an_attempt_has_taken(ground: VerificationContext) -> None:
-    ground.fill()
-    inputs = ground.attempt("k-1")
-    taken = warm.take(ground.client, ground.folder, ground.shape, inputs, None)
+def test_tending_leaves_alone_what_an_attempt_has_taken(bench: PoolBench) -> None:
+    bench.fill()
+    inputs = bench.attempt("k-1")
+    taken = warm.take(bench.client, bench.folder, bench.shape, inputs, None)
     assert taken is not None
-    assert ground.pool.tend({}) == PoolCounts(0, 0, 0)
-    found = reap.find(ground.client, profile.container_name(inputs.unit))
-    assert found is not None
-    assert found.running
-    assert reap.remove(ground.client, found.name, attempt_id=inputs.attempt_id)
+    assert bench.pool.tend({}) == PoolCounts(0, 0, 0)
+    container = reap.find(bench.client, profile.container_name(inputs.unit))
+    assert container is not None
+    assert container.running
+    assert reap.remove(bench.client, container.name, attempt_id=inputs.attempt_id)
 
 
-def test_a_container_that_gets_no_order_ends_by_itself(ground: VerificationContext) -> None:
-    slot = Slot(ground.folder / "k" / "0123456789abcdef")
+def test_a_container_that_gets_no_order_ends_by_itself(bench: PoolBench) -> None:
+    slot = Slot(bench.folder / "k" / "0123456789abcdef")
     slot.make()
-    container = ground.client.containers.create(**ground.shape.create_arguments(slot, home=ground.home, wait_s=1))
+    container = bench.client.containers.create(**bench.shape.create_arguments(slot, home=bench.home, wait_s=1))
     container.start()
     assert container.wait(timeout=30)["StatusCode"] == 128 + 14  # SIGALRM

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
-from squire_pipelines.agents.prompt import prompt_version
+from squire_pipelines.agents.prompt import PROMPT_VERSION
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import outcomes
@@ -59,7 +59,7 @@ def test_what_the_model_edits_becomes_a_pull_request_and_its_tokens_are_in_the_b
         assert tuple(tx.execute(who.where(attempts.c.id == attempt.id)).one()) == (
             "scripted",
             "1.18.18",
-            prompt_version(),
+            PROMPT_VERSION,
         )
     assert outcome is not None
     assert tokens.input_tokens >= 50

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.agents.local_runner import LocalRunner
+from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
-from squire_pipelines.agents.run_recorder import OutputOptions
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import Gateway, socket_directory

@@ -27,10 +27,10 @@ def echo() -> Iterator[Path]:
                 except OSError:
                     return
                 with near, contextlib.suppress(OSError):  # a test may hang up
-                    told = b""
+                    received = b""
                     while data := near.recv(65536):
-                        told += data
-                    near.sendall(told)
+                        received += data
+                    near.sendall(received)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()

@@ -19,7 +19,7 @@ LABEL = "squire:needs-approval"
 
 
 @pytest.fixture
-def held(tmp_path: Path, upstream: Path) -> Any:
+def forge(tmp_path: Path, upstream: Path) -> Any:
     """A forge with one labelled draft, #1."""
     agent = Checkout(tmp_path / "agent", upstream)
     agent.git("checkout", "--quiet", "-b", "squire/t1")
@@ -45,105 +45,105 @@ def run(forge: ForgeProcess, act: Any) -> Any:
 
 
 def settle(forge: ForgeProcess) -> ApprovalOutcome:
-    found: ApprovalOutcome = run(forge, lambda client: settle_approval(client, REPOSITORY, 1, LABEL))
-    return found
+    outcome: ApprovalOutcome = run(forge, lambda client: settle_approval(client, REPOSITORY, 1, LABEL))
+    return outcome
 
 
 def pull(forge: ForgeProcess) -> dict[str, Any]:
-    found: dict[str, Any] = forge.state()["repositories"][0]["pull_requests"][0]
-    return found
+    document: dict[str, Any] = forge.state()["repositories"][0]["pull_requests"][0]
+    return document
 
 
-def test_nobody_did_anything_so_it_stays_held(held: ForgeProcess) -> None:
-    assert settle(held) == ApprovalOutcome()
-    assert (pull(held)["draft"], pull(held)["labels"], pull(held)["comments"]) == (True, [LABEL], [])
+def test_nobody_did_anything_so_it_stays_held(forge: ForgeProcess) -> None:
+    assert settle(forge) == ApprovalOutcome()
+    assert (pull(forge)["draft"], pull(forge)["labels"], pull(forge)["comments"]) == (True, [LABEL], [])
 
 
 @pytest.mark.parametrize("permission", ["write", "admin"])
-def test_a_permitted_person_lets_it_pass_by_taking_the_label_off(held: ForgeProcess, permission: str) -> None:
-    held.act_as(REPOSITORY, "mara", permission=permission, number=1, remove_label=LABEL)
+def test_a_permitted_person_lets_it_pass_by_taking_the_label_off(forge: ForgeProcess, permission: str) -> None:
+    forge.act_as(REPOSITORY, "mara", permission=permission, number=1, remove_label=LABEL)
     for _ in range(2):
-        assert settle(held) == ApprovalOutcome(by="mara", how="taking the label off")
-    assert (pull(held)["draft"], pull(held)["labels"], pull(held)["comments"]) == (False, [], [])
+        assert settle(forge) == ApprovalOutcome(by="mara", how="taking the label off")
+    assert (pull(forge)["draft"], pull(forge)["labels"], pull(forge)["comments"]) == (False, [], [])
 
 
 @pytest.mark.parametrize("permission", ["read", "none", None])
-def test_anybody_else_finds_the_label_put_back_with_one_comment(held: ForgeProcess, permission: str | None) -> None:
-    held.act_as(REPOSITORY, "stranger", permission=permission, number=1, remove_label=LABEL)
-    assert settle(held) == ApprovalOutcome(refused=("stranger",))
-    assert settle(held) == ApprovalOutcome()
-    found = pull(held)
-    assert (found["draft"], found["labels"]) == (True, [LABEL])
-    (comment,) = found["comments"]
+def test_anybody_else_finds_the_label_put_back_with_one_comment(forge: ForgeProcess, permission: str | None) -> None:
+    forge.act_as(REPOSITORY, "stranger", permission=permission, number=1, remove_label=LABEL)
+    assert settle(forge) == ApprovalOutcome(refused=("stranger",))
+    assert settle(forge) == ApprovalOutcome()
+    document = pull(forge)
+    assert (document["draft"], document["labels"]) == (True, [LABEL])
+    (comment,) = document["comments"]
     assert "`stranger` took the label" in comment
     assert "@" not in comment
 
 
-def test_a_permitted_persons_approving_review_lets_it_pass(held: ForgeProcess) -> None:
-    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
-    assert settle(held) == ApprovalOutcome(by="mara", how="an approving review")
-    assert (pull(held)["draft"], pull(held)["labels"]) == (False, [])
+def test_a_permitted_persons_approving_review_lets_it_pass(forge: ForgeProcess) -> None:
+    forge.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    assert settle(forge) == ApprovalOutcome(by="mara", how="an approving review")
+    assert (pull(forge)["draft"], pull(forge)["labels"]) == (False, [])
 
 
-def test_a_strangers_review_does_not(held: ForgeProcess) -> None:
-    held.act_as(REPOSITORY, "stranger", number=1, review="APPROVED")
-    assert settle(held) == ApprovalOutcome(refused=("stranger",))
-    assert (pull(held)["draft"], pull(held)["labels"]) == (True, [LABEL])
+def test_a_strangers_review_does_not(forge: ForgeProcess) -> None:
+    forge.act_as(REPOSITORY, "stranger", number=1, review="APPROVED")
+    assert settle(forge) == ApprovalOutcome(refused=("stranger",))
+    assert (pull(forge)["draft"], pull(forge)["labels"]) == (True, [LABEL])
 
 
 @pytest.mark.parametrize("later", ["CHANGES_REQUESTED", "COMMENTED"])
-def test_an_approval_that_was_taken_back_does_not_count(held: ForgeProcess, later: str) -> None:
-    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
-    held.act_as(REPOSITORY, "mara", number=1, review="CHANGES_REQUESTED")
-    held.act_as(REPOSITORY, "mara", number=1, review=later)
-    assert settle(held) == ApprovalOutcome()
+def test_an_approval_that_was_taken_back_does_not_count(forge: ForgeProcess, later: str) -> None:
+    forge.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    forge.act_as(REPOSITORY, "mara", number=1, review="CHANGES_REQUESTED")
+    forge.act_as(REPOSITORY, "mara", number=1, review=later)
+    assert settle(forge) == ApprovalOutcome()
 
 
-def test_a_remark_after_an_approval_changes_nothing(held: ForgeProcess) -> None:
-    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
-    held.act_as(REPOSITORY, "mara", number=1, review="COMMENTED")
-    assert settle(held).by == "mara"
+def test_a_remark_after_an_approval_changes_nothing(forge: ForgeProcess) -> None:
+    forge.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    forge.act_as(REPOSITORY, "mara", number=1, review="COMMENTED")
+    assert settle(forge).by == "mara"
 
 
-def test_an_approval_of_an_earlier_head_does_not_count(held: ForgeProcess, tmp_path: Path) -> None:
-    held.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
-    agent = Checkout(tmp_path / "later", Path(_bare(held)))
+def test_an_approval_of_an_earlier_head_does_not_count(forge: ForgeProcess, tmp_path: Path) -> None:
+    forge.act_as(REPOSITORY, "mara", permission="write", number=1, review="APPROVED")
+    agent = Checkout(tmp_path / "later", Path(_bare(forge)))
     agent.git("checkout", "--quiet", "squire/t1")
     agent.write("Dockerfile", "FROM evil\n")
     agent.commit()
     agent.git("push", "--quiet", "origin", "squire/t1")
-    held.settle()
-    assert settle(held) == ApprovalOutcome()
-    assert pull(held)["labels"] == [LABEL]
+    forge.settle()
+    assert settle(forge) == ApprovalOutcome()
+    assert pull(forge)["labels"] == [LABEL]
 
 
 def _bare(forge: ForgeProcess) -> str:
-    (found,) = forge.home.glob("repositories/*/app.git")
-    assert git(found, "rev-parse", "--is-bare-repository") == "true"
-    return str(found)
+    (repository,) = forge.home.glob("repositories/*/app.git")
+    assert git(repository, "rev-parse", "--is-bare-repository") == "true"
+    return str(repository)
 
 
-def test_a_label_that_a_crash_left_out_is_put_on_without_a_word(held: ForgeProcess) -> None:
-    run(held, lambda client: pulls.create_pull_request(client, REPOSITORY, title="T", body="", head="squire/t1",
+def test_a_label_that_a_crash_left_out_is_put_on_without_a_word(forge: ForgeProcess) -> None:
+    run(forge, lambda client: pulls.create_pull_request(client, REPOSITORY, title="T", body="", head="squire/t1",
                                                        base="main", draft=True))  # fmt: skip
-    assert run(held, lambda client: settle_approval(client, REPOSITORY, 1, "another-label")) == ApprovalOutcome()
-    assert set(pull(held)["labels"]) == {LABEL, "another-label"}
-    assert pull(held)["comments"] == []
+    assert run(forge, lambda client: settle_approval(client, REPOSITORY, 1, "another-label")) == ApprovalOutcome()
+    assert set(pull(forge)["labels"]) == {LABEL, "another-label"}
+    assert pull(forge)["comments"] == []
 
 
-def test_a_closed_pull_request_is_left_alone(held: ForgeProcess) -> None:
-    run(held, lambda client: pulls.update_pull_request(client, REPOSITORY, 1, state="closed"))
-    held.act_as(REPOSITORY, "stranger", number=1, remove_label=LABEL)
-    assert settle(held) == ApprovalOutcome()
-    assert pull(held)["labels"] == []
+def test_a_closed_pull_request_is_left_alone(forge: ForgeProcess) -> None:
+    run(forge, lambda client: pulls.update_pull_request(client, REPOSITORY, 1, state="closed"))
+    forge.act_as(REPOSITORY, "stranger", number=1, remove_label=LABEL)
+    assert settle(forge) == ApprovalOutcome()
+    assert pull(forge)["labels"] == []
 
 
-def test_a_draft_can_be_made_and_taken_back_however_often(held: ForgeProcess) -> None:
+def test_a_draft_can_be_made_and_taken_back_however_often(forge: ForgeProcess) -> None:
     for draft in (False, False, True, True):
-        run(held, lambda client, draft=draft: pulls.set_draft(client, REPOSITORY, 1, draft=draft))
-        assert pull(held)["draft"] is draft
+        run(forge, lambda client, draft=draft: pulls.set_draft(client, REPOSITORY, 1, draft=draft))
+        assert pull(forge)["draft"] is draft
 
 
-def test_an_unknown_user_may_not_write_and_a_missing_label_is_no_error(held: ForgeProcess) -> None:
-    assert not run(held, lambda client: pulls.may_write(client, REPOSITORY, "nobody-there"))
-    run(held, lambda client: pulls.remove_label(client, REPOSITORY, 1, "not there"))
+def test_an_unknown_user_may_not_write_and_a_missing_label_is_no_error(forge: ForgeProcess) -> None:
+    assert not run(forge, lambda client: pulls.may_write(client, REPOSITORY, "nobody-there"))
+    run(forge, lambda client: pulls.remove_label(client, REPOSITORY, 1, "not there"))

@@ -9,11 +9,11 @@ import pytest
 from squire_pipelines.domain.change import Decision
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError, GitError
-from squire_pipelines.publishing.bundle import BundleLimits, BundleProblem, verify_bundle
+from squire_pipelines.publishing.bundle import BundleProblem, verify_bundle
 from squire_pipelines.publishing.publish_change import policy_from
-from squire_pipelines.sections import PolicySettings
+from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.git_repository import Checkout, git, make_upstream
-from tests.support.workshop import Workshop
+from tests.support.workshop import Workshop, bounds
 
 POLICY = policy_from(PolicySettings())
 
@@ -27,14 +27,14 @@ def test_a_sound_bundle_becomes_a_verified_change(workshop: Workshop) -> None:
     assert (change.head_sha, change.base_sha) == (head, workshop.base_sha)
     assert [(c.sha, c.parents, c.message.strip()) for c in change.commits] == [(head, (workshop.base_sha,), "Mend add")]
     assert change.history == ()
-    found = {file.path: file for file in change.files}
-    assert {path: (f.status, f.added, f.deleted, f.bytes) for path, f in found.items()} == {
+    files = {file.path: file for file in change.files}
+    assert {path: (f.status, f.added, f.deleted, f.bytes) for path, f in files.items()} == {
         "README.md": ("D", 0, 1, 0),
         "docs/new file.md": ("A", 2, 0, 8),
         "src/app.py": ("M", 1, 1, 32),
     }
-    assert found["src/app.py"].added_lines == ((2, "    return a + b"),)
-    assert found["docs/new file.md"].added_lines == ((1, "one"), (2, "two"))
+    assert files["src/app.py"].added_lines == ((2, "    return a + b"),)
+    assert files["docs/new file.md"].added_lines == ((1, "one"), (2, "two"))
     assert judge(change.files, POLICY).decision is Decision.ALLOW
 
 
@@ -59,7 +59,7 @@ def test_nothing_of_the_agents_runs_on_the_host(workshop: Workshop, sentinel: Ca
     assert lines["src/app.py"] == ((1, "print('hidden from a diff that believes in attributes')"),)
     verdict = judge(change.files, POLICY)
     assert verdict.decision is Decision.REJECT
-    assert {found.path for found in verdict.findings} == {".gitattributes", ".gitconfig"}
+    assert {finding.path for finding in verdict.findings} == {".gitattributes", ".gitconfig"}
     assert not sentinel()
     assert not any((change.git_dir / "hooks").glob("*"))
     assert "evil" not in (change.git_dir / "config").read_text()
@@ -84,9 +84,9 @@ def test_a_file_that_becomes_a_link_is_read_as_such(workshop: Workshop) -> None:
     workshop.agent.write("zz.txt", "after\n")
     workshop.agent.commit()
     change = workshop.verify()
-    found = {f.path: f for f in change.files}
-    assert (found["README.md"].status, found["README.md"].symlink_target) == ("T", "/etc/passwd")
-    assert found["zz.txt"].added_lines == ((1, "after"),)
+    files = {f.path: f for f in change.files}
+    assert (files["README.md"].status, files["README.md"].symlink_target) == ("T", "/etc/passwd")
+    assert files["zz.txt"].added_lines == ((1, "after"),)
 
 
 def test_a_submodule_is_rejected(workshop: Workshop) -> None:
@@ -151,9 +151,9 @@ def test_a_merged_orphan_history_is_looked_at_too(workshop: Workshop) -> None:
     assert judge(change.files, POLICY, history=change.history).decision is Decision.REJECT
 
 
-def _problem(workshop: Workshop, bundle: Path | None = None, limits: BundleLimits | None = None) -> str:
+def _problem(workshop: Workshop, bundle: Path | None = None, settings: PublishingSettings | None = None) -> str:
     with pytest.raises(BundleError) as caught:
-        workshop.verify(bundle, limits)
+        workshop.verify(bundle, settings)
     return caught.value.problem
 
 
@@ -236,7 +236,7 @@ def test_commits_that_change_nothing_are_empty(workshop: Workshop) -> None:
 def test_a_bundle_over_the_limit_is_refused_unread(workshop: Workshop) -> None:
     workshop.agent.write("a", os.urandom(50_000))
     workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_bytes=10_000)) == BundleProblem.TOO_LARGE
+    assert _problem(workshop, settings=bounds(max_bundle=10_000)) == BundleProblem.TOO_LARGE
 
 
 def test_an_object_that_inflates_beyond_the_limit_is_refused_before_git_sees_it(workshop: Workshop) -> None:
@@ -244,7 +244,7 @@ def test_an_object_that_inflates_beyond_the_limit_is_refused_before_git_sees_it(
     workshop.agent.commit()
     bundle = workshop.bundle()
     assert bundle.stat().st_size < 100_000
-    assert _problem(workshop, bundle, BundleLimits(max_object_bytes=2**20)) == BundleProblem.TOO_LARGE
+    assert _problem(workshop, bundle, bounds(max_object=2**20)) == BundleProblem.TOO_LARGE
     assert not (workshop.root / "scratch" / "repository.git").exists()
 
 
@@ -252,8 +252,8 @@ def test_many_objects_that_are_too_large_together_are_refused(workshop: Workshop
     for index in range(10):
         workshop.agent.write(f"zeros{index}", bytes([index]) * 100_000)
     workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_unpacked_bytes=500_000)) == BundleProblem.TOO_LARGE
-    assert _problem(workshop, limits=BundleLimits(max_objects=5)) == BundleProblem.TOO_LARGE
+    assert _problem(workshop, settings=bounds(max_unpacked=500_000)) == BundleProblem.TOO_LARGE
+    assert _problem(workshop, settings=bounds(max_objects=5)) == BundleProblem.TOO_LARGE
 
 
 def _varint(number: int) -> bytes:
@@ -281,13 +281,13 @@ def test_too_many_commits_are_refused(workshop: Workshop) -> None:
     for index in range(4):
         workshop.agent.write("a", str(index))
         workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_commits=3)) == BundleProblem.TOO_LARGE
+    assert _problem(workshop, settings=bounds(max_commits=3)) == BundleProblem.TOO_LARGE
 
 
 def test_a_difference_too_long_to_look_at_is_refused(workshop: Workshop) -> None:
     workshop.agent.write("a", "line\n" * 10_000)
     workshop.agent.commit()
-    assert _problem(workshop, limits=BundleLimits(max_patch_bytes=1000)) == BundleProblem.TOO_LARGE
+    assert _problem(workshop, settings=bounds(max_patch=1000)) == BundleProblem.TOO_LARGE
 
 
 def test_a_tree_with_a_git_folder_is_refused_by_git_itself(workshop: Workshop) -> None:
@@ -395,7 +395,7 @@ def test_what_needs_more_memory_than_git_may_have_is_too_large(workshop: Worksho
     workshop.agent.write("a.txt", "line\n" * (6 * 2**20))
     workshop.agent.commit()
     with pytest.raises(BundleError, match="memory") as caught:
-        workshop.verify(limits=BundleLimits(max_memory=64 * 2**20))
+        workshop.verify(settings=bounds(git_memory=64 * 2**20))
     assert caught.value.problem == BundleProblem.TOO_LARGE
 
 

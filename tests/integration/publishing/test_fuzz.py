@@ -24,7 +24,7 @@ def test_broken_bundles_are_named_and_nothing_is_written_elsewhere(workshop: Wor
 @given(changed_files(), judged_tasks())
 def test_any_change_is_judged(files: tuple[ChangedFile, ...], task: JudgedTask) -> None:
     verdict = judge(files, POLICY, task=task, history=files)
-    assert verdict.decision is max((found.decision for found in verdict.findings), default=verdict.decision)
+    assert verdict.decision is max((finding.decision for finding in verdict.findings), default=verdict.decision)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_an_agent_that_obeys_an_attacker_gets_nothing_past_the_border(place: Ran
 
 
 def test_an_agent_that_sends_what_it_has_sends_it_to_nobody_but_its_model() -> None:
-    found = {sending.name: violations for sending, _, violations in injection_model.run() if violations}
-    assert found == {}
+    leaks = {sending.name: violations for sending, _, violations in injection_model.run() if violations}
+    assert leaks == {}
 
 
 def test_there_are_at_least_two_hundred_cases(tmp_path: Path) -> None:

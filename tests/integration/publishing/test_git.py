@@ -66,16 +66,22 @@ def test_the_environment_holds_what_git_needs_and_no_more(tmp_path: Path, monkey
     monkeypatch.delenv("GIT_SSL_CAINFO", raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     lines = run_git(["x"], environment={"EXTRA": "1"}).decode().splitlines()
-    found = dict(line.split("=", 1) for line in lines)
-    assert TOKEN not in found.values()
-    assert {key: found.get(key) for key in ("GIT_SSL_CAINFO", "https_proxy", "EXTRA", "GIT_SSH_COMMAND", "HOME")} == {
+    variables = dict(line.split("=", 1) for line in lines)
+    assert TOKEN not in variables.values()
+    assert {
+        key: variables.get(key) for key in ("GIT_SSL_CAINFO", "https_proxy", "EXTRA", "GIT_SSH_COMMAND", "HOME")
+    } == {
         "GIT_SSL_CAINFO": "/etc/ca.pem",
         "https_proxy": "http://127.0.0.1:1",
         "EXTRA": "1",
         "GIT_SSH_COMMAND": "false",
         "HOME": os.devnull,
     }
-    assert {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ALLOW_PROTOCOL": ""}.items() <= found.items()
+    assert {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ALLOW_PROTOCOL": "",
+    }.items() <= variables.items()
 
 
 def test_the_token_is_in_a_private_file_only_and_gone_afterwards(
@@ -278,7 +284,7 @@ def test_a_git_without_memory_says_so(tmp_path: Path) -> None:
 )
 def test_a_refused_push_is_named_by_its_reason(line: str, reason: str) -> None:
     error = GitError("git push failed", context={"last_lines": tuple(line.splitlines())})
-    found = classify_failure(error, Remote.parse("https://github.com/acme/app.git"))
-    assert isinstance(found, PublishRefusedError)
-    assert (found.reason, found.context["reason"]) == (reason, reason)
-    assert found.hint
+    refusal = classify_failure(error, Remote.parse("https://github.com/acme/app.git"))
+    assert isinstance(refusal, PublishRefusedError)
+    assert (refusal.reason, refusal.context["reason"]) == (reason, reason)
+    assert refusal.hint

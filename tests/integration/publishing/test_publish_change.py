@@ -68,10 +68,10 @@ def request(workshop: Workshop, **more: Any) -> PublishRequest:
 
 
 def publish(
-    workshop: Workshop, pulls: FakePulls, given: PublishRequest | None = None, **more: Any
+    workshop: Workshop, pulls: FakePulls, publish_request: PublishRequest | None = None, **more: Any
 ) -> Published | Rejected:
     arguments: dict[str, Any] = {"mirror": workshop.mirror, "pulls": pulls, "token": None, "policy": POLICY, **more}
-    return asyncio.run(publish_change(given or request(workshop), **arguments))
+    return asyncio.run(publish_change(publish_request or request(workshop), **arguments))
 
 
 def work(workshop: Workshop, content: str = "def add(a, b):\n    return a + b\n") -> str:
@@ -223,8 +223,8 @@ def test_what_becomes_a_draft(
     if passed is not None:
         check = ReportedCheck(name="tests", passed=passed, detail="1 failed")
         report = VerificationReport(passed=passed, checks=(check,))
-    given = request(workshop, trusted=trusted, verification=report)
-    published = publish(workshop, pulls, given, settings=PublishingSettings(draft=mode))
+    publish_request = request(workshop, trusted=trusted, verification=report)
+    published = publish(workshop, pulls, publish_request, settings=PublishingSettings(draft=mode))
     assert isinstance(published, Published)
     assert published.pull_request.draft is draft
     assert pulls.all[0]["labels"] == []
@@ -235,21 +235,21 @@ def test_the_canary_in_a_file_is_rejected_and_so_is_one_in_the_pull_requests_tex
 ) -> None:
     canary = canary_for("t1-1")
     work(workshop)
-    told = request(workshop, spec=ASKING.model_copy(update={"prompt": f"Say {canary}."}))
-    rejected = publish(workshop, pulls, told)
+    publish_request = request(workshop, spec=ASKING.model_copy(update={"prompt": f"Say {canary}."}))
+    rejected = publish(workshop, pulls, publish_request)
     assert isinstance(rejected, Rejected)
-    assert [found.rule for found in rejected.verdict.findings] == ["canary"]
+    assert [finding.rule for finding in rejected.verdict.findings] == ["canary"]
     work(workshop, f"x = '{canary}'\n")
     rejected = publish(workshop, pulls)
     assert isinstance(rejected, Rejected)
-    assert "canary" in {found.rule for found in rejected.verdict.findings}
+    assert "canary" in {finding.rule for finding in rejected.verdict.findings}
     assert there(workshop) is None
 
 
 def test_known_secrets_are_hidden_in_the_text_of_a_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop)
-    told = request(workshop, spec=ASKING.model_copy(update={"prompt": "It is correct horse battery."}))
-    publish(workshop, pulls, told, known_secrets=[Secret("correct horse battery")])
+    publish_request = request(workshop, spec=ASKING.model_copy(update={"prompt": "It is correct horse battery."}))
+    publish(workshop, pulls, publish_request, known_secrets=[Secret("correct horse battery")])
     assert "correct horse" not in pulls.all[0]["body"]
     assert "[redacted]" in pulls.all[0]["body"]
 
@@ -261,7 +261,7 @@ def test_a_commit_in_another_name_is_rejected(workshop: Workshop, pulls: FakePul
     workshop.bundle()
     rejected = publish(workshop, pulls, request(workshop, bot_email="squire@users.noreply.github.com"))
     assert isinstance(rejected, Rejected)
-    assert [found.rule for found in rejected.verdict.findings] == ["identity"]
+    assert [finding.rule for finding in rejected.verdict.findings] == ["identity"]
 
 
 def test_a_secret_in_a_header_of_a_commit_that_nobody_looks_at_is_rejected(
@@ -285,7 +285,7 @@ def follow_up(workshop: Workshop, pulls: FakePulls) -> tuple[PublishRequest, str
     workshop.agent.commit("More")
     workshop.agent.bundle(workshop.root / "more.bundle", first, "squire/t2-more")
     spec = TaskSpec(key="m", title="Do more", prompt="Do more.", base_branch=workshop.branch)
-    given = request(
+    publish_request = request(
         workshop,
         attempt_id="t2-1",
         task_id="t2",
@@ -296,15 +296,15 @@ def follow_up(workshop: Workshop, pulls: FakePulls) -> tuple[PublishRequest, str
         spec=spec,
         follow_up=workshop.branch,
     )
-    return given, first
+    return publish_request, first
 
 
 def test_a_follow_up_adds_to_the_pull_request_and_repeating_it_changes_nothing(
     workshop: Workshop, pulls: FakePulls
 ) -> None:
-    given, first = follow_up(workshop, pulls)
+    publish_request, first = follow_up(workshop, pulls)
     for _ in range(2):
-        published = publish(workshop, pulls, given)
+        published = publish(workshop, pulls, publish_request)
         assert isinstance(published, Published)
         assert (published.created, published.pull_request.number) == (False, 1)
     head = there(workshop)
@@ -319,33 +319,33 @@ def test_a_follow_up_adds_to_the_pull_request_and_repeating_it_changes_nothing(
 
 
 def test_a_follow_up_never_overwrites(workshop: Workshop, pulls: FakePulls) -> None:
-    given, first = follow_up(workshop, pulls)
+    publish_request, first = follow_up(workshop, pulls)
     person = Checkout(workshop.root / "person", workshop.upstream)
     person.git("checkout", "--quiet", workshop.branch)
     person.write("theirs.py", "1\n")
     theirs = person.commit("By hand")
     person.git("push", "--quiet", "origin", workshop.branch)
     with pytest.raises(PublishRefusedError) as caught:
-        publish(workshop, pulls, replace(given, earlier_heads=frozenset({theirs, first})))
+        publish(workshop, pulls, replace(publish_request, earlier_heads=frozenset({theirs, first})))
     assert caught.value.reason == "branch_taken"
     assert there(workshop) == theirs
 
 
 @pytest.mark.parametrize("state", ["closed", "merged"])
 def test_a_follow_up_of_a_finished_pull_request_is_refused(workshop: Workshop, pulls: FakePulls, state: str) -> None:
-    given, first = follow_up(workshop, pulls)
+    publish_request, first = follow_up(workshop, pulls)
     pulls.set_state(1, state)
     with pytest.raises(PublishRefusedError, match=f"is {state}"):
-        publish(workshop, pulls, given)
+        publish(workshop, pulls, publish_request)
     assert there(workshop) == first
 
 
 def test_a_follow_up_that_needs_approval_holds_the_whole_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
-    given, _ = follow_up(workshop, pulls)
+    publish_request, _ = follow_up(workshop, pulls)
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     workshop.agent.commit("Box")
-    workshop.agent.bundle(workshop.root / "more.bundle", given.base_sha, "squire/t2-more")
-    published = publish(workshop, pulls, replace(given, spec=ASKING))
+    workshop.agent.bundle(workshop.root / "more.bundle", publish_request.base_sha, "squire/t2-more")
+    published = publish(workshop, pulls, replace(publish_request, spec=ASKING))
     assert isinstance(published, Published)
     (pull,) = pulls.all
     assert (pull["ref"]["draft"], pull["labels"]) == (True, [NEEDS_APPROVAL_LABEL])
@@ -475,7 +475,7 @@ def test_whoever_pushes_in_between_wins(workshop: Workshop) -> None:
 
 
 def _child(workshop: Workshop, step: str, **changes: Any) -> subprocess.CompletedProcess[str]:
-    given = {
+    arguments = {
         "upstream": str(workshop.upstream),
         "pulls": str(workshop.root / "pulls.json"),
         "base_sha": workshop.base_sha,
@@ -484,7 +484,7 @@ def _child(workshop: Workshop, step: str, **changes: Any) -> subprocess.Complete
         "scratch": str(workshop.root / "scratch"),
         "mirror": str(workshop.mirror.path),
     } | changes
-    return run(["-m", "tests.support.publish_child", json.dumps(given), step], cwd=ROOT)
+    return run(["-m", "tests.support.publish_child", json.dumps(arguments), step], cwd=ROOT)
 
 
 @pytest.mark.parametrize("step", [*PublicationStep, "created"])
@@ -503,12 +503,12 @@ def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: 
 
 @pytest.mark.parametrize("step", [*(step for step in PublicationStep if step != "labelled"), "updated"])
 def test_a_kill_at_any_step_of_a_follow_up_adds_it_once(workshop: Workshop, pulls: FakePulls, step: str) -> None:
-    given, _ = follow_up(workshop, pulls)
+    publish_request, _ = follow_up(workshop, pulls)
     changes = {
-        "base_sha": given.base_sha,
-        "branch": given.branch,
-        "bundle": str(given.bundle),
-        "follow_up": given.follow_up,
+        "base_sha": publish_request.base_sha,
+        "branch": publish_request.branch,
+        "bundle": str(publish_request.bundle),
+        "follow_up": publish_request.follow_up,
     }
     killed = _child(workshop, step, **changes)
     assert killed.returncode == -9, killed.stderr
@@ -516,7 +516,7 @@ def test_a_kill_at_any_step_of_a_follow_up_adds_it_once(workshop: Workshop, pull
     assert again.returncode == 0, again.stderr
     (pull,) = pulls.all
     assert pull["body"].count("## Follow-up") == 1
-    assert there(workshop) == git(workshop.agent.path, "rev-parse", given.branch)
+    assert there(workshop) == git(workshop.agent.path, "rev-parse", publish_request.branch)
 
 
 def test_no_token_is_in_what_is_left_on_the_disk(workshop: Workshop, pulls: FakePulls, tmp_path: Path) -> None:

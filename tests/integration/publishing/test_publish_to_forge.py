@@ -94,8 +94,8 @@ def publish(pair: Pair, *, token: str | None = None, **more: Any) -> Published |
 
 def pull_requests(forge: ForgeProcess) -> list[dict[str, Any]]:
     (repository,) = forge.state()["repositories"]
-    found: list[dict[str, Any]] = repository["pull_requests"]
-    return found
+    pulls: list[dict[str, Any]] = repository["pull_requests"]
+    return pulls
 
 
 def test_work_becomes_a_pull_request_once_however_often_it_is_published(forge_workshop: Pair) -> None:

@@ -172,8 +172,8 @@ def test_inputs_are_written_so_that_any_user_of_a_container_can_read_them(tmp_pa
     inputs = make_inputs(tmp_path, command=("true",))
     folder = write_inputs(inputs, bundle)
     names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.inbox.iterdir()}
-    given = ("attempt.json", "task.json", "prompt.md", "repo.bundle", "deploy.env")
-    assert names == dict.fromkeys(given, 0o644)
+    file_names = ("attempt.json", "task.json", "prompt.md", "repo.bundle", "deploy.env")
+    assert names == dict.fromkeys(file_names, 0o644)
     assert has_canary((folder.inbox / "deploy.env").read_text(), inputs.attempt_id)
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.out.stat().st_mode) == 0o777

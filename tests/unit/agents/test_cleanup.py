@@ -11,9 +11,9 @@ import requests
 from docker.errors import APIError
 
 from squire_pipelines.agents import container, reap
-from squire_pipelines.agents.endings import StopReason, SupervisionResult
-from squire_pipelines.agents.logs import LogSink
-from squire_pipelines.agents.run_recorder import OutputOptions, RunRecorder
+from squire_pipelines.agents.endings import SupervisionResult
+from squire_pipelines.agents.logs import LogSink, OutputOptions
+from squire_pipelines.agents.run_recorder import RunRecorder
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError, WorkspaceError
 from tests.support.attempts import make_inputs
@@ -147,15 +147,15 @@ def recorder(tmp_path: Path) -> RunRecorder:
 def test_a_log_that_cannot_be_written_stops_the_run_as_a_full_disk(recorder: RunRecorder) -> None:
     assert recorder.problem() is None
     recorder.sink.failure = OSError(28, "No space left on device")
-    assert recorder.problem() is StopReason.DISK_FULL
-    ending = recorder.finish(SupervisionResult(exit_code=137, stop=StopReason.DISK_FULL)).ending
+    assert recorder.problem() is Cause.DISK_FULL
+    ending = recorder.finish(SupervisionResult(exit_code=137, stop=Cause.DISK_FULL)).ending
     assert ending.cause is Cause.DISK_FULL
     assert ending.evidence.facts["log_failure"] == "No space left on device"
 
 
 def test_a_flood_stops_the_run(recorder: RunRecorder) -> None:
     recorder.sink.feed((b"y" * 99 + b"\n") * 60_000)
-    assert recorder.problem() is StopReason.LOG_OVERFLOW
+    assert recorder.problem() is Cause.LOG_OVERFLOW
     recorder.sink.close()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from squire_pipelines.agents.adapters.protocol import SessionFailure
-from squire_pipelines.agents.endings import RunFacts, StopReason, decide, engine_refusal
+from squire_pipelines.agents.endings import STOPS, RunFacts, decide, engine_refusal
 from squire_pipelines.agents.model import AgentResult
 from squire_pipelines.domain.endings import Cause
 
@@ -33,11 +33,11 @@ TABLE = {
     "finished though the engine was away": (replace(CHANGED, engine_lost=True), Cause.COMPLETED),
     "the engine stays away": (RunFacts(engine_error="gone"), Cause.ENGINE_LOST),
     "no exit code": (RunFacts(), Cause.ENGINE_LOST),
-    "timed out": (RunFacts(exit_code=143, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
-    "timed out and killed": (RunFacts(exit_code=137, stop=StopReason.TIMEOUT), Cause.TIMEOUT),
-    "cancelled": (RunFacts(exit_code=143, stop=StopReason.CANCELLED), Cause.CANCELLED),
-    "flooded its log": (RunFacts(exit_code=137, stop=StopReason.LOG_OVERFLOW), Cause.LOG_OVERFLOW),
-    "filled the disk": (RunFacts(exit_code=137, stop=StopReason.DISK_FULL), Cause.DISK_FULL),
+    "timed out": (RunFacts(exit_code=143, stop=Cause.TIMEOUT), Cause.TIMEOUT),
+    "timed out and killed": (RunFacts(exit_code=137, stop=Cause.TIMEOUT), Cause.TIMEOUT),
+    "cancelled": (RunFacts(exit_code=143, stop=Cause.CANCELLED), Cause.CANCELLED),
+    "flooded its log": (RunFacts(exit_code=137, stop=Cause.LOG_OVERFLOW), Cause.LOG_OVERFLOW),
+    "filled the disk": (RunFacts(exit_code=137, stop=Cause.DISK_FULL), Cause.DISK_FULL),
     "not found": (
         RunFacts(exit_code=127, result=result("error", agent_exit=None, code="agent_not_found")),
         Cause.AGENT_NOT_FOUND,
@@ -70,7 +70,7 @@ TABLE = {
     "the agent itself failed": (RunFacts(exit_code=1, failure=ABORTED), Cause.AGENT_ERROR),
     "it judges itself failed with exit 0": (replace(CHANGED, failure=ABORTED), Cause.AGENT_ERROR),
     "timed out with a failing provider": (
-        RunFacts(exit_code=143, stop=StopReason.TIMEOUT, failure=PROVIDER),
+        RunFacts(exit_code=143, stop=Cause.TIMEOUT, failure=PROVIDER),
         Cause.TIMEOUT,
     ),
 }
@@ -86,7 +86,7 @@ def test_each_observation_has_one_cause(seen: RunFacts, cause: Cause) -> None:
 def test_out_of_memory_is_never_inferred_from_137() -> None:
     causes = {
         decide(RunFacts(exit_code=137, stop=stop, engine_lost=lost)).cause
-        for stop in (None, *StopReason)
+        for stop in (None, *STOPS)
         for lost in (True, False)
     }
     assert Cause.OUT_OF_MEMORY not in causes
@@ -100,7 +100,7 @@ def test_a_childs_death_of_memory_is_noted_in_the_facts() -> None:
 
 
 def test_evidence_says_why_we_stopped_it_and_keeps_the_last_lines() -> None:
-    seen = RunFacts(exit_code=137, stop=StopReason.TIMEOUT, log_tail=("bye",), session={"steps": 2}, engine_lost=True)
+    seen = RunFacts(exit_code=137, stop=Cause.TIMEOUT, log_tail=("bye",), session={"steps": 2}, engine_lost=True)
     evidence = decide(seen).evidence
     assert evidence.killed_by_us
     assert evidence.log_tail == ("bye",)

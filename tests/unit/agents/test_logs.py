@@ -1,11 +1,13 @@
 """The agent's output on its way into the log."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from squire_pipelines.agents.logs import LogSink, clean
+from squire_pipelines.agents.logs import LogSink, OutputOptions, clean
 
 
 class FullDisk:
@@ -18,8 +20,17 @@ class FullDisk:
         return
 
 
-def sink(tmp_path: Path, limit: int = 1000, **more: object) -> LogSink:
-    return LogSink(tmp_path / "agent.log", limit_bytes=limit, **more)  # type: ignore[arg-type]
+def sink(
+    tmp_path: Path,
+    limit: int = 1000,
+    *,
+    redact: Callable[[str], str] = str,
+    echo: Callable[[str], object] | None = None,
+    truncate: bool = False,
+    **more: Any,
+) -> LogSink:
+    output = OutputOptions(redact, echo, truncate_log=truncate)
+    return LogSink(tmp_path / "agent.log", limit_bytes=limit, output=output, **more)
 
 
 def text(tmp_path: Path) -> str:
@@ -157,12 +168,12 @@ def test_after_the_cut_a_flood_costs_no_memory(tmp_path: Path) -> None:
 
 
 def test_what_is_recorded_is_echoed_and_nothing_else(tmp_path: Path) -> None:
-    said: list[str] = []
-    made = sink(tmp_path, limit=30, redact=lambda text: text.replace("secret", "***"), echo=said.append)
+    echoed: list[str] = []
+    made = sink(tmp_path, limit=30, redact=lambda text: text.replace("secret", "***"), echo=echoed.append)
     made.feed(b"a secret\n\x1b[31mred\x1b[0m\n" + b"much more than there is room for\n" * 9)
     made.close()
-    assert "".join(said) == (tmp_path / "agent.log").read_text()
-    assert "".join(said).startswith("a ***\nred\n")
+    assert "".join(echoed) == (tmp_path / "agent.log").read_text()
+    assert "".join(echoed).startswith("a ***\nred\n")
 
 
 def test_an_echo_that_breaks_does_not_stop_the_log(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What the agent is told."""
 
+import hashlib
+
 from squire_pipelines.agents.adapters.skills import Skill
-from squire_pipelines.agents.prompt import Instructions, build_prompt, delimited, prompt_version
+from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, delimited
 from squire_pipelines.domain.tasks import Implementation, TaskContext, TaskSpec, Verification
 
 FULL = TaskSpec(
@@ -94,7 +96,24 @@ def test_skills_are_named_with_what_each_is_for_and_where_it_lies() -> None:
     assert "## Skills" not in build_prompt(FULL, repository="a/b", branch="x")
 
 
-def test_the_template_has_a_version_that_the_task_does_not_change() -> None:
-    assert prompt_version() == prompt_version()
-    assert prompt_version().startswith("agent-")
-    assert len(prompt_version()) <= 40
+def test_the_version_changes_with_any_word_of_the_template() -> None:
+    everything = TaskSpec(
+        key="k",
+        title="t",
+        prompt="p",
+        base_branch="b",
+        signals=("s",),
+        context=TaskContext(files_to_read=("f",), patterns_to_follow=("p",), related_code=("r",)),
+        acceptance_criteria=("c",),
+        implementation=Implementation(approach="a", files_to_modify=("m",), files_to_create=("n",), avoid=("v",)),
+        verification=Verification(run_tests=True, run_lint=True, run_build=True, custom_checks=("x",)),
+    )
+    text = build_prompt(
+        everything,
+        repository="o/r",
+        branch="w",
+        instructions=Instructions("AGENTS.md", "i"),
+        skills=(Skill("s", "d", ()),),
+    )
+    version = f"agent-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    assert version == PROMPT_VERSION, "the template has changed: set PROMPT_VERSION"

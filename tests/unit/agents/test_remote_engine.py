@@ -31,8 +31,8 @@ def test_the_engines_host_and_the_setting_decide_where_the_gateway_is(
 ) -> None:
     client = docker.DockerClient(base_url=host, version="1.41")
     runner = DockerRunner(client)
-    chosen = GatewaySettings.model_validate({"transport": transport})
-    assert gateway_session.engine_for(chosen, runner) is (client if in_container else None)
+    settings = GatewaySettings.model_validate({"transport": transport})
+    assert gateway_session.engine_for(settings, runner) is (client if in_container else None)
     assert engine.is_local(client) is host.startswith("unix://")
     runner.close()
 
@@ -60,7 +60,7 @@ def test_a_shared_socket_is_mounted_from_its_volume_read_only(tmp_path: Path) ->
 
 
 def test_an_engine_without_the_attempts_folder_is_named_as_such() -> None:
-    said = 'invalid mount config for type "bind": bind source path does not exist: /home/x'
-    cause, message = engine_refusal(400, said)
+    explanation = 'invalid mount config for type "bind": bind source path does not exist: /home/x'
+    cause, message = engine_refusal(400, explanation)
     assert cause is Cause.WORKSPACE_ERROR
     assert "SQUIRE_HOME" in message

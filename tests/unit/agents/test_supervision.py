@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from squire_pipelines.agents.endings import StopReason
 from squire_pipelines.agents.supervision import supervise
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import EngineError
 
 
@@ -24,8 +24,8 @@ class FakeRun:
 
     def _end(self) -> float:
         ends = [self.ends_at + 100.0] if self.ends_at is not None else []
-        for what, at in self.asked:
-            after = self.obeys_after if what == "terminate" else self.dies_after
+        for signal, at in self.asked:
+            after = self.obeys_after if signal == "terminate" else self.dies_after
             ends += [at + after] if after is not None else []
         return min(ends, default=float("inf"))
 
@@ -41,7 +41,7 @@ class FakeRun:
         self.asked.append(("kill", self.now))
 
     def since_start(self) -> list[tuple[str, float]]:
-        return [(what, round(at - 100.0, 1)) for what, at in self.asked]
+        return [(signal, round(at - 100.0, 1)) for signal, at in self.asked]
 
 
 @dataclass
@@ -55,13 +55,13 @@ class Beats:
         self.beats += 1
         return self.run.now < 100.0 + self.cancel_at
 
-    def problem(self) -> StopReason | None:
-        return StopReason.LOG_OVERFLOW if self.run.now >= 100.0 + self.problem_at else None
+    def problem(self) -> Cause | None:
+        return Cause.LOG_OVERFLOW if self.run.now >= 100.0 + self.problem_at else None
 
 
 def watch(
     run: FakeRun, beats: Beats | None = None, *, wall_clock_s: float = 60.0, grace_s: float = 5.0
-) -> StopReason | None:
+) -> Cause | None:
     beats = beats or Beats(run)
     return supervise(
         run,
@@ -83,39 +83,39 @@ def test_a_run_that_ends_by_itself_is_left_alone() -> None:
 
 def test_the_wall_clock_asks_first() -> None:
     run = FakeRun(obeys_after=1.0)
-    assert watch(run, wall_clock_s=10) is StopReason.TIMEOUT
+    assert watch(run, wall_clock_s=10) is Cause.TIMEOUT
     assert run.since_start() == [("terminate", 10.0)]
 
 
 def test_who_does_not_listen_is_killed_after_the_grace() -> None:
     run = FakeRun(obeys_after=None)
-    assert watch(run, wall_clock_s=10, grace_s=5) is StopReason.TIMEOUT
+    assert watch(run, wall_clock_s=10, grace_s=5) is Cause.TIMEOUT
     assert run.since_start() == [("terminate", 10.0), ("kill", 15.0)]
 
 
 def test_without_grace_the_kill_comes_at_once() -> None:
     run = FakeRun()
-    assert watch(run, wall_clock_s=10, grace_s=0) is StopReason.TIMEOUT
+    assert watch(run, wall_clock_s=10, grace_s=0) is Cause.TIMEOUT
     assert run.since_start() == [("kill", 10.0)]
 
 
 def test_a_cancellation_stops_the_run_and_the_heart_beats_on() -> None:
     run = FakeRun(obeys_after=3.5)
     beats = Beats(run, cancel_at=2)
-    assert watch(run, beats) is StopReason.CANCELLED
+    assert watch(run, beats) is Cause.CANCELLED
     assert run.since_start() == [("terminate", 2.0)]
     assert beats.beats == 5
 
 
 def test_an_overflow_is_killed_at_once() -> None:
     run = FakeRun()
-    assert watch(run, Beats(run, problem_at=2)) is StopReason.LOG_OVERFLOW
+    assert watch(run, Beats(run, problem_at=2)) is Cause.LOG_OVERFLOW
     assert run.since_start() == [("kill", 2.0)]
 
 
 def test_an_overflow_in_the_last_moment_is_seen() -> None:
     run = FakeRun(ends_at=0.5)
-    assert watch(run, Beats(run, problem_at=0.4)) is StopReason.LOG_OVERFLOW
+    assert watch(run, Beats(run, problem_at=0.4)) is Cause.LOG_OVERFLOW
     assert run.asked == []
 
 

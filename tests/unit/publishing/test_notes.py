@@ -12,25 +12,25 @@ def notes(policy: PolicySettings, *asked: str) -> str:
 
 
 def test_an_agent_is_told_what_would_cost_it_its_work() -> None:
-    told = notes(PolicySettings())
-    assert "`.github/**`" in told
-    assert "100 files and 500 lines" in told
-    assert "you may change" not in told
+    text = notes(PolicySettings())
+    assert "`.github/**`" in text
+    assert "100 files and 500 lines" in text
+    assert "you may change" not in text
 
 
 def test_what_the_task_asks_for_is_told_as_permitted() -> None:
-    told = notes(PolicySettings(), "**/uv.lock", ".github/workflows/**")
-    assert "you may change these protected paths; a person will look: `**/uv.lock`." in told
-    told = notes(PolicySettings(workflows="approve"), ".github/workflows/**")
-    assert "a person will look: `.github/workflows/**`." in told
+    text = notes(PolicySettings(), "**/uv.lock", ".github/workflows/**")
+    assert "you may change these protected paths; a person will look: `**/uv.lock`." in text
+    text = notes(PolicySettings(workflows="approve"), ".github/workflows/**")
+    assert "a person will look: `.github/workflows/**`." in text
 
 
 def test_allowed_paths_are_told_and_long_lists_are_cut() -> None:
     values: dict[str, Any] = {"allowed_paths": tuple(f"p{number}" for number in range(70)), "protected": "approve"}
-    told = notes(PolicySettings(**values))
-    assert "Only files under these paths" in told
-    assert "and 10 more" in told
-    assert "is refused, with" not in told
+    text = notes(PolicySettings(**values))
+    assert "Only files under these paths" in text
+    assert "and 10 more" in text
+    assert "is refused, with" not in text
 
 
 def test_a_prompt_without_notes_stays_as_it_is() -> None:

@@ -14,10 +14,10 @@ CODE = "from squire_worker.waiting import wait_for_order; import os; wait_for_or
 
 
 def start(pipe: Path | None, wait_s: int = 30) -> "subprocess.Popen[str]":
-    told = {"SQUIRE_ORDER": str(pipe), "SQUIRE_ORDER_WAIT_S": str(wait_s)} if pipe else {}
+    order = {"SQUIRE_ORDER": str(pipe), "SQUIRE_ORDER_WAIT_S": str(wait_s)} if pipe else {}
     code = f"import sys; sys.path.insert(0, {str(WORKER)!r}); {CODE}"
     command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, env={**os.environ, **told}, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env={**os.environ, **order}, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_without_a_pipe_it_goes_on_at_once() -> None:
 
 
 def test_it_ends_when_it_is_asked_to_and_when_nobody_comes(pipe: Path) -> None:
-    asked, forgotten = start(pipe), start(pipe, wait_s=1)
+    asked, forgotten = start(pipe, wait_s=600), start(pipe, wait_s=1)
     assert forgotten.wait(timeout=30) == -signal.SIGALRM
     asked.terminate()
     assert asked.wait(timeout=30) == -signal.SIGTERM

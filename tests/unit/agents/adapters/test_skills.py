@@ -20,11 +20,11 @@ def test_a_skill_is_read_whole_and_written_for_anybody_to_read(tmp_path: Path) -
     skill = make(tmp_path / "skills")
     (skill / "more").mkdir(mode=0o700)
     (skill / "more" / "list.txt").write_bytes(b"\xff")
-    (found,) = read_skills((skill,))
-    assert (found.name, found.description) == ("review", "How we review.")
-    assert [name for name, _ in found.files] == ["SKILL.md", "more/list.txt"]
+    (loaded,) = read_skills((skill,))
+    assert (loaded.name, loaded.description) == ("review", "How we review.")
+    assert [name for name, _ in loaded.files] == ["SKILL.md", "more/list.txt"]
     for _ in range(2):
-        write_skills(tmp_path / "in", (found,))
+        write_skills(tmp_path / "in", (loaded,))
     copied = tmp_path / "in" / "skills" / "review"
     assert (copied / "more" / "list.txt").read_bytes() == b"\xff"
     assert (copied / "more").stat().st_mode & 0o777 == 0o755
