@@ -24,7 +24,7 @@ import time_machine
 
 from squire_pipelines.agents import preflight, profile, reap
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
-from squire_pipelines.agents.logs import OutputOptions
+from squire_pipelines.agents.logs import DEFAULT_OUTPUT, OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, LeaseLostError
@@ -76,10 +76,10 @@ class Scene:
         inputs: AttemptInputs,
         heartbeat: Callable[[], bool] = go_on,
         *,
-        output: OutputOptions | None = None,
+        output: OutputOptions = DEFAULT_OUTPUT,
         **options: object,
     ) -> RunResult:
-        runner = DockerRunner(self.client, output=output, options=EngineOptions(**options))  # type: ignore[arg-type]
+        runner = DockerRunner(self.client, output=output, options=EngineOptions(**options))  # type: ignore[arg-type]  # options by name
         return runner.run(inputs, heartbeat=heartbeat)
 
     @property
