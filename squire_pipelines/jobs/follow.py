@@ -20,7 +20,7 @@ async def follow_pull_requests(
         {
             "deliveries": summary.deliveries,
             "asked": summary.asked,
-            "waiting_for_approval": summary.held,
+            "waiting_for_approval": summary.waiting,
             "approved": summary.approved,
         }
     )

@@ -38,7 +38,7 @@ class FollowSummary:
 
     deliveries: int = 0
     asked: int = 0
-    held: int = 0
+    waiting: int = 0
     approved: int = 0
 
 
@@ -75,9 +75,9 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
         async with asyncio.timeout(_TIMEOUT_S), github.client() as client:
             await _poll(ledger, client, polls.values(), summary, log)
             with ledger.read() as tx:
-                held = outcomes.awaiting_approval(tx, {*touched.task_ids, *polls})
-            summary.held = len(held)
-            await _settle_approvals(ledger, client, held, summary, label=settings.publishing.label, log=log)
+                waiting = outcomes.awaiting_approval(tx, {*touched.task_ids, *polls})
+            summary.waiting = len(waiting)
+            await _settle_approvals(ledger, client, waiting, summary, label=settings.publishing.label, log=log)
     except TimeoutError:
         log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, _TIMEOUT_S)
     return summary
@@ -172,14 +172,14 @@ async def _poll(
 async def _settle_approvals(
     ledger: Ledger,
     client: GitHubClient,
-    held: Sequence[Outcome],
+    waiting: Sequence[Outcome],
     summary: FollowSummary,
     *,
     label: str,
     log: RunLog,
 ) -> None:
-    """Record which held pull requests a permitted person approved; one that fails waits for the next poll."""
-    for outcome in held:
+    """Record which waiting pull requests a permitted person approved; one that fails waits for the next poll."""
+    for outcome in waiting:
         where = f"{outcome.repository}#{outcome.pr_number}"
         try:
             approval = await settle_approval(client, outcome.repository, outcome.pr_number, label)
