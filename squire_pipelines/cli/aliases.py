@@ -1,7 +1,5 @@
 """The old product's commands: each runs its new name and shows that name on standard error."""
 
-from collections.abc import Callable
-
 import click
 
 from squire_pipelines.cli.failures import note
@@ -49,20 +47,14 @@ def _alias(old: str) -> click.Command:
         elif old == "status" and not [arg for arg in args if not arg.startswith("-")]:
             words = ("tasks", "list")  # the old `status` without a task was an overview
         note(f"`squire {old}` is now `squire {' '.join(words)}`")
-        ctx = click.get_current_context()
-        ctx.find_root().command.main([*_globals(ctx), *words, *args], prog_name="squire", standalone_mode=True)
+        root = click.get_current_context().find_root()
+        options = ["--config", str(root.params["config"])] if root.params.get("config") else []
+        options += ["--verbose"] if root.params.get("verbose") else []
+        root.command.main([*options, *words, *args], prog_name="squire", standalone_mode=True)
 
-    return _raw_command(old.rpartition(" ")[2], f"Run `squire {' '.join(target)}`, whose old name this is.", run)
-
-
-def _globals(ctx: click.Context) -> list[str]:
-    options = ctx.find_root().params
-    words = ["--config", str(options["config"])] if options.get("config") else []
-    return [*words, "--verbose"] if options.get("verbose") else words
-
-
-def _raw_command(name: str, text: str, run: Callable[[tuple[str, ...]], None]) -> click.Command:
     argument = click.Argument(["args"], nargs=-1, type=click.UNPROCESSED)
+    text = f"Run `squire {' '.join(target)}`, whose old name this is."
+    name = old.rpartition(" ")[2]
     return click.Command(
         name, params=[argument], callback=run, help=text, context_settings=_RAW, add_help_option=False, hidden=True
     )

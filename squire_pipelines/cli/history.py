@@ -1,11 +1,26 @@
-"""`squire history`: the warehouse, the DuckDB file that people query. The library builds and guards it."""
+"""`squire history`: the warehouse, the DuckDB file that people query. The library builds, exports and summarises it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
-from squire_pipelines.cli.text import size
+from squire_pipelines.cli.parameters import MOMENT
+from squire_pipelines.cli.text import counted, instant, size
+
+if TYPE_CHECKING:
+    from squire_pipelines.warehouse.export import ExportedFile
+    from squire_pipelines.warehouse.report.numbers import Report
+
+_ROWS = 9
+"""How many rows of each table are shown in the terminal; the page has them all."""
+
+_COLUMNS = {"causes": 4}
+"""How many columns of a section's table a terminal has room for."""
 
 _CLI = "squire_pipelines.cli"
 history = LazyGroup(
@@ -14,8 +29,6 @@ history = LazyGroup(
     lazy={
         "sql": Lazy(f"{_CLI}.history_sql:sql", "Ask the warehouse one question."),
         "shell": Lazy(f"{_CLI}.history_shell:run_shell", "Ask the warehouse one question after another."),
-        "report": Lazy(f"{_CLI}.history_report:report", "Report how things went, here or as a page with plots."),
-        "export": Lazy(f"{_CLI}.history_export:export", "Write the tables as Parquet, one file per table and day."),
     },
 )
 
@@ -44,3 +57,119 @@ def publish(context: CliContext, *, full: bool) -> None:
     click.echo(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
     if done.mode == "full" and not full:
         note(f"the whole ledger was read again: {done.reason}")
+
+
+def _show_file(file: "ExportedFile") -> None:
+    click.echo(f"{file.name}  {counted(file.rows, 'row')}, {size(file.bytes)}", err=True)
+
+
+@history.command(
+    "export",
+    examples=(
+        "squire history export ~/lake",
+        "squire history export s3://bucket/squire --since 7d",
+        "squire history export ~/lake --tables tasks,attempts --since 2026-01-01 --until 2026-03-31",
+    ),
+)
+@click.argument("target")
+@click.option("--since", type=MOMENT, metavar="DAY", help="Begin with this day: 2026-03-01, or 30d for so long ago.")
+@click.option("--until", type=MOMENT, metavar="DAY", help="End with this day.")
+@click.option("--tables", metavar="NAMES", help="Write only these tables, with commas between them.")
+@json_option
+@with_context
+def export(
+    context: CliContext,
+    *,
+    target: str,
+    since: datetime | None,
+    until: datetime | None,
+    tables: str | None,
+    as_json: bool,
+) -> None:
+    """Write the tables as Parquet to a folder or an object store, one file per table and day.
+
+    TARGET is a folder or a URL such as s3://bucket/prefix. A day's file holds the rows that began on that day, in UTC;
+    exporting a day again replaces its file whole.
+    """
+    from squire_pipelines.warehouse import export as exporting  # noqa: PLC0415 - DuckDB
+
+    done = exporting.export(
+        context.home.warehouse,
+        target,
+        tables=None if tables is None else [name.strip() for name in tables.split(",") if name.strip()],
+        since=since.date() if since else None,
+        until=until.date() if until else None,
+        on_file=None if as_json else _show_file,
+    )
+    if as_json:
+        listed = [
+            {"name": file.name, "table": file.table, "day": str(file.day), "rows": file.rows, "bytes": file.bytes}
+            for file in done.files
+        ]
+        emit_json({"target": target, "published_at": done.published_at, "files": listed})
+    else:
+        files, rows = counted(len(done.files), "file"), counted(sum(file.rows for file in done.files), "row")
+        click.echo(f"wrote {files} with {rows}, as of {instant(done.published_at)} UTC")
+
+
+@history.command(
+    "report",
+    examples=(
+        "squire history report",
+        "squire history report --html report.html --since 90d --open",
+        "squire history report --json",
+    ),
+)
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a page with plots."
+)
+@click.option(
+    "--since", type=MOMENT, default="30d", show_default=True, metavar="DAY", help="Begin at this day, or so long ago."
+)
+@click.option("--open", "open_it", is_flag=True, help="Show the page in the browser.")
+@json_option
+@with_context
+def report(context: CliContext, *, html: Path | None, since: datetime, open_it: bool, as_json: bool) -> None:
+    """Report throughput, success, causes of failure, cost, time in each stage and time with failing checks.
+
+    The report covers the time from --since until the warehouse was published. The page that --html writes is one file
+    that loads nothing from elsewhere.
+    """
+    from squire_pipelines.warehouse.report.numbers import read_report  # noqa: PLC0415 - DuckDB
+
+    if open_it and html is None:
+        raise click.UsageError("--open shows the page that --html FILE writes: add --html FILE")
+    if html is not None and as_json:
+        raise click.UsageError("--html and --json exclude each other: use one of them")
+    numbers = read_report(context.home.warehouse, since=since)
+    if as_json:
+        emit_json(numbers.as_json())
+        return
+    if html is not None:
+        from squire_pipelines.warehouse.report.page import html as page  # noqa: PLC0415 - the drawing library
+        from squire_pipelines.warehouse.report.page import write_page  # noqa: PLC0415 - likewise
+
+        write_page(html, page(numbers, cache=context.home.cache / "matplotlib"))
+        click.echo(f"wrote {html}")
+        if open_it and click.launch(str(html.absolute())):
+            note(f"no browser could be started; open {html.absolute()}")
+        return
+    _show_report(context, numbers)
+
+
+def _show_report(context: CliContext, numbers: "Report") -> None:
+    from squire_pipelines.warehouse.report.sections import headline, sections  # noqa: PLC0415 - DuckDB
+
+    click.echo(f"{numbers.since:%Y-%m-%d %H:%M} to {numbers.until:%Y-%m-%d %H:%M} UTC")
+    click.echo()
+    context.console.print(table(["", "", " "], headline(numbers)))
+    for section in sections(numbers):
+        click.echo(f"\n{section.title}")
+        if not section.rows:
+            click.echo(f"  {section.nothing}")
+            continue
+        click.echo(f"  {section.text}")
+        most = _COLUMNS.get(section.key, len(section.header))
+        context.console.print(table(section.header[:most], [row[:most] for row in section.rows[:_ROWS]]))
+        if len(section.rows) > _ROWS:
+            click.echo(f"  and {len(section.rows) - _ROWS} more: --json has them all")
