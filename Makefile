@@ -51,11 +51,13 @@ test-fast: setup ## Unit tests, and the forge's
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token
 	@$(BIN)/python -m pytest tests/github -m github --no-header -p no:socket $(PYTEST_ARGS)
 
-lint: setup ## ruff, mypy strict, import contracts
+lint: setup ## ruff, mypy strict, import contracts, declared dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
+	@cd forge && "$(abspath $(BIN))/deptry" . --extend-exclude '.*samples/data'
 	@$(BIN)/python scripts/cli_reference.py --check
 	@$(BIN)/python scripts/warehouse_reference.py --check
 
