@@ -68,7 +68,8 @@ class CliContext:
     def read_tasks(self, query: "TaskQuery") -> "TaskPage":
         """A page of the list of tasks, the quick way where that is possible. Raises NotFoundError, ConfigError."""
         from squire_pipelines.cli import fast_list  # noqa: PLC0415 - not every command needs it
-        from squire_pipelines.cli.task_rows import FOR_A_SLOT, from_ledger  # noqa: PLC0415 - likewise
+        from squire_pipelines.cli.task_rows import read_page  # noqa: PLC0415 - likewise
+        from squire_pipelines.ledger.waiting import FOR_A_SLOT  # noqa: PLC0415 - likewise
 
         path = fast_list.ledger_path(self.config, self.home)
         if path is None:
@@ -79,14 +80,14 @@ class CliContext:
         page = None if path is None else fast_list.read_tasks(path, query)
         if page is None:
             with self.ledger.read() as tx:
-                page = from_ledger(tx, query)
+                page = read_page(tx.query_runner(), query, now=tx.now)
         waits = any(row.waiting == FOR_A_SLOT for row in page.rows)
         return self._with_budgets(page) if waits and fast_list.may_have_budgets(self.config, self.home) else page
 
     def _with_budgets(self, page: "TaskPage") -> "TaskPage":
         """The page, with the budgets for which tasks wait that would else wait for a slot."""
-        from squire_pipelines.cli.task_rows import FOR_A_SLOT  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.ledger import budgets  # noqa: PLC0415 - slow to import, and only with budgets needed
+        from squire_pipelines.ledger.waiting import FOR_A_SLOT  # noqa: PLC0415 - not every command needs it
 
         with self.ledger.read() as tx:
             held = budgets.blocked_by_budget(tx, self.settings.budgets_for)

@@ -16,9 +16,10 @@ from pathlib import Path
 from squire_pipelines import __version__
 from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
 from squire_pipelines.home import Home
-from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery, read_ids_like
+from squire_pipelines.ledger import HEAD_REVISION
+from squire_pipelines.ledger.list_sql import read_ids_like
+from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
 
-KNOWN_REVISION = "0002"  # a test compares it with the ledger's; a ledger with another one is read the slow way
 BUSY_TIMEOUT_S = 5.0
 _STAMP = "settings-checked"
 _URL = "SQUIRE_LEDGER_URL"
@@ -124,7 +125,7 @@ def _query_runner(path: Path) -> Iterator[QueryRunner | None]:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
         db.row_factory = sqlite3.Row
         db.execute("BEGIN")  # one consistent state for all that is asked
-        if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != KNOWN_REVISION:
+        if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != HEAD_REVISION:
             yield None
         else:
             yield QueryRunner(lambda sql, values: db.execute(sql, values).fetchall(), is_sqlite=True)

@@ -1,4 +1,4 @@
-"""Tables beside the work itself: what it may cost, what was archived, and the words by which a title is found."""
+"""Tables beside the work itself: what it may cost, and what was archived."""
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, UniqueConstraint
 
@@ -70,16 +70,4 @@ archives = Table(
     Column("last_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "table_name", "created_at"),
-)
-
-task_words = Table(
-    "task_words",
-    metadata,
-    Column("word", String(64), primary_key=True),
-    Column("priority", Integer, primary_key=True),
-    Column("created_at", UtcDateTime, primary_key=True),
-    Column("task_id", String(32), primary_key=True),
-    Column("repository", String(140), nullable=False),
-    Column("kind", String(40), nullable=False),
-    sqlite_with_rowid=False,
 )

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
 from squire_pipelines.files import fsync
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, may_be_ours, utc_now
+from squire_pipelines.ledger import HEAD_REVISION
+from squire_pipelines.ledger.store import Ledger, may_be_ours, utc_now
 
 PAGES_AT_ONCE = 1000
 _BUSY_TIMEOUT_S = 10.0

@@ -13,7 +13,6 @@ from squire_pipelines.ledger.retention import rows_of_tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import metadata, task_dependencies, tasks
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
-from squire_pipelines.ledger.tasks import query_runner
 
 FORMAT = 1
 """Grows when a line changes so that an older import would stumble."""
@@ -26,7 +25,7 @@ PARTS = MappingProxyType(
 AT_ONCE = 500
 _ORDERED = {"attempts": "number", "task_events": "id", "model_calls": "id"}
 # Numbers that the importing ledger gives anew, and a token that lets its holder write.
-_LEFT_OUT = {"task_events": {"id"}, "model_calls": {"id"}, "attempts": {"lease_token"}}
+_LEFT_OUT = {"tasks": {"title_words"}, "task_events": {"id"}, "model_calls": {"id"}, "attempts": {"lease_token"}}
 
 
 def export_tasks(tx: Transaction, query: TaskQuery) -> Iterator[dict[str, Any]]:
@@ -36,7 +35,7 @@ def export_tasks(tx: Transaction, query: TaskQuery) -> Iterator[dict[str, Any]]:
     """
     page = replace(query, order=SortOrder.OLDEST, limit=AT_ONCE, after=None)
     while True:
-        ids, after = read_ids(query_runner(tx), page)
+        ids, after = read_ids(tx.query_runner(), page)
         yield from _lines(tx, ids)
         if after is None:
             return

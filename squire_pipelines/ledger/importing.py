@@ -21,7 +21,6 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskKind, TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError
-from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.columns import UtcDateTime
 from squire_pipelines.ledger.exporting import FORMAT, PARTS
 from squire_pipelines.ledger.old_tasks import Entry, OldTask, read_entries
@@ -183,7 +182,6 @@ def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, re
         "updated_at": tx.now,
     }
     tx.execute(insert(tasks).values(row))
-    wordlist.remember(tx, [row])
     reason = f"task {old.id} of the old product, {old.status} there ({entry.file})"
     event = {"actor": ACTOR, "reason": reason, "trace_id": row["trace_id"], "task_id": task_id}
     record_event(tx, EventSubject.TASK, None, status, **event)
@@ -279,7 +277,6 @@ def _take_facts(tx: Transaction, facts: dict[str, Any]) -> str | None:
     if row.get("plan_id") and tx.execute(select(plans.c.id).where(plans.c.id == row["plan_id"])).first() is None:
         row["plan_id"] = None
     tx.execute(insert(tasks).values(row))
-    wordlist.remember(tx, [row])
     for part, table in PARTS.items():
         for one in facts.get(part) or ():
             values = _row(table, one)

@@ -9,9 +9,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DatabaseError
 
 from squire_pipelines.errors import LedgerError, NotFoundError, SchemaVersionError
-from squire_pipelines.ledger import tables
+from squire_pipelines.ledger import HEAD_REVISION, tables
 from squire_pipelines.ledger.replay import Replay
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, Transaction
+from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, task_events, tasks
 
 MAX_PROBLEMS = 20

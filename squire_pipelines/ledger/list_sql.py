@@ -1,307 +1,339 @@
-"""The one place where the question for a page of tasks becomes SQL, which SQLite and Postgres both read.
+"""Builds the SQL of a list of tasks, which SQLite and Postgres both read, and asks for a page of ids.
 
-Standard library only, as `listing`, which says what may be asked. Every way to the rows runs along an index:
-`docs/decisions/0013-archive-before-delete.md` says why it is chosen here and not by the databases' planners.
+The list of the command, changes of many tasks, exports and completion all come here. Standard library only, so that
+`squire tasks list` starts without SQLAlchemy; `task_query` says what can be asked. `docs/decisions` (0013) explains
+why the index is chosen here and not by the databases' planners.
 """
 # ruff: noqa: S608 - the texts put together are names of ours; every value is a parameter
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
 from typing import Any
 
-from squire_pipelines.ledger.list_terms import Terms, hide, where_all
-from squire_pipelines.ledger.task_query import PRIORITIES, QueryRunner, SortOrder, TaskQuery, position, token
-
-COUNTED = 10_000
-"""So far the rows of a way are counted before it is called a long one."""
+from squire_pipelines.ledger.task_query import (
+    COLUMNS,
+    DESCENDING,
+    FINAL_STATUSES,
+    KINDS,
+    PRIORITIES,
+    STATUSES,
+    QueryRunner,
+    SortOrder,
+    TaskQuery,
+    position,
+    token,
+)
+from squire_pipelines.ledger.words import words_of
 
 PROBED = 1_000
-"""How many rows of each word are passed over to see which word is the rarer one."""
+"""So many tasks are read in the list's order before another way to the same page is considered."""
 
-SORTED = 1_500
-"""At most so many rows of a range of time are sorted, rather than those of a long way looked through."""
+MAX_SORTED = 50_000
+"""A word or a range of time that matches more tasks than this is never read whole and sorted."""
 
-FAR = 12
-"""So many times more ends are sorted where the other way is a long one: an index has all that their order needs."""
+SORTING_COST = 10
+"""Reading a match and sorting it costs about as much as reading so many tasks in the order of an index."""
 
-VERY_FAR = 40
-"""So many times more are sorted where the other way is known to be longer than that."""
+# Until the end of the transaction. Postgres would take a filter for rare and read and sort the whole table, or compare
+# each row of one side with each of the other; and what is forbidden it counts as expensive, which is no reason to
+# compile the question. The ways do not depend on the values, so they are planned once and not for each page.
+_FORBIDDEN = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
+_PLANNER = {f"enable_{way}": "off" for way in _FORBIDDEN} | {
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",  # starting them takes longer than a page
+    "plan_cache_mode": "force_generic_plan",
+}
+_SET = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true) AS {name}" for name, value in _PLANNER.items())
+_SET_BITMAPS = "SELECT set_config('enable_bitmapscan', :value, true), set_config('enable_sort', :value, true)"
+_TITLE_VECTOR = "array_to_tsvector(string_to_array(t.title_words, ' '))"
+"""The expression of the index `ix_tasks_title_words` on Postgres."""
 
-# Until the end of the transaction. A filter that Postgres takes for rare would make it read and sort the whole table,
-# or compare each row of one side with each of the other; and what is forbidden it counts as dear, which is no reason
-# to compile the question. The ways do not depend on the values: they are planned once, and not for each page.
-_NOT = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
-_SET = {f"enable_{way}": "off" for way in _NOT} | {"jit": "off", "plan_cache_mode": "force_generic_plan"}
-_ALONG_INDEXES = "SELECT " + ", ".join(
-    f"set_config('{name}', '{value}', true) AS {name}" for name, value in _SET.items()
-)
-
-_FILTER = ""  # no word
 Rows = Sequence[Mapping[str, Any]]
 
 
 def read_ids(
-    runner: QueryRunner, query: TaskQuery, *, counted: int = COUNTED, at_most_sorted: int = SORTED
+    runner: QueryRunner, query: TaskQuery, *, probed: int = PROBED, max_sorted: int = MAX_SORTED
 ) -> tuple[list[str], str | None]:
-    """The ids of a page in its order, and what to give as `after` for the next one (None at the end).
+    """Return the ids of a page in its order, and the `after` of the next page (None at the end).
 
-    Going on after it gives each task once that was there from the first page on, whatever is added meanwhile; in the
-    order of changes, a task that changes meanwhile goes to the front.
+    Following `after` gives each task once that was there from the first page on, whatever is added meanwhile; in the
+    order of changes, a task that changes meanwhile moves to the front.
 
-    The bounds choose between ways to the same answer, and are given by tests alone.
+    `probed` and `max_sorted` choose between ways to the same answer; only tests pass them.
 
     Raises:
         NotFoundError: `after` is the id of no task.
         PagePositionError: `after` belongs to another order.
     """
     if not runner.is_sqlite:
-        runner.run(_ALONG_INDEXES, {})
-    rows = _Search(runner, query, position(runner, query), counted, at_most_sorted).rows()
+        runner.run(_SET, {})
+    rows = _Page(runner, query, probed, max_sorted).rows()
     page = rows[: query.limit]
     return [row["id"] for row in page], token(query.order, page[-1]) if len(rows) > query.limit else None
 
 
-class _Search(Terms):
-    """One question. A way to its rows is a union of branches, each along one index and in its order."""
+def read_ids_like(runner: QueryRunner, prefix: str, limit: int) -> list[str]:
+    """Return the youngest ids that begin with `prefix`; ids sort by their time of birth."""
+    sql = "SELECT id FROM tasks WHERE id >= :first AND id < :behind ORDER BY id DESC LIMIT :limit"
+    return [row["id"] for row in runner.run(sql, {"first": prefix, "behind": prefix + "\x7f", "limit": limit})]
 
-    def __init__(
-        self, runner: QueryRunner, query: TaskQuery, after: tuple[Any, ...], counted: int, at_most_sorted: int
-    ) -> None:
-        super().__init__(runner, query, after)
-        self.counted = counted
-        self.at_most_sorted = at_most_sorted
-        self._rarity: dict[str, tuple[Any, ...]] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Matches:
+    """What one condition matches, along an index of its own, and how to get from there to the rows of `tasks`."""
+
+    source: str
+    condition: str
+    order: str = ""
+    join: str = ""
+
+    @property
+    def is_words(self) -> bool:
+        """Return whether the condition is that of the words, which needs no other look at the title."""
+        return not self.order
+
+
+class _Page:
+    """One question: its conditions and parameters, and the ways to its rows."""
+
+    def __init__(self, runner: QueryRunner, query: TaskQuery, probed: int, max_sorted: int) -> None:
+        self.runner = runner
+        self.query = query
+        self.probed = probed
+        self.max_sorted = max_sorted
+        self.columns = COLUMNS[query.order]
+        self.sign, self.direction = ("<", " DESC") if query.order in DESCENDING else (">", "")
+        self.after = position(runner, query)
+        self.limit = query.limit + 1  # the last one tells that there is a next page
+        self.values: dict[str, Any] = {}
+        self.words = words_of(query.text)
+        self.has_end = bool(query.ended_since or query.ended_until)
+        self.by_change = query.order is SortOrder.CHANGED
+        equal = {
+            "repository": _spellings(runner, query.repository),
+            "status": query.statuses,
+            "kind": query.kinds,
+            "cause": query.causes,
+        }
+        self.equal = {name: tuple(dict.fromkeys(values)) for name, values in equal.items() if values}
 
     def rows(self) -> Rows:
-        """The page and one more, in order."""
-        wordless = bool(self.query.text.strip()) and not self.words
-        if wordless or not self.statuses or (self.query.repository and not self.repositories):
+        """Return the page and one row more, in order.
+
+        The list's order is that of an index, which also has the columns of equal values. Words and most ranges of time
+        are no part of it: where few of the first tasks match, it may be shorter to read all that match and sort them.
+        """
+        query = self.query
+        is_wordless = bool(query.text.strip()) and not self.words
+        never_ended = self.has_end and query.statuses and not set(query.statuses) & set(FINAL_STATUSES)
+        if is_wordless or never_ended or (query.repository and "repository" not in self.equal):
             return ()
-        limit = self.query.limit + 1
-        for what, most in self._sortable():
-            times = self._range(f"t.{what}_at", what)
-            if self._count("tasks t", times, f"t.{what}_at", most) < most:
-                return self._sorted("tasks t", times + self._filters() + self._words("t", "id"))
-        if self._by_word():
-            if self.columns[0] == "updated_at":
-                way = ["w.word = " + self._value("word", self._rarest_word()), "t.id = w.task_id"]
-                others = self._words("w", "task_id", but=self._rarest_word())
-                return self._sorted("task_words w CROSS JOIN tasks t", way + self._filters() + others)
-            branches = self._word_branches
-        else:
-            branches = self._task_branches
-        if self.columns[0] != "priority" or not self._bounds("x.created_at"):
-            return self._union(branches(self.columns, self.after, {}), self.columns, limit)
-        # A range of the creation is a range of an index only below one priority.
-        found: list[Mapping[str, Any]] = []
-        for priority in PRIORITIES:
-            here = bool(self.after) and priority == self.after[0]
-            if len(found) < limit and not (self.after and priority < self.after[0]):
-                each = branches(self.columns[1:], self.after[1:] if here else (), {"priority": (priority,)})
-                found += self._union(each, self.columns[1:], limit - len(found))
-        return found
+        unindexed = [*self._words(), *(self._created() if self.by_change else self._ended())]
+        if unindexed:
+            rows, is_all = self._walk(unindexed, budget=self.probed)
+            if len(rows) >= self.limit or is_all:
+                return rows
+            if 2 * len(rows) < self.limit and (matches := self._fewest(len(rows))) is not None:
+                return self._sorted(matches)
+        return self._walk(unindexed)[0]
 
     # ── Ways ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _task_branches(
-        self, columns: tuple[str, ...], after: tuple[Any, ...], fixed: Mapping[str, tuple[Any, ...]]
-    ) -> list[str]:
-        if self.by_end and columns[0] == "updated_at":
-            return self._branches_of_ended(after)
-        lead, checks = self._lead(columns[0], by_priority=bool(fixed))
-        checks += self._words("t", "id") + self._ended_check()
-        if columns[0] != "created_at":
-            checks += self._created_check()
-        ranges = self._after(after, [f"t.{column}" for column in columns]) + self._bounds(f"t.{columns[0]}")
-        selected = ", ".join(f"t.{column}" for column in self.columns)
+    def _walk(self, unindexed: Sequence[str], *, budget: int | None = None) -> tuple[Rows, bool]:
+        """Read tasks in the list's order until the page is full, at most `budget` of them if it is given.
+
+        Returns those that match, and whether no other tasks are left.
+        """
+        rows: list[Mapping[str, Any]] = []
+        priorities: Sequence[int | None] = (None,)
+        if self.query.order is SortOrder.PRIORITY and self._bounds():
+            # The index has the times below each priority.
+            priorities = [priority for priority in PRIORITIES if not self.after or priority >= self.after[0]]
+        for priority in priorities:
+            columns = self.columns if priority is None else self.columns[1:]
+            limit = self.limit - len(rows)
+            if budget is None:
+                rows += self._run(self._union(self._branches(priority, unindexed), columns, limit))
+            else:
+                matches = f"CASE WHEN {' AND '.join(unindexed)} THEN 1 ELSE 0 END AS matches"
+                first = self._union(self._branches(priority, (), matches), columns, budget)
+                counted = f"SELECT p.*, count(*) OVER () AS probed FROM ({first}) AS p"
+                part = self._run(f"{counted} ORDER BY matches DESC, {self._order(columns)} LIMIT {limit:d}")
+                rows += [row for row in part if row["matches"]]
+                budget -= part[0]["probed"] if part else 0
+            if len(rows) >= self.limit or budget == 0:
+                break
+        return rows, budget != 0
+
+    def _fewest(self, seen: int) -> _Matches | None:
+        """Return the condition that matches the fewest tasks, if to sort these is less than to read on in order.
+
+        `seen` is how many matched among the first `probed` tasks.
+        """
+        expected = self.probed * self.limit // seen if seen else self.max_sorted * SORTING_COST
+        most = min(expected // SORTING_COST, self.max_sorted)
+        fewest = None
+        self._allow_bitmaps("on")
+        for matches in self._each_matches():
+            rows = f"SELECT 1 AS one FROM {matches.source} WHERE {matches.condition}{matches.order} LIMIT {most:d}"
+            count = int(self._run(f"SELECT count(*) AS n FROM ({rows}) AS c")[0]["n"])
+            if count < most:
+                fewest, most = matches, count
+        if fewest is None:
+            self._allow_bitmaps("off")
+        return fewest
+
+    def _each_matches(self) -> Iterator[_Matches]:
+        if self.words and self.runner.is_sqlite:
+            quoted = " AND ".join(f'"{word}"' for word in self.words)
+            search = self._value("search", f"words : ({quoted})")
+            yield _Matches(
+                "task_search s", f"s.task_search MATCH {search}", join=" CROSS JOIN tasks t ON t.id = s.task_id"
+            )
+        elif self.words:
+            search = self._value("search", " & ".join(f"'{word}'" for word in self.words))
+            yield _Matches("tasks t", f"{_TITLE_VECTOR} @@ CAST({search} AS tsquery)")
+        for name in ("created_at", "ended_at"):
+            # In the order of the index: else Postgres may read the table until it has counted enough.
+            if conditions := self._range(f"t.{name}", name):
+                yield _Matches("tasks t", " AND ".join(conditions), order=f" ORDER BY t.{name}")
+
+    def _sorted(self, matches: _Matches) -> Rows:
+        after = self._beyond(self.after, [_hide(f"t.{column}") for column in self.columns])
+        words = () if matches.is_words else self._words()
+        conditions = [matches.condition, *self._checks(self.equal), *self._created(), *self._ended(), *words, *after]
+        selected = ", ".join(f"{_hide(f't.{column}')} AS {column}" for column in self.columns)
+        rows = f"SELECT {selected} FROM {matches.source}{matches.join} WHERE {' AND '.join(conditions)}"
+        return self._run(f"{rows} ORDER BY {self._order(self.columns)} LIMIT {self.limit:d}")
+
+    def _branches(self, priority: int | None, conditions: Sequence[str], selected: str | None = None) -> list[str]:
+        """Return a SELECT for each combination of the values that an index begins with, along it and in its order."""
+        columns = ", ".join([f"t.{column}" for column in self.columns] + ([selected] if selected else []))
+        select = f"SELECT {columns} FROM tasks t"
+        lead, checks = self._lead()
+        after, ordered = self.after, self.columns
+        if priority is not None:
+            lead["priority"] = (priority,)
+            after, ordered = after[1:] if after and priority == after[0] else (), ordered[1:]
+        bounds = self._bounds() + self._beyond(after, ordered)
+        branches = []
+        if self.by_change and self.has_end:
+            # Nearly all tasks change for the last time as they end: a range of ends is one of changes. The few others
+            # have an index of their own.
+            late = ["t.updated_at <> t.ended_at", *bounds, *self._checks(self.equal), *self._ended(), *conditions]
+            branches.append(select + _where(late))
+            bounds += self._range("t.updated_at", "ended_at")
+            checks.append(f"{_hide('t.ended_at')} = t.updated_at")
+        for values in product(*lead.values()):
+            fixed = [f"t.{name} = {self._value(name, value)}" for name, value in zip(lead, values, strict=True)]
+            branches.append(select + _where([*fixed, *bounds, *checks, *conditions]))
+        return branches
+
+    def _lead(self) -> tuple[dict[str, Sequence[Any]], list[str]]:
+        """Return the columns of equal values that the index begins with, and the checks of those that it has not."""
+        is_priority = self.query.order is SortOrder.PRIORITY
+        lead: dict[str, Sequence[Any]] = {}
+        names: tuple[str, ...] = ("repository",)
+        if "cause" in self.equal:
+            names = ("cause",) if is_priority else ("repository", "cause")
+        elif self.equal.keys() & {"status", "kind"} or (self.by_change and "repository" in self.equal):
+            names = ("repository", "status", "kind")
+            lead = {"status": STATUSES, "kind": KINDS}
+        lead |= {name: self.equal[name] for name in names if name in self.equal}
+        return lead, self._checks({name: values for name, values in self.equal.items() if name not in lead})
+
+    def _union(self, branches: Sequence[str], columns: Sequence[str], limit: int) -> str:
+        order = f"ORDER BY {self._order(columns)} LIMIT {limit:d}"
+        if not self.runner.is_sqlite:  # which merges branches as it reads them, Postgres only when each has an end
+            branches = [f"(SELECT * FROM ({branch} {order}) AS b)" for branch in branches]
+        return f"{' UNION ALL '.join(branches)} {order}"
+
+    # ── Conditions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _checks(self, equal: Mapping[str, Sequence[Any]]) -> list[str]:
         return [
-            f"SELECT {selected} FROM tasks t{where_all([*equal, *ranges, *checks])}"
-            for equal in self._product("t", {**lead, **fixed})
+            f"{_hide(f't.{name}')} IN ({', '.join(self._value(name, value) for value in values)})"
+            for name, values in equal.items()
         ]
 
-    def _branches_of_ended(self, after: tuple[Any, ...]) -> list[str]:
-        """In the order of changes: nearly all tasks change for the last time as they end.
+    def _words(self) -> list[str]:
+        return [f"(' ' || t.title_words || ' ') LIKE {self._value('word', f'% {word} %')}" for word in self.words]
 
-        So a range of ends is one of changes, but for the others, which have an index of their own.
-        """
-        lead, checks = self._lead("updated_at", by_priority=False)
-        checks += self._words("t", "id") + self._created_check()
-        narrow = bool(self.query.statuses or self.query.kinds or lead.keys() - {"status", "kind"})
-        at = "t.updated_at" if narrow else "t.ended_at"  # which are the same here
-        other = "t.ended_at" if narrow else "t.updated_at"
-        ranges = self._after(after, [at, "t.id"]) + self._range(at, "ended") + self._bounds(at)
-        checks.append(f"{hide(other)} = {at}")
-        found = [
-            f"SELECT {at} AS updated_at, t.id FROM tasks t{where_all([*equal, *ranges, *checks])}"
-            for equal in self._product("t", lead if narrow else {})
-        ]
-        late = [
-            "t.updated_at <> t.ended_at",
-            *self._after(after, ["t.updated_at", "t.id"]),
-            *self._bounds("t.updated_at"),
-        ]
-        late += self._filters() + self._words("t", "id")
-        return [*found, f"SELECT t.updated_at, t.id FROM tasks t{where_all(late)}"]
+    def _beyond(self, after: Sequence[Any], columns: Sequence[str]) -> list[str]:
+        """Return the condition that a row comes behind the place `after`."""
+        if not after:
+            return []
+        return [f"({', '.join(columns)}) {self.sign} ({', '.join(self._value('after', value) for value in after)})"]
 
-    def _lead(self, first: str, *, by_priority: bool) -> tuple[dict[str, tuple[Any, ...]], list[str]]:
-        """The first columns of the index to take, and the checks of what it does not say."""
+    def _bounds(self) -> list[str]:
+        """Return what the ranges say of the order's time: no task ends or changes before it is created."""
         query = self.query
-        lead: dict[str, tuple[Any, ...]] = {}
-        checks: list[str] = []
-        if query.causes:
-            lead["cause"] = query.causes
-            if self.repositories and first != "priority" and not by_priority:
-                lead["repository"] = self.repositories
-            elif self.repositories:
-                checks.append(self._one_of("t.repository", self.repositories))
-            if query.statuses:
-                checks.append(self._one_of("t.status", self.statuses))
-            if query.kinds:
-                checks.append(self._one_of("t.kind", self.kinds))
-            return lead, checks
-        if self.repositories:
-            lead["repository"] = self.repositories
-        if query.statuses or query.kinds or self.by_end or (self.repositories and first == "updated_at"):
-            lead |= {"status": self.statuses, "kind": self.kinds}
-        return lead, checks
+        if self.by_change:
+            since = [moment for moment in (query.created_since, query.ended_since) if moment]
+            return [f"t.updated_at >= {self._moment(max(since))}"] if since else []
+        until = [f"t.created_at <= {self._moment(query.ended_until)}"] if query.ended_until else []
+        return self._range("t.created_at", "created_at") + until
 
-    def _word_branches(
-        self, columns: tuple[str, ...], after: tuple[Any, ...], fixed: Mapping[str, tuple[Any, ...]]
-    ) -> list[str]:
-        word = self._rarest_word()
-        checks = self._words("w", "task_id", but=word)
-        if self.repositories:
-            checks.append(self._one_of("w.repository", self.repositories))
-        if self.query.kinds:
-            checks.append(self._one_of("w.kind", self.kinds))
-        if rest := self._only_the_task_says():
-            checks.append(f"(SELECT 1 FROM tasks t WHERE t.id = w.task_id AND {' AND '.join(rest)}) = 1")
-        lead: dict[str, tuple[Any, ...]] = {"word": (word,)}
-        if columns[0] == "created_at":
-            lead["priority"] = PRIORITIES
-        names = ["w.task_id" if column == "id" else f"w.{column}" for column in columns]
-        ranges = self._after(after, names) + self._bounds("w.created_at" if columns[0] == "created_at" else "")
-        selected = ", ".join("w.task_id AS id" if column == "id" else f"w.{column}" for column in self.columns)
-        return [
-            f"SELECT {selected} FROM task_words w{where_all([*equal, *ranges, *checks])}"
-            for equal in self._product("w", {**lead, **fixed})
-        ]
+    def _created(self) -> list[str]:
+        return self._range(_hide("t.created_at"), "created_at")
 
-    def _union(self, branches: Sequence[str], columns: tuple[str, ...], limit: int) -> Rows:
-        order = f"ORDER BY {', '.join(column + self.direction for column in columns)} LIMIT {limit:d}"
-        return self.runner.run(f"{' UNION ALL '.join(self._ended(branches, order))} {order}", self.values)
+    def _ended(self) -> list[str]:
+        return self._range(_hide("t.ended_at"), "ended_at")
 
-    def _ended(self, branches: Sequence[str], order: str) -> Sequence[str]:
-        """SQLite merges branches as it reads them, Postgres only when each has an end."""
-        return (
-            branches if self.runner.is_sqlite else [f"(SELECT * FROM ({branch} {order}) AS b)" for branch in branches]
-        )
+    def _range(self, expression: str, column: str) -> list[str]:
+        name = column.removesuffix("_at")
+        since, until = getattr(self.query, f"{name}_since"), getattr(self.query, f"{name}_until")
+        conditions = [f"{expression} >= {self._moment(since)}"] if since else []
+        return [*conditions, f"{expression} < {self._moment(until)}"] if until else conditions
 
-    def _sorted(self, source: str, conditions: Sequence[str]) -> Rows:
-        """A bounded number of rows, whatever their order."""
-        after = self._after(self.after, [f"t.{column}" for column in self.columns], hidden=True)
-        selected = ", ".join(f"{hide(f't.{column}')} AS {column}" for column in self.columns)
-        order = ", ".join(column + self.direction for column in self.columns)
-        rows = f"SELECT {selected} FROM {source}{where_all([*conditions, *after])}"
-        return self.runner.run(f"{rows} ORDER BY {order} LIMIT {self.query.limit + 1:d}", self.values)
+    def _moment(self, value: datetime) -> str:
+        return self._value("moment", self.runner.moment(value))
 
-    # ── Which way ──────────────────────────────────────────────────────────────────────────────────────────────────
+    def _value(self, name: str, value: Any) -> str:
+        """Return the name of a parameter with this value; the same question always has the same names."""
+        for number in range(len(self.values) + 1):
+            key = f"{name}_{number}"
+            if self.values.setdefault(key, value) == value:
+                return f":{key}"
+        raise AssertionError(name)  # one of the numbers is free
 
-    def _sortable(self) -> Iterator[tuple[str, int]]:
-        """Ranges of time whose rows may be sorted, and how many at most: more where the order's own way is a long one.
+    # ── Asking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-        Nearly all tasks end and change soon after they are created. So who asks for the oldest of those that ended
-        lately, or for the last changed of those created long ago, would have to look through most of them.
-        """
-        query, order = self.query, self.query.order
-        if self.by_end and order is not SortOrder.CHANGED:
-            late = query.ended_since is not None and order in {SortOrder.OLDEST, SortOrder.PRIORITY}
-            yield "ended", self.at_most_sorted * FAR if late else self.at_most_sorted
-        if query.created_until is not None and order is SortOrder.CHANGED:
-            many = self.at_most_sorted * VERY_FAR
-            between = [f"t.updated_at >= {self._moment(query.created_until)}"]
-            if self.after:
-                between.append(f"t.updated_at <= {self._value('after', self.after[0])}")
-            is_far = self._count("tasks t", between, "t.updated_at", many) == many
-            yield "created", many if is_far else self.at_most_sorted
+    def _order(self, columns: Sequence[str]) -> str:
+        return ", ".join(column + self.direction for column in columns)
 
-    def _by_word(self) -> bool:
-        """Whether the rarest word's rows are the shorter way."""
-        if not self.words:
-            return False
-        query = self.query
-        if self.columns[0] == "updated_at":
-            return self._sorts_words()
-        if not (query.statuses or query.causes or self.by_end):
-            return True  # the word's own rows say the rest
-        self._compare(with_filter=True)
-        return self._rarity[self._rarest_word()] >= self._rarity[_FILTER]
+    def _run(self, sql: str) -> Rows:
+        return self.runner.run(sql, self.values)
 
-    def _sorts_words(self) -> bool:
-        """Whether to sort all rows of the rarest word is less than to look through tasks until a page has it."""
-        this = [self._is_word(self._rarest_word())]
-        limit = min(self.query.limit, self.counted)
-        place = f"SELECT w.priority, w.created_at FROM task_words w{where_all(this)} ORDER BY w.priority, w.created_at"
-        last = self.runner.run(f"{place} LIMIT 1 OFFSET {limit:d}", self.values)
-        looked_through = self.counted
-        if last:  # among so many tasks there is a page of them
-            so_far = ", ".join(self._value("place", last[0][name]) for name in ("priority", "created_at"))
-            up_to = [f"(t.priority, t.created_at) <= ({so_far})"]
-            looked_through = self._count("tasks t", up_to, "t.priority, t.created_at", self.counted)
-        count = self._count("task_words w", this, "w.priority", looked_through)
-        return count < looked_through and self._filter_finds(count)
+    def _allow_bitmaps(self, value: str) -> None:
+        """Let Postgres use bitmaps, which is the only way to read the index of words."""
+        if not self.runner.is_sqlite:
+            self.runner.run(_SET_BITMAPS, {"value": value})
 
-    def _rarest_word(self) -> str:
-        """The rarest word of the question."""
-        if len(self.words) > 1 and not self._rarity:
-            self._compare(with_filter=False)
-        return max(self.words, key=lambda word: self._rarity.get(word, ()))
 
-    def _compare(self, *, with_filter: bool) -> None:
-        """Learn which words are rarer than others, or than tasks of which the filter's own columns hold.
+def _hide(column: str) -> str:
+    """Return an expression for a column's value of which a planner does not know that an index has it."""
+    return f"coalesce({column}, {column})"
 
-        Rows are passed over by priority, then time, as many of each: of rare ones that leads farther, so that frequent
-        ones are told from each other without being counted. Of those that are fewer, the number says it.
-        """
-        depth = min(PROBED, self.counted)
-        ways = {word: [f"task_words w WHERE {self._is_word(word)}"] for word in self.words}
-        if with_filter:
-            lead, _ = self._lead("created_at", by_priority=True)
-            ways[_FILTER] = [f"tasks t{where_all(each)}" for each in self._product("t", lead)]
-        names = list(ways)
-        order = "ORDER BY priority, created_at LIMIT"
-        probes = []
-        for number, name in enumerate(names):
-            branches = [f"SELECT {number:d} AS number, priority, created_at FROM {way}" for way in ways[name]]
-            merged = " UNION ALL ".join(self._ended(branches, f"{order} {depth + 1:d}"))
-            probes.append(f"SELECT c.* FROM ({merged} {order} 1 OFFSET {depth:d}) AS c")
-        for row in self.runner.run(" UNION ALL ".join(probes), self.values):
-            self._rarity[names[row["number"]]] = (0, row["priority"], row["created_at"])
-        counts = [
-            f"SELECT {number:d} AS number, count(*) AS n FROM (SELECT 1 AS one FROM {way} {order} {depth + 1:d}) AS c"
-            for number, name in enumerate(names)
-            if name not in self._rarity
-            for way in ways[name]
-        ]
-        few: dict[str, int] = {}
-        for row in self.runner.run(" UNION ALL ".join(counts), self.values) if counts else ():
-            few[names[row["number"]]] = few.get(names[row["number"]], 0) + int(row["n"])
-        self._rarity |= {name: (1, -count) for name, count in few.items()}
 
-    def _filter_finds(self, count: int) -> bool:
-        """Whether the tasks of which the filter's own columns hold are no fewer than that."""
-        lead, _ = self._lead("created_at", by_priority=False)
-        if not lead or not count:
-            return True
-        counts = [self._count_sql("tasks t", each, "t.created_at", count) for each in self._product("t", lead)]
-        return sum(int(row["n"]) for row in self.runner.run(" UNION ALL ".join(counts), self.values)) >= count
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
-    def _is_word(self, word: str) -> str:
-        return f"w.word = {self._value('word', word)}"
 
-    def _count(self, source: str, conditions: Sequence[str], along: str, most: int) -> int:
-        return int(self.runner.run(self._count_sql(source, conditions, along, most), self.values)[0]["n"])
-
-    def _count_sql(self, source: str, conditions: Sequence[str], along: str, most: int) -> str:
-        # In the order of the index: else Postgres may read the table from its beginning until it has found enough.
-        rows = f"SELECT 1 AS one FROM {source}{where_all(conditions)} ORDER BY {along} LIMIT {most:d}"
-        return f"SELECT count(*) AS n FROM ({rows}) AS c"
+def _spellings(runner: QueryRunner, repository: str | None) -> tuple[str, ...]:
+    """Return the repository's name as the ledger has it: GitHub's names are the same in any case."""
+    if not repository:
+        return ()
+    same = "SELECT repository FROM tasks WHERE repository = :name ORDER BY created_at LIMIT 1"
+    if runner.run(same, {"name": repository}):
+        return (repository,)
+    # From name to name along the index, instead of from task to task.
+    rows = runner.run(
+        "WITH RECURSIVE names(name) AS (SELECT min(repository) FROM tasks UNION ALL "
+        "SELECT (SELECT min(t.repository) FROM tasks t WHERE t.repository > names.name) "
+        "FROM names WHERE names.name IS NOT NULL) SELECT name FROM names WHERE lower(name) = :name",
+        {"name": repository.lower()},
+    )
+    return tuple(row["name"] for row in rows)

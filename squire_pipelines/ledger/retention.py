@@ -15,7 +15,6 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, insert,
 from squire_pipelines.domain.budgets import ReservationState
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import (
     archived_tasks,
@@ -259,7 +258,6 @@ def delete_tasks(tx: Transaction, retention: Retention, marks: Mapping[str, tupl
     ]
     tx.execute(delete(archived_tasks).where(or_(archived_tasks.c.id.in_(ids), *facts)))
     tx.execute(insert(archived_tasks), compact)
-    wordlist.forget(tx, ids)
     for table in reversed(OF_TASKS):
         tx.execute(delete(metadata.tables[table]).where(rows_of_tasks(table, ids)))
     return len(ids)

@@ -4,6 +4,8 @@ Conventions: ids are text; times are UTC (`UtcDateTime`); JSON columns hold what
 What comes from outside has no length (`CleanText`), since Postgres refuses a longer value where SQLite takes it.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -14,18 +16,20 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     false,
 )
+from sqlalchemy.engine.default import DefaultExecutionContext
 
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
-from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, task_words
+from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
+from squire_pipelines.ledger.words import words_of
 
 __all__ = [
     "CleanText",
@@ -37,7 +41,6 @@ __all__ = [
     "budgets",
     "collections",
     "deliveries",
-    "full_metadata",
     "metadata",
     "model_calls",
     "outcomes",
@@ -45,7 +48,6 @@ __all__ = [
     "signals",
     "task_dependencies",
     "task_events",
-    "task_words",
     "tasks",
 ]
 
@@ -155,6 +157,13 @@ plans = Table(
     Index(None, "created_at", "id"),
 )
 
+
+def _split_title(context: DefaultExecutionContext) -> str:
+    """Return the words that the database's index of titles has: each word once, with a space between two."""
+    parameters: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call] # the library's own
+    return " ".join(words_of(parameters["title"]))
+
+
 tasks = Table(
     "tasks",
     metadata,
@@ -180,6 +189,7 @@ tasks = Table(
     Column("ready_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("title_words", Text, nullable=False, default=_split_title),
     one_of("status", TaskStatus),
     UniqueConstraint("repository", "fingerprint"),
     Index(None, "created_at", "id"),
@@ -189,12 +199,11 @@ tasks = Table(
     ),
     Index(None, "repository", "created_at", "id"),
     one_of("kind", TaskKind),
-    # In the order of changes, the last two are looked up in the words' table for each task that is passed.
-    Index(None, "updated_at", "id", "priority", "created_at"),
+    Index(None, "updated_at", "id"),
     Index(None, "priority", "created_at", "id"),
     Index(None, "repository", "priority", "created_at", "id"),
     Index(None, "status", "kind", "created_at", "id"),
-    Index(None, "status", "kind", "updated_at", "id", "priority", "created_at"),
+    Index(None, "status", "kind", "updated_at", "id"),
     Index(None, "status", "kind", "priority", "created_at", "id"),
     Index(None, "repository", "status", "kind", "created_at", "id"),
     Index(None, "repository", "status", "kind", "updated_at", "id"),
@@ -346,30 +355,3 @@ audit = Table(
     Index(None, "at"),
     sqlite_autoincrement=True,
 )
-
-
-def full_metadata() -> MetaData:
-    """All tables, and the indexes that need a word to each kind of database.
-
-    Kept apart since naming Postgres makes SQLAlchemy import all of its dialect, which only migrations need.
-    """
-    name = "uq_attempts_one_open"
-    if name not in {index.name for index in attempts.indexes}:
-        # At most one attempt of a task is under way, whatever the code does.
-        under_way = attempts.c.status != "ended"
-        Index(name, attempts.c.task_id, unique=True, sqlite_where=under_way, postgresql_where=under_way)
-        for known, names in (
-            ("cause", ("cause", "created_at", "id")),
-            ("cause", ("cause", "updated_at", "id")),
-            ("cause", ("cause", "priority", "created_at", "id")),
-            ("cause", ("repository", "cause", "created_at", "id")),
-            ("cause", ("repository", "cause", "updated_at", "id")),
-            ("ended_at", ("ended_at", "id", "priority", "created_at")),  # all that an order of those that ended needs
-        ):
-            there = tasks.c[known].is_not(None)
-            Index(None, *(tasks.c[each] for each in names), sqlite_where=there, postgresql_where=there)
-        # Hardly any: a task changes for the last time as it ends.
-        late = tasks.c.updated_at != tasks.c.ended_at
-        columns = (tasks.c.updated_at, tasks.c.id)
-        Index("ix_tasks_changed_later", *columns, sqlite_where=late, postgresql_where=late)
-    return metadata

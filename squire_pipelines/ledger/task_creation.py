@@ -12,7 +12,6 @@ from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
-from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
 from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
@@ -71,7 +70,6 @@ def create_from_plan(
             "updated_at": tx.now,
         }
         tx.execute(insert(tasks).values(row))
-        wordlist.remember(tx, [row])
         record_event(
             tx,
             EventSubject.TASK,

@@ -1,7 +1,7 @@
-"""What may be asked of the list of tasks: filters, orders, and the place to go on from.
+"""What can be asked of the list of tasks: filters, orders, and the place where a page begins.
 
-Standard library only: the ledger asks through SQLAlchemy, and the quick list of the command line through `sqlite3`.
-How the question becomes SQL is `list_sql`'s; rows are made of the answer elsewhere.
+Standard library only: the ledger asks through SQLAlchemy's connection, and `squire tasks list` through `sqlite3`.
+`list_sql` makes SQL of the question.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 from squire_pipelines.errors import ExitCode, NotFoundError, SquireError
 
 PAGE = 100
-"""Rows of a page unless told otherwise."""
+"""Rows of a page by default."""
 
 MAX_PAGE = 1000
 """The most rows of a page."""
@@ -22,7 +22,7 @@ STATUSES = ("proposed", "ready", "running", "succeeded", "failed", "cancelled")
 FINAL_STATUSES = ("succeeded", "failed", "cancelled")
 KINDS = ("fix_ci", "address_review", "resolve_issue", "manual", "other")
 PRIORITIES = (0, 1, 2, 3)
-"""These are `domain.tasks`', whose import takes longer than a list may; a test compares them."""
+"""Copies of what `domain.tasks` says, whose import takes longer than a list may; a test compares them."""
 
 
 class SortOrder(StrEnum):
@@ -38,9 +38,9 @@ class SortOrder(StrEnum):
 class TaskQuery:
     """Which tasks, in which order, and at most how many.
 
-    All that is given has to hold; of several statuses, kinds or causes, one. Times are aware; `since` is part of the
-    range, `until` is not. `text` are words that the title has to have, all of them, in any order. `after` is the
-    `next_after` of the page before, or the id of the task to go on after.
+    All filters have to hold; of several statuses, kinds or causes, one. Times are aware; `since` is part of the range,
+    `until` is not. `text` are words that the title has to have, all of them, in any order. `after` is the `next_after`
+    of the page before, or the id of the task after which the page begins.
     """
 
     statuses: tuple[str, ...] = ()
@@ -58,38 +58,38 @@ class TaskQuery:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether not every task is wanted."""
+        """Return whether a filter is set."""
         return self != TaskQuery(order=self.order, limit=self.limit)
 
 
 @dataclass(frozen=True, slots=True)
 class QueryRunner:
-    """A connection to ask: `run` executes SQL with named parameters, and whether it is SQLite's."""
+    """A connection that answers: `run` executes SQL with named parameters."""
 
     run: Callable[[str, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
     is_sqlite: bool
 
     def among(self, column: str, values: Sequence[str]) -> tuple[str, dict[str, Any]]:
-        """The condition that `column` has one of these values, and its parameters."""
+        """Return the condition that `column` has one of these values, and its parameters."""
         if not self.is_sqlite:
             return f"{column} = ANY(:among)", {"among": list(values)}  # one text for any number of values
         named = {f"among_{number}": value for number, value in enumerate(values)}
         return f"{column} IN ({', '.join(f':{name}' for name in named)})", named
 
     def moment(self, value: datetime) -> Any:
-        """`value` as the database compares it: SQLite has no type for it."""
+        """Return `value` as the database compares it: SQLite has no type for times."""
         utc = value.astimezone(UTC)
         return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if self.is_sqlite else utc
 
 
 class PagePositionError(SquireError):
-    """The place to go on from belongs to another order, or is none."""
+    """The place where the page should begin belongs to another order, or is none."""
 
     code = "page_position"
     exit_code = ExitCode.USAGE
 
 
-COLUMNS = {
+COLUMNS: Mapping[SortOrder, tuple[str, ...]] = {
     SortOrder.NEWEST: ("created_at", "id"),
     SortOrder.OLDEST: ("created_at", "id"),
     SortOrder.PRIORITY: ("priority", "created_at", "id"),
@@ -98,33 +98,27 @@ COLUMNS = {
 DESCENDING = frozenset({SortOrder.NEWEST, SortOrder.CHANGED})
 
 
-def read_ids_like(runner: QueryRunner, prefix: str, limit: int) -> list[str]:
-    """The youngest ids that begin with `prefix`; ids sort by their time of birth."""
-    sql = "SELECT id FROM tasks WHERE id >= :first AND id < :behind ORDER BY id DESC LIMIT :limit"
-    return [row["id"] for row in runner.run(sql, {"first": prefix, "behind": prefix + "\x7f", "limit": limit})]
-
-
-# ── Where to go on ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Where a page begins ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def token(order: SortOrder, row: Mapping[str, Any]) -> str:
-    """The place after `row`, which has the columns of the order."""
+    """Return the place behind `row`, which has the columns of the order."""
     parts = [row[column] for column in COLUMNS[order][:-1]]
     texts = [f"{part.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(part, datetime) else part for part in parts]
     return "@".join(str(part) for part in (row["id"], *texts))
 
 
 def position(runner: QueryRunner, query: TaskQuery) -> tuple[Any, ...]:
-    """The values of the order's columns to go on after. Raises NotFoundError, PagePositionError."""
+    """Return the order's columns of the row after which the page begins. Raises NotFoundError, PagePositionError."""
     if not query.after:
         return ()
     columns = COLUMNS[query.order]
     task_id, *texts = query.after.split("@")
     if not texts:
-        found = runner.run(f"SELECT {', '.join(columns)} FROM tasks WHERE id = :id", {"id": task_id})  # noqa: S608 - names of ours
-        if not found:
+        rows = runner.run(f"SELECT {', '.join(columns)} FROM tasks WHERE id = :id", {"id": task_id})  # noqa: S608 - names of ours
+        if not rows:
             raise NotFoundError(f"there is no task {task_id!r}", hint="`squire tasks list` shows the ids")
-        return tuple(found[0][column] for column in columns)
+        return tuple(rows[0][column] for column in columns)
     try:
         values = [
             int(text) if column == "priority" else runner.moment(datetime.fromisoformat(text))
@@ -132,6 +126,6 @@ def position(runner: QueryRunner, query: TaskQuery) -> tuple[Any, ...]:
         ]
     except ValueError as error:
         raise PagePositionError(
-            f"{query.after!r} is no place in a list by {query.order}", hint="begin at the first page again"
+            f"{query.after!r} is no place in a list by {query.order}", hint="start at the first page again"
         ) from error
     return (*values, task_id)

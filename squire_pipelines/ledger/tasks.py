@@ -1,10 +1,7 @@
 """Tasks: the changes that people make to them, and the questions that people ask. New ones are `creating`'s."""
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, case, func, or_, select, update
@@ -15,8 +12,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskSpec, TaskStatus
 from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import budgets
-from squire_pipelines.ledger.list_sql import read_ids
+from squire_pipelines.ledger import budgets, waiting
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import (
@@ -26,10 +22,8 @@ from squire_pipelines.ledger.tables import (
     task_events,
     tasks,
 )
-from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
 from squire_pipelines.ledger.transitions import change_task, record_event
 
-_PARAMETER = re.compile(r":(\w+)")
 DEPENDENCY_FAILED = "a task that it depends on did not succeed"
 
 
@@ -98,35 +92,6 @@ def get(tx: Transaction, task_id: str) -> Task:
             )
         raise NotFoundError(f"there is no task {task_id!r}", hint="`squire tasks list` shows the ids")
     return _task(row)
-
-
-def list_tasks(tx: Transaction, query: TaskQuery | None = None) -> tuple[Task, ...]:
-    """A page of tasks in the order asked for. Raises NotFoundError, PagePositionError."""
-    ids, _ = read_ids(query_runner(tx), query or TaskQuery())
-    found = {row.id: _task(row) for row in tx.execute(select(tasks).where(tasks.c.id.in_(ids)))}
-    return tuple(found[task_id] for task_id in ids if task_id in found)
-
-
-def query_runner(tx: Transaction) -> QueryRunner:
-    """The ledger's connection as lists ask it: straight through the driver, since SQLAlchemy costs as much again."""
-    is_sqlite = tx.connection.dialect.name == "sqlite"
-    driver: Any = tx.connection.connection.dbapi_connection
-
-    def run(sql: str, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        if is_sqlite:
-            found = driver.execute(sql, values)
-        else:  # Postgres plans the same question once, see `list_sql`
-            prepare = driver.prepare_threshold is not None  # a pool between us and the server may not know it
-            found = driver.execute(_in_psycopg(sql), values, prepare=prepare, binary=True)  # times need no parsing
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-    return QueryRunner(run, is_sqlite=is_sqlite)
-
-
-@lru_cache(maxsize=256)
-def _in_psycopg(sql: str) -> str:
-    return _PARAMETER.sub(r"%(\1)s", sql)
 
 
 def events(tx: Transaction, task_id: str) -> tuple[TaskEvent, ...]:
@@ -234,19 +199,12 @@ def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = No
 
     With the `limits` of its repository, a budget without room for it is a reason too.
     """
-    if task.status is not TaskStatus.READY:
-        return "approval" if task.status is TaskStatus.PROPOSED else None
-    if task.not_before and task.not_before > tx.now:
-        return f"not before {task.not_before:%H:%M:%S} UTC"
-    open_ones = tx.execute(
-        select(tasks.c.id)
-        .join(task_dependencies, task_dependencies.c.depends_on == tasks.c.id)
-        .where(task_dependencies.c.task_id == task.id, tasks.c.status != TaskStatus.SUCCEEDED)
-    ).scalars()
-    if names := ", ".join(open_ones):
-        return f"depends on {names}"
-    short = None if limits is None else budgets.budget_shortage(tx, limits, task.repository, task.id)
-    return "a slot" if short is None else str(short)
+    dependencies = waiting.read_open_dependencies(tx.query_runner(), [task.id]).get(task.id, ())
+    reason = waiting.waiting_reason(task.status, task.not_before, dependencies, now=tx.now)
+    if reason != waiting.FOR_A_SLOT or limits is None:
+        return reason
+    shortage = budgets.budget_shortage(tx, limits, task.repository, task.id)
+    return reason if shortage is None else str(shortage)
 
 
 def demand_order() -> tuple[Any, ...]:

@@ -52,8 +52,8 @@ ROLLED_UP: Mapping[str, str] = MappingProxyType(
 OWN = ("targets", "held_back", "_archives", "_publication")
 """The tables about the file itself."""
 
-UNPUBLISHED = frozenset({"archived_tasks", "archives", "task_words"})
-"""The ledger's tables that are not copied: those about archived rows, which the warehouse still has, and its index."""
+UNPUBLISHED = frozenset({"archived_tasks", "archives"})
+"""The ledger's tables that are not copied: those about archived rows, which the warehouse still has."""
 
 METRICS = (
     "task_overview",
@@ -83,6 +83,8 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         # Bodies are large and repeat the other tables; a token is a secret.
         "deliveries": frozenset({"body"}),
         "attempts": frozenset({"lease_token"}),
+        # What the ledger's index of titles is made of.
+        "tasks": frozenset({"title_words"}),
     }
 )
 """The ledger's columns that are not published."""

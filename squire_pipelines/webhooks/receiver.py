@@ -20,8 +20,8 @@ from starlette.routing import Route
 from squire_pipelines.errors import DeliveryError, LedgerError, SecretMissingError
 from squire_pipelines.github.events import parse_delivery
 from squire_pipelines.github.protocol import parse_delivery_headers, verify_signature
-from squire_pipelines.ledger import deliveries
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger import HEAD_REVISION, deliveries
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger
 
 THREAD_PREFIX = "receiver-ledger"

@@ -24,10 +24,10 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.domain.timings import Timings
-from squire_pipelines.ledger import attempts, plans, task_dispatch
+from squire_pipelines.ledger import HEAD_REVISION, attempts, plans, task_dispatch
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.warehouse import schema
 from squire_pipelines.warehouse.publish import publish_warehouse
@@ -64,6 +64,7 @@ _PUBLISHER = """
 import sys
 from pathlib import Path
 from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.publish import publish_warehouse
 ledger = Ledger("sqlite:///" + sys.argv[1])

@@ -53,7 +53,7 @@ WHERE n % 20 = 0;
 
 INSERT INTO tasks (
     id, repository, status, kind, title, priority, fingerprint, spec, branch, base_branch, plan_id, attempts,
-    max_attempts, cause, message, trace_id, created_at, ready_at, ended_at, updated_at
+    max_attempts, cause, message, trace_id, created_at, ready_at, ended_at, updated_at, title_words
 )
 SELECT
     task_id, repository, status, kind, 'Repair ' || noise, n % 4, noise || noise,
@@ -67,8 +67,11 @@ SELECT
     strftime('%Y-%m-%dT%H:%M:%f000Z', born, 'unixepoch'),
     strftime('%Y-%m-%dT%H:%M:%f000Z', born, 'unixepoch'),
     strftime('%Y-%m-%dT%H:%M:%f000Z', born + 270 + (n % 5 = 0) * 400, 'unixepoch'),
-    strftime('%Y-%m-%dT%H:%M:%f000Z', born + 270 + (n % 5 = 0) * 400, 'unixepoch')
+    strftime('%Y-%m-%dT%H:%M:%f000Z', born + 270 + (n % 5 = 0) * 400, 'unixepoch'),
+    'repair ' || noise
 FROM one;
+
+INSERT INTO task_search (words, id_hex, task_id) SELECT title_words, hex(id), id FROM tasks ORDER BY created_at, id;
 
 INSERT INTO attempts (
     id, task_id, number, repository, status, trace_id, run_id, claim_until, base_sha, head_sha, agent, runner, sandboxed,

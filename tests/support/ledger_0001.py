@@ -54,7 +54,7 @@ def at(hour: int | None) -> str | None:
 
 def fill(tx: Transaction) -> None:
     """Put rows of each kind into all tables of revision 0001."""
-    _insert(
+    insert(
         tx,
         "deliveries",
         {"id": 1, "source": "github", "delivery_id": "d-1", "body_sha256": "1" * 64, "event": "push", "action": None,
@@ -66,7 +66,7 @@ def fill(tx: Transaction) -> None:
     )  # fmt: skip
     reading = {"repository": "acme/shop", "source": "open_issues", "signals": 1, "changed": 1, "truncated": False,
                "error_code": None, "error": None, "trace_id": TRACE, "run_id": "run-1"}  # fmt: skip
-    _insert(
+    insert(
         tx,
         "collections",
         reading | {"id": 1, "status": "fresh", "started_at": at(8), "ended_at": at(9), "planned_at": None},
@@ -74,7 +74,7 @@ def fill(tx: Transaction) -> None:
     )
     signal = {"repository": "acme/shop", "kind": "open_issue", "version": "v1", "title": "Broken", "url": "u",
               "signal": "{}", "first_seen_at": at(8), "last_seen_at": at(9)}  # fmt: skip
-    _insert(
+    insert(
         tx,
         "signals",
         signal | {"id": 1, "key": "1", "gone_at": None},
@@ -82,13 +82,13 @@ def fill(tx: Transaction) -> None:
     )
     saved = {"repository": "acme/shop", "planner": "rules", "signals_digest": "0" * 64, "plan": PLAN, "findings": "[]",
              "passed": True, "tasks_proposed": 1, "trace_id": TRACE, "run_id": None}  # fmt: skip
-    _insert(
+    insert(
         tx,
         "plans",
         saved | {"id": "p00000000000001", "created_at": at(7), "admitted_at": at(10), "tasks_created": 6},
         saved | {"id": "p00000000000002", "created_at": at(7), "admitted_at": None, "tasks_created": None},
     )
-    _insert(
+    insert(
         tx,
         "tasks",
         *(
@@ -100,8 +100,8 @@ def fill(tx: Transaction) -> None:
             for task, status, tries, ended, cause, hour in TASKS
         ),
     )  # fmt: skip
-    _insert(tx, "task_dependencies", {"task_id": TASKS[1][0], "depends_on": TASKS[2][0]})
-    _insert(
+    insert(tx, "task_dependencies", {"task_id": TASKS[1][0], "depends_on": TASKS[2][0]})
+    insert(
         tx,
         "attempts",
         *(
@@ -133,7 +133,7 @@ def fill(tx: Transaction) -> None:
                 steps.append((task, None, "task", "running", state))
         if state != status:
             steps.append((task, None, "task", state, status))
-    _insert(
+    insert(
         tx,
         "task_events",
         *(
@@ -142,21 +142,21 @@ def fill(tx: Transaction) -> None:
             for number, (task, attempt, subject, before, after) in enumerate(steps, 1)
         ),
     )  # fmt: skip
-    _insert(
+    insert(
         tx,
         "outcomes",
         {"task_id": TASKS[3][0], "repository": "acme/shop", "pr_number": 7, "pr_url": "u", "head_sha": "a" * 40,
          "state": "merged", "checks": "passed", "opened_at": at(14), "merged_at": at(15), "closed_at": at(15),
          "forge_updated_at": at(15), "updated_at": at(16), "polled_at": None},
     )  # fmt: skip
-    _insert(
+    insert(
         tx,
         "model_calls",
         {"id": 1, "purpose": "agent", "repository": "acme/shop", "task_id": TASKS[3][0],
          "attempt_id": f"{TASKS[3][0]}-2", "model": "m", "ok": True, "status": 200, "input_tokens": 10,
          "output_tokens": 5, "cost_usd": 0.25, "latency_s": 1.5, "error": None, "trace_id": TRACE, "at": at(13)},
     )  # fmt: skip
-    _insert(
+    insert(
         tx,
         "audit",
         {"id": 1, "at": at(13), "actor": "ann", "action": "approve", "subject": TASKS[1][0], "detail": "{}",
@@ -168,7 +168,8 @@ def fill(tx: Transaction) -> None:
             tx.execute(select(func.setval(f"{table}_id_seq", newest)))
 
 
-def _insert(tx: Transaction, table: str, *rows: Mapping[str, object]) -> None:
+def insert(tx: Transaction, table: str, *rows: Mapping[str, object]) -> None:
+    """Insert rows by plain SQL."""
     for row in rows:
         names = ", ".join(f'"{name}"' for name in row)
         values = ", ".join(f":{name}" for name in row)
@@ -178,5 +179,5 @@ def _insert(tx: Transaction, table: str, *rows: Mapping[str, object]) -> None:
 def rows_of(tx: Transaction, table: str, columns: tuple[str, ...] = ()) -> list[dict[str, object]]:
     """All rows of a table as the driver gives them, of all columns or of those named, in the order of the first."""
     names = ", ".join(f'"{name}"' for name in columns) or "*"
-    found = tx.execute(text(f"SELECT {names} FROM {table} ORDER BY 1, 2")).mappings()  # noqa: S608 - likewise
-    return [dict(row) for row in found]
+    rows = tx.execute(text(f"SELECT {names} FROM {table} ORDER BY 1, 2")).mappings()  # noqa: S608 - likewise
+    return [dict(row) for row in rows]

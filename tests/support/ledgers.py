@@ -29,12 +29,15 @@ from squire_pipelines.domain.signals import (
     Source,
 )
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
-from squire_pipelines.ledger import attempts, budgets, collections, plans, task_dispatch
+from squire_pipelines.ledger import attempts, budgets, collections, plans, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
+from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import metadata, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
+from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.tasks import Task
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TRACE = "ab" * 16
@@ -59,6 +62,11 @@ class Clock:
         """Let `seconds` pass."""
         self.now += timedelta(seconds=seconds)
         return self.now
+
+
+def list_tasks(tx: Transaction, query: TaskQuery = TaskQuery()) -> tuple[Task, ...]:  # noqa: B008 - it is frozen
+    """Return the tasks of a page."""
+    return tuple(tasks.get(tx, task_id) for task_id in read_ids(tx.query_runner(), query)[0])
 
 
 # ── SQLite ─────────────────────────────────────────────────────────────────────────────────────────────────────────

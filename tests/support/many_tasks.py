@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import insert
 
 from squire_pipelines.domain.identity import new_id
-from squire_pipelines.ledger import wordlist
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks
 from squire_pipelines.ledger.task_query import COLUMNS, DESCENDING, FINAL_STATUSES, SortOrder, TaskQuery
@@ -63,10 +62,9 @@ def task_rows(
 
 
 def insert_tasks(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put these rows into the ledger, words and all."""
+    """Put these rows into the ledger."""
     with ledger.write() as tx:
         tx.execute(insert(tasks), list(rows))
-        wordlist.remember(tx, rows)
 
 
 def expected_ids(rows: Sequence[Mapping[str, Any]], query: TaskQuery) -> list[str]:

@@ -1,13 +1,6 @@
-"""Alembic's entry: runs on the connection that `squire_pipelines.ledger.migrate` hands over."""
+"""Alembic's entry point: runs the migrations on the connection that `squire_pipelines.ledger.migrate` passes."""
 
 from alembic import context
 
-from squire_pipelines.ledger.tables import full_metadata
-
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=full_metadata(),
-    transactional_ddl=False,
-    render_as_batch=True,
-)
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=False)
 context.run_migrations()

@@ -9,12 +9,12 @@ from sqlalchemy import select
 from squire_pipelines.assets.plans import TASKS
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskStatus
-from squire_pipelines.ledger import collections, plans, tasks
+from squire_pipelines.ledger import collections, plans
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning import planner
 from squire_pipelines.planning.planner import signals_digest
-from tests.support.ledgers import collect, issue, spec
+from tests.support.ledgers import collect, issue, list_tasks, spec
 from tests.support.model_server import ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized
 
@@ -31,7 +31,7 @@ def verdicts(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], As
 
 def all_tasks(pipeline: Pipeline) -> list[tuple[str, str]]:
     with pipeline.ledger.read() as tx:
-        return sorted((task.repository, task.id) for task in tasks.list_tasks(tx))
+        return sorted((task.repository, task.id) for task in list_tasks(tx))
 
 
 def count_plans(pipeline: Pipeline, repository: str) -> int:

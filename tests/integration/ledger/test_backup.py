@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import func, select, text
 
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
-from squire_pipelines.ledger import migrate, tasks
+from squire_pipelines.ledger import HEAD_REVISION, migrate, tasks
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import history_problems
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks as task_table
 from tests.support import ledger_load
 from tests.support.ledgers import PostgresServer, add_task, add_tasks, spec
@@ -248,6 +248,7 @@ import resource, signal, sys
 from pathlib import Path
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger.backup import make_backup, restore_backup
+from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 ledger = Ledger(sys.argv[2])

@@ -7,19 +7,13 @@ from sqlalchemy import event, func, select
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskKind, TaskStatus
-from squire_pipelines.errors import NotFoundError, RefusedError
-from squire_pipelines.ledger import bulk, outcomes, tasks
+from squire_pipelines.errors import RefusedError
+from squire_pipelines.ledger import bulk, tasks
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import (
-    attempts,
-    task_dependencies,
     task_events,
-    task_words,
-)
-from squire_pipelines.ledger.tables import (
-    outcomes as outcome_table,
 )
 from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support.ledgers import NONE_APPROVED, add_task, add_tasks, settle, spec, start_attempt
@@ -28,11 +22,6 @@ from tests.support.ledgers import NONE_APPROVED, add_task, add_tasks, settle, sp
 def update(ledger: Ledger, which: object, change: bulk.Change) -> bulk.BulkReport:
     with ledger.write() as tx:
         return bulk.bulk_update(tx, which, change, actor="ann")  # type: ignore[arg-type] # both forms
-
-
-def remove(ledger: Ledger, which: object, **options: bool) -> bulk.BulkReport:
-    with ledger.write() as tx:
-        return bulk.bulk_delete(tx, which, actor="ann", **options)  # type: ignore[arg-type] # both forms
 
 
 def status_of(ledger: Ledger, task_id: str) -> TaskStatus:
@@ -180,44 +169,3 @@ def test_what_people_do_is_in_the_audit_trail(ledger: Ledger) -> None:
         assert audit_page(tx, action="tasks.retry") == entries[:1]
         assert audit_page(tx, actor="bob") == ()
         assert audit_page(tx, since=entries[0].at) == entries
-
-
-def test_ended_tasks_are_deleted_with_all_that_hangs_on_them(ledger: Ledger) -> None:
-    held = start_attempt(ledger, title="Fix it")
-    with ledger.write() as tx:
-        outcomes.record_opened(
-            tx, task_id=held.task_id, repository=held.repository, pr_number=1, pr_url="u", head_sha="a" * 40
-        )
-    settle(ledger, held, Cause.COMPLETED)
-    report = remove(ledger, [held.task_id, "tnone"])
-    assert report.changed == {TaskStatus.SUCCEEDED: (held.task_id,)}
-    assert [each.task_id for each in report.unmatched] == ["tnone"]
-    with ledger.read() as tx, pytest.raises(NotFoundError):
-        tasks.get(tx, held.task_id)
-    assert [count(ledger, table) for table in (attempts, task_events, outcome_table, task_words)] == [0, 0, 0, 0]
-    with ledger.read() as tx:
-        assert audit_page(tx)[0].action == "tasks.delete"
-
-
-def test_unfinished_tasks_are_deleted_only_when_one_says_so_and_running_ones_never(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
-    ready = add_task(ledger)
-    report = remove(ledger, TaskQuery())
-    assert report.count == 0
-    assert {each.task_id: each.hint for each in report.unmatched} == {
-        held.task_id: "cancel it first",
-        ready: "only ended tasks are deleted",
-    }
-    report = remove(ledger, TaskQuery(), also_unfinished=True)
-    assert report.changed == {TaskStatus.READY: (ready,)}
-    assert [each.task_id for each in report.unmatched] == [held.task_id]
-
-
-def test_a_task_that_another_waits_for_is_not_deleted_from_under_it(ledger: Ledger) -> None:
-    first, second = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
-    update(ledger, [first], bulk.cancel("x"))
-    (unmatched,) = remove(ledger, [first]).unmatched
-    assert unmatched.reason == f"task {second} depends on task {first}"
-    update(ledger, [second], bulk.cancel("x"))
-    assert remove(ledger, [first, second]).count == 2
-    assert count(ledger, task_dependencies) == 0

@@ -21,6 +21,7 @@ from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support.ledgers import (
     add_tasks,
     dispatch,
+    list_tasks,
     rows_as_stored,
     rows_as_told_by_events,
     settle,
@@ -68,7 +69,7 @@ def take(ledger: Ledger, path: Path) -> Imported:
 def by_title(ledger: Ledger) -> dict[str, tasks.Task]:
     """The tasks of the ledger by the name that their branch ends with, or their title."""
     with ledger.read() as tx:
-        return {task.branch.removeprefix("squire/"): task for task in tasks.list_tasks(tx)}
+        return {task.branch.removeprefix("squire/"): task for task in list_tasks(tx)}
 
 
 def test_each_state_becomes_what_is_true_of_it_now(ledger: Ledger, folder: Callable[..., Path]) -> None:
@@ -103,7 +104,7 @@ def test_each_state_becomes_what_is_true_of_it_now(ledger: Ledger, folder: Calla
         known = {name: outcomes.get(tx, found[name].id) for name in ("done", "merged", "closed", "nothing")}
         (event,) = tasks.events(tx, found["bad"].id)
         assert [event.subject for event in tasks.events(tx, found["done"].id)] == ["task", "outcome"]
-        flaky = tasks.list_tasks(tx, TaskQuery(text="flaky"))
+        flaky = list_tasks(tx, TaskQuery(text="flaky"))
     assert {task.id for task in flaky} == {task.id for task in found.values()}
     assert (event.actor, event.before, event.after) == ("import", None, "failed")
     assert "task bad of the old product, failed there (bad.json)" in event.reason
@@ -239,7 +240,7 @@ def test_an_export_comes_back_as_it_was(
     assert [one.where for one in result.told] == ["line 6", "line 7"]
     with other.read() as tx:
         again = list(export_tasks(tx, TaskQuery()))
-        assert len(tasks.list_tasks(tx, TaskQuery(text="mend"))) == 1
+        assert len(list_tasks(tx, TaskQuery(text="mend"))) == 1
     for line in (*lines, *again):
         line["task"].pop("plan_id", None)
     assert again == lines

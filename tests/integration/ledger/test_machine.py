@@ -1,6 +1,7 @@
 """The state machine as a whole: whatever people, runs, crashes and clocks do, its rules hold."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, bulk, outcomes, plans, task_dispatch, tasks
+from squire_pipelines.ledger import attempts, bulk, outcomes, plans, retention, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import AttemptFacts, RetryRule
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.replay import ReplayedAttempt, ReplayedTask, replay
@@ -42,6 +43,7 @@ Rows = Sequence[Any]
 REPOSITORIES = ("acme/a", "acme/b", "acme/c")
 # Shorter than any step of the clock: when a task is due must not depend on the random part of its delay.
 RETRY = RetryRule(base_s=0.1, cap_s=0.5)
+ANY_AGE = retention.Retention({"tasks": timedelta(0)})
 CHANGES = (bulk.approve(), bulk.reject("no"), bulk.cancel("enough"), bulk.retry(1))
 picks = st.integers(min_value=0, max_value=1000)
 
@@ -160,11 +162,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._ids(TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED))
     @rule(pick=picks)
-    def delete(self, pick: int) -> None:
+    def archive(self, pick: int) -> None:
         ids = self._ids(TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
         gone = ids[pick % len(ids)]
+        self.clock.forward(1)
         with self.ledger.write() as tx:
-            deleted = bulk.bulk_delete(tx, [gone], actor="ann").count == 1
+            deleted = retention.delete_tasks(tx, ANY_AGE, retention.marks_of_tasks(tx, [gone]), "archive.parquet")
         if deleted:
             self.held = [(attempt_id, token) for attempt_id, token in self.held if not attempt_id.startswith(gone)]
 

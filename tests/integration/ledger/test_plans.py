@@ -19,6 +19,7 @@ from tests.support.ledgers import (
     collect,
     dispatch,
     issue,
+    list_tasks,
     plan,
     spec,
 )
@@ -130,7 +131,7 @@ def test_an_admitted_plan_becomes_tasks_once(ledger: Ledger, clock: Clock) -> No
     assert admit(ledger, plan_id) == ()
     with ledger.read() as tx:
         assert plans.get(tx, plan_id).admitted_at == clock.now
-        assert [(task.plan_id, task.status) for task in tasks.list_tasks(tx)] == [(plan_id, TaskStatus.READY)] * 2
+        assert [(task.plan_id, task.status) for task in list_tasks(tx)] == [(plan_id, TaskStatus.READY)] * 2
         row = tx.execute(select(table)).one()
         assert (row.tasks_proposed, row.tasks_created) == (2, 2)
         assert row.planner == "rules"
@@ -141,7 +142,7 @@ def test_a_plan_with_findings_is_never_admitted(ledger: Ledger) -> None:
     assert admit(ledger, plan_id) == ()
     with ledger.read() as tx:
         assert plans.get(tx, plan_id).admitted_at is None
-        assert tasks.list_tasks(tx) == ()
+        assert list_tasks(tx) == ()
 
 
 def test_ids_of_a_plan_sort_as_the_plan_does_and_are_all_different(ledger: Ledger) -> None:

@@ -12,14 +12,15 @@ import pytest
 from sqlalchemy import func, select
 
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Scope
-from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger import HEAD_REVISION, budgets
 from squire_pipelines.ledger.integrity import history_problems
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import metadata, task_events
 from tests.support import ledger_load, ledger_workers
 from tests.support.forked import processes
+from tests.support.ledger_schema import tables_of
 from tests.support.ledgers import (
     PostgresServer,
     add_task,
@@ -78,9 +79,7 @@ def test_starters_at_once_migrate_once(
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.new_database()
     assert run_together(ledger_workers.open_together, [(url,)] * 8) == [HEAD_REVISION] * 8
-    with open_at(url).read() as tx:
-        names = tx.connection.dialect.get_table_names(tx.connection)
-    assert sorted(names) == sorted(["alembic_version", *metadata.tables])
+    assert tables_of(open_at(url)) == {"alembic_version", *metadata.tables}
 
 
 def test_eight_processes_write_fifty_changes_each_and_none_is_lost(

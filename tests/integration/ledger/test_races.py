@@ -21,6 +21,7 @@ from tests.support.ledgers import (
     claim,
     dispatch,
     issue,
+    list_tasks,
     plan,
     reading,
     rows_as_stored,
@@ -173,7 +174,7 @@ def test_a_plan_that_is_admitted_twice_at_once_becomes_tasks_once(ledger: Ledger
 
     assert while_open(ledger, admit, admit) == [()]
     with ledger.read() as tx:
-        assert [task.status for task in tasks.list_tasks(tx)] == [TaskStatus.READY]
+        assert [task.status for task in list_tasks(tx)] == [TaskStatus.READY]
 
 
 def test_two_readings_at_once_both_count(ledger: Ledger) -> None:

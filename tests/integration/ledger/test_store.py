@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, LedgerError, StateConflictError
-from squire_pipelines.ledger import store, tasks
+from squire_pipelines.ledger import HEAD_REVISION, store, tasks
 from squire_pipelines.ledger.audit import record_audit
-from squire_pipelines.ledger.store import HEAD_REVISION, Ledger, open_ledger
+from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import audit
 from squire_pipelines.ledger.transitions import change_attempt, change_task
 from tests.support.ledgers import START, Clock, PostgresServer, add_task, start_attempt

@@ -20,6 +20,7 @@ from tests.support.ledgers import (
     add_tasks,
     claim,
     dispatch,
+    list_tasks,
     settle,
     spec,
     start_attempt,
@@ -100,7 +101,7 @@ def test_pages_of_tasks_show_each_once_newest_first(ledger: Ledger, clock: Clock
         clock.forward(1)
     seen: list[Task] = []
     with ledger.read() as tx:
-        while page := tasks.list_tasks(tx, TaskQuery(limit=5, after=seen[-1].id if seen else None)):
+        while page := list_tasks(tx, TaskQuery(limit=5, after=seen[-1].id if seen else None)):
             seen += page
     assert len(seen) == 12
     assert {task.id for task in seen} == set(made)
@@ -114,9 +115,9 @@ def test_lists_can_be_narrowed_by_state_and_repository(ledger: Ledger) -> None:
     proposed = add_task(ledger, approval=NONE_APPROVED)
     other = add_task(ledger, repository="acme/other")
     with ledger.read() as tx:
-        assert {task.id for task in tasks.list_tasks(tx, TaskQuery(statuses=("proposed",)))} == {proposed}
-        assert {task.id for task in tasks.list_tasks(tx, TaskQuery(repository=REPOSITORY))} == {ready, proposed}
-        both = tasks.list_tasks(tx, TaskQuery(statuses=("ready",), repository="acme/other"))
+        assert {task.id for task in list_tasks(tx, TaskQuery(statuses=("proposed",)))} == {proposed}
+        assert {task.id for task in list_tasks(tx, TaskQuery(repository=REPOSITORY))} == {ready, proposed}
+        both = list_tasks(tx, TaskQuery(statuses=("ready",), repository="acme/other"))
         assert {task.id for task in both} == {other}
 
 

@@ -26,6 +26,7 @@ from tests.support.ledgers import (
     add_tasks,
     collect,
     issue,
+    list_tasks,
     plan,
     settle,
     spec,
@@ -74,7 +75,7 @@ def counts(ledger: Ledger) -> dict[str, int]:
     with ledger.read() as tx:
         return {
             name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
-            for name in (*retention.OF_TASKS, "task_words")
+            for name in retention.OF_TASKS
         }
 
 
@@ -92,7 +93,7 @@ def test_tasks_go_to_the_archive_with_all_that_belongs_to_them(ledger: Ledger, c
     assert len(rows_of(tmp_path / "a", "task_events")) == whole["task_events"] / 2
     assert len(rows_of(tmp_path / "a", "model_calls")) == 1
     with ledger.read() as tx:
-        assert [task.id for task in tasks.list_tasks(tx, TaskQuery(text="do"))] == [young]
+        assert [task.id for task in list_tasks(tx, TaskQuery(text="do"))] == [young]
         known = retention.archived_task(tx, old)
         assert known
         assert (known.status, known.cause, known.attempts) == (TaskStatus.FAILED, "agent_error", 1)

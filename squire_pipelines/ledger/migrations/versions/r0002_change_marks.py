@@ -1,5 +1,7 @@
-"""Change marks, columns for what attempts learned, budgets, the archive's books, and rules that the database keeps."""
+"""Change marks, columns that attempts fill, budgets, the archive's tables, and rules that the database keeps."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,15 +10,13 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.operations.base import BatchOperations
 
-from squire_pipelines.ledger.tables import UtcDateTime
-from squire_pipelines.ledger.words import words_of
-
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
 Column = sa.Column[Any]
+_TIME = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
 
 # What a row's newest time was, which becomes its change mark. Frozen: a later table of columns must not change this.
 _TIMES = {
@@ -44,7 +44,7 @@ _NEW_COLUMNS: dict[str, Callable[[], list[Column]]] = {
         sa.Column("prompt_version", sa.String(length=40), nullable=True),
         sa.Column("agent_version", sa.Text(), nullable=True),
         sa.Column("timings", sa.JSON(), nullable=True),
-        sa.Column("not_before", UtcDateTime(), nullable=True),
+        sa.Column("not_before", _TIME, nullable=True),
         sa.Column("verification", sa.JSON(), nullable=True),
         sa.Column("previous_id", sa.String(length=40), nullable=True),
     ],
@@ -104,11 +104,11 @@ _APPEND_ONLY = ("task_events", "model_calls", "audit")
 def upgrade() -> None:
     """Apply."""
     for table, new in _NEW_COLUMNS.items():
-        for column in [*new(), sa.Column("updated_at", UtcDateTime(), nullable=True)]:
+        for column in [*new(), sa.Column("updated_at", _TIME, nullable=True)]:
             op.add_column(table, column)
         op.execute(f"UPDATE {table} SET updated_at = {_newest(_TIMES[table])}")  # noqa: S608 - names of ours
         with _changed(table) as batch:
-            batch.alter_column("updated_at", existing_type=UtcDateTime(), nullable=False)
+            batch.alter_column("updated_at", existing_type=_TIME, nullable=False)
     op.add_column("outcomes", sa.Column("review_state", sa.String(length=20), nullable=True))
     with _changed("model_calls") as batch:
         batch.add_column(sa.Column("call_id", sa.String(length=80), nullable=True))
@@ -132,7 +132,7 @@ def upgrade() -> None:
     for name, table, columns, there in _indexes():
         op.create_index(name, table, columns, unique=False, sqlite_where=there, postgresql_where=there)
     _create_rules()
-    _find_words()
+    _fill_words()
 
 
 def downgrade() -> None:
@@ -213,11 +213,11 @@ def _create_new_tables() -> None:
         sa.Column("spent_tokens", sa.Integer(), server_default="0", nullable=False),
         sa.Column("spent_requests", sa.Integer(), server_default="0", nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
-        sa.Column("opened_at", UtcDateTime(), nullable=False),
-        sa.Column("checked_at", UtcDateTime(), nullable=True),
-        sa.Column("settled_at", UtcDateTime(), nullable=True),
+        sa.Column("opened_at", _TIME, nullable=False),
+        sa.Column("checked_at", _TIME, nullable=True),
+        sa.Column("settled_at", _TIME, nullable=True),
         sa.Column("trace_id", sa.String(length=32), nullable=False),
-        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("updated_at", _TIME, nullable=False),
         sa.CheckConstraint("purpose IN ('attempt', 'plan')", name=op.f("ck_budgets_purpose_known")),
         sa.CheckConstraint("state IN ('open', 'settled', 'released')", name=op.f("ck_budgets_state_known")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budgets")),
@@ -240,11 +240,11 @@ def _create_new_tables() -> None:
         sa.Column("pr_url", sa.Text(), nullable=True),
         sa.Column("outcome", sa.String(length=20), nullable=True),
         sa.Column("trace_id", sa.String(length=32), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("ended_at", UtcDateTime(), nullable=False),
-        sa.Column("archived_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("ended_at", _TIME, nullable=False),
+        sa.Column("archived_at", _TIME, nullable=False),
         sa.Column("archive", sa.Text(), nullable=True),
-        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("updated_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_archived_tasks")),
         sa.UniqueConstraint("repository", "fingerprint", name=op.f("uq_archived_tasks_repository_fingerprint")),
     )
@@ -256,9 +256,9 @@ def _create_new_tables() -> None:
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("first_at", UtcDateTime(), nullable=True),
-        sa.Column("last_at", UtcDateTime(), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("first_at", _TIME, nullable=True),
+        sa.Column("last_at", _TIME, nullable=True),
+        sa.Column("created_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_archives")),
     )
     op.create_index(_index("archives", ("table_name", "created_at")), "archives", ["table_name", "created_at"])
@@ -266,7 +266,7 @@ def _create_new_tables() -> None:
         "task_words",
         sa.Column("word", sa.String(length=64), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
         sa.Column("task_id", sa.String(length=32), nullable=False),
         sa.Column("repository", sa.String(length=140), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
@@ -308,22 +308,27 @@ def _drop_rules() -> None:
             op.execute(f"DROP FUNCTION squire_{table}_refuse()")
 
 
-def _find_words() -> None:
-    """The words of all titles, as the code cuts them that will forget and add rows from now on."""
+def _fill_words() -> None:
     connection = op.get_bind()
     tasks = sa.table("tasks", *(sa.column(name) for name in ("id", "title", *_WITH_WORDS)))
-    words = sa.table("task_words", *(sa.column(name) for name in ("word", "task_id", *_WITH_WORDS)))
+    task_words = sa.table("task_words", *(sa.column(name) for name in ("word", "task_id", *_WITH_WORDS)))
     last = ""
     while True:
         query = sa.select(tasks).where(tasks.c.id > last).order_by(tasks.c.id).limit(_BATCH)
         rows = connection.execute(query).mappings().all()
-        found = [
+        words = [
             {"word": word, "task_id": row["id"], **{name: row[name] for name in _WITH_WORDS}}
             for row in rows
-            for word in words_of(row["title"])
+            for word in _words_of(row["title"])
         ]
-        if found:
-            connection.execute(sa.insert(words), found)
+        if words:
+            connection.execute(sa.insert(task_words), words)
         if len(rows) < _BATCH:
             return
         last = rows[-1]["id"]
+
+
+def _words_of(text: str) -> list[str]:
+    """Return the words of a title as the code of this revision split them."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return list(dict.fromkeys(word[:64] for word in re.findall(r"[^\W_]+", plain)))[:32]

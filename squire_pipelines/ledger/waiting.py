@@ -1,0 +1,46 @@
+"""Why a task waits: the one rule, which lists, `squire tasks show` and the daemon's report share.
+
+Waiting is derived and never stored. Standard library only, as all that `squire tasks list` needs.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from squire_pipelines.ledger.task_query import QueryRunner
+
+FOR_A_SLOT = "a slot"
+"""What a task waits for when nothing else stands in its way; whoever knows the budgets looks at them then."""
+
+
+def waiting_reason(
+    status: str, not_before: datetime | None, dependencies: Sequence[str], *, now: datetime
+) -> str | None:
+    """Return why a task does not run yet; None when it does not wait.
+
+    Args:
+        status: The task's status.
+        not_before: When it may run at the earliest.
+        dependencies: The ids of the tasks that it waits for, as `read_open_dependencies` gives them.
+        now: The ledger's time.
+    """
+    if status != "ready":
+        return "approval" if status == "proposed" else None
+    if not_before and not_before > now:
+        return f"not before {not_before:%H:%M:%S} UTC"
+    return f"depends on {', '.join(dependencies)}" if dependencies else FOR_A_SLOT
+
+
+def read_open_dependencies(runner: QueryRunner, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return, for each of these tasks that has any, the ids of tasks which it depends on and that did not succeed."""
+    if not ids:
+        return {}
+    condition, values = runner.among("d.task_id", ids)
+    rows = runner.run(
+        "SELECT d.task_id, d.depends_on FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on "  # noqa: S608 - ours
+        f"WHERE t.status <> 'succeeded' AND {condition} ORDER BY d.depends_on",
+        values,
+    )
+    dependencies: dict[str, list[str]] = {}
+    for row in rows:
+        dependencies.setdefault(row["task_id"], []).append(row["depends_on"])
+    return dependencies
