@@ -1,4 +1,4 @@
-"""Whether a ledger is sound: the file, its references, and that its history tells the same as its rows. Read only."""
+"""Checks of a ledger: its file, its references, and that its rows agree with their history. Read only."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts, outcomes, task_events, tasks
 
 MAX_PROBLEMS = 20
-COUNTED = ("tasks", "attempts", "plans", "signals", "deliveries", "outcomes")
+_COUNTED = ("tasks", "attempts", "plans", "signals", "deliveries", "outcomes")
 _BATCH = 500
 _HINT = "stop Squire, keep a copy of the file, restore a backup"
 
 
 @dataclass(frozen=True, slots=True)
 class IntegrityReport:
-    """What a check of the ledger found; without `problems` it is sound."""
+    """The result of a check of the ledger; without `problems` it is sound."""
 
     place: str
     revision: str | None
@@ -33,11 +33,11 @@ class IntegrityReport:
 def check_integrity(url: str, *, quick: bool = False) -> IntegrityReport:
     """Check the ledger at `url`, changing nothing.
 
-    `quick` looks at the file's pages, without comparing its indexes with its tables or its history with its rows: it
-    takes seconds where the whole takes minutes.
+    `quick` reads the file's pages alone, and compares neither indexes with tables nor history with rows: it takes
+    seconds where the whole check takes minutes.
 
     Raises:
-        ConfigError: The URL is none.
+        ConfigError: It is no URL of a ledger.
         NotFoundError: There is no ledger yet.
         LedgerError: It does not answer, or is no database.
         SchemaVersionError: Its schema is newer than this code.
@@ -71,7 +71,7 @@ def _examine(store: Ledger, *, quick: bool) -> IntegrityReport:
             problems += islice(history_problems(tx), MAX_PROBLEMS)
         rows = {
             name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
-            for name in COUNTED
+            for name in _COUNTED
         }
     return IntegrityReport(store.describe(), revision, tuple(problems), rows)
 
@@ -86,7 +86,7 @@ def _file_problems(tx: Transaction, *, quick: bool) -> Iterator[str]:
 
 
 def history_problems(tx: Transaction) -> Iterator[str]:
-    """Where the events of tasks and attempts tell something else than their rows, or do not hold together.
+    """Say where the history of tasks and attempts differs from their rows, or contradicts itself.
 
     Some hundred tasks at a time, so that a ledger of any size fits into memory.
     """
@@ -98,50 +98,50 @@ def history_problems(tx: Transaction) -> Iterator[str]:
         if not rows:
             return
         first, last = rows[0].id, rows[-1].id
-        told = Replay()
+        history = Replay()
         events = select(task_events).where(task_events.c.task_id.between(first, last))
         for event in tx.execute(events.order_by(task_events.c.task_id, task_events.c.id)):
-            told.apply(event)
-        yield from told.problems
+            history.apply(event)
+        yield from history.problems
         for row in rows:
-            task = told.tasks.get(row.id)
+            task = history.tasks.get(row.id)
             if task is None:
-                yield f"task {row.id} is {row.status}, and no event tells of it"
+                yield f"task {row.id} is {row.status}, and its history has no event"
                 continue
             stored = (row.status, row.attempts, row.ended_at is not None, row.cancel_requested_at is not None)
             expected = (task.status, task.attempts, task.ended_at is not None, task.cancel_requested)
             yield from _differences(f"task {row.id}", _TASK_WORDS, stored, expected)
-        yield from _attempt_problems(tx, told, first, last)
+        yield from _attempt_problems(tx, history, first, last)
         pull_requests = select(outcomes.c.task_id, outcomes.c.state, outcomes.c.checks)
         for row in tx.execute(pull_requests.where(outcomes.c.task_id.between(first, last))):
-            if (expected_outcome := told.outcomes.get(row.task_id)) is not None:
-                what = f"the pull request of task {row.task_id}"
-                yield from _differences(what, ("state", "checks"), (row.state, row.checks), expected_outcome)
+            if (outcome := history.outcomes.get(row.task_id)) is not None:
+                subject = f"the pull request of task {row.task_id}"
+                yield from _differences(subject, ("state", "checks"), (row.state, row.checks), outcome)
 
 
 _TASK_WORDS = ("status", "attempts", "ended", "cancel requested")
 _ATTEMPT_WORDS = ("task", "number", "status", "cause")
 
 
-def _attempt_problems(tx: Transaction, told: Replay, first: str, last: str) -> Iterator[str]:
+def _attempt_problems(tx: Transaction, history: Replay, first: str, last: str) -> Iterator[str]:
     columns = (attempts.c.id, attempts.c.task_id, attempts.c.number, attempts.c.status, attempts.c.cause)
     seen = set()
     for row in tx.execute(select(*columns).where(attempts.c.task_id.between(first, last))):
         seen.add(row.id)
-        attempt = told.attempts.get(row.id)
+        attempt = history.attempts.get(row.id)
         if attempt is None:
-            yield f"attempt {row.id} is {row.status}, and no event tells of it"
+            yield f"attempt {row.id} is {row.status}, and its history has no event"
             continue
         stored = (row.task_id, row.number, row.status, row.cause)
         expected = (attempt.task_id, attempt.number, attempt.status, attempt.cause or row.cause)
         yield from _differences(f"attempt {row.id}", _ATTEMPT_WORDS, stored, expected)
-    for name in told.attempts.keys() - seen:
-        yield f"attempt {name} is told of by events, and is not there"
+    for name in history.attempts.keys() - seen:
+        yield f"attempt {name} has a history and no row"
 
 
 def _differences(
-    what: str, words: tuple[str, ...], stored: tuple[object, ...], told: tuple[object, ...]
+    subject: str, words: tuple[str, ...], stored: tuple[object, ...], expected: tuple[object, ...]
 ) -> Iterator[str]:
-    for word, mine, theirs in zip(words, stored, told, strict=True):
-        if mine != theirs:
-            yield f"{what}: {word} is {mine}, its events tell {theirs}"
+    for word, value, by_history in zip(words, stored, expected, strict=True):
+        if value != by_history:
+            yield f"{subject}: {word} is {value}, by its history {by_history}"

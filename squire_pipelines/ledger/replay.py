@@ -1,60 +1,29 @@
-"""History as a fold: what the events of tasks and attempts say that their rows should be. Pure.
+"""What the rows of tasks and attempts should be by their history, worked out event by event. Pure.
 
 An event that does not follow from those before it, by the table of allowed changes, is a problem in one sentence.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, TypeAlias
+
+from sqlalchemy import Row
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
-from squire_pipelines.domain.states import attempt_change_allowed, task_change_allowed
+from squire_pipelines.domain.states import EventSubject, attempt_change_allowed, task_change_allowed
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.ledger.outcomes import UNKNOWN
+
+Event: TypeAlias = Row[Any]
+"""A row of `task_events`."""
 
 _CAUSES = frozenset(str(cause) for cause in Cause)
 
 
-class Event(Protocol):
-    """What a row of `task_events` has. A protocol, so that rows and values of tests will do."""
-
-    @property
-    def id(self) -> int:
-        """Grows with time."""
-
-    @property
-    def task_id(self) -> str:
-        """The task."""
-
-    @property
-    def attempt_id(self) -> str | None:
-        """The attempt, where it is about one."""
-
-    @property
-    def subject(self) -> str:
-        """`task`, `attempt`, or another thing whose changes are told for people alone."""
-
-    @property
-    def before(self) -> str | None:
-        """The state that was left; None when it began to exist."""
-
-    @property
-    def after(self) -> str:
-        """The state that it came to."""
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-
-    @property
-    def at(self) -> datetime:
-        """When."""
-
-
 @dataclass(slots=True)
 class ReplayedAttempt:
-    """An attempt as its events tell it."""
+    """An attempt as its history has it."""
 
     task_id: str
     number: int
@@ -65,7 +34,7 @@ class ReplayedAttempt:
 
 @dataclass(slots=True)
 class ReplayedTask:
-    """A task as its events tell it."""
+    """A task as its history has it."""
 
     status: TaskStatus
     attempts: int = 0
@@ -75,29 +44,29 @@ class ReplayedTask:
 
 @dataclass(slots=True)
 class Replay:
-    """All tasks and attempts as their events tell them, and what in the events does not hold together."""
+    """All tasks and attempts as their history has them, and the problems in it."""
 
     tasks: dict[str, ReplayedTask] = field(default_factory=dict)
     attempts: dict[str, ReplayedAttempt] = field(default_factory=dict)
     outcomes: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """State and checks of the pull request of a task; early ledgers told only of changes, not of the beginning."""
+    """State and checks of a task's pull request. Early ledgers recorded only changes, not the beginning."""
 
     problems: list[str] = field(default_factory=list)
 
     def apply(self, event: Event) -> None:
-        """Let one event happen; those of one task come in the order of their ids."""
+        """Apply one event; those of one task come in the order of their ids."""
+        state, checks = self.outcomes.get(event.task_id, (PullRequestState.OPEN, None))
         try:
-            if event.subject == "task":
-                self._task(event)
-            elif event.subject == "attempt":
-                self._attempt(event)
-            elif event.subject == "outcome":
-                checks = self.outcomes.get(event.task_id, ("", None))[1]
-                self.outcomes[event.task_id] = (PullRequestState(event.after), checks)
-            elif event.subject == "checks":
-                state = self.outcomes.get(event.task_id, (PullRequestState.OPEN, None))[0]
-                self.outcomes[event.task_id] = (state, None if event.after == "unknown" else event.after)
-        except ValueError as error:  # a state that there is not
+            match event.subject:
+                case EventSubject.TASK:
+                    self._task(event)
+                case EventSubject.ATTEMPT:
+                    self._attempt(event)
+                case EventSubject.OUTCOME:
+                    self.outcomes[event.task_id] = (PullRequestState(event.after), checks)
+                case EventSubject.CHECKS:
+                    self.outcomes[event.task_id] = (state, None if event.after == UNKNOWN else event.after)
+        except ValueError as error:  # no such state
             self._problem(event, str(error))
 
     def _task(self, event: Event) -> None:
@@ -144,11 +113,3 @@ class Replay:
 
     def _problem(self, event: Event, text: str) -> None:
         self.problems.append(f"event {event.id}: {text}")
-
-
-def replay(events: Iterable[Event]) -> Replay:
-    """Let all `events` happen."""
-    result = Replay()
-    for event in events:
-        result.apply(event)
-    return result

@@ -38,15 +38,15 @@ def test_a_ledger_that_nobody_tampered_with_has_no_problem(ledger: Ledger) -> No
 def test_a_status_that_no_event_tells_of_is_found(ledger: Ledger) -> None:
     task_id = add_task(ledger)
     change = update(tasks).where(tasks.c.id == task_id).values(status="running")
-    assert tamper(ledger, change) == [f"task {task_id}: status is running, its events tell ready"]
+    assert tamper(ledger, change) == [f"task {task_id}: status is running, by its history ready"]
 
 
 def test_an_attempt_that_was_made_up_or_removed_is_found(ledger: Ledger) -> None:
     held = start_attempt(ledger)
     settle(ledger, held, Cause.AGENT_ERROR)
     change = update(attempts).where(attempts.c.id == held.id).values(cause="completed")
-    assert tamper(ledger, change) == [f"attempt {held.id}: cause is completed, its events tell agent_error"]
-    assert tamper(ledger, delete(attempts)) == [f"attempt {held.id} is told of by events, and is not there"]
+    assert tamper(ledger, change) == [f"attempt {held.id}: cause is completed, by its history agent_error"]
+    assert tamper(ledger, delete(attempts)) == [f"attempt {held.id} has a history and no row"]
 
 
 def test_events_that_were_removed_are_found(ledger: Ledger) -> None:
@@ -56,8 +56,8 @@ def test_events_that_were_removed_are_found(ledger: Ledger) -> None:
     assert any("was queued before there was an event of it" in each for each in found)
     found = tamper(ledger, delete(task_events))
     assert found == [
-        f"task {held.task_id} is running, and no event tells of it",
-        f"attempt {held.id} is running, and no event tells of it",
+        f"task {held.task_id} is running, and its history has no event",
+        f"attempt {held.id} is running, and its history has no event",
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_pull_request_that_was_made_to_look_merged_is_found(ledger: Ledger) ->
             tx, task_id=held.task_id, repository=held.repository, pr_number=1, pr_url="u", head_sha="a" * 40
         )
     assert tamper(ledger, update(outcome_table).values(state="merged")) == [
-        f"the pull request of task {held.task_id}: state is merged, its events tell open"
+        f"the pull request of task {held.task_id}: state is merged, by its history open"
     ]
 
 

@@ -18,7 +18,7 @@ from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.ledger import attempts, bulk, outcomes, plans, retention, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import AttemptFacts, RetryRule
 from squire_pipelines.ledger.integrity import history_problems
-from squire_pipelines.ledger.replay import ReplayedAttempt, ReplayedTask, replay
+from squire_pipelines.ledger.replay import Replay, ReplayedAttempt, ReplayedTask
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
@@ -347,23 +347,25 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def events_tell_the_same_as_the_rows(self) -> None:
         with self.ledger.read() as tx:
-            told = replay(tx.execute(select(task_events).order_by(task_events.c.id)).all())
+            history = Replay()
+            for event in tx.execute(select(task_events).order_by(task_events.c.id)):
+                history.apply(event)
             rows = tx.execute(select(task_table)).all()
             tries = tx.execute(select(attempt_table)).all()
             pull_requests = tx.execute(select(outcome_table)).all()
             assert list(history_problems(tx)) == []
-        assert told.problems == []
-        assert told.tasks == {
+        assert history.problems == []
+        assert history.tasks == {
             row.id: ReplayedTask(
                 TaskStatus(row.status), row.attempts, row.ended_at, cancel_requested=row.cancel_requested_at is not None
             )
             for row in rows
         }
-        assert told.attempts == {
+        assert history.attempts == {
             row.id: ReplayedAttempt(row.task_id, row.number, AttemptStatus(row.status), row.cause, row.ended_at)
             for row in tries
         }
-        assert told.outcomes == {row.task_id: (row.state, row.checks) for row in pull_requests}
+        assert history.outcomes == {row.task_id: (row.state, row.checks) for row in pull_requests}
 
 
 LedgerMachine.TestCase.settings = settings(
