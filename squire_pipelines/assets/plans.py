@@ -141,7 +141,7 @@ async def _plan(
 
 def _basis(ledger: "Ledger", repository: str) -> _Basis:
     from squire_pipelines.ledger import collections, plans, tasks
-    from squire_pipelines.planning.planner import signals_digest
+    from squire_pipelines.planning.digest import signals_digest
 
     with ledger.read() as tx:
         signals = collections.active_signals(tx, repository)

@@ -1,4 +1,4 @@
-"""The fingerprint of what a planner saw. Pure."""
+"""The digest of the signals that a planner saw. Pure."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,6 +7,6 @@ from squire_pipelines.domain.signals import Signal
 
 
 def signals_digest(signals: Iterable[Signal]) -> str:
-    """32 hexadecimal digits over the refs and versions of the signals; their order and repetition do not matter."""
+    """Return 32 hexadecimal digits over the signals' refs and versions; order and repetition do not matter."""
     facts = sorted({f"{signal.ref}\x00{signal.version}" for signal in signals})
     return hashlib.sha256("\x01".join(facts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

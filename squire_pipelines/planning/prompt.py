@@ -1,4 +1,4 @@
-"""What a model is told: the standing instructions, and one repository's facts as quoted data. Pure."""
+"""What the model is sent: the standing instructions, and one repository's facts as quoted data. Pure."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.domain.text import shorten
 from squire_pipelines.planning.quoting import WARNING, quote
-from squire_pipelines.planning.selection import Candidate, Selection
+from squire_pipelines.planning.selection import Candidate, PlanInputs, Selection
 
 MAX_SIGNALS = 150
 MAX_TEXT_CHARS = 3_000
@@ -33,11 +33,12 @@ Answer with tasks:
 {WARNING}"""
 
 
-def describe(repository: str, selection: Selection, *, default_branch: str | None, goals: str, max_tasks: int) -> str:
-    """The question to the model about one repository."""
+def describe(inputs: PlanInputs, selection: Selection, *, goals: str) -> str:
+    """Return the question to the model about one repository."""
     shown = selection.candidates[:MAX_SIGNALS]
+    branch = inputs.default_branch or "(none)"
     parts = [
-        f"Repository: {repository}\nDefault branch: {default_branch or '(none)'}\nAt most {max_tasks} tasks.",
+        f"Repository: {inputs.repository}\nDefault branch: {branch}\nAt most {inputs.max_tasks} tasks.",
         f"Goals of the repository's owner:\n{shorten(goals, 10_000) if goals.strip() else '(none)'}",
         f"Signals ({len(shown)} of {len(selection.candidates)}):",
         *(
@@ -85,8 +86,9 @@ def prompt_version() -> str:
         updated_at=datetime(2000, 1, 1, tzinfo=UTC),
         details=ManualTask(author="a", body="b"),
     )
+    inputs = PlanInputs("o/r", (signal,), "b", (), (), max_tasks=1)
     selection = Selection((Candidate(signal, "b"),), background=(signal,), notes=())
-    question = describe("o/r", selection, default_branch="b", goals="g", max_tasks=1)
+    question = describe(inputs, selection, goals="g")
     feedback = validation_feedback((PlanFinding("c", "t", "m"),))
     text = f"{INSTRUCTIONS}\n{question}\n{feedback}"
     return f"planner-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

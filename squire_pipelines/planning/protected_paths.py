@@ -1,7 +1,7 @@
 """Which protected paths a task may ask for, whoever plans it. Pure.
 
 Asking never lets a change pass: a person then decides on it. It follows from what a collaborator did (a failed check,
-a label, a wish in own words) and never from a text, which a stranger may have written, nor from a model's answer.
+a label, a manual task) and never from a text, which a stranger may have written, nor from a model's answer.
 """
 
 from collections.abc import Iterable
@@ -16,20 +16,20 @@ BUILD_FILES = ("**/Dockerfile*",)
 
 
 def requestable(kind: TaskKind, details: Iterable[Details]) -> tuple[str, ...]:
-    """The protected paths that a task of this kind, which answers these facts, asks for by name.
+    """Return the protected paths that a task of this kind, which answers these facts, asks for by name.
 
-    A failed check: workflows, lock files, Dockerfiles. An issue with the label `dependencies`: lock files. A wish: what
-    its author named.
+    A failed check: workflows, lock files, Dockerfiles. An issue with the label `dependencies`: lock files. A manual
+    task: what its author named.
     """
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for fact in details:
         match fact:
             case FailedCheck() if kind is TaskKind.FIX_CI:
-                found |= dict.fromkeys((*WORKFLOWS, *LOCK_FILES, *BUILD_FILES))
+                paths |= dict.fromkeys((*WORKFLOWS, *LOCK_FILES, *BUILD_FILES))
             case OpenIssue() if DEPENDENCY_LABELS & {label.casefold() for label in fact.labels}:
-                found |= dict.fromkeys(LOCK_FILES)
+                paths |= dict.fromkeys(LOCK_FILES)
             case ManualTask():
-                found |= dict.fromkeys(fact.allow_protected)
+                paths |= dict.fromkeys(fact.allow_protected)
             case _:
                 pass
-    return tuple(found)
+    return tuple(paths)

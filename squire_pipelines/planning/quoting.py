@@ -11,14 +11,14 @@ WARNING = (
 
 
 def one_line(text: str, limit: int = 160) -> str:
-    """`text` without control characters and line breaks, at most `limit` characters; `?` when nothing is left."""
+    """Return `text` without control characters and line breaks, cut to `limit`; `?` when nothing is left."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     line = " ".join(printable.split())
     return (line if len(line) <= limit else line[: limit - 1].rstrip() + "…") or "?"
 
 
 def quote(text: str, *, limit: int) -> str:
-    """`text` between marks that carry its own hash, so that it cannot contain the mark that ends it.
+    """Return `text` between marks that carry its own hash, so that it cannot contain the mark that ends it.
 
     The result has at most `limit` + 60 characters.
     """

@@ -8,21 +8,21 @@
 | an issue with one of the labels | one RESOLVE_ISSUE | medium | the default branch |
 | a manual task | one MANUAL | high | the default branch |
 
-What may be planned at all is decided in `selection`. Of more tasks than `max_tasks` the most urgent are kept, and
+What may be planned at all is decided by `selection`. Of more tasks than `max_tasks` the most urgent are kept, and
 the plan's notes name the others.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from squire_pipelines.domain.identity import slugify
-from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal, SignalKind
+from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, SignalKind
 from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, TaskKind, TaskSpec, Verification
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import WARNING, one_line, quote
-from squire_pipelines.planning.selection import Candidate, select
+from squire_pipelines.planning.selection import Candidate, PlanInputs, select
 
 PLANNER = "rules"
 MAX_FACTS_IN_PROMPT = 40
@@ -31,46 +31,29 @@ _CONFIDENCE = 0.8
 _NAMES_IN_NOTE = 10
 
 
-def plan_by_rules(
-    repository: str,
-    signals: Sequence[Signal],
-    *,
-    default_branch: str | None,
-    issue_labels: Collection[str],
-    covered: Collection[str],
-    max_tasks: int,
-) -> Plan:
-    """Plan one repository.
-
-    Args:
-        repository: `owner/name`.
-        signals: All current signals of the repository, in any order.
-        default_branch: None for an empty repository.
-        issue_labels: An issue with one of these becomes a task; upper and lower case are the same, as for GitHub.
-        covered: Refs of signals that an active task or an open pull request already answers.
-        max_tasks: Most tasks in the plan.
-    """
-    selection = select(signals, default_branch=default_branch, issue_labels=issue_labels, covered=covered)
+def plan_by_rules(inputs: PlanInputs) -> Plan:
+    """Plan one repository."""
+    selection = select(inputs)
     groups: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
     for candidate in selection.candidates:
         groups[_group(candidate)].append(candidate)
     tasks = sorted((_task(group) for group in groups.values()), key=lambda task: (task.priority, task.kind, task.key))
     notes = list(selection.notes)
-    if rest := tasks[max_tasks:]:
+    if rest := tasks[inputs.max_tasks :]:
         names = ", ".join(task.key for task in rest[:_NAMES_IN_NOTE])
         more = f" and {len(rest) - _NAMES_IN_NOTE} more" if len(rest) > _NAMES_IN_NOTE else ""
-        notes.append(f"{len(tasks)} tasks, the limit is {max_tasks}; left for the next plan: {names}{more}")
+        notes.append(f"{len(tasks)} tasks, the limit is {inputs.max_tasks}; left for the next plan: {names}{more}")
     return Plan(
-        repository=repository,
+        repository=inputs.repository,
         planner=PLANNER,
-        signals_digest=signals_digest(signals),
-        tasks=tuple(tasks[:max_tasks]),
+        signals_digest=signals_digest(inputs.signals),
+        tasks=tuple(tasks[: inputs.max_tasks]),
         notes=tuple(notes),
     )
 
 
 def _group(candidate: Candidate) -> tuple[object, ...]:
-    """Signals with the same group become one task."""
+    """Return what a signal is grouped by: signals of one group become one task."""
     match candidate.signal.details:
         case FailedCheck() as check:
             return (SignalKind.FAILED_CI, check.branch, check.head_sha, check.pull_request)
@@ -89,8 +72,8 @@ def _task(group: Sequence[Candidate]) -> TaskSpec:
             return _address_review(group, finding)
         case OpenIssue() as issue:
             return _resolve_issue(group[0], issue)
-        case ManualTask() as wish:
-            return _manual(group[0], wish)
+        case ManualTask() as manual:
+            return _manual(group[0], manual)
         case _:  # pragma: no cover - `select` offers no other kind
             raise AssertionError(first.ref)
 
@@ -106,7 +89,7 @@ def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
     ]
     prompt = (
         f"Checks fail on {target} at commit {one_line(first.head_sha, 40)}. Find the cause in the code of this "
-        "repository and mend it. Do not switch off, skip or weaken a check or a test to make it pass.\n\n"
+        "repository and fix it. Do not switch off, skip or weaken a check or a test to make it pass.\n\n"
         f"The failed checks, as the CI system reports them:\n\n{_facts(facts)}"
     )
     names = ", ".join(dict.fromkeys(one_line(check.check, 60) for _, check in checks))
@@ -179,26 +162,26 @@ def _resolve_issue(candidate: Candidate, issue: OpenIssue) -> TaskSpec:
     )
 
 
-def _manual(candidate: Candidate, wish: ManualTask) -> TaskSpec:
+def _manual(candidate: Candidate, manual: ManualTask) -> TaskSpec:
     signal = candidate.signal
     return TaskSpec(
         key=f"manual-{slugify(signal.title)}-{_digest(signal.key)}",
         title=one_line(signal.title, 200),
         kind=TaskKind.MANUAL,
         # Its author may give Squire tasks, so that this text is an instruction and stands unquoted.
-        prompt=f"{signal.title}\n\n{wish.body}".strip()[:_TEXT_BUDGET_CHARS] or "?",
+        prompt=f"{signal.title}\n\n{manual.body}".strip()[:_TEXT_BUDGET_CHARS] or "?",
         priority=Priority.HIGH,
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
-        allow_protected=requestable(TaskKind.MANUAL, (wish,)),
+        allow_protected=requestable(TaskKind.MANUAL, (manual,)),
     )
 
 
 def _facts(facts: Sequence[str]) -> str:
-    """The facts as quoted data; each gets its share of the room, and of too many the first are told."""
+    """Return the first facts as quoted data, each with its share of the room, and how many more there are."""
     shown = facts[:MAX_FACTS_IN_PROMPT]
-    each = _TEXT_BUDGET_CHARS // len(shown)
-    parts = [WARNING, *(quote(fact, limit=each) for fact in shown)]
+    share = _TEXT_BUDGET_CHARS // len(shown)
+    parts = [WARNING, *(quote(fact, limit=share) for fact in shown)]
     if len(facts) > len(shown):
         parts.append(f"… and {len(facts) - len(shown)} more of the same sort.")
     return "\n\n".join(parts)

@@ -1,13 +1,13 @@
-"""What a model must answer, and the pure checks of its answer: those of `domain.plans`, and those of its freedom."""
+"""What a model must answer, and the checks of its answer: those of every plan, and those of a model's plan. Pure."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from squire_pipelines.domain.plans import PlanFinding, check_plan
 from squire_pipelines.domain.tasks import Plan, TaskSpec
-from squire_pipelines.planning.selection import Selection
+from squire_pipelines.planning.selection import PlanInputs, Selection
 
 
 class PlanDraft(BaseModel):
@@ -36,37 +36,29 @@ class ModelCall:
     error: str = ""
 
 
-def branches_of(selection: Selection, default_branch: str | None) -> frozenset[str]:
-    """The branches that a task's pull request may go into."""
-    found = {candidate.base_branch for candidate in selection.candidates}
-    return frozenset(found | {default_branch} if default_branch else found)
-
-
-def check_draft(
-    plan: Plan, *, selection: Selection, branches: Collection[str], max_tasks: int, free: bool
-) -> tuple[PlanFinding, ...]:
-    """Everything that is wrong with a model's plan.
+def check_draft(plan: Plan, inputs: PlanInputs, selection: Selection, *, free: bool) -> tuple[PlanFinding, ...]:
+    """Return everything that is wrong with a model's plan.
 
     Args:
         plan: The model's tasks as a plan.
-        selection: What it was offered.
-        branches: See `branches_of`.
-        max_tasks: Most tasks.
+        inputs: What the plan is made from.
+        selection: What the model was offered of it.
         free: Whether a task may answer no signal, because the goals ask for work.
     """
     known = {candidate.signal.ref for candidate in selection.candidates}
     return (
-        *check_plan(plan, known_signals=known, max_tasks=max_tasks),
-        *_check_branches(plan, selection, branches),
+        *check_plan(plan, known_signals=known, max_tasks=inputs.max_tasks),
+        *_check_branches(plan, inputs, selection),
         *_check_answers(plan, free=free),
     )
 
 
-def _check_branches(plan: Plan, selection: Selection, branches: Collection[str]) -> Iterator[PlanFinding]:
+def _check_branches(plan: Plan, inputs: PlanInputs, selection: Selection) -> Iterator[PlanFinding]:
     needed = {candidate.signal.ref: candidate.base_branch for candidate in selection.candidates}
+    allowed = sorted({*needed.values(), *([inputs.default_branch] if inputs.default_branch else [])})
     for task in plan.tasks:
-        if task.base_branch not in branches:
-            message = f"has the base branch {task.base_branch!r}; allowed are {sorted(branches)}"
+        if task.base_branch not in allowed:
+            message = f"has the base branch {task.base_branch!r}; allowed are {allowed}"
             yield PlanFinding("base_branch", task.key, message)
             continue
         for ref in task.signals:

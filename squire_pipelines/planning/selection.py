@@ -1,4 +1,4 @@
-"""Which signals may become tasks at all, whoever plans: the guard against strangers' wishes and our own echo. Pure.
+"""Which signals may become tasks at all, whoever plans: neither what strangers ask for nor what we caused. Pure.
 
 - A signal that is covered (an active task or an open pull request answers it) is left out.
 - An issue needs one of the labels: anybody may open an issue, only collaborators may label it.
@@ -8,20 +8,34 @@
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from squire_pipelines.domain.signals import (
-    FailedCheck,
-    ManualTask,
-    OpenIssue,
-    OpenPullRequest,
-    ReviewFinding,
-    Signal,
-)
+from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, OpenPullRequest, ReviewFinding, Signal
 
 OWN_BRANCHES = "squire/"
 MAX_BRANCH_CHARS = 255  # a task's base branch may have no more
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInputs:
+    """What a plan of one repository is made from, whoever plans.
+
+    Args:
+        repository: `owner/name`.
+        signals: All current signals of the repository, in any order.
+        default_branch: None for an empty repository.
+        issue_labels: An issue with one of these becomes a task; upper and lower case are the same, as for GitHub.
+        covered: Refs of signals that an active task or an open pull request already answers.
+        max_tasks: Most tasks in the plan.
+    """
+
+    repository: str
+    signals: Sequence[Signal]
+    default_branch: str | None
+    issue_labels: Collection[str]
+    covered: Collection[str]
+    max_tasks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +55,23 @@ class Selection:
     notes: tuple[str, ...]
 
 
-def select(
-    signals: Iterable[Signal],
-    *,
-    default_branch: str | None,
-    issue_labels: Collection[str],
-    covered: Collection[str],
-) -> Selection:
+def select(inputs: PlanInputs) -> Selection:
     """Choose the signals that may become tasks, in an order that does not depend on the input's."""
     # By content, so that of two signals with one name it is always the same that stands for it.
-    by_ref = {signal.ref: signal for signal in sorted(signals, key=lambda signal: signal.model_dump_json())}
+    by_ref = {signal.ref: signal for signal in sorted(inputs.signals, key=lambda signal: signal.model_dump_json())}
     by_ref = dict(sorted(by_ref.items()))
     drafts = frozenset(
         signal.details.number
         for signal in by_ref.values()
         if isinstance(signal.details, OpenPullRequest) and signal.details.is_draft
     )
-    labels = frozenset(label.casefold() for label in issue_labels)
+    labels = frozenset(label.casefold() for label in inputs.issue_labels)
     candidates: list[Candidate] = []
     left_out: Counter[str] = Counter()
     for ref, signal in by_ref.items():
-        if ref in covered or isinstance(signal.details, OpenPullRequest):
+        if ref in inputs.covered or isinstance(signal.details, OpenPullRequest):
             continue
-        base, reason = _judge(signal, default_branch=default_branch, labels=labels, drafts=drafts)
+        base, reason = _judge(signal, default_branch=inputs.default_branch, labels=labels, drafts=drafts)
         if base is not None and not 0 < len(base) <= MAX_BRANCH_CHARS:
             base, reason = None, "a branch whose name cannot be used"
         if base is not None:
@@ -80,7 +88,7 @@ def select(
 def _judge(
     signal: Signal, *, default_branch: str | None, labels: frozenset[str], drafts: frozenset[int]
 ) -> tuple[str | None, str]:
-    """The base branch, or None with the reason; no reason where leaving out is the rule and not worth a note."""
+    """Return the base branch, or None with the reason; no reason where leaving out is not worth a note."""
     match signal.details:
         case FailedCheck() as check:
             return _judge_check(check, drafts)

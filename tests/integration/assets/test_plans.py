@@ -13,7 +13,7 @@ from squire_pipelines.ledger import collections, plans
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning import planner
-from squire_pipelines.planning.planner import signals_digest
+from squire_pipelines.planning.digest import signals_digest
 from tests.support.ledgers import collect, issue, list_tasks, spec
 from tests.support.model_server import ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline, checks, materialized

@@ -37,6 +37,7 @@ from squire_pipelines.github.pulls import (
     update_pull_request,
 )
 from squire_pipelines.planning.rules import plan_by_rules
+from squire_pipelines.planning.selection import PlanInputs
 from squire_pipelines.sections import GitHubSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import git
@@ -95,14 +96,9 @@ def test_samples_yield_one_task_each_and_the_quiet_one_none(
     for sample in samples:
         found = collect(forge, sample.full_name)
         assert {collection.status for collection in found.values()} == {CollectionStatus.FRESH}
-        plan = plan_by_rules(
-            sample.full_name,
-            [signal for collection in found.values() for signal in collection.signals],
-            default_branch=sample.default_branch,
-            issue_labels=("squire",),
-            covered=frozenset(),
-            max_tasks=20,
-        )
+        signals = [signal for collection in found.values() for signal in collection.signals]
+        inputs = PlanInputs(sample.full_name, signals, sample.default_branch, ("squire",), frozenset(), max_tasks=20)
+        plan = plan_by_rules(inputs)
         kinds[sample.name] = [task.kind for task in plan.tasks]
     assert kinds == {
         "ledgerlib": [TaskKind.FIX_CI],

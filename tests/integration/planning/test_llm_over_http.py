@@ -7,9 +7,10 @@ import pytest
 from pydantic_ai import models
 
 from squire_pipelines.errors import PlanningError
-from squire_pipelines.planning.llm import plan_by_model
+from squire_pipelines.planning.llm import ModelOptions, plan_by_model
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
+from squire_pipelines.planning.selection import PlanInputs
 from squire_pipelines.sections import PlannerSettings
 from squire_pipelines.settings import Settings
 from tests.support.model_server import Call, ModelServer, Turn
@@ -40,10 +41,10 @@ def settings(url: str, **planner: Any) -> Settings:
     return Settings(planner=PlannerSettings(model="local-model", base_url=url, **planner))
 
 
-def plan(chosen: Settings, calls: list[ModelCall]) -> Any:
+def plan(own: Settings, calls: list[ModelCall]) -> Any:
     return asyncio.run(
         make_plan(
-            chosen,
+            own,
             "o/r",
             [issue(10)],
             default_branch="main",
@@ -93,21 +94,10 @@ def test_endpoint_that_is_not_there_leads_to_the_rules_with_a_note() -> None:
 
 def test_key_is_not_in_the_error_of_a_refusal() -> None:
     async def ask(url: str) -> None:
-        await plan_by_model(
-            "o/r",
-            [issue(10)],
-            default_branch="main",
-            issue_labels=("squire",),
-            covered=frozenset(),
-            max_tasks=5,
-            model="openai:local-model",
-            base_url=url,
-            api_key=KEY,
-            goals="",
-            timeout_s=20,
-            max_retries=0,
-            on_call=lambda _: None,
-        )
+        inputs = PlanInputs("o/r", [issue(10)], "main", ("squire",), frozenset(), max_tasks=5)
+        options = ModelOptions("openai:local-model", base_url=url, api_key=KEY, timeout_s=20, max_retries=0)
+        assert KEY not in repr(options)
+        await plan_by_model(inputs, options, on_call=lambda _: None)
 
     with ModelServer([Turn(status=401)]) as server, pytest.raises(PlanningError) as caught:
         asyncio.run(ask(server.url))

@@ -14,9 +14,10 @@ from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.tasks import Plan, Priority
 from squire_pipelines.errors import PlanningError
 from squire_pipelines.planning import prompt
-from squire_pipelines.planning.llm import plan_by_model
+from squire_pipelines.planning.llm import ModelOptions, plan_by_model
 from squire_pipelines.planning.prompt import prompt_version, validation_feedback
 from squire_pipelines.planning.schema import ModelCall
+from squire_pipelines.planning.selection import PlanInputs
 from tests.support.signal_samples import failed_check, finding, issue, manual, open_pr
 
 pytestmark = pytest.mark.anyio
@@ -51,20 +52,10 @@ def scripted(*answers: dict[str, Any], seen: list[str] | None = None) -> Functio
 
 
 async def plan(model: Any, *signals: Any, calls: list[ModelCall] | None = None, **options: Any) -> Plan:
-    given: dict[str, Any] = {
-        "default_branch": "main",
-        "issue_labels": ("squire",),
-        "covered": frozenset(),
-        "max_tasks": 5,
-        "base_url": None,
-        "api_key": None,
-        "goals": "",
-        "timeout_s": 20.0,
-        "max_retries": 2,
-        "on_call": (calls if calls is not None else []).append,
-        **options,
-    }
-    return await plan_by_model("o/r", signals or [issue(10)], model=model, **given)
+    covered, goals = options.pop("covered", frozenset()), options.pop("goals", "")
+    inputs = PlanInputs("o/r", signals or [issue(10)], "main", ("squire",), covered, max_tasks=5)
+    limits = ModelOptions(model, goals=goals, **{"timeout_s": 20.0, "max_retries": 2, **options})
+    return await plan_by_model(inputs, limits, on_call=(calls if calls is not None else []).append)
 
 
 async def test_valid_answer_becomes_the_plan_and_its_cost_is_told() -> None:
@@ -86,7 +77,7 @@ async def test_no_tasks_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "complaint_part"),
+    ("wrong", "reason"),
     [
         ([task(key="a"), task(key="a", signals=[], base_branch="main")], "two tasks have the key"),
         ([task(depends_on=["nobody"])], "which is no task of this plan"),
@@ -100,12 +91,12 @@ async def test_no_tasks_is_an_answer() -> None:
         ([task(confidence=7)], "less than or equal to 1"),
     ],
 )
-async def test_wrong_plan_is_sent_back_with_the_reason(wrong: list[dict[str, Any]], complaint_part: str) -> None:
+async def test_wrong_plan_is_sent_back_with_the_reason(wrong: list[dict[str, Any]], reason: str) -> None:
     seen: list[str] = []
     model = scripted({"tasks": wrong}, {"tasks": [task()]}, seen=seen)
     got = await plan(model, issue(10), finding("T1"))
     assert [t.key for t in got.tasks] == ["fix"]
-    assert complaint_part in seen[1]
+    assert reason in seen[1]
 
 
 async def test_plan_that_stays_wrong_is_a_planning_error_and_its_cost_is_told() -> None:
@@ -233,7 +224,7 @@ async def test_answer_that_only_has_the_right_types_is_checked_too() -> None:
         await plan(CannedModel(custom_output_args={"tasks": [task(base_branch="a")]}))
 
 
-def test_complaint_names_the_task_where_there_is_one() -> None:
+def test_feedback_names_the_task_where_there_is_one() -> None:
     text = validation_feedback((PlanFinding("size", None, "too many"), PlanFinding("x", "k", "is wrong")))
     assert "- too many" in text
     assert "- task 'k': is wrong" in text

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.planning.planner import ModelCall, make_plan
+from squire_pipelines.planning.planner import make_plan
+from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.sections import PlannerSettings, RepositoryOverrides
 from squire_pipelines.settings import Settings
 from tests.support.signal_samples import failed_check, issue
@@ -47,10 +48,10 @@ async def test_model_is_not_asked_when_there_is_nothing_to_plan() -> None:
     def forbidden() -> str | None:
         raise AssertionError
 
-    chosen = settings(model="no-such-provider:m")
-    got = await make(chosen, issue(10, labels=()), api_key=forbidden)
+    own = settings(model="no-such-provider:m")
+    got = await make(own, issue(10, labels=()), api_key=forbidden)
     assert (got.planner, got.tasks, got.notes) == ("rules", (), ())
-    got = await make(chosen, issue(10), api_key=forbidden, default_branch=None)
+    got = await make(own, issue(10), api_key=forbidden, default_branch=None)
     assert got.planner == "rules"
 
 

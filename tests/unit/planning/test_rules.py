@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,18 +13,13 @@ from squire_pipelines.domain.text import shorten
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.quoting import one_line, quote
 from squire_pipelines.planning.rules import MAX_FACTS_IN_PROMPT, plan_by_rules
+from squire_pipelines.planning.selection import PlanInputs
 from tests.support.signal_samples import any_signals, failed_check, finding, issue, manual, open_pr
 
 
 def plan(*signals: Signal, **options: Any) -> Plan:
-    given: dict[str, Any] = {
-        "default_branch": "main",
-        "issue_labels": ("squire",),
-        "covered": frozenset(),
-        "max_tasks": 20,
-        **options,
-    }
-    return plan_by_rules("o/r", signals, **given)
+    inputs = PlanInputs("o/r", signals, "main", ("squire",), frozenset(), max_tasks=20)
+    return plan_by_rules(replace(inputs, **options))
 
 
 def test_failed_checks_of_the_default_branch_are_one_urgent_task() -> None:
