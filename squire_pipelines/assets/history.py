@@ -35,7 +35,7 @@ FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=30), wa
 
 
 class PublishConfig(dg.Config):
-    """How to publish. `full` reads the whole ledger and the archive anew, which the job `rebuild_history` asks for."""
+    """How to publish. `full` reads the whole ledger and the archive, which the job `rebuild_history` asks for."""
 
     full: bool = False
 
@@ -64,6 +64,7 @@ def history_tables(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Add what changed, by one consistent reading of the ledger, to a copy of the live file; rename it into place."""
     from squire_pipelines.warehouse.publish import publish_warehouse
+    from squire_pipelines.warehouse.schema import column_schema
 
     publication = publish_warehouse(
         ledger, settings.home.warehouse, settings.warehouse, limits_of=settings.budgets_for, full=config.full
@@ -75,6 +76,7 @@ def history_tables(
             metadata={
                 "dagster/row_count": publication.rows[table],
                 "dagster/uri": str(settings.home.warehouse),
+                "dagster/column_schema": dg.TableSchema([dg.TableColumn(*column) for column in column_schema(table)]),
                 "rows_changed": publication.changed[table],
                 "mode": publication.mode,
                 "seconds": publication.seconds,

@@ -1,6 +1,5 @@
-"""The asset `history/report`: how things went, as a page with plots, pictures in the UI and numbers over time."""
+"""The asset `history/report`: how things went, as a page with plots, picture files and numbers over time."""
 
-import base64
 from datetime import timedelta
 
 import dagster as dg
@@ -48,8 +47,8 @@ class ReportConfig(dg.Config):
 def report(
     context: dg.AssetExecutionContext, config: ReportConfig, settings: SettingsParam
 ) -> dg.MaterializeResult[None]:
-    """Throughput, success, causes of failure, cost, stages, time with failing checks: a page, pictures, numbers."""
-    from squire_pipelines.warehouse.report import page, plots
+    """Write throughput, success, causes of failure, cost, stages and red hours as a page, pictures and numbers."""
+    from squire_pipelines.warehouse.report import page
     from squire_pipelines.warehouse.report.numbers import read_report
     from squire_pipelines.warehouse.report.sections import headline, sections
 
@@ -58,20 +57,12 @@ def report(
     try:
         numbers = read_report(home.warehouse, since=timedelta(days=config.days))
         page.write_page(home.report, page.html(numbers, cache=cache))
+        pictures = page.write_pictures(home.report, numbers, cache=cache)
     except WarehouseError as error:
         raise dg.Failure(error.message, metadata={"hint": error.hint}) from error
-    shown = sections(numbers)
-    said = " ".join(section.text for section in shown if section.rows)
-    context.log.info(f"{home.report}: {said}")
+    filled = [section for section in sections(numbers) if section.rows]
+    context.log.info(f"{home.report}: {' '.join(section.text for section in filled)}")
     values = {name: getattr(numbers.totals, name) for name in _NUMBERS}
-    pictures = {
-        f"plot_{section.key}": dg.MetadataValue.md(
-            f"![{escape(section.title)}](data:image/png;base64,"
-            f"{base64.b64encode(plots.png(numbers, section.key, cache=cache)).decode()})\n\n{escape(section.text)}"
-        )
-        for section in shown
-        if section.rows
-    }
     return dg.MaterializeResult(
         metadata={
             # What has no value this time has no point in Dagster's plots.
@@ -85,6 +76,8 @@ def report(
                     f"- {escape(name)}: **{escape(value)}**, {escape(more)}" for name, value, more in headline(numbers)
                 )
             ),
-            **pictures,
+            # Paths, and no pictures: those would stay in Dagster's storage for every day.
+            **{f"plot_{key}": dg.MetadataValue.path(path) for key, path in pictures.items()},
+            **{f"text_{section.key}": section.text for section in filled},
         }
     )

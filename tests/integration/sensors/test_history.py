@@ -66,6 +66,10 @@ def test_the_job_publishes_every_table_and_says_how_many_rows(quiet_pipeline: Pi
     assert reported["tasks"]["rows_changed"].value == 1
     assert reported["tasks"]["mode"].value == "full"
     assert float(str(reported["tasks"]["seconds"].value)) > 0
+    schema = reported["tasks"]["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    assert {"id", "repository", "status"} <= {column.name for column in schema.columns}
+    assert all(column.type and column.description for column in schema.columns)
     table = reported["audit"]["tables"]
     assert isinstance(table, dg.TableMetadataValue)
     assert {"table": "tasks", "rows": 1, "changed": 1} in [record.data for record in table.records]
