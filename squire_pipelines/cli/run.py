@@ -48,7 +48,7 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
 
     hand_on_config(context)
     show_retries()
-    names = one_cycle.chosen(context.settings, repositories)
+    names = one_cycle.repositories_of_cycle(context.settings, repositories)
     if dry_run:
         one_cycle.preview(context.settings, names, context.console, as_json=as_json)
         return

@@ -23,7 +23,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import open_ledger
-from squire_pipelines.runtime.cycle import CycleState, TaskRow
+from squire_pipelines.runtime.cycle import CycleState, CycleTask
 from squire_pipelines.runtime.follow import Follower, Say
 from squire_pipelines.runtime.ports import check_free
 from squire_pipelines.runtime.processes import interruptible
@@ -48,7 +48,7 @@ class DemoCheck:
 class DemoResult:
     """The tasks of a demo and its checks."""
 
-    rows: tuple[TaskRow, ...]
+    rows: tuple[CycleTask, ...]
     checks: tuple[DemoCheck, ...]
     seconds: float
 
@@ -230,7 +230,7 @@ def _raise_as_ours() -> Iterator[None]:
         raise kind(error.message, hint=error.hint) from error
 
 
-def _are_all(some: list[TaskRow], rows: tuple[TaskRow, ...]) -> bool:
+def _are_all(some: list[CycleTask], rows: tuple[CycleTask, ...]) -> bool:
     return bool(rows) and len(some) == len(rows)
 
 

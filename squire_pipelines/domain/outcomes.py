@@ -34,9 +34,8 @@ class ReviewState(StrEnum):
 
 
 def review_after(review: ReviewState, state: PullRequestState) -> ReviewState:
-    """The review state once the pull request's own state is `state`: who merges approves, who closes rejects."""
-    held = {ReviewState.NEEDS_APPROVAL, ReviewState.REJECTED}
-    if review not in held:
+    """Return the review state once the pull request's own state is `state`: a merge approves, a close rejects."""
+    if review not in {ReviewState.NEEDS_APPROVAL, ReviewState.REJECTED}:
         return review
     if state in {PullRequestState.MERGED, PullRequestState.REVERTED}:
         return ReviewState.APPROVED

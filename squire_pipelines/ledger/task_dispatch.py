@@ -44,11 +44,11 @@ def dispatch(
     free = max_concurrent - open_by_repository.total()
     started: list[Attempt] = []
     limit = max(0, free) + open_by_repository.total()  # as many as could have to be passed over
-    held = (
+    blocked = (
         budgets.blocked_by_budget(tx, limits_of) if limits_of is not None and free > 0 else budgets.BudgetBlocks({}, {})
     )
-    passed_over = {*without, *held.repositories}
-    for task in _due(tx, max_per_repository, limit, passed_over, held.tasks) if free > 0 else ():
+    passed_over = {*without, *blocked.repositories}
+    for task in _due(tx, max_per_repository, limit, passed_over, blocked.tasks) if free > 0 else ():
         if len(started) == free:
             break
         if open_by_repository[task.repository] >= max_per_repository or not _reserve(tx, task, limits_of):

@@ -23,7 +23,7 @@ _MAX_TASKS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class TaskRow:
+class CycleTask:
     """One line of the report. `start_s`: seconds from ready to the agent's start, None when it never started."""
 
     repository: str
@@ -49,7 +49,7 @@ class CycleState:
     uncollected: int
     unplanned: int
     readings: tuple[RecordedCollection, ...]
-    rows: tuple[TaskRow, ...]
+    rows: tuple[CycleTask, ...]
     last_event: int
 
     @property
@@ -63,7 +63,7 @@ class CycleState:
         return self.collected and self.unplanned == 0
 
     @property
-    def under_way(self) -> tuple[TaskRow, ...]:
+    def under_way(self) -> tuple[CycleTask, ...]:
         """Tasks that run, or will without anybody's help."""
         return tuple(row for row in self.rows if row.status in {TaskStatus.READY, TaskStatus.RUNNING})
 
@@ -100,12 +100,12 @@ def _tasks_since(tx: Transaction, repositories: Sequence[str], since: datetime) 
     return list(rows.scalars())
 
 
-def _row(tx: Transaction, task_id: str) -> TaskRow:
+def _row(tx: Transaction, task_id: str) -> CycleTask:
     task = tasks.get(tx, task_id)
     tried = attempts.of_task(tx, task_id)
     last = tried[-1] if tried else None
     outcome = outcomes.get(tx, task_id)
-    return TaskRow(
+    return CycleTask(
         repository=task.repository,
         task_id=task.id,
         title=task.title,
@@ -113,7 +113,7 @@ def _row(tx: Transaction, task_id: str) -> TaskRow:
         waiting=tasks.waiting_reason(tx, task),
         cause=task.cause,
         message=task.message,
-        start_s=_start_s(tx, task_id, [each.agent_started_at for each in tried if each.agent_started_at]),
+        start_s=_start_s(tx, task_id, [attempt.agent_started_at for attempt in tried if attempt.agent_started_at]),
         pr_url=outcome.pr_url if outcome else None,
         pr_number=outcome.pr_number if outcome else None,
         outcome=outcome.state if outcome else None,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.runtime.cycle import CycleState, TaskRow, look
+from squire_pipelines.runtime.cycle import CycleState, CycleTask, look
 
 Say = Callable[[str], None]
 
@@ -61,7 +61,7 @@ def _collected(state: CycleState) -> str:
     return text + (f", {len(silent)} sources did not answer" if silent else "")
 
 
-def _describe(row: TaskRow) -> str:
+def _describe(row: CycleTask) -> str:
     if row.outcome is not None and row.status is TaskStatus.SUCCEEDED:
         return f"pull request #{row.pr_number} {row.outcome}"
     if row.status is TaskStatus.RUNNING:

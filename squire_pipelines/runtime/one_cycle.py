@@ -34,8 +34,8 @@ from squire_pipelines.settings import Settings
 _POLL_S = 1.0
 
 
-def chosen(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
-    """The repositories of a cycle: those named, else those of the settings. Raises ConfigError."""
+def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the repositories of a cycle: those named, else those of the settings. Raises ConfigError."""
     try:
         names = tuple(dict.fromkeys(parse_repository(name) for name in named)) or settings.repositories
     except ValueError as error:

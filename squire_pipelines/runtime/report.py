@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.runtime.cycle import TaskRow
+from squire_pipelines.runtime.cycle import CycleTask
 
 _GOOD = {"merged", "succeeded", "completed", "open"}
 _BAD = {"failed", "closed", "cancelled"}
@@ -18,7 +18,7 @@ def _word(value: object) -> Text:
     return Text(text, style=style)
 
 
-def cycle_table(rows: Sequence[TaskRow]) -> Table:
+def cycle_table(rows: Sequence[CycleTask]) -> Table:
     """Repository, task, cause of ending, time from ready to agent start, pull request and outcome."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("repository", "task", "what", "cause"):
@@ -40,7 +40,7 @@ def cycle_table(rows: Sequence[TaskRow]) -> Table:
     return table
 
 
-def remarks(rows: Sequence[TaskRow]) -> list[Text]:
+def remarks(rows: Sequence[CycleTask]) -> list[Text]:
     """One line for each task whose good end still wants to be understood or answered by a person."""
     lines = []
     for row in rows:
@@ -51,7 +51,7 @@ def remarks(rows: Sequence[TaskRow]) -> list[Text]:
     return lines
 
 
-def failures(rows: Sequence[TaskRow]) -> list[Text]:
+def failures(rows: Sequence[CycleTask]) -> list[Text]:
     """One line for each task that did not succeed, with its reason and where to look on."""
     return [
         Text(f"{row.task_id} {row.status}: {row.message or row.cause} (squire tasks logs {row.task_id})", style="red")

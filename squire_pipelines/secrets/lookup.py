@@ -198,7 +198,7 @@ def store_secret(name: SecretName | str, value: str, *, keyring_timeout_s: float
 
 
 def delete_secret(name: SecretName | str, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> None:
-    """Take a secret out of the keyring; it is no error when it is not there or there is no keyring."""
+    """Remove a secret from the keyring; it is no error when it is not there or there is no keyring."""
     import keyring  # noqa: PLC0415 - it looks for back ends when imported
     import keyring.errors  # noqa: PLC0415 - likewise
 
@@ -207,6 +207,6 @@ def delete_secret(name: SecretName | str, *, keyring_timeout_s: float = KEYRING_
 
 
 def all_secrets(home: Home, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> tuple[Secret, ...]:
-    """Every secret that can be found, for a redactor."""
-    found = (find_secret(name, home, keyring_timeout_s=keyring_timeout_s) for name in SecretName)
-    return tuple(secret for secret in found if secret)
+    """Return every secret that is there, for a redactor."""
+    secrets = (find_secret(name, home, keyring_timeout_s=keyring_timeout_s) for name in SecretName)
+    return tuple(secret for secret in secrets if secret)

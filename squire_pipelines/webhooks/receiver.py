@@ -66,7 +66,7 @@ class _RefusedError(Exception):
 
 
 @dataclass(slots=True)
-class _Held:
+class _BufferShare:
     """How many bytes of the common buffer one request has taken."""
 
     taken: int = 0
@@ -93,8 +93,8 @@ class _Receiver:
     async def github(self, request: Request) -> JSONResponse:
         """Take one of GitHub's deliveries."""
         try:
-            with self._buffer() as held:
-                body = await self._body(request, held)
+            with self._buffer() as share:
+                body = await self._body(request, share)
                 return await self._store(request, body)
         except _RefusedError as refused:
             _log.warning("delivery refused", status=refused.status, reason=refused.message)
@@ -118,15 +118,15 @@ class _Receiver:
         return JSONResponse({"ready": True})
 
     @contextmanager
-    def _buffer(self) -> Iterator[_Held]:
-        """A share of the common buffer, given back when the request is done."""
-        held = _Held()
+    def _buffer(self) -> Iterator[_BufferShare]:
+        """Give a share of the common buffer, which is returned when the request is done."""
+        share = _BufferShare()
         try:
-            yield held
+            yield share
         finally:
-            self._buffered -= held.taken
+            self._buffered -= share.taken
 
-    async def _body(self, request: Request, held: _Held) -> bytes:
+    async def _body(self, request: Request, share: _BufferShare) -> bytes:
         declared = request.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and len(declared) < 20 and int(declared) > self._limits.body:  # noqa: PLR2004 - digits of 2**64
             raise self._too_large()
@@ -134,12 +134,12 @@ class _Receiver:
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
                 async for chunk in request.stream():
-                    if held.taken + len(chunk) > self._limits.body:
+                    if share.taken + len(chunk) > self._limits.body:
                         raise self._too_large()
                     if self._buffered + len(chunk) > self._limits.buffered:
                         raise _RefusedError(503, "too many deliveries at once", "deliver it again later")
                     self._buffered += len(chunk)
-                    held.taken += len(chunk)
+                    share.taken += len(chunk)
                     chunks.append(chunk)
         except TimeoutError:
             raise _RefusedError(408, f"the body did not arrive within {self._limits.body_timeout_s:g} s") from None

@@ -33,16 +33,16 @@ def paper() -> tuple[Console, io.StringIO]:
 
 def test_the_named_repositories_count_else_those_of_the_settings(quiet_pipeline: Pipeline) -> None:
     settings = quiet_pipeline.settings
-    assert one_cycle.chosen(settings, ["acme/api", "acme/api", "acme/web"]) == ("acme/api", "acme/web")
-    assert one_cycle.chosen(settings, []) == ALL
+    assert one_cycle.repositories_of_cycle(settings, ["acme/api", "acme/api", "acme/web"]) == ("acme/api", "acme/web")
+    assert one_cycle.repositories_of_cycle(settings, []) == ALL
 
 
 def test_a_cycle_over_nothing_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match="no repository is named") as caught:
-        one_cycle.chosen(Settings(), [])
+        one_cycle.repositories_of_cycle(Settings(), [])
     assert "squire init" in caught.value.hint
     with pytest.raises(ConfigError) as caught:
-        one_cycle.chosen(Settings(), ["no slash"])
+        one_cycle.repositories_of_cycle(Settings(), ["no slash"])
     assert caught.value.hint == "for example acme/api"
 
 
