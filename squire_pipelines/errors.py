@@ -25,11 +25,10 @@ SquireError
 │   └── BundleError        an agent's bundle is not what it must be
 ├── RepositoryError        a local path cannot be used as a repository                exit 2
 ├── PlanningError          a planner gave no usable plan
-├── WorkspaceError         the workspace could not be handed in or taken out
+├── WorkspaceError         an attempt's workspace could not be written or read
 ├── ImageMissingError      the worker image is not on the engine                      exit 3
-├── WarehouseError         the warehouse cannot be read or published
-│   └── QueryError         a query of the user's is wrong or not permitted            exit 2
-└── InterruptedBySignalError  we were asked to stop
+└── WarehouseError         the warehouse cannot be read or published
+    └── QueryError         a query of the user's is wrong or not permitted            exit 2
 """
 
 from collections.abc import Mapping
@@ -301,9 +300,3 @@ class QueryError(WarehouseError):
     ) -> None:
         super().__init__(message, hint=hint, context=context)
         self.place = place
-
-
-class InterruptedBySignalError(SquireError):
-    """We were asked to stop."""
-
-    code = "interrupted"
