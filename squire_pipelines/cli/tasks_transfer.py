@@ -86,20 +86,20 @@ def import_tasks(context: CliContext, path: Path, *, as_json: bool) -> None:
     report = importing.import_tasks(context.ledger, path.expanduser(), max_attempts=attempts, progress=progress)
     if as_json:
         counts = {"imported": report.taken, "known": report.known, "skipped": report.skipped}
-        emit_json({**counts, "reasons": report.told, "notes": report.notes})
+        emit_json({**counts, "reasons": report.reasons, "notes": report.notes})
     else:
         _show_report(context, report)
     if report.skipped:
         raise SystemExit(ExitCode.FAILED)
 
 
-def _show_report(context: CliContext, report: importing.Imported) -> None:
+def _show_report(context: CliContext, report: importing.ImportReport) -> None:
     states = ", ".join(f"{count} {status}" for status, count in report.taken.items())
     click.echo(f"{sum(report.taken.values())} imported{f' ({states})' if states else ''}, {report.known} known before")
     for note, count in report.notes.items():
         click.echo(f"note: {count} {note}")
     if report.skipped:
         click.echo(f"{report.skipped} skipped:", err=True)
-        context.console.print(table_of(report.told, {"file": "file", "where": "where", "why": "reason"}))
-    if report.skipped > len(report.told):
-        click.echo(f"… and {report.skipped - len(report.told)} more")
+        context.console.print(table_of(report.reasons, {"file": "file", "where": "where", "why": "reason"}))
+    if report.skipped > len(report.reasons):
+        click.echo(f"… and {report.skipped - len(report.reasons)} more")

@@ -1,4 +1,4 @@
-"""Tasks with all their facts, one JSON object for each: what an import reads back. In bounded memory, oldest first."""
+"""Makes JSON objects of tasks with all that belongs to them, for an import to read. In bounded memory, oldest first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -11,29 +11,29 @@ from sqlalchemy import select
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.retention import rows_of_tasks
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import metadata, task_dependencies, tasks
+from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
 
 FORMAT = 1
-"""Grows when a line changes so that an older import would stumble."""
+"""Grows when a line changes in a way that an older import would not understand."""
 
 PARTS = MappingProxyType(
     {"attempts": "attempts", "events": "task_events", "outcomes": "outcomes", "model_calls": "model_calls"}
 )
 """The lists of a line, and the table that each is of."""
 
-AT_ONCE = 500
-_ORDERED = {"attempts": "number", "task_events": "id", "model_calls": "id"}
-# Numbers that the importing ledger gives anew, and a token that lets its holder write.
-_LEFT_OUT = {"tasks": {"title_words"}, "task_events": {"id"}, "model_calls": {"id"}, "attempts": {"lease_token"}}
+# The importing ledger gives numbers and splits titles itself; a token lets its holder write.
+LEFT_OUT = {"tasks": {"title_words"}, "task_events": {"id"}, "model_calls": {"id"}, "attempts": {"lease_token"}}
+_AT_ONCE = 500
+_ORDER = {"attempts": "number", "task_events": "id", "model_calls": "id", "task_dependencies": "depends_on"}
 
 
 def export_tasks(tx: Transaction, query: TaskQuery) -> Iterator[dict[str, Any]]:
-    """Every task of the query as `{"squire_task", "task", "attempts", "events", "outcomes", …}`, oldest first.
+    """Yield every task of the query as `{"squire_task", "task", "attempts", "events", "outcomes", …}`, oldest first.
 
-    All of them are of one moment, the transaction's. `limit`, `after` and `order` of the query do not matter.
+    All of them are as the transaction sees them. `limit`, `after` and `order` of the query do not matter.
     """
-    page = replace(query, order=SortOrder.OLDEST, limit=AT_ONCE, after=None)
+    page = replace(query, order=SortOrder.OLDEST, limit=_AT_ONCE, after=None)
     while True:
         ids, after = read_ids(tx.query_runner(), page)
         yield from _lines(tx, ids)
@@ -43,31 +43,31 @@ def export_tasks(tx: Transaction, query: TaskQuery) -> Iterator[dict[str, Any]]:
 
 
 def _lines(tx: Transaction, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    found = {row["id"]: dict(row) for row in tx.execute(select(tasks).where(tasks.c.id.in_(ids))).mappings()}
     parts: dict[str, dict[str, list[dict[str, Any]]]] = {part: {} for part in PARTS}
-    for part, name in PARTS.items():
-        table = metadata.tables[name]
-        query = select(*(column for column in table.c if column.name not in _LEFT_OUT.get(name, ())))
-        query = query.where(rows_of_tasks(name, ids))
-        for row in tx.execute(query.order_by(table.c[_ORDERED[name]]) if name in _ORDERED else query).mappings():
-            parts[part].setdefault(row["task_id"], []).append(_plain(dict(row)))
-    waits: dict[str, list[str]] = {}
-    of_these = select(task_dependencies).where(task_dependencies.c.task_id.in_(ids))
-    for pair in tx.execute(of_these.order_by(task_dependencies.c.depends_on)):
-        waits.setdefault(pair.task_id, []).append(pair.depends_on)
+    for part, table in PARTS.items():
+        for row in _rows(tx, table, ids):
+            parts[part].setdefault(row["task_id"], []).append(row)
+    dependencies: dict[str, list[str]] = {}
+    for row in _rows(tx, "task_dependencies", ids):
+        dependencies.setdefault(row["task_id"], []).append(row["depends_on"])
+    task_rows = {row["id"]: row for row in _rows(tx, "tasks", ids)}
     for task_id in ids:
-        if task_id in found:
-            yield {
-                "squire_task": FORMAT,
-                "task": _plain(found[task_id]),
-                "depends_on": waits.get(task_id, []),
-                **{part: rows.get(task_id, []) for part, rows in parts.items()},
-            }
+        yield {
+            "squire_task": FORMAT,
+            "task": task_rows[task_id],
+            "depends_on": dependencies.get(task_id, []),
+            **{part: rows.get(task_id, []) for part, rows in parts.items()},
+        }
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else value
-        for name, value in row.items()
-        if value is not None
-    }
+def _rows(tx: Transaction, table: str, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield rows as JSON has them, without what is left out or not known."""
+    columns = metadata.tables[table].columns
+    exported = [column for column in columns if column.name not in LEFT_OUT.get(table, ())]
+    query = select(*exported).where(rows_of_tasks(table, ids))
+    for row in tx.execute(query.order_by(columns[_ORDER[table]]) if table in _ORDER else query).mappings():
+        yield {
+            name: f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else value
+            for name, value in row.items()
+            if value is not None
+        }

@@ -1,6 +1,6 @@
-"""Taking tasks into the ledger: those of the old product, and those of an export. Each once, however often it is done.
+"""Takes tasks into the ledger: those of the old product, and those of an export. Each once, however often it is done.
 
-What the files say is `old_tasks`'; here it becomes rows. Nothing that is known is changed, and no file is written.
+`old_tasks` reads the files; here their entries become rows. No task that is known is changed, and no file is written.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskKind, TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.columns import UtcDateTime
-from squire_pipelines.ledger.exporting import FORMAT, PARTS
+from squire_pipelines.ledger.exporting import FORMAT, LEFT_OUT, PARTS
 from squire_pipelines.ledger.old_tasks import Entry, OldTask, read_entries
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata, outcomes, plans, task_dependencies, tasks
@@ -33,11 +33,11 @@ ACTOR = "import"
 AT_ONCE = 200
 """Entries of one transaction."""
 
-MAX_TOLD = 1_000
-"""Skipped entries that the report names; the others are counted."""
+MAX_REASONS = 1_000
+"""The report names so many skipped entries; the others are counted."""
 
 _MAX_BRANCH = 120
-_TITLE = 100
+_MAX_TITLE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,20 @@ class Skipped:
 
 
 @dataclass(slots=True)
-class Imported:
-    """What an import did. `taken` counts by the state that the tasks are in now; `known` were here before."""
+class ImportReport:
+    """What an import did. `taken` counts by the state that the tasks are in now; `known` were in the ledger before."""
 
     taken: dict[str, int] = field(default_factory=dict)
     known: int = 0
     skipped: int = 0
-    told: list[Skipped] = field(default_factory=list)
+    reasons: list[Skipped] = field(default_factory=list)
     notes: dict[str, int] = field(default_factory=dict)
 
     def skip(self, entry: Entry, reason: str) -> None:
-        """Note an entry that is not taken."""
+        """Count an entry that is not taken."""
         self.skipped += 1
-        if len(self.told) < MAX_TOLD:
-            self.told.append(Skipped(entry.file, entry.where, reason))
+        if len(self.reasons) < MAX_REASONS:
+            self.reasons.append(Skipped(entry.file, entry.where, reason))
 
     def note(self, text: str) -> None:
         """Count something that a person should know of."""
@@ -72,40 +72,40 @@ class Imported:
 
 def import_tasks(
     ledger: Ledger, path: Path, *, max_attempts: int, progress: Callable[[int], None] = lambda _count: None
-) -> Imported:
-    """Take in what is at `path`: a folder of the old product, one file of it, or an export (`.jsonl`).
+) -> ImportReport:
+    """Import what is at `path`: a folder of the old product, one file of it, or an export (`.jsonl`).
 
     Args:
         ledger: Where the tasks go.
         path: Read only.
         max_attempts: Of the tasks that a person may let run now.
-        progress: Told how many entries were looked at so far.
+        progress: Called with the number of entries read so far.
 
     Raises:
         NotFoundError: There is nothing at `path`, or it cannot be read.
         LedgerError: The ledger does not answer; what was taken in full transactions stays, and counts as known later.
     """
-    result = Imported()
-    pending: list[tuple[str, str]] = []
-    seen = 0
-    entries = _entries(path)
-    while batch := list(islice(entries, AT_ONCE)):
+    report = ImportReport()
+    dependencies: list[tuple[str, str]] = []
+    count = 0
+    entries = read_entries(path)
+    while batch := _next_batch(entries, path):
         with ledger.write() as tx:
             tx.exclusive("import")
             for entry in batch:
-                _take(tx, entry, result, max_attempts, pending)
-        seen += len(batch)
-        progress(seen)
-    if pending:
+                _take(tx, entry, report, max_attempts, dependencies)
+        count += len(batch)
+        progress(count)
+    if dependencies:  # what a task waits for may stand further down than the task
         with ledger.write() as tx:
-            for pair in pending:
+            for pair in dependencies:
                 _depend(tx, *pair)
-    return result
+    return report
 
 
-def _entries(path: Path) -> Iterator[Entry]:
+def _next_batch(entries: Iterator[Entry], path: Path) -> list[Entry]:
     try:
-        yield from read_entries(path)
+        return list(islice(entries, AT_ONCE))
     except OSError as error:
         raise NotFoundError(
             f"{path} cannot be read: {error.strerror}",
@@ -113,27 +113,29 @@ def _entries(path: Path) -> Iterator[Entry]:
         ) from error
 
 
-def _take(tx: Transaction, entry: Entry, result: Imported, max_attempts: int, pending: list[tuple[str, str]]) -> None:
+def _take(
+    tx: Transaction, entry: Entry, report: ImportReport, max_attempts: int, dependencies: list[tuple[str, str]]
+) -> None:
     if entry.problem:
-        result.skip(entry, entry.problem)
+        report.skip(entry, entry.problem)
         return
+    facts = entry.facts or {}
     try:
         with tx.connection.begin_nested():  # an entry is taken whole or not at all
-            if entry.old is not None:
-                status = _take_old(tx, entry, entry.old, max_attempts, result)
+            if entry.old is None:
+                status = _take_facts(tx, facts)
             else:
-                status = _take_facts(tx, entry.facts or {})
+                status = _take_old(tx, entry, entry.old, max_attempts, report)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, StatementError) as error:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise
-        result.skip(entry, _reason(error))
+        report.skip(entry, _reason(error))
         return
     if status is None:
-        result.known += 1
+        report.known += 1
     else:
-        result.taken[status] = result.taken.get(status, 0) + 1
-        if entry.facts is not None:  # what it waits for may stand further down
-            pending += [(str(entry.facts["task"]["id"]), str(other)) for other in entry.facts.get("depends_on") or ()]
+        report.taken[status] = report.taken.get(status, 0) + 1
+        dependencies += [(str(facts["task"]["id"]), str(other)) for other in facts.get("depends_on") or ()]
 
 
 def _reason(error: Exception) -> str:
@@ -149,81 +151,84 @@ def _reason(error: Exception) -> str:
 # ── The old product ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, result: Imported) -> str | None:
+def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, report: ImportReport) -> str | None:
     fingerprint = hashlib.sha256(f"old\n{old.id}".encode()).hexdigest()[:32]
     if find_by_fingerprint(tx, old.repo, fingerprint) is not None:
         return None
-    status, cause, message = _fate(old)
+    status, cause, message = _status_of(old)
     title = _title(old.prompt)
     task_id = new_id("t", old.created_at)
-    spec = TaskSpec(
-        key="imported", title=title, kind=TaskKind.MANUAL, prompt=old.prompt, base_branch=_base_branch(tx, old, result)
-    )
-    kept = old.branch if status is not TaskStatus.PROPOSED and old.branch and len(old.branch) <= _MAX_BRANCH else None
+    base = _base_branch(tx, old, report)
+    spec = TaskSpec(key="imported", title=title, kind=TaskKind.MANUAL, prompt=old.prompt, base_branch=base)
+    keeps_branch = status is not TaskStatus.PROPOSED and old.branch and len(old.branch) <= _MAX_BRANCH
     ended = _end_of(old) if status.is_final else None
-    row: dict[str, Any] = {
-        "id": task_id,
-        "repository": old.repo,
-        "status": status,
-        "kind": spec.kind,
-        "title": title,
-        "priority": int(spec.priority),
-        "fingerprint": fingerprint,
-        "spec": spec.model_dump(mode="json"),
-        "branch": kept or branch_name(task_id, title),
-        "base_branch": spec.base_branch,
-        "attempts": 0,
-        "max_attempts": max_attempts,
-        "cause": cause,
-        "message": message,
-        "trace_id": new_trace_id(),
-        "created_at": old.created_at,
-        "ended_at": ended,
-        "updated_at": tx.now,
-    }
-    tx.execute(insert(tasks).values(row))
+    trace_id = new_trace_id()
+    tx.execute(
+        insert(tasks).values(
+            id=task_id,
+            repository=old.repo,
+            status=status,
+            kind=spec.kind,
+            title=title,
+            priority=int(spec.priority),
+            fingerprint=fingerprint,
+            spec=spec.model_dump(mode="json"),
+            branch=old.branch if keeps_branch else branch_name(task_id, title),
+            base_branch=spec.base_branch,
+            attempts=0,
+            max_attempts=max_attempts,
+            cause=cause,
+            message=message,
+            trace_id=trace_id,
+            created_at=old.created_at,
+            ended_at=ended,
+            updated_at=tx.now,
+        )
+    )
     reason = f"task {old.id} of the old product, {old.status} there ({entry.file})"
-    event = {"actor": ACTOR, "reason": reason, "trace_id": row["trace_id"], "task_id": task_id}
+    event = {"actor": ACTOR, "reason": reason, "trace_id": trace_id, "task_id": task_id}
     record_event(tx, EventSubject.TASK, None, status, **event)
     if old.status in {"running", "dispatched"}:
-        result.note("ran in the old product when it was imported: look at it, then `squire tasks retry`")
-    if status is TaskStatus.SUCCEEDED and (number := _pr_number(old)) is not None:
-        state = _state_of(old)
-        taken = select(outcomes.c.task_id).where(outcomes.c.repository == old.repo, outcomes.c.pr_number == number)
-        if tx.execute(taken).first() is not None:
-            result.note("has the pull request of another task, which keeps it")
-            return status
-        moment = old.pr_merged_at or old.pr_closed_at or ended or old.created_at
-        tx.execute(
-            insert(outcomes).values(
-                task_id=task_id,
-                repository=old.repo,
-                pr_number=number,
-                pr_url=old.pr_url or f"https://github.com/{old.repo}/pull/{number}",
-                head_sha="",
-                state=state,
-                checks="failed" if old.ci_failed else None,
-                opened_at=ended or old.created_at,
-                merged_at=old.pr_merged_at if state is PullRequestState.MERGED else None,
-                closed_at=old.pr_closed_at if state is PullRequestState.CLOSED else None,
-                # Any report of GitHub's is later than what the old product saw.
-                forge_updated_at=moment - timedelta(days=1),
-                updated_at=tx.now,
-            )
+        report.note("ran in the old product when it was imported: look at it, then `squire tasks retry`")
+    number = _pr_number(old)
+    if status is not TaskStatus.SUCCEEDED or number is None:
+        return status
+    others = select(outcomes.c.task_id).where(outcomes.c.repository == old.repo, outcomes.c.pr_number == number)
+    if tx.execute(others).first() is not None:
+        report.note("has the pull request of another task, which keeps it")
+        return status
+    state = _state_of(old)
+    last_change = old.pr_merged_at or old.pr_closed_at or ended or old.created_at
+    tx.execute(
+        insert(outcomes).values(
+            task_id=task_id,
+            repository=old.repo,
+            pr_number=number,
+            pr_url=old.pr_url or f"https://github.com/{old.repo}/pull/{number}",
+            head_sha="",
+            state=state,
+            checks="failed" if old.ci_failed else None,
+            opened_at=ended or old.created_at,
+            merged_at=old.pr_merged_at if state is PullRequestState.MERGED else None,
+            closed_at=old.pr_closed_at if state is PullRequestState.CLOSED else None,
+            # Any report of GitHub's is later than what the old product saw.
+            forge_updated_at=last_change - timedelta(days=1),
+            updated_at=tx.now,
         )
-        record_event(tx, EventSubject.OUTCOME, None, state, **event)
+    )
+    record_event(tx, EventSubject.OUTCOME, None, state, **event)
     return status
 
 
-def _fate(old: OldTask) -> tuple[TaskStatus, Cause | None, str | None]:
-    """The state that an old task has here, why, and in words."""
+def _status_of(old: OldTask) -> tuple[TaskStatus, Cause | None, str | None]:
+    """Return the state that an old task gets here, with its cause and message."""
     if old.status == "pending":
         return TaskStatus.PROPOSED, None, None
     if old.status == "completed" or (old.status != "failed" and _pr_number(old) is not None):
         return TaskStatus.SUCCEEDED, Cause.COMPLETED, "imported from the old product"
     if old.status == "failed":
-        return TaskStatus.FAILED, Cause.AGENT_ERROR, old.error or "it failed in the old product, which said no more"
-    # Nobody watches its container any more, and we never held it.
+        return TaskStatus.FAILED, Cause.AGENT_ERROR, old.error or "it failed in the old product, which gave no reason"
+    # Nobody watches its container any more, and we never held a lease of it.
     message = "it ran in the old product when it was imported; what became of it is not known"
     return TaskStatus.FAILED, Cause.LOST, message
 
@@ -249,10 +254,10 @@ def _title(prompt: str) -> str:
     first = next((" ".join(line.split()) for line in prompt.splitlines() if line.strip()), "")
     if not first:
         raise ValueError("prompt is empty")
-    return first if len(first) <= _TITLE else first[: _TITLE - 1] + "…"
+    return first if len(first) <= _MAX_TITLE else first[: _MAX_TITLE - 1] + "…"
 
 
-def _base_branch(tx: Transaction, old: OldTask, result: Imported) -> str:
+def _base_branch(tx: Transaction, old: OldTask, report: ImportReport) -> str:
     if old.base_branch and old.base_branch != "auto":
         return old.base_branch
     newest = (
@@ -260,7 +265,7 @@ def _base_branch(tx: Transaction, old: OldTask, result: Imported) -> str:
     )
     known = tx.execute(newest).scalar_one_or_none()
     if known is None and old.status == "pending":
-        result.note("names no base branch: it is taken for main")
+        report.note("names no base branch: main is assumed")
     return str(known or "main")
 
 
@@ -271,18 +276,18 @@ def _take_facts(tx: Transaction, facts: dict[str, Any]) -> str | None:
     if facts["squire_task"] != FORMAT:
         raise ValueError(f"the format of the export is {str(facts['squire_task'])[:20]!r}, this Squire reads {FORMAT}")
     row = _task_row(facts["task"])
-    here = tx.execute(select(tasks.c.id).where(tasks.c.id == row["id"])).first()
-    if here is not None or find_by_fingerprint(tx, row["repository"], row["fingerprint"]) is not None:
+    same_id = tx.execute(select(tasks.c.id).where(tasks.c.id == row["id"])).first()
+    if same_id is not None or find_by_fingerprint(tx, row["repository"], row["fingerprint"]) is not None:
         return None
     if row.get("plan_id") and tx.execute(select(plans.c.id).where(plans.c.id == row["plan_id"])).first() is None:
         row["plan_id"] = None
     tx.execute(insert(tasks).values(row))
     for part, table in PARTS.items():
-        for one in facts.get(part) or ():
-            values = _row(table, one)
-            if values.get("task_id") != row["id"]:
+        for values in facts.get(part) or ():
+            part_row = _row(table, values)
+            if part_row.get("task_id") != row["id"]:
                 raise ValueError(f"{part} has a row of another task")
-            tx.execute(insert(metadata.tables[table]).values(values))
+            tx.execute(insert(metadata.tables[table]).values(part_row))
     return TaskStatus(row["status"])
 
 
@@ -297,25 +302,23 @@ def _task_row(values: Any) -> dict[str, Any]:
 
 
 def _depend(tx: Transaction, task_id: str, other: str) -> None:
-    """Note that a task waits for another, if both are here."""
-    here = set(tx.execute(select(tasks.c.id).where(tasks.c.id.in_([task_id, other]))).scalars())
+    """Record that a task waits for another, if the ledger has both."""
+    count = len(tx.execute(select(tasks.c.id).where(tasks.c.id.in_([task_id, other]))).all())
     known = (task_dependencies.c.task_id == task_id) & (task_dependencies.c.depends_on == other)
-    if len(here) > 1 and tx.execute(select(task_dependencies).where(known)).first() is None:
+    if count > 1 and tx.execute(select(task_dependencies).where(known)).first() is None:
         tx.execute(insert(task_dependencies).values(task_id=task_id, depends_on=other))
 
 
 def _row(table: str, values: Any) -> dict[str, Any]:
-    """A row as its table wants it. Raises ValueError for a column that it does not have."""
+    """Return a row as its table takes it. Raises ValueError for a column that an export does not have."""
     columns = metadata.tables[table].columns
-    row: dict[str, Any] = {}
-    for name, value in dict(values).items():
-        if name not in columns:
+    row = dict(values)
+    for name, value in row.items():
+        if name not in columns or name in LEFT_OUT.get(table, ()):
             raise ValueError(f"{table} has no {str(name)[:40]!r}")
         kind = columns[name].type
         if value is not None and isinstance(kind, UtcDateTime | DateTime):
             row[name] = datetime.fromisoformat(value)
-        elif value is not None and not isinstance(kind, JSON) and isinstance(value, dict | list):
+        elif isinstance(value, dict | list) and not isinstance(kind, JSON):
             raise ValueError(f"{table}.{name} is no plain value")
-        else:
-            row[name] = value
     return row

@@ -1,4 +1,4 @@
-"""Running Alembic's migrations on an open ledger, one process at a time."""
+"""Runs the migrations. Only what creates or upgrades a schema imports this: Alembic is slow to import."""
 
 from pathlib import Path
 
@@ -6,24 +6,15 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from squire_pipelines.ledger.store import Ledger
-
 
 def config_for(connection: Connection) -> Config:
-    """Alembic's configuration for our migrations on `connection`."""
+    """Return Alembic's configuration for our migrations on `connection`."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
-def upgrade(ledger: Ledger, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, all in one transaction; a second starter waits and finds it done."""
-    with ledger.rebuild() as transaction:
-        command.upgrade(config_for(transaction.connection), revision)
-
-
-def downgrade(ledger: Ledger, revision: str) -> None:
-    """Take the schema down to `revision`, all in one transaction."""
-    with ledger.rebuild() as transaction:
-        command.downgrade(config_for(transaction.connection), revision)
+def upgrade(connection: Connection) -> None:
+    """Bring the schema up to the newest revision."""
+    command.upgrade(config_for(connection), "head")

@@ -1,7 +1,7 @@
-"""The old product's tasks as its files have them: read from JSON into frozen models. Nothing here writes.
+"""Reads the old product's tasks from its JSON files into frozen models. Nothing here writes.
 
-A task file is one object; Steward's state file is `{"tasks": [...]}` with fewer fields. What cannot be read says why
-in one sentence, so that the rest can go on.
+A task file is one object; Steward's state file is `{"tasks": [...]}` with fewer fields. What cannot be read becomes an
+entry that says why, so that the rest can be read.
 """
 
 import json
@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from squire_pipelines.domain.identity import parse_repository
 
 MAX_FILE = 64 * 2**20
-"""Bytes of a file that is read whole."""
+"""The most bytes of a file that is read whole."""
 
 MAX_LINE = 16 * 2**20
-"""Bytes of one line of an export."""
+"""The most bytes of one line of an export."""
 
 MAX_FILES = 1_000_000
 
@@ -37,7 +37,7 @@ Moment = Annotated[datetime, BeforeValidator(_iso)]
 
 
 class OldTask(BaseModel):
-    """A task of the old product; `dispatched` is Steward's word for one that it handed over and never saw again."""
+    """A task of the old product; `dispatched` is Steward's word for one whose end it never learned."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -62,7 +62,7 @@ class OldTask(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing found: an old task, a line of an export (`facts`), or the reason why it is neither."""
+    """What stands at one place: an old task, a line of an export (`facts`), or the reason why it is neither."""
 
     file: str
     where: str
@@ -72,22 +72,24 @@ class Entry:
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """Everything that a file, or the files of a folder and of its folder `tasks`, say. Raises OSError for `path`."""
+    """Yield all entries of a file, or of the files of a folder and of its folder `tasks`. Raises OSError for `path`."""
     if not stat.S_ISDIR(path.stat().st_mode):
         yield from _read_file(path, follow=True)
         return
-    found = sorted(path.iterdir())
-    if (path / "tasks").is_dir():
-        found += sorted((path / "tasks").iterdir())
-    names = [one for one in found if one.suffix in {".json", ".jsonl"}]
-    # A task's own file knows more of it than Steward's list does.
-    names.sort(key=lambda one: (one.name.startswith("steward"), one))
-    for one in names[:MAX_FILES]:
-        yield from _read_file(one, follow=False)
-    for one in names[MAX_FILES:][:1]:
-        yield Entry(
-            one.name, "", problem=f"there are more than {MAX_FILES} files; this one and those after are left out"
-        )
+    files = [
+        file
+        for folder in (path, path / "tasks")
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.suffix in {".json", ".jsonl"}
+    ]
+    # A task's own file says more of it than Steward's list does.
+    files.sort(key=lambda file: (file.name.startswith("steward"), file))
+    for file in files[:MAX_FILES]:
+        yield from _read_file(file, follow=False)
+    if files[MAX_FILES:]:
+        problem = f"there are more than {MAX_FILES} files; this one and those after it are left out"
+        yield Entry(files[MAX_FILES].name, "", problem=problem)
 
 
 def _read_file(path: Path, *, follow: bool) -> Iterator[Entry]:
@@ -108,7 +110,7 @@ def _read_file(path: Path, *, follow: bool) -> Iterator[Entry]:
         yield Entry(path.name, "", problem="is a symbolic link" if link else f"cannot be read: {error.strerror}")
 
 
-def _read_lines(name: str, file: Any) -> Iterator[Entry]:
+def _read_lines(name: str, file: BinaryIO) -> Iterator[Entry]:
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -116,26 +118,25 @@ def _read_lines(name: str, file: Any) -> Iterator[Entry]:
         if len(line) > MAX_LINE:
             yield Entry(name, where, problem=f"has more than {MAX_LINE} bytes; the lines after it are left out")
             return
-        if not line.strip():
-            continue
-        value, problem = _parsed(line)
-        yield Entry(name, where, problem=problem) if problem else _entry(name, where, value)
+        if line.strip():
+            value, problem = _parse(line)
+            yield Entry(name, where, problem=problem) if problem else _entry(name, where, value)
 
 
 def _read_whole(name: str, content: bytes) -> Iterator[Entry]:
-    value, problem = _parsed(content)
+    value, problem = _parse(content)
+    several = value.get("tasks") if isinstance(value, dict) and "id" not in value else value
     if problem:
         yield Entry(name, "", problem=problem)
-        return
-    several = value.get("tasks") if isinstance(value, dict) and "id" not in value else value
-    if not isinstance(several, list):
+    elif isinstance(several, list):
+        for number, task in enumerate(several, start=1):
+            yield _entry(name, f"task {number}", task)
+    else:
         yield _entry(name, "", value)
-        return
-    for number, one in enumerate(several, start=1):
-        yield _entry(name, f"task {number}", one)
 
 
-def _parsed(content: bytes) -> tuple[Any, str | None]:
+def _parse(content: bytes) -> tuple[Any, str | None]:
+    """Return the value that `content` is as JSON, or the reason why it is none."""
     try:
         return json.loads(content.decode("utf-8-sig")), None
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
-"""Opening the ledger: connections, transactions, its clock, and the check that its schema is ours.
+"""Opens the ledger: connections, transactions, its clock, and the check that its schema is ours.
 
 SQLite runs in WAL mode with `synchronous=FULL`, so that what was committed survives the loss of power; writers begin
-with `BEGIN IMMEDIATE`, so that a transaction never fails half-way for want of the lock.
+with `BEGIN IMMEDIATE`, so that a transaction never fails half-way because it cannot get the lock.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _OURS = frozenset({_ALEMBIC, "tasks", "task_events", "attempts"})  # no other ap
 
 
 def utc_now() -> datetime:
-    """The host's clock, aware and in UTC."""
+    """Return the host's time, aware and in UTC."""
     return datetime.now(UTC)
 
 
@@ -43,7 +43,7 @@ def _in_psycopg(sql: str) -> str:
 
 
 class Transaction:
-    """One transaction and its moment: every row that it writes bears the same time, by the ledger's clock."""
+    """One transaction and its time, by the ledger's clock, which every row that it writes has."""
 
     def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection
@@ -71,7 +71,7 @@ class Transaction:
 
     def exclusive(self, name: str) -> None:
         """Let no other transaction that asks for the same `name` run beside this one, until this one ends."""
-        # On SQLite, BEGIN IMMEDIATE has seen to that already.
+        # On SQLite, BEGIN IMMEDIATE has done that already.
         if self.connection.dialect.name == "postgresql":
             key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
             self.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
@@ -87,7 +87,7 @@ class Ledger:
         busy_timeout_s: How long a statement waits for another process, or runs, before `LedgerError`.
 
     Raises:
-        ConfigError: The URL is none, or names a database that we do not support or whose driver is not installed.
+        ConfigError: The URL is invalid, or names a database that is not supported or whose driver is not installed.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, busy_timeout_s: float = 30) -> None:
@@ -102,7 +102,7 @@ class Ledger:
             self._reading = self.engine
         else:
             self.engine = _postgres_engine(self.url, busy_timeout_s)
-            self._driver_error = self.engine.dialect.loaded_dbapi.Error  # for what is asked past SQLAlchemy
+            self._driver_error = self.engine.dialect.loaded_dbapi.Error  # `query_runner` does without SQLAlchemy
             # By default each statement would see what others committed meanwhile.
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = self.engine.execution_options(**{sqlite.WRITE: True})
@@ -113,22 +113,22 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that only reads: one consistent state."""
+        """Begin a transaction that only reads, and sees one consistent state."""
         with self._guard(), self._reading.begin() as connection:
             yield Transaction(connection, self._now(connection))
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that writes: committed when the block ends, rolled back when it raises."""
+        """Begin a transaction that writes: committed when the block ends, rolled back when it raises."""
         with self._guard(), self._writing.begin() as connection:
             yield Transaction(connection, self._now(connection))
 
     @contextmanager
     def rebuild(self) -> Iterator[Transaction]:
-        """A transaction that may change the schema, one process at a time.
+        """Begin a transaction that may change the schema, one process at a time.
 
-        On SQLite a table is changed by copying it, which its references to others must not notice; they are checked
-        at the end (https://www.sqlite.org/lang_altertable.html#otheralter). Raises LedgerError when one leads nowhere.
+        SQLite changes a table by copying it, while references are not enforced; they are checked at the end
+        (https://www.sqlite.org/lang_altertable.html#otheralter). Raises LedgerError when one is broken.
         """
         rebuilding = self.engine.execution_options(**{sqlite.WRITE: True, sqlite.REBUILD: True})
         with self._guard(), rebuilding.connect() as connection:
@@ -144,14 +144,14 @@ class Ledger:
                         )
             finally:
                 if self.is_sqlite:
-                    connection.invalidate()  # it does not keep to references
+                    connection.invalidate()  # it does not enforce references
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
         try:
             yield
         except IntegrityError:
-            raise  # the caller's own doing, and for it to judge
+            raise  # the caller broke a constraint, and knows what that means
         except sqlite3.IntegrityError as error:
             raise IntegrityError(None, None, error) from error
         except (DBAPIError, PoolTimeoutError, self._driver_error) as error:
@@ -178,11 +178,11 @@ class Ledger:
         return moment.astimezone(UTC)
 
     def describe(self) -> str:
-        """The ledger's place, without a password."""
+        """Return the ledger's place, without a password."""
         return str(self.path) if self.is_sqlite else self.url.render_as_string(hide_password=True)
 
     def revision(self) -> str | None:
-        """The schema's revision, or None when there is no schema yet. Raises LedgerError."""
+        """Return the schema's revision, None when there is no schema yet. Raises LedgerError."""
         with self.read() as transaction:
             connection = transaction.connection
             names = connection.dialect.get_table_names(connection)
@@ -190,7 +190,7 @@ class Ledger:
                 return None
             if may_be_ours(names) or set(names) == {_ALEMBIC}:
                 revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-                if revision is None or may_be_ours(names):  # a ledger that was taken down to nothing has no revision
+                if revision is None or may_be_ours(names):  # a ledger that was downgraded to nothing has no revision
                     return revision
             raise SchemaVersionError(
                 f"{self.describe()} holds tables that are not Squire's: {', '.join(sorted(names)[:5])}",
@@ -216,11 +216,12 @@ class Ledger:
             )
         from squire_pipelines.ledger.migrate import upgrade  # noqa: PLC0415 - Alembic is slow to import and rarely needed
 
-        upgrade(self)
+        with self.rebuild() as transaction:  # a second starter waits, and finds it done
+            upgrade(transaction.connection)
 
 
 def open_ledger(url: str) -> Ledger:
-    """The ledger at `url`, with the schema that this code expects. Raises LedgerError, ConfigError."""
+    """Return the ledger at `url` with the schema that this code expects. Raises LedgerError, ConfigError."""
     ledger = Ledger(url)
     ledger.ensure_schema()
     return ledger
@@ -231,7 +232,7 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise ConfigError(
-            f"ledger_url {url.rpartition('@')[2]!r} is no database URL",
+            f"ledger_url {url.rpartition('@')[2]!r} is not a database URL",
             hint="for example sqlite:////var/lib/squire/ledger.sqlite",
         ) from error
     backend = parsed.get_backend_name()
@@ -244,36 +245,28 @@ def _parse(url: str) -> URL:
 
 _HINT_FOLDER = "check that the folder exists and that you may write to it"
 _NO_ANSWER = "the ledger {ledger} does not answer: {reason}"
+_DAMAGED = "the ledger {ledger} is damaged: {reason}"
+_INCOMPLETE = "the ledger {ledger} lacks something: {reason}"
+_HINT_INCOMPLETE = "check ledger_url, and that it was opened by this Squire before"
+_HINT_FOREIGN = "restore a backup, or name another file in ledger_url; it was not touched"
 # What databases say, what we say, and what to do about it.
-_REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (
-        ("not a database",),
-        "{ledger} is not a database",
-        "restore a backup, or name another file in ledger_url; it was not touched",
-    ),
-    (
-        ("malformed", "disk I/O error"),
-        "the ledger {ledger} is damaged: {reason}",
-        "check the disk, then restore a backup",
-    ),
+_REASONS = (
+    (("not a database",), "{ledger} is not a database", _HINT_FOREIGN),
+    (("malformed", "disk I/O error"), _DAMAGED, "check the disk, then restore a backup"),
     (("readonly", "unable to open"), _NO_ANSWER, _HINT_FOLDER),
     (
         ("locked", "statement timeout", "lock timeout", "QueuePool"),
         _NO_ANSWER,
-        "another process holds it for long; try again",
+        "another process is using it; try again",
     ),
     (("is full", "No space left"), _NO_ANSWER, "free some disk space; nothing was changed"),
-    (
-        ("no such table", "does not exist"),
-        "the ledger {ledger} lacks something: {reason}",
-        "check ledger_url, and that it was opened by this Squire before",
-    ),
+    (("no such table", "does not exist"), _INCOMPLETE, _HINT_INCOMPLETE),
     (("password", "authentication"), _NO_ANSWER, "check the user and the password in ledger_url"),
 )
 
 
 def may_be_ours(names: Collection[str]) -> bool:
-    """Whether a database with these tables is empty, or a ledger."""
+    """Return whether a database with these tables is empty, or a ledger."""
     return not names or _OURS.issubset(names)
 
 
@@ -287,21 +280,21 @@ def _postgres_engine(url: URL, timeout_s: float) -> Engine:
         raise ConfigError(
             "ledger_url names Postgres, whose driver is not installed", hint="install squire-pipelines[postgres]"
         ) from error
-    event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", _ask_whether_it_lives)
+    event.listen(engine, "checkin", _record_use)
+    event.listen(engine, "checkout", _check_connection)
     return engine
 
 
-def _note_use(_driver: object, record: ConnectionPoolEntry) -> None:
+def _record_use(_driver: object, record: ConnectionPoolEntry) -> None:
     record.info["used"] = time.monotonic()
 
 
-def _ask_whether_it_lives(driver: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """As the pool's own `pre_ping`, but not for a connection used a moment ago: asking costs a way to the server."""
+def _check_connection(driver: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Check a connection as the pool's own `pre_ping`, but not one used a moment ago: that costs a round trip."""
     if time.monotonic() - record.info.get("used", 0.0) < _FRESH_S:
         return
     try:
         driver.execute("SELECT 1")
         driver.rollback()
     except driver.Error as error:
-        raise DisconnectionError from error  # the pool connects anew
+        raise DisconnectionError from error  # the pool opens another

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Index, MetaData
 
+from squire_pipelines.ledger.migrate import config_for
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import attempts, metadata, tasks
 
@@ -58,3 +60,15 @@ def tables_of(ledger: Ledger) -> set[str]:
     with ledger.read() as tx:
         names = tx.connection.dialect.get_table_names(tx.connection)
     return {name for name in names if not name.startswith(SEARCH)}
+
+
+def upgrade(ledger: Ledger, revision: str) -> None:
+    """Bring the schema up to `revision`."""
+    with ledger.rebuild() as tx:
+        command.upgrade(config_for(tx.connection), revision)
+
+
+def downgrade(ledger: Ledger, revision: str) -> None:
+    """Take the schema down to `revision`."""
+    with ledger.rebuild() as tx:
+        command.downgrade(config_for(tx.connection), revision)

@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import func, select, text
 
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
-from squire_pipelines.ledger import HEAD_REVISION, migrate, tasks
+from squire_pipelines.ledger import HEAD_REVISION, tasks
 from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import history_problems
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks as task_table
 from tests.support import ledger_load
+from tests.support.ledger_schema import upgrade
 from tests.support.ledgers import PostgresServer, add_task, add_tasks, spec
 
 Open = Callable[..., Ledger]
@@ -126,7 +127,7 @@ def test_restore_makes_a_ledger_where_there_was_none(store: Ledger, tmp_path: Pa
 
 def test_an_old_backup_is_taken_and_upgraded_at_the_next_start(store: Ledger, tmp_path: Path, open_at: Open) -> None:
     old = open_at(f"sqlite:///{tmp_path / 'old.sqlite'}")
-    migrate.upgrade(old, "0001")
+    upgrade(old, "0001")
     make_backup(old, tmp_path / "b.sqlite")
     restore_backup(store, tmp_path / "b.sqlite", actor="ann")
     assert store.revision() == "0001"

@@ -15,7 +15,7 @@ from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import importing, old_tasks, outcomes, tables, tasks
 from squire_pipelines.ledger.exporting import export_tasks
-from squire_pipelines.ledger.importing import Imported
+from squire_pipelines.ledger.importing import ImportReport
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support.ledgers import (
@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def take(ledger: Ledger, path: Path) -> Imported:
+def take(ledger: Ledger, path: Path) -> ImportReport:
     """Import what is there."""
     return importing.import_tasks(ledger, path, max_attempts=3)
 
@@ -159,8 +159,8 @@ def test_stewards_state_file_is_read_after_the_tasks_own_files(ledger: Ledger, f
     result = take(ledger, place)
     assert result.taken == {"failed": 2, "succeeded": 1}
     assert (result.known, result.skipped) == (1, 1)
-    assert result.told[0].where == "task 4"
-    assert result.told[0].reason == "status 'unheard-of' is unknown"
+    assert result.reasons[0].where == "task 4"
+    assert result.reasons[0].reason == "status 'unheard-of' is unknown"
     assert take(ledger, place / "steward-state.json").known == 3
 
 
@@ -192,7 +192,7 @@ def test_what_cannot_be_taken_is_named_and_the_rest_goes_on(ledger: Ledger, fold
     (place / "notes.txt").write_text("not asked for")
     result = take(ledger, place)
     assert result.taken == {"proposed": 1}
-    said = {one.file: one.reason for one in result.told}
+    said = {one.file: one.reason for one in result.reasons}
     for name, _, reason in BAD:
         assert reason in said.pop(name), name
     assert said.pop("link.json") == "is a symbolic link"
@@ -237,7 +237,7 @@ def test_an_export_comes_back_as_it_was(
     other.ensure_schema()
     result = take(other, path)
     assert sum(result.taken.values()) == 4
-    assert [one.where for one in result.told] == ["line 6", "line 7"]
+    assert [one.where for one in result.reasons] == ["line 6", "line 7"]
     with other.read() as tx:
         again = list(export_tasks(tx, TaskQuery()))
         assert len(list_tasks(tx, TaskQuery(text="mend"))) == 1
@@ -253,6 +253,7 @@ def test_an_export_comes_back_as_it_was(
     [
         (lambda line: line["task"].update(status="paused"), "is not a valid TaskStatus"),
         (lambda line: line["task"].update(nonsense=1), "tasks has no 'nonsense'"),
+        (lambda line: line["task"].update(title_words="x"), "tasks has no 'title_words'"),
         (lambda line: line["task"].update(title={"a": 1}), "tasks.title is no plain value"),
         (lambda line: line["task"].update(created_at=5), "fromisoformat"),
         (lambda line: line["task"].update(created_at="2026-01-01"), "naive"),
@@ -276,7 +277,7 @@ def test_a_line_that_does_not_hold_together_is_left_out_whole(
     (tmp_path / "x.jsonl").write_text(json.dumps(line))
     result = take(ledger, tmp_path / "x.jsonl")
     assert (result.skipped, result.taken) == (1, {}), result
-    assert reason in result.told[0].reason
+    assert reason in result.reasons[0].reason
     with ledger.read() as tx:
         assert len(tx.execute(select(tables.tasks.c.id)).all()) == 1
         assert len(tx.execute(select(tables.task_events.c.id)).all()) == 1
@@ -286,4 +287,4 @@ def test_a_line_without_end_stops_the_file(ledger: Ledger, tmp_path: Path, monke
     monkeypatch.setattr(old_tasks, "MAX_LINE", 100)
     (tmp_path / "x.jsonl").write_text("x" * 200 + "\n{}\n")
     result = take(ledger, tmp_path / "x.jsonl")
-    assert [one.reason for one in result.told] == ["has more than 100 bytes; the lines after it are left out"]
+    assert [one.reason for one in result.reasons] == ["has more than 100 bytes; the lines after it are left out"]

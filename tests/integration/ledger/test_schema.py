@@ -19,7 +19,7 @@ from squire_pipelines.errors import LedgerError, SchemaVersionError
 from squire_pipelines.ledger import HEAD_REVISION, migrate, sqlite
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import metadata
-from tests.support.ledger_schema import differences, tables_of
+from tests.support.ledger_schema import differences, downgrade, tables_of
 from tests.support.ledgers import PostgresServer
 
 Open = Callable[..., Ledger]
@@ -44,7 +44,7 @@ def test_a_new_database_gets_the_schema_and_a_second_opening_changes_nothing(emp
 
 def test_migrations_go_up_down_and_up_again(empty: Ledger) -> None:
     empty.ensure_schema()
-    migrate.downgrade(empty, "base")
+    downgrade(empty, "base")
     assert tables_of(empty) == {"alembic_version"}
     assert empty.revision() is None
     empty.ensure_schema()

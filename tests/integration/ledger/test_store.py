@@ -25,8 +25,8 @@ Open = Callable[..., Ledger]
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("nonsense", "'nonsense' is no database URL"),
-        ("postgresql://ann:geheim@host:port/db", "'host:port/db' is no database URL"),
+        ("nonsense", "'nonsense' is not a database URL"),
+        ("postgresql://ann:geheim@host:port/db", "'host:port/db' is not a database URL"),
         ("mysql://host/db", "'mysql'"),
         ("duckdb:///x", "'duckdb'"),
     ],

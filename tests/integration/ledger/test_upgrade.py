@@ -11,14 +11,14 @@ from sqlalchemy import delete, func, select, text
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import LedgerError
-from squire_pipelines.ledger import HEAD_REVISION, attempts, migrate, plans, tasks
+from squire_pipelines.ledger import HEAD_REVISION, attempts, plans, tasks
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
 from tests.support import ledger_0001, ledger_0002
-from tests.support.ledger_schema import differences, tables_of
+from tests.support.ledger_schema import differences, downgrade, tables_of, upgrade
 from tests.support.ledgers import PostgresServer, rows_as_stored, rows_as_told_by_events
 from tests.support.many_tasks import expected_ids
 
@@ -41,11 +41,11 @@ def old(database: str, revision: str, request: pytest.FixtureRequest, tmp_path: 
         server: PostgresServer = request.getfixturevalue("postgres")
         url = server.new_database()
     ledger = open_at(url)
-    migrate.upgrade(ledger, "0001")
+    upgrade(ledger, "0001")
     with ledger.write() as tx:
         ledger_0001.fill(tx)
     if revision >= "0002":
-        migrate.upgrade(ledger, "0002")
+        upgrade(ledger, "0002")
         with ledger.write() as tx:
             ledger_0002.fill(tx)
     return ledger
@@ -68,7 +68,7 @@ def test_a_filled_ledger_keeps_every_row_up_down_and_up_again(old: Ledger, revis
     old.ensure_schema()
     assert old.revision() == HEAD_REVISION
     assert rows_of_all(old, lasting) == lasting
-    migrate.downgrade(old, revision)
+    downgrade(old, revision)
     assert rows_of_all(old, before) == before
     old.ensure_schema()
     assert rows_of_all(old, lasting) == lasting
@@ -149,7 +149,7 @@ def test_a_downgrade_leaves_exactly_the_old_schema(old: Ledger, revision: str) -
     before = definitions_of(old)
     old.ensure_schema()
     assert definitions_of(old) != before
-    migrate.downgrade(old, revision)
+    downgrade(old, revision)
     assert definitions_of(old) == before
 
 
