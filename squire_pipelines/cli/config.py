@@ -3,7 +3,6 @@
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,12 +15,6 @@ from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.settings import Settings
 
 config = LazyGroup(name="config", help="Show and check the settings.")
-
-
-def config_path(context: CliContext) -> Path:
-    """Return the file that the settings are read from, whether it exists or not."""
-    named = os.environ.get("SQUIRE_CONFIG")
-    return context.config or (Path(named) if named else context.home.config_file)
 
 
 def flatten(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -74,7 +67,7 @@ def show(context: CliContext, *, defaults: bool, as_json: bool) -> None:
     """
     file: dict[str, Any] = {}
     environment: Mapping[str, str] = {}
-    path = config_path(context)
+    path = context.config_path
     if defaults:
         settings: Any = {
             name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()
@@ -116,7 +109,7 @@ def validate(context: CliContext) -> None:
         settings.agent_for(repository)
         settings.policy_for(repository)
     Ledger(settings.resolved_ledger_url).close()
-    path = config_path(context)
+    path = context.config_path
     click.echo(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
 
 
@@ -126,7 +119,7 @@ def validate(context: CliContext) -> None:
 def path(context: CliContext, *, as_json: bool) -> None:
     """Print where the settings are read from; with --json, where all of Squire's files are."""
     if not as_json:
-        click.echo(config_path(context))
+        click.echo(context.config_path)
         return
     names = ("data", "state", "cache", "warehouse", "attempts", "mirrors", "dagster", "run")
-    emit_json({"config": config_path(context), **{name: getattr(context.home, name) for name in names}})
+    emit_json({"config": context.config_path, **{name: getattr(context.home, name) for name in names}})

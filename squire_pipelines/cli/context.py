@@ -4,6 +4,7 @@ Imports at the top are kept to click, since every start pays for them; the rest 
 """
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,10 +44,15 @@ class CliContext:
 
     @cached_property
     def home(self) -> "Home":
-        """Where the files lie."""
+        """Where Squire's files are."""
         from squire_pipelines.home import Home  # noqa: PLC0415 - not every command needs it
 
         return Home.from_environment()
+
+    @property
+    def config_path(self) -> Path:
+        """The file that the settings are read from, whether it exists or not."""
+        return self.config or Path(os.environ.get("SQUIRE_CONFIG") or self.home.config_file)
 
     @cached_property
     def settings(self) -> "Settings":
@@ -60,13 +66,13 @@ class CliContext:
 
     @cached_property
     def ledger(self) -> "Ledger":
-        """The ledger, made or upgraded if need be. Raises ConfigError, LedgerError."""
+        """The ledger, which is created or upgraded if need be. Raises ConfigError, LedgerError."""
         from squire_pipelines.ledger.store import open_ledger  # noqa: PLC0415 - SQLAlchemy is slow to import
 
         return open_ledger(self.settings.resolved_ledger_url)
 
     def read_tasks(self, query: "TaskQuery") -> "TaskPage":
-        """A page of the list of tasks, the quick way where that is possible. Raises NotFoundError, ConfigError."""
+        """Read a page of the list of tasks, the fast way if possible. Raises NotFoundError, ConfigError."""
         from squire_pipelines.cli import fast_list  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.cli.task_rows import read_page  # noqa: PLC0415 - likewise
         from squire_pipelines.ledger.waiting import FOR_A_SLOT  # noqa: PLC0415 - likewise
@@ -85,16 +91,16 @@ class CliContext:
         return self._with_budgets(page) if waits and fast_list.may_have_budgets(self.config, self.home) else page
 
     def _with_budgets(self, page: "TaskPage") -> "TaskPage":
-        """The page, with the budgets for which tasks wait that would else wait for a slot."""
+        """Name the budget for which a task waits, where the page says that it waits for a slot."""
         from squire_pipelines.ledger import budgets  # noqa: PLC0415 - slow to import, and only with budgets needed
         from squire_pipelines.ledger.waiting import FOR_A_SLOT  # noqa: PLC0415 - not every command needs it
 
         with self.ledger.read() as tx:
-            held = budgets.blocked_by_budget(tx, self.settings.budgets_for)
+            blocks = budgets.blocked_by_budget(tx, self.settings.budgets_for)
         rows = []
         for row in page.rows:
-            short = held.why(row.repository, row.id) if row.waiting == FOR_A_SLOT else None
-            rows.append(row if short is None else replace(row, waiting=str(short)))
+            shortage = blocks.why(row.repository, row.id) if row.waiting == FOR_A_SLOT else None
+            rows.append(row if shortage is None else replace(row, waiting=str(shortage)))
         return replace(page, rows=tuple(rows))
 
     def close(self) -> None:

@@ -14,8 +14,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.failures import fail, note
-from squire_pipelines.cli.history_rows import FORMS, write_answer, write_table
-from squire_pipelines.cli.history_sql import LIMIT, MAX_QUERY, timeout_option
+from squire_pipelines.cli.history_sql import FORMS, LIMIT, MAX_QUERY, timeout_option, write_answer, write_table
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import QueryError, SquireError, WarehouseError

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from squire_pipelines.cli.config import config_path
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY
@@ -162,7 +161,7 @@ def _exists(path: Path) -> ConfigError:
 @with_context
 def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
     """Write a commented config.toml with every section and its defaults, which are commented out."""
-    path = config_path(context)
+    path = context.config_path
     if path.exists() and not force:
         raise _exists(path)
     names = repositories

@@ -41,7 +41,7 @@ tasks = LazyGroup(
         "retry": Lazy(f"{_CLI}.tasks_change:retry", "Let failed or cancelled tasks run again."),
         "logs": Lazy(f"{_CLI}.tasks_logs:logs", "Show what a task's agent wrote."),
         "watch": Lazy(f"{_CLI}.tasks_watch:watch", "Follow the tasks until none is ready or running."),
-        "clean": Lazy(f"{_CLI}.tasks_clean:clean_tasks", "Archive and delete tasks that ended long ago."),
+        "clean": Lazy(f"{_CLI}.tasks_transfer:clean_tasks", "Archive and delete tasks that ended long ago."),
         "import": Lazy(f"{_CLI}.tasks_transfer:import_tasks", "Import tasks of the old product, or of an export."),
         "export": Lazy(f"{_CLI}.tasks_transfer:export", "Write tasks with all their facts as lines of JSON."),
     },

@@ -57,7 +57,7 @@ def _known_repository(context: CliContext, tx: Transaction, repository: str) -> 
     if seen is None:
         raise ConfigError(
             f"{repository} is not one of Squire's repositories",
-            hint=f"add it to `repositories` in {context.config or context.home.config_file}",
+            hint=f"add it to `repositories` in {context.config_path}",
         )
     return str(seen)
 

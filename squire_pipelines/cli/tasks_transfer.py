@@ -1,22 +1,29 @@
-"""`squire tasks export|import`: tasks with all their facts as lines of JSON, and the old product's tasks."""
+"""`squire tasks export|import|clean`: tasks as lines of JSON, tasks of the old product, and the archive."""
 
 import io
 import json
 import sys
+from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import SPAN
 from squire_pipelines.cli.task_filters import filter_options
-from squire_pipelines.cli.text import counted
+from squire_pipelines.cli.text import counted, size
+from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode
 from squire_pipelines.files import open_atomically
 from squire_pipelines.ledger import importing
 from squire_pipelines.ledger.exporting import export_tasks
-from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.ledger.task_query import FINAL_STATUSES, TaskQuery
+
+if TYPE_CHECKING:
+    from squire_pipelines.warehouse.archive import ArchivingResult
 
 _PROGRESS = 10_000
 
@@ -103,3 +110,72 @@ def _show_report(context: CliContext, report: importing.ImportReport) -> None:
         context.console.print(table_of(report.reasons, {"file": "file", "where": "where", "why": "reason"}))
     if report.skipped > len(report.reasons):
         click.echo(f"… and {report.skipped - len(report.reasons)} more")
+
+
+@command(
+    "clean",
+    examples=(
+        "squire tasks clean --dry-run",
+        "squire tasks clean",
+        "squire tasks clean --older-than 30d --status failed --status cancelled",
+    ),
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be archived, and change nothing.")
+@click.option("--older-than", type=SPAN, metavar="SPAN", help="Archive only tasks that ended so long ago, as 7d.")
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(FINAL_STATUSES),
+    multiple=True,
+    help="Archive only tasks in this state; may be repeated.",
+)
+@json_option
+@with_context
+def clean_tasks(
+    context: CliContext, older_than: timedelta | None, statuses: tuple[str, ...], *, dry_run: bool, as_json: bool
+) -> None:
+    """Archive and delete tasks that ended long ago, with all that belongs to them, and other old rows.
+
+    The rows are written to Parquet files beside the warehouse, which still has them; the ledger keeps one line for each
+    task. Tasks with an open pull request stay, and so do those that others wait for. With `--older-than` or
+    `--status`, only tasks are archived.
+    """
+    from squire_pipelines.warehouse.archive import archive_old_rows, retention_from  # noqa: PLC0415 - DuckDB
+
+    rules = retention_from(context.settings.retention)
+    if older_than is not None or statuses:
+        kept_for = rules.keep["tasks"] if older_than is None else older_than
+        selected = tuple(TaskStatus(status) for status in statuses) or rules.statuses
+        rules = replace(rules, keep={"tasks": kept_for}, statuses=selected)
+
+    def progress(table: str, count: int) -> None:
+        click.echo(f"{table}: {count} archived", err=True)
+
+    result = archive_old_rows(
+        context.ledger,
+        context.home.archive,
+        rules,
+        dry_run=dry_run,
+        most=context.settings.retention.max_rows_per_run,
+        progress=progress,
+    )
+    if as_json:
+        content = asdict(result)
+        content["held"] = content.pop("kept")
+        emit_json(content)
+    else:
+        _show_cleaned(result)
+
+
+def _show_cleaned(result: "ArchivingResult") -> None:
+    verb = "would be archived" if result.dry_run else "archived and deleted"
+    if not result.rows:
+        click.echo("Nothing is old enough to be archived.")
+    for table, count in result.rows.items():
+        click.echo(f"{table}: {count} {verb}")
+    for reason, count in result.kept.items():
+        click.echo(f"tasks: {count} stay: {reason}")
+    if result.files:
+        click.echo(f"{len(result.files)} files, {size(result.bytes)}")
+    if result.more:
+        click.echo("More rows are old enough: run the command again.")

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from squire_pipelines.cli.history_rows import unique_names
+from squire_pipelines.cli.history_sql import unique_names
 from tests.support.cli import SampleData, Squire
 from tests.support.years import fill
 
