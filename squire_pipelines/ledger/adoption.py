@@ -1,4 +1,4 @@
-"""An attempt that changes hands: adopted by a run that goes on with it, or refused before any run has claimed it."""
+"""Attempts that another run adopts and continues, and attempts that are refused before any run has claimed them."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -16,25 +16,25 @@ from squire_pipelines.ledger.transitions import record_attempt_event
 
 MAX_ADOPTIONS = 3
 _ADOPTED = "adopted"
-_HELD = (AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
+_UNDER_WAY = (AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
 
 
 def adoptions(tx: Transaction, attempt_id: str) -> int:
-    """How often the attempt was adopted."""
+    """Return how often the attempt was adopted."""
     query = select(func.count()).where(task_events.c.attempt_id == attempt_id, task_events.c.reason == _ADOPTED)
     return int(tx.execute(query).scalar_one())
 
 
 def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> Attempt:
-    """Take an attempt whose lease ran out, for `run_id`, which goes on with what its dead holder left.
+    """Take an attempt whose lease ran out, for `run_id`, which continues the work of the run that died.
 
-    The token is a new one: the earlier holder, should it come back to life, can no longer write.
+    The token is a new one, so that the earlier run can no longer write, should it live after all.
 
     Raises:
-        StateConflictError: Somebody holds it, it has ended, or it was adopted too often.
+        StateConflictError: Another run works on it, it has ended, or it was adopted too often.
     """
     attempt = lock(tx, attempt_id)
-    free = attempt.status in _HELD and attempt.lease_until is not None and attempt.lease_until < tx.now
+    free = attempt.status in _UNDER_WAY and attempt.lease_until is not None and attempt.lease_until < tx.now
     if not free or adoptions(tx, attempt_id) >= MAX_ADOPTIONS:
         raise StateConflictError(
             f"attempt {attempt_id} cannot be adopted: it is {attempt.status}"
@@ -56,7 +56,7 @@ def adopt(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
 
 
 def refuse(tx: Transaction, attempt_id: str, ending: Ending, *, retry: RetryRule, actor: str) -> Settled | None:
-    """End an attempt that nobody has claimed yet; None when somebody has, or it has ended."""
+    """End an attempt that no run has claimed yet; None when one has, or it has ended."""
     attempt = lock(tx, attempt_id)
     if attempt.status is not AttemptStatus.QUEUED:
         return None
@@ -64,6 +64,6 @@ def refuse(tx: Transaction, attempt_id: str, ending: Ending, *, retry: RetryRule
 
 
 def ended_at(tx: Transaction, ids: Collection[str]) -> dict[str, datetime | None]:
-    """When those of `ids` ended that this ledger knows; None for one that has not."""
+    """Return when those of `ids` ended that this ledger knows; None for one that has not."""
     rows = tx.execute(select(attempts.c.id, attempts.c.ended_at).where(attempts.c.id.in_(ids)))
     return {row.id: row.ended_at for row in rows}

@@ -1,6 +1,6 @@
-"""Backups of an SQLite ledger: taken while others write, put back only where nobody has it open.
+"""Backups of an SQLite ledger: made while others write, restored only while nobody has the ledger open.
 
-A backup is one file without a WAL, and is never half there: it is built beside its place, checked, synced, renamed.
+A backup is one file without a WAL, and appears whole or not at all: built beside its place, checked, synced, renamed.
 """
 
 import fcntl
@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from squire_pipelines.ledger.store import Ledger, may_be_ours, utc_now
 
 PAGES_AT_ONCE = 1000
 _BUSY_TIMEOUT_S = 10.0
-_ALONE_WITHIN_S = 1.0
+_LOCK_TIMEOUT_S = 1.0
 # Where SQLite keeps its locks: https://www.sqlite.org/lockingv3.html, `PENDING_BYTE` and what follows.
 _LOCK_BYTES = (0x40000000, 512)
 
 Progress = Callable[[int, int], None]
-"""Told after every `PAGES_AT_ONCE` pages: pages done, pages in all."""
+"""Called after every `PAGES_AT_ONCE` pages: pages done, pages in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A backup that was put back; `aside` is where the old ledger is now, None when there was none."""
+    """A backup that was restored; `aside` is where the old ledger is now, None when there was none."""
 
     backup: Backup
     ledger: Path
@@ -48,7 +48,7 @@ class Restored:
 
 
 def make_backup(ledger: Ledger, target: Path, *, progress: Progress | None = None) -> Backup:
-    """Copy the ledger, as it is at this moment, to the new file `target`, which others may not read.
+    """Copy the ledger, as it is at this moment, to the new file `target`, which only its owner may read.
 
     Raises:
         ConfigError: The ledger is on Postgres, which has tools of its own for this.
@@ -63,11 +63,11 @@ def make_backup(ledger: Ledger, target: Path, *, progress: Progress | None = Non
         raise RefusedError(f"{target} is there already", hint="name a new file")
     with _explained(f"the backup {target} cannot be made"), _beside(target) as part:
         _copy(source, part, progress)
-        found = verify(part)
+        backup = verify(part)
         fsync(part)
         _give_name(part, target)
         fsync(target.parent)
-    return Backup(target, found.revision, found.bytes, found.tasks)
+    return replace(backup, path=target)
 
 
 def verify(path: Path) -> Backup:
@@ -82,7 +82,7 @@ def verify(path: Path) -> Backup:
         raise NotFoundError(f"there is no file {path}")
     size = path.stat().st_size
     with _explained(f"{path} is no backup of a ledger"), closing(_connect(path, read_only=True)) as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        names = _table_names(connection)
         if not names or not may_be_ours(names):
             raise LedgerError(
                 f"{path} is a database, but not Squire's", hint="name a file that `squire ledger backup` made"
@@ -92,85 +92,91 @@ def verify(path: Path) -> Backup:
             raise SchemaVersionError(
                 f"{path} has schema {revision}, this Squire knows {HEAD_REVISION}", hint="install the newer Squire"
             )
-        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if found != "ok":
+        problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if problem != "ok":
             raise LedgerError(
-                f"{path} is damaged: {' '.join(found.split())}", hint="take an older backup; nothing was changed"
+                f"{path} is damaged: {' '.join(problem.split())}", hint="take an older backup; nothing was changed"
             )
         tasks = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
     return Backup(path, revision, size, tasks)
 
 
 def restore_backup(ledger: Ledger, path: Path, *, actor: str, progress: Progress | None = None) -> Restored:
-    """Put the backup at `path` in the place of the ledger, which is kept beside it. Who did it is in its audit trail.
+    """Replace the ledger by the backup at `path`, keep the old one beside it, and record in the audit trail who did it.
 
-    The old ledger is there until the new one is, and if this fails. Raises as `verify` and `make_backup`;
-    RefusedError when another process has the ledger open.
+    The old ledger stays in place until the new one is complete, and when this fails. Raises as `verify` and
+    `make_backup`; RefusedError when another process has the ledger open.
     """
-    place = _file_of(
+    target = _file_of(
         ledger, f"pg_restore --clean --if-exists --single-transaction --dbname='{ledger.describe()}' {path}"
     )
     ledger.close()
-    if path.exists() and place.exists() and path.samefile(place):
+    if path.exists() and target.exists() and path.samefile(target):
         raise RefusedError(f"{path} is the ledger itself", hint="name a backup")
     backup = verify(path)
-    _refuse_a_stranger(place)
+    _refuse_foreign_database(target)
     now = utc_now()
-    with _explained(f"the ledger {place} cannot be restored"):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with _beside(place) as part:
+    with _explained(f"the ledger {target} cannot be restored"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(target) as part:
             _copy(path, part, progress)
-            _note_restore(part, path, actor=actor, now=now)
+            _record_restore(part, path, actor=actor, now=now)
             verify(part)
             fsync(part)
-            with _alone(place):
-                aside = _keep_aside(place, now)
-                part.rename(place)
-                fsync(place.parent)
-    return Restored(backup, place, aside)
+            with _locked(target):
+                aside = _keep_aside(target, now)
+                part.rename(target)
+                fsync(target.parent)
+    return Restored(backup, target, aside)
 
 
-def _refuse_a_stranger(place: Path) -> None:
-    """The database of another program is not ours to replace; a damaged file is."""
-    if not place.exists():
+def _refuse_foreign_database(path: Path) -> None:
+    """Raise RefusedError for the database of another program; a damaged file may be replaced."""
+    if not path.exists():
         return
     try:
-        with closing(_connect(place, read_only=True)) as connection:
-            names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        with closing(_connect(path, read_only=True)) as connection:
+            names = _table_names(connection)
     except sqlite3.Error:
         return
     if not may_be_ours(names):
         raise RefusedError(
-            f"{place} is a database of another program", hint="name another file in ledger_url; it was not touched"
+            f"{path} is a database of another program", hint="name another file in ledger_url; it was not touched"
         )
 
 
-def _file_of(ledger: Ledger, instead: str) -> Path:
+def _table_names(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+
+
+def _file_of(ledger: Ledger, postgres_command: str) -> Path:
+    """Return the ledger's file. Raises ConfigError for Postgres, with the command to use instead."""
     if not ledger.is_sqlite:
         raise ConfigError(
             "this ledger is on Postgres, whose own tools back it up and restore it",
-            hint=f"{instead}   (the password comes from PGPASSWORD or ~/.pgpass)",
+            hint=f"{postgres_command}   (the password comes from PGPASSWORD or ~/.pgpass)",
         )
     return ledger.path
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(problem: str) -> Iterator[None]:
+    """Turn an error of SQLite or of the system into a LedgerError that says what cannot be done, and why."""
     try:
         yield
     except sqlite3.Error as error:
         full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
         hint = "free some disk space" if full else ""
-        raise LedgerError(f"{what}: {error}", hint=f"{hint}; nothing was changed".lstrip("; ")) from error
+        raise LedgerError(f"{problem}: {error}", hint=f"{hint}; nothing was changed".lstrip("; ")) from error
     except OSError as error:
         raise LedgerError(
-            f"{what}: {error.strerror}", hint="check the folder and the disk; nothing was changed"
+            f"{problem}: {error.strerror}", hint="check the folder and the disk; nothing was changed"
         ) from error
 
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """An empty file in the folder of `target`, for its owner alone, that is gone in the end unless it was renamed."""
+    """Create an empty file in the folder of `target`, for its owner alone, and remove it unless it was renamed."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
@@ -188,55 +194,57 @@ def _connect(path: Path, *, read_only: bool = False, timeout_s: float = _BUSY_TI
 
 
 def _copy(source: Path, part: Path, progress: Progress | None) -> None:
-    def told(_status: int, remaining: int, total: int) -> None:
+    def report(_status: int, remaining: int, total: int) -> None:
         if progress is not None:
             progress(total - remaining, total)
 
     with closing(_connect(source, read_only=True)) as origin, closing(_connect(part)) as copy:
-        # An open transaction keeps to one state; without it every write of others would begin the copy anew.
+        # An open transaction keeps to one state; without it every write of others would restart the copy.
         origin.execute("BEGIN")
         origin.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        origin.backup(copy, pages=PAGES_AT_ONCE, progress=told)
+        origin.backup(copy, pages=PAGES_AT_ONCE, progress=report)
         copy.execute("PRAGMA journal_mode=DELETE")
 
 
-def _note_restore(part: Path, path: Path, *, actor: str, now: datetime) -> None:
+def _record_restore(part: Path, path: Path, *, actor: str, now: datetime) -> None:
     values = (f"{now:%Y-%m-%dT%H:%M:%S.%fZ}", actor, "ledger.restore", str(path), json.dumps({}))
     with closing(_connect(part)) as connection:
         connection.execute('INSERT INTO audit ("at", actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)', values)
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Keep everybody else out of the ledger until the block ends. Raises RefusedError when somebody is in."""
-    if not place.exists():
+def _locked(path: Path) -> Iterator[None]:
+    """Lock everybody else out of the ledger until the block ends. Raises RefusedError when a process has it open."""
+    if not path.exists():
         yield
         return
-    message = f"another process has the ledger {place} open"
-    refused = RefusedError(message, hint="stop Squire (`squire dev`, the daemon, the receiver), then try again")
+    refused = RefusedError(
+        f"another process has the ledger {path} open",
+        hint="stop Squire (`squire dev`, the daemon, the receiver), then try again",
+    )
     try:
-        connection = _connect(place, timeout_s=_ALONE_WITHIN_S)
-        if not _close_to_others(connection):
+        connection = _connect(path, timeout_s=_LOCK_TIMEOUT_S)
+        if not _lock_exclusively(connection):
             connection.close()
             raise refused
     except sqlite3.OperationalError as error:
         raise refused from error
     except sqlite3.DatabaseError:
-        with _locked_by_hand(place, refused):  # damaged: the very reason to restore
+        with _locked_without_sqlite(path, refused):  # damaged: the very reason to restore
             yield
         return
     with closing(connection):
         yield
 
 
-def _close_to_others(connection: sqlite3.Connection) -> bool:
-    """Take the one lock that nobody else can be beside, in any mode; False when somebody is. Raises sqlite3.Error."""
+def _lock_exclusively(connection: sqlite3.Connection) -> bool:
+    """Take the lock that excludes readers too, in any mode; False when somebody has it open. Raises sqlite3.Error."""
     try:
-        # Leaving WAL mode is for one that is alone, and brings all that the WAL held into the file.
+        # Leaving WAL mode needs the only connection, and writes all of the WAL into the file.
         alone = bool(connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete")
         if alone:
             connection.execute("BEGIN EXCLUSIVE")
-            # In WAL mode again, if somebody came between the two: there this lock lets readers in.
+            # In WAL mode again, if another process came between the two: there this lock lets readers in.
             alone = bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete")
     except sqlite3.Error:
         connection.close()
@@ -245,9 +253,9 @@ def _close_to_others(connection: sqlite3.Connection) -> bool:
 
 
 @contextmanager
-def _locked_by_hand(place: Path, refused: RefusedError) -> Iterator[None]:
-    """SQLite's exclusive lock on a file that SQLite cannot read: bytes of the file itself, by POSIX's other locks."""
-    with place.open("r+b") as file:
+def _locked_without_sqlite(path: Path, refused: RefusedError) -> Iterator[None]:
+    """Take SQLite's exclusive lock, POSIX record locks on bytes of the file itself, where SQLite cannot read it."""
+    with path.open("r+b") as file:
         first, length = _LOCK_BYTES
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, first)
@@ -256,23 +264,23 @@ def _locked_by_hand(place: Path, refused: RefusedError) -> Iterator[None]:
         yield
 
 
-def _keep_aside(place: Path, now: datetime) -> Path | None:
-    """Give the old ledger a second name, and move what a damaged one has beside it. Returns the name."""
-    if not place.exists():
+def _keep_aside(path: Path, now: datetime) -> Path | None:
+    """Give the old ledger a second name, and move the files that a damaged one has beside it. Returns the name."""
+    if not path.exists():
         return None
-    aside = place.with_name(f"{place.name}.before-restore-{now:%Y%m%dT%H%M%S.%fZ}")
-    _give_name(place, aside)
+    aside = path.with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%S.%fZ}")
+    _give_name(path, aside)
     for suffix in ("-wal", "-shm", "-journal"):
         with suppress(FileNotFoundError):
-            place.with_name(place.name + suffix).rename(aside.with_name(aside.name + suffix))
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     return aside
 
 
 def _give_name(file: Path, name: Path) -> None:
-    """A second name for a file, never over one that came meanwhile; a new name where a file has but one."""
+    """Give a file a second name, never over a file that came meanwhile; rename it where links are not supported."""
     try:
         os.link(file, name)
     except FileExistsError:
         raise
-    except OSError:  # not every file system knows links
+    except OSError:  # not every file system has links
         file.rename(name)

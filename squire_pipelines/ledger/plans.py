@@ -1,4 +1,4 @@
-"""Plans: stored whether or not they passed their checks; admitted ones became tasks."""
+"""Plans: stored whether or not they passed their checks, and turned into tasks when they are admitted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,16 +1,16 @@
-"""Which rows have been kept long enough, and their deletion once they lie in the archive.
+"""Which rows were kept long enough, and their deletion once they are in the archive.
 
-Rules and deletions only: the archive's files are `warehouse.archive`'s, which also says in what order all of it goes.
-A task leaves a compact row behind, whose fingerprint keeps the same fact from becoming a second task.
+The files of the archive, and the order in which all of this happens, are in `warehouse.archive`. A task leaves a
+compact row behind, whose fingerprint keeps the same fact from becoming a second task.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, false, func, insert, or_, select
 
 from squire_pipelines.domain.budgets import ReservationState
 from squire_pipelines.domain.outcomes import PullRequestState
@@ -36,17 +36,17 @@ from squire_pipelines.ledger.tables import (
 FINAL = tuple(status for status in TaskStatus if status.is_final)
 
 OF_TASKS = ("tasks", "task_dependencies", "attempts", "task_events", "outcomes", "model_calls")
-"""The tables whose rows go with their task. Budgets stay: what was spent this month counts until the month is over."""
+"""The tables whose rows are deleted with their task. Budgets stay: this month's spending counts until its end."""
 
 OF_THEMSELVES = ("deliveries", "collections", "signals", "model_calls", "plans", "budgets")
-"""The tables whose rows go when they are old enough themselves; plans after the tasks that came of them."""
+"""The tables whose rows are deleted when they are old enough themselves; plans only after their tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long rows are kept, by table; `statuses` narrows the tasks.
+    """How long rows are kept, by table, and tasks in which `statuses` are deleted.
 
-    Tasks are kept so long after their end, signals after they were gone, others after they were written.
+    The time counts from a task's end, from the end of a signal's fact, and from when other rows were written.
     """
 
     keep: Mapping[str, timedelta] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class ArchiveFile:
     """A file of the archive: `name` is relative to the archive's folder, `first_at` and `last_at` are of its rows."""
 
     name: str
-    table: str
+    table_name: str
     rows: int
     bytes: int
     sha256: str
@@ -66,7 +66,7 @@ class ArchiveFile:
     last_at: datetime | None
 
 
-# ── What is due ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── What is due ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _open_pull_request() -> ColumnElement[bool]:
@@ -82,8 +82,8 @@ def _others_wait() -> ColumnElement[bool]:
     )
 
 
-def _not_over() -> ColumnElement[bool]:
-    """An attempt that is not settled, or money that is not: the books of such a task are not closed."""
+def _not_settled() -> ColumnElement[bool]:
+    """An attempt or a reservation of the task is not settled."""
     return or_(
         exists().where(attempts.c.task_id == tasks.c.id, attempts.c.ended_at.is_(None)),
         exists().where(budgets.c.task_id == tasks.c.id, budgets.c.state == ReservationState.OPEN),
@@ -98,41 +98,34 @@ def _ended(tx: Transaction, retention: Retention) -> ColumnElement[bool]:
     return and_(old, func.coalesce(tasks.c.status, "").in_(retention.statuses))
 
 
-def due_tasks(tx: Transaction, retention: Retention, *, limit: int) -> tuple[str, ...]:
-    """Ids of tasks that ended long enough ago and that nothing holds, the longest ago first."""
-    if "tasks" not in retention.keep:
-        return ()
-    free = and_(_ended(tx, retention), ~_open_pull_request(), ~_others_wait(), ~_not_over())
-    rows = tx.execute(select(tasks.c.id).where(free).order_by(tasks.c.ended_at, tasks.c.id).limit(limit))
-    return tuple(rows.scalars())
+def _deletable(tx: Transaction, retention: Retention) -> ColumnElement[bool]:
+    return and_(_ended(tx, retention), ~_open_pull_request(), ~_others_wait(), ~_not_settled())
 
 
-def held_tasks(tx: Transaction, retention: Retention) -> dict[str, int]:
-    """How many tasks ended long enough ago but stay, and why."""
+def count_kept_tasks(tx: Transaction, retention: Retention) -> dict[str, int]:
+    """Return how many tasks ended long enough ago but have to stay, by reason."""
     if "tasks" not in retention.keep:
         return {}
     reasons = {
         "open pull request": _open_pull_request(),
         "others wait for it": and_(_others_wait(), ~_open_pull_request()),
-        "not settled": and_(_not_over(), ~_others_wait(), ~_open_pull_request()),
+        "not settled": and_(_not_settled(), ~_others_wait(), ~_open_pull_request()),
     }
-    found = {
-        reason: tx.execute(select(func.count()).where(_ended(tx, retention), held)).scalar_one()
-        for reason, held in reasons.items()
+    counts = {
+        reason: tx.execute(select(func.count()).where(_ended(tx, retention), condition)).scalar_one()
+        for reason, condition in reasons.items()
     }
-    return {reason: count for reason, count in found.items() if count}
+    return {reason: count for reason, count in counts.items() if count}
 
 
-def count_due_tasks(tx: Transaction, retention: Retention) -> int:
-    """How many tasks `due_tasks` would name without a limit."""
-    if "tasks" not in retention.keep:
-        return 0
-    free = and_(_ended(tx, retention), ~_open_pull_request(), ~_others_wait(), ~_not_over())
-    return int(tx.execute(select(func.count()).where(free)).scalar_one())
-
-
-def _old_enough(table: str, before: datetime) -> ColumnElement[bool]:
-    newer = collections.alias("newer")
+def _is_due(tx: Transaction, retention: Retention, table: str) -> ColumnElement[bool]:
+    """Return the condition of a table's rows that were kept long enough, and that nothing keeps."""
+    if table not in retention.keep:
+        return false()
+    if table == "tasks":
+        return _deletable(tx, retention)
+    before = tx.now - retention.keep[table]
+    newer, later = collections.alias("newer"), plans.alias("later")
     rules: Mapping[str, ColumnElement[bool]] = {
         "deliveries": and_(
             deliveries.c.received_at < before,
@@ -155,35 +148,32 @@ def _old_enough(table: str, before: datetime) -> ColumnElement[bool]:
         "plans": and_(
             plans.c.created_at < before,
             ~exists().where(tasks.c.plan_id == plans.c.id),
-            exists().where((later := plans.alias("later")).c.repository == plans.c.repository, later.c.id > plans.c.id),
+            exists().where(later.c.repository == plans.c.repository, later.c.id > plans.c.id),
         ),
         "budgets": and_(budgets.c.opened_at < before, budgets.c.state != ReservationState.OPEN),
     }
     return rules[table]
 
 
-def due_rows(tx: Transaction, retention: Retention, table: str, *, limit: int) -> tuple[Any, ...]:
-    """Primary keys of rows of one of `OF_THEMSELVES` that were kept long enough."""
-    if table not in retention.keep:
-        return ()
+def due_keys(tx: Transaction, retention: Retention, table: str, *, limit: int) -> tuple[Any, ...]:
+    """Return primary keys of rows that may be deleted, of `tasks` (the longest ago first) or one of `OF_THEMSELVES`."""
     source = metadata.tables[table]
-    old = _old_enough(table, tx.now - retention.keep[table])
-    return tuple(tx.execute(select(source.c.id).where(old).order_by(source.c.id).limit(limit)).scalars())
+    order = (tasks.c.ended_at, tasks.c.id) if source is tasks else (source.c.id,)
+    query = select(source.c.id).where(_is_due(tx, retention, table))
+    return tuple(tx.execute(query.order_by(*order).limit(limit)).scalars())
 
 
-def count_due_rows(tx: Transaction, retention: Retention, table: str) -> int:
-    """How many rows `due_rows` would name without a limit."""
-    if table not in retention.keep:
-        return 0
-    old = _old_enough(table, tx.now - retention.keep[table])
-    return int(tx.execute(select(func.count()).select_from(metadata.tables[table]).where(old)).scalar_one())
+def count_due(tx: Transaction, retention: Retention, table: str) -> int:
+    """Return how many rows `due_keys` would name without a limit."""
+    query = select(func.count()).select_from(metadata.tables[table])
+    return int(tx.execute(query.where(_is_due(tx, retention, table))).scalar_one())
 
 
-# ── What goes with a task ──────────────────────────────────────────────────────────────────────────────────────────
+# ── Rows of a task ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def rows_of_tasks(table: str, ids: Collection[str]) -> ColumnElement[bool]:
-    """The condition of a table's rows that go with these tasks."""
+    """Return the condition of a table's rows that belong to these tasks."""
     if table == "tasks":
         return tasks.c.id.in_(ids)
     if table == "task_dependencies":
@@ -194,7 +184,7 @@ def rows_of_tasks(table: str, ids: Collection[str]) -> ColumnElement[bool]:
 
 
 def marks_of_tasks(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[Any, ...]]:
-    """What tells for each of these tasks whether any row of it was added or changed since."""
+    """Return for each of these tasks a value that changes when a row of it is added or changed."""
     marks: dict[str, list[Any]] = {
         row.id: [row.updated_at]
         for row in tx.execute(select(tasks.c.id, tasks.c.updated_at).where(tasks.c.id.in_(ids)))
@@ -210,45 +200,31 @@ def marks_of_tasks(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[Any
     ]
     for question in questions:
         column = next(iter(question.selected_columns))
-        found = {row[0]: tuple(row[1:]) for row in tx.execute(question.where(column.in_(ids)).group_by(column))}
+        answers = {row[0]: tuple(row[1:]) for row in tx.execute(question.where(column.in_(ids)).group_by(column))}
         for task_id, mark in marks.items():
-            mark.append(found.get(task_id))
+            mark.append(answers.get(task_id))
     return {task_id: tuple(mark) for task_id, mark in marks.items()}
 
 
-# ── Deletion ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Deletion ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def record_files(tx: Transaction, files: Sequence[ArchiveFile]) -> None:
-    """Note these files of the archive, whose rows are deleted from now on."""
+    """Record these files of the archive, whose rows are deleted from now on."""
     known = set(tx.execute(select(archives.c.name).where(archives.c.name.in_([file.name for file in files]))).scalars())
-    rows = [
-        {
-            "name": file.name,
-            "table_name": file.table,
-            "rows": file.rows,
-            "bytes": file.bytes,
-            "sha256": file.sha256,
-            "first_at": file.first_at,
-            "last_at": file.last_at,
-            "created_at": tx.now,
-        }
-        for file in files
-        if file.name not in known
-    ]
+    rows = [asdict(file) | {"created_at": tx.now} for file in files if file.name not in known]
     if rows:
         tx.execute(insert(archives), rows)
 
 
 def delete_tasks(tx: Transaction, retention: Retention, marks: Mapping[str, tuple[Any, ...]], archive: str) -> int:
-    """Delete these tasks with all their rows, but for those that changed since their `marks` or are held now.
+    """Delete these tasks with all their rows, except those that changed since their `marks` or have to stay now.
 
-    `archive` names the file that has them; their compact rows are written here. Returns how many tasks went.
+    `archive` names the file that has them; their compact rows are written here. Returns how many were deleted.
     """
-    held = or_(_open_pull_request(), _others_wait(), _not_over())
-    free = set(tx.execute(select(tasks.c.id).where(tasks.c.id.in_(marks), _ended(tx, retention), ~held)).scalars())
-    now = marks_of_tasks(tx, free)
-    ids = [task_id for task_id in marks if task_id in free and now[task_id] == marks[task_id]]
+    deletable = tasks.c.id.in_(marks) & _deletable(tx, retention)
+    current = marks_of_tasks(tx, set(tx.execute(select(tasks.c.id).where(deletable)).scalars()))
+    ids = [task_id for task_id, mark in marks.items() if current.get(task_id) == mark]
     if not ids:
         return 0
     compact = _compact_rows(tx, ids, archive)
@@ -264,6 +240,7 @@ def delete_tasks(tx: Transaction, retention: Retention, marks: Mapping[str, tupl
 
 
 def _compact_rows(tx: Transaction, ids: Sequence[str], archive: str) -> list[dict[str, Any]]:
+    own = {"archived_at": tx.now, "archive": archive, "updated_at": tx.now}
     cost = (
         select(attempts.c.task_id, func.sum(attempts.c.cost_usd).label("cost_usd"))
         .where(attempts.c.task_id.in_(ids))
@@ -272,7 +249,7 @@ def _compact_rows(tx: Transaction, ids: Sequence[str], archive: str) -> list[dic
     )
     query = (
         select(
-            *(tasks.c[name] for name in _KEPT),
+            *(tasks.c[column.name] for column in archived_tasks.c if column.name in tasks.c and column.name not in own),
             cost.c.cost_usd,
             outcomes.c.pr_number,
             outcomes.c.pr_url,
@@ -283,39 +260,21 @@ def _compact_rows(tx: Transaction, ids: Sequence[str], archive: str) -> list[dic
         )
         .where(tasks.c.id.in_(ids))
     )
-    own = {"archived_at": tx.now, "archive": archive, "updated_at": tx.now}
     return [{**row, **own} for row in tx.execute(query).mappings()]
 
 
-_KEPT = (
-    "id",
-    "repository",
-    "fingerprint",
-    "kind",
-    "title",
-    "status",
-    "cause",
-    "attempts",
-    "branch",
-    "trace_id",
-    "created_at",
-    "ended_at",
-)
-
-
 def delete_rows(tx: Transaction, retention: Retention, table: str, keys: Sequence[Any]) -> int:
-    """Delete these rows of one of `OF_THEMSELVES`, but for those that are not old enough any more."""
+    """Delete these rows of one of `OF_THEMSELVES`, except those that have to stay now."""
     source: Table = metadata.tables[table]
-    old = _old_enough(table, tx.now - retention.keep[table])
-    return tx.execute(delete(source).where(source.c.id.in_(keys), old)).rowcount
+    return tx.execute(delete(source).where(source.c.id.in_(keys), _is_due(tx, retention, table))).rowcount
 
 
-# ── What is left ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Archived tasks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedTask:
-    """What the ledger still knows of an archived task; `archive` names the file that has the rest."""
+    """The compact row of an archived task; `archive` names the file that has the rest."""
 
     id: str
     repository: str
@@ -338,7 +297,7 @@ class ArchivedTask:
 
 
 def archived_task(tx: Transaction, task_id: str) -> ArchivedTask | None:
-    """What is known of an archived task, None when there is none."""
+    """Return the compact row of an archived task, None when there is none."""
     row = tx.execute(select(archived_tasks).where(archived_tasks.c.id == task_id)).one_or_none()
     if row is None:
         return None
@@ -360,4 +319,4 @@ TIME_OF: Mapping[str, str] = MappingProxyType(
         "budgets": "opened_at",
     }
 )
-"""The column that says of when a row is; dependencies have none."""
+"""The column with the time of a row, by table; dependencies have none."""

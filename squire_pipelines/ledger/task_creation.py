@@ -1,4 +1,4 @@
-"""New tasks: from an admitted plan, each fact at most once."""
+"""New tasks, made from an admitted plan: at most one for each fact."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def create_from_plan(
             if known.archived_as is not None:
                 archived[known.id] = known.archived_as
             continue
-        # A millisecond apart each: no two ids of a plan are the same, and they sort as the plan does.
+        # A millisecond apart: no two ids of a plan are the same, and they sort as the plan does.
         task_id = new_id("t", tx.now + timedelta(milliseconds=len(created)))
         ready = approval.covers(spec)
         status = TaskStatus.READY if ready else TaskStatus.PROPOSED

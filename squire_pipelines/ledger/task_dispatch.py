@@ -1,4 +1,4 @@
-"""Dispatch: which ready tasks get their turn, and the attempts that start with it, all in one transaction."""
+"""Dispatch: which ready tasks are started, and the attempts that start with them, all in one transaction."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -32,23 +32,21 @@ def dispatch(
 
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
     `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
-    `claim_deadline_s`. With `limits_of`, each takes its reservation with it, and what does not fit its budget waits.
+    `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks that do not fit theirs wait.
     """
     tx.exclusive("dispatch")
     while task_rows.cancel_dependents(tx):
-        pass  # each round cancels at least one task, and a cancelled task is not met again
-    open_by_repository: Counter[str] = Counter()
-    open_ones = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
-    for row in tx.execute(open_ones.group_by(attempts.c.repository)):
-        open_by_repository[row[0]] = row[1]
+        pass  # each round cancels at least one task, which the next does not return again
+    open_attempts = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
+    rows = tx.execute(open_attempts.group_by(attempts.c.repository))
+    open_by_repository: Counter[str] = Counter({row[0]: row[1] for row in rows})
     free = max_concurrent - open_by_repository.total()
+    if free <= 0:
+        return ()
     started: list[Attempt] = []
-    limit = max(0, free) + open_by_repository.total()  # as many as could have to be passed over
-    blocked = (
-        budgets.blocked_by_budget(tx, limits_of) if limits_of is not None and free > 0 else budgets.BudgetBlocks({}, {})
-    )
-    passed_over = {*without, *blocked.repositories}
-    for task in _due(tx, max_per_repository, limit, passed_over, blocked.tasks) if free > 0 else ():
+    limit = free + open_by_repository.total()  # so many that some may be passed over
+    blocked = budgets.BudgetBlocks({}, {}) if limits_of is None else budgets.blocked_by_budget(tx, limits_of)
+    for task in _due(tx, max_per_repository, limit, {*without, *blocked.repositories}, blocked.tasks):
         if len(started) == free:
             break
         if open_by_repository[task.repository] >= max_per_repository or not _reserve(tx, task, limits_of):
@@ -57,7 +55,7 @@ def dispatch(
             started.append(_start(tx, task, claim_deadline_s))
         except StateConflictError:
             budgets.release(tx, id_of_attempt(task.id, task.attempts + 1))
-            continue  # cancelled in this very moment, by a transaction that ended before ours
+            continue  # cancelled at this very moment, by a transaction that ended before ours
         open_by_repository[task.repository] += 1
     return tuple(started)
 
@@ -65,7 +63,7 @@ def dispatch(
 def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.LimitsOf | None) -> bool:
     attempt = id_of_attempt(task.id, task.attempts + 1)
     limits = limits_of(task.repository) if limits_of is not None else BudgetLimits()
-    short = budgets.reserve(
+    shortage = budgets.reserve(
         tx,
         attempt,
         Purpose.ATTEMPT,
@@ -75,13 +73,13 @@ def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.Li
         attempt_id=attempt,
         trace_id=task.trace_id,
     )
-    return short is None
+    return shortage is None
 
 
 def _due(
     tx: Transaction, max_per_repository: int, limit: int, without: Collection[str], without_tasks: Collection[str]
 ) -> tuple[Row[*tuple[Any, ...]], ...]:
-    """The first `max_per_repository` of each repository, so that none with a long queue hides the others."""
+    """Return the first `max_per_repository` of each repository, so that a long queue hides no other repository."""
     before = tasks.alias("before")
     blocked = exists().where(
         task_dependencies.c.task_id == tasks.c.id,
@@ -101,8 +99,8 @@ def _due(
         )
         .subquery()
     )
-    # The rows are read by their ids afterwards: of a join, Postgres with statistics from before the tasks came may
-    # rank all of them anew for each.
+    # The rows are read by their ids afterwards: in a join, Postgres with statistics from before the tasks came may
+    # rank all of them again for each row.
     first = (
         select(ranked.c.id)
         .where(ranked.c.turn <= max_per_repository)

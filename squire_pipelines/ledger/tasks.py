@@ -1,4 +1,4 @@
-"""Tasks: the changes that people make to them, and the questions that people ask. New ones are `creating`'s."""
+"""Tasks: reading them, and the changes that people make to them. New ones come from `task_creation`."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -70,7 +70,7 @@ class TaskEvent:
 
 
 def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
-    """Refs of the signals that a task under way or an open pull request of ours already answers."""
+    """Return the refs of signals that a task under way or an open pull request of ours already answers."""
     under_way = tasks.c.status.in_([status for status in TaskStatus if not status.is_final])
     rows = tx.execute(
         select(tasks.c.spec)
@@ -81,13 +81,13 @@ def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
 
 
 def get(tx: Transaction, task_id: str) -> Task:
-    """One task. Raises NotFoundError."""
+    """Return one task. Raises NotFoundError."""
     row = tx.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()
     if row is None:
         archived = select(archived_tasks.c.archived_at).where(archived_tasks.c.id == task_id)
-        if (moment := tx.execute(archived).scalar_one_or_none()) is not None:
+        if (archived_at := tx.execute(archived).scalar_one_or_none()) is not None:
             raise NotFoundError(
-                f"task {task_id!r} was archived on {moment:%Y-%m-%d}",
+                f"task {task_id!r} was archived on {archived_at:%Y-%m-%d}",
                 hint="`squire tasks show` says what is still known of it",
             )
         raise NotFoundError(f"there is no task {task_id!r}", hint="`squire tasks list` shows the ids")
@@ -95,18 +95,18 @@ def get(tx: Transaction, task_id: str) -> Task:
 
 
 def events(tx: Transaction, task_id: str) -> tuple[TaskEvent, ...]:
-    """A task's history, oldest first."""
+    """Return a task's history, oldest first."""
     rows = tx.execute(select(task_events).where(task_events.c.task_id == task_id).order_by(task_events.c.id))
     return tuple(TaskEvent(*(getattr(row, field.name) for field in fields(TaskEvent))) for row in rows)
 
 
 def last_event_id(tx: Transaction) -> int:
-    """The newest event's id: whatever happened to any task, this grows."""
+    """Return the newest event's id, which grows whatever happens to any task."""
     return int(tx.execute(select(func.coalesce(func.max(task_events.c.id), 0))).scalar_one())
 
 
 def approve(tx: Transaction, task_id: str, *, actor: str) -> None:
-    """A person says that a proposed task may run. Raises NotFoundError, StateConflictError."""
+    """Let a proposed task run, as a person has decided. Raises NotFoundError, StateConflictError."""
     task = get(tx, task_id)
     change_task(tx, task, TaskStatus.PROPOSED, TaskStatus.READY, actor=actor, reason="approved", ready_at=tx.now)
 
@@ -114,7 +114,7 @@ def approve(tx: Transaction, task_id: str, *, actor: str) -> None:
 def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelled") -> TaskStatus:
     """Cancel a task: at once when it does not run, else by asking its supervisor. Returns the state it is in now.
 
-    Raises NotFoundError; StateConflictError when it has ended, or changed in this very moment.
+    Raises NotFoundError; StateConflictError when it has ended, or changed at this very moment.
     """
     task = get(tx, task_id)
     if task.status.is_final:
@@ -139,12 +139,8 @@ def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelle
 def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> None:
     if task.cancel_requested_at is not None:
         return
-    done = tx.execute(
-        update(tasks)
-        .where(tasks.c.id == task.id, tasks.c.status == TaskStatus.RUNNING)
-        .values(cancel_requested_at=tx.now, updated_at=tx.now)
-    )
-    if done.rowcount != 1:
+    running = tasks.c.id == task.id, tasks.c.status == TaskStatus.RUNNING
+    if tx.execute(update(tasks).where(*running).values(cancel_requested_at=tx.now, updated_at=tx.now)).rowcount != 1:
         raise StateConflictError(
             f"task {task.id} has just stopped running",
             hint="look at it again: `squire tasks show`",
@@ -155,7 +151,7 @@ def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> 
 
 
 def retry(tx: Transaction, task_id: str, *, actor: str, more_attempts: int) -> None:
-    """Let a failed or cancelled task run again; attempt numbers go on. Raises NotFoundError, StateConflictError."""
+    """Let a failed or cancelled task run again; attempt numbers continue. Raises NotFoundError, StateConflictError."""
     task = get(tx, task_id)
     if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
         raise StateConflictError(
@@ -179,13 +175,16 @@ def retry(tx: Transaction, task_id: str, *, actor: str, more_attempts: int) -> N
 
 
 def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:
-    """Cancel tasks that wait for one which failed or was cancelled. Returns their ids; call until there are none."""
-    dead = select(tasks.c.id).where(tasks.c.status.in_([TaskStatus.FAILED, TaskStatus.CANCELLED]))
+    """Cancel tasks that wait for one which failed or was cancelled. Returns their ids; call it until there are none."""
+    failed = select(tasks.c.id).where(tasks.c.status.in_([TaskStatus.FAILED, TaskStatus.CANCELLED]))
     rows = tx.execute(
         select(tasks.c.id)
         .distinct()
         .join(task_dependencies, task_dependencies.c.task_id == tasks.c.id)
-        .where(tasks.c.status.in_([TaskStatus.PROPOSED, TaskStatus.READY]), task_dependencies.c.depends_on.in_(dead))
+        .where(
+            tasks.c.status.in_([TaskStatus.PROPOSED, TaskStatus.READY]),
+            task_dependencies.c.depends_on.in_(failed),
+        )
         .limit(limit)
     )
     ids = tuple(rows.scalars())
@@ -195,7 +194,7 @@ def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:
 
 
 def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = None) -> str | None:
-    """Why a ready task does not run yet; None when it does not wait. Derived, never stored.
+    """Return why a ready task does not run yet; None when it does not wait. Derived, never stored.
 
     With the `limits` of its repository, a budget without room for it is a reason too.
     """
@@ -208,7 +207,7 @@ def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = No
 
 
 def demand_order() -> tuple[Any, ...]:
-    """The order in which ready tasks get their turn: most urgent first, then the longest wait."""
+    """Return the order in which ready tasks are started: most urgent first, then the longest wait."""
     return (tasks.c.priority, case((tasks.c.attempts > 0, 1), else_=0), tasks.c.ready_at, tasks.c.id)
 
 

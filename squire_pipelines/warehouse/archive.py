@@ -103,12 +103,11 @@ def archive_old_rows(
         LedgerError: The ledger does not answer.
     """
     with ledger.read() as tx:
-        result = ArchivingResult(dry_run, kept=retention_rules.held_tasks(tx, retention))
+        result = ArchivingResult(dry_run, kept=retention_rules.count_kept_tasks(tx, retention))
         if dry_run:
-            result.rows = {"tasks": retention_rules.count_due_tasks(tx, retention)} | {
-                table: retention_rules.count_due_rows(tx, retention, table) for table in retention_rules.OF_THEMSELVES
-            }
-            result.rows = {table: count for table, count in result.rows.items() if count}
+            tables = ("tasks", *retention_rules.OF_THEMSELVES)
+            counts = {table: retention_rules.count_due(tx, retention, table) for table in tables}
+            result.rows = {table: count for table, count in counts.items() if count}
             return result
     try:
         archive.mkdir(parents=True, exist_ok=True)
@@ -155,12 +154,11 @@ class _Run:
             before = self.result.rows.get(table, 0)
             limit, versions = min(TASKS_PER_FILE, room), {}
             with self.ledger.read() as tx:
+                keys = retention_rules.due_keys(tx, self.retention, table, limit=limit)
                 if table == "tasks":
-                    keys = retention_rules.due_tasks(tx, self.retention, limit=limit)
                     versions = retention_rules.marks_of_tasks(tx, keys)
                     rows = {name: retention_rules.rows_of_tasks(name, keys) for name in retention_rules.OF_TASKS}
                 else:
-                    keys = retention_rules.due_rows(tx, self.retention, table, limit=limit)
                     rows = {table: metadata.tables[table].c.id.in_(keys)}
                 if not keys:
                     return
@@ -169,7 +167,7 @@ class _Run:
                 batch = keys[start : start + DELETED_AT_ONCE]
                 with self._deleting(files) as tx:
                     if table == "tasks":
-                        tasks_file = next(file.name for file in files if file.table == "tasks")
+                        tasks_file = next(file.name for file in files if file.table_name == "tasks")
                         unchanged = {key: versions[key] for key in batch}
                         deleted = retention_rules.delete_tasks(tx, self.retention, unchanged, tasks_file)
                     else:
@@ -208,7 +206,7 @@ class _Run:
                     size, digest = building.stat().st_size, _digest(building)
                     built.append((building, target, ArchiveFile(name, table, rows, size, digest, first, last)))
             for building, target, file in built:
-                self.checkpoint(f"rename {file.table}")
+                self.checkpoint(f"rename {file.table_name}")
                 put_in_place(building, target)
         finally:
             for table in conditions:
