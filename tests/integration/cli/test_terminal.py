@@ -73,6 +73,15 @@ def test_start_asks_on_a_terminal(squire: Squire, samples: SampleData) -> None:
     assert squire.json("tasks", "list")[0]["status"] == "ready"
 
 
+def test_restore_asks_with_the_path_as_it_is_spelt(squire: Squire, samples: SampleData) -> None:
+    file = squire.home / "Backup.sqlite"
+    squire.ok("ledger", "backup", str(file))
+    code, seen = _on_a_terminal(squire, "ledger", "restore", str(file), typed="n\n")
+    assert code == 1
+    assert f"Put {file} (0 tasks) in the place of {squire.home / 'ledger.sqlite'}?" in seen
+    assert samples.ledger
+
+
 def test_init_asks_on_a_terminal(squire: Squire) -> None:
     code, seen = _on_a_terminal(squire, "init", typed="acme/shop\n\n")
     assert code == 0, seen
