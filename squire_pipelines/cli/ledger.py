@@ -63,7 +63,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 @json_option
 @with_context
 def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
-    """Copy the ledger to a new FILE while everything goes on, with all that was committed before."""
+    """Copy the ledger to a new FILE while Squire runs. The copy has everything that was committed before."""
     with closing(Ledger(context.settings.resolved_ledger_url)) as store, _bar("copying") as progress:
         made = make_backup(store, file, progress=progress)
     if as_json:

@@ -22,7 +22,7 @@ _CLI = "squire_pipelines.cli"
 COMMANDS = {
     "init": Lazy(f"{_CLI}.init:init", "Write a commented config.toml."),
     "run": Lazy(f"{_CLI}.run:run", "Run one cycle: collect, plan, dispatch, wait, report."),
-    "demo": Lazy(f"{_CLI}.demo:demo", "Show the whole pipeline on this machine, with nothing leaving it."),
+    "demo": Lazy(f"{_CLI}.demo:demo", "Run the whole pipeline on this machine; nothing leaves it."),
     "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),
     "doctor": Lazy(f"{_CLI}.doctor:doctor", "Check what Squire needs, and show the next step for each."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
