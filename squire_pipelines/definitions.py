@@ -113,7 +113,7 @@ def build_defs(
         settings = settings or load_settings()
         executor = choose_executor(settings)
     except ConfigError as error:
-        settings, executor = settings or Settings(), dg.in_process_executor
+        settings, executor = settings or Settings.model_construct(), dg.in_process_executor
         metadata["settings_error"] = dg.MetadataValue.text(str(error))
     set_level(settings.logging.level)
     source = SettingsResource(config_file=os.environ.get("SQUIRE_CONFIG"))

@@ -1,14 +1,24 @@
-"""Where Squire's files lie. Kept apart from the settings, so that a quick command need not load those.
+"""Where Squire's files are, and how its folders are made. Quick commands load this and not the settings.
 
-Paths only: nothing here creates a folder or reads a file.
+The files hold what strangers wrote, so that only their owner may read them: folders are made here with mode 0700, and
+each process of Squire sets a umask by which its files get mode 0600 (`process_setup`).
 """
 
 import os
 from pathlib import Path
 
 
+def make_folder(path: Path) -> Path:
+    """Make a folder that only its owner may enter, and the folders above it that are missing; return it."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(exist_ok=True)  # raises FileExistsError for a file in its place
+    return path
+
+
 class Home:
-    """Where Squire's files lie: all under `SQUIRE_HOME` when it is set, else the XDG directories."""
+    """Where Squire's files are: all under `SQUIRE_HOME` when it is set, else the XDG directories."""
 
     def __init__(self, *, config: Path, data: Path, cache: Path, state: Path) -> None:
         self.config = config

@@ -1,8 +1,6 @@
 """`squire dev`: Dagster's UI, its daemon and the webhook receiver in one command, which one Ctrl-C stops."""
 
-import signal
-import threading
-from types import FrameType
+import time
 
 import click
 
@@ -27,6 +25,7 @@ from squire_pipelines.cli.run import hand_on_config
 def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
     from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
     from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
 
@@ -38,18 +37,11 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
         require_secret("webhook-secret", settings.home)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
     context.ledger.ensure_schema()
-    stop = threading.Event()
-
-    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    # Closing the terminal stops it too, unless it was started with nohup.
-    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
-    try:
-        with Services(settings, say=click.echo) as services:
+    with interruptible() as check_interrupt, Services(settings, say=click.echo) as services:
+        try:
             if webhooks:
                 services.start_receiver()
+            click.echo("starting Dagster")
             services.start_daemon()
             services.start_webserver(ui)
             click.echo(f"UI:        http://127.0.0.1:{ui}")
@@ -57,9 +49,9 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
                 click.echo(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
             click.echo(f"logs:      {settings.home.run}")
             click.echo("Ctrl-C stops everything.")
-            while not stop.wait(1.0):
+            while True:
+                time.sleep(1.0)
+                check_interrupt()
                 services.keep_up()
+        except KeyboardInterrupt:
             click.echo("stopping …")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,6 +1,6 @@
-"""A child process that we own: started in a session of its own, recorded on disk, stopped with everything below it.
+"""A child process that Squire owns: in a session of its own, recorded on disk, stopped with everything that it started.
 
-The record outlives a killed parent, so that the next start finds and ends what is left.
+The record outlives a killed parent, so that the next start finds and stops what is left.
 """
 
 import contextlib
@@ -15,16 +15,19 @@ from pathlib import Path
 from types import FrameType
 
 from squire_pipelines.errors import NotReachableError
+from squire_pipelines.home import make_folder
 
 _POLL_S = 0.05
 _PS_TIMEOUT_S = 5.0
+_KILLED_WITHIN_S = 5.0  # longer, the kernel is waiting for a device
+_MAX_TAIL_BYTES = 65536
 _PROC = Path("/proc")
 _BOOT = _PROC / "sys/kernel/random/boot_id"
 _START_FIELD = 19  # of /proc/PID/stat, counted after the command's name: see proc(5), starttime
 
 
 def process_start_time(pid: int) -> str | None:
-    """When a process was born, as the system tells it: with the pid it names one process for good. None: no such."""
+    """Return when a process started, in the system's words: with the pid it identifies a process. None: no process."""
     if _BOOT.exists():  # Linux: slim images have no `ps`
         try:
             fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -32,35 +35,38 @@ def process_start_time(pid: int) -> str | None:
             return None
         # The time counts from the boot, so that the boot belongs to it.
         return f"{_BOOT.read_text(encoding='ascii').strip()} {fields[_START_FIELD]}"
-    asked = subprocess.run(
+    ps = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=_PS_TIMEOUT_S, check=False
     )
-    return asked.stdout.strip() or None
+    return ps.stdout.strip() or None
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """Let SIGTERM and SIGHUP (the terminal is closed) end the block as Ctrl-C does, so that what it started is stopped.
+    """Raise KeyboardInterrupt in the block at SIGINT, SIGTERM or SIGHUP (the terminal is closed), once.
 
-    Children live in sessions of their own, so that nobody else would tell them. Only in the main thread. Yields a
-    check for loops that wait: it raises KeyboardInterrupt if a signal has come. Python drops what a handler raises in a
-    finalizer or a weak reference's callback, and a signal that comes during a garbage collection is handled in such.
+    Children live in sessions of their own, so that whoever started them must stop them. Only in the main thread. Yields
+    a check for loops that wait: it raises KeyboardInterrupt if a signal has come. Python drops what a handler raises in
+    a finalizer or a weak reference's callback, and a signal that comes during a garbage collection is handled in such.
     """
-    heard = False
+    interrupted = False
 
     def check() -> None:
-        if heard:
+        if interrupted:
             raise KeyboardInterrupt
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        heard = True
-        signal.signal(number, signal.SIG_IGN)  # once: the way out is under way
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        for number in before:  # the block is being left: a second signal would cut that short
+            signal.signal(number, signal.SIG_IGN)
         check()
 
-    # `nohup` ignores SIGHUP for us, and means it.
-    numbers = [signal.SIGTERM, *([] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP])]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    # `nohup` ignores SIGHUP for us, and that is to last.
+    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *hang_up)}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield check
     finally:
@@ -76,13 +82,18 @@ def _signal_group(pid: int, number: int) -> bool:
     return True
 
 
-def stop_group(pid: int, *, grace_s: float) -> None:
-    """End a session's processes: asked politely, after `grace_s` killed. Bounded."""
+def stop_group(pid: int, *, grace_s: float, reap: Callable[[], object] = lambda: None) -> None:
+    """End a session's processes with SIGTERM, and those that are left after `grace_s` with SIGKILL.
+
+    Args:
+        pid: Of the process that leads the session.
+        grace_s: How long the processes have to end by themselves.
+        reap: Takes note of the leader's end when it is a child of this process: until then it counts as alive.
+    """
     deadline = time.monotonic() + grace_s
     alive = _signal_group(pid, signal.SIGTERM)
     while alive and time.monotonic() < deadline:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+        reap()
         time.sleep(_POLL_S)
         alive = _signal_group(pid, 0)
     if alive:
@@ -97,13 +108,15 @@ class Child:
     process: subprocess.Popen[bytes]
     record: Path
     log: Path
+    log_start: int
+    """Where in the log its own output begins."""
 
     @classmethod
     def start(cls, name: str, argv: Sequence[str], *, run: Path, env: Mapping[str, str]) -> "Child":
         """Start it. Raises NotReachableError when the program is not there."""
-        run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = run / f"{name}.log"
+        log = make_folder(run) / f"{name}.log"
         with log.open("ab") as sink:
+            log_start = sink.tell()
             try:
                 process = subprocess.Popen(
                     list(argv),
@@ -116,11 +129,11 @@ class Child:
             except OSError as error:
                 raise NotReachableError(
                     f"{name} could not be started: {argv[0]}: {error.strerror}",
-                    hint="is the installation whole? `make setup`",
+                    hint="install Squire again: in a checkout with `make setup`",
                 ) from error
         record = run / f"{name}.pid"
         record.write_text(json.dumps({"pid": process.pid, "birth": process_start_time(process.pid)}), encoding="utf-8")
-        return cls(name, process, record, log)
+        return cls(name, process, record, log, log_start)
 
     @property
     def alive(self) -> bool:
@@ -128,42 +141,32 @@ class Child:
         return self.process.poll() is None
 
     def stop(self, *, grace_s: float) -> None:
-        """Stop it with everything that it started, and forget its record."""
-        if self.alive:
-            self.process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=grace_s)
-        stop_group(self.process.pid, grace_s=1.0)
+        """Stop it with everything that it started, and remove its record."""
+        stop_group(self.process.pid, grace_s=grace_s, reap=self.process.poll)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_KILLED_WITHIN_S)
         self.record.unlink(missing_ok=True)
 
     def last_lines(self, count: int = 20) -> tuple[str, ...]:
-        """The end of its log, for messages. At most 64 KiB are read."""
-        return tail(self.log, count)
-
-
-def tail(path: Path, count: int) -> tuple[str, ...]:
-    """The last lines of a text file, read from its last 64 KiB; nothing when there is no file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 65536))
+        """Return the end of what it wrote, of which at most 64 KiB are read."""
+        with self.log.open("rb") as file:
+            file.seek(max(self.log_start, self.log.stat().st_size - _MAX_TAIL_BYTES))
             return tuple(file.read().decode(errors="replace").splitlines()[-count:])
-    except FileNotFoundError:
-        return ()
 
 
 def stop_orphans(run: Path, *, grace_s: float = 5.0) -> tuple[str, ...]:
-    """End what an earlier, killed parent left running, by its records. Returns the names of what was ended."""
-    ended = []
+    """Stop what an earlier, killed parent left running, by its records. Return the names of what was stopped."""
+    stopped = []
     for record in sorted(run.glob("*.pid")):
         try:
             known = json.loads(record.read_text(encoding="utf-8"))
             pid, birth = int(known["pid"]), known["birth"]
         except (ValueError, KeyError, TypeError):
-            record.unlink(missing_ok=True)  # written half when the power went: there is nothing to learn from it
+            record.unlink(missing_ok=True)  # half written when the power went: nothing can be learned from it
             continue
-        # The leader may be gone while its workers live; a group's number is not given anew while it has members.
+        # The leader may be gone while its workers live; a group's number is not reused while it has members.
         if process_start_time(pid) in {birth, None} and _signal_group(pid, 0):
             stop_group(pid, grace_s=grace_s)
-            ended.append(record.stem)
+            stopped.append(record.stem)
         record.unlink(missing_ok=True)
-    return tuple(ended)
+    return tuple(stopped)

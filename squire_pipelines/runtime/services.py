@@ -1,15 +1,18 @@
-"""The processes of one home: Dagster's daemon and webserver and the webhook receiver, one set at a time.
+"""The processes of one home: Dagster's code server, daemon and webserver and the webhook receiver, one set at a time.
 
 `squire dev`, `squire run` and `squire demo` start them here; a deployment may start the same commands by other means.
 """
 
+import json
 import os
 import shutil
 import signal
+import socket
 import sys
+import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,15 +21,20 @@ from typing import Self
 from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
 from squire_pipelines.files import lock
+from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.processes import Child, stop_orphans
 from squire_pipelines.settings import Settings
 
 _MODULE = "squire_pipelines.definitions"
-_DAEMON = "daemon"
+_CODE_SERVER = "code-server"
 _MAX_RESTARTS = 5
 _RESTART_WINDOW_S = 600.0
 _GRACE_S = 10.0
 _ENGINE_TIMEOUT_S = 10.0
+_LOAD_TIMEOUT_S = 120.0
+_POLL_S = 0.05
+_MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un
+_MAX_CAUSE = 500
 
 
 class AlreadyRunningError(SquireError):
@@ -36,7 +44,7 @@ class AlreadyRunningError(SquireError):
 
 
 def dagster_yaml() -> Path:
-    """The instance's settings that we ship. Raises ConfigError when the installation lacks them."""
+    """Return the file with the instance's settings that we ship. Raises ConfigError when the installation lacks it."""
     for candidate in (Path(__file__).parent / "dagster.yaml", Path(__file__).parents[2] / "dagster.yaml"):
         if candidate.is_file():
             return candidate
@@ -44,12 +52,8 @@ def dagster_yaml() -> Path:
 
 
 def instance_environment(settings: Settings) -> dict[str, str]:
-    """The environment of our child processes: `DAGSTER_HOME` is set up, secrets are not handed on.
-
-    Children look secrets up themselves; what stands in our environment under their names is theirs too.
-    """
-    dagster_home = settings.home.dagster
-    dagster_home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Set up `DAGSTER_HOME`, and return the environment of our child processes. They look secrets up themselves."""
+    dagster_home = make_folder(settings.home.dagster)
     target = dagster_home / "dagster.yaml"
     if not target.exists():
         shutil.copyfile(dagster_yaml(), target)
@@ -58,7 +62,7 @@ def instance_environment(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def home_lock(run: Path) -> Iterator[tuple[str, ...]]:
-    """Hold a home's folder `run`; yields the names of what an earlier, killed holder had left running and was ended.
+    """Lock a home's folder `run`; yield the names of what an earlier, killed holder had left running and was stopped.
 
     Raises:
         AlreadyRunningError: Another process holds it.
@@ -71,6 +75,18 @@ def home_lock(run: Path) -> Iterator[tuple[str, ...]]:
         ) from None
     with serving:
         yield stop_orphans(run)
+
+
+def first_error(lines: Sequence[str]) -> str:
+    """Return the error that a log's first traceback ends with: the cause of those that follow it."""
+    in_traceback, error = False, ""
+    for line in lines:
+        if error and not line.strip():  # a blank line parts it from the next traceback
+            break
+        if error or (in_traceback and line and not line[0].isspace()):
+            error += f" {line.strip()}"
+        in_traceback = in_traceback or line.startswith("Traceback")
+    return error.strip()[:_MAX_CAUSE] or next((line for line in reversed(lines) if line.strip()), "no output")
 
 
 class Services:
@@ -88,28 +104,32 @@ class Services:
         self._settings = settings
         self._say = say
         self._run = settings.home.run
-        self._held = ExitStack()
+        self._stack = ExitStack()
         self._commands: dict[str, list[str]] = {}
         self._children: dict[str, Child] = {}
         self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS + 1)
         self._environment: dict[str, str] = {}
+        self._socket = self._run / "code-server.sock"
 
     def __enter__(self) -> Self:
-        with ExitStack() as entered:
-            for name in entered.enter_context(home_lock(self._run)):
-                self._say(f"ended {name}, which an earlier Squire had left running")
+        with ExitStack() as stack:
+            for name in stack.enter_context(home_lock(self._run)):
+                self._say(f"stopped {name}, which an earlier Squire had left running")
             # A child inherits a signal that we ignore, and would then never stop when asked.
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is signal.SIG_IGN:
                     signal.signal(number, signal.SIG_DFL)
             self._environment = instance_environment(self._settings)
-            self._held = entered.pop_all()
+            if len(bytes(self._socket)) > _MAX_SOCKET_PATH_BYTES:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="squire-"))  # mode 0700
+                self._socket = Path(folder) / self._socket.name
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._held:
+        with self._stack:
             for child in reversed(self._children.values()):
                 child.stop(grace_s=_GRACE_S)
             self._children.clear()
@@ -117,7 +137,7 @@ class Services:
                 self._remove_steps()
 
     def _remove_steps(self) -> None:
-        """The reaper has stopped too: what the last steps left behind is removed here."""
+        """Remove what the last steps left behind, since the reaper has stopped too."""
         try:
             client = engine.connect(_ENGINE_TIMEOUT_S)
         except EngineError:
@@ -129,21 +149,65 @@ class Services:
         finally:
             client.close()
 
-    def start_daemon(self) -> None:
-        """Dagster's daemon with its code server: schedules, sensors and the queue. Fails runs whose process is gone."""
-        # Imported here: only those who start a daemon need Dagster in their own process.
+    def start_code_server(self) -> None:
+        """Start Dagster's code server, whose children the runs are, and wait until it has loaded the definitions.
+
+        Runs whose process an earlier stop ended are reported as failed.
+
+        Raises:
+            ConfigError: The definitions cannot be loaded.
+            NotReachableError: They are not loaded after two minutes.
+        """
+        self._socket.unlink(missing_ok=True)
+        pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
+        self._start(_CODE_SERVER, [_program("dagster"), "api", "grpc", *pointer])
+        # Imported here: only those who start a code server need Dagster in their own process.
         from squire_pipelines.runtime.recovery import fail_dead_runs  # noqa: PLC0415
 
         for run_id in fail_dead_runs(self._settings.home.dagster):
             self._say(f"run {run_id[:8]} was cut off by an earlier stop")
-        self._start(_DAEMON, [_program("dagster-daemon"), "run", "-m", _MODULE])
+        child = self._children[_CODE_SERVER]
+        deadline = time.monotonic() + _LOAD_TIMEOUT_S
+        while not self._accepts():
+            if not child.alive:
+                raise ConfigError(
+                    f"Dagster could not load Squire's definitions: {first_error(child.last_lines(1000))}",
+                    hint=f"fix the cause and start again; the whole error is in {child.log}",
+                )
+            if time.monotonic() > deadline:
+                raise NotReachableError(
+                    f"Squire's definitions were not loaded within {_LOAD_TIMEOUT_S:g} s", hint=f"see {child.log}"
+                )
+            time.sleep(_POLL_S)
+
+    def _accepts(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._socket))
+            except OSError:
+                return False
+        return True
+
+    def _workspace(self) -> list[str]:
+        """Write the file that names the code server, and return the options by which Dagster's programs read it."""
+        if _CODE_SERVER not in self._children:
+            self.start_code_server()
+        file = self._run / "workspace.yaml"
+        server = {"grpc_server": {"socket": str(self._socket), "location_name": _MODULE}}
+        file.write_text(json.dumps({"load_from": [server]}), encoding="utf-8")  # JSON is YAML
+        return ["-w", str(file)]
+
+    def start_daemon(self) -> None:
+        """Start Dagster's daemon: schedules, sensors and the queue. Raises what `start_code_server` raises."""
+        self._start("daemon", [_program("dagster-daemon"), "run", *self._workspace()])
 
     def start_webserver(self, port: int) -> None:
-        """Dagster's UI on loopback."""
-        self._start("webserver", [_program("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), "-m", _MODULE])
+        """Start Dagster's UI on loopback. Raises what `start_code_server` raises."""
+        options = ["-h", "127.0.0.1", "-p", str(port), *self._workspace()]
+        self._start("webserver", [_program("dagster-webserver"), *options])
 
     def start_receiver(self) -> None:
-        """The webhook receiver."""
+        """Start the webhook receiver."""
         self._start("receiver", [sys.executable, "-m", "squire_pipelines.webhooks"])
 
     def _start(self, name: str, argv: list[str]) -> None:
@@ -151,16 +215,12 @@ class Services:
         self._children[name] = Child.start(name, argv, run=self._run, env=self._environment)
 
     def log_of(self, name: str) -> tuple[str, ...]:
-        """The last lines of a process's log."""
+        """Return the last lines of a process's log."""
         child = self._children.get(name)
         return child.last_lines() if child else ()
 
-    def pid_of(self, name: str) -> int:
-        """The process id, for tests and messages."""
-        return self._children[name].process.pid
-
     def keep_up(self) -> None:
-        """Start again what has died, five times in ten minutes. Raises NotReachableError when it is of no use."""
+        """Start again what has died. Raises NotReachableError when that happens six times in ten minutes."""
         for name, child in list(self._children.items()):
             if child.alive:
                 continue
@@ -172,8 +232,8 @@ class Services:
                 )
             self._say(f"{name} has stopped (exit {child.process.returncode}); starting it again")
             child.stop(grace_s=_GRACE_S)
-            if name == _DAEMON:
-                self.start_daemon()  # its runs have died with it
+            if name == _CODE_SERVER:
+                self.start_code_server()  # its runs have died with it
             else:
                 self._start(name, self._commands[name])
 

@@ -1,8 +1,8 @@
 """The demo killed at one moment, and at moments that nobody chose, again and again, on one home: `make soak`.
 
-Each round kills either the daemon's group or everything, at a random moment after the start; the last start must end
-well. `SQUIRE_SOAK_ROUNDS` sets the rounds (5), `SQUIRE_SOAK_SEED` repeats a sequence. The demo's own tests kill at both
-of the chosen moments in one demo.
+Each round kills one process with what it started, or everything, at a random moment; the last start must end well.
+`SQUIRE_SOAK_ROUNDS` sets the rounds (5), `SQUIRE_SOAK_SEED` repeats a sequence. The demo's own tests kill at both of
+the chosen moments in one demo.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.demos import StartDemo, check_what_it_left
+from tests.support.demos import PROCESSES, StartDemo, check_what_it_left
 
 ROUNDS = int(os.environ.get("SQUIRE_SOAK_ROUNDS", "5"))
 SEED = int(os.environ.get("SQUIRE_SOAK_SEED", str(random.SystemRandom().randrange(2**31))))
@@ -35,7 +35,7 @@ def test_however_often_it_is_killed_each_task_is_done_once(start_demo: StartDemo
             break
         with suppress(FileNotFoundError, ProcessLookupError):
             if chance.random() < 0.5:
-                os.killpg(demo.pid_of("daemon"), signal.SIGKILL)
+                os.killpg(demo.pid_of(chance.choice(PROCESSES)), signal.SIGKILL)
             demo.kill_all()
         demo.process.kill()
         demo.process.wait(10)
@@ -46,15 +46,16 @@ def test_however_often_it_is_killed_each_task_is_done_once(start_demo: StartDemo
 
 @pytest.mark.soak
 @pytest.mark.timeout(500)
-def test_a_daemon_that_is_killed_while_an_agent_runs_is_replaced_and_the_demo_ends_well(
-    start_demo: StartDemo, tmp_path: Path
+@pytest.mark.parametrize("name", ["daemon", "code-server"])
+def test_what_is_killed_while_an_agent_runs_is_replaced_and_the_demo_ends_well(
+    start_demo: StartDemo, tmp_path: Path, name: str
 ) -> None:
     demo = start_demo()
     demo.wait_for("a task that runs", "SELECT 1 FROM attempts WHERE status = 'running'")
-    os.killpg(demo.pid_of("daemon"), signal.SIGKILL)
+    os.killpg(demo.pid_of(name), signal.SIGKILL)
     demo.ends_well()
     check_what_it_left(demo, tmp_path)
-    assert demo.says("daemon has stopped") == 1
+    assert demo.says(f"{name} has stopped") == 1
 
 
 @pytest.mark.soak

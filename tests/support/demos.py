@@ -26,6 +26,7 @@ DEMO_TIMEOUT_S = 220
 START_TIMEOUT_S = 200
 TASKS_OF_SAMPLES = 3
 INTERRUPTED = 130
+PROCESSES = ("receiver", "code-server", "daemon")
 
 
 @dataclass
@@ -83,9 +84,11 @@ class RunningDemo:
         self.ends(0, within_s=DEMO_TIMEOUT_S + 60)
 
     def tail(self) -> str:
-        daemon = self.home / "run" / "daemon.log"
-        last = daemon.read_text(errors="replace")[-3000:] if daemon.exists() else ""
-        return f"{self.log.read_text(errors='replace')[-6000:]}\n--- the daemon's log:\n{last}"
+        parts = [self.log.read_text(errors="replace")[-6000:]]
+        for name in ("daemon", "code-server"):
+            log = self.home / "run" / f"{name}.log"
+            parts.append(f"--- {name}:\n{log.read_text(errors='replace')[-3000:] if log.exists() else ''}")
+        return "\n".join(parts)
 
     def kill_all(self) -> None:
         """As when the machine's power goes: nobody can clean up."""
@@ -94,7 +97,7 @@ class RunningDemo:
         # What has not started yet has no record.
         with suppress(ProcessLookupError, FileNotFoundError, ValueError):
             os.killpg(self.forge_pid, signal.SIGKILL)
-        for name in ("receiver", "daemon"):
+        for name in PROCESSES:
             with suppress(ProcessLookupError, FileNotFoundError, ValueError):
                 os.killpg(self.pid_of(name), signal.SIGKILL)
         self.process.wait(10)

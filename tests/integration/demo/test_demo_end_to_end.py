@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.demos import INTERRUPTED, StartDemo, alive, check_what_it_left
+from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, alive, check_what_it_left
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(500)
-def test_a_daemon_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_goes_on_at_the_next_start(
+def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_goes_on_at_the_next_start(
     start_demo: StartDemo, tmp_path: Path
 ) -> None:
     demo = start_demo()
     demo.wait_for("a task that runs", "SELECT 1 FROM attempts WHERE status = 'running'")
+    os.killpg(demo.pid_of("code-server"), signal.SIGKILL)  # and the runs, which are its children
+    demo.wait_until("the code server is missed", lambda: demo.says("code-server has stopped") == 1)
+    demo.wait_for("a task that runs again", "SELECT 1 FROM attempts WHERE status = 'running'")
     os.killpg(demo.pid_of("daemon"), signal.SIGKILL)
     demo.wait_until("the daemon is missed", lambda: demo.says("daemon has stopped") == 1)
     demo.wait_for("a pull request", "SELECT 1 FROM outcomes")
@@ -34,15 +37,15 @@ def test_a_daemon_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole
 def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_nothing(start_demo: StartDemo) -> None:
     demo = start_demo()
     demo.wait_until("its processes are up", lambda: demo.says("are starting") == 1)
-    left = [demo.forge_pid, demo.pid_of("receiver"), demo.pid_of("daemon")]
+    left = [demo.forge_pid, *map(demo.pid_of, PROCESSES)]
     os.kill(demo.process.pid, signal.SIGKILL)
     demo.process.wait(10)
     assert all(alive(pid) for pid in left)
     again = start_demo()
     again.wait_until("its own processes are up", lambda: again.says("are starting") == 2)
     assert again.says("stopped a forge that an earlier demo had left running") == 1
-    assert again.says("which an earlier Squire had left running") == 2
-    left += [again.forge_pid, again.pid_of("receiver"), again.pid_of("daemon")]
+    assert again.says("which an earlier Squire had left running") == 3
+    left += [again.forge_pid, *map(again.pid_of, PROCESSES)]
     again.process.terminate()
     again.ends(INTERRUPTED, within_s=60)
     assert not any(alive(pid) for pid in left)

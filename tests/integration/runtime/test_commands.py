@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,19 +17,18 @@ from click.testing import CliRunner, Result
 
 from squire_pipelines.cli.main import cli
 from squire_pipelines.ledger import deliveries
-from squire_pipelines.runtime import services
 from squire_pipelines.runtime.ports import free_port
 from tests.support.pipeline import HANDBOOK, QUIET, Pipeline
+from tests.support.programs import small_programs
 
 PATIENCE_S = 60.0
+PYTHON = sys.executable
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
 def _small_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "program"
-    program.write_text("#!/bin/sh\nexec sleep 100\n", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setattr(services, "_program", lambda _name: str(program))
+    small_programs(tmp_path / "bin", monkeypatch)
     monkeypatch.setenv("DAGSTER_HOME", "")  # put back afterwards
     monkeypatch.setenv("SQUIRE_WEBHOOK_SECRET", "s" * 40)
 
@@ -86,7 +87,48 @@ def test_dev_serves_until_it_is_told_to_end_and_leaves_nothing(quiet_pipeline: P
     assert "/webhooks/github" in result.output
     assert result.output.endswith("stopping …\n")
     assert list(run.glob("*.pid")) == []
-    assert {path.stem for path in run.glob("*.log")} == {"daemon", "receiver", "webserver"}
+    assert {path.stem for path in run.glob("*.log")} == {"code-server", "daemon", "receiver", "webserver"}
+
+
+@pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("run", QUIET)])
+def test_what_needs_the_definitions_ends_with_the_error_when_they_cannot_be_loaded(
+    pipeline: Pipeline, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    program = "#!/bin/sh\necho 'Traceback (most recent call last):'\necho 'ImportError: no engine'\nexit 1\n"
+    (tmp_path / "bin" / "dagster").write_text(program, encoding="utf-8")
+    run = pipeline.settings.home.run
+    began = time.monotonic()
+    result = squire(*command)
+    assert result.exit_code == 3, result.output
+    assert "Dagster could not load Squire's definitions: ImportError: no engine" in result.stderr
+    assert f"hint: fix the cause and start again; the whole error is in {run}/code-server.log" in result.stderr
+    assert "UI:" not in result.output
+    assert list(run.glob("*.pid")) == []
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("demo", "--runner", "local", "--home", "demo")])
+def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "dagster_docker.py").write_text("raise ImportError('no such driver')\n", encoding="utf-8")
+    home = tmp_path / ("demo" if "demo" in command else "home")
+    done = subprocess.run(
+        [PYTHON, "-m", "squire_pipelines.cli", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "SQUIRE_PIPELINE__WEBSERVER_PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "could not load Squire's definitions: ImportError: no such driver" in done.stderr
+    assert "code-server.log" in done.stderr
+    assert list((home / "run").glob("*.pid")) == []
+    assert (
+        str(tmp_path) not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
+    )
 
 
 def test_dev_without_webhooks_needs_no_secret(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

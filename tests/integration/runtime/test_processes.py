@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.errors import ConfigError, NotReachableError, PortInUseError
+from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError, PortInUseError
 from squire_pipelines.runtime import services as services_module
 from squire_pipelines.runtime.ports import check_free, free_port
-from squire_pipelines.runtime.processes import Child, interruptible, process_start_time, stop_group, stop_orphans, tail
+from squire_pipelines.runtime.processes import Child, interruptible, process_start_time, stop_group, stop_orphans
 from squire_pipelines.runtime.services import AlreadyRunningError, Services, home_lock
 from squire_pipelines.settings import Settings
+from tests.support.programs import small_programs
 
 PATIENCE_S = 20.0
 SLEEP = (sys.executable, "-c", "print('up', flush=True); import time; time.sleep(100)")
@@ -123,14 +124,28 @@ def test_a_record_that_was_half_written_is_dropped(tmp_path: Path, text: str) ->
     assert not (tmp_path / "one.pid").exists()
 
 
-def test_the_tail_of_a_log_is_bounded(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    assert tail(log, 3) == ()
-    log.write_text("".join(f"{number}\n" for number in range(50_000)))
-    assert tail(log, 3) == ("49997", "49998", "49999")
+def test_the_last_lines_are_a_childs_own_and_bounded(tmp_path: Path) -> None:
+    (tmp_path / "one.log").write_text("what an earlier child wrote\n")
+    child = start(tmp_path)
+    assert child.last_lines() == ("up",)
+    with child.log.open("a") as log:
+        log.write("".join(f"{number}\n" for number in range(50_000)))
+    assert child.last_lines(3) == ("49997", "49998", "49999")
+    assert len(child.last_lines(50_000)) < 20_000
+    child.stop(grace_s=PATIENCE_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_child_and_what_it_started_are_asked_to_stop_at_once_and_once(tmp_path: Path) -> None:
+    asked = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True))"
+    both = f"{asked}; import os; os.fork(); print('up', flush=True); time.sleep(0.5); time.sleep(0.5)"
+    child = start(tmp_path, (sys.executable, "-c", both))
+    wait_until(lambda: child.last_lines() == ("up", "up"))
+    child.stop(grace_s=PATIENCE_S)
+    assert child.process.returncode == 0
+    assert child.last_lines() == ("up", "up", "asked", "asked")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_end_is_like_an_interrupt_and_is_heard_once(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_DFL)  # whoever started the tests may have had it ignored, as nohup does
     try:
@@ -231,7 +246,7 @@ def test_leftovers_are_ended_before_anything_starts(settings: Settings) -> None:
     with Services(settings, say=said.append):
         assert not alive(child.process.pid)
     child.process.wait(PATIENCE_S)
-    assert said == ["ended receiver, which an earlier Squire had left running"]
+    assert said == ["stopped receiver, which an earlier Squire had left running"]
 
 
 def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) -> None:
@@ -241,10 +256,10 @@ def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) ->
         restarts = 0
         with pytest.raises(NotReachableError, match="short stops again and again") as caught:  # noqa: PT012 - a loop
             for _ in range(20):
-                pid = services.pid_of("short")
+                pid = services._children["short"].process.pid
                 wait_until(lambda: not services._children["short"].alive)
                 services.keep_up()
-                assert services.pid_of("short") != pid
+                assert services._children["short"].process.pid != pid
                 restarts += 1
         assert restarts == 5
         assert "cannot live" in str(caught.value)
@@ -258,44 +273,116 @@ def test_what_lives_is_left_alone_and_all_ends_with_the_block(settings: Settings
     with Services(settings, say=said.append) as services:
         for name in ("one", "two"):
             services._start(name, list(SLEEP))
-        pids = [services.pid_of(name) for name in ("one", "two")]
+        pids = [services._children[name].process.pid for name in ("one", "two")]
         services.keep_up()
-        assert [services.pid_of(name) for name in ("one", "two")] == pids
+        assert [services._children[name].process.pid for name in ("one", "two")] == pids
     assert not any(alive(pid) for pid in pids)
     assert list(settings.home.run.glob("*.pid")) == []
     assert said == []
 
 
-def test_a_daemon_that_dies_takes_its_runs_with_it_in_the_books_too(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Path] = []
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with small programs in the place of Dagster's: they tell how they were called, and stay."""
+    return small_programs(tmp_path / "bin", monkeypatch)
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The Dagster homes whose dead runs were reported."""
+    homes: list[Path] = []
 
     def fail_dead_runs(home: Path) -> tuple[str, ...]:
-        asked.append(home)
+        homes.append(home)
         return ("0123456789",)
 
     monkeypatch.setattr("squire_pipelines.runtime.recovery.fail_dead_runs", fail_dead_runs)
-    monkeypatch.setattr(services_module, "_program", lambda _name: "true")
+    return homes
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_code_server_that_dies_takes_its_runs_with_it_and_a_daemon_does_not(
+    settings: Settings, cut_off: list[Path]
+) -> None:
     said: list[str] = []
     with Services(settings, say=said.append) as services:
         services.start_daemon()
-        services._children["daemon"].process.wait(PATIENCE_S)
-        services.keep_up()
-    assert asked == [settings.home.dagster] * 2
+        assert cut_off == [settings.home.dagster]
+        for name, reported in (("code-server", 2), ("daemon", 2)):
+            services._children[name].process.kill()
+            services._children[name].process.wait(PATIENCE_S)
+            services.keep_up()
+            assert len(cut_off) == reported
+            assert services._children[name].alive
     assert "run 01234567 was cut off by an earlier stop" in said
+    assert "daemon has stopped (exit -9); starting it again" in said
 
 
-def test_the_servers_are_started_on_loopback(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services_module, "_program", lambda _name: "echo")
+@pytest.mark.usefixtures("programs", "cut_off")
+@pytest.mark.parametrize("home", ["home", "a" * 100])
+def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / home))
+    settings = Settings()
+    run = settings.home.run
     with Services(settings, say=print) as services:
-        services.start_webserver(4321)
-        services._children["webserver"].process.wait(PATIENCE_S)
-        assert services.log_of("webserver") == ("-h 127.0.0.1 -p 4321 -m squire_pipelines.definitions",)
-        monkeypatch.setattr(sys, "executable", "echo")
         services.start_receiver()
-        services._children["receiver"].process.wait(PATIENCE_S)
-        assert services.log_of("receiver") == ("-m squire_pipelines.webhooks",)
+        services.start_daemon()
+        services.start_webserver(4321)
+        assert list(services._children) == ["receiver", "code-server", "daemon", "webserver"]
+        wait_until(lambda: all(services.log_of(name) for name in services._children))
+        assert services.log_of("receiver") == ("python -m squire_pipelines.webhooks",)
+        assert services.log_of("daemon") == (f"dagster-daemon run -w {run}/workspace.yaml",)
+        assert services.log_of("webserver") == (f"dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml",)
+        (server,) = json.loads((run / "workspace.yaml").read_text())["load_from"]
+        socket_path = server["grpc_server"]["socket"]
+        assert f"--socket {socket_path} -m squire_pipelines.definitions" in services.log_of("code-server")[0]
+        assert len(socket_path) < 108
+    assert not Path(socket_path).exists() or Path(socket_path).parent == run
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next_step(
+    settings: Settings, programs: Path
+) -> None:
+    (programs / "dagster").write_text(
+        "#!/bin/sh\necho 'Traceback (most recent call last):'\necho 'BadError: why'\nexit 1"
+    )
+    with Services(settings, say=print) as services:
+        with pytest.raises(ConfigError, match=r"could not load Squire's definitions: BadError: why") as caught:
+            services.start_daemon()
+        assert caught.value.exit_code is ExitCode.CONFIGURATION
+        assert str(settings.home.run / "code-server.log") in caught.value.hint
+        assert list(services._children) == ["code-server"]
+
+
+@pytest.mark.parametrize(
+    ("log", "error"),
+    [
+        ([], "no output"),
+        (["started", "killed", ""], "killed"),
+        (
+            [
+                "an old line",
+                "Traceback (most recent call last):",
+                '  File "x.py", line 1, in <module>',
+                "    import y",
+                "ValidationError: 1 error for Settings",
+                "x.y",
+                "  must be a number",
+                "",
+                "The above exception was the direct cause of the following exception:",
+                "",
+                "Traceback (most recent call last):",
+                "DagsterError: it failed",
+            ],
+            "ValidationError: 1 error for Settings x.y must be a number",
+        ),
+    ],
+)
+def test_the_first_error_of_a_log_is_the_cause_of_the_others(log: list[str], error: str) -> None:
+    assert services_module.first_error(log) == error
 
 
 def test_an_installation_without_its_settings_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

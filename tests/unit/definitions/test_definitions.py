@@ -182,6 +182,11 @@ def test_settings_that_cannot_be_used_leave_the_definitions_and_fail_every_tick_
     assert re.search(reason, str(caught.value.__cause__))
 
 
+def test_a_wrong_variable_leaves_the_definitions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "many")
+    assert "SQUIRE_DISPATCH__MAX_CONCURRENT" in str(build_defs().metadata["settings_error"].value)
+
+
 def test_step_containers_that_cannot_be_had_leave_the_definitions_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SQUIRE_HOME", raising=False)
     defs = build_defs(Settings(pipeline=PipelineSettings(executor="docker")))
