@@ -58,11 +58,7 @@ def _git(argument: str) -> str:
 
 def check_settings(context: CliContext) -> Iterator[Diagnosis]:
     """Check the settings and the repositories that they name."""
-    settings = context.settings
-    for repository in settings.repository:
-        settings.agent_for(repository)
-        settings.policy_for(repository)
-    count = len(settings.repositories)
+    count = len(context.settings.repositories)
     if count:
         yield Diagnosis("settings", "ok", f"{count} repositor{'y' if count == 1 else 'ies'}")
     else:
