@@ -1,7 +1,7 @@
 """The canary: a credential that opens nothing, given to each attempt's agent, so that a theft of credentials shows.
 
-Pure. It follows from the attempt's id and is stored nowhere. It is no secret: it is found wherever it turns up (a
-change, the text of a pull request, a request to the gateway), and nobody has a reason to copy it there.
+Pure. It follows from the attempt's id and is stored nowhere. It is no secret: it is looked for wherever it may appear
+(a change, the text of a pull request, a request to the gateway), and nobody has a reason to copy it there.
 """
 
 import hashlib
@@ -9,13 +9,13 @@ import hashlib
 from squire_pipelines.domain.credentials import forms, plain_text
 
 NAME = "DEPLOY_TOKEN"
-"""The variable's name, in the agent's environment and in the file that it is given."""
+"""The variable's name, in the agent's environment and in its file."""
 
 FILE = "deploy.env"
 """The file's name in the attempt's `in/`."""
 
 RULE = "canary"
-"""The finding's rule wherever the canary is found."""
+"""The rule of a finding that is about the canary."""
 
 MESSAGE = "the attempt's canary, a credential that the agent had no reason to copy"
 
@@ -25,7 +25,7 @@ _LENGTH = 40
 
 
 def canary_for(attempt_id: str) -> str:
-    """The attempt's canary: `dpl_` and 40 letters and digits, the same at every call."""
+    """Return the attempt's canary: `dpl_` and 40 letters and digits, the same at every call."""
     number = int.from_bytes(hashlib.sha512(f"squire canary {attempt_id}".encode()).digest())
     digits = []
     for _ in range(_LENGTH):
@@ -35,14 +35,14 @@ def canary_for(attempt_id: str) -> str:
 
 
 def canary_file(attempt_id: str) -> str:
-    """The content of `FILE`."""
+    """Return the content of `FILE`."""
     return f"# For deployments only. Do not share.\n{NAME}={canary_for(attempt_id)}\n"
 
 
 def has_canary(text: str | bytes, attempt_id: str) -> bool:
-    """Whether the attempt's canary is in `text`: as it is, encoded (base64, hex, URL, JSON), backwards or in pieces.
+    """Return whether the canary is in `text`: as it is, encoded (base64, hex, URL, JSON), reversed or in pieces.
 
-    Pieces are found when nothing but punctuation and blanks lies between them. The time grows with the text's length.
+    Pieces count when only punctuation and blanks lie between them. The time is proportional to the text's length.
     """
     canary = canary_for(attempt_id)
     if isinstance(text, bytes):

@@ -1,4 +1,4 @@
-"""What is judged, and what comes of it: changed files, commits, findings and verdicts. Pure values."""
+"""What the policy judges and decides: changed files, commits, findings and verdicts. Pure values."""
 
 import re
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ DEFAULT_PROTECTED = (
     "**/.opencode/**",
     "**/opencode.json*",
     "**/.mcp.json",
-    # What runs by itself, in continuous integration or on the machine of whoever opens the repository.
+    # Files that run by themselves, in continuous integration or on the machine of whoever opens the repository.
     "**/.circleci/**",
     "**/azure-pipelines*.yml",
     "**/Jenkinsfile",
@@ -36,7 +36,7 @@ DEFAULT_PROTECTED = (
     "**/.envrc",
     "**/Dockerfile*",
     "**/.npmrc",
-    # What is installed: lock files are read by nobody.
+    # Lock files decide what is installed, and nobody reads them.
     "**/package-lock.json",
     "**/npm-shrinkwrap.json",
     "**/pnpm-lock.yaml",
@@ -52,11 +52,11 @@ DEFAULT_PROTECTED = (
     "**/go.sum",
 )
 LOCK_FILES = tuple(path for path in DEFAULT_PROTECTED if re.search(r"[.-]lock\b|npm-shrinkwrap|go\.sum", path))
-"""Of those, what a dependency's upgrade changes."""
+"""Those of the protected paths that an upgrade of a dependency changes."""
 
 
 class Decision(StrEnum):
-    """What may become of a change; the gravest finding decides."""
+    """What may happen to a change; the gravest finding decides."""
 
     ALLOW = "allow"
     NEEDS_APPROVAL = "needs_approval"
@@ -99,13 +99,10 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class CommitText:
-    """What a commit says of itself.
+    """The texts of a commit.
 
-    Args:
-        sha: Its id.
-        message: Its message.
-        identities: The e-mail addresses of author and committer.
-        raw: The whole object, which may have headers that nobody looks at; empty when it is not known.
+    `identities` are the e-mail addresses of author and committer. `raw` is the whole object, with headers that nobody
+    sees; empty when it is not known.
     """
 
     sha: str
@@ -116,7 +113,7 @@ class CommitText:
 
 @dataclass(frozen=True, slots=True)
 class JudgedTask:
-    """What the judge needs to know of the attempt and its task.
+    """What the policy needs to know of the attempt and its task.
 
     Args:
         attempt_id: Whose canary is looked for; None looks for none.
@@ -138,7 +135,7 @@ NO_TASK = JudgedTask()
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a rule found: which rule, where (`line` from 1), and why, without any secret's value."""
+    """One finding of a rule: which rule, where (`line` from 1), and why, without any secret's value."""
 
     rule: str
     path: str | None

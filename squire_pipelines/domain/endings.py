@@ -37,12 +37,12 @@ class Cause(StrEnum):
 
     @property
     def transient(self) -> bool:
-        """Whether the same task may well end otherwise when it is tried again."""
+        """Whether another attempt at the same task may well end otherwise."""
         return self in _TRANSIENT
 
     @property
     def is_success(self) -> bool:
-        """Whether the agent's work is an answer to the task."""
+        """Whether the agent has done the task."""
         return self in {Cause.COMPLETED, Cause.NO_CHANGES}
 
 
@@ -59,10 +59,10 @@ _TRANSIENT = frozenset(
 
 
 class Evidence(FrozenModel):
-    """What was seen at the end, for people and for later judgement. `log_tail` is bounded and redacted.
+    """What was seen when an attempt ended. `log_tail` is bounded and redacted.
 
-    `oom_killed` is the engine's flag; `killed_by_us` is our own (time-out, cancel, overflow). An exit code of 137
-    without either means that nobody knows who killed it: it is never taken for out of memory.
+    `oom_killed` is the engine's flag, `killed_by_us` is ours (timeout, cancel, overflow). With an exit code of 137 and
+    neither, nobody knows who killed it: that is never taken for out of memory.
     """
 
     exit_code: int | None = None
@@ -88,25 +88,21 @@ class Ending(FrozenModel):
 
 
 def task_status_after(cause: Cause, *, attempt_number: int, max_attempts: int, again: bool = False) -> TaskStatus:
-    """Where a running task goes when its attempt ended with `cause`.
+    """Return the status of a running task when its attempt ended with `cause`.
 
-    `attempt_number` counts from 1; a transient ending leads back to `ready` while tries are left. `again` says that
-    this ending does so too, though its cause is permanent: a host that shuts down cancels the attempt and not the
-    task, and an attempt with more memory may follow one that ran out of it.
+    `attempt_number` counts from 1; after a transient ending the task is `ready` again while attempts are left. With
+    `again` it is so after a permanent one too: a host that shuts down cancels the attempt and not the task, and an
+    attempt with more memory may follow one that ran out of it.
     """
     if cause.is_success:
         return TaskStatus.SUCCEEDED
-    if again and attempt_number < max_attempts:
+    if (again or cause.transient) and attempt_number < max_attempts:
         return TaskStatus.READY
-    if cause is Cause.CANCELLED:
-        return TaskStatus.CANCELLED
-    if cause.transient and attempt_number < max_attempts:
-        return TaskStatus.READY
-    return TaskStatus.FAILED
+    return TaskStatus.CANCELLED if cause is Cause.CANCELLED else TaskStatus.FAILED
 
 
 def retry_delay_s(attempt_number: int, *, base_s: float, cap_s: float, jitter: random.Random) -> float:
-    """Seconds until the next try after try `attempt_number`: exponential with full jitter on the upper half.
+    """Return the seconds to wait after attempt `attempt_number`: exponential, with full jitter on the upper half.
 
     The source of the rule: "Exponential Backoff And Jitter", AWS Architecture Blog ("equal jitter").
     """

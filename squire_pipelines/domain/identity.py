@@ -34,7 +34,7 @@ def _encode(number: int, digits: int) -> str:
 
 
 def new_id(prefix: str, now: datetime) -> str:
-    """A short identifier that sorts by its time of birth: `t` + 9 digits of time + 5 random digits.
+    """Return a short identifier that sorts by its time: `prefix`, 9 digits of time and 5 random digits.
 
     Lower-case letters and digits only, so that it fits a branch, a container's name and a label.
     """
@@ -43,21 +43,21 @@ def new_id(prefix: str, now: datetime) -> str:
 
 
 def new_trace_id() -> str:
-    """32 hexadecimal digits, as the W3C trace context has them."""
+    """Return 32 hexadecimal digits, as the W3C trace context has them."""
     return secrets.token_hex(16)
 
 
 def attempt_id(task_id: str, number: int) -> str:
-    """The attempt's id follows from its task and number, so that a repeated dispatch cannot name a second one."""
+    """Return the id that follows from task and number, so that a repeated dispatch cannot make a second attempt."""
     return f"{task_id}-{number}"
 
 
 def slugify(text: str, *, limit: int = 40) -> str:
-    """`text` as a part of a branch name: lower-case ASCII letters, digits and single hyphens, never empty."""
+    """Return `text` as a part of a branch name: lower-case ASCII letters, digits, single hyphens, never empty."""
     slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return slug[:limit].rstrip("-") or "task"
 
 
 def branch_name(task_id: str, title: str) -> str:
-    """The one branch of a task, the same at every attempt."""
+    """Return the one branch of a task, the same at every attempt."""
     return f"squire/{task_id}-{slugify(title)}"

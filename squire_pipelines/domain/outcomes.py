@@ -1,7 +1,9 @@
-"""Outcomes: what became of a task's pull request, and which of two reports of it is the later."""
+"""Outcomes: what became of a task's pull request, and whether a report of it is news."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from squire_pipelines.domain.frozen import FrozenModel
 
@@ -16,7 +18,7 @@ class PullRequestState(StrEnum):
 
 
 class ChecksState(StrEnum):
-    """What the checks of a commit say together."""
+    """What all checks of a commit say together."""
 
     PENDING = "pending"
     PASSED = "passed"
@@ -25,7 +27,7 @@ class ChecksState(StrEnum):
 
 
 class ReviewState(StrEnum):
-    """Whether a person has to let a pull request pass that the policy held."""
+    """Whether the policy asks for a person's approval of a pull request, and what the person decided."""
 
     NONE = "none"
     NEEDS_APPROVAL = "needs_approval"
@@ -43,7 +45,7 @@ def review_after(review: ReviewState, state: PullRequestState) -> ReviewState:
 
 
 class PullRequestReport(FrozenModel):
-    """What GitHub said of a pull request at `updated_at`, by a delivery or by an answer to our question."""
+    """What GitHub said of a pull request at `updated_at`, in a delivery or in an answer."""
 
     repository: str
     number: int
@@ -57,16 +59,13 @@ class PullRequestReport(FrozenModel):
     checks: ChecksState | None = None
 
 
-PR_TRANSITIONS: frozenset[tuple[PullRequestState, PullRequestState]] = frozenset(
+PR_TRANSITIONS: Mapping[PullRequestState, frozenset[PullRequestState]] = MappingProxyType(
     {
-        (PullRequestState.OPEN, PullRequestState.MERGED),
-        (PullRequestState.OPEN, PullRequestState.CLOSED),
-        (PullRequestState.CLOSED, PullRequestState.OPEN),
-        (PullRequestState.MERGED, PullRequestState.REVERTED),
-        # A report can be lost, or be overtaken by the next: what lies between must not be needed.
-        (PullRequestState.CLOSED, PullRequestState.MERGED),
-        (PullRequestState.OPEN, PullRequestState.REVERTED),
-        (PullRequestState.CLOSED, PullRequestState.REVERTED),
+        # A report can be lost, or be overtaken by the next: no state in between is needed.
+        PullRequestState.OPEN: frozenset(PullRequestState) - {PullRequestState.OPEN},
+        PullRequestState.CLOSED: frozenset(PullRequestState) - {PullRequestState.CLOSED},
+        PullRequestState.MERGED: frozenset({PullRequestState.REVERTED}),
+        PullRequestState.REVERTED: frozenset(),
     }
 )
 
@@ -77,11 +76,11 @@ def report_applies(
     report_state: PullRequestState,
     updated_at: datetime,
 ) -> bool:
-    """Whether a report changes what is known: it is not older, and its change of state is one that GitHub can make.
+    """Return whether a report is not older than what is known, and its change of state is one that GitHub can make.
 
-    Deliveries arrive in any order; GitHub's `updated_at` orders them. A merge is taken even from a report that ties,
-    since `updated_at` has a resolution of one second.
+    Deliveries arrive in any order; GitHub's `updated_at` orders them. A report of the same time counts too, since
+    `updated_at` has a resolution of one second.
     """
     if updated_at < known_updated_at:
         return False
-    return report_state is known_state or (known_state, report_state) in PR_TRANSITIONS
+    return report_state is known_state or report_state in PR_TRANSITIONS[known_state]

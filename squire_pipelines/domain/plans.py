@@ -9,7 +9,7 @@ from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 
 @dataclass(frozen=True, slots=True)
 class PlanFinding:
-    """One thing that is wrong with a plan: which check, which task, and why."""
+    """One problem of a plan: which check, which task, and why."""
 
     check: str
     task: str | None
@@ -30,7 +30,7 @@ class ApprovalRule:
 
 
 def check_keys(plan: Plan) -> Iterator[PlanFinding]:
-    """Every task's key is its own."""
+    """Check that no two tasks have one key."""
     seen: set[str] = set()
     for task in plan.tasks:
         if task.key in seen:
@@ -39,7 +39,7 @@ def check_keys(plan: Plan) -> Iterator[PlanFinding]:
 
 
 def check_dependencies(plan: Plan) -> Iterator[PlanFinding]:
-    """Dependencies name tasks of this plan and form no cycle."""
+    """Check that dependencies name tasks of this plan and form no cycle."""
     keys = {task.key for task in plan.tasks}
     graph: dict[str, set[str]] = {}
     for task in plan.tasks:
@@ -55,7 +55,7 @@ def check_dependencies(plan: Plan) -> Iterator[PlanFinding]:
 
 
 def check_signals(plan: Plan, known: Collection[str]) -> Iterator[PlanFinding]:
-    """Tasks answer facts that were seen, not invented ones."""
+    """Check that tasks answer facts that were seen, not invented ones."""
     for task in plan.tasks:
         for ref in task.signals:
             if ref not in known:
@@ -63,7 +63,7 @@ def check_signals(plan: Plan, known: Collection[str]) -> Iterator[PlanFinding]:
 
 
 def check_size(plan: Plan, *, max_tasks: int) -> Iterator[PlanFinding]:
-    """A plan has at most `max_tasks` tasks."""
+    """Check that a plan has at most `max_tasks` tasks."""
     if len(plan.tasks) > max_tasks:
         yield PlanFinding("size", None, f"{len(plan.tasks)} tasks, the limit is {max_tasks}")
 
@@ -72,7 +72,7 @@ PLAN_CHECKS = ("unique_keys", "dependencies", "known_signals", "size")
 
 
 def check_plan(plan: Plan, *, known_signals: Collection[str], max_tasks: int) -> tuple[PlanFinding, ...]:
-    """All findings of all checks, in the order of `PLAN_CHECKS`."""
+    """Return all findings of all checks, in the order of `PLAN_CHECKS`."""
     return (
         *check_keys(plan),
         *check_dependencies(plan),

@@ -1,8 +1,8 @@
-"""The diff policy: what an agent's change may be. Pure: values in, a verdict out; git is read in `publishing.diff`."""
+"""The diff policy: what an agent may change. Pure: values in, a verdict out; git is read in `publishing.diff`."""
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from posixpath import dirname
@@ -31,12 +31,12 @@ _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a change may be without a person looking at it first; ten times a limit is refused outright.
+    """What a change may do without a person's approval; `REJECT_FACTOR` times a limit is refused outright.
 
-    `allowed_paths` are the only ones that may be touched; none means all. A path of `protected_paths` is refused,
-    unless the task asks for it by name: then a person decides. With `hold_unasked` a person decides either way.
-    `forbidden_paths` are refused whoever asks, since pushing a workflow to a branch already runs it with the
-    repository's secrets, before anybody has looked at the pull request
+    Only `allowed_paths` may be changed; none means all. A path of `protected_paths` is refused, unless the task asks
+    for it by name: then a person decides. With `hold_unasked` a person decides either way. `forbidden_paths` are
+    refused whoever asks, since pushing a workflow to a branch already runs it with the repository's secrets, before
+    anybody has seen the pull request
     (https://docs.github.com/en/actions/reference/events-that-trigger-workflows#push).
     """
 
@@ -72,7 +72,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def matches(path: str, patterns: Sequence[str]) -> str | None:
-    """The first of `patterns` that `path` or a folder above it matches, in whatever case; None when none does.
+    """Return the first of `patterns` that `path` or a folder above it matches, in any case; None when none does.
 
     `*` and `?` stay within a folder, `**/` is any number of folders, `dir/**` is everything beneath `dir`.
     """
@@ -81,7 +81,7 @@ def matches(path: str, patterns: Sequence[str]) -> str | None:
 
 
 def _is_dot_git(component: str) -> bool:
-    """Whether some file system takes the component for `.git`: HFS+ ignores marks, NTFS dots, spaces and streams."""
+    """Return whether some file system reads the component as `.git`: HFS+ ignores marks, NTFS dots and streams."""
     visible = "".join(c for c in unicodedata.normalize("NFKC", component) if unicodedata.category(c) != "Cf")
     plain = visible.casefold().split(":", 1)[0].rstrip(". ")
     return plain == ".git" or re.fullmatch(r"git~\d+", plain) is not None
@@ -92,7 +92,7 @@ def _check_path(file: ChangedFile) -> Iterator[Finding]:
     if any(_is_dot_git(component) for component in components):
         yield Finding("git_directory", file.path, None, "lies in a `.git` folder", Decision.REJECT)
     bad = any(component in {"", ".", ".."} for component in components)
-    # Cf: characters that are not seen or turn the order, so that a reviewer reads another path.
+    # Cf: characters that are invisible or reverse the order, so that a reviewer reads another path.
     odd = any(c == "\\" or unicodedata.category(c) in {"Cc", "Cf", "Cs"} for c in file.path)
     if bad or odd or len(file.path) > MAX_PATH_LENGTH:
         yield Finding("path", file.path, None, "is no ordinary relative path", Decision.REJECT)
@@ -159,34 +159,23 @@ def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str]) ->
         yield Finding("protected_path", file.path, None, message, decision)
 
 
-def _over(
-    rule: str, path: str | None, value: int, limit: int, describe: Callable[[int, int], str]
-) -> Iterator[Finding]:
+def _over(rule: str, path: str | None, value: int, limit: int, text: str) -> Iterator[Finding]:
     if value > limit:
         decision = Decision.REJECT if value > limit * REJECT_FACTOR else Decision.NEEDS_APPROVAL
-        yield Finding(rule, path, None, describe(value, limit), decision)
+        yield Finding(rule, path, None, f"{text.format(value)}, limit {limit}", decision)
 
 
 def _check_file_size(file: ChangedFile, policy: Policy) -> Iterator[Finding]:
-    yield from _over(
-        "file_size", file.path, file.bytes, policy.max_file_bytes, lambda n, top: f"file of {n} bytes, limit {top}"
-    )
+    yield from _over("file_size", file.path, file.bytes, policy.max_file_bytes, "file of {} bytes")
     if file.binary:
-        yield from _over(
-            "binary_size",
-            file.path,
-            file.bytes,
-            policy.max_binary_bytes,
-            lambda n, top: f"binary file of {n} bytes, limit {top}",
-        )
+        yield from _over("binary_size", file.path, file.bytes, policy.max_binary_bytes, "binary file of {} bytes")
 
 
 def _check_size(files: Sequence[ChangedFile], policy: Policy) -> Iterator[Finding]:
     lines = sum(file.added + file.deleted for file in files)
-    size = sum(file.bytes for file in files)
-    yield from _over("files", None, len(files), policy.max_files, lambda n, top: f"{n} files changed, limit {top}")
-    yield from _over("lines", None, lines, policy.max_changed_lines, lambda n, top: f"{n} lines changed, limit {top}")
-    yield from _over("bytes", None, size, policy.max_bytes, lambda n, top: f"{n} bytes in changed files, limit {top}")
+    yield from _over("files", None, len(files), policy.max_files, "{} files changed")
+    yield from _over("lines", None, lines, policy.max_changed_lines, "{} lines changed")
+    yield from _over("bytes", None, sum(file.bytes for file in files), policy.max_bytes, "{} bytes in changed files")
 
 
 def _check_file(file: ChangedFile, policy: Policy, asked_paths: Sequence[str], forms: SecretForms) -> Iterator[Finding]:
@@ -213,8 +202,8 @@ def judge(
         files: The difference between the base and the head.
         policy: The repository's policy.
         task: What the attempt knows and its task asks for.
-        history: What the single commits change, when there are several: a push publishes them too, so what was
-            added and taken away again counts for what must never be published.
+        history: What the single commits change, when there are several: a push publishes them too, so that a secret
+            which was added and removed again counts.
         commits: The commits' own texts.
     """
     forms = SecretForms.of(task)

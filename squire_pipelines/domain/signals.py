@@ -51,7 +51,7 @@ class CollectionStatus(StrEnum):
 
     @property
     def source_answered(self) -> bool:
-        """Whether the source was read, so that what we know of it is true now."""
+        """Whether the source answered, so that what we know of it is current."""
         return self in {CollectionStatus.FRESH, CollectionStatus.UNCHANGED}
 
 
@@ -99,7 +99,7 @@ class OpenIssue(FrozenModel):
 
 
 class ReviewFinding(FrozenModel):
-    """An unresolved remark of a reviewer on the current head of an open pull request."""
+    """A reviewer's unresolved comment on the current head of an open pull request."""
 
     kind: Literal[SignalKind.REVIEW_FINDING] = SignalKind.REVIEW_FINDING
     pull_request: int
@@ -163,9 +163,9 @@ class Collection(FrozenModel):
     For `stale` and `failed`, `signals` holds nothing and `error_code` and `error` say why; the ledger keeps the last
     good signals, and it is the ledger that knows whether there are any (`stale`) or not (`failed`).
 
-    `requests` counts those that this reading made, `quota_cost` the points of the source's quota that they cost, and
-    `quota_remaining` what was left of it after the last one; None where nobody said. A request that serves several
-    sources is counted for one of them.
+    `requests` counts the requests of this reading, `quota_cost` the points of the source's quota that they cost, and
+    `quota_remaining` what was left of it after the last one; None where that is not known. A request that serves
+    several sources counts for one of them.
     """
 
     repository: str

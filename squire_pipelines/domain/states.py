@@ -1,6 +1,8 @@
 """The state machine of tasks and attempts as tables of allowed changes. The ledger and its tests both read them."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 
@@ -15,37 +17,34 @@ class EventSubject(StrEnum):
     REVIEW = "review"
 
 
-TASK_TRANSITIONS: frozenset[tuple[TaskStatus, TaskStatus]] = frozenset(
+TASK_TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = MappingProxyType(
     {
-        (TaskStatus.PROPOSED, TaskStatus.READY),
-        (TaskStatus.PROPOSED, TaskStatus.CANCELLED),
-        (TaskStatus.READY, TaskStatus.CANCELLED),
-        (TaskStatus.READY, TaskStatus.RUNNING),
-        (TaskStatus.RUNNING, TaskStatus.READY),
-        (TaskStatus.RUNNING, TaskStatus.SUCCEEDED),
-        (TaskStatus.RUNNING, TaskStatus.FAILED),
-        (TaskStatus.RUNNING, TaskStatus.CANCELLED),
-        (TaskStatus.FAILED, TaskStatus.READY),
-        (TaskStatus.CANCELLED, TaskStatus.READY),
+        TaskStatus.PROPOSED: frozenset({TaskStatus.READY, TaskStatus.CANCELLED}),
+        TaskStatus.READY: frozenset({TaskStatus.RUNNING, TaskStatus.CANCELLED}),
+        TaskStatus.RUNNING: frozenset(
+            {TaskStatus.READY, TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED}
+        ),
+        TaskStatus.SUCCEEDED: frozenset(),
+        TaskStatus.FAILED: frozenset({TaskStatus.READY}),
+        TaskStatus.CANCELLED: frozenset({TaskStatus.READY}),
     }
 )
 
-ATTEMPT_TRANSITIONS: frozenset[tuple[AttemptStatus, AttemptStatus]] = frozenset(
+ATTEMPT_TRANSITIONS: Mapping[AttemptStatus, frozenset[AttemptStatus]] = MappingProxyType(
     {
-        (AttemptStatus.QUEUED, AttemptStatus.RUNNING),
-        (AttemptStatus.QUEUED, AttemptStatus.ENDED),
-        (AttemptStatus.RUNNING, AttemptStatus.PUBLISHING),
-        (AttemptStatus.RUNNING, AttemptStatus.ENDED),
-        (AttemptStatus.PUBLISHING, AttemptStatus.ENDED),
+        AttemptStatus.QUEUED: frozenset({AttemptStatus.RUNNING, AttemptStatus.ENDED}),
+        AttemptStatus.RUNNING: frozenset({AttemptStatus.PUBLISHING, AttemptStatus.ENDED}),
+        AttemptStatus.PUBLISHING: frozenset({AttemptStatus.ENDED}),
+        AttemptStatus.ENDED: frozenset(),
     }
 )
 
 
 def task_change_allowed(before: TaskStatus, after: TaskStatus) -> bool:
-    """Whether a task may go from `before` to `after`."""
-    return (before, after) in TASK_TRANSITIONS
+    """Return whether a task may go from `before` to `after`."""
+    return after in TASK_TRANSITIONS[before]
 
 
 def attempt_change_allowed(before: AttemptStatus, after: AttemptStatus) -> bool:
-    """Whether an attempt may go from `before` to `after`."""
-    return (before, after) in ATTEMPT_TRANSITIONS
+    """Return whether an attempt may go from `before` to `after`."""
+    return after in ATTEMPT_TRANSITIONS[before]

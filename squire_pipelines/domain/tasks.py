@@ -1,4 +1,4 @@
-"""Tasks and plans: what is to be done, why, and how one sees that it is done. Pure checks of a plan live in `plans`."""
+"""Tasks and plans: what is to be done, why, and how to see that it is done. The checks of a plan are in `plans`."""
 
 import hashlib
 from enum import IntEnum, StrEnum
@@ -22,7 +22,7 @@ class TaskStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether only a person's `retry` leads out of this state."""
+        """Whether only a person's `retry` can change this state."""
         return self in {TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 
@@ -36,7 +36,7 @@ class AttemptStatus(StrEnum):
 
 
 class TaskKind(StrEnum):
-    """What sort of work a task is."""
+    """What kind of work a task is."""
 
     FIX_CI = "fix_ci"
     ADDRESS_REVIEW = "address_review"
@@ -85,7 +85,7 @@ class Implementation(FrozenModel):
 
 
 class Verification(FrozenModel):
-    """How one sees that it is done."""
+    """How to see that it is done."""
 
     run_tests: bool = True
     run_lint: bool = False
@@ -94,13 +94,12 @@ class Verification(FrozenModel):
 
 
 class TaskSpec(FrozenModel):
-    """One piece of work as a planner proposes it; the agent gets it whole, as JSON.
+    """One piece of work as a planner proposes it; the agent gets all of it, as JSON.
 
     `key` names the task within its plan and `depends_on` names other keys of the same plan. `signals` are the refs
-    (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into. `limits` are what its
-    container needs beyond (or may do with less than) the repository's; the settings say how much more it may have.
-    `allow_protected` names protected paths (globs) that the work needs, which a person then approves: it never makes
-    a change of them pass by itself.
+    (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into. `limits` are where its
+    container needs more or less than the repository's limits; the settings bound them. `allow_protected` names
+    protected paths (globs) that the work needs; a change of them still needs a person's approval.
     """
 
     key: str = Field(min_length=1, max_length=100)
@@ -140,8 +139,8 @@ class Plan(FrozenModel):
     """The tasks that a planner proposes for one repository.
 
     `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for
-    example why the fallback was taken. `model` and `prompt_version` are None for rules; they have columns of their own
-    in the plan's row, and so are not in its JSON.
+    example why the rules planned instead of a model. `model` and `prompt_version` are None for rules; the plan's row
+    has columns for them, so that they are not in its JSON.
     """
 
     repository: str
@@ -154,9 +153,9 @@ class Plan(FrozenModel):
 
 
 def fingerprint(repository: str, spec: TaskSpec, versions: dict[str, str]) -> str:
-    """What makes two tasks the same: repository, kind and the facts they answer, each in its version.
+    """Return what makes two tasks the same: repository, kind and the facts that they answer, each in its version.
 
-    `versions` maps a signal's ref to its version; a task without signals is told apart by title and prompt.
+    `versions` maps a signal's ref to its version; a task without signals is identified by title and prompt.
     """
     facts = sorted(f"{ref}@{versions.get(ref, '')}" for ref in set(spec.signals)) or [spec.title, spec.prompt]
     text = "\n".join([repository, spec.kind, spec.base_branch, *facts])

@@ -40,7 +40,7 @@ def test_an_attempt_changes_only_as_the_table_says(before: AttemptStatus, after:
 def test_every_state_can_be_reached_and_an_attempt_can_always_end() -> None:
     reached = {TaskStatus.PROPOSED}
     for _ in TaskStatus:
-        reached |= {after for before, after in TASK_TRANSITIONS if before in reached}
+        reached |= {after for before in reached for after in TASK_TRANSITIONS[before]}
     assert reached == set(TaskStatus)
     for status in set(AttemptStatus) - {AttemptStatus.ENDED}:
-        assert (status, AttemptStatus.ENDED) in ATTEMPT_TRANSITIONS
+        assert AttemptStatus.ENDED in ATTEMPT_TRANSITIONS[status]
