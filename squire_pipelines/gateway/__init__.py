@@ -1,1 +1,1 @@
-"""The one door of an agent's container: model calls with the key put in here and tokens counted."""
+"""An agent's only way to the outside: model calls with the key added and tokens counted, and named registries."""

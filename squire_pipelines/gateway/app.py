@@ -8,12 +8,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.egress import Egress
@@ -37,16 +36,6 @@ class ClientGoneError(Exception):
     """The agent closed its connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """The model's provider; see `GatewayConfig`, whose fields these are."""
-
-    base_url: str
-    api_key: str | None = field(repr=False)
-    models: frozenset[str]
-    aliases: Mapping[str, str]
-
-
 class GatewayApp:
     """The application.
 
@@ -54,17 +43,13 @@ class GatewayApp:
         config: What it serves.
         on_call: Called with each call that has ended, refused ones too, in the server's thread; should be quick.
         log: The call log, None for none.
-
-    Raises:
-        ConfigError: The provider's URL is none for HTTP.
     """
 
     def __init__(self, config: GatewayConfig, *, on_call: Callable[[GatewayCall], None], log: CallLog | None) -> None:
-        self._upstream = _upstream_of(config)
+        self._config = config
         self._on_call = on_call
         self._limits = config.limits
         self._meter = Meter(config.limits, config.before)
-        self._own_prices = config.prices
         self._prices: asyncio.Task[Mapping[str, Price | None]] | None = None
         self._log = log
         self._egress = Egress(config.egress) if config.egress.is_open else None
@@ -105,10 +90,8 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _find_prices(self) -> Mapping[str, Price | None]:
-        upstream = self._upstream
-        if upstream is None:
-            return {}
-        return {model: find_price(model, self._own_prices, api_url=upstream.base_url) for model in upstream.models}
+        config = self._config
+        return {model: find_price(model, config.prices, api_url=config.base_url) for model in config.models}
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         self._count += 1
@@ -164,7 +147,7 @@ class GatewayApp:
 
     async def _serve(self, call: RunningCall, scope: Message, receive: Receive, send: Send) -> None:
         rules.check_path(scope["method"], call.path)
-        if self._upstream is None:
+        if self._config.base_url is None:
             raise rules.RefusalError(403, "model", "the attempt has no model")
         self._meter.check_requests()
         body = await self._body(call, receive)
@@ -172,8 +155,8 @@ class GatewayApp:
             scope["method"],
             call.path,
             body,
-            self._upstream.models,
-            self._upstream.aliases,
+            self._config.models,
+            self._config.aliases,
             max_output=self._meter.remaining_tokens(),
         )
         call.model = forward.model
@@ -214,20 +197,20 @@ class GatewayApp:
     async def _pass_on(
         self, call: RunningCall, forward: rules.Forward, headers: list[tuple[str, str]], send: Send
     ) -> None:
-        upstream = self._upstream
-        if self._client is None or upstream is None:
+        config = self._config
+        if self._client is None or config.base_url is None:
             raise RuntimeError("the gateway has not started")
         request = self._client.build_request(
             forward.method,
-            upstream.base_url + forward.path,
+            config.base_url.rstrip("/") + forward.path,
             content=forward.body or None,
-            headers=rules.request_headers(headers, upstream.api_key, forward.protocol),
+            headers=rules.request_headers(headers, config.api_key, forward.protocol),
         )
         try:
             async with contextlib.AsyncExitStack() as stack:
                 response = await self._client.send(request, stream=True)
                 stack.push_async_callback(response.aclose)
-                await self._answer(call, upstream, forward, response, send)
+                await self._answer(call, forward, response, send)
         except httpx.TimeoutException as error:
             raise rules.RefusalError(504, "timeout", "the model's provider did not answer in time") from error
         except httpx.HTTPError as error:
@@ -244,9 +227,7 @@ class GatewayApp:
         if self._log is not None:
             self._log.progress(call)
 
-    async def _answer(
-        self, call: RunningCall, upstream: Upstream, forward: rules.Forward, response: httpx.Response, send: Send
-    ) -> None:
+    async def _answer(self, call: RunningCall, forward: rules.Forward, response: httpx.Response, send: Send) -> None:
         if response.status_code in _REDIRECTS:
             self._note(call, Tokens())
             raise rules.RefusalError(502, "upstream_status", "the model's provider redirects; check its base URL")
@@ -261,7 +242,7 @@ class GatewayApp:
             body += chunk
             if len(body) > self._limits.max_response_bytes:
                 raise self._too_large()
-        content = rules.without_key(bytes(body), upstream.api_key)
+        content = rules.without_key(bytes(body), self._config.api_key)
         if self._log is not None:
             self._log.body(call, "response", content)
         if not forward.free:
@@ -308,19 +289,3 @@ class GatewayApp:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _upstream_of(config: GatewayConfig) -> Upstream | None:
-    if config.base_url is None:
-        return None
-    try:
-        url = httpx.URL(config.base_url)
-        is_http = url.scheme in {"http", "https"} and bool(url.host)
-    except httpx.InvalidURL:
-        is_http = False
-    if not is_http:
-        raise ConfigError(
-            f"agent.base_url = {config.base_url!r} is no URL of an HTTP service",
-            hint="for example https://api.openai.com/v1",
-        )
-    return Upstream(config.base_url.rstrip("/"), config.api_key, frozenset(config.models), config.aliases)

@@ -6,7 +6,6 @@ lies in the container and is fetched when its gateway has ended.
 """
 
 import contextlib
-import os
 import re
 import shutil
 import socket
@@ -26,8 +25,10 @@ from docker.types import Mount
 from docker.utils.socket import SocketError, frames_iter
 
 from squire_pipelines.agents import profile, reap, worker_files
+from squire_pipelines.agents.engine import engine_errors
 from squire_pipelines.agents.model import SharedSocket
 from squire_pipelines.errors import EngineError, ImageMissingError, LeaseLostError, NotReachableError, SquireError
+from squire_pipelines.files import open_atomically
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import SOCKET_NAME
 from squire_pipelines.gateway.wire import (
@@ -49,6 +50,7 @@ _LIMITS = LimitSettings(
 _START_S = 60.0
 _END_S = 15.0
 _MAX_LOG_BYTES = 512 * _MIB
+_NO_ANSWER = "the container engine does not answer as it should"
 _LOG_FILE = re.compile(r"calls-[0-9a-f]{8}\.(?:jsonl|open|bodies)")
 _log = get_logger(Component.GATEWAY)
 
@@ -255,23 +257,22 @@ def bring_log(client: docker.DockerClient, attempt_id: str, folder: Path, *, con
     if gateway is None or gateway.attempt_id != attempt_id or gateway.role != profile.ROLE_GATEWAY:
         return False
     try:
-        if gateway.running:
-            client.api.stop(gateway.container_id, timeout=10)
-        try:
-            pieces, _ = client.api.get_archive(gateway.container_id, LOG_FOLDER)
-        except NotFound:
-            return True  # it had not begun
-        with tempfile.TemporaryFile() as archive:
-            for piece in pieces:
-                archive.write(piece)
-                if archive.tell() > _MAX_LOG_BYTES:
-                    raise EngineError(f"the call log of {attempt_id} is larger than {_MAX_LOG_BYTES} bytes")
-            archive.seek(0)
-            _unpack(archive, folder)
-    except (DockerException, requests.RequestException, OSError, tarfile.TarError) as error:
-        raise EngineError(
-            f"the call log of {attempt_id} cannot be brought from its container: {str(error)[:300]}"
-        ) from error
+        with engine_errors(f"the call log of {attempt_id} cannot be brought from its container"):
+            if gateway.running:
+                client.api.stop(gateway.container_id, timeout=10)
+            try:
+                pieces, _ = client.api.get_archive(gateway.container_id, LOG_FOLDER)
+            except NotFound:
+                return True  # it had not begun
+            with tempfile.TemporaryFile() as archive:
+                for piece in pieces:
+                    archive.write(piece)
+                    if archive.tell() > _MAX_LOG_BYTES:
+                        raise EngineError(f"the call log of {attempt_id} is larger than {_MAX_LOG_BYTES} bytes")
+                archive.seek(0)
+                _unpack(archive, folder)
+    except (OSError, tarfile.TarError) as error:
+        raise EngineError(f"the call log of {attempt_id} cannot be unpacked: {str(error)[:300]}") from error
     return True
 
 
@@ -284,32 +285,25 @@ def _unpack(archive: IO[bytes], folder: Path) -> None:
             content = members.extractfile(member) if member.isreg() and _LOG_FILE.fullmatch(name) else None
             if content is None:
                 continue
-            temporary = folder / f".{name}"
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            with open_atomically(folder / name, durable=False) as out:
                 shutil.copyfileobj(content, out)
-            temporary.replace(folder / name)
 
 
 def remove_volume(client: docker.DockerClient, attempt_id: str) -> bool:
     """Remove the volume of the attempt's socket; False when there is none, or it is in use. Raises EngineError."""
-    try:
-        client.api.remove_volume(gateway_name(attempt_id))
-    except (DockerException, requests.RequestException) as error:
-        if isinstance(error, NotFound) or (isinstance(error, APIError) and error.status_code == reap.CONFLICT):
+    with engine_errors(_NO_ANSWER):
+        try:
+            client.api.remove_volume(gateway_name(attempt_id))
+        except APIError as error:
+            if not isinstance(error, NotFound) and error.status_code != reap.CONFLICT:
+                raise
             return False
-        raise _engine_error(error) from error
     return True
 
 
 def list_volumes(client: docker.DockerClient) -> tuple[str, ...]:
     """Return the attempts of which there is a socket's volume. Raises EngineError."""
-    try:
+    with engine_errors(_NO_ANSWER):
         answer = client.api.volumes(filters={"label": f"{profile.LABEL_ROLE}={profile.ROLE_GATEWAY}"})
-    except (DockerException, requests.RequestException) as error:
-        raise _engine_error(error) from error
     labels = [volume.get("Labels") or {} for volume in answer.get("Volumes") or ()]
     return tuple(entry[profile.LABEL_ATTEMPT] for entry in labels if profile.LABEL_ATTEMPT in entry)
-
-
-def _engine_error(error: Exception) -> EngineError:
-    return EngineError(f"the container engine does not answer as it should: {str(error)[:300]}")

@@ -85,7 +85,7 @@ class Gateway:
         log: The call log, which its owner closes; None for none.
 
     Raises:
-        ConfigError: The provider's URL is none for HTTP, or the socket's path cannot be used.
+        ConfigError: The socket's path cannot be used.
         NotReachableError: The server did not start.
     """
 

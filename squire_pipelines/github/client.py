@@ -18,7 +18,6 @@ import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from squire_pipelines.errors import (
-    ConfigError,
     GitHubAuthError,
     GitHubError,
     GitHubRateLimitError,
@@ -95,9 +94,6 @@ class GitHubClient:
         http: A client to use instead of an own one; it is not closed.
         max_body_bytes: Of one answer; a larger one is refused before it fills the memory.
         monotonic: Seconds for intervals.
-
-    Raises:
-        ConfigError: The address is no URL of GitHub's API.
     """
 
     def __init__(
@@ -111,7 +107,7 @@ class GitHubClient:
         max_body_bytes: int = 64 * 2**20,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._api_url = _checked_url(settings.api_url)
+        self._api_url = settings.api_url.rstrip("/")
         self._graphql_url = settings.graphql_url
         if access is None or isinstance(access, str):
             access = TokenAccess(Secret(access, name="github-token") if access else None)
@@ -318,19 +314,3 @@ def _no_answer(kind: type[GitHubUnavailableError], request: _Request, reason: st
         hint="check the network, and `github.api_url` in the settings",
         context={"url": request.url, "request": request.name, "reason": reason},
     )
-
-
-def _checked_url(text: str) -> str:
-    """Return `text` without a trailing slash. Raises ConfigError when it is no HTTP URL, or carries a password."""
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise ConfigError(
-            f"github.api_url = {text!r} is not a URL: {error}", hint="use the form https://HOST or https://HOST/api/v3"
-        ) from error
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
-        raise ConfigError(
-            "github.api_url must be an http(s) URL with a host and without a user name or password",
-            hint="use the form https://HOST or https://HOST/api/v3",
-        )
-    return text.rstrip("/")

@@ -301,12 +301,6 @@ def test_a_long_temporary_directory_is_not_used(tmp_path: Path, monkeypatch: pyt
         assert tmp_path in path.parents
 
 
-@pytest.mark.parametrize("url", ["ftp://x/v1", "api.example.com/v1", "", "http://", "http://[::bad"])
-def test_a_base_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConfigError, match="base_url"):
-        Gateway(tmp_path / "s", GatewayConfig("test-1", url))
-
-
 def test_a_socket_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bytes"):
         Gateway(tmp_path / ("x" * 120), GatewayConfig("test-1"))

@@ -84,16 +84,9 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
 
 
 @pytest.mark.parametrize("line", [b"", b"{}\n", b'{"attempt_id": 3, "base_url": null, "api_key": "sk-hidden"}\n'])
-def test_without_an_order_it_ends_and_says_so_without_repeating_it(program: Program, line: bytes) -> None:
+def test_without_a_configuration_it_ends_and_says_so_without_repeating_it(program: Program, line: bytes) -> None:
     program.tell(line)
     said, complaints = program.process.communicate(timeout=20)
     assert (program.process.returncode, said) == (1, b"")
     assert b"the gateway's configuration cannot be read" in complaints
     assert b"sk-hidden" not in complaints
-
-
-def test_a_base_url_that_is_none_ends_it_with_a_sentence(program: Program) -> None:
-    program.tell(CONFIG_LINE.write(GatewayConfig("t1-1", "ftp://x", KEY)))
-    _, complaints = program.process.communicate(timeout=20)
-    assert program.process.returncode == 1
-    assert b"is no URL of an HTTP service" in complaints

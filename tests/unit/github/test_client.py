@@ -11,7 +11,6 @@ import pytest
 import stamina
 
 from squire_pipelines.errors import (
-    ConfigError,
     GitHubAuthError,
     GitHubError,
     GitHubNotFoundError,
@@ -260,15 +259,6 @@ async def test_missing_part_of_an_answer_is_an_error_for_who_wants_it_whole(clie
     with pytest.raises(GitHubPermissionError):
         await client.graphql("repository", {})
     assert (await client.query("repository", {})).errors[0].path == ("repository", "url")
-
-
-@pytest.mark.parametrize(
-    "url", ["", "github.com", "ftp://github.com", "https://", "https://user:" + "pw@github.com", "http://[::1"]
-)
-def test_api_url_that_cannot_be_used_is_a_config_error_without_its_password(url: str) -> None:
-    with pytest.raises(ConfigError, match="api_url") as caught:
-        GitHubClient(GitHubSettings(api_url=url), None)
-    assert "pw" not in str(caught.value)
 
 
 async def test_own_connections_are_closed_and_given_ones_are_not() -> None:
