@@ -9,12 +9,11 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import EACCES, EAFNOSUPPORT, ENOENT, ENOSYS, EPERM, EROFS, errorcode
-from pathlib import Path
 from typing import Any
 
 import docker
 
-from squire_pipelines.agents import engine, probe_inside, profile, worker_files
+from squire_pipelines.agents import engine, profile, worker_files
 from squire_pipelines.errors import EngineError
 from squire_pipelines.sections import AgentSettings, LimitSettings
 
@@ -24,19 +23,6 @@ TIMEOUT_S = 120.0
 _REFUSED = frozenset({EPERM, ENOSYS})
 _NO_SUCH_FAMILY = frozenset({EPERM, ENOSYS, EAFNOSUPPORT, EACCES})
 _NO_WAY = frozenset({EPERM, EACCES, EROFS, ENOENT})
-# In the order of their numbers, linux/capability.h.
-_CAPABILITIES = tuple(
-    name
-    for line in (
-        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID",
-        "SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER",
-        "SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE",
-        "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP",
-        "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF",
-        "CHECKPOINT_RESTORE",
-    )
-    for name in line.split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +57,7 @@ def ask(
     arguments = profile.hardening(
         limits, user=profile.host_user(), seccomp=seccomp or worker_files.seccomp_profile(), runtime=runtime
     )
-    script = Path(probe_inside.__file__).read_text(encoding="utf-8")
+    script = worker_files.worker_file("squire_worker/probe.py").read_text(encoding="utf-8")
     with engine.engine_errors("the container cannot be probed"):
         container = client.containers.create(
             image,
@@ -106,8 +92,7 @@ def judge(answer: dict[str, Any]) -> Iterator[ProbeResult]:
     for kind, denied in (("calls", _REFUSED), ("sockets", _NO_SUCH_FAMILY), ("write", _NO_WAY), ("read", _NO_WAY)):
         for name, code in answer[kind].items():
             yield ProbeResult(kind.removesuffix("s"), name, "denied", _outcome(code), code in denied)
-    for number, denied_in_all in answer["capabilities"].items():
-        name = _CAPABILITIES[int(number)] if int(number) < len(_CAPABILITIES) else number
+    for name, denied_in_all in answer["capabilities"].items():
         yield ProbeResult("capability", name, "denied", "denied" if denied_in_all else "held", bool(denied_in_all))
     yield ProbeResult("network", "connect", "denied", _outcome(answer["connect"]), answer["connect"] != 0)
     yield _equal("network", "interfaces", ["lo"], answer["interfaces"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from squire_pipelines.agents.attempt_files import (
+    add_input,
     measure,
     read_notes,
     read_result,
@@ -225,3 +226,10 @@ def test_measuring_stops_at_its_bounds(folder: AttemptFolder) -> None:
 
 def test_a_directory_that_is_not_there_measures_nothing(tmp_path: Path) -> None:
     assert measure(tmp_path / "no").bytes == 0
+
+
+def test_input_that_others_may_not_read_is_made_readable_for_the_container(folder: AttemptFolder) -> None:
+    private = folder.root / "setup.tar"
+    private.touch(mode=0o600)
+    add_input(folder, private, "setup.tar")
+    assert stat.S_IMODE((folder.inbox / "setup.tar").stat().st_mode) == 0o644

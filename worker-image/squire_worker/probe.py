@@ -1,8 +1,11 @@
 """Runs inside an agent's container: tries what it must not be able to do, and prints what came of it as JSON.
 
-A script of the standard library alone, which `probe` gives to the image's Python; each system call is tried in a child.
-Where success would do something, the arguments are wrong on purpose: what is denied is denied before they are read.
+A program of its own, which `squire agents probe` gives to the image's Python. Standard library, Python 3.9. Each system
+call is tried in a child. Where success would do something, the arguments are wrong on purpose: what is denied is denied
+before they are read.
 """
+
+from __future__ import annotations
 
 import ctypes
 import json
@@ -13,8 +16,11 @@ import socket
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 X86 = platform.machine() == "x86_64"
@@ -87,7 +93,19 @@ SOCKETS: dict[str, tuple[int, int, int]] = {
 }
 WRITE = ("/", "/etc", "/usr/bin", "/in", "/proc/sys/kernel", "/proc/sysrq-trigger", "/sys/fs/cgroup", "/dev")
 READ = ("/dev/mem", "/dev/kmsg", "/proc/kcore", "/proc/keys", "/var/run/docker.sock", "/root/.ssh")
-CAPABILITIES = 41
+# In the order of their numbers, linux/capability.h.
+CAPABILITIES = tuple(
+    name
+    for line in (
+        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID",
+        "SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER",
+        "SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE",
+        "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP",
+        "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF",
+        "CHECKPOINT_RESTORE",
+    )
+    for name in line.split()
+)
 _ADDRESS = ("192.0.2.1", 80)  # TEST-NET-1 of RFC 5737: nobody's
 
 
@@ -181,7 +199,7 @@ def _capabilities() -> dict[str, int]:
         for line in Path("/proc/self/status").read_text("ascii").splitlines()
         if line.startswith(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
     ]
-    return {str(number): int(not any(mask >> number & 1 for mask in sets)) for number in range(CAPABILITIES)}
+    return {name: int(not any(mask >> number & 1 for mask in sets)) for number, name in enumerate(CAPABILITIES)}
 
 
 def _set_uid_files() -> list[str]:
