@@ -51,6 +51,8 @@ _TITLE_VECTOR = "array_to_tsvector(string_to_array(t.title_words, ' '))"
 """The expression of the index `ix_tasks_title_words` on Postgres."""
 
 Rows = Sequence[Mapping[str, Any]]
+_Place = tuple[Any, ...]
+"""The order's columns of a row of the list, or nothing."""
 
 
 def read_ids(
@@ -131,41 +133,40 @@ class _Page:
         if is_wordless or never_ended or (query.repository and "repository" not in self.equal):
             return ()
         unindexed = [*self._words(), *(self._created() if self.by_change else self._ended())]
-        if unindexed:
-            rows, is_all = self._walk(unindexed, budget=self.probed)
-            if len(rows) >= self.limit or is_all:
-                return rows
-            if 2 * len(rows) < self.limit and (matches := self._fewest(len(rows))) is not None:
-                return self._sorted(matches)
-        return self._walk(unindexed)[0]
+        if not unindexed:
+            return self._walk((), self.after)
+        end = self._place_of(self.probed)
+        rows = self._walk(unindexed, self.after, end)
+        if len(rows) >= self.limit or not end:
+            return rows
+        if 2 * len(rows) < self.limit and (matches := self._fewest(len(rows))) is not None:
+            return self._sorted(matches)
+        return [*rows, *self._walk(unindexed, end, missing=self.limit - len(rows))]
 
     # ── Ways ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _walk(self, unindexed: Sequence[str], *, budget: int | None = None) -> tuple[Rows, bool]:
-        """Read tasks in the list's order until the page is full, at most `budget` of them if it is given.
-
-        Returns those that match, and whether no other tasks are left.
-        """
+    def _walk(
+        self, conditions: Sequence[str], after: _Place, up_to: _Place = (), *, missing: int | None = None
+    ) -> Rows:
+        """Return the tasks between two places that meet `conditions`, in the list's order, until the page is full."""
+        missing = self.limit if missing is None else missing
         rows: list[Mapping[str, Any]] = []
-        priorities: Sequence[int | None] = (None,)
-        if self.query.order is SortOrder.PRIORITY and self._bounds():
-            # The index has the times below each priority.
-            priorities = [priority for priority in PRIORITIES if not self.after or priority >= self.after[0]]
-        for priority in priorities:
-            columns = self.columns if priority is None else self.columns[1:]
-            limit = self.limit - len(rows)
-            if budget is None:
-                rows += self._run(self._union(self._branches(priority, unindexed), columns, limit))
-            else:
-                matches = f"CASE WHEN {' AND '.join(unindexed)} THEN 1 ELSE 0 END AS matches"
-                first = self._union(self._branches(priority, (), matches), columns, budget)
-                counted = f"SELECT p.*, count(*) OVER () AS probed FROM ({first}) AS p"
-                part = self._run(f"{counted} ORDER BY matches DESC, {self._order(columns)} LIMIT {limit:d}")
-                rows += [row for row in part if row["matches"]]
-                budget -= part[0]["probed"] if part else 0
-            if len(rows) >= self.limit or budget == 0:
+        for columns, branches in self._branches(conditions, after, up_to):
+            rows += self._run(self._union(branches, columns, missing - len(rows)))
+            if len(rows) == missing:
                 break
-        return rows, budget != 0
+        return rows
+
+    def _place_of(self, number: int) -> _Place:
+        """Return the place of the task with this number in the list's order, none when there are fewer."""
+        for columns, branches in self._branches((), self.after):
+            order = self._order(columns, "" if self.direction else " DESC")
+            first = f"SELECT p.*, count(*) OVER () AS n FROM ({self._union(branches, columns, number)}) AS p"
+            for row in self._run(f"{first} ORDER BY {order} LIMIT 1"):
+                number -= row["n"]
+                if number == 0:
+                    return tuple(row[column] for column in self.columns)
+        return ()
 
     def _fewest(self, seen: int) -> _Matches | None:
         """Return the condition that matches the fewest tasks, if to sort these is less than to read on in order.
@@ -208,28 +209,39 @@ class _Page:
         rows = f"SELECT {selected} FROM {matches.source}{matches.join} WHERE {' AND '.join(conditions)}"
         return self._run(f"{rows} ORDER BY {self._order(self.columns)} LIMIT {self.limit:d}")
 
-    def _branches(self, priority: int | None, conditions: Sequence[str], selected: str | None = None) -> list[str]:
-        """Return a SELECT for each combination of the values that an index begins with, along it and in its order."""
-        columns = ", ".join([f"t.{column}" for column in self.columns] + ([selected] if selected else []))
-        select = f"SELECT {columns} FROM tasks t"
+    def _branches(
+        self, conditions: Sequence[str], after: _Place, up_to: _Place = ()
+    ) -> Iterator[tuple[Sequence[str], list[str]]]:
+        """Yield SELECTs of which each reads along one index, and the columns of the order in which to merge them."""
+        bounds = self._bounds()
+        if not bounds or self.query.order is not SortOrder.PRIORITY:
+            places = self._beyond(after, self.columns) + self._beyond(up_to, self.columns, is_end=True)
+            yield self.columns, self._selects({}, [*bounds, *places, *conditions])
+            return
+        for priority in PRIORITIES:  # the index has the times below each priority
+            if (after and priority < after[0]) or (up_to and priority > up_to[0]):
+                continue
+            start = after[1:] if after and priority == after[0] else ()
+            end = up_to[1:] if up_to and priority == up_to[0] else ()
+            places = self._beyond(start, self.columns[1:]) + self._beyond(end, self.columns[1:], is_end=True)
+            yield self.columns[1:], self._selects({"priority": (priority,)}, [*bounds, *places, *conditions])
+
+    def _selects(self, fixed: Mapping[str, Sequence[Any]], conditions: Sequence[str]) -> list[str]:
+        """Return a SELECT for each combination of the values that an index begins with."""
+        select = f"SELECT {', '.join(f't.{column}' for column in self.columns)} FROM tasks t"
         lead, checks = self._lead()
-        after, ordered = self.after, self.columns
-        if priority is not None:
-            lead["priority"] = (priority,)
-            after, ordered = after[1:] if after and priority == after[0] else (), ordered[1:]
-        bounds = self._bounds() + self._beyond(after, ordered)
-        branches = []
+        selects = []
         if self.by_change and self.has_end:
             # Nearly all tasks change for the last time as they end: a range of ends is one of changes. The few others
             # have an index of their own.
-            late = ["t.updated_at <> t.ended_at", *bounds, *self._checks(self.equal), *self._ended(), *conditions]
-            branches.append(select + _where(late))
-            bounds += self._range("t.updated_at", "ended_at")
-            checks.append(f"{_hide('t.ended_at')} = t.updated_at")
-        for values in product(*lead.values()):
-            fixed = [f"t.{name} = {self._value(name, value)}" for name, value in zip(lead, values, strict=True)]
-            branches.append(select + _where([*fixed, *bounds, *checks, *conditions]))
-        return branches
+            late = ["t.updated_at <> t.ended_at", *conditions, *self._checks(self.equal), *self._ended()]
+            selects.append(select + _where(late))
+            checks += [*self._range("t.updated_at", "ended_at"), f"{_hide('t.ended_at')} = t.updated_at"]
+        for values in product(*lead.values(), *fixed.values()):
+            equal = zip((*lead, *fixed), values, strict=True)
+            first = [f"t.{name} = {self._value(name, value)}" for name, value in equal]
+            selects.append(select + _where([*first, *conditions, *checks]))
+        return selects
 
     def _lead(self) -> tuple[dict[str, Sequence[Any]], list[str]]:
         """Return the columns of equal values that the index begins with, and the checks of those that it has not."""
@@ -261,11 +273,13 @@ class _Page:
     def _words(self) -> list[str]:
         return [f"(' ' || t.title_words || ' ') LIKE {self._value('word', f'% {word} %')}" for word in self.words]
 
-    def _beyond(self, after: Sequence[Any], columns: Sequence[str]) -> list[str]:
-        """Return the condition that a row comes behind the place `after`."""
-        if not after:
+    def _beyond(self, place: _Place, columns: Sequence[str], *, is_end: bool = False) -> list[str]:
+        """Return the condition that a row comes behind `place`, or with `is_end` that it does not."""
+        if not place:
             return []
-        return [f"({', '.join(columns)}) {self.sign} ({', '.join(self._value('after', value) for value in after)})"]
+        sign = {"<": ">=", ">": "<="}[self.sign] if is_end else self.sign
+        values = ", ".join(self._value("place", value) for value in place)
+        return [f"({', '.join(columns)}) {sign} ({values})"]
 
     def _bounds(self) -> list[str]:
         """Return what the ranges say of the order's time: no task ends or changes before it is created."""
@@ -301,8 +315,8 @@ class _Page:
 
     # ── Asking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _order(self, columns: Sequence[str]) -> str:
-        return ", ".join(column + self.direction for column in columns)
+    def _order(self, columns: Sequence[str], direction: str | None = None) -> str:
+        return ", ".join(column + (self.direction if direction is None else direction) for column in columns)
 
     def _run(self, sql: str) -> Rows:
         return self.runner.run(sql, self.values)
