@@ -45,8 +45,9 @@ test: setup ## All tests, with coverage; Docker tests where an engine answers
 	@scripts/github-schemas.sh || echo "github-schemas: not there; the tests that compare with them are skipped"
 	@scripts/test.sh "$(BIN)" $(PYTEST_ARGS)
 
-test-fast: setup ## Unit tests, and the forge's
-	@$(BIN)/python -m pytest tests/unit forge/tests $(PYTEST_ARGS)
+test-fast: setup ## Unit and integration tests without engine, Postgres and what takes long: under four minutes
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/unit forge/tests tests/integration -n "$${SQUIRE_TEST_WORKERS:-3}" \
+		--dist loadgroup -m "not docker and not postgres and not slow" $(PYTEST_ARGS)
 
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token
 	@$(BIN)/python -m pytest tests/github -m github --no-header -p no:socket $(PYTEST_ARGS)

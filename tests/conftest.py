@@ -73,16 +73,18 @@ def _skip(reason: str) -> None:
     pytest.skip(reason)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what needs Postgres, so that `-m "not postgres"` leaves it out."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if parameters.get("database") == "postgres" or "postgres" in getattr(item, "fixturenames", ()):
+        item.add_marker("postgres")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs a container engine, or Postgres, where there is none."""
     if item.get_closest_marker("docker") and (why := _why_no_engine()):
         _skip(f"no container engine answers: {why}")
-    on = (
-        item.callspec.params.get("database")
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-        else None
-    )
-    if (on == "postgres" or "postgres" in getattr(item, "fixturenames", ())) and (why := _why_no_postgres()):
+    if item.get_closest_marker("postgres") and (why := _why_no_postgres()):
         _skip(f"no Postgres for the ledger: {why}")
 
 

@@ -45,6 +45,7 @@ def test_the_page_names_every_option() -> None:
     assert options
 
 
+@pytest.mark.slow
 def test_the_examples_pass(tmp_path: Path) -> None:
     (tmp_path / "test_page.py").write_text("\n\n".join(_blocks("python")), encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

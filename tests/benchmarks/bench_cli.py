@@ -1,11 +1,15 @@
-"""How long the command takes from a cold start, as a whole process: `make bench-cli`."""
+"""How long the command takes from a cold start, as a whole process: `make bench-cli`.
+
+Beside it, by turns, run Python that does nothing, and Python that reads the same tasks with raw `sqlite3`.
+"""
 
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -14,15 +18,22 @@ from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.ledger import plans
 from squire_pipelines.ledger.store import open_ledger
-from tests.support.figures import Figure, percentile, report
+from tests.support.figures import Figure, by_turns, percentile, ratio, report, seconds
 
 RUNS = 20
 TASKS = 1000
-SQUIRE = Path(sys.executable).with_name("squire")
+SQUIRE = str(Path(sys.executable).with_name("squire"))
+_RAW_LIST = """
+import sqlite3, sys
+columns = "id, repository, status, priority, title, created_at"
+query = f"SELECT {columns} FROM tasks WHERE status NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY created_at DESC"
+for row in sqlite3.connect(sys.argv[1]).execute(query).fetchmany(100):
+    print(*row)
+"""
 
 
 def fill(home: Path) -> None:
-    """A ledger with 1,000 tasks."""
+    """Make a ledger with 1,000 tasks."""
     ledger = open_ledger(f"sqlite:///{home / 'ledger.sqlite'}")
     specs = tuple(
         TaskSpec(key=f"k{number}", title=f"Task {number}", prompt=f"Do {number}.", base_branch="main")
@@ -36,37 +47,35 @@ def fill(home: Path) -> None:
     ledger.close()
 
 
-def measure(home: Path, *arguments: str) -> list[float]:
-    """Wall seconds of each run, the first (which may write caches) left out."""
+def program(home: Path, command: Sequence[str]) -> Callable[[], float]:
+    """Return what runs a command once, and returns its wall seconds."""
     environment = {**os.environ, "SQUIRE_HOME": str(home)}
-    taken = []
-    for _ in range(RUNS + 1):
-        began = time.perf_counter()
-        subprocess.run([SQUIRE, *arguments], env=environment, check=True, capture_output=True, timeout=60)
-        taken.append(time.perf_counter() - began)
-    return taken[1:]
+    return partial(
+        seconds,
+        partial(subprocess.run, command, env=environment, check=True, capture_output=True, timeout=60),
+    )
 
 
 def main() -> int:
-    """Measures and reports."""
+    """Measure and report."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         fill(home)
-        start = measure(home, "--help")
-        listing = measure(home, "tasks", "list")
-        bare = [0.0] * RUNS
-        for index in range(RUNS):
-            began = time.perf_counter()
-            subprocess.run([sys.executable, "-c", "pass"], check=True, timeout=60)
-            bare[index] = time.perf_counter() - began
+        commands = {
+            "bare": [sys.executable, "-c", "pass"],
+            "raw": [sys.executable, "-c", _RAW_LIST, str(home / "ledger.sqlite")],
+            "help": [SQUIRE, "--help"],
+            "list": [SQUIRE, "tasks", "list"],
+        }
+        taken = by_turns({name: program(home, command) for name, command in commands.items()}, RUNS)
     return report(
         "cli",
         [
-            Figure("python -c pass, median", statistics.median(bare), "s"),
-            Figure("squire --help, median", statistics.median(start), "s", 0.2),
-            Figure("squire --help, p95", percentile(start, 0.95), "s"),
-            Figure(f"squire tasks list ({TASKS} tasks), median", statistics.median(listing), "s", 0.5),
-            Figure(f"squire tasks list ({TASKS} tasks), p95", percentile(listing, 0.95), "s"),
+            Figure("squire --help / python -c pass", ratio(taken["help"], taken["bare"]), "x", 8),
+            Figure(f"squire tasks list / raw sqlite3 ({TASKS} tasks)", ratio(taken["list"], taken["raw"]), "x", 10),
+            *(Figure(f"{name}, median", statistics.median(values), "s") for name, values in taken.items()),
+            Figure("squire --help, p95", percentile(taken["help"], 0.95), "s"),
+            Figure(f"squire tasks list ({TASKS} tasks), p95", percentile(taken["list"], 0.95), "s"),
         ],
     )
 

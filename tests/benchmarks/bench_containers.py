@@ -1,9 +1,10 @@
 """Figures of the agents' containers: `make bench-containers`.
 
-Parts, all by default: `cold` (hardened cold start against a bare one, interleaved), `warm` (from an attempt's claim to
-its agent's start, in a container that waited and in one of its own, interleaved), `ready` (from a task that is ready
-to its agent's first instruction, through the real daemon), `flood` (10 GB of output). `SQUIRE_BENCH_PARTS=cold,flood`
-chooses; `SQUIRE_BENCH_FLOOD_BYTES` and `SQUIRE_BENCH_STARTS` make it shorter.
+Parts, all by default: `cold` (hardened cold start and a bare one, by turns), `warm` (from an attempt's claim to its
+agent's start, in a container that waited and in one of its own, by turns), `ready` (from a task that is ready to its
+agent's first instruction, through the real daemon, by turns with a bare Dagster job and a bare container), `flood`
+(10 GB of output). `SQUIRE_BENCH_PARTS=cold,flood` chooses; `SQUIRE_BENCH_FLOOD_BYTES`, `SQUIRE_BENCH_STARTS` and
+`SQUIRE_BENCH_READY` make it shorter.
 """
 
 import json
@@ -16,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import docker
@@ -31,19 +33,14 @@ from squire_pipelines.agents.warm_pool import PoolTarget, WarmPool
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.sections import LimitSettings
 from tests.support.attempts import MIB, make_origin, small_limits
-from tests.support.figures import Figure, percentile, report
+from tests.support.figures import ROOT, Figure, by_turns, percentile, ratio, report, seconds
 
 IMAGE = "squire-worker:latest"
 STARTS = int(os.environ.get("SQUIRE_BENCH_STARTS", "50"))
 FLOOD_BYTES = int(os.environ.get("SQUIRE_BENCH_FLOOD_BYTES", str(10 * 10**9)))
 PARTS = os.environ.get("SQUIRE_BENCH_PARTS", "cold,warm,ready,flood").split(",")
+READY_RATIO = 2.5
 READY_RUNS = int(os.environ.get("SQUIRE_BENCH_READY", "8"))
-
-
-def _timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
 
 
 def cold(client: docker.DockerClient) -> list[Figure]:
@@ -81,22 +78,18 @@ def cold(client: docker.DockerClient) -> list[Figure]:
             container.finish_output()
             sink.close()
 
-    times: dict[str, list[float]] = {"bare": [], "none": [], "hardened": []}
-    bare()
-    hardened()
-    for _ in range(STARTS):
-        times["bare"].append(_timed(bare))
-        times["none"].append(_timed(bare_without_network))
-        times["hardened"].append(_timed(hardened))
+    def timed(start: Callable[[], None]) -> float:
+        taken = seconds(start)
         while made:
             client.api.remove_container(made.pop(), force=True)
-    ratio = statistics.median(times["hardened"]) / statistics.median(times["bare"])
+        return taken
+
+    starts = {"bare": bare, "bare without a network": bare_without_network, "hardened": hardened}
+    times = by_turns({name: partial(timed, start) for name, start in starts.items()}, STARTS)
     return [
-        Figure("hardened cold start / bare, medians", ratio, "x", 1.10),
-        Figure("bare cold start, median", statistics.median(times["bare"]) * 1000, "ms", None),
-        Figure("bare without a network, median", statistics.median(times["none"]) * 1000, "ms", None),
-        Figure("hardened cold start, median", statistics.median(times["hardened"]) * 1000, "ms", None),
-        Figure("hardened cold start, p95", percentile(times["hardened"], 0.95) * 1000, "ms", None),
+        Figure("hardened cold start / bare", ratio(times["hardened"], times["bare"]), "x", 1.10),
+        *(Figure(f"{name}: cold start, median", 1000 * statistics.median(times[name]), "ms") for name in starts),
+        Figure("hardened: cold start, p95", percentile(times["hardened"], 0.95) * 1000, "ms"),
     ]
 
 
@@ -114,7 +107,7 @@ def warm(client: docker.DockerClient) -> list[Figure]:
         for number in range(2 * STARTS):
             is_warm = number % 2 == 0
             if is_warm:
-                refills.append(_timed(lambda: pool.tend({shape.key: PoolTarget(shape, 1, 3600)})))
+                refills.append(seconds(lambda: pool.tend({shape.key: PoolTarget(shape, 1, 3600)})))
                 time.sleep(0.5)  # a pool is filled long before it is needed
             home = folder / str(number)
             home.mkdir()
@@ -127,15 +120,11 @@ def warm(client: docker.DockerClient) -> list[Figure]:
                 sys.exit(f"attempt {number} ended as {run.ending}")
             times[is_warm].append((run.agent_started_at - began).total_seconds())
         pool.tend({})
-    cold_p95, warm_p95 = (percentile(times[each], 0.95) for each in (False, True))
-    return [
-        Figure("claim → agent's start, warm / cold, p95", warm_p95 / cold_p95, "x", 0.5),
-        Figure("cold: claim → agent's start, median", statistics.median(times[False]) * 1000, "ms", None),
-        Figure("cold: claim → agent's start, p95", cold_p95 * 1000, "ms", None),
-        Figure("warm: claim → agent's start, median", statistics.median(times[True]) * 1000, "ms", None),
-        Figure("warm: claim → agent's start, p95", warm_p95 * 1000, "ms", None),
-        Figure("making one for the pool, median", statistics.median(refills) * 1000, "ms", None),
-    ]
+    figures = [Figure("claim → agent's start, warm / cold", ratio(times[True], times[False]), "x", 0.5)]
+    for name, values in (("cold", times[False]), ("warm", times[True])):
+        figures.append(Figure(f"{name}: claim → agent's start, median", statistics.median(values) * 1000, "ms"))
+        figures.append(Figure(f"{name}: claim → agent's start, p95", percentile(values, 0.95) * 1000, "ms"))
+    return [*figures, Figure("making one for the pool, median", statistics.median(refills) * 1000, "ms")]
 
 
 def _resident() -> int:
@@ -164,9 +153,9 @@ def flood(client: docker.DockerClient) -> list[Figure]:
                 nonlocal most, disk
                 most = max(most, _resident())
                 logs = root.glob("*/*-json.log*") if root.is_dir() else ()
-                for each in logs:
+                for log in logs:
                     try:
-                        disk = max(disk, each.stat().st_size)
+                        disk = max(disk, log.stat().st_size)
                     except OSError:
                         continue  # rotated away
                 return True
@@ -174,8 +163,7 @@ def flood(client: docker.DockerClient) -> list[Figure]:
             began = time.perf_counter()
             run = DockerRunner(client, output=OutputOptions(truncate_log=truncate)).run(inputs, heartbeat=watch)
             took = time.perf_counter() - began
-            wanted = Cause.COMPLETED if truncate else Cause.LOG_OVERFLOW
-            if run.ending.cause is not wanted:
+            if run.ending.cause is not (Cause.COMPLETED if truncate else Cause.LOG_OVERFLOW):
                 sys.exit(f"{name}: ended as {run.ending}")
             figures += [
                 Figure(f"flood {name}: growth of the supervisor's memory", (most - before) / 1e6, "MB", 20),
@@ -187,27 +175,28 @@ def flood(client: docker.DockerClient) -> list[Figure]:
 
 
 def ready() -> list[Figure]:
-    """Through the real daemon: the demo's home, one task after another, each made ready and watched by the ledger."""
-    done = subprocess.run(
+    """Through the real daemon: one task after another, each made ready and watched by the ledger."""
+    process = subprocess.run(
         [sys.executable, "-m", "tests.support.ready_to_agent", str(READY_RUNS)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
-        cwd=Path(__file__).resolve().parents[2],
+        timeout=2400,
+        cwd=ROOT,
     )
-    if done.returncode != 0:
-        sys.exit(done.stderr[-3000:] or done.stdout[-3000:])
-    rows: list[dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    if process.returncode != 0:
+        sys.exit(process.stderr[-3000:] or process.stdout[-3000:])
+    rows: list[dict[str, float]] = json.loads(process.stdout.splitlines()[-1])
     total = [row["total_s"] for row in rows]
+    floor = [row["bare_job_s"] + row["bare_container_s"] for row in rows]
     figures = [
-        Figure("task ready → agent's first instruction, p95", percentile(total, 0.95), "s", 10),
-        Figure("task ready → agent's first instruction, median", statistics.median(total), "s", None),
+        Figure("task ready → agent's first instruction / floor", ratio(total, floor), "x", READY_RATIO),
+        Figure("task ready → agent's first instruction, median", statistics.median(total), "s"),
+        Figure("task ready → agent's first instruction, p95", percentile(total, 0.95), "s"),
+        Figure("floor: bare Dagster job and bare container, median", statistics.median(floor), "s"),
     ]
     parts = [part for part in rows[0] if part != "total_s"]
-    return figures + [
-        Figure(f"of which {part}, median", statistics.median(row[part] for row in rows), "s") for part in parts
-    ]
+    return figures + [Figure(f"  {part}, median", statistics.median(row[part] for row in rows), "s") for part in parts]
 
 
 def main() -> int:

@@ -29,6 +29,7 @@ def tamper(ledger: Ledger, *statements: object) -> list[str]:
     return problems(ledger)
 
 
+@pytest.mark.slow
 def test_a_ledger_that_nobody_tampered_with_has_no_problem(ledger: Ledger) -> None:
     add_tasks(ledger, *(spec(f"k{number}") for number in range(1100)))  # more than are looked at together
     settle(ledger, start_attempt(ledger), Cause.LOST)
@@ -103,6 +104,7 @@ def test_examine_shows_the_first_problems_and_quick_looks_at_the_file_alone(
     assert check_integrity(url, quick=True).problems == ()
 
 
+@pytest.mark.slow
 def test_a_file_with_broken_pages_is_told_by_both(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(f"sqlite:///{path}")

@@ -374,4 +374,4 @@ LedgerMachine.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-TestTheStateMachine = LedgerMachine.TestCase
+TestTheStateMachine = pytest.mark.slow(LedgerMachine.TestCase)

@@ -305,6 +305,7 @@ def crash_at(number: int) -> Callable[[str], None]:
     return crash
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_step_loses_and_doubles_nothing(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     number = 0
     while True:

@@ -56,6 +56,7 @@ def publish_to(ledger: Ledger, path: Path, archive: Path, *, full: bool = False)
 
 
 # Each example takes a second and more: to shrink one that fails would take longer than a test may.
+@pytest.mark.slow
 @settings(max_examples=12, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(happenings, min_size=4, max_size=25))
 def test_publishing_changes_gives_what_reading_everything_gives(happened: list[tuple[str, int]]) -> None:
@@ -85,6 +86,7 @@ def world(ledger: Ledger, clock: Clock, warehouse: Path) -> ChangingLedger:
 Publish = Callable[[], Publication]
 
 
+@pytest.mark.slow
 def test_a_client_that_opens_the_file_while_another_takes_its_place_sees_the_one_before(
     world: ChangingLedger, publish: Publish, warehouse: Path, tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ print(peaks[1] - peaks[0])
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_whatever_the_answers_size(published: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", GROWTH, str(published), str(tmp_path / "big.parquet")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
