@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
+from squire_pipelines.home import make_folder
+
 _CHUNK_BYTES = 1024 * 1024
 _POLL_S = 0.05
 
@@ -28,8 +30,9 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def put_in_place(built: Path, path: Path) -> None:
+def put_in_place(built: Path, path: Path, *, mode: int = 0o600) -> None:
     """Rename the closed file `built` over `path` on the same file system, so that a loss of power undoes neither."""
+    built.chmod(mode)
     fsync(built)
     built.replace(path)
     fsync(path.parent)
@@ -106,7 +109,7 @@ def lock(path: Path, *, timeout_s: float = 0.0, shared: bool = False) -> Abstrac
     Raises:
         TimeoutError: Another holder kept it.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     if shared:
         return _lock_shared(path, timeout_s)
     from filelock import FileLock  # noqa: PLC0415 - 60 ms, which a command that locks nothing need not spend

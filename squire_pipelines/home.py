@@ -17,6 +17,12 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def make_file(path: Path) -> Path:
+    """Make an empty file that only its owner may read, unless it is there; return it. No symlink is followed."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    return path
+
+
 class Home:
     """Where Squire's files are: all under `SQUIRE_HOME` when it is set, else the XDG directories."""
 

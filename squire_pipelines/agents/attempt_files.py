@@ -18,6 +18,7 @@ from squire_pipelines.agents.model import AgentResult, AttemptFolder, AttemptInp
 from squire_pipelines.domain import canary
 from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.files import copy_bounded, open_atomically, open_untrusted, write_atomically
+from squire_pipelines.home import make_folder
 
 NOTES_FILE = "notes.json"
 RESULT_FILE = "result.json"
@@ -40,8 +41,7 @@ def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] 
     """
     folder = inputs.folder
     try:
-        folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.root.chmod(0o700)
+        make_folder(folder.root).chmod(0o700)  # an earlier version may have made it
         for directory, mode in ((folder.inbox, 0o755), (folder.out, 0o777), (folder.keep, 0o700)):
             directory.mkdir(exist_ok=True)
             directory.chmod(mode)

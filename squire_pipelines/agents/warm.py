@@ -23,6 +23,7 @@ from docker.errors import APIError, NotFound
 from squire_pipelines.agents import profile, reap
 from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, GatewaySocket, SharedSocket
+from squire_pipelines.home import make_folder
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.sections import LimitSettings
 
@@ -99,7 +100,8 @@ class Slot:
 
     def make(self) -> None:
         """Create it, with the permissions of an attempt's folder. Raises OSError."""
-        self.folder.mkdir(mode=0o700, parents=True)
+        make_folder(self.folder.parent)
+        self.folder.mkdir(mode=0o700)
         for directory, mode in ((self.inbox, 0o755), (self.out, 0o777), (self.gateway, 0o711)):
             directory.mkdir()
             directory.chmod(mode)

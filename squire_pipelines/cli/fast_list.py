@@ -15,7 +15,7 @@ from pathlib import Path
 
 from squire_pipelines import __version__
 from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
-from squire_pipelines.home import Home
+from squire_pipelines.home import Home, make_folder
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.list_sql import read_ids_like
 from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
@@ -65,8 +65,7 @@ def remember_checked(digest: str | None, home: Home) -> None:
     if digest is None:
         return
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        home.cache.mkdir(parents=True, exist_ok=True)
-        (home.cache / _STAMP).write_text(digest, encoding="ascii")
+        (make_folder(home.cache) / _STAMP).write_text(digest, encoding="ascii")
 
 
 def _was_checked(digest: str | None, home: Home) -> bool:

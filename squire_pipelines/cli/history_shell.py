@@ -1,7 +1,6 @@
 """`squire history shell`: questions to the warehouse, one after another. The library isolates the queries."""
 
 import atexit
-import os
 import sqlite3
 import sys
 import time
@@ -18,6 +17,7 @@ from squire_pipelines.cli.history_sql import FORMS, LIMIT, MAX_QUERY, timeout_op
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import QueryError, SquireError, WarehouseError
+from squire_pipelines.home import make_file, make_folder
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.query import QuerySession
@@ -169,9 +169,8 @@ def _with_readline(shell: Shell, history: Path) -> None:
 def _keep_history(write: Callable[[str], None], path: Path) -> None:
     # Queries may contain private text, so that only this user may read them. A failure to keep them is no error.
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        write(str(path))
+        make_folder(path.parent)
+        write(str(make_file(path)))
 
 
 def _completer(shell: Shell) -> Callable[[str, int], str | None]:

@@ -17,6 +17,7 @@ from squire_pipelines.cli.parameters import REPOSITORY
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically
+from squire_pipelines.home import make_folder
 from squire_pipelines.settings import Settings, parse_size
 
 MAX_ASKED = 100
@@ -125,7 +126,7 @@ def write(path: Path, text: str, *, force: bool) -> Path | None:
     """Write `text` completely or not at all, and return the copy of the old file. Raises ConfigError."""
     kept = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with open_atomically(path, replace=False) as file:
             file.write(text.encode())
             file.flush()

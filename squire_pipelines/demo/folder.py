@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.files import lock, write_atomically
+from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.ports import free_port
 from squire_pipelines.runtime.processes import stop_group
 from squire_pipelines.runtime.services import home_lock
@@ -78,7 +79,7 @@ def prepare_folder(options: DemoOptions) -> tuple[DemoState, bool]:
     if state is not None and not resumed:
         with home_lock(home / "run"):  # also stops what a killed demo left running in the folder
             shutil.rmtree(home)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(home)
     if state is None or not resumed:
         state = DemoState(subject=subject, forge_port=free_port(), receiver_port=free_port())
         save_state(home, state)
@@ -107,6 +108,5 @@ def save_state(home: Path, state: DemoState) -> None:
 
 def write_secret(home: Path, name: str, value: str) -> None:
     """Write a secret of the demo's forge to the file where Squire looks for it."""
-    folder = home / "secrets"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = make_folder(home / "secrets")
     write_atomically(folder / name, value.encode())

@@ -31,6 +31,7 @@ from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, socket_directory, socket_root
 from squire_pipelines.gateway.wire import GatewayConfig
+from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings
@@ -244,8 +245,7 @@ def socket_base(settings: Settings) -> Path | None:
     run = settings.home.run
     if len(bytes(run)) > _LONGEST_SOCKET_BASE:
         return None
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return run
+    return make_folder(run)
 
 
 def remove_socket(settings: Settings, attempt_id: str) -> None:

@@ -35,7 +35,7 @@ from squire_pipelines.execution.usage_recorder import call_log_folder
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.wire import GatewayConfig
-from squire_pipelines.home import Home
+from squire_pipelines.home import Home, make_folder
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.git import GitLimits, run_git
@@ -227,7 +227,7 @@ def _dependencies(context: VerificationContext, setup: str) -> tuple[Path | None
             return None, setup_run
         if changes_lockfile:
             archive = setup_run.folder / "keep" / SETUP_FILE
-        archive.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(archive.parent)
         if attempt_files.take_output(setup_run.folder / "out", SETUP_FILE, archive, rules.max_setup) is None:
             return None, setup_run
         (setup_run.folder / "out" / SETUP_FILE).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 from squire_pipelines.files import lock_descriptor
 from squire_pipelines.gateway.model import GatewayCall, GatewayTotals, RunningCall
+from squire_pipelines.home import make_folder
 from squire_pipelines.observability.logging import Component, get_logger
 
 SLOT_BYTES = 1024
@@ -38,7 +39,7 @@ class CallLog:
     """
 
     def __init__(self, folder: Path, name: str, *, max_bytes: int = 8 * 2**20, bodies: bool = False) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         life = secrets.token_hex(4)
         self._prefix = f"{name}:{life}"
         self._max_bytes = max_bytes

@@ -40,6 +40,7 @@ from squire_pipelines.gateway.wire import (
     GatewayConfig,
     GatewayStatus,
 )
+from squire_pipelines.home import make_folder
 from squire_pipelines.observability.logging import Component, get_logger, with_context
 from squire_pipelines.sections import LimitSettings
 
@@ -278,7 +279,7 @@ def bring_log(client: docker.DockerClient, attempt_id: str, folder: Path, *, con
 
 def _unpack(archive: IO[bytes], folder: Path) -> None:
     """Write the archive's regular files that a call log may have, each whole or not at all."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     with tarfile.open(fileobj=archive) as members:
         for member in members:
             name = PurePosixPath(member.name).name

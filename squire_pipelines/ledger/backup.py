@@ -15,6 +15,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
 from squire_pipelines.files import fsync
+from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.store import Ledger, may_be_ours, utc_now
 
@@ -117,7 +118,7 @@ def restore_backup(ledger: Ledger, path: Path, *, actor: str, progress: Progress
     _refuse_foreign_database(target)
     now = utc_now()
     with _explained(f"the ledger {target} cannot be restored"):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with _beside(target) as part:
             _copy(path, part, progress)
             _record_restore(part, path, actor=actor, now=now)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
+from squire_pipelines.home import make_file, make_folder
 from squire_pipelines.ledger import HEAD_REVISION, sqlite
 from squire_pipelines.ledger.task_query import QueryRunner
 
@@ -201,10 +202,12 @@ class Ledger:
         """Create or upgrade the schema where needed. Raises SchemaVersionError when it is newer than this code."""
         if self.is_sqlite:
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.path.parent)
+                if not self.path.exists():
+                    make_file(self.path)  # SQLite gives its other files the same permissions
             except OSError as error:
                 raise LedgerError(
-                    f"the ledger's folder {self.path.parent} cannot be made: {error.strerror}", hint=_HINT_FOLDER
+                    f"the ledger {self.path} cannot be made: {error.strerror}", hint=_HINT_FOLDER
                 ) from error
         revision = self.revision()
         if revision == HEAD_REVISION:

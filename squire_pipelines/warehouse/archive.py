@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement
 
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.files import fsync, lock, put_in_place
+from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import retention as retention_rules
 from squire_pipelines.ledger.retention import ArchiveFile, Retention
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -110,7 +111,7 @@ def archive_old_rows(
             result.rows = {table: count for table, count in counts.items() if count}
             return result
     try:
-        archive.mkdir(parents=True, exist_ok=True)
+        make_folder(archive)
         try:
             archiving = lock(archive / ".lock")
         except TimeoutError:
@@ -197,7 +198,7 @@ class _Run:
         try:
             for table, condition in conditions.items():
                 target = self.archive / table / stamp
-                target.parent.mkdir(exist_ok=True)
+                make_folder(target.parent)
                 building = target.with_name(f".{stamp}.building")
                 self.checkpoint(f"write {table}")
                 rows, first, last = _write_rows(tx, table, condition, building)

@@ -21,6 +21,7 @@ import duckdb
 
 from squire_pipelines.errors import SquireError, WarehouseError
 from squire_pipelines.files import put_in_place
+from squire_pipelines.home import make_folder
 from squire_pipelines.warehouse import engine
 from squire_pipelines.warehouse.parquet import FORMAT
 from squire_pipelines.warehouse.query import open_published
@@ -192,7 +193,7 @@ class _FolderDestination:
 
     @contextmanager
     def work_folder(self) -> Iterator[Path]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         for leftover in self._folder.glob(f"{_PREFIX}*"):
             if time.time() - leftover.stat().st_mtime > STALE_AFTER_S:
                 shutil.rmtree(leftover, ignore_errors=True)  # another export may be removing it too
@@ -201,7 +202,7 @@ class _FolderDestination:
 
     def put(self, built: Path, name: str) -> None:
         final = self._folder / name
-        final.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(final.parent)
         put_in_place(built, final)
 
 

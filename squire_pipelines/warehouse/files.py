@@ -17,7 +17,7 @@ from squire_pipelines.errors import WarehouseError
 from squire_pipelines.files import lock, write_atomically
 from squire_pipelines.files import put_in_place as rename_durably
 
-READ_ONLY_MODE = 0o444
+READ_ONLY_MODE = 0o400
 _COPIED_AT_ONCE = 1 << 30
 _READ_AT_ONCE = 1 << 22
 KEPT_WALS = 3
@@ -96,12 +96,11 @@ def least_interval_s(size: int, *, min_interval_s: float, write_rate: int) -> fl
 
 def put_in_place(built: Path, path: Path) -> None:
     """Rename the closed file `built` over `path`, durably and read-only. Raises OSError."""
-    built.chmod(READ_ONLY_MODE)
     quarantine_wals(path)
     # Before the rename, for both files: if we die in between, the seal fits the file that is there.
     identities = [identity(file) for file in (built, path) if file.exists()]
     write_atomically(_seal_path(path), json.dumps(identities).encode(), durable=False)
-    rename_durably(built, path)
+    rename_durably(built, path, mode=READ_ONLY_MODE)
     # A client that had the old file open read-write may have begun a WAL since.
     quarantine_wals(path)
 

@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.errors import WarehouseError
+from squire_pipelines.home import make_folder
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -131,7 +132,7 @@ def publish_warehouse(
         incremental or IncrementalRules(),
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with files.publication_lock(path, wait_s=wait_s), files.new_file(path) as building:
             publication = publisher.run(building, full=full)
             if os.path.lexists(f"{building}.wal"):

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from squire_pipelines.home import make_folder
 from squire_pipelines.warehouse.report import theme
 from squire_pipelines.warehouse.report.numbers import Report
 from squire_pipelines.warehouse.report.sections import percent, short
@@ -72,8 +73,7 @@ def _matplotlib(cache: Path | None) -> Iterator[None]:
     """Import matplotlib and set its style while the block runs."""
     if cache is not None and "MPLCONFIGDIR" not in os.environ:
         # Otherwise it writes its list of fonts into the user's home; it reads the variable when it is imported.
-        cache.mkdir(parents=True, exist_ok=True)
-        os.environ["MPLCONFIGDIR"] = str(cache)
+        os.environ["MPLCONFIGDIR"] = str(make_folder(cache))
     import matplotlib as mpl  # noqa: PLC0415 - takes a second
 
     settings: dict[Any, Any] = {

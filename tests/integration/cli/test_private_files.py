@@ -1,0 +1,109 @@
+"""What the command writes holds what strangers wrote, and is its owner's alone, whatever umask it is started with."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.domain.endings import Cause
+from squire_pipelines.home import make_file, make_folder
+from squire_pipelines.ledger.store import open_ledger
+from tests.support.cli import SampleData, Squire
+from tests.support.private_files import open_to_others, reachable_by_others, umask
+
+Run = Callable[..., None]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def as_a_program(home: Path) -> Run:
+    """Run the command as people do, in a process of its own, which inherits the umask."""
+
+    def run(*words: str) -> None:
+        program = [sys.executable, "-m", "squire_pipelines.cli", *words]
+        environment = {**os.environ, "SQUIRE_HOME": str(home)}
+        subprocess.run(program, env=environment, check=True, capture_output=True, timeout=120)
+
+    return run
+
+
+def as_a_library(home: Path) -> Run:
+    """Run it in the test's process, where nobody sets a umask."""
+
+    def run(*words: str) -> None:
+        Squire(home).ok(*words)
+
+    return run
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+@pytest.mark.parametrize("way", [as_a_program, as_a_library])
+def test_what_the_command_writes_is_its_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int, way: Callable[[Path], Run]
+) -> None:
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    monkeypatch.setenv("SQUIRE_HOME", str(home))
+    outside.mkdir(mode=0o755)
+    run = way(home)
+    with umask(mask):
+        home.mkdir(mode=0o755)  # an administrator made it
+        run("init")
+        run("tasks", "list")
+        ledger = open_ledger(f"sqlite:///{home / 'ledger.sqlite'}")
+        samples = SampleData(ledger)
+        samples.ended(Cause.AGENT_ERROR)
+        samples.reading()
+        with ledger.write() as tx:
+            tx.connection.exec_driver_sql("UPDATE tasks SET ended_at = '2020-01-01 00:00:00'")
+        assert {mode(path) for path in home.glob("ledger.sqlite*")} == {0o600}
+        run("history", "publish")
+        run("tasks", "export", str(outside / "tasks.jsonl"))
+        run("ledger", "backup", str(outside / "backup.sqlite"))
+        run("history", "export", str(outside / "lake"))
+        run("history", "sql", "FROM tasks", "--parquet", str(outside / "rows.parquet"))
+        run("history", "report", "--html", str(outside / "page.html"))
+        run("tasks", "clean")
+        ledger.close()
+    written = {path.name for path in home.iterdir()}
+    assert {"archive", "config.toml", "ledger.sqlite", "warehouse.duckdb"} <= written
+    assert list((home / "archive").rglob("*.parquet"))
+    assert len(list((outside / "lake").rglob("*.parquet"))) > 3
+    assert mode(home / "warehouse.duckdb") == 0o400
+    assert reachable_by_others(home) == []
+    assert open_to_others(outside) == {}
+    if way is as_a_program:
+        assert open_to_others(home) == {}
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_a_new_ledgers_files_are_its_owners_alone(tmp_path: Path, mask: int) -> None:
+    path = tmp_path / "some" / "where" / "ledger.sqlite"
+    with umask(mask):
+        ledger = open_ledger(f"sqlite:///{path}")
+        with ledger.write(), closing(sqlite3.connect(path)):
+            modes = {file.name: mode(file) for file in path.parent.iterdir()}
+        ledger.close()
+    assert modes == dict.fromkeys(("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"), 384)
+    assert (mode(path.parent), mode(path.parent.parent)) == (0o700, 0o700)
+
+
+def test_a_folder_and_a_file_that_are_there_stay_as_they_are(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert mode(make_folder(tmp_path)) == 0o755
+    assert mode(make_file(tmp_path / "file")) == 0o640
+    assert (tmp_path / "file").read_text() == "content"
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "file")
+    with pytest.raises(OSError, match="symbolic links"):
+        make_file(tmp_path / "link")
