@@ -78,7 +78,7 @@ soak: setup ## Long fault injection: the short versions in `make test`, many tim
 docs: setup ## Build the documentation into build/site
 	@scripts/docs.sh "$(BIN)"
 
-lock: setup ## Resolve the dependencies anew into the hashed locks
+lock: setup ## Resolve the dependencies into the hashed locks
 	@scripts/lock.sh "$(BIN)"
 
 clean: ## Remove everything that was built; .venv stays

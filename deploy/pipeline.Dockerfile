@@ -26,7 +26,7 @@ RUN /opt/build/bin/pip --python /opt/python/bin/python install -q --require-hash
 COPY pyproject.toml dagster.yaml /src/
 COPY worker-image /src/worker-image
 COPY squire_pipelines /src/squire_pipelines
-# The readme is only for the package's page: a change of it should not build this image anew.
+# The readme is only for the package's page: a change of it should not rebuild this image.
 RUN touch /src/README.md \
     && /opt/build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /wheels /src \
     && /opt/build/bin/pip --python /opt/python/bin/python install -q --no-deps --prefix /opt/squire /wheels/*.whl \

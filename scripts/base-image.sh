@@ -36,7 +36,7 @@ make_tarball() {
 
     awk '{print "deb", $1, $2, $3}' "$sources" >"$rootfs/etc/apt/sources.list"
     # The machine may sit behind a TLS proxy with a CA of its own. The second copy survives the package
-    # ca-certificates, which writes the bundle anew from its own list and from /usr/local/share/ca-certificates.
+    # ca-certificates, which rewrites the bundle from its own list and from /usr/local/share/ca-certificates.
     if [ -r "$ca_bundle" ]; then
         install -D -m 0644 "$ca_bundle" "$rootfs$ca_bundle"
         install -D -m 0644 "$ca_bundle" "$rootfs/usr/local/share/ca-certificates/host.crt"

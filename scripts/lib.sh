@@ -56,7 +56,7 @@ quietly() {
     return "$status"
 }
 
-# apt_install PACKAGE…: with bounded waits; the package lists are read anew only when they are missing a package.
+# apt_install PACKAGE…: with bounded waits; the package lists are read again only when they are missing a package.
 apt_install() {
     local log
     log="$(mktemp)"

@@ -23,16 +23,16 @@ why it is made like this.
   larger the file is: on average no more than `warehouse.write_rate` bytes are written in a second. At least every
   ten minutes in any case. The assets `history/*` have a freshness policy: a warning after 15 minutes, a failure
   after 30. `squire history publish` does it now.
-- **All of it anew.** `squire history publish --full`, or the job `rebuild_history`. It also happens by itself, and
+- **All of it.** `squire history publish --full`, or the job `rebuild_history`. It also happens by itself, and
   says why (`SELECT mode, reason FROM _publication`), when there is no file, when it is damaged, of another version
   or of another ledger, when somebody wrote to it, when the ledger was restored from a backup, when its clock was
   set back, and when the file has grown by half for nothing.
 - **What left the ledger stays.** Retention moves old rows into Parquet files beside the warehouse
-  (`archive/<table>/`). They are in the warehouse before and after, also when it is built anew.
+  (`archive/<table>/`). They are in the warehouse before and after, also when it is rebuilt.
 - **Any client may open it, read-only, at any time and for as long as it likes.** It sees the moment at which it
-  opened the file, and blocks nothing. The file is read-only (0444). What a client that insists on writing leaves,
+  opened the file, and blocks nothing. The file is read-only, and for its owner alone (0400). What a client that insists on writing leaves,
   whether in the file or as a write-ahead log beside it, is gone with the next publication, which builds all of it
-  anew; the log is moved aside.
+  again; the log is moved aside.
 - **Dagster's runs** are linked by `run_id` in `attempts`, `collections` and `plans`; they are not copied.
 - Times are UTC. Columns that end in `_s` are seconds, in `_usd` US dollars; shares are from 0 to 1.
 """

@@ -266,7 +266,7 @@ class PlanningError(SquireError):
 
 
 class WorkspaceError(SquireError):
-    """The workspace could not be handed in or taken out."""
+    """An attempt's workspace could not be written or read."""
 
     code = "workspace"
 

@@ -1,6 +1,6 @@
 """What GitHub's answers mean: from status, headers and body to data or one of our errors; signatures of deliveries.
 
-Pure: no I/O and no clock of its own. Asking belongs to `client`, the payloads of deliveries to `events`.
+Pure: no I/O and no clock of its own. Requests belong to `client`, the payloads of deliveries to `events`.
 """
 
 import hashlib

@@ -313,7 +313,7 @@ class _Page:
                 return f":{key}"
         raise AssertionError(name)  # one of the numbers is free
 
-    # ── Asking ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Running ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _order(self, columns: Sequence[str], direction: str | None = None) -> str:
         return ", ".join(column + (self.direction if direction is None else direction) for column in columns)

@@ -1,6 +1,6 @@
 """Which protected paths a task may ask for, whoever plans it. Pure.
 
-Asking never lets a change pass: a person then decides on it. It follows from what a collaborator did (a failed check,
+A request never approves a change: a person then decides on it. It follows from what a collaborator did (a failed check,
 a label, a manual task) and never from a text, which a stranger may have written, nor from a model's answer.
 """
 

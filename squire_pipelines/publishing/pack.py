@@ -118,7 +118,7 @@ def _measure_object(view: memoryview, position: int, max_bytes: int) -> tuple[in
 
 
 def measure_pack(data: memoryview, *, max_objects: int, max_object_bytes: int, max_total_bytes: int) -> PackSize:
-    """Walk through a pack and measure it, without ever holding more than a few 100 kB of it inflated.
+    """Walk through a pack and measure it, with never more than a few 100 kB of it inflated in memory.
 
     Args:
         data: The pack, from `PACK` to its checksum.

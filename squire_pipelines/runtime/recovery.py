@@ -1,4 +1,4 @@
-"""What a killed predecessor left in Dagster's books: runs that are said to go on but whose process is gone.
+"""Runs that a killed predecessor left in Dagster's storage: they are said to go on, but their process is gone.
 
 With the default run launcher every run's process belongs to the services of one home. Whoever holds the home's lock and
 has ended the leftovers knows that none of them lives.

@@ -58,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> SquireError:
-    import errno  # noqa: PLC0415 - only on the way out
+    import errno  # noqa: PLC0415 - only when it cannot listen
 
     if error.errno == errno.EADDRINUSE:
         message = f"port {port} on {host} is in use"

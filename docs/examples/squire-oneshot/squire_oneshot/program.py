@@ -1,4 +1,4 @@
-"""Runs in the container: standard library only, and no way out but the gateway."""
+"""Runs in the container: standard library only, and no connection but the gateway."""
 
 import json
 import os

@@ -136,7 +136,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo. What only the new schema knows is lost: budgets, the archive's books, the new columns."""
+    """Undo. What only the new schema knows is lost: budgets, what was archived, the new columns."""
     _drop_rules()
     for name, table, _, _ in _indexes():
         op.drop_index(name, table_name=table)
