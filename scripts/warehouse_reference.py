@@ -30,9 +30,9 @@ why it is made like this.
 - **What left the ledger stays.** Retention moves old rows into Parquet files beside the warehouse
   (`archive/<table>/`). They are in the warehouse before and after, also when it is rebuilt.
 - **Any client may open it, read-only, at any time and for as long as it likes.** It sees the moment at which it
-  opened the file, and blocks nothing. The file is read-only, and for its owner alone (0400). What a client that insists on writing leaves,
-  whether in the file or as a write-ahead log beside it, is gone with the next publication, which builds all of it
-  again; the log is moved aside.
+  opened the file, and blocks nothing. The file is read-only, and for its owner alone (0400). What a client that
+  insists on writing leaves, whether in the file or as a write-ahead log beside it, is gone with the next
+  publication, which builds all of it again; the log is moved aside.
 - **Dagster's runs** are linked by `run_id` in `attempts`, `collections` and `plans`; they are not copied.
 - Times are UTC. Columns that end in `_s` are seconds, in `_usd` US dollars; shares are from 0 to 1.
 """
