@@ -67,7 +67,7 @@ format: setup ## Format and fix what can be fixed
 	@$(BIN)/ruff format .
 
 bench: setup ## All benchmarks; bench-NAME runs one
-	@for each in tests/benchmarks/bench_*.py; do $(BIN)/python "$$each" || exit 1; done
+	@for benchmark in tests/benchmarks/bench_*.py; do $(BIN)/python "$$benchmark" || exit 1; done
 
 bench-%: setup
 	@$(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py

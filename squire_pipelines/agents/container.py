@@ -33,8 +33,13 @@ _NOT_RUNNING = frozenset({404, 409})
 _REMOVE_TRIES = 3
 
 
+_STREAMS = ("stdout", "stderr")
+
+
 class _Stream(Protocol):
-    def __iter__(self) -> Iterator[bytes]: ...
+    """Chunks of output; pairs of standard output and standard error, either None, where the engine tells them apart."""
+
+    def __iter__(self) -> Iterator[bytes | tuple[bytes | None, bytes | None]]: ...
     def close(self) -> None: ...
 
 
@@ -57,10 +62,12 @@ class Drain:
 
     def _read(self) -> None:
         try:
-            for chunk in self._stream:
+            for item in self._stream:
                 self._chunks += 1
-                self._sink.feed(chunk)
-                self.last = (self.last + chunk)[-_LAST_BYTES:]
+                for name, chunk in zip(_STREAMS, item if isinstance(item, tuple) else (item,), strict=False):
+                    if chunk:
+                        self._sink.feed(chunk, name)
+                        self.last = (self.last + chunk)[-_LAST_BYTES:]
         except (OSError, ValueError, SocketError, DockerException) as error:
             # The connection broke or was closed by us: whether the container lives is for `wait` to find out.
             self.error = str(error)
@@ -136,9 +143,13 @@ class Container:
         self.connection_lost = False
 
     def attach(self) -> None:
-        """Begin to drain the output, before the start so that nothing is missed. Raises the engine's errors."""
+        """Begin to drain the output, before the start so that nothing is missed. Raises the engine's errors.
+
+        The engine copies standard output and standard error apart, so that a line of one may come amid a line of the
+        other, above all on a busy machine.
+        """
         self._attaches += 1
-        stream: Any = self._client.api.attach(self._id, stdout=True, stderr=True, stream=True, logs=False, demux=False)
+        stream: Any = self._client.api.attach(self._id, stdout=True, stderr=True, stream=True, logs=False, demux=True)
         self._drain = Drain(stream, self._sink)
 
     def replay(self, *, running: bool) -> None:

@@ -107,7 +107,8 @@ class LogSink:
         self._echo = output.echo
         self._resume = _LastLines(resume_after) if resume_after else None
         self._lock = threading.Lock()
-        self._rest = bytearray()
+        # The unfinished line of each stream: the streams of a container come in pieces that know no lines.
+        self._rests: dict[str, bytearray] = {}
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._file: BinaryIO | None = path.open("ab" if append else "wb", buffering=0)
         self._written = self._file.tell()
@@ -124,21 +125,20 @@ class LogSink:
         with self._lock:
             return tuple(self._tail)
 
-    def feed(self, chunk: bytes) -> None:
-        """Take some output. Nothing is written once the sink is closed."""
+    def feed(self, chunk: bytes, stream: str = "output") -> None:
+        """Take some output of a stream, whose lines stay whole. Nothing is written once the sink is closed."""
         with self._lock:
             if self._file is None:
                 return
             if self.overflowed:
-                self._skim(chunk)
+                self._skim(chunk, stream)
                 return
-            self._rest += chunk
-            *lines, rest = self._rest.split(b"\n")
+            *lines, rest = (self._rests.get(stream, bytearray()) + chunk).split(b"\n")
             # A line without an end is cut, or it would fill the memory.
             while len(rest) > _MAX_LINE_BYTES:
                 lines.append(rest[:_MAX_LINE_BYTES])
                 rest = rest[_MAX_LINE_BYTES:]
-            self._rest = rest
+            self._rests[stream] = rest
             self._take(lines)
 
     def close(self) -> None:
@@ -146,24 +146,24 @@ class LogSink:
         with self._lock:
             if self._file is None:
                 return
-            if self._rest:
+            for rest in filter(None, self._rests.values()):
                 if self.overflowed:
-                    self._note_tail([self._rest])
+                    self._note_tail([rest])
                 else:
-                    self._take([self._rest])
-                self._rest = bytearray()
+                    self._take([rest])
+            self._rests.clear()
             if self.overflowed and self._output.truncate_log:
                 mark = f"squire: {self.dropped_bytes} bytes were left out here; these are the last lines\n"
                 self._record(bytearray((mark + "".join(f"{line}\n" for line in self._tail)).encode()))
             self._file.close()
             self._file = None
 
-    def _skim(self, chunk: bytes) -> None:
+    def _skim(self, chunk: bytes, stream: str) -> None:
         # Of output beyond the limit only its length and its last lines are kept.
         self.dropped_bytes += len(chunk)
-        self._rest += chunk[-_MAX_LINE_BYTES:]
-        *lines, rest = self._rest[-_MAX_LINE_BYTES:].split(b"\n")
-        self._rest = rest
+        rest = self._rests.get(stream, bytearray()) + chunk[-_MAX_LINE_BYTES:]
+        *lines, rest = rest[-_MAX_LINE_BYTES:].split(b"\n")
+        self._rests[stream] = rest
         self._note_tail(lines)
 
     def _clean(self, raw: bytearray) -> str:

@@ -22,7 +22,7 @@ MIN_CASES = 200
 
 
 def main() -> int:
-    """Runs every case and reports."""
+    """Run every case and report."""
     began = time.perf_counter()
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="squire-injection-") as folder:
@@ -37,10 +37,10 @@ def main() -> int:
             print(f"VIOLATION {sending.name}: {violation}")
     seconds = time.perf_counter() - began
     _table(results, sent)
-    found = [*(result.violations for result in results), *(violations for _, _, violations in sent)]
-    leaks = sum(any(" is in " in each for each in violations) for violations in found)
-    bad = sum(bool(violations) for violations in found)
-    count = len(found)
+    violations_of = [*(result.violations for result in results), *(violations for _, _, violations in sent)]
+    leaks = sum(any(" is in " in violation for violation in violations) for violations in violations_of)
+    bad = sum(bool(violations) for violations in violations_of)
+    count = len(violations_of)
     return report(
         "injection",
         [
@@ -88,7 +88,7 @@ def _table(results: list[Result], sent: list[tuple[injection_model.Sending, str,
         print(f"{row['goal']:<24} {row['case'][:52]:<52} {row['outcome']:<9} {row['stopped_by']}")
     counted = Counter((row["outcome"], row["stopped_by"]) for row in rows)
     print()
-    for (outcome, rule), count in sorted(counted.items(), key=lambda each: -each[1]):
+    for (outcome, rule), count in sorted(counted.items(), key=lambda item: -item[1]):
         print(f"{count:>5} {outcome:<9} {rule}")
 
 

@@ -71,36 +71,36 @@ def _plain(value: str, length: int) -> str:
 
 
 def _hidden(redactor: Redactor, shown: str, core: str) -> bool:
-    """Whether nothing that matters of `core` is left of a line that shows it."""
+    """Return whether nothing that matters of `core` is left of a line that shows it."""
     line = redactor.redact(f"2026-11-22 12:00:00 step: value={shown} end\n")
     return core not in line and MASK in line
 
 
 def recall(redactor: Redactor, secrets: list[str], form: Form) -> float:
-    """The share of secrets in `form` of which redaction leaves nothing usable."""
-    found = 0
+    """Return the percentage of secrets in `form` of which redaction leaves nothing usable."""
+    hidden = 0
     for value in secrets:
         shown = form(value)
         core = value if "\x1b" in shown else shown[4:-4].strip('"')
-        found += _hidden(redactor, shown, core)
-    return 100 * found / len(secrets)
+        hidden += _hidden(redactor, shown, core)
+    return 100 * hidden / len(secrets)
 
 
 def recall_unknown(redactor: Redactor, secrets: list[str], form: Form) -> float:
-    """The same for credentials that nobody told the redactor of."""
+    """Return the same for credentials that the redactor does not know."""
     shown = [form(value) for value in secrets]
-    return 100 * sum(_hidden(redactor, each, each.partition("@")[0][-12:]) for each in shown) / len(shown)
+    return 100 * sum(_hidden(redactor, text, text.partition("@")[0][-12:]) for text in shown) / len(shown)
 
 
 def mistaken_lines(redactor: Redactor) -> tuple[int, int]:
-    """How many lines of this project's own code and documents are changed, and of how many."""
+    """Return how many lines of this project's own code and documents are changed, and of how many."""
     files = [*ROOT.glob("squire_pipelines/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.py")]
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines() if "\x1b" not in line]
     return sum(redactor.redact(line) != line for line in lines), len(lines)
 
 
 def main() -> int:
-    """Measures and reports."""
+    """Measure and report."""
     choose = random.Random(SEED)  # noqa: S311 - invented values
     secrets = ["".join(choose.choices(_ALPHABET, k=choose.randint(20, 60))) for _ in range(SECRETS)]
     redactor = Redactor(secrets)

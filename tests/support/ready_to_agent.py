@@ -22,6 +22,7 @@ from typing import Any
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import build_samples
 from squire_pipelines.agents import engine
+from squire_pipelines.demo.folder import write_secret
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.services import Services, dagster_yaml, instance_environment
@@ -158,7 +159,7 @@ def main(count: int) -> None:
                 if sample.full_name == REPOSITORY:
                     forge.host_repository(sample)
             configure(home, forge.api_url)
-            os.environ["SQUIRE_GITHUB_TOKEN"] = forge.token
+            write_secret(home, "github-token", forge.token)  # a file: step containers get no secret by a variable
             settings = load_settings()
             ledger = open_ledger(settings.resolved_ledger_url)
             with (

@@ -25,7 +25,7 @@ from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import model_calls
-from squire_pipelines.sensors.reaper import reaper
+from squire_pipelines.sensors.reaper import reaper, recovery
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
@@ -162,7 +162,7 @@ def test_the_cap_is_enforced_in_the_container(
     assert left_of(client, made.id) == []
 
 
-def test_what_a_killed_supervisor_leaves_is_counted_and_removed_by_the_reaper(
+def test_what_a_killed_supervisor_leaves_is_counted_and_removed_by_a_recovery(
     pipeline: Pipeline, client: docker.DockerClient, attempt: Callable[..., Attempt]
 ) -> None:
     turns = [Turn(calls=(EDIT,), prompt_tokens=50, completion_tokens=7), Turn(text="Done.")]
@@ -172,7 +172,7 @@ def test_what_a_killed_supervisor_leaves_is_counted_and_removed_by_the_reaper(
         pipeline.kill_agent_run(made, lambda: len(model.main_requests) >= 2, expired_s=3600)
         assert gateway_name(made.id) in left_of(client, made.id)
         before = calls(pipeline.ledger, made.id)
-        pipeline.sensor(reaper)
+        pipeline.tick(recovery)
     assert pipeline.read_attempt(made.id).cause == Cause.LOST
     after = calls(pipeline.ledger, made.id)
     assert len(after) > len(before), "the call under way is known by the container's call log alone"

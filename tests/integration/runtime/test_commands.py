@@ -107,7 +107,9 @@ def test_what_needs_the_definitions_ends_with_the_error_when_they_cannot_be_load
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("demo", "--runner", "local", "--home", "demo")])
+@pytest.mark.parametrize(
+    "command", [("dev", "--no-webhooks"), ("demo", "--runner", "local", "--executor", "docker", "--home", "demo")]
+)
 def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -116,7 +118,13 @@ def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
     done = subprocess.run(
         [PYTHON, "-m", "squire_pipelines.cli", *command],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "SQUIRE_PIPELINE__WEBSERVER_PORT": str(free_port())},
+        # Only step containers need the driver.
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{tmp_path}:{ROOT}",
+            "SQUIRE_PIPELINE__WEBSERVER_PORT": str(free_port()),
+            "SQUIRE_PIPELINE__EXECUTOR": "docker",
+        },
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -252,9 +252,9 @@ def test_other_tables_go_by_their_own_age(ledger: Ledger, clock: Clock, tmp_path
     assert archive_old_rows(ledger, tmp_path, rules, dry_run=True).rows == expected
     assert archive_old_rows(ledger, tmp_path, rules).rows == expected
     with duckdb.connect() as connection:
-        found = connection.execute(f"SELECT * FROM read_parquet('{tmp_path}/deliveries/*.parquet')").fetchall()  # noqa: S608
-    assert len(found) == 1
-    assert b"{}" not in found[0]
+        rows = connection.execute(f"SELECT * FROM read_parquet('{tmp_path}/deliveries/*.parquet')").fetchall()  # noqa: S608
+    assert len(rows) == 1
+    assert b"{}" not in rows[0]
     with ledger.read() as tx:
         left = {
             name: tx.execute(select(func.count()).select_from(tables.metadata.tables[name])).scalar_one()
@@ -317,10 +317,10 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(ledger: Ledger, clock: Cl
             archive_old_rows(ledger, archive, WEEK, checkpoint=crash_at(number))
         except _Crash:
             with ledger.read() as tx:
-                here = set(tx.execute(select(tables.tasks.c.id)).scalars())
-            there = {row[0] for row in rows_of(archive, "tasks")}
-            assert made <= here | there
-            assert len(here) in {whole, 0}
+                in_ledger = set(tx.execute(select(tables.tasks.c.id)).scalars())
+            archived = {row[0] for row in rows_of(archive, "tasks")}
+            assert made <= in_ledger | archived
+            assert len(in_ledger) in {whole, 0}
             archive_old_rows(ledger, archive, WEEK)
         else:
             break

@@ -38,8 +38,8 @@ def _read(lake: Path, table: str) -> list[tuple[object, ...]]:
     pattern = str(lake / table / "*" / "*.parquet")
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
-    found = connection.read_parquet(pattern, hive_partitioning=True).order("1, 2")
-    return [tuple(row) for row in found.fetchall()]
+    relation = connection.read_parquet(pattern, hive_partitioning=True).order("1, 2")
+    return [tuple(row) for row in relation.fetchall()]
 
 
 def _files(lake: Path) -> dict[str, bytes]:
@@ -47,11 +47,11 @@ def _files(lake: Path) -> dict[str, bytes]:
 
 
 def test_every_row_of_every_table_is_in_the_file_of_its_day(published: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    done = export(published, str(tmp_path / "lake"), on_file=lambda file: told.append(file.name))
-    assert told == [file.name for file in done.files]
+    names: list[str] = []
+    done = export(published, str(tmp_path / "lake"), on_file=lambda file: names.append(file.name))
+    assert names == [file.name for file in done.files]
     assert {file.table for file in done.files} == set(BEGIN_COLUMNS)
-    assert set(_files(tmp_path / "lake")) == set(told)
+    assert set(_files(tmp_path / "lake")) == set(names)
     for table in BEGIN_COLUMNS:
         (count,) = run_query(published, f"SELECT count(*) FROM {table}").rows[0]  # noqa: S608 - our own names
         rows = _read(tmp_path / "lake", table)
@@ -112,7 +112,7 @@ def test_what_a_killed_export_left_is_never_read_and_goes_in_the_end(published: 
 
 
 @pytest.mark.parametrize(
-    ("target", "options", "said"),
+    ("target", "options", "words"),
     [
         ("lake", {"tables": ["nonsense"]}, "no table 'nonsense'"),
         ("lake", {"tables": []}, "no table is named"),
@@ -128,12 +128,12 @@ def test_what_cannot_be_done_is_said_so(
     published: Path,
     target: str,
     options: dict[str, object],
-    said: str,
+    words: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WarehouseError, match=said) as caught:
+    with pytest.raises(WarehouseError, match=words) as caught:
         export(published, target, **options)  # type: ignore[arg-type] # as the case has it
     assert caught.value.hint
     assert not list(tmp_path.rglob("*.parquet"))

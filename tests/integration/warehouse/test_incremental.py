@@ -66,11 +66,11 @@ def test_publishing_changes_gives_what_reading_everything_gives(happened: list[t
         ledger = Ledger(f"sqlite:///{sqlite_ledger_file(folder / 'ledger.sqlite')}", clock=clock)
         try:
             world = ChangingLedger(ledger, clock, folder / "archive")
-            for what, how in [("plan", 2), ("dispatch", 0), ("publish", 0), *happened]:
-                if what == "publish":
+            for action, amount in [("plan", 2), ("dispatch", 0), ("publish", 0), *happened]:
+                if action == "publish":
                     publish_to(ledger, folder / "grown.duckdb", world.archive)
                 else:
-                    getattr(world, what)(how)
+                    getattr(world, action)(amount)
             publish_to(ledger, folder / "grown.duckdb", world.archive)
             publish_to(ledger, folder / "new.duckdb", world.archive, full=True)
         finally:

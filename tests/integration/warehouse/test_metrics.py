@@ -71,7 +71,7 @@ class History:
 
 
 @pytest.fixture
-def told(
+def query(
     ledger: Ledger, clock: Clock, publish: Callable[[], Publication], warehouse: Path
 ) -> Callable[[str], tuple[tuple[object, ...], ...]]:
     """Makes the history, publishes it, and answers questions."""
@@ -116,14 +116,14 @@ def told(
     return lambda sql: run_query(warehouse, sql).rows
 
 
-Told = Callable[[str], tuple[tuple[object, ...], ...]]
+Query = Callable[[str], tuple[tuple[object, ...], ...]]
 
 
-def test_overview_has_a_row_per_task_with_what_became_of_it(told: Told) -> None:
+def test_overview_has_a_row_per_task_with_what_became_of_it(query: Query) -> None:
     names = ("status", "cause", "attempts", "outcome", "pr_url", "trace_id")
     rows = {
         title: SimpleNamespace(**dict(zip(names, values, strict=True)))
-        for title, *values in told(f"FROM task_overview SELECT title, {', '.join(names)}")
+        for title, *values in query(f"FROM task_overview SELECT title, {', '.join(names)}")
     }
     assert set(rows) == {"merged", "retried", "failed", "closed", "cancelled", "proposed", "elsewhere"}
     assert vars(rows["merged"]) == {
@@ -139,8 +139,8 @@ def test_overview_has_a_row_per_task_with_what_became_of_it(told: Told) -> None:
     assert (rows["cancelled"].status, rows["cancelled"].attempts) == ("cancelled", 0)
 
 
-def test_overview_tells_how_long_a_task_waited_for_its_first_agent(told: Told) -> None:
-    rows = told("SELECT title, ready_at, agent_started_at, seconds_to_agent FROM task_overview ORDER BY title")
+def test_overview_tells_how_long_a_task_waited_for_its_first_agent(query: Query) -> None:
+    rows = query("SELECT title, ready_at, agent_started_at, seconds_to_agent FROM task_overview ORDER BY title")
     seconds = {row[0]: row[3] for row in rows}
     assert seconds["merged"] == 30
     assert seconds["retried"] == 10  # not from the retry, before which it was ready a second time
@@ -150,8 +150,8 @@ def test_overview_tells_how_long_a_task_waited_for_its_first_agent(told: Told) -
     assert next(row for row in rows if row[0] == "proposed")[1] is None
 
 
-def test_success_is_counted_per_repository(told: Told) -> None:
-    rows = told(
+def test_success_is_counted_per_repository(query: Query) -> None:
+    rows = query(
         "SELECT repository, tasks, unfinished, succeeded, failed, cancelled, success_rate, attempts, pull_requests, "
         "merged, reverted, merge_rate FROM success_by_repository ORDER BY repository"
     )
@@ -159,8 +159,8 @@ def test_success_is_counted_per_repository(told: Told) -> None:
     assert rows[1] == ("acme/site", 1, 0, 0, 1, 0, 0.0, 1, 0, 0, 0, None)
 
 
-def test_failures_are_counted_by_cause(told: Told) -> None:
-    rows = told(
+def test_failures_are_counted_by_cause(query: Query) -> None:
+    rows = query(
         "SELECT repository, cause, transient, attempts, tasks, share, last_message, last_trace_id "
         "FROM failure_causes ORDER BY repository, cause"
     )
@@ -171,8 +171,8 @@ def test_failures_are_counted_by_cause(told: Told) -> None:
     )
 
 
-def test_time_to_merge_is_never_negative_and_counts_reverted_ones(told: Told) -> None:
-    rows = told(
+def test_time_to_merge_is_never_negative_and_counts_reverted_ones(query: Query) -> None:
+    rows = query(
         "SELECT pr_number, outcome, seconds_open, seconds_since_planned, trace_id FROM time_to_merge ORDER BY 1"
     )
     assert rows == (

@@ -60,8 +60,8 @@ def test_limit_holds_and_without_one_all_rows_are_written(published: Path, tmp_p
     target = tmp_path / "rows.parquet"
     assert _written(published, "FROM range(25_000)", target, limit=1500) == 1500
     assert _written(published, "FROM range(25_000)", target) == 25_000
-    (found,) = duckdb.connect().read_parquet(str(target)).aggregate("count(*), max(range)").fetchall()
-    assert found == (25_000, 24_999)
+    (counts,) = duckdb.connect().read_parquet(str(target)).aggregate("count(*), max(range)").fetchall()
+    assert counts == (25_000, 24_999)
 
 
 def test_a_query_that_fails_on_the_way_leaves_the_file_before(published: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_empty_ledger_publishes_empty_tables(publish: Publish, warehouse: Path, 
 
 def test_published_file_is_read_only_and_alone(publish: Publish, warehouse: Path) -> None:
     publish()
-    assert warehouse.stat().st_mode & 0o777 == 0o444
+    assert warehouse.stat().st_mode & 0o777 == 0o400
     assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock", f".{warehouse.name}.seal"}
 
 
@@ -158,12 +158,12 @@ def test_every_publication_shows_one_moment_of_a_ledger_that_is_written_to(
         try:
             for _ in range(4):
                 publication = publish()
-                told = run_query(
+                counts = run_query(
                     warehouse,
                     """SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM task_events),
                               (SELECT coalesce(max(id), 0) FROM task_events), (SELECT count(*) FROM plans)""",
                 ).rows[0]
-                assert set(told) == {publication.watermark}, told
+                assert set(counts) == {publication.watermark}, counts
         finally:
             stop.set()
         assert writing.result() > 0
@@ -194,8 +194,8 @@ def test_readers_meet_no_lock_while_it_is_published_without_pause(
             assert publish().mode == "incremental"
             published += 1
         for reader in readers:
-            said = reader.communicate(timeout=30)[1]
-            assert reader.returncode == 0, said
+            errors = reader.communicate(timeout=30)[1]
+            assert reader.returncode == 0, errors
         assert published >= 2
         assert stays.execute("SELECT count(*) FROM tasks").fetchall() == [(1,)]
     assert run_query(warehouse, "SELECT count(*) FROM tasks").rows == ((published + 1,),)

@@ -174,7 +174,7 @@ def test_empty_query_is_refused(published: Path, sql: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "words"),
     [
         ("SELEC 1", "syntax error"),
         ("SELECT * FROM taks", "taks"),
@@ -183,10 +183,10 @@ def test_empty_query_is_refused(published: Path, sql: str) -> None:
         ("SELECT 'a'::INT", "Could not convert"),
     ],
 )
-def test_wrong_query_is_answered_with_the_engines_words(published: Path, sql: str, said: str) -> None:
+def test_wrong_query_is_answered_with_the_engines_words(published: Path, sql: str, words: str) -> None:
     with pytest.raises(QueryError) as caught:
         run_query(published, sql)
-    assert said in caught.value.message
+    assert words in caught.value.message
     assert len(caught.value.message.splitlines()) <= 6
 
 

@@ -81,11 +81,11 @@ def test_histories_of_every_size_make_a_page(
     totals = report.totals
     assert totals.created == tasks
     rows = run_query(warehouse, "SELECT status, count(*) FROM tasks GROUP BY ALL").rows
-    found = dict(rows)
-    assert totals.succeeded == found.get("succeeded", 0) == sum(each.succeeded for each in report.throughput)
-    assert totals.failed == found.get("failed", 0) == sum(each.failed for each in report.throughput)
+    by_status = dict(rows)
+    assert totals.succeeded == by_status.get("succeeded", 0) == sum(row.succeeded for row in report.throughput)
+    assert totals.failed == by_status.get("failed", 0) == sum(row.failed for row in report.throughput)
     ((spent,),) = run_query(warehouse, "SELECT sum(cost_usd) FROM model_calls").rows
-    assert totals.cost_usd == pytest.approx(spent) == pytest.approx(sum(each.cost_usd or 0 for each in report.cost))
+    assert totals.cost_usd == pytest.approx(spent) == pytest.approx(sum(row.cost_usd or 0 for row in report.cost))
     page = _checked(html(report, cache=cache))
     drawn = [attributes for tag, attributes in page.tags if tag == "svg"]
     assert len(drawn) == 2 * sum(1 for section in sections(report) if section.rows)

@@ -15,7 +15,7 @@ STUCK = "SELECT task_id, reason, detail FROM stuck ORDER BY task_id"
 
 
 def test_what_waits_for_a_budget_is_distinguished_from_what_waits_for_a_slot(warehouse: Path, ledger: Ledger) -> None:
-    held, free, own = (add_task(ledger, repository=f"acme/{name}") for name in ("held", "free", "own"))
+    blocked, free, own = (add_task(ledger, repository=f"acme/{name}") for name in ("held", "free", "own"))
     limits = {
         "acme/held": BudgetLimits(attempt=Limit(usd=1), repository=Limit(usd=2)),
         "acme/free": BudgetLimits(attempt=Limit(usd=1), repository=Limit(usd=9)),
@@ -35,7 +35,7 @@ def test_what_waits_for_a_budget_is_distinguished_from_what_waits_for_a_slot(war
     publish_warehouse(ledger, warehouse, WarehouseSettings(memory_limit=MEMORY), limits_of=limits.__getitem__)
     reasons = {task: (reason, detail) for task, reason, detail in run_query(warehouse, STUCK).rows}
     assert reasons == {
-        held: ("budget", "waits for the budget of the repository (1.50 of 2.00 USD used or reserved)"),
+        blocked: ("budget", "waits for the budget of the repository (1.50 of 2.00 USD used or reserved)"),
         free: ("slot", "waits for a slot"),
         own: ("budget", "waits for the budget of the task (1.50 of 2.00 USD used or reserved)"),
     }

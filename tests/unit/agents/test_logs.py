@@ -90,7 +90,7 @@ def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path) -> None:
     log = sink(tmp_path, limit=10 * 2**20)
     for _ in range(5):
         log.feed(b"x" * 2**20)
-    assert len(log._rest) <= 2**20
+    assert len(log._rests["output"]) <= 2**20
     log.close()
     assert all(len(line) <= 500 for line in log.tail)
 
@@ -123,6 +123,17 @@ def test_the_agents_start_is_the_first_such_line(tmp_path: Path) -> None:
     assert first is not None
     assert first == log.agent_started_at
     assert abs((datetime.now(UTC) - first).total_seconds()) < 60
+
+
+def test_a_line_of_one_stream_amid_a_line_of_the_other_leaves_both_whole(tmp_path: Path) -> None:
+    log = LogSink(tmp_path / "agent.log", limit_bytes=1000)
+    log.feed(b"2915", "stdout")
+    log.feed(b"squire: agent started\n", "stderr")
+    log.feed(b"8\nnext", "stdout")
+    log.feed(b"last", "stderr")
+    log.close()
+    assert (tmp_path / "agent.log").read_text().splitlines() == ["squire: agent started", "29158", "next", "last"]
+    assert log.agent_started_at is not None
 
 
 def test_a_full_disk_is_remembered_and_the_output_still_taken(tmp_path: Path) -> None:
@@ -162,7 +173,7 @@ def test_after_the_cut_a_flood_costs_no_memory(tmp_path: Path) -> None:
     made = sink(tmp_path, limit=100)
     for _ in range(50):
         made.feed(b"x" * 1_000_000)
-    assert len(made._rest) <= 1024 * 1024
+    assert len(made._rests["output"]) <= 1024 * 1024
     assert made.dropped_bytes >= 49_000_000
     made.close()
 

@@ -118,14 +118,14 @@ def test_the_checks_of_the_plan_block(defs: dg.Definitions) -> None:
     assert {name for asset, name in checks if asset == "task_plan"} == {"planned", *PLAN_CHECKS}
     assert all(spec.blocking for (asset, _), spec in checks.items() if asset == "task_plan")
     assert {asset for asset, name in checks if name == "source_answered"} == {
-        f"signals/{each.value}" for each in Source
+        f"signals/{source.value}" for source in Source
     }
 
 
 def test_sensors_and_schedules_run_by_default_and_have_their_job(defs: dg.Definitions) -> None:
     repository = defs.get_repository_def()
     assert {sensor.default_status for sensor in repository.sensor_defs} == {dg.DefaultSensorStatus.RUNNING}
-    assert {each.default_status for each in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
+    assert {schedule.default_status for schedule in repository.schedule_defs} == {dg.DefaultScheduleStatus.RUNNING}
     assert {schedule.execution_timezone for schedule in repository.schedule_defs} == {"UTC"}
     targets = {sensor.name: {target.job_name for target in sensor.targets} for sensor in repository.sensor_defs}
     assert targets == {

@@ -213,8 +213,8 @@ def test_seconds_from_signal_to_merge_are_split_into_stages(ask: Ask) -> None:
 
 
 def test_stages_have_their_mean_and_percentiles(ask: Ask) -> None:
-    found = ask("SELECT stage, tasks, mean_s, p50_s, p95_s FROM stage_times ORDER BY position")
-    assert found == [
+    stages = ask("SELECT stage, tasks, mean_s, p50_s, p95_s FROM stage_times ORDER BY position")
+    assert stages == [
         ("seen to planned", 1, 600, 600, 600),
         ("planned to ready", 2, 30, 30, pytest.approx(57)),
         ("ready to dispatched", 2, 15, 15, pytest.approx(28.5)),
