@@ -256,12 +256,17 @@ class Container:
 
     def _read_the_rest(self, last: bytes) -> None:
         """Take what came after `last`: following the engine's log ends with the container, and sometimes too soon."""
-        try:
-            kept = self._client.api.logs(self._id, stdout=True, stderr=True, tail=_LAST_LINES)
-        except (requests.RequestException, DockerException) as error:
-            _log.warning("agent.log_may_lack_its_end", reason=str(error)[:200])
-            return
-        self._sink.feed(after(last, kept))
+        # Mostly a few lines are missing. On a busy machine it may be thousands: then more is read, until it overlaps.
+        for tail in (_LAST_LINES, 40 * _LAST_LINES, "all"):
+            try:
+                kept = self._client.api.logs(self._id, stdout=True, stderr=True, tail=tail)
+            except (requests.RequestException, DockerException) as error:
+                _log.warning("agent.log_may_lack_its_end", reason=str(error)[:200])
+                return
+            rest = after(last, kept)
+            if len(rest) < len(kept) or tail == "all":
+                self._sink.feed(rest, _STREAMS[0])
+                return
 
 
 def remove_with_retry(client: docker.DockerClient, name: str, attempt_id: str, *, pause_s: float = PAUSE_S) -> bool:

@@ -75,3 +75,25 @@ def test_what_the_engine_wrote_too_late_is_read_in_the_end(tmp_path: Path, *, ru
     container.finish_output()
     sink.close()
     assert (tmp_path / "log").read_text() == there
+
+
+class FarBehindApi(LaggingApi):
+    """An engine whose followed log ends long before the output does; its short end has nothing in common with it."""
+
+    def logs(self, _id: str, *, stream: bool = False, tail: int | str = "all", **_: Any) -> Iterator[bytes] | bytes:
+        numbers = [b"%d\n" % number for number in range(1, 2001)]
+        if stream:
+            return iter(numbers[:2])
+        return b"".join(numbers[-tail:] if isinstance(tail, int) else numbers)
+
+
+def test_when_thousands_of_lines_came_too_late_none_is_missed(tmp_path: Path) -> None:
+    sink = LogSink(tmp_path / "log", limit_bytes=100_000)
+    client = LaggingClient()
+    client.api = FarBehindApi()
+    container = Container(cast("docker.DockerClient", client), "c", sink)
+    container.replay(running=True)
+    assert container.wait(1)
+    container.finish_output()
+    sink.close()
+    assert (tmp_path / "log").read_text().split() == [str(number) for number in range(1, 2001)]
