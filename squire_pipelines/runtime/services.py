@@ -110,6 +110,7 @@ class Services:
         self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS + 1)
         self._environment: dict[str, str] = {}
         self._socket = self._run / "code-server.sock"
+        self._storage_made = settings.home.dagster / "storage-made"
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -159,13 +160,14 @@ class Services:
             NotReachableError: They are not loaded after two minutes.
         """
         self._socket.unlink(missing_ok=True)
+        if not self._storage_made.exists():
+            # The code server opens Dagster's storage as well, and two processes that make it at once break it: each
+            # notes the databases' version, and Dagster refuses one that has two.
+            self._report_dead_runs()
+            self._storage_made.touch()
         pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
         self._start(_CODE_SERVER, [_program("dagster"), "api", "grpc", *pointer])
-        # Imported here: only those who start a code server need Dagster in their own process.
-        from squire_pipelines.runtime.recovery import fail_dead_runs  # noqa: PLC0415
-
-        for run_id in fail_dead_runs(self._settings.home.dagster):
-            self._say(f"run {run_id[:8]} was cut off by an earlier stop")
+        self._report_dead_runs()
         child = self._children[_CODE_SERVER]
         deadline = time.monotonic() + _LOAD_TIMEOUT_S
         while not self._accepts():
@@ -179,6 +181,13 @@ class Services:
                     f"Squire's definitions were not loaded within {_LOAD_TIMEOUT_S:g} s", hint=f"see {child.log}"
                 )
             time.sleep(_POLL_S)
+
+    def _report_dead_runs(self) -> None:
+        # Imported here: only those who start a code server need Dagster in their own process.
+        from squire_pipelines.runtime.recovery import fail_dead_runs  # noqa: PLC0415
+
+        for run_id in fail_dead_runs(self._settings.home.dagster):
+            self._say(f"run {run_id[:8]} was cut off by an earlier stop")
 
     def _accepts(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

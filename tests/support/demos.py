@@ -132,12 +132,6 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
             demo.kill_all()
 
 
-def alive(group: int) -> bool:
-    """Whether a process group has members that are more than a name in the table."""
-    listed = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True, timeout=10)
-    return any(int(row.split()[0]) == group and "Z" not in row.split()[1] for row in listed.stdout.splitlines())
-
-
 @contextmanager
 def forge_of(home: Path) -> Iterator[dict[str, Any]]:
     """The state that the demo's forge has kept."""

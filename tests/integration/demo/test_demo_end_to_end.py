@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, alive, check_what_it_left
+from tests.support.children import alive
+from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, check_what_it_left
 
 
 @pytest.mark.slow

@@ -1,0 +1,240 @@
+"""Starting and ending the processes of one home: small programs stand in the place of Dagster's."""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.errors import ConfigError, ExitCode, NotReachableError
+from squire_pipelines.runtime import services as services_module
+from squire_pipelines.runtime.processes import Child
+from squire_pipelines.runtime.services import AlreadyRunningError, Services, home_lock
+from squire_pipelines.settings import Settings
+from tests.support.children import PATIENCE_S, SLEEP, alive, start_child, wait_until
+from tests.support.programs import small_programs
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    found = Settings()
+    assert found.home.state == tmp_path / "home"
+    return found
+
+
+def test_a_home_is_served_by_one_only(settings: Settings) -> None:
+    said: list[str] = []
+    with Services(settings, say=said.append):
+        with pytest.raises(AlreadyRunningError, match="another Squire serves"), Services(settings, say=said.append):
+            pass
+        with pytest.raises(AlreadyRunningError), home_lock(settings.home.run):
+            pass
+    with Services(settings, say=said.append):
+        pass
+    assert said == []
+
+
+def test_the_instance_gets_our_settings_and_keeps_its_own(settings: Settings) -> None:
+    environment = services_module.instance_environment(settings)
+    written = settings.home.dagster / "dagster.yaml"
+    assert environment["DAGSTER_HOME"] == str(settings.home.dagster)
+    assert "QueuedRunCoordinator" in written.read_text(encoding="utf-8")
+    written.write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    services_module.instance_environment(settings)
+    assert written.read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
+
+
+def test_a_home_that_cannot_be_set_up_is_not_held(settings: Settings) -> None:
+    settings.home.dagster.parent.mkdir(parents=True)
+    settings.home.dagster.write_text("not a folder")
+    with pytest.raises(FileExistsError), Services(settings, say=print):
+        pass
+    settings.home.dagster.unlink()
+    with Services(settings, say=print):
+        pass
+
+
+def test_leftovers_are_ended_before_anything_starts(settings: Settings) -> None:
+    child = start_child(settings.home.run, name="receiver")
+    said: list[str] = []
+    with Services(settings, say=said.append):
+        assert not alive(child.process.pid)
+    child.process.wait(PATIENCE_S)
+    assert said == ["stopped receiver, which an earlier Squire had left running"]
+
+
+def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) -> None:
+    said: list[str] = []
+    with Services(settings, say=said.append) as services:
+        services._start("short", [sys.executable, "-c", "print('cannot live')"])
+        restarts = 0
+        with pytest.raises(NotReachableError, match="short stops again and again") as caught:  # noqa: PT012 - a loop
+            for _ in range(20):
+                pid = services._children["short"].process.pid
+                wait_until(lambda: not services._children["short"].alive)
+                services.keep_up()
+                assert services._children["short"].process.pid != pid
+                restarts += 1
+        assert restarts == 5
+        assert "cannot live" in str(caught.value)
+        assert services.log_of("short")[-1] == "cannot live"
+        assert services.log_of("nobody") == ()
+    assert said[0] == "short has stopped (exit 0); starting it again"
+
+
+def test_what_lives_is_left_alone_and_all_ends_with_the_block(settings: Settings) -> None:
+    said: list[str] = []
+    with Services(settings, say=said.append) as services:
+        for name in ("one", "two"):
+            services._start(name, list(SLEEP))
+        pids = [services._children[name].process.pid for name in ("one", "two")]
+        services.keep_up()
+        assert [services._children[name].process.pid for name in ("one", "two")] == pids
+    assert not any(alive(pid) for pid in pids)
+    assert list(settings.home.run.glob("*.pid")) == []
+    assert said == []
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with small programs in the place of Dagster's: they tell how they were called, and stay."""
+    return small_programs(tmp_path / "bin", monkeypatch)
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The Dagster homes whose dead runs were reported."""
+    homes: list[Path] = []
+
+    def fail_dead_runs(home: Path) -> tuple[str, ...]:
+        homes.append(home)
+        return ("0123456789",)
+
+    monkeypatch.setattr("squire_pipelines.runtime.recovery.fail_dead_runs", fail_dead_runs)
+    return homes
+
+
+@pytest.mark.usefixtures("programs")
+def test_a_code_server_that_dies_takes_its_runs_with_it_and_a_daemon_does_not(
+    settings: Settings, cut_off: list[Path]
+) -> None:
+    said: list[str] = []
+    with Services(settings, say=said.append) as services:
+        services.start_daemon()
+        assert cut_off == [settings.home.dagster] * 2  # the first of them made the storage
+        for name, reported in (("code-server", 3), ("daemon", 3)):
+            services._children[name].process.kill()
+            services._children[name].process.wait(PATIENCE_S)
+            services.keep_up()
+            assert len(cut_off) == reported
+            assert services._children[name].alive
+    assert "run 01234567 was cut off by an earlier stop" in said
+    assert "daemon has stopped (exit -9); starting it again" in said
+
+
+@pytest.mark.usefixtures("programs")
+def test_dagsters_storage_is_whole_before_another_process_opens_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions: list[list[int]] = []
+    start = Child.start
+
+    def look_first(name: str, argv: Sequence[str], *, run: Path, env: Mapping[str, str]) -> Child:
+        databases = sorted(settings.home.dagster.rglob("*.db"))
+        versions.append([versions_of(database) for database in databases])
+        return start(name, argv, run=run, env=env)
+
+    monkeypatch.setattr(Child, "start", look_first)
+    for _ in range(2):
+        with Services(settings, say=print) as services:
+            services.start_code_server()
+    assert versions == [[1, 1, 1], [1, 1, 1]]
+
+
+def versions_of(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        (number,) = connection.execute("SELECT count(*) FROM alembic_version").fetchone()
+    return int(number)
+
+
+@pytest.mark.usefixtures("programs", "cut_off")
+@pytest.mark.parametrize("home", ["home", "a" * 100])
+def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / home))
+    settings = Settings()
+    run = settings.home.run
+    with Services(settings, say=print) as services:
+        services.start_receiver()
+        services.start_daemon()
+        services.start_webserver(4321)
+        assert list(services._children) == ["receiver", "code-server", "daemon", "webserver"]
+        wait_until(lambda: all(services.log_of(name) for name in services._children))
+        assert services.log_of("receiver") == ("python -m squire_pipelines.webhooks",)
+        assert services.log_of("daemon") == (f"dagster-daemon run -w {run}/workspace.yaml",)
+        assert services.log_of("webserver") == (f"dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml",)
+        (server,) = json.loads((run / "workspace.yaml").read_text())["load_from"]
+        socket_path = server["grpc_server"]["socket"]
+        assert f"--socket {socket_path} -m squire_pipelines.definitions" in services.log_of("code-server")[0]
+        assert len(socket_path) < 108
+    assert not Path(socket_path).exists() or Path(socket_path).parent == run
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next_step(
+    settings: Settings, programs: Path
+) -> None:
+    (programs / "dagster").write_text(
+        "#!/bin/sh\necho 'Traceback (most recent call last):'\necho 'BadError: why'\nexit 1"
+    )
+    with Services(settings, say=print) as services:
+        with pytest.raises(ConfigError, match=r"could not load Squire's definitions: BadError: why") as caught:
+            services.start_daemon()
+        assert caught.value.exit_code is ExitCode.CONFIGURATION
+        assert str(settings.home.run / "code-server.log") in caught.value.hint
+        assert list(services._children) == ["code-server"]
+
+
+@pytest.mark.parametrize(
+    ("log", "error"),
+    [
+        ([], "no output"),
+        (["started", "killed", ""], "killed"),
+        (
+            [
+                "an old line",
+                "Traceback (most recent call last):",
+                '  File "x.py", line 1, in <module>',
+                "    import y",
+                "ValidationError: 1 error for Settings",
+                "x.y",
+                "  must be a number",
+                "",
+                "The above exception was the direct cause of the following exception:",
+                "",
+                "Traceback (most recent call last):",
+                "DagsterError: it failed",
+            ],
+            "ValidationError: 1 error for Settings x.y must be a number",
+        ),
+    ],
+)
+def test_the_first_error_of_a_log_is_the_cause_of_the_others(log: list[str], error: str) -> None:
+    assert services_module.first_error(log) == error
+
+
+def test_an_installation_without_its_settings_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(services_module, "__file__", str(tmp_path / "a" / "b" / "services.py"))
+    with pytest.raises(ConfigError, match=r"dagster\.yaml is missing"):
+        services_module.dagster_yaml()
+    (tmp_path / "dagster.yaml").touch()
+    assert services_module.dagster_yaml() == tmp_path / "dagster.yaml"
+
+
+def test_a_program_is_found_beside_the_interpreter() -> None:
+    assert Path(services_module._program("dagster-daemon")).parent == Path(sys.executable).parent
+    assert services_module._program("no-such-program") == "no-such-program"
