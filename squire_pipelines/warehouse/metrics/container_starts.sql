@@ -20,5 +20,5 @@ COMMENT ON COLUMN container_starts.p50_s IS 'Seconds to create and start, the me
 COMMENT ON COLUMN container_starts.p95_s IS 'Seconds that 95 % stay below.';
 COMMENT ON COLUMN container_starts.max_s IS 'Seconds of the slowest.';
 COMMENT ON COLUMN container_starts.mean_image_s IS 'Seconds for the image, the mean.';
-COMMENT ON COLUMN container_starts.mean_workspace_s IS 'Seconds to bring the repository in, the mean.';
+COMMENT ON COLUMN container_starts.mean_workspace_s IS 'Seconds to clone the repository into the container, the mean.';
 COMMENT ON COLUMN container_starts.mean_first_call_s IS 'Seconds from the agent''s start to its first call to a model, the mean.';

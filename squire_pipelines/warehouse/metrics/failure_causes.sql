@@ -12,7 +12,7 @@ SELECT
     max_by(last_trace_id, last_at) AS last_trace_id
 FROM failure_weeks
 GROUP BY repository, cause;
-COMMENT ON VIEW failure_causes IS 'Why attempts failed, per repository; what a person cancelled is no failure. failure_weeks has the weeks apart.';
+COMMENT ON VIEW failure_causes IS 'Why attempts failed, per repository; a cancellation by a person is no failure. failure_weeks has them by week.';
 COMMENT ON COLUMN failure_causes.repository IS 'owner/name.';
 COMMENT ON COLUMN failure_causes.cause IS 'How they ended.';
 COMMENT ON COLUMN failure_causes.transient IS 'Whether such an attempt is tried again.';

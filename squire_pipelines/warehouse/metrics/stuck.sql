@@ -53,9 +53,9 @@ waiting_attempts AS (
         END AS reason,
         CASE
             WHEN attempts.status = 'queued' AND attempts.claim_until < moment.published_at
-                THEN 'no run took it in time'
+                THEN 'no run claimed it in time'
             WHEN attempts.status = 'queued' THEN 'dispatched, its run has not begun'
-            WHEN attempts.lease_until < moment.published_at THEN 'its run gave no sign of life'
+            WHEN attempts.lease_until < moment.published_at THEN 'its run did not renew its lease'
             WHEN attempts.status = 'publishing' THEN 'its change is being published'
             ELSE 'its agent is at work'
         END AS detail,
@@ -98,7 +98,7 @@ FROM (
     FROM waiting_pull_requests
 ) AS everything
 CROSS JOIN moment;
-COMMENT ON VIEW stuck IS 'What is not done and what it waits for, as of the publication: the longest waits are what is stuck.';
+COMMENT ON VIEW stuck IS 'What is not done and what it waits for, at the time of the publication; what waits longest is stuck.';
 COMMENT ON COLUMN stuck.repository IS 'owner/name.';
 COMMENT ON COLUMN stuck.task_id IS 'tasks.id.';
 COMMENT ON COLUMN stuck.attempt_id IS 'attempts.id, where an attempt is under way.';

@@ -18,7 +18,7 @@ CREATE TABLE attempt_facts (
     agent_s DOUBLE,
     after_s DOUBLE
 );
-COMMENT ON TABLE attempt_facts IS 'One row per attempt, put together from the other tables at publication: its task, and the seconds that its parts took.';
+COMMENT ON TABLE attempt_facts IS 'One row per attempt, derived from the other tables at publication: its task, and the seconds that its parts took.';
 COMMENT ON COLUMN attempt_facts.attempt_id IS 'attempts.id.';
 COMMENT ON COLUMN attempt_facts.task_id IS 'tasks.id.';
 COMMENT ON COLUMN attempt_facts.repository IS 'owner/name.';

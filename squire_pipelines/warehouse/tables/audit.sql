@@ -13,5 +13,5 @@ COMMENT ON COLUMN audit.occurred_at IS 'When.';
 COMMENT ON COLUMN audit.actor IS 'Who.';
 COMMENT ON COLUMN audit.action IS 'What.';
 COMMENT ON COLUMN audit.subject IS 'To what.';
-COMMENT ON COLUMN audit.detail IS 'The particulars.';
-COMMENT ON COLUMN audit.trace_id IS 'Ties it to what it was part of.';
+COMMENT ON COLUMN audit.detail IS 'The details.';
+COMMENT ON COLUMN audit.trace_id IS 'Links it to what it was part of.';

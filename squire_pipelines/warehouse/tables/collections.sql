@@ -30,7 +30,7 @@ COMMENT ON COLUMN collections.error_code IS 'The error''s code, where it failed.
 COMMENT ON COLUMN collections.error IS 'The error in one sentence.';
 COMMENT ON COLUMN collections.started_at IS 'When the reading began.';
 COMMENT ON COLUMN collections.ended_at IS 'When it ended.';
-COMMENT ON COLUMN collections.trace_id IS 'Ties it to the delivery, tick or command that asked for it.';
+COMMENT ON COLUMN collections.trace_id IS 'Links it to the delivery, tick or command that asked for it.';
 COMMENT ON COLUMN collections.run_id IS 'The Dagster run that made it.';
 COMMENT ON COLUMN collections.planned_at IS 'When a plan looked at it.';
 COMMENT ON COLUMN collections.requests IS 'Requests to the source that this reading took.';

@@ -10,7 +10,7 @@ CREATE TABLE container_weeks (
     mean_workspace_s DOUBLE,
     mean_first_call_s DOUBLE
 );
-COMMENT ON TABLE container_weeks IS 'The rows of the view container_starts, put together at publication.';
+COMMENT ON TABLE container_weeks IS 'The rows of the view container_starts, derived at publication.';
 COMMENT ON COLUMN container_weeks.repository IS 'owner/name.';
 COMMENT ON COLUMN container_weeks.runner IS 'docker or local.';
 COMMENT ON COLUMN container_weeks.week IS 'The Monday of the week, in UTC, in which the attempts were dispatched.';
@@ -19,5 +19,5 @@ COMMENT ON COLUMN container_weeks.p50_s IS 'Seconds to create and start, the med
 COMMENT ON COLUMN container_weeks.p95_s IS 'Seconds that 95 % stay below.';
 COMMENT ON COLUMN container_weeks.max_s IS 'Seconds of the slowest.';
 COMMENT ON COLUMN container_weeks.mean_image_s IS 'Seconds for the image, the mean.';
-COMMENT ON COLUMN container_weeks.mean_workspace_s IS 'Seconds to bring the repository in, the mean.';
+COMMENT ON COLUMN container_weeks.mean_workspace_s IS 'Seconds to clone the repository into the container, the mean.';
 COMMENT ON COLUMN container_weeks.mean_first_call_s IS 'Seconds from the agent''s start to its first call to a model, the mean.';

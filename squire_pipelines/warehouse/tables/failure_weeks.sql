@@ -10,7 +10,7 @@ CREATE TABLE failure_weeks (
     last_attempt_id VARCHAR,
     last_trace_id VARCHAR
 );
-COMMENT ON TABLE failure_weeks IS 'How many attempts of each week failed, by their cause, with the newest of each; put together at publication.';
+COMMENT ON TABLE failure_weeks IS 'How many attempts of each week failed, by their cause, with the newest of each; derived at publication.';
 COMMENT ON COLUMN failure_weeks.repository IS 'owner/name.';
 COMMENT ON COLUMN failure_weeks.week IS 'The Monday of the week, in UTC, in which the attempts were dispatched.';
 COMMENT ON COLUMN failure_weeks.cause IS 'How they ended.';

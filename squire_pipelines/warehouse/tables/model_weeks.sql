@@ -11,7 +11,7 @@ CREATE TABLE model_weeks (
     cost_usd DOUBLE,
     without_price BIGINT NOT NULL
 );
-COMMENT ON TABLE model_weeks IS 'The rows of the view model_use, put together at publication.';
+COMMENT ON TABLE model_weeks IS 'The rows of the view model_use, derived at publication.';
 COMMENT ON COLUMN model_weeks.model IS 'The model''s name.';
 COMMENT ON COLUMN model_weeks.purpose IS 'plan or agent.';
 COMMENT ON COLUMN model_weeks.week IS 'The Monday of the week, in UTC, of the calls.';

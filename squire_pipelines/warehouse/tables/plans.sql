@@ -17,7 +17,7 @@ CREATE TABLE plans (
     updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE plans IS 'Every plan, those that did not pass their checks too.';
-COMMENT ON COLUMN plans.id IS 'The plan''s id; sorts by time of birth.';
+COMMENT ON COLUMN plans.id IS 'The plan''s id; sorts by time of creation.';
 COMMENT ON COLUMN plans.repository IS 'owner/name.';
 COMMENT ON COLUMN plans.planner IS 'rules, or llm:<model>.';
 COMMENT ON COLUMN plans.signals_digest IS 'What the planner saw.';
@@ -26,7 +26,7 @@ COMMENT ON COLUMN plans.findings IS 'What its checks found; an empty list when i
 COMMENT ON COLUMN plans.passed IS 'Whether its checks found nothing.';
 COMMENT ON COLUMN plans.tasks_proposed IS 'How many tasks it has.';
 COMMENT ON COLUMN plans.tasks_created IS 'How many of them became new tasks.';
-COMMENT ON COLUMN plans.trace_id IS 'Ties it to the reading that it was made from.';
+COMMENT ON COLUMN plans.trace_id IS 'Links it to the reading that it was made from.';
 COMMENT ON COLUMN plans.run_id IS 'The Dagster run that made it.';
 COMMENT ON COLUMN plans.created_at IS 'When it was made.';
 COMMENT ON COLUMN plans.admitted_at IS 'When its tasks were created.';

@@ -23,5 +23,5 @@ COMMENT ON COLUMN signals.url IS 'Its page on GitHub.';
 COMMENT ON COLUMN signals.signal IS 'The whole signal.';
 COMMENT ON COLUMN signals.first_seen_at IS 'When it was seen first.';
 COMMENT ON COLUMN signals.last_seen_at IS 'When it was seen last.';
-COMMENT ON COLUMN signals.gone_at IS 'When it was there no more; NULL while it lasts.';
+COMMENT ON COLUMN signals.gone_at IS 'When it had gone; NULL while it is there.';
 COMMENT ON COLUMN signals.updated_at IS 'When its row changed last, by the ledger''s clock.';

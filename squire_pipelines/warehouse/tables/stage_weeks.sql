@@ -8,7 +8,7 @@ CREATE TABLE stage_weeks (
     p50_s DOUBLE NOT NULL,
     p95_s DOUBLE NOT NULL
 );
-COMMENT ON TABLE stage_weeks IS 'The rows of the view stage_times, put together at publication.';
+COMMENT ON TABLE stage_weeks IS 'The rows of the view stage_times, derived at publication.';
 COMMENT ON COLUMN stage_weeks.repository IS 'owner/name.';
 COMMENT ON COLUMN stage_weeks.week IS 'The Monday of the week, in UTC, in which the tasks ended.';
 COMMENT ON COLUMN stage_weeks.position IS 'Counts the stages from 1, in the order in which a task goes through them.';

@@ -13,7 +13,7 @@ CREATE TABLE success_weeks (
     decided BIGINT NOT NULL,
     cost_usd DOUBLE
 );
-COMMENT ON TABLE success_weeks IS 'The rows of the view success_rate, put together at publication.';
+COMMENT ON TABLE success_weeks IS 'The rows of the view success_rate, derived at publication.';
 COMMENT ON COLUMN success_weeks.repository IS 'owner/name.';
 COMMENT ON COLUMN success_weeks.kind IS 'tasks.kind.';
 COMMENT ON COLUMN success_weeks.model IS 'The model of the last attempt.';

@@ -30,7 +30,7 @@ CREATE TABLE task_facts (
     unchanged BOOLEAN,
     trace_id VARCHAR NOT NULL
 );
-COMMENT ON TABLE task_facts IS 'One row per task, put together from the other tables at publication: where it came from, how it went, and when it reached each stage.';
+COMMENT ON TABLE task_facts IS 'One row per task, derived from the other tables at publication: where it came from, how it went, and when it reached each stage.';
 COMMENT ON COLUMN task_facts.task_id IS 'tasks.id.';
 COMMENT ON COLUMN task_facts.repository IS 'owner/name.';
 COMMENT ON COLUMN task_facts.kind IS 'tasks.kind.';
@@ -48,9 +48,9 @@ COMMENT ON COLUMN task_facts.seen_at IS 'When the first of the signals that it a
 COMMENT ON COLUMN task_facts.planned_at IS 'When it was planned.';
 COMMENT ON COLUMN task_facts.ready_at IS 'When it became ready the first time.';
 COMMENT ON COLUMN task_facts.queued_at IS 'When its first attempt was dispatched.';
-COMMENT ON COLUMN task_facts.claimed_at IS 'When a run took an attempt of its the first time.';
-COMMENT ON COLUMN task_facts.agent_started_at IS 'When an agent started on it the first time.';
-COMMENT ON COLUMN task_facts.agent_ended_at IS 'When an agent ended on it the last time.';
+COMMENT ON COLUMN task_facts.claimed_at IS 'When a run first claimed one of its attempts.';
+COMMENT ON COLUMN task_facts.agent_started_at IS 'When an agent first started on it.';
+COMMENT ON COLUMN task_facts.agent_ended_at IS 'When an agent last ended on it.';
 COMMENT ON COLUMN task_facts.opened_at IS 'When its pull request was opened.';
 COMMENT ON COLUMN task_facts.merged_at IS 'When it was merged, by GitHub''s clock.';
 COMMENT ON COLUMN task_facts.ended_at IS 'When it succeeded, failed or was cancelled.';
@@ -59,5 +59,5 @@ COMMENT ON COLUMN task_facts.pr_number IS 'The pull request''s number.';
 COMMENT ON COLUMN task_facts.pr_url IS 'The pull request''s page.';
 COMMENT ON COLUMN task_facts.outcome IS 'open, merged, closed or reverted; NULL without a pull request.';
 COMMENT ON COLUMN task_facts.checks IS 'pending, passed, failed or none, for the pull request''s newest commit.';
-COMMENT ON COLUMN task_facts.unchanged IS 'Whether what was merged is the very commit that the last attempt pushed; NULL when nothing was merged.';
-COMMENT ON COLUMN task_facts.trace_id IS 'Ties the task to the delivery, tick or command that it began with.';
+COMMENT ON COLUMN task_facts.unchanged IS 'Whether the merged commit is the one that the last attempt pushed; NULL when nothing was merged.';
+COMMENT ON COLUMN task_facts.trace_id IS 'Links the task to the delivery, tick or command that it began with.';

@@ -23,13 +23,13 @@ CREATE TABLE tasks (
     updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE tasks IS 'One piece of work per row, as it stands now.';
-COMMENT ON COLUMN tasks.id IS 'The task''s id; sorts by time of birth.';
+COMMENT ON COLUMN tasks.id IS 'The task''s id; sorts by time of creation.';
 COMMENT ON COLUMN tasks.repository IS 'owner/name.';
 COMMENT ON COLUMN tasks.status IS 'proposed, ready, running, succeeded, failed or cancelled.';
 COMMENT ON COLUMN tasks.kind IS 'fix_ci, address_review, resolve_issue, manual or other.';
 COMMENT ON COLUMN tasks.title IS 'What is to be done, in one line.';
 COMMENT ON COLUMN tasks.priority IS '0 critical, 1 high, 2 medium, 3 low.';
-COMMENT ON COLUMN tasks.fingerprint IS 'Two tasks with the same one would answer the same facts.';
+COMMENT ON COLUMN tasks.fingerprint IS 'Equal for tasks that answer the same facts.';
 COMMENT ON COLUMN tasks.spec IS 'The whole task as its planner proposed it and as the agent gets it.';
 COMMENT ON COLUMN tasks.branch IS 'The branch that the work is pushed to, the same at every attempt.';
 COMMENT ON COLUMN tasks.base_branch IS 'The branch that the pull request goes into.';
@@ -40,7 +40,7 @@ COMMENT ON COLUMN tasks.not_before IS 'A retry does not start before this moment
 COMMENT ON COLUMN tasks.cancel_requested_at IS 'When a person asked for a running task to be cancelled.';
 COMMENT ON COLUMN tasks.cause IS 'How the last attempt ended, or why there was none.';
 COMMENT ON COLUMN tasks.message IS 'The cause in one sentence.';
-COMMENT ON COLUMN tasks.trace_id IS 'Ties the task to the delivery, tick or command that it began with.';
+COMMENT ON COLUMN tasks.trace_id IS 'Links the task to the delivery, tick or command that it began with.';
 COMMENT ON COLUMN tasks.created_at IS 'When it was planned.';
 COMMENT ON COLUMN tasks.ready_at IS 'When it became ready the last time; task_overview.ready_at has the first.';
 COMMENT ON COLUMN tasks.ended_at IS 'When it succeeded, failed or was cancelled.';
