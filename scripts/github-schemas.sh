@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts GitHub's published schemas (GraphQL, REST, webhook examples) under build/github-schemas/node_modules/,
-# where the tests of the demo forge compare our subset with them. Does nothing when the pinned versions are there.
+# where the tests of the forge compare our subset with them. Does nothing when the pinned versions are there.
 set -eu
 
 graphql_schema="@octokit/graphql-schema@15.26.1"

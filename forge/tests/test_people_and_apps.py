@@ -92,7 +92,7 @@ def key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-class App:
+class GitHubApp:
     """A GitHub App as its own client: it signs JWTs and asks for installation tokens."""
 
     def __init__(self, forge: ForgeClient, key: rsa.RSAPrivateKey) -> None:
@@ -115,17 +115,17 @@ class App:
 
 
 @pytest.fixture
-def app(local_forge: ForgeClient, key: rsa.RSAPrivateKey) -> App:
-    return App(local_forge, key)
+def app(local_forge: ForgeClient, key: rsa.RSAPrivateKey) -> GitHubApp:
+    return GitHubApp(local_forge, key)
 
 
-def test_an_app_finds_itself_and_its_installation(app: App) -> None:
+def test_an_app_finds_itself_and_its_installation(app: GitHubApp) -> None:
     assert app.request("GET", "/app").json()["slug"] == "app-77"
     assert app.request("GET", f"/repos/{WEBSHOP}/installation").json()["id"] == 1
     assert app.request("GET", "/app", token="not a JWT").status_code == 401
 
 
-def test_a_token_covers_its_repositories_and_permissions(app: App) -> None:
+def test_a_token_covers_its_repositories_and_permissions(app: GitHubApp) -> None:
     token = app.token(repositories=["webshop"], permissions={"contents": "read", "metadata": "read"})
     assert app.request("GET", f"/repos/{WEBSHOP}", token=token).status_code == 200
     assert app.request("GET", "/repos/demo/quiet", token=token).status_code == 403
@@ -134,14 +134,14 @@ def test_a_token_covers_its_repositories_and_permissions(app: App) -> None:
     assert app.request("POST", comments, token=app.token(), body={"body": "?"}).status_code == 201
 
 
-def test_permissions_that_the_app_does_not_have_are_refused(app: App) -> None:
+def test_permissions_that_the_app_does_not_have_are_refused(app: GitHubApp) -> None:
     body = {"permissions": {"administration": "write"}}
     response = app.request("POST", "/app/installations/1/access_tokens", body=body)
     assert response.status_code == 422
     assert "not granted" in response.json()["message"]
 
 
-def test_a_token_clones_and_pushes_what_it_covers(app: App, local_forge: ForgeClient, clone_of: Any) -> None:
+def test_a_token_clones_and_pushes_what_it_covers(app: GitHubApp, local_forge: ForgeClient, clone_of: Any) -> None:
     clone = clone_of(local_forge, WEBSHOP)
     clone.commit("topic", {"a.txt": "a"})
     refused = clone.push("topic", token=app.token(permissions={"contents": "read"}), check=False)

@@ -1,7 +1,7 @@
-"""Answers about tasks without SQLAlchemy and pydantic, whose import alone takes longer than a list may.
+"""Reads tasks without SQLAlchemy and pydantic, whose import alone takes longer than a list may.
 
-Only an SQLite ledger with the schema that this module knows is read here, read-only; for everything else the caller
-falls back on the ledger itself, so that this is about speed and never about correctness.
+Only an SQLite ledger with the newest schema is read here, read-only; for everything else the caller asks the ledger
+itself. The SQL is the same, so that this is about speed and never about correctness.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _PREFIX = "sqlite:///"
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:
-    # Names are taken in any case, as pydantic-settings does. Secrets are no settings and go into no digest.
+    # Names in any case count, as for pydantic-settings. Secrets are no settings and go into no digest.
     named = {name.upper(): value for name, value in environment.items() if name.upper().startswith("SQUIRE_")}
     secret = ("TOKEN", "SECRET", "KEY", "_FILE")
     return {
@@ -47,7 +47,7 @@ def _config_path(config: Path | None, home: Home) -> tuple[Path, bool]:
 
 
 def settings_digest(config: Path | None, home: Home) -> str | None:
-    """What tells one state of the settings from another, or None when there is nothing to check."""
+    """Return what distinguishes one state of the settings from another, None when there is nothing to check."""
     path, named = _config_path(config, home)
     variables = _variables(os.environ)
     if not named and not variables and not path.exists():
@@ -61,7 +61,7 @@ def settings_digest(config: Path | None, home: Home) -> str | None:
 
 
 def remember_checked(digest: str | None, home: Home) -> None:
-    """Keep that the settings with this digest were checked, so that the next list need not check them again."""
+    """Remember that the settings with this digest were checked, so that the next list need not check them again."""
     if digest is None:
         return
     with suppress(OSError):  # a cache that cannot be written costs time, nothing else
@@ -78,7 +78,7 @@ def _was_checked(digest: str | None, home: Home) -> bool:
 
 
 def ledger_path(config: Path | None, home: Home) -> Path | None:
-    """The SQLite ledger's file as the settings name it, or None when the settings have to be read in full."""
+    """Return the SQLite ledger's file as the settings name it, None when the settings have to be read in full."""
     if not _was_checked(settings_digest(config, home), home):
         return None
     url = next((value for name, value in os.environ.items() if name.upper() == _URL), None)
@@ -97,7 +97,7 @@ def ledger_path(config: Path | None, home: Home) -> Path | None:
 
 
 def may_have_budgets(config: Path | None, home: Home) -> bool:
-    """Whether the settings may limit what work costs, so that a task may wait for a budget. No limit is the default."""
+    """Return whether the settings may limit what work costs, so that a task may wait for a budget."""
     if any(name.upper().startswith(("SQUIRE_BUDGETS", "SQUIRE_REPOSITORY")) for name in os.environ):
         return True
     try:
@@ -107,38 +107,35 @@ def may_have_budgets(config: Path | None, home: Home) -> bool:
 
 
 def read_tasks(path: Path, query: TaskQuery) -> TaskPage | None:
-    """A page of tasks, or None when the ledger has to be asked the slow way. Raises NotFoundError."""
+    """Return a page of tasks, None when the ledger itself has to be asked. Raises NotFoundError, PagePositionError."""
     now = datetime.now(UTC)
     if not path.exists():
         return read_page(QueryRunner(lambda _sql, _values: [], is_sqlite=True), query, now=now)
     try:
         with _query_runner(path) as runner:
-            return None if runner is None else read_page(runner, query, now=now)
+            return read_page(runner, query, now=now)
     except sqlite3.Error:
         return None
 
 
 @contextmanager
-def _query_runner(path: Path) -> Iterator[QueryRunner | None]:
-    """The ledger at `path` for reading, None when its schema is another. Raises sqlite3.Error."""
+def _query_runner(path: Path) -> Iterator[QueryRunner]:
+    """Open the ledger at `path` for reading. Raises sqlite3.Error, also when its schema is another."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as db:
         db.row_factory = sqlite3.Row
-        db.execute("BEGIN")  # one consistent state for all that is asked
+        db.execute("BEGIN")  # all statements see one state
         if db.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"] != HEAD_REVISION:
-            yield None
-        else:
-            yield QueryRunner(lambda sql, values: db.execute(sql, values).fetchall(), is_sqlite=True)
+            raise sqlite3.NotSupportedError
+        yield QueryRunner(lambda sql, values: db.execute(sql, values).fetchall(), is_sqlite=True)
 
 
 def complete_task_ids(config: Path | None, incomplete: str, *, limit: int = 50) -> list[tuple[str, str]]:
-    """Ids of the newest tasks that begin with `incomplete`, with their titles. Empty rather than slow or noisy."""
+    """Return ids of the newest tasks that begin with `incomplete`, with their titles; none on any difficulty."""
     try:
         path = ledger_path(config, Home.from_environment())
-        if path is None or not path.exists():
+        if path is None:
             return []
         with _query_runner(path) as runner:
-            if runner is None:
-                return []
             rows = read_rows(runner, read_ids_like(runner, incomplete, limit), now=datetime.now(UTC))
     except (OSError, sqlite3.Error):
         return []

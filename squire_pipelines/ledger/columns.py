@@ -1,4 +1,4 @@
-"""What all tables of the ledger share: types that both kinds of database store alike, names, checks, the metadata."""
+"""Types, names and checks that all tables of the ledger share; both kinds of database store the types alike."""
 
 import re
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Text where the database has no type for it."""
+        """Return the type for text where the database has none for times."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(String(27))
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse naive datetimes: nobody could say what they mean."""
+        """Convert to UTC; naive datetimes are refused, since nobody could say what they mean."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -33,7 +33,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if dialect.name == "sqlite" else moment
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the library's signature
-        """Always aware, always UTC."""
+        """Return an aware datetime in UTC."""
         if value is None:
             return None
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
@@ -43,7 +43,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 class CleanText(TypeDecorator[str]):
     """Text from outside (log lines, titles, messages). What a database cannot store becomes U+FFFD.
 
-    Postgres refuses NUL, and no encoder takes half a surrogate pair: the end of an attempt must not fail over them.
+    Postgres refuses NUL, and no encoder takes half a surrogate pair: they must not make the end of an attempt fail.
     """
 
     impl = Text
@@ -51,21 +51,16 @@ class CleanText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
         """Replace what cannot be stored."""
-        return None if value is None else clean_text(value)
-
-
-def clean_text(value: str) -> str:
-    """`value` as a `CleanText` column has it."""
-    return _UNSTORABLE.sub("\ufffd", value)
+        return None if value is None else _UNSTORABLE.sub("\ufffd", value)
 
 
 def names_in_sql(values: Iterable[str]) -> str:
-    """Words of ours as a list of SQL's literals."""
+    """Return words of ours as a list of SQL's literals."""
     return ", ".join(f"'{value}'" for value in values)
 
 
 def one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    """The check that a column holds one of these words."""
+    """Return the check that a column holds one of these words."""
     return CheckConstraint(f"{column} IN ({names_in_sql(values)})", name=f"{column}_known")
 
 

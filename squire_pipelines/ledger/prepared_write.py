@@ -1,4 +1,4 @@
-"""Statements that run all the time, compiled once: building and compiling one takes longer than SQLite takes for it."""
+"""Compiles statements that run all the time only once, since that takes longer than SQLite needs to run them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,9 +9,9 @@ _Processor = Callable[[Any], Any]
 
 
 class PreparedWrite:
-    """A statement that writes, with named parameters, and gives nothing but the number of rows.
+    """A statement that writes, with named parameters, and returns nothing but the number of rows.
 
-    On SQLite it goes straight to the driver; what the driver raises is what `Ledger` explains as it does all else.
+    On SQLite it goes straight to the driver, whose errors `Ledger` explains like all others.
     """
 
     def __init__(self, statement: Insert | Update | Delete) -> None:
@@ -20,7 +20,7 @@ class PreparedWrite:
         self._parameters: tuple[tuple[str, _Processor | None], ...] = ()
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """Run the statement with `values`; how many rows it wrote."""
+        """Run the statement with `values`, and return how many rows it wrote."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self.statement, values).rowcount
         if not self._sql:

@@ -1,8 +1,8 @@
-"""How a connection to an SQLite ledger is set up, and how its transactions begin: in turn, and never for ever.
+"""Sets up the connections to an SQLite ledger, and lets transactions that write begin with a fair chance for each.
 
 SQLite's own busy handler waits longer the longer it has waited, so that a newcomer always wins: with four processes
-that write without pause one of them waited 4.7 s. Here whoever waits asks again after a short random pause, so that
-all have the same chance each time.
+that write without pause one of them waited 4.7 s. Here a process that waits tries again after a short random pause, so
+that all have the same chance each time.
 """
 
 import random
@@ -25,7 +25,7 @@ _PAUSE_S = (0.0003, 0.003)
 
 
 def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Collection[str]], bool]) -> None:
-    """Have all connections of `engine` durable, checked and fair. A file that is not ours is left as it is."""
+    """Make all connections of `engine` durable, checked and fair. A file that is not ours is left as it is."""
     path = engine.url.database or ""
 
     def connecting(_dialect: object, record: Any, *_: object) -> None:
@@ -37,13 +37,13 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
         pragmas = ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", f"journal_size_limit={MAX_WAL_BYTES}")
         for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
-        # WAL mode is a property of the file, and a file that is not ours is not ours to change.
+        # WAL mode is a property of the file, and we do not change a file that is not ours.
         if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             names = [row[0] for row in cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             if may_be_ours(names):
                 cursor.execute("PRAGMA journal_mode=WAL")
         cursor.close()
-        if record.info["file"] not in {None, _identity(path)}:  # what we have open is the one that was put aside
+        if record.info["file"] not in {None, _identity(path)}:  # the open file is the one that was replaced
             connection.close()
             raise sqlite3.OperationalError("database is locked: a backup was put in its place just now")
 
@@ -63,7 +63,7 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from another of the same name."""
+    """Return what distinguishes a file from another of the same name."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -72,7 +72,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _begin_in_turn(driver: sqlite3.Connection, busy_timeout_s: float) -> None:
-    """Begin a transaction that writes. Raises sqlite3.OperationalError, also when the lock is not to be had in time."""
+    """Begin a transaction that writes. Raises sqlite3.OperationalError, also when the lock is not free in time."""
     give_up = time.monotonic() + busy_timeout_s
     driver.execute("PRAGMA busy_timeout=0")
     try:

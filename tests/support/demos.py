@@ -1,4 +1,4 @@
-"""The whole demo in processes of its own, which a test may kill, and what must be true when it has ended."""
+"""Runs the whole demo in processes of its own, which a test may kill, and checks what it left behind."""
 
 import json
 import os
@@ -38,27 +38,27 @@ class RunningDemo:
     log: Path
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """What the ledger's file says; nothing as long as there is none."""
+        """Return the rows of a query of the ledger's file, none as long as there is no file."""
         with suppress(sqlite3.OperationalError):
             uri = f"file:{self.home / 'ledger.sqlite'}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
                 return connection.execute(sql).fetchall()
         return []
 
-    def wait_for(self, what: str, sql: str) -> None:
-        """Until the ledger answers `sql` with a row."""
-        self.wait_until(what, lambda: bool(self.ask(sql)))
+    def wait_for(self, event: str, sql: str) -> None:
+        """Wait until the ledger answers `sql` with a row."""
+        self.wait_until(event, lambda: bool(self.ask(sql)))
 
-    def wait_until(self, what: str, happened: Callable[[], bool]) -> None:
-        """Look again and again, for a bounded time and as long as the demo lives."""
+    def wait_until(self, event: str, happened: Callable[[], bool]) -> None:
+        """Wait for an event, for a bounded time and as long as the demo lives."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not happened():
-            assert self.process.poll() is None, f"the demo ended before {what}:\n{self.tail()}"
-            assert time.monotonic() < deadline, f"no {what} in {START_TIMEOUT_S} s:\n{self.tail()}"
+            assert self.process.poll() is None, f"the demo ended before {event}:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"no {event} in {START_TIMEOUT_S} s:\n{self.tail()}"
             time.sleep(POLL_S)
 
     def pid_of(self, name: str) -> int:
-        """From the record of a process that the demo has started."""
+        """Return the id of a process that the demo has started, from its record."""
         return int(json.loads((self.home / "run" / f"{name}.pid").read_text(encoding="utf-8"))["pid"])
 
     @property
@@ -66,19 +66,19 @@ class RunningDemo:
         return int((self.home / "forge" / "forge.lock").read_text(encoding="utf-8"))
 
     def says(self, text: str) -> int:
-        """How often."""
+        """Return how often the demo has printed `text`."""
         return self.log.read_text(encoding="utf-8", errors="replace").count(text)
 
     def ends(self, code: int, *, within_s: float) -> None:
-        """Wait for its end; where it does not end, its log shows what its threads were doing."""
+        """Wait for its end; if it does not end, its log shows where its threads are."""
         try:
-            found = self.process.wait(within_s)
+            exit_code = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGABRT)
             self.process.wait(10)
             self.kill_all()
             pytest.fail(f"the demo has not ended within {within_s} s:\n{self.tail()}")
-        assert found == code, self.tail()
+        assert exit_code == code, self.tail()
 
     def ends_well(self) -> None:
         self.ends(0, within_s=DEMO_TIMEOUT_S + 60)
@@ -91,10 +91,10 @@ class RunningDemo:
         return "\n".join(parts)
 
     def kill_all(self) -> None:
-        """As when the machine's power goes: nobody can clean up."""
+        """Kill everything at once, as a loss of power does: nothing can clean up."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        # What has not started yet has no record.
+        # A process that has not started yet has no record.
         with suppress(ProcessLookupError, FileNotFoundError, ValueError):
             os.killpg(self.forge_pid, signal.SIGKILL)
         for name in PROCESSES:
@@ -108,7 +108,7 @@ StartDemo = Callable[[], RunningDemo]
 
 @pytest.fixture
 def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
-    """Start the demo; each time in the same home."""
+    """Return a function that starts the demo, each time in the same home."""
     home, log = tmp_path / "demo", tmp_path / "demo.log"
     started: list[RunningDemo] = []
 
@@ -134,13 +134,13 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
 
 @contextmanager
 def forge_of(home: Path) -> Iterator[dict[str, Any]]:
-    """The state that the demo's forge has kept."""
+    """Yield the state that the demo's forge has kept."""
     with ForgeProcess.start(home / "forge") as forge:
         yield forge.state()
 
 
 def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
-    """One pull request for each task, merged; ledger, forge, git and warehouse tell the same."""
+    """Check that each task has one merged pull request, and that ledger, forge, git and warehouse agree."""
     ledger = Ledger(f"sqlite:///{demo.home / 'ledger.sqlite'}")
     try:
         assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)

@@ -1,4 +1,4 @@
-"""The demo forge as pytest fixtures: a real process, real git, state of its own in each test's folder.
+"""The forge as pytest fixtures: a real process, real git, state of its own in each test's folder.
 
 An area takes them into its conftest.py by import, with `__all__` naming them:
 `from tests.support.forge import forge, forge_home, hosted_home, samples`.
@@ -19,13 +19,13 @@ from tests.support.forked import ForkedForge
 
 @pytest.fixture(scope="session")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> tuple[SampleRepository, ...]:
-    """The sample repositories; the forge copies them, so that tests may share them."""
+    """Return the sample repositories; the forge copies them, so that tests may share them."""
     return build_samples(tmp_path_factory.mktemp("samples"))
 
 
 @pytest.fixture(scope="session")
 def hosted_home(samples: tuple[SampleRepository, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of a forge that hosts the samples, to be copied and never used itself."""
+    """Return the folder of a forge that hosts the samples, to be copied and never used itself."""
     home = tmp_path_factory.mktemp("hosted")
     world = World(ForgeConfig(home=home, web_url="http://127.0.0.1", token="t", webhook_secret="s"))
     for sample in samples:
@@ -36,13 +36,13 @@ def hosted_home(samples: tuple[SampleRepository, ...], tmp_path_factory: pytest.
 
 @pytest.fixture
 def forge_home(tmp_path: Path) -> Path:
-    """Where the state of this test's forge lies; start another forge on it to see what a restart keeps."""
+    """Return the folder of this test's forge; another forge on it shows what a restart keeps."""
     return tmp_path / "forge"
 
 
 @pytest.fixture
 def forge(forge_home: Path, hosted_home: Path) -> Iterator[ForgeProcess]:
-    """A running forge that hosts the samples, merges green `squire/` branches and sends no webhooks.
+    """Yield a running forge that hosts the samples, merges green `squire/` branches and sends no webhooks.
 
     For webhooks start one yourself: `ForgeProcess.start(forge_home, webhook_url=…)`, then `host_repository(sample)`.
     `forge.settle()` makes what is due (checks, merges, webhooks) happen now, `forge.add_fault(…)` breaks answers.

@@ -1,7 +1,7 @@
-"""Python programs in processes of their own that are forked from one which has imported most of ours already.
+"""Starts Python programs by forking a process that has already imported most of our modules.
 
-Starting Python and importing is most of what a small child process costs, and most tests do not care how it started.
-What a child is given is what `subprocess` would give it: arguments, environment, folder, standard output and error.
+Start and imports are most of the cost of a small child process, and most tests do not depend on how it starts. A child
+gets what `subprocess` would pass to it: arguments, environment, folder, standard output and error.
 """
 
 import multiprocessing
@@ -39,14 +39,14 @@ def _python(
     for number, end in ((1, output), (2, errors)):
         os.dup2(end.fileno(), number)
         end.close()
-    how, what, *_ = argv
-    if how == "-c":
-        sys.argv = [how, *argv[2:]]
-        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's program
+    option, program, *_ = argv
+    if option == "-c":
+        sys.argv = [option, *argv[2:]]
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - a test's program
     else:
-        sys.argv = [what, *argv[2:]]
-        sys.modules.pop(f"{what}.__main__", None)  # so that nothing is said about its being here already
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        sys.argv = [program, *argv[2:]]
+        sys.modules.pop(f"{program}.__main__", None)  # or runpy warns that it is imported already
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
 class Child:
@@ -80,7 +80,7 @@ class Child:
 def start(argv: Sequence[str], *, stderr: IO[Any], stdout: IO[Any] | None = None, cwd: Path | None = None) -> Child:
     """Start Python: `-c PROGRAM ARGUMENT…` or `-m MODULE ARGUMENT…`. Without `stdout` it is a pipe of the child's."""
     ours, theirs = processes.Pipe(duplex=False)
-    # A child is given connections; these are never used as ones.
+    # A child can receive Connection objects only; the pipe ends are wrapped in them for that.
     output = theirs if stdout is None else Connection(os.dup(stdout.fileno()), readable=False)
     errors = Connection(os.dup(stderr.fileno()), readable=False)
     arguments = (list(argv), os.fspath(cwd or Path.cwd()), dict(os.environ), output, errors)

@@ -144,8 +144,8 @@ class FakeGitHub(httpx.AsyncBaseTransport):
             content = json.loads(request.content)
             name = content["query"].split("query ", 1)[1].split("(", 1)[0].strip()
             self.operations.append((name, content["variables"]))
-            found = self._graphql[name]
-            return _fresh(found(content["variables"]) if callable(found) else found)
+            graph = self._graphql[name]
+            return _fresh(graph(content["variables"]) if callable(graph) else graph)
         path = request.url.path.removeprefix("/api/v3")
         played = self._rest[f"{request.method} {path}"]
         return _fresh(played(request) if callable(played) else played)

@@ -33,10 +33,10 @@ class Sending:
 def sendings() -> tuple[Sending, ...]:
     """Every request that is tried."""
     encoded = base64.urlsafe_b64encode(CANARY.encode()).decode()
-    said = {"model": "small", "messages": [{"role": "user", "content": f"Keep this: {CANARY}"}]}
+    message = {"model": "small", "messages": [{"role": "user", "content": f"Keep this: {CANARY}"}]}
     return (
         Sending(
-            "another model", "POST", CHAT, ("model",), "the model is allow-listed", {**said, "model": "evil/large"}
+            "another model", "POST", CHAT, ("model",), "the model is allow-listed", {**message, "model": "evil/large"}
         ),
         Sending("no model", "POST", CHAT, ("bad_request", "model"), "the model is allow-listed", {"messages": []}),
         Sending(
@@ -83,10 +83,10 @@ def sendings() -> tuple[Sending, ...]:
             CHAT,
             (PASSES,),
             "the key is taken out of answers",
-            said,
+            message,
             echo=True,
         ),
-        Sending("the canary to the model", "POST", CHAT, (PASSES,), _NEVER, said),
+        Sending("the canary to the model", "POST", CHAT, (PASSES,), _NEVER, message),
     )
 
 

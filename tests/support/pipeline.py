@@ -1,4 +1,4 @@
-"""The pipeline as Dagster sees it, on a demo forge: a home with settings, a ledger, and an instance in memory.
+"""The pipeline as Dagster sees it, on a forge: a home with settings, a ledger, and an instance in memory.
 
 An area takes the fixtures into its conftest.py by import, as with `tests.support.forge`.
 """

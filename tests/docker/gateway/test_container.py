@@ -54,16 +54,16 @@ def attempt(
         return made[-1]
 
     yield one
-    for each in made:
-        for name in (profile.container_name(each.id), gateway_name(each.id)):
+    for attempt in made:
+        for name in (profile.container_name(attempt.id), gateway_name(attempt.id)):
             for left in client.containers.list(all=True, filters={"name": name}):
                 left.remove(force=True, v=True)
-        for volume in client.volumes.list(filters={"name": gateway_name(each.id)}):
+        for volume in client.volumes.list(filters={"name": gateway_name(attempt.id)}):
             volume.remove(force=True)
 
 
 class Watcher:
-    """Looks at both containers while they run, and keeps what the engine tells about them."""
+    """Looks at both containers while they run, and keeps what the engine says about them."""
 
     def __init__(self, client: docker.DockerClient, attempt_id: str) -> None:
         self.seen: dict[str, Any] = {}
@@ -84,11 +84,11 @@ class Watcher:
         while not self._over.wait(0.1) and len(self.seen) < len(self._names):
             for name in self._names:
                 try:
-                    told = self._client.api.inspect_container(name)
+                    inspection = self._client.api.inspect_container(name)
                 except docker.errors.NotFound:
                     continue
-                if told["State"]["Running"]:
-                    self.seen[name] = told
+                if inspection["State"]["Running"]:
+                    self.seen[name] = inspection
 
 
 def in_container(
@@ -102,9 +102,9 @@ def in_container(
 
 def left_of(client: docker.DockerClient, attempt_id: str) -> list[str]:
     """The attempt's containers and volumes that are there."""
-    wanted: dict[str, str | list[str] | bool] = {"label": f"{profile.LABEL_ATTEMPT}={attempt_id}"}
-    containers = [str(each.name) for each in client.containers.list(all=True, filters=wanted)]
-    return containers + [str(each.name) for each in client.volumes.list(filters=wanted)]
+    filters: dict[str, str | list[str] | bool] = {"label": f"{profile.LABEL_ATTEMPT}={attempt_id}"}
+    containers = [str(item.name) for item in client.containers.list(all=True, filters=filters)]
+    return containers + [str(item.name) for item in client.volumes.list(filters=filters)]
 
 
 def calls(ledger: Ledger, attempt_id: str) -> Sequence[Any]:
@@ -125,25 +125,25 @@ def test_an_agent_is_answered_and_nothing_shows_the_key_or_is_left(
     assert (ended.cause, ended.runner) == (Cause.COMPLETED, "docker")
     assert model.requests
     assert all(request.headers["authorization"] == f"Bearer {KEY}" for request in model.requests)
-    found = calls(pipeline.ledger, made.id)
-    assert len(found) == len(model.requests)
-    assert sum(each.input_tokens for each in found) >= 150
-    assert all(each.error is None for each in found)
+    rows = calls(pipeline.ledger, made.id)
+    assert len(rows) == len(model.requests)
+    assert sum(row.input_tokens for row in rows) >= 150
+    assert all(row.error is None for row in rows)
 
     agent, gateway = (watcher.seen[name] for name in (profile.container_name(made.id), gateway_name(made.id)))
     assert KEY not in json.dumps([agent, gateway])
-    assert [each for each in gateway["Config"]["Env"] if "SQUIRE" in each] == []
+    assert [value for value in gateway["Config"]["Env"] if "SQUIRE" in value] == []
     assert gateway["Config"]["Labels"][profile.LABEL_ROLE] == profile.ROLE_GATEWAY
     assert (gateway["HostConfig"]["CapDrop"], gateway["HostConfig"]["ReadonlyRootfs"]) == (["ALL"], True)
     assert agent["HostConfig"]["NetworkMode"] == "none"
-    (mount,) = [each for each in agent["Mounts"] if each["Destination"] == profile.GATEWAY_MOUNT]
+    (mount,) = [mount for mount in agent["Mounts"] if mount["Destination"] == profile.GATEWAY_MOUNT]
     assert (mount["Type"], mount["Name"], mount["RW"]) == ("volume", gateway_name(made.id), False)
     folder = pipeline.settings.home.attempts / made.id
     log = (folder / "agent.log").read_text(encoding="utf-8")
     assert "gateway.sock" in log
     assert KEY not in log
     (kept,) = (folder / "gateway").glob("calls-*.jsonl")
-    assert len(kept.read_text("utf-8").splitlines()) >= len(found)
+    assert len(kept.read_text("utf-8").splitlines()) >= len(rows)
     assert KEY not in kept.read_text("utf-8")
     assert left_of(client, made.id) == []
 
@@ -176,8 +176,8 @@ def test_what_a_killed_supervisor_leaves_is_counted_and_removed_by_a_recovery(
     assert pipeline.read_attempt(made.id).cause == Cause.LOST
     after = calls(pipeline.ledger, made.id)
     assert len(after) > len(before), "the call under way is known by the container's call log alone"
-    assert (50, 7, None) in [tuple(each) for each in after]
-    (cut,) = [each for each in after if each.error is not None]
+    assert (50, 7, None) in [tuple(row) for row in after]
+    (cut,) = [row for row in after if row.error is not None]
     assert cut.error in {"interrupted", "shutdown", "client_gone"}
     assert cut.input_tokens > 0
     assert left_of(client, made.id) == []
@@ -234,4 +234,4 @@ def test_another_supervisor_takes_the_place_over_and_the_first_log_is_kept(
         assert len(left_of(client, attempt_id)) == 2
     assert left_of(client, attempt_id) == []
     assert len(list(tmp_path.glob("calls-*.jsonl"))) == 2
-    assert list_volumes(client) == tuple(each for each in list_volumes(client) if each != attempt_id)
+    assert list_volumes(client) == tuple(name for name in list_volumes(client) if name != attempt_id)

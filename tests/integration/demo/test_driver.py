@@ -62,7 +62,7 @@ class ServicesWithoutDaemon(Services):
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "Services", ServicesWithoutDaemon)
     monkeypatch.setattr(ServicesWithoutDaemon, "idle", False)
-    for name in ("SQUIRE_HOME", "GITHUB_TOKEN"):  # the demo changes them: here they are put back
+    for name in ("SQUIRE_HOME", "GITHUB_TOKEN"):  # the demo changes them; monkeypatch restores them
         monkeypatch.setenv(name, os.environ.get(name, ""))
 
 
@@ -72,7 +72,7 @@ def options(tmp_path: Path) -> DemoOptions:
 
 
 def ignore(_result: DemoResult, _forge: ForgeProcess) -> None:
-    """Nothing is to be shown."""
+    """Show nothing."""
 
 
 def squire(*words: str) -> Result:

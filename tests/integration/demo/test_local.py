@@ -23,9 +23,9 @@ def own(tmp_path: Path) -> Path:
 def test_a_repository_in_good_order_is_taken_with_its_branch(own: Path) -> None:
     (own / "src").mkdir()
     for path in (own, own / "src"):
-        found = inspect_repository(path)
-        assert (found.path, found.branch, found.full_name) == (own.resolve(), "mainline/2.x", "local/My-API-old")
-    hosting = found.hosting("Sort the imports")
+        local = inspect_repository(path)
+        assert (local.path, local.branch, local.full_name) == (own.resolve(), "mainline/2.x", "local/My-API-old")
+    hosting = local.hosting("Sort the imports")
     assert hosting["default_branch"] == "mainline/2.x"
     assert hosting["path"] == str(own.resolve())
     issues = hosting["issues"]

@@ -30,11 +30,11 @@ def test_it_serves_until_its_supervisor_is_gone_and_tells_of_each_call(place: Pa
     out = io.BytesIO()
     reporter = Reporter(out)
     config = GatewayConfig("k-1", "http://127.0.0.1:9/v1", None, ("small",), every_s=0.05)
-    held, supervisor = os.pipe()
+    pipe_end, supervisor = os.pipe()
     server = threading.Thread(
         target=serve,
         args=(config, reporter),
-        kwargs={"until": held, "socket_folder": place, "log_folder": place / "calls"},
+        kwargs={"until": pipe_end, "socket_folder": place, "log_folder": place / "calls"},
     )
     server.start()
     try:
@@ -50,10 +50,10 @@ def test_it_serves_until_its_supervisor_is_gone_and_tells_of_each_call(place: Pa
     finally:
         os.close(supervisor)
         server.join(30)
-        os.close(held)
+        os.close(pipe_end)
     assert not server.is_alive()
-    told = reports(out)
-    assert [report.call.status for report in told if report.call is not None] == [403]
-    assert told[0].totals.requests == 0
+    statuses = reports(out)
+    assert [status.call.status for status in statuses if status.call is not None] == [403]
+    assert statuses[0].totals.requests == 0
     assert not (place / SOCKET_NAME).exists()
     assert list((place / "calls").iterdir())

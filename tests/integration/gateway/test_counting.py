@@ -59,8 +59,8 @@ def test_an_anthropic_call_gets_its_key_in_its_own_header(
 ) -> None:
     answer_with(200, {"usage": {"input_tokens": 7, "cache_creation_input_tokens": 3, "output_tokens": 5}})
     gateway = open_gateway(prices=PRICES)
-    theirs = {"x-api-key": "theirs", "authorization": "Bearer theirs", "anthropic-beta": "b", "x-odd": "y"}
-    assert gateway.client.post(MESSAGES, json=BODY, headers=theirs).status_code == 200
+    sent = {"x-api-key": "theirs", "authorization": "Bearer theirs", "anthropic-beta": "b", "x-odd": "y"}
+    assert gateway.client.post(MESSAGES, json=BODY, headers=sent).status_code == 200
     headers = upstream.seen[0].headers
     assert headers["x-api-key"] == KEY
     assert "authorization" not in headers
@@ -155,8 +155,8 @@ def test_a_cap_cuts_a_stream_with_an_error_that_agents_understand(
     answer = gateway.client.post(path, json={**STREAM, "pad": "x" * 300 if path == CHAT else ""})
     last = [line for line in answer.text.splitlines() if line.startswith("data:")][-1]
     error = json.loads(last[5:])["error"]
-    wanted = "insufficient_quota" if path == CHAT else "permission_error"
-    assert (error["type"], error["code"]) == (wanted, "budget")
+    kind = "insufficient_quota" if path == CHAT else "permission_error"
+    assert (error["type"], error["code"]) == (kind, "budget")
     assert ("event: error" in answer.text) is (path == MESSAGES)
     again = gateway.client.post(path, json=STREAM)
     assert (again.status_code, again.headers["x-should-retry"]) == (403, "false")
@@ -180,13 +180,13 @@ def test_a_request_for_more_than_is_left_is_lowered(upstream: Upstream, open_gat
 
 def test_bodies_are_logged_only_when_debugging(tmp_path: Path, upstream: Upstream, open_gateway: OpenGateway) -> None:
     upstream.answer = stream(*words(2))
-    for wanted in (False, True):
-        log = CallLog(tmp_path / str(wanted), "a", bodies=wanted)
+    for bodies in (False, True):
+        log = CallLog(tmp_path / str(bodies), "a", bodies=bodies)
         gateway = open_gateway(log=log)
         gateway.client.post(CHAT, json=STREAM)
         gateway.recorded()
-        kept = "".join(path.read_text() for path in (tmp_path / str(wanted)).iterdir())
-        assert ("hello" in kept, "wo " in kept) == (wanted, wanted)
+        kept = "".join(path.read_text() for path in (tmp_path / str(bodies)).iterdir())
+        assert ("hello" in kept, "wo " in kept) == (bodies, bodies)
     (call,) = read_calls(tmp_path / "True")
     assert call.output_tokens == 2
 

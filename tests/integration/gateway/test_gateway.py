@@ -248,10 +248,10 @@ def test_neither_bodies_nor_keys_reach_log_or_record(
     gateway = open_gateway(url="http://127.0.0.1:9/v1")
     body = {**BODY, "messages": [{"role": "user", "content": "private words"}]}
     gateway.client.post(CHAT, json=body)
-    told = json.dumps([dataclasses.asdict(call) for call in gateway.recorded()], default=str)
+    recorded = json.dumps([dataclasses.asdict(call) for call in gateway.recorded()], default=str)
     out, err = capfd.readouterr()
     for secret in (KEY, "private words"):
-        assert secret not in told + out + err
+        assert secret not in recorded + out + err
 
 
 def test_closing_ends_calls_that_are_under_way(upstream: Upstream) -> None:

@@ -42,8 +42,8 @@ class Program:
 
     def report(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        found: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return found
+        status: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return status
 
     def ask(self) -> httpx.Response:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://g") as client:
@@ -67,26 +67,26 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
     assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0}
     assert program.ask().status_code == 200
     assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
-    told = program.report()
-    while told["call"] is None:
-        told = program.report()
-    assert (told["call"]["input_tokens"], told["call"]["output_tokens"]) == (5, 2)
-    assert told["totals"]["tokens"] == 7
+    status = program.report()
+    while status["call"] is None:
+        status = program.report()
+    assert (status["call"]["input_tokens"], status["call"]["output_tokens"]) == (5, 2)
+    assert status["totals"]["tokens"] == 7
     assert program.ask().status_code == 403, "what it asks is an estimate of more than the rest"
-    said, complaints = program.process.communicate(timeout=20)
+    output, errors = program.process.communicate(timeout=20)
     assert program.process.returncode == 0
-    assert json.loads(said.splitlines()[-1])["exhausted"] == "24 tokens"
+    assert json.loads(output.splitlines()[-1])["exhausted"] == "24 tokens"
     assert not program.socket.exists()
     assert [call.error for call in read_calls(program.log)] == [None, "budget"]
-    assert KEY.encode() not in said + complaints
-    lines = [json.loads(line) for line in complaints.splitlines() if b"gateway.price_unknown" in line]
+    assert KEY.encode() not in output + errors
+    lines = [json.loads(line) for line in errors.splitlines() if b"gateway.price_unknown" in line]
     assert [(line["component"], line["attempt_id"], line["trace_id"]) for line in lines] == [("gateway", "t1-1", "t1")]
 
 
 @pytest.mark.parametrize("line", [b"", b"{}\n", b'{"attempt_id": 3, "base_url": null, "api_key": "sk-hidden"}\n'])
 def test_without_a_configuration_it_ends_and_says_so_without_repeating_it(program: Program, line: bytes) -> None:
     program.tell(line)
-    said, complaints = program.process.communicate(timeout=20)
-    assert (program.process.returncode, said) == (1, b"")
-    assert b"the gateway's configuration cannot be read" in complaints
-    assert b"sk-hidden" not in complaints
+    output, errors = program.process.communicate(timeout=20)
+    assert (program.process.returncode, output) == (1, b"")
+    assert b"the gateway's configuration cannot be read" in errors
+    assert b"sk-hidden" not in errors

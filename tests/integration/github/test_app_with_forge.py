@@ -1,4 +1,4 @@
-"""A GitHub App against the demo forge: real JWTs, real HTTP, real git with the short-lived tokens."""
+"""A GitHub App against the forge: real JWTs, real HTTP, real git with the short-lived tokens."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The client, the readings and the writes against the demo forge: real HTTP, real git, signed deliveries."""
+"""The client, the readings and the writes against the forge: real HTTP, real git, signed deliveries."""
 
 import asyncio
 import queue
@@ -68,8 +68,8 @@ async def report_of(client: GitHubClient, repository: str, number: int) -> PullR
 
 
 def collect(forge: ForgeProcess, repository: str, *, attempts: int = 1) -> dict[Source, Collection]:
-    found = run(forge, lambda client: collect_repository(client, repository), attempts=attempts)
-    return {collection.source: collection for collection in found}
+    collections = run(forge, lambda client: collect_repository(client, repository), attempts=attempts)
+    return {collection.source: collection for collection in collections}
 
 
 def push_branch(forge: ForgeProcess, repository: str, folder: Path, *, base: str) -> str:
@@ -94,9 +94,9 @@ def test_samples_yield_one_task_each_and_the_quiet_one_none(
 ) -> None:
     kinds: dict[str, list[TaskKind]] = {}
     for sample in samples:
-        found = collect(forge, sample.full_name)
-        assert {collection.status for collection in found.values()} == {CollectionStatus.FRESH}
-        signals = [signal for collection in found.values() for signal in collection.signals]
+        collections = collect(forge, sample.full_name)
+        assert {collection.status for collection in collections.values()} == {CollectionStatus.FRESH}
+        signals = [signal for collection in collections.values() for signal in collection.signals]
         inputs = PlanInputs(sample.full_name, signals, sample.default_branch, ("squire",), frozenset(), max_tasks=20)
         plan = plan_by_rules(inputs)
         kinds[sample.name] = [task.kind for task in plan.tasks]
@@ -123,11 +123,11 @@ def test_each_reading_says_what_it_used_of_the_quota(forge: ForgeProcess) -> Non
         collections = await collect_repository(client, "demo/webshop")
         return before - await points_left(client), collections
 
-    points, found = run(forge, spent)
+    points, collections = run(forge, spent)
     # What sources share is counted for one of them, so that the sum is what was spent.
-    assert sum(each.quota_cost or 0 for each in found) == points
-    assert sum(each.requests or 0 for each in found) == 3
-    assert min(each.quota_remaining for each in found if each.quota_remaining is not None) > 0
+    assert sum(reading.quota_cost or 0 for reading in collections) == points
+    assert sum(reading.requests or 0 for reading in collections) == 3
+    assert min(reading.quota_remaining for reading in collections if reading.quota_remaining is not None) > 0
 
 
 def test_repository_is_described(forge: ForgeProcess, samples: tuple[SampleRepository, ...]) -> None:
@@ -155,15 +155,15 @@ def test_nobody_at_the_address_is_unavailable_and_names_it(forge: ForgeProcess) 
 def test_broken_answers_are_tried_again(forge: ForgeProcess) -> None:
     forge.add_fault("Issues", status=502)
     forge.add_fault("PullRequests", truncate=True)
-    found = collect(forge, "demo/webshop", attempts=3)
-    assert {collection.status for collection in found.values()} == {CollectionStatus.FRESH}
-    assert len(found[Source.REVIEW_FINDINGS].signals) == 2
+    collections = collect(forge, "demo/webshop", attempts=3)
+    assert {collection.status for collection in collections.values()} == {CollectionStatus.FRESH}
+    assert len(collections[Source.REVIEW_FINDINGS].signals) == 2
 
 
 def test_broken_source_fails_alone(forge: ForgeProcess) -> None:
     forge.add_fault("Issues", status=502, times=10)
-    found = collect(forge, "demo/handbook")
-    assert [source for source, c in found.items() if c.status is CollectionStatus.FAILED] == [Source.OPEN_ISSUES]
+    collections = collect(forge, "demo/handbook")
+    assert [source for source, c in collections.items() if c.status is CollectionStatus.FAILED] == [Source.OPEN_ISSUES]
 
 
 def test_limit_is_reported_with_its_wait(forge: ForgeProcess) -> None:
@@ -266,8 +266,8 @@ def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
         report = run(forge, lambda client: report_of(client, sample.full_name, opened.number))
     assert {"push", "pull_request"} <= {delivery.event for delivery in parsed}
     reports = [delivery.report for delivery in parsed if delivery.report is not None]
-    assert {found.state for found in reports} == {PullRequestState.OPEN, PullRequestState.MERGED}
+    assert {report.state for report in reports} == {PullRequestState.OPEN, PullRequestState.MERGED}
     assert (report.state, report.checks) == (PullRequestState.MERGED, ChecksState.PASSED)
     assert reports[-1] == report.model_copy(update={"checks": None})
     checks = [delivery.checks for delivery in parsed if delivery.checks is not None]
-    assert opened.head_sha in {found.head_sha for found in checks}
+    assert opened.head_sha in {check.head_sha for check in checks}

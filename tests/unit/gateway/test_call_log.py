@@ -49,9 +49,9 @@ def test_calls_that_are_over_are_read_back(tmp_path: Path) -> None:
 def test_what_was_under_way_at_a_kill_is_read_back_once(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", UNFINISHED, str(tmp_path)], timeout=60, check=False)
     assert killed.returncode == -9
-    found = {call.error: call for call in read_calls(tmp_path)}
-    assert set(found) == {None, "interrupted"}
-    cut = found["interrupted"]
+    calls = {call.error: call for call in read_calls(tmp_path)}
+    assert set(calls) == {None, "interrupted"}
+    cut = calls["interrupted"]
     assert (cut.input_tokens, cut.output_tokens, cut.cost_usd, cut.estimated) == (10, 7, 0.25, True)
     assert totals_of(tmp_path) == GatewayTotals(27, 0.25, 2)
     assert [call.call_id for call in read_calls(tmp_path)] == [call.call_id for call in read_calls(tmp_path)]
@@ -63,7 +63,7 @@ def test_calls_of_a_gateway_that_lives_are_left_to_it(tmp_path: Path) -> None:
     log.begin(call)
     assert list(read_calls(tmp_path)) == []
     log.close()
-    assert [each.error for each in read_calls(tmp_path)] == ["interrupted"]
+    assert [logged.error for logged in read_calls(tmp_path)] == ["interrupted"]
 
 
 def test_slots_are_used_again(tmp_path: Path) -> None:
@@ -89,20 +89,20 @@ def test_the_log_is_bounded_but_for_calls_that_used_tokens(tmp_path: Path) -> No
     log.end(call, call.record(0))
     (lines,) = tmp_path.glob("*.jsonl")
     assert lines.stat().st_size < 3000
-    assert [each.call_id for each in read_calls(tmp_path) if each.forwarded] == [call.call_id]
+    assert [logged.call_id for logged in read_calls(tmp_path) if logged.forwarded] == [call.call_id]
     log.close()
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_bodies_are_kept_only_when_asked_for_and_bounded(tmp_path: Path, wanted: bool) -> None:  # noqa: FBT001 - a case
-    log = CallLog(tmp_path, "a", max_bytes=500, bodies=wanted)
+@pytest.mark.parametrize("bodies", [True, False])
+def test_bodies_are_kept_only_when_asked_for_and_bounded(tmp_path: Path, bodies: bool) -> None:  # noqa: FBT001 - a case
+    log = CallLog(tmp_path, "a", max_bytes=500, bodies=bodies)
     call = running(log)
     for _ in range(20):
         log.body(call, "request", b"private words")
     log.close()
     kept = list(tmp_path.glob("*.bodies"))
-    assert bool(kept) is wanted
-    if wanted:
+    assert bool(kept) is bodies
+    if bodies:
         lines = kept[0].read_text().splitlines()
         assert json.loads(lines[0]) == [call.call_id, "request", "private words"]
         assert 1 <= len(lines) < 20
@@ -119,6 +119,6 @@ def test_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     (slots,) = tmp_path.glob("*.open")
     with slots.open("wb") as file:
         file.write(b"{torn")
-    assert [each.call_id for each in read_calls(tmp_path)] == [call.call_id]
+    assert [logged.call_id for logged in read_calls(tmp_path)] == [call.call_id]
     slots.unlink()
     assert len(list(read_calls(tmp_path))) == 1

@@ -79,7 +79,7 @@ def test_the_list_of_models_has_no_body() -> None:
 
 
 def test_of_the_agents_headers_few_pass_and_the_key_is_ours() -> None:
-    theirs = [
+    sent = [
         ("Authorization", "Bearer stolen"),
         ("Content-Type", "application/json"),
         ("Connection", "keep-alive, x-api-key"),
@@ -89,17 +89,17 @@ def test_of_the_agents_headers_few_pass_and_the_key_is_ours() -> None:
         ("Host", "evil"),
         ("Accept-Encoding", "br"),
     ]
-    assert rules.request_headers(theirs, "the-key") == {
+    assert rules.request_headers(sent, "the-key") == {
         "content-type": "application/json",
         "accept-encoding": "identity",
         "authorization": "Bearer the-key",
     }
-    assert "authorization" not in rules.request_headers(theirs, None)
+    assert "authorization" not in rules.request_headers(sent, None)
 
 
 def test_of_the_upstreams_headers_few_pass() -> None:
-    theirs = [("Content-Type", "text/plain"), ("Set-Cookie", "a=b"), ("Retry-After", "3"), ("Server", "x")]
-    assert rules.response_headers(theirs) == [(b"content-type", b"text/plain"), (b"retry-after", b"3")]
+    sent = [("Content-Type", "text/plain"), ("Set-Cookie", "a=b"), ("Retry-After", "3"), ("Server", "x")]
+    assert rules.response_headers(sent) == [(b"content-type", b"text/plain"), (b"retry-after", b"3")]
 
 
 def test_a_repeated_key_is_taken_out() -> None:

@@ -262,14 +262,14 @@ async def test_missing_part_of_an_answer_is_an_error_for_who_wants_it_whole(clie
 
 
 async def test_own_connections_are_closed_and_given_ones_are_not() -> None:
-    given = httpx.AsyncClient(transport=Scripted(ok()))
-    async with GitHubClient(GitHubSettings(), None, http=given) as client:
+    own_http = httpx.AsyncClient(transport=Scripted(ok()))
+    async with GitHubClient(GitHubSettings(), None, http=own_http) as client:
         await client.get("/x")
-    assert not given.is_closed
+    assert not own_http.is_closed
     async with GitHubClient(GitHubSettings(), None) as client:
         own = client._http
     assert own.is_closed
-    await given.aclose()
+    await own_http.aclose()
 
 
 async def test_client_asks_at_the_addresses_of_the_settings() -> None:

@@ -59,8 +59,8 @@ def github(
 
 
 async def collect(client: GitHubClient, **options: Any) -> dict[Source, Collection]:
-    found = await collect_repository(client, "o/r", **options)
-    return {collection.source: collection for collection in found}
+    collections = await collect_repository(client, "o/r", **options)
+    return {collection.source: collection for collection in collections}
 
 
 async def test_each_source_yields_one_fresh_collection_with_its_signals(client_of: ClientOf) -> None:
@@ -69,17 +69,17 @@ async def test_each_source_yields_one_fresh_collection_with_its_signals(client_o
         issues=[issue(10)],
         default=branch([check_run("test"), status_context(), check_run("fine", "SUCCESS")]),
     )
-    found = await collect_repository(client_of(fake), "o/r")
-    assert [collection.source for collection in found] == list(Source)
-    assert all(collection.status is CollectionStatus.FRESH for collection in found)
-    refs = {collection.source: [signal.ref for signal in collection.signals] for collection in found}
+    collections = await collect_repository(client_of(fake), "o/r")
+    assert [collection.source for collection in collections] == list(Source)
+    assert all(collection.status is CollectionStatus.FRESH for collection in collections)
+    refs = {collection.source: [signal.ref for signal in collection.signals] for collection in collections}
     assert refs == {
         Source.OPEN_PRS: ["open_pr:1"],
         Source.FAILED_CI: ["failed_ci:main:CI / test", "failed_ci:main:legacy", "failed_ci:#1:CI / lint"],
         Source.OPEN_ISSUES: ["open_issue:10"],
         Source.REVIEW_FINDINGS: ["review_finding:T1"],
     }
-    assert not any(collection.truncated for collection in found)
+    assert not any(collection.truncated for collection in collections)
 
 
 async def test_sources_that_need_the_same_objects_share_one_query(client_of: ClientOf) -> None:
@@ -90,8 +90,8 @@ async def test_sources_that_need_the_same_objects_share_one_query(client_of: Cli
 
 async def test_only_the_asked_sources_are_read(client_of: ClientOf) -> None:
     fake = github()
-    found = await collect(client_of(fake), sources=[Source.OPEN_ISSUES, Source.OPEN_ISSUES])
-    assert list(found) == [Source.OPEN_ISSUES]
+    collections = await collect(client_of(fake), sources=[Source.OPEN_ISSUES, Source.OPEN_ISSUES])
+    assert list(collections) == [Source.OPEN_ISSUES]
     assert [name for name, _ in fake.operations] == ["Issues"]
 
 
@@ -109,12 +109,12 @@ async def test_details_of_the_signals(client_of: ClientOf) -> None:
         issues=[issue(10, author=None, body="x" * 30_000)],
         default=branch([status_context("legacy", "ERROR")]),
     )
-    found = await collect(client_of(fake))
-    pr = found[Source.OPEN_PRS].signals[0].details
+    collections = await collect(client_of(fake))
+    pr = collections[Source.OPEN_PRS].signals[0].details
     assert isinstance(pr, OpenPullRequest)
     assert (pr.author, pr.ci_state, pr.unresolved_threads, pr.from_fork) == ("ghost", "failed", 2, True)
     assert (pr.head_ref, pr.head_sha, pr.base_ref, pr.labels) == ("feature-1", SHA, "main", ("bug",))
-    on_branch, on_pr = (signal for signal in found[Source.FAILED_CI].signals)
+    on_branch, on_pr = (signal for signal in collections[Source.FAILED_CI].signals)
     assert isinstance(on_branch.details, FailedCheck)
     assert isinstance(on_pr.details, FailedCheck)
     assert (on_branch.details.conclusion, on_branch.details.on_default_branch) == ("error", True)
@@ -122,11 +122,11 @@ async def test_details_of_the_signals(client_of: ClientOf) -> None:
     assert (on_pr.details.conclusion, on_pr.details.pull_request, on_pr.details.from_fork) == ("timed_out", 1, True)
     assert (on_pr.url, on_pr.details.workflow) == ("https://github.test/o/r/pull/1/checks", None)
     assert on_pr.updated_at == datetime(2026, 11, 1, 10, 0, tzinfo=UTC)
-    opened = found[Source.OPEN_ISSUES].signals[0].details
+    opened = collections[Source.OPEN_ISSUES].signals[0].details
     assert isinstance(opened, OpenIssue)
     assert len(opened.body) == 20_000
     assert opened.body.endswith("(cut)")
-    bot, person = (signal.details for signal in found[Source.REVIEW_FINDINGS].signals)
+    bot, person = (signal.details for signal in collections[Source.REVIEW_FINDINGS].signals)
     assert isinstance(bot, ReviewFinding)
     assert isinstance(person, ReviewFinding)
     assert (bot.is_bot, bot.author, bot.path, bot.line, bot.from_fork) == (True, "greptile-apps", "src/a.py", 3, True)
@@ -142,14 +142,14 @@ async def test_conclusion_that_code_cannot_mend_is_no_failed_check(client_of: Cl
 async def test_resolved_outdated_and_empty_threads_are_no_findings(client_of: ClientOf) -> None:
     empty = {**thread("T3"), "comments": {"nodes": []}}
     threads = page([thread("T1", resolved=True), thread("T2", outdated=True), empty, None])
-    found = await collect(client_of(github(pulls=[pull_request(threads=threads)])))
-    assert found[Source.REVIEW_FINDINGS].signals == ()
+    collections = await collect(client_of(github(pulls=[pull_request(threads=threads)])))
+    assert collections[Source.REVIEW_FINDINGS].signals == ()
 
 
 async def test_job_that_failed_twice_on_one_head_is_one_signal(client_of: ClientOf) -> None:
     older, newer = check_run("test"), check_run("test", completedAt="2026-11-02T10:01:00Z")
-    found = await collect(client_of(github(default=branch([older, newer]))))
-    assert [signal.updated_at.day for signal in found[Source.FAILED_CI].signals] == [2]
+    collections = await collect(client_of(github(default=branch([older, newer]))))
+    assert [signal.updated_at.day for signal in collections[Source.FAILED_CI].signals] == [2]
 
 
 async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientOf) -> None:
@@ -162,8 +162,8 @@ async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientO
             ],
             issues=[issue(labels={"nodes": fields.get("labels_of_issue", [])})],
         )
-        found = await collect(client_of(fake))
-        return {signal.ref: signal.version for collection in found.values() for signal in collection.signals}
+        collections = await collect(client_of(fake))
+        return {signal.ref: signal.version for collection in collections.values() for signal in collection.signals}
 
     first, again = await read(), await read(updatedAt="2026-11-03T00:00:00Z")
     assert first == again
@@ -182,22 +182,22 @@ async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientO
 
 async def test_failed_source_says_why_and_leaves_the_others_alone(client_of: ClientOf) -> None:
     fake = github(pulls=[pull_request()], Issues=httpx.Response(502))
-    found = await collect(client_of(fake))
-    failed = found[Source.OPEN_ISSUES]
+    collections = await collect(client_of(fake))
+    failed = collections[Source.OPEN_ISSUES]
     assert (failed.status, failed.error_code, failed.signals) == (CollectionStatus.FAILED, "github_unavailable", ())
     assert failed.error is not None
     assert "502" in failed.error
-    assert found[Source.OPEN_PRS].status is CollectionStatus.FRESH
+    assert collections[Source.OPEN_PRS].status is CollectionStatus.FRESH
 
 
 async def test_unknown_repository_fails_every_source(client_of: ClientOf) -> None:
     missing = answer({"repository": None}, errors=[NOT_FOUND])
     fake = FakeGitHub(dict.fromkeys(["PullRequests", "Issues", "DefaultBranchChecks"], missing))
-    found = await collect(client_of(fake))
-    assert {c.error_code for c in found.values()} == {"github_not_found"}
+    collections = await collect(client_of(fake))
+    assert {c.error_code for c in collections.values()} == {"github_not_found"}
     fake = FakeGitHub(dict.fromkeys(["PullRequests", "Issues", "DefaultBranchChecks"], answer({"repository": None})))
-    found = await collect(client_of(fake))
-    assert {c.error_code for c in found.values()} == {"github_not_found"}
+    collections = await collect(client_of(fake))
+    assert {c.error_code for c in collections.values()} == {"github_not_found"}
 
 
 async def test_token_that_may_not_read_checks_fails_failed_ci_alone(client_of: ClientOf) -> None:
@@ -207,11 +207,11 @@ async def test_token_that_may_not_read_checks_fails_failed_ci_alone(client_of: C
         pulls=[],
         PullRequests=answer({"repository": repository(pullRequests=page([pull_request()]))}, errors=[entry]),
     )
-    found = await collect(client_of(fake))
-    assert found[Source.FAILED_CI].error_code == "github_permission"
-    assert "Checks" in (found[Source.FAILED_CI].error or "")
-    assert found[Source.REVIEW_FINDINGS].status is CollectionStatus.FRESH
-    pr = found[Source.OPEN_PRS].signals[0].details
+    collections = await collect(client_of(fake))
+    assert collections[Source.FAILED_CI].error_code == "github_permission"
+    assert "Checks" in (collections[Source.FAILED_CI].error or "")
+    assert collections[Source.REVIEW_FINDINGS].status is CollectionStatus.FRESH
+    pr = collections[Source.OPEN_PRS].signals[0].details
     assert isinstance(pr, OpenPullRequest)
     assert pr.ci_state is None
 
@@ -219,8 +219,8 @@ async def test_token_that_may_not_read_checks_fails_failed_ci_alone(client_of: C
 async def test_missing_threads_fail_the_sources_that_count_them(client_of: ClientOf) -> None:
     entry = {"type": "FORBIDDEN", "path": ["repository", "pullRequests", "nodes", 0, "reviewThreads"], "message": "no"}
     fake = github(PullRequests=answer({"repository": repository(pullRequests=page([]))}, errors=[entry]))
-    found = await collect(client_of(fake))
-    assert {source for source, c in found.items() if c.status is CollectionStatus.FAILED} == {
+    collections = await collect(client_of(fake))
+    assert {source for source, c in collections.items() if c.status is CollectionStatus.FAILED} == {
         Source.OPEN_PRS,
         Source.REVIEW_FINDINGS,
     }
@@ -229,8 +229,8 @@ async def test_missing_threads_fail_the_sources_that_count_them(client_of: Clien
 async def test_any_other_missing_part_fails_what_needs_pull_requests(client_of: ClientOf) -> None:
     entry = {"type": "FORBIDDEN", "path": ["repository", "pullRequests"], "message": "no"}
     fake = github(PullRequests=answer({"repository": repository(pullRequests=None)}, errors=[entry]))
-    found = await collect(client_of(fake))
-    assert [source for source, c in found.items() if c.status is CollectionStatus.FRESH] == [Source.OPEN_ISSUES]
+    collections = await collect(client_of(fake))
+    assert [source for source, c in collections.items() if c.status is CollectionStatus.FRESH] == [Source.OPEN_ISSUES]
 
 
 async def test_slow_source_runs_into_its_own_limit(client_of: ClientOf) -> None:
@@ -247,13 +247,13 @@ async def test_slow_source_runs_into_its_own_limit(client_of: ClientOf) -> None:
 
     times = iter(datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=n) for n in range(100))
     base = github(pulls=[pull_request()])
-    found = await collect(client_of(Slow(base._graphql)), source_timeout_s=0.05, clock=lambda: next(times))
-    slow = found[Source.OPEN_ISSUES]
+    collections = await collect(client_of(Slow(base._graphql)), source_timeout_s=0.05, clock=lambda: next(times))
+    slow = collections[Source.OPEN_ISSUES]
     assert (slow.status, slow.error_code) == (CollectionStatus.FAILED, "source_timeout")
     assert "0.05 s" in (slow.error or "")
     assert slow.ended_at > slow.started_at
     assert stopped == ["issues"]
-    assert found[Source.OPEN_PRS].status is CollectionStatus.FRESH
+    assert collections[Source.OPEN_PRS].status is CollectionStatus.FRESH
 
 
 async def test_shared_reading_that_is_too_slow_is_stopped(client_of: ClientOf) -> None:
@@ -267,17 +267,17 @@ async def test_shared_reading_that_is_too_slow_is_stopped(client_of: ClientOf) -
                 stopped.append(str(request.url))
             raise AssertionError
 
-    found = await collect(client_of(Slow()), source_timeout_s=0.02)
-    assert {c.error_code for c in found.values()} == {"source_timeout"}
+    collections = await collect(client_of(Slow()), source_timeout_s=0.02)
+    assert {c.error_code for c in collections.values()} == {"source_timeout"}
     assert stopped == [GRAPHQL_URL] * 3
 
 
 async def test_empty_repository_has_no_failed_checks(client_of: ClientOf) -> None:
     empty = answer({"repository": repository(defaultBranchRef=None)})
-    found = await collect(client_of(github(issues=[issue()], DefaultBranchChecks=empty)))
-    assert {c.status for c in found.values()} == {CollectionStatus.FRESH}
-    assert found[Source.FAILED_CI].signals == ()
-    assert len(found[Source.OPEN_ISSUES].signals) == 1
+    collections = await collect(client_of(github(issues=[issue()], DefaultBranchChecks=empty)))
+    assert {c.status for c in collections.values()} == {CollectionStatus.FRESH}
+    assert collections[Source.FAILED_CI].signals == ()
+    assert len(collections[Source.OPEN_ISSUES].signals) == 1
 
 
 async def test_archived_repository_has_no_signals(client_of: ClientOf) -> None:
@@ -288,22 +288,22 @@ async def test_archived_repository_has_no_signals(client_of: ClientOf) -> None:
         defaultBranchRef=branch([check_run()]),
     )
     names = ["PullRequests", "Issues", "DefaultBranchChecks"]
-    found = await collect(client_of(FakeGitHub(dict.fromkeys(names, answer({"repository": archived})))))
-    assert {(c.status, c.signals) for c in found.values()} == {(CollectionStatus.FRESH, ())}
+    collections = await collect(client_of(FakeGitHub(dict.fromkeys(names, answer({"repository": archived})))))
+    assert {(c.status, c.signals) for c in collections.values()} == {(CollectionStatus.FRESH, ())}
 
 
 async def test_disabled_repository_fails(client_of: ClientOf) -> None:
     names = ["PullRequests", "Issues", "DefaultBranchChecks"]
     disabled = answer({"repository": repository(isDisabled=True)})
-    found = await collect(client_of(FakeGitHub(dict.fromkeys(names, disabled))))
-    assert {c.error_code for c in found.values()} == {"github_permission"}
+    collections = await collect(client_of(FakeGitHub(dict.fromkeys(names, disabled))))
+    assert {c.error_code for c in collections.values()} == {"github_permission"}
 
 
 async def test_answer_of_another_shape_fails_with_the_fields_name(client_of: ClientOf) -> None:
     odd = answer({"repository": repository(issues=page([{"number": "ten"}]))})
-    found = await collect(client_of(github(Issues=odd)), sources=[Source.OPEN_ISSUES])
-    assert found[Source.OPEN_ISSUES].error_code == "github_unavailable"
-    assert "issues.nodes.0" in (found[Source.OPEN_ISSUES].error or "")
+    collections = await collect(client_of(github(Issues=odd)), sources=[Source.OPEN_ISSUES])
+    assert collections[Source.OPEN_ISSUES].error_code == "github_unavailable"
+    assert "issues.nodes.0" in (collections[Source.OPEN_ISSUES].error or "")
 
 
 def paged(field: str, items: Sequence[object]) -> Callable[[dict[str, Any]], httpx.Response]:
@@ -319,20 +319,20 @@ def paged(field: str, items: Sequence[object]) -> Callable[[dict[str, Any]], htt
 async def test_all_pages_are_read_up_to_the_limit(client_of: ClientOf) -> None:
     issues, pulls = [issue(n) for n in range(120)], [pull_request(n) for n in range(45)]
     more: dict[str, Any] = {"Issues": paged("issues", issues), "PullRequests": paged("pullRequests", pulls)}
-    found = await collect(client_of(github(**more)))
-    assert [len(found[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [120, 45]
-    assert not any(c.truncated for c in found.values())
+    collections = await collect(client_of(github(**more)))
+    assert [len(collections[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [120, 45]
+    assert not any(c.truncated for c in collections.values())
     fake = github(**more)
-    found = await collect(client_of(fake), max_items=30)
-    assert [len(found[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [30, 30]
-    assert {source for source, c in found.items() if c.truncated} == set(Source)
+    collections = await collect(client_of(fake), max_items=30)
+    assert [len(collections[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [30, 30]
+    assert {source for source, c in collections.items() if c.truncated} == set(Source)
     assert [v["first"] for name, v in fake.operations if name == "PullRequests"] == [10, 20]
 
 
 async def test_more_signals_than_the_limit_are_cut(client_of: ClientOf) -> None:
     threads = page([thread(f"T{n}") for n in range(5)])
-    found = await collect(client_of(github(pulls=[pull_request(threads=threads)])), max_items=3)
-    findings = found[Source.REVIEW_FINDINGS]
+    collections = await collect(client_of(github(pulls=[pull_request(threads=threads)])), max_items=3)
+    findings = collections[Source.REVIEW_FINDINGS]
     assert (len(findings.signals), findings.truncated) == (3, True)
 
 
@@ -353,11 +353,11 @@ async def test_further_pages_of_threads_and_checks_are_read(client_of: ClientOf)
         return answer({"repository": repository(defaultBranchRef=head)})
 
     fake = github(pulls=[first], PullRequestThreads=threads, PullRequestChecks=checks, DefaultBranchChecks=default)
-    found = await collect(client_of(fake))
-    assert [s.key for s in found[Source.REVIEW_FINDINGS].signals] == ["T1", "T2"]
-    names = [s.details.check for s in found[Source.FAILED_CI].signals if isinstance(s.details, FailedCheck)]
+    collections = await collect(client_of(fake))
+    assert [s.key for s in collections[Source.REVIEW_FINDINGS].signals] == ["T1", "T2"]
+    names = [s.details.check for s in collections[Source.FAILED_CI].signals if isinstance(s.details, FailedCheck)]
     assert names == ["x", "y", "a", "b"]
-    assert not any(c.truncated for c in found.values())
+    assert not any(c.truncated for c in collections.values())
 
 
 async def test_checks_that_all_passed_are_not_read_to_the_end(client_of: ClientOf) -> None:
@@ -365,8 +365,8 @@ async def test_checks_that_all_passed_are_not_read_to_the_end(client_of: ClientO
     fake = github(
         pulls=[pull_request(head=head)], default=branch([check_run("b", "SUCCESS")], state="SUCCESS", cursor="d2")
     )
-    found = await collect(client_of(fake))
-    assert found[Source.FAILED_CI].signals == ()
+    collections = await collect(client_of(fake))
+    assert collections[Source.FAILED_CI].signals == ()
     assert len(fake.operations) == 3
 
 
@@ -382,20 +382,20 @@ async def test_push_between_two_pages_of_checks_is_a_truncated_reading(client_of
         PullRequestChecks=answer({"repository": repository(pullRequest=moved)}),
         DefaultBranchChecks=default,
     )
-    found = (await collect(client_of(fake)))[Source.FAILED_CI]
-    assert ([s.key for s in found.signals], found.truncated) == (["main:CI / x", "#1:CI / a"], True)
+    collections = (await collect(client_of(fake)))[Source.FAILED_CI]
+    assert ([s.key for s in collections.signals], collections.truncated) == (["main:CI / x", "#1:CI / a"], True)
 
 
 async def test_pages_of_threads_and_checks_end_at_the_limit_or_with_the_pull_request(client_of: ClientOf) -> None:
     endless = pull_request(1, threads=page([thread()], cursor="t"), head=commit([check_run()], cursor="c"))
     default = branch([check_run()], cursor="d")
     fake = github(pulls=[endless], default=default)
-    found = await collect(client_of(fake), max_items=1)
-    assert {source for source, c in found.items() if c.truncated} == {Source.FAILED_CI, Source.REVIEW_FINDINGS}
+    collections = await collect(client_of(fake), max_items=1)
+    assert {source for source, c in collections.items() if c.truncated} == {Source.FAILED_CI, Source.REVIEW_FINDINGS}
     gone = answer({"repository": repository(pullRequest=None)})
     fake = github(pulls=[endless], default=branch(), PullRequestThreads=gone, PullRequestChecks=gone)
-    found = await collect(client_of(fake))
-    assert {source for source, c in found.items() if c.truncated} == {Source.FAILED_CI, Source.REVIEW_FINDINGS}
+    collections = await collect(client_of(fake))
+    assert {source for source, c in collections.items() if c.truncated} == {Source.FAILED_CI, Source.REVIEW_FINDINGS}
 
 
 async def test_text_that_no_store_takes_is_cleaned(client_of: ClientOf) -> None:
@@ -405,5 +405,5 @@ async def test_text_that_no_store_takes_is_cleaned(client_of: ClientOf) -> None:
     )
     raw = b'{"data": {"repository": {"issues": {"pageInfo": {"hasNextPage": false}, "nodes": [' + node + b"]}}}}"
     odd = httpx.Response(200, content=raw, headers={"content-type": "application/json"})
-    found = await collect(client_of(github(Issues=odd)), sources=[Source.OPEN_ISSUES])
-    assert [s.title for s in found[Source.OPEN_ISSUES].signals] == ["ab?c"]
+    collections = await collect(client_of(github(Issues=odd)), sources=[Source.OPEN_ISSUES])
+    assert [s.title for s in collections[Source.OPEN_ISSUES].signals] == ["ab?c"]

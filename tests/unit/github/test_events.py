@@ -33,11 +33,11 @@ def body(**fields: Any) -> bytes:
 
 
 def test_opened_pull_request_is_reported() -> None:
-    found = parse_delivery("pull_request", body(action="opened", pull_request=pull()))
-    assert (found.repository, found.action, found.sender, found.relevant) == ("o/r", "opened", "ada", True)
-    assert found.report is not None
-    assert (found.report.number, found.report.state, found.report.checks) == (12, PullRequestState.OPEN, None)
-    assert (found.report.head_ref, found.report.head_sha) == ("squire/t1-x", SHA)
+    delivery = parse_delivery("pull_request", body(action="opened", pull_request=pull()))
+    assert (delivery.repository, delivery.action, delivery.sender, delivery.relevant) == ("o/r", "opened", "ada", True)
+    assert delivery.report is not None
+    assert (delivery.report.number, delivery.report.state, delivery.report.checks) == (12, PullRequestState.OPEN, None)
+    assert (delivery.report.head_ref, delivery.report.head_sha) == ("squire/t1-x", SHA)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,10 @@ def test_opened_pull_request_is_reported() -> None:
 @pytest.mark.parametrize("event", ["pull_request", "pull_request_review", "pull_request_review_comment"])
 def test_state_of_the_pull_request_is_read(event: str, fields: dict[str, Any], state: PullRequestState) -> None:
     action = {"pull_request": "closed", "pull_request_review": "submitted"}.get(event, "created")
-    found = parse_delivery(event, body(action=action, pull_request=pull(**fields)))
-    assert found.report is not None
-    assert found.report.state is state
-    assert found.report.closed_at is not None
+    delivery = parse_delivery(event, body(action=action, pull_request=pull(**fields)))
+    assert delivery.report is not None
+    assert delivery.report.state is state
+    assert delivery.report.closed_at is not None
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_completed_checks_tell_their_head_and_pull_requests(
     event: str, conclusion: str | None, state: ChecksState | None
 ) -> None:
     check = {"head_sha": SHA, "conclusion": conclusion, "pull_requests": [{"number": 12}]}
-    found = parse_delivery(event, body(action="completed", **{event: check}))
-    assert found.relevant
-    assert (found.checks.state if found.checks else None) is state
-    if found.checks:
-        assert (found.checks.head_sha, found.checks.pull_requests) == (SHA, (12,))
+    delivery = parse_delivery(event, body(action="completed", **{event: check}))
+    assert delivery.relevant
+    assert (delivery.checks.state if delivery.checks else None) is state
+    if delivery.checks:
+        assert (delivery.checks.head_sha, delivery.checks.pull_requests) == (SHA, (12,))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_completed_checks_tell_their_head_and_pull_requests(
     ],
 )
 def test_commit_status_tells_its_state(state: str, checks: ChecksState | None) -> None:
-    found = parse_delivery("status", body(sha=SHA, state=state))
-    assert (found.checks.state if found.checks else None) is checks
+    delivery = parse_delivery("status", body(sha=SHA, state=state))
+    assert (delivery.checks.state if delivery.checks else None) is checks
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_commit_status_tells_its_state(state: str, checks: ChecksState | None) -
 def test_only_what_can_change_signals_or_outcomes_is_relevant(
     event: str, fields: dict[str, Any], *, relevant: bool
 ) -> None:
-    found = parse_delivery(event, body(**fields))
-    assert found.relevant is relevant
-    assert found.repository == "o/r"
+    delivery = parse_delivery(event, body(**fields))
+    assert delivery.relevant is relevant
+    assert delivery.repository == "o/r"
 
 
 def test_delivery_without_a_repository_is_not_relevant() -> None:
-    found = parse_delivery("issues", json.dumps({"action": "opened"}).encode())
-    assert (found.repository, found.relevant, found.sender) == (None, False, None)
+    delivery = parse_delivery("issues", json.dumps({"action": "opened"}).encode())
+    assert (delivery.repository, delivery.relevant, delivery.sender) == (None, False, None)
 
 
 def test_form_encoded_delivery_is_read() -> None:
@@ -173,11 +173,11 @@ keys = st.sampled_from(["action", "repository", "sender", "ref", "pull_request",
 )
 def test_any_json_object_is_parsed_or_refused_by_name(event: str, content: dict[str, Any]) -> None:
     try:
-        found = parse_delivery(event, json.dumps(content).encode())
+        delivery = parse_delivery(event, json.dumps(content).encode())
     except DeliveryError as error:
         assert error.context  # noqa: PT017 - both ways are right
     else:
-        assert found.event == event
+        assert delivery.event == event
 
 
 def test_every_example_payload_of_github_is_parsed() -> None:
@@ -186,13 +186,13 @@ def test_every_example_payload_of_github_is_parsed() -> None:
     assert len(examples) > 300
     relevant: set[str] = set()
     for name, example in examples:
-        found = parse_delivery(name, json.dumps(example).encode())
+        delivery = parse_delivery(name, json.dumps(example).encode())
         expected = example.get("repository")
-        assert found.repository == (expected["full_name"] if expected else None)
-        assert found.action == example.get("action")
-        if found.relevant:
+        assert delivery.repository == (expected["full_name"] if expected else None)
+        assert delivery.action == example.get("action")
+        if delivery.relevant:
             relevant.add(name)
-            assert (found.report is not None) == name.startswith("pull_request")
+            assert (delivery.report is not None) == name.startswith("pull_request")
     assert {"pull_request", "pull_request_review", "issues", "issue_comment", "check_run", "check_suite", "push"} <= (
         relevant
     )

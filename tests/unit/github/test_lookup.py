@@ -21,7 +21,7 @@ NOT_FOUND = {"type": "NOT_FOUND", "path": ["repository"], "message": "Could not 
 
 
 def described(**fields: Any) -> FakeGitHub:
-    found = repository(
+    described_repository = repository(
         **{
             "nameWithOwner": "o/r",
             "isEmpty": False,
@@ -31,7 +31,7 @@ def described(**fields: Any) -> FakeGitHub:
             **fields,
         }
     )
-    return FakeGitHub({"Repository": answer({"repository": found})})
+    return FakeGitHub({"Repository": answer({"repository": described_repository})})
 
 
 def report(number: int = 5, state: str | None = "SUCCESS", **fields: Any) -> dict[str, Any]:
@@ -115,9 +115,13 @@ async def test_report_tells_what_the_checks_say(client_of: ClientOf, rollup: str
 async def test_report_of_a_merged_pull_request(client_of: ClientOf) -> None:
     merged = report(mergedAt="2026-11-02T12:00:00Z", closedAt="2026-11-02T12:00:00Z") | {"state": "MERGED"}
     fake = FakeGitHub({"PullRequestReports": answer({"repository": {"pr5": merged}})})
-    found = (await pull_request_reports(client_of(fake), "o/r", [5]))[5]
-    assert (found.state, found.head_ref, found.head_sha) == (PullRequestState.MERGED, "squire/t1-x", SHA)
-    assert found.merged_at == datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
+    pull = (await pull_request_reports(client_of(fake), "o/r", [5]))[5]
+    assert (pull.state, pull.head_ref, pull.head_sha) == (
+        PullRequestState.MERGED,
+        "squire/t1-x",
+        SHA,
+    )
+    assert pull.merged_at == datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
     assert fake.operations == [("PullRequestReports", {"owner": "o", "name": "r"})]
 
 
@@ -143,9 +147,9 @@ async def test_many_reports_take_one_request_for_each_fifty(client_of: ClientOf)
             parts: dict[str, Any] = {f"pr{n}": report(n) if n != 3 else None for n in numbers}
             return answer({"repository": parts}, errors=[entry] if 3 in numbers else [])
 
-    found = await pull_request_reports(client_of(Many()), "o/r", [*range(1, 61), 5])
-    assert sorted(found) == [n for n in range(1, 61) if n != 3]
-    assert found[7].number == 7
+    reports = await pull_request_reports(client_of(Many()), "o/r", [*range(1, 61), 5])
+    assert sorted(reports) == [n for n in range(1, 61) if n != 3]
+    assert reports[7].number == 7
     assert len(asked) == 2
 
 

@@ -49,9 +49,9 @@ def ok(content: object, status: int = 200) -> httpx.Response:
 async def test_newest_pull_request_of_the_branch_is_found_in_any_state(client_of: ClientOf) -> None:
     listed = [pull(3, state="closed"), pull(7, state="closed", merged_at="2026-11-01T00:00:00Z"), pull(5)]
     fake = FakeGitHub(rest={"GET /repos/o/r/pulls": ok(listed)})
-    found = await find_pull_request(client_of(fake), "o/r", "squire/x")
-    assert found is not None
-    assert (found.number, found.state) == (7, "merged")
+    ref = await find_pull_request(client_of(fake), "o/r", "squire/x")
+    assert ref is not None
+    assert (ref.number, ref.state) == (7, "merged")
     params = fake.requests[0].url.params
     assert (params["head"], params["state"]) == ("o:squire/x", "all")
 
@@ -100,8 +100,8 @@ async def test_pull_request_that_was_merged_meanwhile_is_found_and_returned(clie
             "GET /repos/o/r/pulls": ok([merged]),
         }
     )
-    found = await create_pull_request(client_of(fake), "o/r", **NEW)  # type: ignore[arg-type]
-    assert (found.number, found.state) == (7, "merged")
+    ref = await create_pull_request(client_of(fake), "o/r", **NEW)  # type: ignore[arg-type]
+    assert (ref.number, ref.state) == (7, "merged")
 
 
 async def test_any_other_refusal_is_an_error_with_githubs_words(client_of: ClientOf) -> None:
@@ -136,8 +136,8 @@ async def test_overlong_texts_are_cut_to_what_github_takes(client_of: ClientOf) 
 
 async def test_update_sends_only_what_is_to_change(client_of: ClientOf) -> None:
     fake = FakeGitHub(rest={"PATCH /repos/o/r/pulls/7": ok(pull(state="closed", draft=True))})
-    found = await update_pull_request(client_of(fake), "o/r", 7, state="closed", body="")
-    assert (found.state, found.draft) == ("closed", True)
+    ref = await update_pull_request(client_of(fake), "o/r", 7, state="closed", body="")
+    assert (ref.state, ref.draft) == ("closed", True)
     assert json.loads(fake.requests[0].content) == {"state": "closed", "body": ""}
 
 

@@ -1,4 +1,4 @@
-"""Our queries against GitHub's own published schema, and against the part of it that the demo forge serves."""
+"""Our queries against GitHub's own published schema, and against the part of it that the forge serves."""
 
 from importlib import resources
 
