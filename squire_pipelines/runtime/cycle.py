@@ -1,6 +1,6 @@
-"""Following one cycle through the ledger: collected, planned, run, published, merged. Reads only.
+"""Reads from the ledger how far a cycle is: collected, planned, run, published, merged.
 
-What is waited for and what is reported here is the same for `squire run` and `squire demo`.
+`squire run` and `squire demo` wait for the same and report the same.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _MAX_TASKS = 1000
 
 @dataclass(frozen=True, slots=True)
 class CycleTask:
-    """One line of the report. `start_s`: seconds from ready to the agent's start, None when it never started."""
+    """A line of the report. `start_s`: seconds from ready to the agent's start, None when it never started."""
 
     repository: str
     task_id: str
@@ -44,7 +44,7 @@ class CycleTask:
 
 @dataclass(frozen=True, slots=True)
 class CycleState:
-    """Where a cycle stands. `rows` are the tasks that were created or ran since it began."""
+    """How far a cycle is. `rows` are the tasks that were created or ran since it began."""
 
     uncollected: int
     unplanned: int
@@ -54,12 +54,12 @@ class CycleState:
 
     @property
     def collected(self) -> bool:
-        """Whether every source has been read, or has said why not."""
+        """Whether every source has been read or has failed with a reason."""
         return self.uncollected == 0
 
     @property
     def planned(self) -> bool:
-        """Whether a plan has looked at every reading."""
+        """Whether a plan has taken every reading into account."""
         return self.collected and self.unplanned == 0
 
     @property
@@ -74,7 +74,7 @@ class CycleState:
 
 
 def look(ledger: Ledger, repositories: Sequence[str], requests: Sequence[int], since: datetime) -> CycleState:
-    """The state of a cycle over `repositories` that the inbox rows `requests` asked for at `since`."""
+    """Return the state of a cycle over `repositories` that the inbox rows `requests` asked for at `since`."""
     with ledger.read() as tx:
         waiting = {*collections.unplanned(tx), *plans.unadmitted(tx)}
         return CycleState(
@@ -124,7 +124,9 @@ def _row(tx: Transaction, task_id: str) -> CycleTask:
 
 
 def _start_s(tx: Transaction, task_id: str, started: Sequence[datetime]) -> float | None:
-    """To the agent's first start from the last time that the task became ready before: no wait before a retry counts.
+    """Return the time to the agent's first start from the last time before it that the task became ready.
+
+    No wait before a retry counts.
 
     The same rule as the warehouse's `seconds_to_agent`.
     """

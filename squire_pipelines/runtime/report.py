@@ -1,4 +1,4 @@
-"""The table at the end of a cycle, for people. Text from outside is shown as text, never as markup."""
+"""Renders the end of a cycle for people. Text from outside is shown as text, never as markup."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def _word(value: object) -> Text:
 
 
 def cycle_table(rows: Sequence[CycleTask]) -> Table:
-    """Repository, task, cause of ending, time from ready to agent start, pull request and outcome."""
+    """Return a table of tasks: their ends, seconds from ready to the agent's start, pull requests and outcomes."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("repository", "task", "what", "cause"):
         table.add_column(name, overflow="fold")
@@ -41,7 +41,7 @@ def cycle_table(rows: Sequence[CycleTask]) -> Table:
 
 
 def remarks(rows: Sequence[CycleTask]) -> list[Text]:
-    """One line for each task whose good end still wants to be understood or answered by a person."""
+    """Return a line for each successful task that a person should look at."""
     lines = []
     for row in rows:
         if row.cause == "no_changes":
@@ -52,7 +52,7 @@ def remarks(rows: Sequence[CycleTask]) -> list[Text]:
 
 
 def failures(rows: Sequence[CycleTask]) -> list[Text]:
-    """One line for each task that did not succeed, with its reason and where to look on."""
+    """Return a line for each task that did not succeed, with its reason and the command that shows its log."""
     return [
         Text(f"{row.task_id} {row.status}: {row.message or row.cause} (squire tasks logs {row.task_id})", style="red")
         for row in rows
