@@ -10,7 +10,6 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.jobs.executors import check_executor
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
@@ -39,7 +38,9 @@ def dispatch(
 
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
-    check_executor(settings)
+    from squire_pipelines.execution import step_executor
+
+    step_executor.check_executor(settings)
     unready = _without_agent(settings)
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
