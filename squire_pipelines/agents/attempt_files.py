@@ -146,15 +146,22 @@ def take_bundle(folder: AttemptFolder, max_bytes: int) -> Path | None:
     return take_output(folder.out, BUNDLE_FILE, folder.keep / BUNDLE_FILE, max_bytes)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file another name, or copy it where the file system cannot. Raises OSError."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
+
+
 def add_input(folder: AttemptFolder, source: Path, name: str) -> None:
     """Put a file of ours into `in/`, without a copy where the file system can. Raises WorkspaceError."""
     target = folder.inbox / name
     try:
-        target.unlink(missing_ok=True)
-        try:
-            target.hardlink_to(source)
-        except OSError:  # another file system
-            shutil.copyfile(source, target)
+        link_or_copy(source, target)
         # The container's user reads it, who is not ours; the folders above it are closed to everybody else.
         target.chmod(0o644)
     except OSError as error:

@@ -207,33 +207,49 @@ def _run(context: VerificationContext, checks: tuple[CheckCommand, ...]) -> tupl
     try:
         check_run = context.run("checks", change.head_sha, order)
     finally:
-        # After the run, so that `kept_setups = 0` keeps none and yet has one to use.
+        if dependencies is not None:
+            dependencies.unlink(missing_ok=True)
         forget_setups(context.home, keep=rules.kept_setups)
     return check_run, check_run.problem
 
 
 def _dependencies(context: VerificationContext, setup: str) -> tuple[Path | None, CheckOutcome | None]:
-    """Return the archive of the installed dependencies, or the container that did not hand one out."""
+    """Return the archive of the installed dependencies, or the container that did not hand one out.
+
+    The archive is this attempt's own name for the file, since another attempt may forget the kept one at any moment.
+    """
     rules, change = context.rules, context.change
     base, head = (_lockfiles(change.git_dir, sha, rules.lockfiles) for sha in (change.base_sha, change.head_sha))
     changes_lockfile = base != head
-    archive = setups_folder(context.home) / f"{setup_key(setup, context.inputs.image, head)}.tar"
-    if changes_lockfile or not archive.is_file():
-        sha = change.head_sha if changes_lockfile else change.base_sha
-        order = CheckPlan(setup=setup, save=True, setup_timeout_s=rules.setup_timeout_s)
-        setup_run = context.run("setup", sha, order)
-        result = setup_run.result
-        if result is None or result.setup is None or not result.setup.passed:
-            return None, setup_run
-        if changes_lockfile:
-            archive = setup_run.folder / "keep" / SETUP_FILE
-        make_folder(archive.parent)
-        if attempt_files.take_output(setup_run.folder / "out", SETUP_FILE, archive, rules.max_setup) is None:
-            return None, setup_run
-        (setup_run.folder / "out" / SETUP_FILE).unlink(missing_ok=True)
+    kept = setups_folder(context.home) / f"{setup_key(setup, context.inputs.image, head)}.tar"
+    archive = context.inputs.attempt_dir / SETUP_FILE
+    if not changes_lockfile and _use_kept(kept, archive):
+        return archive, None
+    sha = change.head_sha if changes_lockfile else change.base_sha
+    order = CheckPlan(setup=setup, save=True, setup_timeout_s=rules.setup_timeout_s)
+    setup_run = context.run("setup", sha, order)
+    result = setup_run.result
+    if result is None or result.setup is None or not result.setup.passed:
+        return None, setup_run
+    if attempt_files.take_output(setup_run.folder / "out", SETUP_FILE, archive, rules.max_setup) is None:
+        return None, setup_run
+    (setup_run.folder / "out" / SETUP_FILE).unlink(missing_ok=True)
     if not changes_lockfile:
-        os.utime(archive)  # used last: the longest unused goes first
+        make_folder(kept.parent)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as scratch:
+            attempt_files.link_or_copy(archive, Path(scratch) / SETUP_FILE)
+            (Path(scratch) / SETUP_FILE).replace(kept)
     return archive, None
+
+
+def _use_kept(kept: Path, archive: Path) -> bool:
+    """Give kept dependencies the name `archive` too; return False when there are none, or not any more."""
+    try:
+        os.utime(kept)  # used last: the longest unused goes first
+        attempt_files.link_or_copy(kept, archive)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _lockfiles(git_dir: Path, sha: str, patterns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -255,10 +271,11 @@ def setups_folder(home: Home) -> Path:
 
 def forget_setups(home: Home, *, keep: int) -> int:
     """Remove all but the `keep` archives of dependencies that were used last; return how many were removed."""
-    folder = setups_folder(home)
-    if not folder.is_dir():
-        return 0
-    newest_first = sorted(folder.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in newest_first[keep:]:
+    last_used = {}
+    for path in setups_folder(home).glob("*.tar"):
+        with contextlib.suppress(FileNotFoundError):  # another attempt forgot it
+            last_used[path] = path.stat().st_mtime
+    oldest = sorted(last_used, key=lambda path: last_used[path], reverse=True)[keep:]
+    for path in oldest:
         path.unlink(missing_ok=True)
-    return len(newest_first[keep:])
+    return len(oldest)

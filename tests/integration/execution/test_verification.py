@@ -1,5 +1,6 @@
 """The repository's checks before a pull request is opened: real processes, real git, against a forge."""
 
+import os
 import sys
 import threading
 import time
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.agents import check_runs
 from squire_pipelines.domain.change import Decision, VerdictRecord
 from squire_pipelines.domain.tasks import Verification
 from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
+from squire_pipelines.execution import verification
 from squire_pipelines.execution.verification import forget_setups, setups_folder
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import Attempt
@@ -154,11 +157,37 @@ def test_a_cancelled_verification_cancels_the_attempt(pipeline: Pipeline, forge:
     assert ours(forge) == []
 
 
-def test_only_so_many_sets_of_dependencies_are_kept(pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("keep", [0, 1, 3, 4])
+def test_only_so_many_sets_of_dependencies_are_kept_and_those_are_the_last_used(pipeline: Pipeline, keep: int) -> None:
     home = pipeline.settings.home
-    assert forget_setups(home, keep=1) == 0
+    assert forget_setups(home, keep=keep) == 0
     setups_folder(home).mkdir(parents=True)
     for number in range(4):
-        (setups_folder(home) / f"{number}.tar").touch()
-    assert forget_setups(home, keep=1) == 3
-    assert len(list(setups_folder(home).iterdir())) == 1
+        path = setups_folder(home) / f"{number}.tar"
+        path.touch()
+        os.utime(path, (number, number))
+    assert forget_setups(home, keep=keep) == 4 - keep
+    assert {path.stem for path in setups_folder(home).iterdir()} == {str(number) for number in range(4 - keep, 4)}
+
+
+def test_none_is_kept_where_the_settings_say_so_and_yet_the_checks_have_one(pipeline: Pipeline, log: Path) -> None:
+    use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"\nkept_setups = 0')
+    for _ in range(2):
+        assert verified(pipeline)[1].passed
+        assert list(setups_folder(pipeline.settings.home).iterdir()) == []
+    assert log.read_text().splitlines() == ["made", "made"]
+
+
+def test_dependencies_that_another_attempt_forgets_meanwhile_are_there_for_the_checks(
+    pipeline: Pipeline, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"')
+    assert verified(pipeline)[1].passed
+
+    def run_checks(*args: Any, **options: Any) -> Any:
+        assert forget_setups(pipeline.settings.home, keep=0) == 1
+        return check_runs.run_checks(*args, **options)
+
+    monkeypatch.setattr(verification, "run_checks", run_checks)
+    assert verified(pipeline)[1].passed
+    assert log.read_text().splitlines() == ["made"]
