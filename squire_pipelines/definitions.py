@@ -143,7 +143,7 @@ def build_defs(
                 execution_timezone="UTC",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
                 description="Publishes the warehouse at least every ten minutes.",
-                tags={tags.TRACE: "schedule"},
+                tags_fn=lambda _context: {tags.TRACE: new_trace_id()},
             ),
             dg.ScheduleDefinition(
                 name="report_daily",
@@ -152,7 +152,7 @@ def build_defs(
                 execution_timezone="UTC",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
                 description="Writes the report every morning.",
-                tags={tags.TRACE: "schedule"},
+                tags_fn=lambda _context: {tags.TRACE: new_trace_id()},
             ),
         ],
         sensors=[

@@ -16,8 +16,11 @@ import requests
 from docker.errors import DockerException, ImageNotFound
 
 from squire_pipelines.agents.endings import IMAGE_HINT
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import EngineError, ImageMissingError
+from squire_pipelines.observability.logging import Component, get_logger
 
+_log = get_logger(Component.AGENT)
 HINT = "run `make engine`"
 # Docker 20.10's, the oldest that the tests run on; Podman says it speaks it since 4.0.
 MIN_API = (1, 41)
@@ -40,6 +43,28 @@ class EngineInfo:
         """Return whether its API is older than `api`; an engine that does not tell counts as new."""
         version = re.fullmatch(r"(\d+)\.(\d+)", self.api_version)
         return version is not None and (int(version[1]), int(version[2])) < api
+
+
+class _ApiClient(docker.APIClient):
+    """Docker's client, all of whose requests together are over by a deadline."""
+
+    def __init__(self, deadline: Deadline | None, **options: Any) -> None:
+        self._deadline = deadline
+        super().__init__(**options)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a request with what is left of the time. Raises Timeout when nothing is."""
+        if self._deadline is not None:
+            if self._deadline.is_past:
+                raise requests.Timeout("the time for the engine's answers timed out")
+            options["timeout"] = min(options.get("timeout") or self.timeout, self._deadline.remaining_s)
+        _log.debug("engine.request", method=request.method, url=request.url)
+        return super().send(request, **options)
+
+
+class _Client(docker.DockerClient):
+    def __init__(self, api: _ApiClient) -> None:  # Docker's own makes an APIClient, and asks the engine for it
+        self.api = api
 
 
 @contextlib.contextmanager
@@ -88,12 +113,17 @@ def _context_host(environment: Mapping[str, str]) -> str | None:
 
 
 def connect(
-    timeout_s: float = 30.0, *, hosts: tuple[str, ...] | None = None, image: str | None = None
+    timeout_s: float = 30.0,
+    *,
+    hosts: tuple[str, ...] | None = None,
+    image: str | None = None,
+    deadline: Deadline | None = None,
 ) -> docker.DockerClient:
     """Return a client of the first engine that answers, whose requests take at most `timeout_s`; the caller closes it.
 
     With `image`, the first that has it is taken, and only if none has it the first that answers: where both Podman
-    and Docker run, the images were built with one of them.
+    and Docker run, the images were built with one of them. With `deadline`, finding one and all of its requests
+    together take no longer than that.
 
     Raises:
         EngineError: None answers; the message names what was tried.
@@ -102,7 +132,7 @@ def connect(
     first: docker.DockerClient | None = None
     for host in hosts or engine_hosts(os.environ, os.getuid()):
         try:
-            client = _open(host, timeout_s)
+            client = _open(host, timeout_s, deadline)
         except (DockerException, requests.RequestException, OSError, ValueError) as error:
             tried.append(f"{host}: {_reason(error)}")
             continue
@@ -121,9 +151,12 @@ def connect(
 
 @contextlib.contextmanager
 def connect_all(
-    timeout_s: float = 10.0, *, hosts: tuple[str, ...] | None = None
+    timeout_s: float = 10.0, *, hosts: tuple[str, ...] | None = None, deadline: Deadline | None = None
 ) -> Iterator[list[docker.DockerClient]]:
-    """Yield clients of all engines that answer, which may be none, and close them at the end."""
+    """Yield clients of all engines that answer, which may be none, and close them at the end.
+
+    A request takes at most `timeout_s`; with `deadline`, all of them together take no longer than that.
+    """
     clients: list[docker.DockerClient] = []
     tried: set[str] = set()
     try:
@@ -133,7 +166,7 @@ def connect_all(
                 continue
             tried.add(path)
             try:
-                clients.append(_open(host, timeout_s))
+                clients.append(_open(host, timeout_s, deadline))
             except (DockerException, requests.RequestException, OSError, ValueError):
                 continue  # no engine there is an answer too: whoever needs one calls `connect`
         yield clients
@@ -142,10 +175,10 @@ def connect_all(
             client.close()
 
 
-def _open(host: str, timeout_s: float) -> docker.DockerClient:
-    _probe(host, timeout_s)
+def _open(host: str, timeout_s: float, deadline: Deadline | None) -> docker.DockerClient:
+    _probe(host, timeout_s if deadline is None else min(timeout_s, max(0.001, deadline.remaining_s)))
     # "auto" asks for the version at once, so that a socket without an engine is noticed here.
-    return docker.DockerClient(base_url=host, version="auto", timeout=max(1, round(timeout_s)))
+    return _Client(_ApiClient(deadline, base_url=host, version="auto", timeout=max(1, round(timeout_s))))
 
 
 def image_attributes(client: docker.DockerClient, image: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import docker
 from squire_pipelines.agents import engine, worker_files
 from squire_pipelines.agents.endings import IMAGE_HINT
 from squire_pipelines.agents.limits import check_machine
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import ConfigError, EngineError, SquireError
 from squire_pipelines.sections import AgentSettings
 
@@ -23,11 +24,16 @@ _MAX_CACHED = 256
 
 
 def check_startable(
-    agent: AgentSettings, *, hosts: tuple[str, ...] | None = None, timeout_s: float = TIMEOUT_S
+    agent: AgentSettings,
+    *,
+    hosts: tuple[str, ...] | None = None,
+    timeout_s: float = TIMEOUT_S,
+    deadline: Deadline | None = None,
 ) -> None:
     """Refuse settings with which no container of the agent's can start.
 
-    Without an engine, `auto` permits a command to run locally, so that this is no refusal.
+    Without an engine, `auto` permits a command to run locally, so that this is no refusal. The engine is asked until
+    `deadline`, and then counts as one that does not answer.
 
     Raises:
         ConfigError: The engine is too old or lacks the runtime, the image has no entrypoint, the seccomp profile is
@@ -39,7 +45,7 @@ def check_startable(
         return
     worker_files.seccomp_profile(agent.seccomp)
     try:
-        client = engine.connect(timeout_s, hosts=hosts, image=agent.image)
+        client = engine.connect(timeout_s, hosts=hosts, image=agent.image, deadline=deadline)
     except EngineError:
         if agent.runner == "auto" and agent.kind == "command":
             return
@@ -101,8 +107,11 @@ class Preflight:
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, SquireError | None]] = {}
 
-    def problem(self, agent: AgentSettings) -> SquireError | None:
-        """Return why the agent cannot start, or None; the answer is at most `cached_s` old."""
+    def problem(self, agent: AgentSettings, deadline: Deadline) -> SquireError | None:
+        """Return why the agent cannot start, or None; the answer is at most `cached_s` old.
+
+        An answer that the deadline cut off is not kept: the next caller has time of its own to ask.
+        """
         key = agent.model_dump_json()
         with self._lock:
             cached = self._cache.get(key)
@@ -110,10 +119,11 @@ class Preflight:
                 return cached[1]
             problem: SquireError | None = None
             try:
-                check_startable(agent)
+                check_startable(agent, deadline=deadline)
             except SquireError as error:
                 problem = error
             if len(self._cache) >= _MAX_CACHED:
                 self._cache.clear()
-            self._cache[key] = (time.monotonic(), problem)
+            if not deadline.is_past:
+                self._cache[key] = (time.monotonic(), problem)
             return problem

@@ -11,6 +11,7 @@ from squire_pipelines.assets.signals import OWNERS, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.publish import Publication
@@ -66,9 +67,10 @@ def history_tables(
     from squire_pipelines.warehouse.publish import publish_warehouse
     from squire_pipelines.warehouse.schema import column_schema
 
-    publication = publish_warehouse(
-        ledger, settings.home.warehouse, settings.warehouse, limits_of=settings.budgets_for, full=config.full
-    )
+    with run_trace(context):
+        publication = publish_warehouse(
+            ledger, settings.home.warehouse, settings.warehouse, limits_of=settings.budgets_for, full=config.full
+        )
     context.log.info(_summary(publication))
     for table in TABLES:
         yield dg.MaterializeResult(

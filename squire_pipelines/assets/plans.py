@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from squire_pipelines import tags
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, signal_key
 from squire_pipelines.assets.tables import bullets, preview
@@ -20,9 +19,11 @@ from squire_pipelines.domain.plans import PLAN_CHECKS, ApprovalRule, PlanFinding
 from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
 from squire_pipelines.errors import PlanningError, SquireError
+from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.github.client import GitHubClient
@@ -104,10 +105,11 @@ def plan_tasks(
     github: GitHubParam,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Plan for every repository of the run whose signals have changed, then make tasks of the plans that passed."""
-    if TASK_PLAN in context.selected_asset_keys:
-        asyncio.run(_plan(context, config, settings, ledger, github))
-    if TASKS in context.selected_asset_keys:
-        _admit(context, ledger, settings, config.repositories or list(context.partition_keys))
+    with run_trace(context) as trace_id:
+        if TASK_PLAN in context.selected_asset_keys:
+            asyncio.run(_plan(context, config, settings, ledger, github, trace_id=trace_id))
+        if TASKS in context.selected_asset_keys:
+            _admit(context, ledger, settings, config.repositories or list(context.partition_keys))
     yield from ()  # the events are logged one by one, per partition
 
 
@@ -117,10 +119,11 @@ async def _plan(
     settings: Settings,
     ledger: "Ledger",
     github: "GitHub",
+    *,
+    trace_id: str,
 ) -> None:
     from squire_pipelines.ledger import collections
 
-    trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
     names = config.repositories or list(context.partition_keys)
     again = config.again or not config.repositories
 
@@ -133,7 +136,8 @@ async def _plan(
                 with ledger.write() as tx:
                     collections.mark_planned(tx, repository, basis.newest)
                 return
-            outcome = await _plan_one(settings, client, basis, ledger, trace_id)
+            with bound_context(repository=repository):
+                outcome = await _plan_one(settings, client, basis, ledger, trace_id)
             _record(context, ledger, basis, outcome, max_tasks=settings.planner.max_tasks, trace_id=trace_id)
 
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)

@@ -9,6 +9,7 @@ from squire_pipelines.assets.signals import OWNERS
 from squire_pipelines.assets.tables import escape
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.resources.parameters import SettingsParam
+from squire_pipelines.traces import run_trace
 
 REPORT = dg.AssetKey(["history", "report"])
 _READ = ("tasks", "attempts", "outcomes", "signals", "model_calls")
@@ -55,9 +56,10 @@ def report(
     home = settings.home
     cache = home.cache / "matplotlib"
     try:
-        numbers = read_report(home.warehouse, since=timedelta(days=config.days))
-        page.write_page(home.report, page.html(numbers, cache=cache))
-        pictures = page.write_pictures(home.report, numbers, cache=cache)
+        with run_trace(context):
+            numbers = read_report(home.warehouse, since=timedelta(days=config.days))
+            page.write_page(home.report, page.html(numbers, cache=cache))
+            pictures = page.write_pictures(home.report, numbers, cache=cache)
     except WarehouseError as error:
         raise dg.Failure(error.message, metadata={"hint": error.hint}) from error
     filled = [section for section in sections(numbers) if section.rows]

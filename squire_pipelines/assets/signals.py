@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from squire_pipelines import tags
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.tables import preview
-from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.signals import Signal, Source
+from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import REPOSITORIES, repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.github.connection import GitHub
@@ -83,7 +83,8 @@ def collect_signals(
     github: GitHubParam,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Read all sources of all repositories of the run at once, each reported as soon as it is recorded."""
-    asyncio.run(_collect(context, config, settings, ledger, github))
+    with run_trace(context) as trace_id:
+        asyncio.run(_collect(context, config, settings, ledger, github, trace_id=trace_id))
     yield from ()  # the events are logged one by one, see `_report`
 
 
@@ -93,24 +94,26 @@ async def _collect(
     settings: Settings,
     ledger: "Ledger",
     github: "GitHub",
+    *,
+    trace_id: str,
 ) -> None:
     from squire_pipelines.github.collecting import collect_repository
     from squire_pipelines.ledger import collections, deliveries
 
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
-    trace_id = context.run.tags.get(tags.TRACE) or new_trace_id()
 
     async with github.client() as client:
 
         async def read(repository: str) -> None:
-            readings = await collect_repository(
-                client,
-                repository,
-                sources=sources,
-                max_items=settings.collection.max_items,
-                source_timeout_s=settings.collection.source_timeout_s,
-            )
+            with bound_context(repository=repository):
+                readings = await collect_repository(
+                    client,
+                    repository,
+                    sources=sources,
+                    max_items=settings.collection.max_items,
+                    source_timeout_s=settings.collection.source_timeout_s,
+                )
             with ledger.write() as tx:
                 recorded = [
                     collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id)

@@ -99,10 +99,16 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class CommitText:
-    """The text of a commit: the whole object, with its people, its message, and headers that nobody sees."""
+    """The texts of a commit.
+
+    `identities` are the e-mail addresses of author and committer. `raw` is the whole object, with headers that nobody
+    sees; empty when it is not known.
+    """
 
     sha: str
-    raw: str
+    message: str
+    identities: tuple[str, ...] = ()
+    raw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +119,15 @@ class JudgedTask:
         attempt_id: Whose canary is looked for; None looks for none.
         asked_paths: Globs of protected paths that the task asks for by name.
         known_secrets: Exact values that must not be published in any form.
+        bot_email: The one identity that commits may have; None permits any.
+        issues: The issues that the task answers, which its commits may close.
     """
 
     attempt_id: str | None = None
     asked_paths: tuple[str, ...] = ()
     known_secrets: tuple[str, ...] = ()
+    bot_email: str | None = None
+    issues: frozenset[int] = frozenset()
 
 
 NO_TASK = JudgedTask()

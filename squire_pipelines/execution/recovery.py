@@ -22,6 +22,7 @@ from squire_pipelines.execution.usage_recorder import recover_calls
 from squire_pipelines.ledger import adoption, attempts, budgets
 from squire_pipelines.ledger.attempts import Attempt, Settled
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.run_log import RunLog
 from squire_pipelines.settings import Settings
 
@@ -121,6 +122,18 @@ def settle_lost(
     Returns:
         What follows for its task; None when the attempt was claimed or settled meanwhile.
     """
+    attempt = abandoned.attempt
+    with bound_context(trace_id=attempt.trace_id, attempt_id=attempt.id, repository=attempt.repository):
+        return _settle_lost(ledger, settings, abandoned, clients, log)
+
+
+def _settle_lost(
+    ledger: Ledger,
+    settings: Settings,
+    abandoned: AbandonedAttempt,
+    clients: Sequence[docker.DockerClient],
+    log: RunLog,
+) -> Settled | None:
     attempt = abandoned.attempt
     try:
         gateway_cleanup.bring_logs(settings, attempt.id, clients)

@@ -10,6 +10,7 @@ from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.warm import WarmProfile
 from squire_pipelines.agents.warm_pool import PoolCounts, PoolTarget, WarmPool
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.execution.gateway_session import egress_rules, engine_for
 from squire_pipelines.ledger import attempts
 from squire_pipelines.ledger.store import Ledger
@@ -25,14 +26,15 @@ def is_configured(settings: Settings) -> bool:
     return settings.home.warm.is_dir() or any(sizes)
 
 
-def needs_tending(ledger: Ledger, settings: Settings) -> bool:
-    """Return whether containers have to be made or removed. Changes nothing.
+def needs_tending(ledger: Ledger, settings: Settings, deadline: Deadline) -> bool:
+    """Return whether containers have to be made or removed, by what the engine says until `deadline`. Changes nothing.
 
     Raises:
         ConfigError: The settings cannot be used.
         ImageMissingError, EngineError: The engine has no such image, or does not answer.
     """
-    with contextlib.closing(engine.connect(_ENGINE_TIMEOUT_S, image=settings.agent.image)) as client:
+    client = engine.connect(_ENGINE_TIMEOUT_S, image=settings.agent.image, deadline=deadline)
+    with contextlib.closing(client):
         pool = WarmPool(client, settings.home.warm, settings.home.state)
         return pool.needs_tending(profiles_of(settings, client), fill=not _is_busy(ledger))
 

@@ -286,6 +286,7 @@ class GitHubClient:
             except httpx.RequestError as error:
                 reason = f"the connection was lost ({type(error).__name__})"
                 raise _no_answer(GitHubUnavailableError, request, reason) from error
+        _log.debug("github.request", request=request.name, method=request.method, status=response.status_code)
         return response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
 
     async def _read_body(self, response: httpx.Response, request: str) -> bytes:

@@ -21,6 +21,7 @@ from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt, report_adopted_run
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.agents.model import AttemptInputs, RunResult
@@ -45,7 +46,8 @@ def prepare(
     from squire_pipelines.ledger.attempts import AttemptFacts
 
     attempt_id, run_id = attempt_id_of(context), context.run.run_id
-    refused = ending.refuse_unstartable(ledger, settings, attempt_id, run_id=run_id)
+    with run_trace(context):
+        refused = ending.refuse_unstartable(ledger, settings, attempt_id, run_id=run_id)
     if refused is not None:
         context.log.error(f"attempt {attempt_id} is refused: {refused.message}")
     with leased_attempt(context, ledger, settings, claim=True) as leased:
@@ -242,7 +244,8 @@ def settle(context: dg.OpExecutionContext, settings: SettingsParam, ledger: Ledg
 
     attempt_id = attempt_id_of(context)
     try:
-        done = ending.settle(ledger, settings, attempt_id, run_id=context.run.run_id)
+        with run_trace(context):
+            done = ending.settle(ledger, settings, attempt_id, run_id=context.run.run_id)
     except (LeaseLostError, StateConflictError) as error:
         raise dg.Failure(f"{error}", metadata={"attempt": attempt_id}, allow_retries=False) from error
     metadata = _settled_metadata(done)

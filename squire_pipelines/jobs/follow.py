@@ -3,6 +3,7 @@
 import dagster as dg
 
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
+from squire_pipelines.traces import run_trace
 
 
 @dg.op(description="Apply deliveries to our pull requests, ask GitHub about the others, settle approvals.")
@@ -15,7 +16,8 @@ async def follow_pull_requests(
     """May be repeated: what was recorded already changes nothing."""
     from squire_pipelines.publishing import follow as following
 
-    summary = await following.follow(ledger, settings, github, context.log)
+    with run_trace(context):
+        summary = await following.follow(ledger, settings, github, context.log)
     context.add_output_metadata(
         {
             "deliveries": summary.deliveries,

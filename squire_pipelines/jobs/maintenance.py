@@ -3,8 +3,10 @@
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+from squire_pipelines.traces import run_trace
 
 
 @dg.op(name="archive_and_delete", description="Archive rows as Parquet, then delete them from the ledger.")
@@ -12,13 +14,14 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     """Tasks that something still holds stay."""
     from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
 
-    result = archive_old_rows(
-        ledger,
-        settings.home.archive,
-        retention_from(settings.retention),
-        most=settings.retention.max_rows_per_run,
-        progress=lambda table, count: context.log.info("%s: %d archived", table, count),
-    )
+    with run_trace(context):
+        result = archive_old_rows(
+            ledger,
+            settings.home.archive,
+            retention_from(settings.retention),
+            most=settings.retention.max_rows_per_run,
+            progress=lambda table, count: context.log.info("%s: %d archived", table, count),
+        )
     context.add_output_metadata(
         {
             **{f"archived/{table}": count for table, count in result.rows.items()},
@@ -51,7 +54,7 @@ def clean_schedule(settings: Settings) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Archives and deletes what was kept long enough.",
-        tags={tags.TRACE: "schedule"},
+        tags_fn=lambda _context: {tags.TRACE: new_trace_id()},
     )
 
 
@@ -60,7 +63,8 @@ def fill_warm_pool(context: dg.OpExecutionContext, settings: SettingsParam, ledg
     """Few are made in one run, so that whoever fills comes back to look whether an attempt needs the engine."""
     from squire_pipelines.execution import warm_pool
 
-    tended, size = warm_pool.tend(ledger, settings)
+    with run_trace(context):
+        tended, size = warm_pool.tend(ledger, settings)
     context.add_output_metadata(
         {"waiting": tended.waiting, "wanted": size, "made": tended.made, "removed": tended.removed}
     )
@@ -94,7 +98,8 @@ def deliver_alert(context: dg.OpExecutionContext, config: AlertConfig, settings:
     alert = BudgetAlert.model_validate_json(config.alert)
     context.log.warning(f"budget alert: {alert.model_dump_json()}")
     if settings.alerts.webhook_url:
-        send_alert(alert, settings.alerts.webhook_url)
+        with run_trace(context):
+            send_alert(alert, settings.alerts.webhook_url)
     context.add_output_metadata({"alert": alert.key, "delivered": settings.alerts.webhook_url is not None})
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.execution.recovery import AbandonedAttempt
@@ -36,7 +37,7 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery
 
-    with engine.connect_all(ENGINE_TIMEOUT_S) as clients:
+    with run_trace(context), engine.connect_all(ENGINE_TIMEOUT_S) as clients:
         containers = recovery.agent_containers(clients, context.log)
         abandoned = recovery.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
         lost = [attempt for attempt in abandoned if not attempt.can_be_adopted]
@@ -46,12 +47,14 @@ def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, le
                 settled += 1
                 _fail_runs(context.instance, attempt)
         removed = recovery.remove_leftovers(ledger, settings, clients, context.log)
+        released = recovery.release_reservations(ledger, settings)
+        folders = recovery.remove_old_folders(ledger, settings)
     context.add_output_metadata(
         {
             "lost_attempts": settled,
             "containers_removed": removed,
-            "reservations_released": recovery.release_reservations(ledger, settings),
-            "folders_removed": recovery.remove_old_folders(ledger, settings),
+            "reservations_released": released,
+            "folders_removed": folders,
         }
     )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from squire_pipelines.errors import GitError
+from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.secrets import Redactor
 
@@ -89,6 +90,7 @@ class GitLimits:
 
 
 DEFAULT_LIMITS = GitLimits()
+_log = get_logger(Component.PUBLISHER)
 
 
 @dataclass(slots=True)
@@ -141,6 +143,7 @@ def run_git(
             file.seek(0)
             stdin = file
         output = _run([*command, *args], _environment(remote, environment), stdin, limits)
+    _log.debug("git.ran", command=args[0], git_dir=str(git_dir), exit_code=output.exit_code)
     if output.exit_code in ok_codes and not output.timed_out and not output.overflowed:
         return bytes(output.stdout)
     if output.overflowed and limits.truncate:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
+from squire_pipelines.sensors.activity import seconds_since_failure
 
 _MAX_PER_TICK = 5
 _MAX_REMEMBERED = 500
@@ -23,7 +25,7 @@ _MAX_REMEMBERED = 500
 def budget_alerts(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """The cursor is a JSON list of the alerts that were sent. One whose run failed is requested again."""
+    """The cursor is a JSON list of the alerts that were sent. One whose run failed is requested again after a while."""
     from squire_pipelines.ledger import budgets
     from squire_pipelines.observability.alerts import due_budget_alerts
 
@@ -31,17 +33,26 @@ def budget_alerts(
         levels = budgets.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
     sent: list[str] = json.loads(context.cursor or "[]")
     alerts = due_budget_alerts(levels, share=settings.alerts.budget_share, sent=sent)
-    requests, waiting = [], 0
+    requests, under_way, failed = [], 0, 0
     for alert in alerts[:_MAX_PER_TICK]:
-        runs = context.instance.get_runs(dg.RunsFilter(tags={tags.ALERT: alert.key}), limit=1)
+        of_alert = dg.RunsFilter(tags={tags.ALERT: alert.key})
+        runs = context.instance.get_runs(of_alert, limit=1)
+        since_failure = seconds_since_failure(context.instance, of_alert)
         if runs and runs[0].is_success:
             sent.append(alert.key)
         elif runs and not runs[0].is_finished:
-            waiting += 1
+            under_way += 1
+        elif since_failure is not None and since_failure < settings.pipeline.redelivery_s:
+            failed += 1
         else:
             config = {"deliver_alert": {"config": {"alert": alert.model_dump_json()}}}
-            requests.append(dg.RunRequest(tags={tags.ALERT: alert.key}, run_config={"ops": config}))
+            marks = {tags.ALERT: alert.key, tags.TRACE: new_trace_id()}
+            requests.append(dg.RunRequest(tags=marks, run_config={"ops": config}))
     context.update_cursor(json.dumps(sent[-_MAX_REMEMBERED:]))
     if not requests:
-        yield dg.SkipReason(f"{waiting} alerts are being sent" if waiting else "all budgets have room, or it was told")
+        yield dg.SkipReason(
+            f"{under_way} alerts are being sent, {failed} failed and are sent again in a while"
+            if under_way or failed
+            else "all budgets have room, or it was told"
+        )
     yield from requests

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.jobs.executors import check_executor
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
@@ -38,15 +40,14 @@ def dispatch(
 
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
-    from squire_pipelines.execution import step_executor
-
-    step_executor.check_executor(settings)
-    unready = _without_agent(settings)
+    check_executor(settings)
+    tick = Deadline.after(intervals.TICK_S)
+    unready = _without_agent(settings, tick.within(intervals.ENGINE_S))
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
     turn = _dispatch(ledger, settings, unready)
     # What becomes ready now would otherwise wait for the daemon's next look.
-    deadline = time.monotonic() + settings.dispatch.wait_s
+    deadline = tick.within(settings.dispatch.wait_s)
     while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline):
         turn = _dispatch(ledger, settings, unready)
     if not turn.queued:
@@ -93,11 +94,11 @@ def _dispatch(ledger: "Ledger", settings: Settings, unready: Mapping[str, str]) 
         return _Turn(len(started), attempts.queued(tx), blocked, tasks.last_event_id(tx))
 
 
-def _has_news(ledger: "Ledger", *, since: int, deadline: float) -> bool:
-    """Wait until something happens to any task; return False when nothing has by `deadline` of the monotonic clock."""
+def _has_news(ledger: "Ledger", *, since: int, deadline: Deadline) -> bool:
+    """Wait until something happens to any task; return False when nothing has by the deadline."""
     from squire_pipelines.ledger import tasks
 
-    while time.monotonic() < deadline:
+    while not deadline.is_past:
         time.sleep(_PAUSE_S)
         with ledger.read() as tx:
             if tasks.last_event_id(tx) > since:
@@ -118,8 +119,11 @@ def _preflight() -> "Preflight":
     return Preflight()
 
 
-def _without_agent(settings: Settings) -> dict[str, str]:
-    """Return the repositories whose agent cannot start, and why: their tasks wait until the settings are fixed."""
+def _without_agent(settings: Settings, deadline: Deadline) -> dict[str, str]:
+    """Return the repositories whose agent cannot start, and why: their tasks wait until the settings are fixed.
+
+    An engine that has not answered by the deadline holds up those alone that need it.
+    """
     from squire_pipelines.agents.runners import check_agent
 
     problems = {}
@@ -130,7 +134,7 @@ def _without_agent(settings: Settings) -> dict[str, str]:
         except ConfigError as error:
             problems[name] = str(error)
             continue
-        problem = _preflight().problem(agent)
+        problem = _preflight().problem(agent, deadline)
         if problem is not None:
             problems[name] = str(problem)
     return problems

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from squire_pipelines import tags
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
@@ -28,7 +30,7 @@ def history_follows_events(
     with ledger.read() as tx:
         newest = tasks.last_event_id(tx)
     published, _, moment = (context.cursor or "0:0").partition(":")
-    since_failure = seconds_since_failure(context.instance, "publish_history")
+    since_failure = seconds_since_failure(context.instance, dg.RunsFilter(job_name="publish_history"))
     if newest <= int(published) and since_failure is None:
         yield dg.SkipReason("nothing has happened")
         return
@@ -42,7 +44,9 @@ def history_follows_events(
         return
     context.update_cursor(f"{newest}:{time.time():.3f}")
     again = "" if since_failure is None else f"-{time.time():.0f}"  # a key that was used launches nothing any more
-    yield dg.RunRequest(job_name="publish_history", run_key=f"history-{newest}{again}")
+    yield dg.RunRequest(
+        job_name="publish_history", run_key=f"history-{newest}{again}", tags={tags.TRACE: new_trace_id()}
+    )
 
 
 def _least_interval_s(settings: Settings) -> float:

@@ -10,3 +10,9 @@ SENSOR_INTERVAL_S = 4
 
 SLOW_SENSOR_INTERVAL_S = 9
 """Each second look, 10 seconds apart."""
+
+TICK_S = 45.0
+"""How long a tick may take. Dagster gives it 60 seconds, and records nothing of one that takes longer."""
+
+ENGINE_S = 12.0
+"""How much of a tick may pass with waiting for the container engine, however much is asked of it."""

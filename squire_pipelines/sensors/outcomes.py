@@ -7,7 +7,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.jobs.follow import follow
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
-from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
+from squire_pipelines.sensors.activity import reason_to_wait
 
 
 @dg.sensor(
@@ -27,10 +27,8 @@ def outcomes(
     reason = following.due(ledger, settings)
     if reason is None:
         return dg.SkipReason("nothing was told of our pull requests, and all were asked about recently")
-    if active_runs(context.instance, follow.name):
-        return dg.SkipReason(f"{reason}; a look is under way")
-    since_failure = seconds_since_failure(context.instance, follow.name)
-    if since_failure is not None and since_failure < settings.pipeline.redelivery_s:
-        return dg.SkipReason(f"{reason}; the last look failed and is tried again in a while")
+    wait = reason_to_wait(context.instance, follow.name, retry_after_s=settings.pipeline.redelivery_s)
+    if wait is not None:
+        return dg.SkipReason(f"{reason}; {wait}")
     context.log.info(reason)
     return dg.RunRequest(job_name=follow.name, tags={tags.TRACE: new_trace_id()})

@@ -1,15 +1,13 @@
 """The planning sensor: whatever collected signals, schedule or webhook, a plan follows."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.partitions import ensure_repositories, range_tags
+from squire_pipelines.partitions import partition_requests, range_tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
-from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
+from squire_pipelines.sensors.activity import reason_to_wait
 
 
 @dg.sensor(
@@ -22,7 +20,7 @@ from squire_pipelines.sensors.activity import active_runs, seconds_since_failure
 )
 def plan_follows_signals(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
+) -> dg.SensorResult | dg.SkipReason:
     """One run for all that are due, also for plans whose run ended before they became tasks; never two at once."""
     from squire_pipelines.ledger import collections, plans
 
@@ -31,19 +29,14 @@ def plan_follows_signals(
         trace_id = collections.trace_of(tx, max(due.values())) if due else new_trace_id()
         names = list(dict.fromkeys([*due, *plans.unadmitted(tx)]))
     if not names:
-        yield dg.SkipReason("every reading has been planned")
-        return
-    if active_runs(context.instance, "collect", "plan"):
-        yield dg.SkipReason(f"{len(names)} repositories wait until the running collection or planning is over")
-        return
-    since = seconds_since_failure(context.instance, "plan")
-    if since is not None and since < settings.pipeline.redelivery_s:
-        yield dg.SkipReason(f"{len(names)} repositories wait for a while, since the last planning failed")
-        return
-    ensure_repositories(context.instance, names)
+        return dg.SkipReason("every reading has been planned")
+    wait = reason_to_wait(context.instance, "plan", retry_after_s=settings.pipeline.redelivery_s, exclusive=["collect"])
+    if wait is not None:
+        return dg.SkipReason(f"{len(names)} repositories wait: {wait}")
     config = {"config": {"repositories": names}}
-    yield dg.RunRequest(
+    request = dg.RunRequest(
         job_name="plan",
         tags={tags.TRACE: trace_id, **range_tags(context.instance, names)},
         run_config={"ops": {"plan_tasks": config}},
     )
+    return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, names))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines import tags
+from squire_pipelines.deadline import Deadline
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.jobs.recovery import recover, run_is_over
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
-from squire_pipelines.sensors.activity import active_runs
+from squire_pipelines.sensors.activity import reason_to_wait
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.attempts import Attempt
@@ -37,7 +39,7 @@ def reaper(
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery as abandonment
 
-    with engine.connect_all(_ENGINE_TIMEOUT_S) as clients:
+    with engine.connect_all(_ENGINE_TIMEOUT_S, deadline=Deadline.after(intervals.ENGINE_S)) as clients:
         containers = abandonment.agent_containers(clients, context.log)
         abandoned = abandonment.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
     adoptable = [item.attempt for item in abandoned if item.can_be_adopted]
@@ -77,7 +79,7 @@ def recovery(
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery as abandonment
 
-    with engine.connect_all(_ENGINE_TIMEOUT_S) as clients:
+    with engine.connect_all(_ENGINE_TIMEOUT_S, deadline=Deadline.after(intervals.ENGINE_S)) as clients:
         containers = abandonment.agent_containers(clients, context.log)
         abandoned = abandonment.find_abandoned(ledger, settings, containers, run_is_over(context.instance))
         leftovers = abandonment.count_leftovers(ledger, settings, clients, context.log)
@@ -89,8 +91,9 @@ def recovery(
     summary = f"{len(lost)} attempts are lost, {leftovers} containers are left over"
     if not (lost or leftovers or is_sweep_due):
         return dg.SkipReason(summary)
-    if active_runs(context.instance, recover.name):
-        return dg.SkipReason(f"{summary}; a recovery is under way")
+    wait = reason_to_wait(context.instance, recover.name, retry_after_s=settings.pipeline.redelivery_s)
+    if wait is not None:
+        return dg.SkipReason(f"{summary}; {wait}")
     context.log.warning(f"{summary}: {', '.join(lost[:5])}")
     context.update_cursor(f"{now:.0f}")
-    return dg.RunRequest(job_name=recover.name)
+    return dg.RunRequest(job_name=recover.name, tags={tags.TRACE: new_trace_id()})

@@ -2,11 +2,14 @@
 
 import dagster as dg
 
+from squire_pipelines import tags
+from squire_pipelines.deadline import Deadline
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import SquireError
 from squire_pipelines.jobs.maintenance import tend_warm_pool
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
-from squire_pipelines.sensors.activity import active_runs
+from squire_pipelines.sensors.activity import reason_to_wait
 
 
 @dg.sensor(
@@ -25,11 +28,12 @@ def warm_pool(
 
     if not pool.is_configured(settings):
         return dg.SkipReason("agent.warm_pool.size is 0")
-    if active_runs(context.instance, tend_warm_pool.name):
-        return dg.SkipReason("the pool is being tended")
+    wait = reason_to_wait(context.instance, tend_warm_pool.name, retry_after_s=settings.pipeline.redelivery_s)
+    if wait is not None:
+        return dg.SkipReason(wait)
     try:
-        if not pool.needs_tending(ledger, settings):
+        if not pool.needs_tending(ledger, settings, Deadline.after(intervals.ENGINE_S)):
             return dg.SkipReason("as many containers wait as the settings ask for, or an attempt goes first")
     except SquireError as error:
         return dg.SkipReason(f"no container waits: {error}")
-    return dg.RunRequest(job_name=tend_warm_pool.name)
+    return dg.RunRequest(job_name=tend_warm_pool.name, tags={tags.TRACE: new_trace_id()})

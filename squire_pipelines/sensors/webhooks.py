@@ -1,13 +1,13 @@
 """The webhook sensor: deliveries in the inbox become one collection run for the repositories that they name."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines import tags
-from squire_pipelines.partitions import ensure_repositories, range_tags
+from squire_pipelines.partitions import partition_requests, range_tags
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.activity import active_runs
@@ -45,23 +45,24 @@ def collection_run(
 )
 def webhooks(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Take what is due and read it in one run."""
+) -> dg.SensorResult | dg.SkipReason:
+    """Take what is due and read it in one run. A delivery whose run did not happen is due again after a while."""
     from squire_pipelines.ledger import deliveries
 
     if active_runs(context.instance, "collect"):
-        yield dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
-        return
+        return dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
     with ledger.write() as tx:
         due = deliveries.take_for_collection(tx, retry_after_s=settings.pipeline.redelivery_s)
     if not due:
-        yield dg.SkipReason("the inbox holds nothing new")
-        return
-    ensure_repositories(context.instance, [*settings.repositories, *_names(due)])
+        return dg.SkipReason("the inbox holds nothing new")
     ids = [delivery.id for delivery in due]
     key = hashlib.sha256(f"{ids}:{[delivery.tries for delivery in due]}".encode()).hexdigest()[:16]
     # Deliveries that came together are read together: the first one's trace id stands for all of them.
-    yield collection_run(context.instance, _names(due), trace_id=due[0].trace_id, run_key=f"collect-{key}", pending=ids)
+    names = [*settings.repositories, *_names(due)]
+    request = collection_run(
+        context.instance, _names(due), trace_id=due[0].trace_id, run_key=f"collect-{key}", pending=ids
+    )
+    return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, names))
 
 
 def _names(members: Sequence["PendingDelivery"]) -> list[str]:

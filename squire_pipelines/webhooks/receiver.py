@@ -19,10 +19,10 @@ from starlette.routing import Route
 
 from squire_pipelines.errors import DeliveryError, LedgerError, SecretMissingError
 from squire_pipelines.github.events import parse_delivery
-from squire_pipelines.github.protocol import parse_delivery_headers, verify_signature
+from squire_pipelines.github.protocol import DeliveryHeaders, parse_delivery_headers, verify_signature
 from squire_pipelines.ledger import HEAD_REVISION, deliveries
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.logging import Component, bound_context, get_logger
 
 THREAD_PREFIX = "receiver-ledger"
 """How the names of the threads begin that are in the ledger for a request."""
@@ -158,6 +158,10 @@ class _Receiver:
         headers = parse_delivery_headers(request.headers)
         if not _DELIVERY_ID.fullmatch(headers.delivery_id) or not _EVENT.fullmatch(headers.event):
             raise _RefusedError(400, "X-GitHub-Delivery or X-GitHub-Event is not what GitHub sends")
+        with bound_context(delivery_id=headers.delivery_id):
+            return await self._store_verified(headers, body)
+
+    async def _store_verified(self, headers: DeliveryHeaders, body: bytes) -> JSONResponse:
         parsed = parse_delivery(headers.event, body)
         watched = self._watched(parsed.repository)
         relevant = parsed.relevant and watched is not None
@@ -177,7 +181,6 @@ class _Receiver:
         _log.info(
             "delivery stored" if recorded.is_new else "delivery known already",
             trace_id=recorded.trace_id,
-            delivery_id=headers.delivery_id,
             webhook_event=headers.event,
             repository=parsed.repository,
             relevant=relevant,

@@ -106,6 +106,24 @@ def classes() -> dict[str, list[str]]:
     return places
 
 
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield every function of a module, those inside others too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def decorators(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """Return the last part of the name of each decorator: `op` for `@dg.op(...)`."""
+    targets = [node.func if isinstance(node, ast.Call) else node for node in function.decorator_list]
+    return {ast.unparse(target).rpartition(".")[2] for target in targets}
+
+
+def calls(function: ast.AST) -> set[str]:
+    """Return the last part of the name of everything that is called within."""
+    return {ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(function) if isinstance(node, ast.Call)}
+
+
 def _module_name(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 

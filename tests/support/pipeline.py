@@ -239,9 +239,15 @@ command = ["true"]
         ) as context:
             return definition.evaluate_tick(context)
 
+    def add_partitions(self, tick: Any) -> None:
+        """Add the partitions that a sensor's tick requests."""
+        for request in tick.dynamic_partitions_requests or ():
+            self.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+
     def tick(self, definition: dg.SensorDefinition, cursor: str | None = None, *, fails: bool = False) -> "Tick":
-        """Evaluate a sensor and run what it requests."""
+        """Evaluate a sensor, add the partitions that it requests, and run what it requests, as the daemon does."""
         tick = self.sensor(definition, cursor)
+        self.add_partitions(tick)
         runs = [
             self.request(request if request.job_name else request._replace(job_name=definition.job_name), fails=fails)
             for request in tick.run_requests or ()
@@ -259,12 +265,12 @@ command = ["true"]
         ):
             return definition.evaluate_tick(context), instance.get_dynamic_partitions("repositories")
 
-    def past_run(self, job: str, status: dg.DagsterRunStatus, **marks: str) -> str:
-        """A run in the instance's books that no process stands behind; its id."""
+    def past_run(self, job: str, status: dg.DagsterRunStatus, *, config: Any = None, **marks: str) -> str:
+        """A run that the instance has on record and no process stands behind; its id."""
         definition = build_defs(resource_overrides=self.resources).resolve_job_def(job)
         failed = status is dg.DagsterRunStatus.FAILURE
         at_first = dg.DagsterRunStatus.STARTED if failed else status
-        run = self.instance.create_run_for_job(definition, status=at_first, tags=marks)
+        run = self.instance.create_run_for_job(definition, run_config=dict(config or {}), status=at_first, tags=marks)
         if failed:
             self.instance.report_run_failed(run)
         return run.run_id

@@ -26,6 +26,7 @@ from squire_pipelines.agents import preflight, profile, reap
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, ImageMissingError, LeaseLostError
 from squire_pipelines.sections import AgentSettings, LimitSettings
@@ -365,10 +366,10 @@ class TestPreflight:
 
     def test_what_was_found_is_remembered_for_a_while(self) -> None:
         asked = preflight.Preflight(cached_s=3600)
-        first = asked.problem(self.agent(image="squire-none:none"))
+        first = asked.problem(self.agent(image="squire-none:none"), Deadline.after(60))
         assert isinstance(first, ImageMissingError)
-        assert asked.problem(self.agent(image="squire-none:none")) is first
-        assert asked.problem(self.agent()) is None
+        assert asked.problem(self.agent(image="squire-none:none"), Deadline.after(60)) is first
+        assert asked.problem(self.agent(), Deadline.after(60)) is None
 
 
 @pytest.fixture(scope="module")

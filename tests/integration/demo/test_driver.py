@@ -47,6 +47,7 @@ class ServicesWithoutDaemon(Services):
         for sensor in () if self.idle else _SENSORS:
             tick = self.work.sensor(sensor, self.cursors.get(sensor.name))
             self.cursors[sensor.name] = tick.cursor
+            self.work.add_partitions(tick)
             for request in tick.run_requests:
                 if request.run_key is None or request.run_key not in self.launched:
                     self.launched.add(request.run_key)

@@ -1,6 +1,7 @@
 """The pipeline on a forge."""
 
 from tests.support.forge import forge, forge_home, hosted_home, samples
+from tests.support.logs import stream
 from tests.support.pipeline import pipeline, quiet_pipeline
 
-__all__ = ["forge", "forge_home", "hosted_home", "pipeline", "quiet_pipeline", "samples"]
+__all__ = ["forge", "forge_home", "hosted_home", "pipeline", "quiet_pipeline", "samples", "stream"]

@@ -37,7 +37,9 @@ def test_dispatch_says_for_which_budget_work_waits(quiet_pipeline: Pipeline) -> 
 def test_a_budget_is_told_of_once_for_each_thing_that_happens_to_it(quiet_pipeline: Pipeline) -> None:
     with serve_upstream() as hook:
         url = hook.url + "/alert?token=abc123"
-        quiet_pipeline.configure(BUDGETS + f'[alerts]\nwebhook_url = "{url}"\nbudget_share = 0.5\n')
+        quiet_pipeline.configure(
+            BUDGETS + f'[alerts]\nwebhook_url = "{url}"\nbudget_share = 0.5\n[pipeline]\nredelivery_s = 0.000001\n'
+        )
         first = quiet_pipeline.tick(budget_alerts)
         assert (first.runs, "all budgets have room" in first.skip_message) == ([], True)
         spend(quiet_pipeline, 5)

@@ -47,15 +47,16 @@ def test_a_collection_that_did_not_happen_is_asked_for_again_with_a_new_key(quie
 
 def test_a_repository_that_no_setting_names_is_a_partition_from_then_on(quiet_pipeline: Pipeline) -> None:
     ask(quiet_pipeline, "somebody/else")
-    (request,) = quiet_pipeline.sensor(webhooks).run_requests
+    tick = quiet_pipeline.sensor(webhooks)
+    quiet_pipeline.add_partitions(tick)
+    (request,) = tick.run_requests
     assert request.tags["dagster/asset_partition_range_start"] == "somebody/else"
     assert set(quiet_pipeline.instance.get_dynamic_partitions("repositories")) == {*ALL, "somebody/else"}
 
 
 def test_the_run_that_the_inbox_asked_for_closes_it(pipeline: Pipeline) -> None:
     asked = ask(pipeline, QUIET)
-    (request,) = pipeline.sensor(webhooks).run_requests
-    pipeline.request(request)
+    pipeline.tick(webhooks)
     with pipeline.ledger.read() as tx:
         assert deliveries.still_open(tx, asked) == ()
 
@@ -114,7 +115,7 @@ def test_planning_waits_while_a_collection_or_a_planning_runs(quiet_pipeline: Pi
         run_id = quiet_pipeline.past_run(job, dg.DagsterRunStatus.STARTED)
         tick = quiet_pipeline.sensor(plan_follows_signals)
         assert tick.run_requests == []
-        assert "wait until" in (tick.skip_message or "")
+        assert f"a run of {job} is under way" in (tick.skip_message or "")
         quiet_pipeline.instance.delete_run(run_id)
     assert quiet_pipeline.sensor(plan_follows_signals).run_requests
 
@@ -130,6 +131,6 @@ def test_planning_that_fails_is_not_tried_again_in_a_hot_loop(quiet_pipeline: Pi
     quiet_pipeline.past_run("plan", dg.DagsterRunStatus.FAILURE)
     tick = quiet_pipeline.sensor(plan_follows_signals)
     assert tick.run_requests == []
-    assert "the last planning failed" in (tick.skip_message or "")
+    assert "the last run of plan failed" in (tick.skip_message or "")
     quiet_pipeline.configure("[pipeline]\nredelivery_s = 0.000001\n")
     assert quiet_pipeline.sensor(plan_follows_signals).run_requests

@@ -1,5 +1,7 @@
 """Dispatching attempts, and reaping those that nobody holds any more."""
 
+import socket
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -12,11 +14,12 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.reaper import reaper, recovery
 from tests.support.ledgers import Clock, add_task, claim, start_attempt
 from tests.support.ledgers import dispatch as start
-from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, Pipeline
+from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, WEBSHOP, Pipeline
 
 
 def test_each_ready_task_becomes_one_run_of_its_attempt(quiet_pipeline: Pipeline) -> None:
@@ -79,6 +82,32 @@ def test_a_repository_whose_agent_cannot_start_waits_and_the_others_do_not(quiet
     assert said is not None
     assert HANDBOOK in said
     assert "agent.model is not set" in said
+
+
+@pytest.mark.timeout(20)  # three repositories, each of which would wait for the engine for 10 s
+def test_an_engine_that_hangs_holds_up_those_alone_that_need_it(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "ENGINE_S", 0.5)
+    overrides = [
+        f'[repository."{name}".agent]\nrunner = "docker"\nlimits.pids = {pids}\n'
+        for name, pids in ((HANDBOOK, 301), (QUIET, 302), (WEBSHOP, 303))
+    ]
+    quiet_pipeline.configure("".join(overrides))
+    for name in ALL:
+        add_task(quiet_pipeline.ledger, repository=name)
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{folder}/engine.sock")
+        silent.listen(64)
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}/engine.sock")
+        (request,) = quiet_pipeline.sensor(dispatch).run_requests
+        assert request.tags[tags.REPOSITORY] == LEDGERLIB
+        claim(quiet_pipeline.ledger, str(request.run_key))
+        for sensor in (reaper, recovery):
+            assert quiet_pipeline.sensor(sensor).run_requests == []
+        message = quiet_pipeline.sensor(dispatch).skip_message or ""
+    assert all(name in message for name in (HANDBOOK, QUIET, WEBSHOP))
+    assert "timed out" in message
 
 
 def _only_attempt(pipeline: Pipeline) -> str:

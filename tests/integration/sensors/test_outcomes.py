@@ -266,15 +266,6 @@ def test_who_closes_a_held_pull_request_rejects_it(quiet_pipeline: Pipeline) -> 
     assert review(quiet_pipeline, task_id) is ReviewState.REJECTED
 
 
-def test_a_preview_of_the_sensor_changes_nothing(quiet_pipeline: Pipeline) -> None:
-    task_id = opened(quiet_pipeline)
-    delivery = deliver(quiet_pipeline, "d", pull_request("closed", merged=True, at=recently()))
-    for _ in range(2):
-        assert len(quiet_pipeline.sensor(outcome_sensor).run_requests) == 1
-    assert state(quiet_pipeline, task_id) is PullRequestState.OPEN
-    assert row(quiet_pipeline, delivery).applied_at is None
-
-
 def test_many_deliveries_about_others_are_ticked_off_together(quiet_pipeline: Pipeline) -> None:
     body = pull_request("closed", head={"ref": "feature", "sha": "b" * 40})
     for number in range(100):

@@ -1,5 +1,6 @@
 """The house as its documents draw it: folders, import contracts, names, circles, length of modules."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -107,3 +108,26 @@ def test_no_module_is_longer_than_can_be_read_in_one_go(folder: str) -> None:
         for path in (ROOT / folder).rglob("*.py")
     }
     assert {path: lines for path, lines in lengths.items() if lines > MAX_LINES} == {}
+
+
+def test_every_op_and_asset_puts_its_runs_trace_on_the_lines_that_it_causes() -> None:
+    untraced = [
+        f"{path}:{function.lineno} {function.name}"
+        for path, tree in house.modules().items()
+        for function in house.functions(tree)
+        if house.decorators(function) & {"op", "asset", "multi_asset"}
+        and not house.calls(function) & {"run_trace", "leased_attempt"}
+    ]
+    assert untraced == []
+
+
+def test_every_run_that_is_requested_has_a_trace() -> None:
+    requests = [
+        (path, call)
+        for path, tree in house.modules().items()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "dg.RunRequest"
+    ]
+    assert len(requests) > 5
+    untraced = [(path, call.lineno) for path, call in requests if "tags" not in {key.arg for key in call.keywords}]
+    assert untraced == []

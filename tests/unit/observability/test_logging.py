@@ -6,7 +6,6 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from squire_pipelines.observability.logging import (
 )
 from squire_pipelines.secrets import Secret
 from tests.support.house import modules
+from tests.support.logs import lines
 
 SECRET = "correct-horse-battery"
 TOKEN = "ghp_" + "a1B2" * 9
@@ -32,23 +32,6 @@ HOME_OF_LOGGING = "squire_pipelines/observability/logging.py"
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """What is written while this process's logs are set up as the command's are."""
-    root, factory = logging.getLogger(), logging.getLogRecordFactory()
-    handlers, level = list(root.handlers), root.level
-    stream = io.StringIO()
-    configure_logging(Component.CLI, stream=stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.setLogRecordFactory(factory)
-
-
-def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_a_line_is_an_object_with_time_level_component_and_values(stream: io.StringIO) -> None:
