@@ -102,6 +102,7 @@ async def _collect(
 
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
+    unread: set[str] = set()
 
     async with github.client() as client:
 
@@ -120,6 +121,8 @@ async def _collect(
                     for reading in readings
                 ]
                 active = collections.active_signals(tx, repository)
+            if not any(row.status.source_answered for row in recorded):
+                unread.add(repository)
             for reading, row in zip(readings, recorded, strict=True):
                 signals = [signal for signal in active if signal.kind is row.source.kind]
                 _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
@@ -127,7 +130,7 @@ async def _collect(
         await gather_bounded(names, read, limit=settings.collection.max_concurrent_repositories)
 
     with ledger.write() as tx:
-        deliveries.mark_collected(tx, config.deliveries)
+        deliveries.mark_collected(tx, config.deliveries, unread=unread)
     _summarise(context, settings, ledger)
 
 

@@ -85,7 +85,7 @@ def record_request(
         ),
     )
     collection_rows.add_manual_signal(tx, signal)
-    deliveries.request_collection(tx, [repository], source="cli", trace_id=trace_id)
+    deliveries.request_collection(tx, [repository], source=deliveries.COMMAND, trace_id=trace_id)
     return signal, trace_id
 
 

@@ -124,7 +124,9 @@ class Demo:
             since, requests = state.since, state.requests
             if since is None:
                 with ledger.write() as tx:
-                    requests = deliveries.request_collection(tx, names, source="cli", trace_id=new_trace_id())
+                    requests = deliveries.request_collection(
+                        tx, names, source=deliveries.COMMAND, trace_id=new_trace_id()
+                    )
                     since = tx.now
                 state = state.model_copy(update={"since": since, "requests": requests})
                 folder.save_state(home, state)

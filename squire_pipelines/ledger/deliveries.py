@@ -5,7 +5,7 @@ A delivery is read twice: for the collection that it asks for (`collected_at`), 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,11 @@ from sqlalchemy.exc import IntegrityError
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries
+
+COMMAND = "cli"
+"""The source of requests by a person's command."""
+
+_UNREAD = "no source of the repository could be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +162,21 @@ def take_for_collection(
     return tuple(_pending(row) for row in taken)
 
 
-def mark_collected(tx: Transaction, ids: Sequence[int]) -> None:
-    """Record that the collection that these deliveries asked for has been made."""
-    tx.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(ids), deliveries.c.collected_at.is_(None))
-        .values(collected_at=tx.now, updated_at=tx.now)
-    )
+def mark_collected(tx: Transaction, ids: Sequence[int], *, unread: Collection[str] = ()) -> None:
+    """Record that the collection that these deliveries asked for has been made.
+
+    Args:
+        tx: A transaction that writes.
+        ids: The deliveries' rows.
+        unread: Repositories of which no source could be read. A webhook about one stays open and is taken again, since
+            GitHub does not deliver twice. A command's request is closed with an error: whoever waits for it sees it.
+    """
+    asked = deliveries.c.id.in_(ids) & deliveries.c.collected_at.is_(None)
+    about_unread = deliveries.c.repository.in_(unread)
+    by_command = deliveries.c.source == COMMAND
+    closed = {"collected_at": tx.now, "updated_at": tx.now}
+    tx.execute(update(deliveries).where(asked, about_unread, by_command).values(**closed, error=_UNREAD))
+    tx.execute(update(deliveries).where(asked, ~about_unread | deliveries.c.repository.is_(None)).values(**closed))
 
 
 def unapplied(tx: Transaction, *, limit: int = 500) -> tuple[PendingDelivery, ...]:

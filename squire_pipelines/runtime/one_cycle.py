@@ -138,7 +138,7 @@ def run(
             services = stack.enter_context(Services(settings, say=say))
         with ledger.write() as tx:
             since = tx.now
-            requests = deliveries.request_collection(tx, names, source="cli", trace_id=new_trace_id())
+            requests = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=new_trace_id())
         if services is not None:
             say("starting Dagster's daemon")
             services.start_daemon()

@@ -77,6 +77,24 @@ def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> No
         assert deliveries.still_open(tx, asked) == asked[1:]
 
 
+def test_a_webhook_about_a_repository_that_does_not_answer_is_taken_again(pipeline: Pipeline) -> None:
+    stored = [
+        deliveries.record(
+            pipeline.ledger,
+            source="github",
+            delivery_id=name,
+            event="issues",
+            action="opened",
+            repository=name,
+            body=b"{}",
+        ).id
+        for name in ("demo/none", QUIET)
+    ]
+    pipeline.collect("demo/none", QUIET, deliveries=stored)
+    with pipeline.ledger.read() as tx:
+        assert deliveries.still_open(tx, stored) == (stored[0],)
+
+
 def test_a_run_over_one_partition_as_the_ui_starts_it_reads_that_repository(pipeline: Pipeline) -> None:
     ensure_repositories(pipeline.instance, ALL)
     done = pipeline.run("collect", partition_key=QUIET)

@@ -117,6 +117,21 @@ def test_a_collected_delivery_is_not_taken_again(ledger: Ledger, clock: Clock) -
         assert deliveries.still_open(tx, []) == ()
 
 
+def test_a_webhook_about_a_repository_that_could_not_be_read_stays_open_and_a_command_hears_of_it(
+    ledger: Ledger, clock: Clock
+) -> None:
+    unread, read = store(ledger, "d-1").id, store(ledger, "d-2", repository="acme/web").id
+    with ledger.write() as tx:
+        (asked,) = deliveries.request_collection(tx, [REPOSITORY], source=deliveries.COMMAND, trace_id=TRACE)
+    assert [delivery.id for delivery in take(ledger)] == [unread, read, asked]
+    with ledger.write() as tx:
+        deliveries.mark_collected(tx, [unread, read, asked], unread={REPOSITORY})
+        assert deliveries.still_open(tx, [unread, read, asked]) == (unread,)
+    assert (error_of(ledger, asked), error_of(ledger, read)) == ("no source of the repository could be read", None)
+    clock.forward(61)
+    assert [(delivery.id, delivery.tries) for delivery in take(ledger)] == [(unread, 1)]
+
+
 def test_a_delivery_whose_requests_are_spent_is_closed_with_an_error(ledger: Ledger, clock: Clock) -> None:
     row = store(ledger).id
     for _ in range(5):
