@@ -27,11 +27,11 @@ _PORT_IN_USE = 4
 class ForgeProcess(ForgeClient):
     """A running forge, which `start` returns; `stop` (or the end of a `with` block) ends it and keeps its folder."""
 
-    def __init__(
-        self, child: subprocess.Popen[bytes], url: str, *, home: Path, token: str, webhook_secret: str
-    ) -> None:
+    def __init__(self, options: Sequence[str], *, port: int, home: Path, token: str, webhook_secret: str) -> None:
+        self._options = options
+        self._log = home / "forge.log"
+        self._child, url = self._launch(port)
         super().__init__(url, home=home, token=token, webhook_secret=webhook_secret)
-        self._child = child
 
     @classmethod
     def start(
@@ -64,24 +64,40 @@ class ForgeProcess(ForgeClient):
         token_file, secret_file = home / "token", home / "webhook-secret"
         token = _store_secret(token_file, token)
         webhook_secret = _store_secret(secret_file, webhook_secret)
-        command = [
-            *(sys.executable, "-m", "squire_forge", "--home", os.fspath(home), "--port", str(port)),
+        options = [
+            *("--home", os.fspath(home)),
             *("--token-file", os.fspath(token_file), "--webhook-secret-file", os.fspath(secret_file)),
             *(() if webhook_url is None else ("--webhook-url", webhook_url)),
             *(("--no-merge",) if merge_prefix is None else ("--merge-prefix", merge_prefix)),
             *("--rate-limit", str(rate_limit)),
         ]
-        log = home / "forge.log"
+        return cls(options, port=port, home=home, token=token, webhook_secret=webhook_secret)
+
+    def _launch(self, port: int) -> tuple[subprocess.Popen[bytes], str]:
+        """Start the child and wait until it serves; return it with its URL."""
         # A log that has grown too large is overwritten; within one run it holds warnings only.
-        mode = "wb" if log.exists() and log.stat().st_size > _MAX_LOG_BYTES else "ab"
-        with log.open(mode) as errors:
-            child = cls._spawn(command, errors)
+        mode = "wb" if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES else "ab"
+        command = [sys.executable, "-m", "squire_forge", "--port", str(port), *self._options]
+        with self._log.open(mode) as errors:
+            child = self._spawn(command, errors)
         with contextlib.ExitStack() as stack:
             # Runs also after a Ctrl-C during the wait: nothing else knows of the child yet.
             stack.callback(_end, child)
-            url = _wait_ready(child, log)
+            url = _wait_ready(child, self._log)
             stack.pop_all()
-        return cls(child, url, home=home, token=token, webhook_secret=webhook_secret)
+        return child, url
+
+    def keep_up(self) -> bool:
+        """Start the forge again, with its state and at its port, when it has ended; return whether it had.
+
+        Raises:
+            PortInUseError, NotReachableError: As `start`.
+        """
+        if self._child.poll() is None:
+            return False
+        _close_output(self._child)
+        self._child, _ = self._launch(self.port)
+        return True
 
     @staticmethod
     def _spawn(command: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -66,6 +67,16 @@ def test_a_killed_forge_goes_on_where_it_was(
         (pull,) = _pulls(again.settle(), "demo/quiet")
         assert (pull["number"], pull["head_sha"], pull["state"]) == (1, pushed, "merged")
         assert [pull["number"] for pull in _pulls(again.state(), "demo/handbook")] == [3]
+
+
+def test_a_forge_that_was_killed_is_kept_up_at_its_port_with_its_state(forge: ForgeProcess) -> None:
+    before, url, pid = forge.state(), forge.url, forge.pid
+    assert not forge.keep_up()
+    os.killpg(forge.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, forge.pid, os.WEXITED | os.WNOWAIT)
+    assert forge.keep_up()
+    assert (forge.url, forge.state()["repositories"]) == (url, before["repositories"])
+    assert forge.pid != pid
 
 
 def test_a_push_that_was_not_taken_note_of_is_after_a_kill(

@@ -6,8 +6,9 @@ the ledger, the forge and the warehouse.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from squire_forge import errors as forge_errors
@@ -22,7 +23,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
 from squire_pipelines.ledger import deliveries
-from squire_pipelines.ledger.store import open_ledger
+from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
 from squire_pipelines.runtime.follow import Follower, Say
 from squire_pipelines.runtime.ports import check_free
@@ -123,11 +124,7 @@ class Demo:
         try:
             since, requests = state.since, state.requests
             if since is None:
-                with ledger.write() as tx:
-                    requests = deliveries.request_collection(
-                        tx, names, source=deliveries.COMMAND, trace_id=new_trace_id()
-                    )
-                    since = tx.now
+                requests, since = _request_collection(ledger, names)
                 state = state.model_copy(update={"since": since, "requests": requests})
                 folder.save_state(home, state)
             with Services(settings, say=self._say) as services:
@@ -136,7 +133,17 @@ class Demo:
                 services.start_daemon()
                 self._say("Dagster's daemon and the webhook receiver are starting")
                 follower = Follower(ledger, names, requests, since, say=self._say)
-                cycle = self._wait(follower, services, settings, check_interrupt)
+
+                def keep_up() -> None:
+                    check_interrupt()
+                    with _raise_as_ours():
+                        revived = forge.keep_up()
+                    if revived:  # what was read meanwhile found nothing there
+                        self._say("the forge has stopped; starting it again, and collecting again")
+                        follower.wait_for(_request_collection(ledger, names)[0])
+                    services.keep_up()
+
+                cycle = self._wait(follower, services, settings, keep_up)
             checks = tuple(self._check(cycle, forge, settings))
         finally:
             ledger.close()
@@ -146,7 +153,7 @@ class Demo:
         return result
 
     def _wait(
-        self, follower: Follower, services: Services, settings: Settings, check_interrupt: Callable[[], None]
+        self, follower: Follower, services: Services, settings: Settings, keep_up: Callable[[], None]
     ) -> CycleState:
         deadline = time.monotonic() + self._options.timeout_s
         cycle = follower.look()
@@ -155,8 +162,7 @@ class Demo:
                 self._say("warehouse published")
                 return cycle
             time.sleep(_POLL_S)
-            check_interrupt()
-            services.keep_up()
+            keep_up()
             cycle = follower.look()
         self._say(f"not done after {self._options.timeout_s:g} s; the daemon's last lines:")
         for line in services.log_of("daemon"):
@@ -220,6 +226,13 @@ def check_runner(runner: str, *, say: Say) -> None:
             hint="`make demo` builds it, as does scripts/images.sh worker; or --runner local",
         )
     say(f"agents run in containers of {image} ({available.name} {available.version})")
+
+
+def _request_collection(ledger: Ledger, names: Sequence[str]) -> tuple[tuple[int, ...], datetime]:
+    """Request a collection as a command does; return the inbox rows and when it was, by the ledger's clock."""
+    with ledger.write() as tx:
+        requests = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=new_trace_id())
+        return requests, tx.now
 
 
 @contextlib.contextmanager

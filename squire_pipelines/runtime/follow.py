@@ -33,6 +33,11 @@ class Follower:
         self._planned = False
         self._seen: dict[str, str] = {}
 
+    def wait_for(self, requests: Sequence[int]) -> None:
+        """Take these inbox rows into the cycle: it is collected and planned when they are."""
+        self._requests += tuple(requests)
+        self._collected = self._planned = False
+
     def look(self) -> CycleState:
         """Read the state, say what has changed since the last look, and return it."""
         state = look(self._ledger, self._repositories, self._requests, self._since)

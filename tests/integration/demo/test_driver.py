@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -133,6 +134,18 @@ def test_a_demo_that_does_not_get_done_says_what_is_missing_and_goes_on_the_next
     with contextlib.closing(sqlite3.connect(options.home / "ledger.sqlite")) as ledger:
         (asked,) = ledger.execute("SELECT count(*) FROM deliveries WHERE event = 'collect'").fetchone()
     assert asked == 4  # once for each repository, not once for each start
+
+
+def test_a_forge_that_is_killed_is_started_again_and_the_demo_goes_on(options: DemoOptions) -> None:
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if "are starting" in line:
+            os.killpg(int((options.home / "forge" / "forge.lock").read_text()), signal.SIGKILL)
+
+    assert Demo(options, say=say).run(then=ignore).passed
+    assert lines.count("the forge has stopped; starting it again, and collecting again") == 1
 
 
 def test_what_is_wrong_with_a_repository_is_lines_before_anything_is_made(tmp_path: Path, options: DemoOptions) -> None:
