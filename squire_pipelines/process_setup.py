@@ -5,17 +5,12 @@ Called by programs, never by libraries: the umask and the handlers of the logs b
 
 import os
 
-from squire_pipelines.observability.logging import Component, Level, configure_logging
+from squire_pipelines.observability.logging import Component, configure_logging
 
 PRIVATE_UMASK = 0o077
 
 
-def set_up_process(component: Component, *, level: Level | None = None) -> None:
-    """Keep the files that this process creates to their owner, and its logs free of secrets.
-
-    Args:
-        component: What this process is.
-        level: The least level that is logged; by default the environment's, else info.
-    """
+def set_up_process(component: Component) -> None:
+    """Keep the files that this process creates to their owner, and its logs free of secrets."""
     os.umask(PRIVATE_UMASK)
-    configure_logging(component, level=level)
+    configure_logging(component)

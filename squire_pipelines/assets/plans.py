@@ -12,7 +12,7 @@ import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, signal_key
-from squire_pipelines.assets.tables import bullets, preview
+from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.budgets import Amount, Purpose
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plans import PLAN_CHECKS, ApprovalRule, PlanFinding, check_plan
@@ -252,7 +252,7 @@ def _record(
                     "signals": len(basis.signals),
                     "already_answered": len(basis.covered),
                     "trace_id": trace_id,
-                    "notes": bullets(outcome.notes),
+                    "notes": preview(("note",), ((note,) for note in outcome.notes)),
                     "preview": preview(
                         ("task", "title", "kind", "priority", "answers"),
                         (

@@ -20,11 +20,6 @@ def escape(value: object) -> str:
     return "".join("\\" + letter if letter in "\\`*_{}[]<>|#!" else letter for letter in cell(value))
 
 
-def bullets(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
-    """Return a Markdown list, or "none"."""
-    return dg.MetadataValue.md("\n".join(f"- {escape(line)}" for line in lines) or "none")
-
-
 def block(lines: Iterable[str]) -> dg.MarkdownMetadataValue:
     """Return text as it stands, in a fence that is longer than any row of backticks in it."""
     text = "\n".join(lines)

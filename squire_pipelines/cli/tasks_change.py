@@ -15,10 +15,12 @@ from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.task_filters import filter_options
 from squire_pipelines.cli.text import counted
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import bulk
 from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.observability.logging import bound_context
 
 _SHOWN = 50
 """How many tasks are named one by one; of more, their number is shown."""
@@ -54,8 +56,9 @@ def _change(
                 count = len(bulk.ids_of(tx, selection))
             if count:
                 confirm(f"{change.name} {counted(count, 'task')}", hint="name the tasks, or add --yes")
-    with context.ledger.write() as tx:
-        report = bulk.bulk_update(tx, selection, change, actor=actor())
+    trace_id = new_trace_id()
+    with bound_context(trace_id=trace_id), context.ledger.write() as tx:
+        report = bulk.bulk_update(tx, selection, change, actor=actor(), trace_id=trace_id)
     if select_all and not report.count:
         click.echo("No task matches.")
     _show_report(report, change)

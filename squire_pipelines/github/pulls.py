@@ -133,14 +133,12 @@ async def update_pull_request(
     *,
     title: str | None = None,
     body: str | None = None,
-    state: Literal["open", "closed"] | None = None,
 ) -> PullRequestRef:
     """Change what is not None. Raises GitHubError."""
     path = f"/repos/{repository}/pulls/{number}"
     fields = {
         "title": title[:_MAX_TITLE_CHARS] if title is not None else None,
         "body": body[:_MAX_BODY_CHARS] if body is not None else None,
-        "state": state,
     }
     content: dict[str, object] = {key: value for key, value in fields.items() if value is not None}
     return _ref(parse(_RestPullRequest, await client.patch(path, content), request=f"PATCH {path}"))

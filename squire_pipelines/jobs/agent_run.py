@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import JsonValue
 
 from squire_pipelines.assets.plans import PULL_REQUESTS
-from squire_pipelines.assets.tables import block
+from squire_pipelines.assets.tables import block, preview
 from squire_pipelines.domain.container_limits import AppliedLimits
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.domain.timings import Timings
@@ -182,8 +182,9 @@ def verify(context: dg.OpExecutionContext, settings: SettingsParam, ledger: Ledg
             runner.close()
         if report is not None:
             context.log.info(f"verification {'passed' if report.passed else 'did not pass'}: {report.message}")
-            checks = _json(report.model_dump(mode="json")["checks"])
-            context.add_output_metadata({"passed": report.passed, "checks": checks})
+            checks = ((check.name, check.passed, check.detail) for check in report.checks)
+            table = preview(("check", "passed", "detail"), checks)
+            context.add_output_metadata({"passed": report.passed, "message": report.message, "checks": table})
 
 
 @dg.op(
@@ -209,7 +210,8 @@ async def publish(
             token = await github.git_token(leased.task.repository)
             result = await publication.open_pull_request(leased, client, token)
         decision = result.verdict.decision.value
-        findings = dg.MetadataValue.json(result.verdict.record().model_dump(mode="json"))
+        rows = ((f.rule, f.path, f.line, f.message) for f in result.verdict.record().findings)
+        findings = preview(("rule", "path", "line", "message"), rows)
         context.add_output_metadata({"verdict": decision, "findings": findings})
         if isinstance(result, Rejected):
             context.log.warning(f"the policy refused the change: {result.verdict.findings}")

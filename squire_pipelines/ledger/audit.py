@@ -30,10 +30,10 @@ def record_audit(
     actor: str,
     action: str,
     subject: str,
+    trace_id: str,
     detail: Mapping[str, JsonValue] | None = None,
-    trace_id: str | None = None,
 ) -> None:
-    """Record that somebody did something that matters for security."""
+    """Record that somebody did something that matters for security, by the command or event of that trace."""
     tx.execute(
         insert(audit).values(
             at=tx.now, actor=actor, action=action, subject=subject, detail=dict(detail or {}), trace_id=trace_id

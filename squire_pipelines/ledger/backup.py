@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
 from squire_pipelines.files import fsync
 from squire_pipelines.home import make_folder
@@ -208,9 +209,11 @@ def _copy(source: Path, part: Path, progress: Progress | None) -> None:
 
 
 def _record_restore(part: Path, path: Path, *, actor: str, now: datetime) -> None:
-    values = (f"{now:%Y-%m-%dT%H:%M:%S.%fZ}", actor, "ledger.restore", str(path), json.dumps({}))
+    at = f"{now:%Y-%m-%dT%H:%M:%S.%fZ}"
+    values = (at, actor, "ledger.restore", str(path), json.dumps({}), new_trace_id())
     with closing(_connect(part)) as connection:
-        connection.execute('INSERT INTO audit ("at", actor, action, subject, detail) VALUES (?, ?, ?, ?, ?)', values)
+        names = '"at", actor, action, subject, detail, trace_id'
+        connection.execute(f"INSERT INTO audit ({names}) VALUES (?, ?, ?, ?, ?, ?)", values)  # noqa: S608 - our names
 
 
 @contextmanager

@@ -95,10 +95,13 @@ def retry(more_attempts: int) -> Change:
     return Change("retry", expected, TaskStatus.READY, "retry", more_attempts=more_attempts, hint=hint)
 
 
-def bulk_update(tx: Transaction, selection: Collection[str] | TaskQuery, change: Change, *, actor: str) -> BulkReport:
+def bulk_update(
+    tx: Transaction, selection: Collection[str] | TaskQuery, change: Change, *, actor: str, trace_id: str
+) -> BulkReport:
     """Make `change` to tasks by their ids, or to those that a filter finds in a state that it expects.
 
-    All that match are changed, each with its event, or none when this raises.
+    All that match are changed, each with its event, or none when this raises. The audit trail has the trace of the
+    command, the events have their tasks'.
 
     Raises:
         RefusedError: These are more than `MAX_TASKS`.
@@ -106,8 +109,8 @@ def bulk_update(tx: Transaction, selection: Collection[str] | TaskQuery, change:
     changed: dict[TaskStatus, tuple[str, ...]] = {}
     unmatched: list[Unmatched] = []
     is_filter = isinstance(selection, TaskQuery)
-    ids = ids_of(tx, selection) if isinstance(selection, TaskQuery) else _bounded(tuple(dict.fromkeys(selection)))
-    for batch, rows in _batches(tx, ids):
+    selected = ids_of(tx, selection) if isinstance(selection, TaskQuery) else _bounded(tuple(dict.fromkeys(selection)))
+    for batch, rows in _batches(tx, selected):
         by_status: dict[TaskStatus, list[Row[*tuple[Any, ...]]]] = {}
         for task_id in batch:
             if task_id not in rows:
@@ -124,7 +127,12 @@ def bulk_update(tx: Transaction, selection: Collection[str] | TaskQuery, change:
         for status, same in by_status.items():
             after = _apply(tx, change, status, same, actor)
             changed[after] = changed.get(after, ()) + tuple(row.id for row in same)
-    _audit(tx, change, actor, [task_id for changed_ids in changed.values() for task_id in changed_ids])
+    ids = [task_id for changed_ids in changed.values() for task_id in changed_ids]
+    if ids:
+        subject = ids[0] if len(ids) == 1 else f"{len(ids)} tasks"
+        detail: dict[str, JsonValue] = {"tasks": list(ids[:_MAX_AUDITED]), "count": len(ids), "reason": change.reason}
+        action = f"tasks.{change.name}"
+        record_audit(tx, actor=actor, action=action, subject=subject, detail=detail, trace_id=trace_id)
     return BulkReport(changed, tuple(unmatched))
 
 
@@ -197,10 +205,3 @@ def _columns(tx: Transaction, change: Change, before: TaskStatus) -> dict[str, A
         values |= dict.fromkeys(("ended_at", "cause", "message", "not_before", "cancel_requested_at"))
         values["max_attempts"] = tasks.c.attempts + change.more_attempts
     return values
-
-
-def _audit(tx: Transaction, change: Change, actor: str, ids: Sequence[str]) -> None:
-    if ids:
-        subject = ids[0] if len(ids) == 1 else f"{len(ids)} tasks"
-        detail: dict[str, JsonValue] = {"tasks": list(ids[:_MAX_AUDITED]), "count": len(ids), "reason": change.reason}
-        record_audit(tx, actor=actor, action=f"tasks.{change.name}", subject=subject, detail=detail)

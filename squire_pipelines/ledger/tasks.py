@@ -105,12 +105,6 @@ def last_event_id(tx: Transaction) -> int:
     return int(tx.execute(select(func.coalesce(func.max(task_events.c.id), 0))).scalar_one())
 
 
-def approve(tx: Transaction, task_id: str, *, actor: str) -> None:
-    """Let a proposed task run, as a person has decided. Raises NotFoundError, StateConflictError."""
-    task = get(tx, task_id)
-    change_task(tx, task, TaskStatus.PROPOSED, TaskStatus.READY, actor=actor, reason="approved", ready_at=tx.now)
-
-
 def cancel(tx: Transaction, task_id: str, *, actor: str, reason: str = "cancelled") -> TaskStatus:
     """Cancel a task: at once when it does not run, else by asking its supervisor. Returns the state it is in now.
 
@@ -148,30 +142,6 @@ def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> 
         )
     event = {"task_id": task.id, "actor": actor, "reason": f"cancel requested: {reason}", "trace_id": task.trace_id}
     record_event(tx, EventSubject.TASK, TaskStatus.RUNNING, TaskStatus.RUNNING, **event)
-
-
-def retry(tx: Transaction, task_id: str, *, actor: str, more_attempts: int) -> None:
-    """Let a failed or cancelled task run again; attempt numbers continue. Raises NotFoundError, StateConflictError."""
-    task = get(tx, task_id)
-    if task.status not in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
-        raise StateConflictError(
-            f"task {task_id} is {task.status}", hint="only failed and cancelled tasks can be retried"
-        )
-    change_task(
-        tx,
-        task,
-        task.status,
-        TaskStatus.READY,
-        actor=actor,
-        reason="retry",
-        ready_at=tx.now,
-        ended_at=None,
-        cause=None,
-        message=None,
-        not_before=None,
-        cancel_requested_at=None,
-        max_attempts=task.attempts + more_attempts,
-    )
 
 
 def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:

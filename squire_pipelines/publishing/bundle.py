@@ -20,7 +20,7 @@ from squire_pipelines.files import copy_bounded, open_untrusted
 from squire_pipelines.publishing.diff import EMPTY_TREE, changed_files, read_objects
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror
-from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, measure_pack
+from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, check_pack
 from squire_pipelines.sections import PublishingSettings
 
 _SIGNATURES = {b"# v2 git bundle": 2, b"# v3 git bundle": 3}
@@ -136,7 +136,7 @@ def _measure(copy: Path, header: BundleHeader, settings: PublishingSettings) -> 
         with copy.open("rb") as file:
             # Not closed by hand: an error's traceback still holds views of it.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        measure_pack(
+        check_pack(
             memoryview(mapped)[header.pack_offset :],
             max_objects=settings.max_objects,
             max_object_bytes=settings.max_object,

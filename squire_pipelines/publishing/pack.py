@@ -5,7 +5,6 @@ The format: https://git-scm.com/docs/pack-format. What the objects say is for `g
 """
 
 import zlib
-from dataclasses import dataclass
 
 _HEADER = 12
 _TRAILER = 20
@@ -30,14 +29,6 @@ class PackMalformedError(Exception):
 
 class PackTooLargeError(Exception):
     """The pack's objects become larger than they may."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackSize:
-    """What a pack holds: number of objects, and the bytes that they have when unpacked."""
-
-    objects: int
-    unpacked_bytes: int
 
 
 def _varint(view: memoryview, position: int) -> tuple[int, int]:
@@ -117,8 +108,8 @@ def _measure_object(view: memoryview, position: int, max_bytes: int) -> tuple[in
     return size, position
 
 
-def measure_pack(data: memoryview, *, max_objects: int, max_object_bytes: int, max_total_bytes: int) -> PackSize:
-    """Walk through a pack and measure it, with never more than a few 100 kB of it inflated in memory.
+def check_pack(data: memoryview, *, max_objects: int, max_object_bytes: int, max_total_bytes: int) -> None:
+    """Walk through a pack and refuse it beyond its limits, with never more than a few 100 kB inflated in memory.
 
     Args:
         data: The pack, from `PACK` to its checksum.
@@ -147,4 +138,3 @@ def measure_pack(data: memoryview, *, max_objects: int, max_object_bytes: int, m
             raise PackTooLargeError(f"objects of over {max_total_bytes} bytes together")
     if position != len(body):
         raise PackMalformedError("there are bytes behind its last object")
-    return PackSize(count, total)

@@ -52,9 +52,6 @@ ROLLED_UP: Mapping[str, str] = MappingProxyType(
 OWN = ("targets", "held_back", "_archives", "_publication")
 """The tables about the file itself."""
 
-UNPUBLISHED = frozenset({"archived_tasks", "archives"})
-"""The ledger's tables that are not copied: those about archived rows, which the warehouse still has."""
-
 METRICS = (
     "task_overview",
     "success_by_repository",

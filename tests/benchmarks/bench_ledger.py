@@ -24,7 +24,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support import ledger_load
 from tests.support.figures import Figure, percentile, report
-from tests.support.ledgers import PostgresServer, add_tasks, dispatch, spec, sqlite_ledger_file
+from tests.support.ledgers import TRACE, PostgresServer, add_tasks, dispatch, spec, sqlite_ledger_file
 
 SECONDS = float(os.environ.get("SQUIRE_BENCH_SECONDS", "3"))
 ROUNDS = 5
@@ -111,7 +111,7 @@ def bulk_changes(
         for change, before in ((bulk.cancel("bench"), "ready"), (bulk.retry(1), "cancelled")):
             began = time.perf_counter()
             with ledger.write() as tx:
-                report = bulk.bulk_update(tx, TaskQuery(statuses=(before,)), change, actor="bench")
+                report = bulk.bulk_update(tx, TaskQuery(statuses=(before,)), change, actor="bench", trace_id=TRACE)
             ours = time.perf_counter() - began
             if report.count != MANY:
                 raise RuntimeError(f"{report.count} tasks were changed, not {MANY}")

@@ -78,7 +78,7 @@ from squire_pipelines.warehouse.publish import publish_warehouse
 ledger = Ledger("sqlite:///" + sys.argv[1])
 while True:
     with ledger.write() as tx:
-        record_audit(tx, actor="bench", action="look", subject="x", detail={})
+        record_audit(tx, actor="bench", action="look", subject="x", detail={}, trace_id=TRACE)
     publication = publish_warehouse(ledger, Path(sys.argv[2]))
     print(publication.mode, publication.seconds, flush=True)
 """

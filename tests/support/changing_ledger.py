@@ -168,7 +168,7 @@ class ChangingLedger:
         )
         with self.ledger.write() as tx:
             deliveries.mark_collected(tx, [self.number // 2])
-            record_audit(tx, actor="ann", action="look", subject=str(how), detail={"n": how})
+            record_audit(tx, actor="ann", action="look", subject=str(how), detail={"n": how}, trace_id=TRACE)
 
     def late(self, seconds: int) -> None:
         """Rows come with times from before, as a transaction leaves them that was committed late."""

@@ -21,13 +21,13 @@ from sqlalchemy import select
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger import attempts, bulk, tasks
 from squire_pipelines.ledger.backup import make_backup
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.ledger.transitions import change_task
-from tests.support.ledgers import TRACE
+from tests.support.ledgers import TRACE, decide
 
 WAIT_S = 120
 processes = multiprocessing.get_context("forkserver")
@@ -187,7 +187,7 @@ def _write_until_killed(ledger: Ledger, task_id: str, name: str, pipe: int) -> N
         with ledger.write() as tx:
             mark = f"{name}-{number}"
             if tasks.get(tx, task_id).status.is_final:
-                tasks.retry(tx, task_id, actor=mark, more_attempts=1)
+                decide(tx, task_id, bulk.retry(1), actor=mark)
             else:
                 tasks.cancel(tx, task_id, actor=mark)
         os.write(pipe, f"{mark}\n".encode())

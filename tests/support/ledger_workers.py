@@ -6,9 +6,9 @@ from multiprocessing.synchronize import Barrier
 
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Purpose
 from squire_pipelines.errors import LeaseLostError, StateConflictError
-from squire_pipelines.ledger import attempts, budgets, deliveries, task_dispatch, tasks
+from squire_pipelines.ledger import attempts, budgets, bulk, deliveries, task_dispatch, tasks
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
-from tests.support.ledgers import REPOSITORY
+from tests.support.ledgers import REPOSITORY, decide
 
 WAIT_S = 60
 CHANGES = 50
@@ -44,7 +44,7 @@ def cancel_and_retry(url: str, barrier: Barrier, tasks_of: tuple[str, str], answ
 
 def _flip(tx: Transaction, *, task_id: str, back: bool) -> None:
     if back:
-        tasks.retry(tx, task_id, actor="worker", more_attempts=1)
+        decide(tx, task_id, bulk.retry(1), actor="worker")
     else:
         tasks.cancel(tx, task_id, actor="worker")
 

@@ -29,7 +29,8 @@ from squire_pipelines.domain.signals import (
     Source,
 )
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
-from squire_pipelines.ledger import attempts, budgets, collections, plans, task_dispatch, tasks
+from squire_pipelines.errors import StateConflictError
+from squire_pipelines.ledger import attempts, budgets, bulk, collections, plans, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -352,6 +353,13 @@ def add_task(ledger: Ledger, **values: Any) -> str:
     options = {name: values.pop(name) for name in ("repository", "approval", "max_attempts") if name in values}
     (task_id,) = add_tasks(ledger, spec(f"one-{next(_numbers)}", **values), **options)
     return task_id
+
+
+def decide(tx: Transaction, task_id: str, change: bulk.Change, *, actor: str = "ann") -> None:
+    """Change one task, as a person does. Raises StateConflictError when its state does not permit it."""
+    report = bulk.bulk_update(tx, [task_id], change, actor=actor, trace_id=TRACE)
+    for unmatched in report.unmatched:
+        raise StateConflictError(unmatched.reason)
 
 
 def dispatch(ledger: Ledger, *, concurrent: int = 100, each: int = 100, deadline_s: float = 120) -> tuple[Attempt, ...]:

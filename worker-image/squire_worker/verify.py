@@ -19,7 +19,6 @@ from pathlib import Path
 RESULT = "verification.json"
 SETUP = "setup.tar"
 TAIL_LINES, TAIL_CHARS = 20, 400
-NOT_STARTED = 127
 
 
 def run(name: str, command: str, timeout_s: float) -> dict[str, object]:

@@ -168,7 +168,8 @@ def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
         done = pipeline.plan(HANDBOOK)
     metadata = made(done, "task_plan")[HANDBOOK]
     assert metadata["planner"].value == "rules"
-    assert "planned by rules, since the model failed" in str(metadata["notes"].value)
+    (note, *_) = metadata["notes"].records
+    assert "planned by rules, since the model failed" in note.data["note"]
     assert made(done, "tasks")[HANDBOOK]["created"].value == 1
     with pipeline.ledger.read() as tx:
         calls = tx.execute(select(model_calls)).all()

@@ -67,6 +67,7 @@ def test_a_backup_is_taken_and_put_back(squire: Squire, samples: SampleData, tmp
     assert squire.json("ledger", "check")["rows"]["tasks"] == 1
     (entry,) = squire.json("audit", "list")
     assert (entry["action"], entry["subject"]) == ("ledger.restore", str(file))
+    assert entry["trace_id"]
 
 
 def test_the_audit_trail_lists_what_people_did(squire: Squire, samples: SampleData) -> None:

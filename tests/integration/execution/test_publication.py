@@ -3,16 +3,18 @@
 import json
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.assets.tables import cell
 from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import ReviewState
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.tasks import Risk, TaskStatus
-from squire_pipelines.ledger import outcomes, tasks
-from tests.support.ledgers import add_task, dispatch
+from squire_pipelines.ledger import bulk, outcomes
+from tests.support.ledgers import add_task, decide, dispatch
 from tests.support.pipeline import LEDGERLIB, Pipeline
 
 BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
@@ -54,7 +56,11 @@ def test_refused_work_is_kept_and_the_message_says_where(
     assert rule in [finding.rule for finding in row.verdict.findings]
     assert our_pulls(forge) == []
     (output,) = [event for event in done.all_events if event.is_successful_output and event.step_key == "publish"]
-    assert output.step_output_data.metadata["findings"].value == row.verdict.model_dump(mode="json")
+    table = output.step_output_data.metadata["findings"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert [tuple(record.data.values()) for record in table.records] == [
+        (cell(finding.rule), finding.path, finding.line, cell(finding.message)) for finding in row.verdict.findings
+    ]
 
 
 def test_the_agent_is_told_what_is_protected_and_given_a_canary(pipeline: Pipeline, forge: ForgeProcess) -> None:
@@ -116,7 +122,7 @@ def test_a_task_that_was_only_proposed_becomes_a_draft(pipeline: Pipeline, forge
     use(pipeline, "echo one >> NOTES.md")
     task_id = add_task(pipeline.ledger, repository=LEDGERLIB, approval=BY_HAND)
     with pipeline.ledger.write() as tx:
-        tasks.approve(tx, task_id, actor="cli:mara")
+        decide(tx, task_id, bulk.approve())
     dispatch(pipeline.ledger)
     pipeline.agent_run(pipeline.read_attempt(f"{task_id}-1"))
     (pull,) = our_pulls(forge)

@@ -11,9 +11,9 @@ from tests.support.ledgers import TRACE, Clock
 def test_an_audit_row_tells_who_did_what_to_whom(ledger: Ledger, clock: Clock) -> None:
     with ledger.write() as tx:
         record_audit(tx, actor="ann", action="approve", subject="t1", detail={"paths": ["a"]}, trace_id=TRACE)
-        record_audit(tx, actor="ann", action="login", subject="ui")
+        record_audit(tx, actor="ann", action="login", subject="ui", trace_id=TRACE)
     with ledger.read() as tx:
         first, second = tx.execute(select(audit).order_by(audit.c.id)).all()
     assert (first.actor, first.action, first.subject, first.at) == ("ann", "approve", "t1", clock.now)
     assert (first.detail, first.trace_id) == ({"paths": ["a"]}, TRACE)
-    assert (second.detail, second.trace_id) == ({}, None)
+    assert (second.detail, second.trace_id) == ({}, TRACE)

@@ -16,12 +16,12 @@ from squire_pipelines.ledger.tables import (
     task_events,
 )
 from squire_pipelines.ledger.task_query import TaskQuery
-from tests.support.ledgers import NONE_APPROVED, add_task, add_tasks, settle, spec, start_attempt
+from tests.support.ledgers import NONE_APPROVED, TRACE, add_task, add_tasks, settle, spec, start_attempt
 
 
 def update(ledger: Ledger, which: object, change: bulk.Change) -> bulk.BulkReport:
     with ledger.write() as tx:
-        return bulk.bulk_update(tx, which, change, actor="ann")  # type: ignore[arg-type] # both forms
+        return bulk.bulk_update(tx, which, change, actor="ann", trace_id=TRACE)  # type: ignore[arg-type] # both forms
 
 
 def status_of(ledger: Ledger, task_id: str) -> TaskStatus:
@@ -130,7 +130,7 @@ def test_stale_statistics_do_not_have_each_row_of_a_state_compared_with_every_id
 
     with ledger.write() as tx:
         event.listen(ledger.engine, "before_cursor_execute", note)
-        bulk.bulk_update(tx, ids[:300], bulk.retry(1), actor="ann")
+        bulk.bulk_update(tx, ids[:300], bulk.retry(1), actor="ann", trace_id=TRACE)
         event.remove(ledger.engine, "before_cursor_execute", note)
         (statement,) = [each for each in asked if each[0].startswith("UPDATE tasks")]
         tx.connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
@@ -143,7 +143,7 @@ def test_a_failure_half_way_leaves_all_as_it_was(ledger: Ledger) -> None:
 
     def cancel_and_fail() -> None:
         with ledger.write() as tx:
-            bulk.bulk_update(tx, ids, bulk.cancel("x"), actor="ann")
+            bulk.bulk_update(tx, ids, bulk.cancel("x"), actor="ann", trace_id=TRACE)
             raise RuntimeError("pulled the plug")
 
     with pytest.raises(RuntimeError, match="pulled"):
@@ -164,6 +164,7 @@ def test_what_people_do_is_in_the_audit_trail(ledger: Ledger) -> None:
         ("ann", "tasks.cancel", "2 tasks"),
     ]
     assert entries[1].detail == {"tasks": [one, two], "count": 2, "reason": "no need"}
+    assert {entry.trace_id for entry in entries} == {TRACE}
     with ledger.read() as tx:
         assert audit_page(tx, before=entries[0].id, limit=5) == entries[1:2]
         assert audit_page(tx, action="tasks.retry") == entries[:1]

@@ -29,6 +29,7 @@ from tests.support.ledgers import (
     NONE_APPROVED,
     TRACE,
     Clock,
+    decide,
     folder_in_memory,
     plan,
     spec,
@@ -126,7 +127,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def approve(self, pick: int) -> None:
         ids = self._ids(TaskStatus.PROPOSED)
         with self.ledger.write() as tx:
-            tasks.approve(tx, ids[pick % len(ids)], actor="ann")
+            decide(tx, ids[pick % len(ids)], bulk.approve())
 
     @precondition(lambda self: self.tasks)
     @rule(pick=picks)
@@ -147,7 +148,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def retry(self, pick: int, more: int) -> None:
         ids = self._ids(TaskStatus.FAILED, TaskStatus.CANCELLED)
         with self.ledger.write() as tx:
-            tasks.retry(tx, ids[pick % len(ids)], actor="ann", more_attempts=more)
+            decide(tx, ids[pick % len(ids)], bulk.retry(more))
 
     @precondition(lambda self: self.tasks)
     @rule(picked=st.lists(picks, min_size=1, max_size=4), change=st.sampled_from(CHANGES))
@@ -155,7 +156,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ids = [self.tasks[pick % len(self.tasks)].id for pick in picked] + ["tnone"]
         before = {row.id: TaskStatus(row.status) for row in self.tasks}
         with self.ledger.write() as tx:
-            report = bulk.bulk_update(tx, ids, change, actor="ann")
+            report = bulk.bulk_update(tx, ids, change, actor="ann", trace_id=TRACE)
         may = {task_id for task_id in ids if before.get(task_id) in change.expected}
         assert {task_id for each in report.changed.values() for task_id in each} == may
         assert {each.task_id for each in report.unmatched} == set(ids) - may

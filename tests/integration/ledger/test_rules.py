@@ -82,7 +82,7 @@ def test_the_database_knows_every_change_of_an_attempt(ledger: Ledger) -> None:
 def test_history_is_never_rewritten(ledger: Ledger) -> None:
     start_attempt(ledger)
     with ledger.write() as tx:
-        record_audit(tx, actor="ann", action="a", subject="s")
+        record_audit(tx, actor="ann", action="a", subject="s", trace_id=TRACE)
         record_model_call(
             tx,
             ModelCallRow(

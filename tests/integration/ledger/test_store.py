@@ -17,7 +17,7 @@ from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import audit
 from squire_pipelines.ledger.transitions import change_attempt, change_task
-from tests.support.ledgers import START, Clock, PostgresServer, add_task, start_attempt
+from tests.support.ledgers import START, TRACE, Clock, PostgresServer, add_task, start_attempt
 
 Open = Callable[..., Ledger]
 
@@ -95,7 +95,7 @@ def test_sqlite_is_durable_and_guards_its_references(tmp_path: Path, open_at: Op
 def test_a_block_that_raises_leaves_nothing(ledger: Ledger) -> None:
     def write_and_fail() -> None:
         with ledger.write() as tx:
-            record_audit(tx, actor="ann", action="try", subject="x")
+            record_audit(tx, actor="ann", action="try", subject="x", trace_id=TRACE)
             raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
@@ -108,7 +108,7 @@ def test_a_reader_sees_one_state_though_others_write_meanwhile(ledger: Ledger) -
     with ledger.read() as reading:
         assert reading.execute(select(audit.c.id)).all() == []
         with ledger.write() as tx:
-            record_audit(tx, actor="ann", action="meanwhile", subject="x")
+            record_audit(tx, actor="ann", action="meanwhile", subject="x", trace_id=TRACE)
         assert reading.execute(select(audit.c.id)).all() == []
     with ledger.read() as tx:
         assert len(tx.execute(select(audit.c.id)).all()) == 1
@@ -116,9 +116,9 @@ def test_a_reader_sees_one_state_though_others_write_meanwhile(ledger: Ledger) -
 
 def test_all_rows_of_a_transaction_bear_one_time(ledger: Ledger, clock: Clock) -> None:
     with ledger.write() as tx:
-        record_audit(tx, actor="ann", action="one", subject="x")
+        record_audit(tx, actor="ann", action="one", subject="x", trace_id=TRACE)
         clock.forward(5)
-        record_audit(tx, actor="ann", action="two", subject="x")
+        record_audit(tx, actor="ann", action="two", subject="x", trace_id=TRACE)
     with ledger.read() as tx:
         assert tx.execute(select(audit.c.at)).scalars().all() == [START, START]
 
@@ -147,7 +147,9 @@ def test_times_come_back_in_utc_to_the_microsecond_and_sort_as_time_does(ledger:
 
 def test_text_that_no_database_takes_is_stored_with_a_mark_in_its_place(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        record_audit(tx, actor="ann\x00", action="a", subject="half a \ud83d pair", detail={"x": "\x00"})
+        record_audit(
+            tx, actor="ann\x00", action="a", subject="half a \ud83d pair", detail={"x": "\x00"}, trace_id=TRACE
+        )
     with ledger.read() as tx:
         row = tx.execute(select(audit)).one()
     assert (row.actor, row.subject, row.detail) == ("ann\ufffd", "half a \ufffd pair", {"x": "\x00"})

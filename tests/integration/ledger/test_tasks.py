@@ -6,7 +6,7 @@ from sqlalchemy import update
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import outcomes, tasks
+from squire_pipelines.ledger import bulk, outcomes, tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks as table
 from squire_pipelines.ledger.task_query import TaskQuery
@@ -19,6 +19,7 @@ from tests.support.ledgers import (
     add_task,
     add_tasks,
     claim,
+    decide,
     dispatch,
     list_tasks,
     settle,
@@ -39,7 +40,7 @@ def cancel(ledger: Ledger, task_id: str, reason: str = "not wanted") -> TaskStat
 
 def retry(ledger: Ledger, task_id: str, more_attempts: int = 2) -> None:
     with ledger.write() as tx:
-        tasks.retry(tx, task_id, actor="ann", more_attempts=more_attempts)
+        decide(tx, task_id, bulk.retry(more_attempts))
 
 
 def waits_for(ledger: Ledger, task_id: str) -> str | None:
@@ -85,9 +86,7 @@ def test_a_task_that_does_not_exist_is_not_found(ledger: Ledger) -> None:
     with ledger.write() as tx:
         for act in (
             lambda: tasks.get(tx, "t-none"),
-            lambda: tasks.approve(tx, "t-none", actor="ann"),
             lambda: tasks.cancel(tx, "t-none", actor="ann"),
-            lambda: tasks.retry(tx, "t-none", actor="ann", more_attempts=1),
         ):
             with pytest.raises(NotFoundError, match="'t-none'"):
                 act()
@@ -127,11 +126,11 @@ def test_approval_makes_a_proposed_task_ready_once(ledger: Ledger, clock: Clock)
     assert waits_for(ledger, task_id) == "approval"
     clock.forward(5)
     with ledger.write() as tx:
-        tasks.approve(tx, task_id, actor="ann")
+        decide(tx, task_id, bulk.approve())
     task = get(ledger, task_id)
     assert (task.status, task.ready_at, task.updated_at) == (TaskStatus.READY, clock.now, clock.now)
     with pytest.raises(StateConflictError, match="is not proposed"), ledger.write() as tx:
-        tasks.approve(tx, task_id, actor="ann")
+        decide(tx, task_id, bulk.approve())
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -270,7 +269,7 @@ def test_signals_are_covered_while_a_task_is_under_way_or_its_pull_request_is_op
 def test_a_tasks_history_tells_who_did_what_in_order(ledger: Ledger) -> None:
     task_id = add_task(ledger, approval=NONE_APPROVED)
     with ledger.write() as tx:
-        tasks.approve(tx, task_id, actor="ann")
+        decide(tx, task_id, bulk.approve())
     (attempt,) = dispatch(ledger)
     settle(ledger, claim(ledger, attempt.id, run_id="run-9"), Cause.COMPLETED, "pull request #7")
     with ledger.read() as tx:

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select, text
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import LedgerError
-from squire_pipelines.ledger import HEAD_REVISION, attempts, plans, tasks
+from squire_pipelines.ledger import HEAD_REVISION, attempts, bulk, plans, tasks
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import metadata, task_events
@@ -19,7 +19,7 @@ from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.ledger.task_query import SortOrder, TaskQuery
 from tests.support import ledger_0001, ledger_0002
 from tests.support.ledger_schema import differences, downgrade, tables_of, upgrade
-from tests.support.ledgers import PostgresServer, rows_as_stored, rows_as_told_by_events
+from tests.support.ledgers import PostgresServer, decide, rows_as_stored, rows_as_told_by_events
 from tests.support.many_tasks import expected_ids
 
 Open = Callable[..., Ledger]
@@ -119,8 +119,8 @@ def test_todays_code_goes_on_where_the_old_code_stopped(old: Ledger) -> None:
     old.ensure_schema()
     assert rows_as_told_by_events(old) == rows_as_stored(old)
     with old.write() as tx:
-        tasks.approve(tx, ledger_0001.TASKS[0][0], actor="ann")
-        tasks.retry(tx, ledger_0001.TASKS[4][0], actor="ann", more_attempts=1)
+        decide(tx, ledger_0001.TASKS[0][0], bulk.approve())
+        decide(tx, ledger_0001.TASKS[4][0], bulk.retry(1))
         tasks.cancel(tx, ledger_0001.TASKS[1][0], actor="ann")
     with old.read() as tx:
         assert tasks.get(tx, ledger_0001.TASKS[4][0]).status is TaskStatus.READY
@@ -158,7 +158,7 @@ def test_the_id_of_a_deleted_row_is_never_given_out_again(old: Ledger) -> None:
     with old.write() as tx:
         newest = tx.execute(select(func.max(task_events.c.id))).scalar_one()
         tx.execute(delete(task_events).where(task_events.c.id == newest))
-        tasks.approve(tx, ledger_0001.TASKS[0][0], actor="ann")
+        decide(tx, ledger_0001.TASKS[0][0], bulk.approve())
         assert tx.execute(select(func.max(task_events.c.id))).scalar_one() > newest
 
 

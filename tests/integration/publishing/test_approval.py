@@ -132,7 +132,7 @@ def test_a_label_that_a_crash_left_out_is_put_on_without_a_word(forge: ForgeProc
 
 
 def test_a_closed_pull_request_is_left_alone(forge: ForgeProcess) -> None:
-    run(forge, lambda client: pulls.update_pull_request(client, REPOSITORY, 1, state="closed"))
+    run(forge, lambda client: client.patch(f"/repos/{REPOSITORY}/pulls/1", {"state": "closed"}))
     forge.act_as(REPOSITORY, "stranger", number=1, remove_label=LABEL)
     assert settle(forge) == ApprovalOutcome()
     assert pull(forge)["labels"] == []

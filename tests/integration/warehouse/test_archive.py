@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select, update
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, WarehouseError
-from squire_pipelines.ledger import plans, retention, tables, tasks
+from squire_pipelines.ledger import bulk, plans, retention, tables, tasks
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
@@ -25,6 +25,7 @@ from tests.support.ledgers import (
     Clock,
     add_tasks,
     collect,
+    decide,
     issue,
     list_tasks,
     plan,
@@ -220,7 +221,7 @@ def test_a_task_that_changes_before_it_is_deleted_stays(ledger: Ledger, clock: C
     def meanwhile(step: str) -> None:
         if step == "delete":
             with ledger.write() as tx:
-                tasks.retry(tx, changed, actor="ann", more_attempts=1)
+                decide(tx, changed, bulk.retry(1))
 
     assert archive_old_rows(ledger, tmp_path, WEEK, checkpoint=meanwhile).tasks == 1
     with ledger.read() as tx:

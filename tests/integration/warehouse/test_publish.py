@@ -121,7 +121,7 @@ def test_outcome_carries_its_tasks_trace(publish: Publish, warehouse: Path, ledg
         outcomes.record_opened(
             tx, task_id=task_id, repository="acme/shop", pr_number=7, pr_url="https://x/7", head_sha="a" * 40
         )
-        record_audit(tx, actor="ann", action="approve", subject=task_id, detail={"why": "because"})
+        record_audit(tx, actor="ann", action="approve", subject=task_id, detail={"why": "because"}, trace_id=TRACE)
     publish()
     assert run_query(warehouse, "SELECT task_id, trace_id FROM outcomes").rows == ((task_id, TRACE),)
     assert run_query(warehouse, "SELECT detail->>'why' FROM audit").rows == (("because",),)

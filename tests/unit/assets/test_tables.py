@@ -1,6 +1,6 @@
 import pytest
 
-from squire_pipelines.assets.tables import block, bullets, escape, preview
+from squire_pipelines.assets.tables import block, escape, preview
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,3 @@ def test_a_block_cannot_be_closed_by_what_is_in_it() -> None:
     shown = block(["fine", "```", "[click](http://tracker)", "`````"]).value
     assert shown == "``````text\nfine\n```\n[click](http://tracker)\n`````\n``````"
     assert block([]).value == "```text\n\n```"
-
-
-def test_a_list_of_remarks_is_no_markup() -> None:
-    assert bullets(["see [x](http://tracker)", "two\nlines"]).value == "- see \\[x\\](http://tracker)\n- two lines"
-    assert bullets([]).value == "none"

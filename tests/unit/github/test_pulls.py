@@ -136,7 +136,7 @@ async def test_overlong_texts_are_cut_to_what_github_takes(client_of: ClientOf) 
 
 async def test_update_sends_only_what_is_to_change(client_of: ClientOf) -> None:
     fake = FakeGitHub(rest={"PATCH /repos/o/r/pulls/7": ok(pull(state="closed", draft=True))})
-    ref = await update_pull_request(client_of(fake), "o/r", 7, state="closed", body="")
+    ref = await update_pull_request(client_of(fake), "o/r", 7, body="")
     assert (ref.state, ref.draft) == ("closed", True)
     assert json.loads(fake.requests[0].content) == {"state": "closed", "body": ""}
 
@@ -181,7 +181,7 @@ async def test_every_request_body_is_valid_in_githubs_openapi(client_of: ClientO
     )
     client = client_of(fake)
     await create_pull_request(client, "o/r", **NEW)  # type: ignore[arg-type]
-    await update_pull_request(client, "o/r", 7, title="t", body="b", state="closed")
+    await update_pull_request(client, "o/r", 7, title="t", body="b")
     await add_labels(client, "o/r", 7, ["squire"])
     templates = [
         "/repos/{owner}/{repo}/pulls",

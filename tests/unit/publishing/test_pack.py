@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from squire_pipelines.publishing.pack import (
     PackMalformedError,
-    PackSize,
     PackTooLargeError,
     PackTruncatedError,
-    measure_pack,
+    check_pack,
 )
 
 
@@ -33,19 +32,29 @@ def pack(*entries: bytes, count: int | None = None, version: int = 2) -> memoryv
     return memoryview(head + b"".join(entries) + b"\0" * 20)
 
 
-def measure(data: memoryview, *, objects: int = 100, each: int = 10_000, total: int = 100_000) -> PackSize:
-    return measure_pack(data, max_objects=objects, max_object_bytes=each, max_total_bytes=total)
+def measure(data: memoryview, *, objects: int = 100, each: int = 10_000, total: int = 100_000) -> None:
+    check_pack(data, max_objects=objects, max_object_bytes=each, max_total_bytes=total)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.binary(max_size=3000)), max_size=20))
 def test_the_sizes_of_plain_objects_are_added_up(objects: list[tuple[int, bytes]]) -> None:
     data = pack(*(entry(kind, content) for kind, content in objects))
-    assert measure(data) == PackSize(len(objects), sum(len(content) for _, content in objects))
+    total = sum(len(content) for _, content in objects)
+    measure(data, objects=len(objects), total=total)
+    if objects:
+        with pytest.raises(PackTooLargeError, match="objects, the limit is"):
+            measure(data, objects=len(objects) - 1)
+    if total:
+        with pytest.raises(PackTooLargeError, match=f"over {total - 1} bytes together"):
+            measure(data, total=total - 1)
 
 
 def test_a_delta_counts_with_the_size_of_its_result() -> None:
     delta = number(5) + number(700) + b"\x90\x05"
-    assert measure(pack(entry(7, delta, base=b"b" * 20), entry(6, delta, base=b"\x81\x01"))) == PackSize(2, 1400)
+    both = pack(entry(7, delta, base=b"b" * 20), entry(6, delta, base=b"\x81\x01"))
+    measure(both, total=1400)
+    with pytest.raises(PackTooLargeError, match="over 1399 bytes together"):
+        measure(both, total=1399)
     with pytest.raises(PackTooLargeError, match="700 bytes, the limit is 699"):
         measure(pack(entry(7, delta, base=b"b" * 20)), each=699)
 

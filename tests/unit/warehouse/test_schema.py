@@ -24,7 +24,8 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, s
 
 
 def test_every_table_of_the_ledger_is_published() -> None:
-    assert {*schema.TABLES, *schema.UNPUBLISHED} == set(metadata.tables)
+    about_archived_rows = {"archived_tasks", "archives"}  # rows that the warehouse still has
+    assert {*schema.TABLES, *about_archived_rows} == set(metadata.tables)
 
 
 @pytest.mark.parametrize(
