@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from squire_pipelines.agents.adapters.protocol import SessionFailure
 from squire_pipelines.agents.logs import clean
 from squire_pipelines.agents.model import AgentResult, ResultStatus
-from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.endings import SESSION_FACT, Cause, Ending, Evidence
 
 EXIT_INPUT = 120
 EXIT_GIT = 121
@@ -73,7 +73,7 @@ def decide(run: RunFacts) -> Ending:
     if run.stop is not None:
         facts["stopped_for"] = run.stop.value
     if run.session:
-        facts["session"] = run.session
+        facts[SESSION_FACT] = run.session
     evidence = Evidence(
         exit_code=run.exit_code,
         oom_killed=run.oom_killed,

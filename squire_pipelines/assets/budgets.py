@@ -13,7 +13,7 @@ from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
     description="Whether the budgets of the day, the month and each repository still have room for an attempt.",
 )
 def budget_check(settings: SettingsParam, ledger: LedgerParam) -> dg.AssetCheckResult:
-    """A warning when a budget is nearly or wholly used up; dispatch keeps to the budgets by itself."""
+    """Warn when a budget is nearly or wholly used up; dispatch keeps to the budgets by itself."""
     from squire_pipelines.ledger import budgets
 
     with ledger.read() as tx:

@@ -37,7 +37,7 @@ _DESCRIPTIONS = {
 
 
 def signal_key(source: Source) -> dg.AssetKey:
-    """The asset of one source."""
+    """Return the asset of one source."""
     return dg.AssetKey(["signals", source.value])
 
 
@@ -179,7 +179,7 @@ signals_summary = dg.AssetSpec(
 
 
 def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "Ledger") -> None:
-    """One row per repository: how many signals of each source, and which sources do not answer."""
+    """Report a row per repository: how many signals of each source, and which sources do not answer."""
     from squire_pipelines.ledger import collections
 
     names = sorted({*settings.repositories, *context.instance.get_dynamic_partitions(REPOSITORIES)})

@@ -76,7 +76,7 @@ class Amount:
         return Amount(self.usd + other.usd, self.tokens + other.tokens)
 
     def fits(self, limit: Limit) -> bool:
-        """Whether it is within the limit, in both units."""
+        """Return whether it is within the limit, in both units."""
         usd_fits = limit.usd is None or self.usd <= limit.usd + _EPSILON_USD
         return usd_fits and (limit.tokens is None or self.tokens <= limit.tokens)
 

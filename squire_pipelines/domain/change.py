@@ -192,5 +192,5 @@ class VerdictRecord(FrozenModel):
 
 
 def _weight(finding: Finding) -> tuple[int, bool]:
-    """The gravest come first, and of those the canary, which tells of intent."""
+    """Return what findings are sorted by: the gravest come first, and of those the canary, which tells of intent."""
     return -finding.decision.rank, finding.rule != "canary"

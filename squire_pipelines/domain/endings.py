@@ -1,6 +1,7 @@
 """How an attempt ended: a named cause with its evidence, and what follows for the task."""
 
 import random
+from collections.abc import Mapping
 from enum import StrEnum
 
 from pydantic import Field, JsonValue
@@ -58,6 +59,10 @@ _TRANSIENT = frozenset(
 )
 
 
+SESSION_FACT = "session"
+"""The fact that holds what the agent's session reported."""
+
+
 class Evidence(FrozenModel):
     """What was seen when an attempt ended. `log_tail` is bounded and redacted.
 
@@ -72,6 +77,12 @@ class Evidence(FrozenModel):
     log_tail: tuple[str, ...] = ()
     timings_s: dict[str, float] = Field(default_factory=dict)
     facts: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def session(self) -> Mapping[str, JsonValue]:
+        """What the agent's session reported, by name; empty for an agent that reports nothing."""
+        session = self.facts.get(SESSION_FACT)
+        return session if isinstance(session, dict) else {}
 
 
 class Ending(FrozenModel):

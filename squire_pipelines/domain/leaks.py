@@ -43,12 +43,12 @@ class SecretForms:
         return dict.fromkeys((*find_credentials(text, self.known), *find_encoded(text)))
 
     def in_pieces(self, text: str) -> bool:
-        """Whether a known secret is in `text` once its punctuation is gone."""
+        """Return whether a known secret is in `text` once its punctuation is gone."""
         plain = plain_text(text)
         return any(form in plain for form in self.plain)
 
     def canary_in(self, text: str) -> bool:
-        """Whether the attempt's canary is in `text`."""
+        """Return whether the attempt's canary is in `text`."""
         return self.attempt_id is not None and canary.has_canary(text, self.attempt_id)
 
 

@@ -25,7 +25,7 @@ class ApprovalRule:
     max_risk: Risk
 
     def covers(self, spec: TaskSpec) -> bool:
-        """Whether `spec` is ready at once; otherwise it is proposed and waits for a person."""
+        """Return whether `spec` is ready at once; otherwise it is proposed and waits for a person."""
         return self.automatic and spec.confidence >= self.min_confidence and spec.risk.rank <= self.max_risk.rank
 
 

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import JsonValue
 
 from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.assets.tables import block, preview
@@ -150,13 +149,9 @@ def _run_metadata(leased: "LeasedAttempt", inputs: "AttemptInputs", result: "Run
         "limits": dg.MetadataValue.json(inputs.limits.model_dump()),
         "image": result.image_digest or "none",
         "log": dg.MetadataValue.path(inputs.folder.log),
-        "session": _json(result.ending.evidence.facts.get("session") or {}),
+        "session": dg.MetadataValue.json(dict(result.ending.evidence.session)),
         **{f"seconds_{name.removesuffix('_s')}": value for name, value in timings.parts().items()},
     }
-
-
-def _json(value: JsonValue) -> dg.JsonMetadataValue:
-    return dg.MetadataValue.json(value if isinstance(value, dict | list) else {"value": value})
 
 
 @dg.op(
@@ -166,7 +161,7 @@ def _json(value: JsonValue) -> dg.JsonMetadataValue:
     tags={"kind": "docker"},
 )
 def verify(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
-    """What the checks show goes into the pull request and decides whether it is a draft; it ends no attempt."""
+    """Run the checks, whose results stand in the pull request and may make it a draft; they end no attempt."""
     from squire_pipelines.execution import verification, workspace
 
     with leased_attempt(context, ledger, settings) as leased:
@@ -285,5 +280,5 @@ def _settled_metadata(done: "SettledAttempt") -> dict[str, Any]:
     tags={"squire/part": "agent_run"},
 )
 def agent_run() -> None:
-    """The executor is the code location's, which the settings choose."""
+    """Run the ops one after the other, by the executor that the settings choose for the code location."""
     settle(publish(verify(run_agent(prepare()))))

@@ -13,7 +13,7 @@ async def follow_pull_requests(
     ledger: LedgerParam,
     github: GitHubParam,
 ) -> None:
-    """May be repeated: what was recorded already changes nothing."""
+    """Take one look; repeating it is harmless, since what was recorded already changes nothing."""
     from squire_pipelines.publishing import follow as following
 
     with run_trace(context):

@@ -60,7 +60,7 @@ def clean_schedule(settings: Settings) -> dg.ScheduleDefinition:
 
 @dg.op(description="Make the warm containers that are missing, and remove those that nobody wants.")
 def fill_warm_pool(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
-    """Few are made in one run, so that whoever fills comes back to look whether an attempt needs the engine."""
+    """Make few in one run, so that the sensor looks in between whether an attempt needs the engine."""
     from squire_pipelines.execution import warm_pool
 
     with run_trace(context):

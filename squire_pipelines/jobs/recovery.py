@@ -33,7 +33,7 @@ def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:
 
 @dg.op(description="Settle lost attempts; remove containers, reservations and folders that belong to nobody.")
 def recover_attempts(context: dg.OpExecutionContext, settings: SettingsParam, ledger: LedgerParam) -> None:
-    """Everything it does is small, repeatable and bounded. Attempts that can be adopted are left to the sensor."""
+    """Settle and remove in small, repeatable and bounded steps. The sensor sees to attempts that can be adopted."""
     from squire_pipelines.agents import engine
     from squire_pipelines.execution import recovery
 

@@ -90,6 +90,15 @@ class AttemptFacts:
     pr_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LeaseFacts:
+    """What is written about the lease itself; None leaves a column as it is."""
+
+    lease_token: str | None = None
+    lease_until: datetime | None = None
+    staged_ending: Ending | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RetryRule:
     """How a transient ending is tried again; seconds.
@@ -149,12 +158,12 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
         StateConflictError: It has ended, its claim deadline has passed, or another run holds it.
     """
     attempt = get(tx, attempt_id)
-    lease = {"lease_token": new_trace_id(), "lease_until": tx.now + timedelta(seconds=lease_s)}
+    lease = _LeaseFacts(lease_token=new_trace_id(), lease_until=tx.now + timedelta(seconds=lease_s))
     if attempt.status is AttemptStatus.QUEUED and attempt.claim_until >= tx.now:
         before, after = AttemptStatus.QUEUED, AttemptStatus.RUNNING
-        columns = {"run_id": run_id, "claimed_at": tx.now, **lease}
+        columns = {"run_id": run_id, "claimed_at": tx.now, **_columns(lease)}
         change_attempt(tx, attempt, before, after, actor=f"run:{run_id}", reason="claimed", **columns)
-    elif attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, **lease):
+    elif attempt.run_id != run_id or not _write(tx, attempt_id, attempt.lease_token, lease):
         raise StateConflictError(
             f"attempt {attempt_id} is {attempt.status}"
             + (f" in run {attempt.run_id}" if attempt.run_id and attempt.run_id != run_id else ""),
@@ -165,7 +174,7 @@ def claim(tx: Transaction, attempt_id: str, *, run_id: str, lease_s: float) -> A
 
 def heartbeat(tx: Transaction, attempt_id: str, token: str, *, lease_s: float) -> bool:
     """Prolong the lease. Returns whether somebody asked for the task to be cancelled. Raises LeaseLostError."""
-    _write_leased(tx, attempt_id, token, lease_until=tx.now + timedelta(seconds=lease_s))
+    _write_leased(tx, attempt_id, token, _LeaseFacts(lease_until=tx.now + timedelta(seconds=lease_s)))
     requested = tx.execute(
         select(tasks.c.cancel_requested_at)
         .join(attempts, attempts.c.task_id == tasks.c.id)
@@ -176,21 +185,26 @@ def heartbeat(tx: Transaction, attempt_id: str, token: str, *, lease_s: float) -
 
 def note(tx: Transaction, attempt_id: str, token: str, facts: AttemptFacts) -> None:
     """Write facts about an attempt that the caller holds. Raises LeaseLostError."""
+    _write_leased(tx, attempt_id, token, facts)
+
+
+def _columns(facts: AttemptFacts | _LeaseFacts) -> dict[str, Any]:
+    """Return the columns that facts fill, as the database keeps them."""
     columns: dict[str, Any] = {}
     for name, value in ((field.name, getattr(facts, field.name)) for field in fields(facts)):
         if isinstance(value, TokenUsage):
             columns |= asdict(value)
         elif value is not None:
             columns[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    _write_leased(tx, attempt_id, token, **columns)
+    return columns
 
 
-def _write_leased(tx: Transaction, attempt_id: str, token: str, **columns: Any) -> None:
-    if not _write(tx, attempt_id, token, **columns):
+def _write_leased(tx: Transaction, attempt_id: str, token: str, facts: AttemptFacts | _LeaseFacts) -> None:
+    if not _write(tx, attempt_id, token, facts):
         raise _lease_lost(attempt_id)
 
 
-def _write(tx: Transaction, attempt_id: str, token: str | None, **columns: Any) -> bool:
+def _write(tx: Transaction, attempt_id: str, token: str | None, facts: AttemptFacts | _LeaseFacts) -> bool:
     """Write to an attempt under way if `token` is its fencing token; whether that was so."""
     done = tx.execute(
         update(attempts)
@@ -199,7 +213,7 @@ def _write(tx: Transaction, attempt_id: str, token: str | None, **columns: Any) 
             attempts.c.lease_token == token,
             attempts.c.status.in_([AttemptStatus.RUNNING, AttemptStatus.PUBLISHING]),
         )
-        .values(updated_at=tx.now, **columns)
+        .values(updated_at=tx.now, **_columns(facts))
     )
     return bool(done.rowcount == 1)
 
@@ -217,7 +231,7 @@ def stage_ending(tx: Transaction, attempt_id: str, token: str, ending: Ending) -
     if attempt.lease_token != token or attempt.status is AttemptStatus.ENDED:
         raise _lease_lost(attempt_id)
     if attempt.staged_ending is None:
-        _write_leased(tx, attempt_id, token, staged_ending=ending.model_dump(mode="json"))
+        _write_leased(tx, attempt_id, token, _LeaseFacts(staged_ending=ending))
 
 
 def start_publishing(tx: Transaction, attempt_id: str, token: str, *, head_sha: str) -> None:
@@ -243,7 +257,7 @@ def settle(
 
     With `again` the task gets another attempt whatever the cause, while tries are left: nobody wanted it to end.
     """
-    _write_leased(tx, attempt_id, token, lease_until=tx.now)
+    _write_leased(tx, attempt_id, token, _LeaseFacts(lease_until=tx.now))
     return end(tx, get(tx, attempt_id), ending, retry=retry, actor=actor, again=again)
 
 

@@ -258,7 +258,10 @@ def _lock_exclusively(connection: sqlite3.Connection) -> bool:
 
 @contextmanager
 def _locked_without_sqlite(path: Path, refused: RefusedError) -> Iterator[None]:
-    """Take SQLite's exclusive lock, POSIX record locks on bytes of the file itself, where SQLite cannot read it."""
+    """Take SQLite's exclusive lock, POSIX record locks on bytes of the file itself, where SQLite cannot read it.
+
+    `files.lock` takes another kind of lock (`flock`, on a whole file), which SQLite's own processes do not look at.
+    """
     with path.open("r+b") as file:
         first, length = _LOCK_BYTES
         try:

@@ -176,7 +176,7 @@ def _settle(tx: Transaction, reservation_id: str, spent: Amount, requests: int) 
 
 
 def is_settled(tx: Transaction, reservation_id: str) -> bool:
-    """Whether there is such a reservation and its work is over."""
+    """Return whether there is such a reservation and its work is over."""
     state = tx.execute(select(budgets.c.state).where(budgets.c.id == reservation_id)).scalar_one_or_none()
     return bool(state == ReservationState.SETTLED)
 

@@ -27,7 +27,7 @@ from squire_pipelines.ledger.old_tasks import Entry, OldTask, read_entries
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import metadata, outcomes, plans, task_dependencies, tasks
 from squire_pipelines.ledger.task_creation import find_by_fingerprint
-from squire_pipelines.ledger.transitions import record_event
+from squire_pipelines.ledger.transitions import EventContext, record_event
 
 ACTOR = "import"
 AT_ONCE = 200
@@ -186,8 +186,8 @@ def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, re
         )
     )
     reason = f"task {old.id} of the old product, {old.status} there ({entry.file})"
-    event = {"actor": ACTOR, "reason": reason, "trace_id": trace_id, "task_id": task_id}
-    record_event(tx, EventSubject.TASK, None, status, **event)
+    event = EventContext(task_id=task_id, actor=ACTOR, reason=reason, trace_id=trace_id)
+    record_event(tx, EventSubject.TASK, None, status, event)
     if old.status in {"running", "dispatched"}:
         report.note("ran in the old product when it was imported: look at it, then `squire tasks retry`")
     number = _pr_number(old)
@@ -216,7 +216,7 @@ def _take_old(tx: Transaction, entry: Entry, old: OldTask, max_attempts: int, re
             updated_at=tx.now,
         )
     )
-    record_event(tx, EventSubject.OUTCOME, None, state, **event)
+    record_event(tx, EventSubject.OUTCOME, None, state, event)
     return status
 
 

@@ -18,7 +18,7 @@ from squire_pipelines.domain.outcomes import (
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import outcomes, tasks
-from squire_pipelines.ledger.transitions import record_event
+from squire_pipelines.ledger.transitions import EventContext, record_event
 
 UNKNOWN = "unknown"
 """How an event says that nothing is known of a head's checks."""
@@ -218,9 +218,9 @@ def _record_changes(
     if not changed:
         return
     trace_id = tx.execute(select(tasks.c.trace_id).where(tasks.c.id == task_id)).scalar_one()
-    event = {"task_id": task_id, "actor": actor, "reason": reason, "trace_id": trace_id}
+    event = EventContext(task_id=task_id, actor=actor, reason=reason, trace_id=trace_id)
     for name in changed:
-        record_event(tx, _SUBJECTS[name], before[name], columns[name] or UNKNOWN, **event)
+        record_event(tx, _SUBJECTS[name], before[name], columns[name] or UNKNOWN, event)
 
 
 def _review_of(row: Row[Any] | None) -> ReviewState:

@@ -83,7 +83,7 @@ def _others_wait() -> ColumnElement[bool]:
 
 
 def _not_settled() -> ColumnElement[bool]:
-    """An attempt or a reservation of the task is not settled."""
+    """Return the condition that an attempt or a reservation of the task is not settled."""
     return or_(
         exists().where(attempts.c.task_id == tasks.c.id, attempts.c.ended_at.is_(None)),
         exists().where(budgets.c.task_id == tasks.c.id, budgets.c.state == ReservationState.OPEN),

@@ -15,7 +15,7 @@ from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
 from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
-from squire_pipelines.ledger.transitions import record_event
+from squire_pipelines.ledger.transitions import EventContext, record_event
 
 _MANUAL_PREFIX = f"{SignalKind.MANUAL_TASK}:"
 _DONE = TaskStatus.SUCCEEDED
@@ -70,16 +70,13 @@ def create_from_plan(
             "updated_at": tx.now,
         }
         tx.execute(insert(tasks).values(row))
-        record_event(
-            tx,
-            EventSubject.TASK,
-            None,
-            status,
+        event = EventContext(
             task_id=task_id,
             actor=f"planner:{plan.planner}",
             reason="planned and approved by settings" if ready else "planned; waits for approval",
             trace_id=trace_id,
         )
+        record_event(tx, EventSubject.TASK, None, status, event)
         ids[spec.key] = task_id
         created[spec.key] = task_id
     pairs = _dependencies(plan, ids, created)

@@ -22,7 +22,7 @@ from squire_pipelines.ledger.tables import (
     task_events,
     tasks,
 )
-from squire_pipelines.ledger.transitions import change_task, record_event
+from squire_pipelines.ledger.transitions import EventContext, change_task, record_event
 
 DEPENDENCY_FAILED = "a task that it depends on did not succeed"
 
@@ -140,8 +140,8 @@ def _request_cancel(tx: Transaction, task: Task, *, actor: str, reason: str) -> 
             hint="look at it again: `squire tasks show`",
             context={"task_id": task.id},
         )
-    event = {"task_id": task.id, "actor": actor, "reason": f"cancel requested: {reason}", "trace_id": task.trace_id}
-    record_event(tx, EventSubject.TASK, TaskStatus.RUNNING, TaskStatus.RUNNING, **event)
+    event = EventContext(task_id=task.id, actor=actor, reason=f"cancel requested: {reason}", trace_id=task.trace_id)
+    record_event(tx, EventSubject.TASK, TaskStatus.RUNNING, TaskStatus.RUNNING, event)
 
 
 def cancel_dependents(tx: Transaction, *, limit: int = 1000) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The only place where the state of a task or an attempt is written: compare-and-set, with a row of history."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -54,28 +55,28 @@ def _set(tx: Transaction, table: Table, row_id: str, before: str, **columns: Any
     return _update_of(table, tuple(columns)).run(tx.connection, expected | values) == 1
 
 
-def record_event(
-    tx: Transaction,
-    subject: EventSubject,
-    before: str | None,
-    after: str,
-    *,
-    task_id: str,
-    actor: str,
-    reason: str,
-    trace_id: str,
-    attempt_id: str | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventContext:
+    """Whose history an event belongs to, who caused it and why."""
+
+    task_id: str
+    actor: str
+    reason: str
+    trace_id: str
+    attempt_id: str | None = None
+
+
+def record_event(tx: Transaction, subject: EventSubject, before: str | None, after: str, context: EventContext) -> None:
     """Write one row of a task's history."""
     event = {
-        "task_id": task_id,
-        "attempt_id": attempt_id,
+        "task_id": context.task_id,
+        "attempt_id": context.attempt_id,
         "subject": subject,
         "before": before,
         "after": after,
-        "actor": actor,
-        "reason": reason,
-        "trace_id": trace_id,
+        "actor": context.actor,
+        "reason": context.reason,
+        "trace_id": context.trace_id,
         "at": tx.now,
     }
     _INSERT_EVENT.run(tx.connection, event)
@@ -96,8 +97,8 @@ def change_task(
         raise StateConflictError(
             f"task {task.id} is not {before}", hint="look at it again: `squire tasks show`", context=context
         )
-    event = {"task_id": task.id, "actor": actor, "reason": reason, "trace_id": task.trace_id}
-    record_event(tx, EventSubject.TASK, before, after, **event)
+    event = EventContext(task_id=task.id, actor=actor, reason=reason, trace_id=task.trace_id)
+    record_event(tx, EventSubject.TASK, before, after, event)
 
 
 def change_attempt(
@@ -123,14 +124,7 @@ def record_attempt_event(
     tx: Transaction, attempt: _Attempt, before: AttemptStatus | None, after: AttemptStatus, *, actor: str, reason: str
 ) -> None:
     """Write one row of history about an attempt."""
-    record_event(
-        tx,
-        EventSubject.ATTEMPT,
-        before,
-        after,
-        task_id=attempt.task_id,
-        attempt_id=attempt.id,
-        actor=actor,
-        reason=reason,
-        trace_id=attempt.trace_id,
+    event = EventContext(
+        task_id=attempt.task_id, attempt_id=attempt.id, actor=actor, reason=reason, trace_id=attempt.trace_id
     )
+    record_event(tx, EventSubject.ATTEMPT, before, after, event)

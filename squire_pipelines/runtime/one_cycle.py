@@ -122,7 +122,7 @@ def preview(settings: Settings, names: Sequence[str], console: Console, *, as_js
 def run(
     settings: Settings, ledger: Ledger, names: Sequence[str], console: Console, *, timeout_s: float, as_json: bool
 ) -> ExitCode:
-    """One cycle. FAILED when a task or a source failed, or when the time was up. Raises GitHubError, ConfigError."""
+    """Run one cycle; FAILED when a task or a source failed, or the time was up. Raises GitHubError, ConfigError."""
     for name in names:
         check_agent(settings.agent_for(name))
     check_access(settings, names)

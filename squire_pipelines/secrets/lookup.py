@@ -48,7 +48,7 @@ class _KeyringSilentError(Exception):
 
 
 def _bounded(call: Callable[[], _ResultT], timeout_s: float) -> _ResultT:
-    """The result of `call` from a thread of its own: a keyring may wait for a person to unlock it, for ever."""
+    """Return the result of `call` from a thread of its own: a keyring may wait for a person to unlock it, for ever."""
     answers: queue.SimpleQueue[tuple[_ResultT | None, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -123,7 +123,7 @@ def _from_file(name: SecretName, home: Home) -> Secret | None:
 
 
 def _from_keyring(name: SecretName, timeout_s: float) -> tuple[Secret | None, str]:
-    """The secret, and what kept the keyring from answering, in words for a hint."""
+    """Return the secret, and what kept the keyring from answering, in words for a hint."""
     import keyring  # noqa: PLC0415 - it looks for back ends when imported
     import keyring.errors  # noqa: PLC0415 - likewise
 

@@ -21,7 +21,7 @@ from squire_pipelines.sensors.activity import reason_to_wait
 def outcomes(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:
-    """One look at a time."""
+    """Request one look at a time."""
     from squire_pipelines.publishing import follow as following
 
     reason = following.due(ledger, settings)

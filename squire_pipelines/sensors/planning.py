@@ -21,7 +21,7 @@ from squire_pipelines.sensors.activity import reason_to_wait
 def plan_follows_signals(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult | dg.SkipReason:
-    """One run for all that are due, also for plans whose run ended before they became tasks; never two at once."""
+    """Request one run for all that are due, also for plans that have not become tasks; never two at once."""
     from squire_pipelines.ledger import collections, plans
 
     with ledger.read() as tx:

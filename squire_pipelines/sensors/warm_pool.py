@@ -23,7 +23,7 @@ from squire_pipelines.sensors.activity import reason_to_wait
 def warm_pool(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.RunRequest | dg.SkipReason:
-    """Only list the containers; the run makes and removes them."""
+    """List the containers; the run makes and removes them."""
     from squire_pipelines.execution import warm_pool as pool
 
     if not pool.is_configured(settings):

@@ -24,7 +24,7 @@ def collection_run(
     run_key: str | None = None,
     pending: Sequence[int] = (),
 ) -> dg.RunRequest:
-    """One run of the job `collect` that reads all of `repositories`."""
+    """Return one run of the job `collect` that reads all of `repositories`."""
     return dg.RunRequest(
         run_key=run_key,
         job_name="collect",

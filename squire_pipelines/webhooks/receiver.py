@@ -104,11 +104,11 @@ class _Receiver:
             return JSONResponse({"error": error.message, "hint": error.hint}, status_code=400)
 
     async def healthz(self, _request: Request) -> JSONResponse:
-        """The process is up."""
+        """Say that the process is up."""
         return JSONResponse({"ok": True})
 
     async def readyz(self, _request: Request) -> JSONResponse:
-        """The ledger answers, with the schema that this code writes."""
+        """Say whether the ledger answers, with the schema that this code writes."""
         try:
             revision = await self._in_ledger(self._ledger.revision, self._limits.ready_timeout_s)
         except _RefusedError as refused:
@@ -189,7 +189,7 @@ class _Receiver:
         return JSONResponse(answer | {"relevant": relevant}, status_code=202 if recorded.is_new else 200)
 
     def _watched(self, repository: str | None) -> str | None:
-        """The repository's name as the settings spell it, None when it is not in them; GitHub ignores case."""
+        """Return the repository's name as the settings spell it, None when it is not in them; GitHub ignores case."""
         folded = (repository or "").casefold()
         return next((name for name in self._repositories() if name.casefold() == folded), None)
 
@@ -219,7 +219,7 @@ def create_app(
     repositories: Callable[[], Collection[str]],
     limits: Limits | None = None,
 ) -> Starlette:
-    """The receiver: `POST /webhooks/github`, `GET /healthz`, `GET /readyz`.
+    """Return the receiver: `POST /webhooks/github`, `GET /healthz`, `GET /readyz`.
 
     A delivery is answered with 202 once it is committed, with 200 when it was there already. Everything else stored
     nothing that we answer for: 400 not what GitHub sends, 401 signature, 408 and 413 body, 503 ledger or too busy.

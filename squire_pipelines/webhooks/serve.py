@@ -30,7 +30,7 @@ _log = get_logger(Component.WEBHOOKS)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one.
+    """Return a listening socket; port 0 takes any free one.
 
     Raises:
         PortInUseError: Something else listens there.
@@ -68,7 +68,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SquireError:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The URL under which a listening socket is reached."""
+    """Return the URL under which a listening socket is reached."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -105,7 +105,7 @@ class ReceiverServer(uvicorn.Server):
 
 
 def print_ready(url: str) -> None:
-    """One line of JSON on standard output, for whoever started us."""
+    """Print one line of JSON on standard output, for whoever started us."""
     sys.stdout.write(json.dumps({"ready": True, "url": url, "pid": os.getpid()}) + "\n")
     sys.stdout.flush()
 

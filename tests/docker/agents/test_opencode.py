@@ -100,7 +100,7 @@ def test_opencode_changes_a_file_through_the_gateway_and_never_sees_the_key(play
     chat = [call for call in session.calls if call.model == "scripted"]
     assert sum(call.input_tokens or 0 for call in chat) >= 150
     assert all(call.error is None for call in chat)
-    facts = run.ending.evidence.facts["session"]
+    facts = run.ending.evidence.session
     assert isinstance(facts, dict)
     assert facts == {**session.totals.facts()}
     assert session.totals.session_id is not None

@@ -75,7 +75,7 @@ def test_it_works_through_the_container_and_its_transcript_is_kept(
     assert run.ending.cause is Cause.COMPLETED, run.ending
     assert run.bundle is not None
     assert origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md") == "Hello from a model."
-    facts = run.ending.evidence.facts["session"]
+    facts = run.ending.evidence.session
     assert isinstance(facts, dict)
     assert (facts["input_tokens"], facts["output_tokens"], facts["tool_calls"]) == (30, 4, 1)
     entries = list(read(tmp_path / "attempt" / "keep" / FILE))

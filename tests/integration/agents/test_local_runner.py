@@ -216,7 +216,7 @@ def test_an_opencode_reaches_its_model_through_the_gateway(origin: Origin, tmp_p
     assert run.bundle is not None
     assert "by a model" in origin.file_after(run.bundle, "squire/t000000001-do-it", "README.md")
     assert [call.status for call in calls] == [200]
-    facts = run.ending.evidence.facts["session"]
+    facts = run.ending.evidence.session
     assert isinstance(facts, dict)
     assert facts["input_tokens"] == 3
 

@@ -106,7 +106,7 @@ def test_evidence_says_why_we_stopped_it_and_keeps_the_last_lines() -> None:
     assert evidence.log_tail == ("bye",)
     assert evidence.facts["stopped_for"] == "timeout"
     assert evidence.facts["engine_connection_lost"] is True
-    assert evidence.facts["session"] == {"steps": 2}
+    assert evidence.session == {"steps": 2}
 
 
 def test_a_message_of_the_agents_is_cut_and_cleaned() -> None:

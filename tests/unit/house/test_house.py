@@ -131,3 +131,16 @@ def test_every_run_that_is_requested_has_a_trace() -> None:
     assert len(requests) > 5
     untraced = [(path, call.lineno) for path, call in requests if "tags" not in {key.arg for key in call.keywords}]
     assert untraced == []
+
+
+def test_a_functions_docstring_begins_with_a_verb_or_its_subject() -> None:
+    # What a property holds may be named by a clause; a function does something.
+    clauses = {"Whether", "What", "Why", "When", "Where", "How", "Which", "Who", "Few", "Only", "One", "May"}
+    fragments = [
+        f"{path}:{function.lineno} {function.name}"
+        for path, tree in house.modules().items()
+        for function in house.functions(tree)
+        if not house.decorators(function) & {"property", "cached_property"}
+        and (ast.get_docstring(function) or "-").split()[0] in clauses
+    ]
+    assert fragments == []
