@@ -359,7 +359,7 @@ def decide(tx: Transaction, task_id: str, change: bulk.Change, *, actor: str = "
     """Change one task, as a person does. Raises StateConflictError when its state does not permit it."""
     report = bulk.bulk_update(tx, [task_id], change, actor=actor, trace_id=TRACE)
     for unmatched in report.unmatched:
-        raise StateConflictError(unmatched.reason)
+        raise StateConflictError(unmatched.reason, hint=unmatched.hint)
 
 
 def dispatch(ledger: Ledger, *, concurrent: int = 100, each: int = 100, deadline_s: float = 120) -> tuple[Attempt, ...]:
