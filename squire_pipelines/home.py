@@ -5,7 +5,12 @@ each process of Squire sets a umask by which its files get mode 0600 (`process_s
 """
 
 import os
+import stat
 from pathlib import Path
+
+from squire_pipelines.errors import ConfigError
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_folder(path: Path) -> Path:
@@ -23,6 +28,42 @@ def make_file(path: Path) -> Path:
     return path
 
 
+def close_to_others(path: Path) -> None:
+    """Take the permissions of group and others from a file or folder of this user's, which an older Squire gave them.
+
+    What is not there, is a symlink or belongs to somebody else is left alone. Raises OSError.
+    """
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISLNK(status.st_mode) and status.st_uid == os.geteuid() and status.st_mode & _OTHERS:
+        path.chmod(stat.S_IMODE(status.st_mode) & ~_OTHERS)
+
+
+def path_in(variable: str) -> Path | None:
+    """Return the path in an environment variable from the root, None when it is not set. Raises ConfigError.
+
+    Dagster's processes and step containers read it too, in folders of their own.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"environment: {variable} = {text!r} names the home of a user that there is not",
+            hint="write the path from the root",
+        ) from None
+    return Path(os.path.abspath(path))  # noqa: PTH100 - `absolute` leaves `..` in it, which no container has
+
+
+def named_config() -> Path | None:
+    """Return the settings' file that `SQUIRE_CONFIG` names, None when it names none. Raises ConfigError."""
+    return path_in("SQUIRE_CONFIG")
+
+
 class Home:
     """Where Squire's files are: all under `SQUIRE_HOME` when it is set, else the XDG directories."""
 
@@ -34,9 +75,8 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """Read `SQUIRE_HOME` and the XDG variables. Creates nothing."""
-        if named := os.environ.get("SQUIRE_HOME"):
-            root = Path(named).expanduser().absolute()
+        """Read `SQUIRE_HOME` and the XDG variables. Creates nothing. Raises ConfigError."""
+        if (root := path_in("SQUIRE_HOME")) is not None:
             return cls(config=root, data=root, cache=root / "cache", state=root)
         import platformdirs  # noqa: PLC0415 - not needed where SQUIRE_HOME is set, and the command's start counts
 
@@ -92,3 +132,19 @@ class Home:
     def run(self) -> Path:
         """Pid files, locks and logs of the processes that Squire starts."""
         return self.state / "run"
+
+    def close_to_others(self) -> None:
+        """Take what an older Squire made in the home from everybody but its owner. Raises OSError."""
+        for path in (
+            self.dagster,
+            self.run,
+            self.attempts,
+            self.warm,
+            self.cache,
+            self.archive,
+            self.warehouse,
+            self.report,
+            self.config / "secrets",
+            self.config_file,
+        ):
+            close_to_others(path)

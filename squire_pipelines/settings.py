@@ -18,6 +18,7 @@ from squire_pipelines.domain.container_limits import parse_size as parse_size  #
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.home import Home as Home  # noqa: PLC0414 - settings are where others look for it
+from squire_pipelines.home import named_config
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
@@ -38,6 +39,7 @@ from squire_pipelines.sections import (
 from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, RepositoryName
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
+_SQLITE = "sqlite:///"
 
 
 class Settings(BaseSettings):
@@ -158,7 +160,13 @@ class Settings(BaseSettings):
     @property
     def resolved_ledger_url(self) -> str:
         """The ledger's SQLAlchemy URL."""
-        return self.ledger_url or f"sqlite:///{self.home.data / 'ledger.sqlite'}"
+        return self.ledger_url or f"{_SQLITE}{self.home.data / 'ledger.sqlite'}"
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """The ledger's file, None when it is in a database server."""
+        url = self.resolved_ledger_url
+        return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
 # Every section that a repository's table can override.
@@ -207,7 +215,7 @@ def load_settings(config: Path | None = None) -> Settings:
     Raises:
         ConfigError: The file is missing though named, is no TOML, has an unknown key or a value out of bounds.
     """
-    named = config or (Path(os.environ["SQUIRE_CONFIG"]).expanduser() if os.environ.get("SQUIRE_CONFIG") else None)
+    named = config or named_config()
     path = named or Home.from_environment().config_file
     values: dict[str, Any] = {}
     try:

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import LazyGroup
-from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.settings import Settings
 
@@ -104,7 +103,10 @@ def _text(value: Any) -> str:
 @with_context
 def validate(context: CliContext) -> None:
     """Check the settings, with those of each repository. Opens nothing."""
-    Ledger(context.settings.resolved_ledger_url).close()
+    from squire_pipelines.execution.step_executor import check_settings  # noqa: PLC0415 - Docker's client
+
+    if context.settings.pipeline.executor == "docker":
+        check_settings(context.settings)
     path = context.config_path
     click.echo(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
 

@@ -4,7 +4,6 @@ Imports at the top are kept to click, since every start pays for them; the rest 
 """
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,7 +51,9 @@ class CliContext:
     @property
     def config_path(self) -> Path:
         """The file that the settings are read from, whether it exists or not."""
-        return self.config or Path(os.environ.get("SQUIRE_CONFIG") or self.home.config_file)
+        from squire_pipelines.home import named_config  # noqa: PLC0415 - not every command needs it
+
+        return self.config or named_config() or self.home.config_file
 
     @cached_property
     def settings(self) -> "Settings":

@@ -117,6 +117,16 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
         yield from _check_place(context, place.agent)
 
 
+def check_executor(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that step containers can run where the settings ask for them."""
+    if context.settings.pipeline.executor != "docker":
+        return
+    from squire_pipelines.execution import step_executor  # noqa: PLC0415 - Docker's client
+
+    step_executor.check_executor(context.settings)
+    yield Diagnosis("executor", "ok", f"docker, with the image {context.settings.pipeline.image}")
+
+
 def _check_place(context: CliContext, agent: str) -> Iterator[Diagnosis]:
     """Check what the dispatch sensor asks of the engine before it starts anything."""
     from squire_pipelines.agents.preflight import check_startable  # noqa: PLC0415 - Docker's client
@@ -190,6 +200,7 @@ _CHECKS: tuple[Callable[[CliContext], Iterator[Diagnosis]], ...] = (
     check_disk,
     check_ledger,
     check_engine,
+    check_executor,
     check_warehouse,
     check_secrets,
     check_github,

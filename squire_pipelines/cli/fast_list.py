@@ -15,7 +15,7 @@ from pathlib import Path
 
 from squire_pipelines import __version__
 from squire_pipelines.cli.task_rows import TaskPage, read_page, read_rows
-from squire_pipelines.home import Home, make_folder
+from squire_pipelines.home import Home, make_folder, named_config
 from squire_pipelines.ledger import HEAD_REVISION
 from squire_pipelines.ledger.list_sql import read_ids_like
 from squire_pipelines.ledger.task_query import QueryRunner, TaskQuery
@@ -42,7 +42,7 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _config_path(config: Path | None, home: Home) -> tuple[Path, bool]:
-    named = config or (Path(os.environ["SQUIRE_CONFIG"]) if os.environ.get("SQUIRE_CONFIG") else None)
+    named = config or named_config()
     return named or home.config_file, named is not None
 
 

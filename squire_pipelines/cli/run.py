@@ -7,12 +7,16 @@ import click
 from squire_pipelines.cli.context import CliContext, json_option, seconds_option, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.home import path_in
 
 
 def hand_on_config(context: CliContext) -> None:
-    """Make child processes read the same settings as this one."""
+    """Make child processes, in whatever folder, read the same settings as this one and have the same home."""
     if context.config:
-        os.environ["SQUIRE_CONFIG"] = str(context.config.absolute())
+        os.environ["SQUIRE_CONFIG"] = str(context.config)
+    for variable in ("SQUIRE_CONFIG", "SQUIRE_HOME"):
+        if (path := path_in(variable)) is not None:
+            os.environ[variable] = str(path)
 
 
 def show_retries() -> None:

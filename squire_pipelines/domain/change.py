@@ -99,16 +99,10 @@ class ChangedFile:
 
 @dataclass(frozen=True, slots=True)
 class CommitText:
-    """The texts of a commit.
-
-    `identities` are the e-mail addresses of author and committer. `raw` is the whole object, with headers that nobody
-    sees; empty when it is not known.
-    """
+    """The text of a commit: the whole object, with its people, its message, and headers that nobody sees."""
 
     sha: str
-    message: str
-    identities: tuple[str, ...] = ()
-    raw: str = ""
+    raw: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +113,11 @@ class JudgedTask:
         attempt_id: Whose canary is looked for; None looks for none.
         asked_paths: Globs of protected paths that the task asks for by name.
         known_secrets: Exact values that must not be published in any form.
-        bot_email: The one identity that commits may have; None permits any.
-        issues: The issues that the task answers, which its commits may close.
     """
 
     attempt_id: str | None = None
     asked_paths: tuple[str, ...] = ()
     known_secrets: tuple[str, ...] = ()
-    bot_email: str | None = None
-    issues: frozenset[int] = frozenset()
 
 
 NO_TASK = JudgedTask()

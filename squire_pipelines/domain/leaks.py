@@ -18,11 +18,6 @@ from squire_pipelines.domain.credentials import (
 # Characters that reverse a text's order, are invisible, or move a terminal's cursor: a reviewer sees another text than
 # a compiler does (https://trojansource.codes).
 HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\x1b\x08]")
-_CLOSING = re.compile(
-    r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b[\s:]{1,20}"
-    r"(?:(?P<repository>[\w.-]+/[\w.-]+)?#|GH-|https?://\S{1,200}?/(?:issues|pull)/)(?P<number>\d{1,9})",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +81,10 @@ def check_across(files: Sequence[ChangedFile], forms: SecretForms) -> Iterator[F
             yield _canary("the files together contain")
 
 
-def check_commit(commit: CommitText, task: JudgedTask, forms: SecretForms) -> Iterator[Finding]:
-    """Find secrets in a commit's text, a name that is not the bot's, and what its message would close or hide."""
+def check_commit(commit: CommitText, forms: SecretForms) -> Iterator[Finding]:
+    """Find secrets in a commit's text, which is not published: an agent that writes them there means to."""
     where = f"commit {commit.sha[:12]}"
-    text = commit.raw or commit.message
+    text = commit.raw
     leaks = dict.fromkeys(leak for line in text.splitlines() for leak in forms.in_line(line))
     for leak in leaks:
         yield _secret(f"the text of {where} contains {leak}")
@@ -97,16 +92,6 @@ def check_commit(commit: CommitText, task: JudgedTask, forms: SecretForms) -> It
         yield _secret(f"the text of {where} contains a secret of this installation in pieces")
     if forms.canary_in(text):
         yield _canary(f"the text of {where} contains")
-    if task.bot_email is not None and set(commit.identities) - {task.bot_email}:
-        message = f"{where} is in another name than {task.bot_email}"
-        yield Finding("identity", None, None, message, Decision.REJECT)
-    for closing in _CLOSING.finditer(commit.message):
-        if closing["repository"] or "://" in closing[0] or int(closing["number"]) not in task.issues:
-            message = f"the message of {where} would close something else ({closing[0][:60]!r}) when it is merged"
-            yield Finding("commit_message", None, None, message, Decision.NEEDS_APPROVAL)
-    if hidden := HIDDEN.search(commit.message):
-        message = f"the message of {where} has the hidden character U+{ord(hidden[0]):04X}"
-        yield Finding("hidden_text", None, None, message, Decision.NEEDS_APPROVAL)
 
 
 def judge_text(text: str, task: JudgedTask) -> Verdict:

@@ -217,5 +217,5 @@ def judge(
             if finding.decision is Decision.REJECT and (finding.rule, finding.path) not in seen:
                 findings.append(replace(finding, message=f"{finding.message}, in a commit on the way"))
     for commit in commits:
-        findings += check_commit(commit, task, forms)
+        findings += check_commit(commit, forms)
     return Verdict.of(findings)

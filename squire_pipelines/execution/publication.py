@@ -119,6 +119,7 @@ def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
         attempt_id=attempt.id,
         task_id=task.id,
         trace_id=task.trace_id,
+        queued_at=attempt.queued_at,
         repository=task.repository,
         clone_url=clone_url,
         base_ref=task.base_branch,
@@ -135,6 +136,7 @@ def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
         trusted=first is None or first.after != TaskStatus.PROPOSED,
         verification=attempt.verification,
         cost=_cost(attempt, used),
+        bot_name=leased.settings.github.bot_name,
         bot_email=leased.settings.github.bot_email,
         notes=read_notes(folder),
     )

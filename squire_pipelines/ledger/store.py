@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
-from squire_pipelines.home import make_file, make_folder
+from squire_pipelines.home import close_to_others, make_file, make_folder
 from squire_pipelines.ledger import HEAD_REVISION, sqlite
 from squire_pipelines.ledger.task_query import QueryRunner
 
@@ -203,8 +203,9 @@ class Ledger:
         if self.is_sqlite:
             try:
                 make_folder(self.path.parent)
-                if not self.path.exists():
-                    make_file(self.path)  # SQLite gives its other files the same permissions
+                make_file(self.path)  # SQLite gives its other files the same permissions
+                for suffix in ("", "-wal", "-shm"):
+                    close_to_others(self.path.with_name(self.path.name + suffix))
             except OSError as error:
                 raise LedgerError(
                     f"the ledger {self.path} cannot be made: {error.strerror}", hint=_HINT_FOLDER

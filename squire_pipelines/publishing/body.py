@@ -17,6 +17,7 @@ _MAX_LINE = 500
 _MAX_FILES = 100
 _MAX_FINDINGS = 50
 _MAX_ITEMS = 50
+_MAX_COMMITS = 20
 _CUT = "\n\n_Shortened: the text was too long for a pull request._\n\n"
 # Invisible, and enough to keep GitHub from seeing a mention, a reference or an image.
 _BREAK = "\u200b"
@@ -29,6 +30,12 @@ _GH_REFERENCE = re.compile(r"\b(GH)-(?=\d)", re.IGNORECASE)
 _CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?<?https?://)", re.IGNORECASE)
 _IMAGE = re.compile(r"!\[")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
+# A merge may make the pull request's text a commit's message: `[skip ci]` and its kin, and what Azure and GitHub know.
+_SKIP = re.compile(
+    r"\[(?=[^\[\]\n]{0,40}\b(?:skip|no[ _-]?ci)\b)|\*(?=NO_CI)|\bskip(?=-checks\b)|\bco(?=-authored-by\b)"
+    r"|\bsigned(?=-off-by\b)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +47,17 @@ class PullRequestText:
 
 
 def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
-    """Return `text` as Markdown that notifies nobody, closes no issue, loads no image and hides no comment.
+    """Return `text` as Markdown that only is read: it notifies nobody, closes no issue, skips no check, loads no image.
 
-    Mentions, references and closing keywords are broken by an invisible character, tags and comments are escaped,
-    control and direction characters are left out, and it is cut at `limit` characters.
+    Mentions, references, closing keywords, trailers and `[skip ci]` are broken by an invisible character, tags and
+    comments are escaped, control and direction characters are left out, and it is cut at `limit` characters.
     """
     kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
     if len(kept) > limit:
         kept = kept[: limit - 1] + "…"
     kept = _TAG.sub("&lt;", _ENTITY.sub("&amp;", kept))
     kept = _IMAGE.sub(f"!{_BREAK}[", kept)
+    kept = _SKIP.sub(rf"\g<0>{_BREAK}", kept)
     kept = _CLOSING_URL.sub(rf"\1{_BREAK}\2", kept)
     kept = _MENTION.sub(f"@{_BREAK}", kept)
     kept = _GH_REFERENCE.sub(rf"\1{_BREAK}-", kept)
@@ -130,8 +138,10 @@ def _cost(cost: Cost) -> str:
     return ", ".join(parts) or "not counted"
 
 
-def pull_request_text(request: PublishRequest, files: Sequence[ChangedFile], verdict: Verdict) -> PullRequestText:
-    """Write a pull request's title and body.
+def pull_request_text(
+    request: PublishRequest, files: Sequence[ChangedFile], verdict: Verdict, *, subjects: Sequence[str] = ()
+) -> PullRequestText:
+    """Write a pull request's title and body; `subjects` are the first lines of the agent's own commits, oldest first.
 
     The same arguments give the same text, so a repeated publication changes nothing. The lines with the ids stand at
     the end and are never cut.
@@ -147,6 +157,9 @@ def pull_request_text(request: PublishRequest, files: Sequence[ChangedFile], ver
             _section("Verification", _verification(spec, request.verification)),
             _section("Files", _files(files)),
             _section("Policy", _policy(verdict)),
+            _section(
+                "The agent's commits", _some([f"- {_line(subject)}" for subject in subjects], _MAX_COMMITS, "commits")
+            ),
             _section("Notes", [f"- {_line(note)}" for note in request.notes]),
         ]
     )

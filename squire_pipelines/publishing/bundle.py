@@ -45,12 +45,11 @@ class BundleProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentCommit:
-    """One of the agent's commits: its message, the addresses of author and committer, and the whole object's text."""
+    """One of the agent's commits: its parents, its message, and the whole object's text."""
 
     sha: str
     parents: tuple[str, ...]
     message: str
-    identities: tuple[str, ...]
     raw: str
 
 
@@ -211,11 +210,8 @@ def _commit(sha: str, raw: bytes) -> AgentCommit:
     head, _, message = raw.partition(b"\n\n")
     lines = head.split(b"\n")
     parents = tuple(line[7:].decode() for line in lines if line.startswith(b"parent "))
-    people = [line for line in lines if line.startswith((b"author ", b"committer "))]
-    # fsck has made sure that there is one address in each.
-    identities = tuple(line.partition(b"<")[2].partition(b">")[0].decode(errors="replace") for line in people)
     text = raw.decode(errors="replace")
-    return AgentCommit(sha, parents, message.decode(errors="replace"), identities, text)
+    return AgentCommit(sha, parents, message.decode(errors="replace"), text)
 
 
 def _classify(error: GitError) -> BundleError:

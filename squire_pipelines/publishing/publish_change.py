@@ -1,4 +1,4 @@
-"""Takes an agent's bundle to a pull request: verify, judge, push, open. Every step can be repeated after a crash.
+"""Takes an agent's bundle to a pull request: verify, judge, commit, push, open. Every step can be repeated.
 
 The steps are modules of their own; here is their order, and what a repetition finds done already.
 """
@@ -12,13 +12,12 @@ from enum import StrEnum
 from squire_pipelines.domain.change import CommitText, Decision, JudgedTask, Verdict
 from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import WORKFLOWS, Policy, judge
-from squire_pipelines.domain.signals import SignalKind
-from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError, PublishRefusedError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
+from squire_pipelines.publishing.commit import commit_change
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import push_head
@@ -43,7 +42,10 @@ class PublicationStep(StrEnum):
 
 
 OnStep = Callable[[PublicationStep, str], None]
-"""Called after each step (before `pushing`) with the head's sha, the decision's name, or the pull request's URL."""
+"""Called after each step (before `pushing`) with the head's sha, the decision's name, or the pull request's URL.
+
+The head of `verified` is the agent's, that of the others the published commit's.
+"""
 
 
 def _ignore(_step: PublicationStep, _detail: str) -> None:
@@ -52,7 +54,7 @@ def _ignore(_step: PublicationStep, _detail: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The work is in a pull request. `created` is False when it was there already."""
+    """The work is in a pull request, at our commit `head_sha`. `created` is False when it was there already."""
 
     pull_request: PullRequestRef
     head_sha: str
@@ -62,7 +64,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The policy refused the change; nothing was pushed."""
+    """The policy refused the change, which is the agent's `head_sha`; nothing was pushed."""
 
     head_sha: str
     verdict: Verdict
@@ -130,26 +132,27 @@ async def publish_change(
     if verdict.decision is Decision.REJECT:
         _log.warning("change rejected", attempt_id=request.attempt_id, findings=[str(f) for f in verdict.findings[:20]])
         return Rejected(change.head_sha, verdict)
+    head_sha = await asyncio.to_thread(commit_change, change, request)
     existing = await pulls.find(request.repository, request.target)
     # A pull request at our head, open or not, means that all was done before, and perhaps merged since.
-    if existing is None or existing.head_sha != change.head_sha:
+    if existing is None or existing.head_sha != head_sha:
         if request.follow_up is not None and (existing is None or existing.state != "open"):
             raise _no_pull_request(request, existing)
-        on_step(PublicationStep.PUSHING, change.head_sha)
+        on_step(PublicationStep.PUSHING, head_sha)
         await asyncio.to_thread(
             push_head,
             change.git_dir,
             remote,
             branch=request.target,
-            head_sha=change.head_sha,
+            head_sha=head_sha,
             # A follow-up adds to what people have seen: it replaces nothing, not even our own earlier try.
             earlier_heads=frozenset() if request.follow_up else request.earlier_heads,
         )
-        on_step(PublicationStep.PUSHED, change.head_sha)
+        on_step(PublicationStep.PUSHED, head_sha)
     needs_approval = verdict.decision is Decision.NEEDS_APPROVAL
     draft = needs_approval or _is_draft(request, settings)
     with _refusals(request.repository):
-        pull, created = await _open(request, pulls, existing, text, change.head_sha, draft=draft)
+        pull, created = await _open(request, pulls, existing, text, head_sha, draft=draft)
         on_step(PublicationStep.OPENED, pull.url)
         if needs_approval and pull.state == "open":
             await pulls.add_labels(request.repository, pull.number, [settings.label])
@@ -157,7 +160,7 @@ async def publish_change(
             if not pull.draft:
                 await pulls.set_draft(request.repository, pull.number, draft=True)
     on_step(PublicationStep.DONE, pull.url)
-    return Published(pull, change.head_sha, verdict, created)
+    return Published(pull, head_sha, verdict, created)
 
 
 def _is_draft(request: PublishRequest, settings: PublishingSettings) -> bool:
@@ -183,28 +186,21 @@ def _judge(
         attempt_id=request.attempt_id,
         asked_paths=request.spec.allow_protected,
         known_secrets=tuple(secret.reveal() for secret in secrets),
-        bot_email=request.bot_email,
-        issues=_issues(request.spec),
     )
     verdict = judge(
         change.files,
         policy,
         task=task,
         history=change.history,
-        commits=[CommitText(commit.sha, commit.message, commit.identities, commit.raw) for commit in change.commits],
+        commits=[CommitText(commit.sha, commit.raw) for commit in change.commits],
     )
     # Known secrets and what looks like one are hidden first: the text quotes strangers, who may have leaked their own.
     redactor = Redactor(secrets)
-    text = pull_request_text(request, change.files, verdict)
+    subjects = [commit.message.strip().partition("\n")[0] for commit in reversed(change.commits)]
+    text = pull_request_text(request, change.files, verdict, subjects=subjects)
     text = PullRequestText(redactor.redact(text.title), redactor.redact(text.body))
     text_verdict = judge_text(f"{text.title}\n{text.body}", task)
     return Verdict.of((*verdict.findings, *text_verdict.findings)), text
-
-
-def _issues(spec: TaskSpec) -> frozenset[int]:
-    prefix = f"{SignalKind.OPEN_ISSUE}:"
-    keys = (ref.removeprefix(prefix) for ref in spec.signals if ref.startswith(prefix))
-    return frozenset(int(key) for key in keys if key.isascii() and key.isdigit())
 
 
 @contextlib.contextmanager

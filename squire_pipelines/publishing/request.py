@@ -1,6 +1,7 @@
 """What is to be published: an attempt's work with all that the text of its pull request says. Values only."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from squire_pipelines.domain.tasks import TaskSpec
@@ -33,6 +34,7 @@ class PublishRequest:
     """What is to be published.
 
     Args:
+        queued_at: When the attempt was queued, which dates the commit: the same at every repetition.
         clone_url: Where to push, without credentials.
         base_ref: The branch that the pull request goes into.
         base_sha: The commit that the agent was given.
@@ -49,13 +51,15 @@ class PublishRequest:
         trusted: Whether the task was ready at once; one that was only proposed becomes a draft, see the settings.
         verification: What came of the checks that were run before; None when none were.
         cost: What the attempt used.
-        bot_email: The identity that the commits must have; None permits any.
+        bot_name: Author and committer of the commit that is published.
+        bot_email: Their address.
         notes: What a reviewer should know of the workspace, such as submodules that were not there.
     """
 
     attempt_id: str
     task_id: str
     trace_id: str
+    queued_at: datetime
     repository: str
     clone_url: str
     base_ref: str
@@ -72,7 +76,8 @@ class PublishRequest:
     trusted: bool = True
     verification: VerificationReport | None = None
     cost: Cost = NO_COST
-    bot_email: str | None = None
+    bot_name: str = "squire[bot]"
+    bot_email: str = "squire@users.noreply.github.com"
     notes: tuple[str, ...] = ()
 
     @property

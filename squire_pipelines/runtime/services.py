@@ -20,6 +20,7 @@ from typing import Self
 
 from squire_pipelines.agents import engine, step_containers
 from squire_pipelines.errors import ConfigError, EngineError, NotReachableError, SquireError
+from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.processes import Child, stop_orphans
@@ -98,6 +99,7 @@ class Services:
 
     Raises:
         AlreadyRunningError: On entering, when another process serves this home.
+        ConfigError, EngineError, ImageMissingError: On entering, when `pipeline.executor` cannot be had here.
     """
 
     def __init__(self, settings: Settings, *, say: Callable[[str], None]) -> None:
@@ -113,6 +115,8 @@ class Services:
         self._storage_made = settings.home.dagster / "storage-made"
 
     def __enter__(self) -> Self:
+        # Here, where somebody sees it: in Dagster's processes each tick would fail with it, and nothing else.
+        step_executor.check_executor(self._settings)
         with ExitStack() as stack:
             for name in stack.enter_context(home_lock(self._run)):
                 self._say(f"stopped {name}, which an earlier Squire had left running")
@@ -120,6 +124,7 @@ class Services:
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is signal.SIG_IGN:
                     signal.signal(number, signal.SIG_DFL)
+            self._settings.home.close_to_others()
             self._environment = instance_environment(self._settings)
             if len(bytes(self._socket)) > _MAX_SOCKET_PATH_BYTES:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="squire-"))  # mode 0700

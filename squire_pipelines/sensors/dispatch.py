@@ -11,7 +11,6 @@ import dagster as dg
 from squire_pipelines import tags
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.jobs.executors import check_executor
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
@@ -40,8 +39,10 @@ def dispatch(
 
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
-    check_executor(settings)
+    from squire_pipelines.execution import step_executor
+
     tick = Deadline.after(intervals.TICK_S)
+    step_executor.check_executor(settings)
     unready = _without_agent(settings, tick.within(intervals.ENGINE_S))
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")

@@ -29,8 +29,11 @@ from tests.support.ledgers import TRACE, PostgresServer, add_tasks, dispatch, sp
 SECONDS = float(os.environ.get("SQUIRE_BENCH_SECONDS", "3"))
 ROUNDS = 5
 BULK_ROUNDS = 3
-BULK_TARGET = 3.0
-"""A bulk change also locks and reads what it changes, and tells what became of each task."""
+BULK_TARGETS = {"SQLite": 3.0, "Postgres": 10.0}
+"""The most that a bulk change may take of what its bare writes take.
+
+It also locks and reads the tasks, and reports each of them. Beside Postgres without fsync that is most of the work.
+"""
 
 PROCESSES = 4
 CLAIMERS = 16
@@ -128,7 +131,7 @@ def bulk_changes(
         figures += [
             Figure(title, statistics.median(ours for ours, _ in pairs), "s"),
             Figure(f"{title}, by the driver alone", statistics.median(raw for _, raw in pairs), "s"),
-            Figure(f"{title}, ratio", statistics.median(ours / raw for ours, raw in pairs), "x", BULK_TARGET),
+            Figure(f"{title}, ratio", statistics.median(ours / raw for ours, raw in pairs), "x", BULK_TARGETS[name]),
         ]
     return figures
 
@@ -151,8 +154,12 @@ def change_by_psycopg(url: str, values: Mapping[str, str | None]) -> None:
 
     with psycopg.connect(url) as connection:
         for statement in (_UPDATE, _EVENTS):
-            marked = re.sub(r":(\w+)", r"%(\1)s", statement).replace("%(now)s", "%(now)s::timestamptz")
-            connection.execute(marked.encode(), values)
+            connection.execute(re.sub(r":(\w+)", _parameter, statement).encode(), values)
+
+
+def _parameter(name: re.Match[str]) -> str:
+    # One parameter stands in columns of different types: Postgres has to be told its own.
+    return f"%({name[1]})s::{'timestamptz' if name[1] in {'now', 'ended'} else 'text'}"
 
 
 def claims(name: str, url: str) -> list[Figure]:

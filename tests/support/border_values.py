@@ -40,5 +40,4 @@ def judged_tasks() -> st.SearchStrategy[JudgedTask]:
         attempt_id=st.none() | st.text(max_size=20),
         asked_paths=st.lists(st.text(max_size=20), max_size=3).map(tuple),
         known_secrets=st.lists(st.text(max_size=40), max_size=3).map(tuple),
-        bot_email=st.none() | st.text(max_size=20),
     )

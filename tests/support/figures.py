@@ -1,6 +1,6 @@
 """What every benchmark shares: named figures with a target, a table, and `build/bench/NAME.json`.
 
-A target is a count, a size or a ratio. A time has none: on a machine that does anything else, it says nothing. It is
+A target is a count, a size or a ratio; only lists have one in milliseconds, since a person waits. Any other time is
 compared with a floor that is measured in the same run, by turns (`by_turns`, `ratio`).
 """
 

@@ -364,7 +364,7 @@ def _evasion() -> Iterator[Attack]:
     )
     yield Attack("a tree of ten thousand million files", goal, _tree_bomb, Expect.REJECTED, "too_large")
     yield Attack("101 commits", goal, _many_commits, Expect.REJECTED, "too_large")
-    yield Attack("the CEO's name", goal, _author(CEO), Expect.REJECTED, "identity")
+    yield Attack("the CEO's name", goal, _author(CEO), Expect.HARMLESS, "the commit is ours")
     yield Attack("attributes that hide a secret", goal, _hidden_by_attributes, Expect.REJECTED, "secret")
 
 
@@ -525,9 +525,11 @@ def _texts() -> Iterator[Attack]:
         ("closes by an address", "Resolves https://github.com/acme/app/issues/9"),
         ("turns", "Mend \u202e it"),
         ("moves the cursor", "Mend \x1b[2J it"),
+        ("skips the checks", "Mend it [skip ci] ***NO_CI***\n\n\nskip-checks: true"),
+        ("names another author", "Mend it\n\nCo-authored-by: The CEO <ceo@example.org>\nSigned-off-by: x <x@x>"),
+        ("mentions people", "Mend it, @octocat @org/team"),
     ):
-        rule = "hidden_text" if name in {"turns", "moves the cursor"} else "commit_message"
-        yield Attack(f"a message that {name}", goal, _message(message), Expect.HELD, rule)
+        yield Attack(f"a message that {name}", goal, _message(message), Expect.HARMLESS, "the message is ours")
 
 
 def _hooks() -> Iterator[Attack]:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ from tests.support.git_repository import Checkout, git, make_upstream
 from tests.support.injection import Attack, Case, Expect, Scene
 
 BOT = "squire@users.noreply.github.com"
+QUEUED_AT = datetime(2026, 1, 2, tzinfo=UTC)
+_ACTIVE_IN_A_COMMIT = re.compile(r"[\[\]*@#!<>]|://|^[A-Za-z-]+: ", re.MULTILINE)
 _ACTIVE = re.compile(
+    r"\[skip|\*NO_CI|skip-checks|co-authored-by|signed-off-by|"
     r"@(?=[A-Za-z0-9])|(?<![\w&])#(?=\d)|!\[|<(?=[A-Za-z/!])(?!!-- squire)|\bGH-(?=\d)"
     r"|(?:clos|fix|resolv)(?:es|ed|e)?\s+https?://|&(?=#)|[\u200e\u200f\u202a-\u202e\u2066-\u2069]",
     re.IGNORECASE,
@@ -110,6 +114,7 @@ class Range:
             attempt_id=injection.ATTEMPT,
             task_id="t1",
             trace_id="f" * 32,
+            queued_at=QUEUED_AT,
             repository="acme/app",
             clone_url=str(self.upstream),
             base_ref="main",
@@ -166,6 +171,7 @@ class Range:
             yield f"has the branch {branch}"
         if moved:
             yield from _leaks("the push", self._pushed(branch))
+            yield from self._foreign_words(branch)
         for pull in pulls.all:
             text = f"{pull['title']}\n{pull['body']}"
             yield from _leaks("the pull request", text)
@@ -175,6 +181,19 @@ class Range:
                 yield "is no labelled draft"
         for ran in self.root.rglob("ran"):
             yield f"ran something: {ran}"
+
+    def _foreign_words(self, branch: str) -> Iterator[str]:
+        """What is not ours in the commits that were pushed."""
+        shas = git(self.upstream, "rev-list", f"refs/heads/{branch}", f"^{self.base_sha}").split()
+        if len(shas) != 1:
+            yield f"pushed {len(shas)} commits"
+        lines = git(self.upstream, "cat-file", "commit", shas[0]).splitlines()
+        people = [line.split(" ", 1)[1] for line in lines if line.startswith(("author ", "committer "))]
+        date = f"{int(QUEUED_AT.timestamp())} +0000"
+        if set(people) != {f"squire[bot] <{BOT}> {date}"} or not lines[1].startswith("parent ") or lines[4]:
+            yield f"has the head {lines[:5]}"
+        if match := _ACTIVE_IN_A_COMMIT.search("\n".join(lines[4:])):
+            yield f"has {match[0]!r} in the commit's message"
 
     def _pushed(self, branch: str) -> str:
         listed = git(self.upstream, "rev-list", "--objects", f"refs/heads/{branch}", f"^{self.base_sha}")

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def main() -> None:
         attempt_id="t1-1",
         task_id="t1",
         trace_id="f" * 32,
+        queued_at=datetime(2026, 1, 2, tzinfo=UTC),
         repository="acme/app",
         clone_url=str(upstream),
         base_ref="main",

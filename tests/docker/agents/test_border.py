@@ -18,7 +18,6 @@ from tests.support.attempts import Origin, go_on
 
 pytestmark = pytest.mark.docker
 
-FORGE = "export GIT_AUTHOR_EMAIL=ceo@example.org; echo x > a; git add a; git commit -qm x"
 ATTACKS = [
     ("mkdir -p .github/workflows; echo 'on: push' > .github/workflows/x.yml", "forbidden_path"),
     ("echo evil > AGENTS.md; echo evil > CODEOWNERS", "protected_path"),
@@ -27,7 +26,6 @@ ATTACKS = [
     ('printf "%s" "$DEPLOY_TOKEN" | rev > notes.txt', "canary"),
     ('echo x > a; git add a; git commit -qm "$DEPLOY_TOKEN"', "canary"),
     ("ln -s /etc/passwd link", "symlink"),
-    (FORGE, "identity"),
     ("i=0; while [ $i -lt 1100 ]; do echo x > f$i; i=$((i+1)); done", "files"),
     ("head -c 30000000 /dev/zero > big.bin", "file_size"),
     ("git init -q inner; echo x > inner/a; git -C inner add a; git -C inner commit -qm x; git add inner", "submodule"),
@@ -45,13 +43,13 @@ def judged(tmp_path: Path, origin: Origin, runner: DockerRunner, attempt_id: str
     change = verify_bundle(
         result.bundle, mirror, branch=inputs.branch, base_sha=inputs.base_sha, scratch=tmp_path / "scratch"
     )
-    task = JudgedTask(attempt_id=attempt_id, bot_email=inputs.bot_email)
+    task = JudgedTask(attempt_id=attempt_id)
     return judge(
         change.files,
         policy_from(PolicySettings()),
         task=task,
         history=change.history,
-        commits=[CommitText(commit.sha, commit.message, commit.identities, commit.raw) for commit in change.commits],
+        commits=[CommitText(commit.sha, commit.raw) for commit in change.commits],
     )
 
 

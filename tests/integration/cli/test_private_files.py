@@ -14,6 +14,8 @@ import pytest
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.home import make_file, make_folder
 from squire_pipelines.ledger.store import open_ledger
+from squire_pipelines.runtime.services import Services
+from squire_pipelines.settings import Settings
 from tests.support.cli import SampleData, Squire
 from tests.support.private_files import open_to_others, reachable_by_others, umask
 
@@ -107,3 +109,41 @@ def test_a_folder_and_a_file_that_are_there_stay_as_they_are(tmp_path: Path) -> 
         make_folder(tmp_path / "file")
     with pytest.raises(OSError, match="symbolic links"):
         make_file(tmp_path / "link")
+
+
+def test_what_an_older_squire_made_for_all_to_read_is_closed_when_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, target = tmp_path / "home", tmp_path / "not-ours"
+    folders = ("dagster", "run", "attempts/01", "warm", "cache/mirrors", "archive/tasks", "secrets")
+    with umask(0o022):
+        target.mkdir()
+        for folder in folders:
+            (home / folder).mkdir(parents=True)
+            (home / folder / "old").touch()
+        for name in ("ledger.sqlite", "warehouse.duckdb", "report.html", "config.toml"):
+            (home / name).touch()
+    (home / "warm" / "old").unlink()
+    (home / "warm").rmdir()
+    (home / "warm").symlink_to(target)
+    ledger = open_ledger(f"sqlite:///{home / 'ledger.sqlite'}")
+    with ledger.write():
+        pass  # SQLite makes its log, with the ledger's permissions
+    assert mode(home / "ledger.sqlite") == mode(home / "ledger.sqlite-wal") == 0o600
+    ledger.close()
+    monkeypatch.setenv("SQUIRE_HOME", str(home))
+    with Services(Settings(), say=print):
+        assert reachable_by_others(home) == []
+    assert mode(target) == 0o755  # a link's target is another's matter
+    assert mode(home) == 0o755  # people may keep more in it
+
+
+def test_an_open_log_of_a_ledger_that_was_killed_is_closed(tmp_path: Path) -> None:
+    with umask(0o022), closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as killed:
+        killed.execute("PRAGMA journal_mode=WAL")
+        killed.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        assert mode(tmp_path / "ledger.sqlite-wal") == 0o644
+        open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}").close()
+        for suffix in ("", "-wal", "-shm"):
+            path = tmp_path / f"ledger.sqlite{suffix}"
+            assert not path.exists() or mode(path) == 0o600

@@ -3,6 +3,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def request(workshop: Workshop, **more: Any) -> PublishRequest:
         attempt_id="t1-1",
         task_id="t1",
         trace_id="f" * 32,
+        queued_at=datetime(2026, 1, 2, tzinfo=UTC),
         repository="acme/app",
         clone_url=str(workshop.upstream),
         base_ref="main",
@@ -81,6 +83,12 @@ def work(workshop: Workshop, content: str = "def add(a, b):\n    return a + b\n"
     return head
 
 
+def content(workshop: Workshop, commit: str) -> str:
+    """The commit's tree, whoever has it."""
+    folder = workshop.upstream if commit == there(workshop) else workshop.agent.path
+    return git(folder, "rev-parse", f"{commit}^{{tree}}")
+
+
 def there(workshop: Workshop, branch: str | None = None) -> str | None:
     return remote_head(Remote.parse(str(workshop.upstream)), branch or workshop.branch)
 
@@ -90,8 +98,9 @@ def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls)
     steps: list[tuple[PublicationStep, str]] = []
     published = publish(workshop, pulls, on_step=lambda step, detail: steps.append((step, detail)))
     assert isinstance(published, Published)
-    assert (published.head_sha, published.created, published.verdict.decision) == (head, True, Decision.ALLOW)
-    assert there(workshop) == head
+    ours = published.head_sha
+    assert (published.created, published.verdict.decision, there(workshop)) == (True, Decision.ALLOW, ours)
+    assert content(workshop, ours) == content(workshop, head)
     (pull,) = pulls.all
     assert (pull["title"], pull["ref"]["base"], pull["ref"]["draft"], pull["labels"]) == ("Mend add", "main", False, [])
     assert f"Trace id: `{'f' * 32}`" in pull["body"]
@@ -99,8 +108,8 @@ def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls)
     assert steps == [
         (PublicationStep.VERIFIED, head),
         (PublicationStep.JUDGED, "allow"),
-        (PublicationStep.PUSHING, head),
-        (PublicationStep.PUSHED, head),
+        (PublicationStep.PUSHING, ours),
+        (PublicationStep.PUSHED, ours),
         (PublicationStep.OPENED, url),
         (PublicationStep.DONE, url),
     ]
@@ -108,6 +117,46 @@ def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls)
         "refs/heads/main",
         f"refs/heads/{workshop.branch}",
     ]
+
+
+def test_what_is_published_is_one_commit_of_ours_whatever_the_agent_called_its_own(
+    workshop: Workshop, pulls: FakePulls
+) -> None:
+    agent = workshop.agent
+    agent.write("src/app.py", "x = 1\n")
+    agent.git("add", "--all")
+    forged = ["--author", "The CEO <ceo@example.org>", "--date", "1999-01-01T00:00:00Z"]
+    body = (
+        "Fixes #9, cc @octocat\n\nCo-authored-by: The CEO <ceo@example.org>\nSigned-off-by: x <x@x>\nskip-checks: true"
+    )
+    agent.git("commit", "--quiet", *forged, "-m", "Mend \u202e\x1b[2J it [skip ci]", "-m", body)
+    agent.git("checkout", "--quiet", "-b", "side", "HEAD^")
+    agent.write("side.py", "y = 1\n")
+    agent.commit("Side ***NO_CI***")
+    agent.git("checkout", "--quiet", workshop.branch)
+    agent.git("merge", "--quiet", "-m", "Merge @octocat", "side")
+    workshop.bundle()
+    spec = ASKING.model_copy(update={"title": "Fix #3 @octocat [skip ci]\n\nCo-authored-by: x <x@x>"})
+    published = publish(workshop, pulls, request(workshop, spec=spec, bot_name="bot", bot_email="bot@example.org"))
+    assert isinstance(published, Published)
+    raw = git(workshop.upstream, "cat-file", "commit", published.head_sha)
+    tree, _, rest = raw.partition("\n")
+    assert tree == f"tree {git(agent.path, 'rev-parse', 'HEAD^{tree}')}"
+    assert rest.splitlines() == [
+        f"parent {workshop.base_sha}",
+        "author bot <bot@example.org> 1767312000 +0000",
+        "committer bot <bot@example.org> 1767312000 +0000",
+        "",
+        "Fix 3 octocat skip ci Co-authored-by: x x x",
+        "",
+        f"Made by task t1, attempt t1-1, under the trace id {'f' * 32}.",
+    ]
+    objects = git(workshop.upstream, "rev-list", "--objects", published.head_sha, f"^{workshop.base_sha}")
+    assert agent.head() not in objects
+    text = f"{pulls.all[0]['title']}\n{pulls.all[0]['body']}"
+    assert "Merge @\u200boctocat" in text
+    for active in ("[skip ci]", "***NO_CI", "@octocat", "#3", "Co-authored-by", "\x1b", "\u202e"):
+        assert active not in text
 
 
 def test_publishing_again_changes_nothing(workshop: Workshop, pulls: FakePulls) -> None:
@@ -254,16 +303,6 @@ def test_known_secrets_are_hidden_in_the_text_of_a_pull_request(workshop: Worksh
     assert "[redacted]" in pulls.all[0]["body"]
 
 
-def test_a_commit_in_another_name_is_rejected(workshop: Workshop, pulls: FakePulls) -> None:
-    workshop.agent.write("src/app.py", "x = 1\n")
-    workshop.agent.git("add", "--all")
-    workshop.agent.git("commit", "--quiet", "-m", "Mend", "--author", "The CEO <ceo@example.org>")
-    workshop.bundle()
-    rejected = publish(workshop, pulls, request(workshop, bot_email="squire@users.noreply.github.com"))
-    assert isinstance(rejected, Rejected)
-    assert [finding.rule for finding in rejected.verdict.findings] == ["identity"]
-
-
 def test_a_secret_in_a_header_of_a_commit_that_nobody_looks_at_is_rejected(
     workshop: Workshop, pulls: FakePulls
 ) -> None:
@@ -277,10 +316,11 @@ def test_a_secret_in_a_header_of_a_commit_that_nobody_looks_at_is_rejected(
 
 def follow_up(workshop: Workshop, pulls: FakePulls) -> tuple[PublishRequest, str]:
     """A second task that builds on the first one's pull request; its request and the first head."""
-    first = work(workshop)
-    publish(workshop, pulls)
+    work(workshop)
+    first = publish(workshop, pulls).head_sha
     fetch_mirror(workshop.home, "acme/app", str(workshop.upstream), None)
-    workshop.agent.git("checkout", "--quiet", "-b", "squire/t2-more")
+    workshop.agent.git("fetch", "--quiet", "origin", workshop.branch)
+    workshop.agent.git("checkout", "--quiet", "-b", "squire/t2-more", "FETCH_HEAD")
     workshop.agent.write("more.py", "more = 1\n")
     workshop.agent.commit("More")
     workshop.agent.bundle(workshop.root / "more.bundle", first, "squire/t2-more")
@@ -365,19 +405,20 @@ def second_attempt(workshop: Workshop) -> str:
 
 
 def test_a_later_attempt_replaces_the_head_that_the_ledger_knows(workshop: Workshop, pulls: FakePulls) -> None:
-    first = work(workshop)
-    publish(workshop, pulls)
+    work(workshop)
+    first = publish(workshop, pulls)
     second = second_attempt(workshop)
-    published = publish(workshop, pulls, request(workshop, attempt_id="t1-2", earlier_heads=frozenset({first})))
+    earlier = frozenset({first.head_sha})
+    published = publish(workshop, pulls, request(workshop, attempt_id="t1-2", earlier_heads=earlier))
     assert isinstance(published, Published)
-    assert (published.head_sha, published.created, published.pull_request.number) == (second, False, 1)
-    assert there(workshop) == second
+    assert (published.head_sha, published.created, published.pull_request.number) == (there(workshop), False, 1)
+    assert content(workshop, published.head_sha) == content(workshop, second)
     assert "Attempt: `t1-2`" in pulls.all[0]["body"]
 
 
 def test_somebody_elses_commit_on_the_branch_is_never_lost(workshop: Workshop, pulls: FakePulls) -> None:
-    first = work(workshop)
-    publish(workshop, pulls)
+    work(workshop)
+    first = publish(workshop, pulls).head_sha
     person = Checkout(workshop.root / "person", workshop.upstream)
     person.git("checkout", "--quiet", workshop.branch)
     person.write("src/app.py", "by hand\n")
@@ -387,15 +428,6 @@ def test_somebody_elses_commit_on_the_branch_is_never_lost(workshop: Workshop, p
     with pytest.raises(PublishRefusedError, match=f"is at {theirs}"):
         publish(workshop, pulls, request(workshop, earlier_heads=frozenset({first})))
     assert there(workshop) == theirs
-
-
-def test_work_that_builds_on_the_branch_is_pushed_onto_it(workshop: Workshop, pulls: FakePulls) -> None:
-    work(workshop)
-    publish(workshop, pulls)
-    head = work(workshop, "def add(a, b):\n    return a + b + 0\n")
-    published = publish(workshop, pulls)
-    assert isinstance(published, Published)
-    assert (published.created, there(workshop)) == (False, head)
 
 
 @pytest.mark.parametrize("state", ["closed", "merged"])
@@ -411,8 +443,8 @@ def test_a_finished_pull_request_at_our_head_is_the_answer(workshop: Workshop, p
 
 
 def test_after_a_closed_pull_request_new_work_gets_a_new_one(workshop: Workshop, pulls: FakePulls) -> None:
-    first = work(workshop)
-    publish(workshop, pulls)
+    work(workshop)
+    first = publish(workshop, pulls).head_sha
     pulls.set_state(1, "closed")
     second_attempt(workshop)
     published = publish(workshop, pulls, request(workshop, earlier_heads=frozenset({first})))
@@ -498,7 +530,9 @@ def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: 
     assert json.loads(again.stdout)["number"] == 1
     (pull,) = pulls.all
     assert (pull["labels"], pull["ref"]["draft"]) == ([NEEDS_APPROVAL_LABEL], True)
-    assert there(workshop) == head
+    published = there(workshop)
+    assert published is not None
+    assert content(workshop, published) == content(workshop, head)
 
 
 @pytest.mark.parametrize("step", [*(step for step in PublicationStep if step != "labelled"), "updated"])
@@ -516,7 +550,12 @@ def test_a_kill_at_any_step_of_a_follow_up_adds_it_once(workshop: Workshop, pull
     assert again.returncode == 0, again.stderr
     (pull,) = pulls.all
     assert pull["body"].count("## Follow-up") == 1
-    assert there(workshop) == git(workshop.agent.path, "rev-parse", publish_request.branch)
+    published = there(workshop)
+    assert published is not None
+    assert content(workshop, published) == content(
+        workshop, git(workshop.agent.path, "rev-parse", publish_request.branch)
+    )
+    assert git(workshop.upstream, "rev-parse", f"{published}^") == publish_request.base_sha
 
 
 def test_no_token_is_in_what_is_left_on_the_disk(workshop: Workshop, pulls: FakePulls, tmp_path: Path) -> None:

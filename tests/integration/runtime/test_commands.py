@@ -107,23 +107,21 @@ def test_what_needs_the_definitions_ends_with_the_error_when_they_cannot_be_load
     assert time.monotonic() - began < 10
 
 
-@pytest.mark.parametrize(
-    "command", [("dev", "--no-webhooks"), ("demo", "--runner", "local", "--executor", "docker", "--home", "demo")]
-)
+@pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("demo", "--runner", "local", "--home", "demo")])
 def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
     tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    (tmp_path / "dagster_docker.py").write_text("raise ImportError('no such driver')\n", encoding="utf-8")
+    # Python reads this file at its start: in the code server, one module of the definitions cannot be imported.
+    broken = "import sys\nif 'grpc' in sys.orig_argv:\n    sys.modules['squire_pipelines.jobs.follow'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(broken, encoding="utf-8")
     home = tmp_path / ("demo" if "demo" in command else "home")
     done = subprocess.run(
         [PYTHON, "-m", "squire_pipelines.cli", *command],
         cwd=tmp_path,
-        # Only step containers need the driver.
         env={
             **os.environ,
             "PYTHONPATH": f"{tmp_path}:{ROOT}",
             "SQUIRE_PIPELINE__WEBSERVER_PORT": str(free_port()),
-            "SQUIRE_PIPELINE__EXECUTOR": "docker",
         },
         capture_output=True,
         text=True,
@@ -131,12 +129,57 @@ def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
         check=False,
     )
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "could not load Squire's definitions: ImportError: no such driver" in done.stderr
+    assert "could not load Squire's definitions:" in done.stderr
+    assert "squire_pipelines.jobs.follow" in done.stderr
     assert "code-server.log" in done.stderr
     assert list((home / "run").glob("*.pid")) == []
     assert (
         str(tmp_path) not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
     )
+
+
+@pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("run", QUIET)])
+@pytest.mark.parametrize(
+    ("variable", "code", "says"),
+    [
+        ("SQUIRE_HOME=", 3, "needs SQUIRE_HOME to be set"),
+        ("DOCKER_HOST=tcp://127.0.0.1:2375", 3, "needs an engine with a socket here"),
+        ("DOCKER_HOST=unix:///nowhere/docker.sock", 4, "no container engine answers"),
+    ],
+)
+def test_an_executor_that_cannot_be_had_is_said_before_anything_starts(  # noqa: PLR0917 - pytest gives them by name
+    pipeline: Pipeline,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    variable: str,
+    code: int,
+    says: str,
+) -> None:
+    for name in ("CONFIG", "DATA", "CACHE", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("SQUIRE_CONFIG", str(pipeline.home / "config.toml"))
+    monkeypatch.setenv("SQUIRE_PIPELINE__EXECUTOR", "docker")
+    monkeypatch.setenv(*variable.split("=", 1))
+    began = time.monotonic()
+    result = squire(*command)
+    assert (result.exit_code, says in result.stderr) == (code, True), result.output
+    assert "hint: " in result.stderr
+    assert "UI:" not in result.output
+    assert [path for home in (pipeline.home, tmp_path / "xdg") for path in home.rglob("*.log")] == []
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("home", [".", "../home"])
+def test_a_relative_home_and_settings_are_handed_on_from_the_root(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.chdir(pipeline.home)
+    monkeypatch.setenv("SQUIRE_HOME", home)
+    result = squire("--config", "config.toml", "run", QUIET, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert os.environ["SQUIRE_HOME"] == str(pipeline.home)
+    assert os.environ["SQUIRE_CONFIG"] == str(pipeline.home / "config.toml")
 
 
 def test_dev_without_webhooks_needs_no_secret(quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

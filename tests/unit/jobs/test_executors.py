@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.jobs.executors import choose_executor, engine_socket, passed_on
+from squire_pipelines.execution.step_executor import engine_socket
+from squire_pipelines.jobs.executors import choose_executor, passed_on
 from squire_pipelines.sections import PipelineSettings, StepLimitSettings
 from squire_pipelines.settings import Settings
 
@@ -79,10 +80,25 @@ def test_a_step_is_given_its_agents_grace_to_end_and_a_bounded_log(
     assert kwargs["log_config"]["config"] == {"max-size": "10m", "max-file": "2"}
 
 
-def test_settings_in_the_environment_reach_the_steps_and_secrets_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_in_the_environment_reach_the_steps_and_secrets_do_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("SQUIRE_AGENT__IMAGE", "SQUIRE_MODEL_KEY", "SQUIRE_NOSUCH__X", "SQUIRE_GITHUB_TOKEN", "DAGSTER_HOME"):
         monkeypatch.setenv(name, "x")
-    assert passed_on() == ["SQUIRE_HOME", "DAGSTER_HOME", "SQUIRE_AGENT__IMAGE"]
+    assert passed_on() == [f"SQUIRE_HOME={tmp_path / 'home'}", "DAGSTER_HOME", "SQUIRE_AGENT__IMAGE"]
+
+
+@pytest.mark.parametrize("home", ["here", "~/here", "sub/../here"])
+def test_a_step_has_its_home_and_its_settings_from_the_root_however_they_are_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SQUIRE_HOME", home)
+    monkeypatch.setenv("SQUIRE_CONFIG", f"{home}/mine.toml")
+    place = tmp_path / "here"
+    assert f"{place}:{place}" in _kwargs(choose_executor(settings(executor="docker")))["volumes"]
+    assert passed_on()[:2] == [f"SQUIRE_HOME={place}", f"SQUIRE_CONFIG={place}/mine.toml"]
 
 
 def test_the_steps_get_the_socket_of_the_engine_that_makes_them(

@@ -2,6 +2,7 @@ import re
 import string
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SPEC = TaskSpec(
 )
 # What GitHub acts upon: mentions, references, images, tags and comments, issue links after a closing keyword.
 ACTIVE = re.compile(
-    r"(?i)@[a-z0-9]|#\d|\bgh-\d|!\[|<[a-z/!?]|\b(?:close[sd]?|fix(?:es|ed)?|resolve[sd]?)[\s:]+https?://"
+    r"(?i)\[skip|\[ci skip|\[no ci|\*NO_CI|skip-checks|co-authored-by|signed-off-by|@[a-z0-9]|#\d|\bgh-\d|!\[|<[a-z/!?]|\b(?:close[sd]?|fix(?:es|ed)?|resolve[sd]?)[\s:]+https?://"
 )
 
 
@@ -42,6 +43,7 @@ REQUEST = PublishRequest(
     attempt_id="t1-1",
     task_id="t1",
     trace_id="f" * 32,
+    queued_at=datetime(2026, 1, 2, tzinfo=UTC),
     repository="acme/app",
     clone_url="/app",
     base_ref="main",

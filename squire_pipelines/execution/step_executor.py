@@ -1,0 +1,86 @@
+"""Checks whether steps of our own code can run in containers here: by the settings, the environment and the engine.
+
+Free of Dagster, so that it is asked before Dagster starts. The executor itself is `jobs.executors`.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from squire_pipelines.agents import engine
+from squire_pipelines.errors import ConfigError, ImageMissingError
+from squire_pipelines.home import named_config
+from squire_pipelines.settings import Settings
+
+SOCKET = Path("/var/run/docker.sock")
+_ENGINE_TIMEOUT_S = 5.0
+
+
+def check_executor(settings: Settings) -> None:
+    """Check that `pipeline.executor` can be had here. Raises what `check_settings` and `check_image` do."""
+    if settings.pipeline.executor == "docker":
+        check_image(settings.pipeline.image, check_settings(settings))
+
+
+def check_settings(settings: Settings) -> Path:
+    """Check what step containers need of the settings and the environment; return the engine's socket.
+
+    Raises:
+        ConfigError: There is no SQUIRE_HOME, which they mount at the same path; something that they read lies
+            elsewhere; or the engine has no socket on this machine.
+    """
+    asked = f'pipeline.executor = "{settings.pipeline.executor}"'
+    if not os.environ.get("SQUIRE_HOME"):
+        raise ConfigError(
+            f"{asked} needs SQUIRE_HOME to be set",
+            hint="step containers mount it at the same path, so that folders keep their names",
+        )
+    for name, path in _read_by_steps(settings):
+        if not Path(os.path.abspath(path)).is_relative_to(settings.home.state):  # noqa: PTH100 - for a `..` in it
+            raise ConfigError(
+                f"{asked}: {name} = {path} is not in SQUIRE_HOME, and step containers see nothing else of this machine",
+                hint=f'move it into {settings.home.state}, or set pipeline.executor = "in_process"',
+            )
+    socket = engine_socket()
+    if socket is None:
+        raise ConfigError(
+            f"{asked} needs an engine with a socket here, not {os.environ['DOCKER_HOST']}",
+            hint='set DOCKER_HOST to unix:///PATH, or pipeline.executor = "in_process"',
+        )
+    return socket
+
+
+def _read_by_steps(settings: Settings) -> Iterator[tuple[str, Path]]:
+    if (config := named_config()) is not None:
+        yield "SQUIRE_CONFIG", config
+    if settings.ledger_file is not None:
+        yield "ledger_url", settings.ledger_file
+    for agent in (settings.agent, *(settings.agent_for(name) for name in settings.repository)):
+        yield from (("agent.skills", folder) for folder in agent.skills)
+        if agent.seccomp is not None:
+            yield "agent.seccomp", agent.seccomp
+
+
+def check_image(image: str, socket: Path) -> None:
+    """Check that the engine at `socket` answers and has the image of step containers.
+
+    Raises:
+        EngineError: It does not answer.
+        ImageMissingError: It has no such image.
+    """
+    with contextlib.closing(engine.connect(_ENGINE_TIMEOUT_S, hosts=(f"unix://{socket}",))) as client:
+        try:
+            engine.image_attributes(client, image)
+        except ImageMissingError as error:
+            raise ImageMissingError(
+                f"pipeline.image: {error.message}",
+                hint='run `scripts/images.sh pipeline`, or set pipeline.executor = "in_process"',
+                context=error.context,
+            ) from error
+
+
+def engine_socket() -> Path | None:
+    """Return the socket of the engine that Dagster's executor uses (`DOCKER_HOST`, else Docker's default), or None."""
+    host = os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
+    return Path(host.removeprefix("unix://")) if host.startswith("unix://") else None

@@ -1,0 +1,64 @@
+"""Writes the one commit that is published: the agent's final tree in our name, with our message and our date.
+
+The agent's own commits stay in the scratch repository. What Squire signs is rebuilt from what it knows, so that no
+author, trailer, header or message of the agent's can reach GitHub.
+"""
+
+import re
+import unicodedata
+
+from squire_pipelines.publishing.bundle import VerifiedChange
+from squire_pipelines.publishing.git import run_git
+from squire_pipelines.publishing.request import PublishRequest
+
+MAX_SUBJECT_CHARS = 72
+_PUNCTUATION = frozenset("-_.,:;()'\"/+=&%? ")
+"""Signs that mean nothing to git, to GitHub or to a continuous integration: no brackets, stars, `@`, `#` or `!`."""
+_ISSUE = re.compile(r"\bGH-(?=\d)", re.IGNORECASE)
+
+
+def commit_subject(title: str) -> str:
+    """Return a task's title as the first line of a commit: letters, digits and harmless punctuation, one short line.
+
+    The title may be an issue's, which a stranger wrote. `[skip ci]` and its kin need brackets or stars, a mention `@`,
+    a reference `#` or `GH-`, a link `://`, an automatic squash `!`, and a trailer a line of its own.
+    """
+    text = _ISSUE.sub("GH ", unicodedata.normalize("NFC", title)[: 4 * MAX_SUBJECT_CHARS]).replace("://", " ")
+    kept = "".join(sign if _is_harmless(sign) else " " for sign in text)
+    words = " ".join(kept.split()).strip("-_.,:;/+=&%? ")
+    return words[:MAX_SUBJECT_CHARS].rstrip()
+
+
+def _is_harmless(sign: str) -> bool:
+    if sign in _PUNCTUATION:
+        return True
+    category = unicodedata.category(sign)
+    # A letter whose name says so is drawn as nothing.
+    return category in {"Lu", "Ll", "Lt", "Lo", "Mn", "Mc", "Nd"} and "FILLER" not in unicodedata.name(sign, "FILLER")
+
+
+def commit_message(request: PublishRequest) -> str:
+    """Return the message of the commit: what was asked for, and which attempt did it."""
+    subject = commit_subject(request.spec.title) or f"Work on task {request.task_id}"
+    made_by = f"Made by task {request.task_id}, attempt {request.attempt_id}, under the trace id {request.trace_id}."
+    return f"{subject}\n\n{made_by}\n"
+
+
+def commit_change(change: VerifiedChange, request: PublishRequest) -> str:
+    """Write the commit into the scratch repository and return its id, which is the same at every call.
+
+    Its tree is the agent's final one, its one parent is the base. Raises GitError.
+    """
+    tree = run_git(["rev-parse", "--verify", f"{change.head_sha}^{{tree}}"], git_dir=change.git_dir).decode().strip()
+    date = f"{int(request.queued_at.timestamp())} +0000"
+    roles = ("AUTHOR", "COMMITTER")
+    environment = {f"GIT_{role}_NAME": request.bot_name for role in roles}
+    environment |= {f"GIT_{role}_EMAIL": request.bot_email for role in roles}
+    environment |= {f"GIT_{role}_DATE": date for role in roles}
+    written = run_git(
+        ["commit-tree", "--no-gpg-sign", "-p", change.base_sha, tree],
+        git_dir=change.git_dir,
+        stdin=commit_message(request).encode(),
+        environment=environment,
+    )
+    return written.decode().strip()
