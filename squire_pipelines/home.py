@@ -124,6 +124,11 @@ class Home:
         return self.data / "report.html"
 
     @property
+    def secrets(self) -> Path:
+        """A file for each secret that is kept as a file."""
+        return self.config / "secrets"
+
+    @property
     def dagster(self) -> Path:
         """`DAGSTER_HOME`."""
         return self.state / "dagster"
@@ -144,7 +149,7 @@ class Home:
             self.archive,
             self.warehouse,
             self.report,
-            self.config / "secrets",
+            self.secrets,
             self.config_file,
         ):
             close_to_others(path)

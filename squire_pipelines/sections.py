@@ -9,18 +9,30 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.domain.change import DEFAULT_PROTECTED
-from squire_pipelines.domain.container_limits import MIN_MEMORY, Bytes, TaskLimits
+from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.observability.logging import Level
 from squire_pipelines.setting_types import (
+    AppId,
     BaseUrl,
     CacheSource,
+    Command,
+    Count,
     Cron,
-    ExistingFile,
-    ExistingFolder,
+    Email,
+    EngineName,
+    GitName,
+    Glob,
     HttpUrl,
+    Image,
+    Label,
+    ListenHost,
     Name,
+    SeccompProfile,
     Seconds,
+    SecondsOrNone,
     SettingsSection,
+    ShellLine,
+    Skills,
 )
 
 
@@ -31,10 +43,10 @@ class GitHubSettings(SettingsSection):
     web_url: BaseUrl = "https://github.com"
     timeout_s: Seconds = 30
     max_concurrent_requests: int = Field(default=20, ge=1, le=100)
-    bot_name: Name = "squire[bot]"
-    bot_email: Name = "squire@users.noreply.github.com"
-    min_write_interval_s: float = Field(default=1.0, ge=0)
-    app_id: Name | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
+    bot_name: GitName = "squire[bot]"
+    bot_email: Email = "squire@users.noreply.github.com"
+    min_write_interval_s: SecondsOrNone = 1.0
+    app_id: AppId | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
 
     @property
     def graphql_url(self) -> str:
@@ -66,29 +78,32 @@ class PlannerSettings(SettingsSection):
     timeout_s: Seconds = 120
     max_retries: int = Field(default=3, ge=0, le=10)
     max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
-    issue_labels: tuple[str, ...] = ("squire",)
+    issue_labels: tuple[Label, ...] = ("squire",)
     approve: Literal["auto", "manual"] = "auto"
     min_confidence: float = Field(default=0.6, ge=0, le=1)
     max_risk: Literal["low", "medium", "high"] = "medium"
-    goals: str = ""
+    goals: str = Field(default="", max_length=20_000)
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:
         if self.kind == "llm" and self.model is None:
             raise ValueError('kind = "llm" needs a model: set planner.model, or kind = "auto"')
+        is_asked = self.kind != "rules" and self.model is not None
+        if is_asked and self.base_url is None and ":" not in (self.model or "").strip(":"):
+            raise ValueError(f"model = {self.model!r} is no provider:model: name the provider, or set planner.base_url")
         return self
 
 
 class LimitSettings(SettingsSection):
     """What one agent's container may use. `workspace`, `home` and `tmp` are in memory and count as such; no swap."""
 
-    cpus: float = Field(default=2, gt=0, le=256)
+    cpus: float = Field(default=2, ge=MIN_CPUS, le=256)
     memory: Annotated[Bytes, Field(ge=MIN_MEMORY)] = 4 * 2**30
     pids: int = Field(default=256, ge=16, le=32768)
     workspace: Bytes = 2 * 2**30
     home: Bytes = 512 * 2**20
     tmp: Bytes = 512 * 2**20
-    open_files: int = Field(default=4096, ge=64)
+    open_files: int = Field(default=4096, ge=64, le=2**20)
     wall_clock_s: Seconds = 1800
     log: Bytes = 50 * 2**20
     output: Bytes = 100 * 2**20
@@ -120,23 +135,23 @@ class AgentSettings(SettingsSection):
     kind: Annotated[str, AfterValidator(known_agent)] = Field(
         default="opencode", description="or an installed package's"
     )
-    command: tuple[str, ...] = ()
+    command: Command = ()
     model: Name | None = None
     base_url: BaseUrl | None = None
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="for an agent of a package, which checks it"
     )
-    skills: tuple[ExistingFolder, ...] = Field(default=(), description="folders of instructions with a SKILL.md")
+    skills: Skills = Field(default=(), description="folders of instructions with a SKILL.md")
     caches: dict[Literal["npm", "pnpm", "pip", "uv"], CacheSource] = Field(
         default_factory=dict, description="by package manager: a folder or volume, read-only"
     )
     runner: Literal["auto", "docker", "local"] = "auto"
-    image: Name = "squire-worker:latest"
+    image: Image = "squire-worker:latest"
     limits: LimitSettings = LimitSettings()
     max_task_limits: TaskLimits = Field(default=TaskLimits(), description="what a task may ask for; else limits")
     oom_retry_memory: Bytes | None = Field(default=None, description="of one more try after out_of_memory")
-    runtime: Name | None = Field(default=None, description="OCI runtime, e.g. runsc; else the engine's")
-    seccomp: ExistingFile | None = Field(default=None, description="a profile instead of the shipped one")
+    runtime: EngineName | None = Field(default=None, description="OCI runtime, e.g. runsc; else the engine's")
+    seccomp: SeccompProfile | None = Field(default=None, description="a profile instead of the shipped one")
     warm_pool: WarmPoolSettings = WarmPoolSettings()
     log_overflow: Literal["end", "truncate"] = Field(default="end", description="the attempt ends, or its log is cut")
     log_retention_days: float = Field(default=7, gt=0, le=3650, description="of an ended attempt's folder")
@@ -163,20 +178,20 @@ class DispatchSettings(SettingsSection):
     max_attempts: int = Field(default=3, ge=1, le=10)
     retry_base_s: Seconds = 30
     retry_cap_s: Seconds = 900
-    claim_deadline_s: Seconds = 120
-    lease_s: Seconds = 60
+    claim_deadline_s: Seconds = Field(default=120, ge=1)
+    lease_s: Seconds = Field(default=60, ge=1, description="prolonged every third of it")
     wait_s: float = Field(default=3, ge=0, le=30, description="how long a tick waits for a task to become ready")
 
 
 class PolicySettings(SettingsSection):
     """What an agent's change may be. `protected` and `workflows`: what becomes of such a path, see the guide."""
 
-    allowed_paths: tuple[str, ...] = Field(default=(), description="globs; none means all")
-    protected_paths: tuple[str, ...] = DEFAULT_PROTECTED
+    allowed_paths: tuple[Glob, ...] = Field(default=(), description="globs; none means all")
+    protected_paths: tuple[Glob, ...] = DEFAULT_PROTECTED
     protected: Literal["reject", "approve"] = Field(default="reject", description="when the task did not ask for it")
     workflows: Literal["reject", "approve"] = Field(default="reject", description="when the task asked for it")
-    max_files: int = Field(default=100, ge=1)
-    max_changed_lines: int = Field(default=500, ge=1)
+    max_files: Count = Field(default=100, ge=1)
+    max_changed_lines: Count = Field(default=500, ge=1)
     max_bytes: Bytes = 4 * 2**20
     max_file_bytes: Bytes = 2 * 2**20
     max_binary_bytes: Bytes = 512 * 2**10
@@ -186,9 +201,9 @@ class PublishingSettings(SettingsSection):
     """Pull requests, and the bounds on what an agent's bundle may be and on the git that looks at it."""
 
     draft: Literal["always", "untrusted", "never"] = "untrusted"
-    label: str = Field(default="squire:needs-approval", min_length=1, max_length=50)
+    label: Label = "squire:needs-approval"
     max_bundle: Bytes = 100 * 2**20
-    max_objects: int = Field(default=100_000, ge=10)
+    max_objects: Count = Field(default=100_000, ge=10)
     max_object: Bytes = 100 * 2**20
     max_unpacked: Bytes = 1024 * 2**20
     max_commits: int = Field(default=100, ge=1, le=10_000)
@@ -205,12 +220,12 @@ class VerificationSettings(SettingsSection):
     """
 
     enabled: bool = True
-    setup: str | None = None
-    tests: str | None = None
-    lint: str | None = None
-    build: str | None = None
-    egress: tuple[str, ...] = Field(default=(), description="names of gateway registries that setup may read")
-    lockfiles: tuple[str, ...] = (
+    setup: ShellLine | None = None
+    tests: ShellLine | None = None
+    lint: ShellLine | None = None
+    build: ShellLine | None = None
+    egress: tuple[Name, ...] = Field(default=(), description="names of gateway registries that setup may read")
+    lockfiles: tuple[Glob, ...] = (
         "**/package-lock.json",
         "**/pnpm-lock.yaml",
         "**/yarn.lock",
@@ -232,7 +247,7 @@ class VerificationSettings(SettingsSection):
 class WebhookSettings(SettingsSection):
     """The receiver of deliveries."""
 
-    host: str = "127.0.0.1"
+    host: ListenHost = "127.0.0.1"
     port: int = Field(default=8471, ge=0, le=65535)
     max_body: Bytes = 25 * 2**20
 
@@ -240,7 +255,7 @@ class WebhookSettings(SettingsSection):
 class WarehouseSettings(SettingsSection):
     """Publication of the DuckDB file."""
 
-    min_interval_s: float = Field(default=5, ge=0)
+    min_interval_s: SecondsOrNone = 5
     write_rate: Bytes = Field(default=32 * 2**20, description="bytes a second, on average: a large file waits longer")
     memory_limit: Bytes = 512 * 2**20
     overlap_s: float = Field(default=300, ge=0, le=86400, description="what a late transaction may take to be noticed")
@@ -269,21 +284,23 @@ class RetentionSettings(SettingsSection):
 class StepLimitSettings(SettingsSection):
     """What one step container of our own code may use (`pipeline.executor = "docker"`)."""
 
-    cpus: float = Field(default=1, gt=0, le=256)
+    cpus: float = Field(default=1, ge=MIN_CPUS, le=256)
     memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
     pids: int = Field(default=256, ge=32, le=32768)
 
 
 class PipelineSettings(SettingsSection):
-    """How Dagster runs our own code. `auto` is `docker` when an engine and the pipeline's image are there."""
+    """How Dagster runs our own code. `auto` is `docker` when SQUIRE_HOME, an engine and the image are there."""
 
     executor: Literal["auto", "in_process", "docker"] = "in_process"
-    image: Name = "squire-pipeline:latest"
-    network: Name = Field(default="bridge", description="of step containers, by which they reach GitHub and the ledger")
+    image: Image = "squire-pipeline:latest"
+    network: EngineName = Field(
+        default="bridge", description="of step containers, by which they reach GitHub and the ledger"
+    )
     step_limits: StepLimitSettings = StepLimitSettings()
     outcome_poll_s: Seconds = 60
     redelivery_s: Seconds = 60
-    webserver_port: int = Field(default=3000, ge=0, le=65535)
+    webserver_port: int = Field(default=3000, ge=1, le=65535)
 
 
 class AlertSettings(SettingsSection):
@@ -301,7 +318,7 @@ class RepositoryOverrides(SettingsSection):
     verification: dict[str, Any] = Field(default_factory=dict)
     gateway: dict[str, Any] = Field(default_factory=dict)
     budgets: dict[str, Any] = Field(default_factory=dict)
-    issue_labels: tuple[str, ...] | None = None
+    issue_labels: tuple[Label, ...] | None = None
 
     @field_validator("budgets")
     @classmethod

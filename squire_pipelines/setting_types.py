@@ -3,7 +3,10 @@
 The sections, which have the fields, are `sections` and `gateway.sections`.
 """
 
+import json
 import re
+from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -11,14 +14,34 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from squire_pipelines.domain.container_limits import LONGEST_S
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
 
 SECRET_SHOWN = "secret_shown"  # noqa: S105 - the type of an error
 """The type of an error whose value must not be repeated."""
 
+MAX_SKILLS = 20
+SKILL_FILE = "SKILL.md"
+
 _HOST = re.compile(r"[A-Za-z0-9._~-]+|[0-9A-Fa-f:.]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
 _CRON_FIELDS = 5
+_SKILL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MAX_PROFILE_BYTES = 2**20
+_MAX_PORT = 65535
+_MAX_GLOB = 4096
+# What git takes from the ends of a name and an address: `crud` in its ident.c, and blanks.
+_GIT_ENDS = " .,:;<>\"\\'"
+_EMAIL = r"^[A-Za-z0-9][A-Za-z0-9!#$%&*+/=?^_{|}~\[\].-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*$"
+# A name that has no other meaning to an engine; `container:NAME` is a network too.
+_ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{1,254}$"
+# https://pkg.go.dev/github.com/distribution/reference, or an image's id.
+_IMAGE_NAME = (
+    r"^(?:sha256:[0-9a-f]{64}|(?:[A-Za-z0-9.-]+(?::[0-9]{1,5})?/)?"
+    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?)$"
+)
 
 
 class SettingsSection(FrozenModel):
@@ -76,17 +99,136 @@ def check_base_url(text: str) -> str:
 def check_ledger_url(text: str) -> str:
     """Return a database's URL. Raises ValueError for a database that the ledger cannot be in.
 
-    It may have a password, which is hidden wherever the URL is shown.
+    It may have a password, which is hidden wherever the URL is shown, so that no error repeats the value.
     """
-    scheme, _, rest = text.partition("://")
-    if scheme == "sqlite" and rest.startswith("/") and rest != "/":
-        return text
-    if scheme.partition("+")[0] == "postgresql" and rest.strip("/"):
-        return text
-    # The value is not repeated: it may have a password in a form that nobody recognises.
-    raise PydanticCustomError(
-        SECRET_SHOWN, "the ledger's URL looks like sqlite:////path/ledger.sqlite or postgresql://user@host/name"
-    )
+    # The ledger reads it with this too. Imported only where a URL is set.
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    example = "the ledger's URL looks like sqlite:////path/ledger.sqlite or postgresql://user@host/name"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise _hidden(example) from None
+    if url.drivername == "sqlite":
+        _check_ledger_file(url.database or "", has_more=bool(url.query or url.host), example=example)
+    elif url.drivername not in {"postgresql", "postgresql+psycopg"} or not text.partition("://")[2].strip("/"):
+        raise _hidden(example)
+    elif url.port is not None and not 0 < url.port <= _MAX_PORT:
+        raise _hidden(f"{example}, with a port from 1 to {_MAX_PORT}")
+    elif url.host and not _HOST.fullmatch(url.host):
+        raise _hidden(f"{example}; its host cannot be one")
+    elif find_spec("psycopg") is None:
+        raise _hidden("the ledger's URL names Postgres, whose driver is not installed: squire-pipelines[postgres]")
+    return text
+
+
+def _check_ledger_file(database: str, *, has_more: bool, example: str) -> None:
+    # Each process would otherwise make a ledger of its own: in its memory, or in its working directory.
+    if not database.startswith("/") or has_more:
+        raise _hidden(f"{example}: a file written from the root")
+    if "\0" in database or database.endswith("/") or Path(database).is_dir():
+        raise _hidden("the ledger's URL names a folder, not a file")
+
+
+def _hidden(message: str) -> PydanticCustomError:
+    return PydanticCustomError(SECRET_SHOWN, message)
+
+
+def check_name(text: str) -> str:
+    """Return a name as it is. Raises ValueError for a blank one, blanks at its ends and control characters."""
+    if text != text.strip() or not text.isprintable():
+        raise ValueError("a name is not blank, and has no blanks around it and no control characters in it")
+    return text
+
+
+def check_git_name(text: str) -> str:
+    """Return the name of an author. Raises ValueError for one that git would refuse or change."""
+    if check_name(text).strip(_GIT_ENDS) != text or set(text) & set("<>"):
+        raise ValueError(f"git takes no < and > in a name, and none of {_GIT_ENDS.strip()} at its ends")
+    return text
+
+
+def check_seccomp_text(text: str) -> None:
+    """Check the text of a seccomp profile. Raises ValueError, whose message goes on after the file's name."""
+    try:
+        profile = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}") from error
+    if not isinstance(profile, dict) or "defaultAction" not in profile:
+        raise ValueError("has no defaultAction")
+
+
+def check_seccomp(path: Path) -> Path:
+    """Return the path of a seccomp profile. Raises ValueError."""
+    path = check_file(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_PROFILE_BYTES)  # one that is cut here is no JSON either
+        check_seccomp_text(content.decode("utf-8"))
+    except OSError as error:
+        raise ValueError(f"the profile cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("the profile is no text in UTF-8") from error
+    except ValueError as error:
+        raise ValueError(f"the profile {error}") from error
+    return path
+
+
+def check_skill(path: Path) -> Path:
+    """Return the folder of a skill. What is in its files is read for each attempt. Raises ValueError."""
+    path = check_folder(path)
+    if not _SKILL_NAME.fullmatch(path.name):
+        raise ValueError("the folder has a name with more than letters, digits, dots, - and _")
+    if path.is_symlink():
+        raise ValueError("the folder is a link")
+    if (path / SKILL_FILE).is_symlink() or not (path / SKILL_FILE).is_file():
+        raise ValueError(f"the folder has no {SKILL_FILE}")
+    return path
+
+
+def check_skills(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the folders of skills. Raises ValueError for two of one name, by which agents know them."""
+    names = [path.name for path in paths]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two folders are called {', '.join(twice)}, and agents know a skill by its folder's name")
+    return paths
+
+
+def check_command(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command as a list of words, which may be none at all. Raises ValueError."""
+    if any("\0" in word for word in words):
+        raise ValueError("no word of a command can have a NUL in it")
+    if words and words[0] != (words[0].strip() or None):
+        raise ValueError("a command begins with a program's name, which is not blank and has no blanks around it")
+    return words
+
+
+def check_shell_line(text: str) -> str:
+    """Return a line for the shell; an empty one is none. Raises ValueError for a blank one."""
+    if (text and not text.strip()) or "\0" in text:
+        raise ValueError('a command is not blank; "" stands for none')
+    return text
+
+
+def check_glob(pattern: str) -> str:
+    """Return the pattern of paths. Raises ValueError for one that no path of a repository can match."""
+    parts = pattern.strip("/").split("/")
+    if pattern != pattern.strip() or not pattern.isprintable() or "\\" in pattern or len(pattern) > _MAX_GLOB:
+        raise ValueError("a pattern has no blanks around it, and no backslash and no control characters in it")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise ValueError("a pattern is a path below the repository's folder, without empty parts, . and ..")
+    return pattern
+
+
+def check_listen_host(text: str) -> str:
+    """Return the name or address of an interface of this machine. Raises ValueError for what cannot be one."""
+    try:
+        ip_address(text)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(text) or text.replace(".", "").isdigit():
+            raise ValueError("no name and no address of a host; for example 127.0.0.1, or 0.0.0.0 for all") from None
+    return text
 
 
 def check_file(path: Path) -> Path:
@@ -109,13 +251,16 @@ def check_cache(source: str) -> str:
     """Return what a cache is mounted from: a folder that is there, or a volume's name. Raises ValueError."""
     if source.startswith(("/", "~")):
         return str(check_folder(Path(source)))
-    if "/" in source:
+    if not re.fullmatch(_ENGINE_NAME, source) or ":" in source:
         raise ValueError("a cache is a folder, written from the root, or the name of a volume")
     return source
 
 
 def _absolute(path: Path) -> Path:
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no user with such a home") from None
     if not path.is_absolute():
         raise ValueError("a path is written from the root, since processes in other folders read it too")
     return path
@@ -125,9 +270,29 @@ Cron = Annotated[str, AfterValidator(check_cron)]
 HttpUrl = Annotated[str, AfterValidator(check_http_url)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 LedgerUrl = Annotated[str, AfterValidator(check_ledger_url)]
-ExistingFile = Annotated[Path, AfterValidator(check_file)]
-ExistingFolder = Annotated[Path, AfterValidator(check_folder)]
+SeccompProfile = Annotated[Path, AfterValidator(check_seccomp)]
+Skill = Annotated[Path, AfterValidator(check_skill)]
+Skills = Annotated[tuple[Skill, ...], Field(max_length=MAX_SKILLS), AfterValidator(check_skills)]
 CacheSource = Annotated[str, Field(min_length=1), AfterValidator(check_cache)]
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]
-Name = Annotated[str, Field(min_length=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
+Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(check_name)]
+"""As GitHub bounds it."""
+GitName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_git_name)]
+Email = Annotated[str, Field(max_length=254, pattern=_EMAIL)]
+"""One that git keeps as it is."""
+AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
+Image = Annotated[str, Field(max_length=500, pattern=_IMAGE_NAME)]
+EngineName = Annotated[str, Field(pattern=_ENGINE_NAME)]
+"""Of a network, a volume or an OCI runtime."""
+Word = Annotated[str, Field(max_length=100_000)]
+"""Of a command; Linux takes up to 128 KiB."""
+Command = Annotated[tuple[Word, ...], AfterValidator(check_command)]
+ShellLine = Annotated[str, AfterValidator(check_shell_line)]
+Glob = Annotated[str, Field(min_length=1), AfterValidator(check_glob)]
+ListenHost = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(check_listen_host)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=LONGEST_S)]
+"""Like `Seconds`, where 0 stands for no wait at all."""
+Count = Annotated[int, Field(le=2**53)]
+"""A number that people and JSON read as it is; its least value is the field's."""

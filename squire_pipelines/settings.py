@@ -91,19 +91,57 @@ class Settings(BaseSettings):
                 raise ValueError(f'[repository."{name}"] is for {name!r}, {reason}')
         return self
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.webhooks.port == self.pipeline.webserver_port:
+            raise ValueError(
+                f"webhooks.port and pipeline.webserver_port are both {self.webhooks.port}: set one of them to another"
+            )
+        return self
+
     def check_overrides(self) -> None:
         """Check what each repository's overrides make of the sections. Raises ConfigError."""
         for repository in ("", *self.repository):
             for name in _OVERRIDABLE:
                 self._merged(repository, name, getattr(self, name))
-            registries = self.gateway_for(repository).registries
             for name in self.verification_for(repository).egress:
-                if name not in registries:
-                    where = f'[repository."{repository}".verification]' if repository else "[verification]"
+                try:
+                    self.gateway_for(repository).check_reachable(name)
+                except ValueError as error:
                     raise ConfigError(
-                        f"{where}: egress names {name!r}, which is not among gateway.registries",
+                        f"{_table(repository, 'verification')}: {error}",
                         hint=f"set [gateway.registries.{name}], or remove the name",
+                    ) from error
+        self._check_commands()
+        self._check_aliases()
+
+    def _check_commands(self) -> None:
+        # What the general section lacks may stand in each repository's own.
+        for repository in self.repositories or ("",):
+            agent = self.agent_for(repository)
+            if agent.kind == "command" and not agent.command:
+                raise ConfigError(
+                    f'{_table(repository, "agent")}: kind = "command" needs a command, and none is set',
+                    hint='for example command = ["ruff", "check", "--fix", "."]',
+                )
+
+    def _check_aliases(self) -> None:
+        models = {name: self._models_of(name) for name in ("", *self.repositories)}
+        anywhere = set().union(*models.values())
+        for repository in ("", *self.repository):
+            is_own = "aliases" in self._overrides(repository).gateway
+            allowed = models.get(repository, set()) if is_own else anywhere
+            for alias, model in self.gateway_for(repository).aliases.items():
+                if model not in allowed:
+                    raise ConfigError(
+                        f"{_table(repository, 'gateway')}: aliases.{alias} stands for {model!r}, which no agent may "
+                        "use",
+                        hint="name it in agent.model or gateway.models, or remove the alias",
                     )
+
+    def _models_of(self, repository: str) -> set[str]:
+        model = self.agent_for(repository).model
+        return {*self.gateway_for(repository).models, *([model] if model else [])}
 
     def agent_for(self, repository: str) -> AgentSettings:
         """Return the agent's settings for one repository."""
@@ -150,7 +188,7 @@ class Settings(BaseSettings):
         try:
             return type(section).model_validate(merged)
         except ValidationError as error:
-            raise _config_error(error, f'[repository."{repository}".{name}]') from error
+            raise _config_error(error, _table(repository, name)) from error
 
     @cached_property
     def home(self) -> Home:
@@ -167,6 +205,10 @@ class Settings(BaseSettings):
         """The ledger's file, None when it is in a database server."""
         url = self.resolved_ledger_url
         return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+
+
+def _table(repository: str, section: str) -> str:
+    return f'[repository."{repository}".{section}]' if repository else f"[{section}]"
 
 
 # Every section that a repository's table can override.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 STARTED_LINE = "squire: agent started"
 TAIL_LINES = 40
@@ -78,6 +78,10 @@ class OutputOptions:
 DEFAULT_OUTPUT = OutputOptions()
 
 
+def _open_unbuffered(path: Path, mode: Literal["ab", "wb"]) -> BinaryIO:
+    return path.open(mode, buffering=0)
+
+
 class LogSink:
     """Takes chunks of output in any cut and writes clean lines, at most `limit_bytes` of them.
 
@@ -89,6 +93,7 @@ class LogSink:
         output: Where the output goes too, and what becomes of it beyond the limit.
         on_line: Sees each clean line, until the log overflows.
         resume_after: The last lines of an earlier reading: they and everything before them are left out.
+        open_file: Opens the file in a mode, without a buffer.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class LogSink:
         on_line: Callable[[str], None] | None = None,
         append: bool = False,
         resume_after: Sequence[str] = (),
+        open_file: Callable[[Path, Literal["ab", "wb"]], BinaryIO] = _open_unbuffered,
     ) -> None:
         self._limit = limit_bytes
         self._output = output
@@ -110,7 +116,7 @@ class LogSink:
         # The unfinished line of each stream: the streams of a container come in pieces that know no lines.
         self._rests: dict[str, bytearray] = {}
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._file: BinaryIO | None = path.open("ab" if append else "wb", buffering=0)
+        self._file: BinaryIO | None = open_file(path, "ab" if append else "wb")
         self._written = self._file.tell()
         path.chmod(0o600)
         self.overflowed = False

@@ -7,8 +7,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from squire_pipelines.agents.adapters.skills import FOLDER, MAIN_FILE, Skill
+from squire_pipelines.agents.adapters.skills import FOLDER, Skill
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.setting_types import SKILL_FILE
 
 PROMPT_VERSION = "agent-d3c0ef616337"
 """Which template prompts are made from, kept with the attempt. A test compares it with the template."""
@@ -136,9 +137,9 @@ def _skills(skills: Sequence[Skill]) -> str:
     if not skills:
         return ""
     lines = [
-        f"- {skill.name}/{MAIN_FILE}" + (f": {skill.description}" if skill.description else "") for skill in skills
+        f"- {skill.name}/{SKILL_FILE}" + (f": {skill.description}" if skill.description else "") for skill in skills
     ]
-    return _SKILLS.format(path=SKILLS_PATH, file=MAIN_FILE) + "\n".join(lines)
+    return _SKILLS.format(path=SKILLS_PATH, file=SKILL_FILE) + "\n".join(lines)
 
 
 def _instructions(instructions: Instructions | None) -> str:

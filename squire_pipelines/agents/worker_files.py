@@ -1,9 +1,9 @@
 """Finds the worker's own files: beside the package in a checkout, within it in an installed wheel."""
 
-import json
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.setting_types import check_seccomp_text
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _PLACES = (_PACKAGE / "_worker", _PACKAGE.parent / "worker-image")
@@ -35,11 +35,9 @@ def seccomp_profile(path: Path | None = None, *, places: tuple[Path, ...] = _PLA
     hint = "fix it, or leave agent.seccomp out for the shipped one"
     try:
         text = file.read_text(encoding="utf-8")
-        profile = json.loads(text)
+        check_seccomp_text(text)
     except OSError as error:
         raise ConfigError(f"the seccomp profile {file} cannot be read: {error.strerror}", hint=hint) from error
     except ValueError as error:
-        raise ConfigError(f"the seccomp profile {file} is not JSON: {error}", hint=hint) from error
-    if not isinstance(profile, dict) or "defaultAction" not in profile:
-        raise ConfigError(f"the seccomp profile {file} has no defaultAction", hint=hint)
+        raise ConfigError(f"the seccomp profile {file} {error}", hint=hint) from error
     return text

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.errors import ConfigError
 from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.settings import Settings
 
@@ -115,9 +116,30 @@ def validate(context: CliContext) -> None:
 @json_option
 @with_context
 def path(context: CliContext, *, as_json: bool) -> None:
-    """Print where the settings are read from; with --json, where all of Squire's files are."""
+    """Print where the settings are read from; with --json, where all of Squire's files are.
+
+    `ledger` is null when it is in a database server, or when the settings cannot be used.
+    """
     if not as_json:
         click.echo(context.config_path)
         return
-    names = ("data", "state", "cache", "warehouse", "attempts", "mirrors", "dagster", "run")
-    emit_json({"config": context.config_path, **{name: getattr(context.home, name) for name in names}})
+    names = (
+        "data",
+        "state",
+        "cache",
+        "archive",
+        "attempts",
+        "dagster",
+        "mirrors",
+        "report",
+        "run",
+        "secrets",
+        "warehouse",
+        "warm",
+    )
+    try:
+        ledger = context.settings.ledger_file
+    except ConfigError:
+        ledger = None  # the other places hold whatever the settings say
+    places = {name: getattr(context.home, name) for name in names}
+    emit_json({"config": context.config_path, "ledger": ledger, **places})

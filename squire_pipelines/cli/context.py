@@ -35,11 +35,16 @@ PIPE_WIDTH = 200
 
 
 class CliContext:
-    """One run of the command: its global options and what is opened for it. `close` is called at its end."""
+    """One run of the command: its global options and what is opened for it. `close` is called at its end.
 
-    def __init__(self) -> None:
+    Args:
+        is_interactive: Whether somebody answers at standard input; by default when that is a terminal.
+    """
+
+    def __init__(self, *, is_interactive: bool | None = None) -> None:
         self.config: Path | None = None
         self.verbose = False
+        self.is_interactive = sys.stdin.isatty() if is_interactive is None else is_interactive
 
     @cached_property
     def home(self) -> "Home":

@@ -34,6 +34,8 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     ui = port or settings.pipeline.webserver_port
     check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
     if webhooks:
+        if settings.webhooks.port == ui:
+            raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")
         require_secret("webhook-secret", settings.home)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
     context.ledger.ensure_schema()

@@ -92,7 +92,7 @@ def ledger_path(config: Path | None, home: Home) -> Path | None:
     if url is None:
         return home.data / "ledger.sqlite"
     path = str(url).removeprefix(_PREFIX)
-    plain = str(url).startswith(_PREFIX) and path and not any(sign in path for sign in "?%:")
+    plain = str(url).startswith(_PREFIX) and path.startswith("/") and not any(sign in path for sign in "?%:")
     return Path(path) if plain else None
 
 

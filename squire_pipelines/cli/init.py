@@ -1,7 +1,6 @@
 """`squire init`: a commented config.toml with every setting, made from the settings' own classes."""
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -106,10 +105,6 @@ def config_text(repositories: Sequence[str]) -> str:
     return "\n".join(lines) + "\n" + _TAIL
 
 
-def _is_interactive() -> bool:
-    return sys.stdin.isatty()
-
-
 def _ask() -> Iterator[str]:
     click.echo("Which repositories shall Squire work on? Enter one owner/name a line; an empty line ends the list.")
     for _ in range(MAX_ASKED):
@@ -166,7 +161,7 @@ def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force
     if path.exists() and not force:
         raise _exists(path)
     names = repositories
-    if not names and not yes and _is_interactive():
+    if not names and not yes and context.is_interactive:
         names = tuple(_ask())
     unique = list({name.lower(): name for name in names}.values())
     kept = write(path, config_text(unique), force=force)
@@ -177,6 +172,6 @@ def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force
         click.echo("It names no repository yet: add some to `repositories`.")
     click.echo(
         "Secrets do not belong in it: set SQUIRE_GITHUB_TOKEN, or run `squire secrets set github-token`, or write "
-        f"{context.home.config / 'secrets' / 'github-token'} (mode 0600)."
+        f"{context.home.secrets / 'github-token'} (mode 0600)."
     )
     click.echo("Next: `squire doctor`, then `squire run --dry-run`.")

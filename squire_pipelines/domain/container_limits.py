@@ -8,8 +8,12 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from squire_pipelines.domain.frozen import FrozenModel, SparseModel
 
 _UNITS = {"": 1, "b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([a-z]*)\s*", re.IGNORECASE)
 MIN_MEMORY = 64 * 2**20
+MIN_CPUS = 0.01
+"""The least share of a processor that engines can give; less is rounded to none, which is no limit."""
+LONGEST_S = 604_800.0
+"""One week: the longest wait. Beyond 24 days waits overflow in the system's calls, beyond the year 9999 in dates."""
 
 
 def parse_size(value: object) -> object:
@@ -21,7 +25,7 @@ def parse_size(value: object) -> object:
     raise ValueError("a size is a number of bytes or has one of the units KiB, MiB and GiB, for example 512MiB")
 
 
-Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=2**50)]
 
 
 class TaskLimits(FrozenModel):
@@ -32,11 +36,11 @@ class TaskLimits(FrozenModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    cpus: float | None = Field(default=None, gt=0, le=256)
+    cpus: float | None = Field(default=None, ge=MIN_CPUS, le=256)
     memory: Annotated[Bytes, Field(ge=MIN_MEMORY)] | None = None
     pids: int | None = Field(default=None, ge=16, le=32768)
     workspace: Bytes | None = None
-    wall_clock_s: float | None = Field(default=None, gt=0)
+    wall_clock_s: float | None = Field(default=None, gt=0, le=LONGEST_S)
     log: Bytes | None = None
 
     def asked(self) -> dict[str, float]:

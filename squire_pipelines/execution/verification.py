@@ -196,7 +196,7 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
 def _run(context: VerificationContext, checks: tuple[CheckCommand, ...]) -> tuple[CheckOutcome, str]:
     """Return what the last container showed, and why there is less than a result for each check."""
     rules, change = context.rules, context.change
-    if rules.setup is None:
+    if not rules.setup:
         order = CheckPlan(checks, timeout_s=rules.timeout_s, setup_timeout_s=rules.setup_timeout_s)
         check_run = context.run("checks", change.head_sha, order)
         return check_run, check_run.problem

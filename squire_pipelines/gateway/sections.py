@@ -1,24 +1,36 @@
 """The sections of the settings that say what an agent may reach. Names of hosts are the user's; none is built in."""
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from squire_pipelines.domain.container_limits import Bytes
-from squire_pipelines.setting_types import BaseUrl, Name, Seconds, SettingsSection
+from squire_pipelines.setting_types import BaseUrl, Count, EngineName, Name, Seconds, SettingsSection
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+def _check_registry_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a name: use up to 40 small letters, digits, - and _")
+    return name
+
+
+RegistryName = Annotated[str, AfterValidator(_check_registry_name)]
+Usd = Annotated[float, Field(ge=0, le=1_000_000)]
 RegistryUrl = Annotated[BaseUrl, AfterValidator(lambda url: url.rstrip("/") + "/")]
 
 
 class PriceSettings(SettingsSection):
     """What a model costs, in USD for a million tokens; wins over the built-in table of prices."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    cached: float | None = Field(default=None, ge=0, description="read from the provider's cache; else input")
-    cache_write: float | None = Field(default=None, ge=0, description="written to it; else input")
+    input: Usd
+    output: Usd
+    cached: Usd | None = Field(default=None, description="read from the provider's cache; else input")
+    cache_write: Usd | None = Field(default=None, description="written to it; else input")
 
 
 class RegistrySettings(SettingsSection):
@@ -36,7 +48,7 @@ class GatewaySettings(SettingsSection):
     transport: Literal["auto", "socket", "container"] = Field(
         default="auto", description="container: one of its own; auto: where the engine has no socket on this machine"
     )
-    network: Name = Field(default="bridge", description="of that container, by which it reaches the provider")
+    network: EngineName = Field(default="bridge", description="of that container, by which it reaches the provider")
     max_calls: int = Field(default=2000, ge=1, le=1_000_000, description="of a model, in an attempt")
     max_concurrent: int = Field(default=16, ge=1, le=256)
     max_request: Bytes = 16 * 2**20
@@ -48,13 +60,13 @@ class GatewaySettings(SettingsSection):
     max_log: Bytes = 8 * 2**20
     log_bodies: bool = Field(default=False, description="for debugging: keep what is asked and answered")
     models: tuple[Name, ...] = Field(default=(), description="further models that an agent may name")
-    aliases: dict[str, str] = Field(default_factory=dict, description="names that stand for an allowed model")
-    prices: dict[str, PriceSettings] = Field(default_factory=dict)
-    registries: dict[str, RegistrySettings] = Field(default_factory=dict)
-    egress: tuple[str, ...] = Field(default=(), description="names of the registries that are open; none by default")
+    aliases: dict[Name, Name] = Field(default_factory=dict, description="names that stand for an allowed model")
+    prices: dict[Name, PriceSettings] = Field(default_factory=dict)
+    registries: dict[RegistryName, RegistrySettings] = Field(default_factory=dict)
+    egress: tuple[Name, ...] = Field(default=(), description="names of the registries that are open; none by default")
     allow_private: bool = Field(default=False, description="registries at addresses that are not public")
     max_egress: Bytes = Field(default=2 * 2**30, description="bytes, in an attempt")
-    max_egress_requests: int = Field(default=10_000, ge=1)
+    max_egress_requests: Count = Field(default=10_000, ge=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -68,10 +80,22 @@ class GatewaySettings(SettingsSection):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        for name in self.registries:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"registries: {name!r} cannot be a name: use up to 40 small letters, digits, - and _")
         for name in self.egress:
-            if name not in self.registries:
-                raise ValueError(f"egress names {name!r}, which is not among registries")
+            self.check_reachable(name)
         return self
+
+    def check_reachable(self, name: str) -> None:
+        """Check that a name stands for a registry that may be read. Raises ValueError."""
+        if name not in self.registries:
+            raise ValueError(f"egress names {name!r}, which is not among gateway.registries")
+        for url in (self.registries[name].base_url, *self.registries[name].files):
+            host = urlsplit(url).hostname or ""
+            try:
+                address = ip_address(host)
+            except ValueError:
+                continue  # what a name leads to is known only when it is asked for
+            if not self.allow_private and (not address.is_global or address.is_multicast):
+                raise ValueError(
+                    f"egress names {name!r}, whose address {host} is not public: set gateway.allow_private = true "
+                    "if it is yours"
+                )

@@ -26,7 +26,6 @@ from squire_pipelines.home import close_to_others, make_file, make_folder
 from squire_pipelines.ledger import HEAD_REVISION, sqlite
 from squire_pipelines.ledger.task_query import QueryRunner
 
-_FRESH_S = 1.0
 _PARAMETER = re.compile(r":(\w+)")
 _ALEMBIC = "alembic_version"
 _OURS = frozenset({_ALEMBIC, "tasks", "task_events", "attempts"})  # no other application has all of these
@@ -86,12 +85,20 @@ class Ledger:
         clock: The ledger's clock, for tests. By default it is the database server's, which all processes share, and
             on SQLite the host's.
         busy_timeout_s: How long a statement waits for another process, or runs, before `LedgerError`.
+        fresh_s: A connection to a server that was used so long ago, or longer, is checked before it is used again.
 
     Raises:
         ConfigError: The URL is invalid, or names a database that is not supported or whose driver is not installed.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, busy_timeout_s: float = 30) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        busy_timeout_s: float = 30,
+        fresh_s: float = 1.0,
+    ) -> None:
         self.url = _parse(url)
         self._clock = clock
         self._driver_error: type[Exception] = sqlite3.Error
@@ -102,7 +109,7 @@ class Ledger:
             sqlite.prepare(self.engine, busy_timeout_s=busy_timeout_s, may_be_ours=may_be_ours)
             self._reading = self.engine
         else:
-            self.engine = _postgres_engine(self.url, busy_timeout_s)
+            self.engine = _postgres_engine(self.url, busy_timeout_s, fresh_s)
             self._driver_error = self.engine.dialect.loaded_dbapi.Error  # `query_runner` does without SQLAlchemy
             # By default each statement would see what others committed meanwhile.
             self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
@@ -274,7 +281,7 @@ def may_be_ours(names: Collection[str]) -> bool:
     return not names or _OURS.issubset(names)
 
 
-def _postgres_engine(url: URL, timeout_s: float) -> Engine:
+def _postgres_engine(url: URL, timeout_s: float, fresh_s: float) -> Engine:
     arguments: dict[str, object] = {"connect_timeout": 10, "keepalives_idle": 30}
     if "options" not in url.query:
         arguments["options"] = f"-c statement_timeout={int(timeout_s * 1000)} -c timezone=UTC"
@@ -284,21 +291,20 @@ def _postgres_engine(url: URL, timeout_s: float) -> Engine:
         raise ConfigError(
             "ledger_url names Postgres, whose driver is not installed", hint="install squire-pipelines[postgres]"
         ) from error
-    event.listen(engine, "checkin", _record_use)
-    event.listen(engine, "checkout", _check_connection)
+
+    def record_use(_driver: object, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    def check_connection(driver: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        """Check it as the pool's own `pre_ping`, but not one used a moment ago: that costs a round trip."""
+        if time.monotonic() - record.info.get("used", 0.0) < fresh_s:
+            return
+        try:
+            driver.execute("SELECT 1")
+            driver.rollback()
+        except driver.Error as error:
+            raise DisconnectionError from error  # the pool opens another
+
+    event.listen(engine, "checkin", record_use)
+    event.listen(engine, "checkout", check_connection)
     return engine
-
-
-def _record_use(_driver: object, record: ConnectionPoolEntry) -> None:
-    record.info["used"] = time.monotonic()
-
-
-def _check_connection(driver: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Check a connection as the pool's own `pre_ping`, but not one used a moment ago: that costs a round trip."""
-    if time.monotonic() - record.info.get("used", 0.0) < _FRESH_S:
-        return
-    try:
-        driver.execute("SELECT 1")
-        driver.rollback()
-    except driver.Error as error:
-        raise DisconnectionError from error  # the pool opens another

@@ -7,7 +7,8 @@ from squire_pipelines.errors import PortInUseError
 
 def check_free(host: str, port: int, *, setting: str) -> None:
     """Raises PortInUseError, which names the setting, when something listens there already."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

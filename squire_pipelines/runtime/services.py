@@ -12,10 +12,10 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from squire_pipelines.agents import engine, step_containers
@@ -36,6 +36,7 @@ _LOAD_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un
 _MAX_CAUSE = 500
+_PLACES = (Path(__file__).parent, Path(__file__).parents[2])  # of an installed wheel, and of a checkout
 
 
 class AlreadyRunningError(SquireError):
@@ -44,11 +45,11 @@ class AlreadyRunningError(SquireError):
     code = "already_running"
 
 
-def dagster_yaml() -> Path:
+def dagster_yaml(*, places: Sequence[Path] = _PLACES) -> Path:
     """Return the file with the instance's settings that we ship. Raises ConfigError when the installation lacks it."""
-    for candidate in (Path(__file__).parent / "dagster.yaml", Path(__file__).parents[2] / "dagster.yaml"):
-        if candidate.is_file():
-            return candidate
+    for place in places:
+        if (place / "dagster.yaml").is_file():
+            return place / "dagster.yaml"
     raise ConfigError("dagster.yaml is missing from the installation", hint="install Squire again")
 
 
@@ -88,6 +89,12 @@ def first_error(lines: Sequence[str]) -> str:
             error += f" {line.strip()}"
         in_traceback = in_traceback or line.startswith("Traceback")
     return error.strip()[:_MAX_CAUSE] or next((line for line in reversed(lines) if line.strip()), "no output")
+
+
+def find_program(name: str) -> str:
+    """Return a program of Dagster's: the one beside this interpreter, else the name, which the PATH leads to."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.is_file() else name
 
 
 class Services:
@@ -171,7 +178,7 @@ class Services:
             self._report_dead_runs()
             self._storage_made.touch()
         pointer = ["--socket", str(self._socket), "-m", _MODULE, "--location-name", _MODULE]
-        self._start(_CODE_SERVER, [_program("dagster"), "api", "grpc", *pointer])
+        self.start(_CODE_SERVER, [find_program("dagster"), "api", "grpc", *pointer])
         self._report_dead_runs()
         child = self._children[_CODE_SERVER]
         deadline = time.monotonic() + _LOAD_TIMEOUT_S
@@ -213,20 +220,26 @@ class Services:
 
     def start_daemon(self) -> None:
         """Start Dagster's daemon: schedules, sensors and the queue. Raises what `start_code_server` raises."""
-        self._start("daemon", [_program("dagster-daemon"), "run", *self._workspace()])
+        self.start("daemon", [find_program("dagster-daemon"), "run", *self._workspace()])
 
     def start_webserver(self, port: int) -> None:
         """Start Dagster's UI on loopback. Raises what `start_code_server` raises."""
         options = ["-h", "127.0.0.1", "-p", str(port), *self._workspace()]
-        self._start("webserver", [_program("dagster-webserver"), *options])
+        self.start("webserver", [find_program("dagster-webserver"), *options])
 
     def start_receiver(self) -> None:
         """Start the webhook receiver."""
-        self._start("receiver", [sys.executable, "-m", "squire_pipelines.webhooks"])
+        self.start("receiver", [sys.executable, "-m", "squire_pipelines.webhooks"])
 
-    def _start(self, name: str, argv: list[str]) -> None:
+    def start(self, name: str, argv: list[str]) -> None:
+        """Start a process of this home, which `keep_up` starts again. Raises NotReachableError."""
         self._commands[name] = argv
         self._children[name] = Child.start(name, argv, run=self._run, env=self._environment)
+
+    @property
+    def children(self) -> Mapping[str, Child]:
+        """The processes that were started last, by their names."""
+        return MappingProxyType(self._children)
 
     def log_of(self, name: str) -> tuple[str, ...]:
         """Return the last lines of a process's log."""
@@ -249,9 +262,4 @@ class Services:
             if name == _CODE_SERVER:
                 self.start_code_server()  # its runs have died with it
             else:
-                self._start(name, self._commands[name])
-
-
-def _program(name: str) -> str:
-    beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.is_file() else name
+                self.start(name, self._commands[name])

@@ -119,7 +119,7 @@ def _from_file(name: SecretName, home: Home) -> Secret | None:
                 hint=f"write the secret there or unset {name.file_variable}",
             )
         return secret
-    return _read(home.config / "secrets" / name.value, name, private=True)
+    return _read(home.secrets / name.value, name, private=True)
 
 
 def _from_keyring(name: SecretName, timeout_s: float) -> tuple[Secret | None, str]:

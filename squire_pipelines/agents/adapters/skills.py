@@ -3,23 +3,20 @@
 A copy and not a mount: what the agent reads does not change under it, and nothing of the host's is mounted.
 """
 
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_untrusted
+from squire_pipelines.setting_types import SKILL_FILE, check_skill
 
 FOLDER = "skills"
-MAIN_FILE = "SKILL.md"
-MAX_SKILLS = 20
 MAX_FILES = 200
 MAX_BYTES = 1024 * 1024
 _MAX_DEPTH = 4
 _MAX_DESCRIPTION = 300
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HINT = f"a skill is a folder of regular files with a {MAIN_FILE} in it"
+_HINT = f"a skill is a folder of regular files with a {SKILL_FILE} in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +32,16 @@ def read_skills(paths: tuple[Path, ...]) -> tuple[Skill, ...]:
     """Read every named folder.
 
     Raises:
-        ConfigError: One is missing, holds a link or anything else that is no regular file, or is too large; two have
-            the same name; or there are more than 20.
+        ConfigError: One is missing, holds a link or anything else that is no regular file, or is too large.
     """
-    if len(paths) > MAX_SKILLS:
-        raise ConfigError(
-            f"agent.skills names {len(paths)} folders; at most {MAX_SKILLS} are taken",
-            hint="leave some out, or put them together",
-        )
-    skills = tuple(_read(path.expanduser()) for path in paths)
-    names = [skill.name for skill in skills]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(
-            f"agent.skills names two folders called {', '.join(sorted(twice))}",
-            hint="rename one of them: agents know a skill by its folder's name",
-        )
-    return skills
+    return tuple(_read(path) for path in paths)
 
 
 def _read(root: Path) -> Skill:
-    if not _NAME.fullmatch(root.name):
-        raise _refused(root, "has a name with more than letters, digits, dots, - and _")
-    if root.is_symlink() or not root.is_dir():
-        raise _refused(root, "is no folder")
+    try:
+        check_skill(root)  # it may have changed since the settings were loaded
+    except ValueError as error:
+        raise _refused(root, f"cannot be used: {error}") from error
     files: list[tuple[str, bytes]] = []
     size = 0
     try:
@@ -69,9 +53,7 @@ def _read(root: Path) -> Skill:
                 raise _refused(root, f"has more than {MAX_FILES} files")
     except OSError as error:
         raise _refused(root, f"cannot be read: {error.strerror}") from error
-    text = dict(files).get(MAIN_FILE)
-    if text is None:
-        raise _refused(root, f"has no {MAIN_FILE}")
+    text = dict(files)[SKILL_FILE]
     return Skill(root.name, _description(text.decode("utf-8", errors="replace")), tuple(sorted(files)))
 
 

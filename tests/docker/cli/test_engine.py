@@ -3,11 +3,14 @@ import json
 import tarfile
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import docker
 import pytest
 
+from squire_pipelines.agents import engine
+from squire_pipelines.errors import EngineError
 from tests.support.cli import Squire
 
 pytestmark = pytest.mark.docker
@@ -58,6 +61,6 @@ def test_an_image_that_is_missing_is_told_with_the_next_step(squire: Squire) -> 
     assert found["image"]["next_step"]
 
 
-def test_an_image_name_that_the_engine_refuses_is_told(squire: Squire) -> None:
-    squire.config('[agent]\nimage = "No Such:Name!"\n')
-    assert "does not say whether it has" in squire.json("agents", "list")["problem"]
+def test_an_image_name_that_the_engine_refuses_is_told() -> None:
+    with closing(engine.connect(30)) as client, pytest.raises(EngineError, match="does not say whether it has"):
+        engine.image_attributes(client, "No Such:Name!")

@@ -9,12 +9,15 @@ from click.testing import CliRunner
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.init import config_text, init, toml_text, write
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.home import Home
 from squire_pipelines.settings import Settings, load_settings
 from tests.support.cli import Squire
 
 
 def test_show_has_every_key_with_its_origin(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
-    squire.config('repositories = ["acme/shop"]\n[agent]\nkind = "command"\n[agent.limits]\ncpus = 3\n')
+    squire.config(
+        'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[agent.limits]\ncpus = 3\n'
+    )
     monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "9")
     rows = {row["key"]: row for row in squire.json("config", "show")}
     assert (rows["dispatch.max_concurrent"]["value"], rows["dispatch.max_concurrent"]["from"]) == (
@@ -59,7 +62,15 @@ def test_path_is_the_file_and_with_json_everything(
     squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert squire.ok("config", "path").strip() == str(squire.home / "config.toml")
-    assert squire.json("config", "path")["attempts"] == str(squire.home / "attempts")
+    places = squire.json("config", "path")
+    assert places["attempts"] == str(squire.home / "attempts")
+    assert places["ledger"] == str(squire.home / "ledger.sqlite")
+    properties = {name for name, value in vars(Home).items() if isinstance(value, property)}
+    assert set(places) == properties - {"config_file"} | {"config", "data", "state", "cache", "ledger"}
+    squire.config("ledger_url = 'postgresql://db/squire'\n")
+    assert squire.json("config", "path")["ledger"] is None
+    squire.config("bogus = 1\n")
+    assert squire.json("config", "path") == {**places, "ledger": None}
     monkeypatch.setenv("SQUIRE_CONFIG", str(tmp_path / "other.toml"))
     assert squire.ok("config", "path").strip() == str(tmp_path / "other.toml")
     assert squire.ok("--config", "mine.toml", "config", "path").strip() == "mine.toml"
@@ -120,9 +131,10 @@ def test_init_writes_where_config_says(squire: Squire, tmp_path: Path) -> None:
     assert "is not a repository name" in squire.fails(2, "init", "--repository", "nonsense")
 
 
-def test_init_asks_for_repositories_on_a_terminal(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("squire_pipelines.cli.init._is_interactive", lambda: True)
-    result = CliRunner().invoke(init, [], obj=CliContext(), input="nonsense\nacme/shop\nAcme/Shop\n\n")
+def test_init_asks_for_repositories_on_a_terminal(squire: Squire) -> None:
+    result = CliRunner().invoke(
+        init, [], obj=CliContext(is_interactive=True), input="nonsense\nacme/shop\nAcme/Shop\n\n"
+    )
     assert result.exit_code == 0, result.output
     assert "'nonsense' is not a repository name" in result.output
     assert load_settings(squire.home / "config.toml").repositories == ("Acme/Shop",)

@@ -218,7 +218,7 @@ def test_the_doctor_names_the_permissions_that_the_token_lacks(
 
 @pytest.mark.usefixtures("no_engine")
 def test_the_doctor_names_what_is_wrong(squire: Squire, samples: SampleData, github: str, tmp_path: Path) -> None:
-    squire.config(f'[agent]\nkind = "command"\nmodel = "x"\n[github]\napi_url = "{github}"\n')
+    squire.config(f'[agent]\nkind = "command"\ncommand = ["true"]\nmodel = "x"\n[github]\napi_url = "{github}"\n')
     squire.ok("secrets", "set", "github-token", stdin="ghp_" + "z" * 36)
     (squire.home / "warehouse.duckdb").write_text("no database")
     with samples.ledger.write() as tx:

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +14,10 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from squire_pipelines.errors import LedgerError, SchemaVersionError
-from squire_pipelines.ledger import HEAD_REVISION, migrate, sqlite
+from squire_pipelines.ledger import HEAD_REVISION, migrate
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import metadata
 from tests.support.ledger_schema import differences, downgrade, tables_of
@@ -289,16 +290,18 @@ def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path: Path,
     assert stored == set(acknowledged)
 
 
-def test_a_file_that_another_took_the_place_of_while_it_was_opened_is_not_used(
-    tmp_path: Path, open_at: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_another_took_the_place_of_while_it_was_opened_is_not_used(tmp_path: Path, open_at: Open) -> None:
     ledger = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     ledger.ensure_schema()
     ledger.close()
-    numbers = iter([(1, 1), (1, 2)])
-    monkeypatch.setattr(sqlite, "_identity", lambda _path: next(numbers))
+    shutil.copyfile(tmp_path / "ledger.sqlite", tmp_path / "backup.sqlite")
+
+    def put_in_its_place(*_: object) -> None:
+        if (tmp_path / "backup.sqlite").exists():
+            (tmp_path / "backup.sqlite").replace(tmp_path / "ledger.sqlite")
+
+    event.listen(ledger.engine, "do_connect", put_in_its_place)  # after the ledger has looked which file it is
     with pytest.raises(LedgerError, match="put in its place") as caught, ledger.read():
         pass
     assert "try again" in caught.value.hint
-    monkeypatch.undo()
     assert ledger.revision() == HEAD_REVISION

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import ConfigError, LedgerError, StateConflictError
-from squire_pipelines.ledger import HEAD_REVISION, store, tasks
+from squire_pipelines.ledger import HEAD_REVISION, tasks
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import audit
@@ -55,12 +55,9 @@ def test_a_server_that_does_not_answer_is_a_ledger_error_without_the_password(op
     assert "server running" in caught.value.hint
 
 
-def test_a_connection_that_the_server_ended_is_replaced(
-    postgres: PostgresServer, open_at: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "_FRESH_S", 0.0)  # as if it had not been used for a while
+def test_a_connection_that_the_server_ended_is_replaced(postgres: PostgresServer, open_at: Open) -> None:
     url = postgres.empty_ledger()
-    mine, other = open_at(url), open_at(url)
+    mine, other = open_at(url, fresh_s=0), open_at(url)
     own = text("SELECT pg_backend_pid()")
     with mine.read() as tx:
         before = tx.execute(own).scalar_one()

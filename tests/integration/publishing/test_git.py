@@ -1,6 +1,7 @@
 import os
 import select
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from squire_pipelines.errors import (
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.remote import Remote, classify_failure
 from squire_pipelines.secrets import Secret
+from squire_pipelines.sections import GitHubSettings
 
 TOKEN = "ghp_" + "a1B2" * 9
 
@@ -288,3 +290,15 @@ def test_a_refused_push_is_named_by_its_reason(line: str, reason: str) -> None:
     assert isinstance(refusal, PublishRefusedError)
     assert (refusal.reason, refusal.context["reason"]) == (reason, reason)
     assert refusal.hint
+
+
+@pytest.mark.parametrize("name", ["squire[bot]", "Žofie Bot (CI)", "a 'quoted' one!"])
+@pytest.mark.parametrize("email", ["squire@localhost", "12+squire[bot]@users.noreply.github.com", "a&b~c@x-y.de"])
+def test_git_signs_with_the_bots_name_and_address_as_the_settings_have_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, email: str
+) -> None:
+    settings = GitHubSettings(bot_name=name, bot_email=email)
+    monkeypatch.setenv("GIT_AUTHOR_NAME", settings.bot_name)
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", settings.bot_email)
+    signature = subprocess.run(["git", "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True, check=True).stdout
+    assert signature.startswith(f"{name} <{email}> ")

@@ -69,14 +69,14 @@ def test_leftovers_are_ended_before_anything_starts(settings: Settings) -> None:
 def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) -> None:
     said: list[str] = []
     with Services(settings, say=said.append) as services:
-        services._start("short", [sys.executable, "-c", "print('cannot live')"])
+        services.start("short", [sys.executable, "-c", "print('cannot live')"])
         restarts = 0
         with pytest.raises(NotReachableError, match="short stops again and again") as caught:  # noqa: PT012 - a loop
             for _ in range(20):
-                pid = services._children["short"].process.pid
-                wait_until(lambda: not services._children["short"].alive)
+                pid = services.children["short"].process.pid
+                wait_until(lambda: not services.children["short"].alive)
                 services.keep_up()
-                assert services._children["short"].process.pid != pid
+                assert services.children["short"].process.pid != pid
                 restarts += 1
         assert restarts == 5
         assert "cannot live" in str(caught.value)
@@ -89,10 +89,10 @@ def test_what_lives_is_left_alone_and_all_ends_with_the_block(settings: Settings
     said: list[str] = []
     with Services(settings, say=said.append) as services:
         for name in ("one", "two"):
-            services._start(name, list(SLEEP))
-        pids = [services._children[name].process.pid for name in ("one", "two")]
+            services.start(name, list(SLEEP))
+        pids = [services.children[name].process.pid for name in ("one", "two")]
         services.keep_up()
-        assert [services._children[name].process.pid for name in ("one", "two")] == pids
+        assert [services.children[name].process.pid for name in ("one", "two")] == pids
     assert not any(alive(pid) for pid in pids)
     assert list(settings.home.run.glob("*.pid")) == []
     assert said == []
@@ -126,11 +126,11 @@ def test_a_code_server_that_dies_takes_its_runs_with_it_and_a_daemon_does_not(
         services.start_daemon()
         assert cut_off == [settings.home.dagster] * 2  # the first of them made the storage
         for name, reported in (("code-server", 3), ("daemon", 3)):
-            services._children[name].process.kill()
-            services._children[name].process.wait(PATIENCE_S)
+            services.children[name].process.kill()
+            services.children[name].process.wait(PATIENCE_S)
             services.keep_up()
             assert len(cut_off) == reported
-            assert services._children[name].alive
+            assert services.children[name].alive
     assert "run 01234567 was cut off by an earlier stop" in said
     assert "daemon has stopped (exit -9); starting it again" in said
 
@@ -172,8 +172,8 @@ def test_dagsters_programs_share_one_code_server_and_serve_on_loopback(
         services.start_receiver()
         services.start_daemon()
         services.start_webserver(4321)
-        assert list(services._children) == ["receiver", "code-server", "daemon", "webserver"]
-        wait_until(lambda: all(services.log_of(name) for name in services._children))
+        assert list(services.children) == ["receiver", "code-server", "daemon", "webserver"]
+        wait_until(lambda: all(services.log_of(name) for name in services.children))
         assert services.log_of("receiver") == ("python -m squire_pipelines.webhooks",)
         assert services.log_of("daemon") == (f"dagster-daemon run -w {run}/workspace.yaml",)
         assert services.log_of("webserver") == (f"dagster-webserver -h 127.0.0.1 -p 4321 -w {run}/workspace.yaml",)
@@ -196,7 +196,7 @@ def test_definitions_that_cannot_be_loaded_are_named_with_the_cause_and_the_next
             services.start_daemon()
         assert caught.value.exit_code is ExitCode.CONFIGURATION
         assert str(settings.home.run / "code-server.log") in caught.value.hint
-        assert list(services._children) == ["code-server"]
+        assert list(services.children) == ["code-server"]
 
 
 @pytest.mark.parametrize(
@@ -227,14 +227,14 @@ def test_the_first_error_of_a_log_is_the_cause_of_the_others(log: list[str], err
     assert services_module.first_error(log) == error
 
 
-def test_an_installation_without_its_settings_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(services_module, "__file__", str(tmp_path / "a" / "b" / "services.py"))
+def test_an_installation_without_its_settings_is_an_error(tmp_path: Path) -> None:
+    places = (tmp_path / "wheel", tmp_path)
     with pytest.raises(ConfigError, match=r"dagster\.yaml is missing"):
-        services_module.dagster_yaml()
+        services_module.dagster_yaml(places=places)
     (tmp_path / "dagster.yaml").touch()
-    assert services_module.dagster_yaml() == tmp_path / "dagster.yaml"
+    assert services_module.dagster_yaml(places=places) == tmp_path / "dagster.yaml"
 
 
 def test_a_program_is_found_beside_the_interpreter() -> None:
-    assert Path(services_module._program("dagster-daemon")).parent == Path(sys.executable).parent
-    assert services_module._program("no-such-program") == "no-such-program"
+    assert Path(services_module.find_program("dagster-daemon")).parent == Path(sys.executable).parent
+    assert services_module.find_program("no-such-program") == "no-such-program"

@@ -1,5 +1,6 @@
 """The agent's output on its way into the log."""
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,11 @@ import pytest
 from squire_pipelines.agents.logs import LogSink, OutputOptions, clean
 
 
-class FullDisk:
+class FileOnFullDisk(io.FileIO):
     """A file on a disk without space."""
 
-    def write(self, _: bytes) -> int:
+    def write(self, _: object) -> int:
         raise OSError(28, "No space left on device")
-
-    def close(self) -> None:
-        return
 
 
 def sink(
@@ -137,10 +135,7 @@ def test_a_line_of_one_stream_amid_a_line_of_the_other_leaves_both_whole(tmp_pat
 
 
 def test_a_full_disk_is_remembered_and_the_output_still_taken(tmp_path: Path) -> None:
-    log = sink(tmp_path)
-    assert log._file is not None
-    log._file.close()
-    log._file = FullDisk()  # type: ignore[assignment]
+    log = sink(tmp_path, open_file=FileOnFullDisk)
     log.feed(b"a\nb\n")
     log.close()
     assert log.failure is not None

@@ -231,7 +231,7 @@ def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> N
         ('[repository."a/b".agent]\nlimits = 3', '[repository."a/b".agent]: limits = 3'),
         ('[repository."a/b".policy]\nmax_files = 0', '[repository."a/b".policy]: max_files = 0'),
         ('[repository."a/b".verification]\ntimeout_s = 0', '[repository."a/b".verification]: timeout_s = 0'),
-        ('[repository."a/b".gateway]\negress = ["npm"]', "egress names 'npm', which is not among registries"),
+        ('[repository."a/b".gateway]\negress = ["npm"]', "egress names 'npm', which is not among gateway.registries"),
         ('[repository."a/b".budgets.day]\nusd = 1', "repository.a/b.budgets: day is for all repositories together"),
         ('[repository."a/b".verification]\negress = ["npm"]', "[repository.\"a/b\".verification]: egress names 'npm'"),
         (
@@ -242,6 +242,52 @@ def test_one_repositorys_overrides_change_only_what_they_name(config: Path) -> N
 )
 def test_wrong_overrides_are_found_when_the_settings_are_read(config: Path, text: str, says: str) -> None:
     assert says in refused(config, f'repositories = ["a/b"]\n{text}').message
+
+
+ALLOW = "[gateway]\nallow_private = true\n"
+ALIAS = 'repository."a/b".gateway.aliases.b = "c"'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[agent]\nkind = "command"', '[agent]: kind = "command" needs a command'),
+        (
+            'repositories = ["a/b", "c/d"]\n[agent]\nkind = "command"\n[repository."a/b".agent]\ncommand = ["true"]',
+            '[repository."c/d".agent]: kind = "command" needs a command',
+        ),
+        (
+            'repositories = ["a/b"]\n[repository."a/b".agent]\nkind = "command"',
+            '[repository."a/b".agent]: kind = "command" needs a command',
+        ),
+        ('[gateway.aliases]\nb = "c"', "[gateway]: aliases.b stands for 'c', which no agent may use"),
+        (
+            'repositories = ["a/b", "c/d"]\nrepository."c/d".agent.model = "c"\n' + ALIAS,
+            "[repository.\"a/b\".gateway]: aliases.b stands for 'c'",
+        ),
+    ],
+)
+def test_what_sections_lack_together_is_found_when_the_settings_are_read(config: Path, text: str, says: str) -> None:
+    assert says in refused(config, text).message
+
+
+def test_what_each_repository_has_need_not_stand_in_the_general_sections(config: Path) -> None:
+    config.write_text(
+        """
+        repositories = ["a/b", "c/d"]
+        [agent]
+        kind = "command"
+        [gateway]
+        models = ["m"]
+        aliases = {small = "m", large = "n"}
+        [repository."a/b".agent]
+        command = ["true"]
+        [repository."c/d".agent]
+        kind = "opencode"
+        model = "n"
+        """
+    )
+    assert load_settings().agent_for("a/b").command == ("true",)
 
 
 def test_a_setup_may_read_a_registry_that_is_named_for_its_repository_alone(config: Path) -> None:
@@ -282,6 +328,24 @@ def test_the_planner_that_asks_a_model_needs_one(config: Path) -> None:
     assert 'kind = "llm" needs a model' in refused(config, '[planner]\nkind = "llm"').message
     config.write_text('[planner]\nkind = "llm"\nmodel = "openai:gpt-5"')
     assert load_settings().planner.model == "openai:gpt-5"
+
+
+@pytest.mark.parametrize("model", ["gpt-5", ":gpt-5", "openai:"])
+def test_the_planners_model_has_a_provider_or_an_endpoint(config: Path, model: str) -> None:
+    assert "is no provider:model" in refused(config, f'[planner]\nmodel = "{model}"').message
+    config.write_text(f'[planner]\nmodel = "{model}"\nbase_url = "http://127.0.0.1:11434/v1"')
+    assert load_settings().planner.model == model
+
+
+@pytest.mark.parametrize("section", ["gateway", "verification"])
+@pytest.mark.parametrize("address", ["127.0.0.1:8080", "10.0.0.5", "[::1]", "169.254.169.254", "224.0.0.1"])
+def test_a_registry_that_no_container_may_reach_is_refused(config: Path, section: str, address: str) -> None:
+    registry = f'[gateway.registries.own]\nbase_url = "http://{address}/simple"\n'
+    text = f'[{section}]\negress = ["own"]\n{registry}'
+    assert "is not public" in refused(config, text).message
+    allowed = text.replace("egress", "allow_private = true\negress") if section == "gateway" else f"{text}{ALLOW}"
+    config.write_text(allowed)
+    assert load_settings().gateway.allow_private
 
 
 @pytest.mark.parametrize(
