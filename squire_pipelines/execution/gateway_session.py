@@ -169,6 +169,7 @@ def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: Gateway
         key.reveal() if key else None,
         models=(model, *gateway_settings.models) if model is not None else (),
         aliases=gateway_settings.aliases,
+        web_search=gateway_settings.web_search,
         limits=_limits(settings, leased.task.repository, gateway_settings),
         prices={name: Price(**price.model_dump()) for name, price in gateway_settings.prices.items()},
         before=totals_of(call_log_folder(settings, leased.attempt.id)),
@@ -235,6 +236,7 @@ def _limits(settings: Settings, repository: str, gateway_settings: GatewaySettin
         idle_s=gateway_settings.idle_s,
         call_s=gateway_settings.call_s,
         max_tokens=cap.tokens,
+        max_output_tokens=gateway_settings.max_output,
         max_usd=cap.usd,
     )
 

@@ -16,10 +16,12 @@ import httpx
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.egress import Egress
+from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayCall, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price, find_price
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
+from squire_pipelines.gateway.request_body import Forward, rebuild_request
 from squire_pipelines.gateway.usage import EventCounter, tokens_of
 from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
 from squire_pipelines.observability.logging import Component, get_logger
@@ -29,6 +31,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _FIRST_ERROR = 400
 _REDIRECTS = range(300, 400)
+# A larger body is read in a thread, so that the answers of other calls go on. Two at a time: each may take 100 MB.
+_LARGE_BYTES = 64 * 2**10
+_LARGE_AT_ONCE = 2
+# How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
+_LAST_WORD_S = 1.0
 _log = get_logger(Component.GATEWAY)
 
 
@@ -53,6 +60,9 @@ class GatewayApp:
         self._prices: asyncio.Task[Mapping[str, Price | None]] | None = None
         self._log = log
         self._egress = Egress(config.egress) if config.egress.is_open else None
+        self._key_filter = KeyFilter(config.api_key)
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._call_ended = asyncio.Event()
         self._count = 0
         self._client: httpx.AsyncClient | None = None
 
@@ -97,6 +107,8 @@ class GatewayApp:
         self._count += 1
         call_id = self._log.next_id() if self._log is not None else str(self._count)
         call = RunningCall(path=str(scope["path"]), call_id=call_id, began=time.monotonic())
+        if not call.path.startswith(EGRESS_PREFIX):
+            send = CleanAnswer(self._key_filter, send, lambda text: self._log_body(call, "response", text))
         try:
             async with asyncio.timeout(self._limits.call_s):
                 if call.path.startswith(EGRESS_PREFIX):
@@ -118,7 +130,10 @@ class GatewayApp:
             self._end(call)
 
     def _end(self, call: RunningCall) -> None:
-        self._meter.end(call)
+        if not call.path.startswith(EGRESS_PREFIX):
+            self._meter.end(call)
+            self._call_ended.set()  # those that wait for room look again
+            self._call_ended = asyncio.Event()
         record = call.record(time.monotonic() - call.began)
         try:
             if self._log is not None:
@@ -146,26 +161,17 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": body})
 
     async def _serve(self, call: RunningCall, scope: Message, receive: Receive, send: Send) -> None:
+        self._meter.admit()
         rules.check_path(scope["method"], call.path)
         if self._config.base_url is None:
             raise rules.RefusalError(403, "model", "the attempt has no model")
-        self._meter.check_requests()
         body = await self._body(call, receive)
-        forward = rules.prepare(
-            scope["method"],
-            call.path,
-            body,
-            self._config.models,
-            self._config.aliases,
-            max_output=self._meter.remaining_tokens(),
-        )
-        call.model = forward.model
+        forward = await self._rebuild(scope["method"], call.path, body)
+        call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
         if self._prices is not None:
             self._meter.prices = await asyncio.shield(self._prices)  # all calls wait for the one task
-        self._meter.begin(call, forward)
-        if self._log is not None:
-            self._log.begin(call)
-            self._log.body(call, "request", body)
+        self._log_body(call, "request", body)
+        del body
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         passing = asyncio.ensure_future(self._pass_on(call, forward, headers, send))
         gone = asyncio.ensure_future(_until_gone(receive))
@@ -173,6 +179,8 @@ class GatewayApp:
             await asyncio.wait({passing, gone}, return_when=asyncio.FIRST_COMPLETED)
             # After the last part of an answer the server reports the same disconnection.
             if not passing.done() and not call.answered:
+                if call.forwarded:
+                    await asyncio.wait({passing}, timeout=_LAST_WORD_S)
                 raise ClientGoneError
             await passing
         finally:
@@ -194,16 +202,47 @@ class GatewayApp:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    async def _pass_on(
-        self, call: RunningCall, forward: rules.Forward, headers: list[tuple[str, str]], send: Send
-    ) -> None:
+    async def _rebuild(self, method: str, path: str, body: bytes) -> Forward:
+        """Return the request to pass on, made anew from what is known of the agent's. Raises RefusalError."""
+
+        def rebuild() -> Forward:
+            return rebuild_request(
+                method,
+                path,
+                body,
+                self._config.models,
+                self._config.aliases,
+                web_search=self._config.web_search,
+                default_output=self._limits.max_output_tokens,
+                base_url=self._config.base_url or "",
+            )
+
+        if len(body) <= _LARGE_BYTES:
+            return rebuild()
+        async with self._large:
+            return await asyncio.to_thread(rebuild)
+
+    async def _reserve(self, call: RunningCall, forward: Forward) -> int | None:
+        """Wait until the caps have room for the call; return what to tell the provider that an answer may have."""
+        while (granted := self._meter.reserve(call, forward)) is None:
+            await self._call_ended.wait()
+        return granted if forward.names_output or self._limits.has_caps else None
+
+    def _log_body(self, call: RunningCall, part: str, body: bytes) -> None:
+        if self._log is not None:
+            self._log.body(call, part, body)
+
+    async def _pass_on(self, call: RunningCall, forward: Forward, headers: list[tuple[str, str]], send: Send) -> None:
         config = self._config
         if self._client is None or config.base_url is None:
             raise RuntimeError("the gateway has not started")
+        body = forward.body(await self._reserve(call, forward))
+        if self._log is not None:
+            self._log.begin(call)
         request = self._client.build_request(
             forward.method,
             config.base_url.rstrip("/") + forward.path,
-            content=forward.body or None,
+            content=body or None,
             headers=rules.request_headers(headers, config.api_key, forward.protocol),
         )
         try:
@@ -212,28 +251,31 @@ class GatewayApp:
                 stack.push_async_callback(response.aclose)
                 await self._answer(call, forward, response, send)
         except httpx.TimeoutException as error:
+            if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+                self._note(call, Tokens(), reported=True)
             raise rules.RefusalError(504, "timeout", "the model's provider did not answer in time") from error
         except httpx.HTTPError as error:
             _log.warning("gateway.upstream_failed", error=type(error).__name__)
             if not call.status and isinstance(error, httpx.ConnectError):
-                self._note(call, Tokens())  # nothing of the request has passed
+                self._note(call, Tokens(), reported=True)  # nothing of the request has passed
             raise rules.RefusalError(
                 502, "upstream_unreachable", "the model's provider cannot be reached, or broke its answer off"
             ) from error
 
-    def _note(self, call: RunningCall, tokens: Tokens) -> None:
-        """Record what has passed so far, before more passes."""
+    def _note(self, call: RunningCall, tokens: Tokens, *, reported: bool = False) -> None:
+        """Record what has passed so far, before more passes, and whether that is what the call uses in the end."""
+        call.reported = reported
         self._meter.note(call, tokens)
         if self._log is not None:
             self._log.progress(call)
 
-    async def _answer(self, call: RunningCall, forward: rules.Forward, response: httpx.Response, send: Send) -> None:
+    async def _answer(self, call: RunningCall, forward: Forward, response: httpx.Response, send: Send) -> None:
         if response.status_code in _REDIRECTS:
-            self._note(call, Tokens())
+            self._note(call, Tokens(), reported=True)
             raise rules.RefusalError(502, "upstream_status", "the model's provider redirects; check its base URL")
         if response.status_code >= _FIRST_ERROR:
             call.error = "upstream_status"
-            self._note(call, Tokens())
+            self._note(call, Tokens(), reported=True)
         if rules.is_event_stream(response.headers.get("content-type", "")):
             await self._stream(call, forward, response, send)
             return
@@ -242,11 +284,10 @@ class GatewayApp:
             body += chunk
             if len(body) > self._limits.max_response_bytes:
                 raise self._too_large()
-        content = rules.without_key(bytes(body), self._config.api_key)
-        if self._log is not None:
-            self._log.body(call, "response", content)
         if not forward.free:
-            self._note(call, tokens_of(bytes(body)) or self._estimate(call, forward, len(body)))
+            usage = tokens_of(bytes(body)) if call.error is None else Tokens()
+            self._note(call, usage or self._estimate(forward, len(body)), reported=True)
+        content = self._key_filter.clean(bytes(body))
         call.status, call.response_bytes = response.status_code, len(content)
         headers = rules.response_headers(response.headers.multi_items())
         headers.append((b"content-length", str(len(content)).encode()))
@@ -255,13 +296,11 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": content})
 
     @staticmethod
-    def _estimate(call: RunningCall, forward: rules.Forward, size: int) -> Tokens:
-        """Return what an answer is counted for that does not report its usage: nothing when it is an error."""
-        if call.error is not None:
-            return Tokens()
+    def _estimate(forward: Forward, size: int) -> Tokens:
+        """Return what a whole answer is counted for that does not report its usage."""
         return Tokens(input=forward.input_estimate, output=-(-size // rules.BYTES_PER_TOKEN), estimated=True)
 
-    async def _stream(self, call: RunningCall, forward: rules.Forward, response: httpx.Response, send: Send) -> None:
+    async def _stream(self, call: RunningCall, forward: Forward, response: httpx.Response, send: Send) -> None:
         counter = EventCounter(forward.input_estimate)
         call.status = response.status_code
         headers = rules.response_headers(response.headers.multi_items())
@@ -271,13 +310,11 @@ class GatewayApp:
             if call.response_bytes > self._limits.max_response_bytes:
                 raise self._too_large()
             counter.feed(chunk)
-            if self._log is not None:
-                self._log.body(call, "response", chunk)
-            self._note(call, counter.tokens)
+            self._note(call, counter.tokens, reported=counter.is_final)
             self._meter.check_stream()
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         counter.close()
-        self._note(call, counter.tokens)
+        self._note(call, counter.tokens, reported=True)
         call.answered = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -79,7 +79,8 @@ class CallLog:
         text = (
             f'{{"c":{head},"i":{_number(tokens.input)},"o":{_number(tokens.output)},"k":{_number(tokens.cached)},'
             f'"e":{"true" if tokens.estimated else "false"},"u":{cost},"s":{call.status},'
-            f'"q":{call.request_bytes},"r":{call.response_bytes}}}'
+            f'"q":{call.request_bytes},"r":{call.response_bytes},"w":{"true" if call.web_search else "false"},'
+            f'"x":{call.open_output},"y":{call.open_usd!r}}}'
         )
         os.pwrite(self._open, text.encode().ljust(SLOT_BYTES), call.slot * SLOT_BYTES)
 
@@ -133,6 +134,7 @@ def _parsed(line: bytes) -> GatewayCall | None:
     try:
         values: dict[str, Any] = json.loads(line)
         values["started_at"] = datetime.fromisoformat(values["started_at"])
+        values["dropped"] = tuple(values.get("dropped", ()))
         return GatewayCall(**{name: value for name, value in values.items() if name in _FIELDS})
     except (ValueError, TypeError, KeyError) as error:
         _log.warning("gateway.log_line_unreadable", reason=str(error)[:200])
@@ -160,6 +162,8 @@ def _unfinished(path: Path) -> Iterator[GatewayCall]:
 
 def _from_slot(slot: dict[str, Any]) -> GatewayCall:
     call_id, path, model, started_at = slot["c"]
+    # What a call used that nobody counted to its end is what it had reserved.
+    output, usd = max(slot["o"] or 0, slot.get("x", 0)), max(slot["u"] or 0.0, slot.get("y", 0.0))
     return GatewayCall(
         path=path,
         model=model or None,
@@ -167,15 +171,16 @@ def _from_slot(slot: dict[str, Any]) -> GatewayCall:
         started_at=datetime.fromisoformat(started_at),
         latency_s=0.0,
         input_tokens=slot["i"],
-        output_tokens=slot["o"],
+        output_tokens=output if slot["o"] is not None else None,
         cached_tokens=slot["k"],
         request_bytes=slot["q"],
         response_bytes=slot["r"],
         error="interrupted",
         call_id=call_id,
-        cost_usd=slot["u"],
+        cost_usd=usd or slot["u"],
         estimated=slot["e"],
         forwarded=True,
+        web_search=slot.get("w", False),
     )
 
 
@@ -183,6 +188,6 @@ def totals_of(folder: Path) -> GatewayTotals:
     """Return what the attempt's earlier gateways have counted. An unreadable folder is an empty one."""
     totals = GatewayTotals()
     for call in read_calls(folder):
-        if call.forwarded and call.target == "model":
-            totals = totals.plus(call.total_tokens, call.cost_usd)
+        if call.target == "model":
+            totals = totals.plus(call.total_tokens, call.cost_usd) if call.forwarded else totals.plus_refused()
     return totals

@@ -1,14 +1,42 @@
-"""An attempt's meter: what its calls have used, those under way included, and whether more is allowed. No I/O."""
+"""An attempt's meter: what its calls have used and may still use, and whether one more is allowed. No I/O.
+
+A call reserves the most that it may use before it is passed on, and is settled when it ends. What nobody can count,
+because the agent left or the time was up, costs its reservation.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price
-from squire_pipelines.gateway.rules import Forward, RefusalError
+from squire_pipelines.gateway.request_body import Forward
+from squire_pipelines.gateway.rules import RefusalError
 
 _MILLION = 1_000_000
 _ASK_AGAIN = frozenset({408, 409, 425, 429})
 _SERVER_ERROR = 500
+# The provider may have gone on, and what it wrote has not passed here.
+_UNCOUNTED = frozenset({"client_gone", "timeout", "shutdown", "response_too_large", "budget"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Amount:
+    tokens: int = 0
+    usd: float = 0.0
+
+    def plus(self, other: "_Amount") -> "_Amount":
+        return _Amount(self.tokens + other.tokens, self.usd + other.usd)
+
+    def greatest(self, other: "_Amount") -> "_Amount":
+        return _Amount(max(self.tokens, other.tokens), max(self.usd, other.usd))
+
+
+@dataclass(slots=True)
+class _Running:
+    """A call that has been passed on: what it may use, and has used so far."""
+
+    reserved: _Amount
+    used: _Amount = _Amount()
 
 
 class Meter:
@@ -22,62 +50,117 @@ class Meter:
     def __init__(self, limits: GatewayLimits, before: GatewayTotals | None = None) -> None:
         self._limits = limits
         self.prices: Mapping[str, Price | None] = {}
-        self._running: dict[str, tuple[int, float]] = {}
+        self._running: dict[str, _Running] = {}
         self.totals = before or GatewayTotals()  # replaced, never changed: other threads read it
+        self._admitted = self.totals.requests + self.totals.refused
         self.exhausted: str | None = None
         self._failures = 0
 
-    def check_requests(self) -> None:
-        """Raise RefusalError when the attempt has made all the calls that it may, or its provider fails on."""
+    def admit(self) -> None:
+        """Count a call that has arrived, whatever becomes of it. Raises RefusalError when no more may be made."""
         if self._failures >= self._limits.max_failures:
             raise RefusalError(
                 403, "provider_down", f"the model's provider has failed {self._failures} times in a row. Stop working."
             )
-        if self.totals.requests >= self._limits.max_calls:
+        if self._admitted >= self._limits.max_calls:
             raise self._used_up(self._limits.max_calls, "calls")
+        self._admitted += 1
 
-    def remaining_tokens(self) -> int | None:
-        """Return how many tokens the attempt may still use; None when there is no cap."""
-        cap = self._limits.max_tokens
-        return None if cap is None else max(1, cap - self.totals.tokens)
+    def reserve(self, call: RunningCall, forward: Forward) -> int | None:
+        """Reserve the most that a call may use, and count it as passed on.
 
-    def begin(self, call: RunningCall, forward: Forward) -> None:
-        """Count a call that is about to be passed on, with the tokens of its request. Raises RefusalError."""
-        price = self.prices.get(forward.model or "")
+        Returns:
+            How many tokens each of its answers may have, at least one; 0 for a call without an answer in tokens. None
+            when the call has to wait for others that are under way: what these do not use is then free.
+
+        Raises:
+            RefusalError: A cap leaves no room for the call.
+        """
+        granted = 0
         if not forward.free:
+            price = self.prices.get(forward.model or "")
             if self._limits.max_usd is not None and price is None:
                 reason = f"in USD, but the price of {forward.model} is not known"
                 self.exhausted = self.exhausted or reason
                 raise RefusalError(403, "price_unknown", f"there is a cap {reason}: name it in the settings")
-            self._check(
-                forward.input_estimate, 0.0 if price is None else forward.input_estimate * price.input / _MILLION
-            )
-        self._running[call.call_id] = (0, 0.0)
+            granted, asked = self._fit(forward, price)
+            if granted == 0:
+                return None
+            call.reserved = Tokens(input=asked, output=granted * forward.choices, estimated=True)
+            if price is not None:
+                call.reserved_usd = price.cost_of(replace(call.reserved, input=forward.input_estimate))
+        reserved = _Amount(call.reserved.total, self._greatest_cost(forward, call.reserved))
+        self._running[call.call_id] = _Running(reserved)
         self.totals = self.totals.plus(0, 0.0)
         call.forwarded = True
         self.note(call, Tokens() if forward.free else Tokens(input=forward.input_estimate, output=0, estimated=True))
+        return granted
 
-    def _check(self, tokens: int, usd: float) -> None:
-        limits, used = self._limits, self.totals
-        if limits.max_tokens is not None and used.tokens + tokens >= limits.max_tokens:
-            raise self._used_up(limits.max_tokens, "tokens")
-        if limits.max_usd is not None and used.usd + usd >= limits.max_usd:
-            raise self._used_up(limits.max_usd, "USD")
+    def _fit(self, forward: Forward, price: Price | None) -> tuple[int, int]:
+        """Return the tokens for each answer and those to reserve for the request; 0 for an answer that has to wait."""
+        if not self._limits.has_caps:
+            return forward.output, forward.input_estimate
+        # As long as there is room, a request is reserved at the most tokens that its bytes can have.
+        room = self._room(forward, forward.greatest_input, price)
+        if room is None or room >= forward.output:
+            return forward.output, forward.greatest_input
+        if self._running:
+            return 0, 0
+        # Alone, it gets what is left by the usual estimate of its request.
+        room = self._room(forward, forward.input_estimate, price)
+        if room is not None and room < forward.least_output:
+            limits = self._limits
+            tokens_end = limits.max_tokens is not None and (
+                limits.max_tokens - self.totals.tokens - forward.input_estimate < forward.least_output * forward.choices
+            )
+            raise self._used_up(limits.max_tokens, "tokens") if tokens_end else self._used_up(limits.max_usd, "USD")
+        return min(forward.output, room if room is not None else forward.output), forward.input_estimate
+
+    def _room(self, forward: Forward, asked: int, price: Price | None) -> int | None:
+        """Return how many tokens each answer could have if its request had `asked`; None for no bound."""
+        limits = self._limits
+        left = self._left()
+        rooms = []
+        if limits.max_tokens is not None:
+            rooms.append((left.tokens - asked) // forward.choices)
+        if limits.max_usd is not None and price is not None:
+            millionths = left.usd * _MILLION - asked * price.greatest_input
+            free = forward.output if millionths >= 0 else 0
+            # One token is kept for rounding.
+            rooms.append(int(millionths / price.output / forward.choices) - 1 if price.output else free)
+        return max(0, min(rooms)) if rooms else None
+
+    def _left(self) -> _Amount:
+        """Return what is neither used nor reserved."""
+        reserved = used = _Amount()
+        for running in self._running.values():
+            reserved = reserved.plus(running.reserved.greatest(running.used))
+            used = used.plus(running.used)
+        limits, totals = self._limits, self.totals
+        return _Amount(
+            (limits.max_tokens or 0) - (totals.tokens - used.tokens) - reserved.tokens,
+            (limits.max_usd or 0.0) - (totals.usd - used.usd) - reserved.usd,
+        )
+
+    def _greatest_cost(self, forward: Forward, tokens: Tokens) -> float:
+        price = self.prices.get(forward.model or "")
+        if price is None:
+            return 0.0
+        return ((tokens.input or 0) * price.greatest_input + (tokens.output or 0) * price.output) / _MILLION
 
     def note(self, call: RunningCall, tokens: Tokens) -> None:
         """Count what a call has used so far."""
         call.tokens = tokens
         price = self.prices.get(call.model or "")
         call.cost_usd = price.cost_of(tokens) if price is not None and tokens.total else None
-        before = self._running.get(call.call_id)
-        if before is None:
+        running = self._running.get(call.call_id)
+        if running is None:
             return
-        usd = call.cost_usd or 0.0
-        self._running[call.call_id] = (tokens.total, usd)
-        self.totals = self.totals.plus(tokens.total - before[0], usd - before[1], 0)
+        before, running.used = running.used, _Amount(tokens.total, call.cost_usd or 0.0)
+        self.totals = self.totals.plus(running.used.tokens - before.tokens, running.used.usd - before.usd, 0)
 
     def check_stream(self) -> None:
-        """Raise RefusalError when the calls under way have passed a cap."""
+        """Raise RefusalError when the calls under way have passed a cap: a provider may not heed limits."""
         limits, used = self._limits, self.totals
         if limits.max_tokens is not None and used.tokens > limits.max_tokens:
             raise self._used_up(limits.max_tokens, "tokens")
@@ -85,12 +168,18 @@ class Meter:
             raise self._used_up(limits.max_usd, "USD")
 
     def end(self, call: RunningCall) -> None:
-        """End a call; what it has used stays counted."""
+        """End a call; what it has used stays counted, or what it reserved when nobody can say what it used."""
         if call.forwarded:
             self._failures = self._failures + 1 if _provider_failed(call) else 0
+            if not call.reported and call.error in _UNCOUNTED:
+                used, reserved = call.tokens, call.reserved
+                most = max(used.output or 0, reserved.output or 0)
+                self.note(call, replace(used, output=most, estimated=True) if reserved.total else used)
+        else:
+            self.totals = self.totals.plus_refused()
         self._running.pop(call.call_id, None)
 
-    def _used_up(self, cap: float, unit: str) -> RefusalError:
+    def _used_up(self, cap: float | None, unit: str) -> RefusalError:
         # Not "exhausted": agents take the word for a provider that is overloaded, and try again.
         limit = f"{cap:g} {unit}" if unit == "USD" else f"{cap} {unit}"
         self.exhausted = self.exhausted or limit

@@ -26,6 +26,7 @@ class GatewayLimits:
         idle_s: Between two pieces of a response (a model may think for long).
         call_s: For one call as a whole, the reading of its request included.
         max_tokens: Input and output of all calls of the attempt together; None for no cap.
+        max_output_tokens: Of one answer, where a request names no number of its own.
         max_usd: The same in US dollars; a model without a known price is then refused.
     """
 
@@ -38,7 +39,13 @@ class GatewayLimits:
     idle_s: float = 300.0
     call_s: float = 900.0
     max_tokens: int | None = None
+    max_output_tokens: int = 32_000
     max_usd: float | None = None
+
+    @property
+    def has_caps(self) -> bool:
+        """Whether tokens or US dollars have a cap."""
+        return self.max_tokens is not None or self.max_usd is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +70,20 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class GatewayTotals:
-    """The sum of an attempt's calls. `requests` counts model calls that were passed on."""
+    """The sum of an attempt's model calls: `requests` counts those that were passed on, `refused` the others."""
 
     tokens: int = 0
     usd: float = 0.0
     requests: int = 0
+    refused: int = 0
 
     def plus(self, tokens: int, usd: float | None, requests: int = 1) -> "GatewayTotals":
         """Return the totals with one more call."""
-        return GatewayTotals(self.tokens + tokens, self.usd + (usd or 0.0), self.requests + requests)
+        return GatewayTotals(self.tokens + tokens, self.usd + (usd or 0.0), self.requests + requests, self.refused)
+
+    def plus_refused(self) -> "GatewayTotals":
+        """Return the totals with one more call that was refused."""
+        return GatewayTotals(self.tokens, self.usd, self.requests, self.refused + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +93,15 @@ class GatewayCall:
     `status` is what the agent was answered (0: the agent went away before an answer). Tokens are the upstream's
     count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
     `error` is a code: `path`, `method`, `model`, `budget`, `price_unknown`, `request_too_large`, `bad_request`,
-    `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`, `client_gone`, `shutdown`,
-    `interrupted` (the gateway was killed), and for registries `egress`, `redirect`, `address`. Neither bodies nor
-    headers are kept.
+    `not_passed_on`, `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`, `client_gone`,
+    `shutdown`, `interrupted` (the gateway was killed), and for registries `egress`, `redirect`, `address`. Neither
+    bodies nor headers are kept.
 
     Args:
         call_id: Of this one call in the world, so that it is recorded once.
         target: `model`, or the host of the registry that was asked.
+        web_search: Whether the provider could search the web for the agent.
+        dropped: Names of keys and kinds of the request that were not passed on.
     """
 
     path: str
@@ -106,6 +120,8 @@ class GatewayCall:
     cost_usd: float | None = None
     estimated: bool = False
     forwarded: bool = False
+    web_search: bool = False
+    dropped: tuple[str, ...] = ()
 
     @property
     def total_tokens(self) -> int:
@@ -115,7 +131,13 @@ class GatewayCall:
 
 @dataclass(slots=True)
 class RunningCall:
-    """One call while it is under way; becomes a `GatewayCall`."""
+    """One call while it is under way; becomes a `GatewayCall`.
+
+    Args:
+        reserved: The most that it may use.
+        reserved_usd: What its request by its estimate, and the longest answer, would cost.
+        reported: Whether `tokens` is what it has used in the end: the provider has said so, or nothing was used.
+    """
 
     path: str
     call_id: str
@@ -125,13 +147,28 @@ class RunningCall:
     request_bytes: int = 0
     response_bytes: int = 0
     tokens: Tokens = field(default_factory=Tokens)
+    reserved: Tokens = field(default_factory=Tokens)
+    reserved_usd: float = 0.0
+    reported: bool = False
     cost_usd: float | None = None
+    web_search: bool = False
+    dropped: tuple[str, ...] = ()
     error: str | None = None
     answered: bool = False
     forwarded: bool = False
     slot: int | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = 0.0
+
+    @property
+    def open_output(self) -> int:
+        """The output tokens that it costs if nothing more is known of it; 0 once its use is reported."""
+        return 0 if self.reported else self.reserved.output or 0
+
+    @property
+    def open_usd(self) -> float:
+        """What it costs in US dollars if nothing more is known of it."""
+        return 0.0 if self.reported else self.reserved_usd
 
     def record(self, latency_s: float) -> GatewayCall:
         """Return the call as it stands `latency_s` after its beginning."""
@@ -152,4 +189,6 @@ class RunningCall:
             cost_usd=self.cost_usd,
             estimated=self.tokens.estimated,
             forwarded=self.forwarded,
+            web_search=self.web_search,
+            dropped=self.dropped,
         )

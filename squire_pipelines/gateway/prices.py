@@ -22,6 +22,11 @@ class Price:
     cached: float | None = None
     cache_write: float | None = None
 
+    @property
+    def greatest_input(self) -> float:
+        """The greatest price of a token of the request, whether it is read, taken from the cache or written to it."""
+        return max(self.input, self.cached or 0.0, self.cache_write or 0.0)
+
     def cost_of(self, tokens: Tokens) -> float:
         """Return what these tokens cost in US dollars; tokens that nobody reported cost nothing."""
         asked = tokens.input or 0

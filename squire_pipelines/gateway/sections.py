@@ -59,6 +59,10 @@ class GatewaySettings(SettingsSection):
     checkpoint_s: Seconds = Field(default=2, description="how often what is spent goes to the ledger")
     max_log: Bytes = 8 * 2**20
     log_bodies: bool = Field(default=False, description="for debugging: keep what is asked and answered")
+    max_output: int = Field(
+        default=32_000, ge=2048, le=1_000_000, description="tokens of an answer where a request names none, with a cap"
+    )
+    web_search: bool = Field(default=False, description="whether the provider may search the web for an agent")
     models: tuple[Name, ...] = Field(default=(), description="further models that an agent may name")
     aliases: dict[Name, Name] = Field(default_factory=dict, description="names that stand for an allowed model")
     prices: dict[Name, PriceSettings] = Field(default_factory=dict)

@@ -1,29 +1,49 @@
 """Counting tokens as a response passes: JSON bodies and server-sent events of two providers' interfaces. Pure.
 
-A provider reports what a stream has used at its end (OpenAI) or at both ends (Anthropic). For one that is cut before,
-the text that passed is counted: at least one token for each piece, and one for each four bytes.
+A provider reports what a stream has used at its end (OpenAI) or at both ends (Anthropic). The text that passed is
+counted all the same, in whatever field it stands: at least one token for each piece, and one for each four bytes. It is
+what a stream has used that nobody reported, and a report that says less than the text can be is not believed.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.gateway.rules import BYTES_PER_TOKEN, as_object
 
 _MAX_LINE_BYTES = 4 * 2**20
+# No model writes text of which the average token is that long: a report below it is none.
+_MOST_BYTES_PER_TOKEN = 32
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+# Of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html); the first is a comment.
+_FIELDS = (b":", b"event:", b"id:", b"retry:")
+# What surrounds the text in every event. A longer value is text, whatever its key is called.
+_ENVELOPE = frozenset(
+    {"id", "object", "model", "type", "role", "status", "created", "provider", "system_fingerprint", "service_tier"}
+    | {"finish_reason", "native_finish_reason", "stop_reason", "stop_sequence", "item_id", "call_id", "tool_use_id"}
+    | {"obfuscation", "phase"}
+)
+_MAX_ENVELOPE_CHARS = 100
+# Events that repeat what passed before in pieces, and what of them is the model's own.
+_WHOLES = frozenset({"response.created", "response.queued", "response.in_progress"})
+_MAX_KINDS = 32
+_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
 def tokens_of(text: bytes) -> Tokens | None:
-    """Return the usage in one JSON document, or None when it reports none."""
+    """Return the usage in one JSON document, or None when it reports none, or less than its text can be."""
     if b'"usage"' not in text:
         return None
     try:
         document = as_object(json.loads(text))
     except (ValueError, RecursionError):
         return None
-    return _usage(document)
+    usage = _usage(document)
+    is_response = document.get("object") == "response"
+    size = _text_bytes(document.get("output") if is_response else {**document, "usage": None})
+    return usage if usage is not None and (usage.output or 0) >= size // _MOST_BYTES_PER_TOKEN else None
 
 
 def _usage(document: dict[str, Any]) -> Tokens | None:
@@ -52,97 +72,165 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _texts(document: dict[str, Any]) -> Iterator[str]:
-    """Yield what the model has written in one event: words, thoughts, and the arguments of its tool calls."""
-    delta = document.get("delta")
-    if isinstance(delta, str):  # responses: response.*.delta
-        yield delta
-    pieces = [as_object(delta)] if isinstance(delta, dict) else []
-    choices = document.get("choices")
-    pieces += [as_object(as_object(choice).get("delta")) for choice in choices] if isinstance(choices, list) else []
-    for piece in pieces:
-        for name in ("content", "reasoning_content", "reasoning", "text", "thinking", "partial_json"):
-            if isinstance(piece.get(name), str):
-                yield piece[name]
-        calls = piece.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
-            function = as_object(as_object(call).get("function"))
-            yield from (function[name] for name in ("name", "arguments") if isinstance(function.get(name), str))
+def _text_bytes(value: Any) -> int:
+    """Return how many bytes of text a document has in all its fields, without what surrounds the text."""
+    size = 0
+    rest: list[Any] = [value]
+    while rest:
+        entry = rest.pop()
+        if isinstance(entry, str):
+            size += len(entry.encode(errors="replace"))
+        elif isinstance(entry, list):
+            rest += entry
+        elif isinstance(entry, dict):
+            rest += [
+                inner
+                for key, inner in entry.items()
+                if not (key in _ENVELOPE and isinstance(inner, str) and len(inner) <= _MAX_ENVELOPE_CHARS)
+            ]
+    return size
+
+
+@dataclass(slots=True)
+class _Text:
+    """Text that has passed."""
+
+    pieces: int = 0
+    size: int = 0
+
+    def add(self, size: int) -> None:
+        """Count a piece, which may be empty."""
+        if size:
+            self.pieces += 1
+            self.size += size
+
+    @property
+    def tokens(self) -> int:
+        """An estimate of its tokens."""
+        return max(self.pieces, -(-self.size // BYTES_PER_TOKEN))
 
 
 class EventCounter:
-    """Counts the tokens of server-sent events in any cut; the last usage counts. Keeps one line at most.
+    """Counts the tokens of a stream of server-sent events, whose pieces may be cut anywhere.
 
     Args:
-        input_estimate: The request's tokens, estimated, until the provider reports them.
+        input_estimate: Of the request's tokens, until the provider reports them.
     """
 
     def __init__(self, input_estimate: int = 0) -> None:
         self._input_estimate = input_estimate
         self._reported: Tokens | None = None
-        self._pieces = 0
-        self._bytes = 0
+        self._text = _Text()
+        self._since_report = _Text()
+        self._repeated: dict[str, _Text] = {}
         self._rest = bytearray()
         self._skipping = False
 
     @property
-    def seen(self) -> int:
-        """An estimate of the output tokens whose text has passed."""
-        return max(self._pieces, -(-self._bytes // BYTES_PER_TOKEN))
+    def is_final(self) -> bool:
+        """Whether the provider has reported what the stream used, and nothing has passed since."""
+        reported = self._reported
+        return reported is not None and not self.tokens.estimated
 
     @property
     def tokens(self) -> Tokens:
         """What is known by now."""
+        texts = (self._text, *self._repeated.values())
         reported = self._reported
         if reported is None:
-            return Tokens(input=self._input_estimate, output=self.seen, estimated=True)
+            return Tokens(input=self._input_estimate, output=max(text.tokens for text in texts), estimated=True)
+        output, later = reported.output or 0, self._since_report.tokens
         # Anthropic's first event reports the input, and of the output only its first token.
-        if reported.estimated or reported.output is None:
-            output = max(reported.output or 0, self.seen)
-            asked = self._input_estimate if reported.input is None else reported.input
-            return replace(reported, input=asked, output=output, estimated=True)
-        return reported
+        is_early = reported.estimated or reported.output is None
+        output = max(output, later) if is_early else output + later
+        if output < self._least:
+            output, is_early = max(text.tokens for text in texts), True
+        return replace(
+            reported,
+            input=reported.input or self._input_estimate,  # no request has none
+            output=output,
+            estimated=is_early or bool(later),
+        )
+
+    @property
+    def _least(self) -> int:
+        """The fewest tokens that the text can be."""
+        return max(text.size for text in (self._text, *self._repeated.values())) // _MOST_BYTES_PER_TOKEN
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body."""
-        if not self._rest and not self._skipping and chunk.endswith(b"\n"):
+        if not self._rest and not self._skipping and chunk.endswith(b"\n") and b"\r" not in chunk:
             for whole in chunk.split(b"\n"):
                 self._line(whole)
             return
         self._rest += chunk
-        *lines, rest = self._rest.split(b"\n")
-        self._rest = rest
+        *lines, rest = _LINE_END.split(self._rest)
+        self._rest = bytearray(rest)
         for line in lines:
-            if not self._skipping:
+            if self._skipping:
+                self._add(len(line))
+            else:
                 self._line(bytes(line))
             self._skipping = False
-        if len(self._rest) > _MAX_LINE_BYTES:
+        if self._skipping or len(self._rest) > _MAX_LINE_BYTES:
+            self._add(len(self._rest))
             self._rest.clear()
             self._skipping = True
 
     def close(self) -> None:
         """Take what is left as the last line."""
-        if not self._skipping:
+        if self._skipping:
+            self._add(len(self._rest))
+        else:
             self._line(bytes(self._rest))
         self._rest.clear()
 
+    def _add(self, size: int) -> None:
+        self._text.add(size)
+        self._since_report.add(size)
+
     def _line(self, line: bytes) -> None:
         if not line.startswith(b"data:"):
+            if not line.startswith(_FIELDS):
+                self._add(len(line))
+            return
+        data = line[5:].strip()
+        if data == b"[DONE]":
             return
         try:
-            document = as_object(json.loads(line[5:]))
+            document = json.loads(data)
         except (ValueError, RecursionError):
+            document = None
+        if isinstance(document, dict):
+            self._event(document)
+        else:
+            self._add(len(data))
+
+    def _event(self, document: dict[str, Any]) -> None:
+        kind = document.get("type")
+        usage = _usage(document)
+        if usage is not None or (isinstance(kind, str) and kind in _WHOLES):
+            document = {**document, "usage": None}
+        if isinstance(kind, str) and (kind in _WHOLES or kind in _ENDS):
+            document = {"output": as_object(document.get("response")).get("output")}
+        elif kind == "message_start":
+            document = {"content": as_object(document.get("message")).get("content")}
+        size = _text_bytes(document)
+        name = kind if isinstance(kind, str) and (kind in _ENDS or kind.endswith(".done")) else ""
+        if name and (name in self._repeated or len(self._repeated) < _MAX_KINDS):
+            self._repeated.setdefault(name, _Text()).add(size)
+        else:
+            self._add(size)
+        if usage is None:
             return
-        for text in _texts(document):
-            if text:
-                self._pieces += 1
-                self._bytes += len(text.encode(errors="replace"))
-        if (usage := _usage(document)) is not None:
-            before = self._reported or Tokens()
-            self._reported = Tokens(
-                input=before.input if usage.input is None else usage.input,
-                output=before.output if usage.output is None else usage.output,
-                cached=before.cached if usage.cached is None else usage.cached,
-                cache_write=before.cache_write if usage.cache_write is None else usage.cache_write,
-                estimated=document.get("type") == "message_start",
-            )
+        before = self._reported or Tokens()
+        output = before.output
+        if usage.output is not None and usage.output >= self._least:
+            output, self._since_report = usage.output, _Text()
+        self._reported = Tokens(
+            input=before.input if usage.input is None else usage.input,
+            output=output,
+            cached=before.cached if usage.cached is None else usage.cached,
+            cache_write=before.cache_write if usage.cache_write is None else usage.cache_write,
+            estimated=kind == "message_start",
+        )

@@ -33,6 +33,7 @@ class GatewayConfig:
         api_key: The provider's key; it is put into requests by the gateway and goes nowhere else.
         models: The ids of models that the agent may use.
         aliases: Further names that it may use, and the ids for which they stand.
+        web_search: Whether the provider may search the web for the agent.
         limits: The bounds and caps.
         prices: The user's own prices, which win over the library's.
         before: What the attempt's earlier gateways have counted, for the caps.
@@ -47,6 +48,7 @@ class GatewayConfig:
     api_key: str | None = field(default=None, repr=False)
     models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    web_search: bool = False
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     prices: Mapping[str, Price] = field(default_factory=dict)
     before: GatewayTotals = field(default_factory=GatewayTotals)

@@ -64,7 +64,7 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
         "t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05, trace_id="t1"
     )
     program.tell(CONFIG_LINE.write(config))
-    assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0}
+    assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0, "refused": 0}
     assert program.ask().status_code == 200
     assert upstream.seen[0].headers["authorization"] == f"Bearer {KEY}"
     status = program.report()

@@ -19,6 +19,7 @@ log = CallLog(Path(sys.argv[1]), "attempt")
 calls = [RunningCall(path="/v1/chat/completions", call_id=log.next_id(), model="small", forwarded=True) for _ in "ab"]
 for call in calls:
     call.tokens = Tokens(input=10, output=0, estimated=True)
+    call.reserved, call.reserved_usd = Tokens(input=40, output=500), 0.75
     log.begin(call)
 calls[0].tokens = Tokens(input=10, output=7, estimated=True)
 calls[0].cost_usd = 0.25
@@ -52,8 +53,9 @@ def test_what_was_under_way_at_a_kill_is_read_back_once(tmp_path: Path) -> None:
     calls = {call.error: call for call in read_calls(tmp_path)}
     assert set(calls) == {None, "interrupted"}
     cut = calls["interrupted"]
-    assert (cut.input_tokens, cut.output_tokens, cut.cost_usd, cut.estimated) == (10, 7, 0.25, True)
-    assert totals_of(tmp_path) == GatewayTotals(27, 0.25, 2)
+    # What it had reserved: seven tokens passed, and nobody knows how many more the provider wrote.
+    assert (cut.input_tokens, cut.output_tokens, cut.cost_usd, cut.estimated) == (10, 500, 0.75, True)
+    assert totals_of(tmp_path) == GatewayTotals(520, 0.75, 2)
     assert [call.call_id for call in read_calls(tmp_path)] == [call.call_id for call in read_calls(tmp_path)]
 
 

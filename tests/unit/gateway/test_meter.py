@@ -1,19 +1,27 @@
 """Caps, prices and estimates."""
 
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price, find_price
-from squire_pipelines.gateway.rules import Forward, RefusalError
+from squire_pipelines.gateway.request_body import Forward
+from squire_pipelines.gateway.rules import RefusalError
 
 PRICE = Price(input=1.0, output=10.0, cached=0.1, cache_write=2.0)
 
 
-def forward(estimate: int = 10, *, free: bool = False) -> Forward:
-    return Forward("POST", "/chat/completions", b"{}", "small", free=free, input_estimate=estimate)
+def forward(estimate: int = 10, *, output: int = 100, free: bool = False, **options: Any) -> Forward:
+    """A request of four bytes for each token that it is taken to have."""
+    rest = b"{" + b" " * (estimate * 4 - 2) + b"}"
+    return Forward(
+        "POST", "/chat/completions", "small", free=free, rest=rest, output=output, input_estimate=estimate, **options
+    )
 
 
 def running(call_id: str = "a") -> RunningCall:
@@ -43,10 +51,10 @@ def test_the_users_own_price_wins_and_a_known_model_has_one() -> None:
     assert find_price("a-model-that-nobody-sells", {}) is None
 
 
-def test_calls_under_way_count_and_are_replaced_by_what_is_told() -> None:
+def test_calls_under_way_count_and_are_replaced_by_what_is_reported() -> None:
     counting = meter()
     call = running()
-    counting.begin(call, forward(100))
+    assert counting.reserve(call, forward(100)) == 100
     assert (counting.totals.tokens, counting.totals.requests) == (100, 1)
     assert counting.totals.usd == pytest.approx(100e-6)
     counting.note(call, Tokens(input=50, output=5))
@@ -62,14 +70,15 @@ def test_calls_under_way_count_and_are_replaced_by_what_is_told() -> None:
         ({"max_tokens": 100}, GatewayTotals(95, 0, 1)),
         ({"max_usd": 0.01}, GatewayTotals(0, 0.01, 1)),
         ({"max_calls": 3}, GatewayTotals(0, 0, 3)),
+        ({"max_calls": 3}, GatewayTotals(0, 0, 1, 2)),
     ],
 )
 def test_a_cap_that_is_met_refuses_the_next_call(caps: dict[str, Any], before: GatewayTotals) -> None:
     counting = meter(before, **caps)
 
     def ask() -> None:
-        counting.check_requests()
-        counting.begin(running(), forward())
+        counting.admit()
+        counting.reserve(running(), forward())
 
     with pytest.raises(RefusalError, match="budget") as refused:
         ask()
@@ -78,11 +87,113 @@ def test_a_cap_that_is_met_refuses_the_next_call(caps: dict[str, Any], before: G
     assert counting.exhausted is not None
 
 
+def test_refused_calls_count_as_calls() -> None:
+    counting = meter(max_calls=3)
+    for number in range(3):
+        counting.admit()
+        counting.end(running(str(number)))
+    with pytest.raises(RefusalError, match="3 calls"):
+        counting.admit()
+    assert counting.totals == GatewayTotals(0, 0.0, 0, refused=3)
+
+
+def test_calls_at_once_are_counted_before_they_are_made() -> None:
+    counting = meter(max_calls=20)
+    for _ in range(20):
+        counting.admit()
+    for _ in range(2):
+        with pytest.raises(RefusalError, match="20 calls"):
+            counting.admit()
+
+
+def test_calls_at_once_never_reserve_more_than_a_cap_allows() -> None:
+    counting = meter(max_tokens=10_000)
+    calls = [running(str(number)) for number in range(16)]
+    granted = [counting.reserve(call, forward(output=50_000)) for call in calls]
+    assert granted[0] == 10_000 - 10
+    assert granted[1:] == [None] * 15
+    counting.note(calls[0], Tokens(input=10, output=90))
+    counting.end(calls[0])
+    assert counting.reserve(calls[1], forward(output=50_000)) == 10_000 - 100 - 10
+
+
+def test_calls_that_fit_together_run_together() -> None:
+    counting = meter(max_tokens=10_000)
+    assert [counting.reserve(running(str(number)), forward(output=3000)) for number in range(4)] == [3000] * 3 + [None]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.integers(1, 4000), st.integers(1, 8), st.floats(0, 1)), max_size=40),
+    st.integers(1, 20_000),
+    st.randoms(use_true_random=False),
+)
+def test_no_order_of_calls_uses_more_than_the_caps(
+    calls: list[tuple[int, int, int, float]], cap: int, order: Random
+) -> None:
+    usd = cap * 10 / 1_000_000
+    counting = meter(max_tokens=cap, max_usd=usd)
+    under_way: list[tuple[RunningCall, Tokens]] = []
+    for number, (estimate, output, choices, share) in enumerate(calls):
+        call = running(str(number))
+        try:
+            granted = counting.reserve(call, forward(estimate, output=output, choices=choices))
+        except RefusalError:
+            granted = None
+        if granted is not None:
+            assert 1 <= granted <= output
+            under_way.append((call, Tokens(input=estimate, output=int(granted * choices * share))))
+        while under_way and order.random() < 0.4:
+            ended, used = under_way.pop(order.randrange(len(under_way)))
+            counting.note(ended, used)
+            counting.end(ended)
+        assert counting.totals.tokens <= cap
+        assert counting.totals.usd <= usd + 1e-9
+
+
+def test_several_answers_share_what_is_left() -> None:
+    assert meter(max_tokens=1010).reserve(running(), forward(output=1000, choices=4)) == 250
+
+
+def test_an_answer_needs_the_room_that_its_thinking_needs() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 2000}
+    with pytest.raises(RefusalError, match="1000 tokens"):
+        meter(max_tokens=1000).reserve(running(), forward(output=4000, thinking=thinking))
+    assert meter(max_tokens=1200).reserve(running(), forward(output=4000, thinking=thinking)) == 1190
+
+
+def test_a_cap_in_dollars_lowers_an_answer() -> None:
+    granted = meter(max_usd=0.001).reserve(running(), forward(output=5000))
+    assert granted is not None
+    assert 90 <= granted < 100
+
+
+@pytest.mark.parametrize("error", ["client_gone", "timeout", "shutdown", "response_too_large"])
+def test_what_nobody_can_count_costs_its_reservation(error: str) -> None:
+    counting = meter(max_tokens=10_000)
+    call = running()
+    counting.reserve(call, forward(output=2000, choices=2))
+    counting.note(call, Tokens(input=10, output=3, estimated=True))
+    call.error = error
+    counting.end(call)
+    assert counting.totals.tokens == 10 + 4000
+    assert (call.tokens.output, call.tokens.estimated) == (4000, True)
+
+
+def test_a_call_that_the_agent_left_costs_what_the_provider_reported() -> None:
+    counting = meter(max_tokens=10_000)
+    call = running()
+    counting.reserve(call, forward(output=2000))
+    counting.note(call, Tokens(input=10, output=3))
+    call.error, call.reported = "client_gone", True
+    counting.end(call)
+    assert counting.totals.tokens == 13
+
+
 @pytest.mark.parametrize("caps", [{"max_tokens": 100}, {"max_usd": 0.001}])
 def test_a_stream_that_passes_a_cap_is_cut(caps: dict[str, Any]) -> None:
     counting = meter(**caps)
     call = running()
-    counting.begin(call, forward())
+    counting.reserve(call, forward())
     counting.check_stream()
     counting.note(call, Tokens(input=10, output=101))
     with pytest.raises(RefusalError, match="budget"):
@@ -91,14 +202,14 @@ def test_a_stream_that_passes_a_cap_is_cut(caps: dict[str, Any]) -> None:
 
 def test_free_calls_are_neither_counted_nor_capped() -> None:
     counting = meter(GatewayTotals(100, 0, 1), max_tokens=100)
-    counting.begin(running(), forward(free=True))
+    counting.reserve(running(), forward(free=True))
     assert counting.totals == GatewayTotals(100, 0, 2)
 
 
 def test_without_a_price_a_cap_in_dollars_cannot_be_kept() -> None:
     counting = meter(priced=False, max_usd=1)
     with pytest.raises(RefusalError, match="name it in the settings") as refused:
-        counting.begin(running(), forward())
+        counting.reserve(running(), forward())
     assert refused.value.code == "price_unknown"
     assert "price" in (counting.exhausted or "")
 
@@ -106,13 +217,7 @@ def test_without_a_price_a_cap_in_dollars_cannot_be_kept() -> None:
 def test_without_a_price_tokens_are_counted_all_the_same() -> None:
     counting = meter(priced=False)
     call = running()
-    counting.begin(call, forward())
+    counting.reserve(call, forward())
     counting.note(call, Tokens(input=5, output=5))
     assert call.cost_usd is None
     assert counting.totals == GatewayTotals(10, 0, 1)
-
-
-def test_the_room_that_is_left() -> None:
-    assert meter().remaining_tokens() is None
-    assert meter(GatewayTotals(60, 0, 1), max_tokens=100).remaining_tokens() == 40
-    assert meter(GatewayTotals(160, 0, 1), max_tokens=100).remaining_tokens() == 1

@@ -62,14 +62,97 @@ def test_a_last_line_without_an_end_counts() -> None:
     assert counter.tokens == Tokens(7, 3, 2)
 
 
-def test_a_line_without_an_end_is_not_kept() -> None:
+def test_a_line_without_an_end_is_not_kept_and_counts() -> None:
     counter = EventCounter()
     for _ in range(10):
         counter.feed(b"x" * 2**20)
     assert len(counter._rest) <= 5 * 2**20
+    assert (counter.tokens.output or 0) >= 5 * 2**20 // 4
     counter.feed(b"\ndata:" + json.dumps(CHAT).encode() + b"\n")
-    counter.close()
-    assert counter.tokens == Tokens(7, 3, 2)
     counter.feed(b"y" * 5 * 2**20)
     counter.close()
-    assert counter.tokens == Tokens(7, 3, 2)
+    assert counter.tokens.input == 7
+    assert (counter.tokens.output or 0) >= 15 * 2**20 // 4
+
+
+EIGHTY_KB = "word " * 16_000
+FIELDS: dict[str, object] = {
+    "function_call": {"choices": [{"delta": {"function_call": {"arguments": EIGHTY_KB}}}]},
+    "refusal": {"choices": [{"delta": {"refusal": EIGHTY_KB}}]},
+    "audio": {"choices": [{"delta": {"audio": {"data": EIGHTY_KB}}}]},
+    "text": {"choices": [{"text": EIGHTY_KB}]},
+    "a custom tool": {"type": "response.custom_tool_call_input.delta", "delta": EIGHTY_KB},
+    "an item that comes whole": {"type": "response.output_item.done", "item": {"arguments": EIGHTY_KB}},
+    "an answer that comes at its end": {"type": "response.completed", "response": {"output": [{"text": EIGHTY_KB}]}},
+    "Anthropic's sealed thoughts": {"type": "content_block_start", "content_block": {"data": EIGHTY_KB}},
+    "a block that comes first": {"type": "message_start", "message": {"content": [{"text": EIGHTY_KB}]}},
+    "under the name of an id": {"id": EIGHTY_KB},
+    "a field of tomorrow's": {"x": [{"y": [EIGHTY_KB]}]},
+    "no object": [EIGHTY_KB],
+}
+ZERO = {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}
+
+
+def counted(body: str) -> Tokens:
+    raw = body.encode()
+    counter = EventCounter(input_estimate=9)
+    for start in range(0, len(raw), 5000):
+        counter.feed(raw[start : start + 5000])
+    counter.close()
+    return counter.tokens
+
+
+@pytest.mark.parametrize("end", ["\n\n", "\r\r", "\r\n\r\n"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_text_counts_in_whatever_field_and_between_whatever_ends(field: str, end: str) -> None:
+    event = json.dumps(FIELDS[field])
+    for before in ("", f"data: {json.dumps(ZERO)}{end}"):
+        tokens = counted(f"{before}data: {event}{end}")
+        assert (tokens.output or 0) >= len(EIGHTY_KB) // 4
+        assert tokens.estimated
+        assert tokens.input == 9, "no request has none"
+
+
+@pytest.mark.parametrize(
+    "body", [EIGHTY_KB, f"data: {EIGHTY_KB}", f"event: x\ndata: {{{EIGHTY_KB}", f"odd: {EIGHTY_KB}\n"]
+)
+def test_bytes_that_are_no_events_count(body: str) -> None:
+    assert (counted(body).output or 0) >= len(EIGHTY_KB) // 4
+
+
+def test_a_report_after_the_text_is_believed_unless_no_text_is_so_short() -> None:
+    text = json.dumps(FIELDS["text"])
+    believed = {"usage": {"prompt_tokens": 7, "completion_tokens": 9000}}
+    assert counted(f"data: {text}\n\ndata: {json.dumps(believed)}\n\n") == Tokens(7, 9000)
+    tokens = counted(f"data: {text}\n\ndata: {json.dumps(ZERO)}\n\n")
+    assert (tokens.output, tokens.estimated) == (len(EIGHTY_KB) // 4, True)
+
+
+def test_what_a_stream_repeats_counts_once() -> None:
+    echo = {"instructions": EIGHTY_KB, "tools": [{"description": EIGHTY_KB}]}
+    events: list[object] = [
+        {"type": "response.created", "response": {**echo, "output": []}},
+        *({"type": "response.output_text.delta", "delta": "wo "} for _ in range(8)),
+        {"type": "response.output_text.done", "text": "wo " * 8},
+        {"type": "response.output_item.done", "item": {"content": [{"text": "wo " * 8}]}},
+    ]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    assert counted(body) == Tokens(9, 8, estimated=True)
+    usage = {"input_tokens": 7, "output_tokens": 8}
+    last = {"type": "response.completed", "response": {**echo, "output": [{"text": "wo " * 8}], "usage": usage}}
+    assert counted(body + f"data: {json.dumps(last)}\n\n") == Tokens(7, 8)
+
+
+def test_it_is_known_when_a_count_is_the_providers_last_word() -> None:
+    counter = EventCounter()
+    assert not counter.is_final
+    counter.feed(b"data: " + json.dumps(CHAT).encode() + b"\n\n")
+    assert counter.is_final
+    counter.feed(b'data: {"choices": [{"delta": {"content": "more"}}]}\n\n')
+    assert not counter.is_final
+
+
+def test_a_whole_answer_that_reports_less_than_it_can_be_is_not_believed() -> None:
+    message = {"choices": [{"message": {"content": EIGHTY_KB}}]}
+    assert tokens_of(json.dumps({**ZERO, **message}).encode()) is None
+    assert tokens_of(json.dumps({**message, "usage": {"completion_tokens": 20_000}}).encode()) == Tokens(None, 20_000)

@@ -1,0 +1,123 @@
+"""Keeps the provider's key out of what an agent is answered, whatever the provider repeats: headers, bodies, streams.
+
+It stands at the last place before the agent. A stream is cleaned piece by piece: of each piece the end that may be the
+beginning of the key, in any of its forms, is held back until the next piece shows whether it is.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, forms
+
+MASK = b"[redacted]"
+_LENGTH = b"content-length"
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+# What an escaped character begins with, in JSON, a URL and HTML.
+_ESCAPES = (b"\\", b"%", b"&#")
+
+
+def _ways_of(byte: int) -> tuple[bytes, ...]:
+    """Return how a character of a key may be written, in small letters."""
+    code = f"{byte:02x}"
+    ways = [f"\\u00{code}".encode(), f"%{code}".encode(), f"&#{byte};".encode(), f"&#x{code};".encode()]
+    return (bytes([byte]), b"\\" + bytes([byte]), *ways)
+
+
+class KeyFilter:
+    """Cleans answers.
+
+    Args:
+        key: The provider's. None, or a very short one that occurs by chance, hides nothing.
+    """
+
+    def __init__(self, key: str | None) -> None:
+        hidden = key if key is not None and len(key) >= MIN_KNOWN_LENGTH else ""
+        # Encodings of the whole key as they are; and the key with each character in any of its ways.
+        self._forms = sorted({form.encode() for form in forms(hidden)} if hidden else (), key=lambda form: -len(form))
+        self._ways = [_ways_of(byte) for byte in hidden.encode()]
+        characters = (b"|".join(b"(?i:%b)" % re.escape(way) for way in ways[1:]) for ways in self._ways)
+        pairs = zip(self._ways, characters, strict=True)
+        self._escaped = re.compile(b"".join(b"(?:%b|%b)" % (re.escape(ways[0]), rest) for ways, rest in pairs))
+        every = b"".join((*self._forms, *(way for ways in self._ways for way in ways)))
+        self._alphabet = bytes(sorted({*every, *every.upper()}))
+        self._longest = max((sum(max(map(len, ways)) for ways in self._ways), *map(len, self._forms)), default=0)
+
+    def clean(self, text: bytes) -> bytes:
+        """Return a whole text without the key."""
+        if not self._forms:
+            return text
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        if any(escape in text for escape in _ESCAPES):
+            text = self._escaped.sub(MASK, text)
+        return text
+
+    def held_length(self, text: bytes) -> int:
+        """Return how many bytes at the end of a cleaned text may be the beginning of the key."""
+        tail = text[len(text.rstrip(self._alphabet)) :][-(self._longest - 1) :] if self._forms else b""
+        for start in range(len(tail)):
+            if self._may_begin(tail[start:]):
+                return len(tail) - start
+        return 0
+
+    def _may_begin(self, tail: bytes) -> bool:
+        if any(form.startswith(tail) for form in self._forms):
+            return True
+        for character, *escapes in self._ways:
+            if character in b"\\%&":
+                return True  # it may be itself or begin another: wait for more
+            if tail.startswith(character):
+                tail = tail[1:]
+            else:
+                folded = tail[:8].lower()
+                way = next((way for way in escapes if folded.startswith(way[: len(folded)])), None)
+                if way is None:
+                    return False
+                tail = tail[len(way) :]
+            if not tail:
+                return True
+        return False
+
+
+class CleanAnswer:
+    """Sends one answer to the agent without the key: `send` of ASGI, with the key taken out of all that it is given.
+
+    Args:
+        key_filter: Knows the key.
+        send: Of the server.
+        on_text: Called with each piece of the body as it is sent.
+    """
+
+    def __init__(self, key_filter: KeyFilter, send: Send, on_text: Callable[[bytes], None]) -> None:
+        self._filter = key_filter
+        self._send = send
+        self._on_text = on_text
+        self._start: Message | None = None
+        self._rest = b""
+
+    async def __call__(self, message: Message) -> None:
+        """Send a message. The start of an answer with a length waits for its body, which may become shorter."""
+        if message["type"] == "http.response.start":
+            headers = [(name, self._filter.clean(value)) for name, value in message["headers"]]
+            self._start = {**message, "headers": headers}
+            if not any(name == _LENGTH for name, _ in headers):
+                await self._send_start([])
+            return
+        more = bool(message.get("more_body", False))
+        text = self._filter.clean(self._rest + message.get("body", b""))
+        length = self._filter.held_length(text) if more else 0
+        text, self._rest = text[: len(text) - length], text[len(text) - length :]
+        await self._send_start([] if more else [(_LENGTH, str(len(text)).encode())])
+        if text or not more:
+            self._on_text(text)
+            await self._send({"type": "http.response.body", "body": text, "more_body": more})
+
+    async def _send_start(self, length: list[tuple[bytes, bytes]]) -> None:
+        if self._start is None:
+            return
+        start, self._start = self._start, None
+        headers = [(name, value) for name, value in start["headers"] if name != _LENGTH]
+        await self._send({**start, "headers": headers + length})

@@ -1,0 +1,262 @@
+"""Makes an agent's request to its model anew: read within bounds, rebuilt by its path's shape, limited by us. Pure.
+
+Nothing of the agent's bytes is passed on: what goes upstream is written from the new document. The greatest number of
+tokens that the answer may have is written last, when the meter has said how many are left.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.gateway.request_shapes import SEARCH_TOOLS, request_shapes
+from squire_pipelines.gateway.rules import (
+    BYTES_PER_TOKEN,
+    CHAT_PATH,
+    COUNT_PATH,
+    FREE_PATHS,
+    MESSAGES_PATH,
+    MODELS_PATH,
+    RESPONSES_PATH,
+    RefusalError,
+    as_object,
+    protocol_of,
+)
+from squire_pipelines.gateway.shapes import Notes, ShapeError
+
+# A document of that many values takes 60 ms and 100 MB to read. Text has about one such character in twenty, and a
+# model that takes a million tokens is asked with some four million bytes.
+MAX_VALUES = 400_000
+MAX_OUTPUT_TOKENS = 1_000_000
+# Where a request names the most that it may be answered, the first of which wins; and where we name it ourselves.
+_OUTPUT_KEYS: Mapping[str, tuple[str, ...]] = {
+    CHAT_PATH: ("max_completion_tokens", "max_tokens"),
+    RESPONSES_PATH: ("max_output_tokens",),
+    MESSAGES_PATH: ("max_tokens",),
+    COUNT_PATH: ("max_tokens",),
+}
+# OpenAI's newer models refuse the old name, and other servers may not know the new one.
+_NEW_NAME_HOSTS = ("api.openai.com", ".openai.azure.com")
+_LEAST_OUTPUT = {RESPONSES_PATH: 16}  # https://platform.openai.com/docs/api-reference/responses/create
+# https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking: at least that, and less than `max_tokens`.
+_LEAST_THINKING = 1024
+_THINKING_KINDS = ("enabled", "disabled", "adaptive", "auto")
+# The responses interface's published schema wants an id of these. It names nothing: nothing is stored.
+_ITEM_IDS = {"message": "msg", "reasoning": "rs", "local_shell_call": "lsh", "web_search_call": "ws"}
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A request as it goes to the upstream: `path` below the base URL.
+
+    Args:
+        method: Of HTTP.
+        path: Below the base URL.
+        model: As the provider calls it; None for the list of models.
+        protocol: Whose interface it is.
+        free: Whether it costs nothing and counts for no cap on tokens.
+        rest: The document without its limits, as JSON.
+        output: The greatest number of tokens of one answer.
+        names_output: Whether the request names it even when there is no cap.
+        output_key: Where it is named; None where an answer has no tokens.
+        choices: How many answers are asked for.
+        thinking: How the model is asked to think, whose budget depends on `output`.
+        web_search: Whether the provider may search the web for the agent.
+        dropped: The names of what was left out.
+    """
+
+    method: str
+    path: str
+    model: str | None
+    protocol: Protocol = Protocol.OPENAI
+    free: bool = False
+    rest: bytes = b""
+    output: int = 0
+    names_output: bool = False
+    output_key: str | None = None
+    choices: int = 1
+    thinking: Mapping[str, Any] | None = None
+    web_search: bool = False
+    dropped: tuple[str, ...] = ()
+    input_estimate: int = field(default=0)
+
+    @property
+    def least_output(self) -> int:
+        """The fewest tokens that an answer needs room for."""
+        if self.thinking is not None and "budget_tokens" in self.thinking:
+            return _LEAST_THINKING + 1
+        return _LEAST_OUTPUT.get("/v1" + self.path, 1)
+
+    @property
+    def greatest_input(self) -> int:
+        """The most tokens that the request can have: no tokenizer makes more than one of a byte."""
+        return len(self.rest)
+
+    def body(self, output: int | None) -> bytes:
+        """Return the document with its limits: `output` tokens for each answer, or what the provider gives for None."""
+        limits: dict[str, Any] = {}
+        if self.thinking is not None:
+            limits["thinking"] = dict(self.thinking)
+            if output is not None and limits["thinking"].get("budget_tokens", 0) >= output:
+                limits["thinking"]["budget_tokens"] = output - 1
+        if output is not None and self.output_key is not None:
+            limits[self.output_key] = output
+        return b"{" + json.dumps(limits).encode()[1:-1] + b", " + self.rest[1:] if limits else self.rest
+
+
+def read_document(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body. Raises RefusalError, also when reading it would take long."""
+    values = body.count(b",") + body.count(b"[") + body.count(b"{")
+    if values > MAX_VALUES:
+        raise RefusalError(413, "request_too_large", f"the request has more than {MAX_VALUES} commas and brackets")
+    try:
+        document = json.loads(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RefusalError(400, "bad_request", "the body is not JSON") from error
+    if not isinstance(document, dict):
+        raise RefusalError(400, "bad_request", "the body is not a JSON object")
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def rebuild_request(
+    method: str,
+    path: str,
+    body: bytes,
+    allowed_models: Collection[str],
+    aliases: Mapping[str, str] = MappingProxyType({}),
+    *,
+    web_search: bool = False,
+    default_output: int = 32_000,
+    base_url: str = "",
+) -> Forward:
+    """Return the request to pass on.
+
+    Args:
+        method: Of HTTP.
+        path: One that `check_path` has let through.
+        body: As it came.
+        allowed_models: The ids that may be named.
+        aliases: Names of models that stand for another; the upstream gets the other.
+        web_search: Whether the provider may search the web for the agent.
+        default_output: The greatest number of tokens of an answer where the request names none that is one.
+        base_url: Of the provider, which says under which name it wants that number.
+
+    Raises:
+        RefusalError: The body is no JSON object, asks for a model that is not allowed, or has what is not passed on.
+    """
+    below = path.removeprefix("/v1")
+    protocol = protocol_of(path)
+    if path == MODELS_PATH:
+        return Forward(method, below, None, protocol=protocol, free=True)
+    document = read_document(body)
+    asked = document.pop("model", None)
+    model = aliases.get(asked, asked) if isinstance(asked, str) else asked
+    if not isinstance(model, str) or model not in allowed_models:
+        raise RefusalError(403, "model", f"the model {str(asked)[:100]!r} is not allowed for this attempt")
+    notes = Notes()
+    limits = [document.pop(key, None) for key in _OUTPUT_KEYS[path]]
+    named = next((value for value in limits if _is_amount(value)), None)
+    try:
+        thinking = None if path == RESPONSES_PATH else _thinking(document.pop("thinking", None), path)
+        made = request_shapes(web_search=web_search)[path].rebuild(document, "request", notes)
+    except ShapeError as error:
+        raise RefusalError(400, "not_passed_on", error.reason) from error
+    _settle(made, path)
+    text = json.dumps({"model": model, **made}, ensure_ascii=False).encode(errors="replace")
+    free = path in FREE_PATHS
+    return Forward(
+        method,
+        below,
+        model,
+        protocol=protocol,
+        free=free,
+        rest=text,
+        output=0 if free else min(named or default_output, MAX_OUTPUT_TOKENS),
+        names_output=named is not None or path == MESSAGES_PATH,
+        output_key=None if free else _output_key(path, limits, base_url),
+        choices=made.get("n", 1),
+        thinking=thinking,
+        web_search="web_search_options" in made
+        or any(tool.get("type") in SEARCH_TOOLS for tool in made.get("tools", ())),
+        dropped=tuple(notes.dropped),
+        input_estimate=-(-len(text) // BYTES_PER_TOKEN),
+    )
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _output_key(path: str, limits: list[object], base_url: str) -> str:
+    keys = _OUTPUT_KEYS[path]
+    for key, value in zip(keys, limits, strict=True):
+        if value is not None:
+            return key
+    host = urlsplit(base_url).hostname or ""
+    return keys[0] if host.endswith(_NEW_NAME_HOSTS) else keys[-1]
+
+
+def _thinking(value: object, path: str) -> Mapping[str, Any] | None:
+    """Return how the model is asked to think. Raises ShapeError."""
+    if value is None:
+        return None
+    asked = as_object(value)
+    if asked.get("type") not in _THINKING_KINDS:
+        raise ShapeError("request.thinking has to be an object of a known type")
+    made: dict[str, Any] = {"type": asked["type"]}
+    if asked.get("display") in ("summarized", "omitted"):
+        made["display"] = asked["display"]
+    # Anthropic's interface needs a budget; others think without one.
+    if made["type"] == "enabled" and ("budget_tokens" in asked or path != CHAT_PATH):
+        budget: Any = asked.get("budget_tokens")
+        if not _is_amount(budget) or budget < _LEAST_THINKING:
+            raise ShapeError(f"request.thinking.budget_tokens has to be a whole number from {_LEAST_THINKING}")
+        made["budget_tokens"] = min(budget, MAX_OUTPUT_TOKENS)
+    return made
+
+
+def _settle(made: dict[str, Any], path: str) -> None:
+    """Set what depends on the rest of the document: usage in a stream, tools that are no longer offered, ids."""
+    if made.get("stream") is not True:
+        made.pop("stream_options", None)
+    elif path == CHAT_PATH:
+        made["stream_options"] = {**made.get("stream_options", {}), "include_usage": True}
+    if not made.get("tools"):
+        for key in ("tools", "tool_choice", "parallel_tool_calls"):
+            made.pop(key, None)
+    elif (name := _tool_name(made.get("tool_choice"))) is not None and name not in map(_tool_name, made["tools"]):
+        del made["tool_choice"]
+    if path == RESPONSES_PATH and isinstance(made["input"], list):
+        for number, item in enumerate(made["input"]):
+            _set_id(item, number)
+
+
+def _tool_name(tool: object) -> str | None:
+    entry = as_object(tool)
+    inner = as_object(entry.get("function") or entry.get("custom")) or entry
+    name = inner.get("name")
+    return name if isinstance(name, str) else None
+
+
+def _set_id(item: dict[str, Any], number: int) -> None:
+    kind = item["type"]
+    prefix = _ITEM_IDS.get(kind)
+    if prefix is None or (
+        kind == "message" and not (item["role"] == "assistant" and isinstance(item["content"], list))
+    ):
+        return
+    if kind == "message":
+        item["status"] = "completed"
+    if kind == "reasoning":
+        item.setdefault("summary", [])
+        # The provider opens the sealed text of a thought by its id. Without that text the id would be looked up.
+        if item.get("encrypted_content") and item.get("id", "").startswith("rs_"):
+            return
+    item["id"] = f"{prefix}_{number}"
