@@ -68,13 +68,14 @@ def watch(
         last = next(shown)
         context.console.print(page_table(last))
     elif sys.stdout.isatty():
-        last = _live(context, shown)
+        last = show_live(context, shown)
     else:
         last = _line_by_line(shown)
     _summary(last)
 
 
-def _live(context: CliContext, shown: Iterator[TaskPage]) -> TaskPage:
+def show_live(context: CliContext, shown: Iterator[TaskPage]) -> TaskPage:
+    """Show one page after the other in the same place of a terminal; return the last one."""
     from rich.live import Live  # noqa: PLC0415 - only on a terminal
 
     last = next(shown)

@@ -6,7 +6,7 @@ import pytest
 
 from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.task_rows import TaskPage, TaskRow
-from squire_pipelines.cli.tasks_watch import _live, changes, pages
+from squire_pipelines.cli.tasks_watch import changes, pages, show_live
 from squire_pipelines.ledger.task_query import TaskQuery
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -75,7 +75,7 @@ def test_each_change_is_one_line() -> None:
 def test_the_live_table_ends_with_the_last_page(capsys: pytest.CaptureFixture[str]) -> None:
     done = replace(ROW, status="succeeded", waiting=None)
     last = TaskPage((done,), NOW)
-    assert _live(CliContext(), iter([TaskPage((ROW,), NOW), last])) is last
+    assert show_live(CliContext(), iter([TaskPage((ROW,), NOW), last])) is last
     shown = capsys.readouterr().out
     assert "succeeded" in shown
     assert "\x1b[1m it" not in shown

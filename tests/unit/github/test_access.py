@@ -47,6 +47,7 @@ class PlayedApp(httpx.AsyncBaseTransport):
         self.made: list[str] = []
         self.status = 200
         self.body: dict[str, object] | None = None
+        self.token: dict[str, object] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path.removeprefix("/api/v3")
@@ -62,6 +63,8 @@ class PlayedApp(httpx.AsyncBaseTransport):
             return httpx.Response(200, json={"id": 7, "slug": "squire-bot"})
         if path.endswith("/installation"):
             return httpx.Response(200, json={"id": 42, "permissions": self.granted})
+        if self.token is not None:
+            return httpx.Response(201, json=self.token)
         self.made.append(f"ghs_{len(self.made)}_" + "x" * 30)
         ends = (START + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         return httpx.Response(201, json={"token": self.made[-1], "expires_at": ends})
@@ -148,9 +151,7 @@ async def test_an_unreadable_installation_is_no_traceback(body: dict[str, object
 async def test_an_unreadable_token_is_not_repeated_in_the_error() -> None:
     played = PlayedApp()
     access = app(played)
-    await access.installation("acme/shop")
-    access._installations["acme"] = await access.installation("acme/shop")
-    played.body = {"token": "ghs_" + "q" * 30, "expires_at": "soon"}
+    played.token = {"token": "ghs_" + "q" * 30, "expires_at": "soon"}
     with pytest.raises(GitHubUnavailableError) as caught:
         await access.token("acme/shop", write=True)
     assert "ghs_" not in f"{caught.value}{caught.value.context}"

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -144,3 +145,28 @@ def test_a_functions_docstring_begins_with_a_verb_or_its_subject() -> None:
         and (ast.get_docstring(function) or "-").split()[0] in clauses
     ]
     assert fragments == []
+
+
+def _changed_names(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement of a test imports from us, or binds or patches in something else than itself."""
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("squire"):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+        place = node.value if isinstance(node, ast.Subscript) else node  # an element of a private table, or the name
+        if isinstance(place, ast.Attribute) and ast.unparse(place.value) not in {"self", "cls"}:
+            yield place.attr
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".setattr", ".delattr")):
+        for argument in node.args[:2]:
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                yield from argument.value.split(".")
+
+
+def test_no_test_imports_or_changes_what_is_private() -> None:
+    private = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _changed_names(node)
+        if isinstance(node, ast.stmt | ast.expr) and name.startswith("_") and not name.endswith("__")
+    ]
+    assert private == []
