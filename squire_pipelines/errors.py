@@ -23,6 +23,7 @@ SquireError
 │   └── DeliveryError          a webhook delivery is not what GitHub sends
 ├── GitError               a git command failed
 │   └── BundleError        an agent's bundle is not what it must be
+├── JudgementError         strangers' data that the child which judged it did not survive
 ├── RepositoryError        a local path cannot be used as a repository                exit 2
 ├── PlanningError          a planner gave no usable plan
 ├── WorkspaceError         an attempt's workspace could not be written or read
@@ -34,7 +35,7 @@ SquireError
 from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
@@ -69,6 +70,18 @@ class SquireError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes the same error in another process: its class, its arguments and its attributes."""
+        return rebuild_error, (type(self), self.args, self.__dict__ | {"context": dict(self.context)})
+
+
+def rebuild_error(kind: type["SquireError"], args: tuple[object, ...], attributes: dict[str, object]) -> "SquireError":
+    """Return an error as `SquireError.__reduce__` described it."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class ConfigError(SquireError):
@@ -250,6 +263,16 @@ class BundleError(GitError):
     ) -> None:
         super().__init__(message, hint=hint, context={"problem": problem, **(context or {})})
         self.problem = problem
+
+
+class JudgementError(SquireError):
+    """Strangers' data that gave no answer; `verdict` is one of `judgement.JudgementVerdict`."""
+
+    code = "judgement"
+
+    def __init__(self, message: str, *, verdict: str, context: Mapping[str, object] | None = None) -> None:
+        super().__init__(message, context={"verdict": verdict, **(context or {})})
+        self.verdict = verdict
 
 
 class RepositoryError(SquireError):

@@ -37,8 +37,9 @@ from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import Home, make_folder
 from squire_pipelines.ledger.attempts import AttemptFacts
-from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
+from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.git import GitLimits, run_git
+from squire_pipelines.publishing.inspection import inspect_bundle
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.sections import VerificationSettings
 
@@ -166,7 +167,7 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
         return None
     folder = inputs.folder
     settings, repository = leased.settings, leased.task.repository
-    change = verify_bundle(
+    change = inspect_bundle(
         folder.keep / attempt_files.BUNDLE_FILE,
         Mirror(mirror_path(settings.home, repository), repository),
         branch=inputs.branch,

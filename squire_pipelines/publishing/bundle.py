@@ -278,8 +278,10 @@ def verify_bundle(
     try:
         _check_history(git_dir, base_sha, head_sha, limits)
         commits = _commits(git_dir, base_sha, head_sha, settings.max_commits, limits)
-        files = changed_files(git_dir, base_sha, head_sha, limits, max_patch_bytes=settings.max_patch)
-        history = () if len(commits) == 1 else tuple(_history(git_dir, commits, settings.max_patch, limits))
+        files = changed_files(
+            git_dir, base_sha, head_sha, limits, max_patch_bytes=settings.max_patch, max_lines=settings.max_lines
+        )
+        history = () if len(commits) == 1 else tuple(_history(git_dir, commits, settings, limits))
     except BundleError:
         raise
     except GitError as error:
@@ -289,9 +291,16 @@ def verify_bundle(
     return VerifiedChange(git_dir, head_sha, base_sha, commits, files, history)
 
 
-def _history(git_dir: Path, commits: tuple[AgentCommit, ...], left: int, limits: GitLimits) -> Iterator[ChangedFile]:
+def _history(
+    git_dir: Path, commits: tuple[AgentCommit, ...], settings: PublishingSettings, limits: GitLimits
+) -> Iterator[ChangedFile]:
+    left_bytes, left_lines = settings.max_patch, settings.max_lines
     for commit in commits:
         parent = commit.parents[0] if commit.parents else EMPTY_TREE
-        files = changed_files(git_dir, parent, commit.sha, limits, max_patch_bytes=max(1, left))
-        left -= sum(len(line) for file in files for _, line in file.added_lines)
+        files = changed_files(
+            git_dir, parent, commit.sha, limits, max_patch_bytes=max(1, left_bytes), max_lines=max(1, left_lines)
+        )
+        for file in files:
+            left_lines -= len(file.added_lines)
+            left_bytes -= sum(len(line) + 1 for _, line in file.added_lines)
         yield from files

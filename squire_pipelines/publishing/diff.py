@@ -20,6 +20,7 @@ _NOTHING = "0" * 40
 _OPTIONS = ("-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=none")
 _HUNK = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 # Attributes are read from the empty tree by those gits that would otherwise read them from a bare repository's HEAD.
+_TOO_LONG = {"overflowed": True}
 _NO_ATTRIBUTES = {"GIT_ATTR_SOURCE": EMPTY_TREE}
 
 
@@ -107,7 +108,7 @@ def _added_lines(patch: bytes, entries: Sequence[_FileChange]) -> list[tuple[tup
 
 
 def changed_files(
-    git_dir: Path, base: str, head: str, limits: GitLimits, *, max_patch_bytes: int
+    git_dir: Path, base: str, head: str, limits: GitLimits, *, max_patch_bytes: int, max_lines: int
 ) -> tuple[ChangedFile, ...]:
     """Return what is different between two commits or trees, file by file.
 
@@ -117,6 +118,7 @@ def changed_files(
         head: The commit or tree after.
         limits: Of each of the four runs of git.
         max_patch_bytes: How long the text of the difference may be.
+        max_lines: How many lines it may have: an empty one has one byte, and a hundred in our memory.
 
     Raises:
         GitError: Git failed, or the difference is too long (`overflowed` in the context).
@@ -134,6 +136,8 @@ def changed_files(
         environment=_NO_ATTRIBUTES,
         limits=replace(limits, max_output=max_patch_bytes),
     )
+    if (lines_of_patch := patch.count(b"\n")) > max_lines:
+        raise GitError(f"the difference has {lines_of_patch} lines, the limit is {max_lines}", context=_TOO_LONG)
     lines = _added_lines(patch, entries)
     blobs = sorted({e.new_sha for e in entries if e.new_sha != _NOTHING and e.new_mode != _GITLINK})
     sizes = _sizes(git_dir, blobs, limits)

@@ -6,27 +6,20 @@ The one place that starts git. What is asked of git, and what its answers mean, 
 import contextlib
 import os
 import re
-import selectors
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from squire_pipelines.bounded_process import ProcessLimits, ProcessOutput, run_bounded
 from squire_pipelines.errors import GitError
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.remote import Remote
 from squire_pipelines.secrets import Redactor
 
 DEFAULT_MAX_MEMORY = 2 * 2**30
-_GRACE_S = 2.0
-_STDERR_BYTES = 16 * 1024
 _STDERR_LINES = 20
-_CHUNK = 64 * 1024
 _PASSED_ON = (
     "PATH",
     "TMPDIR",
@@ -64,12 +57,7 @@ _FRUGAL = (
     "pack.windowMemory=128m",
     "pack.deltaCacheSize=32m",
 )
-# The shell sets the limit and becomes git: unlike `preexec_fn` it is safe in a process with threads, and unlike
-# prlimit(2) on the child it holds from the first instruction on.
-_LIMITED = ("sh", "-c", 'ulimit -v "$0" && exec "$@"')
 _OUT_OF_MEMORY = re.compile(r"[Oo]ut of memory|[Cc]annot allocate memory|mmap failed|unable to create thread")
-# macOS knows no limit of the address space.
-_CAN_LIMIT = sys.platform == "linux"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +79,6 @@ class GitLimits:
 
 DEFAULT_LIMITS = GitLimits()
 _log = get_logger(Component.PUBLISHER)
-
-
-@dataclass(slots=True)
-class _Output:
-    """What a run of git wrote, and how it ended."""
-
-    stdout: bytearray = field(default_factory=bytearray)
-    stderr: bytearray = field(default_factory=bytearray)
-    timed_out: bool = False
-    overflowed: bool = False
-    exit_code: int = 0
 
 
 def run_git(
@@ -172,71 +149,16 @@ def _environment(remote: Remote | None, more: Mapping[str, str] | None) -> dict[
     }
 
 
-def _run(command: list[str], environment: dict[str, str], stdin: BinaryIO | None, limits: GitLimits) -> _Output:
-    """Run a command within its limits and collect what it writes. Raises GitError when it cannot be started."""
-    if limits.max_memory is not None and _CAN_LIMIT:
-        command = [*_LIMITED, str(limits.max_memory // 1024), *command]
+def _run(command: list[str], environment: dict[str, str], stdin: BinaryIO | None, limits: GitLimits) -> ProcessOutput:
+    """Run git within its limits and collect what it writes. Raises GitError when it cannot be started."""
+    bounds = ProcessLimits(limits.timeout_s, limits.max_output, limits.max_memory)
     try:
-        process = subprocess.Popen(
-            command,
-            cwd="/",
-            env=environment,
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        return run_bounded(command, environment=environment, stdin=stdin, limits=bounds)
     except OSError as error:
         raise GitError(f"git cannot be started: {error.strerror}", hint="install git 2.39 or later") from error
-    output = _Output()
-    with process:
-        try:
-            _collect(process, output, limits)
-        finally:
-            if process.poll() is None:
-                _stop(process)
-    output.exit_code = process.returncode
-    return output
 
 
-def _collect(process: subprocess.Popen[bytes], output: _Output, limits: GitLimits) -> None:
-    """Read the output until the process has ended, or has reached a limit."""
-    deadline = time.monotonic() + limits.timeout_s
-    with selectors.DefaultSelector() as selector:
-        for stream, buffer in ((process.stdout, output.stdout), (process.stderr, output.stderr)):
-            if stream is not None:
-                selector.register(stream, selectors.EVENT_READ, buffer)
-        while selector.get_map():
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                output.timed_out = True
-                return
-            for key, _ in selector.select(remaining):
-                data = os.read(key.fd, _CHUNK)
-                if not data:
-                    selector.unregister(key.fileobj)
-                key.data.extend(data)
-            del output.stderr[:-_STDERR_BYTES]
-            if len(output.stdout) > limits.max_output:
-                del output.stdout[limits.max_output :]
-                output.overflowed = True
-                return
-    try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        output.timed_out = True
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process group: first politely, so that git takes its lock files away, then whoever is left of it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S)
-
-
-def _failure(args: Sequence[str], output: _Output, limits: GitLimits, redactor: Redactor) -> GitError:
+def _failure(args: Sequence[str], output: ProcessOutput, limits: GitLimits, redactor: Redactor) -> GitError:
     """Say why a run failed; the context's flags are what callers classify it by."""
     lines = redactor.redact(output.stderr.decode(errors="replace")).splitlines()[-_STDERR_LINES:]
     if output.timed_out:

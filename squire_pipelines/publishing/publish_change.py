@@ -16,8 +16,9 @@ from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
-from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
+from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
+from squire_pipelines.publishing.inspection import inspect_bundle
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import push_head
@@ -117,7 +118,7 @@ async def publish_change(
     settings = settings or PublishingSettings()
     remote = Remote.parse(request.clone_url, token)
     change = await asyncio.to_thread(
-        verify_bundle,
+        inspect_bundle,
         request.bundle,
         mirror,
         branch=request.branch,

@@ -1,0 +1,79 @@
+"""An agent's bundle against the host that judges it: its memory, its processor and its time."""
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.errors import BundleError
+from squire_pipelines.publishing.bundle import VerifiedChange
+from squire_pipelines.publishing.inspection import inspect_bundle
+from squire_pipelines.sections import PublishingSettings
+from tests.support.workshop import Workshop, bounds
+
+MANY = 12_000_000
+NO_COUNT = {"max_lines": 10**9}
+
+
+def inspect(workshop: Workshop, bundle: Path, settings: PublishingSettings | None = None) -> VerifiedChange:
+    return inspect_bundle(
+        bundle,
+        workshop.mirror,
+        branch=workshop.branch,
+        base_sha=workshop.base_sha,
+        scratch=workshop.root / "scratch",
+        settings=settings,
+    )
+
+
+def problem_of(workshop: Workshop, settings: PublishingSettings | None = None) -> str:
+    with pytest.raises(BundleError) as caught:
+        inspect(workshop, workshop.bundle(), settings)
+    return caught.value.problem
+
+
+def commit_lines(workshop: Workshop, lines: int, *, commits: int = 1) -> None:
+    """Commit a file of empty lines, and take it away again in every second commit."""
+    for number in range(commits):
+        workshop.agent.write("lines.txt", "\n" * lines if number % 2 == 0 else "")
+        workshop.agent.commit()
+
+
+def test_ordinary_change_is_the_same_in_a_child(workshop: Workshop) -> None:
+    workshop.agent.write("src/app.py", "def add(a, b):\n    return a + b\n")
+    workshop.agent.commit("Fix add")
+    assert inspect(workshop, workshop.bundle()) == workshop.verify()
+
+
+def test_problem_that_the_child_finds_has_its_name(workshop: Workshop) -> None:
+    (workshop.root / "none").write_bytes(b"this is no bundle")
+    with pytest.raises(BundleError) as caught:
+        inspect(workshop, workshop.root / "none")
+    assert caught.value.problem == "unreadable"
+
+
+@pytest.mark.parametrize("commits", [1, 19])
+def test_millions_of_empty_lines_cost_the_host_next_to_nothing(workshop: Workshop, commits: int) -> None:
+    commit_lines(workshop, MANY // commits, commits=commits)
+    assert workshop.bundle().stat().st_size < 20_000
+    before = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert problem_of(workshop) == "too_large"
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert own.ru_maxrss - before[0].ru_maxrss < 20 * 1024
+    assert own.ru_utime - before[0].ru_utime + children.ru_utime - before[1].ru_utime < 5
+
+
+def test_what_is_not_counted_ends_at_the_childs_memory(workshop: Workshop) -> None:
+    commit_lines(workshop, MANY)
+    assert problem_of(workshop, bounds(judge_memory=512 * 2**20, **NO_COUNT)) == "too_much_memory"
+
+
+def test_git_and_the_child_share_one_budget_of_processor(workshop: Workshop) -> None:
+    commit_lines(workshop, 1_000_000, commits=41)
+    with pytest.raises(BundleError, match=r"takes longer to (judge|look at) than it may|takes longer than"):
+        inspect(workshop, workshop.bundle(), bounds(judge_cpu_s=2, max_patch=2**30, **NO_COUNT))
+
+
+def test_child_that_takes_too_long_is_ended(workshop: Workshop) -> None:
+    commit_lines(workshop, 1)
+    assert problem_of(workshop, bounds(judge_timeout_s=0.01)) == "too_much_time"
