@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.settings import Settings
@@ -106,6 +107,7 @@ def validate(context: CliContext) -> None:
     """Check the settings, with those of each repository. Opens nothing."""
     from squire_pipelines.execution.step_executor import check_settings  # noqa: PLC0415 - Docker's client
 
+    hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
     if context.settings.pipeline.executor == "docker":
         check_settings(context.settings)
     path = context.config_path

@@ -22,6 +22,7 @@ from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import EngineError, ImageMissingError, NotReachableError, PortInUseError, SquireError
+from squire_pipelines.execution import step_executor
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
@@ -74,7 +75,7 @@ class Demo:
             RepositoryError: The local repository cannot be used.
             PortInUseError, NotReachableError: A server of the demo could not start.
             EngineError, ImageMissingError: Containers are asked for, and the engine or the worker image is missing.
-            RefusedError, ConfigError: The folder is in use, or not the demo's.
+            RefusedError, ConfigError: The folder is in use, or not the demo's; or step containers cannot run here.
         """
         options, home = self._options, self._options.home
         if options.repository is not None:
@@ -85,6 +86,8 @@ class Demo:
             if folder.stop_leftover_forge(home):
                 self._say("stopped a forge that an earlier demo had left running")
             state, resumed = folder.prepare_folder(options)
+            asked: dict[str, Any] = {"pipeline": {"executor": options.executor}}
+            step_executor.check_executor(Settings(**asked))  # the environment may name the image
             if resumed:
                 self._say("an earlier demo was interrupted here: continuing it")
             webhook = f"http://127.0.0.1:{state.receiver_port}/webhooks/github"

@@ -58,6 +58,19 @@ def test_validate_reads_the_repositories_own_settings_too(squire: Squire) -> Non
     assert "the ledger's URL looks like" in squire.fails(3, "config", "validate")
 
 
+def test_validate_says_what_step_containers_would_not_see(
+    squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_CONFIG", "")  # the command sets it, and it is put back
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    text = squire.config('[pipeline]\nexecutor = "docker"\n').read_text()
+    squire.ok("config", "validate")
+    (tmp_path / "elsewhere.toml").write_text(text)
+    refused = squire.fails(3, "--config", str(tmp_path / "elsewhere.toml"), "config", "validate")
+    assert "SQUIRE_CONFIG" in refused
+    assert "is not in SQUIRE_HOME" in refused
+
+
 def test_path_is_the_file_and_with_json_everything(
     squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

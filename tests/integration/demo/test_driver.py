@@ -178,3 +178,20 @@ def test_without_an_engine_it_says_that_there_is_no_sandbox(monkeypatch: pytest.
     assert lines == ["no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)"]
     with pytest.raises(EngineError, match="no container engine answers"):
         check_runner("docker", say=lines.append)
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        ("tcp://127.0.0.1:2375", "needs an engine with a socket here"),
+        ("unix:///nowhere/docker.sock", "no container engine answers"),
+    ],
+)
+def test_an_executor_that_cannot_be_had_is_said_before_the_forge_starts(
+    options: DemoOptions, monkeypatch: pytest.MonkeyPatch, host: str, says: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    result = squire("demo", "--home", str(options.home), "--runner", "local", "--executor", "docker")
+    assert result.exit_code in {3, 4}, result.output
+    assert says in result.stderr
+    assert not (options.home / "forge").exists()
