@@ -208,7 +208,7 @@ class PublishingSettings(SettingsSection):
     max_unpacked: Bytes = 1024 * 2**20
     max_commits: int = Field(default=100, ge=1, le=10_000)
     max_patch: Bytes = 64 * 2**20
-    max_lines: int = Field(default=200_000, ge=1, description="added lines in the text of the difference")
+    max_lines: Count = Field(default=200_000, ge=1, description="added lines in the text of the difference")
     git_timeout_s: Seconds = 120
     git_memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
     judge_timeout_s: Seconds = Field(default=120, description="for all that is done to judge one bundle")

@@ -33,14 +33,14 @@ _MAX_PORT = 65535
 _MAX_GLOB = 4096
 # What git takes from the ends of a name and an address: `crud` in its ident.c, and blanks.
 _GIT_ENDS = " .,:;<>\"\\'"
-_EMAIL = r"^[A-Za-z0-9][A-Za-z0-9!#$%&*+/=?^_{|}~\[\].-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*$"
+_EMAIL = r"[A-Za-z0-9][A-Za-z0-9!#$%&*+/=?^_{|}~\[\].-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 # A name that has no other meaning to an engine; `container:NAME` is a network too.
-_ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{1,254}$"
+_ENGINE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.:-]{1,254}"
 # https://pkg.go.dev/github.com/distribution/reference, or an image's id.
 _IMAGE_NAME = (
-    r"^(?:sha256:[0-9a-f]{64}|(?:[A-Za-z0-9.-]+(?::[0-9]{1,5})?/)?"
+    r"(?:sha256:[0-9a-f]{64}|(?:[A-Za-z0-9.-]+(?::[0-9]{1,5})?/)?"
     r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?)$"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?)"
 )
 
 
@@ -133,6 +133,17 @@ def _check_ledger_file(database: str, *, has_more: bool, example: str) -> None:
 
 def _hidden(message: str) -> PydanticCustomError:
     return PydanticCustomError(SECRET_SHOWN, message)
+
+
+def matching(pattern: str, message: str) -> AfterValidator:
+    """Return the check of a text that `pattern` matches as a whole; `message` says what it is otherwise."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text, re.ASCII) is None:
+            raise ValueError(message)
+        return text
+
+    return AfterValidator(check)
 
 
 def check_name(text: str) -> str:
@@ -279,11 +290,11 @@ Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(check_name)]
 """As GitHub bounds it."""
 GitName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_git_name)]
-Email = Annotated[str, Field(max_length=254, pattern=_EMAIL)]
+Email = Annotated[str, Field(max_length=254), matching(_EMAIL, "not a mailbox alone, like bot@example.com")]
 """One that git keeps as it is."""
-AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
-Image = Annotated[str, Field(max_length=500, pattern=_IMAGE_NAME)]
-EngineName = Annotated[str, Field(pattern=_ENGINE_NAME)]
+AppId = Annotated[str, matching(r"[A-Za-z0-9._-]{1,100}", "not the id of a GitHub App, like 12345 or Iv1.abc")]
+Image = Annotated[str, Field(max_length=500), matching(_IMAGE_NAME, "not the name of an image, like registry/name:tag")]
+EngineName = Annotated[str, matching(_ENGINE_NAME, "not a name that engines take: letters, digits, _ . : and -")]
 """Of a network, a volume or an OCI runtime."""
 Word = Annotated[str, Field(max_length=100_000)]
 """Of a command; Linux takes up to 128 KiB."""

@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from squire_pipelines.cli.main import cli
+from squire_pipelines.errors import PortInUseError
 from squire_pipelines.ledger import deliveries
-from squire_pipelines.runtime.ports import free_port
+from squire_pipelines.runtime.ports import check_free, free_port
 from tests.support.pipeline import HANDBOOK, QUIET, Pipeline
 from tests.support.programs import small_programs
 
@@ -197,6 +198,21 @@ def test_dev_says_which_port_is_taken_before_it_starts_anything(quiet_pipeline: 
     assert result.exit_code == 4
     assert "pipeline.webserver_port" in result.stderr
     assert not quiet_pipeline.settings.home.run.exists()
+
+
+def test_dev_serves_its_two_on_two_ports(quiet_pipeline: Pipeline) -> None:
+    result = squire("dev", "--port", str(quiet_pipeline.settings.webhooks.port))
+    assert result.exit_code == 2
+    assert "is webhooks.port" in result.stderr
+    assert not quiet_pipeline.settings.home.run.exists()
+
+
+def test_a_port_may_be_one_of_ipv6() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUseError, match=f"port {port} on ::1"):
+            check_free("::1", port, setting="webhooks.port")
+    check_free("::1", port, setting="webhooks.port")
 
 
 def test_the_configuration_of_the_command_line_is_the_childrens_too(pipeline: Pipeline, tmp_path: Path) -> None:
