@@ -57,7 +57,7 @@ def main() -> int:
     for problem in problems:
         print(f"squire: error: {problem}", file=sys.stderr)
     if not problems:
-        counts = ", ".join(f"{len(names)} {what}" for what, names in expected().items())
+        counts = ", ".join(f"{len(names)} {kind}" for kind, names in expected().items())
         print(f"dg and webserver: {counts} as defined, no warning")
     return 1 if problems else 0
 
@@ -120,24 +120,26 @@ def _compare(answer: dict[str, object]) -> list[str]:
     if not isinstance(data, dict) or "nodes" not in data["repositoriesOrError"] or answer.get("errors"):
         return [f"the answer holds no repository: {answer}"]
     problems = []
-    found = data["repositoriesOrError"]["nodes"]
-    if len(found) != 1:
-        return [f"{len(found)} repositories: {data['workspaceOrError']}"]
-    node = found[0]
+    repositories = data["repositoriesOrError"]["nodes"]
+    if len(repositories) != 1:
+        return [f"{len(repositories)} repositories: {data['workspaceOrError']}"]
+    node = repositories[0]
     shown = {
-        "assets": {"/".join(each["assetKey"]["path"]) for each in node["assetNodes"]},
-        "jobs": {each["name"] for each in node["jobs"] if not each["name"].startswith("__")},
-        "sensors": {each["name"] for each in node["sensors"]},
-        "schedules": {each["name"] for each in node["schedules"]},
+        "assets": {"/".join(asset["assetKey"]["path"]) for asset in node["assetNodes"]},
+        "jobs": {job["name"] for job in node["jobs"] if not job["name"].startswith("__")},
+        "sensors": {sensor["name"] for sensor in node["sensors"]},
+        "schedules": {schedule["name"] for schedule in node["schedules"]},
     }
-    for what, wanted in expected().items():
-        there = shown[what]
-        if wanted != there:
-            problems.append(f"{what}: missing {sorted(wanted - there)}, unexpected {sorted(there - wanted)}")
+    for part, names in expected().items():
+        there = shown[part]
+        if names != there:
+            problems.append(f"{part}: missing {sorted(names - there)}, unexpected {sorted(there - names)}")
     for kind in ("assetNodes", "jobs", "sensors", "schedules"):
-        problems += [f"no description: {each}" for each in node[kind] if not _described(each)]
-    problems += [f"no kinds or owners: {each}" for each in node["assetNodes"] if not (each["kinds"] and each["owners"])]
-    running = [*(each["sensorState"]["status"] for each in node["sensors"])]
+        problems += [f"no description: {item}" for item in node[kind] if not _described(item)]
+    problems += [
+        f"no kinds or owners: {asset}" for asset in node["assetNodes"] if not (asset["kinds"] and asset["owners"])
+    ]
+    running = [*(sensor["sensorState"]["status"] for sensor in node["sensors"])]
     if set(running) != {"RUNNING"}:
         problems.append(f"a sensor does not run by default: {running}")
     return problems

@@ -20,12 +20,12 @@ def describe(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
         digest = hashlib.sha256()
         while file is not None and (chunk := file.read(1 << 20)):
             digest.update(chunk)
-        what = digest.hexdigest()
+        content = digest.hexdigest()
     elif member.issym() or member.islnk():
-        what = f"-> {member.linkname}"
+        content = f"-> {member.linkname}"
     else:
-        what = f"type {member.type!r}"
-    return f"{member.mode:06o} {member.uid}:{member.gid} {member.size:>10} {what}  {member.name}"
+        content = f"type {member.type!r}"
+    return f"{member.mode:06o} {member.uid}:{member.gid} {member.size:>10} {content}  {member.name}"
 
 
 def main() -> int:

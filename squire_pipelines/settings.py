@@ -106,7 +106,7 @@ class Settings(BaseSettings):
                 self._merged(repository, name, getattr(self, name))
             for name in self.verification_for(repository).egress:
                 try:
-                    self.gateway_for(repository).check_reachable(name)
+                    self.gateway_settings_for(repository).check_reachable(name)
                 except ValueError as error:
                     raise ConfigError(
                         f"{_table(repository, 'verification')}: {error}",
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         for repository in ("", *self.repository):
             is_own = "aliases" in self._overrides(repository).gateway
             allowed = models.get(repository, set()) if is_own else anywhere
-            for alias, model in self.gateway_for(repository).aliases.items():
+            for alias, model in self.gateway_settings_for(repository).aliases.items():
                 if model not in allowed:
                     raise ConfigError(
                         f"{_table(repository, 'gateway')}: aliases.{alias} stands for {model!r}, which no agent may "
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
 
     def _models_of(self, repository: str) -> set[str]:
         model = self.agent_for(repository).model
-        return {*self.gateway_for(repository).models, *([model] if model else [])}
+        return {*self.gateway_settings_for(repository).models, *([model] if model else [])}
 
     def agent_for(self, repository: str) -> AgentSettings:
         """Return the agent's settings for one repository."""
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         """Return the diff policy for one repository."""
         return self._merged(repository, "policy", self.policy)
 
-    def gateway_for(self, repository: str) -> GatewaySettings:
+    def gateway_settings_for(self, repository: str) -> GatewaySettings:
         """Return what an agent of one repository may reach."""
         return self._merged(repository, "gateway", self.gateway)
 

@@ -159,8 +159,8 @@ class LogSink:
                     self._take([rest])
             self._rests.clear()
             if self.overflowed and self._output.truncate_log:
-                mark = f"squire: {self.dropped_bytes} bytes were left out here; these are the last lines\n"
-                self._record(bytearray((mark + "".join(f"{line}\n" for line in self._tail)).encode()))
+                cut_note = f"squire: {self.dropped_bytes} bytes were left out here; these are the last lines\n"
+                self._record(bytearray((cut_note + "".join(f"{line}\n" for line in self._tail)).encode()))
             self._file.close()
             self._file = None
 

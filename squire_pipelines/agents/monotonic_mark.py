@@ -29,9 +29,9 @@ def elapsed(path: Path) -> float | None:
     """Return the seconds since `write`, whatever the wall clock did; None after another boot or without a mark."""
     now = _now()
     try:
-        mark = json.loads(path.read_text(encoding="utf-8"))
-        if now is None or mark["boot_id"] != now[0]:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if now is None or record["boot_id"] != now[0]:
             return None
-        return max(0.0, now[1] - float(mark["boottime_s"]))
+        return max(0.0, now[1] - float(record["boottime_s"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -103,9 +103,9 @@ def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgePro
         _show_diffs(console, result, forge)
     console.print()
     for check in result.checks:
-        mark, style = ("✓", "green") if check.passed else ("✗", "red")
+        sign, style = ("✓", "green") if check.passed else ("✗", "red")
         detail = f" ({check.detail})" if check.detail else ""
-        console.print(Text(f"{mark} {check.name}{detail}", style=style))
+        console.print(Text(f"{sign} {check.name}{detail}", style=style))
     console.print(Text(f"\n{'done' if result.passed else 'NOT done'} in {result.seconds:.0f} s. Look further:"))
     first = result.rows[0] if result.rows else None
     for further in (

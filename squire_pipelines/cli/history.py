@@ -14,7 +14,7 @@ from squire_pipelines.cli.text import counted, instant, size
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.export import ExportedFile
-    from squire_pipelines.warehouse.report.numbers import Report
+    from squire_pipelines.warehouse.report.numbers import ReportNumbers
 
 _ROWS = 9
 """How many rows of each table are shown in the terminal; the page has them all."""
@@ -157,7 +157,7 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
     _show_report(context, numbers)
 
 
-def _show_report(context: CliContext, numbers: "Report") -> None:
+def _show_report(context: CliContext, numbers: "ReportNumbers") -> None:
     from squire_pipelines.warehouse.report.sections import headline, sections  # noqa: PLC0415 - DuckDB
 
     click.echo(f"{numbers.since:%Y-%m-%d %H:%M} to {numbers.until:%Y-%m-%d %H:%M} UTC")

@@ -3,5 +3,5 @@
 
 def shorten(text: str, limit: int) -> str:
     """Return the beginning of `text`, at most `limit` characters, with a mark where something is missing."""
-    mark = "\n… (cut)"
-    return text if len(text) <= limit else text[: max(limit - len(mark), 0)] + mark
+    cut_note = "\n… (cut)"
+    return text if len(text) <= limit else text[: max(limit - len(cut_note), 0)] + cut_note

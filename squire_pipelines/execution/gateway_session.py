@@ -127,7 +127,7 @@ def open_gateway(
         EngineError, ImageMissingError: Its container could not be made.
     """
     repository = leased.task.repository
-    gateway_settings = settings.gateway_for(repository)
+    gateway_settings = settings.gateway_settings_for(repository)
     needs_model = find(settings.agent_for(repository).kind).needs_gateway and settings.agent_for(repository).model
     if not needs_model and not egress_rules(gateway_settings).is_open:
         yield None

@@ -62,7 +62,7 @@ def open_registries(leased: LeasedAttempt) -> Iterator[RegistryAccess]:
     """Open the registries that the settings allow for `setup`: reading only, and no model."""
     settings, repository = leased.settings, leased.task.repository
     names = settings.verification_for(repository).egress
-    gateway_settings = settings.gateway_for(repository)
+    gateway_settings = settings.gateway_settings_for(repository)
     if not names:
         yield NO_REGISTRIES
         return

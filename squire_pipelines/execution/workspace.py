@@ -135,7 +135,7 @@ def _inputs(
 def _launch(leased: LeasedAttempt, agent: AgentSettings) -> LaunchSpec:
     adapter = find(agent.kind)
     launch = adapter.launch(agent_config_of(agent)).checked(adapter.name)
-    egress = egress_environment(leased.settings.gateway_for(leased.task.repository))
+    egress = egress_environment(leased.settings.gateway_settings_for(leased.task.repository))
     return replace(launch, environment={**egress, **launch.environment})
 
 

@@ -25,7 +25,7 @@ def archive_and_delete(context: dg.OpExecutionContext, settings: SettingsParam, 
     context.add_output_metadata(
         {
             **{f"archived/{table}": count for table, count in result.rows.items()},
-            **{f"held/{reason}": count for reason, count in result.kept.items()},
+            **{f"kept/{reason}": count for reason, count in result.kept.items()},
             "files": len(result.files),
             "bytes": result.bytes,
             "more_is_due": result.more,
@@ -66,7 +66,7 @@ def fill_warm_pool(context: dg.OpExecutionContext, settings: SettingsParam, ledg
     with run_trace(context):
         tended, size = warm_pool.tend(ledger, settings)
     context.add_output_metadata(
-        {"waiting": tended.waiting, "wanted": size, "made": tended.made, "removed": tended.removed}
+        {"waiting": tended.waiting, "target": size, "made": tended.made, "removed": tended.removed}
     )
 
 

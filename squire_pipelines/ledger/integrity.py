@@ -48,14 +48,14 @@ def check_integrity(url: str, *, quick: bool = False) -> IntegrityReport:
             raise NotFoundError(
                 f"there is no ledger at {store.describe()} yet", hint="`squire run` or `squire demo` makes one"
             )
-        return _examine(store, quick=quick)
+        return _check_all(store, quick=quick)
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise LedgerError(f"the ledger {store.describe()} is damaged: {error}", hint=_HINT) from error
     finally:
         store.close()
 
 
-def _examine(store: Ledger, *, quick: bool) -> IntegrityReport:
+def _check_all(store: Ledger, *, quick: bool) -> IntegrityReport:
     revision = store.revision()
     if revision is not None and revision > HEAD_REVISION:
         raise SchemaVersionError(

@@ -201,9 +201,9 @@ def marks_of_tasks(tx: Transaction, ids: Collection[str]) -> dict[str, tuple[Any
     for question in questions:
         column = next(iter(question.selected_columns))
         answers = {row[0]: tuple(row[1:]) for row in tx.execute(question.where(column.in_(ids)).group_by(column))}
-        for task_id, mark in marks.items():
-            mark.append(answers.get(task_id))
-    return {task_id: tuple(mark) for task_id, mark in marks.items()}
+        for task_id, values in marks.items():
+            values.append(answers.get(task_id))
+    return {task_id: tuple(values) for task_id, values in marks.items()}
 
 
 # ── Deletion ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,7 +224,7 @@ def delete_tasks(tx: Transaction, retention: Retention, marks: Mapping[str, tupl
     """
     deletable = tasks.c.id.in_(marks) & _deletable(tx, retention)
     current = marks_of_tasks(tx, set(tx.execute(select(tasks.c.id).where(deletable)).scalars()))
-    ids = [task_id for task_id, mark in marks.items() if current.get(task_id) == mark]
+    ids = [task_id for task_id, values in marks.items() if current.get(task_id) == values]
     if not ids:
         return 0
     compact = _compact_rows(tx, ids, archive)

@@ -122,7 +122,7 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
 
 def _with_permitted_paths(task: TaskSpec, selection: Selection) -> TaskSpec:
     """Return the task with the protected paths that its facts permit: the model has read strangers' texts."""
-    facts = [offered.signal.details for offered in selection.candidates if offered.signal.ref in task.signals]
+    facts = [candidate.signal.details for candidate in selection.candidates if candidate.signal.ref in task.signals]
     return task.model_copy(update={"allow_protected": requestable(task.kind, facts)})
 
 

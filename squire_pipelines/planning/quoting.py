@@ -23,5 +23,5 @@ def quote(text: str, *, limit: int) -> str:
     The result has at most `limit` + 60 characters.
     """
     kept = shorten(text, limit)
-    mark = hashlib.sha256(kept.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"<data {mark}>\n{kept}\n</data {mark}>"
+    digest = hashlib.sha256(kept.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"<data {digest}>\n{kept}\n</data {digest}>"

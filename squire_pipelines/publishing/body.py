@@ -188,10 +188,10 @@ def _url(url: str) -> str:
 
 def with_follow_up(body: str, text: PullRequestText, *, task_id: str) -> str:
     """Return the text of a pull request with that of a follow-up added at its end, once for each task."""
-    mark = f"<!-- squire follow-up {task_id} -->"
-    if mark in body:
+    marker = f"<!-- squire follow-up {task_id} -->"
+    if marker in body:
         return body
-    added = f"\n\n{mark}\n## Follow-up: {text.title}\n\n{text.body}"
+    added = f"\n\n{marker}\n## Follow-up: {text.title}\n\n{text.body}"
     room = MAX_BODY_CHARS - len(body)
     # The ids at the end of the added text are worth more than its middle.
     return body + (added if len(added) <= room else added[: max(0, room - len(_CUT))] + _CUT)[: max(0, room)]

@@ -126,8 +126,8 @@ def bulk_changes(
             times[change.name].append((ours, time.perf_counter() - began))
     ledger.close()
     figures = []
-    for what, pairs in times.items():
-        title = f"{name}: bulk {what} of {MANY} tasks"
+    for change_name, pairs in times.items():
+        title = f"{name}: bulk {change_name} of {MANY} tasks"
         figures += [
             Figure(title, statistics.median(ours for ours, _ in pairs), "s"),
             Figure(f"{title}, by the driver alone", statistics.median(raw for _, raw in pairs), "s"),
@@ -166,7 +166,7 @@ def claims(name: str, url: str) -> list[Figure]:
     """Have sixteen processes try to claim all of ten thousand attempts."""
     fill(url, MANY)
     ledger = Ledger(url)
-    ids = [attempt.id for attempt in dispatch(ledger, concurrent=MANY, each=MANY, deadline_s=3600)]
+    ids = [attempt.id for attempt in dispatch(ledger, concurrent=MANY, per_repository=MANY, deadline_s=3600)]
     ledger.close()
     began = time.perf_counter()
     calls = [(url, f"run-{number}", ids) for number in range(CLAIMERS)]

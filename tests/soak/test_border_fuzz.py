@@ -35,4 +35,4 @@ def test_ten_thousand_broken_bundles_are_each_named_and_nothing_is_written_elsew
 @given(changed_files(), judged_tasks())
 def test_ten_thousand_changes_are_each_judged(files, task) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
     verdict = judge(files, POLICY, task=task, history=files)
-    assert verdict.decision is max((found.decision for found in verdict.findings), default=verdict.decision)
+    assert verdict.decision is max((finding.decision for finding in verdict.findings), default=verdict.decision)

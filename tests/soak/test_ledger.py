@@ -28,12 +28,12 @@ def test_killed_writers_lose_nothing_and_double_nothing(tmp_path: Path, open_at:
     ledger = open_at(f"sqlite:///{path}")
     task_ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(4)))
     ledger.close()
-    (found,) = ledger_load.together(ledger_load.kill_writers, [(path, task_ids, KILLS, SEED)], wait_s=3500)
-    told = f"seed {SEED}: {found.kills} kills, {len(found.acknowledged)} acknowledged, {found.checks} checks"
-    print(told)  # noqa: T201 - the figure
-    assert found.problems == []
-    assert found.kills >= KILLS
-    assert len(found.acknowledged) > KILLS / 10
+    (report,) = ledger_load.together(ledger_load.kill_writers, [(path, task_ids, KILLS, SEED)], wait_s=3500)
+    summary = f"seed {SEED}: {report.kills} kills, {len(report.acknowledged)} acknowledged, {report.checks} checks"
+    print(summary)  # noqa: T201 - the figure
+    assert report.problems == []
+    assert report.kills >= KILLS
+    assert len(report.acknowledged) > KILLS / 10
     with ledger.read() as tx:
         assert list(history_problems(tx)) == []
 
@@ -52,9 +52,9 @@ def test_sixteen_processes_claim_ten_thousand_attempts_each_once(
     ledger = open_at(url)
     for start in range(0, ATTEMPTS, 1000):
         add_tasks(ledger, *(spec(f"k{number}") for number in range(start, start + 1000)))
-    ids = [attempt.id for attempt in dispatch(ledger, concurrent=ATTEMPTS, each=ATTEMPTS, deadline_s=3600)]
+    ids = [attempt.id for attempt in dispatch(ledger, concurrent=ATTEMPTS, per_repository=ATTEMPTS, deadline_s=3600)]
     calls = [(url, f"run-{number}", ids) for number in range(16)]
     claimed = ledger_load.together(ledger_load.claim_each, calls, wait_s=1000)
-    assert Counter(attempt_id for mine in claimed for attempt_id in mine) == Counter(ids)
+    assert Counter(attempt_id for ids_of_one in claimed for attempt_id in ids_of_one) == Counter(ids)
     with ledger.read() as tx:
         assert list(history_problems(tx)) == []

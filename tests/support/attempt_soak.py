@@ -84,21 +84,21 @@ class Soak:
 
     def attempt(self, number: int, name: str) -> None:
         fault = FAULTS[name]
-        held = self._claimed()
+        claimed = self._claimed()
         script = fault.script.replace("RANDOM_CODE", str(self.chance.randint(1, 119)))
-        home = self.folder / held.id
+        home = self.folder / claimed.id
         home.mkdir()
         inputs = self.origin.prepared(
-            home, command=("sh", "-c", script), attempt_id=held.id, limits=small_limits(**fault.limits)
+            home, command=("sh", "-c", script), attempt_id=claimed.id, limits=small_limits(**fault.limits)
         )
         if fault.happens == "supervisor":
             self._supervisor_dies(inputs, script)
         ending = self._run(inputs, fault)
         with self.ledger.write() as tx:
-            attempts.settle(tx, held.id, token_of(held), ending, retry=RETRY, actor="soak")
+            attempts.settle(tx, claimed.id, token_of(claimed), ending, retry=RETRY, actor="soak")
         self.counted[f"{name}: {ending.cause}"] += 1
         assert ending.cause in fault.causes, f"attempt {number} ({name}) ended as {ending}"
-        self._remove_left_behind(held.id)
+        self._remove_left_behind(claimed.id)
 
     def _claimed(self) -> Attempt:
         add_task(self.ledger, max_attempts=1)
@@ -122,21 +122,21 @@ class Soak:
         finally:
             client.close()
 
-    def _happen(self, what: str, client: docker.DockerClient, attempt_id: str) -> None:
+    def _happen(self, incident: str, client: docker.DockerClient, attempt_id: str) -> None:
         actions: dict[str, Callable[[], object]] = {
             "kill": lambda: client.api.kill(profile.container_name(attempt_id)),
             "restart": self.engine.restart,
             "engine killed": lambda: self.engine.restart(number=signal.SIGKILL),
         }
-        if what in actions:
-            actions[what]()
+        if incident in actions:
+            actions[incident]()
 
     def _count(self, client: docker.DockerClient, attempt_id: str) -> None:
         label = f"{profile.LABEL_ATTEMPT}={attempt_id}"
         with contextlib.suppress(DockerException, requests.RequestException):  # the engine may be away
-            found = len(client.api.containers(all=True, filters={"label": label}))
-            self.most = max(self.most, found)
-            assert found <= 1, f"{attempt_id} has {found} containers"
+            count = len(client.api.containers(all=True, filters={"label": label}))
+            self.most = max(self.most, count)
+            assert count <= 1, f"{attempt_id} has {count} containers"
 
     def _supervisor_dies(self, inputs: AttemptInputs, script: str) -> None:
         home = inputs.attempt_dir.parent
@@ -165,15 +165,15 @@ class Soak:
         client = self.engine.client()
         with self.ledger.read() as tx:
             over = attempts.ended_ids(tx, [attempt_id])
-        for found in reap.list_containers(client):
-            if found.attempt_id in over:
-                reap.remove(client, found.name)
+        for container in reap.list_containers(client):
+            if container.attempt_id in over:
+                reap.remove(client, container.name)
         client.close()
 
     def check(self, count: int) -> None:
         """What must hold at the end."""
         client = self.engine.client()
-        orphans = [found.name for found in reap.list_containers(client)]
+        orphans = [container.name for container in reap.list_containers(client)]
         client.close()
         assert orphans == []
         with self.ledger.read() as tx:

@@ -56,17 +56,17 @@ class ChangingLedger:
     def plan(self, count: int) -> None:
         """New tasks, each depends on the one before."""
         self.number += 1
-        names = [f"{self.number}-{each}" for each in range(count)]
+        names = [f"{self.number}-{index}" for index in range(count)]
         add_tasks(
             self.ledger,
             *(
                 spec(
                     name,
                     title=name,
-                    depends_on=(names[each - 1],) if each else (),
-                    signals=(f"open_issue:{each}", f"manual:{name}"),
+                    depends_on=(names[index - 1],) if index else (),
+                    signals=(f"open_issue:{index}", f"manual:{name}"),
                 )
-                for each, name in enumerate(names)
+                for index, name in enumerate(names)
             ),
             repository=f"acme/shop-{count}",
         )
@@ -233,14 +233,14 @@ def running_tasks(tx: Transaction) -> list[str]:
 
 def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
     """Every table and view of a warehouse, sorted, but for what the file says of its own making."""
-    found = {}
+    tables = {}
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name in (*schema.TABLES, *schema.DERIVED, *schema.ROLLED_UP, "targets", "held_back", *schema.METRICS):
             rows = connection.execute(f"FROM {name}").fetchall()
             plain = [tuple(round(value, 6) if isinstance(value, float) else value for value in row) for row in rows]
-            found[name] = sorted(plain, key=repr)
-        found["_publication"] = connection.execute(
+            tables[name] = sorted(plain, key=repr)
+        tables["_publication"] = connection.execute(
             "SELECT watermark, published_at, schema_version, ledger, tables_digest FROM _publication"
         ).fetchall()
-    return found
+    return tables

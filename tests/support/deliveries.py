@@ -74,9 +74,9 @@ class ReceiverProcess:
         if not line:
             _, errors = process.communicate(timeout=10)
             raise AssertionError(f"the receiver did not start: {errors}")
-        said: dict[str, Any] = json.loads(line)
-        assert said["ready"] is True
-        return cls(process, said["url"], said["pid"])
+        ready: dict[str, Any] = json.loads(line)
+        assert ready["ready"] is True
+        return cls(process, ready["url"], ready["pid"])
 
     def end(self) -> None:
         """Kill it if it still runs, and close its pipes."""

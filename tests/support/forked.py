@@ -79,15 +79,15 @@ class Child:
 
 def start(argv: Sequence[str], *, stderr: IO[Any], stdout: IO[Any] | None = None, cwd: Path | None = None) -> Child:
     """Start Python: `-c PROGRAM ARGUMENT…` or `-m MODULE ARGUMENT…`. Without `stdout` it is a pipe of the child's."""
-    ours, theirs = processes.Pipe(duplex=False)
+    ours, sender = processes.Pipe(duplex=False)
     # A child can receive Connection objects only; the pipe ends are wrapped in them for that.
-    output = theirs if stdout is None else Connection(os.dup(stdout.fileno()), readable=False)
+    output = sender if stdout is None else Connection(os.dup(stdout.fileno()), readable=False)
     errors = Connection(os.dup(stderr.fileno()), readable=False)
     arguments = (list(argv), os.fspath(cwd or Path.cwd()), dict(os.environ), output, errors)
     process = processes.Process(target=_python, args=arguments, name=" ".join(argv[:2])[:60], daemon=True)
     process.start()
     pipe = os.fdopen(os.dup(ours.fileno()), "rb") if stdout is None else None
-    for end in {ours, theirs, output, errors}:
+    for end in {ours, sender, output, errors}:
         end.close()
     return Child(process, pipe)
 

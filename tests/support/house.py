@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "squire_pipelines"
+BESIDE = ("scripts", "tests", "forge", "worker-image")
 
 # Words that say nothing of what a variable holds, or that say it in a private language.
 EMPTY_NAMES = frozenset(
@@ -58,21 +59,32 @@ OLD_NAMES = frozenset(
         "_WISH",
         "App",
         "order_of",
+        "Order",
+        "Report",
+        "Recorder",
+        "gateway_for",
+        "offered",
+        "mark",
+        "examine",
+        "_examine",
+        "_look",
+        "_mine",
     ]
 )
 
 
 @cache
-def modules() -> dict[str, ast.Module]:
-    """Return each module's tree by its path below the project's root."""
+def modules(*folders: str) -> dict[str, ast.Module]:
+    """Return each module's tree by its path below the project's root: the package's, or those of other folders."""
     return {
         str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted(PACKAGE.rglob("*.py"))
+        for folder in folders or (PACKAGE.name,)
+        for path in sorted((ROOT / folder).rglob("*.py"))
     }
 
 
 def bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield line and name of everything that a module binds: variables, parameters, functions, classes, imports."""
+    """Yield line and name of everything that a module names: variables, parameters, functions, classes, imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.lineno, node.id if isinstance(node, ast.Name) else node.attr
@@ -82,17 +94,17 @@ def bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.name
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs) and node.name:
             yield node.lineno, node.name
-        elif isinstance(node, ast.alias):
-            yield node.lineno, (node.asname or node.name).rpartition(".")[2]
+        elif isinstance(node, ast.alias) and node.asname:  # a name without one is its module's own
+            yield node.lineno, node.asname
 
 
 def names_that_say_nothing() -> list[str]:
     """Return `path:line name` for every bound name that the house does not use."""
     return [
         f"{path}:{line} {name}"
-        for path, tree in modules().items()
+        for path, tree in (modules() | modules(*BESIDE)).items()
         for line, name in bound_names(tree)
-        if name in OLD_NAMES or name.strip("_") in EMPTY_NAMES
+        if name.strip("_") in EMPTY_NAMES or (name in OLD_NAMES and path.startswith(PACKAGE.name))
     ]
 
 

@@ -582,9 +582,9 @@ def _hooks() -> Iterator[Attack]:
 
 def attacks() -> tuple[Attack, ...]:
     """Every attack, once."""
-    found = (*_secrets(), *_workflows(), *_evasion(), *_bundles(), *_texts(), *_hooks())
-    assert len({attack.name for attack in found}) == len(found)
-    return found
+    all_attacks = (*_secrets(), *_workflows(), *_evasion(), *_bundles(), *_texts(), *_hooks())
+    assert len({attack.name for attack in all_attacks}) == len(all_attacks)
+    return all_attacks
 
 
 CHANNELS = ("issue text", "pull request comment", "file content", "tool output")
@@ -618,8 +618,8 @@ def order(attack: Attack) -> str:
 
 def heard(texts: list[str]) -> str:
     """Which order the agent finds in what it reads."""
-    (found,) = {match for text in texts for match in re.findall(r"OBEY<(.+?)> ", text)}
-    return str(found)
+    (order,) = {match for text in texts for match in re.findall(r"OBEY<(.+?)> ", text)}
+    return str(order)
 
 
 def run_tool(folder: Path, name: str) -> str:

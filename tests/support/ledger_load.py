@@ -148,7 +148,7 @@ def claim_each(url: str, run_id: str, ids: Sequence[str], barrier: Any) -> list[
     order = list(ids)
     random.Random(run_id).shuffle(order)  # noqa: S311 - an order
     barrier.wait(WAIT_S)
-    mine = []
+    started = []
     for start in range(0, len(order), 500):
         with ledger.read() as tx:  # as a claimer does that looks first what there is
             query = select(attempt_table.c.id).where(
@@ -163,9 +163,9 @@ def claim_each(url: str, run_id: str, ids: Sequence[str], barrier: Any) -> list[
                     attempts.claim(tx, attempt_id, run_id=run_id, lease_s=600)
             except (StateConflictError, LeaseLostError):
                 continue
-            mine.append(attempt_id)
+            started.append(attempt_id)
     ledger.close()
-    return mine
+    return started
 
 
 # ── Writers that are killed ────────────────────────────────────────────────────────────────────────────────────────
@@ -210,15 +210,15 @@ class Writers:
 
     def _start(self, task_id: str) -> tuple[int, int]:
         self._born += 1
-        ours, theirs = os.pipe()
+        ours, sender = os.pipe()
         pid = os.fork()
         if pid == 0:
             try:
                 os.close(ours)
-                _write_until_killed(Ledger(f"sqlite:///{self.path}"), task_id, f"w{self._born}", theirs)
+                _write_until_killed(Ledger(f"sqlite:///{self.path}"), task_id, f"w{self._born}", sender)
             finally:
                 os._exit(1)
-        os.close(theirs)
+        os.close(sender)
         return pid, ours
 
     def kill(self, kills: int, *, longest_s: float = 0.04, check_every: int = 500) -> Killing:
@@ -244,20 +244,20 @@ class Writers:
         _, status = os.waitpid(pid, 0)
         if not os.WIFSIGNALED(status):
             self.result.problems.append("a writer ended by itself")
-        said = b""
+        output = b""
         while chunk := os.read(pipe, 65536):
-            said += chunk
+            output += chunk
         os.close(pipe)
-        self.result.acknowledged.update(line.decode() for line in said.split(b"\n")[:-1])
+        self.result.acknowledged.update(line.decode() for line in output.split(b"\n")[:-1])
         self.result.kills += 1
 
     def _check(self) -> None:
         connection = sqlite3.connect(self.path, timeout=30)
-        found = connection.execute("PRAGMA integrity_check").fetchall()
+        integrity = connection.execute("PRAGMA integrity_check").fetchall()
         connection.close()
         self.result.checks += 1
-        if found != [("ok",)]:
-            self.result.problems.append(f"integrity: {found[:3]}")
+        if integrity != [("ok",)]:
+            self.result.problems.append(f"integrity: {integrity[:3]}")
 
     def _compare(self) -> None:
         ledger = Ledger(f"sqlite:///{self.path}")

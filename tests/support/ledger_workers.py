@@ -53,15 +53,15 @@ def claim_all(url: str, barrier: Barrier, run_id: str, attempt_ids: Sequence[str
     """Try to claim every one of the attempts; answer which one got."""
     ledger = Ledger(url)
     barrier.wait(WAIT_S)
-    mine: list[str] = []
+    claimed: list[str] = []
     for attempt_id in attempt_ids:
         try:
             with ledger.write() as tx:
                 attempts.claim(tx, attempt_id, run_id=run_id, lease_s=60)
         except (StateConflictError, LeaseLostError):
             continue
-        mine.append(attempt_id)
-    answers.send(mine)
+        claimed.append(attempt_id)
+    answers.send(claimed)
     ledger.close()
 
 
@@ -72,8 +72,10 @@ def dispatch_often(url: str, barrier: Barrier, times: int, limit: int, answers: 
     started: list[str] = []
     for _ in range(times):
         with ledger.write() as tx:
-            found = task_dispatch.dispatch(tx, max_concurrent=limit, max_per_repository=limit, claim_deadline_s=600)
-        started += [attempt.id for attempt in found]
+            dispatched = task_dispatch.dispatch(
+                tx, max_concurrent=limit, max_per_repository=limit, claim_deadline_s=600
+            )
+        started += [attempt.id for attempt in dispatched]
     answers.send(started)
     ledger.close()
 

@@ -118,9 +118,9 @@ class PostgresServer:
         """The folder with `initdb` and `postgres`. Raises PostgresUnavailableError."""
         if find_spec("psycopg") is None:
             raise PostgresUnavailableError("psycopg is not installed")
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-        if found:
-            return found[-1].parent
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+        if programs:
+            return programs[-1].parent
         if on_path := shutil.which("initdb"):
             return Path(on_path).resolve().parent
         raise PostgresUnavailableError("its binaries are not installed (apt-get install postgresql)")
@@ -362,11 +362,13 @@ def decide(tx: Transaction, task_id: str, change: bulk.Change, *, actor: str = "
         raise StateConflictError(unmatched.reason, hint=unmatched.hint)
 
 
-def dispatch(ledger: Ledger, *, concurrent: int = 100, each: int = 100, deadline_s: float = 120) -> tuple[Attempt, ...]:
+def dispatch(
+    ledger: Ledger, *, concurrent: int = 100, per_repository: int = 100, deadline_s: float = 120
+) -> tuple[Attempt, ...]:
     """Start what can be started."""
     with ledger.write() as tx:
         return task_dispatch.dispatch(
-            tx, max_concurrent=concurrent, max_per_repository=each, claim_deadline_s=deadline_s
+            tx, max_concurrent=concurrent, max_per_repository=per_repository, claim_deadline_s=deadline_s
         )
 
 
@@ -402,16 +404,16 @@ def reservation(tx: Transaction, reservation_id: str) -> budgets.Reservation | N
 
 def rows_as_told_by_events(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
     """The states of all tasks and attempts as their events tell them; each event must begin where the last ended."""
-    told: dict[str, dict[str, str]] = {"task": {}, "attempt": {}}
+    states: dict[str, dict[str, str]] = {"task": {}, "attempt": {}}
     with ledger.read() as tx:
         rows: Sequence[Any] = tx.execute(select(task_events).order_by(task_events.c.id)).all()
     for row in rows:
-        if row.subject not in told:
+        if row.subject not in states:
             continue
         name = row.task_id if row.subject == "task" else row.attempt_id
-        assert told[row.subject].get(name) == row.before, f"{row.subject} {name}: a gap before event {row.id}"
-        told[row.subject][name] = row.after
-    return told["task"], told["attempt"]
+        assert states[row.subject].get(name) == row.before, f"{row.subject} {name}: a gap before event {row.id}"
+        states[row.subject][name] = row.after
+    return states["task"], states["attempt"]
 
 
 def rows_as_stored(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:

@@ -69,14 +69,14 @@ def insert_tasks(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def expected_ids(rows: Sequence[Mapping[str, Any]], query: TaskQuery) -> list[str]:
     """The ids of the whole list, all pages, by looking at every row."""
-    found = [row for row in rows if _fits(row, query)]
+    matches = [row for row in rows if _fits(row, query)]
     columns = COLUMNS[query.order]
-    found.sort(key=lambda row: tuple(row[name] for name in columns), reverse=query.order in DESCENDING)
-    return [row["id"] for row in found]
+    matches.sort(key=lambda row: tuple(row[name] for name in columns), reverse=query.order in DESCENDING)
+    return [row["id"] for row in matches]
 
 
 def _fits(row: Mapping[str, Any], query: TaskQuery) -> bool:
-    wanted = words_of(query.text)
+    words = words_of(query.text)
     return (
         (not query.statuses or row["status"] in query.statuses)
         and (not query.kinds or row["kind"] in query.kinds)
@@ -84,8 +84,8 @@ def _fits(row: Mapping[str, Any], query: TaskQuery) -> bool:
         and (not query.repository or row["repository"].lower() == query.repository.lower())
         and _within(row["created_at"], query.created_since, query.created_until)
         and _within(row["ended_at"], query.ended_since, query.ended_until)
-        and set(wanted) <= set(words_of(row["title"]))
-        and not (query.text.strip() and not wanted)
+        and set(words) <= set(words_of(row["title"]))
+        and not (query.text.strip() and not words)
     )
 
 

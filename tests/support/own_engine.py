@@ -166,8 +166,8 @@ class OwnEngine:
             if self._process is None:
                 self.start()
             client = self.client(20)
-            for each in client.containers.list(all=True):
-                each.remove(force=True)
+            for container in client.containers.list(all=True):
+                container.remove(force=True)
             client.close()
 
     def _end_containerd(self) -> None:

@@ -44,13 +44,13 @@ _PATIENCE_S = 90.0
 
 def checks(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str, str | None], AssetCheckEvaluation]:
     """A run's check evaluations by asset, check and partition, each of which there may be once."""
-    found = [event for event in done.all_events if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION]
+    events = [event for event in done.all_events if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION]
     seen: dict[tuple[str, str, str | None], AssetCheckEvaluation] = {}
-    for event in found:
-        each = event.asset_check_evaluation_data
-        name = (each.asset_key.path[-1], each.check_name, each.partition)
+    for event in events:
+        evaluation = event.asset_check_evaluation_data
+        name = (evaluation.asset_key.path[-1], evaluation.check_name, evaluation.partition)
         assert name not in seen
-        seen[name] = each
+        seen[name] = evaluation
     return seen
 
 

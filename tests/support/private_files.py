@@ -36,13 +36,13 @@ def open_to_others(root: Path, *, but: tuple[str, ...] = ()) -> dict[str, str]:
 
 def reachable_by_others(root: Path) -> list[str]:
     """Return the files below `root`, which others may enter, that others can reach and read."""
-    found = []
+    reachable = []
     for path in sorted(root.iterdir()):
         mode = path.lstat().st_mode
         if path.is_symlink():
             continue
         if path.is_dir() and mode & (stat.S_IXGRP | stat.S_IXOTH):
-            found += [f"{path.name}/{name}" for name in reachable_by_others(path)]
+            reachable += [f"{path.name}/{name}" for name in reachable_by_others(path)]
         elif path.is_file() and mode & _OTHERS:
-            found.append(path.name)
-    return found
+            reachable.append(path.name)
+    return reachable

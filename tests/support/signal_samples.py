@@ -21,8 +21,8 @@ SHA = "a" * 40
 
 def signal(key: str, details: Details, **fields: Any) -> Signal:
     """A signal of `o/r`."""
-    given = {"version": "v1", "title": f"Title {key}", "url": f"https://github.test/{key}", "updated_at": AT, **fields}
-    return Signal(repository="o/r", key=key, details=details, **given)
+    values = {"version": "v1", "title": f"Title {key}", "url": f"https://github.test/{key}", "updated_at": AT, **fields}
+    return Signal(repository="o/r", key=key, details=details, **values)
 
 
 def failed_check(name: str = "test", *, branch: str = "main", pull_request: int | None = None, **fields: Any) -> Signal:

@@ -31,14 +31,14 @@ def test_the_drawing_shows_every_error_under_its_parent() -> None:
     assert shown == {name: value.__bases__[0].__name__ for name, value in all_errors().items()}
 
 
-@pytest.mark.parametrize(("name", "said"), [(name, said) for name, _, said in drawn()])
-def test_the_drawing_says_the_exit_code_and_what_may_be_tried_again(name: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "drawing"), [(name, drawing) for name, _, drawing in drawn()])
+def test_the_drawing_says_the_exit_code_and_what_may_be_tried_again(name: str, drawing: str) -> None:
     error = all_errors()[name]
-    if match := re.search(r"exit (\d)", said):
+    if match := re.search(r"exit (\d)", drawing):
         assert error.exit_code == int(match[1])
-    if "not retryable" in said:
+    if "not retryable" in drawing:
         assert not error.retryable
-    elif "retryable" in said:
+    elif "retryable" in drawing:
         assert error.retryable
 
 

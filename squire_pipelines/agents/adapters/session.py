@@ -61,9 +61,9 @@ class SessionReader:
         if self.cut:
             return
         record = dump(entry).encode() + b"\n"
-        mark = dump(_CUT).encode() + b"\n"
-        if len(record) + len(mark) > self._left or self.totals.entries > MAX_ENTRIES:
-            self.cut, record = True, mark
+        cut_line = dump(_CUT).encode() + b"\n"
+        if len(record) + len(cut_line) > self._left or self.totals.entries > MAX_ENTRIES:
+            self.cut, record = True, cut_line
         self._left -= len(record)
         if not self._written and not self._append:
             self._path.unlink(missing_ok=True)

@@ -114,7 +114,7 @@ class RedTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportNumbers:
     """All numbers of the span `since` to `until`, which is the moment of the publication. Times are in UTC."""
 
     since: datetime
@@ -145,7 +145,7 @@ def bucket_of(span: timedelta) -> Bucket:
     return next((bucket for longest, bucket in _STEPS if span <= longest), "month")
 
 
-def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit: int = MEMORY_LIMIT) -> Report:
+def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit: int = MEMORY_LIMIT) -> ReportNumbers:
     """Read the numbers from `since` until the publication.
 
     Args:
@@ -175,7 +175,7 @@ def read_report(path: Path, *, since: datetime | timedelta = SPAN, memory_limit:
             for name, value in (("since", begin), ("until", until), ("bucket", bucket)):
                 connection.execute(f"SET VARIABLE {name} = ?", [value])
             connection.execute(f"SET VARIABLE step = INTERVAL 1 {bucket}")
-            return Report(
+            return ReportNumbers(
                 since=begin.replace(tzinfo=UTC),
                 until=until.replace(tzinfo=UTC),
                 bucket=bucket,

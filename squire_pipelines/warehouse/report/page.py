@@ -12,11 +12,11 @@ from pathlib import Path
 from squire_pipelines.files import write_atomically
 from squire_pipelines.warehouse.parquet import cannot_write
 from squire_pipelines.warehouse.report import plots, svg, theme
-from squire_pipelines.warehouse.report.numbers import Report
+from squire_pipelines.warehouse.report.numbers import ReportNumbers
 from squire_pipelines.warehouse.report.sections import ReportSection, headline, sections
 
 
-def html(report: Report, *, cache: Path | None = None) -> str:
+def html(report: ReportNumbers, *, cache: Path | None = None) -> str:
     """Return the whole page. `cache` is a folder for matplotlib's own files."""
     styles = svg.StyleClasses()
     cards = "\n".join(_card(report, section, styles, cache) for section in sections(report))
@@ -67,7 +67,7 @@ def write_page(path: Path, content: str | bytes) -> None:
         raise cannot_write(path, error) from error
 
 
-def write_pictures(path: Path, report: Report, *, cache: Path | None = None) -> dict[str, Path]:
+def write_pictures(path: Path, report: ReportNumbers, *, cache: Path | None = None) -> dict[str, Path]:
     """Write each plot as a PNG file beside the page at `path`, and return the paths by section.
 
     An earlier picture of a section that is empty now is removed. Raises WarehouseError.
@@ -81,7 +81,7 @@ def write_pictures(path: Path, report: Report, *, cache: Path | None = None) -> 
     return pictures
 
 
-def _card(report: Report, section: ReportSection, styles: svg.StyleClasses, cache: Path | None) -> str:
+def _card(report: ReportNumbers, section: ReportSection, styles: svg.StyleClasses, cache: Path | None) -> str:
     key = section.key.replace("_", "-")
     head = f"<section class=card aria-labelledby={key}><h2 id={key}>{escape(section.title)}</h2>"
     if not section.rows:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from squire_pipelines.home import make_folder
 from squire_pipelines.warehouse.report import theme
-from squire_pipelines.warehouse.report.numbers import Report
+from squire_pipelines.warehouse.report.numbers import ReportNumbers
 from squire_pipelines.warehouse.report.sections import percent, short
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ WIDE = PlotSize(7.6, 3.0, 9, 8, 30)
 NARROW = PlotSize(4.0, 3.2, 9.5, 4, 16)
 
 
-def svg(report: Report, key: str, size: PlotSize, *, cache: Path | None = None) -> str:
+def svg(report: ReportNumbers, key: str, size: PlotSize, *, cache: Path | None = None) -> str:
     """Return the plot `key` as matplotlib writes it, its text as text. `cache` is a folder for matplotlib's files."""
     with _matplotlib(cache):
         output = io.StringIO()
@@ -55,7 +55,7 @@ def svg(report: Report, key: str, size: PlotSize, *, cache: Path | None = None) 
         return output.getvalue()
 
 
-def png(report: Report, key: str, *, cache: Path | None = None) -> bytes:
+def png(report: ReportNumbers, key: str, *, cache: Path | None = None) -> bytes:
     """Return the plot `key` as a small PNG on white, in 40 colours."""
     with _matplotlib(cache):
         from PIL import Image  # noqa: PLC0415 - as slow to import as matplotlib
@@ -101,7 +101,7 @@ def _matplotlib(cache: Path | None) -> Iterator[None]:
         yield
 
 
-def _figure(report: Report, key: str, size: PlotSize) -> "Figure":
+def _figure(report: ReportNumbers, key: str, size: PlotSize) -> "Figure":
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
     rows = {"success": len(report.success), "causes": len(report.causes), "stages": len(report.stages)}.get(key)
@@ -114,7 +114,7 @@ def _figure(report: Report, key: str, size: PlotSize) -> "Figure":
     return figure
 
 
-def _throughput(axes: "Axes", report: Report, size: PlotSize) -> None:
+def _throughput(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
     rows = report.throughput
     series = [
         ("succeeded", theme.GOOD, [row.succeeded for row in rows]),
@@ -134,7 +134,7 @@ def _throughput(axes: "Axes", report: Report, size: PlotSize) -> None:
     _legend(axes, size)
 
 
-def _success(axes: "Axes", report: Report, size: PlotSize) -> None:
+def _success(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
     rows = report.success[:MOST_BARS]
     axes.barh(range(len(rows)), [100 * row.rate for row in rows], color=theme.GOOD, height=0.66)
     _names(axes, [short(row.repository, size.label) for row in rows])
@@ -154,7 +154,7 @@ def _success(axes: "Axes", report: Report, size: PlotSize) -> None:
         )
 
 
-def _causes(axes: "Axes", report: Report, size: PlotSize) -> None:
+def _causes(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
     rows = report.causes[:MOST_BARS]
     bars = axes.barh(range(len(rows)), [row.attempts for row in rows], color=theme.BAD, height=0.66)
     axes.bar_label(bars, padding=4, fontsize=size.font - 0.5, color=theme.INK)
@@ -163,7 +163,7 @@ def _causes(axes: "Axes", report: Report, size: PlotSize) -> None:
     _use_whole_steps(axes.xaxis)
 
 
-def _cost(axes: "Axes", report: Report, size: PlotSize) -> None:
+def _cost(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
     buckets = [row.bucket for row in report.throughput]
     position = {bucket: i for i, bucket in enumerate(buckets)}
     sums: dict[str, list[float]] = {}
@@ -182,7 +182,7 @@ def _cost(axes: "Axes", report: Report, size: PlotSize) -> None:
         _legend(axes, size)
 
 
-def _stages(axes: "Axes", report: Report, size: PlotSize) -> None:
+def _stages(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
     rows = report.stages
     for position, row in enumerate(rows):
         low, high = max(_LEAST_S, row.p50_s), max(_LEAST_S, row.p95_s)
@@ -199,7 +199,7 @@ def _stages(axes: "Axes", report: Report, size: PlotSize) -> None:
     _names(axes, [row.stage.replace("pull request", "PR") if size is NARROW else row.stage for row in rows])
 
 
-def _ci_red(axes: "Axes", report: Report, size: PlotSize) -> None:
+def _ci_red(axes: "Axes", report: ReportNumbers, size: PlotSize) -> None:
     buckets = [row.bucket for row in report.throughput]
     position = {bucket: i for i, bucket in enumerate(buckets)}
     default, others = [0.0] * len(buckets), [0.0] * len(buckets)
@@ -211,7 +211,7 @@ def _ci_red(axes: "Axes", report: Report, size: PlotSize) -> None:
     _legend(axes, size)
 
 
-_DRAW: dict[str, Callable[["Axes", Report, PlotSize], None]] = {
+_DRAW: dict[str, Callable[["Axes", ReportNumbers, PlotSize], None]] = {
     "throughput": _throughput,
     "success": _success,
     "causes": _causes,
@@ -223,7 +223,7 @@ _DRAW: dict[str, Callable[["Axes", Report, PlotSize], None]] = {
 
 def _bars_over_time(
     axes: "Axes",
-    report: Report,
+    report: ReportNumbers,
     size: PlotSize,
     buckets: Sequence[datetime],
     series: Sequence[tuple[str, str, Sequence[float]]],

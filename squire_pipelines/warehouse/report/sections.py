@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from squire_pipelines.warehouse.report.numbers import Report
+from squire_pipelines.warehouse.report.numbers import ReportNumbers
 
 MAX_ROWS = 120
 MAX_TEXT = 300
@@ -80,7 +80,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def headline(report: Report) -> tuple[tuple[str, str, str], ...]:
+def headline(report: ReportNumbers) -> tuple[tuple[str, str, str], ...]:
     """Return the first numbers of the report: name, value and a remark."""
     totals = report.totals
     ended = totals.succeeded + totals.failed
@@ -100,12 +100,12 @@ def headline(report: Report) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def sections(report: Report) -> tuple[ReportSection, ...]:
+def sections(report: ReportNumbers) -> tuple[ReportSection, ...]:
     """Return all sections in their order."""
     return _throughput(report), _success(report), _causes(report), _cost(report), _stages(report), _ci_red(report)
 
 
-def _throughput(report: Report) -> ReportSection:
+def _throughput(report: ReportNumbers) -> ReportSection:
     totals = report.totals
     ended = totals.succeeded + totals.failed + totals.cancelled
     rows = [
@@ -125,7 +125,7 @@ def _throughput(report: Report) -> ReportSection:
     )
 
 
-def _success(report: Report) -> ReportSection:
+def _success(report: ReportNumbers) -> ReportSection:
     rows = [(clean(row.repository), str(row.succeeded), str(row.failed), percent(row.rate)) for row in report.success]
     worst = min(report.success, key=lambda row: (row.rate, -row.failed), default=None)
     text = f"{percent(report.totals.success_rate)} of the tasks that succeeded or failed did succeed."
@@ -141,7 +141,7 @@ def _success(report: Report) -> ReportSection:
     )
 
 
-def _causes(report: Report) -> ReportSection:
+def _causes(report: ReportNumbers) -> ReportSection:
     rows = [
         (
             clean(row.cause),
@@ -165,7 +165,7 @@ def _causes(report: Report) -> ReportSection:
     )
 
 
-def _cost(report: Report) -> ReportSection:
+def _cost(report: ReportNumbers) -> ReportSection:
     models: dict[str, list[float]] = {}
     for cost in report.cost:
         sums = models.setdefault(cost.model, [0, 0, 0, 0, 0])
@@ -189,7 +189,7 @@ def _cost(report: Report) -> ReportSection:
     )
 
 
-def _stages(report: Report) -> ReportSection:
+def _stages(report: ReportNumbers) -> ReportSection:
     rows = [(row.stage, str(row.tasks), duration(row.p50_s), duration(row.p95_s)) for row in report.stages]
     single_stages = [row for row in report.stages if row.stage != "seen to merged"]
     slowest = max(single_stages, key=lambda row: row.p50_s, default=None)
@@ -207,7 +207,7 @@ def _stages(report: Report) -> ReportSection:
     )
 
 
-def _ci_red(report: Report) -> ReportSection:
+def _ci_red(report: ReportNumbers) -> ReportSection:
     hours: dict[str, list[float]] = {}
     for red in report.ci_red:
         hours.setdefault(red.repository, [0, 0])[not red.on_default_branch] += red.hours

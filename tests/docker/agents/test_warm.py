@@ -53,13 +53,13 @@ class PoolBench:
         image = str(self.client.images.get("squire-worker:latest").id)
         return WarmProfile(image, self.limits, (), self.gateway, worker_files.seccomp_profile())
 
-    def wanted(self, size: int, max_age_s: float = 3600) -> dict[str, PoolTarget]:
+    def targets(self, size: int, max_age_s: float = 3600) -> dict[str, PoolTarget]:
         return {self.shape.key: PoolTarget(self.shape, size, max_age_s)} if size else {}
 
     def fill(self, size: int = 1) -> list[Slot]:
         """As many waiting containers, each at the end of its pipe."""
         for _ in range(size):
-            if self.pool.tend(self.wanted(size)).waiting == size:
+            if self.pool.tend(self.targets(size)).waiting == size:
                 break
         slots = [Slot(path) for path in (self.folder / self.shape.key).iterdir()]
         assert len(slots) == size
@@ -139,27 +139,27 @@ def confinement(client: docker.DockerClient, name: str) -> dict[str, Any]:
     """All that the engine keeps to, but for what lies where."""
     seen = client.api.inspect_container(name)
     host = {key: value for key, value in seen["HostConfig"].items() if key not in {"Mounts", "ContainerIDFile"}}
-    mounts = {(each["Destination"], each["RW"]) for each in seen["Mounts"]}
+    mounts = {(mount["Destination"], mount["RW"]) for mount in seen["Mounts"]}
     return host | {"user": seen["Config"]["User"], "image": seen["Image"], "mounts": mounts}
 
 
 def test_an_attempt_in_a_warm_container_ends_as_in_a_cold_one_and_is_as_confined(bench: PoolBench) -> None:
     seen: dict[bool, dict[str, Any]] = {}
     bench.fill()
-    for wanted in (True, False):
-        inputs = bench.attempt(f"a{wanted}-1", f"{CHANGE}; echo token=$DEPLOY_TOKEN; sleep 2")
+    for use_warm in (True, False):
+        inputs = bench.attempt(f"a{use_warm}-1", f"{CHANGE}; echo token=$DEPLOY_TOKEN; sleep 2")
 
-        def look(inputs: AttemptInputs = inputs, wanted: bool = wanted) -> bool:  # noqa: FBT001 - bound here
+        def look(inputs: AttemptInputs = inputs, use_warm: bool = use_warm) -> bool:  # noqa: FBT001 - bound here
             container = reap.find(bench.client, profile.container_name(inputs.unit))
             if container is not None and container.running:
-                seen[wanted] = confinement(bench.client, container.container_id)
+                seen[use_warm] = confinement(bench.client, container.container_id)
                 assert container.attempt_id == inputs.attempt_id
             return True
 
         run = bench.run(inputs, look)
         assert run.ending.cause is Cause.COMPLETED, run.ending
-        assert is_warm(run) is wanted
-        assert ("warm_s" in run.timings, "create_s" in run.timings) == (True, not wanted)
+        assert is_warm(run) is use_warm
+        assert ("warm_s" in run.timings, "create_s" in run.timings) == (True, not use_warm)
         assert run.bundle is not None
         assert bench.origin.file_after(run.bundle, inputs.branch, "README.md") == "# Sample\nchanged"
         assert f"token={canary.canary_for(inputs.attempt_id)}" in run.ending.evidence.log_tail
@@ -285,15 +285,15 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
 
 
 def test_the_pool_is_filled_step_by_step_and_replaces_what_is_old_or_ended(bench: PoolBench) -> None:
-    assert bench.pool.tend(bench.wanted(3)) == PoolCounts(MAX_MADE, MAX_MADE, 0)
-    assert bench.pool.tend(bench.wanted(3)) == PoolCounts(3, 1, 0)
-    assert bench.pool.tend(bench.wanted(3)) == PoolCounts(3, 0, 0)
+    assert bench.pool.tend(bench.targets(3)) == PoolCounts(MAX_MADE, MAX_MADE, 0)
+    assert bench.pool.tend(bench.targets(3)) == PoolCounts(3, 1, 0)
+    assert bench.pool.tend(bench.targets(3)) == PoolCounts(3, 0, 0)
     names = {container.name for container in bench.containers()}
     bench.containers()[0].kill()
-    assert bench.pool.tend(bench.wanted(3), fill=False) == PoolCounts(2, 0, 1)
-    assert bench.pool.tend(bench.wanted(2)) == PoolCounts(2, 0, 0)
+    assert bench.pool.tend(bench.targets(3), fill=False) == PoolCounts(2, 0, 1)
+    assert bench.pool.tend(bench.targets(2)) == PoolCounts(2, 0, 0)
     bench.seconds = 3601
-    assert bench.pool.tend(bench.wanted(1)) == PoolCounts(1, 1, 2)
+    assert bench.pool.tend(bench.targets(1)) == PoolCounts(1, 1, 2)
     assert not names & {container.name for container in bench.containers()}
     assert bench.pool.tend({}) == PoolCounts(0, 0, 1)
     assert bench.containers() == []
@@ -305,11 +305,11 @@ def test_what_is_left_of_a_container_or_of_a_folder_alone_is_cleared_away(bench:
     bench.client.api.remove_container(profile.warm_name(first.name), force=True)
     # As by an attempt that died before it gave the container its name: for all we know it is about to.
     assert second.moved_to(bench.home / "taken") is not None
-    assert bench.pool.tend(bench.wanted(2), fill=False) == PoolCounts(0, 0, 0)
+    assert bench.pool.tend(bench.targets(2), fill=False) == PoolCounts(0, 0, 0)
     assert list(bench.folder.iterdir()) == []
     assert not bench.pool.is_empty
     bench.client.api.kill(profile.warm_name(second.name))
-    assert bench.pool.tend(bench.wanted(2), fill=False) == PoolCounts(0, 0, 1)
+    assert bench.pool.tend(bench.targets(2), fill=False) == PoolCounts(0, 0, 1)
     assert bench.pool.is_empty
     assert bench.containers() == []
 

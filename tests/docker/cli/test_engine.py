@@ -44,8 +44,8 @@ def test_the_engine_and_an_image_are_found(squire: Squire, image: str) -> None:
     assert (place["runner"], place["sandboxed"], place["problem"]) == ("docker", True, "")
     assert place["image_id"].startswith("sha256:")
     assert "in a container" in squire.ok("agents", "list")
-    found = {row["name"]: row["status"] for row in json.loads(squire("doctor", "--json").stdout)}
-    assert (found["engine"], found["image"], found["runner"]) == ("ok", "ok", "ok")
+    statuses = {row["name"]: row["status"] for row in json.loads(squire("doctor", "--json").stdout)}
+    assert (statuses["engine"], statuses["image"], statuses["runner"]) == ("ok", "ok", "ok")
 
 
 def test_an_image_that_is_missing_is_told_with_the_next_step(squire: Squire) -> None:
@@ -56,9 +56,9 @@ def test_an_image_that_is_missing_is_told_with_the_next_step(squire: Squire) -> 
     assert "not there" in squire.ok("agents", "list")
     result = squire("doctor", "--json")
     assert result.exit_code == 1
-    found = {row["name"]: row for row in json.loads(result.stdout)}
-    assert found["image"]["status"] == "fail"
-    assert found["image"]["next_step"]
+    rows = {row["name"]: row for row in json.loads(result.stdout)}
+    assert rows["image"]["status"] == "fail"
+    assert rows["image"]["next_step"]
 
 
 def test_an_image_name_that_the_engine_refuses_is_told() -> None:

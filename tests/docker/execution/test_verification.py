@@ -63,8 +63,8 @@ def test_checks_run_confined_on_the_committed_tree(pipeline: Pipeline, forge: Fo
     checks = {check.name: check for check in row.verification.checks}
     assert checks["tests"].passed, checks
     assert "refused" in checks["lint"].detail
-    (hosted,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
-    (pull,) = [each for each in hosted["pull_requests"] if each["head"].startswith("squire/")]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == LEDGERLIB]
+    (pull,) = [pull for pull in hosted["pull_requests"] if pull["head"].startswith("squire/")]
     assert pull["draft"]
 
 

@@ -33,8 +33,8 @@ def attempt(pipeline: Pipeline, client: docker.DockerClient) -> Iterator[Attempt
     """Dispatched; its agent deafens itself to SIGTERM and would work for long."""
     made = dispatched(pipeline, "trap '' TERM; echo at work; sleep 60 & wait; sleep 60")
     yield made
-    for each in client.containers.list(all=True, filters={"label": f"{profile.LABEL_TASK}={made.task_id}"}):
-        each.remove(force=True)
+    for container in client.containers.list(all=True, filters={"label": f"{profile.LABEL_TASK}={made.task_id}"}):
+        container.remove(force=True)
 
 
 def dispatched(pipeline: Pipeline, script: str) -> Attempt:

@@ -9,5 +9,5 @@ pytestmark = pytest.mark.docker
 
 
 def test_auto_without_the_image_is_the_runs_own_process() -> None:
-    chosen = Settings(pipeline=PipelineSettings(executor="auto", image="squire-test-none:none"))
-    assert choose_executor(chosen) is dg.in_process_executor
+    settings = Settings(pipeline=PipelineSettings(executor="auto", image="squire-test-none:none"))
+    assert choose_executor(settings) is dg.in_process_executor

@@ -64,8 +64,8 @@ def test_what_the_model_edits_becomes_a_pull_request_and_its_tokens_are_in_the_b
     assert outcome is not None
     assert tokens.input_tokens >= 50
     assert tokens.output_tokens >= 7
-    (hosted,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
-    (pull,) = [each for each in hosted["pull_requests"] if each["number"] == outcome.pr_number]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == LEDGERLIB]
+    (pull,) = [pull for pull in hosted["pull_requests"] if pull["number"] == outcome.pr_number]
     assert attempt.trace_id in pull["body"]
     folder = pipeline.settings.home.attempts / attempt.id
     assert key not in (folder / "agent.log").read_text(encoding="utf-8")

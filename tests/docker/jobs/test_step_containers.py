@@ -87,30 +87,30 @@ class Bench:
 
     def containers(self) -> list[Container]:
         """This home's step containers, whatever their state."""
-        wanted = [
+        labels = [
             f"{name}={value}" for name, value in step_containers.labels(self.pipeline.settings.home.state).items()
         ]
-        return list(self.client.containers.list(all=True, filters={"label": wanted}))
+        return list(self.client.containers.list(all=True, filters={"label": labels}))
 
     def step(self, name: str) -> Container:
         """The running container of a step."""
 
         def look() -> Container | None:
-            for found in self.containers():
-                environment = found.attrs["Config"]["Env"]
-                if f"DAGSTER_RUN_STEP_KEY={name}" in environment and found.status == "running":
-                    return found
+            for container in self.containers():
+                environment = container.attrs["Config"]["Env"]
+                if f"DAGSTER_RUN_STEP_KEY={name}" in environment and container.status == "running":
+                    return container
             return None
 
-        found: Container = self.until(look)
-        return found
+        container: Container = self.until(look)
+        return container
 
     def until(self, look: Callable[[], Any], timeout_s: float = 120) -> Any:
         """What `look` finds, as soon as it finds something."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if found := look():
-                return found
+            if containers := look():
+                return containers
             time.sleep(0.3)
         pytest.fail(self.log.read_text(errors="replace")[-6000:])
 
@@ -161,9 +161,9 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
     assert (host["NanoCpus"], host["PidsLimit"]) == (750_000_000, 200)
     assert (host["CapDrop"], host["SecurityOpt"], host["Init"]) == (["ALL"], ["no-new-privileges"], True)
     assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "2"}
-    said = step.exec_run("cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max").output
-    assert isinstance(said, bytes)
-    assert str(MEMORY).encode() in said
+    output = step.exec_run("cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max").output
+    assert isinstance(output, bytes)
+    assert str(MEMORY).encode() in output
     secrets = [line for line in step.attrs["Config"]["Env"] if "TOKEN" in line or "KEY=" in line]
     assert [line for line in secrets if "STEP_KEY" not in line] == []
 
@@ -184,7 +184,11 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
     row = bench.pipeline.read_attempt(attempt.id)
     assert row.cause == Cause.COMPLETED, row
     assert bench.pipeline.read_task(attempt.task_id).attempts == 1, "the retried step went on with the attempt"
-    retried = [each for each in bench.containers() if "DAGSTER_RUN_STEP_KEY=run_agent" in each.attrs["Config"]["Env"]]
+    retried = [
+        container
+        for container in bench.containers()
+        if "DAGSTER_RUN_STEP_KEY=run_agent" in container.attrs["Config"]["Env"]
+    ]
     assert len(retried) == 2
     assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
 
@@ -199,7 +203,7 @@ def test_a_cancelled_run_leaves_no_container_behind(bench: Bench) -> None:
     bench.until(lambda: bench.client.containers.list(filters={"name": f"squire-{attempt.id}"}))
     run.send_signal(signal.SIGTERM)
     assert run.wait(90) != 0
-    bench.until(lambda: not [each for each in bench.containers() if each.status == "running"])
+    bench.until(lambda: not [container for container in bench.containers() if container.status == "running"])
     assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
     assert bench.pipeline.read_attempt(attempt.id).cause in {Cause.CANCELLED, Cause.LOST}
     step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
@@ -212,7 +216,7 @@ def test_a_killed_run_workers_step_ends_by_itself_and_is_removed(bench: Bench) -
     bench.step("run_agent")
     run.kill()
     run.wait(30)
-    bench.until(lambda: not [each for each in bench.containers() if each.status == "running"])
+    bench.until(lambda: not [container for container in bench.containers() if container.status == "running"])
     step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
     assert bench.containers() == []
     assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
@@ -224,4 +228,4 @@ def test_a_container_that_was_never_started_is_removed_when_nobody_will(bench: B
     assert step_containers.remove_ended(bench.client, home, older_than_s=0) == 0
     time.sleep(0.1)
     assert step_containers.remove_ended(bench.client, home, older_than_s=0, unstarted_s=0) == 1
-    assert made.id not in {each.id for each in bench.containers()}
+    assert made.id not in {container.id for container in bench.containers()}

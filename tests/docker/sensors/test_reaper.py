@@ -71,24 +71,24 @@ def test_only_containers_of_attempts_of_ours_that_have_ended_are_removed(
     ended = start_attempt(quiet_pipeline.ledger, repository=QUIET)
     settle(quiet_pipeline.ledger, ended, Cause.AGENT_ERROR)
     running = start_attempt(quiet_pipeline.ledger, repository=QUIET)
-    orphan, held = make(**agents(ended.id)), make(**agents(running.id))
+    orphan, leased = make(**agents(ended.id)), make(**agents(running.id))
     foreign, stranger = make(**agents(f"t{uuid.uuid4().hex}-1")), make(somebody="else")
     quiet_pipeline.sensor(recovery)  # decides, and removes nothing by itself
     assert there(client, orphan)
     assert quiet_pipeline.tick(recovery).metadata["containers_removed"] == 1
     assert not there(client, orphan)
-    assert all(there(client, each) for each in (held, foreign, stranger))
+    assert all(there(client, container) for container in (leased, foreign, stranger))
 
 
 def test_steps_that_ended_a_while_ago_are_removed_if_they_are_this_homes(
     quiet_pipeline: Pipeline, client: docker.DockerClient, make: Make
 ) -> None:
     home = quiet_pipeline.settings.home.state
-    mine, others = make(**step_containers.labels(home)), make(**step_containers.labels(home / "another"))
-    for container in (mine, others):
+    ours, others = make(**step_containers.labels(home)), make(**step_containers.labels(home / "another"))
+    for container in (ours, others):
         with pytest.raises(docker.errors.APIError):  # there is no such program: it ends at once
             container.start()
     quiet_pipeline.tick(recovery)
-    assert there(client, mine)  # the executor may still ask for it
+    assert there(client, ours)  # the executor may still ask for it
     assert step_containers.remove_ended(client, home, older_than_s=0) in {0, 1}
     assert there(client, others)

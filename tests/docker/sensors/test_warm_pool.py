@@ -25,12 +25,12 @@ tmp = "32MiB"
 def client(quiet_pipeline: Pipeline) -> Iterator[docker.DockerClient]:
     connected = docker.from_env(timeout=60)
     yield connected
-    for found in mine(connected, quiet_pipeline):
-        found.remove(force=True)
+    for container in pool_of(connected, quiet_pipeline):
+        container.remove(force=True)
     connected.close()
 
 
-def mine(client: docker.DockerClient, pipeline: Pipeline) -> list[Container]:
+def pool_of(client: docker.DockerClient, pipeline: Pipeline) -> list[Container]:
     label = f"{warm.LABEL_HOME}={pipeline.settings.home.state}"
     return list(client.containers.list(all=True, filters={"label": label}))
 
@@ -56,14 +56,14 @@ def test_it_is_filled_to_its_size_and_emptied_when_it_is_not_wanted(
 ) -> None:
     configure(quiet_pipeline, 3)
     assert len(quiet_pipeline.sensor(warm_pool).run_requests) == 1
-    assert mine(client, quiet_pipeline) == []  # the sensor decides, and makes none by itself
-    assert tend(quiet_pipeline) == {"waiting": 2, "wanted": 3, "made": 2, "removed": 0}
-    assert tend(quiet_pipeline) == {"waiting": 3, "wanted": 3, "made": 1, "removed": 0}
+    assert pool_of(client, quiet_pipeline) == []  # the sensor decides, and makes none by itself
+    assert tend(quiet_pipeline) == {"waiting": 2, "target": 3, "made": 2, "removed": 0}
+    assert tend(quiet_pipeline) == {"waiting": 3, "target": 3, "made": 1, "removed": 0}
     assert tend(quiet_pipeline) == {}
-    assert len(mine(client, quiet_pipeline)) == 3
+    assert len(pool_of(client, quiet_pipeline)) == 3
     configure(quiet_pipeline, 0)
-    assert tend(quiet_pipeline) == {"waiting": 0, "wanted": 0, "made": 0, "removed": 3}
-    assert mine(client, quiet_pipeline) == []
+    assert tend(quiet_pipeline) == {"waiting": 0, "target": 0, "made": 0, "removed": 3}
+    assert pool_of(client, quiet_pipeline) == []
     assert not quiet_pipeline.settings.home.warm.exists()
 
 
@@ -72,8 +72,8 @@ def test_repositories_that_need_the_same_share_and_others_have_their_own(
 ) -> None:
     other = f'[repository."{quiet_pipeline.repositories[0]}".agent.limits]\npids = 99\n'
     configure(quiet_pipeline, 1, other)
-    assert tend(quiet_pipeline) == {"waiting": 2, "wanted": 2, "made": 2, "removed": 0}
-    limits = {found.attrs["HostConfig"]["PidsLimit"] for found in mine(client, quiet_pipeline)}
+    assert tend(quiet_pipeline) == {"waiting": 2, "target": 2, "made": 2, "removed": 0}
+    limits = {container.attrs["HostConfig"]["PidsLimit"] for container in pool_of(client, quiet_pipeline)}
     assert limits == {99, quiet_pipeline.settings.agent.limits.pids}
 
 
@@ -84,13 +84,13 @@ def test_none_is_made_while_an_attempt_waits_for_its_claim(
     quiet_pipeline.attempt()
     assert tend(quiet_pipeline) == {}
     assert "an attempt goes first" in quiet_pipeline.sensor(warm_pool).skip_message
-    assert mine(client, quiet_pipeline) == []
+    assert pool_of(client, quiet_pipeline) == []
 
 
 def test_an_image_that_is_not_there_is_said_and_nothing_breaks(quiet_pipeline: Pipeline) -> None:
     configure(quiet_pipeline, 1)
     config = quiet_pipeline.home / "config.toml"
     config.write_text(config.read_text("utf-8").replace("warm_pool.size", 'image = "squire-none:none"\nwarm_pool.size'))
-    told = quiet_pipeline.sensor(warm_pool).skip_message or ""
-    assert told.startswith("no container waits: ")
-    assert "squire-none:none" in told
+    message = quiet_pipeline.sensor(warm_pool).skip_message or ""
+    assert message.startswith("no container waits: ")
+    assert "squire-none:none" in message

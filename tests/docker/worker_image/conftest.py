@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[3]
 BUILD_TIMEOUT_S = 1500
 
 
-def _build(what: str) -> str:
+def _build(target: str) -> str:
     done = subprocess.run(
-        [str(ROOT / "scripts" / "images.sh"), what],
+        [str(ROOT / "scripts" / "images.sh"), target],
         capture_output=True,
         text=True,
         timeout=BUILD_TIMEOUT_S,
@@ -26,7 +26,7 @@ def _build(what: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     print(done.stdout)  # noqa: T201 - the size and the time, for whoever runs it with -s
-    return next(word for word in done.stdout.split() if word.startswith(f"squire-{what}:"))
+    return next(word for word in done.stdout.split() if word.startswith(f"squire-{target}:"))
 
 
 @pytest.fixture(scope="session")

@@ -46,9 +46,9 @@ def caches(engine: docker.DockerClient, toolchains: str, tmp_path_factory: pytes
     made = engine.containers.run(
         toolchains, ["-c", FILL], entrypoint="sh", user="0:0", network_mode="none", volumes=mount, detach=True
     )
-    code, said = made.wait(timeout=180)["StatusCode"], made.logs().decode(errors="replace")
+    code, output = made.wait(timeout=180)["StatusCode"], made.logs().decode(errors="replace")
     made.remove(force=True)
-    assert code == 0, said
+    assert code == 0, output
     return folder
 
 
@@ -102,7 +102,7 @@ def test_the_toolchains_are_there_and_within_their_budget(engine: docker.DockerC
     assert lines[0].startswith("v24.")
     assert "venv" in lines
     bill = said_by(engine, toolchains, ["/usr/share/squire/sbom.cdx.json"], entrypoint="cat")
-    purls = {each.get("purl", "").partition("@")[0] for each in json.loads(bill)["components"]}
+    purls = {component.get("purl", "").partition("@")[0] for component in json.loads(bill)["components"]}
     assert {"pkg:npm/pnpm", "pkg:npm/npm", "pkg:generic/node", "pkg:pypi/uv", "pkg:pypi/ruff"} <= purls
 
 

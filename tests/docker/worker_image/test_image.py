@@ -102,11 +102,11 @@ def test_an_agent_starts_within_the_budget(sandbox: Any, tmp_path: Path) -> None
 def test_the_image_carries_its_bill_of_materials(engine: docker.DockerClient, worker_image: str) -> None:
     bill = json.loads(read_sbom(engine, worker_image))
     assert len(bill["components"]) >= BUDGET["sbom"]["components_min"]
-    purls = {each.get("purl", "").partition("@")[0] for each in bill["components"]}
+    purls = {component.get("purl", "").partition("@")[0] for component in bill["components"]}
     assert {"pkg:deb/debian/git", "pkg:deb/debian/socat", "pkg:pypi/ruff", "pkg:npm/opencode-ai"} <= purls
     assert engine.api.containers(all=True, filters={"label": "squire.role=sbom"}) == []
     installed = re.findall(r"^Package: (\S+)$", read_file(engine, worker_image, "/var/lib/dpkg/status"), re.MULTILINE)
-    debian = {each["name"] for each in bill["components"] if each.get("purl", "").startswith("pkg:deb/")}
+    debian = {component["name"] for component in bill["components"] if component.get("purl", "").startswith("pkg:deb/")}
     assert debian == set(installed)
     written = json.loads((ROOT / "build" / "sbom" / "squire-worker.cdx.json").read_text(encoding="utf-8"))
     assert written["bomFormat"] == "CycloneDX"

@@ -21,12 +21,12 @@ from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSH
 
 def made(done: dg.ExecuteInProcessResult, asset: str) -> dict[str | None, Any]:
     """The metadata of an asset's materializations by repository."""
-    return {name: metadata for (each, name), metadata in materialized(done).items() if each == asset}
+    return {name: metadata for (key, name), metadata in materialized(done).items() if key == asset}
 
 
 def verdicts(done: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], AssetCheckEvaluation]:
     """The evaluations of the plan's checks by check and repository."""
-    return {(check, name): each for (_, check, name), each in checks(done).items()}
+    return {(check, name): verdict for (_, check, name), verdict in checks(done).items()}
 
 
 def all_tasks(pipeline: Pipeline) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ async def _two_of_a_kind(_settings: object, repository: str, signals: list[Signa
 def test_signals_become_tasks_once(pipeline: Pipeline) -> None:
     pipeline.collect()
     done = pipeline.plan()
-    assert all(each.passed for each in verdicts(done).values())
+    assert all(verdict.passed for verdict in verdicts(done).values())
     assert {name for check, name in verdicts(done) if check == "planned"} == set(ALL)
     assert set(made(done, "task_plan")) == set(ALL)
     admitted = made(done, "tasks")
@@ -83,7 +83,7 @@ def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypat
     pipeline.collect(QUIET)
     done = pipeline.plan(QUIET)
     seen = verdicts(done)
-    assert {check for (check, _), each in seen.items() if not each.passed} == {"unique_keys"}
+    assert {check for (check, _), verdict in seen.items() if not verdict.passed} == {"unique_keys"}
     failed = seen["unique_keys", QUIET]
     assert failed.blocking
     assert "two tasks have the key 'a'" in (failed.description or "")
@@ -122,9 +122,9 @@ def test_github_that_is_down_fails_the_check_and_the_next_reading_is_planned(qui
 
 
 def test_a_plan_that_a_crash_kept_from_becoming_tasks_is_admitted_by_the_next_run(quiet_pipeline: Pipeline) -> None:
-    found = issue(repository=QUIET)
-    collect(quiet_pipeline.ledger, found, repository=QUIET)
-    plan = Plan(repository=QUIET, planner="rules", signals_digest=signals_digest([found]), tasks=(spec("a"),))
+    signal = issue(repository=QUIET)
+    collect(quiet_pipeline.ledger, signal, repository=QUIET)
+    plan = Plan(repository=QUIET, planner="rules", signals_digest=signals_digest([signal]), tasks=(spec("a"),))
     with quiet_pipeline.ledger.write() as tx:
         plans.save(tx, plan, (), trace_id=TRACE, run_id=None)
     done = quiet_pipeline.plan(QUIET)

@@ -14,7 +14,7 @@ def test_one_run_reports_each_source_of_each_repository_with_its_check(pipeline:
     assert set(reported) == {(source.value, name) for source in Source for name in ALL} | {("summary", None)}
     seen = checks(done)
     assert set(seen) == {(source.value, "source_answered", name) for source in Source for name in ALL}
-    assert all(each.passed for each in seen.values())
+    assert all(verdict.passed for verdict in seen.values())
     failing = reported["failed_ci", LEDGERLIB]
     assert failing["signals"].value == 1
     assert failing["trace_id"].value == TRACE
@@ -34,7 +34,7 @@ def test_the_events_are_kept_per_partition(pipeline: Pipeline) -> None:
 def test_a_repository_that_does_not_answer_fails_its_checks_and_nobody_elses(pipeline: Pipeline) -> None:
     done = pipeline.collect(LEDGERLIB, "demo/none", QUIET)
     seen = checks(done)
-    assert {name for (_, _, name), each in seen.items() if not each.passed} == {"demo/none"}
+    assert {name for (_, _, name), verdict in seen.items() if not verdict.passed} == {"demo/none"}
     assert "demo/none" in (seen["open_prs", "source_answered", "demo/none"].description or "")
     reported = materialized(done)
     assert not [name for (_, name) in reported if name == "demo/none"]
@@ -51,7 +51,7 @@ def test_a_source_that_stops_answering_keeps_its_last_signals_and_is_stale(
     pipeline.collect(HANDBOOK)
     forge.add_fault("Issues", status=502, times=1000)
     done = pipeline.collect(HANDBOOK)
-    assert {source for (source, _, _), each in checks(done).items() if not each.passed} == {"open_issues"}
+    assert {source for (source, _, _), verdict in checks(done).items() if not verdict.passed} == {"open_issues"}
     with pipeline.ledger.read() as tx:
         status = {row.source: (row.status, row.signals) for row in collections.latest(tx, [HANDBOOK])}
         titles = [signal.title for signal in collections.active_signals(tx, HANDBOOK)]
@@ -114,6 +114,6 @@ def test_a_token_that_is_not_accepted_is_a_failed_reading_not_an_empty_one(
 ) -> None:
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "w" * 36)
     done = pipeline.collect(QUIET)
-    assert not any(each.passed for each in checks(done).values())
+    assert not any(verdict.passed for verdict in checks(done).values())
     with pipeline.ledger.read() as tx:
         assert {row.status for row in collections.latest(tx, [QUIET])} == {CollectionStatus.FAILED}

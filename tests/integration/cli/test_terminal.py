@@ -20,17 +20,17 @@ main()
 
 
 def _on_a_terminal(squire: Squire, *words: str, typed: str = "", interrupt_at: str = "") -> tuple[int, str]:
-    ours, theirs = pty.openpty()
+    ours, terminal = pty.openpty()
     environment = os.environ | {"SQUIRE_HOME": str(squire.home), "COLUMNS": "160", "TERM": "xterm-256color"}
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, *words],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
         env=environment,
         close_fds=True,
     )
-    os.close(theirs)
+    os.close(terminal)
     os.write(ours, typed.encode())
     seen = b""
     until = time.monotonic() + TIMEOUT_S

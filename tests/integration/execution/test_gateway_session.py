@@ -83,8 +83,8 @@ def post(session: gateway_session.GatewaySession, body: Mapping[str, object] = B
 def rows(ledger: Ledger, attempt_id: str) -> list[tuple[object, ...]]:
     columns = (model_calls.c.input_tokens, model_calls.c.output_tokens, model_calls.c.cost_usd, model_calls.c.error)
     with ledger.read() as tx:
-        found = tx.execute(select(*columns).where(model_calls.c.attempt_id == attempt_id).order_by(model_calls.c.id))
-        return [tuple(row) for row in found]
+        recorded = tx.execute(select(*columns).where(model_calls.c.attempt_id == attempt_id).order_by(model_calls.c.id))
+        return [tuple(row) for row in recorded]
 
 
 PRICED = "[gateway.prices.small]\ninput = 1\noutput = 1\n"
@@ -133,8 +133,8 @@ def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
         "received_bytes": 55,
         "sent_bytes": len(upstream.url) + 2,
     }
-    told = gateway_session.egress_environment(opened.gateway_for(REPOSITORY))
-    assert told["SQUIRE_EGRESS_REG"] == "http://127.0.0.1:@SQUIRE_PORT@/egress/reg/"
+    environment = gateway_session.egress_environment(opened.gateway_settings_for(REPOSITORY))
+    assert environment["SQUIRE_EGRESS_REG"] == "http://127.0.0.1:@SQUIRE_PORT@/egress/reg/"
     assert [error for *_, error in rows(leased.ledger, leased.attempt.id)] == ["model"]
 
 

@@ -21,8 +21,8 @@ BY_HAND = ApprovalRule(automatic=False, min_confidence=0, max_risk=Risk.HIGH)
 
 
 def our_pulls(forge: ForgeProcess) -> list[dict[str, Any]]:
-    (found,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
-    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == LEDGERLIB]
+    return [pull for pull in hosted["pull_requests"] if pull["head"].startswith("squire/")]
 
 
 def use(pipeline: Pipeline, command: str, more: str = "") -> None:

@@ -30,8 +30,8 @@ def use(pipeline: Pipeline, rules: str, command: tuple[str, ...] = CHANGE) -> No
 
 
 def ours(forge: ForgeProcess) -> list[dict[str, Any]]:
-    (found,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
-    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == LEDGERLIB]
+    return [pull for pull in hosted["pull_requests"] if pull["head"].startswith("squire/")]
 
 
 def verified(pipeline: Pipeline, **spec: Any) -> tuple[Attempt, VerificationReport]:

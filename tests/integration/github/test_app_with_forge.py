@@ -56,8 +56,8 @@ def test_an_app_collects_with_a_token_that_may_only_read(
 def test_a_token_for_one_repository_opens_no_other(
     forge: ForgeProcess, access: AppAccess, samples: tuple[SampleRepository, ...], tmp_path: Path
 ) -> None:
-    mine, other = samples[0].full_name, samples[1].full_name
-    token = asyncio.run(access.token(mine, write=True))
+    installed, other = samples[0].full_name, samples[1].full_name
+    token = asyncio.run(access.token(installed, write=True))
     home = Home(config=tmp_path, data=tmp_path, cache=tmp_path, state=tmp_path)
 
     async def label(repository: str) -> None:
@@ -66,7 +66,7 @@ def test_a_token_for_one_repository_opens_no_other(
 
     with pytest.raises(GitHubPermissionError):
         asyncio.run(label(other))
-    mirror = fetch_mirror(home, mine, forge.git_url(mine), Secret(token))
+    mirror = fetch_mirror(home, installed, forge.git_url(installed), Secret(token))
     assert mirror.path.is_dir()
     asked = {
         name: httpx.get(
@@ -75,9 +75,9 @@ def test_a_token_for_one_repository_opens_no_other(
             trust_env=False,
             timeout=20,
         ).status_code
-        for name in (mine, other)
+        for name in (installed, other)
     }
-    assert asked == {mine: 200, other: 401}
+    assert asked == {installed: 200, other: 401}
 
 
 def test_a_key_of_somebody_else_is_refused(forge: ForgeProcess, access: AppAccess) -> None:

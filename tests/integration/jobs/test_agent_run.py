@@ -62,13 +62,13 @@ def agent_works(pipeline: Pipeline, attempt: Attempt) -> Callable[[], bool]:
 
 
 def our_pulls(forge: ForgeProcess, repository: str = LEDGERLIB) -> list[dict[str, Any]]:
-    (found,) = [each for each in forge.state()["repositories"] if each["name"] == repository]
-    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == repository]
+    return [pull for pull in hosted["pull_requests"] if pull["head"].startswith("squire/")]
 
 
 def our_branches(forge: ForgeProcess, repository: str = LEDGERLIB) -> list[str]:
-    (found,) = [each for each in forge.state()["repositories"] if each["name"] == repository]
-    return [name for name in found["branches"] if name.startswith("squire/")]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == repository]
+    return [name for name in hosted["branches"] if name.startswith("squire/")]
 
 
 def use(pipeline: Pipeline, command: tuple[str, ...], more: str = "") -> None:
@@ -97,7 +97,7 @@ def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: Forg
         outcome = outcomes.get(tx, task.id)
     assert outcome is not None
     assert (outcome.pr_number, outcome.state, outcome.head_sha) == (pull["number"], PullRequestState.OPEN, row.head_sha)
-    (event,) = [each for each in done.all_events if each.is_step_materialization]
+    (event,) = [event for event in done.all_events if event.is_step_materialization]
     assert (event.asset_key, event.partition) == (PULL_REQUESTS, LEDGERLIB)
     metadata = event.step_materialization_data.materialization.metadata
     assert metadata["trace_id"].value == task.trace_id

@@ -36,13 +36,13 @@ def test_an_attempt_whose_lease_ran_out_is_adopted_and_its_first_holder_can_writ
 
 
 def test_an_attempt_that_is_held_has_ended_or_waits_is_not_adopted(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger)
+    leased = start_attempt(ledger)
     with pytest.raises(StateConflictError, match="cannot be adopted: it is running in run run-1"):
-        adopt(ledger, held)
-    settle(ledger, held, Cause.AGENT_ERROR)
+        adopt(ledger, leased)
+    settle(ledger, leased, Cause.AGENT_ERROR)
     clock.forward(61)
     with pytest.raises(StateConflictError):
-        adopt(ledger, held)
+        adopt(ledger, leased)
     add_task(ledger)
     (waiting,) = dispatch(ledger)
     clock.forward(600)

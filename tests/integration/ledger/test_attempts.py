@@ -72,10 +72,10 @@ def test_a_claim_takes_a_queued_attempt_for_one_run(ledger: Ledger, clock: Clock
     add_task(ledger)
     (queued,) = dispatch(ledger)
     clock.forward(2)
-    held = claim(ledger, queued.id, run_id="run-a", lease_s=60)
-    assert (held.status, held.run_id, held.claimed_at) == (AttemptStatus.RUNNING, "run-a", clock.now)
-    assert held.lease_until is not None
-    assert (held.lease_until - clock.now).total_seconds() == 60
+    claimed = claim(ledger, queued.id, run_id="run-a", lease_s=60)
+    assert (claimed.status, claimed.run_id, claimed.claimed_at) == (AttemptStatus.RUNNING, "run-a", clock.now)
+    assert claimed.lease_until is not None
+    assert (claimed.lease_until - clock.now).total_seconds() == 60
     with pytest.raises(StateConflictError, match="is running in run run-a"):
         claim(ledger, queued.id, run_id="run-b")
 
@@ -122,15 +122,15 @@ def test_an_old_token_is_fenced_out_though_an_ending_was_staged(ledger: Ledger) 
 
 
 def test_an_ended_attempt_can_be_neither_claimed_nor_written(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
-    settle(ledger, held, Cause.COMPLETED)
+    attempt = start_attempt(ledger)
+    settle(ledger, attempt, Cause.COMPLETED)
     with pytest.raises(StateConflictError, match="is ended"):
-        claim(ledger, held.id)
+        claim(ledger, attempt.id)
     with pytest.raises(LeaseLostError), ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent="x"))
+        attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(agent="x"))
     with pytest.raises(LeaseLostError):
-        settle(ledger, held, Cause.COMPLETED)
-    assert get(ledger, held.id).lease_token is None
+        settle(ledger, attempt, Cause.COMPLETED)
+    assert get(ledger, attempt.id).lease_token is None
 
 
 def test_a_token_that_was_never_given_out_writes_nothing(ledger: Ledger) -> None:
@@ -141,32 +141,32 @@ def test_a_token_that_was_never_given_out_writes_nothing(ledger: Ledger) -> None
 
 
 def test_a_heartbeat_prolongs_the_lease_and_hears_of_a_cancel(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger, lease_s=60)
+    attempt = start_attempt(ledger, lease_s=60)
 
     def beat() -> bool:
         with ledger.write() as tx:
-            return attempts.heartbeat(tx, held.id, token_of(held), lease_s=60)
+            return attempts.heartbeat(tx, attempt.id, token_of(attempt), lease_s=60)
 
     clock.forward(50)
     assert beat() is False
     clock.forward(50)
     assert expired(ledger) == []
     with ledger.write() as tx:
-        tasks.cancel(tx, held.task_id, actor="ann")
+        tasks.cancel(tx, attempt.task_id, actor="ann")
     assert beat() is True
 
 
 def test_facts_are_noted_by_the_holder(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     with ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent="opencode", sandboxed=True, pr_number=7))
-        attempts.note(tx, held.id, token_of(held), AttemptFacts(sandboxed=False))
-    found = get(ledger, held.id)
-    assert (found.agent, found.sandboxed, found.pr_number) == ("opencode", False, 7)
+        attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(agent="opencode", sandboxed=True, pr_number=7))
+        attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(sandboxed=False))
+    row = get(ledger, attempt.id)
+    assert (row.agent, row.sandboxed, row.pr_number) == ("opencode", False, 7)
 
 
 def test_each_fact_is_read_as_it_was_noted(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     finding = Finding("size", "a.py", 3, "is large", Decision.NEEDS_APPROVAL)
     facts = AttemptFacts(
         limits=AppliedLimits(cpus=2, memory=2**30, tmp=2**20),
@@ -177,12 +177,12 @@ def test_each_fact_is_read_as_it_was_noted(ledger: Ledger) -> None:
         verdict=Verdict.of([finding]).record(),
     )
     with ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), facts)
-    row = get(ledger, held.id)
+        attempts.note(tx, attempt.id, token_of(attempt), facts)
+    row = get(ledger, attempt.id)
     assert (row.limits, row.timings, row.evidence) == (facts.limits, facts.timings, facts.evidence)
     assert (row.verification, row.verdict) == (facts.verification, facts.verdict)
     with ledger.read() as tx:
-        stored = tx.execute(select(table).where(table.c.id == held.id)).one()
+        stored = tx.execute(select(table).where(table.c.id == attempt.id)).one()
     assert (stored.input_tokens, stored.output_tokens, stored.cost_usd) == (10, 2, 0.5)
     assert stored.timings == {"create_s": 0.5, "agent_s": 12}
     assert stored.verdict["decision"] == "needs_approval"
@@ -190,48 +190,48 @@ def test_each_fact_is_read_as_it_was_noted(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("odd", [{}, [], "text", 7, {"decision": 9, "exit_code": "one", "checks": 1, "create_s": "x"}])
 def test_a_row_that_another_version_wrote_can_be_read(ledger: Ledger, odd: object) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     names = ("evidence", "limits", "timings", "verdict", "verification")
     with ledger.write() as tx:
         tx.execute(update(table).values(dict.fromkeys(names, odd)))
-    row = get(ledger, held.id)
+    row = get(ledger, attempt.id)
     assert row.evidence in (None, Evidence())
     assert row.timings in (None, Timings())
     assert row.verdict in (None, VerdictRecord())
-    assert settle(ledger, held, Cause.COMPLETED).task_status is TaskStatus.SUCCEEDED
+    assert settle(ledger, attempt, Cause.COMPLETED).task_status is TaskStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize("odd", [{}, "text", {"cause": "of_the_future", "message": "m"}])
 def test_an_ending_that_another_version_staged_is_one_even_if_it_cannot_be_read(ledger: Ledger, odd: object) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     with ledger.write() as tx:
         tx.execute(update(table).values(staged_ending=odd))
-    row = get(ledger, held.id)
+    row = get(ledger, attempt.id)
     assert row.staged_ending is not None
     assert row.staged_ending.cause is Cause.INTERNAL_ERROR
-    stage(ledger, held, DONE)
-    assert get(ledger, held.id).staged_ending == row.staged_ending
+    stage(ledger, attempt, DONE)
+    assert get(ledger, attempt.id).staged_ending == row.staged_ending
 
 
 def test_the_first_staged_ending_stays(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     first = Ending(cause=Cause.TIMEOUT, message="30 minutes", evidence=Evidence(exit_code=137, killed_by_us=True))
-    stage(ledger, held, first)
-    stage(ledger, held, DONE)
-    assert get(ledger, held.id).staged_ending == first
+    stage(ledger, attempt, first)
+    stage(ledger, attempt, DONE)
+    assert get(ledger, attempt.id).staged_ending == first
 
 
 def test_publishing_begins_when_the_bundle_is_stored_and_only_once(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     for sha in (SHA, "d" * 40):
         with ledger.write() as tx:
-            attempts.start_publishing(tx, held.id, token_of(held), head_sha=sha)
-    found = get(ledger, held.id)
-    assert (found.status, found.head_sha) == (AttemptStatus.PUBLISHING, "d" * 40)
+            attempts.start_publishing(tx, attempt.id, token_of(attempt), head_sha=sha)
+    row = get(ledger, attempt.id)
+    assert (row.status, row.head_sha) == (AttemptStatus.PUBLISHING, "d" * 40)
     with ledger.read() as tx:
-        moves = [event.after for event in tasks.events(tx, held.task_id) if event.subject == "attempt"]
+        moves = [event.after for event in tasks.events(tx, attempt.task_id) if event.subject == "attempt"]
     assert moves == ["queued", "running", "publishing"]
-    settle(ledger, held, Cause.COMPLETED)
+    settle(ledger, attempt, Cause.COMPLETED)
 
 
 @pytest.mark.parametrize(
@@ -247,25 +247,25 @@ def test_publishing_begins_when_the_bundle_is_stored_and_only_once(ledger: Ledge
 def test_settling_records_the_ending_and_moves_the_task(
     ledger: Ledger, clock: Clock, cause: Cause, status: TaskStatus
 ) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     clock.forward(10)
     evidence = Evidence(exit_code=1, log_tail=("last words",), timings_s={"agent": 9.5})
     with ledger.write() as tx:
         settled = attempts.settle(
             tx,
-            held.id,
-            token_of(held),
+            attempt.id,
+            token_of(attempt),
             Ending(cause=cause, message="so\x00 it was", evidence=evidence),
             retry=RETRY,
             actor="run:run-1",
         )
-    found = get(ledger, held.id)
+    row = get(ledger, attempt.id)
     with ledger.read() as tx:
-        task = tasks.get(tx, held.task_id)
+        task = tasks.get(tx, attempt.task_id)
         transient = tx.execute(select(table.c.transient)).scalar_one()
-    assert (found.status, found.cause, found.message) == (AttemptStatus.ENDED, cause, "so\ufffd it was")
-    assert found.evidence == evidence
-    assert found.ended_at == clock.now
+    assert (row.status, row.cause, row.message) == (AttemptStatus.ENDED, cause, "so\ufffd it was")
+    assert row.evidence == evidence
+    assert row.ended_at == clock.now
     assert transient is cause.transient
     assert settled.task_status is task.status is status
     assert (task.cause, task.not_before) == (cause, settled.not_before)
@@ -274,27 +274,27 @@ def test_settling_records_the_ending_and_moves_the_task(
 
 
 def test_the_next_try_waits_ever_longer_within_the_rule(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger, max_attempts=10)
+    attempt = start_attempt(ledger, max_attempts=10)
     for number in range(1, 9):
-        settled = settle(ledger, held, Cause.LOST)
+        settled = settle(ledger, attempt, Cause.LOST)
         assert settled.not_before is not None
         ceiling = min(900, 30 * 2 ** (number - 1))
         assert ceiling / 2 <= (settled.not_before - clock.now).total_seconds() <= ceiling
         clock.now = settled.not_before
-        held = claim(ledger, dispatch(ledger)[0].id)
+        attempt = claim(ledger, dispatch(ledger)[0].id)
 
 
 def test_a_transient_ending_with_no_tries_left_is_a_failure(ledger: Ledger) -> None:
-    held = start_attempt(ledger, max_attempts=1)
-    assert settle(ledger, held, Cause.LOST) == Settled(TaskStatus.FAILED, None)
+    attempt = start_attempt(ledger, max_attempts=1)
+    assert settle(ledger, attempt, Cause.LOST) == Settled(TaskStatus.FAILED, None)
 
 
 @pytest.mark.parametrize("max_attempts", [1, 3])
 def test_a_transient_ending_of_what_should_be_cancelled_is_a_cancel(ledger: Ledger, max_attempts: int) -> None:
-    held = start_attempt(ledger, max_attempts=max_attempts)
+    attempt = start_attempt(ledger, max_attempts=max_attempts)
     with ledger.write() as tx:
-        tasks.cancel(tx, held.task_id, actor="ann")
-    assert settle(ledger, held, Cause.KILLED) == Settled(TaskStatus.CANCELLED, None)
+        tasks.cancel(tx, attempt.task_id, actor="ann")
+    assert settle(ledger, attempt, Cause.KILLED) == Settled(TaskStatus.CANCELLED, None)
 
 
 @pytest.mark.parametrize(
@@ -303,19 +303,19 @@ def test_a_transient_ending_of_what_should_be_cancelled_is_a_cancel(ledger: Ledg
 def test_an_answer_or_a_failure_that_came_before_the_cancel_stands(
     ledger: Ledger, cause: Cause, status: TaskStatus
 ) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     with ledger.write() as tx:
-        tasks.cancel(tx, held.task_id, actor="ann")
-    assert settle(ledger, held, cause).task_status is status
+        tasks.cancel(tx, attempt.task_id, actor="ann")
+    assert settle(ledger, attempt, cause).task_status is status
 
 
 def test_the_reaper_leaves_alone_what_is_held_or_may_still_be_claimed(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger, lease_s=60)
+    attempt = start_attempt(ledger, lease_s=60)
     add_task(ledger)
     (queued,) = dispatch(ledger, deadline_s=60)
     clock.forward(60)
     assert expired(ledger) == []
-    assert reap(ledger, held.id) is None
+    assert reap(ledger, attempt.id) is None
     assert reap(ledger, queued.id) is None
 
 
@@ -327,8 +327,8 @@ def test_the_reaper_ends_what_nobody_claimed(ledger: Ledger, clock: Clock) -> No
     settled = reap(ledger, queued.id)
     assert settled is not None
     assert settled.task_status is TaskStatus.READY
-    found = get(ledger, queued.id)
-    assert (found.cause, found.message) == (Cause.LOST, "nobody holds it")
+    row = get(ledger, queued.id)
+    assert (row.cause, row.message) == (Cause.LOST, "nobody holds it")
     assert reap(ledger, queued.id) is None
     assert expired(ledger) == []
 
@@ -337,51 +337,51 @@ def test_the_reaper_ends_what_nobody_claimed(ledger: Ledger, clock: Clock) -> No
 def test_the_reaper_ends_what_lost_its_lease_and_the_holder_learns_of_it(
     ledger: Ledger, clock: Clock, *, publishing: bool
 ) -> None:
-    held = start_attempt(ledger, lease_s=60)
+    attempt = start_attempt(ledger, lease_s=60)
     if publishing:
         with ledger.write() as tx:
-            attempts.start_publishing(tx, held.id, token_of(held), head_sha=SHA)
+            attempts.start_publishing(tx, attempt.id, token_of(attempt), head_sha=SHA)
     clock.forward(61)
-    assert reap(ledger, held.id) is not None
-    assert get(ledger, held.id).cause == Cause.LOST
+    assert reap(ledger, attempt.id) is not None
+    assert get(ledger, attempt.id).cause == Cause.LOST
     with pytest.raises(LeaseLostError):
-        settle(ledger, held, Cause.COMPLETED)
+        settle(ledger, attempt, Cause.COMPLETED)
     with pytest.raises(StateConflictError):
-        claim(ledger, held.id)
+        claim(ledger, attempt.id)
 
 
 def test_what_was_held_again_meanwhile_is_not_reaped(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger, lease_s=60)
+    attempt = start_attempt(ledger, lease_s=60)
     clock.forward(61)
-    assert expired(ledger) == [held.id]
-    claim(ledger, held.id, lease_s=60)
-    assert reap(ledger, held.id) is None
-    assert task_status(ledger, held) is TaskStatus.RUNNING
+    assert expired(ledger) == [attempt.id]
+    claim(ledger, attempt.id, lease_s=60)
+    assert reap(ledger, attempt.id) is None
+    assert task_status(ledger, attempt) is TaskStatus.RUNNING
 
 
 def test_an_ending_that_was_staged_before_the_process_died_is_kept(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger)
-    stage(ledger, held, Ending(cause=Cause.POLICY_REJECTED, message="touches .git"))
+    attempt = start_attempt(ledger)
+    stage(ledger, attempt, Ending(cause=Cause.POLICY_REJECTED, message="touches .git"))
     clock.forward(61)
-    settled = reap(ledger, held.id)
+    settled = reap(ledger, attempt.id)
     assert settled is not None
     assert settled.task_status is TaskStatus.FAILED
-    found = get(ledger, held.id)
-    assert (found.cause, found.message) == (Cause.POLICY_REJECTED, "touches .git")
+    row = get(ledger, attempt.id)
+    assert (row.cause, row.message) == (Cause.POLICY_REJECTED, "touches .git")
 
 
 @pytest.mark.parametrize(("pr_number", "cause"), [(None, Cause.LOST), (7, Cause.COMPLETED)])
 def test_a_staged_completion_counts_only_with_its_pull_request(
     ledger: Ledger, clock: Clock, pr_number: int | None, cause: Cause
 ) -> None:
-    held = start_attempt(ledger)
-    stage(ledger, held, DONE)
+    attempt = start_attempt(ledger)
+    stage(ledger, attempt, DONE)
     if pr_number:
         with ledger.write() as tx:
-            attempts.note(tx, held.id, token_of(held), AttemptFacts(pr_number=pr_number))
+            attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(pr_number=pr_number))
     clock.forward(61)
-    reap(ledger, held.id)
-    assert get(ledger, held.id).cause == cause
+    reap(ledger, attempt.id)
+    assert get(ledger, attempt.id).cause == cause
 
 
 def test_reaping_what_does_not_exist_is_an_error(ledger: Ledger) -> None:
@@ -392,9 +392,9 @@ def test_reaping_what_does_not_exist_is_an_error(ledger: Ledger) -> None:
 def test_ended_ids_are_those_of_our_own_attempts_that_have_ended(ledger: Ledger) -> None:
     ended = start_attempt(ledger)
     settle(ledger, ended, Cause.COMPLETED)
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     with ledger.read() as tx:
-        assert attempts.ended_ids(tx, (ended.id, held.id, "t-another-1")) == {ended.id}
+        assert attempts.ended_ids(tx, (ended.id, attempt.id, "t-another-1")) == {ended.id}
         assert attempts.ended_ids(tx, ()) == frozenset()
 
 
@@ -421,12 +421,12 @@ def test_tokens_add_up_over_an_attempts_model_calls(ledger: Ledger) -> None:
 
 
 def test_the_database_itself_refuses_a_second_open_attempt_of_a_task(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     second = {
-        "id": f"{held.task_id}-2",
-        "task_id": held.task_id,
+        "id": f"{attempt.task_id}-2",
+        "task_id": attempt.task_id,
         "number": 2,
-        "repository": held.repository,
+        "repository": attempt.repository,
         "status": AttemptStatus.QUEUED,
         "trace_id": TRACE,
         "claim_until": START,
@@ -438,24 +438,24 @@ def test_the_database_itself_refuses_a_second_open_attempt_of_a_task(ledger: Led
 
 @pytest.mark.parametrize("values", [{"status": "resting"}, {"status": "ended"}, {"cause": "lost"}])
 def test_the_database_itself_refuses_states_that_do_not_exist(ledger: Ledger, values: dict[str, str]) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     with pytest.raises(IntegrityError), ledger.write() as tx:
-        tx.execute(table.update().where(table.c.id == held.id).values(**values))
+        tx.execute(table.update().where(table.c.id == attempt.id).values(**values))
 
 
 def test_the_staleness_of_what_one_knows_is_seen_when_the_attempt_is_changed(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     with pytest.raises(StateConflictError, match="is not queued"), ledger.write() as tx:
-        change_attempt(tx, held, AttemptStatus.QUEUED, AttemptStatus.RUNNING, actor="late", reason="")
+        change_attempt(tx, attempt, AttemptStatus.QUEUED, AttemptStatus.RUNNING, actor="late", reason="")
 
 
 def test_events_rebuild_the_states_of_tasks_and_attempts(ledger: Ledger, clock: Clock) -> None:
     for cause in (Cause.COMPLETED, Cause.LOST, Cause.TIMEOUT, Cause.CANCELLED):
-        held = start_attempt(ledger)
+        attempt = start_attempt(ledger)
         if cause is not Cause.LOST:
             with ledger.write() as tx:
-                attempts.start_publishing(tx, held.id, token_of(held), head_sha=SHA)
-        settle(ledger, held, cause)
+                attempts.start_publishing(tx, attempt.id, token_of(attempt), head_sha=SHA)
+        settle(ledger, attempt, cause)
     clock.forward(1000)
     dispatch(ledger)
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
@@ -463,13 +463,13 @@ def test_events_rebuild_the_states_of_tasks_and_attempts(ledger: Ledger, clock: 
 
 
 def test_a_queued_attempt_whose_run_is_over_is_reaped_at_once_and_a_claimed_one_is_not(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     add_task(ledger)
     (queued,) = dispatch(ledger)
     with ledger.write() as tx:
-        assert attempts.reap(tx, held.id, retry=RETRY, message="over", run_is_over=True) is None
+        assert attempts.reap(tx, attempt.id, retry=RETRY, message="over", run_is_over=True) is None
         assert attempts.reap(tx, queued.id, retry=RETRY, message="over", run_is_over=True) is not None
-    assert get(ledger, held.id).status is AttemptStatus.RUNNING
+    assert get(ledger, attempt.id).status is AttemptStatus.RUNNING
     ended = get(ledger, queued.id)
     assert (ended.status, ended.cause, ended.message) == (AttemptStatus.ENDED, Cause.LOST, "over")
     assert task_status(ledger, ended) is TaskStatus.READY

@@ -215,11 +215,11 @@ def test_restore_is_refused_while_another_process_has_the_ledger_open(
 ) -> None:
     make_backup(store, tmp_path / "b.sqlite")
     store.close()
-    mine, ready = ledger_load.processes.Pipe(duplex=False)
+    receiver, ready = ledger_load.processes.Pipe(duplex=False)
     stop, say = ledger_load.processes.Pipe(duplex=False)
     child = ledger_load.processes.Process(target=_hold, args=(str(store.url), ready, stop), daemon=True)
     child.start()
-    assert mine.poll(60)
+    assert receiver.poll(60)
     if damaged:
         with store.path.open("r+b") as file:
             file.write(b"\x00" * 100)
@@ -264,15 +264,15 @@ except LedgerError as error:
 """
 
 
-@pytest.mark.parametrize("what", ["backup", "restore"])
-def test_a_disk_without_room_leaves_nothing_half_done(store: Ledger, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("part", ["backup", "restore"])
+def test_a_disk_without_room_leaves_nothing_half_done(store: Ledger, tmp_path: Path, part: str) -> None:
     backup = tmp_path / "b.sqlite"
-    if what == "restore":
+    if part == "restore":
         make_backup(store, backup)
     store.close()
     before = store.path.read_bytes()
     done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, what, str(store.url), str(backup)],
+        [sys.executable, "-c", _LIMITED, part, str(store.url), str(backup)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -284,4 +284,4 @@ def test_a_disk_without_room_leaves_nothing_half_done(store: Ledger, tmp_path: P
     assert store.path.read_bytes() == before
     # Who may only read leaves an empty WAL behind; nothing else is there.
     assert names(store.path.parent) - {"ledger.sqlite-wal", "ledger.sqlite-shm"} == {"ledger.sqlite"}
-    assert backup.exists() == (what == "restore")
+    assert backup.exists() == (part == "restore")

@@ -58,10 +58,10 @@ def test_dispatch_starts_only_what_fits_and_takes_its_reservation(ledger: Ledger
     assert start(ledger) == ()
     waiting = set(ids) - {attempt.task_id for attempt in started}
     with ledger.read() as tx:
-        held = budgets.blocked_by_budget(tx, lambda _: LIMITS)
+        blocks = budgets.blocked_by_budget(tx, lambda _: LIMITS)
         for task_id in waiting:
             reason = tasks.waiting_reason(tx, tasks.get(tx, task_id), LIMITS)
-            assert reason == str(held.why(REPOSITORY, task_id))
+            assert reason == str(blocks.why(REPOSITORY, task_id))
             assert "budget of the day (10.00 of 10.00 USD" in (reason or "")
             assert tasks.waiting_reason(tx, tasks.get(tx, task_id)) == "a slot"
 
@@ -69,14 +69,14 @@ def test_dispatch_starts_only_what_fits_and_takes_its_reservation(ledger: Ledger
 def test_the_end_of_an_attempt_puts_what_it_spent_in_the_place_of_its_reservation(ledger: Ledger) -> None:
     add_task(ledger)
     (queued,) = start(ledger)
-    held = claim(ledger, queued.id)
-    call(ledger, held, 0.25, 100)
-    call(ledger, held, None, 50)
-    settle(ledger, held, Cause.COMPLETED)
+    claimed = claim(ledger, queued.id)
+    call(ledger, claimed, 0.25, 100)
+    call(ledger, claimed, None, 50)
+    settle(ledger, claimed, Cause.COMPLETED)
     assert used(ledger) == Amount(0.25, 150)
     with ledger.read() as tx:
-        row = reservation(tx, held.id)
-        attempt = tx.execute(select(attempt_table).where(attempt_table.c.id == held.id)).one()
+        row = reservation(tx, claimed.id)
+        attempt = tx.execute(select(attempt_table).where(attempt_table.c.id == claimed.id)).one()
     assert row is not None
     assert (row.state, row.spent_requests, row.reserved) == ("settled", 2, Amount(2, 1000))
     assert (attempt.cost_usd, attempt.input_tokens) == (0.25, 150)
@@ -87,8 +87,8 @@ def test_a_checkpoint_of_fewer_requests_is_an_old_one_and_a_call_that_is_over_co
 ) -> None:
     add_task(ledger)
     (queued,) = start(ledger)
-    told = ((Amount(4, 800), 2), (Amount(3, 500), 2), (Amount(1, 100), 1), (Amount(0, 600), 1))
-    for spent, requests in told:
+    reports = ((Amount(4, 800), 2), (Amount(3, 500), 2), (Amount(1, 100), 1), (Amount(0, 600), 1))
+    for spent, requests in reports:
         with ledger.write() as tx:
             budgets.checkpoint(tx, queued.id, spent, requests)
     with ledger.read() as tx:
@@ -96,8 +96,8 @@ def test_a_checkpoint_of_fewer_requests_is_an_old_one_and_a_call_that_is_over_co
     assert row is not None
     assert (row.spent, row.spent_requests) == (Amount(3, 500), 2)
     assert used(ledger) == Amount(3, 1000)  # more dollars than were reserved, fewer tokens
-    held = claim(ledger, queued.id)
-    settle(ledger, held, Cause.TIMEOUT)
+    attempt = claim(ledger, queued.id)
+    settle(ledger, attempt, Cause.TIMEOUT)
     with ledger.write() as tx:
         budgets.checkpoint(tx, queued.id, Amount(9, 9), 9)
     assert used(ledger) == Amount()
@@ -114,11 +114,11 @@ def test_a_reservation_that_is_repeated_is_taken_once(ledger: Ledger) -> None:
 def test_what_the_reaper_ends_is_settled_with_the_calls_that_are_known(ledger: Ledger, clock: Clock) -> None:
     add_task(ledger)
     (queued,) = start(ledger)
-    held = claim(ledger, queued.id, lease_s=60)
-    call(ledger, held, 0.5, 10)
+    attempt = claim(ledger, queued.id, lease_s=60)
+    call(ledger, attempt, 0.5, 10)
     clock.forward(61)
     with ledger.write() as tx:
-        assert attempts.reap(tx, held.id, retry=RETRY, message="gone") is not None
+        assert attempts.reap(tx, attempt.id, retry=RETRY, message="gone") is not None
     assert used(ledger) == Amount(0.5, 10)
 
 
@@ -139,8 +139,8 @@ def test_orphans_are_released(ledger: Ledger, clock: Clock) -> None:
 def test_an_open_reservation_of_an_ended_attempt_is_settled(ledger: Ledger) -> None:
     add_task(ledger)
     (queued,) = start(ledger)
-    held = claim(ledger, queued.id)
-    settle(ledger, held, Cause.COMPLETED)
+    attempt = claim(ledger, queued.id)
+    settle(ledger, attempt, Cause.COMPLETED)
     with ledger.write() as tx:
         tx.execute(budget_table.update().values(state="open"))
         assert budgets.release_orphans(tx, plan_s=60) == 1
@@ -163,9 +163,9 @@ def test_a_task_whose_budget_is_used_up_does_not_hide_others(ledger: Ledger, clo
     tight = BudgetLimits(attempt=Limit(usd=2), task=Limit(usd=3))
     first = add_task(ledger)
     (queued,) = start(ledger, tight)
-    held = claim(ledger, queued.id)
-    call(ledger, held, 1.5, 10)
-    settle(ledger, held, Cause.PROVIDER_ERROR)
+    claimed = claim(ledger, queued.id)
+    call(ledger, claimed, 1.5, 10)
+    settle(ledger, claimed, Cause.PROVIDER_ERROR)
     clock.forward(3600)
     second = add_task(ledger)
     with ledger.write() as tx:
@@ -216,8 +216,8 @@ def test_levels_say_how_budgets_stand(ledger: Ledger) -> None:
                 trace_id=TRACE,
             )
         levels = budgets.levels(tx, limits, lambda _: limits, [REPOSITORY, "acme/idle"])
-    told = {(level.scope, level.repository): (level.share, level.is_used_up) for level in levels}
-    assert told == {
+    shares = {(level.scope, level.repository): (level.share, level.is_used_up) for level in levels}
+    assert shares == {
         (Scope.DAY, None): (pytest.approx(0.4), False),
         (Scope.MONTH, None): (pytest.approx(0.04), False),
         (Scope.REPOSITORY, REPOSITORY): (pytest.approx(1.0), True),

@@ -55,24 +55,24 @@ def test_what_does_not_match_stays_and_is_told_with_the_reason(ledger: Ledger) -
     ready, proposed = add_task(ledger), add_task(ledger, approval=NONE_APPROVED)
     report = update(ledger, [ready, "tnone", proposed, proposed], bulk.approve())
     assert report.changed == {TaskStatus.READY: (proposed,)}
-    assert {each.task_id: each.reason for each in report.unmatched} == {
+    assert {unmatched.task_id: unmatched.reason for unmatched in report.unmatched} == {
         ready: f"task {ready} is not proposed",
         "tnone": "there is no task 'tnone'",
     }
 
 
 def test_cancel_ends_what_waits_and_asks_what_runs_once(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     waiting, proposed = add_task(ledger), add_task(ledger, approval=NONE_APPROVED)
     everything = TaskQuery()
     report = update(ledger, everything, bulk.cancel("enough"))
     assert set(report.changed[TaskStatus.CANCELLED]) == {waiting, proposed}
-    assert report.changed[TaskStatus.RUNNING] == (held.task_id,)
+    assert report.changed[TaskStatus.RUNNING] == (attempt.task_id,)
     update(ledger, everything, bulk.cancel("again"))
     with ledger.read() as tx:
-        told = [event.reason for event in tasks.events(tx, held.task_id)]
+        reasons = [event.reason for event in tasks.events(tx, attempt.task_id)]
         task = tasks.get(tx, waiting)
-    assert [reason for reason in told if "cancel" in reason] == ["cancel requested: enough"]
+    assert [reason for reason in reasons if "cancel" in reason] == ["cancel requested: enough"]
     assert (task.cause, task.message, task.ended_at) == ("cancelled", "enough", task.updated_at)
     assert is_sound(ledger)
 
@@ -85,11 +85,11 @@ def test_reject_is_for_proposals_alone(ledger: Ledger) -> None:
 
 
 def test_retry_gives_more_tries_and_forgets_the_end(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
-    settle(ledger, held, Cause.AGENT_ERROR)
-    assert update(ledger, [held.task_id], bulk.retry(2)).count == 1
+    attempt = start_attempt(ledger)
+    settle(ledger, attempt, Cause.AGENT_ERROR)
+    assert update(ledger, [attempt.task_id], bulk.retry(2)).count == 1
     with ledger.read() as tx:
-        task = tasks.get(tx, held.task_id)
+        task = tasks.get(tx, attempt.task_id)
     assert (task.status, task.max_attempts, task.cause, task.ended_at) == (TaskStatus.READY, 3, None, None)
     assert is_sound(ledger)
 
@@ -132,7 +132,7 @@ def test_stale_statistics_do_not_have_each_row_of_a_state_compared_with_every_id
         event.listen(ledger.engine, "before_cursor_execute", note)
         bulk.bulk_update(tx, ids[:300], bulk.retry(1), actor="ann", trace_id=TRACE)
         event.remove(ledger.engine, "before_cursor_execute", note)
-        (statement,) = [each for each in asked if each[0].startswith("UPDATE tasks")]
+        (statement,) = [statement for statement in asked if statement[0].startswith("UPDATE tasks")]
         tx.connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         lines = tx.connection.exec_driver_sql(f"EXPLAIN {statement[0]}", statement[1]).scalars().all()
     assert "pk_tasks" in "\n".join(lines)

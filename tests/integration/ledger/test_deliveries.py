@@ -41,8 +41,8 @@ def take(ledger: Ledger, *, retry_after_s: float = 60, limit: int = 1000) -> tup
 
 def error_of(ledger: Ledger, row: int) -> str | None:
     with ledger.read() as tx:
-        found: str | None = tx.execute(select(table.c.error).where(table.c.id == row)).scalar_one()
-    return found
+        error: str | None = tx.execute(select(table.c.error).where(table.c.id == row)).scalar_one()
+    return error
 
 
 def test_a_redelivery_with_the_same_body_is_one_row_and_keeps_its_trace(ledger: Ledger) -> None:
@@ -63,20 +63,20 @@ def test_another_body_id_or_source_is_another_delivery(ledger: Ledger, other: di
 
 
 def test_receivers_that_store_the_same_delivery_at_once_store_it_once(ledger: Ledger) -> None:
-    found: list[RecordedDelivery] = []
+    recorded: list[RecordedDelivery] = []
     gate = threading.Barrier(6)
 
     def receive() -> None:
         gate.wait(10)
-        found.append(store(ledger))
+        recorded.append(store(ledger))
 
     threads = [threading.Thread(target=receive) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(each.is_new for each in found) == [False] * 5 + [True]
-    assert len({each.id for each in found}) == 1
+    assert sorted(delivery.is_new for delivery in recorded) == [False] * 5 + [True]
+    assert len({delivery.id for delivery in recorded}) == 1
     with ledger.read() as tx:
         assert tx.execute(select(func.count()).select_from(table)).scalar_one() == 1
 
@@ -102,7 +102,7 @@ def test_a_delivery_is_taken_once_and_comes_again_when_its_collection_did_not_ha
     clock.forward(59)
     assert take(ledger) == ()
     clock.forward(2)
-    assert [(each.id, each.tries) for each in take(ledger)] == [(row, 1)]
+    assert [(delivery.id, delivery.tries) for delivery in take(ledger)] == [(row, 1)]
 
 
 def test_a_collected_delivery_is_not_taken_again(ledger: Ledger, clock: Clock) -> None:
@@ -111,7 +111,7 @@ def test_a_collected_delivery_is_not_taken_again(ledger: Ledger, clock: Clock) -
     with ledger.write() as tx:
         deliveries.mark_collected(tx, rows[:2])
     clock.forward(100)
-    assert [each.id for each in take(ledger)] == rows[2:]
+    assert [delivery.id for delivery in take(ledger)] == rows[2:]
     with ledger.read() as tx:
         assert deliveries.still_open(tx, rows) == tuple(rows[2:])
         assert deliveries.still_open(tx, []) == ()
@@ -145,8 +145,8 @@ def test_a_delivery_whose_requests_are_spent_is_closed_with_an_error(ledger: Led
 
 def test_deliveries_are_taken_in_the_order_of_arrival_and_not_all_at_once(ledger: Ledger) -> None:
     rows = [store(ledger, f"d-{number}").id for number in range(5)]
-    assert [each.id for each in take(ledger, limit=3)] == rows[:3]
-    assert [each.id for each in take(ledger, limit=3)] == rows[3:]
+    assert [delivery.id for delivery in take(ledger, limit=3)] == rows[:3]
+    assert [delivery.id for delivery in take(ledger, limit=3)] == rows[3:]
 
 
 def test_an_irrelevant_delivery_asks_for_nothing(ledger: Ledger) -> None:
@@ -160,7 +160,7 @@ def test_a_delivery_of_no_repository_is_only_looked_at_for_an_outcome(ledger: Le
     row = store(ledger, repository=None).id
     assert take(ledger) == ()
     with ledger.read() as tx:
-        assert [each.id for each in deliveries.unapplied(tx)] == [row]
+        assert [delivery.id for delivery in deliveries.unapplied(tx)] == [row]
 
 
 def test_the_two_readers_have_marks_of_their_own(ledger: Ledger) -> None:
@@ -168,9 +168,9 @@ def test_the_two_readers_have_marks_of_their_own(ledger: Ledger) -> None:
     with ledger.write() as tx:
         deliveries.mark_applied(tx, rows[:1])
         deliveries.mark_applied(tx, rows[1:2], error="the body cannot be read")
-        assert [each.id for each in deliveries.unapplied(tx)] == rows[2:]
+        assert [delivery.id for delivery in deliveries.unapplied(tx)] == rows[2:]
         assert deliveries.unapplied(tx, limit=0) == ()
-    assert [each.id for each in take(ledger)] == rows
+    assert [delivery.id for delivery in take(ledger)] == rows
     assert [error_of(ledger, row) for row in rows] == [None, "the body cannot be read", None]
 
 
@@ -180,6 +180,6 @@ def test_a_requested_collection_is_taken_like_a_delivery_but_reports_no_outcome(
         rows = deliveries.request_collection(tx, names, source="cli", trace_id=TRACE)
         assert deliveries.unapplied(tx) == ()
     taken = take(ledger)
-    assert [each.repository for each in taken] == names
-    assert tuple(each.id for each in taken) == rows
-    assert {(each.source, each.event, each.trace_id) for each in taken} == {("cli", "collect", TRACE)}
+    assert [delivery.repository for delivery in taken] == names
+    assert tuple(delivery.id for delivery in taken) == rows
+    assert {(delivery.source, delivery.event, delivery.trace_id) for delivery in taken} == {("cli", "collect", TRACE)}

@@ -29,12 +29,12 @@ def test_a_ready_task_gets_its_first_attempt_with_an_id_that_follows_from_the_ta
     assert dispatch(ledger) == ()
 
 
-@pytest.mark.parametrize(("concurrent", "each", "started"), [(5, 100, 5), (100, 2, 6), (4, 2, 4), (0, 5, 0)])
-def test_slots_are_never_exceeded(ledger: Ledger, concurrent: int, each: int, started: int) -> None:
+@pytest.mark.parametrize(("concurrent", "per_repository", "started"), [(5, 100, 5), (100, 2, 6), (4, 2, 4), (0, 5, 0)])
+def test_slots_are_never_exceeded(ledger: Ledger, concurrent: int, per_repository: int, started: int) -> None:
     for repository in ("acme/a", "acme/b", "acme/c"):
         add_tasks(ledger, *(spec(f"k{number}") for number in range(4)), repository=repository)
-    assert len(dispatch(ledger, concurrent=concurrent, each=each)) == started
-    assert dispatch(ledger, concurrent=concurrent, each=each) == ()
+    assert len(dispatch(ledger, concurrent=concurrent, per_repository=per_repository)) == started
+    assert dispatch(ledger, concurrent=concurrent, per_repository=per_repository) == ()
 
 
 def test_a_slot_is_free_again_when_an_attempt_has_ended(ledger: Ledger) -> None:
@@ -49,7 +49,7 @@ def test_lowered_limits_hold_for_what_is_started_from_then_on(ledger: Ledger) ->
     add_tasks(ledger, *(spec(f"k{number}") for number in range(5)))
     assert len(dispatch(ledger, concurrent=3)) == 3
     assert dispatch(ledger, concurrent=2) == ()
-    assert dispatch(ledger, concurrent=10, each=1) == ()
+    assert dispatch(ledger, concurrent=10, per_repository=1) == ()
 
 
 def test_the_most_urgent_goes_first_and_then_the_one_that_waited_longest(ledger: Ledger, clock: Clock) -> None:
@@ -77,11 +77,11 @@ def test_a_repository_with_a_very_long_queue_does_not_hide_the_others(ledger: Le
     add_tasks(ledger, *(spec(f"k{number}", priority=Priority.CRITICAL) for number in range(60)), repository="acme/a")
     clock.forward(1)
     other = add_task(ledger, repository="acme/b", priority=Priority.LOW)
-    first = dispatch(ledger, concurrent=5, each=1)
+    first = dispatch(ledger, concurrent=5, per_repository=1)
     assert len(first) == 2
     assert first[1].task_id == other
     settle(ledger, claim(ledger, first[0].id), Cause.COMPLETED)
-    (next_one,) = dispatch(ledger, concurrent=5, each=1)
+    (next_one,) = dispatch(ledger, concurrent=5, per_repository=1)
     assert next_one.repository == "acme/a"
 
 

@@ -25,48 +25,48 @@ def must_stop(heart: Heartbeat) -> bool:
 
 
 def test_the_lease_is_prolonged_at_once_and_then_again_and_again(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger, lease_s=5)
+    attempt = start_attempt(ledger, lease_s=5)
 
     def lease() -> object:
         with ledger.read() as tx:
-            return attempts.get(tx, held.id).lease_until
+            return attempts.get(tx, attempt.id).lease_until
 
     clock.forward(3)
-    with Heartbeat(ledger, held.id, token_of(held), lease_s=0.3) as heart:
+    with Heartbeat(ledger, attempt.id, token_of(attempt), lease_s=0.3) as heart:
         first = lease()
-        assert first != held.lease_until
+        assert first != attempt.lease_until
         clock.forward(3)
         assert wait_for(lambda: lease() != first)
         assert not must_stop(heart)
     last = lease()
     clock.forward(3)
     assert lease() == last
-    assert not any(thread.name == f"heartbeat-{held.id}" for thread in threading.enumerate())
+    assert not any(thread.name == f"heartbeat-{attempt.id}" for thread in threading.enumerate())
 
 
 def test_a_cancel_is_heard(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
-    with Heartbeat(ledger, held.id, token_of(held), lease_s=0.3) as heart:
+    attempt = start_attempt(ledger)
+    with Heartbeat(ledger, attempt.id, token_of(attempt), lease_s=0.3) as heart:
         assert not must_stop(heart)
         with ledger.write() as tx:
-            tasks.cancel(tx, held.task_id, actor="ann")
+            tasks.cancel(tx, attempt.task_id, actor="ann")
         assert heart.cancel_requested.wait(20)
         assert must_stop(heart)
         assert not heart.lost.is_set()
 
 
 def test_a_lease_that_is_anothers_is_lost(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
-    with Heartbeat(ledger, held.id, token_of(held), lease_s=0.3) as heart:
-        claim(ledger, held.id)
+    attempt = start_attempt(ledger)
+    with Heartbeat(ledger, attempt.id, token_of(attempt), lease_s=0.3) as heart:
+        claim(ledger, attempt.id)
         assert heart.lost.wait(20)
         assert must_stop(heart)
 
 
 def test_one_does_not_begin_with_a_lease_that_is_lost(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
-    settle(ledger, held, Cause.COMPLETED)
-    with pytest.raises(LeaseLostError), Heartbeat(ledger, held.id, token_of(held), lease_s=60):
+    attempt = start_attempt(ledger)
+    settle(ledger, attempt, Cause.COMPLETED)
+    with pytest.raises(LeaseLostError), Heartbeat(ledger, attempt.id, token_of(attempt), lease_s=60):
         pytest.fail("it began")
 
 
@@ -74,8 +74,8 @@ def test_a_ledger_that_is_away_for_a_while_is_no_reason_to_stop(tmp_path: Path, 
     url = f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"  # its one lock is the way to keep it busy
     ledger = open_at(url, busy_timeout_s=0.05)
     other = open_at(url)
-    held = start_attempt(ledger)
-    with Heartbeat(ledger, held.id, token_of(held), lease_s=3) as heart:
+    attempt = start_attempt(ledger)
+    with Heartbeat(ledger, attempt.id, token_of(attempt), lease_s=3) as heart:
         with other.write():
             assert wait_for(lambda: heart.last_error is not None)
             assert isinstance(heart.last_error, LedgerError)
@@ -88,20 +88,20 @@ def test_a_lease_that_could_not_be_prolonged_in_time_is_lost(tmp_path: Path, ope
     url = f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"
     ledger = open_at(url, busy_timeout_s=0.05)
     other = open_at(url)
-    held = start_attempt(ledger)
-    with Heartbeat(ledger, held.id, token_of(held), lease_s=0.3) as heart, other.write():
+    attempt = start_attempt(ledger)
+    with Heartbeat(ledger, attempt.id, token_of(attempt), lease_s=0.3) as heart, other.write():
         assert heart.lost.wait(20)
         assert must_stop(heart)
 
 
 def test_the_reaper_and_a_heart_that_beats_never_both_win(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger, lease_s=60)
+    attempt = start_attempt(ledger, lease_s=60)
     clock.forward(61)
 
     def beat(tx: Transaction) -> None:
-        attempts.heartbeat(tx, held.id, token_of(held), lease_s=60)
+        attempts.heartbeat(tx, attempt.id, token_of(attempt), lease_s=60)
 
     with ledger.write() as tx:
         beat(tx)
     with ledger.write() as tx:
-        assert attempts.reap(tx, held.id, retry=RETRY, message="gone") is None
+        assert attempts.reap(tx, attempt.id, retry=RETRY, message="gone") is None

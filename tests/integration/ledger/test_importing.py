@@ -50,10 +50,10 @@ def old(name: str, **values: Any) -> dict[str, Any]:
 def folder(tmp_path: Path) -> Callable[..., Path]:
     """Write task files of the old product."""
 
-    def write(*found: dict[str, Any] | tuple[str, bytes]) -> Path:
+    def write(*files: dict[str, Any] | tuple[str, bytes]) -> Path:
         place = tmp_path / "old"
         place.mkdir(exist_ok=True)
-        for one in found:
+        for one in files:
             name, content = one if isinstance(one, tuple) else (f"{one['id']}.json", json.dumps(one).encode())
             (place / name).write_bytes(content)
         return place
@@ -88,24 +88,24 @@ def test_each_state_becomes_what_is_true_of_it_now(ledger: Ledger, folder: Calla
     assert result.taken == {"proposed": 1, "failed": 2, "succeeded": 4}
     assert (result.known, result.skipped) == (0, 0)
     assert sum(result.notes.values()) == 1
-    found = by_title(ledger)
-    waits = next(task for task in found.values() if task.status is TaskStatus.PROPOSED)
+    tasks_by_title = by_title(ledger)
+    waits = next(task for task in tasks_by_title.values() if task.status is TaskStatus.PROPOSED)
     assert waits.title == "Mend the flaky test"
     assert waits.spec.prompt.endswith("It fails on Mondays.")
     assert waits.base_branch == "main"
     assert waits.branch == f"squire/{waits.id}-mend-the-flaky-test"
     assert waits.created_at == datetime(2025, 11, 3, 10, 20, 30, 400_000, tzinfo=UTC)
-    assert (found["runs"].status, found["runs"].cause) == (TaskStatus.FAILED, Cause.LOST)
-    assert "what became of it is not known" in (found["runs"].message or "")
-    assert (found["bad"].cause, found["bad"].message) == (Cause.AGENT_ERROR, "no space left")
-    assert found["nothing"].base_branch == "develop"
-    assert found["done"].ended_at == datetime(2025, 11, 3, 11, 0, tzinfo=UTC)
+    assert (tasks_by_title["runs"].status, tasks_by_title["runs"].cause) == (TaskStatus.FAILED, Cause.LOST)
+    assert "what became of it is not known" in (tasks_by_title["runs"].message or "")
+    assert (tasks_by_title["bad"].cause, tasks_by_title["bad"].message) == (Cause.AGENT_ERROR, "no space left")
+    assert tasks_by_title["nothing"].base_branch == "develop"
+    assert tasks_by_title["done"].ended_at == datetime(2025, 11, 3, 11, 0, tzinfo=UTC)
     with ledger.read() as tx:
-        known = {name: outcomes.get(tx, found[name].id) for name in ("done", "merged", "closed", "nothing")}
-        (event,) = tasks.events(tx, found["bad"].id)
-        assert [event.subject for event in tasks.events(tx, found["done"].id)] == ["task", "outcome"]
+        known = {name: outcomes.get(tx, tasks_by_title[name].id) for name in ("done", "merged", "closed", "nothing")}
+        (event,) = tasks.events(tx, tasks_by_title["bad"].id)
+        assert [event.subject for event in tasks.events(tx, tasks_by_title["done"].id)] == ["task", "outcome"]
         flaky = list_tasks(tx, TaskQuery(text="flaky"))
-    assert {task.id for task in flaky} == {task.id for task in found.values()}
+    assert {task.id for task in flaky} == {task.id for task in tasks_by_title.values()}
     assert (event.actor, event.before, event.after) == ("import", None, "failed")
     assert "task bad of the old product, failed there (bad.json)" in event.reason
     states = {name: outcome and outcome.state for name, outcome in known.items()}
@@ -192,14 +192,14 @@ def test_what_cannot_be_taken_is_named_and_the_rest_goes_on(ledger: Ledger, fold
     (place / "notes.txt").write_text("not asked for")
     result = take(ledger, place)
     assert result.taken == {"proposed": 1}
-    said = {one.file: one.reason for one in result.reasons}
+    reasons = {one.file: one.reason for one in result.reasons}
     for name, _, reason in BAD:
-        assert reason in said.pop(name), name
-    assert said.pop("link.json") == "is a symbolic link"
-    assert said.pop("folder.json") == "cannot be read: Is a directory"
-    assert said.pop("pipe.json") == "is no plain file"
-    assert "more than" in said.pop("huge.json")
-    assert said == {}
+        assert reason in reasons.pop(name), name
+    assert reasons.pop("link.json") == "is a symbolic link"
+    assert reasons.pop("folder.json") == "cannot be read: Is a directory"
+    assert reasons.pop("pipe.json") == "is no plain file"
+    assert "more than" in reasons.pop("huge.json")
+    assert reasons == {}
     assert result.skipped == len(BAD) + 4
 
 

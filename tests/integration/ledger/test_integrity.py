@@ -43,22 +43,22 @@ def test_a_status_that_no_event_tells_of_is_found(ledger: Ledger) -> None:
 
 
 def test_an_attempt_that_was_made_up_or_removed_is_found(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
-    settle(ledger, held, Cause.AGENT_ERROR)
-    change = update(attempts).where(attempts.c.id == held.id).values(cause="completed")
-    assert tamper(ledger, change) == [f"attempt {held.id}: cause is completed, by its history agent_error"]
-    assert tamper(ledger, delete(attempts)) == [f"attempt {held.id} has a history and no row"]
+    attempt = start_attempt(ledger)
+    settle(ledger, attempt, Cause.AGENT_ERROR)
+    change = update(attempts).where(attempts.c.id == attempt.id).values(cause="completed")
+    assert tamper(ledger, change) == [f"attempt {attempt.id}: cause is completed, by its history agent_error"]
+    assert tamper(ledger, delete(attempts)) == [f"attempt {attempt.id} has a history and no row"]
 
 
 def test_events_that_were_removed_are_found(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     first = task_events.c.subject == "attempt"
-    found = tamper(ledger, delete(task_events).where(first, task_events.c.before.is_(None)))
-    assert any("was queued before there was an event of it" in each for each in found)
-    found = tamper(ledger, delete(task_events))
-    assert found == [
-        f"task {held.task_id} is running, and its history has no event",
-        f"attempt {held.id} is running, and its history has no event",
+    findings = tamper(ledger, delete(task_events).where(first, task_events.c.before.is_(None)))
+    assert any("was queued before there was an event of it" in finding for finding in findings)
+    findings = tamper(ledger, delete(task_events))
+    assert findings == [
+        f"task {attempt.task_id} is running, and its history has no event",
+        f"attempt {attempt.id} is running, and its history has no event",
     ]
 
 
@@ -67,25 +67,27 @@ def test_an_event_that_was_made_up_is_found(ledger: Ledger) -> None:
     columns = "task_id, subject, before, after, actor, reason, trace_id, at"
     values = "SELECT task_id, 'task', {}, {}, actor, reason, trace_id, at FROM task_events"
     made_up = f"INSERT INTO task_events ({columns}) {values}"
-    found = tamper(ledger, text(made_up.format("'proposed'", "'ready'")))
-    assert any(f"task {task_id} was ready, not proposed" in each for each in found)
+    findings = tamper(ledger, text(made_up.format("'proposed'", "'ready'")))
+    assert any(f"task {task_id} was ready, not proposed" in finding for finding in findings)
     with ledger.write() as tx:
         tx.execute(delete(task_events))
     add_task(ledger)
-    assert any("cannot go from ready to succeeded" in each for each in tamper(
+    assert any("cannot go from ready to succeeded" in finding for finding in tamper(
         ledger, text(made_up.format("'ready'", "'succeeded'"))
     ))  # fmt: skip
-    assert any("is not a valid TaskStatus" in each for each in tamper(ledger, text(made_up.format("'x'", "'asleep'"))))
+    assert any(
+        "is not a valid TaskStatus" in finding for finding in tamper(ledger, text(made_up.format("'x'", "'asleep'")))
+    )
 
 
 def test_a_pull_request_that_was_made_to_look_merged_is_found(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     with ledger.write() as tx:
         outcomes.record_opened(
-            tx, task_id=held.task_id, repository=held.repository, pr_number=1, pr_url="u", head_sha="a" * 40
+            tx, task_id=attempt.task_id, repository=attempt.repository, pr_number=1, pr_url="u", head_sha="a" * 40
         )
     assert tamper(ledger, update(outcome_table).values(state="merged")) == [
-        f"the pull request of task {held.task_id}: state is merged, by its history open"
+        f"the pull request of task {attempt.task_id}: state is merged, by its history open"
     ]
 
 

@@ -43,14 +43,14 @@ QUERIES = st.builds(
 
 def all_pages(tx: Transaction, query: TaskQuery, **bounds: int) -> list[str]:
     """The ids of every page, one after the other."""
-    found, after = read_ids(tx.query_runner(), query, **bounds)
+    ids, after = read_ids(tx.query_runner(), query, **bounds)
     pages = 1
     while after is not None and pages < 400:
         page, after = read_ids(tx.query_runner(), replace(query, after=after), **bounds)
         assert page
-        found += page
+        ids += page
         pages += 1
-    return found
+    return ids
 
 
 def test_paging_through_any_filter_and_order_gives_each_task_once_in_order(ledger: Ledger) -> None:
@@ -73,18 +73,18 @@ def test_tasks_added_between_two_pages_move_none_of_the_others(ledger: Ledger, o
     early, late = rows[::2], rows[1::2]
     insert_tasks(ledger, early)
     query = TaskQuery(order=order, limit=7)
-    found: list[str] = []
+    ids: list[str] = []
     after = None
     while True:
         with ledger.read() as tx:
             page, after = read_ids(tx.query_runner(), replace(query, after=after))
-        found += page
+        ids += page
         if after is None:
             break
         insert_tasks(ledger, late[:3])
         late = late[3:]
-    assert len(found) == len(set(found))
-    assert {row["id"] for row in early} <= set(found)
+    assert len(ids) == len(set(ids))
+    assert {row["id"] for row in early} <= set(ids)
 
 
 def test_a_page_goes_on_though_its_last_task_was_deleted(ledger: Ledger) -> None:
@@ -119,7 +119,7 @@ def test_a_bare_id_is_a_place_in_every_order(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "is_match"),
     [
         ("the Ärger", True),
         ("ärger THE", True),
@@ -138,11 +138,11 @@ def test_a_bare_id_is_a_place_in_every_order(ledger: Ledger) -> None:
         ("snake case", True),
     ],
 )
-def test_words_are_found_whatever_stands_around_them(ledger: Ledger, text: str, *, found: bool) -> None:
+def test_words_are_found_whatever_stands_around_them(ledger: Ledger, text: str, *, is_match: bool) -> None:
     (row,) = task_rows(1)
     insert_tasks(ledger, [{**row, "title": "It's the ÄRGER, in Straße snake_case\x00!"}])
     with ledger.read() as tx:
-        assert bool(read_ids(tx.query_runner(), TaskQuery(text=text))[0]) is found
+        assert bool(read_ids(tx.query_runner(), TaskQuery(text=text))[0]) is is_match
 
 
 def test_text_is_never_syntax_and_finds_what_the_same_words_in_a_title_say(ledger: Ledger) -> None:

@@ -62,7 +62,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock = Clock()
         path = sqlite_ledger_file(Path(self.folder.name) / "ledger.sqlite")
         self.ledger = Ledger(f"sqlite:///{path}", clock=self.clock)
-        self.held: list[tuple[str, str]] = []
+        self.leases: list[tuple[str, str]] = []
         self.planned = 0
         self.tasks: Rows = ()
         self.attempts: Rows = ()
@@ -158,8 +158,8 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.ledger.write() as tx:
             report = bulk.bulk_update(tx, ids, change, actor="ann", trace_id=TRACE)
         may = {task_id for task_id in ids if before.get(task_id) in change.expected}
-        assert {task_id for each in report.changed.values() for task_id in each} == may
-        assert {each.task_id for each in report.unmatched} == set(ids) - may
+        assert {task_id for changed_ids in report.changed.values() for task_id in changed_ids} == may
+        assert {unmatched.task_id for unmatched in report.unmatched} == set(ids) - may
 
     @precondition(lambda self: self._ids(TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED))
     @rule(pick=picks)
@@ -170,7 +170,7 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.ledger.write() as tx:
             deleted = retention.delete_tasks(tx, ANY_AGE, retention.marks_of_tasks(tx, [gone]), "archive.parquet")
         if deleted:
-            self.held = [(attempt_id, token) for attempt_id, token in self.held if not attempt_id.startswith(gone)]
+            self.leases = [(attempt_id, token) for attempt_id, token in self.leases if not attempt_id.startswith(gone)]
 
     @precondition(lambda self: self._ids(TaskStatus.SUCCEEDED))
     @rule(
@@ -215,8 +215,8 @@ class LedgerMachine(RuleBasedStateMachine):
         under_way = (AttemptStatus.QUEUED, AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
         ids = self._attempt_ids(*under_way) or self._attempt_ids(*AttemptStatus)
         attempt_id = ids[pick % len(ids)]
-        held = any(name == attempt_id for name, _ in self.held)
-        run_id = f"stray-{attempt_id}" if again and held else f"run-{attempt_id}"  # its own run is the first
+        is_leased = any(name == attempt_id for name, _ in self.leases)
+        run_id = f"stray-{attempt_id}" if again and is_leased else f"run-{attempt_id}"  # its own run is the first
         with self.ledger.write() as tx:
             before = attempts.get(tx, attempt_id)
             may = (before.status is AttemptStatus.QUEUED and before.claim_until >= tx.now) or (
@@ -230,11 +230,11 @@ class LedgerMachine(RuleBasedStateMachine):
         assert may
         assert attempt.lease_token
         assert attempt.lease_token != before.lease_token
-        self.held.append((attempt_id, attempt.lease_token))
+        self.leases.append((attempt_id, attempt.lease_token))
 
     def _write(self, pick: int, act: Any) -> None:
         """Let one who believes that it holds an attempt write; only the true holder may."""
-        attempt_id, token = self.held[pick % len(self.held)]
+        attempt_id, token = self.leases[pick % len(self.leases)]
         holds = self._holds(attempt_id, token)
         try:
             with self.ledger.write() as tx:
@@ -244,7 +244,7 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             assert holds
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.leases)
     @rule(pick=picks)
     def heartbeat(self, pick: int) -> None:
         self._write(pick, lambda tx, attempt, token: attempts.heartbeat(tx, attempt, token, lease_s=LEASE_S))
@@ -255,21 +255,21 @@ class LedgerMachine(RuleBasedStateMachine):
         """A run is entered again, while a process of its that was thought dead still writes."""
         ids = self._attempt_ids(AttemptStatus.RUNNING, AttemptStatus.PUBLISHING)
         attempt_id = ids[pick % len(ids)]
-        old = next(token for held, token in reversed(self.held) if held == attempt_id)
+        old = next(token for leased_id, token in reversed(self.leases) if leased_id == attempt_id)
         with self.ledger.write() as tx:
             new = attempts.claim(tx, attempt_id, run_id=f"run-{attempt_id}", lease_s=LEASE_S).lease_token
         assert new
-        self.held.append((attempt_id, new))
+        self.leases.append((attempt_id, new))
         with pytest.raises(LeaseLostError), self.ledger.write() as tx:
             attempts.heartbeat(tx, attempt_id, old, lease_s=LEASE_S)
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.leases)
     @rule(pick=picks, cause=st.sampled_from(Cause))
     def stage(self, pick: int, cause: Cause) -> None:
         ending = Ending(cause=cause, message="staged")
         self._write(pick, lambda tx, attempt, token: attempts.stage_ending(tx, attempt, token, ending))
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.leases)
     @rule(pick=picks, opens=st.booleans())
     def publish(self, pick: int, *, opens: bool) -> None:
         def act(tx: Any, attempt_id: str, token: str) -> None:
@@ -289,7 +289,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         self._write(pick, act)
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.leases)
     @rule(pick=picks, cause=st.sampled_from(Cause))
     def settle(self, pick: int, cause: Cause) -> None:
         def act(tx: Any, attempt_id: str, token: str) -> None:
@@ -326,21 +326,27 @@ class LedgerMachine(RuleBasedStateMachine):
             edges = tx.execute(select(task_dependencies)).all()
         by_id = {row.id: row for row in rows}
         for row in rows:
-            own = sorted((each for each in tries if each.task_id == row.id), key=lambda each: int(each.number))
-            running = [each for each in own if each.status != AttemptStatus.ENDED]
-            assert [each.number for each in own] == list(range(1, row.attempts + 1))
+            own = sorted(
+                (attempt for attempt in tries if attempt.task_id == row.id), key=lambda attempt: int(attempt.number)
+            )
+            running = [attempt for attempt in own if attempt.status != AttemptStatus.ENDED]
+            assert [attempt.number for attempt in own] == list(range(1, row.attempts + 1))
             assert (len(running) == 1) == (row.status == TaskStatus.RUNNING)
             assert len(running) <= 1
             assert (row.ended_at is not None) == TaskStatus(row.status).is_final
             if TaskStatus(row.status).is_final:
                 assert row.cause is not None
-        for each in tries:
-            assert (each.status == AttemptStatus.ENDED) == (each.cause is not None) == (each.ended_at is not None)
-            assert (each.lease_token is not None) == (each.status in {AttemptStatus.RUNNING, AttemptStatus.PUBLISHING})
-        open_ones = [each for each in tries if each.status != AttemptStatus.ENDED]
+        for attempt in tries:
+            assert (
+                (attempt.status == AttemptStatus.ENDED) == (attempt.cause is not None) == (attempt.ended_at is not None)
+            )
+            assert (attempt.lease_token is not None) == (
+                attempt.status in {AttemptStatus.RUNNING, AttemptStatus.PUBLISHING}
+            )
+        open_ones = [attempt for attempt in tries if attempt.status != AttemptStatus.ENDED]
         assert len(open_ones) <= MAX_CONCURRENT
         for repository in REPOSITORIES:
-            assert sum(each.repository == repository for each in open_ones) <= MAX_PER_REPOSITORY
+            assert sum(attempt.repository == repository for attempt in open_ones) <= MAX_PER_REPOSITORY
         for edge in edges:
             if by_id[edge.task_id].attempts:  # what has run did so after what it waits for had succeeded
                 assert by_id[edge.depends_on].status == TaskStatus.SUCCEEDED

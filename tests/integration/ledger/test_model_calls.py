@@ -30,6 +30,6 @@ def test_a_model_call_is_kept_whole(ledger: Ledger, clock: Clock) -> None:
         record_model_call(tx, call)
     with ledger.read() as tx:
         row = tx.execute(select(model_calls)).one()
-    given = {name: value for name, value in asdict(call).items() if name != "at"}  # whose default is the moment
-    assert {name: getattr(row, name) for name in given} == given
+    expected = {name: value for name, value in asdict(call).items() if name != "at"}  # whose default is the moment
+    assert {name: getattr(row, name) for name in expected} == expected
     assert row.at == clock.now

@@ -42,16 +42,16 @@ def report(state: PullRequestState, after_s: float, **values: Any) -> PullReques
     return PullRequestReport(state=state, updated_at=moment, **defaults | ends | values)
 
 
-def apply(ledger: Ledger, each: PullRequestReport) -> str | None:
+def apply(ledger: Ledger, report: PullRequestReport) -> str | None:
     with ledger.write() as tx:
-        return outcomes.apply_report(tx, each, actor="webhook")
+        return outcomes.apply_report(tx, report, actor="webhook")
 
 
 def get(ledger: Ledger, task_id: str) -> Outcome:
     with ledger.read() as tx:
-        found = outcomes.get(tx, task_id)
-    assert found is not None
-    return found
+        outcome = outcomes.get(tx, task_id)
+    assert outcome is not None
+    return outcome
 
 
 def test_a_task_without_a_pull_request_has_no_outcome(ledger: Ledger) -> None:
@@ -74,8 +74,8 @@ def test_when_a_later_attempt_opens_another_pull_request_the_outcome_follows_it(
     task_id = opened(ledger)
     apply(ledger, report(CLOSED, 5))
     opened(ledger, task_id, number=8)
-    found = get(ledger, task_id)
-    assert (found.pr_number, found.pr_url, found.state) == (8, "https://x/8", OPEN)
+    outcome = get(ledger, task_id)
+    assert (outcome.pr_number, outcome.pr_url, outcome.state) == (8, "https://x/8", OPEN)
     assert apply(ledger, report(OPEN, 9)) is None
     assert apply(ledger, report(MERGED, 10, number=8)) == task_id
 
@@ -95,8 +95,8 @@ def test_a_report_of_a_pull_request_that_is_not_ours_is_nobodys(ledger: Ledger) 
 def test_a_merge_is_recorded_with_an_event(ledger: Ledger) -> None:
     task_id = opened(ledger)
     assert apply(ledger, report(MERGED, 5)) == task_id
-    found = get(ledger, task_id)
-    assert (found.state, found.merged_at) == (MERGED, START + timedelta(seconds=5))
+    outcome = get(ledger, task_id)
+    assert (outcome.state, outcome.merged_at) == (MERGED, START + timedelta(seconds=5))
     with ledger.read() as tx:
         event = tasks.events(tx, task_id)[-1]
     assert (event.subject, event.before, event.after, event.actor) == ("outcome", "open", "merged", "webhook")
@@ -110,8 +110,8 @@ def test_the_same_report_again_changes_nothing(ledger: Ledger) -> None:
     assert apply(ledger, report(MERGED, 5)) == task_id
     assert get(ledger, task_id) == before
     with ledger.read() as tx:
-        told = [(event.before, event.after) for event in tasks.events(tx, task_id) if event.subject == "outcome"]
-    assert told == [(None, "open"), ("open", "merged")]
+        changes = [(event.before, event.after) for event in tasks.events(tx, task_id) if event.subject == "outcome"]
+    assert changes == [(None, "open"), ("open", "merged")]
 
 
 @pytest.mark.parametrize(
@@ -189,11 +189,11 @@ def test_a_held_pull_request_is_approved_once_by_somebody(ledger: Ledger) -> Non
     with ledger.write() as tx:
         assert not outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:x", reason="r")
         outcomes.renew_head(tx, task_id=task_id, head_sha=HEAD, review=ReviewState.NEEDS_APPROVAL)
-        assert [each.task_id for each in outcomes.awaiting_approval(tx, {task_id})] == [task_id]
+        assert [outcome.task_id for outcome in outcomes.awaiting_approval(tx, {task_id})] == [task_id]
         assert outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:x", reason="r")
         assert not outcomes.record_review(tx, task_id, ReviewState.APPROVED, actor="github:y", reason="r")
         assert outcomes.awaiting_approval(tx, {task_id}) == ()
-        pushed, event = [each for each in tasks.events(tx, task_id) if each.subject == "review"]
+        pushed, event = [event for event in tasks.events(tx, task_id) if event.subject == "review"]
     assert (pushed.before, pushed.after) == ("none", "needs_approval")
     assert (event.before, event.after, event.actor) == ("needs_approval", "approved", "github:x")
     assert get(ledger, task_id).review_state is ReviewState.APPROVED
@@ -234,9 +234,9 @@ def test_an_open_pull_request_is_found_by_its_tasks_branch(ledger: Ledger) -> No
     task_id = opened(ledger)
     with ledger.read() as tx:
         branch = tasks.get(tx, task_id).branch
-        found = outcomes.of_branch(tx, REPOSITORY, branch)
-        assert found is not None
-        assert found.task_id == task_id
+        outcome = outcomes.of_branch(tx, REPOSITORY, branch)
+        assert outcome is not None
+        assert outcome.task_id == task_id
         assert outcomes.of_branch(tx, REPOSITORY, "main") is None
     apply(ledger, report(CLOSED, 5))
     with ledger.read() as tx:

@@ -42,11 +42,11 @@ def run_together(work: Callable[..., None], calls: list[tuple[Any, ...]]) -> lis
     pipes: list[Connection] = []
     children = []
     for _, *rest in calls:
-        mine, theirs = processes.Pipe(duplex=False)
-        child = processes.Process(target=work, args=(url, barrier, *rest, theirs), daemon=True)
+        receiver, sender = processes.Pipe(duplex=False)
+        child = processes.Process(target=work, args=(url, barrier, *rest, sender), daemon=True)
         child.start()
-        theirs.close()
-        pipes.append(mine)
+        sender.close()
+        pipes.append(receiver)
         children.append(child)
     try:
         answers = []
@@ -102,15 +102,17 @@ def test_sixteen_processes_claim_two_hundred_attempts_each_exactly_once(
 ) -> None:
     ledger = open_at(ledger_url)
     add_tasks(ledger, *(spec(f"k{number}") for number in range(200)))
-    ids = [attempt.id for attempt in dispatch(ledger, concurrent=200, each=200)]
+    ids = [attempt.id for attempt in dispatch(ledger, concurrent=200, per_repository=200)]
     calls: list[tuple[Any, ...]] = [  # four processes want each attempt, at about the same time
         (ledger_url, f"run-{number}", ids[number % 4 :: 4]) for number in range(16)
     ]
     claimed = run_together(ledger_workers.claim_all, calls)
-    assert Counter(attempt_id for mine in claimed for attempt_id in mine) == Counter(ids)
+    assert Counter(attempt_id for ids_of_one in claimed for attempt_id in ids_of_one) == Counter(ids)
     with ledger.read() as tx:
         owners = {row.id: row.run_id for row in tx.execute(select(attempt_table))}
-    assert owners == {attempt_id: f"run-{number}" for number, mine in enumerate(claimed) for attempt_id in mine}
+    assert owners == {
+        attempt_id: f"run-{number}" for number, ids_of_one in enumerate(claimed) for attempt_id in ids_of_one
+    }
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
 
 
@@ -118,7 +120,7 @@ def test_dispatchers_in_many_processes_never_exceed_the_slots(ledger_url: str, o
     ledger = open_at(ledger_url)
     add_tasks(ledger, *(spec(f"k{number}") for number in range(30)))
     started = run_together(ledger_workers.dispatch_often, [(ledger_url, 5, 12)] * 6)
-    flat = [attempt_id for mine in started for attempt_id in mine]
+    flat = [attempt_id for ids_of_one in started for attempt_id in ids_of_one]
     assert len(flat) == len(set(flat)) == 12
     with ledger.read() as tx:
         assert tx.execute(select(func.count()).select_from(attempt_table)).scalar_one() == 12
@@ -128,13 +130,13 @@ def _kill_after(url: str, name: str, task_ids: tuple[str, ...], acknowledged: in
     """Let writers work until one has acknowledged so many changes, kill them all; everything acknowledged."""
     pipes, children = [], []
     for number, task_id in enumerate(task_ids):
-        mine, theirs = processes.Pipe(duplex=False)
+        receiver, sender = processes.Pipe(duplex=False)
         child = processes.Process(
-            target=ledger_workers.acknowledge, args=(url, f"{name}-{number}", task_id, theirs), daemon=True
+            target=ledger_workers.acknowledge, args=(url, f"{name}-{number}", task_id, sender), daemon=True
         )
         child.start()
-        theirs.close()
-        pipes.append(mine)
+        sender.close()
+        pipes.append(receiver)
         children.append(child)
     received: list[str | int] = []
     try:
@@ -174,8 +176,8 @@ def test_what_was_acknowledged_survives_kill_9(file_url: str, open_at: Callable[
     with ledger.read() as tx:
         stored = set(tx.execute(select(delivery_table.c.delivery_id)).scalars())
         events = set(tx.execute(select(task_events.c.id)).scalars())
-    assert {each for each in acknowledged if isinstance(each, str)} <= stored
-    assert {each for each in acknowledged if isinstance(each, int)} <= events
+    assert {mark for mark in acknowledged if isinstance(mark, str)} <= stored
+    assert {mark for mark in acknowledged if isinstance(mark, int)} <= events
     assert len(acknowledged) > 50
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
 
@@ -207,10 +209,10 @@ def test_a_hundred_writers_killed_at_random_lose_nothing_and_double_nothing(
     ledger = open_at(file_url)
     task_ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(4)))
     ledger.close()
-    (found,) = ledger_load.together(ledger_load.kill_writers, [(ledger.path, task_ids, 100, 7)])
-    assert found.problems == []
-    assert found.kills >= 100
-    assert found.acknowledged
+    (report,) = ledger_load.together(ledger_load.kill_writers, [(ledger.path, task_ids, 100, 7)])
+    assert report.problems == []
+    assert report.kills >= 100
+    assert report.acknowledged
     with ledger.read() as tx:
         assert list(history_problems(tx)) == []
 

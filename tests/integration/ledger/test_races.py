@@ -101,17 +101,17 @@ def test_a_cancel_that_meets_a_dispatch_is_told_to_look_again(ledger: Ledger) ->
 
 
 def test_a_cancel_that_meets_the_end_of_an_attempt_is_told_to_look_again(ledger: Ledger) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     lost = Ending(cause=Cause.LOST, message="gone")
     (error,) = while_open(
         ledger,
-        lambda tx: attempts.settle(tx, held.id, token_of(held), lost, retry=RETRY, actor="run"),
-        lambda tx: tasks.cancel(tx, held.task_id, actor="ann"),
+        lambda tx: attempts.settle(tx, attempt.id, token_of(attempt), lost, retry=RETRY, actor="run"),
+        lambda tx: tasks.cancel(tx, attempt.task_id, actor="ann"),
     )
     assert isinstance(error, StateConflictError)
     assert "just stopped" in error.message
     with ledger.read() as tx:
-        assert tasks.get(tx, held.task_id).cancel_requested_at is None
+        assert tasks.get(tx, attempt.task_id).cancel_requested_at is None
 
 
 def test_two_claims_at_once_give_one_holder(ledger: Ledger) -> None:
@@ -128,41 +128,41 @@ def test_two_claims_at_once_give_one_holder(ledger: Ledger) -> None:
 
 
 def test_a_run_that_comes_back_while_it_is_reaped_gets_nothing(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger, run_id="run-a")
+    attempt = start_attempt(ledger, run_id="run-a")
     clock.forward(61)
     (error,) = while_open(
         ledger,
-        lambda tx: attempts.reap(tx, held.id, retry=RETRY, message="gone"),
-        lambda tx: attempts.claim(tx, held.id, run_id="run-a", lease_s=60),
+        lambda tx: attempts.reap(tx, attempt.id, retry=RETRY, message="gone"),
+        lambda tx: attempts.claim(tx, attempt.id, run_id="run-a", lease_s=60),
     )
     assert isinstance(error, StateConflictError)
     with ledger.read() as tx:
-        assert attempts.get(tx, held.id).lease_token is None
+        assert attempts.get(tx, attempt.id).lease_token is None
 
 
 def test_an_attempt_that_settles_while_the_reaper_looks_is_left_alone(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     clock.forward(61)
     came = while_open(
         ledger,
-        lambda tx: attempts.settle(tx, held.id, token_of(held), DONE, retry=RETRY, actor="run"),
-        lambda tx: attempts.reap(tx, held.id, retry=RETRY, message="gone"),
+        lambda tx: attempts.settle(tx, attempt.id, token_of(attempt), DONE, retry=RETRY, actor="run"),
+        lambda tx: attempts.reap(tx, attempt.id, retry=RETRY, message="gone"),
     )
     assert came == [None]
     with ledger.read() as tx:
-        assert attempts.get(tx, held.id).cause == Cause.COMPLETED
+        assert attempts.get(tx, attempt.id).cause == Cause.COMPLETED
 
 
 def test_a_lease_that_is_prolonged_while_the_reaper_looks_holds(ledger: Ledger, clock: Clock) -> None:
-    held = start_attempt(ledger)
+    attempt = start_attempt(ledger)
     clock.forward(61)
     came = while_open(
         ledger,
-        lambda tx: attempts.heartbeat(tx, held.id, token_of(held), lease_s=60),
-        lambda tx: attempts.reap(tx, held.id, retry=RETRY, message="gone"),
+        lambda tx: attempts.heartbeat(tx, attempt.id, token_of(attempt), lease_s=60),
+        lambda tx: attempts.reap(tx, attempt.id, retry=RETRY, message="gone"),
     )
     assert came == [None]
-    settle(ledger, held, Cause.COMPLETED)
+    settle(ledger, attempt, Cause.COMPLETED)
 
 
 def test_a_plan_that_is_admitted_twice_at_once_becomes_tasks_once(ledger: Ledger) -> None:
@@ -202,16 +202,16 @@ def test_a_taker_does_not_wait_for_what_another_holds(ledger: Ledger) -> None:
     with ledger.write() as tx:
         deliveries.request_collection(tx, ["acme/one", "acme/two"], source="cli", trace_id=TRACE)
     with ledger.write() as first, ledger.write() as second:
-        (held,) = deliveries.take_for_collection(first, retry_after_s=60, limit=1)
+        (delivery,) = deliveries.take_for_collection(first, retry_after_s=60, limit=1)
         (other,) = deliveries.take_for_collection(second, retry_after_s=60)
-        assert held.id != other.id
+        assert delivery.id != other.id
 
 
 def test_two_endings_of_one_attempt_leave_one(ledger: Ledger) -> None:
-    held = claim(ledger, start_attempt(ledger).id)
+    attempt = claim(ledger, start_attempt(ledger).id)
 
     def end(tx: Transaction) -> object:
-        return attempts.settle(tx, held.id, token_of(held), DONE, retry=RETRY, actor="run")
+        return attempts.settle(tx, attempt.id, token_of(attempt), DONE, retry=RETRY, actor="run")
 
     (error,) = while_open(ledger, end, end)
     assert isinstance(error, LeaseLostError)

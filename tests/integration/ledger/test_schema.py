@@ -71,7 +71,7 @@ def test_migrations_make_exactly_the_tables_that_the_code_knows(empty: Ledger) -
     for table in metadata.tables.values():
         for constraint in table.constraints:
             if constraint.name and str(constraint.name).startswith("ck_"):
-                assert any(str(constraint.name) in each for each in checks), constraint.name
+                assert any(str(constraint.name) in check for check in checks), constraint.name
 
 
 def test_migrations_import_nothing_that_may_change() -> None:

@@ -57,13 +57,13 @@ def test_a_server_that_does_not_answer_is_a_ledger_error_without_the_password(op
 
 def test_a_connection_that_the_server_ended_is_replaced(postgres: PostgresServer, open_at: Open) -> None:
     url = postgres.empty_ledger()
-    mine, other = open_at(url, fresh_s=0), open_at(url)
+    first, other = open_at(url, fresh_s=0), open_at(url)
     own = text("SELECT pg_backend_pid()")
-    with mine.read() as tx:
+    with first.read() as tx:
         before = tx.execute(own).scalar_one()
     with other.write() as tx:
         assert tx.execute(text(f"SELECT pg_terminate_backend({before:d}, 5000)")).scalar_one()
-    with mine.read() as tx:
+    with first.read() as tx:
         assert tx.execute(own).scalar_one() != before
 
 
@@ -82,11 +82,11 @@ def test_sqlite_is_durable_and_guards_its_references(tmp_path: Path, open_at: Op
     ledger = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     ledger.ensure_schema()
     with ledger.read() as tx:
-        found = {
+        pragmas = {
             name: tx.execute(text(f"PRAGMA {name}")).scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
 def test_a_block_that_raises_leaves_nothing(ledger: Ledger) -> None:

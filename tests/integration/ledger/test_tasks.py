@@ -205,8 +205,8 @@ def test_a_failed_task_cancels_all_that_wait_for_it_through_any_number_of_steps(
         ledger, spec("a"), spec("b", depends_on=("a",)), spec("c", depends_on=("b",)), spec("other")
     )
     for attempt in dispatch(ledger):
-        held = claim(ledger, attempt.id)
-        settle(ledger, held, Cause.AGENT_ERROR if held.task_id == a else Cause.COMPLETED)
+        claimed = claim(ledger, attempt.id)
+        settle(ledger, claimed, Cause.AGENT_ERROR if claimed.task_id == a else Cause.COMPLETED)
     dispatch(ledger)
     states = {task_id: get(ledger, task_id).status for task_id in (a, b, c, other)}
     assert states == {
@@ -235,7 +235,7 @@ def test_a_task_waits_for_its_dependency_and_then_runs(ledger: Ledger) -> None:
     assert waits_for(ledger, first) is None
     settle(ledger, claim(ledger, attempt.id), Cause.NO_CHANGES)
     assert waits_for(ledger, second) == "a slot"
-    assert [each.task_id for each in dispatch(ledger)] == [second]
+    assert [attempt.task_id for attempt in dispatch(ledger)] == [second]
 
 
 def test_a_task_that_is_tried_again_says_when(ledger: Ledger) -> None:

@@ -111,8 +111,8 @@ def test_an_old_row_was_changed_when_its_newest_time_says(old: Ledger) -> None:
         for name, hours in ledger_0001.CHANGED.items():
             table = metadata.tables[name]
             key = next(iter(table.primary_key.columns))
-            found = {row[0]: row[1] for row in tx.execute(select(key, table.c.updated_at))}
-            assert found == {key: datetime(2026, 3, 1, hour, tzinfo=UTC) for key, hour in hours.items()}, name
+            changed_at = {row[0]: row[1] for row in tx.execute(select(key, table.c.updated_at))}
+            assert changed_at == {key: datetime(2026, 3, 1, hour, tzinfo=UTC) for key, hour in hours.items()}, name
 
 
 def test_todays_code_goes_on_where_the_old_code_stopped(old: Ledger) -> None:
@@ -135,14 +135,14 @@ def definitions_of(ledger: Ledger) -> set[str]:
         if ledger.is_sqlite:
             sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
             spelled = (re.sub(r"CONSTRAINT pk_\w+|\"", "", row[0]) for row in tx.execute(text(sql)))
-            return {" ".join(sorted(re.findall(r"[\w<>!=']+", each))) for each in spelled}
+            return {" ".join(sorted(re.findall(r"[\w<>!=']+", definition))) for definition in spelled}
         columns = "table_name, column_name, data_type, is_nullable, column_default"
         sql = f"SELECT {columns} FROM information_schema.columns WHERE table_schema = 'public'"  # noqa: S608 - ours
-        found = {str(tuple(row)) for row in tx.execute(text(sql))}
-        found |= set(tx.execute(text("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'")).scalars())
-        found |= set(tx.execute(text("SELECT conname || pg_get_constraintdef(oid) FROM pg_constraint")).scalars())
-        found |= set(tx.execute(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")).scalars())
-        return found | set(tx.execute(text("SELECT proname FROM pg_proc WHERE proname LIKE 'squire%'")).scalars())
+        definitions = {str(tuple(row)) for row in tx.execute(text(sql))}
+        definitions |= set(tx.execute(text("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'")).scalars())
+        definitions |= set(tx.execute(text("SELECT conname || pg_get_constraintdef(oid) FROM pg_constraint")).scalars())
+        definitions |= set(tx.execute(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")).scalars())
+        return definitions | set(tx.execute(text("SELECT proname FROM pg_proc WHERE proname LIKE 'squire%'")).scalars())
 
 
 def test_a_downgrade_leaves_exactly_the_old_schema(old: Ledger, revision: str) -> None:

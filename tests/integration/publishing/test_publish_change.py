@@ -363,12 +363,12 @@ def test_a_follow_up_never_overwrites(workshop: Workshop, pulls: FakePulls) -> N
     person = Checkout(workshop.root / "person", workshop.upstream)
     person.git("checkout", "--quiet", workshop.branch)
     person.write("theirs.py", "1\n")
-    theirs = person.commit("By hand")
+    persons_commit = person.commit("By hand")
     person.git("push", "--quiet", "origin", workshop.branch)
     with pytest.raises(PublishRefusedError) as caught:
-        publish(workshop, pulls, replace(publish_request, earlier_heads=frozenset({theirs, first})))
+        publish(workshop, pulls, replace(publish_request, earlier_heads=frozenset({persons_commit, first})))
     assert caught.value.reason == "branch_taken"
-    assert there(workshop) == theirs
+    assert there(workshop) == persons_commit
 
 
 @pytest.mark.parametrize("state", ["closed", "merged"])
@@ -422,12 +422,12 @@ def test_somebody_elses_commit_on_the_branch_is_never_lost(workshop: Workshop, p
     person = Checkout(workshop.root / "person", workshop.upstream)
     person.git("checkout", "--quiet", workshop.branch)
     person.write("src/app.py", "by hand\n")
-    theirs = person.commit("By hand")
+    persons_commit = person.commit("By hand")
     person.git("push", "--quiet", "origin", workshop.branch)
     second_attempt(workshop)
-    with pytest.raises(PublishRefusedError, match=f"is at {theirs}"):
+    with pytest.raises(PublishRefusedError, match=f"is at {persons_commit}"):
         publish(workshop, pulls, request(workshop, earlier_heads=frozenset({first})))
-    assert there(workshop) == theirs
+    assert there(workshop) == persons_commit
 
 
 @pytest.mark.parametrize("state", ["closed", "merged"])

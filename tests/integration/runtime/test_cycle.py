@@ -106,19 +106,21 @@ def test_the_start_counts_from_the_last_time_that_the_task_was_ready(ledger: Led
     settle(ledger, attempt, Cause.LOST)
     clock.forward(60)
     (second,) = dispatch(ledger)
-    held = claim(ledger, second.id)
+    claimed = claim(ledger, second.id)
     with ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent_started_at=clock.now + timedelta(seconds=2)))
+        attempts.note(
+            tx, claimed.id, token_of(claimed), AttemptFacts(agent_started_at=clock.now + timedelta(seconds=2))
+        )
     (row,) = look(ledger, [REPOSITORY], (), clock.now - timedelta(days=1)).rows
     assert row.start_s == 62.0
 
 
 def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     requests = ask(ledger)
-    follower = Follower(ledger, [REPOSITORY], requests, clock.now, say=said.append)
+    follower = Follower(ledger, [REPOSITORY], requests, clock.now, say=messages.append)
     follower.look()
-    assert said == []
+    assert messages == []
     reading = collect(ledger, issue())
     collect(ledger, status=CollectionStatus.FAILED, source=Source.OPEN_PRS)
     with ledger.write() as tx:
@@ -129,20 +131,20 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
     task = add_task(ledger, title="Mend it")
     follower.look()
     follower.look()
-    assert said == [
+    assert messages == [
         "collected 1 repositories: 1 signals, 1 sources did not answer",
         "planned: 2 tasks",
         f"{REPOSITORY}  {waiting}  waits for approval: Ask first",
         f"{REPOSITORY}  {task}  ready: Mend it",
     ]
-    said.clear()
+    messages.clear()
     (first,) = dispatch(ledger)
     follower.look()
-    held = claim(ledger, first.id)
+    attempt = claim(ledger, first.id)
     with ledger.write() as tx:
-        attempts.note(tx, held.id, token_of(held), AttemptFacts(agent_started_at=clock.now))
+        attempts.note(tx, attempt.id, token_of(attempt), AttemptFacts(agent_started_at=clock.now))
     follower.look()
-    settle(ledger, held, Cause.LOST)
+    settle(ledger, attempt, Cause.LOST)
     follower.look()
     clock.forward(3600)
     (second,) = dispatch(ledger)
@@ -166,7 +168,7 @@ def test_every_change_is_said_once(ledger: Ledger, clock: Clock) -> None:
         )
         outcomes.apply_report(tx, report, actor="poll")
     follower.look()
-    assert [line.split("  ")[2] for line in said] == [
+    assert [line.split("  ")[2] for line in messages] == [
         "running",
         "agent runs",
         "tried again after lost",

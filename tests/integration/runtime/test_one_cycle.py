@@ -114,8 +114,8 @@ def somebody_who_works(pipeline: Pipeline) -> Iterator[None]:
                 with pipeline.ledger.write() as tx:
                     asked = deliveries.take_for_collection(tx, retry_after_s=1000)
                 if asked:
-                    names = [each.repository for each in asked if each.repository]
-                    pipeline.collect(*names, deliveries=[each.id for each in asked])
+                    names = [delivery.repository for delivery in asked if delivery.repository]
+                    pipeline.collect(*names, deliveries=[delivery.id for delivery in asked])
                     pipeline.plan(*names)
 
     worker = threading.Thread(target=work)
@@ -162,6 +162,6 @@ def test_the_report_as_json_says_whether_all_has_settled(pipeline: Pipeline) -> 
     with somebody_who_works(pipeline):
         code = one_cycle.run(pipeline.settings, pipeline.ledger, [HANDBOOK], console, timeout_s=20, as_json=True)
     assert code is ExitCode.FAILED
-    found = json.loads(out.getvalue())
-    assert found["settled"] is False
-    assert [task["status"] for task in found["tasks"]] == ["ready"]
+    document = json.loads(out.getvalue())
+    assert document["settled"] is False
+    assert [task["status"] for task in document["tasks"]] == ["ready"]

@@ -20,21 +20,21 @@ from tests.support.programs import small_programs
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    found = Settings()
-    assert found.home.state == tmp_path / "home"
-    return found
+    loaded = Settings()
+    assert loaded.home.state == tmp_path / "home"
+    return loaded
 
 
 def test_a_home_is_served_by_one_only(settings: Settings) -> None:
-    said: list[str] = []
-    with Services(settings, say=said.append):
-        with pytest.raises(AlreadyRunningError, match="another Squire serves"), Services(settings, say=said.append):
+    messages: list[str] = []
+    with Services(settings, say=messages.append):
+        with pytest.raises(AlreadyRunningError, match="another Squire serves"), Services(settings, say=messages.append):
             pass
         with pytest.raises(AlreadyRunningError), home_lock(settings.home.run):
             pass
-    with Services(settings, say=said.append):
+    with Services(settings, say=messages.append):
         pass
-    assert said == []
+    assert messages == []
 
 
 def test_the_instance_gets_our_settings_and_keeps_its_own(settings: Settings) -> None:
@@ -59,16 +59,16 @@ def test_a_home_that_cannot_be_set_up_is_not_held(settings: Settings) -> None:
 
 def test_leftovers_are_ended_before_anything_starts(settings: Settings) -> None:
     child = start_child(settings.home.run, name="receiver")
-    said: list[str] = []
-    with Services(settings, say=said.append):
+    messages: list[str] = []
+    with Services(settings, say=messages.append):
         assert not alive(child.process.pid)
     child.process.wait(PATIENCE_S)
-    assert said == ["stopped receiver, which an earlier Squire had left running"]
+    assert messages == ["stopped receiver, which an earlier Squire had left running"]
 
 
 def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) -> None:
-    said: list[str] = []
-    with Services(settings, say=said.append) as services:
+    messages: list[str] = []
+    with Services(settings, say=messages.append) as services:
         services.start("short", [sys.executable, "-c", "print('cannot live')"])
         restarts = 0
         with pytest.raises(NotReachableError, match="short stops again and again") as caught:  # noqa: PT012 - a loop
@@ -82,12 +82,12 @@ def test_what_dies_is_started_again_until_it_is_of_no_use(settings: Settings) ->
         assert "cannot live" in str(caught.value)
         assert services.log_of("short")[-1] == "cannot live"
         assert services.log_of("nobody") == ()
-    assert said[0] == "short has stopped (exit 0); starting it again"
+    assert messages[0] == "short has stopped (exit 0); starting it again"
 
 
 def test_what_lives_is_left_alone_and_all_ends_with_the_block(settings: Settings) -> None:
-    said: list[str] = []
-    with Services(settings, say=said.append) as services:
+    messages: list[str] = []
+    with Services(settings, say=messages.append) as services:
         for name in ("one", "two"):
             services.start(name, list(SLEEP))
         pids = [services.children[name].process.pid for name in ("one", "two")]
@@ -95,7 +95,7 @@ def test_what_lives_is_left_alone_and_all_ends_with_the_block(settings: Settings
         assert [services.children[name].process.pid for name in ("one", "two")] == pids
     assert not any(alive(pid) for pid in pids)
     assert list(settings.home.run.glob("*.pid")) == []
-    assert said == []
+    assert messages == []
 
 
 @pytest.fixture
@@ -121,8 +121,8 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_a_code_server_that_dies_takes_its_runs_with_it_and_a_daemon_does_not(
     settings: Settings, cut_off: list[Path]
 ) -> None:
-    said: list[str] = []
-    with Services(settings, say=said.append) as services:
+    messages: list[str] = []
+    with Services(settings, say=messages.append) as services:
         services.start_daemon()
         assert cut_off == [settings.home.dagster] * 2  # the first of them made the storage
         for name, reported in (("code-server", 3), ("daemon", 3)):
@@ -131,8 +131,8 @@ def test_a_code_server_that_dies_takes_its_runs_with_it_and_a_daemon_does_not(
             services.keep_up()
             assert len(cut_off) == reported
             assert services.children[name].alive
-    assert "run 01234567 was cut off by an earlier stop" in said
-    assert "daemon has stopped (exit -9); starting it again" in said
+    assert "run 01234567 was cut off by an earlier stop" in messages
+    assert "daemon has stopped (exit -9); starting it again" in messages
 
 
 @pytest.mark.usefixtures("programs")

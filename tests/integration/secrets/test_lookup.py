@@ -74,18 +74,18 @@ def test_the_environment_wins_over_file_and_keyring(
     home: Home, memory: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.values["squire", "github-token"] = "from-keyring"
-    found = find_secret("github-token", home)
-    assert found is not None
-    assert (found.reveal(), found.origin) == ("from-keyring", "keyring")
+    secret = find_secret("github-token", home)
+    assert secret is not None
+    assert (secret.reveal(), secret.origin) == ("from-keyring", "keyring")
     file = _write(tmp := home.config / "secrets" / "github-token", "from-file\n")
-    found = find_secret(SecretName.GITHUB_TOKEN, home)
-    assert found is not None
-    assert (found.reveal(), found.origin) == ("from-file", f"file {file}")
+    secret = find_secret(SecretName.GITHUB_TOKEN, home)
+    assert secret is not None
+    assert (secret.reveal(), secret.origin) == ("from-file", f"file {file}")
     for variable in ("GH_TOKEN", "GITHUB_TOKEN", "SQUIRE_GITHUB_TOKEN"):
         monkeypatch.setenv(variable, f"from-{variable}")
-        found = find_secret("github-token", home)
-        assert found is not None
-        assert (found.reveal(), found.origin) == (f"from-{variable}", f"environment variable {variable}")
+        secret = find_secret("github-token", home)
+        assert secret is not None
+        assert (secret.reveal(), secret.origin) == (f"from-{variable}", f"environment variable {variable}")
     assert tmp.exists()
 
 
@@ -93,9 +93,9 @@ def test_other_secrets_are_not_taken_from_githubs_variables(home: Home, monkeypa
     monkeypatch.setenv("GITHUB_TOKEN", "x" * 20)
     assert find_secret("webhook-secret", home) is None
     monkeypatch.setenv("SQUIRE_MODEL_KEY", " key-with-spaces \n")
-    found = find_secret("model-key", home)
-    assert found is not None
-    assert found.reveal() == "key-with-spaces"
+    model_key = find_secret("model-key", home)
+    assert model_key is not None
+    assert model_key.reveal() == "key-with-spaces"
     assert {secret.name for secret in all_secrets(home)} == {"github-token", "model-key"}
 
 
@@ -111,9 +111,9 @@ def test_a_mounted_file_may_be_readable_but_not_writable_for_all(
 ) -> None:
     path = _write(tmp_path / "mounted", "value\n", 0o444)
     monkeypatch.setenv("SQUIRE_MODEL_KEY_FILE", str(path))
-    found = find_secret("model-key", home)
-    assert found is not None
-    assert found.reveal() == "value"
+    secret = find_secret("model-key", home)
+    assert secret is not None
+    assert secret.reveal() == "value"
     path.chmod(0o666)
     with pytest.raises(ConfigError, match="chmod 600"):
         find_secret("model-key", home)

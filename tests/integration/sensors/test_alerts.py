@@ -68,10 +68,10 @@ def test_a_budget_is_told_of_once_for_each_thing_that_happens_to_it(quiet_pipeli
 def test_the_check_warns_when_a_budget_runs_out(quiet_pipeline: Pipeline, usd: float, passed: bool) -> None:  # noqa: FBT001 - a case
     quiet_pipeline.configure(BUDGETS)
     spend(quiet_pipeline, usd)
-    found = budget_check(settings=quiet_pipeline.settings, ledger=quiet_pipeline.ledger)
-    assert isinstance(found, dg.AssetCheckResult)
-    assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.WARN)
-    assert ("day" in (found.description or "")) is not passed
+    result = budget_check(settings=quiet_pipeline.settings, ledger=quiet_pipeline.ledger)
+    assert isinstance(result, dg.AssetCheckResult)
+    assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert ("day" in (result.description or "")) is not passed
 
 
 def test_the_reaper_releases_what_a_killed_planner_held(quiet_pipeline: Pipeline) -> None:

@@ -78,10 +78,10 @@ def test_a_repository_whose_agent_cannot_start_waits_and_the_others_do_not(quiet
     with quiet_pipeline.ledger.read() as tx:
         assert tasks.get(tx, waiting).status is TaskStatus.READY
     claim(quiet_pipeline.ledger, f"{_only_attempt(quiet_pipeline)}")
-    said = quiet_pipeline.sensor(dispatch).skip_message
-    assert said is not None
-    assert HANDBOOK in said
-    assert "agent.model is not set" in said
+    message = quiet_pipeline.sensor(dispatch).skip_message
+    assert message is not None
+    assert HANDBOOK in message
+    assert "agent.model is not set" in message
 
 
 @pytest.mark.timeout(20)  # three repositories, each of which would wait for the engine for 10 s

@@ -73,16 +73,16 @@ def test_the_job_publishes_every_table_and_says_how_many_rows(quiet_pipeline: Pi
     table = reported["audit"]["tables"]
     assert isinstance(table, dg.TableMetadataValue)
     assert {"table": "tasks", "rows": 1, "changed": 1} in [record.data for record in table.records]
-    found = run_query(quiet_pipeline.settings.home.warehouse, "SELECT id FROM tasks")
-    assert found.rows == ((task_id,),)
+    answer = run_query(quiet_pipeline.settings.home.warehouse, "SELECT id FROM tasks")
+    assert answer.rows == ((task_id,),)
 
 
 def test_the_job_that_rebuilds_reads_everything_anew(quiet_pipeline: Pipeline) -> None:
     add_task(quiet_pipeline.ledger, repository=QUIET)
     for name, mode in (("publish_history", "full"), ("publish_history", "incremental"), ("rebuild_history", "full")):
         quiet_pipeline.request(dg.RunRequest(job_name=name))
-        found = run_query(quiet_pipeline.settings.home.warehouse, "SELECT mode FROM _publication")
-        assert found.rows == ((mode,),)
+        answer = run_query(quiet_pipeline.settings.home.warehouse, "SELECT mode FROM _publication")
+        assert answer.rows == ((mode,),)
 
 
 def test_a_large_file_is_published_less_often(quiet_pipeline: Pipeline) -> None:

@@ -60,8 +60,8 @@ def opened(pipeline: Pipeline, *, number: int = 7, repository: str = QUIET, ledg
 
 def state(pipeline: Pipeline, task_id: str) -> PullRequestState | None:
     with pipeline.ledger.read() as tx:
-        found = outcomes.get(tx, task_id)
-    return found.state if found else None
+        outcome = outcomes.get(tx, task_id)
+    return outcome.state if outcome else None
 
 
 def row(pipeline: Pipeline, delivery: int) -> Any:
@@ -181,7 +181,7 @@ def test_deliveries_that_report_no_pull_request_are_done_with(quiet_pipeline: Pi
     assert row(quiet_pipeline, delivery).applied_at is not None
 
 
-def held(pipeline: Pipeline, forge: ForgeProcess) -> str:
+def waiting_for_approval(pipeline: Pipeline, forge: ForgeProcess) -> str:
     """A task whose pull request waits for a person's approval."""
     pipeline.configure('[policy]\nprotected_paths = ["**"]\nprotected = "approve"\n')
     attempt = pipeline.attempt(LEDGERLIB)
@@ -193,14 +193,14 @@ def held(pipeline: Pipeline, forge: ForgeProcess) -> str:
 
 
 def pulls_of(forge: ForgeProcess) -> list[dict[str, Any]]:
-    (found,) = [each for each in forge.state()["repositories"] if each["name"] == LEDGERLIB]
-    return [pull for pull in found["pull_requests"] if pull["head"].startswith("squire/")]
+    (hosted,) = [hosted for hosted in forge.state()["repositories"] if hosted["name"] == LEDGERLIB]
+    return [pull for pull in hosted["pull_requests"] if pull["head"].startswith("squire/")]
 
 
 def review(pipeline: Pipeline, task_id: str) -> ReviewState | None:
     with pipeline.ledger.read() as tx:
-        found = outcomes.get(tx, task_id)
-    return found.review_state if found else None
+        outcome = outcomes.get(tx, task_id)
+    return outcome.review_state if outcome else None
 
 
 def unlabelled(pipeline: Pipeline, forge: ForgeProcess, login: str, permission: str) -> int:
@@ -216,7 +216,7 @@ def unlabelled(pipeline: Pipeline, forge: ForgeProcess, login: str, permission: 
 def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
-    task_id = held(pipeline, forge)
+    task_id = waiting_for_approval(pipeline, forge)
     unlabelled(pipeline, forge, "mara", "write")
     done = look(pipeline)
     assert (done["waiting_for_approval"], done["approved"]) == (1, 1)
@@ -235,7 +235,7 @@ def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(
 def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
-    task_id = held(pipeline, forge)
+    task_id = waiting_for_approval(pipeline, forge)
     unlabelled(pipeline, forge, "stranger", "read")
     done = look(pipeline)
     assert (done["waiting_for_approval"], done["approved"]) == (1, 0)
@@ -246,7 +246,7 @@ def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
 
 
 def test_an_approval_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
-    task_id = held(pipeline, forge)
+    task_id = waiting_for_approval(pipeline, forge)
     (pull,) = pulls_of(forge)
     forge.act_as(LEDGERLIB, "mara", permission="admin", number=pull["number"], review="APPROVED")
     pipeline.configure("[pipeline]\noutcome_poll_s = 0.000001\n")

@@ -91,9 +91,9 @@ def test_without_socat_the_relay_is_a_named_failure(desk_for: DeskFor, run: Run,
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("git", "true"):
-        found = shutil.which(name)
-        assert found is not None
-        (tools / name).symlink_to(found)
+        program = shutil.which(name)
+        assert program is not None
+        (tools / name).symlink_to(program)
     done = run(desk, PATH=str(tools), SQUIRE_GATEWAY_SOCKET=str(gateway), SQUIRE_GATEWAY_PORT=str(_free_port()))
     assert done.returncode == 120
     assert desk.result()["error"]["code"] == "relay_failed"

@@ -32,10 +32,10 @@ def started(desk: Desk, **more: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_sigterm_reaches_the_agent_and_nothing_is_handed_out(desk_for: DeskFor, script: Script, tmp_path: Path) -> None:
-    said = tmp_path / "said"
+    output = tmp_path / "said"
     source = (
         "import signal, sys, time\n"
-        f"def bye(*_): open({str(said)!r}, 'w').write('bye'); sys.exit(0)\n"
+        f"def bye(*_): open({str(output)!r}, 'w').write('bye'); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, bye)\n"
         "open('app.py', 'a').write('# more\\n')\n"
         "print('ready', flush=True)\n"
@@ -48,7 +48,7 @@ def test_sigterm_reaches_the_agent_and_nothing_is_handed_out(desk_for: DeskFor, 
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 143
     result = desk.result()
-    assert said.read_text() == "bye"
+    assert output.read_text() == "bye"
     assert (result["status"], result["error"]["code"]) == ("error", "terminated")
     assert (result["head_sha"], result["commits"], result["uncommitted_committed"]) == (None, 0, False)
     assert result["timings"]["agent_end"] is not None

@@ -54,7 +54,7 @@ def test_a_shared_socket_is_mounted_from_its_volume_read_only(tmp_path: Path) ->
     made = profile.create_arguments(
         inputs, image="sha256:abc", user=(10001, 10001), seccomp="{}", gateway_socket=SharedSocket("v", "gateway.sock")
     )
-    (mount,) = [each for each in made["mounts"] if each["Target"] == profile.GATEWAY_MOUNT]
+    (mount,) = [mount for mount in made["mounts"] if mount["Target"] == profile.GATEWAY_MOUNT]
     assert (mount["Type"], mount["Source"], mount["ReadOnly"]) == ("volume", "v", True)
     assert made["environment"]["SQUIRE_GATEWAY_SOCKET"] == "/run/squire/gateway.sock"
 

@@ -35,15 +35,15 @@ def test_what_ended_long_ago_goes_and_the_rest_stays(tmp_path: Path) -> None:
     gone = folder(tmp_path, "gone_from_the_ledger", timedelta(days=8))
     ends = known(old=NOW - timedelta(days=9), late=NOW - timedelta(days=6), under_way=None)
     assert sweep(tmp_path, ends, keep=WEEK, now=NOW) == 2  # type: ignore[arg-type]
-    assert [each.exists() for each in (old, gone)] == [False, False]
-    assert all(each.exists() for each in (late, under_way, young))
+    assert [folder.exists() for folder in (old, gone)] == [False, False]
+    assert all(folder.exists() for folder in (late, under_way, young))
 
 
 def test_one_sweep_is_bounded(tmp_path: Path) -> None:
     for number in range(5):
         folder(tmp_path, f"f{number}", timedelta(days=10 + number))
     assert sweep(tmp_path, known(), keep=WEEK, now=NOW, max_folders=2) == 2  # type: ignore[arg-type]
-    assert {each.name for each in tmp_path.iterdir()} == {"f0", "f1", "f2"}
+    assert {folder.name for folder in tmp_path.iterdir()} == {"f0", "f1", "f2"}
 
 
 def test_before_the_first_attempt_there_is_nothing_to_sweep(tmp_path: Path) -> None:

@@ -150,10 +150,10 @@ def test_each_call_gives_fresh_definitions() -> None:
 
 
 def test_resources_can_be_replaced() -> None:
-    mine = object()
-    replaced = build_defs(Settings(), resource_overrides={"github": mine})
+    replacement = object()
+    replaced = build_defs(Settings(), resource_overrides={"github": replacement})
     assert replaced.resources is not None
-    assert replaced.resources["github"] is mine
+    assert replaced.resources["github"] is replacement
 
 
 def test_the_schedule_follows_the_settings() -> None:

@@ -18,8 +18,8 @@ limit = st.builds(Limit, usd=usd, tokens=tokens)
 def limits(draw: st.DrawFn) -> BudgetLimits:
     """Limits in which an attempt's own, if it is set, fits the wider ones."""
     wide = {name: draw(limit) for name in ("task", "repository", "day", "month")}
-    smallest = min((each.usd for each in wide.values() if each.usd is not None), default=1000.0)
-    fewest = min((each.tokens for each in wide.values() if each.tokens is not None), default=10_000_000)
+    smallest = min((limit.usd for limit in wide.values() if limit.usd is not None), default=1000.0)
+    fewest = min((limit.tokens for limit in wide.values() if limit.tokens is not None), default=10_000_000)
     own = draw(st.builds(Limit, usd=st.none() | st.floats(0.001, smallest), tokens=st.none() | st.integers(1, fewest)))
     return BudgetLimits(attempt=own, plan=own, **wide)
 

@@ -14,12 +14,12 @@ def test_decisions_rank_from_allowed_to_refused() -> None:
 
 
 @given(st.lists(decisions, max_size=MAX_FINDINGS + 5))
-def test_the_gravest_finding_decides_and_comes_first(found: list[Decision]) -> None:
-    verdict = Verdict.of(Finding("rule", None, number, "is wrong", decision) for number, decision in enumerate(found))
+def test_the_gravest_finding_decides_and_comes_first(listed: list[Decision]) -> None:
+    verdict = Verdict.of(Finding("rule", None, number, "is wrong", decision) for number, decision in enumerate(listed))
     ranks = [finding.decision.rank for finding in verdict.findings]
-    assert verdict.decision.rank == max((decision.rank for decision in found), default=0)
+    assert verdict.decision.rank == max((decision.rank for decision in listed), default=0)
     assert ranks == sorted(ranks, reverse=True)
-    assert len(ranks) == min(len(found), MAX_FINDINGS)
+    assert len(ranks) == min(len(listed), MAX_FINDINGS)
 
 
 def test_one_finding_counts_once() -> None:

@@ -45,7 +45,7 @@ def test_reports_in_any_order_and_with_losses_end_in_the_last_one_that_came(
 @given(histories())
 def test_taking_in_a_report_twice_changes_nothing(history: list[Report]) -> None:
     once = reduce(take_in, history, (OPEN, START))
-    twice = reduce(take_in, [each for each in history for _ in range(2)], (OPEN, START))
+    twice = reduce(take_in, [event for event in history for _ in range(2)], (OPEN, START))
     assert once == twice
 
 

@@ -58,8 +58,8 @@ def test_a_plan_may_have_as_many_tasks_as_the_limit_and_not_one_more() -> None:
 
 
 def test_all_findings_come_in_the_order_of_the_checks() -> None:
-    found = check(task("a", ["x"], ["s"]), task("a", ["a"]), max_tasks=1)
-    assert list(dict.fromkeys(finding.check for finding in found)) == list(PLAN_CHECKS)
+    findings = check(task("a", ["x"], ["s"]), task("a", ["a"]), max_tasks=1)
+    assert list(dict.fromkeys(finding.check for finding in findings)) == list(PLAN_CHECKS)
 
 
 @st.composite
@@ -80,13 +80,16 @@ def test_a_plan_without_a_cycle_passes_in_any_order(tasks: list[TaskSpec]) -> No
 
 @given(acyclic(), st.data())
 def test_a_cycle_is_always_found_and_shown(tasks: list[TaskSpec], data: st.DataObject) -> None:
-    keys = data.draw(st.lists(st.sampled_from([each.key for each in tasks]), min_size=1, unique=True))
+    keys = data.draw(st.lists(st.sampled_from([planned.key for planned in tasks]), min_size=1, unique=True))
     ring = dict(zip(keys, [*keys[1:], keys[0]], strict=True))
-    with_ring = [task(each.key, [*each.depends_on, ring[each.key]]) if each.key in ring else each for each in tasks]
+    with_ring = [
+        task(planned.key, [*planned.depends_on, ring[planned.key]]) if planned.key in ring else planned
+        for planned in tasks
+    ]
     (finding,) = check(*with_ring)
     assert finding.check == "dependencies"
     shown = finding.message.partition(": ")[2].split(" -> ")
     assert shown[0] == shown[-1]
-    depends = {each.key: each.depends_on for each in with_ring}
+    depends = {planned.key: planned.depends_on for planned in with_ring}
     # The standard library walks against the direction of the dependencies.
     assert all(before in depends[after] for before, after in pairwise(shown))

@@ -83,9 +83,9 @@ def test_a_protected_path_is_refused_unless_the_task_asks_for_it_and_never_allow
 
 
 def test_the_settings_may_hold_what_no_task_asked_for() -> None:
-    held = replace(POLICY, hold_unasked=True)
-    assert rules(text("Dockerfile", "x"), policy=held) == [("protected_path", HELD)]
-    assert rules(text(WORKFLOW, "x"), policy=replace(held, forbidden_paths=())) == [("protected_path", REFUSED)]
+    holding = replace(POLICY, hold_unasked=True)
+    assert rules(text("Dockerfile", "x"), policy=holding) == [("protected_path", HELD)]
+    assert rules(text(WORKFLOW, "x"), policy=replace(holding, forbidden_paths=())) == [("protected_path", REFUSED)]
 
 
 def test_a_workflow_is_refused_whoever_asks_unless_the_settings_permit_query_runner() -> None:
@@ -231,8 +231,8 @@ def test_paths_that_are_no_ordinary_relative_ones_are_rejected(path: str) -> Non
     ],
 )
 def test_symbolic_links_stay_in_the_tree(path: str, target: str, *, ok: bool) -> None:
-    found = rules(ChangedFile(path, "A", new_mode="120000", bytes=5, symlink_target=target))
-    assert found == ([] if ok else [("symlink", Decision.REJECT)])
+    broken = rules(ChangedFile(path, "A", new_mode="120000", bytes=5, symlink_target=target))
+    assert broken == ([] if ok else [("symlink", Decision.REJECT)])
 
 
 @pytest.mark.parametrize(("old", "new"), [("000000", "160000"), ("160000", "160000"), ("160000", "000000")])

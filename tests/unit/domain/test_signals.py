@@ -34,7 +34,7 @@ def test_details_of_an_unknown_kind_are_refused() -> None:
 @pytest.mark.parametrize("source", Source)
 def test_each_source_yields_a_kind_of_its_own(source: Source) -> None:
     assert source.value.startswith(source.kind.value)
-    assert len({each.kind for each in Source}) == len(Source)
+    assert len({source.kind for source in Source}) == len(Source)
 
 
 def test_only_fresh_and_unchanged_readings_had_an_answer() -> None:

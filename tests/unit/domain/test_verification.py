@@ -22,8 +22,8 @@ def result(name: str, exit_code: int = 0, **more: object) -> CommandResult:
 
 
 def test_a_tasks_wishes_become_the_repositorys_commands() -> None:
-    wanted = Verification(run_tests=True, run_lint=True, custom_checks=("python -m app --version", " "))
-    planned, missing = checks_for(wanted, COMMANDS)
+    asked_for = Verification(run_tests=True, run_lint=True, custom_checks=("python -m app --version", " "))
+    planned, missing = checks_for(asked_for, COMMANDS)
     assert [(check.name, check.command) for check in planned] == [
         ("tests", "make test"),
         ("lint", "make lint"),

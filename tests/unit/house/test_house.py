@@ -18,7 +18,7 @@ RENAMED = (
     "Door|gateway_for_attempt|Books|hand_in|is_handed_in|holding|take_over|Way|led_back|headers_out|headers_back|Judgement|"
     "Asking|Housing|Ground|Engineering|Watched|Observed|remove_surely|_last_words|ask_whether_the_engine_ended_it|"
     "boottime|Soundness|known_fact|IN_VAIN|_WISH|give_back|why_held|askable|neutralise|EVERY_LOOK|for_each|"
-    "set_wals_aside|keep_end|served_alone|birth_of|end_leftovers"
+    "set_wals_aside|keep_end|served_alone|birth_of|end_leftovers|gateway_for|Hot|complaint|_look|_mine|_examine|order_of"
 )
 
 

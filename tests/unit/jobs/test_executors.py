@@ -37,13 +37,13 @@ def test_a_steps_container_has_limits_and_no_secret(monkeypatch: pytest.MonkeyPa
     token = "ghp_" + "x" * 36
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", token)
     monkeypatch.setenv("SQUIRE_HOME", str(tmp_path))
-    chosen = settings(
+    configured = settings(
         executor="docker",
         image="ours:1",
         network="host",
         step_limits=StepLimitSettings(cpus=0.5, memory=2**29, pids=77),
     )
-    executor = choose_executor(chosen)
+    executor = choose_executor(configured)
     schema = executor.config_schema
     resolved = schema.resolve_config({}) if hasattr(schema, "resolve_config") else None
     assert resolved is not None

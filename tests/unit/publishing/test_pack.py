@@ -32,8 +32,8 @@ def pack(*entries: bytes, count: int | None = None, version: int = 2) -> memoryv
     return memoryview(head + b"".join(entries) + b"\0" * 20)
 
 
-def measure(data: memoryview, *, objects: int = 100, each: int = 10_000, total: int = 100_000) -> None:
-    check_pack(data, max_objects=objects, max_object_bytes=each, max_total_bytes=total)
+def measure(data: memoryview, *, objects: int = 100, largest: int = 10_000, total: int = 100_000) -> None:
+    check_pack(data, max_objects=objects, max_object_bytes=largest, max_total_bytes=total)
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.binary(max_size=3000)), max_size=20))
@@ -56,13 +56,15 @@ def test_a_delta_counts_with_the_size_of_its_result() -> None:
     with pytest.raises(PackTooLargeError, match="over 1399 bytes together"):
         measure(both, total=1399)
     with pytest.raises(PackTooLargeError, match="700 bytes, the limit is 699"):
-        measure(pack(entry(7, delta, base=b"b" * 20)), each=699)
+        measure(pack(entry(7, delta, base=b"b" * 20)), largest=699)
 
 
-@pytest.mark.parametrize(("objects", "each", "total"), [(2, 10_000, 100_000), (100, 999, 100_000), (100, 10_000, 2999)])
-def test_every_limit_holds(objects: int, each: int, total: int) -> None:
+@pytest.mark.parametrize(
+    ("objects", "largest", "total"), [(2, 10_000, 100_000), (100, 999, 100_000), (100, 10_000, 2999)]
+)
+def test_every_limit_holds(objects: int, largest: int, total: int) -> None:
     with pytest.raises(PackTooLargeError):
-        measure(pack(*[entry(3, bytes(1000))] * 3), objects=objects, each=each, total=total)
+        measure(pack(*[entry(3, bytes(1000))] * 3), objects=objects, largest=largest, total=total)
 
 
 def test_an_object_that_says_less_than_it_holds_is_malformed_after_little_work() -> None:

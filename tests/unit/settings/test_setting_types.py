@@ -38,8 +38,8 @@ def parts(annotation: Any) -> Iterator[Any]:
 
 def checks(field: FieldInfo) -> set[Any]:
     """Return the functions that check a field or a part of it."""
-    found = [*field.metadata, *parts(field.annotation)]
-    return {check.func for check in found if isinstance(check, AfterValidator)}
+    types = [*field.metadata, *parts(field.annotation)]
+    return {check.func for check in types if isinstance(check, AfterValidator)}
 
 
 FIELDS = dict(walk(Settings))

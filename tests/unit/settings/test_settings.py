@@ -300,7 +300,7 @@ def test_a_setup_may_read_a_registry_that_is_named_for_its_repository_alone(conf
         base_url = "https://registry.example.com"
         """
     )
-    assert load_settings().gateway_for("a/b").registries["npm"].base_url == "https://registry.example.com/"
+    assert load_settings().gateway_settings_for("a/b").registries["npm"].base_url == "https://registry.example.com/"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def purls(bill: dict[str, Any]) -> list[str]:
-    return [each["purl"] for each in bill["components"] if "purl" in each]
+    return [component["purl"] for component in bill["components"] if "purl" in component]
 
 
 def test_every_kind_of_package_is_listed_once_in_order(root: Path) -> None:
@@ -68,7 +68,7 @@ def test_every_kind_of_package_is_listed_once_in_order(root: Path) -> None:
         "pkg:npm/opencode-ai@1.18.18",
         "pkg:pypi/ruff@0.17.6",
     ]
-    (opencode,) = [each for each in bill["components"] if each["name"] == "opencode-ai"]
+    (opencode,) = [component for component in bill["components"] if component["name"] == "opencode-ai"]
     assert opencode["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(b"binary").hexdigest()}]
 
 
@@ -91,8 +91,8 @@ def test_too_much_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_it_is_a_command_that_writes_a_file_or_to_stdout(root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-I", sbom.__file__, "--root", str(root), "--name", "mine"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert json.loads(said)["metadata"]["component"]["name"] == "mine"
+    output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert json.loads(output)["metadata"]["component"]["name"] == "mine"
     target = tmp_path / "out.json"
     subprocess.run([*command, "--output", str(target)], timeout=60, check=True)
-    assert target.read_text(encoding="utf-8") == said
+    assert target.read_text(encoding="utf-8") == output

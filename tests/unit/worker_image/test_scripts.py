@@ -123,7 +123,7 @@ def test_without_a_scanner_nothing_was_scanned_and_that_is_no_pass(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("programs", "code", "said"),
+    ("programs", "code", "message"),
     [
         ({"grype": "exit 0"}, 0, "nothing of level high"),
         ({"grype": 'case "$1" in db) exit 0;; *) exit 2;; esac'}, 1, "known vulnerabilities of level high"),
@@ -132,11 +132,11 @@ def test_without_a_scanner_nothing_was_scanned_and_that_is_no_pass(tmp_path: Pat
     ],
 )
 def test_a_scanner_without_its_database_has_checked_nothing(
-    tmp_path: Path, programs: dict[str, str], code: int, said: str
+    tmp_path: Path, programs: dict[str, str], code: int, message: str
 ) -> None:
     done = _scan(tmp_path, **programs)
     assert done.returncode == code, done.stderr
-    assert said in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
 
 
 def test_a_scan_needs_a_bill_and_a_level_that_there_is(tmp_path: Path) -> None:

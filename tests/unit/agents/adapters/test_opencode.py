@@ -157,8 +157,8 @@ def test_its_permissions_are_the_whole_list_and_everything_else_is_denied() -> N
         "/tmp/*": "allow",  # noqa: S108 - the container's own
     }
     assert '"ask"' not in json.dumps(rules), "nobody is there to be asked"
-    assert {each.subject for each in OpenCodeAgent().permissions} == set(rules)
-    assert all(each.why for each in OpenCodeAgent().permissions)
+    assert {permission.subject for permission in OpenCodeAgent().permissions} == set(rules)
+    assert all(permission.why for permission in OpenCodeAgent().permissions)
 
 
 def test_rules_keep_their_order() -> None:
