@@ -303,7 +303,7 @@ def _plant(rng: random.Random, document: dict[str, Any]) -> None:
         names = frozenset({"content", "output", "system"} if way == 4 else {"input", "messages"})
         if lists := list(_lists(document, names)):
             entries = rng.choice(lists)
-            entries.insert(rng.randrange(len(chosen) + 1), copy.deepcopy(hostile))
+            entries.insert(rng.randrange(len(entries) + 1), copy.deepcopy(hostile))
 
 
 _ODD: tuple[Any, ...] = (None, True, -1, 0, 1.5, 2**70, "", "1", [], [[]], {}, {"a": None}, 1e308, "\ud800", "0" * 300)
