@@ -9,6 +9,7 @@ from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import SquireError
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.usage_recorder import web_search_note
 from squire_pipelines.execution.workspace import folder_of
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
@@ -138,7 +139,7 @@ def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
         cost=_cost(attempt, used),
         bot_name=leased.settings.github.bot_name,
         bot_email=leased.settings.github.bot_email,
-        notes=read_notes(folder),
+        notes=(*read_notes(folder), *filter(None, [web_search_note(leased.settings, attempt.id)])),
     )
 
 

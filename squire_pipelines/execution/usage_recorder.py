@@ -141,6 +141,12 @@ def recover_calls(ledger: Ledger, settings: Settings, attempt: Attempt) -> int:
     return new
 
 
+def web_search_note(settings: Settings, attempt_id: str) -> str | None:
+    """Return what a reviewer is told when the model's provider could search the web for the attempt. Raises OSError."""
+    calls = sum(call.web_search for call in read_calls(call_log_folder(settings, attempt_id)))
+    return f"The model's provider could search the web in {calls} of the calls (gateway.web_search)." if calls else None
+
+
 def write_calls(tx: Transaction, attempt: Attempt, calls: list[GatewayCall]) -> int:
     """Put calls into the ledger, each once; how many were new. A settled reservation is settled again with them."""
     new = sum(record_model_call(tx, _row(attempt, call)) for call in calls)

@@ -32,7 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 _FIRST_ERROR = 400
 _REDIRECTS = range(300, 400)
 # A larger body is read in a thread, so that the answers of other calls go on. Two at a time: each may take 100 MB.
-_LARGE_BYTES = 64 * 2**10
+_LARGE_BYTES = 256 * 2**10
 _LARGE_AT_ONCE = 2
 # How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
 _LAST_WORD_S = 1.0

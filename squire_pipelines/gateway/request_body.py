@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.request_shapes import SEARCH_TOOLS, request_shapes
 from squire_pipelines.gateway.rules import (
@@ -169,7 +171,7 @@ def rebuild_request(
     except ShapeError as error:
         raise RefusalError(400, "not_passed_on", error.reason) from error
     _settle(made, path)
-    text = json.dumps({"model": model, **made}, ensure_ascii=False).encode(errors="replace")
+    text = _write({"model": model, **made})
     free = path in FREE_PATHS
     return Forward(
         method,
@@ -188,6 +190,13 @@ def rebuild_request(
         dropped=tuple(notes.dropped),
         input_estimate=-(-len(text) // BYTES_PER_TOKEN),
     )
+
+
+def _write(document: dict[str, Any]) -> bytes:
+    try:
+        return to_json(document)
+    except PydanticSerializationError:  # half a character, which programs leave that cut a text by UTF-16's units
+        return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 
 
 def _is_amount(value: object) -> bool:

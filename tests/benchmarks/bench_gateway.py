@@ -1,12 +1,16 @@
-"""A streamed answer through the gateway, as a multiple of asking the provider directly: `make bench-gateway`.
+"""A streamed answer through the gateway, as a multiple of other ways to the provider: `make bench-gateway`.
 
-The provider is a process of its own on loopback, the gateway another, the client a third. The client asks directly and
-through the gateway by turns, so that what else the machine does concerns both alike. Then gateways are killed in
-mid-stream, and the tokens in their logs are compared with those that the client received.
+The provider is a process of its own on loopback, the gateway another, the client a third. A fourth is a bare
+pass-through: the gateway's server and client libraries, and nothing between them. The client asks all of them by turns,
+so that what else the machine does concerns all alike. `LITELLM=PATH` adds LiteLLM's proxy, installed elsewhere. Then
+gateways are killed in mid-stream, and the tokens in their logs are compared with those that the client received.
 """
 
+import contextlib
+import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,18 +27,22 @@ import httpx
 
 from squire_pipelines.gateway.call_log import read_calls
 from squire_pipelines.gateway.server import socket_directory
-from tests.support.figures import Figure, percentile, ratio, report
+from tests.support.figures import Figure, ratio, report
 
 ROUNDS = 60
 WARM_UP = 5
 PIECES = 400
+FIRST_PIECES = 5
 RATE = 1000  # pieces a second: several times as fast as models write
 KILLS = 12
 CHAT = "/v1/chat/completions"
-BODY = {"model": "small", "stream": True, "messages": [{"role": "user", "content": "hello " * 200}]}
+SIZES = {"22 kB": 22_000, "200 kB": 200_000}
+MAX_RATIO = 1.6
+MAX_OF_LITELLM = 0.15
+LITELLM_START_S = 90
 
 PROVIDER = """
-import asyncio, json, sys
+import asyncio, json, re
 piece = json.dumps({"choices": [{"index": 0, "delta": {"content": "word "}}]})
 PIECE = f"data: {piece}\\n\\n".encode()
 USAGE = b'data: {"choices": [], "usage": {"prompt_tokens": 300, "completion_tokens": 400}}\\n\\ndata: [DONE]\\n\\n'
@@ -48,11 +56,12 @@ async def serve(reader, writer):
         while True:
             head = await reader.readuntil(b"\\r\\n\\r\\n")
             size = int(head.lower().split(b"content-length:")[1].split(b"\\r\\n")[0])
-            await reader.readexactly(size)
-            rate = float(head.split(b"anthropic-beta: ")[1].split(b"\\r\\n")[0]) if b"anthropic-beta: " in head else 0
+            body = await reader.readexactly(size)
+            # The request says how fast it wants how much: pieces a second as its seed, and their number.
+            rate, pieces = (int(re.search(name + rb'": ?(\\d+)', body)[1]) for name in (b"seed", b"logit_bias.*999"))
             writer.write(HEAD)
             begin = asyncio.get_running_loop().time()
-            for number in range(int(sys.argv[1])):
+            for number in range(pieces):
                 if rate:
                     wait = begin + number / rate - asyncio.get_running_loop().time()
                     if wait > 0:
@@ -86,6 +95,58 @@ with Gateway(Path(socket), GatewayConfig("bench", url, "sk-none", ("small",)), l
 """
 
 
+BARE = """
+import sys
+import httpx, uvicorn
+
+async def app(scope, receive, send):
+    global client
+    if scope["type"] == "lifespan":
+        client = httpx.AsyncClient(timeout=30)
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        print("ready", flush=True)
+        await receive()
+        return
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    request = client.build_request("POST", sys.argv[2] + "/chat/completions", content=bytes(body), headers={
+        "content-type": "application/json", "authorization": "Bearer sk-none", "accept-encoding": "identity"})
+    response = await client.send(request, stream=True)
+    headers = [(b"content-type", response.headers["content-type"].encode())]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    async for chunk in response.aiter_bytes():
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    await response.aclose()
+
+uvicorn.run(app, uds=sys.argv[1], http="h11", lifespan="on", ws="none", access_log=False, log_config=None)
+"""
+
+
+def request_body(size: int, *, rate: int, pieces: int) -> bytes:
+    """Return an agent's request of about that many bytes: a conversation with tools and the files that it has read."""
+    schema = {"type": "object", "properties": {"path": {"type": "string", "description": "A path. " * 8}}}
+    tools = [
+        {"type": "function", "function": {"name": f"tool_{number}", "description": "Does. " * 40, "parameters": schema}}
+        for number in range(12)
+    ]
+    messages: list[dict[str, object]] = [{"role": "system", "content": "You are an agent. " * 200}]
+    document = {"model": "small", "stream": True, "seed": rate, "logit_bias": {"999": pieces}, "max_tokens": 1000}
+    while len(json.dumps({**document, "messages": messages, "tools": tools})) < size:
+        call = {"id": f"call_{len(messages)}", "type": "function", "function": {"name": "tool_1", "arguments": "{}"}}
+        file = "def area(width, height):\n    return width * height  # [m²], {both: known}\n" * 30
+        messages += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": file},
+        ]
+    return json.dumps({**document, "messages": messages, "tools": tools}).encode()
+
+
 @contextmanager
 def child(code: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run a process that writes one line when it is ready."""
@@ -98,12 +159,12 @@ def child(code: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], s
             process.kill()
 
 
-def ask(client: httpx.Client, rate: float) -> tuple[float, float, int]:
+def ask(client: httpx.Client, body: bytes) -> tuple[float, float, int]:
     """Return the seconds to the first byte of the answer's body and to its last, and how many pieces came."""
-    headers = {"anthropic-beta": str(rate)} if rate else {}
     began = time.perf_counter()
     first, pieces = 0.0, 0
-    with client.stream("POST", CHAT, json=BODY, headers=headers) as answer:
+    headers = {"content-type": "application/json", "authorization": "Bearer sk-none"}
+    with client.stream("POST", CHAT, content=body, headers=headers) as answer:
         for chunk in answer.iter_raw():
             first = first or time.perf_counter() - began
             pieces += chunk.count(b"word ")
@@ -118,23 +179,57 @@ class Turns:
     whole: list[float] = field(default_factory=list)
 
 
-def ask_by_turns(direct: httpx.Client, through: httpx.Client, rate: float, rounds: int) -> tuple[Turns, Turns]:
-    """Ask the provider directly and through the gateway in each round, in an order that swaps."""
-    asked = (direct, Turns()), (through, Turns())
+def ask_by_turns(clients: dict[str, httpx.Client], body: bytes, pieces: int, rounds: int) -> dict[str, Turns]:
+    """Ask each of the ways in each round, in an order that swaps."""
+    turns = {name: Turns() for name in clients}
     for number in range(rounds + WARM_UP):
-        for client, turns in asked if number % 2 else reversed(asked):
-            first, whole, pieces = ask(client, rate)
-            if pieces != PIECES:
-                raise RuntimeError(f"{client.base_url}: {pieces} of {PIECES} pieces")
+        for name in clients if number % 2 else reversed(clients):
+            first, whole, received = ask(clients[name], body)
+            if received != pieces:
+                raise RuntimeError(f"{name}: {received} of {pieces} pieces")
             if number >= WARM_UP:
-                turns.first.append(first)
-                turns.whole.append(whole)
-    return asked[0][1], asked[1][1]
+                turns[name].first.append(first)
+                turns[name].whole.append(whole)
+    return turns
+
+
+@contextmanager
+def litellm_proxy(url: str) -> Iterator[str | None]:
+    """Run LiteLLM's proxy before the provider if LITELLM names its program; yield its address."""
+    program = os.environ.get("LITELLM")
+    if not program:
+        yield None
+        return
+    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+        config = Path(folder) / "config.yaml"
+        config.write_text(
+            "model_list:\n- model_name: small\n  litellm_params:\n    model: openai/small\n"
+            f"    api_base: {url}\n    api_key: sk-none\n",
+            encoding="utf-8",
+        )
+        free.close()
+        argv = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+        environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+        with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+            try:
+                address = f"http://127.0.0.1:{port}"
+                deadline = time.monotonic() + LITELLM_START_S
+                while time.monotonic() < deadline:
+                    with contextlib.suppress(httpx.HTTPError):
+                        if httpx.get(f"{address}/health/liveliness", timeout=2).is_success:
+                            break
+                    time.sleep(0.5)
+                yield address
+            finally:
+                process.terminate()
 
 
 def recovered(url: str) -> tuple[int, int]:
     """Return the tokens that the client received from gateways that were then killed, and those in their logs."""
     received = logged = 0
+    body = request_body(2000, rate=RATE, pieces=PIECES)
     for number in range(KILLS):
         with tempfile.TemporaryDirectory() as folder, socket_directory() as socket:
             with child(GATEWAY, str(socket), url, folder) as (process, _):
@@ -144,7 +239,7 @@ def recovered(url: str) -> tuple[int, int]:
                 try:
                     with (
                         httpx.Client(transport=transport, base_url="http://g", timeout=30) as client,
-                        client.stream("POST", CHAT, json=BODY, headers={"anthropic-beta": str(RATE)}) as answer,
+                        client.stream("POST", CHAT, content=body) as answer,
                     ):
                         for chunk in answer.iter_raw():
                             count += chunk.count(b"word ")
@@ -161,36 +256,64 @@ def recovered(url: str) -> tuple[int, int]:
 
 def main() -> int:
     """Measure and report."""
-    with (
-        child(PROVIDER, str(PIECES)) as (_, port),
-        socket_directory() as socket,
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    with contextlib.ExitStack() as stack:
+        _, port = stack.enter_context(child(PROVIDER))
         url = f"http://127.0.0.1:{port}/v1"
-        with child(GATEWAY, str(socket), url, folder):
-            transport = httpx.HTTPTransport(uds=str(socket))
-            with (
-                httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as direct,
-                httpx.Client(transport=transport, base_url="http://gateway", timeout=30) as through,
-            ):
-                paced, paced_through = ask_by_turns(direct, through, RATE, ROUNDS)
-                unpaced, unpaced_through = ask_by_turns(direct, through, 0, ROUNDS // 2)
+        gateway_socket, bare_socket = (stack.enter_context(socket_directory()) for _ in range(2))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(child(GATEWAY, str(gateway_socket), url, folder))
+        stack.enter_context(child(BARE, str(bare_socket), url))
+        litellm_url = stack.enter_context(litellm_proxy(url))
+
+        def client(**options: object) -> httpx.Client:
+            return stack.enter_context(httpx.Client(timeout=30, **options))  # type: ignore[arg-type]
+
+        clients = {
+            "direct": client(base_url=f"http://127.0.0.1:{port}"),
+            "gateway": client(transport=httpx.HTTPTransport(uds=str(gateway_socket)), base_url="http://gateway"),
+            "bare": client(transport=httpx.HTTPTransport(uds=str(bare_socket)), base_url="http://bare"),
+        }
+        slower = {**clients, "LiteLLM": client(base_url=litellm_url)} if litellm_url else clients
+        first = {
+            name: ask_by_turns(slower, request_body(size, rate=0, pieces=FIRST_PIECES), FIRST_PIECES, ROUNDS)
+            for name, size in SIZES.items()
+        }
+        pair = {name: clients[name] for name in ("direct", "gateway")}
+        paced = ask_by_turns(pair, request_body(2000, rate=RATE, pieces=PIECES), PIECES, ROUNDS // 2)
+        unpaced = ask_by_turns(pair, request_body(2000, rate=0, pieces=PIECES), PIECES, ROUNDS // 2)
         received, logged = recovered(url)
-        socket.unlink(missing_ok=True)
-    added = [b - a for a, b in zip(paced.first, paced_through.first, strict=True)]
-    return report(
-        "gateway",
-        [
-            Figure("first byte, times the direct one's", ratio(paced_through.first, paced.first), "x", 6.0),
-            Figure(f"whole answer at {RATE} pieces/s, times", ratio(paced_through.whole, paced.whole), "x", 1.05),
-            Figure("whole answer unpaced, times", ratio(unpaced_through.whole, unpaced.whole), "x", 12.0),
-            Figure("added to the first byte, median", statistics.median(added) * 1000, "ms"),
-            Figure("added to the first byte, p95", percentile(added, 0.95) * 1000, "ms"),
-            Figure("pieces/s unpaced, gateway", PIECES / statistics.median(unpaced_through.whole), "1/s"),
-            Figure("pieces/s unpaced, direct", PIECES / statistics.median(unpaced.whole), "1/s"),
-            Figure(f"tokens lost of {received} in {KILLS} kills", 100 * (1 - logged / received), "%", 0.0),
-        ],
-    )
+        for place in (gateway_socket, bare_socket):
+            place.unlink(missing_ok=True)
+    figures = []
+    for name, turns in first.items():
+        figures.append(
+            Figure(
+                f"first byte, {name}, times the pass-through's",
+                ratio(turns["gateway"].first, turns["bare"].first),
+                "x",
+                MAX_RATIO,
+            )
+        )
+        added = {way: statistics.median(_added(turns, way)) * 1000 for way in turns if way != "direct"}
+        figures += [Figure(f"added to the first byte, {name}, {way}", value, "ms") for way, value in added.items()]
+        if "LiteLLM" in added:
+            share = added["gateway"] / added["LiteLLM"]
+            figures.append(Figure(f"of what LiteLLM adds, {name}", share, "x", MAX_OF_LITELLM))
+    figures += [
+        Figure(
+            f"whole answer at {RATE} pieces/s, times", ratio(paced["gateway"].whole, paced["direct"].whole), "x", 1.05
+        ),
+        Figure("whole answer unpaced, times", ratio(unpaced["gateway"].whole, unpaced["direct"].whole), "x", 12.0),
+        Figure("pieces/s unpaced, gateway", PIECES / statistics.median(unpaced["gateway"].whole), "1/s"),
+        Figure("pieces/s unpaced, direct", PIECES / statistics.median(unpaced["direct"].whole), "1/s"),
+        Figure(f"tokens lost of {received} in {KILLS} kills", 100 * (1 - logged / received), "%", 0.0),
+    ]
+    return report("gateway", figures)
+
+
+def _added(turns: dict[str, Turns], way: str) -> list[float]:
+    """Return what a way adds to the first byte in each round."""
+    return [b - a for a, b in zip(turns["direct"].first, turns[way].first, strict=True)]
 
 
 if __name__ == "__main__":

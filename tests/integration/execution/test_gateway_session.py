@@ -309,3 +309,16 @@ def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
     assert row.spent.usd > 0
     gateway_session.remove_socket(leased.settings, leased.attempt.id)
     assert not socket.parent.exists()
+
+
+def test_a_reviewer_is_told_that_the_provider_could_search_the_web(configure: Callable[..., Settings]) -> None:
+    body = {**BODY, "web_search_options": {}}
+    for text, note in (("", None), ("web_search = true\n", "could search the web in 2 of the calls")):
+        leased = lease(configure(text))
+        with gateway_session.open_gateway(leased, leased.settings) as session:
+            assert session is not None
+            transport = httpx.HTTPTransport(uds=str(session.socket_path))
+            with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
+                assert [client.post(CHAT, json=sent).status_code for sent in (BODY, body, body)] == [200] * 3
+        told = usage_recorder.web_search_note(leased.settings, leased.attempt.id)
+        assert told is None if note is None else note in (told or "")

@@ -216,6 +216,10 @@ def test_a_plain_request_stays_as_it_is() -> None:
     assert (forward.path, forward.model, forward.dropped) == ("/chat/completions", "small", ())
 
 
+def test_half_a_character_does_not_make_a_request_fail() -> None:
+    assert upstream({**CHAT, "messages": [{"role": "user", "content": "a\ud83d"}]})["messages"][0]["content"] == "a?"
+
+
 def test_the_list_of_models_has_no_body() -> None:
     forward = rebuild_request("GET", MODELS_PATH, b"junk", {"small"})
     assert (forward.path, forward.free, forward.body(None)) == ("/models", True, b"")
