@@ -81,7 +81,9 @@ class ChangedFile:
         deleted: Deleted lines; 0 for binary files.
         bytes: Size of the new content; 0 when deleted.
         binary: Whether git takes the content for binary.
-        added_lines: Line number (from 1) and text of each added line, binary content too.
+        added_lines: Line number (from 1) and text of each added line, binary content too; bytes that are no UTF-8 are
+            lone surrogates, as Python writes them.
+        sha: The id of the new content; empty when it is not known.
         symlink_target: Where the new symbolic link points; None for everything else.
     """
 
@@ -95,14 +97,36 @@ class ChangedFile:
     binary: bool = False
     added_lines: tuple[tuple[int, str], ...] = ()
     symlink_target: str | None = None
+    sha: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class CommitText:
-    """The text of a commit: the whole object, with its people, its message, and headers that nobody sees."""
+class Piece:
+    """Something that is searched for secrets.
 
-    sha: str
-    raw: str
+    Args:
+        data: Its bytes.
+        verb: What a finding says of it, before what was found.
+        path: The file that it belongs to; None for what belongs to none.
+        new_lines: Number and text of its lines where all of them are new, which are then searched for anything that
+            looks like a credential; empty where only what must not be published anywhere counts.
+    """
+
+    data: bytes
+    verb: str
+    path: str | None = None
+    new_lines: tuple[tuple[int | None, str], ...] = ()
+
+    @classmethod
+    def of_lines(cls, path: str, lines: tuple[tuple[int, str], ...]) -> Self:
+        """Return the lines that a change adds to a file."""
+        data = "\n".join(line for _, line in lines).encode("utf-8", "surrogateescape")
+        return cls(data, "adds", path, lines)
+
+    @classmethod
+    def of_text(cls, verb: str, text: str) -> Self:
+        """Return a text that is new as a whole."""
+        return cls(text.encode("utf-8", "surrogatepass"), verb, None, tuple((None, line) for line in text.splitlines()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Patterns and pure searches only. Where secrets come from and how text is cleaned
 """
 
 import base64
-import binascii
 import json
 import math
 import re
@@ -21,7 +20,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])gh[oprsu]_[A-Za-z0-9_]{16,}(?:[.-][A-Za-z0-9_-]+)*")),
     ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{16,}")),
     ("a GitLab token", re.compile(r"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{16,}")),
-    ("a model provider's key", re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}")),
+    ("a model provider's key", re.compile(r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}")),
     ("an AWS access key", re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])")),
     ("a Slack token", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{10,}")),
     ("a Google API key", re.compile(r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}")),
@@ -36,13 +35,6 @@ _PLACEHOLDER = re.compile(r"(?i)example|placeholder|changeme|redacted|dummy|your
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 _MIXED_ENTROPY = 3.8
 _HEX_ENTROPY = 3.0
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
-# A shorter value appears by chance in text from which all punctuation was removed.
-_MIN_PLAIN_LENGTH = 12
-_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{24,8192}={0,2}")
-_MAX_ENCODED_PER_LINE = 64
-_TO_STANDARD = str.maketrans("-_", "+/")
-_DECODE_DEPTH = 2
 
 
 def entropy(text: str) -> float:
@@ -72,15 +64,8 @@ def known_pieces(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(pieces, key=lambda piece: (-len(piece), piece)))
 
 
-def find_credentials(line: str, known: tuple[str, ...] = ()) -> Iterator[str]:
-    """Say what in `line` looks like a credential; never the value itself.
-
-    Args:
-        line: One line of text, of any length.
-        known: Exact texts that must not appear, from `known_pieces`.
-    """
-    if any(piece in line for piece in known):
-        yield "a secret of this installation"
+def find_credentials(line: str) -> Iterator[str]:
+    """Say what in a line of text, of any length, looks like a credential; never the value itself."""
     for name, pattern in PATTERNS:
         match = pattern.search(line)
         if match and "EXAMPLE" not in match[0]:
@@ -112,46 +97,3 @@ def forms(value: str) -> Iterator[str]:
     yield data.hex()
     yield data.hex().upper()
     yield from _base64_cores(data)
-
-
-def known_forms(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the texts to look for, longest first: each known value in each of its `forms`, and backwards."""
-    all_forms = {
-        form for piece in known_pieces(values) for form in (*forms(piece), piece[::-1]) if len(form) >= MIN_KNOWN_LENGTH
-    }
-    return tuple(sorted(all_forms, key=lambda form: (-len(form), form)))
-
-
-def plain_text(text: str) -> str:
-    """Return the ASCII letters and digits of `text` alone, so that quotes, blanks and signs split nothing."""
-    return _NOT_PLAIN.sub("", text)
-
-
-def plain_forms(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the known values as `plain_text` leaves them, without those that become too short to mean anything."""
-    forwards = {plain for piece in known_pieces(values) if len(plain := plain_text(piece)) >= _MIN_PLAIN_LENGTH}
-    return tuple(sorted(forwards | {plain[::-1] for plain in forwards}))
-
-
-def _decoded(token: str) -> Iterator[str]:
-    if len(token) % 2 == 0 and _HEX.fullmatch(token):
-        yield bytes.fromhex(token).decode("latin-1")
-    standard = token.rstrip("=").translate(_TO_STANDARD)
-    # A text before it may have shifted it within the groups of four.
-    for start in range(4):
-        part = standard[start:]
-        try:
-            yield base64.b64decode(part[: len(part) // 4 * 4]).decode("latin-1")
-        except (binascii.Error, ValueError):
-            continue
-
-
-def find_encoded(line: str, *, depth: int = _DECODE_DEPTH) -> Iterator[str]:
-    """Say what in `line` is a credential once its base64 or hex is undone, `depth` times; never the value itself."""
-    for match in list(_ENCODED.finditer(line))[:_MAX_ENCODED_PER_LINE]:
-        for text in _decoded(match[0]):
-            for name, pattern in PATTERNS:
-                if (credential := pattern.search(text)) and "EXAMPLE" not in credential[0]:
-                    yield f"{name}, encoded"
-            if depth > 1:
-                yield from find_encoded(text, depth=depth - 1)

@@ -1,109 +1,166 @@
-"""What must not be published, wherever it stands: secrets in any encoding, the canary, what a commit says. Pure."""
+"""What must not be published, wherever it stands and however it is written: secrets, the canary, credentials. Pure.
 
-import re
+Everything that a publication would show goes through one search, as one stream: a secret whose halves stand in two
+files, one of them encoded, is found like one that stands in one line.
+"""
+
+import codecs
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
 
 from squire_pipelines.domain import canary
-from squire_pipelines.domain.change import ChangedFile, CommitText, Decision, Finding, JudgedTask, Verdict
-from squire_pipelines.domain.credentials import (
-    find_credentials,
-    find_encoded,
-    known_forms,
-    plain_forms,
-    plain_text,
-)
+from squire_pipelines.domain.change import ChangedFile, Decision, Finding, JudgedTask, Piece, Verdict
+from squire_pipelines.domain.credentials import PATTERNS, find_credentials, known_pieces
+from squire_pipelines.domain.decoding import Budget, Decoded, TooMuchToSearchError, expand
 
-# Characters that reverse a text's order, are invisible, or move a terminal's cursor: a reviewer sees another text than
-# a compiler does (https://trojansource.codes).
-HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\x1b\x08]")
+PIECE_LENGTH = 8
+"""Characters in a row, letters and digits, that count as a piece of a secret."""
 
+KNOWN_SHARE = 0.7
+"""The share of a known secret that must be there: words of a pass phrase alone are no secret."""
 
-@dataclass(frozen=True, slots=True)
-class SecretForms:
-    """What must not be published, in all forms that are looked for."""
-
-    known: tuple[str, ...]
-    plain: tuple[str, ...]
-    attempt_id: str | None
-
-    @classmethod
-    def of(cls, task: JudgedTask) -> Self:
-        """Return all forms of what the attempt must not publish."""
-        return cls(known_forms(task.known_secrets), plain_forms(task.known_secrets), task.attempt_id)
-
-    def in_line(self, text: str) -> dict[str, None]:
-        """Say once each what in a line is a secret, or looks like one."""
-        return dict.fromkeys((*find_credentials(text, self.known), *find_encoded(text)))
-
-    def in_pieces(self, text: str) -> bool:
-        """Return whether a known secret is in `text` once its punctuation is gone."""
-        plain = plain_text(text)
-        return any(form in plain for form in self.plain)
-
-    def canary_in(self, text: str) -> bool:
-        """Return whether the attempt's canary is in `text`."""
-        return self.attempt_id is not None and canary.has_canary(text, self.attempt_id)
+_ALNUM = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_NOT_ALNUM = bytes(sorted(set(range(256)) - set(_ALNUM)))
+_LOWER = bytes(range(256)).lower()
+_MIN_PLAIN_LENGTH = 12
+_NOT_WHEN_DECODED = "a password in a URL"  # joined literals look like one by chance
 
 
-def _secret(message: str, path: str | None = None, line: int | None = None) -> Finding:
-    return Finding("secret", path, line, message, Decision.REJECT)
+def plain(data: bytes) -> bytes:
+    """Return the ASCII letters and digits alone, in lower case, so that signs, blanks and case hide nothing."""
+    return data.translate(_LOWER, _NOT_ALNUM)
 
 
-def _canary(message: str, path: str | None = None) -> Finding:
-    return Finding(canary.RULE, path, None, f"{message} {canary.MESSAGE}", Decision.REJECT)
+@dataclass(slots=True)
+class _Secret:
+    """One secret that is looked for, and which of its letters and digits were seen."""
+
+    rule: str
+    exact: bytes
+    letters: bytes
+    seen: set[int] = field(default_factory=set)
+
+    @property
+    def is_canary(self) -> bool:
+        return self.rule == canary.RULE
+
+    @property
+    def is_complete(self) -> bool:
+        if self.is_canary:
+            return bool(self.seen)
+        return len(self.seen) >= KNOWN_SHARE * len(self.letters)
+
+    def variants(self) -> Iterator[tuple[bytes, Sequence[int]]]:
+        """Yield the letters as they may stand, each with the places that they have in the secret."""
+        places = range(len(self.letters))
+        yield self.letters, places
+        yield self.letters[::-1], places[::-1]
+        if self.is_canary:
+            rotated = codecs.encode(self.letters.decode(), "rot13").encode()
+            yield rotated, places
+            yield rotated[::-1], places[::-1]
+            for start in range(2):
+                yield self.letters[start::2], places[start::2]
 
 
-def check_secrets(file: ChangedFile, forms: SecretForms) -> Iterator[Finding]:
-    """Find secrets and the canary in what a file adds, and in its path."""
-    leaks = [
-        _secret(f"adds {leak}", file.path, number) for number, line in file.added_lines for leak in forms.in_line(line)
-    ]
-    yield from leaks
-    for leak in forms.in_line(file.path):
-        yield _secret(f"the path of a file contains {leak}")
-    whole = "\n".join(line for _, line in file.added_lines)
-    if not leaks and forms.in_pieces(whole):
-        yield _secret("adds a secret of this installation in pieces", file.path)
-    if forms.canary_in(whole) or forms.canary_in(file.path):
-        yield _canary("adds", file.path)
+class LeakSearch:
+    """The one search through all that a publication would show. What was seen adds up from piece to piece."""
+
+    def __init__(self, task: JudgedTask) -> None:
+        self._budget = Budget()
+        self._looked_at: set[bytes] = set()
+        self._secrets = [
+            _Secret("secret", value.encode("utf-8", "surrogatepass"), plain(value.encode("utf-8", "surrogatepass")))
+            for value in known_pieces(task.known_secrets)
+        ]
+        if task.attempt_id is not None:
+            # Its first letters say what it is and not which.
+            letters = canary.canary_for(task.attempt_id).removeprefix(canary.PREFIX).encode()
+            self._secrets.append(_Secret(canary.RULE, letters, plain(letters)))
+        self._pieces: dict[bytes, list[tuple[_Secret, Sequence[int]]]] = {}
+        for secret in self._secrets:
+            # A shorter value appears by chance in text from which all punctuation was removed.
+            for letters, places in secret.variants() if len(secret.letters) >= _MIN_PLAIN_LENGTH else ():
+                for start in range(len(letters) - PIECE_LENGTH + 1):
+                    end = start + PIECE_LENGTH
+                    self._pieces.setdefault(letters[start:end], []).append((secret, places[start:end]))
+
+    def look(self, piece: Piece) -> Iterator[Finding]:
+        """Yield what is found in a piece, or what is complete with it. Says never the value itself."""
+        if piece.data in self._looked_at and not piece.new_lines:
+            return
+        self._looked_at.add(piece.data)
+        names: set[str] = set()
+        try:
+            for node in expand(piece.data, self._budget):
+                yield from self._look_at(node, piece)
+                if piece.new_lines and node.depth:
+                    names |= _credentials(node.data)
+        except TooMuchToSearchError:
+            message = "holds more than can be searched for secrets, packed or encoded"
+            yield Finding("unsearched", piece.path, None, message, Decision.REJECT)
+        if piece.new_lines:
+            yield from _find_written(piece, names)
+
+    def _look_at(self, node: Decoded, piece: Piece) -> Iterator[Finding]:
+        letters = plain(node.data)
+        for start in range(len(letters) - PIECE_LENGTH + 1):
+            for secret, places in self._pieces.get(letters[start : start + PIECE_LENGTH], ()):
+                secret.seen.update(places)
+        for secret in tuple(self._secrets):
+            if secret.is_complete or _is_in(secret, node.data, letters):
+                self._secrets.remove(secret)  # told once
+                yield _leak(secret.rule, piece)
 
 
-def check_across(files: Sequence[ChangedFile], forms: SecretForms) -> Iterator[Finding]:
-    """Find a secret that is spread over several files, in their order or in their names."""
-    text = "\n".join(line for file in files for _, line in file.added_lines)
-    paths = "\n".join(file.path for file in files)
-    for whole in (text, paths):
-        if forms.in_pieces(whole):
-            yield _secret("the files together contain a secret of this installation in pieces")
-        if forms.canary_in(whole):
-            yield _canary("the files together contain")
+def _is_in(secret: _Secret, data: bytes, letters: bytes) -> bool:
+    if secret.exact in data or secret.exact[::-1] in data:
+        return True
+    is_long = len(secret.letters) >= _MIN_PLAIN_LENGTH
+    return is_long and (secret.letters in letters or secret.letters[::-1] in letters)
 
 
-def check_commit(commit: CommitText, forms: SecretForms) -> Iterator[Finding]:
-    """Find secrets in a commit's text, which is not published: an agent that writes them there means to."""
-    where = f"commit {commit.sha[:12]}"
-    text = commit.raw
-    leaks = dict.fromkeys(leak for line in text.splitlines() for leak in forms.in_line(line))
-    for leak in leaks:
-        yield _secret(f"the text of {where} contains {leak}")
-    if not leaks and forms.in_pieces(text):
-        yield _secret(f"the text of {where} contains a secret of this installation in pieces")
-    if forms.canary_in(text):
-        yield _canary(f"the text of {where} contains")
+def _credentials(data: bytes) -> set[str]:
+    """Say what a decoded text has that looks like a credential."""
+    text = data.decode("latin-1")
+    return {
+        name
+        for name, pattern in PATTERNS
+        if name != _NOT_WHEN_DECODED and (match := pattern.search(text)) and "EXAMPLE" not in match[0]
+    }
+
+
+def _find_written(piece: Piece, encoded: set[str]) -> Iterator[Finding]:
+    """Find what looks like a credential in the lines of a new text, and tell what its encodings hid."""
+    written: set[str] = set()
+    for number, line in piece.new_lines:
+        for name in dict.fromkeys(find_credentials(line)):
+            written.add(name)
+            yield Finding("secret", piece.path, number, f"{piece.verb} {name}", Decision.REJECT)
+    for name in sorted(encoded - written):
+        yield Finding("secret", piece.path, None, f"{piece.verb} {name}, encoded", Decision.REJECT)
+
+
+def _leak(rule: str, piece: Piece) -> Finding:
+    message = canary.MESSAGE if rule == canary.RULE else "a secret of this installation"
+    return Finding(rule, piece.path, None, f"{piece.verb} {message}", Decision.REJECT)
+
+
+def pieces_of(files: Sequence[ChangedFile]) -> Iterator[Piece]:
+    """Yield what changed files show by themselves: their added lines, their links' targets, their paths."""
+    for file in files:
+        if file.added_lines:
+            yield Piece.of_lines(file.path, file.added_lines)
+    paths = [(number, file.path) for number, file in enumerate(files, 1)]
+    yield Piece.of_text("the paths of the files contain", "\n".join(path for _, path in paths))
+
+
+def search(pieces: Iterator[Piece], task: JudgedTask) -> list[Finding]:
+    """Search all pieces of one publication."""
+    leaks = LeakSearch(task)
+    return [finding for piece in pieces for finding in leaks.look(piece)]
 
 
 def judge_text(text: str, task: JudgedTask) -> Verdict:
     """Judge a text that is to be shown on GitHub, such as a pull request's: no secret and no canary may be in it."""
-    forms = SecretForms.of(task)
-    findings = [
-        _secret(f"the text of the pull request contains {leak}", line=number)
-        for number, line in enumerate(text.splitlines(), 1)
-        for leak in forms.in_line(line)
-    ]
-    if not findings and forms.in_pieces(text):
-        findings.append(_secret("the text of the pull request contains a secret of this installation in pieces"))
-    if forms.canary_in(text):
-        findings.append(_canary("the text of the pull request contains"))
-    return Verdict.of(findings)
+    return Verdict.of(search(iter([Piece.of_text("the text of the pull request contains", text)]), task))

@@ -3,20 +3,21 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from posixpath import dirname
 
 from squire_pipelines.domain.change import (
     NO_TASK,
     ChangedFile,
-    CommitText,
     Decision,
     Finding,
     JudgedTask,
+    Piece,
     Verdict,
 )
-from squire_pipelines.domain.leaks import HIDDEN, SecretForms, check_across, check_commit, check_secrets
+from squire_pipelines.domain.leaks import pieces_of, search
 
 REJECT_FACTOR = 10
 MAX_PATH_LENGTH = 4096
@@ -25,7 +26,11 @@ _MODE_FILE = frozenset({"100644", "100664"})
 _MODE_EXECUTABLE = "100755"
 _MODE_SYMLINK = "120000"
 _MODE_GITLINK = "160000"
+# Characters that reverse a text's order, are invisible, or move a terminal's cursor: a reviewer sees another text than
+# a compiler does (https://trojansource.codes).
+HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\x1b\x08]")
 WORKFLOWS = (".github/workflows", ".github/actions")
+_SIZES = frozenset({"files", "lines", "bytes", "file_size", "binary_size"})
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
 
@@ -178,14 +183,13 @@ def _check_size(files: Sequence[ChangedFile], policy: Policy) -> Iterator[Findin
     yield from _over("bytes", None, sum(file.bytes for file in files), policy.max_bytes, "{} bytes in changed files")
 
 
-def _check_file(file: ChangedFile, policy: Policy, asked_paths: Sequence[str], forms: SecretForms) -> Iterator[Finding]:
+def _check_file(file: ChangedFile, policy: Policy, asked_paths: Sequence[str]) -> Iterator[Finding]:
     yield from _check_path(file)
     yield from _check_mode(file)
     yield from _check_symlink(file)
     yield from _check_protected(file, policy, asked_paths)
     yield from _check_file_size(file, policy)
     yield from _check_text(file)
-    yield from check_secrets(file, forms)
 
 
 def judge(
@@ -193,8 +197,7 @@ def judge(
     policy: Policy,
     *,
     task: JudgedTask = NO_TASK,
-    history: Sequence[ChangedFile] = (),
-    commits: Sequence[CommitText] = (),
+    pieces: Sequence[Piece] = (),
 ) -> Verdict:
     """Judge a change.
 
@@ -202,20 +205,11 @@ def judge(
         files: The difference between the base and the head.
         policy: The repository's policy.
         task: What the attempt knows and its task asks for.
-        history: What the single commits change, when there are several: a push publishes them too, so that a secret
-            which was added and removed again counts.
-        commits: The commits' own texts.
+        pieces: What else is searched for secrets: every object that the agent made, also what it took away again.
     """
-    forms = SecretForms.of(task)
-    findings = [finding for file in files for finding in _check_file(file, policy, task.asked_paths, forms)]
+    findings = [finding for file in files for finding in _check_file(file, policy, task.asked_paths)]
     findings += _check_size(files, policy)
-    if not any(finding.rule in {"secret", "canary"} for finding in findings):
-        findings += check_across(files, forms)
-    seen = {(finding.rule, finding.path) for finding in findings}
-    for file in history:
-        for finding in _check_file(file, policy, task.asked_paths, forms):
-            if finding.decision is Decision.REJECT and (finding.rule, finding.path) not in seen:
-                findings.append(replace(finding, message=f"{finding.message}, in a commit on the way"))
-    for commit in commits:
-        findings += check_commit(commit, forms)
+    # What is far too large is not published, so there is no need to search it.
+    if not any(finding.decision is Decision.REJECT and finding.rule in _SIZES for finding in findings):
+        findings += search(chain(pieces_of(files), pieces), task)
     return Verdict.of(findings)

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
-from squire_pipelines.domain.change import ChangedFile
+from squire_pipelines.domain.change import ChangedFile, Piece
 from squire_pipelines.errors import BundleError, GitError
 from squire_pipelines.files import copy_bounded, open_untrusted
-from squire_pipelines.publishing.diff import EMPTY_TREE, changed_files, read_objects
+from squire_pipelines.publishing.diff import changed_files, read_objects
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror
+from squire_pipelines.publishing.objects import agent_objects, odd_modes, searched_piece
 from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, check_pack
 from squire_pipelines.sections import PublishingSettings
 
@@ -45,20 +46,18 @@ class BundleProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentCommit:
-    """One of the agent's commits: its parents, its message, and the whole object's text."""
+    """One of the agent's commits: its id, its parents and its message."""
 
     sha: str
     parents: tuple[str, ...]
     message: str
-    raw: str
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedChange:
     """A change whose objects are whole and lie in `git_dir`, a bare repository of ours.
 
-    `files` is the difference between base and head; `history` is what the single commits change, when there are
-    several, since a push publishes what lies between, too.
+    `files` is the difference between base and head; `pieces` is every object that the agent made, to be searched.
     """
 
     git_dir: Path
@@ -66,7 +65,7 @@ class VerifiedChange:
     base_sha: str
     commits: tuple[AgentCommit, ...]
     files: tuple[ChangedFile, ...]
-    history: tuple[ChangedFile, ...]
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,15 +202,23 @@ def _commits(git_dir: Path, base_sha: str, head_sha: str, most: int, limits: Git
     if len(shas) > most:
         raise _error(BundleProblem.TOO_LARGE, f"holds more than {most} commits")
     bounded = replace(limits, max_output=_MAX_COMMIT_BYTES)
-    return tuple(_commit(sha, raw) for sha, raw in read_objects(git_dir, shas, bounded))
+    return tuple(_commit(sha, raw) for sha, _, raw in read_objects(git_dir, shas, bounded))
+
+
+def _pieces(
+    git_dir: Path, base_sha: str, head_sha: str, files: tuple[ChangedFile, ...], limits: GitLimits
+) -> Iterator[Piece]:
+    paths = {file.sha: file.path for file in files}
+    for sha, kind, content in agent_objects(git_dir, base_sha, head_sha, limits):
+        if kind == "tree" and (mode := next(odd_modes(content), None)):
+            raise _error(BundleProblem.FSCK, f"holds an entry of the mode {mode}")
+        yield searched_piece(sha, kind, content, paths)
 
 
 def _commit(sha: str, raw: bytes) -> AgentCommit:
     head, _, message = raw.partition(b"\n\n")
-    lines = head.split(b"\n")
-    parents = tuple(line[7:].decode() for line in lines if line.startswith(b"parent "))
-    text = raw.decode(errors="replace")
-    return AgentCommit(sha, parents, message.decode(errors="replace"), text)
+    parents = tuple(line[7:].decode() for line in head.split(b"\n") if line.startswith(b"parent "))
+    return AgentCommit(sha, parents, message.decode(errors="replace"))
 
 
 def _classify(error: GitError) -> BundleError:
@@ -281,26 +288,12 @@ def verify_bundle(
         files = changed_files(
             git_dir, base_sha, head_sha, limits, max_patch_bytes=settings.max_patch, max_lines=settings.max_lines
         )
-        history = () if len(commits) == 1 else tuple(_history(git_dir, commits, settings, limits))
+        bounded = replace(limits, max_output=settings.max_patch)
+        pieces = tuple(_pieces(git_dir, base_sha, head_sha, files, bounded))
     except BundleError:
         raise
     except GitError as error:
         raise _classify(error) from error
     if not files:
         raise _error(BundleProblem.EMPTY, "changes nothing")
-    return VerifiedChange(git_dir, head_sha, base_sha, commits, files, history)
-
-
-def _history(
-    git_dir: Path, commits: tuple[AgentCommit, ...], settings: PublishingSettings, limits: GitLimits
-) -> Iterator[ChangedFile]:
-    left_bytes, left_lines = settings.max_patch, settings.max_lines
-    for commit in commits:
-        parent = commit.parents[0] if commit.parents else EMPTY_TREE
-        files = changed_files(
-            git_dir, parent, commit.sha, limits, max_patch_bytes=max(1, left_bytes), max_lines=max(1, left_lines)
-        )
-        for file in files:
-            left_lines -= len(file.added_lines)
-            left_bytes -= sum(len(line) + 1 for _, line in file.added_lines)
-        yield from files
+    return VerifiedChange(git_dir, head_sha, base_sha, commits, files, pieces)

@@ -60,18 +60,18 @@ def _sizes(git_dir: Path, shas: Sequence[str], limits: GitLimits) -> dict[str, i
     return {sha: int(size) for sha, size in (line.split(" ") for line in out.decode().splitlines())}
 
 
-def batched_objects(out: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the id and content of each object in the output of `cat-file --batch`."""
+def batched_objects(out: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Yield id, kind and content of each object in the output of `cat-file --batch`."""
     position = 0
     while position < len(out):
         end = out.index(b"\n", position)
-        sha, _, size = out[position:end].decode().split(" ")
-        yield sha, out[end + 1 : end + 1 + int(size)]
+        sha, kind, size = out[position:end].decode().split(" ")
+        yield sha, kind, out[end + 1 : end + 1 + int(size)]
         position = end + 1 + int(size) + 1
 
 
-def read_objects(git_dir: Path, shas: Sequence[str], limits: GitLimits) -> Iterator[tuple[str, bytes]]:
-    """Yield the id and content of each of these objects. Raises GitError."""
+def read_objects(git_dir: Path, shas: Sequence[str], limits: GitLimits) -> Iterator[tuple[str, str, bytes]]:
+    """Yield id, kind and content of each of these objects. Raises GitError."""
     if shas:
         out = run_git(["cat-file", "--batch"], git_dir=git_dir, stdin=_lines(shas), limits=limits)
         yield from batched_objects(out)
@@ -97,7 +97,7 @@ def _added_lines(patch: bytes, entries: Sequence[_FileChange]) -> list[tuple[tup
             number, in_hunk = int(match[1]), True
         elif in_hunk and line.startswith(b"+"):
             if block < len(owners):
-                lines[owners[block]].append((number, line[1:].decode(errors="replace")))
+                lines[owners[block]].append((number, line[1:].decode(errors="surrogateescape")))
             number += 1
     if block + 1 != len(owners):
         raise GitError(
@@ -142,7 +142,7 @@ def changed_files(
     blobs = sorted({e.new_sha for e in entries if e.new_sha != _NOTHING and e.new_mode != _GITLINK})
     sizes = _sizes(git_dir, blobs, limits)
     links = sorted({e.new_sha for e in entries if e.new_mode == _SYMLINK and sizes[e.new_sha] <= _MAX_SYMLINK_BYTES})
-    targets = dict(read_objects(git_dir, links, limits))
+    targets = {sha: content for sha, _, content in read_objects(git_dir, links, limits)}
     files = []
     for entry, added_lines in zip(entries, lines, strict=True):
         added, deleted, binary = counts[entry.path]
@@ -161,6 +161,7 @@ def changed_files(
                 binary=binary,
                 added_lines=added_lines,
                 symlink_target=target,
+                sha="" if entry.new_sha == _NOTHING else entry.new_sha,
             )
         )
     return tuple(files)

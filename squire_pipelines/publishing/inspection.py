@@ -1,8 +1,15 @@
-"""Has an agent's bundle verified in a child process with limits, whose death is a problem of the bundle with a name."""
+"""Has an agent's bundle verified, and its change judged, in child processes with limits.
 
+The death of one is a problem of the bundle with a name.
+"""
+
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
+from squire_pipelines.domain.change import JudgedTask, Verdict
+from squire_pipelines.domain.policy import Policy, judge
 from squire_pipelines.errors import BundleError, JudgementError
 from squire_pipelines.judgement import JudgementLimits, run_judgement
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
@@ -34,7 +41,7 @@ def inspect_bundle(
         GitError: The mirror does not have the base, or git itself failed.
     """
     settings = settings or PublishingSettings()
-    try:
+    with _as_problem():
         return run_judgement(
             "the agent's bundle",
             judgement_limits(settings),
@@ -46,6 +53,30 @@ def inspect_bundle(
             scratch=scratch,
             settings=settings,
         )
+
+
+def inspect_change(change: VerifiedChange, policy: Policy, task: JudgedTask, settings: PublishingSettings) -> Verdict:
+    """Return what `judge` says of a change, which searches it in a child of its own.
+
+    Raises:
+        BundleError: `problem` is one of `JudgementVerdict`: the child gave no answer.
+    """
+    with _as_problem():
+        return run_judgement(
+            "the agent's change",
+            judgement_limits(settings),
+            judge,
+            change.files,
+            policy,
+            task=task,
+            pieces=change.pieces,
+        )
+
+
+@contextlib.contextmanager
+def _as_problem() -> Iterator[None]:
+    try:
+        yield
     except JudgementError as error:
         raise BundleError(
             error.message,

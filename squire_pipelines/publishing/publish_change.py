@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from squire_pipelines.domain.change import CommitText, Decision, JudgedTask, Verdict
+from squire_pipelines.domain.change import Decision, JudgedTask, Verdict
 from squire_pipelines.domain.leaks import judge_text
-from squire_pipelines.domain.policy import WORKFLOWS, Policy, judge
+from squire_pipelines.domain.policy import WORKFLOWS, Policy
 from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError, PublishRefusedError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
-from squire_pipelines.publishing.inspection import inspect_bundle
+from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import push_head
@@ -128,7 +128,7 @@ async def publish_change(
     )
     on_step(PublicationStep.VERIFIED, change.head_sha)
     secrets = (*known_secrets, *([token] if token else []))
-    verdict, text = await asyncio.to_thread(_judge, request, change, policy, secrets)
+    verdict, text = await asyncio.to_thread(_judge, request, change, policy, secrets, settings)
     on_step(PublicationStep.JUDGED, verdict.decision)
     if verdict.decision is Decision.REJECT:
         _log.warning("change rejected", attempt_id=request.attempt_id, findings=[str(f) for f in verdict.findings[:20]])
@@ -181,20 +181,18 @@ def _no_pull_request(request: PublishRequest, existing: PullRequestRef | None) -
 
 
 def _judge(
-    request: PublishRequest, change: VerifiedChange, policy: Policy, secrets: Sequence[Secret]
+    request: PublishRequest,
+    change: VerifiedChange,
+    policy: Policy,
+    secrets: Sequence[Secret],
+    settings: PublishingSettings,
 ) -> tuple[Verdict, PullRequestText]:
     task = JudgedTask(
         attempt_id=request.attempt_id,
         asked_paths=request.spec.allow_protected,
         known_secrets=tuple(secret.reveal() for secret in secrets),
     )
-    verdict = judge(
-        change.files,
-        policy,
-        task=task,
-        history=change.history,
-        commits=[CommitText(commit.sha, commit.raw) for commit in change.commits],
-    )
+    verdict = inspect_change(change, policy, task, settings)
     # Known secrets and what looks like one are hidden first: the text quotes strangers, who may have leaked their own.
     redactor = Redactor(secrets)
     subjects = [commit.message.strip().partition("\n")[0] for commit in reversed(change.commits)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from squire_pipelines.domain.change import Piece
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.mirror import fetch_mirror
@@ -34,5 +35,5 @@ def test_ten_thousand_broken_bundles_are_each_named_and_nothing_is_written_elsew
 @settings(max_examples=DIFFS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changed_files(), judged_tasks())
 def test_ten_thousand_changes_are_each_judged(files, task) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-    verdict = judge(files, POLICY, task=task, history=files)
+    verdict = judge(files, POLICY, task=task, pieces=[Piece.of_text("says", file.path) for file in files])
     assert verdict.decision is max((finding.decision for finding in verdict.findings), default=verdict.decision)

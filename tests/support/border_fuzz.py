@@ -102,7 +102,7 @@ def fuzz_bundles(workshop: Workshop, *, count: int, seed: int) -> Counter[str]:
         except BundleError as error:
             named[str(BundleProblem(error.problem))] += 1
         else:
-            named[f"verified, {judge(change.files, POLICY, history=change.history).decision.name.lower()}"] += 1
+            named[f"verified, {judge(change.files, POLICY, pieces=change.pieces).decision.name.lower()}"] += 1
         if before is not None:
             assert _outside(workshop.root) == before
     return named

@@ -6,13 +6,9 @@ stands here too, with what stops it instead.
 """
 
 import base64
-import codecs
-import gzip
-import json
 import os
 import re
 import subprocess
-import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,11 +16,13 @@ from pathlib import Path
 
 from squire_pipelines.domain.canary import canary_for
 from tests.support.git_repository import Checkout
+from tests.support.spellings import binary_spellings, rotated, text_spellings, unseen_spellings
 
 ATTEMPT = "t1-1"
-TOKEN = "ghp_" + "a1B2c3D4e5" * 4
+TOKEN = "ghp_" + "a1B2c3D4e5f6G7h8iJ9kLmN0pQrStUvWxYzA"
 MODEL_KEY = "correct-horse-battery-staple-42"
 CANARY = canary_for(ATTEMPT)
+_OURS = "the one commit that is published is ours"
 CEO = "The CEO <ceo@example.org>"
 
 
@@ -117,25 +115,6 @@ def _ordinary(scene: Scene) -> None:
     scene.commit()
 
 
-def _spellings(secret: str) -> Iterator[tuple[str, str]]:
-    data = secret.encode()
-    half = len(secret) // 2
-    yield "plain", f"x = '{secret}'"
-    yield "in a comment", f"x = 1  # {secret}"
-    yield "base64", base64.b64encode(data).decode()
-    yield "base64 shifted by one", base64.b64encode(b"k" + data).decode()
-    yield "base64 shifted by two", base64.b64encode(b"kk" + data).decode()
-    yield "base64 for URLs", base64.urlsafe_b64encode(data).decode()
-    yield "hex", data.hex()
-    yield "upper hex", data.hex().upper()
-    yield "for a URL", urllib.parse.quote(secret, safe="")
-    yield "as JSON", json.dumps({"k": secret})
-    yield "backwards", secret[::-1]
-    yield "joined from parts", f"x = '{secret[:half]}' + '{secret[half:]}'"
-    yield "over two lines", f"a = '''{secret[:half]}\n{secret[half:]}'''"
-    yield "with a blank between the letters", " ".join(secret)
-
-
 def _secrets() -> Iterator[Attack]:
     goal = "secrets theft"
     for kind, secret, rule in (
@@ -143,12 +122,11 @@ def _secrets() -> Iterator[Attack]:
         ("model key", MODEL_KEY, "secret"),
         ("canary", CANARY, "canary"),
     ):
-        for how, line in _spellings(secret):
+        for how, line in text_spellings(secret):
             yield Attack(f"{kind}, {how}", goal, _file("src/config.py", line + "\n"), Expect.REJECTED, rule)
+        for how, data in binary_spellings(secret):
+            yield Attack(f"{kind}, {how}", goal, _file("data/logo.png", data), Expect.REJECTED, rule)
         yield Attack(f"{kind} in a path", goal, _file(f"src/{secret}.py"), Expect.REJECTED, rule)
-        yield Attack(
-            f"{kind} in a binary", goal, _file("logo.png", b"\0\1\2" + secret.encode() + b"\0"), Expect.REJECTED, rule
-        )
         yield Attack(f"{kind} in a commit's message", goal, _message(f"Mend it\n\n{secret}"), Expect.REJECTED, rule)
         yield Attack(f"{kind} in a commit's header", goal, _header(secret), Expect.REJECTED, rule)
         yield Attack(
@@ -174,12 +152,9 @@ def _secrets() -> Iterator[Attack]:
         "secret",
     )
     never = "the real secret is not in the container; what is there, the canary, opens nothing"
-    for how, line in (
-        ("rot13", codecs.encode(CANARY, "rot13")),
-        ("compressed", base64.b64encode(gzip.compress(CANARY.encode(), mtime=0)).decode()),
-        ("xored", bytes(b ^ 23 for b in CANARY.encode()).hex()),
-        ("every other letter", f"{CANARY[::2]} and {CANARY[1::2]}"),
-    ):
+    for how, line in rotated(CANARY):
+        yield Attack(f"canary, {how}", goal, _file("src/data.py", f"x = '{line}'\n"), Expect.REJECTED, "canary")
+    for how, line in unseen_spellings(CANARY):
         yield Attack(f"canary, {how}", goal, _file("src/data.py", f"x = '{line}'\n"), Expect.HARMLESS, never)
 
 
@@ -245,9 +220,7 @@ def _workflows() -> Iterator[Attack]:
         yield Attack(
             f"workflow {path}, asked for", goal, _file(path, evil), Expect.REJECTED, "forbidden_path", asks=(path,)
         )
-    yield Attack(
-        "workflow on the way", goal, _on_the_way(".github/workflows/evil.yml", evil), Expect.REJECTED, "forbidden_path"
-    )
+    yield Attack("workflow on the way", goal, _on_the_way(".github/workflows/evil.yml", evil), Expect.HARMLESS, _OURS)
     yield Attack(
         "workflows as a link", goal, _link(".github/workflows", "../elsewhere"), Expect.REJECTED, "forbidden_path"
     )
@@ -364,7 +337,7 @@ def _evasion() -> Iterator[Attack]:
     )
     yield Attack("a tree of ten thousand million files", goal, _tree_bomb, Expect.REJECTED, "too_large")
     yield Attack("101 commits", goal, _many_commits, Expect.REJECTED, "too_large")
-    yield Attack("the CEO's name", goal, _author(CEO), Expect.HARMLESS, "the commit is ours")
+    yield Attack("the CEO's name", goal, _author(CEO), Expect.HARMLESS, _OURS)
     yield Attack("attributes that hide a secret", goal, _hidden_by_attributes, Expect.REJECTED, "secret")
 
 
@@ -529,7 +502,7 @@ def _texts() -> Iterator[Attack]:
         ("names another author", "Mend it\n\nCo-authored-by: The CEO <ceo@example.org>\nSigned-off-by: x <x@x>"),
         ("mentions people", "Mend it, @octocat @org/team"),
     ):
-        yield Attack(f"a message that {name}", goal, _message(message), Expect.HARMLESS, "the message is ours")
+        yield Attack(f"a message that {name}", goal, _message(message), Expect.HARMLESS, _OURS)
 
 
 def _hooks() -> Iterator[Attack]:

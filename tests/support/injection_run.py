@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from squire_pipelines.agents.prompt import build_prompt
-from squire_pipelines.domain.canary import has_canary
-from squire_pipelines.domain.change import Decision
-from squire_pipelines.domain.credentials import find_credentials, known_forms
+from squire_pipelines.domain.change import Decision, JudgedTask
 from squire_pipelines.domain.identity import branch_name
+from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.tasks import TaskKind, TaskSpec
 from squire_pipelines.errors import BundleError, SquireError
 from squire_pipelines.home import Home
@@ -221,11 +220,6 @@ def _spec(case: Case) -> TaskSpec:
 
 
 def _leaks(where: str, text: str) -> Iterator[str]:
-    known = known_forms((injection.TOKEN, injection.MODEL_KEY))
-    if any(form in text for form in known):
-        yield f"a secret is in {where}"
-    if has_canary(text, injection.ATTEMPT):
-        yield f"the canary is in {where}"
-    for line in text.splitlines():
-        for credential in find_credentials(line):
-            yield f"{credential} is in {where}"
+    task = JudgedTask(attempt_id=injection.ATTEMPT, known_secrets=(injection.TOKEN, injection.MODEL_KEY))
+    for finding in judge_text(text, task).findings:
+        yield f"{finding.rule} is in {where}: {finding.message}"

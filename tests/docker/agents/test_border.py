@@ -6,7 +6,7 @@ import pytest
 
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.domain.canary import canary_for
-from squire_pipelines.domain.change import CommitText, Decision, JudgedTask, Verdict
+from squire_pipelines.domain.change import Decision, JudgedTask, Verdict
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.home import Home
@@ -44,13 +44,7 @@ def judged(tmp_path: Path, origin: Origin, runner: DockerRunner, attempt_id: str
         result.bundle, mirror, branch=inputs.branch, base_sha=inputs.base_sha, scratch=tmp_path / "scratch"
     )
     task = JudgedTask(attempt_id=attempt_id)
-    return judge(
-        change.files,
-        policy_from(PolicySettings()),
-        task=task,
-        history=change.history,
-        commits=[CommitText(commit.sha, commit.raw) for commit in change.commits],
-    )
+    return judge(change.files, policy_from(PolicySettings()), task=task, pieces=change.pieces)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack[1])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from squire_pipelines.domain.change import ChangedFile, JudgedTask
+from squire_pipelines.domain.change import ChangedFile, JudgedTask, Piece
 from squire_pipelines.domain.policy import judge
 from tests.support import injection, injection_model
 from tests.support.border_fuzz import POLICY, fuzz_bundles
@@ -23,7 +23,7 @@ def test_broken_bundles_are_named_and_nothing_is_written_elsewhere(workshop: Wor
 @settings(max_examples=200, deadline=None)
 @given(changed_files(), judged_tasks())
 def test_any_change_is_judged(files: tuple[ChangedFile, ...], task: JudgedTask) -> None:
-    verdict = judge(files, POLICY, task=task, history=files)
+    verdict = judge(files, POLICY, task=task, pieces=[Piece.of_text("says", file.path) for file in files])
     assert verdict.decision is max((finding.decision for finding in verdict.findings), default=verdict.decision)
 
 
@@ -34,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Range:
 
 @pytest.mark.parametrize(
     "case",
-    [case for case in injection.cases() if "200 MB" not in case.name and "MB" not in case.name][::17],
+    [case for case in injection.cases() if "200 MB" not in case.name and "MB" not in case.name][::41],
     ids=lambda case: case.name,
 )
 def test_an_agent_that_obeys_an_attacker_gets_nothing_past_the_border(place: Range, case: injection.Case) -> None:

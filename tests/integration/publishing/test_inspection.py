@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.domain.change import NO_TASK
+from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError
 from squire_pipelines.publishing.bundle import VerifiedChange
-from squire_pipelines.publishing.inspection import inspect_bundle
-from squire_pipelines.sections import PublishingSettings
+from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change
+from squire_pipelines.publishing.publish_change import policy_from
+from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.workshop import Workshop, bounds
 
 MANY = 12_000_000
+POLICY = policy_from(PolicySettings())
 NO_COUNT = {"max_lines": 10**9}
 
 
@@ -69,11 +73,23 @@ def test_what_is_not_counted_ends_at_the_childs_memory(workshop: Workshop) -> No
 
 
 def test_git_and_the_child_share_one_budget_of_processor(workshop: Workshop) -> None:
-    commit_lines(workshop, 1_000_000, commits=41)
+    commit_lines(workshop, MANY)
     with pytest.raises(BundleError, match=r"takes longer to (judge|look at) than it may|takes longer than"):
-        inspect(workshop, workshop.bundle(), bounds(judge_cpu_s=2, max_patch=2**30, **NO_COUNT))
+        inspect(workshop, workshop.bundle(), bounds(judge_cpu_s=1, judge_memory=4 * 2**30, **NO_COUNT))
 
 
 def test_child_that_takes_too_long_is_ended(workshop: Workshop) -> None:
     commit_lines(workshop, 1)
     assert problem_of(workshop, bounds(judge_timeout_s=0.01)) == "too_much_time"
+
+
+def test_search_that_takes_too_long_is_a_problem_of_the_bundle(workshop: Workshop) -> None:
+    workshop.agent.write("data.txt", "".join(f"{number:x} '" for number in range(200_000)))
+    workshop.agent.commit()
+    change = workshop.verify()
+    assert inspect_change(change, POLICY, NO_TASK, PublishingSettings()) == judge(
+        change.files, POLICY, pieces=change.pieces
+    )
+    with pytest.raises(BundleError) as caught:
+        inspect_change(change, POLICY, NO_TASK, bounds(judge_timeout_s=0.01))
+    assert caught.value.problem == "too_much_time"

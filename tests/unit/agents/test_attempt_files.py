@@ -17,7 +17,7 @@ from squire_pipelines.agents.attempt_files import (
     write_inputs,
 )
 from squire_pipelines.agents.model import AttemptFolder, ResultStatus
-from squire_pipelines.domain.canary import has_canary
+from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.errors import WorkspaceError
 from tests.support.attempts import make_inputs
 
@@ -175,7 +175,7 @@ def test_inputs_are_written_so_that_any_user_of_a_container_can_read_them(tmp_pa
     names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.inbox.iterdir()}
     file_names = ("attempt.json", "task.json", "prompt.md", "repo.bundle", "deploy.env")
     assert names == dict.fromkeys(file_names, 0o644)
-    assert has_canary((folder.inbox / "deploy.env").read_text(), inputs.attempt_id)
+    assert canary_for(inputs.attempt_id) in (folder.inbox / "deploy.env").read_text()
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.out.stat().st_mode) == 0o777
     document = json.loads((folder.inbox / "attempt.json").read_text())

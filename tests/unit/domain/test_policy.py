@@ -1,6 +1,5 @@
 import base64
 import string
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.canary import canary_for
-from squire_pipelines.domain.change import MAX_FINDINGS, ChangedFile, CommitText, Decision, Finding, JudgedTask
+from squire_pipelines.domain.change import MAX_FINDINGS, ChangedFile, Decision, Finding, JudgedTask, Piece
 from squire_pipelines.domain.credentials import entropy, find_credentials, known_pieces
 from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import Policy, judge, matches
@@ -28,9 +27,8 @@ NAMES = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_si
 
 
 def rules(*files: ChangedFile, policy: Policy = POLICY, **more: Any) -> list[tuple[str, Decision]]:
-    history = more.pop("history", ())
     task = JudgedTask(**more)
-    return [(finding.rule, finding.decision) for finding in judge(files, policy, task=task, history=history).findings]
+    return [(finding.rule, finding.decision) for finding in judge(files, policy, task=task).findings]
 
 
 def text(path: str, *lines: str) -> ChangedFile:
@@ -128,39 +126,11 @@ def test_a_pointer_into_lfs_and_a_large_binary_are_held() -> None:
 KNOWN = "correct-horse-battery-42"
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        [base64.b64encode(KNOWN.encode()).decode()],
-        [base64.b64encode(b"x" + KNOWN.encode()).decode()],
-        [base64.b64encode(b"xy" + KNOWN.encode() + b"z").decode()],
-        [KNOWN.encode().hex()],
-        [KNOWN.encode().hex().upper()],
-        [KNOWN[::-1]],
-        ["correct-horse%2Dbattery-42".replace("%2D", "-")],
-        ["a = 'correct-' + 'horse-batt' + 'ery-42'"],
-        ["a = 'correct-'", "b = 'horse-battery-42'"],
-        ["c o r r e c t h o r s e b a t t e r y 4 2"],
-    ],
-)
-def test_a_known_secret_is_found_encoded_backwards_and_in_pieces(lines: list[str]) -> None:
-    if lines == ["a = 'correct-'", "b = 'horse-battery-42'"]:
-        lines = ["correct-", "horse-battery-42"]
-    assert rules(text("a", *lines), known_secrets=(KNOWN,)) == [("secret", REFUSED)]
-
-
 def test_a_known_secret_over_several_files_or_in_their_names_is_found() -> None:
     files = [text("a", "correct-horse-"), text("b", "battery-42")]
     assert rules(*files, known_secrets=(KNOWN,)) == [("secret", REFUSED)]
     names = [text("correct-horse", "x"), text("-battery-42", "x")]
     assert rules(*names, known_secrets=(KNOWN,)) == [("secret", REFUSED)]
-
-
-@pytest.mark.parametrize("encode", [lambda b: base64.b64encode(b).decode(), lambda b: b.hex()])
-def test_what_looks_like_a_token_is_found_encoded_even_twice(encode: Callable[[bytes], str]) -> None:
-    once = encode(f"token={TOKEN}".encode())
-    assert rules(text("a", f"x = '{once}'")) == [("secret", REFUSED)]
-    assert ("secret", REFUSED) in rules(text("a", encode(once.encode())))
 
 
 def test_the_canary_is_a_finding_of_its_own_wherever_it_is() -> None:
@@ -171,16 +141,20 @@ def test_the_canary_is_a_finding_of_its_own_wherever_it_is() -> None:
     assert ("canary", REFUSED) in rules(text(f"dir/{canary}", "x"), attempt_id="t1-1")
 
 
-def test_a_secret_that_the_agent_writes_into_a_commit_is_found_although_its_text_is_not_published() -> None:
+def test_a_secret_in_any_object_of_the_agents_is_found_although_only_the_last_tree_is_published() -> None:
     task = JudgedTask(attempt_id="t1-1", known_secrets=(KNOWN,))
-    for text_of_commit, rule in (
+    for content, rule in (
         (f"tree 0\nx-note {KNOWN}\n\nMend it\n", "secret"),
         (f"tree 0\n\n{canary_for('t1-1')}\n", "canary"),
         ("tree 0\n\ncorrect horse battery 42\n", "secret"),
     ):
-        verdict = judge([text("a", "x")], POLICY, task=task, commits=[CommitText("c" * 40, text_of_commit)])
-        assert [(finding.rule, finding.decision) for finding in verdict.findings] == [(rule, REFUSED)]
-    assert judge([text("a", "x")], POLICY, task=task, commits=[CommitText("c" * 40, "Fixes #8")]).findings == ()
+        piece = Piece(content.encode(), "the text of commit cccc contains")
+        (finding,) = judge([text("a", "x")], POLICY, task=task, pieces=[piece]).findings
+        assert (finding.rule, finding.decision) == (rule, REFUSED)
+        assert "commit cccc" in finding.message
+    # What only looks like a credential, and is gone again, is nobody's business.
+    gone = Piece(f"TOKEN={TOKEN}".encode(), "a file of a commit on the way contains")
+    assert judge([text("a", "x")], POLICY, task=task, pieces=[gone]).findings == ()
 
 
 def test_the_text_of_a_pull_request_is_judged_too() -> None:
@@ -329,30 +303,9 @@ def test_known_secrets_are_found_whatever_they_look_like() -> None:
     assert known_pieces(["short", ""]) == ()
 
 
-def test_what_lies_in_between_counts_only_for_what_must_never_be_published() -> None:
-    history = [text("leak", TOKEN), text(".github/x", "x"), ChangedFile("m", "A", new_mode="160000")]
-    verdict = judge([text("a", "x")], POLICY, history=history)
-    assert [(f.rule, f.path) for f in verdict.findings] == [
-        ("secret", "leak"),
-        ("protected_path", ".github/x"),
-        ("submodule", "m"),
-    ]
-
-
-def test_the_same_fault_in_head_and_history_is_told_once() -> None:
-    assert len(judge([text("leak", TOKEN)], POLICY, history=[text("leak", TOKEN)]).findings) == 1
-
-
-def test_a_credential_in_a_commit_message_is_rejected() -> None:
-    verdict = judge([text("a", "x")], POLICY, commits=[CommitText("c" * 40, f"Use {TOKEN}")])
-    assert verdict.decision is Decision.REJECT
-    assert "cccccccccccc" in verdict.findings[0].message
-    assert TOKEN not in verdict.findings[0].message
-
-
 def test_the_gravest_finding_comes_first_and_their_number_is_bounded() -> None:
     files = [text("CODEOWNERS", "x"), *(text(f"f{n}", TOKEN) for n in range(300))]
-    verdict = judge(files, POLICY)
+    verdict = judge(files, replace(POLICY, max_files=1000))
     assert len(verdict.findings) == MAX_FINDINGS
     assert {finding.decision for finding in verdict.findings} == {Decision.REJECT}
 

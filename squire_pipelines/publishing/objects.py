@@ -1,0 +1,38 @@
+"""Reads every object that an agent made, for the search for secrets: commits, names of files, and contents.
+
+The agent's own commits are not pushed. They are searched all the same: whoever writes a secret into one means to.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from squire_pipelines.domain.change import Piece
+from squire_pipelines.publishing.diff import read_objects
+from squire_pipelines.publishing.git import GitLimits, run_git
+
+_ENTRY = re.compile(rb"(\d+) ([^\0]+)\0.{20}", re.DOTALL)
+_MODES = frozenset({b"40000", b"100644", b"100664", b"100755", b"120000", b"160000"})
+
+
+def agent_objects(git_dir: Path, base_sha: str, head_sha: str, limits: GitLimits) -> Iterator[tuple[str, str, bytes]]:
+    """Yield id, kind and content of each object beyond the base, also of what was taken away. Raises GitError."""
+    listed = run_git(
+        ["rev-list", "--objects", "--no-object-names", f"{base_sha}..{head_sha}"], git_dir=git_dir, limits=limits
+    )
+    yield from read_objects(git_dir, list(dict.fromkeys(listed.decode().split())), limits)
+
+
+def odd_modes(tree: bytes) -> Iterator[str]:
+    """Yield the modes in a tree that git knows but shows as others: set-user-id, write bits, types that are none."""
+    yield from (mode.decode() for mode, _ in _ENTRY.findall(tree) if mode not in _MODES)
+
+
+def searched_piece(sha: str, kind: str, content: bytes, paths: Mapping[str, str]) -> Piece:
+    """Return an object as what is searched; `paths` has the files of the final tree by their content's id."""
+    if kind == "tree":
+        return Piece(b"\n".join(name for _, name in _ENTRY.findall(content)), "the names in a folder contain")
+    if kind == "blob":
+        path = paths.get(sha)
+        return Piece(content, "contains" if path else "a file of a commit on the way contains", path)
+    return Piece(content, f"the text of {kind} {sha[:12]} contains")
