@@ -24,7 +24,7 @@ from squire_pipelines.errors import JudgementError, SquireError, rebuild_error
 
 _Parameters = ParamSpec("_Parameters")
 _Answer = TypeVar("_Answer")
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from squire_pipelines.judgement import main; main()"
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
 _PASSED_ON = ("PATH", "TMPDIR", "LANG", "LC_ALL")
 _NO_ROOM = 96
 """The exit code of a child that has no memory left to say so."""
@@ -108,10 +108,9 @@ def run_judgement(
         request.write(json.dumps(_limit_values(limits)).encode() + b"\n")
         pickle.dump((function, args, kwargs), request)
         request.seek(0)
-        environment = {name: value for name in _PASSED_ON if (value := os.environ.get(name))}
         output = run_bounded(
-            [sys.executable, "-I", "-c", _START, json.dumps(sys.path)],
-            environment=environment | {"MALLOC_ARENA_MAX": "2"},  # an arena takes 64 MB of address space
+            child_command(__name__),
+            environment=child_environment(),
             stdin=request,
             limits=ProcessLimits(limits.wall_s, limits.output + 1024),
         )
@@ -121,6 +120,22 @@ def run_judgement(
     if isinstance(answer, SquireError):
         raise answer
     raise _no_answer(subject, JudgementVerdict.DIED, str(answer))
+
+
+def child_command(module: str) -> list[str]:
+    """Return the command of a child that runs `main` of the module, found where this process finds it."""
+    return [sys.executable, "-I", "-c", _START.format(module=module), json.dumps(sys.path)]
+
+
+def child_environment() -> dict[str, str]:
+    """Return all variables that a child gets: no secret is in any."""
+    environment = {name: value for name in _PASSED_ON if (value := os.environ.get(name))}
+    return environment | {"MALLOC_ARENA_MAX": "2"}  # an arena takes 64 MB of address space
+
+
+def read_values(data: bytes | bytearray) -> object:
+    """Return what a child pickled, when it consists of values. Raises whatever a damaged pickle may raise."""
+    return _ValueReader(io.BytesIO(data)).load()
 
 
 def _limit_values(limits: JudgementLimits) -> dict[str, int]:
@@ -136,7 +151,7 @@ def _read_answer(subject: str, output: ProcessOutput) -> tuple[str, object]:
         raise _no_answer(subject, JudgementVerdict.TOO_MUCH_MEMORY)
     try:
         if output.exit_code == 0:
-            kind, answer = _ValueReader(io.BytesIO(output.stdout)).load()
+            kind, answer = cast("tuple[str, object]", read_values(output.stdout))
             return str(kind), answer
     except Exception as error:
         raise _no_answer(subject, JudgementVerdict.DIED, f"its answer cannot be read: {error!r}"[:500]) from error

@@ -20,7 +20,7 @@ from squire_pipelines.errors import QueryError, SquireError, WarehouseError
 from squire_pipelines.home import make_file, make_folder
 
 if TYPE_CHECKING:
-    from squire_pipelines.warehouse.query import QuerySession
+    from squire_pipelines.warehouse.query_process import QueryProcess
 
 PROMPT, MORE = "squire> ", "   ...> "
 KEPT_LINES = 1000
@@ -53,7 +53,7 @@ class Shell:
         self._path = path
         self._timeout_s = timeout_s
         self._interactive = interactive
-        self._session: QuerySession | None = None
+        self._session: QueryProcess | None = None
         self._opened: tuple[int, int] | None = None
         self.mode = "table"
         self.limit = LIMIT
@@ -65,9 +65,9 @@ class Shell:
             self._session.close()
             self._session = None
 
-    def open_session(self) -> "QuerySession":
+    def open_session(self) -> "QueryProcess":
         """Open the newest published file, unless it is open already. Raises WarehouseError."""
-        from squire_pipelines.warehouse.query import QuerySession  # noqa: PLC0415 - DuckDB, which --help does not need
+        from squire_pipelines.warehouse.query_process import QueryProcess  # noqa: PLC0415 - not for --help
 
         newest = self._opened  # when the file is gone, the open one can still be read
         with suppress(FileNotFoundError):
@@ -76,7 +76,7 @@ class Shell:
         if self._session is None or newest != self._opened:
             is_reopened = self._session is not None
             self.close()
-            self._session = QuerySession(self._path)
+            self._session = QueryProcess(self._path)
             self._opened = newest
             if is_reopened and self._interactive:
                 note("a new warehouse has been published: the query is put to that one")

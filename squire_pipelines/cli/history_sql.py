@@ -16,14 +16,14 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted, one_line, plain
 
 if TYPE_CHECKING:
-    from squire_pipelines.warehouse.query import QueryCursor
+    from squire_pipelines.warehouse.answers import Answer
 
 MAX_QUERY = 100_000
 LIMIT = 200
 """How many rows a table and JSON have unless `--limit` says otherwise; CSV and Parquet have all."""
 
 Rows = Iterable[Sequence[Sequence[Any]]]
-"""Rows in batches, as `warehouse.query.QueryCursor` gives them."""
+"""Rows in batches, as `warehouse.answers.Answer` gives them."""
 
 FORMS = ("table", "line", "json", "csv")
 
@@ -65,7 +65,7 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
-def write_answer(context: CliContext, answer: "QueryCursor", form: str, limit: int | None) -> tuple[int, bool]:
+def write_answer(context: CliContext, answer: "Answer", form: str, limit: int | None) -> tuple[int, bool]:
     """Write the first `limit` rows of `answer`, or all, as one of `FORMS`.
 
     Returns how many rows were written and whether there are more.
@@ -181,13 +181,13 @@ def sql(
     The file is opened read-only, and a query can neither read nor write other files: Squire itself writes the file of
     --parquet.
     """
-    from squire_pipelines.warehouse.query import QuerySession  # noqa: PLC0415 - DuckDB
+    from squire_pipelines.warehouse.query_process import QueryProcess  # noqa: PLC0415 - not for --help
 
     if as_csv + as_json + (parquet is not None) > 1:
         raise click.UsageError("--csv, --json and --parquet exclude each other: use one of them")
     text = _query_text(query, file)
     most = limit if limit is not None or as_csv or parquet else LIMIT
-    with QuerySession(context.home.warehouse) as session:
+    with QueryProcess(context.home.warehouse) as session:
         answer = session.execute(text, timeout_s=timeout)
         if parquet:
             from squire_pipelines.warehouse.parquet import write_parquet  # noqa: PLC0415 - only here

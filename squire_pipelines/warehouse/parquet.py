@@ -14,7 +14,7 @@ import duckdb
 from squire_pipelines.errors import WarehouseError
 from squire_pipelines.files import put_in_place
 from squire_pipelines.warehouse import engine
-from squire_pipelines.warehouse.query import MEMORY_LIMIT, QueryCursor
+from squire_pipelines.warehouse.answers import MEMORY_LIMIT, Answer
 
 FORMAT = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"
 """The format of all our files. A row group is held in memory while it is written, so that it must not be large."""
@@ -27,7 +27,7 @@ _WRITTEN_AS = {"HUGEINT": "DECIMAL(38,0)", "UHUGEINT": "VARCHAR", '"NULL"': "VAR
 
 
 def write_parquet(
-    cursor: QueryCursor,
+    cursor: Answer,
     columns: tuple[str, ...],
     target: Path,
     *,

@@ -1,4 +1,7 @@
-"""Runs people's queries on the published file: read-only, shut off from the machine, limited in time and memory.
+"""Runs queries on the published file: read-only, shut off from the machine, limited in time and memory.
+
+The limits are the engine's own, which keeps them for what it expects. People's queries run in a child of the process,
+see `query_process`; this is what the child does, and what runs queries of our own.
 
 `read_only` alone would still let SQL read and write other files, see https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview.
 Where the rows are written is for `parquet` and the commands.
@@ -6,10 +9,9 @@ Where the rows are written is for `parquet` and the commands.
 
 import concurrent.futures
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -17,11 +19,7 @@ import duckdb
 
 from squire_pipelines.errors import QueryError, WarehouseError
 from squire_pipelines.warehouse import engine, files
-
-MEMORY_LIMIT = 512 * 2**20
-TIMEOUT_S = 30.0
-BATCH = 1000
-"""Rows of a result that are in our own memory at once."""
+from squire_pipelines.warehouse.answers import MEMORY_LIMIT, TIMEOUT_S, Answer, in_utc, too_slow
 
 _NAME = "warehouse"
 _MAX_LINES = 6
@@ -42,8 +40,8 @@ class QueryResult:
     truncated: bool
 
 
-class QueryCursor:
-    """A result that is read in parts. `types` are DuckDB's names of the columns' types."""
+class QueryCursor(Answer):
+    """A result that is read in parts."""
 
     def __init__(self, session: "QuerySession", statement: duckdb.Statement, timeout_s: float) -> None:
         self._session = session
@@ -57,17 +55,7 @@ class QueryCursor:
     def fetch(self, count: int) -> list[tuple[Any, ...]]:
         """Return the next rows, at most `count`; none at the end. Raises QueryError."""
         rows = self._run(lambda: self._session.connection.fetchmany(count))
-        return [tuple(_in_utc(value) for value in row) for row in rows]
-
-    def batches(self, limit: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield all rows, or the first `limit` of them, `BATCH` at a time. Raises QueryError."""
-        remaining = limit
-        while remaining is None or remaining > 0:
-            rows = self.fetch(BATCH if remaining is None else min(BATCH, remaining))
-            if not rows:
-                return
-            yield rows
-            remaining = None if remaining is None else remaining - len(rows)
+        return [tuple(in_utc(value) for value in row) for row in rows]
 
     def _run(self, call: Callable[[], _Result]) -> _Result:
         # Only the engine's own time counts: a person who reads page by page is not too slow.
@@ -75,9 +63,7 @@ class QueryCursor:
         try:
             return self._session.run_for(self._remaining_s, call)
         except duckdb.InterruptException as error:
-            raise QueryError(
-                f"the query took longer than {self._timeout_s:g} s", hint="narrow it down, or allow it more time"
-            ) from error
+            raise too_slow(self._timeout_s) from error
         except duckdb.Error as error:
             raise _query_error(error) from error
         finally:
@@ -281,7 +267,3 @@ def _hint(error: duckdb.Error) -> str:
     if isinstance(error, duckdb.OutOfMemoryException):
         return "narrow it down: aggregate, or name fewer columns"
     return ""
-
-
-def _in_utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value

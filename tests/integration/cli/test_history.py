@@ -162,8 +162,10 @@ class Terminal:
             time.sleep(0.02)
 
     def _used_s(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()  # queries run in a child
+        stats = [Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split() for number in (pid, *children)]
+        return sum(int(fields[11]) + int(fields[12]) for fields in stats) / os.sysconf("SC_CLK_TCK")
 
     def until(self, expected: str, timeout_s: float = 90, *, every_s: float = 90, again: str = "") -> str:
         """What is shown up to `expected`; `again` is typed anew when nothing has come for `every_s`."""
