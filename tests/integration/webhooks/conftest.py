@@ -12,6 +12,9 @@ from squire_pipelines.ledger.tables import deliveries
 from squire_pipelines.webhooks.receiver import Limits, create_app
 from tests.support.deliveries import SECRET, ReceiverProcess
 from tests.support.ledgers import sqlite_ledger_file
+from tests.support.logs import stream
+
+__all__ = ["stream"]
 
 
 @pytest.fixture

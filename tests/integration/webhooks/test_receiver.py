@@ -1,6 +1,7 @@
 """The receiver's application on a real SQLite ledger."""
 
 import asyncio
+import io
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from squire_pipelines.errors import SecretMissingError
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.receiver import Limits, create_app
 from tests.support.deliveries import SECRET, headers, push
+from tests.support.logs import lines
 
 Stored = Callable[[], list[tuple[str, str, str | None, bytes, bool]]]
 MakeClient = Callable[..., TestClient]
@@ -175,6 +177,17 @@ def test_ledger_that_fails_is_never_acknowledged(client: TestClient, ledger: Led
         tx.execute(text("ALTER TABLE away RENAME TO deliveries"))
     assert client.post(HOOK, content=body, headers=headers(body)).status_code == 202
     assert len(stored()) == 1
+
+
+def test_every_line_about_a_delivery_names_it(client: TestClient, ledger: Ledger, stream: io.StringIO) -> None:
+    body = push()
+    answer = client.post(HOOK, content=body, headers=headers(body, delivery="d-1")).json()
+    with ledger.write() as tx:
+        tx.execute(text("DROP TABLE deliveries"))
+    client.post(HOOK, content=body, headers=headers(body, delivery="d-2"))
+    about = [line for line in lines(stream) if "delivery_id" in line]
+    named = [(line["event"], line["delivery_id"], line.get("trace_id")) for line in about]
+    assert named == [("delivery stored", "d-1", answer["trace_id"]), ("the ledger failed", "d-2", None)]
 
 
 def test_row_that_the_ledger_refuses_is_never_acknowledged(client: TestClient, ledger: Ledger) -> None:
