@@ -320,5 +320,5 @@ def test_a_reviewer_is_told_that_the_provider_could_search_the_web(configure: Ca
             transport = httpx.HTTPTransport(uds=str(session.socket_path))
             with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
                 assert [client.post(CHAT, json=sent).status_code for sent in (BODY, body, body)] == [200] * 3
-        told = usage_recorder.web_search_note(leased.settings, leased.attempt.id)
-        assert told is None if note is None else note in (told or "")
+        remark = usage_recorder.web_search_note(leased.settings, leased.attempt.id)
+        assert remark is None if note is None else note in (remark or "")
