@@ -9,7 +9,7 @@ from pathlib import Path
 
 from squire_pipelines.runtime.processes import Child
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 SLEEP = (sys.executable, "-c", "print('up', flush=True); import time; time.sleep(100)")
 
 
