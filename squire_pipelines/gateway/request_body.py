@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.request_shapes import SEARCH_TOOLS, request_shapes
@@ -115,12 +115,19 @@ def read_document(body: bytes) -> dict[str, Any]:
     if values > MAX_VALUES:
         raise RefusalError(413, "request_too_large", f"the request has more than {MAX_VALUES} commas and brackets")
     try:
-        document = json.loads(body.decode(), parse_constant=_refuse_constant)
+        document = _parse(body)
     except (ValueError, RecursionError) as error:
         raise RefusalError(400, "bad_request", "the body is not JSON") from error
     if not isinstance(document, dict):
         raise RefusalError(400, "bad_request", "the body is not a JSON object")
     return document
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:  # half a character among others, which programs leave that cut a text by UTF-16's units
+        return json.loads(body.decode(), parse_constant=_refuse_constant)
 
 
 def _refuse_constant(name: str) -> None:
@@ -167,9 +174,9 @@ def rebuild_request(
     named = next((value for value in limits if _is_amount(value)), None)
     try:
         thinking = None if path == RESPONSES_PATH else _thinking(document.pop("thinking", None), path)
-        made = request_shapes(web_search=web_search)[path].rebuild(document, "request", notes)
+        made = request_shapes(web_search=web_search)[path].rebuild(document, notes)
     except ShapeError as error:
-        raise RefusalError(400, "not_passed_on", error.reason) from error
+        raise RefusalError(400, "not_passed_on", error.sentence) from error
     _settle(made, path)
     text = _write({"model": model, **made})
     free = path in FREE_PATHS
@@ -195,7 +202,7 @@ def rebuild_request(
 def _write(document: dict[str, Any]) -> bytes:
     try:
         return to_json(document)
-    except PydanticSerializationError:  # half a character, which programs leave that cut a text by UTF-16's units
+    except PydanticSerializationError:  # half a character
         return json.dumps(document, ensure_ascii=False).encode(errors="replace")
 
 
@@ -218,7 +225,7 @@ def _thinking(value: object, path: str) -> Mapping[str, Any] | None:
         return None
     asked = as_object(value)
     if asked.get("type") not in _THINKING_KINDS:
-        raise ShapeError("request.thinking has to be an object of a known type")
+        raise _wrong_thinking("an object of a known type")
     made: dict[str, Any] = {"type": asked["type"]}
     if asked.get("display") in ("summarized", "omitted"):
         made["display"] = asked["display"]
@@ -226,9 +233,15 @@ def _thinking(value: object, path: str) -> Mapping[str, Any] | None:
     if made["type"] == "enabled" and ("budget_tokens" in asked or path != CHAT_PATH):
         budget: Any = asked.get("budget_tokens")
         if not _is_amount(budget) or budget < _LEAST_THINKING:
-            raise ShapeError(f"request.thinking.budget_tokens has to be a whole number from {_LEAST_THINKING}")
+            raise _wrong_thinking(f"given with budget_tokens, a whole number from {_LEAST_THINKING}")
         made["budget_tokens"] = min(budget, MAX_OUTPUT_TOKENS)
     return made
+
+
+def _wrong_thinking(expected: str) -> ShapeError:
+    error = ShapeError(f"has to be {expected}")
+    error.within(".thinking")
+    return error
 
 
 def _settle(made: dict[str, Any], path: str) -> None:

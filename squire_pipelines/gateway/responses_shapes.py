@@ -143,12 +143,12 @@ class _InputItem:
     def __init__(self, items: Mapping[str, Record]) -> None:
         self._items = Kinds(items)
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
+    def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return the entry. An item's own id would name what the provider may have stored, and is left out."""
         if isinstance(value, dict) and value.get("type") in (None, "message"):
             message = {key: entry for key, entry in value.items() if key not in _NOT_OF_A_MESSAGE}
-            return {"type": "message", **_MESSAGE_ROLES.rebuild(message, place, notes)}
-        return self._items.rebuild(value, place, notes)
+            return {"type": "message", **_MESSAGE_ROLES.rebuild(message, notes)}
+        return self._items.rebuild(value, notes)
 
 
 _RESPONSES_CUSTOM = keys_of(

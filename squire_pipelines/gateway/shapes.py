@@ -23,11 +23,25 @@ _SCHEMA_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
 class ShapeError(Exception):
-    """The document has a value that cannot be passed on; `reason` is a sentence for the agent."""
+    """The document has a value that cannot be passed on.
+
+    Where it stands is put together while the error passes through the shapes around it, so that documents without an
+    error pay nothing for it.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self._reason = reason
+        self._place = ""
+
+    def within(self, step: str) -> None:
+        """Add a step before the place: `.key` or `[0]`."""
+        self._place = step + self._place
+
+    @property
+    def sentence(self) -> str:
+        """The reason as a sentence for the agent."""
+        return f"request{self._place} {self._reason}"
 
 
 @dataclass(slots=True)
@@ -53,12 +67,12 @@ DROPPED: Final = _Dropped()
 class Shape(Protocol):
     """Makes a value anew."""
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
-        """Return the new value, or DROPPED. Raises ShapeError; `place` says where the value stands."""
+    def rebuild(self, value: Any, notes: Notes) -> Any:
+        """Return the new value, or DROPPED. Raises ShapeError."""
 
 
-def _wrong(place: str, expected: str) -> ShapeError:
-    return ShapeError(f"{place} has to be {expected}")
+def _wrong(expected: str) -> ShapeError:
+    return ShapeError(f"has to be {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +81,10 @@ class Text:
 
     most: int | None = None
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
+    def rebuild(self, value: Any, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
         """Return the text."""
         if not isinstance(value, str) or (self.most is not None and len(value) > self.most):
-            raise _wrong(place, "a text" if self.most is None else f"a text of at most {self.most} characters")
+            raise _wrong("a text" if self.most is None else f"a text of at most {self.most} characters")
         return value
 
 
@@ -81,24 +95,24 @@ class Choice:
         self._texts = frozenset(texts)
         self._drop = drop
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
+    def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return the text."""
         if isinstance(value, str) and value in self._texts:
             return value
         if self._drop:
-            notes.add(place)
+            notes.add(str(value))
             return DROPPED
-        raise _wrong(place, "one of " + ", ".join(sorted(self._texts)))
+        raise _wrong("one of " + ", ".join(sorted(self._texts)))
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
     """True or false."""
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
+    def rebuild(self, value: Any, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
         """Return the flag."""
         if not isinstance(value, bool):
-            raise _wrong(place, "true or false")
+            raise _wrong("true or false")
         return value
 
 
@@ -110,11 +124,11 @@ class Number:
     high: float
     whole: bool = False
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
+    def rebuild(self, value: Any, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
         """Return the number."""
         is_number = isinstance(value, int if self.whole else int | float) and not isinstance(value, bool)
         if not is_number or not self.low <= value <= self.high:  # false for NaN too
-            raise _wrong(place, f"a {'whole ' if self.whole else ''}number from {self.low} to {self.high}")
+            raise _wrong(f"a {'whole ' if self.whole else ''}number from {self.low} to {self.high}")
         return value
 
 
@@ -127,10 +141,10 @@ def whole(low: int, high: int) -> Number:
 class DataUrl:
     """A `data:` URL, which holds the content itself; every other URL would have to be fetched by the provider."""
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
+    def rebuild(self, value: Any, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
         """Return the URL."""
         if not isinstance(value, str) or not _DATA_URL.match(value):
-            raise ShapeError(f"{place} has to be a data: URL: the model's provider fetches nothing for this agent")
+            raise ShapeError("has to be a data: URL: the model's provider fetches nothing for this agent")
         return value
 
 
@@ -144,35 +158,35 @@ class Free:
 
     schema: bool = False
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
+    def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return a copy of the object."""
         if not isinstance(value, dict):
-            raise _wrong(place, "an object")
-        return self._copy(value, place, notes, 0)
+            raise _wrong("an object")
+        return self._copy(value, notes, 0)
 
-    def _copy(self, value: Any, place: str, notes: Notes, depth: int) -> Any:
+    def _copy(self, value: Any, notes: Notes, depth: int) -> Any:
         if depth > MAX_FREE_DEPTH:
-            raise ShapeError(f"{place} is nested more than {MAX_FREE_DEPTH} levels deep")
+            raise ShapeError(f"is nested more than {MAX_FREE_DEPTH} levels deep")
         if isinstance(value, dict):
             return {
-                key: self._copy(entry, place, notes, depth + 1)
+                key: self._copy(entry, notes, depth + 1)
                 for key, entry in value.items()
-                if not (self.schema and isinstance(entry, str) and self._points_elsewhere(key, entry, place, notes))
+                if not (self.schema and isinstance(entry, str) and _points_elsewhere(key, entry, notes))
             }
         if isinstance(value, list):
-            return [self._copy(entry, place, notes, depth + 1) for entry in value]
+            return [self._copy(entry, notes, depth + 1) for entry in value]
         if isinstance(value, float) and not math.isfinite(value):
-            raise _wrong(place, "JSON, whose numbers are finite")
+            raise _wrong("JSON, whose numbers are finite")
         return value
 
-    @staticmethod
-    def _points_elsewhere(key: str, entry: str, place: str, notes: Notes) -> bool:
-        if key in _SCHEMA_REFERENCES and not entry.startswith("#"):
-            raise ShapeError(f"{place} refers to a schema that is not in it")
-        if key in _SCHEMA_NAMES:
-            notes.add(key)
-            return True
-        return False
+
+def _points_elsewhere(key: str, entry: str, notes: Notes) -> bool:
+    if key in _SCHEMA_REFERENCES and not entry.startswith("#"):
+        raise ShapeError("refers to a schema that is not in it")
+    if key in _SCHEMA_NAMES:
+        notes.add(key)
+        return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +195,21 @@ class Items:
 
     entry: Shape
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
+    def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return the list of the entries that are not dropped."""
         if not isinstance(value, list):
-            raise _wrong(place, "a list")
-        made = (self.entry.rebuild(entry, f"{place}[{number}]", notes) for number, entry in enumerate(value))
-        return [entry for entry in made if entry is not DROPPED]
+            raise _wrong("a list")
+        rebuild = self.entry.rebuild
+        made = []
+        for number, entry in enumerate(value):
+            try:
+                new = rebuild(entry, notes)
+            except ShapeError as error:
+                error.within(f"[{number}]")
+                raise
+            if new is not DROPPED:
+                made.append(new)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +218,12 @@ class Numbers:
 
     most: int
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
+    def rebuild(self, value: Any, notes: Notes) -> Any:  # noqa: ARG002 - the protocol's
         """Return the object."""
         if not isinstance(value, dict) or len(value) > self.most:
-            raise _wrong(place, f"an object of at most {self.most} numbers")
+            raise _wrong(f"an object of at most {self.most} numbers")
         if not all(isinstance(entry, int) and not isinstance(entry, bool) for entry in value.values()):
-            raise _wrong(place, "an object of whole numbers")
+            raise _wrong("an object of whole numbers")
         return dict(value)
 
 
@@ -221,25 +244,35 @@ class Record:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
+    def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return the object of the known keys."""
         if not isinstance(value, dict):
-            raise _wrong(place, "an object")
+            raise _wrong("an object")
         made: dict[str, Any] = {}
-        for key, entry in value.items():
-            shape = self.keys.get(key)
-            if shape is not None:
-                if entry is not None and (new := shape.rebuild(entry, f"{place}.{key}", notes)) is not DROPPED:
+        key = ""
+        try:
+            for key, entry in value.items():
+                if entry is None:
+                    continue
+                shape = self.keys.get(key)
+                if shape is None:
+                    self._leave_out(key, entry, notes)
+                elif (new := shape.rebuild(entry, notes)) is not DROPPED:
                     made[key] = new
-            elif key in self.refused and entry:
-                raise ShapeError(f"{place}.{key} is not passed on: {self.refused[key]}")
-            elif entry is not None and key not in self.fixed:
-                notes.add(key)
-        for key in self.required:
-            if key not in made:
-                raise _wrong(f"{place}.{key}", "given")
+            for key in self.required:
+                if key not in made:
+                    raise _wrong("given")
+        except ShapeError as error:
+            error.within(f".{key}")
+            raise
         made.update(self.fixed)
         return made
+
+    def _leave_out(self, key: str, entry: Any, notes: Notes) -> None:
+        if key in self.refused and entry:
+            raise ShapeError(f"is not passed on: {self.refused[key]}")
+        if key not in self.fixed:
+            notes.add(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +291,10 @@ class Kinds:
     default: str | None = None
     drop: bool = False
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
+    def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return the object."""
         if not isinstance(value, dict):
-            raise _wrong(place, "an object")
+            raise _wrong("an object")
         kind = value.get(self.tag)
         name = self.default if kind is None else kind
         shape = self.shapes.get(name) if isinstance(name, str) else None
@@ -270,9 +303,9 @@ class Kinds:
             if self.drop:
                 notes.add(f"{self.tag}={shown}")
                 return DROPPED
-            raise ShapeError(f"{place} is of the kind {shown}, which is not passed on to the model's provider")
+            raise ShapeError(f"is of the kind {shown}, which is not passed on to the model's provider")
         rest = {key: entry for key, entry in value.items() if key != self.tag}
-        made = shape.rebuild(rest, place, notes)
+        made = shape.rebuild(rest, notes)
         return made if kind is None else {self.tag: kind, **made}
 
 
@@ -286,13 +319,12 @@ class Either:
         self._shapes = {kind: shape for kind, shape in pairs if shape is not None}
         self._drop = drop
 
-    def rebuild(self, value: Any, place: str, notes: Notes) -> Any:
+    def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return the value by the shape of its type."""
         shape = self._shapes.get(type(value))
         if shape is not None:
-            return shape.rebuild(value, place, notes)
+            return shape.rebuild(value, notes)
         if self._drop:
-            notes.add(place)
             return DROPPED
         names = {str: "a text", list: "a list", dict: "an object"}
-        raise _wrong(place, " or ".join(names[kind] for kind in self._shapes))
+        raise _wrong(" or ".join(names[kind] for kind in self._shapes))

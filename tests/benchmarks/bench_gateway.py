@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import httpx
 
 from squire_pipelines.gateway.call_log import read_calls
-from squire_pipelines.gateway.server import socket_directory
+from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.figures import Figure, ratio, report
 
 ROUNDS = 60
@@ -70,8 +72,8 @@ async def serve(reader, writer):
                 await writer.drain()
             writer.write(chunk(USAGE) + b"0\\r\\n\\r\\n")
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
+    except (asyncio.IncompleteReadError, ConnectionError, IndexError):
+        writer.close()  # a proxy that looks whether the provider is there sends no body
 
 async def main():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -125,6 +127,17 @@ async def app(scope, receive, send):
     await response.aclose()
 
 uvicorn.run(app, uds=sys.argv[1], http="h11", lifespan="on", ws="none", access_log=False, log_config=None)
+"""
+
+
+SENDER = """
+import sys
+import httpx
+client = httpx.Client(transport=httpx.HTTPTransport(uds=sys.argv[1]), base_url="http://g", timeout=60)
+for path in sys.argv[3:]:
+    for _ in range(int(sys.argv[2])):
+        answer = client.post("/v1/chat/completions", content=open(path, "rb").read())
+        assert answer.status_code in (403, 413), answer.text
 """
 
 
@@ -212,7 +225,10 @@ def litellm_proxy(url: str) -> Iterator[str | None]:
         free.close()
         argv = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
         environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
-        with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+        environment["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"  # on loopback, with no key of worth
+        with subprocess.Popen(
+            argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=folder
+        ) as process:
             try:
                 address = f"http://127.0.0.1:{port}"
                 deadline = time.monotonic() + LITELLM_START_S
@@ -221,6 +237,8 @@ def litellm_proxy(url: str) -> Iterator[str | None]:
                         if httpx.get(f"{address}/health/liveliness", timeout=2).is_success:
                             break
                     time.sleep(0.5)
+                else:
+                    raise RuntimeError("LiteLLM's proxy did not start")
                 yield address
             finally:
                 process.terminate()
@@ -254,6 +272,41 @@ def recovered(url: str) -> tuple[int, int]:
     return received, logged
 
 
+def refusals(url: str) -> tuple[float, float]:
+    """Return for how long bodies that are costly to read stop other threads, and the processor's time for wrong ones.
+
+    The gateway is in this process here, as it is in a supervisor; a thread looks at the clock every millisecond.
+    """
+    pauses: list[float] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        before = time.perf_counter()
+        while not over.wait(0.001):
+            now = time.perf_counter()
+            pauses.append(now - before)
+            before = now
+
+    size = 4 * 2**20
+    head = b'{"model": "small", "messages": ['
+    costly = (b"[" * size, head + b"[]," * (size // 3), head + b'{"a":1},' * (size // 8), head + b"0," * (size // 2))
+    wrong = b'{"model": "large", "messages": [{"role": "user", "content": "' + b"x" * size + b'"}]}'
+    with socket_directory() as place, Gateway(place, GatewayConfig("bench", url, "sk-none", ("small",))):
+        client = [sys.executable, "-c", SENDER, str(place)]
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        with tempfile.TemporaryDirectory() as folder:
+            files = [Path(folder) / str(number) for number in range(len(costly) + 1)]
+            for file, body in zip(files, (*costly, wrong), strict=True):
+                file.write_bytes(body)
+            subprocess.run([*client, "1", *map(str, files[:-1])], check=True, timeout=120)
+            over.set()
+            watcher.join()
+            began = time.process_time()
+            subprocess.run([*client, "30", str(files[-1])], check=True, timeout=120)
+            return max(pauses), time.process_time() - began
+
+
 def main() -> int:
     """Measure and report."""
     with contextlib.ExitStack() as stack:
@@ -282,6 +335,7 @@ def main() -> int:
         paced = ask_by_turns(pair, request_body(2000, rate=RATE, pieces=PIECES), PIECES, ROUNDS // 2)
         unpaced = ask_by_turns(pair, request_body(2000, rate=0, pieces=PIECES), PIECES, ROUNDS // 2)
         received, logged = recovered(url)
+        pause, seconds = refusals(url)
         for place in (gateway_socket, bare_socket):
             place.unlink(missing_ok=True)
     figures = []
@@ -306,6 +360,8 @@ def main() -> int:
         Figure("whole answer unpaced, times", ratio(unpaced["gateway"].whole, unpaced["direct"].whole), "x", 12.0),
         Figure("pieces/s unpaced, gateway", PIECES / statistics.median(unpaced["gateway"].whole), "1/s"),
         Figure("pieces/s unpaced, direct", PIECES / statistics.median(unpaced["direct"].whole), "1/s"),
+        Figure("other threads stopped by four costly bodies of 4 MiB", pause * 1000, "ms", 250),
+        Figure("processor for 30 wrong requests of 4 MiB", seconds, "s", 5),
         Figure(f"tokens lost of {received} in {KILLS} kills", 100 * (1 - logged / received), "%", 0.0),
     ]
     return report("gateway", figures)

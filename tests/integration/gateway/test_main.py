@@ -61,7 +61,7 @@ def program() -> Iterator[Program]:
 
 def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: Upstream) -> None:
     config = GatewayConfig(
-        "t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=24), every_s=0.05, trace_id="t1"
+        "t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=20), every_s=0.05, trace_id="t1"
     )
     program.tell(CONFIG_LINE.write(config))
     assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0, "refused": 0}
@@ -75,7 +75,7 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
     assert program.ask().status_code == 403, "what it asks is an estimate of more than the rest"
     output, errors = program.process.communicate(timeout=20)
     assert program.process.returncode == 0
-    assert json.loads(output.splitlines()[-1])["exhausted"] == "24 tokens"
+    assert json.loads(output.splitlines()[-1])["exhausted"] == "20 tokens"
     assert not program.socket.exists()
     assert [call.error for call in read_calls(program.log)] == [None, "budget"]
     assert KEY.encode() not in output + errors
