@@ -6,6 +6,7 @@ Nothing here knows what a file holds. Errors are the system's own (OSError); cal
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import stat
 import tempfile
@@ -19,6 +20,8 @@ from squire_pipelines.home import make_folder
 
 _CHUNK_BYTES = 1024 * 1024
 _POLL_S = 0.05
+_NAMES_AT_ONCE = 1000
+_OWNERS = 0o700
 
 
 def fsync(path: Path) -> None:
@@ -93,6 +96,78 @@ def copy_bounded(source: BinaryIO, target: BinaryIO, max_bytes: int) -> bool:
         target.write(chunk)
         left -= len(chunk)
     return not source.read(1)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder in which strangers wrote, however deep it is and whatever its permissions are; none is no error.
+
+    No recursion, no symlink that is followed, and three open folders at most: what lies deeper than one level is
+    moved up and removed from there.
+
+    Raises:
+        OSError: Something in it cannot be removed.
+    """
+    try:
+        root = _open_folder(path)
+    except FileNotFoundError:
+        return
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, root)
+        moved = 0
+        while names := _some_names(root):
+            for name in names:
+                moved = _remove_entry(root, name, moved)
+    path.rmdir()
+
+
+def _remove_entry(root: int, name: str, moved: int) -> int:
+    """Remove a file, or a folder after its own folders were moved up beside it; return how many have been moved."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=root, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=root)
+        return moved
+    folder = _open_folder(name, dir_fd=root)
+    try:
+        while inner_names := _some_names(folder):
+            for inner in inner_names:
+                if stat.S_ISDIR(os.stat(inner, dir_fd=folder, follow_symlinks=False).st_mode):
+                    os.close(_open_folder(inner, dir_fd=folder))  # only who may write in a folder can move it
+                    moved += 1
+                    os.rename(inner, _free_name(root, moved), src_dir_fd=folder, dst_dir_fd=root)
+                else:
+                    os.unlink(inner, dir_fd=folder)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=root)
+    return moved
+
+
+def _free_name(folder: int, number: int) -> str:
+    """Return a name that the stranger has not given to anything else."""
+    name = f".removed-{number}"
+    while True:
+        try:
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return name
+        name += "-"
+
+
+def _some_names(folder: int) -> list[str]:
+    with os.scandir(folder) as listing:
+        return [entry.name for entry in itertools.islice(listing, _NAMES_AT_ONCE)]
+
+
+def _open_folder(path: Path | str, *, dir_fd: int | None = None) -> int:
+    """Open a folder and make sure that we may read and change it."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        folder = os.open(path, flags, dir_fd=dir_fd)
+    except PermissionError:
+        os.chmod(path, _OWNERS, dir_fd=dir_fd)
+        folder = os.open(path, flags, dir_fd=dir_fd)
+    if os.fstat(folder).st_mode & _OWNERS != _OWNERS:
+        os.fchmod(folder, _OWNERS)
+    return folder
 
 
 def lock(path: Path, *, timeout_s: float = 0.0, shared: bool = False) -> AbstractContextManager[object]:

@@ -115,7 +115,7 @@ def read_result(out_dir: Path, max_bytes: int = MAX_RESULT_BYTES) -> AgentResult
         WorkspaceError: It is missing, no regular file, too large, or not what an entrypoint writes.
     """
     try:
-        return AgentResult.model_validate_json(read_output(out_dir, RESULT_FILE, max_bytes))
+        return AgentResult.model_validate_json(read_output(out_dir, RESULT_FILE, max_bytes), strict=True)
     except FileNotFoundError as error:
         raise _refused(RESULT_FILE, "is missing") from error
     except ValidationError as error:

@@ -131,6 +131,6 @@ def run_checks(
     run = runner.run(inputs, heartbeat=heartbeat, gateway_socket=gateway_socket)
     try:
         text = attempt_files.read_output(folder.out, RESULT_FILE, MAX_RESULT_BYTES)
-        return VerificationResult.model_validate_json(text), run
+        return VerificationResult.model_validate_json(text, strict=True), run
     except (FileNotFoundError, WorkspaceError, ValidationError):
         return None, run

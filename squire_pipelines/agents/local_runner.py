@@ -6,7 +6,6 @@ For commands that the user trusts, and where there is no engine. The agent can r
 import contextlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from squire_pipelines.agents.supervision import supervise
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError, EngineError, WorkspaceError
+from squire_pipelines.files import remove_tree
 from squire_pipelines.sections import LimitSettings
 
 # What the agent's programs need to run at all. No token lives under any of these names.
@@ -93,7 +93,8 @@ class LocalRunner:
                 return self._watch(process, recorder, heartbeat)
         finally:
             recorder.sink.close()
-            shutil.rmtree(work, ignore_errors=True)  # an agent may have taken permissions away
+            with contextlib.suppress(OSError):  # what it left running may still write there; retention tries again
+                remove_tree(work)
 
     def _argv(self, limits: LimitSettings) -> list[str]:
         cpu_s = int(limits.wall_clock_s * max(1.0, limits.cpus)) + 60

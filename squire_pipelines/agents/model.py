@@ -10,13 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from squire_pipelines.agents.adapters.caches import Cache
 from squire_pipelines.agents.adapters.protocol import Agent, LaunchSpec
 from squire_pipelines.domain.endings import Ending
+from squire_pipelines.domain.untrusted_text import PrintableText
 from squire_pipelines.sections import LimitSettings
 
 SCHEMA = 1
@@ -119,23 +120,21 @@ class ResultStatus(StrEnum):
 
 
 class _Parsed(BaseModel):
-    # A newer worker image may say more than we know; the agent may write anything, hence the bounds.
+    # A newer worker image may say more than we know; the agent may write anything, hence the types and bounds.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ResultError(_Parsed):
     """Why the entrypoint could not do its work."""
 
-    code: str = Field(max_length=100)
-    message: str = Field(default="", max_length=20_000)
+    code: PrintableText = Field(max_length=100)
+    message: PrintableText = Field(default="", max_length=20_000)
 
 
 class ResultTimings(_Parsed):
-    """Seconds, and times in UTC; a step that was not reached has none."""
+    """Seconds; a step that was not reached has none. When something happened, our own clock says."""
 
     clone_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    agent_start: datetime | None = None
-    agent_end: datetime | None = None
     bundle_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
@@ -144,13 +143,13 @@ class AgentResult(_Parsed):
 
     schema_version: int = Field(alias="schema", ge=SCHEMA, le=SCHEMA)
     status: ResultStatus
-    agent_exit_code: int | None = None
+    agent_exit_code: int | None = Field(default=None, ge=0, le=255)
     head_sha: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")
-    commits: int = Field(default=0, ge=0)
+    commits: int = Field(default=0, ge=0, le=1_000_000)
     uncommitted_committed: bool = False
     error: ResultError | None = None
     timings: ResultTimings = ResultTimings()
-    agent_version: str | None = Field(default=None, max_length=200)
+    agent_version: Annotated[PrintableText, Field(max_length=200)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ class RunResult:
     """How a run ended and what it left.
 
     `bundle` lies in the attempt's `keep/`, within its size but not yet verified. `image_digest` is the engine's id
-    of the image (None without a container). `agent_started_at` is UTC and by our clock; `timings` are seconds.
+    of the image (None without a container). The times are UTC and by our clock; `timings` are seconds.
     """
 
     ending: Ending
@@ -166,4 +165,5 @@ class RunResult:
     bundle: Path | None = None
     image_digest: str | None = None
     agent_started_at: datetime | None = None
+    agent_ended_at: datetime | None = None
     timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

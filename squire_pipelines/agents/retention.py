@@ -1,11 +1,13 @@
 """Removes the folders of attempts that ended long ago."""
 
-import shutil
-from collections.abc import Callable, Collection, Mapping
+import contextlib
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
+from squire_pipelines.files import remove_tree
 from squire_pipelines.observability.logging import Component, get_logger
 
 _log = get_logger(Component.AGENT)
@@ -34,10 +36,7 @@ def sweep(
         max_folders: How many are looked at, the oldest first.
     """
     before = now - keep
-    try:
-        folders = sorted((entry.stat().st_mtime, entry) for entry in attempts_dir.iterdir() if entry.is_dir())
-    except FileNotFoundError:
-        return 0
+    folders = sorted(_folders(attempts_dir))
     # No folder is changed after its attempt's end, so that younger ones need not be looked up.
     old = [entry for changed, entry in islice(folders, max_folders) if changed < before.timestamp()]
     removed = 0
@@ -53,9 +52,19 @@ def sweep(
     return removed
 
 
+def _folders(attempts_dir: Path) -> Iterator[tuple[float, Path]]:
+    """Yield when each folder was changed last, and the folder; one that another process removes meanwhile is none."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in attempts_dir.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.lstat()
+                if stat.S_ISDIR(status.st_mode):
+                    yield status.st_mtime, entry
+
+
 def _remove(folder: Path) -> bool:
     try:
-        shutil.rmtree(folder)
+        remove_tree(folder)
     except OSError as error:
         _log.warning("agent.folder_left_behind", folder=str(folder), reason=str(error))
         return False

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -48,6 +49,7 @@ class RunRecorder:
     began: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
+    ended_at: datetime | None = None
     session: SessionReader = field(init=False)
     sink: LogSink = field(init=False)
 
@@ -89,7 +91,7 @@ class RunRecorder:
 
     def mark_ended(self) -> None:
         """Record that it has ended."""
-        self.ended = time.monotonic()
+        self.ended, self.ended_at = time.monotonic(), datetime.now(UTC)
 
     def problem(self) -> Cause | None:
         """Return which limit the run has exceeded, if any."""
@@ -133,6 +135,7 @@ class RunRecorder:
             bundle=bundle,
             image_digest=self.image_digest,
             agent_started_at=self.sink.agent_started_at,
+            agent_ended_at=self._agent_ended_at(),
             timings=MappingProxyType(dict(self.timings)),
         )
 
@@ -163,13 +166,16 @@ class RunRecorder:
             until = max(0.0, agent_started - self.started)
             self.timings["agent_start_s"] = round(max(0.0, until - self.timings.get("workspace_in_s", 0.0)), 3)
             self._warn_if_slow()
-        agent_times = []
-        if times.agent_start is not None and times.agent_end is not None:
-            agent_times.append((times.agent_end - times.agent_start).total_seconds())
         if agent_started is not None and self.started is not None and self.ended is not None:
-            agent_times.append(self.ended - agent_started)
-        if agent_times:
-            self.timings["agent_s"] = round(max(0.0, min(agent_times)), 3)
+            agent_s = self.ended - agent_started - self.timings.get("bundle_out_s", 0.0)
+            self.timings["agent_s"] = round(max(0.0, agent_s), 3)
+
+    def _agent_ended_at(self) -> datetime | None:
+        """Return when the agent ended by our clock: what came after it, its bundle, may be the worker's word."""
+        started_at = self.sink.agent_started_at
+        if started_at is None or self.ended_at is None:
+            return None
+        return max(started_at, self.ended_at - timedelta(seconds=self.timings.get("bundle_out_s", 0.0)))
 
     def _warn_if_slow(self) -> None:
         parts = {name: self.timings[name] for name in START_PARTS if name in self.timings}

@@ -6,13 +6,17 @@ is run as it stands. Neither is trusted: both run in a container of their own, s
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.tasks import Verification
+from squire_pipelines.domain.untrusted_text import PrintableText
 
 MAX_CHECKS = 20
+MAX_SECONDS = 1e7
+"""More than any command can take."""
 
 
 class CheckCommand(FrozenModel):
@@ -28,10 +32,10 @@ class CommandResult(FrozenModel):
     model_config = ConfigDict(extra="ignore")
 
     name: str = Field(max_length=100)
-    exit_code: int
+    exit_code: int = Field(ge=0, le=255)
     timed_out: bool = False
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    tail: tuple[str, ...] = Field(default=(), max_length=50)
+    seconds: float = Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)
+    tail: tuple[Annotated[PrintableText, Field(max_length=2000)], ...] = Field(default=(), max_length=50)
 
     @property
     def passed(self) -> bool:
@@ -49,7 +53,7 @@ class CommandResult(FrozenModel):
 
 
 class VerificationResult(FrozenModel):
-    """What the program in the container wrote."""
+    """What the program in the container wrote, or what it ran wrote in its place: a claim, within bounds."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -154,7 +154,7 @@ def record_run(leased: LeasedAttempt, result: RunResult) -> None:
             timings=earlier.with_parts(timings),
             agent_version=report.agent_version if report else None,
             agent_started_at=result.agent_started_at,
-            agent_ended_at=report.timings.agent_end if report else None,
+            agent_ended_at=result.agent_ended_at,
             evidence=ending.evidence,
             usage=usage_of_attempt(tx, leased.attempt.id),
         )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.files import lock, lock_descriptor, open_atomically, put_in_place, write_atomically
+from squire_pipelines.files import lock, lock_descriptor, open_atomically, put_in_place, remove_tree, write_atomically
+from tests.support.deep_trees import make_deep
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -149,3 +150,50 @@ def test_locked_descriptor_is_locked_until_it_is_closed(tmp_path: Path) -> None:
         assert not lock_descriptor(reader.fileno())
         writer.close()
         assert lock_descriptor(reader.fileno())
+
+
+def test_tree_of_3000_levels_is_removed(tmp_path: Path) -> None:
+    make_deep(tmp_path / "tree", 3000)
+    remove_tree(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_links_lead_to_stays(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    (kept / "inner").mkdir(parents=True)
+    (tmp_path / "tree/below/.removed-1").mkdir(parents=True)
+    (tmp_path / "tree/.removed-1").symlink_to(kept)
+    (tmp_path / "tree/below/link").symlink_to(kept, target_is_directory=True)
+    os.mkfifo(tmp_path / "tree/below/pipe")
+    remove_tree(tmp_path / "tree")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (kept / "inner").is_dir()
+
+
+def test_tree_that_is_not_there_is_no_error(tmp_path: Path) -> None:
+    remove_tree(tmp_path / "none")
+
+
+def test_tree_without_permissions_is_removed_by_its_owner(tmp_path: Path) -> None:
+    owner = 65534 if os.getuid() == 0 else os.getuid()
+    tree = tmp_path / "tree"
+    for number, mode in enumerate((0o000, 0o100, 0o200, 0o400, 0o500)):
+        (tree / str(number) / "inner" / "more").mkdir(parents=True)
+        (tree / str(number) / "file").write_text("x", encoding="utf-8")
+        (tree / str(number) / "inner").chmod(mode)
+        (tree / str(number)).chmod(mode)
+    tree.chmod(0o000)
+    for path in (tmp_path, tree, *tree.rglob("*")):
+        os.chown(path, owner, -1)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.chdir(tmp_path)  # the folders above it may be closed to another user
+            os.setuid(owner)
+            remove_tree(Path("tree"))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert list(tmp_path.iterdir()) == []

@@ -9,8 +9,8 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -206,9 +206,10 @@ class Result:
 
 
 def clear(folder: Path, *names: str) -> None:
-    """Removes what the agent, which may write there too, has put in our way: files, links or folders."""
+    """Removes what the agent, which may write there too, has put in our way: files and links; folders are moved."""
     for path in (folder / name for name in names):
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            # Not removed: it may be deeper than Python's recursion, or closed to us.
+            path.rename(Path(tempfile.mkdtemp(dir=folder, prefix=f".{path.name}.")) / path.name)
         else:
             path.unlink(missing_ok=True)

@@ -226,3 +226,20 @@ def test_a_process_that_cannot_be_started_is_a_workspace_error(origin: Origin, t
     run = LocalRunner(python=str(tmp_path / "no-python")).run(inputs, heartbeat=go_on)
     assert run.ending.cause is Cause.WORKSPACE_ERROR
     assert "cannot be started" in run.ending.message
+
+
+DEEP = 'python3 -c \'import os\nfor _ in range(3000): os.mkdir("d"); os.chdir("d")\''
+
+
+@pytest.mark.parametrize(
+    ("where", "cause"), [("$HOME", Cause.COMPLETED), ("OUT/result.json", Cause.DISK_FULL)], ids=["home", "out"]
+)
+def test_folders_of_3000_levels_have_an_ending_with_a_name(
+    origin: Origin, tmp_path: Path, where: str, cause: Cause
+) -> None:
+    folder = where.replace("OUT", str(tmp_path / "attempt" / "out"))
+    run = run_shell(
+        origin, tmp_path, f"mkdir -p {folder}; cd {folder} && {DEEP}; cd $OLDPWD; echo changed >> README.md"
+    )
+    assert run.ending.cause is cause, run.ending
+    assert [path.name for path in (tmp_path / "attempt").iterdir() if path.name.startswith("work-")] == []

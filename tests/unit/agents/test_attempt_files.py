@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,6 @@ def test_a_good_result_is_read(folder: AttemptFolder) -> None:
     result = read_result(folder.out)
     assert result.status is ResultStatus.CHANGED
     assert result.timings.clone_s == 0.1
-    assert result.timings.agent_start is not None
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,29 @@ def test_a_good_result_is_read(folder: AttemptFolder) -> None:
         {"status": "fine"},
         {"head_sha": "--upload-pack=x"},
         {"commits": -1},
+        pytest.param({"commits": 10**5000}, id="commits of 5,000 digits"),
+        {"commits": "1"},
+        pytest.param({"agent_exit_code": 10**4400}, id="exit code of 4,400 digits"),
+        {"timings": {"bundle_s": "1"}},
         {"timings": {"clone_s": -1}},
         {"agent_version": "v" * 1000},
         {"error": "text"},
     ],
-    ids=lambda change: next(iter(change)),
 )
 def test_a_result_that_no_entrypoint_writes_is_refused(folder: AttemptFolder, change: dict[str, Any]) -> None:
-    (folder.out / "result.json").write_text(json.dumps(GOOD | change), encoding="utf-8")
-    with pytest.raises(WorkspaceError, match=next(iter(change))):
+    (folder.out / "result.json").write_text(_json(GOOD | change), encoding="utf-8")
+    with pytest.raises(WorkspaceError, match=f"{next(iter(change))}|number out of range"):
         read_result(folder.out)
+
+
+def _json(document: dict[str, Any]) -> str:
+    """Return the document as JSON, whose numbers may have thousands of digits."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return json.dumps(document)
+    finally:
+        sys.set_int_max_str_digits(limit)
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[" * 100_000, "[]", "\x00"])

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from squire_pipelines.agents.retention import sweep
+from tests.support.deep_trees import make_deep
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -55,3 +56,12 @@ def test_a_folder_that_cannot_be_removed_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(made)  # a link to a folder is not followed
     os.utime(made, ((NOW - timedelta(days=10)).timestamp(),) * 2)
     assert sweep(tmp_path, known(), keep=WEEK, now=NOW) == 1  # type: ignore[arg-type]
+
+
+def test_folder_that_goes_deep_stops_nobody_elses_removal(tmp_path: Path) -> None:
+    made = folder(tmp_path, "a_deep_one", timedelta(days=10))
+    make_deep(made / "out" / "tree", 3000)
+    os.utime(made, ((NOW - timedelta(days=10)).timestamp(),) * 2)
+    folder(tmp_path, "another", timedelta(days=9))
+    assert sweep(tmp_path, known(), keep=WEEK, now=NOW) == 2  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
