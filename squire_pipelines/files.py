@@ -116,8 +116,10 @@ def remove_tree(path: Path) -> None:
         moved = 0
         while names := _some_names(root):
             for name in names:
-                moved = _remove_entry(root, name, moved)
-    path.rmdir()
+                with contextlib.suppress(FileNotFoundError):  # another process removes it too
+                    moved = _remove_entry(root, name, moved)
+    with contextlib.suppress(FileNotFoundError):
+        path.rmdir()
 
 
 def _remove_entry(root: int, name: str, moved: int) -> int:

@@ -11,6 +11,7 @@ from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.logs import OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.files import remove_tree
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.wire import GatewayConfig
@@ -238,8 +239,12 @@ def test_folders_of_3000_levels_have_an_ending_with_a_name(
     origin: Origin, tmp_path: Path, where: str, cause: Cause
 ) -> None:
     folder = where.replace("OUT", str(tmp_path / "attempt" / "out"))
-    run = run_shell(
-        origin, tmp_path, f"mkdir -p {folder}; cd {folder} && {DEEP}; cd $OLDPWD; echo changed >> README.md"
-    )
+    try:
+        run = run_shell(
+            origin, tmp_path, f"mkdir -p {folder}; cd {folder} && {DEEP}; cd $OLDPWD; echo changed >> README.md"
+        )
+        left = [path.name for path in (tmp_path / "attempt").iterdir() if path.name.startswith("work-")]
+    finally:
+        remove_tree(tmp_path / "attempt")  # pytest cannot
     assert run.ending.cause is cause, run.ending
-    assert [path.name for path in (tmp_path / "attempt").iterdir() if path.name.startswith("work-")] == []
+    assert left == []
