@@ -14,6 +14,7 @@ from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.text import size
 from squire_pipelines.errors import EngineError, ExitCode
 from squire_pipelines.sections import AgentSettings
+from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     import docker
@@ -130,7 +131,7 @@ def sbom(context: CliContext, image: str | None, output: Path | None) -> None:
     with closing(engine.connect(SBOM_TIMEOUT_S, image=image)) as client:
         text = read_sbom(client, image)
     if output is None:
-        click.echo(text, nl=False)
+        write_line(text, end="")
         return
     output.write_text(text, encoding="utf-8")
     note(f"{len(json.loads(text)['components'])} components are in {output}")
@@ -159,7 +160,7 @@ def probe(context: CliContext, *, failed: bool, as_json: bool) -> None:
         emit_json([trial.document() for trial in shown])
     else:
         context.console.print(table_of(shown, _TRIALS))
-        click.echo(f"{len(trials)} tried, {len(wrong)} wrong")
+        write_line(f"{len(trials)} tried, {len(wrong)} wrong")
     if wrong:
         fail(f"{len(wrong)} of {len(trials)} did not end as they must", "docs/security.md says what each is for")
         raise SystemExit(ExitCode.FAILED)

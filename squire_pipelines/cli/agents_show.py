@@ -20,8 +20,10 @@ from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_op
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
-from squire_pipelines.cli.text import counted, instant, one_line, plain
+from squire_pipelines.cli.text import counted, instant
 from squire_pipelines.errors import NotFoundError
+from squire_pipelines.terminal.clean import one_line, plain
+from squire_pipelines.terminal.output import write_line
 
 _TEXT_LINES = 20
 _COLUMNS: Columns = {
@@ -44,10 +46,10 @@ def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
         facts = {"name": agent.name, "origin": provider, "needs_gateway": agent.needs_gateway}
         emit_json({**facts, "permissions": agent.permissions})
         return
-    click.echo(f"{agent.name} ({provider})")
-    click.echo(f"  model: {'through the gateway' if agent.needs_gateway else 'none'}\n")
+    write_line(f"{agent.name} ({provider})")
+    write_line(f"  model: {'through the gateway' if agent.needs_gateway else 'none'}\n")
     context.console.print(table_of(agent.permissions, _COLUMNS))
-    click.echo("\nThe last line that matches counts. The container never allows more than docs/security.md says.")
+    write_line("\nThe last line that matches counts. The container never allows more than docs/security.md says.")
 
 
 @command(
@@ -74,10 +76,10 @@ def transcript(context: CliContext, task_id: str, number: int | None, *, as_json
     for entry in entries:
         totals = totals.after(entry)
         for line in _lines(entry):
-            click.echo(line)
+            write_line(line)
     calls = f"{counted(totals.tool_calls, 'tool call')} ({totals.failed_tool_calls} failed)"
     spent = f"{totals.input_tokens} in, {totals.output_tokens} out, ${totals.cost_usd:.4f} by its own estimate"
-    click.echo(f"\n{counted(totals.steps, 'step')}, {calls}; tokens: {spent}")
+    write_line(f"\n{counted(totals.steps, 'step')}, {calls}; tokens: {spent}")
 
 
 def _entries(path: Path, task_id: str, number: int) -> Iterator[Entry]:

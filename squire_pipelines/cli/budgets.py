@@ -17,6 +17,7 @@ from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.budgets import Amount, Limit, Purpose, renewed_at
 from squire_pipelines.ledger import budgets as budget_rows
+from squire_pipelines.terminal.output import write_line
 
 budgets = LazyGroup(name="budgets", help="Show what work costs, and what it may cost.")
 
@@ -61,7 +62,7 @@ def show(context: CliContext, *, as_json: bool) -> None:
         }
         emit_json({"attempt": cap, "budgets": budgets_now, **waiting})
         return
-    click.echo(f"An attempt may use: {_limit(cap)}.")
+    write_line(f"An attempt may use: {_limit(cap)}.")
     if levels:
         columns: Columns = {
             "budget": lambda level: level.scope.value,
@@ -74,9 +75,9 @@ def show(context: CliContext, *, as_json: bool) -> None:
         }
         context.console.print(table_of(levels, columns))
     else:
-        click.echo("No day, month or repository has a limit: docs/guide/budgets.md says how to set one.")
+        write_line("No day, month or repository has a limit: docs/guide/budgets.md says how to set one.")
     for name, shortage in (*blocks.repositories.items(), *blocks.tasks.items()):
-        click.echo(f"{name} waits for {shortage}")
+        write_line(f"{name} waits for {shortage}")
 
 
 @budgets.command("list", examples=("squire budgets list", "squire budgets list --open", "squire budgets list --json"))

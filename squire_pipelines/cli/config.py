@@ -14,6 +14,7 @@ from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.settings import Settings
+from squire_pipelines.terminal.output import write_line
 
 config = LazyGroup(name="config", help="Show and check the settings.")
 
@@ -88,7 +89,7 @@ def show(context: CliContext, *, defaults: bool, as_json: bool) -> None:
     columns: Columns = {"key": "key", "value": lambda row: _text(row["value"]), "from": "from"}
     context.console.print(table_of(rows, columns, keep=("value",)))
     if not defaults:
-        click.echo(f"file: {path}{'' if path.is_file() else ' (does not exist)'}", err=True)
+        write_line(f"file: {path}{'' if path.is_file() else ' (does not exist)'}", err=True)
 
 
 def _text(value: Any) -> str:
@@ -111,7 +112,7 @@ def validate(context: CliContext) -> None:
     if context.settings.pipeline.executor == "docker":
         check_settings(context.settings)
     path = context.config_path
-    click.echo(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
+    write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
 
 
 @config.command("path", examples=('"$EDITOR" "$(squire config path)"', "squire config path --json"))
@@ -123,7 +124,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
     `ledger` is null when it is in a database server, or when the settings cannot be used.
     """
     if not as_json:
-        click.echo(context.config_path)
+        write_line(context.config_path)
         return
     names = (
         "data",

@@ -3,7 +3,6 @@
 Imports at the top are kept to click, since every start pays for them; the rest is imported where it is used.
 """
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.terminal.output import write_json, write_line
+
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from squire_pipelines.cli.task_rows import TaskPage
@@ -25,13 +26,11 @@ if TYPE_CHECKING:
     from squire_pipelines.ledger.store import Ledger
     from squire_pipelines.ledger.task_query import TaskQuery
     from squire_pipelines.settings import Settings
+    from squire_pipelines.terminal.console import CleanConsole
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 Columns = Mapping[str, str | Callable[[Any], object]]
 """The columns of a table: a heading, and the key or the function of a row that gives the cell."""
-
-PIPE_WIDTH = 200
-"""Columns of a table that is not written to a terminal, so that ids and links are not cut."""
 
 
 class CliContext:
@@ -116,12 +115,11 @@ class CliContext:
             del self.__dict__["ledger"]
 
     @cached_property
-    def console(self) -> "Console":
-        """Standard output, without markup: whatever a stranger wrote is shown as it stands."""
-        from rich.console import Console  # noqa: PLC0415 - JSON output needs no rich
+    def console(self) -> "CleanConsole":
+        """Standard output for tables, which takes no markup and no control characters from text."""
+        from squire_pipelines.terminal.console import open_console  # noqa: PLC0415 - JSON output needs no rich
 
-        width = None if sys.stdout.isatty() else PIPE_WIDTH
-        return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+        return open_console()
 
     def write_list(
         self,
@@ -138,7 +136,7 @@ class CliContext:
         if as_json:
             emit_json(rows)
         elif not rows:
-            click.echo(empty)
+            write_line(empty)
         else:
             self.console.print(table_of(rows, columns, keep=keep))
         if len(rows) == limit:
@@ -202,7 +200,7 @@ def show_next_page(option: str, place: object) -> None:
             words.append(parameter.opts[0])
             if value is not True:
                 words.append(f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else str(value))
-    click.echo(f"next page: {ctx.command_path} {shlex.join([*words, option, str(place)])}", err=True)
+    write_line(f"next page: {ctx.command_path} {shlex.join([*words, option, str(place)])}", err=True)
 
 
 def _to_json(value: Any) -> Any:
@@ -220,8 +218,8 @@ def _to_json(value: Any) -> Any:
 
 
 def emit_json(value: Any) -> None:
-    """Write `value` as JSON, in ASCII only, so that no character that a stranger wrote acts upon a terminal."""
-    click.echo(json.dumps(value, indent=2, default=_to_json))
+    """Write `value`, which may hold models, times and paths, as JSON."""
+    write_json(value, default=_to_json)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, keep: Iterable[str] = ()) -> "Table":
@@ -250,11 +248,11 @@ def write_fields(row: Any, columns: Columns) -> None:
     """Write the fields of one row that are not empty, each on its own line."""
     for name, cell in columns.items():
         if text := _text(_cell(row, cell), limit=2000):
-            click.echo(f"  {name + ':':<14} {text}")
+            write_line(f"  {name + ':':<14} {text}")
 
 
 def _text(cell: object, *, limit: int = 500) -> str:
-    from squire_pipelines.cli.text import instant, one_line  # noqa: PLC0415 - JSON output needs no text
+    from squire_pipelines.cli.text import instant  # noqa: PLC0415 - JSON output needs no text
 
     return instant(cell) if isinstance(cell, datetime) else one_line("" if cell is None else str(cell), limit=limit)
 

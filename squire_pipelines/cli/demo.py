@@ -13,10 +13,9 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from squire_forge.process import ForgeProcess
     from squire_pipelines.demo.driver import DemoResult
+    from squire_pipelines.terminal.console import CleanConsole
 
 
 @command(
@@ -90,7 +89,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     raise SystemExit(0 if result.passed else 1)
 
 
-def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgeProcess", *, diffs: bool) -> None:
+def _show(console: "CleanConsole", result: "DemoResult", home: Path, forge: "ForgeProcess", *, diffs: bool) -> None:
     from rich.text import Text  # noqa: PLC0415 - only when there is something to show
 
     from squire_pipelines.runtime.report import cycle_table, failures, remarks  # noqa: PLC0415 - likewise
@@ -120,7 +119,7 @@ def _show(console: "Console", result: "DemoResult", home: Path, forge: "ForgePro
             console.print(Text(f"  {further}"))
 
 
-def _show_diffs(console: "Console", result: "DemoResult", forge: "ForgeProcess") -> None:
+def _show_diffs(console: "CleanConsole", result: "DemoResult", forge: "ForgeProcess") -> None:
     from rich.syntax import Syntax  # noqa: PLC0415 - only for a repository of one's own
     from rich.text import Text  # noqa: PLC0415 - likewise
 
@@ -138,7 +137,7 @@ def _show_diffs(console: "Console", result: "DemoResult", forge: "ForgeProcess")
                 console.print(Text("… and more: clone the forge's repository to see all", style="dim"))
 
 
-def _wait_for_interrupt(console: "Console", url: str) -> None:
+def _wait_for_interrupt(console: "CleanConsole", url: str) -> None:
     console.print(f"The forge keeps running at {url}; Ctrl-C stops it.")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())

@@ -7,6 +7,7 @@ import click
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
+from squire_pipelines.terminal.output import write_line
 
 
 @command(
@@ -39,21 +40,21 @@ def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
         require_secret("webhook-secret", settings.home)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
     context.ledger.ensure_schema()
-    with interruptible() as check_interrupt, Services(settings, say=click.echo) as services:
+    with interruptible() as check_interrupt, Services(settings, say=write_line) as services:
         try:
             if webhooks:
                 services.start_receiver()
-            click.echo("starting Dagster")
+            write_line("starting Dagster")
             services.start_daemon()
             services.start_webserver(ui)
-            click.echo(f"UI:        http://127.0.0.1:{ui}")
+            write_line(f"UI:        http://127.0.0.1:{ui}")
             if webhooks:
-                click.echo(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
-            click.echo(f"logs:      {settings.home.run}")
-            click.echo("Ctrl-C stops everything.")
+                write_line(f"webhooks:  http://{settings.webhooks.host}:{settings.webhooks.port}/webhooks/github")
+            write_line(f"logs:      {settings.home.run}")
+            write_line("Ctrl-C stops everything.")
             while True:
                 time.sleep(1.0)
                 check_interrupt()
                 services.keep_up()
         except KeyboardInterrupt:
-            click.echo("stopping …")
+            write_line("stopping …")

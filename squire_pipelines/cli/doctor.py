@@ -14,8 +14,10 @@ import click
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.diagnosis import Diagnosis, Status
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.text import counted, one_line, size
+from squire_pipelines.cli.text import counted, size
 from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
+from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.terminal.output import write_line
 
 MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
 MIN_FREE_BYTES = 2**30
@@ -222,9 +224,9 @@ def run_checks(context: CliContext) -> Iterator[Diagnosis]:
 
 def _show(result: Diagnosis) -> None:
     status = click.style(f"{result.status:<5}", fg=_COLORS[result.status])
-    click.echo(f"{status}{result.name:<15} {one_line(result.message)}")
+    write_line(f"{status}{result.name:<15} {one_line(result.message)}")
     if result.next_step and result.status != "ok":
-        click.echo(f"{'':<21}next: {one_line(result.next_step)}")
+        write_line(f"{'':<21}next: {one_line(result.next_step)}")
 
 
 @command("doctor", examples=("squire doctor", "squire doctor --json"))

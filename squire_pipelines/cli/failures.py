@@ -1,35 +1,25 @@
 """What a person reads when a command fails: one message and the next step, with a traceback only when asked for."""
 
-import sys
-
 import click
 
-from squire_pipelines.cli.text import one_line, plain
 from squire_pipelines.errors import ExitCode, SquireError
+from squire_pipelines.terminal.output import write_labelled, write_line
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-def _say(label: str, text: str, color: str) -> None:
-    import os  # noqa: PLC0415 - only when a command fails
-
-    plain_output = bool(os.environ.get("NO_COLOR"))
-    head = f"{label}:" if plain_output else click.style(f"{label}:", fg=color, bold=True)
-    click.echo(f"{head} {one_line(text, limit=2000)}", err=True)
-
-
 def fail(message: str, hint: str = "", *, place: str = "") -> None:
     """Write on standard error what went wrong, the lines at fault in the person's text, and what to do next."""
-    _say("error", message, "red")
+    write_labelled("error", message, color="red")
     if place:
-        click.echo(plain(place), err=True)
+        write_line(place, err=True)
     if hint:
-        _say("hint", hint, "yellow")
+        write_labelled("hint", hint, color="yellow")
 
 
 def note(message: str) -> None:
     """Write something on standard error that is not the command's result."""
-    _say("hint", message, "yellow")
+    write_labelled("hint", message, color="yellow")
 
 
 def _was_interrupted(error: BaseException) -> bool:
@@ -44,7 +34,7 @@ def report(error: BaseException, *, verbose: bool) -> int:
         code = int(error.exit_code)
     elif isinstance(error, KeyboardInterrupt | click.Abort):
         interrupted = _was_interrupted(error)
-        click.echo("interrupted" if interrupted else "aborted", err=True)
+        write_line("interrupted" if interrupted else "aborted", err=True)
         code = INTERRUPTED if interrupted else int(ExitCode.FAILED)
     elif isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
@@ -60,5 +50,5 @@ def report(error: BaseException, *, verbose: bool) -> int:
     if verbose:
         import traceback  # noqa: PLC0415 - only when a command fails
 
-        traceback.print_exception(error, file=sys.stderr)
+        write_line("".join(traceback.format_exception(error)), err=True, end="")
     return code

@@ -11,6 +11,7 @@ from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.cli.text import counted, instant, size
+from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.export import ExportedFile
@@ -37,7 +38,7 @@ history = LazyGroup(
 @with_context
 def path(context: CliContext) -> None:
     """Print where the warehouse's file is, for other programs, which have to open it read-only."""
-    click.echo(context.home.warehouse)
+    write_line(context.home.warehouse)
     if not context.home.warehouse.exists():
         note("the warehouse has not been published yet: run `squire history publish`")
 
@@ -54,13 +55,13 @@ def publish(context: CliContext, *, full: bool) -> None:
         context.ledger, context.home.warehouse, settings.warehouse, limits_of=settings.budgets_for, full=full
     )
     changed = f"{sum(done.changed.values())} of {sum(done.rows.values())} rows written"
-    click.echo(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
+    write_line(f"published {context.home.warehouse}: {changed}, {size(done.bytes)}, {done.seconds:.1f} s")
     if done.mode == "full" and not full:
         note(f"the whole ledger was read again: {done.reason}")
 
 
 def _show_file(file: "ExportedFile") -> None:
-    click.echo(f"{file.name}  {counted(file.rows, 'row')}, {size(file.bytes)}", err=True)
+    write_line(f"{file.name}  {counted(file.rows, 'row')}, {size(file.bytes)}", err=True)
 
 
 @history.command(
@@ -109,7 +110,7 @@ def export(
         emit_json({"target": target, "published_at": done.published_at, "files": listed})
     else:
         files, rows = counted(len(done.files), "file"), counted(sum(file.rows for file in done.files), "row")
-        click.echo(f"wrote {files} with {rows}, as of {instant(done.published_at)} UTC")
+        write_line(f"wrote {files} with {rows}, as of {instant(done.published_at)} UTC")
 
 
 @history.command(
@@ -150,7 +151,7 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
         from squire_pipelines.warehouse.report.page import write_page  # noqa: PLC0415 - likewise
 
         write_page(html, page(numbers, cache=context.home.cache / "matplotlib"))
-        click.echo(f"wrote {html}")
+        write_line(f"wrote {html}")
         if open_it and click.launch(str(html.absolute())):
             note(f"no browser could be started; open {html.absolute()}")
         return
@@ -160,16 +161,16 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
 def _show_report(context: CliContext, numbers: "ReportNumbers") -> None:
     from squire_pipelines.warehouse.report.sections import headline, sections  # noqa: PLC0415 - DuckDB
 
-    click.echo(f"{numbers.since:%Y-%m-%d %H:%M} to {numbers.until:%Y-%m-%d %H:%M} UTC")
-    click.echo()
+    write_line(f"{numbers.since:%Y-%m-%d %H:%M} to {numbers.until:%Y-%m-%d %H:%M} UTC")
+    write_line()
     context.console.print(table(["", "", " "], headline(numbers)))
     for section in sections(numbers):
-        click.echo(f"\n{section.title}")
+        write_line(f"\n{section.title}")
         if not section.rows:
-            click.echo(f"  {section.nothing}")
+            write_line(f"  {section.nothing}")
             continue
-        click.echo(f"  {section.text}")
+        write_line(f"  {section.text}")
         most = _COLUMNS.get(section.key, len(section.header))
         context.console.print(table(section.header[:most], [row[:most] for row in section.rows[:_ROWS]]))
         if len(section.rows) > _ROWS:
-            click.echo(f"  and {len(section.rows) - _ROWS} more: --json has them all")
+            write_line(f"  and {len(section.rows) - _ROWS} more: --json has them all")

@@ -9,8 +9,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.history_sql import FORMS, LIMIT, MAX_QUERY, timeout_option, write_answer, write_table
@@ -18,6 +16,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import QueryError, SquireError, WarehouseError
 from squire_pipelines.home import make_file, make_folder
+from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.query_process import QueryProcess
@@ -106,7 +105,7 @@ class Shell:
             count, has_more = write_answer(self._context, answer, self.mode, self.limit)
             if self._interactive:
                 first = "the first " if has_more else ""
-                click.echo(f"{first}{counted(count, 'row')}, {time.monotonic() - started:.3f} s")
+                write_line(f"{first}{counted(count, 'row')}, {time.monotonic() - started:.3f} s")
             elif has_more:
                 note(f"there are more rows than these {count}; .limit N shows more")
 
@@ -117,7 +116,7 @@ class Shell:
         if name in {".quit", ".exit"}:
             return False
         if name == ".help":
-            click.echo(_HELP)
+            write_line(_HELP)
         elif name == ".tables":
             self._table(_TABLES)
         elif name == ".schema" and rest:
@@ -126,10 +125,10 @@ class Shell:
             )
         elif name == ".mode" and rest in {*FORMS, ""}:
             self.mode = rest or self.mode
-            click.echo(f"mode: {self.mode}")
+            write_line(f"mode: {self.mode}")
         elif name == ".limit" and (not rest or (rest.isascii() and rest.isdigit() and int(rest) > 0)):
             self.limit = int(rest) if rest else self.limit
-            click.echo(f"limit: {self.limit}")
+            write_line(f"limit: {self.limit}")
         else:
             hint = ".help lists the commands; a query needs no dot"
             raise QueryError(f"{line.strip()!r} is not a command of the shell", hint=hint)
@@ -192,10 +191,10 @@ def _converse(shell: Shell) -> None:
         try:
             line = input(MORE if shell.pending else PROMPT)
         except EOFError:
-            click.echo()
+            write_line()
             return
         except KeyboardInterrupt:
-            click.echo()
+            write_line()
             shell.pending.clear()
             continue
         try:
@@ -203,7 +202,7 @@ def _converse(shell: Shell) -> None:
                 return
         except KeyboardInterrupt:
             shell.pending.clear()
-            click.echo("The query was stopped.", err=True)
+            write_line("The query was stopped.", err=True)
         except (QueryError, WarehouseError) as error:
             shell.pending.clear()
             fail(error.message, error.hint, place=getattr(error, "place", ""))
@@ -232,7 +231,7 @@ def run_shell(context: CliContext, timeout: float) -> None:
         shell.open_session()  # a warehouse that does not exist yet is an error at once
         if interactive:
             _with_readline(shell, context.home.state / "history-shell")
-            click.echo(f"{context.home.warehouse}, read-only. End a query with ; and see .help")
+            write_line(f"{context.home.warehouse}, read-only. End a query with ; and see .help")
             _converse(shell)
         else:
             _read_all(shell, sys.stdin)

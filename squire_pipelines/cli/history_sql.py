@@ -1,6 +1,5 @@
 """`squire history sql`: one question to the warehouse, and its answer as a table, as lines, as JSON or as CSV."""
 
-import csv
 import json
 import math
 import sys
@@ -13,7 +12,9 @@ import click
 from squire_pipelines.cli.context import CliContext, json_option, seconds_option, table, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.text import counted, one_line, plain
+from squire_pipelines.cli.text import counted
+from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.terminal.output import json_text, write_csv, write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.answers import Answer
@@ -92,10 +93,10 @@ def _write_lines(columns: Sequence[str], batches: Rows) -> int:
     for batch in batches:
         for row in batch:
             if count:
-                click.echo()
+                write_line()
             for column, value in zip(columns, row, strict=True):
-                text = "" if value is None else plain(str(_cell(value)))
-                click.echo(f"{one_line(column):>{width}}: {text}".rstrip())
+                text = "" if value is None else str(_cell(value))
+                write_line(f"{one_line(column):>{width}}: {text}".rstrip())
             count += 1
     return count
 
@@ -105,22 +106,15 @@ def _write_json(columns: Sequence[str], batches: Rows) -> int:
     count = 0
     for batch in batches:
         for row in batch:
-            click.echo(",\n  " if count else "[\n  ", nl=False)
-            click.echo(json.dumps({name: _json_value(v) for name, v in zip(columns, row, strict=True)}), nl=False)
+            write_line(",\n  " if count else "[\n  ", end="")
+            write_line(json_text({name: _json_value(v) for name, v in zip(columns, row, strict=True)}), end="")
             count += 1
-    click.echo("\n]" if count else "[]")
+    write_line("\n]" if count else "[]")
     return count
 
 
 def _write_csv(columns: Sequence[str], batches: Rows) -> int:
-    """Write CSV according to RFC 4180 but for the line ends, with NULL as an empty field."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    count = 0
-    for batch in batches:
-        writer.writerows([_cell(value) for value in row] for row in batch)
-        count += len(batch)
-    return count
+    return write_csv(columns, ([[_cell(value) for value in row] for row in batch] for batch in batches))
 
 
 def _query_text(query: str | None, file: Path | None) -> str:
@@ -193,7 +187,7 @@ def sql(
             from squire_pipelines.warehouse.parquet import write_parquet  # noqa: PLC0415 - only here
 
             count = write_parquet(answer, tuple(unique_names(answer.columns)), parquet, limit=most)
-            click.echo(f"wrote {counted(count, 'row')} to {parquet}")
+            write_line(f"wrote {counted(count, 'row')} to {parquet}")
             return
         form = "json" if as_json else "csv" if as_csv else "table"
         count, has_more = write_answer(context, answer, form, most)

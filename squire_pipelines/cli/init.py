@@ -18,6 +18,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically
 from squire_pipelines.home import make_folder
 from squire_pipelines.settings import Settings, parse_size
+from squire_pipelines.terminal.output import ask, write_line
 
 MAX_ASKED = 100
 _HEAD = """\
@@ -106,15 +107,15 @@ def config_text(repositories: Sequence[str]) -> str:
 
 
 def _ask() -> Iterator[str]:
-    click.echo("Which repositories shall Squire work on? Enter one owner/name a line; an empty line ends the list.")
+    write_line("Which repositories shall Squire work on? Enter one owner/name a line; an empty line ends the list.")
     for _ in range(MAX_ASKED):
-        text = click.prompt("repository", default="", show_default=False)
+        text = ask("repository", default="")
         if not text.strip():
             return
         try:
             yield parse_repository(text)
         except ValueError as error:
-            click.echo(f"  {error}")
+            write_line(f"  {error}")
 
 
 def write(path: Path, text: str, *, force: bool) -> Path | None:
@@ -166,12 +167,12 @@ def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force
     unique = list({name.lower(): name for name in names}.values())
     kept = write(path, config_text(unique), force=force)
     if kept:
-        click.echo(f"kept the old file as {kept}")
-    click.echo(f"wrote {path}")
+        write_line(f"kept the old file as {kept}")
+    write_line(f"wrote {path}")
     if not unique:
-        click.echo("It names no repository yet: add some to `repositories`.")
-    click.echo(
+        write_line("It names no repository yet: add some to `repositories`.")
+    write_line(
         "Secrets do not belong in it: set SQUIRE_GITHUB_TOKEN, or run `squire secrets set github-token`, or write "
         f"{context.home.secrets / 'github-token'} (mode 0600)."
     )
-    click.echo("Next: `squire doctor`, then `squire run --dry-run`.")
+    write_line("Next: `squire doctor`, then `squire run --dry-run`.")

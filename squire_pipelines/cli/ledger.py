@@ -10,11 +10,13 @@ import click
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.person import actor, confirm
-from squire_pipelines.cli.text import counted, one_line, size
+from squire_pipelines.cli.text import counted, size
 from squire_pipelines.errors import ExitCode, LedgerError
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import check_integrity
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.terminal.output import write_line
 
 ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")
 
@@ -33,14 +35,14 @@ def check(context: CliContext, *, as_json: bool) -> None:
             raise SystemExit(ExitCode.FAILED)
         return
     for problem in problems:
-        click.echo(one_line(problem))
+        write_line(one_line(problem))
     if problems:
         raise LedgerError(
             f"the ledger {report.place} has {counted(len(problems), 'problem')}",
             hint="stop Squire, keep a copy of the file, and restore a backup",
         )
-    click.echo(f"ok: {report.place}, schema {report.revision}")
-    click.echo(", ".join(f"{count} {name}" for name, count in report.rows.items()))
+    write_line(f"ok: {report.place}, schema {report.revision}")
+    write_line(", ".join(f"{count} {name}" for name, count in report.rows.items()))
 
 
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -69,7 +71,7 @@ def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
     if as_json:
         emit_json({"file": made.path, "revision": made.revision, "bytes": made.bytes, "tasks": made.tasks})
     else:
-        click.echo(f"ok: {made.path}, schema {made.revision}, {counted(made.tasks, 'task')}, {size(made.bytes)}")
+        write_line(f"ok: {made.path}, schema {made.revision}, {counted(made.tasks, 'task')}, {size(made.bytes)}")
 
 
 @ledger.command("restore", examples=("squire ledger restore ledger-2026-03-01.sqlite",))
@@ -86,6 +88,6 @@ def restore(context: CliContext, file: Path, *, yes: bool) -> None:
                 confirm(f"put {file} ({counted(backed_up.tasks, 'task')}) in the place of {place}", hint="add --yes")
         with _bar("copying") as progress:
             done = restore_backup(store, file, actor=actor(), progress=progress)
-    click.echo(f"ok: {done.ledger} is {file}, schema {done.backup.revision}, {counted(done.backup.tasks, 'task')}")
+    write_line(f"ok: {done.ledger} is {file}, schema {done.backup.revision}, {counted(done.backup.tasks, 'task')}")
     if done.aside is not None:
-        click.echo(f"The ledger that was there before is {done.aside}.")
+        write_line(f"The ledger that was there before is {done.aside}.")

@@ -3,9 +3,8 @@
 import getpass
 import sys
 
-import click
-
 from squire_pipelines.errors import RefusedError
+from squire_pipelines.terminal import output
 
 
 def actor() -> str:
@@ -21,4 +20,4 @@ def confirm(question: str, *, hint: str) -> None:
     """Ask whether to do what `question` says and abort on a no. Raises RefusedError when nobody can answer."""
     if not sys.stdin.isatty():
         raise RefusedError(f"nobody is there to ask whether to {question}", hint=hint)
-    click.confirm(f"{question[:1].upper()}{question[1:]}?", abort=True)
+    output.confirm(f"{question[:1].upper()}{question[1:]}?")

@@ -14,8 +14,10 @@ from squire_pipelines.cli.context import (
 )
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import repository_option
-from squire_pipelines.cli.text import instant, one_line
+from squire_pipelines.cli.text import instant
 from squire_pipelines.ledger import plans as plan_rows
+from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.terminal.output import write_line
 
 plans = LazyGroup(name="plans", help="List and show the plans that planners made.")
 
@@ -62,17 +64,17 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
         }
         emit_json(content)
         return
-    click.echo(f"{saved.id}  {plan.repository}  by {one_line(plan.planner)}")
+    write_line(f"{saved.id}  {plan.repository}  by {one_line(plan.planner)}")
     admitted = f"admitted {instant(saved.admitted_at)}" if saved.admitted_at else "not admitted"
-    click.echo(f"made {instant(saved.created_at)}, {admitted}, trace {saved.trace_id}")
+    write_line(f"made {instant(saved.created_at)}, {admitted}, trace {saved.trace_id}")
     if plan.model is not None:
-        click.echo(f"model {one_line(plan.model)}, prompt {plan.prompt_version}")
+        write_line(f"model {one_line(plan.model)}, prompt {plan.prompt_version}")
     for note in plan.notes:
-        click.echo(f"note: {one_line(note)}")
+        write_line(f"note: {one_line(note)}")
     for finding in saved.findings:
-        click.echo(f"finding: {finding.check}: {one_line(finding.message)}")
+        write_line(f"finding: {finding.check}: {one_line(finding.message)}")
     if not plan.tasks:
-        click.echo("It proposes no tasks.")
+        write_line("It proposes no tasks.")
         return
     columns: Columns = {
         "key": "key",

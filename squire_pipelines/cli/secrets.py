@@ -10,6 +10,7 @@ from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
 from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, SecretName, delete_secret, find_secret, store_secret
+from squire_pipelines.terminal.output import ask, write_line
 
 secrets = LazyGroup(name="secrets", help="Show which secrets are found and where, and keep one in the keyring.")
 _name_argument = click.argument("name", type=click.Choice([name.value for name in SecretName]))
@@ -66,10 +67,10 @@ def status(context: CliContext, *, as_json: bool) -> None:
 def store(name: str) -> None:
     """Keep a secret in the operating system's keyring. It is asked for, or read from standard input."""
     is_terminal = sys.stdin.isatty()
-    value = click.prompt(name, hide_input=True) if is_terminal else sys.stdin.read(MAX_SECRET_BYTES + 1)
+    value = ask(name, is_secret=True) if is_terminal else sys.stdin.read(MAX_SECRET_BYTES + 1)
     if len(value) > MAX_SECRET_BYTES:
         raise click.BadParameter(f"a secret has at most {MAX_SECRET_BYTES} bytes", param_hint="NAME")
-    click.echo(f"{name} is kept in the {store_secret(name, value)}")
+    write_line(f"{name} is kept in the {store_secret(name, value)}")
 
 
 @secrets.command("unset", examples=("squire secrets unset github-token",))
@@ -77,4 +78,4 @@ def store(name: str) -> None:
 def unset(name: str) -> None:
     """Remove a secret from the keyring. It is no error when it is not there."""
     delete_secret(name)
-    click.echo(f"{name} is not in the keyring")
+    write_line(f"{name} is not in the keyring")

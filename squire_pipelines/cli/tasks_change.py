@@ -21,6 +21,7 @@ from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import bulk
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.terminal.output import write_line
 
 _SHOWN = 50
 """How many tasks are named one by one; of more, their number is shown."""
@@ -60,7 +61,7 @@ def _change(
     with bound_context(trace_id=trace_id), context.ledger.write() as tx:
         report = bulk.bulk_update(tx, selection, change, actor=actor(), trace_id=trace_id)
     if select_all and not report.count:
-        click.echo("No task matches.")
+        write_line("No task matches.")
     _show_report(report, change)
 
 
@@ -69,7 +70,7 @@ def _show_report(report: bulk.BulkReport, change: bulk.Change) -> None:
         state = _new_state(status, change)
         names = ids if report.count <= _SHOWN else (f"{len(ids)} tasks",)
         for name in names:
-            click.echo(f"{name}: {state}")
+            write_line(f"{name}: {state}")
     for unmatched in report.unmatched[:_SHOWN]:
         fail(unmatched.reason, unmatched.hint)
     if len(report.unmatched) > _SHOWN:
@@ -110,7 +111,7 @@ def reject(context: CliContext, /, reason: str, **selection: Any) -> None:
 def start(context: CliContext, task_ids: tuple[str, ...], *, yes: bool) -> None:
     """Approve the given tasks, or all proposed ones when none is named."""
     if not task_ids and not context.read_tasks(TaskQuery(statuses=("proposed",), limit=1)).rows:
-        click.echo("No task waits for approval.")
+        write_line("No task waits for approval.")
         return
     _change(context, bulk.approve(), task_ids, select_all=not task_ids, yes=yes)
 

@@ -15,6 +15,7 @@ from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.terminal.output import write_line
 
 POLL_S = 0.5
 MAX_LINES = 100_000
@@ -79,7 +80,7 @@ def logs(
         if tail.cut:
             note(f"{path} has more lines before these (at most {size(MAX_TAIL_BYTES)} are read here)")
         for line in tail.lines:
-            click.echo(line)
+            write_line(line)
         offset = tail.end
 
     def ended() -> bool:
@@ -95,6 +96,6 @@ def logs(
         idle_rounds=max(1, round(idle_timeout / POLL_S)),
     )
     for line in added:
-        click.echo(line)
+        write_line(line)
     if following and not ended():
         note(f"nothing was added for {idle_timeout:g} s, but the attempt has not ended; run the command again to go on")

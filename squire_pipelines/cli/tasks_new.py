@@ -11,7 +11,6 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, TASK_ID
 from squire_pipelines.cli.person import actor
-from squire_pipelines.cli.text import one_line, plain
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.errors import ConfigError, RefusedError
@@ -19,6 +18,8 @@ from squire_pipelines.ledger import collections as collection_rows
 from squire_pipelines.ledger import deliveries, outcomes, tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
+from squire_pipelines.terminal.clean import one_line, plain
+from squire_pipelines.terminal.output import write_line
 
 MAX_TITLE, MAX_PROMPT = 200, 50_000
 _TITLE_FROM_PROMPT = 80
@@ -138,8 +139,8 @@ def new(
     if as_json:
         emit_json({"repository": name, "signal": signal.ref, "title": line, "trace_id": trace_id})
         return
-    click.echo(f"recorded {signal.ref} for {name}; trace {trace_id}")
-    click.echo("Next: `squire dev` or `squire run` makes a task of it, which `squire tasks list` shows.")
+    write_line(f"recorded {signal.ref} for {name}; trace {trace_id}")
+    write_line("Next: `squire dev` or `squire run` makes a task of it, which `squire tasks list` shows.")
 
 
 @command(
@@ -183,5 +184,5 @@ def followup(
         request = {"repository": task.repository, "signal": signal.ref, "title": line, "trace_id": trace_id}
         emit_json({**request, "pull_request": outcome.pr_url})
         return
-    click.echo(f"recorded {signal.ref} for pull request #{outcome.pr_number} of {task.repository}; trace {trace_id}")
-    click.echo("Next: `squire dev` or `squire run` makes a task of it, and its commits are added to the same branch.")
+    write_line(f"recorded {signal.ref} for pull request #{outcome.pr_number} of {task.repository}; trace {trace_id}")
+    write_line("Next: `squire dev` or `squire run` makes a task of it, and its commits are added to the same branch.")

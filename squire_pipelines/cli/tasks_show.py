@@ -16,7 +16,7 @@ from squire_pipelines.cli.context import (
 )
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
-from squire_pipelines.cli.text import between, duration, one_line, plain
+from squire_pipelines.cli.text import between, duration
 from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
@@ -24,6 +24,8 @@ from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.terminal.clean import one_line, plain
+from squire_pipelines.terminal.output import write_line
 
 _LOG_LINES = 10
 _SANDBOX = {True: "in a sandbox", False: "no sandbox", None: ""}
@@ -111,10 +113,10 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     _write_task(task, waiting)
     for attempt in attempts:
         _write_attempt(attempt)
-    click.echo("\nHistory")
+    write_line("\nHistory")
     context.console.print(table_of(events, _EVENT))
     if outcome is not None:
-        click.echo("\nOutcome")
+        write_line("\nOutcome")
         write_fields(outcome, _OUTCOME)
 
 
@@ -123,13 +125,13 @@ def _show_archived(task: ArchivedTask, *, as_json: bool) -> None:
     if as_json:
         emit_json({**asdict(task), "archived": True})
         return
-    click.echo(one_line(task.title))
+    write_line(one_line(task.title))
     write_fields(task, _ARCHIVED)
-    click.echo(f"\nThe rest is in the archive: squire history sql \"FROM task_events WHERE task_id = '{task.id}'\"")
+    write_line(f"\nThe rest is in the archive: squire history sql \"FROM task_events WHERE task_id = '{task.id}'\"")
 
 
 def _write_task(task: Task, waiting: str | None) -> None:
-    click.echo(one_line(task.title))
+    write_line(one_line(task.title))
     columns: Columns = {
         "id": "id",
         "repository": "repository",
@@ -146,13 +148,13 @@ def _write_task(task: Task, waiting: str | None) -> None:
         "ended": "ended_at",
     }
     write_fields(task, columns)
-    click.echo("\nSpecification")
+    write_line("\nSpecification")
     write_fields(task.spec, _SPEC)
     for criterion in task.spec.acceptance_criteria:
-        click.echo(f"  - {one_line(criterion)}")
-    click.echo("")
+        write_line(f"  - {one_line(criterion)}")
+    write_line("")
     for line in plain(task.spec.prompt).splitlines():
-        click.echo(f"    {line}")
+        write_line(f"    {line}")
 
 
 def _evidence(attempt: Attempt) -> Evidence:
@@ -165,11 +167,11 @@ def _timings(attempt: Attempt) -> Iterator[str]:
 
 
 def _write_attempt(attempt: Attempt) -> None:
-    click.echo(f"\nAttempt {attempt.number}: {attempt.status}" + (f", {attempt.cause}" if attempt.cause else ""))
+    write_line(f"\nAttempt {attempt.number}: {attempt.status}" + (f", {attempt.cause}" if attempt.cause else ""))
     write_fields(attempt, _ATTEMPT)
     for finding in attempt.verdict.findings if attempt.verdict else ():
-        click.echo(f"  policy: {one_line(str(finding))}")
+        write_line(f"  policy: {one_line(str(finding))}")
     if tail := _evidence(attempt).log_tail:
-        click.echo("  last lines of the log:")
+        write_line("  last lines of the log:")
         for line in tail[-_LOG_LINES:]:
-            click.echo(f"    {one_line(line)}")
+            write_line(f"    {one_line(line)}")

@@ -1,12 +1,11 @@
 """`squire tasks export|import|clean`: tasks as lines of JSON, tasks of the old product, and the archive."""
 
 import io
-import json
-import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +20,7 @@ from squire_pipelines.files import open_atomically
 from squire_pipelines.ledger import importing
 from squire_pipelines.ledger.exporting import export_tasks
 from squire_pipelines.ledger.task_query import FINAL_STATUSES, TaskQuery
+from squire_pipelines.terminal.output import json_text, write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.archive import ArchivingResult
@@ -43,26 +43,26 @@ def export(context: CliContext, file: Path | None, statuses: tuple[str, ...], re
     """
     query = TaskQuery(statuses=statuses, repository=repository)
     if file is None or str(file) == "-":
-        _export_lines(context, query, sys.stdout)
+        _export_lines(context, query, write_line)
         return
     try:
         with open_atomically(file) as binary, io.TextIOWrapper(binary, encoding="ascii") as stream:
-            count = _export_lines(context, query, stream)
+            count = _export_lines(context, query, lambda line: stream.write(f"{line}\n"))
     except OSError as error:
         raise ConfigError(
             f"{file} cannot be written: {error.strerror}", hint="check that the folder exists and has room"
         ) from error
-    click.echo(f"wrote {counted(count, 'task')} to {file}", err=True)
+    write_line(f"wrote {counted(count, 'task')} to {file}", err=True)
 
 
-def _export_lines(context: CliContext, query: TaskQuery, stream: IO[str]) -> int:
+def _export_lines(context: CliContext, query: TaskQuery, write: Callable[[str], object]) -> int:
     count = 0
     with context.ledger.read() as tx:
         for line in export_tasks(tx, query):
-            stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+            write(json_text(line, separators=(",", ":")))
             count += 1
             if count % _PROGRESS == 0:
-                click.echo(f"{count} written", err=True)
+                write_line(f"{count} written", err=True)
     return count
 
 
@@ -87,7 +87,7 @@ def import_tasks(context: CliContext, path: Path, *, as_json: bool) -> None:
 
     def progress(count: int) -> None:
         if count % _PROGRESS == 0:
-            click.echo(f"{count} read", err=True)
+            write_line(f"{count} read", err=True)
 
     attempts = context.settings.dispatch.max_attempts
     report = importing.import_tasks(context.ledger, path.expanduser(), max_attempts=attempts, progress=progress)
@@ -102,14 +102,14 @@ def import_tasks(context: CliContext, path: Path, *, as_json: bool) -> None:
 
 def _show_report(context: CliContext, report: importing.ImportReport) -> None:
     states = ", ".join(f"{count} {status}" for status, count in report.taken.items())
-    click.echo(f"{sum(report.taken.values())} imported{f' ({states})' if states else ''}, {report.known} known before")
+    write_line(f"{sum(report.taken.values())} imported{f' ({states})' if states else ''}, {report.known} known before")
     for note, count in report.notes.items():
-        click.echo(f"note: {count} {note}")
+        write_line(f"note: {count} {note}")
     if report.skipped:
-        click.echo(f"{report.skipped} skipped:", err=True)
+        write_line(f"{report.skipped} skipped:", err=True)
         context.console.print(table_of(report.reasons, {"file": "file", "where": "where", "why": "reason"}))
     if report.skipped > len(report.reasons):
-        click.echo(f"… and {report.skipped - len(report.reasons)} more")
+        write_line(f"… and {report.skipped - len(report.reasons)} more")
 
 
 @command(
@@ -149,7 +149,7 @@ def clean_tasks(
         rules = replace(rules, keep={"tasks": kept_for}, statuses=selected)
 
     def progress(table: str, count: int) -> None:
-        click.echo(f"{table}: {count} archived", err=True)
+        write_line(f"{table}: {count} archived", err=True)
 
     result = archive_old_rows(
         context.ledger,
@@ -170,12 +170,12 @@ def clean_tasks(
 def _show_cleaned(result: "ArchivingResult") -> None:
     verb = "would be archived" if result.dry_run else "archived and deleted"
     if not result.rows:
-        click.echo("Nothing is old enough to be archived.")
+        write_line("Nothing is old enough to be archived.")
     for table, count in result.rows.items():
-        click.echo(f"{table}: {count} {verb}")
+        write_line(f"{table}: {count} {verb}")
     for reason, count in result.kept.items():
-        click.echo(f"tasks: {count} stay: {reason}")
+        write_line(f"tasks: {count} stay: {reason}")
     if result.files:
-        click.echo(f"{len(result.files)} files, {size(result.bytes)}")
+        write_line(f"{len(result.files)} files, {size(result.bytes)}")
     if result.more:
-        click.echo("More rows are old enough: run the command again.")
+        write_line("More rows are old enough: run the command again.")

@@ -11,8 +11,9 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.task_rows import TaskPage, TaskRow
 from squire_pipelines.cli.tasks import page_table
-from squire_pipelines.cli.text import one_line
 from squire_pipelines.ledger.task_query import TaskQuery
+from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.terminal.output import write_line
 
 _UNDER_WAY = ("ready", "running")
 
@@ -90,7 +91,7 @@ def _line_by_line(shown: Iterator[TaskPage]) -> TaskPage:
     last = None
     for last in shown:
         for line in changes(known, last):
-            click.echo(line)
+            write_line(line)
     if last is None:
         raise ValueError("a watch needs at least one round")
     return last
@@ -101,6 +102,6 @@ def _summary(page: TaskPage) -> None:
     for row in page.rows:
         counts[row.status] = counts.get(row.status, 0) + 1
     text = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no tasks"
-    click.echo(text + (" (of the newest tasks)" if page.next_after else ""), err=True)
+    write_line(text + (" (of the newest tasks)" if page.next_after else ""), err=True)
     if counts.get("proposed"):
-        click.echo("Proposed tasks wait for `squire tasks approve`.", err=True)
+        write_line("Proposed tasks wait for `squire tasks approve`.", err=True)

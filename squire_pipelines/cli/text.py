@@ -1,29 +1,8 @@
-"""Cleaning strangers' text for a terminal, and formatting values for people. Pure functions only."""
+"""Formatting values for people. Pure functions only."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
-# Control sequences (CSI, OSC and the like) as ECMA-48 has them; of an unfinished one only the text stays.
-_ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]*[0-~])"
-    r"|\x9b[0-?]*[ -/]*[@-~]"
-)
-# C0 and C1 controls but tab and line feed; marks that turn the direction of text; invisible and line-breaking ones.
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-
-
-def plain(text: str) -> str:
-    """Return `text` without terminal control sequences and characters; lines and tabs stay."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
-
-
-def one_line(text: str, *, limit: int = 500) -> str:
-    """Return `text` cleaned like `plain` does, on one line of at most `limit` characters."""
-    joined = " ".join(plain(text).split())
-    return joined if len(joined) <= limit else joined[: limit - 1] + "…"
 
 
 def duration(seconds: float) -> str:

@@ -88,7 +88,9 @@ def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_
             with bound_context(trace_id=config.trace_id, attempt_id=config.attempt_id):
                 serve(config, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
         except SquireError as error:
-            sys.stderr.write(f"{error}\n")
+            from squire_pipelines.terminal.output import write_line  # noqa: PLC0415 - only when it fails
+
+            write_line(error, err=True)
             return 1
     return 0
 

@@ -5,7 +5,6 @@ process or container of its own. They do not fail by themselves: `settle` record
 """
 
 import asyncio
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt, report_adopted_run
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+from squire_pipelines.terminal.output import write_line
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
@@ -134,8 +134,7 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
 
 def _echo(text: str) -> None:
     """Write the agent's output to the step's own, which Dagster keeps as its compute log."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    write_line(text, end="")
 
 
 def _run_metadata(leased: "LeasedAttempt", inputs: "AttemptInputs", result: "RunResult") -> dict[str, Any]:

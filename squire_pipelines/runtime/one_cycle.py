@@ -1,13 +1,11 @@
 """One cycle for `squire run`: ask for it in the inbox, see that somebody works on it, wait, report."""
 
 import asyncio
-import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +28,8 @@ from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings
+from squire_pipelines.terminal.console import CleanConsole
+from squire_pipelines.terminal.output import write_json
 
 _POLL_S = 1.0
 
@@ -69,7 +69,7 @@ def check_access(settings: Settings, names: Sequence[str]) -> None:
         raise
 
 
-def preview(settings: Settings, names: Sequence[str], console: Console, *, as_json: bool) -> None:
+def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, as_json: bool) -> None:
     """Collect and plan in memory and show the tasks; nothing is stored or run. Raises GitHubError, ConfigError."""
 
     async def plan(client: GitHubClient, name: str) -> tuple[Plan, tuple[Collection, ...]]:
@@ -99,7 +99,7 @@ def preview(settings: Settings, names: Sequence[str], console: Console, *, as_js
 
     done = asyncio.run(plan_all())
     if as_json:
-        console.print_json(json.dumps([made.model_dump(mode="json") for made, _ in done]))
+        write_json([made.model_dump(mode="json") for made, _ in done])
         return
     table = Table(box=None, pad_edge=False, header_style="bold", title="Would be done (dry run: nothing was changed)")
     for column in ("repository", "task", "kind", "priority", "base", "answers"):
@@ -120,7 +120,7 @@ def preview(settings: Settings, names: Sequence[str], console: Console, *, as_js
 
 
 def run(
-    settings: Settings, ledger: Ledger, names: Sequence[str], console: Console, *, timeout_s: float, as_json: bool
+    settings: Settings, ledger: Ledger, names: Sequence[str], console: CleanConsole, *, timeout_s: float, as_json: bool
 ) -> ExitCode:
     """Run one cycle; FAILED when a task or a source failed, or the time was up. Raises GitHubError, ConfigError."""
     for name in names:
@@ -154,12 +154,12 @@ def run(
     return _report(state, console, as_json=as_json)
 
 
-def _report(state: CycleState, console: Console, *, as_json: bool) -> ExitCode:
+def _report(state: CycleState, console: CleanConsole, *, as_json: bool) -> ExitCode:
     silent = [reading for reading in state.readings if not reading.status.source_answered]
     failed = [row for row in state.rows if row.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}]
     if as_json:
         content = {"settled": state.settled, "tasks": [asdict(row) for row in state.rows]}
-        console.print_json(json.dumps(content, default=str))
+        write_json(content, default=str)
     else:
         console.print(cycle_table(state.rows))
         for line in (*failures(state.rows), *remarks(state.rows)):

@@ -1,6 +1,5 @@
 """The receiver's process: settings, secret, socket, uvicorn, and a clean end. What a request does is `receiver`'s."""
 
-import json
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, set_level
 from squire_pipelines.secrets.lookup import SecretName, require_secret
 from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.terminal.output import json_text, write_line
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
 
 FINISH_WITHIN_S = 3
@@ -106,8 +106,7 @@ class ReceiverServer(uvicorn.Server):
 
 def print_ready(url: str) -> None:
     """Print one line of JSON on standard output, for whoever started us."""
-    sys.stdout.write(json.dumps({"ready": True, "url": url, "pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
+    write_line(json_text({"ready": True, "url": url, "pid": os.getpid()}))
 
 
 def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) -> None:
@@ -154,7 +153,7 @@ def main(*, announce: Callable[[str], None] = print_ready) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(ExitCode.FAILED)
     except SquireError as error:
-        sys.stderr.write(f"error: {error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        write_line(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), err=True)
         return int(error.exit_code)
     return int(ExitCode.DONE)
 

@@ -2,7 +2,7 @@
 
 import ast
 import graphlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -106,6 +106,63 @@ def names_that_say_nothing() -> list[str]:
         for line, name in bound_names(tree)
         if name.strip("_") in EMPTY_NAMES or (name in OLD_NAMES and path.startswith(PACKAGE.name))
     ]
+
+
+# How a program writes for people. All of it is done in `terminal/`, which cleans what it writes.
+_SINKS = frozenset(
+    [
+        "print",
+        "rich.print",
+        "rich.get_console",
+        "rich.console.Console",
+        "rich.progress.Progress",
+        "csv.writer",
+        "csv.DictWriter",
+        "click.echo",
+        "click.secho",
+        "click.echo_via_pager",
+        "click.prompt",
+        "click.confirm",
+        "click.pause",
+        "sys.stdout.write",
+        "sys.stderr.write",
+        "sys.stdout.writelines",
+        "sys.stderr.writelines",
+        "sys.stdout.buffer.write",
+        "sys.stderr.buffer.write",
+        "sys.__stdout__.write",
+        "sys.__stderr__.write",
+        "traceback.print_exc",
+        "traceback.print_exception",
+        "traceback.print_stack",
+        "traceback.print_tb",
+    ]
+)
+
+
+def _imported(tree: ast.AST) -> dict[str, str]:
+    """Return what each imported name of a module is, with dots."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def writes_of_their_own(trees: Mapping[str, ast.AST]) -> list[str]:
+    """Return `path:line name` for each place that uses a way to write for people itself."""
+    uses = []
+    for path, tree in trees.items():
+        names = _imported(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name | ast.Attribute):
+                first, *rest = ast.unparse(node).split(".")
+                name = ".".join([names.get(first, first), *rest])
+                if name in _SINKS:
+                    uses.append(f"{path}:{node.lineno} {name}")
+    return uses
 
 
 def classes() -> dict[str, list[str]]:

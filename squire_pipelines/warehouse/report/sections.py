@@ -3,10 +3,10 @@
 Strangers' text loses its control characters here, for page, plot and terminal; escaping is for whoever writes it.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
+from squire_pipelines.terminal.clean import one_line
 from squire_pipelines.warehouse.report.numbers import ReportNumbers
 
 MAX_ROWS = 120
@@ -34,11 +34,9 @@ class ReportSection:
     reading: str = ""
 
 
-def clean(text: str, *, limit: int = MAX_TEXT) -> str:
-    """Return `text` on one line, without control characters, direction marks and lone surrogates."""
-    visible = "".join(char for char in text if char in "\n\t\r" or not unicodedata.category(char).startswith("C"))
-    line = " ".join(visible.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+def clean(text: str) -> str:
+    """Return `text` on one line of at most `MAX_TEXT` characters, as a terminal may show it."""
+    return one_line(text, limit=MAX_TEXT)
 
 
 def short(text: str, most: int) -> str:

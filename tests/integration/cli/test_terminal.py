@@ -1,5 +1,6 @@
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 
 from squire_pipelines.domain.endings import Cause
 from tests.support.cli import SampleData, Squire
+from tests.support.hostile_text import hidden_characters
 
 TIMEOUT_S = 60
 # A test run in the background has SIGINT ignored, which a child would inherit.
@@ -108,3 +110,21 @@ def test_completion_offers_task_ids(squire: Squire, samples: SampleData) -> None
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == f"plain,{task_id}\n"
+
+
+def test_a_stranger_moves_no_cursor_and_sets_no_title(squire: Squire, samples: SampleData) -> None:
+    hostile = "Fix\x1b]0;owned\x07 \x1b[2J\x9b3;4H it\x1b]8;;https://evil.example\x1b\\"
+    task_id = samples.ended(Cause.AGENT_ERROR, hostile, message=hostile)
+    for words in (
+        ("tasks", "list"),
+        ("tasks", "show", task_id),
+        ("tasks", "watch", "--once"),
+        ("tasks", "list", "--json"),
+        ("history", "publish"),
+        ("history", "sql", "FROM tasks"),
+        ("history", "sql", "--csv", "FROM tasks"),
+        ("--config", "/nowhere/\x1b]0;owned\x07\x1b[2Jfile", "-v", "tasks", "list"),
+        ("tasks", "show", "none\x1b]0;owned\x07"),
+    ):
+        _, seen = _on_a_terminal(squire, *words)
+        assert hidden_characters(re.sub("\x1b\\[[0-9;]*m|\r\n", "", seen)) == [], words

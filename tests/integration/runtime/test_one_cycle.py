@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from rich.console import Console
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.errors import (
@@ -22,13 +21,14 @@ from squire_pipelines.ledger import deliveries
 from squire_pipelines.runtime import one_cycle
 from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.settings import Settings
+from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.ledgers import rows_as_stored
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, Pipeline
 
 
-def paper() -> tuple[Console, io.StringIO]:
+def paper() -> tuple[CleanConsole, io.StringIO]:
     out = io.StringIO()
-    return Console(file=out, width=200, color_system=None), out
+    return open_console(out), out
 
 
 def test_the_named_repositories_count_else_those_of_the_settings(quiet_pipeline: Pipeline) -> None:
@@ -86,10 +86,10 @@ def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge
         assert deliveries.unapplied(tx) == ()
 
 
-def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline) -> None:
-    console, out = paper()
+def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
+    console, _ = paper()
     one_cycle.preview(pipeline.settings, [HANDBOOK], console, as_json=True)
-    (plan,) = json.loads(out.getvalue())
+    (plan,) = json.loads(capsys.readouterr().out)
     assert plan["repository"] == HANDBOOK
     assert [task["kind"] for task in plan["tasks"]] == ["resolve_issue"]
 
@@ -156,12 +156,14 @@ def test_a_source_that_did_not_answer_fails_the_cycle(pipeline: Pipeline, forge:
     assert f"{QUIET}: open_issues did not answer" in out.getvalue()
 
 
-def test_the_report_as_json_says_whether_all_has_settled(pipeline: Pipeline) -> None:
-    console, out = paper()
+def test_the_report_as_json_says_whether_all_has_settled(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console, _ = paper()
     # Long enough for a busy machine to collect and plan; nobody dispatches here, so that the task stays ready.
     with somebody_who_works(pipeline):
         code = one_cycle.run(pipeline.settings, pipeline.ledger, [HANDBOOK], console, timeout_s=20, as_json=True)
     assert code is ExitCode.FAILED
-    document = json.loads(out.getvalue())
+    document = json.loads(capsys.readouterr().out)
     assert document["settled"] is False
     assert [task["status"] for task in document["tasks"]] == ["ready"]

@@ -129,7 +129,7 @@ def test_the_command_runs_as_a_module() -> None:
 
 
 def test_a_lazy_entry_must_be_a_command() -> None:
-    group = LazyGroup(name="g", lazy={"x": Lazy("squire_pipelines.cli.text:plain", "No command.")})
+    group = LazyGroup(name="g", lazy={"x": Lazy("squire_pipelines.cli.text:size", "No command.")})
     with pytest.raises(TypeError, match="not a command"):
         group.get_command(click.Context(group), "x")
 

@@ -86,6 +86,34 @@ def test_every_name_says_what_it_holds() -> None:
     assert house.names_that_say_nothing() == []
 
 
+# What writes without passing `terminal/`, and why it may.
+WRITES_ITSELF = {
+    "squire_pipelines/cli/__main__.py": "its two sentences are constants, which Pythons too old for the package read",
+}
+
+
+def test_only_the_terminal_folder_writes_for_people() -> None:
+    places = {place for place in house.writes_of_their_own(house.modules()) if "/terminal/" not in place}
+    assert {place.partition(":")[0] for place in places} == set(WRITES_ITSELF)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print('x')",
+        "import click\nsay = click.echo",
+        "from click import secho as tell\ntell('x')",
+        "from rich.console import Console\nConsole()",
+        "import rich.console as c\nc.Console()",
+        "import sys\nsys.stderr.write('x')",
+        "import csv\ncsv.writer(file)",
+        "import traceback\ntraceback.print_exc()",
+    ],
+)
+def test_a_module_that_writes_for_people_itself_is_noticed(source: str) -> None:
+    assert house.writes_of_their_own({"module.py": ast.parse(source)})
+
+
 def test_no_two_classes_have_one_name() -> None:
     assert {name: places for name, places in house.classes().items() if len(places) > 1} == {}
 

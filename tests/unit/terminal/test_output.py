@@ -1,0 +1,88 @@
+"""Lines, JSON and CSV: what is written holds nothing that acts upon a terminal, and CSV no formula."""
+
+import csv
+import io
+import json
+import re
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.terminal import output
+from squire_pipelines.terminal.clean import plain
+from tests.support.hostile_text import HOSTILE, hidden_characters
+
+
+@pytest.fixture(autouse=True)
+def _without_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what was written to both streams."""
+    return "".join(capsys.readouterr())
+
+
+def test_lines_on_both_streams_are_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
+    output.write_line("a\x1b]0;owned\x07b\u202ec")
+    output.write_line("d\x1b[2Je", err=True, end="")
+    output.write_labelled("error", "two\nlines\x9b2J", color="red")
+    assert tuple(capsys.readouterr()) == ("abc\n", "deerror: two lines\n")
+
+
+@given(HOSTILE)
+def test_json_is_ascii_without_control_characters_and_loses_nothing(text: str) -> None:
+    document = output.json_text({text: [text]}, indent=2)
+    assert document.isascii()
+    assert hidden_characters(document) == []
+    assert json.loads(document) == {text: [text]}
+
+
+@given(HOSTILE)
+def test_a_cell_of_csv_begins_no_formula_and_its_text_can_be_had_back(text: str) -> None:
+    cell = output.csv_cell(text)
+    assert not cell.startswith(("=", "+", "-", "@", "\t")) or re.fullmatch(r"[+-]\d+(\.\d+)?([eE][+-]?\d+)?", cell)
+    assert cell.removeprefix("'") == plain(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@dependabot", "'@dependabot"),
+        ("-- drop", "'-- drop"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("'quoted'", "''quoted'"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("\x1b[1m=1", "'=1"),
+        ("-12.5e3", "-12.5e3"),
+        ("a=b", "a=b"),
+        (-12, -12),
+        (None, None),
+        ("", ""),
+    ],
+)
+def test_text_that_a_spreadsheet_would_compute_is_marked_as_text(value: object, cell: object) -> None:
+    assert output.csv_cell(value) == cell
+
+
+@given(st.lists(st.tuples(HOSTILE, HOSTILE | st.none()), max_size=3))
+def test_csv_has_every_row_and_nothing_that_acts(rows: list[tuple[str, str | None]]) -> None:
+    stream = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", stream)
+        assert output.write_csv(["=title", "note"], [rows]) == len(rows)
+    assert hidden_characters(stream.getvalue()) == []
+    (header, *lines) = csv.reader(io.StringIO(stream.getvalue(), newline=""))
+    assert header == ["'=title", "note"]
+    assert lines == [[output.csv_cell(title), output.csv_cell(note) or ""] for title, note in rows]
+
+
+def test_questions_are_cleaned(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\nname\n"))
+    with pytest.raises(click.Abort):
+        output.confirm("Remove \x1b]0;x\x07this?")
+    assert output.ask("who\x1b[2J") == "name"
+    assert hidden_characters(written(capsys)) == []
