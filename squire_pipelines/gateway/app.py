@@ -7,13 +7,15 @@ Requests to named registries are `egress`'s.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from squire_pipelines.gateway import rules
+from squire_pipelines.gateway.body_budget import BodyBudget, BodyShare
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.egress import Egress
 from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter
@@ -31,9 +33,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _FIRST_ERROR = 400
 _REDIRECTS = range(300, 400)
-# A larger body is read in a thread, so that the answers of other calls go on. Two at a time: each may take 100 MB.
+# A larger body is read in a thread, so that the answers of other calls go on, and waits for room: until it is passed
+# on, it is in memory three times.
 _LARGE_BYTES = 256 * 2**10
-_LARGE_AT_ONCE = 2
+_PIECE_BYTES = 256 * 2**10
+_BODIES_AT_ONCE = 1  # of the largest that is allowed; 40 of 400 kB
 # How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
 _LAST_WORD_S = 1.0
 _log = get_logger(Component.GATEWAY)
@@ -61,7 +65,9 @@ class GatewayApp:
         self._log = log
         self._egress = Egress(config.egress) if config.egress.is_open else None
         self._key_filter = KeyFilter(config.api_key)
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        # One thread, since each keeps memory of its own.
+        self._reader = ThreadPoolExecutor(1, "squire-gateway-reader")
+        self._bodies = BodyBudget(_BODIES_AT_ONCE * config.limits.max_request_bytes)
         self._call_ended = asyncio.Event()
         self._count = 0
         self._client: httpx.AsyncClient | None = None
@@ -97,6 +103,7 @@ class GatewayApp:
             await receive()
         if self._egress is not None:
             await self._egress.close()
+        self._reader.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _find_prices(self) -> Mapping[str, Price | None]:
@@ -165,7 +172,17 @@ class GatewayApp:
         rules.check_path(scope["method"], call.path)
         if self._config.base_url is None:
             raise rules.RefusalError(403, "model", "the attempt has no model")
-        body = await self._body(call, receive)
+        share = BodyShare(self._bodies, _LARGE_BYTES)
+        try:
+            await self._exchange(call, scope, receive, send, share)
+        finally:
+            share.release()
+
+    async def _exchange(
+        self, call: RunningCall, scope: Message, receive: Receive, send: Send, share: BodyShare
+    ) -> None:
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        body = await self._body(call, receive, share, int(length) if length.isdigit() else None)
         forward = await self._rebuild(scope["method"], call.path, body)
         call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
         if self._prices is not None:
@@ -173,7 +190,8 @@ class GatewayApp:
         self._log_body(call, "request", body)
         del body
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        passing = asyncio.ensure_future(self._pass_on(call, forward, headers, send))
+        passing = asyncio.ensure_future(self._pass_on(call, forward, headers, send, share))
+        del forward  # the body goes with the call, and is gone when it has been sent
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             await asyncio.wait({passing, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -187,9 +205,11 @@ class GatewayApp:
             for task in (passing, gone):
                 task.cancel()
             await asyncio.gather(passing, gone, return_exceptions=True)
+            del passing, gone  # an error in one has this frame, and would keep the body until the next collection
 
-    async def _body(self, call: RunningCall, receive: Receive) -> bytes:
+    async def _body(self, call: RunningCall, receive: Receive, share: BodyShare, length: int | None) -> bytearray:
         body = bytearray()
+        most = min(length or self._limits.max_request_bytes, self._limits.max_request_bytes)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -200,9 +220,10 @@ class GatewayApp:
                 limit = self._limits.max_request_bytes
                 raise rules.RefusalError(413, "request_too_large", f"the request is larger than {limit} bytes")
             if not message.get("more_body", False):
-                return bytes(body)
+                return body
+            await share.reserve(len(body), most)
 
-    async def _rebuild(self, method: str, path: str, body: bytes) -> Forward:
+    async def _rebuild(self, method: str, path: str, body: bytearray) -> Forward:
         """Return the request to pass on, made anew from what is known of the agent's. Raises RefusalError."""
 
         def rebuild() -> Forward:
@@ -219,8 +240,7 @@ class GatewayApp:
 
         if len(body) <= _LARGE_BYTES:
             return rebuild()
-        async with self._large:
-            return await asyncio.to_thread(rebuild)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, rebuild)
 
     async def _reserve(self, call: RunningCall, forward: Forward) -> int | None:
         """Wait until the caps have room for the call; return what to tell the provider that an answer may have."""
@@ -228,11 +248,13 @@ class GatewayApp:
             await self._call_ended.wait()
         return granted if forward.names_output or self._limits.has_caps else None
 
-    def _log_body(self, call: RunningCall, part: str, body: bytes) -> None:
+    def _log_body(self, call: RunningCall, part: str, body: bytes | bytearray) -> None:
         if self._log is not None:
             self._log.body(call, part, body)
 
-    async def _pass_on(self, call: RunningCall, forward: Forward, headers: list[tuple[str, str]], send: Send) -> None:
+    async def _pass_on(
+        self, call: RunningCall, forward: Forward, headers: list[tuple[str, str]], send: Send, share: BodyShare
+    ) -> None:
         config = self._config
         if self._client is None or config.base_url is None:
             raise RuntimeError("the gateway has not started")
@@ -242,13 +264,19 @@ class GatewayApp:
         request = self._client.build_request(
             forward.method,
             config.base_url.rstrip("/") + forward.path,
-            content=body or None,
-            headers=rules.request_headers(headers, config.api_key, forward.protocol),
+            content=_once(body) if body else None,
+            headers={
+                **rules.request_headers(headers, config.api_key, forward.protocol),
+                **({"content-length": str(len(body))} if body else {}),
+            },
         )
+        del body
+        forward = replace(forward, rest=b"")
         try:
             async with contextlib.AsyncExitStack() as stack:
                 response = await self._client.send(request, stream=True)
                 stack.push_async_callback(response.aclose)
+                share.release()
                 await self._answer(call, forward, response, send)
         except httpx.TimeoutException as error:
             if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
@@ -321,6 +349,12 @@ class GatewayApp:
     def _too_large(self) -> rules.RefusalError:
         limit = self._limits.max_response_bytes
         return rules.RefusalError(502, "response_too_large", f"the model's answer is larger than {limit} bytes")
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    """Yield a body in pieces, so that nobody keeps it twice, or for as long as the answer lasts."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
 
 
 async def _until_gone(receive: Receive) -> None:

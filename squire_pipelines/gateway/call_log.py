@@ -94,7 +94,7 @@ class CallLog:
             self._free.append(call.slot)
             call.slot = None
 
-    def body(self, call: RunningCall, part: str, body: bytes) -> None:
+    def body(self, call: RunningCall, part: str, body: bytes | bytearray) -> None:
         """Keep a body where the user has asked for that, at most `max_bytes` of them."""
         if self._bodies is None:
             return

@@ -148,8 +148,6 @@ def chat_shape(*, web_search: bool) -> Record:
         "seed": whole(-(2**63), 2**63 - 1),
         "stop": Either(text=LABEL, items=Items(LABEL)),
         "logit_bias": Numbers(1024),
-        "logprobs": FLAG,
-        "top_logprobs": whole(0, 20),
         "response_format": Kinds(
             {
                 "text": keys_of({}),

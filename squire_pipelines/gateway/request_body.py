@@ -29,7 +29,7 @@ from squire_pipelines.gateway.rules import (
 )
 from squire_pipelines.gateway.shapes import Notes, ShapeError
 
-# A document of that many values takes 60 ms and 100 MB to read. Text has about one such character in twenty, and a
+# A document of that many values takes 60 ms and 50 MB to read. Text has about one such character in twenty, and a
 # model that takes a million tokens is asked with some four million bytes.
 MAX_VALUES = 400_000
 MAX_OUTPUT_TOKENS = 1_000_000
@@ -109,7 +109,7 @@ class Forward:
         return b"{" + json.dumps(limits).encode()[1:-1] + b", " + self.rest[1:] if limits else self.rest
 
 
-def read_document(body: bytes) -> dict[str, Any]:
+def read_document(body: bytes | bytearray) -> dict[str, Any]:
     """Return the JSON object in a body. Raises RefusalError, also when reading it would take long."""
     values = body.count(b",") + body.count(b"[") + body.count(b"{")
     if values > MAX_VALUES:
@@ -123,7 +123,7 @@ def read_document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _parse(body: bytes) -> Any:
+def _parse(body: bytes | bytearray) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError:  # half a character among others, which programs leave that cut a text by UTF-16's units
@@ -137,7 +137,7 @@ def _refuse_constant(name: str) -> None:
 def rebuild_request(
     method: str,
     path: str,
-    body: bytes,
+    body: bytes | bytearray,
     allowed_models: Collection[str],
     aliases: Mapping[str, str] = MappingProxyType({}),
     *,

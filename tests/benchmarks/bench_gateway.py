@@ -130,6 +130,19 @@ uvicorn.run(app, uds=sys.argv[1], http="h11", lifespan="on", ws="none", access_l
 """
 
 
+SENDERS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import httpx
+head = b'{"model": "small", "seed": 0, "logit_bias": {"999": 5}, "stream": true, "messages": ['
+head += b'{"role": "user", "content": "'
+body = head + b"x" * (16 * 2**20 - 200) + b'"}]}'
+def ask(_):
+    with httpx.Client(transport=httpx.HTTPTransport(uds=sys.argv[1]), base_url="http://g", timeout=60) as client:
+        return client.post("/v1/chat/completions", content=body).status_code
+with ThreadPoolExecutor(16) as pool:
+    assert set(pool.map(ask, range(16))) == {200}
+"""
 SENDER = """
 import sys
 import httpx
@@ -272,10 +285,17 @@ def recovered(url: str) -> tuple[int, int]:
     return received, logged
 
 
-def refusals(url: str) -> tuple[float, float]:
-    """Return for how long bodies that are costly to read stop other threads, and the processor's time for wrong ones.
+def memory_mib(name: str) -> float:
+    """Return one of this process's figures of memory."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
-    The gateway is in this process here, as it is in a supervisor; a thread looks at the clock every millisecond.
+
+def refusals(url: str) -> tuple[float, float, float]:
+    """Return what requests cost the process of the gateway that are costly to read, wrong, or large.
+
+    The gateway is in this process here, as it is in a supervisor. The figures are the seconds for which other threads
+    were stopped (one looks at the clock every millisecond), the processor's seconds, and the growth in MiB.
     """
     pauses: list[float] = []
     over = threading.Event()
@@ -304,7 +324,12 @@ def refusals(url: str) -> tuple[float, float]:
             watcher.join()
             began = time.process_time()
             subprocess.run([*client, "30", str(files[-1])], check=True, timeout=120)
-            return max(pauses), time.process_time() - began
+            seconds = time.process_time() - began
+    with socket_directory() as place, Gateway(place, GatewayConfig("bench", url, None, ("small",))):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the greatest size counts from here
+        before = memory_mib("VmRSS")
+        subprocess.run([sys.executable, "-c", SENDERS, str(place)], check=True, timeout=120)
+        return max(pauses), seconds, memory_mib("VmHWM") - before
 
 
 def main() -> int:
@@ -335,7 +360,7 @@ def main() -> int:
         paced = ask_by_turns(pair, request_body(2000, rate=RATE, pieces=PIECES), PIECES, ROUNDS // 2)
         unpaced = ask_by_turns(pair, request_body(2000, rate=0, pieces=PIECES), PIECES, ROUNDS // 2)
         received, logged = recovered(url)
-        pause, seconds = refusals(url)
+        pause, seconds, growth = refusals(url)
         for place in (gateway_socket, bare_socket):
             place.unlink(missing_ok=True)
     figures = []
@@ -361,6 +386,7 @@ def main() -> int:
         Figure("pieces/s unpaced, gateway", PIECES / statistics.median(unpaced["gateway"].whole), "1/s"),
         Figure("pieces/s unpaced, direct", PIECES / statistics.median(unpaced["direct"].whole), "1/s"),
         Figure("other threads stopped by four costly bodies of 4 MiB", pause * 1000, "ms", 250),
+        Figure("growth by 16 requests of 16 MiB at once", growth, "MiB", 200),
         Figure("processor for 30 wrong requests of 4 MiB", seconds, "s", 5),
         Figure(f"tokens lost of {received} in {KILLS} kills", 100 * (1 - logged / received), "%", 0.0),
     ]

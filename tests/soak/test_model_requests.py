@@ -13,6 +13,7 @@ pytestmark = pytest.mark.soak
 REQUESTS = 100_000
 
 
+@pytest.mark.timeout(1200)
 def test_a_hundred_thousand_requests_upstream_name_nothing_elsewhere_and_are_what_the_providers_publish() -> None:
     generator = random.Random(20261127)  # noqa: S311 - not for secrets
     results: Counter[str] = Counter()

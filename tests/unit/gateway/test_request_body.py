@@ -167,10 +167,9 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("piece", [b"[],", b'{"a":1},', b"[" * 9 + b"]" * 9 + b","])
-def test_a_body_of_too_many_values_is_refused_unread(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("squire_pipelines.gateway.request_body._parse", lambda _: pytest.fail("it was read"))
+def test_a_body_of_too_many_values_is_refused_unread(piece: bytes) -> None:
     with pytest.raises(RefusalError) as caught:
-        rebuilt(b'{"model": "small", "messages": [' + piece * request_body.MAX_VALUES + b"0]}")
+        rebuilt(b'{"model": "small", "messages": [' + piece * request_body.MAX_VALUES + b"no JSON")
     assert (caught.value.status, caught.value.code) == (413, "request_too_large")
 
 
