@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from squire_pipelines.agent_names import known as known_agent
-from squire_pipelines.domain.change import DEFAULT_PROTECTED
+from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
+from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.observability.logging import Level
 from squire_pipelines.setting_types import (
     AppId,
@@ -195,6 +196,7 @@ class PolicySettings(SettingsSection):
     max_bytes: Bytes = 4 * 2**20
     max_file_bytes: Bytes = 2 * 2**20
     max_binary_bytes: Bytes = 512 * 2**10
+    binary_paths: tuple[Glob, ...] = Field(default=DEFAULT_BINARY, description="globs of files that may be no text")
 
 
 class PublishingSettings(SettingsSection):

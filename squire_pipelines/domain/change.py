@@ -1,6 +1,5 @@
 """What the policy judges and decides: changed files, commits, findings and verdicts. Pure values."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,48 +10,11 @@ from squire_pipelines.domain.frozen import FrozenModel
 _MODE_NONE = "000000"
 MAX_FINDINGS = 200
 
-DEFAULT_PROTECTED = (
-    ".github/**",
-    "**/CODEOWNERS",
-    "**/.git*",
-    # Instructions and settings of agents: the next agent, or a person's own, would follow them.
-    "**/AGENTS.md",
-    "**/CLAUDE.md",
-    "**/GEMINI.md",
-    "**/.claude/**",
-    "**/.cursor/**",
-    "**/.cursorrules",
-    "**/.opencode/**",
-    "**/opencode.json*",
-    "**/.mcp.json",
-    # Files that run by themselves, in continuous integration or on the machine of whoever opens the repository.
-    "**/.circleci/**",
-    "**/azure-pipelines*.yml",
-    "**/Jenkinsfile",
-    "**/.pre-commit-config.yaml",
-    "**/.husky/**",
-    "**/.vscode/**",
-    "**/.devcontainer/**",
-    "**/.envrc",
-    "**/Dockerfile*",
-    "**/.npmrc",
-    # Lock files decide what is installed, and nobody reads them.
-    "**/package-lock.json",
-    "**/npm-shrinkwrap.json",
-    "**/pnpm-lock.yaml",
-    "**/yarn.lock",
-    "**/bun.lock*",
-    "**/uv.lock",
-    "**/poetry.lock",
-    "**/pdm.lock",
-    "**/Pipfile.lock",
-    "**/Cargo.lock",
-    "**/Gemfile.lock",
-    "**/composer.lock",
-    "**/go.sum",
+DEFAULT_BINARY = (
+    *(f"**/*.{kind}" for kind in ("png", "jpg", "jpeg", "gif", "webp", "avif", "ico", "icns", "bmp")),
+    *(f"**/*.{kind}" for kind in ("woff", "woff2", "ttf", "otf", "eot")),
 )
-LOCK_FILES = tuple(path for path in DEFAULT_PROTECTED if re.search(r"[.-]lock\b|npm-shrinkwrap|go\.sum", path))
-"""Those of the protected paths that an upgrade of a dependency changes."""
+"""Files that are no text and that a review can show or nothing runs: pictures and fonts."""
 
 
 class Decision(StrEnum):

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from posixpath import dirname
 
 from squire_pipelines.domain.change import (
+    DEFAULT_BINARY,
     NO_TASK,
     ChangedFile,
     Decision,
@@ -17,20 +17,30 @@ from squire_pipelines.domain.change import (
     Piece,
     Verdict,
 )
+from squire_pipelines.domain.hidden import MAX_BLANKS, MAX_LINE, hidden_character, is_far_away, is_no_text
 from squire_pipelines.domain.leaks import pieces_of, search
+from squire_pipelines.domain.names import (
+    MAX_PATH_LENGTH,
+    collisions,
+    folders_and_files,
+    is_dot_git,
+    leads_out,
+    leads_to,
+    unportable,
+)
+from squire_pipelines.domain.protected import DOT_FILES, INSTALL_MANIFESTS, INSTALL_SCRIPT, ORDINARY_DOT_FILES
 
 REJECT_FACTOR = 10
-MAX_PATH_LENGTH = 4096
 _MODE_NONE = "000000"
 _MODE_FILE = frozenset({"100644", "100664"})
 _MODE_EXECUTABLE = "100755"
 _MODE_SYMLINK = "120000"
 _MODE_GITLINK = "160000"
-# Characters that reverse a text's order, are invisible, or move a terminal's cursor: a reviewer sees another text than
-# a compiler does (https://trojansource.codes).
-HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\x1b\x08]")
 WORKFLOWS = (".github/workflows", ".github/actions")
 _SIZES = frozenset({"files", "lines", "bytes", "file_size", "binary_size"})
+# What a terminal got, kept for a comparison: its escapes are what is compared.
+_TERMINAL_OUTPUT = ("**/*.snap", "**/__snapshots__/**", "**/testdata/**", "**/fixtures/**", "**/*.ans", "**/*.cast")
+_INSTALL_SCRIPT = re.compile(INSTALL_SCRIPT, re.IGNORECASE)
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
 
@@ -38,10 +48,10 @@ _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 class Policy:
     """What a change may do without a person's approval; `REJECT_FACTOR` times a limit is refused outright.
 
-    Only `allowed_paths` may be changed; none means all. A path of `protected_paths` is refused, unless the task asks
-    for it by name: then a person decides. With `hold_unasked` a person decides either way. `forbidden_paths` are
-    refused whoever asks, since pushing a workflow to a branch already runs it with the repository's secrets, before
-    anybody has seen the pull request
+    Only `allowed_paths` may be changed; none means all. Files that are no text are held, but for `binary_paths`. A path
+    of `protected_paths` is refused, unless the task asks for it by name: then a person decides. With `hold_unasked` a
+    person decides either way. `forbidden_paths` are refused whoever asks, since pushing a workflow to a branch already
+    runs it with the repository's secrets, before anybody has seen the pull request
     (https://docs.github.com/en/actions/reference/events-that-trigger-workflows#push).
     """
 
@@ -51,6 +61,7 @@ class Policy:
     max_bytes: int
     max_file_bytes: int
     max_binary_bytes: int = 512 * 2**10
+    binary_paths: tuple[str, ...] = DEFAULT_BINARY
     allowed_paths: tuple[str, ...] = ()
     forbidden_paths: tuple[str, ...] = WORKFLOWS
     hold_unasked: bool = False
@@ -85,22 +96,17 @@ def matches(path: str, patterns: Sequence[str]) -> str | None:
     return next((pattern for pattern in patterns if _compile(pattern).fullmatch(folded)), None)
 
 
-def _is_dot_git(component: str) -> bool:
-    """Return whether some file system reads the component as `.git`: HFS+ ignores marks, NTFS dots and streams."""
-    visible = "".join(c for c in unicodedata.normalize("NFKC", component) if unicodedata.category(c) != "Cf")
-    plain = visible.casefold().split(":", 1)[0].rstrip(". ")
-    return plain == ".git" or re.fullmatch(r"git~\d+", plain) is not None
-
-
 def _check_path(file: ChangedFile) -> Iterator[Finding]:
     components = file.path.split("/")
-    if any(_is_dot_git(component) for component in components):
+    if any(is_dot_git(component) for component in components):
         yield Finding("git_directory", file.path, None, "lies in a `.git` folder", Decision.REJECT)
-    bad = any(component in {"", ".", ".."} for component in components)
-    # Cf: characters that are invisible or reverse the order, so that a reviewer reads another path.
-    odd = any(c == "\\" or unicodedata.category(c) in {"Cc", "Cf", "Cs"} for c in file.path)
-    if bad or odd or len(file.path) > MAX_PATH_LENGTH:
+    is_bad = any(component in {"", ".", ".."} for component in components) or len(file.path) > MAX_PATH_LENGTH
+    # What is there already has passed others' eyes; only a new name can pretend to be another.
+    is_odd = "\\" in file.path or is_no_text(file.path) or hidden_character(file.path) is not None
+    if is_bad or (is_odd and file.status == "A"):
         yield Finding("path", file.path, None, "is no ordinary relative path", Decision.REJECT)
+    elif file.status == "A" and (reason := unportable(file.path)):
+        yield Finding("name", file.path, None, reason, Decision.NEEDS_APPROVAL)
 
 
 def _check_mode(file: ChangedFile) -> Iterator[Finding]:
@@ -113,34 +119,51 @@ def _check_mode(file: ChangedFile) -> Iterator[Finding]:
         yield Finding("mode", file.path, None, "becomes executable", Decision.NEEDS_APPROVAL)
 
 
-def _check_symlink(file: ChangedFile) -> Iterator[Finding]:
+def _check_symlink(file: ChangedFile, known: frozenset[str] | None) -> Iterator[Finding]:
     if file.new_mode != _MODE_SYMLINK:
         return
     target = file.symlink_target or ""
-    up, depth, named = 0, len([part for part in dirname(file.path).split("/") if part]), False
-    for part in target.split("/"):
-        if part == "..":
-            # After a named folder, which may be a link itself, `..` leads nobody knows where.
-            up = up + 1 if not named else MAX_PATH_LENGTH
-        elif part not in {"", "."}:
-            named = True
-    outside = not target or target.startswith(("/", "~")) or "\\" in target or ":" in target or up > depth
-    if outside or any(_is_dot_git(part) for part in target.split("/")):
+    if leads_out(file.path, target):
         message = f"is a symbolic link out of the repository, to {target[:100]!r}"
         yield Finding("symlink", file.path, None, message, Decision.REJECT)
+    elif known is not None and leads_to(file.path, target) not in {".", *known}:
+        message = f"is a symbolic link to what the repository does not have, {target[:100]!r}"
+        yield Finding("symlink", file.path, None, message, Decision.NEEDS_APPROVAL)
 
 
-def _check_text(file: ChangedFile) -> Iterator[Finding]:
-    if file.binary:
+def _check_text(file: ChangedFile, policy: Policy) -> Iterator[Finding]:
+    if file.new_mode in {_MODE_NONE, _MODE_SYMLINK, _MODE_GITLINK}:
         return
+    if file.binary or any(is_no_text(line) for _, line in file.added_lines):
+        if matches(file.path, policy.binary_paths) is None:
+            message = "is no text, so that no rule reads it and GitHub does not show it"
+            yield Finding("binary", file.path, None, message, Decision.NEEDS_APPROVAL)
+        return
+    may_escape = matches(file.path, _TERMINAL_OUTPUT) is not None
     for number, line in file.added_lines:
-        if match := HIDDEN.search(line):
-            message = f"has the hidden character U+{ord(match[0]):04X}: it reads otherwise than it works"
+        if sign := hidden_character(line, starts_file=number == 1, may_escape=may_escape):
+            message = f"has the hidden character U+{ord(sign):04X}: it reads otherwise than it works"
             yield Finding("hidden_text", file.path, number, message, Decision.NEEDS_APPROVAL)
             break
+    yield from _check_layout(file)
     if file.added_lines and file.added_lines[0][1].startswith(_LFS_POINTER):
         message = "is a pointer into Git LFS, whose content nobody here has seen"
         yield Finding("lfs_pointer", file.path, 1, message, Decision.NEEDS_APPROVAL)
+
+
+def _check_layout(file: ChangedFile) -> Iterator[Finding]:
+    """Find what stands where nobody looks: at the end of a long line, or behind a screen of blanks or empty lines."""
+    empty_lines = 0
+    for number, line in file.added_lines:
+        if len(line) > MAX_LINE:
+            message = f"has a line of {len(line)} characters, limit {MAX_LINE}: reviews fold it away"
+            yield Finding("long_line", file.path, number, message, Decision.NEEDS_APPROVAL)
+            return
+        if is_far_away(line) or (empty_lines >= MAX_BLANKS and line.strip()):
+            message = f"has something behind {MAX_BLANKS} blanks or empty lines, where nobody looks"
+            yield Finding("hidden_text", file.path, number, message, Decision.NEEDS_APPROVAL)
+            return
+        empty_lines = 0 if line.strip() else empty_lines + 1
 
 
 def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str]) -> Iterator[Finding]:
@@ -151,10 +174,11 @@ def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str]) ->
         message = f"is forbidden by `{pattern}`: pushing it would run it with the repository's secrets"
         yield Finding("forbidden_path", file.path, None, message, Decision.REJECT)
         return
-    pattern = matches(file.path, (*policy.protected_paths, *WORKFLOWS))
+    pattern = _protecting(file.path, (*policy.protected_paths, *WORKFLOWS))
+    is_asked = matches(file.path, asked) is not None
     if pattern is None:
-        return
-    if matches(file.path, asked):
+        yield from _check_manifest(file, is_asked=is_asked)
+    elif is_asked:
         message = f"is protected by `{pattern}`, and the task asks for it"
         yield Finding("protected_path", file.path, None, message, Decision.NEEDS_APPROVAL)
     else:
@@ -162,6 +186,25 @@ def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str]) ->
         decision = Decision.NEEDS_APPROVAL if needs_approval else Decision.REJECT
         message = f"is protected by `{pattern}`, and the task does not ask for it"
         yield Finding("protected_path", file.path, None, message, decision)
+
+
+def _protecting(path: str, patterns: Sequence[str]) -> str | None:
+    """Return the pattern that protects a path; that of all dot-files does not protect those that are content."""
+    if matches(path, ORDINARY_DOT_FILES) is not None:
+        patterns = [pattern for pattern in patterns if pattern != DOT_FILES]
+    return matches(path, patterns)
+
+
+def _check_manifest(file: ChangedFile, *, is_asked: bool) -> Iterator[Finding]:
+    """Find a command that runs on installation, in a manifest that ordinary work changes."""
+    if matches(file.path, INSTALL_MANIFESTS) is None:
+        return
+    for number, line in file.added_lines:
+        if name := _INSTALL_SCRIPT.search(line):
+            message = f"names a command that runs on installation ({name[0][:40]})"
+            decision = Decision.NEEDS_APPROVAL if is_asked else Decision.REJECT
+            yield Finding("install_script", file.path, number, message, decision)
+            return
 
 
 def _over(rule: str, path: str | None, value: int, limit: int, text: str) -> Iterator[Finding]:
@@ -183,13 +226,22 @@ def _check_size(files: Sequence[ChangedFile], policy: Policy) -> Iterator[Findin
     yield from _over("bytes", None, sum(file.bytes for file in files), policy.max_bytes, "{} bytes in changed files")
 
 
-def _check_file(file: ChangedFile, policy: Policy, asked_paths: Sequence[str]) -> Iterator[Finding]:
+def _check_collisions(files: Sequence[ChangedFile], known: frozenset[str]) -> Iterator[Finding]:
+    added = [file.path for file in files if file.status == "A"]
+    for path, other in collisions(added, known):
+        message = f"is the same as {other[:200]!r} where case or the form of accents does not count"
+        yield Finding("name", path, None, message, Decision.NEEDS_APPROVAL)
+
+
+def _check_file(
+    file: ChangedFile, policy: Policy, asked_paths: Sequence[str], known: frozenset[str] | None
+) -> Iterator[Finding]:
     yield from _check_path(file)
     yield from _check_mode(file)
-    yield from _check_symlink(file)
+    yield from _check_symlink(file, known)
     yield from _check_protected(file, policy, asked_paths)
     yield from _check_file_size(file, policy)
-    yield from _check_text(file)
+    yield from _check_text(file, policy)
 
 
 def judge(
@@ -198,6 +250,7 @@ def judge(
     *,
     task: JudgedTask = NO_TASK,
     pieces: Sequence[Piece] = (),
+    tree: Sequence[str] | None = None,
 ) -> Verdict:
     """Judge a change.
 
@@ -206,8 +259,11 @@ def judge(
         policy: The repository's policy.
         task: What the attempt knows and its task asks for.
         pieces: What else is searched for secrets: every object that the agent made, also what it took away again.
+        tree: The paths of all files at the head; None where nobody knows them.
     """
-    findings = [finding for file in files for finding in _check_file(file, policy, task.asked_paths)]
+    known = None if tree is None else folders_and_files(tree)
+    findings = [finding for file in files for finding in _check_file(file, policy, task.asked_paths, known)]
+    findings += _check_collisions(files, known or frozenset())
     findings += _check_size(files, policy)
     # What is far too large is not published, so there is no need to search it.
     if not any(finding.decision is Decision.REJECT and finding.rule in _SIZES for finding in findings):

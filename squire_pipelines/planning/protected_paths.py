@@ -6,13 +6,12 @@ a label, a manual task) and never from a text, which a stranger may have written
 
 from collections.abc import Iterable
 
-from squire_pipelines.domain.change import LOCK_FILES
 from squire_pipelines.domain.policy import WORKFLOWS
+from squire_pipelines.domain.protected import BUILD_FILES, LOCK_FILES
 from squire_pipelines.domain.signals import Details, FailedCheck, ManualTask, OpenIssue
 from squire_pipelines.domain.tasks import TaskKind
 
 DEPENDENCY_LABELS = frozenset({"dependencies", "dependency"})
-BUILD_FILES = ("**/Dockerfile*",)
 
 
 def requestable(kind: TaskKind, details: Iterable[Details]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -20,7 +21,7 @@ from squire_pipelines.files import copy_bounded, open_untrusted
 from squire_pipelines.publishing.diff import changed_files, read_objects
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.mirror import Mirror
-from squire_pipelines.publishing.objects import agent_objects, odd_modes, searched_piece
+from squire_pipelines.publishing.objects import agent_objects, odd_modes, searched_piece, tree_paths
 from squire_pipelines.publishing.pack import PackMalformedError, PackTooLargeError, PackTruncatedError, check_pack
 from squire_pipelines.sections import PublishingSettings
 
@@ -57,7 +58,8 @@ class AgentCommit:
 class VerifiedChange:
     """A change whose objects are whole and lie in `git_dir`, a bare repository of ours.
 
-    `files` is the difference between base and head; `pieces` is every object that the agent made, to be searched.
+    `files` is the difference between base and head; `pieces` is every object that the agent made, to be searched;
+    `tree` is the path of every file at the head.
     """
 
     git_dir: Path
@@ -66,6 +68,7 @@ class VerifiedChange:
     commits: tuple[AgentCommit, ...]
     files: tuple[ChangedFile, ...]
     pieces: tuple[Piece, ...]
+    tree: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,8 @@ def _classify(error: GitError) -> BundleError:
         return _error(BundleProblem.TOO_LARGE, "holds more than can be looked at")
     if error.context.get("out_of_memory"):
         return _error(BundleProblem.TOO_LARGE, "needs more memory than git may have here")
-    if error.context.get("timed_out"):
+    # SIGKILL is the kernel's, at the hard limit of processor time.
+    if error.context.get("timed_out") or error.context.get("exit_code") == -signal.SIGKILL:
         return _error(BundleProblem.TOO_LARGE, "takes longer to look at than it may")
     return _error(BundleProblem.FSCK, f"is not whole: {error.message}")
 
@@ -290,10 +294,11 @@ def verify_bundle(
         )
         bounded = replace(limits, max_output=settings.max_patch)
         pieces = tuple(_pieces(git_dir, base_sha, head_sha, files, bounded))
+        tree = tree_paths(git_dir, head_sha, bounded)
     except BundleError:
         raise
     except GitError as error:
         raise _classify(error) from error
     if not files:
         raise _error(BundleProblem.EMPTY, "changes nothing")
-    return VerifiedChange(git_dir, head_sha, base_sha, commits, files, pieces)
+    return VerifiedChange(git_dir, head_sha, base_sha, commits, files, pieces, tree)

@@ -14,6 +14,7 @@ from squire_pipelines.publishing.request import PublishRequest
 MAX_SUBJECT_CHARS = 72
 _PUNCTUATION = frozenset("-_.,:;()'\"/+=&%? ")
 """Signs that mean nothing to git, to GitHub or to a continuous integration: no brackets, stars, `@`, `#` or `!`."""
+_AT_NO_END = "-_.,:;/+=&%? "
 _ISSUE = re.compile(r"\bGH-(?=\d)", re.IGNORECASE)
 
 
@@ -25,8 +26,8 @@ def commit_subject(title: str) -> str:
     """
     text = _ISSUE.sub("GH ", unicodedata.normalize("NFC", title)[: 4 * MAX_SUBJECT_CHARS]).replace("://", " ")
     kept = "".join(sign if _is_harmless(sign) else " " for sign in text)
-    words = " ".join(kept.split()).strip("-_.,:;/+=&%? ")
-    return words[:MAX_SUBJECT_CHARS].rstrip()
+    words = " ".join(kept.split()).strip(_AT_NO_END)
+    return words[:MAX_SUBJECT_CHARS].rstrip(_AT_NO_END)
 
 
 def _is_harmless(sign: str) -> bool:

@@ -70,6 +70,7 @@ def inspect_change(change: VerifiedChange, policy: Policy, task: JudgedTask, set
             policy,
             task=task,
             pieces=change.pieces,
+            tree=change.tree,
         )
 
 

@@ -4,7 +4,7 @@ from squire_pipelines.domain.policy import matches
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.sections import PolicySettings
 
-_MAX_SHOWN = 60
+_MAX_SHOWN = 200
 
 
 def policy_notes(policy: PolicySettings, spec: TaskSpec) -> tuple[str, ...]:

@@ -23,6 +23,12 @@ def agent_objects(git_dir: Path, base_sha: str, head_sha: str, limits: GitLimits
     yield from read_objects(git_dir, list(dict.fromkeys(listed.decode().split())), limits)
 
 
+def tree_paths(git_dir: Path, sha: str, limits: GitLimits) -> tuple[str, ...]:
+    """Return the paths of all files of a commit. Raises GitError."""
+    listed = run_git(["ls-tree", "-r", "-z", "--name-only", sha], git_dir=git_dir, limits=limits)
+    return tuple(path.decode(errors="backslashreplace") for path in listed.split(b"\0")[:-1])
+
+
 def odd_modes(tree: bytes) -> Iterator[str]:
     """Yield the modes in a tree that git knows but shows as others: set-user-id, write bits, types that are none."""
     yield from (mode.decode() for mode, _ in _ENTRY.findall(tree) if mode not in _MODES)

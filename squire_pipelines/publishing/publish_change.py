@@ -83,6 +83,7 @@ def policy_from(settings: PolicySettings) -> Policy:
         max_bytes=settings.max_bytes,
         max_file_bytes=settings.max_file_bytes,
         max_binary_bytes=settings.max_binary_bytes,
+        binary_paths=settings.binary_paths,
     )
 
 

@@ -108,6 +108,25 @@ class Range:
             git(self.upstream, "update-ref", "-d", name)
         return Result(case, outcome, rules, violations)
 
+    def run_ordinary(self, path: str, content: str | bytes) -> tuple[str, ...]:
+        """Publish an ordinary change; return the rules that would hold or refuse it."""
+        folder = self.root / "case"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        spec = TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main")
+        branch = branch_name("t1", spec.title)
+        agent = Checkout(folder / "agent", self.upstream)
+        agent.git("checkout", "--quiet", "-b", branch)
+        agent.write(path, content)
+        agent.commit()
+        scene = Scene(agent, self.base_sha, branch, folder / "result.bundle")
+        scene.write_bundle()
+        pulls = FakePulls(folder / "pulls.json", lambda name: git(self.upstream, "rev-parse", f"refs/heads/{name}"))
+        outcome, rules, _ = self._publish(scene, spec, pulls)
+        if branch in git(self.upstream, "for-each-ref", "--format=%(refname:lstrip=2)").splitlines():
+            git(self.upstream, "update-ref", "-d", f"refs/heads/{branch}")
+        return () if outcome == Expect.HARMLESS else rules
+
     def _publish(self, scene: Scene, spec: TaskSpec, pulls: FakePulls) -> tuple[str, tuple[str, ...], str]:
         request = PublishRequest(
             attempt_id=injection.ATTEMPT,

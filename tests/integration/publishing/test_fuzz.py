@@ -1,7 +1,5 @@
 """The short version of tests/soak/test_border_fuzz.py, and a part of the attacks of `make bench-injection`."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 
@@ -11,6 +9,7 @@ from tests.support import injection, injection_model
 from tests.support.border_fuzz import POLICY, fuzz_bundles
 from tests.support.border_values import changed_files, judged_tasks
 from tests.support.injection_run import Range
+from tests.support.ordinary_changes import ordinary_changes
 from tests.support.workshop import Workshop
 
 
@@ -47,7 +46,14 @@ def test_an_agent_that_sends_what_it_has_sends_it_to_nobody_but_its_model() -> N
     assert leaks == {}
 
 
-def test_there_are_at_least_two_hundred_cases(tmp_path: Path) -> None:
-    assert len(injection.cases()) >= 200
+@pytest.mark.parametrize(
+    ("name", "path", "content"), list(ordinary_changes())[::16], ids=[name for name, _, _ in ordinary_changes()][::16]
+)
+def test_an_ordinary_change_is_not_held(place: Range, name: str, path: str, content: str | bytes) -> None:
+    assert place.run_ordinary(path, content) == (), name
+
+
+def test_there_are_as_many_cases_as_the_benchmark_promises() -> None:
+    assert len(injection.cases()) >= 1200
     assert {case.channel for case in injection.cases()} == set(injection.CHANNELS)
-    assert not list(tmp_path.iterdir())
+    assert len(list(ordinary_changes())) >= 200

@@ -1,6 +1,8 @@
 import base64
+import re
 import string
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from squire_pipelines.domain.change import MAX_FINDINGS, ChangedFile, Decision, 
 from squire_pipelines.domain.credentials import entropy, find_credentials, known_pieces
 from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import Policy, judge, matches
+from squire_pipelines.domain.protected import DEFAULT_PROTECTED, INSTALL_MANIFESTS, ORDINARY_DOT_FILES
+from tests.support.planted_names import RUNS_BY_ITSELF
 
 POLICY = Policy(
     protected_paths=(".github/**", "**/CODEOWNERS", "**/.git*", "**/Dockerfile*", "**/uv.lock"),
@@ -110,7 +114,110 @@ def test_a_deletion_of_a_protected_file_counts() -> None:
 @pytest.mark.parametrize("sign", ["\u202e", "\u2066", "\u200b", "\ufeff", "\U000e0041", "\x1b"])
 def test_a_line_that_reads_otherwise_than_it_works_is_held(sign: str) -> None:
     assert rules(text("a.py", "fine", f"x = 1 {sign} # x")) == [("hidden_text", HELD)]
-    assert rules(replace(text("a.bin", f"x{sign}"), binary=True)) == []
+    assert rules(replace(text("a.png", f"x{sign}"), binary=True)) == []
+
+
+def test_ordinary_text_of_all_scripts_passes() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    persian = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    lines = ("\ufeffusing System;", family, persian, "x\r")
+    assert rules(text("a.md", *lines)) == []
+    assert rules(text("__snapshots__/a.test.js.snap", "exports[`x`] = `\x1b[31mred\x1b[39m`;")) == []
+    for existing in ("so\u00adft.md", "back\\slash.md", "aux.py", "a\u200bb.md"):
+        assert rules(replace(text(existing, "x"), status="M", old_mode="100644")) == []
+        assert rules(text(existing, "x")) != []
+
+
+@pytest.mark.parametrize("line", ["a\0b", b"caf\xe9".decode("utf-8", "surrogateescape")])
+def test_what_is_no_text_is_held_unless_the_settings_allow_its_kind(line: str) -> None:
+    assert rules(text("src/a.py", "x = 1", line)) == [("binary", HELD)]
+    assert rules(replace(text("src/a.dat"), binary=True)) == [("binary", HELD)]
+    assert rules(replace(text("docs/logo.png", line), binary=True)) == []
+    allowing = replace(POLICY, binary_paths=("data/**",))
+    assert rules(replace(text("data/a.dat"), binary=True), policy=allowing) == []
+    assert rules(replace(text("docs/logo.png"), binary=True), policy=allowing) == [("binary", HELD)]
+    assert rules(ChangedFile("old.bin", "D", "100644", "000000", binary=True)) == []
+
+
+def test_what_stands_where_nobody_looks_is_held() -> None:
+    assert rules(text("a.js", "x" * 1_900_000)) == [("long_line", HELD)]
+    assert rules(text("a.js", "x = 1;" + " " * 5000 + "evil()")) == [("hidden_text", HELD)]
+    many = replace(POLICY, max_changed_lines=10_000)
+    assert rules(text("a.js", "x = 1;", *[""] * 300, "evil()"), policy=many) == [("hidden_text", HELD)]
+    assert rules(text("a.js", "x = 1;", *[""] * 300), policy=many) == []
+
+
+def test_a_new_path_that_is_another_or_none_on_other_machines_is_held() -> None:
+    tree = ("README.md", "src/app.py", "readme.md")
+    assert [f.rule for f in judge([text("readme.md", "x")], POLICY, tree=tree).findings] == ["name"]
+    assert rules(text("src/nul.py", "x")) == [("name", HELD)]
+    assert rules(text("-rf", "x")) == [("name", HELD)]
+
+
+def test_a_link_to_what_the_repository_does_not_have_is_held() -> None:
+    tree = ("README.md", "docs/a.md", "link")
+    for target, expected in (("README.md", []), ("docs", []), (".", []), (".env", [("symlink", HELD)])):
+        link = ChangedFile("link", "A", new_mode="120000", symlink_target=target)
+        assert [(f.rule, f.decision) for f in judge([link], POLICY, tree=tree).findings] == expected
+
+
+DEFAULT = replace(POLICY, protected_paths=DEFAULT_PROTECTED)
+
+
+@pytest.mark.parametrize("path", RUNS_BY_ITSELF)
+def test_what_runs_by_itself_is_protected_by_default(path: str) -> None:
+    for place in (path, path.upper()):
+        assert ("protected_path", REFUSED) in rules(text(place, "x"), policy=DEFAULT)
+    assert ("protected_path", HELD) in rules(text(path, "x"), policy=DEFAULT, asked_paths=(path,))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "src/app.py",
+        "package.json",
+        "pyproject.toml",
+        "tests/conftest.py",
+        "docs/agents.rst",
+        "a.changes.md",
+        "Makefile",
+        "setup.cfg",
+        ".changeset/brave-cats-sing.md",
+        "assets/.gitkeep",
+        "public/.well-known/security.txt",
+        ".env.example",
+    ],
+)
+def test_ordinary_files_are_not_protected(path: str) -> None:
+    assert rules(text(path, "x"), policy=DEFAULT) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"postinstall": "node evil.js"',
+        '  "prepare" : "husky"',
+        '"post-install-cmd": ["x"]',
+        '"trustedDependencies": ["x"]',
+    ],
+)
+def test_a_command_that_runs_on_installation_is_refused_unless_the_task_asks_for_the_manifest(line: str) -> None:
+    assert rules(text("web/package.json", "{", line), policy=DEFAULT) == [("install_script", REFUSED)]
+    assert rules(text("package.json", line), policy=DEFAULT, asked_paths=("package.json",)) == [
+        ("install_script", HELD)
+    ]
+    for ordinary in ('"test": "jest"', '"version": "1.2.3"', '"installer": "^1.0"', '"husky": "^9"'):
+        assert rules(text("package.json", ordinary), policy=DEFAULT) == []
+
+
+def test_the_guide_lists_every_protected_path() -> None:
+    guide = (Path(__file__).parents[3] / "docs/guide/policy.md").read_text(encoding="utf-8")
+    section = guide.partition("## Protected paths")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`([^`\s]*[*/.][^`\s]*)`", section)) == {
+        *DEFAULT_PROTECTED,
+        *ORDINARY_DOT_FILES,
+        *INSTALL_MANIFESTS,
+    }
 
 
 def test_a_pointer_into_lfs_and_a_large_binary_are_held() -> None:
@@ -129,7 +236,7 @@ KNOWN = "correct-horse-battery-42"
 def test_a_known_secret_over_several_files_or_in_their_names_is_found() -> None:
     files = [text("a", "correct-horse-"), text("b", "battery-42")]
     assert rules(*files, known_secrets=(KNOWN,)) == [("secret", REFUSED)]
-    names = [text("correct-horse", "x"), text("-battery-42", "x")]
+    names = [text("correct-horse-", "x"), text("battery-42", "x")]
     assert rules(*names, known_secrets=(KNOWN,)) == [("secret", REFUSED)]
 
 

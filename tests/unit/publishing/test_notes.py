@@ -13,7 +13,7 @@ def notes(policy: PolicySettings, *asked: str) -> str:
 
 def test_an_agent_is_told_what_would_cost_it_its_work() -> None:
     text = notes(PolicySettings())
-    assert "`.github/**`" in text
+    assert "`**/.*`" in text
     assert "100 files and 500 lines" in text
     assert "you may change" not in text
 
@@ -26,7 +26,7 @@ def test_what_the_task_asks_for_is_told_as_permitted() -> None:
 
 
 def test_allowed_paths_are_told_and_long_lists_are_cut() -> None:
-    values: dict[str, Any] = {"allowed_paths": tuple(f"p{number}" for number in range(70)), "protected": "approve"}
+    values: dict[str, Any] = {"allowed_paths": tuple(f"p{number}" for number in range(210)), "protected": "approve"}
     text = notes(PolicySettings(**values))
     assert "Only files under these paths" in text
     assert "and 10 more" in text

@@ -1,0 +1,73 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.domain.hidden import hidden_character, is_far_away, is_no_text
+from tests.support.planted_names import HIDDEN_SIGNS
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "plain = 1\t# with a tab",
+        "with a carriage return\r",
+        "\f",
+        "Gr\u00fc\u00dfe, 日本語, \u0420\u0443\u0441\u0441\u043a\u0438\u0439, עברית, العربية",
+        f"emoji {FAMILY} \u2764\ufe0f 1\ufe0f\u20e3 \U0001f44d\U0001f3fd \U0001f3f3\ufe0f\u200d\U0001f308",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+        "# \u2139\ufe0f Command-line programs",
+        "\U0001f9d1\U0001f3fd\u200d\U0001f4bb \u2757\ufe0f \u00a9\ufe0f \u203c\ufe0f \u2194\ufe0f",
+        PERSIAN,
+        "\u0915\u094d\u200d\u0937 \u0db6\u0dca\u200d\u0dbb",
+        "שלום\u200f!",
+        "prix : 5\u00a0€, 1\u202f000, 日本\u3000語",
+        "\u28ff\u2800\u28ff",
+        "葛\U000e0100飾区",
+        "cafe\u0301, a\u0308, \u0e01\u0e34",
+    ],
+)
+def test_ordinary_text_has_nothing_hidden(line: str) -> None:
+    assert hidden_character(line) is None
+
+
+@pytest.mark.parametrize("sign", HIDDEN_SIGNS)
+def test_what_nobody_sees_is_found_in_the_middle_of_code(sign: str) -> None:
+    for line in (f"admin{sign}user = 1", f"x = 1 {sign} # y", f"{sign}x = 1"):
+        assert hidden_character(line) == sign
+    assert hidden_character(f"x = '{sign}{sign}'") == sign
+
+
+def test_a_mark_at_the_beginning_of_a_file_and_escapes_in_a_snapshot_are_ordinary() -> None:
+    assert hidden_character("\ufeffusing System;", starts_file=True) is None
+    assert hidden_character("\ufeff\ufeffusing System;", starts_file=True) == "\ufeff"
+    assert hidden_character("exports[`x`] = `\x1b[31mred\x1b[39m`;", may_escape=True) is None
+    assert hidden_character("\x1b[31m\x08", may_escape=True) == "\x08"
+
+
+@given(st.text(max_size=40))
+def test_every_format_and_control_character_beside_letters_is_found(text: str) -> None:
+    line = "a".join(("", *text, ""))
+    suspicious = [
+        c for c in text if unicodedata.category(c) in {"Cf", "Co", "Zl", "Zp"} and c not in "\u200e\u200f\u061c"
+    ]
+    visible = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2"
+    if any(c not in visible for c in suspicious):
+        assert hidden_character(line) is not None
+
+
+def test_code_behind_a_screen_of_blanks_is_found_and_ordinary_columns_are_not() -> None:
+    assert is_far_away("x = 1;" + " " * 5000 + "evil()")
+    assert is_far_away("x = 1;" + "\t\u00a0" * 200 + "evil()")
+    assert not is_far_away("x = 1" + " " * 5000)
+    assert not is_far_away("| a" + " " * 150 + "| b |")
+
+
+def test_a_zero_byte_and_bytes_that_are_no_utf8_are_no_text() -> None:
+    assert is_no_text("a\0b")
+    assert is_no_text(b"caf\xe9".decode("utf-8", "surrogateescape"))
+    assert not is_no_text("café \ufffd")
