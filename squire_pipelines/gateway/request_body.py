@@ -255,6 +255,10 @@ def _settle(made: dict[str, Any], path: str) -> None:
             made.pop(key, None)
     elif (name := _tool_name(made.get("tool_choice"))) is not None and name not in map(_tool_name, made["tools"]):
         del made["tool_choice"]
+    for tool in made.get("tools", ()) if path == RESPONSES_PATH else ():
+        if tool["type"] == "function":  # the published schema wants both, if only as null
+            tool.setdefault("parameters", None)
+            tool.setdefault("strict", None)
     if path == RESPONSES_PATH and isinstance(made["input"], list):
         for number, item in enumerate(made["input"]):
             _set_id(item, number)

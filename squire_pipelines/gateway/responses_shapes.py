@@ -155,7 +155,7 @@ _RESPONSES_CUSTOM = keys_of(
     {"name": LABEL, "description": TEXT, "format": format_of_tool(keys_of(GRAMMAR_KEYS, "definition", "syntax"))},
     "name",
 )
-_RESPONSES_FUNCTION = keys_of(FUNCTION_KEYS, "name", "parameters", "strict")
+_RESPONSES_FUNCTION = keys_of(FUNCTION_KEYS, "name")
 _RESPONSES_TOOLS: dict[str, Record] = {
     "function": _RESPONSES_FUNCTION,
     "custom": _RESPONSES_CUSTOM,

@@ -18,7 +18,7 @@ _MAX_NAME_CHARS = 40
 _DATA_URL = re.compile(r"data:[a-z]+/[a-zA-Z0-9.+-]{1,100}(?:;[a-z-]{1,20}=[^;,\s]{1,100}){0,3};base64,")
 _UNSHOWN = re.compile(r"[^A-Za-z0-9_.$=\[\]-]")
 # Keys of JSON Schema whose text says where more of the schema is: https://json-schema.org/draft/2020-12
-_SCHEMA_NAMES = frozenset({"$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$vocabulary"})
+_SCHEMA_NAMES = frozenset({"$schema", "$id", "$anchor", "$dynamicAnchor", "$vocabulary"})
 _SCHEMA_REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 

@@ -219,6 +219,25 @@ def test_half_a_character_does_not_make_a_request_fail() -> None:
     assert upstream({**CHAT, "messages": [{"role": "user", "content": "a\ud83d"}]})["messages"][0]["content"] == "a?"
 
 
+def test_a_tool_need_not_say_whether_it_is_strict() -> None:
+    tool = {"type": "function", "name": "read", "description": "Reads."}
+    made = upstream({**RESPONSES, "tools": [tool]}, RESPONSES_PATH)
+    assert made["tools"] == [{**tool, "parameters": None, "strict": None}]
+    assert model_requests.schema_error(RESPONSES_PATH, json.dumps(made).encode()) is None
+
+
+def test_a_schema_keeps_its_data_and_loses_its_own_names() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"$id": {"type": "string"}, "id": {"default": "a"}},
+        "examples": [{"id": "a"}],
+    }
+    function = {"name": "read", "parameters": {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}}
+    forward = rebuilt({**CHAT, "tools": [{"type": "function", "function": function}]})
+    assert json.loads(forward.body(None))["tools"][0]["function"]["parameters"] == schema
+    assert forward.dropped == ("$schema",)
+
+
 def test_the_list_of_models_has_no_body() -> None:
     forward = rebuild_request("GET", MODELS_PATH, b"junk", {"small"})
     assert (forward.path, forward.free, forward.body(None)) == ("/models", True, b"")
