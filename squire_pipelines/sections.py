@@ -222,7 +222,8 @@ class VerificationSettings(SettingsSection):
     """Squire's own run of the repository's checks, on the committed tree, before a pull request is opened.
 
     Each command is a line for the shell in the clone. `setup` puts dependencies in place: it may reach the registries
-    of `egress`, the checks reach nothing. What it made is kept for as long as the `lockfiles` stay what they are.
+    of `egress`, the checks reach nothing. What it made on a commit is kept for changes that leave the `lockfiles` as
+    they are there. A change of them needs a set-up of its own, which reads no registry unless `changed_setup_egress`.
     """
 
     enabled: bool = True
@@ -231,6 +232,9 @@ class VerificationSettings(SettingsSection):
     lint: ShellLine | None = None
     build: ShellLine | None = None
     egress: tuple[Name, ...] = Field(default=(), description="names of gateway registries that setup may read")
+    changed_setup_egress: bool = Field(
+        default=False, description="setup may read registries also on a tree whose lockfiles the change touches"
+    )
     lockfiles: tuple[Glob, ...] = (
         "**/package-lock.json",
         "**/pnpm-lock.yaml",

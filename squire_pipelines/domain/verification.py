@@ -5,7 +5,8 @@ is run as it stands. Neither is trusted: both run in a container of their own, s
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -15,6 +16,7 @@ from squire_pipelines.domain.tasks import Verification
 from squire_pipelines.domain.untrusted_text import PrintableText
 
 MAX_CHECKS = 20
+_SHOWN_PATHS = 5
 MAX_SECONDS = 1e7
 """More than any command can take."""
 
@@ -93,10 +95,31 @@ def checks_for(
     return tuple([*configured, *own][:MAX_CHECKS]), tuple(name for name in names if not commands.get(name))
 
 
-def setup_key(setup: str, image: str, lockfiles: Iterable[tuple[str, str]]) -> str:
-    """Return what tells one set of dependencies from another: command, image, and lockfiles (path, blob id)."""
-    text = "\n".join([setup, image, *(f"{path} {blob}" for path, blob in sorted(lockfiles))])
+def setup_key(setup: str, image: str, *, repository: str, base_sha: str, lockfiles: Iterable[tuple[str, str]]) -> str:
+    """Return what tells one set of dependencies from another.
+
+    That is the command, the image, the repository, the commit on which the command ran, and the lockfiles (path, blob
+    id): what one repository made is never another's, and a command may read every file of the commit.
+    """
+    text = json.dumps([setup, image, repository, base_sha, sorted(lockfiles)])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def setup_refusal(changed_paths: Sequence[str]) -> str:
+    """Return why the dependencies of a change are not installed: its set-up would read registries.
+
+    Args:
+        changed_paths: What it changes of the files that decide on dependencies; none when nothing is known of its base.
+    """
+    shown = ", ".join(f"`{path}`" for path in changed_paths[:_SHOWN_PATHS])
+    more = f" and {len(changed_paths) - _SHOWN_PATHS} more" if len(changed_paths) > _SHOWN_PATHS else ""
+    reason = (
+        f"the change touches {shown}{more}" if changed_paths else "the change continues another that was not merged"
+    )
+    return (
+        f"Not verified because {reason}: its set-up would send requests to registries from a tree that an agent wrote. "
+        "verification.changed_setup_egress allows that."
+    )
 
 
 def report(result: VerificationResult | None, planned: Iterable[CheckCommand], message: str) -> VerificationReport:

@@ -1,8 +1,9 @@
 """Verification of an attempt's change: the repository's checks run on the committed tree.
 
-Dependencies are installed on the *base* commit, in a container of their own, and kept under a key of what decides on
-them, so that nothing that an agent wrote reaches another task. Where the change itself touches a lockfile, they are
-installed from the changed tree and not kept.
+Dependencies are installed on the newest commit below the change that no agent wrote, in a container of their own, and
+kept for that commit, so that nothing that an agent wrote reaches another task or a registry. Where the change itself
+touches a lockfile, they are installed from the changed tree, without registries unless a setting allows it, and not
+kept.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from squire_pipelines.domain.verification import (
     checks_for,
     report,
     setup_key,
+    setup_refusal,
 )
 from squire_pipelines.errors import LeaseLostError, SquireError
 from squire_pipelines.execution.gateway_session import egress_environment, egress_rules, socket_base
@@ -36,12 +38,17 @@ from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import Home, make_folder
+from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import AttemptFacts
+from squire_pipelines.planning.selection import OWN_BRANCHES
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.inspection import inspect_bundle
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.sections import VerificationSettings
+
+_MAX_STACKED = 20
+"""How many pull requests may build on each other until the branch below them counts as unknown."""
 
 Heartbeat: TypeAlias = Callable[[], bool]
 
@@ -111,6 +118,8 @@ class VerificationContext:
         home: Where dependencies are kept.
         heartbeat: Called about once a second; False asks to cancel.
         registries: The registries that `setup` may read.
+        repository: The task's.
+        reviewed_sha: The newest commit below the change that no agent wrote; None when it is not known.
     """
 
     runner: AgentRunner
@@ -120,6 +129,8 @@ class VerificationContext:
     home: Home
     heartbeat: Heartbeat
     registries: RegistryAccess
+    repository: str
+    reviewed_sha: str | None
 
     def run(self, part: str, sha: str, order: CheckPlan) -> CheckOutcome:
         """Run one container on the commit `sha`. Raises GitError, WorkspaceError, ConfigError."""
@@ -167,9 +178,10 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
         return None
     folder = inputs.folder
     settings, repository = leased.settings, leased.task.repository
+    mirror = Mirror(mirror_path(settings.home, repository), repository)
     change = inspect_bundle(
         folder.keep / attempt_files.BUNDLE_FILE,
-        Mirror(mirror_path(settings.home, repository), repository),
+        mirror,
         branch=inputs.branch,
         base_sha=inputs.base_sha,
         scratch=folder.root / "verification",
@@ -178,7 +190,10 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
     rules = settings.verification_for(repository)
     try:
         with open_registries(leased) as registries:
-            context = VerificationContext(runner, inputs, change, rules, settings.home, leased.go_on, registries)
+            reviewed_sha = _reviewed_sha(leased, mirror, inputs.base_sha)
+            context = VerificationContext(
+                runner, inputs, change, rules, settings.home, leased.go_on, registries, repository, reviewed_sha
+            )
             check_run, message = _run(context, checks)
     except LeaseLostError:
         raise
@@ -194,14 +209,38 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
     return outcome
 
 
-def _run(context: VerificationContext, checks: tuple[CheckCommand, ...]) -> tuple[CheckOutcome, str]:
+def _reviewed_sha(leased: LeasedAttempt, mirror: Mirror, base_sha: str) -> str | None:
+    """Return `base_sha`, or where its history left the branch that a person keeps if it is a task's own branch.
+
+    A task that adds to a pull request begins at commits of an agent, which nobody has merged. None when the branch on
+    which the pull request builds is not known any more. Raises GitError.
+    """
+    repository, branch = leased.task.repository, leased.task.base_branch
+    with leased.ledger.read() as tx:
+        for _ in range(_MAX_STACKED):
+            owner = tasks.by_branch(tx, repository, branch)
+            if owner is None:
+                break
+            branch = owner.base_branch
+    if branch == leased.task.base_branch:
+        return None if branch.startswith(OWN_BRANCHES) else base_sha
+    if branch.startswith(OWN_BRANCHES) or branch not in mirror.branches():
+        return None
+    common = run_git(["merge-base", base_sha, mirror.resolve(branch)], git_dir=mirror.path, ok_codes=(0, 1))
+    return common.decode().strip() or None
+
+
+def _run(context: VerificationContext, checks: tuple[CheckCommand, ...]) -> tuple[CheckOutcome | None, str]:
     """Return what the last container showed, and why there is less than a result for each check."""
     rules, change = context.rules, context.change
     if not rules.setup:
         order = CheckPlan(checks, timeout_s=rules.timeout_s, setup_timeout_s=rules.setup_timeout_s)
         check_run = context.run("checks", change.head_sha, order)
         return check_run, check_run.problem
-    dependencies, failed = _dependencies(context, rules.setup)
+    tree = _setup_tree(context)
+    if not tree.is_reviewed and rules.egress and not rules.changed_setup_egress:
+        return None, setup_refusal(tree.changed_paths)
+    dependencies, failed = _dependencies(context, rules.setup, tree)
     if failed is not None:
         return failed, failed.problem or "The dependencies could not be installed."
     order = CheckPlan(checks, restore=dependencies, timeout_s=rules.timeout_s)
@@ -214,28 +253,56 @@ def _run(context: VerificationContext, checks: tuple[CheckCommand, ...]) -> tupl
     return check_run, check_run.problem
 
 
-def _dependencies(context: VerificationContext, setup: str) -> tuple[Path | None, CheckOutcome | None]:
+@dataclass(frozen=True, slots=True)
+class SetupTree:
+    """The commit on which dependencies are installed.
+
+    Args:
+        sha: The commit.
+        is_reviewed: Whether no agent wrote any of it that nobody has merged.
+        lockfiles: Path and blob of each file that decides on dependencies.
+        changed_paths: Those of the lockfiles that differ from the reviewed commit's.
+    """
+
+    sha: str
+    is_reviewed: bool
+    lockfiles: tuple[tuple[str, str], ...]
+    changed_paths: tuple[str, ...] = ()
+
+
+def _setup_tree(context: VerificationContext) -> SetupTree:
+    """Return the reviewed commit when the change leaves the lockfiles as they are there, else the change's own."""
+    git_dir, patterns, head_sha = context.change.git_dir, context.rules.lockfiles, context.change.head_sha
+    head = _lockfiles(git_dir, head_sha, patterns)
+    if context.reviewed_sha is None:
+        return SetupTree(head_sha, is_reviewed=False, lockfiles=head)
+    base = _lockfiles(git_dir, context.reviewed_sha, patterns)
+    if base == head:
+        return SetupTree(context.reviewed_sha, is_reviewed=True, lockfiles=base)
+    paths = sorted({path for path, _ in set(base) ^ set(head)})
+    return SetupTree(head_sha, is_reviewed=False, lockfiles=head, changed_paths=tuple(paths))
+
+
+def _dependencies(context: VerificationContext, setup: str, tree: SetupTree) -> tuple[Path | None, CheckOutcome | None]:
     """Return the archive of the installed dependencies, or the container that did not hand one out.
 
     The archive is this attempt's own name for the file, since another attempt may forget the kept one at any moment.
     """
-    rules, change = context.rules, context.change
-    base, head = (_lockfiles(change.git_dir, sha, rules.lockfiles) for sha in (change.base_sha, change.head_sha))
-    changes_lockfile = base != head
-    kept = setups_folder(context.home) / f"{setup_key(setup, context.inputs.image, head)}.tar"
-    archive = context.inputs.attempt_dir / SETUP_FILE
-    if not changes_lockfile and _use_kept(kept, archive):
+    rules, inputs = context.rules, context.inputs
+    key = setup_key(setup, inputs.image, repository=context.repository, base_sha=tree.sha, lockfiles=tree.lockfiles)
+    kept = setups_folder(context.home) / f"{key}.tar"
+    archive = inputs.attempt_dir / SETUP_FILE
+    if tree.is_reviewed and _use_kept(kept, archive):
         return archive, None
-    sha = change.head_sha if changes_lockfile else change.base_sha
     order = CheckPlan(setup=setup, save=True, setup_timeout_s=rules.setup_timeout_s)
-    setup_run = context.run("setup", sha, order)
+    setup_run = context.run("setup", tree.sha, order)
     result = setup_run.result
     if result is None or result.setup is None or not result.setup.passed:
         return None, setup_run
     if attempt_files.take_output(setup_run.folder / "out", SETUP_FILE, archive, rules.max_setup) is None:
         return None, setup_run
     (setup_run.folder / "out" / SETUP_FILE).unlink(missing_ok=True)
-    if not changes_lockfile:
+    if tree.is_reviewed:
         make_folder(kept.parent)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as scratch:
             attempt_files.link_or_copy(archive, Path(scratch) / SETUP_FILE)

@@ -80,6 +80,12 @@ def covered_signals(tx: Transaction, repository: str) -> frozenset[str]:
     return frozenset(ref for spec in rows.scalars() for ref in spec.get("signals", ()))
 
 
+def by_branch(tx: Transaction, repository: str, branch: str) -> Task | None:
+    """Return the task that was given this branch of the repository; None when it is nobody's."""
+    row = tx.execute(select(tasks).where(tasks.c.repository == repository, tasks.c.branch == branch)).first()
+    return None if row is None else _task(row)
+
+
 def get(tx: Transaction, task_id: str) -> Task:
     """Return one task. Raises NotFoundError."""
     row = tx.execute(select(tasks).where(tasks.c.id == task_id)).one_or_none()

@@ -18,7 +18,7 @@ from squire_pipelines.execution import verification
 from squire_pipelines.execution.verification import forget_setups, setups_folder
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.attempts import Attempt
-from tests.support.pipeline import LEDGERLIB, Pipeline
+from tests.support.pipeline import HANDBOOK, LEDGERLIB, Pipeline
 
 CHANGE = ("sh", "-c", "echo more >> NOTES.md")
 PASSES = f"{sys.executable} -c \\\"open('NOTES.md').read()\\\""
@@ -128,6 +128,72 @@ def test_what_an_agent_wrote_is_not_in_the_dependencies_of_others(pipeline: Pipe
     assert not verified(pipeline)[1].passed  # it is in that change, which is what its reviewers see
     use(pipeline, rules)
     assert verified(pipeline)[1].passed
+
+
+def test_another_repositorys_dependencies_are_never_used_also_with_equal_lockfiles(
+    pipeline: Pipeline, log: Path
+) -> None:
+    names = (LEDGERLIB, HANDBOOK)
+    pipeline.commands = dict.fromkeys(names, CHANGE)
+    rules = f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"\nlockfiles = ["no-lockfile"]\n'
+    pipeline.configure("".join(f'[repository."{name}".verification]\n{rules}' for name in names))
+    for repository, base in zip(names, ("main", "trunk"), strict=True):
+        attempt = pipeline.attempt(repository, base=base)
+        pipeline.agent_run(attempt)
+        report = pipeline.read_attempt(attempt.id).verification
+        assert report is not None
+        assert report.passed
+    assert log.read_text().splitlines() == ["made", "made"]
+
+
+SEES = "mkdir -p node_modules; echo ${{SQUIRE_EGRESS_REG:-none}} >> {log}"
+
+
+def use_registry(pipeline: Pipeline, log: Path, command: tuple[str, ...] = CHANGE, more: str = "") -> None:
+    """Let `setup` read a registry, and write down whether it may."""
+    pipeline.commands = {LEDGERLIB: command}
+    registry = '[gateway]\nallow_private = true\n[gateway.registries.reg]\nbase_url = "http://127.0.0.1:9/"\n'
+    rules = f'setup = "{SEES.format(log=log)}"\ntests = "true"\negress = ["reg"]\n{more}\n'
+    pipeline.configure(f'{registry}[repository."{LEDGERLIB}".verification]\n{rules}')
+
+
+MANIFEST = ("sh", "-c", "echo https://evil.example/x > requirements-extra.txt")
+
+
+def test_the_setup_of_a_tree_whose_lockfiles_the_change_touches_reads_no_registry(
+    pipeline: Pipeline, forge: ForgeProcess, log: Path
+) -> None:
+    use_registry(pipeline, log, MANIFEST)
+    _, report = verified(pipeline)
+    assert not log.exists()
+    assert not report.passed
+    assert report.message.startswith("Not verified because the change touches `requirements-extra.txt`")
+    (pull,) = ours(forge)
+    assert pull["draft"]
+    assert "Not verified because the change touches" in pull["body"]
+
+
+@pytest.mark.parametrize(("command", "more"), [(CHANGE, ""), (MANIFEST, "changed_setup_egress = true")])
+def test_a_registry_is_read_for_a_reviewed_tree_and_where_the_settings_allow_it(
+    pipeline: Pipeline, log: Path, command: tuple[str, ...], more: str
+) -> None:
+    use_registry(pipeline, log, command, more)
+    assert verified(pipeline)[1].passed
+    assert log.read_text().startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(("first", "reads"), [(CHANGE, True), (MANIFEST, False)])
+def test_what_continues_a_pull_request_is_set_up_on_what_people_merged(
+    pipeline: Pipeline, log: Path, first: tuple[str, ...], *, reads: bool
+) -> None:
+    use_registry(pipeline, log, first, "kept_setups = 0")
+    row, _ = verified(pipeline, signals=())
+    log.unlink(missing_ok=True)
+    use_registry(pipeline, log, ("sh", "-c", "echo two >> NOTES.md"))
+    branch = pipeline.read_task(row.task_id).branch
+    _, report = verified(pipeline, base=branch, title="More", prompt="More.", signals=())
+    assert report.passed is reads
+    assert log.exists() is reads
 
 
 def test_a_setup_that_fails_is_told(pipeline: Pipeline, forge: ForgeProcess) -> None:

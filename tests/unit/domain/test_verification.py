@@ -1,3 +1,5 @@
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from squire_pipelines.domain.verification import (
     checks_for,
     report,
     setup_key,
+    setup_refusal,
 )
 
 COMMANDS = {"tests": "make test", "lint": "make lint", "build": None}
@@ -83,14 +86,35 @@ def test_dependencies_are_the_same_for_the_same_lockfiles_in_any_order(
 ) -> None:
     shuffled = list(lockfiles)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert setup_key("npm ci", "image", lockfiles) == setup_key("npm ci", "image", shuffled)
-
-
-def test_dependencies_differ_by_command_image_and_lockfile() -> None:
     keys = {
-        setup_key("npm ci", "image", [("a", "1")]),
-        setup_key("npm ci", "image", [("a", "2")]),
-        setup_key("npm i", "image", [("a", "1")]),
-        setup_key("npm ci", "other", [("a", "1")]),
+        setup_key("npm ci", "image", repository="acme/shop", base_sha="1" * 40, lockfiles=order)
+        for order in (lockfiles, shuffled)
     }
-    assert len(keys) == 4
+    assert len(keys) == 1
+
+
+def test_dependencies_differ_by_command_image_repository_commit_and_lockfiles() -> None:
+    first: dict[str, Any] = {
+        "setup": "npm ci",
+        "image": "image",
+        "repository": "acme/shop",
+        "base_sha": "1" * 40,
+        "lockfiles": [("a", "1"), ("b", "2")],
+    }
+    others: dict[str, Any] = {
+        "setup": "npm i",
+        "image": "other",
+        "repository": "acme/web",
+        "base_sha": "2" * 40,
+        "lockfiles": [("a", "1 b"), ("2", "")],
+    }
+    keys = {setup_key(**first), *(setup_key(**first | {name: value}) for name, value in others.items())}
+    assert len(keys) == 1 + len(others)
+
+
+def test_a_refused_setup_names_some_of_what_was_touched_and_the_setting() -> None:
+    sentence = setup_refusal([f"{number}/package.json" for number in range(9)])
+    assert "`0/package.json`, `1/package.json`" in sentence
+    assert "and 4 more" in sentence
+    assert "verification.changed_setup_egress" in sentence
+    assert "continues another" in setup_refusal([])

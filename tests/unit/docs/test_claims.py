@@ -1,0 +1,56 @@
+"""Each claim of docs/security.md and each promise names a test that there is, and no row is left without its claim."""
+
+import pytest
+
+from tests.support import claims
+
+SECURITY = (claims.ROOT / "docs/security.md").read_text(encoding="utf-8")
+ARCHITECTURE = (claims.ROOT / "docs/reference/architecture.md").read_text(encoding="utf-8")
+PAGE = (claims.ROOT / "docs/reference/claims.md").read_text(encoding="utf-8")
+CLAIMS = claims.tested(PAGE, "Claims")
+PROMISES = claims.tested(PAGE, "Promises")
+NO_PROMISES = claims.tested(PAGE, "Sentences that promise nothing")
+
+
+def test_each_claim_of_the_security_page_has_a_row() -> None:
+    known = (*CLAIMS, *NO_PROMISES)
+    missing = [
+        sentence for sentence, is_claim in claims.sentences(SECURITY) if is_claim and not sentence.startswith(known)
+    ]
+    assert missing == [], "docs/reference/claims.md names no test for these sentences"
+
+
+def test_each_row_belongs_to_a_sentence_that_is_there() -> None:
+    sentences = [sentence for sentence, _ in claims.sentences(SECURITY)]
+    left = [begin for begin in (*CLAIMS, *NO_PROMISES) if not any(text.startswith(begin) for text in sentences)]
+    assert left == [], "docs/security.md has no sentence that begins so"
+    assert not set(CLAIMS) & set(NO_PROMISES)
+
+
+def test_each_promise_has_a_row_and_each_row_a_promise() -> None:
+    promises = claims.promises(ARCHITECTURE)
+    assert len(promises) == len(PROMISES) == len([text for text in promises if text.startswith(tuple(PROMISES))])
+
+
+def test_each_test_that_is_named_is_there() -> None:
+    named = [name for rows in (CLAIMS, PROMISES) for names in rows.values() for name in names]
+    assert [name for name in named if not claims.is_test(name)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One thing. It never does another.",
+        "- It is bounded.\n- It is not.",
+        "| ring | stops |\n|---|---|\n| this | that |",
+        "| where | note |\n|---|---|\n| here | It refuses it. It says so. |",
+    ],
+)
+def test_a_claim_is_seen_in_prose_lists_and_tables(text: str) -> None:
+    assert [is_claim for _, is_claim in claims.sentences(text)].count(True) == 1
+
+
+def test_a_test_that_is_not_there_is_none() -> None:
+    assert claims.is_test("unit/docs/test_claims.py::test_a_test_that_is_not_there_is_none")
+    assert not claims.is_test("unit/docs/test_claims.py::test_another")
+    assert not claims.is_test("unit/docs/test_none.py::test_another")
