@@ -3,9 +3,11 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.registry_routes import Registry
+from tests.support import model_requests
 from tests.support.injection import CANARY
 from tests.support.provider import gateway_opener, plain, serve_upstream
 
@@ -28,6 +30,37 @@ class Sending:
     body: object = None
     headers: dict[str, str] = field(default_factory=dict)
     echo: bool = False
+    rebuilt: bool = False
+
+
+def _requests() -> Iterator[Sending]:
+    """Yield requests by which the provider would fetch, run, store or look up something, on each path."""
+    bases: dict[str, dict[str, Any]] = {
+        model_requests.CHAT: {"model": "small", "messages": [{"role": "user", "content": "Hello."}]},
+        model_requests.RESPONSES: {"model": "small", "input": "Hello."},
+        model_requests.MESSAGES: {"model": "small", "messages": [{"role": "user", "content": "Hello."}]},
+    }
+    for path, base in bases.items():
+        list_key = "input" if path == model_requests.RESPONSES else "messages"
+        documents = [
+            *((f"the key {key}", {**base, key: value}) for key, value in model_requests.HOSTILE_KEYS),
+            *((f"the tool {tool.get('type')}", {**base, "tools": [tool]}) for tool in model_requests.HOSTILE_TOOLS),
+            *(
+                (f"the part {part['type']}", {**base, list_key: [{"role": "user", "content": [part]}]})
+                for part in model_requests.HOSTILE_PARTS
+            ),
+            *((f"the item {item.get('type')}", {**base, list_key: [item]}) for item in model_requests.HOSTILE_ITEMS),
+        ]
+        for number, (name, document) in enumerate(documents):
+            yield Sending(
+                f"{name} of {path} ({number})",
+                "POST",
+                path,
+                (PASSES, "not_passed_on"),
+                "requests are rebuilt",
+                document,
+                rebuilt=True,
+            )
 
 
 def sendings() -> tuple[Sending, ...]:
@@ -87,6 +120,7 @@ def sendings() -> tuple[Sending, ...]:
             echo=True,
         ),
         Sending("the canary to the model", "POST", CHAT, (PASSES,), _NEVER, message),
+        *_requests(),
     )
 
 
@@ -111,8 +145,10 @@ def run() -> Iterator[tuple[Sending, str, tuple[str, ...]]]:
 def _wrong(sending: Sending, code: str, answer: str, seen: list[tuple[str, dict[str, str], bytes]]) -> Iterator[str]:
     if code not in sending.expect:
         yield f"is {code}, must be {' or '.join(sending.expect)}"
-    if sending.expect != (PASSES,) and seen:
+    if code != PASSES and seen:
         yield "reached the other side"
+    if sending.rebuilt and any(model_requests.breaks(sending.path, body) for _, _, body in seen):
+        yield "the provider is asked to do more than to answer"
     if KEY in answer:
         yield "a secret is in the answer"
     for path, headers, _body in seen:
