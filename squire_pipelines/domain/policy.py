@@ -40,6 +40,7 @@ WORKFLOWS = (".github/workflows", ".github/actions")
 _SIZES = frozenset({"files", "lines", "bytes", "file_size", "binary_size"})
 # What a terminal got, kept for a comparison: its escapes are what is compared.
 _TERMINAL_OUTPUT = ("**/*.snap", "**/__snapshots__/**", "**/testdata/**", "**/fixtures/**", "**/*.ans", "**/*.cast")
+_CONTROL_OR_BACKSLASH = frozenset("\\\x7f" + "".join(map(chr, range(32))))
 _INSTALL_SCRIPT = re.compile(INSTALL_SCRIPT, re.IGNORECASE)
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
@@ -102,7 +103,9 @@ def _check_path(file: ChangedFile) -> Iterator[Finding]:
         yield Finding("git_directory", file.path, None, "lies in a `.git` folder", Decision.REJECT)
     is_bad = any(component in {"", ".", ".."} for component in components) or len(file.path) > MAX_PATH_LENGTH
     # What is there already has passed others' eyes; only a new name can pretend to be another.
-    is_odd = "\\" in file.path or is_no_text(file.path) or hidden_character(file.path) is not None
+    # A tab or a line break is ordinary within a text, and in no name.
+    is_odd = not _CONTROL_OR_BACKSLASH.isdisjoint(file.path) or is_no_text(file.path)
+    is_odd = is_odd or hidden_character(file.path) is not None
     if is_bad or (is_odd and file.status == "A"):
         yield Finding("path", file.path, None, "is no ordinary relative path", Decision.REJECT)
     elif file.status == "A" and (reason := unportable(file.path)):

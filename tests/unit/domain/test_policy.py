@@ -287,7 +287,24 @@ def test_paths_within_a_git_folder_are_rejected(path: str) -> None:
     assert ("git_directory", Decision.REJECT) in rules(text(path, "x"))
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "a/../b", "a//b", "./a", "a\\b", "a\x00b", "a" * 5000, "\udcff"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "a/../b",
+        "a//b",
+        "./a",
+        "a\\b",
+        "a\x00b",
+        "a\nb",
+        "a\tb",
+        "a\r",
+        "\x1b[2Jb",
+        "a\u202eb",
+        "a" * 5000,
+        "\udcff",
+    ],
+)
 def test_paths_that_are_no_ordinary_relative_ones_are_rejected(path: str) -> None:
     assert ("path", Decision.REJECT) in rules(text(path, "x"))
 
