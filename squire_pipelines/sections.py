@@ -260,6 +260,9 @@ class WebhookSettings(SettingsSection):
     host: ListenHost = "127.0.0.1"
     port: int = Field(default=8471, ge=0, le=65535)
     max_body: Bytes = 25 * 2**20
+    connections_per_address: int = Field(
+        default=256, ge=1, le=1024, description="open at once; behind a proxy all have the proxy's address"
+    )
 
 
 class WarehouseSettings(SettingsSection):

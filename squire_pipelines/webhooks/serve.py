@@ -18,6 +18,7 @@ from squire_pipelines.observability.logging import Component, get_logger, set_le
 from squire_pipelines.secrets.lookup import SecretName, require_secret
 from squire_pipelines.settings import Settings, load_settings
 from squire_pipelines.terminal.output import json_text, write_line
+from squire_pipelines.webhooks.connections import ConnectionLimits, limited_protocol
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
 
 FINISH_WITHIN_S = 3
@@ -76,10 +77,19 @@ def url_of(listener: socket.socket) -> str:
 class ReceiverServer(uvicorn.Server):
     """uvicorn that says when it listens."""
 
-    def __init__(self, app: Starlette, listener: socket.socket, *, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        listener: socket.socket,
+        *,
+        announce: Callable[[str], None],
+        limits: ConnectionLimits | None = None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=limited_protocol(limits or ConnectionLimits()),
+                ws="none",
                 log_config=None,
                 access_log=False,
                 lifespan="on",
@@ -132,7 +142,8 @@ def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) 
             ledger=ledger, secret=secret.reveal().encode(), repositories=lambda: settings.repositories, limits=limits
         )
         with listen(settings.webhooks.host, settings.webhooks.port) as listener:
-            ReceiverServer(app, listener, announce=announce).serve_until_stopped()
+            bounds = ConnectionLimits(per_address=settings.webhooks.connections_per_address)
+            ReceiverServer(app, listener, announce=announce, limits=bounds).serve_until_stopped()
     finally:
         ledger.close()
 

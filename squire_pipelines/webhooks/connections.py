@@ -1,0 +1,85 @@
+"""Bounds on the receiver's connections: how many an address may hold, and how long one may go without an answer."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import ClassVar
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from squire_pipelines.observability.logging import Component, get_logger
+
+_log = get_logger(Component.WEBHOOKS)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What one caller may hold.
+
+    Args:
+        per_address: Open connections of one address. Behind a proxy all have the proxy's.
+        answer_within_s: From its beginning, or from its last answer, until a connection is ended that has had no
+            (further) answer, whatever it sends meanwhile. GitHub waits for ten seconds.
+    """
+
+    per_address: int = 256
+    answer_within_s: float = 20.0
+
+
+class LimitedProtocol(H11Protocol):
+    """One connection. The callbacks are asyncio's, all in the loop's one thread."""
+
+    limits: ClassVar[ConnectionLimits]
+    open_by_address: ClassVar[Counter[str]]
+    _address: str | None = None
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Count the connection, or end it at once if its address has enough."""
+        address = str((transport.get_extra_info("peername") or ("",))[0])
+        if self.open_by_address[address] >= self.limits.per_address:
+            _log.warning("connection refused", address=address, open=self.open_by_address[address])
+            transport.abort()
+            return
+        self.open_by_address[address] += 1
+        self._address = address
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take the connection off its address's account."""
+        if self._address is None:
+            return
+        self.open_by_address[self._address] -= 1
+        if not self.open_by_address[self._address]:
+            del self.open_by_address[self._address]
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the connection was refused."""
+        if self._address is not None:
+            super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        """Give the next request the same time."""
+        self._start_timer()
+        super().on_response_complete()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        if not self.transport.is_closing():
+            self._timer = self.loop.call_later(self.limits.answer_within_s, self._end)
+
+    def _end(self) -> None:
+        _log.info("connection ended without an answer", address=self._address, after_s=self.limits.answer_within_s)
+        self.transport.abort()
+
+
+def limited_protocol(limits: ConnectionLimits) -> type[LimitedProtocol]:
+    """Return uvicorn's protocol for one server, with `limits` on its connections."""
+    return type("ServersProtocol", (LimitedProtocol,), {"limits": limits, "open_by_address": Counter()})
