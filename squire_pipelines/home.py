@@ -139,8 +139,13 @@ class Home:
         return self.state / "run"
 
     def close_to_others(self) -> None:
-        """Take what an older Squire made in the home from everybody but its owner. Raises OSError."""
+        """Take what an older Squire made in the home from everybody but its owner. Raises OSError.
+
+        In the XDG layout the four folders are Squire's alone; people may keep more in a `SQUIRE_HOME`, which stays.
+        """
+        ours_alone = () if self.config == self.data else (self.config, self.data, self.cache, self.state)
         for path in (
+            *ours_alone,
             self.dagster,
             self.run,
             self.attempts,

@@ -85,6 +85,41 @@ def test_what_the_command_writes_is_its_owners_alone(
         assert open_to_others(home) == {}
 
 
+@pytest.fixture
+def xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the user's folder that holds the four XDG directories, with no SQUIRE_HOME set."""
+    monkeypatch.delenv("SQUIRE_HOME", raising=False)
+    for name in ("CONFIG", "DATA", "CACHE", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / "user" / name.lower()))
+    return tmp_path / "user"
+
+
+def test_in_the_xdg_layout_everything_is_its_owners_alone_too(xdg: Path) -> None:
+    def run(*words: str) -> None:
+        program = [sys.executable, "-m", "squire_pipelines.cli", *words]
+        subprocess.run(program, check=True, capture_output=True, timeout=120)
+
+    with umask(0o000):
+        run("init", "--repository", "acme/shop")
+        run("tasks", "new", "acme/shop", "--prompt", "Do it.")
+        run("tasks", "list")
+        run("history", "publish")
+        run("config", "validate")
+    names = {path.name for path in xdg.rglob("*")}
+    assert {"config.toml", "ledger.sqlite", "warehouse.duckdb", "cache", "data", "config"} <= names
+    assert open_to_others(xdg) == {}
+
+
+def test_folders_of_the_xdg_layout_that_an_older_squire_made_are_closed(xdg: Path) -> None:
+    with umask(0o022):
+        for name in ("config", "data", "cache", "state"):
+            (xdg / name / "squire").mkdir(parents=True)
+            (xdg / name / "squire" / "old").touch()
+    with Services(Settings(), say=print):
+        assert {mode(xdg / name / "squire") for name in ("config", "data", "cache", "state")} == {0o700}
+        assert {mode(xdg / name) for name in ("config", "data")} == {0o755}  # others keep theirs beside
+
+
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
 def test_a_new_ledgers_files_are_its_owners_alone(tmp_path: Path, mask: int) -> None:
     path = tmp_path / "some" / "where" / "ledger.sqlite"
