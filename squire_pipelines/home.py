@@ -10,6 +10,7 @@ from pathlib import Path
 
 from squire_pipelines.errors import ConfigError
 
+_NOT_IN_A_URL = ("?", "%")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -76,6 +77,16 @@ class Home:
     @classmethod
     def from_environment(cls) -> "Home":
         """Read `SQUIRE_HOME` and the XDG variables. Creates nothing. Raises ConfigError."""
+        home = cls._named()
+        if any(sign in str(home.data) for sign in _NOT_IN_A_URL):
+            raise ConfigError(
+                f"environment: {home.data} has a sign that a ledger's URL cannot have: {' or '.join(_NOT_IN_A_URL)}",
+                hint="set SQUIRE_HOME to another folder",
+            )
+        return home
+
+    @classmethod
+    def _named(cls) -> "Home":
         if (root := path_in("SQUIRE_HOME")) is not None:
             return cls(config=root, data=root, cache=root / "cache", state=root)
         import platformdirs  # noqa: PLC0415 - not needed where SQUIRE_HOME is set, and the command's start counts

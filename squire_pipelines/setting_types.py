@@ -92,7 +92,7 @@ def check_base_url(text: str) -> str:
     """Return the URL below which others lie. Raises ValueError for one that no path can be put after."""
     parts = urlsplit(check_http_url(text))
     if parts.query or parts.fragment:
-        raise ValueError("a base URL looks like https://example.com/path, without query and fragment")
+        raise _hidden("a base URL looks like https://example.com/path, without query and fragment")
     return text
 
 
@@ -114,6 +114,8 @@ def check_ledger_url(text: str) -> str:
         _check_ledger_file(url.database or "", has_more=bool(url.query or url.host), example=example)
     elif url.drivername not in {"postgresql", "postgresql+psycopg"} or not text.partition("://")[2].strip("/"):
         raise _hidden(example)
+    elif any("password" in name.lower() for name in url.query):
+        raise _hidden(f"{example}; a password stands before the host, where it is hidden whenever the URL is shown")
     elif url.port is not None and not 0 < url.port <= _MAX_PORT:
         raise _hidden(f"{example}, with a port from 1 to {_MAX_PORT}")
     elif url.host and not _HOST.fullmatch(url.host):

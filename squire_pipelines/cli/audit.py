@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, with_context
+from squire_pipelines.cli.context import ROW_ID, CliContext, Columns, json_option, limit_option, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.ledger.audit import audit_page
@@ -24,7 +24,7 @@ _COLUMNS: Columns = {
 @click.option("--action", metavar="NAME", help="Select only this action, for example tasks.approve or ledger.restore.")
 @click.option("--actor", metavar="NAME", help="Select only what this person or part of Squire did.")
 @click.option("--since", type=MOMENT, metavar="TIME", help="Begin at this time: a date, or 7d or 12h ago.")
-@click.option("--before", type=int, metavar="NUMBER", help="Go on before the entry of this number: the next page.")
+@click.option("--before", type=ROW_ID, metavar="NUMBER", help="Go on before the entry of this number: the next page.")
 @limit_option(100)
 @json_option
 @with_context

@@ -163,7 +163,11 @@ def limit_option(default: int = 100, *, most: int = 1000) -> Decorator:
     )
 
 
-def page_options(after: type = int) -> Decorator:
+ROW_ID = click.IntRange(0, 2**63 - 1)
+"""The number of a row, as both databases hold one."""
+
+
+def page_options(after: Any = ROW_ID) -> Decorator:
     """Add `--after` (an id of the type `after`), `--limit` and `--json`, and pass the context."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -179,11 +183,22 @@ def choice_option(name: str, choices: Sequence[str], help_text: str) -> Decorato
     return click.option(name, type=click.Choice(choices), default=choices[0], show_default=True, help=help_text)
 
 
+class _Seconds(click.FloatRange):
+    """A range that has no NaN in it, which no comparison keeps out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number. Raises click.BadParameter."""
+        number = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124 - NaN, without an import at every start
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return number
+
+
 def seconds_option(
     name: str, default: float, help_text: str, *, least: float = 1, most: float | None = None
 ) -> Decorator:
     """Add an option whose value is a number of seconds between `least` and `most`."""
-    kind = click.FloatRange(least, most)
+    kind = _Seconds(least, most)
     return click.option(name, type=kind, default=default, show_default=True, metavar="SECONDS", help=help_text)
 
 

@@ -71,14 +71,16 @@ def prepare_folder(options: DemoOptions) -> tuple[DemoState, bool]:
         AlreadyRunningError: The folder would be emptied, but a `squire dev` serves it.
     """
     home = options.home
-    subject = str(options.repository) if options.repository else "samples"
+    subject = "samples"
+    if options.repository:  # what is asked of it belongs to it: with another issue or command the demo is another one
+        subject = "\n".join((str(options.repository.resolve()), options.issue, options.command))
     state = load_state(home)
     if state is None and home.exists() and any(home.iterdir()):
         raise ConfigError(f"{home} is not empty and was not made by the demo", hint="choose another --home")
     resumed = state is not None and not state.finished and state.subject == subject and not options.fresh
     if state is not None and not resumed:
         with home_lock(home / "run"):  # also stops what a killed demo left running in the folder
-            shutil.rmtree(home)
+            _empty(home)
     make_folder(home)
     if state is None or not resumed:
         state = DemoState(subject=subject, forge_port=free_port(), receiver_port=free_port())
@@ -88,6 +90,14 @@ def prepare_folder(options: DemoOptions) -> tuple[DemoState, bool]:
             del os.environ[name]
     os.environ["SQUIRE_HOME"] = str(home)
     return state, resumed
+
+
+def _empty(home: Path) -> None:
+    """Remove all that is in the folder; last what says that a demo made it, so that the next start can go on."""
+    for path in home.iterdir():
+        if path.name != _STATE_FILE:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    (home / _STATE_FILE).unlink(missing_ok=True)
 
 
 def load_state(home: Path) -> DemoState | None:

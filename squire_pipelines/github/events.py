@@ -7,17 +7,20 @@ are received, verified and stored by `webhooks`.
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import parse_qs
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from squire_pipelines.domain.moments import Moment
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.models import GitHubModel, Text
 from squire_pipelines.github.signals import FAILED_CONCLUSIONS, FAILED_STATES
+
+Number = Annotated[int, Field(ge=1, lt=2**31)]
+"""The number of a pull request, within what the ledger's column holds."""
 
 _EDITS = frozenset({"created", "edited", "deleted"})
 RELEVANT_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -96,26 +99,26 @@ class _Sender(GitHubModel):
 
 class _Head(GitHubModel):
     ref: Text
-    sha: str
+    sha: Text
 
 
 class _DeliveredPullRequest(GitHubModel):
-    number: int
-    html_url: str
+    number: Number
+    html_url: Text
     state: Literal["open", "closed"]
-    updated_at: datetime
-    merged_at: datetime | None = None
-    closed_at: datetime | None = None
+    updated_at: Moment
+    merged_at: Moment | None = None
+    closed_at: Moment | None = None
     body: Text = ""
     head: _Head
 
 
 class _Numbered(GitHubModel):
-    number: int
+    number: Number
 
 
 class _Check(GitHubModel):
-    head_sha: str
+    head_sha: Text
     conclusion: str | None = None
     pull_requests: tuple[_Numbered, ...] | None = None
 
@@ -132,7 +135,7 @@ class _WithPullRequest(GitHubModel):
 
 
 class _Status(GitHubModel):
-    sha: str
+    sha: Text
     state: str
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import CheckConstraint, DateTime, Dialect, MetaData, String, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from squire_pipelines.domain.moments import moment_text
+
 _UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 
@@ -29,8 +31,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"a naive datetime cannot be stored: {value!r}")
-        moment = value.astimezone(UTC)
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if dialect.name == "sqlite" else moment
+        return moment_text(value) if dialect.name == "sqlite" else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the library's signature
         """Return an aware datetime in UTC."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import select
 
+from squire_pipelines.domain.moments import moment_text
 from squire_pipelines.ledger.list_sql import read_ids
 from squire_pipelines.ledger.retention import rows_of_tasks
 from squire_pipelines.ledger.store import Transaction
@@ -67,7 +68,7 @@ def _rows(tx: Transaction, table: str, ids: Sequence[str]) -> Iterator[dict[str,
     query = select(*exported).where(rows_of_tasks(table, ids))
     for row in tx.execute(query.order_by(columns[_ORDER[table]]) if table in _ORDER else query).mappings():
         yield {
-            name: f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else value
+            name: moment_text(value) if isinstance(value, datetime) else value
             for name, value in row.items()
             if value is not None
         }

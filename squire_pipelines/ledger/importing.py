@@ -4,24 +4,27 @@
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import JSON, DateTime, insert, select
+from sqlalchemy import JSON, Boolean, DateTime, Float, Integer, String, insert, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.identity import branch_name, new_id, new_trace_id
-from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.moments import parse_moment
+from squire_pipelines.domain.outcomes import ChecksState, PullRequestState, ReviewState
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import TaskKind, TaskSpec, TaskStatus
 from squire_pipelines.errors import NotFoundError
-from squire_pipelines.ledger.columns import UtcDateTime
+from squire_pipelines.ledger.columns import CleanText, UtcDateTime
 from squire_pipelines.ledger.exporting import FORMAT, LEFT_OUT, PARTS
 from squire_pipelines.ledger.old_tasks import Entry, OldTask, read_entries
 from squire_pipelines.ledger.store import Ledger, Transaction
@@ -36,6 +39,21 @@ AT_ONCE = 200
 MAX_REASONS = 1_000
 """The report names so many skipped entries; the others are counted."""
 
+# What an export's columns hold, as JSON has it; bool is an int for isinstance, and no number.
+_PLAIN: tuple[tuple[tuple[type, ...], tuple[type, ...]], ...] = (
+    ((Boolean,), (bool,)),
+    ((Integer,), (int,)),
+    ((Float,), (int, float)),
+    ((String, CleanText), (str,)),
+)
+# Words that are read back as these, which no constraint of the database holds.
+_NAMED: Mapping[tuple[str, str], type[StrEnum]] = MappingProxyType(
+    {
+        ("task_events", "subject"): EventSubject,
+        ("outcomes", "review_state"): ReviewState,
+        ("outcomes", "checks"): ChecksState,
+    }
+)
 _MAX_BRANCH = 120
 _MAX_TITLE = 100
 
@@ -121,6 +139,7 @@ def _take(
         return
     facts = entry.facts or {}
     try:
+        waits_for = _waits_for(facts)
         with tx.connection.begin_nested():  # an entry is taken whole or not at all
             if entry.old is None:
                 status = _take_facts(tx, facts)
@@ -135,7 +154,14 @@ def _take(
         report.known += 1
     else:
         report.taken[status] = report.taken.get(status, 0) + 1
-        dependencies += [(str(facts["task"]["id"]), str(other)) for other in facts.get("depends_on") or ()]
+        dependencies += waits_for
+
+
+def _waits_for(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    others = facts.get("depends_on") or []
+    if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
+        raise ValueError("depends_on is no list of ids")
+    return [(str(facts["task"]["id"]), other) for other in others if other != facts["task"]["id"]]
 
 
 def _reason(error: Exception) -> str:
@@ -317,8 +343,26 @@ def _row(table: str, values: Any) -> dict[str, Any]:
         if name not in columns or name in LEFT_OUT.get(table, ()):
             raise ValueError(f"{table} has no {str(name)[:40]!r}")
         kind = columns[name].type
-        if value is not None and isinstance(kind, UtcDateTime | DateTime):
-            row[name] = datetime.fromisoformat(value)
-        elif isinstance(value, dict | list) and not isinstance(kind, JSON):
-            raise ValueError(f"{table}.{name} is no plain value")
+        if value is None:
+            continue
+        try:
+            row[name] = _checked(kind, _NAMED.get((table, name)), value)
+        except ValueError as error:
+            raise ValueError(f"{table}.{name} = {str(value)[:60]!r}: {error}") from None
     return row
+
+
+def _checked(kind: Any, named: type[StrEnum] | None, value: Any) -> Any:
+    """Return a value as a column takes it. SQLite would store any, and reading it would fail ever after."""
+    if named is not None:
+        return named(value)
+    if isinstance(kind, UtcDateTime | DateTime):
+        return parse_moment(value)
+    if isinstance(kind, JSON):
+        return value
+    expected = next(types for columns, types in _PLAIN if isinstance(kind, columns))
+    if type(value) not in expected:
+        raise ValueError("is of another type")
+    if isinstance(value, int | float) and not abs(value) < 2**63:
+        raise ValueError("is too large")
+    return value

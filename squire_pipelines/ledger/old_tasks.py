@@ -16,6 +16,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.domain.moments import check_moment
 
 MAX_FILE = 64 * 2**20
 """The most bytes of a file that is read whole."""
@@ -29,7 +30,7 @@ MAX_FILES = 1_000_000
 def _iso(value: Any) -> Any:
     if isinstance(value, str):
         moment = datetime.fromisoformat(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return check_moment(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     raise ValueError("is no time as ISO 8601 has it")
 
 

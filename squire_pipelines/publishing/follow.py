@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sqlalchemy.exc import DBAPIError, StatementError
+
 from squire_pipelines.domain.outcomes import ChecksState, ReviewState
 from squire_pipelines.errors import SquireError
 from squire_pipelines.github.client import GitHubClient
@@ -128,8 +130,17 @@ def _apply_deliveries(ledger: Ledger, summary: FollowSummary, log: RunLog) -> _T
                 continue
             if _may_come(tx, parsed, delivery):
                 continue
-            _apply(tx, parsed, f"delivery:{delivery.id}", touched)
-            deliveries.mark_applied(tx, [delivery.id])
+            error = None
+            try:
+                with tx.connection.begin_nested():  # applied whole or not at all
+                    _apply(tx, parsed, f"delivery:{delivery.id}", touched)
+            except (ValueError, TypeError, OverflowError, StatementError) as failure:
+                # What was stored cannot be used: it must not hold up the deliveries behind it for ever.
+                if isinstance(failure, DBAPIError) and failure.connection_invalidated:
+                    raise
+                error = f"cannot be applied: {failure}"[:500]
+                log.warning("delivery %s %s", delivery.id, error)
+            deliveries.mark_applied(tx, [delivery.id], error=error)
         summary.deliveries += 1
     return touched
 

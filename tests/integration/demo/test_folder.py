@@ -84,7 +84,7 @@ def test_an_unfinished_demo_resumed_with_its_ports(options: DemoOptions) -> None
     assert (options.home / "something").exists()
 
 
-@pytest.mark.parametrize("why", ["finished", "fresh", "another repository"])
+@pytest.mark.parametrize("why", ["finished", "fresh", "another repository", "another issue"])
 def test_otherwise_it_starts_over(options: DemoOptions, why: str, tmp_path: Path) -> None:
     first, _ = prepare_folder(options)
     (options.home / "something").touch()
@@ -94,10 +94,42 @@ def test_otherwise_it_starts_over(options: DemoOptions, why: str, tmp_path: Path
         "finished": options,
         "fresh": DemoOptions(home=options.home, fresh=True),
         "another repository": DemoOptions(home=options.home, repository=tmp_path),
+        "another issue": DemoOptions(home=options.home, repository=tmp_path, issue="Something else"),
     }[why]
+    if why == "another issue":
+        prepare_folder(DemoOptions(home=options.home, repository=tmp_path))
+        (options.home / "something").touch()
     _, resumed = prepare_folder(other)
     assert not resumed
     assert not (options.home / "something").exists()
+
+
+def test_a_folder_whose_emptying_was_cut_off_is_still_the_demos(
+    options: DemoOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_folder(options)
+    (options.home / "something").touch()
+
+    def killed(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_folder(DemoOptions(home=options.home, fresh=True))
+    _, resumed = prepare_folder(DemoOptions(home=options.home, fresh=True))
+    assert not resumed
+    assert not (options.home / "something").exists()
+
+
+def test_the_same_words_for_another_repository_are_another_demo(
+    options: DemoOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        _, resumed = prepare_folder(DemoOptions(home=options.home, repository=Path()))
+        assert not resumed
 
 
 def test_a_folder_that_a_squire_serves_is_not_taken_away_from_it(options: DemoOptions) -> None:

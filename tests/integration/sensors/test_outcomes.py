@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
-from squire_pipelines.domain.outcomes import PullRequestState, ReviewState
+from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState, ReviewState
 from squire_pipelines.ledger import deliveries, outcomes
-from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries as delivery_table
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.sensors.outcomes import outcomes as outcome_sensor
@@ -110,6 +110,30 @@ def test_a_delivery_that_cannot_be_read_is_marked_with_the_reason_once(quiet_pip
     look(quiet_pipeline)
     assert "is not JSON" in row(quiet_pipeline, broken).error
     assert state(quiet_pipeline, task_id) is PullRequestState.MERGED
+    assert look(quiet_pipeline) == {}
+
+
+def test_a_delivery_that_cannot_be_applied_holds_up_no_other(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = opened(quiet_pipeline), opened(quiet_pipeline, number=8)
+    bad = deliver(quiet_pipeline, "one", pull_request("closed", merged=True, at=recently()))
+    deliver(quiet_pipeline, "two", pull_request("closed", number=8, merged=True, at=recently()))
+    apply_report = outcomes.apply_report
+
+    def fail(tx: Transaction, report: PullRequestReport, *, actor: str) -> str | None:
+        done = apply_report(tx, report, actor=actor)
+        if report.number == 7:
+            raise OverflowError("too large")
+        return done
+
+    monkeypatch.setattr(outcomes, "apply_report", fail)
+    follow(quiet_pipeline)
+    assert (state(quiet_pipeline, first), state(quiet_pipeline, second)) == (
+        PullRequestState.OPEN,
+        PullRequestState.MERGED,
+    )
+    assert row(quiet_pipeline, bad).error == "cannot be applied: too large"
     assert look(quiet_pipeline) == {}
 
 

@@ -41,6 +41,28 @@ def test_opened_pull_request_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"number": 2**70}, "number"),
+        ({"number": 0}, "number"),
+        ({"updated_at": "2026-11-01T00:00:00"}, "updated_at"),
+        ({"updated_at": "9999-12-31T23:59:59-14:00"}, "updated_at"),
+        ({"merged_at": "0001-01-01T00:00:00+14:00"}, "merged_at"),
+    ],
+)
+def test_what_no_ledger_can_hold_is_refused(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(DeliveryError, match=field):
+        parse_delivery("pull_request", body(action="opened", pull_request=pull(**fields)))
+
+
+def test_half_a_character_in_a_commits_id_is_replaced() -> None:
+    head = {"ref": "squire/t1-x", "sha": "\ud800"}
+    delivery = parse_delivery("pull_request", body(action="opened", pull_request=pull(head=head)))
+    assert delivery.report is not None
+    assert delivery.report.head_sha.encode()
+
+
+@pytest.mark.parametrize(
     ("fields", "state"),
     [
         ({"state": "closed", "closed_at": "2026-11-02T00:00:00Z"}, PullRequestState.CLOSED),
