@@ -263,7 +263,9 @@ _HINT_FOREIGN = "restore a backup, or name another file in ledger_url; it was no
 # What databases say, what we say, and what to do about it.
 _REASONS = (
     (("not a database",), "{ledger} is not a database", _HINT_FOREIGN),
-    (("malformed", "disk I/O error"), _DAMAGED, "check the disk, then restore a backup"),
+    (("malformed",), _DAMAGED, "check the disk, then restore a backup"),
+    # SQLite's word for a full disk too, where it needs room for what it shares with other processes.
+    (("disk I/O error",), _NO_ANSWER, "free some disk space if there is none; else check the disk"),
     (("readonly", "unable to open"), _NO_ANSWER, _HINT_FOLDER),
     (
         ("locked", "statement timeout", "lock timeout", "QueuePool"),

@@ -1,3 +1,5 @@
+import pytest
+
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import Source
 from squire_pipelines.domain.tasks import Plan
@@ -105,3 +107,16 @@ def test_every_list_goes_on_after_its_last_row(squire: Squire, samples: SampleDa
         assert listed == every
         assert "no row" in squire.fails(1, *words, "list", "--after", "99999")
     assert "next page: squire plans list --limit 1 --after p" in squire("plans", "list", "--limit", "1").stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", "list", "--before", "99999999999999999999"),
+        ("signals", "list", "--after", "99999999999999999999"),
+        ("webhooks", "list", "--after", "-1"),
+        ("history", "sql", "select 1", "--timeout", "nan"),
+    ],
+)
+def test_a_number_that_there_cannot_be_is_a_wrong_use(squire: Squire, words: tuple[str, ...]) -> None:
+    assert words[-1] in squire.fails(2, *words)

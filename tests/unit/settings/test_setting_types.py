@@ -359,6 +359,17 @@ def test_a_ledger_in_a_file_or_in_postgres_is_taken_also_with_a_password(tmp_pat
     Ledger(url).close()
 
 
+@pytest.mark.parametrize("name", ["password", "sslpassword"])
+def test_a_ledgers_password_in_the_query_is_refused_and_not_repeated(tmp_path: Path, name: str) -> None:
+    message = refusal(tmp_path, "ledger_url", f"'postgresql://me@db/squire?{name}=hunter2'")
+    assert "a password stands before the host" in message
+    assert "hunter2" not in message
+
+
+def test_a_base_url_with_a_query_is_not_repeated(tmp_path: Path) -> None:
+    assert "hunter2" not in refusal(tmp_path, "planner.base_url", "'https://models.test/v1?api_key=hunter2'")
+
+
 @pytest.mark.parametrize("url", ["sqlite:////x/y.sqlite", "postgresql://db/squire"])
 def test_the_ledgers_file_is_known_where_it_is_one(tmp_path: Path, url: str) -> None:
     file = load(tmp_path, "ledger_url", f"'{url}'").ledger_file

@@ -37,6 +37,16 @@ def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.parametrize("name", ["q?a=b", "q%20y"])
+def test_a_home_that_a_ledgers_url_cannot_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / name))
+    with pytest.raises(ConfigError, match=r"has a sign that a ledger's URL cannot have") as caught:
+        _ = load_settings().home
+    assert caught.value.hint == "set SQUIRE_HOME to another folder"
+
+
 def test_a_file_sets_what_it_names_and_nothing_else(config: Path) -> None:
     config.write_text(
         """
