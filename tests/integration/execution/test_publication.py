@@ -67,7 +67,7 @@ def test_the_agent_is_told_what_is_protected_and_given_a_canary(pipeline: Pipeli
     attempt = pipeline.attempt()
     pipeline.agent_run(attempt)
     folder = pipeline.settings.home.attempts / attempt.id
-    assert "`.github/**`" in (folder / "in/prompt.md").read_text()
+    assert "`**/.*`" in (folder / "in/prompt.md").read_text()
     assert canary_for(attempt.id) in (folder / "in/deploy.env").read_text()
     (pull,) = our_pulls(forge)
     assert canary_for(attempt.id) not in json.dumps(pull)
