@@ -172,11 +172,20 @@ class _ValueReader(pickle.Unpickler):
         """Return the class or raise UnpicklingError."""
         if (module, name) in _VALUES:
             return super().find_class(module, name)
+        if (module, name) == ("builtins", "getattr"):  # by which the first Pythons 3.11 name an enumeration's member
+            return _member
         if module.startswith("squire_pipelines."):
             item = super().find_class(module, name)
             if item is rebuild_error or (isinstance(item, type) and _holds_values(item)):
                 return item
         raise pickle.UnpicklingError(f"{module}.{name} is no value")
+
+
+def _member(kind: object, name: object) -> Enum:
+    """Return an enumeration's member: all that an answer may ask `getattr` for. Raises UnpicklingError."""
+    if isinstance(kind, type) and issubclass(kind, Enum) and isinstance(name, str) and name in kind.__members__:
+        return kind.__members__[name]
+    raise pickle.UnpicklingError(f"{name!r} of {kind!r} is no value")
 
 
 def _holds_values(kind: type) -> bool:

@@ -1,6 +1,7 @@
 """A judgement's child: what it answers, and what becomes of each way in which an input can end it."""
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from squire_pipelines.domain.change import ChangedFile, Decision
 from squire_pipelines.errors import BundleError, JudgementError
-from squire_pipelines.judgement import DEFAULT_LIMITS, JudgementLimits, JudgementVerdict, run_judgement
+from squire_pipelines.judgement import DEFAULT_LIMITS, JudgementLimits, JudgementVerdict, read_values, run_judgement
 
 
 def give_back(value: object) -> object:
@@ -126,6 +127,28 @@ def test_answer_of_a_child_that_was_taken_over_runs_nothing_here(tmp_path: Path)
     assert caught.value.verdict == JudgementVerdict.DIED
     assert "is no value" in caught.value.context["detail"]  # type: ignore[operator]  # a text
     assert not (tmp_path / "made").exists()
+
+
+class _Named:
+    """Pickles itself as `getattr(of, name)`: so Python 3.11.2 names the member of an enumeration."""
+
+    def __init__(self, of: object, name: str) -> None:
+        self.parts = (of, name)
+
+    def __reduce__(self) -> tuple[object, tuple[object, str]]:
+        return getattr, self.parts
+
+
+def test_members_of_enumerations_are_read_as_older_pythons_name_them() -> None:
+    assert read_values(pickle.dumps([_Named(Decision, "ALLOW")])) == [Decision.ALLOW]
+
+
+@pytest.mark.parametrize(
+    ("of", "name"), [(Decision, "__class__"), (Decision, "mro"), (BundleError, "hint"), ("", "format")]
+)
+def test_an_answer_asks_for_no_other_attribute(of: object, name: str) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="is no value"):
+        read_values(pickle.dumps(_Named(of, name)))
 
 
 def test_caller_uses_no_processor_while_the_child_is_busy() -> None:
