@@ -356,9 +356,11 @@ class TestPreflight:
     @pytest.mark.parametrize("text", ["{nonsense", "[]", "{}"])
     def test_a_seccomp_file_that_is_none_is_refused(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "seccomp.json"
-        path.write_text(text)
+        path.write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
+        agent = self.agent(seccomp=str(path))
+        path.write_text(text)  # it was a profile when the settings were loaded
         with pytest.raises(ConfigError, match=r"seccomp\.json"):
-            preflight.check_startable(self.agent(seccomp=str(path)))
+            preflight.check_startable(agent)
 
     def test_an_engine_that_is_too_old_is_refused(self, client: docker.DockerClient) -> None:
         with pytest.raises(ConfigError, match=r"which is older than 9\.9"):
