@@ -153,7 +153,7 @@ def _read_answer(subject: str, output: ProcessOutput) -> tuple[str, object]:
         if output.exit_code == 0:
             kind, answer = cast("tuple[str, object]", read_values(output.stdout))
             return str(kind), answer
-    except Exception as error:
+    except Exception as error:  # a damaged pickle may raise anything: each is the verdict that the child has died
         raise _no_answer(subject, JudgementVerdict.DIED, f"its answer cannot be read: {error!r}"[:500]) from error
     last_words = output.stderr.decode(errors="replace")[-2000:]
     verdict = JudgementVerdict.TOO_MUCH_MEMORY if "MemoryError" in last_words else JudgementVerdict.DIED

@@ -86,7 +86,7 @@ class LeakSearch:
                     self._pieces.setdefault(letters[start:end], []).append((secret, places[start:end]))
 
     def look(self, piece: Piece) -> Iterator[Finding]:
-        """Yield what is found in a piece, or what is complete with it. Says never the value itself."""
+        """Yield the findings of a piece, and of secrets that are complete with it. They never repeat the value."""
         if piece.data in self._looked_at and not piece.new_lines:
             return
         self._looked_at.add(piece.data)

@@ -49,7 +49,8 @@ _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 class Policy:
     """What a change may do without a person's approval; `REJECT_FACTOR` times a limit is refused outright.
 
-    Only `allowed_paths` may be changed; none means all. Files that are no text are held, but for `binary_paths`. A path
+    Only `allowed_paths` may be changed; none means all. Files that are no text need approval but for
+    `binary_paths`. A path
     of `protected_paths` is refused, unless the task asks for it by name: then a person decides. With `hold_unasked` a
     person decides either way. `forbidden_paths` are refused whoever asks, since pushing a workflow to a branch already
     runs it with the repository's secrets, before anybody has seen the pull request

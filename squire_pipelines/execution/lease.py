@@ -116,8 +116,8 @@ def lease(
         leased.stage(ending_of(error))
     except GeneratorExit:
         raise
-    except BaseException:
-        # The run is being stopped: a signal, an exit, Dagster's interruption (which derives from BaseException).
+    except BaseException:  # settled and raised again: the run is being stopped
+        # By a signal, an exit, or Dagster's interruption (which derives from BaseException).
         _settle_interrupted(leased, run)
         raise
 

@@ -1,4 +1,4 @@
-"""Shapes that several interfaces share, as data. What belongs in a request is said in `request_shapes`."""
+"""Shapes that several interfaces share, as data. `request_shapes` has the rule for what may be in one."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a request to `/v1/messages` may contain, as data. What belongs here is said in `request_shapes`."""
+"""What a request to `/v1/messages` may contain, as data. `request_shapes` has the rule."""
 
 from squire_pipelines.gateway.common_shapes import (
     CACHE_CONTROL,

@@ -1,4 +1,4 @@
-"""What a request to `/v1/responses` may contain, as data. What belongs here is said in `request_shapes`."""
+"""What a request to `/v1/responses` may contain, as data. `request_shapes` has the rule."""
 
 from collections.abc import Mapping
 from typing import Any
