@@ -4,12 +4,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from squire_pipelines.domain.hidden import is_unseen
+
 
 def printable(text: str) -> str:
-    """Return the text on one line, without controls, half characters and what else has no glyph."""
-    if text.isprintable():
+    """Return the text on one line, without controls, half characters, fillers, selectors and what else is not drawn."""
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(sign for sign in (" " if sign.isspace() else sign for sign in text) if sign.isprintable())
+    signs = (" " if sign.isspace() else sign for sign in text)
+    return "".join(sign for sign in signs if sign.isprintable() and not is_unseen(sign))
 
 
 PrintableText = Annotated[str, AfterValidator(printable)]

@@ -1,11 +1,11 @@
 """Writes a pull request's title and text: pure. Strangers' and agents' words are shown and cause nothing on GitHub."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
+from squire_pipelines.domain.hidden import is_unseen
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.publishing.request import Cost, PublishRequest
@@ -26,7 +26,7 @@ _MENTION = re.compile(r"@(?=\S)")
 _REFERENCE = re.compile(r"#(?=\d)")
 # A character reference becomes its character before GitHub looks for mentions and references.
 _ENTITY = re.compile(r"&(?=#|[A-Za-z])")
-_GH_REFERENCE = re.compile(r"\b(GH)-(?=\d)", re.IGNORECASE)
+_GH_REFERENCE = re.compile(r"(?<![A-Za-z0-9_])(GH)-(?=\d)", re.IGNORECASE)
 _CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?<?https?://)", re.IGNORECASE)
 _IMAGE = re.compile(r"!\[")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -50,9 +50,9 @@ def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
     """Return `text` as Markdown that only is read: it notifies nobody, closes no issue, skips no check, loads no image.
 
     Mentions, references, closing keywords, trailers and `[skip ci]` are broken by an invisible character, tags and
-    comments are escaped, control and direction characters are left out, and it is cut at `limit` characters.
+    comments are escaped, what is drawn as nothing is left out, and it is cut at `limit` characters.
     """
-    kept = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+    kept = "".join(c for c in text if c in "\n\t" or not is_unseen(c))
     if len(kept) > limit:
         kept = kept[: limit - 1] + "…"
     kept = _TAG.sub("&lt;", _ENTITY.sub("&amp;", kept))

@@ -7,6 +7,7 @@ author, trailer, header or message of the agent's can reach GitHub.
 import re
 import unicodedata
 
+from squire_pipelines.domain.hidden import is_unseen
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.git import run_git
 from squire_pipelines.publishing.request import PublishRequest
@@ -15,7 +16,7 @@ MAX_SUBJECT_CHARS = 72
 _PUNCTUATION = frozenset("-_.,:;()'\"/+=&%? ")
 """Signs that mean nothing to git, to GitHub or to a continuous integration: no brackets, stars, `@`, `#` or `!`."""
 _AT_NO_END = "-_.,:;/+=&%? "
-_ISSUE = re.compile(r"\bGH-(?=\d)", re.IGNORECASE)
+_ISSUE = re.compile(r"(?<![A-Za-z0-9_])GH-(?=\d)", re.IGNORECASE)
 
 
 def commit_subject(title: str) -> str:
@@ -33,9 +34,8 @@ def commit_subject(title: str) -> str:
 def _is_harmless(sign: str) -> bool:
     if sign in _PUNCTUATION:
         return True
-    category = unicodedata.category(sign)
-    # A letter whose name says so is drawn as nothing.
-    return category in {"Lu", "Ll", "Lt", "Lo", "Mn", "Mc", "Nd"} and "FILLER" not in unicodedata.name(sign, "FILLER")
+    # A few letters and marks are drawn as nothing.
+    return unicodedata.category(sign) in {"Lu", "Ll", "Lt", "Lo", "Mn", "Mc", "Nd"} and not is_unseen(sign)
 
 
 def commit_message(request: PublishRequest) -> str:

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from squire_pipelines.domain.hidden import is_unseen
+
 # Control sequences (CSI, OSC and the like) as ECMA-48 has them; of an unfinished one only the text stays.
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]*[0-~])"
@@ -13,12 +15,14 @@ _LINES_AND_TABS = frozenset("\n\t")
 
 def _is_shown(character: str) -> bool:
     # Printable is all but the categories "other" (controls, format, surrogates, private use) and "separator".
-    return character.isprintable() or character in _LINES_AND_TABS or unicodedata.category(character) == "Zs"
+    if character in _LINES_AND_TABS or unicodedata.category(character) == "Zs":
+        return True
+    return character.isprintable() and not is_unseen(character)  # fillers and selectors are printable to Python
 
 
 def plain(text: str) -> str:
     """Return `text` without terminal control sequences and characters that are not shown; lines and tabs stay."""
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
     return "".join(filter(_is_shown, _ESCAPES.sub("", text.replace("\r\n", "\n"))))
 

@@ -12,7 +12,7 @@ import click
 from squire_pipelines.terminal.clean import one_line, plain
 
 # What a spreadsheet takes for a formula at the beginning of a cell, and the mark that tells it that a cell is text.
-_FORMULA = re.compile(r"[=+\-@\t\uff1d\uff0b\uff0d\uff20']")
+_FORMULA = re.compile(r"[=+\-@\t\n\uff1d\uff0b\uff0d\uff20']")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _DELETE = "\x7f"
 

@@ -20,6 +20,10 @@ _PIECES = (
     "\u200b",
     "\u2028",
     "\U000e0041",
+    "\U000e0101",
+    "\ufe0f",
+    "\u3164",
+    "\u034f",
     "=1+1",
     "@SUM(A1)",
     "'",
@@ -32,7 +36,14 @@ HOSTILE = st.lists(st.sampled_from(_PIECES) | st.text(max_size=8), max_size=12).
 """Any text, with escape sequences and other characters that act upon a terminal far more often than by chance."""
 
 
+UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u2800\u3164\uffa0") | {
+    chr(code) for block in (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)) for code in block
+}
+"""Letters, marks and symbols that are drawn as nothing."""
+
+
 def hidden_characters(output: str) -> list[str]:
     """Return the characters of an output that a terminal acts upon or does not show, but for line feeds and tabs."""
+    unseen = sorted(set(output) & UNSEEN)
     kinds = {character: unicodedata.category(character) for character in set(output) - {"\n", "\t"}}
-    return sorted(character for character, kind in kinds.items() if kind[0] == "C" or kind in {"Zl", "Zp"})
+    return unseen + sorted(character for character, kind in kinds.items() if kind[0] == "C" or kind in {"Zl", "Zp"})

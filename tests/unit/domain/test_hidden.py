@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.hidden import hidden_character, is_far_away, is_no_text
+from squire_pipelines.domain.untrusted_text import printable
 from tests.support.planted_names import HIDDEN_SIGNS
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -40,6 +41,37 @@ def test_what_nobody_sees_is_found_in_the_middle_of_code(sign: str) -> None:
     for line in (f"admin{sign}user = 1", f"x = 1 {sign} # y", f"{sign}x = 1"):
         assert hidden_character(line) == sign
     assert hidden_character(f"x = '{sign}{sign}'") == sign
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if user == 'adm\u200ein':  # \u05d0",
+        "# \u05d0 " + "\u200e\u200f" * 20,
+        "\u1820" + "\u180b\u180c\u180d" * 20,
+        "if a =\u200d= b:",
+        "x |\u200d| y",
+        "a +\ufe0f= 1",
+        "a +\U000e0101 b",
+        "id == '1\ufe0f2\ufe0e'",
+        "\u00b0\ufe0f\u00b0",
+        "a\U00013441b",
+        "a\U0001d159b",
+        "a\U0001107fb",
+        "a\u2d7fb",
+    ],
+)
+def test_what_ordinary_text_needs_elsewhere_hides_nothing_here(line: str) -> None:
+    assert hidden_character(line) is not None
+
+
+@pytest.mark.parametrize("line", ["\u05d0 (\u05d1) 7\u200f, x", "\u200f\u05d0", "\u2229\ufe00", "\u1828\u180e\u1820"])
+def test_marks_and_selectors_in_their_place_are_ordinary(line: str) -> None:
+    assert hidden_character(line) is None
+
+
+def test_a_strangers_text_keeps_nothing_that_is_not_drawn() -> None:
+    assert printable("ad\u3164m\U000e0101in\ufe0f") == "admin"
 
 
 def test_a_mark_at_the_beginning_of_a_file_and_escapes_in_a_snapshot_are_ordinary() -> None:

@@ -143,7 +143,9 @@ def test_no_text_is_active(text: str) -> None:
 
 @given(st.text(max_size=300))
 def test_hidden_and_turning_characters_are_left_out(text: str) -> None:
-    assert not set(escape_markdown(text + "\u202e\u2066\x07\x1b")) & set("\u202e\u2066\x07\x1b\r")
+    assert not set(escape_markdown(text + "\u202e\u2066\x07\x1b\u3164\U000e0101")) & set(
+        "\u202e\u2066\x07\x1b\r\u3164\U000e0101"
+    )
 
 
 def test_ordinary_text_is_left_as_it_is() -> None:

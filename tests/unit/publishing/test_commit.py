@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.publishing.commit import MAX_SUBJECT_CHARS, commit_message, commit_subject
 from squire_pipelines.publishing.request import PublishRequest
+from tests.support.hostile_text import hidden_characters
 
 SPEC = TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main")
 REQUEST = PublishRequest(
@@ -27,7 +28,7 @@ REQUEST = PublishRequest(
     spec=SPEC,
 )
 # What GitHub, a continuous integration or git itself acts upon in a message's first line.
-ACTIVE = re.compile(r"[\[\]*@#!<>`|\\~^{}$]|://|\bgh-\d|[^\S ]", re.IGNORECASE)
+ACTIVE = re.compile(r"[\[\]*@#!<>`|\\~^{}$]|://|(?<![a-z0-9_])gh-\d|[^\S ]", re.IGNORECASE)
 PIECES = st.sampled_from(
     (
         "[skip ci]",
@@ -47,6 +48,9 @@ PIECES = st.sampled_from(
         "\u3164",
         "\u2028",
         "\U000e0041",
+        "\U000e0141\ufe0f\u180b",
+        "\u034f",
+        "éGH-3",
         "Grüße",
         "日本語",
         "\u0645\u06cc\u200c\u062e",
@@ -61,7 +65,7 @@ def test_nothing_of_a_title_acts_in_a_commits_message(title: str) -> None:
     subject = commit_subject(title)
     assert len(subject) <= MAX_SUBJECT_CHARS
     assert not ACTIVE.search(subject), subject
-    assert subject.isprintable()
+    assert hidden_characters(subject) == []
     assert subject == commit_subject(subject)
 
 
