@@ -38,7 +38,7 @@ def _folded(path: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
-def _prefixes(path: str) -> Iterator[str]:
+def prefixes(path: str) -> Iterator[str]:
     """Yield a path and the folders above it."""
     parts = path.split("/")
     yield from ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
@@ -48,7 +48,7 @@ def folders_and_files(tree: Iterable[str]) -> frozenset[str]:
     """Return the paths of a tree's files, and of the folders above them."""
     known: set[str] = set()
     for path in tree:
-        for prefix in _prefixes(path):
+        for prefix in prefixes(path):
             if prefix in known:
                 break
             known.add(prefix)
@@ -63,7 +63,7 @@ def collisions(added: Collection[str], known: frozenset[str]) -> Iterator[tuple[
     for path in known:
         alike[_folded(path)].append(path)
     for path in added:
-        others = (other for prefix in _prefixes(path) for other in alike[_folded(prefix)] if other != prefix)
+        others = (other for prefix in prefixes(path) for other in alike[_folded(prefix)] if other != prefix)
         if other := next(others, None):
             yield path, other
 

@@ -1,10 +1,7 @@
 """The diff policy: what an agent may change. Pure: values in, a verdict out; git is read in `publishing.diff`."""
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 
 from squire_pipelines.domain.change import (
@@ -17,8 +14,11 @@ from squire_pipelines.domain.change import (
     Piece,
     Verdict,
 )
+from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.hidden import MAX_BLANKS, MAX_LINE, hidden_character, is_far_away, is_no_text
 from squire_pipelines.domain.leaks import pieces_of, search
+from squire_pipelines.domain.links import Links, TooManyNamesError
+from squire_pipelines.domain.manifests import is_manifest, named_command
 from squire_pipelines.domain.names import (
     MAX_PATH_LENGTH,
     collisions,
@@ -28,7 +28,7 @@ from squire_pipelines.domain.names import (
     leads_to,
     unportable,
 )
-from squire_pipelines.domain.protected import DOT_FILES, INSTALL_MANIFESTS, INSTALL_SCRIPT, ORDINARY_DOT_FILES
+from squire_pipelines.domain.protected import DOT_FILES, ORDINARY_DOT_FILES
 
 REJECT_FACTOR = 10
 _MODE_NONE = "000000"
@@ -41,7 +41,6 @@ _SIZES = frozenset({"files", "lines", "bytes", "file_size", "binary_size"})
 # What a terminal got, kept for a comparison: its escapes are what is compared.
 _TERMINAL_OUTPUT = ("**/*.snap", "**/__snapshots__/**", "**/testdata/**", "**/fixtures/**", "**/*.ans", "**/*.cast")
 _CONTROL_OR_BACKSLASH = frozenset("\\\x7f" + "".join(map(chr, range(32))))
-_INSTALL_SCRIPT = re.compile(INSTALL_SCRIPT, re.IGNORECASE)
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
 
@@ -67,35 +66,6 @@ class Policy:
     allowed_paths: tuple[str, ...] = ()
     forbidden_paths: tuple[str, ...] = WORKFLOWS
     hold_unasked: bool = False
-
-
-@lru_cache(maxsize=1024)
-def _compile(pattern: str) -> re.Pattern[str]:
-    out: list[str] = []
-    rest = pattern.strip("/").casefold()
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", rest):
-        match token:
-            case "**/":
-                out.append("(?:[^/]+/)*")
-            case "**":
-                out.append(".*")
-            case "*":
-                out.append("[^/]*")
-            case "?":
-                out.append("[^/]")
-            case _:
-                out.append(re.escape(token))
-    # A pattern that names a folder holds for all beneath it.
-    return re.compile("".join(out) + "(?:/.*)?", re.DOTALL)
-
-
-def matches(path: str, patterns: Sequence[str]) -> str | None:
-    """Return the first of `patterns` that `path` or a folder above it matches, in any case; None when none does.
-
-    `*` and `?` stay within a folder, `**/` is any number of folders, `dir/**` is everything beneath `dir`.
-    """
-    folded = unicodedata.normalize("NFC", path).casefold()
-    return next((pattern for pattern in patterns if _compile(pattern).fullmatch(folded)), None)
 
 
 def _check_path(file: ChangedFile) -> Iterator[Finding]:
@@ -170,45 +140,62 @@ def _check_layout(file: ChangedFile) -> Iterator[Finding]:
         empty_lines = 0 if line.strip() else empty_lines + 1
 
 
-def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str]) -> Iterator[Finding]:
+def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str], links: Links) -> Iterator[Finding]:
     if policy.allowed_paths and not matches(file.path, policy.allowed_paths):
         message = "lies outside of the paths that this repository allows"
         yield Finding("outside_allowed", file.path, None, message, Decision.REJECT)
-    if pattern := matches(file.path, policy.forbidden_paths):
-        message = f"is forbidden by `{pattern}`: pushing it would run it with the repository's secrets"
-        yield Finding("forbidden_path", file.path, None, message, Decision.REJECT)
+    try:
+        # A file is judged by each of its names, and a link by what it makes of other files.
+        names = [file.path, *links.names_of(file.path)]
+        if file.new_mode == _MODE_SYMLINK:
+            names += links.names_given_by(file.path)
+    except TooManyNamesError:
+        yield Finding("symlink", file.path, None, "has more names than are looked for", Decision.REJECT)
         return
-    pattern = _protecting(file.path, (*policy.protected_paths, *WORKFLOWS))
-    is_asked = matches(file.path, asked) is not None
+    for name in names:
+        if pattern := matches(name, policy.forbidden_paths):
+            message = f"is forbidden by `{pattern}`: pushing it would run it with the repository's secrets"
+            yield Finding("forbidden_path", file.path, None, message, Decision.REJECT)
+            return
+    findings = [finding for name in names if (finding := _protect(file, name, policy, asked)) is not None]
+    yield from sorted(findings, key=lambda finding: -finding.decision.rank)[:1]
+
+
+def _protect(file: ChangedFile, name: str, policy: Policy, asked: Sequence[str]) -> Finding | None:
+    """Return what protects a file by one of its names."""
+    is_asked = matches(name, asked) is not None
+    pattern = _protecting(name, (*policy.protected_paths, *WORKFLOWS))
     if pattern is None:
-        yield from _check_manifest(file, is_asked=is_asked)
-    elif is_asked:
-        message = f"is protected by `{pattern}`, and the task asks for it"
-        yield Finding("protected_path", file.path, None, message, Decision.NEEDS_APPROVAL)
-    else:
-        needs_approval = policy.hold_unasked and matches(file.path, WORKFLOWS) is None
-        decision = Decision.NEEDS_APPROVAL if needs_approval else Decision.REJECT
-        message = f"is protected by `{pattern}`, and the task does not ask for it"
-        yield Finding("protected_path", file.path, None, message, decision)
+        return _check_manifest(file, name, is_asked=is_asked)
+    needs_approval = is_asked or (policy.hold_unasked and matches(name, WORKFLOWS) is None)
+    also = "" if name == file.path else f" as {name[:200]!r}, to which a symbolic link leads,"
+    message = f"is protected{also} by `{pattern}`, and the task {'asks' if is_asked else 'does not ask'} for it"
+    decision = Decision.NEEDS_APPROVAL if needs_approval else Decision.REJECT
+    return Finding("protected_path", file.path, None, message, decision)
 
 
 def _protecting(path: str, patterns: Sequence[str]) -> str | None:
-    """Return the pattern that protects a path; that of all dot-files does not protect those that are content."""
-    if matches(path, ORDINARY_DOT_FILES) is not None:
+    """Return the pattern that protects a path; that of all dot-files does not protect those that are content.
+
+    Such a file is content only by itself: within another tool's folder it is that tool's.
+    """
+    dots = sum(part.startswith(".") for part in path.split("/"))
+    if dots == 1 and matches(path, ORDINARY_DOT_FILES, beneath=False) is not None:
         patterns = [pattern for pattern in patterns if pattern != DOT_FILES]
     return matches(path, patterns)
 
 
-def _check_manifest(file: ChangedFile, *, is_asked: bool) -> Iterator[Finding]:
+def _check_manifest(file: ChangedFile, name: str, *, is_asked: bool) -> Finding | None:
     """Find a command that runs on installation, in a manifest that ordinary work changes."""
-    if matches(file.path, INSTALL_MANIFESTS) is None:
-        return
-    for number, line in file.added_lines:
-        if name := _INSTALL_SCRIPT.search(line):
-            message = f"names a command that runs on installation ({name[0][:40]})"
-            decision = Decision.NEEDS_APPROVAL if is_asked else Decision.REJECT
-            yield Finding("install_script", file.path, number, message, decision)
-            return
+    decision = Decision.NEEDS_APPROVAL if is_asked else Decision.REJECT
+    if file.new_mode == _MODE_SYMLINK and is_manifest(name):
+        message = "makes a manifest of another file, whose commands are not among its lines"
+        return Finding("install_script", file.path, None, message, decision)
+    command = named_command(name, file.added_lines)
+    if command is None:
+        return None
+    message = f"names a command that runs on installation ({command[1][:40]})"
+    return Finding("install_script", file.path, command[0], message, decision)
 
 
 def _over(rule: str, path: str | None, value: int, limit: int, text: str) -> Iterator[Finding]:
@@ -238,12 +225,12 @@ def _check_collisions(files: Sequence[ChangedFile], known: frozenset[str]) -> It
 
 
 def _check_file(
-    file: ChangedFile, policy: Policy, asked_paths: Sequence[str], known: frozenset[str] | None
+    file: ChangedFile, policy: Policy, asked_paths: Sequence[str], known: frozenset[str] | None, links: Links
 ) -> Iterator[Finding]:
     yield from _check_path(file)
     yield from _check_mode(file)
     yield from _check_symlink(file, known)
-    yield from _check_protected(file, policy, asked_paths)
+    yield from _check_protected(file, policy, asked_paths, links)
     yield from _check_file_size(file, policy)
     yield from _check_text(file, policy)
 
@@ -255,6 +242,7 @@ def judge(
     task: JudgedTask = NO_TASK,
     pieces: Sequence[Piece] = (),
     tree: Sequence[str] | None = None,
+    links: Sequence[tuple[str, str]] = (),
 ) -> Verdict:
     """Judge a change.
 
@@ -264,9 +252,11 @@ def judge(
         task: What the attempt knows and its task asks for.
         pieces: What else is searched for secrets: every object that the agent made, also what it took away again.
         tree: The paths of all files at the head; None where nobody knows them.
+        links: Path and target of each symbolic link at the head.
     """
     known = None if tree is None else folders_and_files(tree)
-    findings = [finding for file in files for finding in _check_file(file, policy, task.asked_paths, known)]
+    named = Links(links, tree or ())
+    findings = [finding for file in files for finding in _check_file(file, policy, task.asked_paths, known, named)]
     findings += _check_collisions(files, known or frozenset())
     findings += _check_size(files, policy)
     # What is far too large is not published, so there is no need to search it.

@@ -93,6 +93,11 @@ INSTALL_FILES = (
     "**/*.pth",
     "**/sitecustomize.py",
     "**/usercustomize.py",
+    "**/hatch_build.py",
+    "**/pdm_build.py",
+    "**/package.yaml",
+    "**/package.json5",
+    "**/pnpmfile.*js",
     "**/build.rs",
     "**/binding.gyp",
     "**/extconf.rb",
@@ -110,6 +115,9 @@ INSTALL_FILES = (
     "**/pip.conf",
     "**/uv.toml",
     "**/rust-toolchain*",
+    "**/Directory.Build.*",
+    "**/nuget.config",
+    "**/Setup.hs",
     "debian/**",
 )
 """What runs, or decides what runs, when the repository is installed or built for the first time."""
@@ -169,13 +177,3 @@ DEFAULT_PROTECTED = (
     *OPEN_AND_COMMIT_FILES,
     *LOCK_FILES,
 )
-
-INSTALL_MANIFESTS = ("**/package.json", "**/composer.json")
-"""Manifests that ordinary work changes, and that may name commands which run on installation."""
-
-INSTALL_SCRIPT = (
-    r'"(?:(?:pre|post)?install|(?:pre|post)?prepare|prepublish(?:Only)?|(?:pre|post)pack|dependenciesMeta'
-    r"|(?:pre|post)-(?:install|update|autoload-dump)-cmd|post-root-package-install|gypfile"
-    r'|trustedDependencies|onlyBuiltDependencies)"\s*:|"(?:husky|simple-git-hooks|lint-staged)"\s*:\s*\{'
-)
-"""The name of such a command in a line of a manifest, or of commands that run at a commit."""

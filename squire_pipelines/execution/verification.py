@@ -20,7 +20,7 @@ from squire_pipelines.agents.check_runs import SETUP_FILE, CheckPlan, check_inpu
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.domain.policy import matches
+from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.verification import (
     CheckCommand,
     VerificationReport,

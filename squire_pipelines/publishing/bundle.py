@@ -59,7 +59,7 @@ class VerifiedChange:
     """A change whose objects are whole and lie in `git_dir`, a bare repository of ours.
 
     `files` is the difference between base and head; `pieces` is every object that the agent made, to be searched;
-    `tree` is the path of every file at the head.
+    `tree` is the path of every file at the head, `links` path and target of its symbolic links.
     """
 
     git_dir: Path
@@ -69,6 +69,7 @@ class VerifiedChange:
     files: tuple[ChangedFile, ...]
     pieces: tuple[Piece, ...]
     tree: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +295,11 @@ def verify_bundle(
         )
         bounded = replace(limits, max_output=settings.max_patch)
         pieces = tuple(_pieces(git_dir, base_sha, head_sha, files, bounded))
-        tree = tree_paths(git_dir, head_sha, bounded)
+        tree, links = tree_paths(git_dir, head_sha, bounded)
     except BundleError:
         raise
     except GitError as error:
         raise _classify(error) from error
     if not files:
         raise _error(BundleProblem.EMPTY, "changes nothing")
-    return VerifiedChange(git_dir, head_sha, base_sha, commits, files, pieces, tree)
+    return VerifiedChange(git_dir, head_sha, base_sha, commits, files, pieces, tree, links)

@@ -77,6 +77,13 @@ def read_objects(git_dir: Path, shas: Sequence[str], limits: GitLimits) -> Itera
         yield from batched_objects(out)
 
 
+def link_targets(git_dir: Path, shas: Sequence[str], limits: GitLimits) -> dict[str, str]:
+    """Return what each of these symbolic links points to, but for those that are too long for one. Raises GitError."""
+    short = [sha for sha, size in _sizes(git_dir, shas, limits).items() if size <= _MAX_SYMLINK_BYTES]
+    objects = read_objects(git_dir, short, limits)
+    return {sha: content.decode(errors="backslashreplace") for sha, _, content in objects}
+
+
 def _lines(shas: Sequence[str]) -> bytes:
     return "".join(f"{sha}\n" for sha in shas).encode()
 
@@ -141,13 +148,12 @@ def changed_files(
     lines = _added_lines(patch, entries)
     blobs = sorted({e.new_sha for e in entries if e.new_sha != _NOTHING and e.new_mode != _GITLINK})
     sizes = _sizes(git_dir, blobs, limits)
-    links = sorted({e.new_sha for e in entries if e.new_mode == _SYMLINK and sizes[e.new_sha] <= _MAX_SYMLINK_BYTES})
-    targets = {sha: content for sha, _, content in read_objects(git_dir, links, limits)}
+    targets = link_targets(git_dir, sorted({e.new_sha for e in entries if e.new_mode == _SYMLINK}), limits)
     files = []
     for entry, added_lines in zip(entries, lines, strict=True):
         added, deleted, binary = counts[entry.path]
         symlink = entry.new_mode == _SYMLINK
-        target = targets.get(entry.new_sha, b"").decode(errors="backslashreplace") if symlink else None
+        target = targets.get(entry.new_sha, "") if symlink else None
         files.append(
             ChangedFile(
                 # A path that is no UTF-8 gets backslashes, which the policy refuses.

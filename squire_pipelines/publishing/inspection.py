@@ -71,6 +71,7 @@ def inspect_change(change: VerifiedChange, policy: Policy, task: JudgedTask, set
             task=task,
             pieces=change.pieces,
             tree=change.tree,
+            links=change.links,
         )
 
 

@@ -1,6 +1,6 @@
 """Tells an agent of the policy before it begins, so that it does not lose its work to it. Pure."""
 
-from squire_pipelines.domain.policy import matches
+from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.sections import PolicySettings
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from squire_pipelines.domain.change import Piece
-from squire_pipelines.publishing.diff import read_objects
+from squire_pipelines.publishing.diff import link_targets, read_objects
 from squire_pipelines.publishing.git import GitLimits, run_git
 
 _ENTRY = re.compile(rb"(\d+) ([^\0]+)\0.{20}", re.DOTALL)
+_LINK = b"120000 "
 _MODES = frozenset({b"40000", b"100644", b"100664", b"100755", b"120000", b"160000"})
 
 
@@ -23,10 +24,16 @@ def agent_objects(git_dir: Path, base_sha: str, head_sha: str, limits: GitLimits
     yield from read_objects(git_dir, list(dict.fromkeys(listed.decode().split())), limits)
 
 
-def tree_paths(git_dir: Path, sha: str, limits: GitLimits) -> tuple[str, ...]:
-    """Return the paths of all files of a commit. Raises GitError."""
-    listed = run_git(["ls-tree", "-r", "-z", "--name-only", sha], git_dir=git_dir, limits=limits)
-    return tuple(path.decode(errors="backslashreplace") for path in listed.split(b"\0")[:-1])
+def tree_paths(git_dir: Path, sha: str, limits: GitLimits) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Return the paths of all files of a commit, and path and target of its symbolic links. Raises GitError."""
+    listed = run_git(["ls-tree", "-r", "-z", sha], git_dir=git_dir, limits=limits)
+    heads, _, paths = (
+        zip(*(entry.partition(b"\t") for entry in listed.split(b"\0")[:-1]), strict=True) if listed else ((),) * 3
+    )
+    names = tuple(path.decode(errors="backslashreplace") for path in paths)
+    links = {name: head.split()[2].decode() for name, head in zip(names, heads, strict=True) if head.startswith(_LINK)}
+    targets = link_targets(git_dir, sorted(set(links.values())), limits)
+    return names, tuple((name, targets[blob]) for name, blob in links.items() if blob in targets)
 
 
 def odd_modes(tree: bytes) -> Iterator[str]:

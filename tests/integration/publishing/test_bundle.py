@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.domain.change import Decision, JudgedTask
-from squire_pipelines.domain.policy import judge
+from squire_pipelines.domain.policy import Policy, judge
+from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.errors import BundleError, GitError
 from squire_pipelines.publishing.bundle import BundleProblem, verify_bundle
 from squire_pipelines.publishing.publish_change import policy_from
@@ -77,6 +78,20 @@ def test_a_symbolic_link_out_of_the_tree_is_rejected(workshop: Workshop) -> None
         "src/fine": "../README.md",
     }
     assert [(f.rule, f.path) for f in judge(change.files, POLICY).findings] == [("symlink", "loot")]
+    assert change.links == (("loot", "../../../etc/passwd"), ("src/fine", "../README.md"))
+
+
+def test_a_link_that_gives_ordinary_files_a_protected_name_is_rejected(workshop: Workshop) -> None:
+    workshop.agent.write("packaging/rules", "all:\n")
+    (workshop.agent.path / "debian").symlink_to("packaging")
+    workshop.agent.commit()
+    change = workshop.verify()
+    policy = Policy(DEFAULT_PROTECTED, 100, 500, 10_000, 10_000)
+    verdict = judge(change.files, policy, tree=change.tree, links=change.links)
+    assert [(f.rule, f.path) for f in verdict.findings] == [
+        ("protected_path", "debian"),
+        ("protected_path", "packaging/rules"),
+    ]
 
 
 def test_a_file_that_becomes_a_link_is_read_as_such(workshop: Workshop) -> None:

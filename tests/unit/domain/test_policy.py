@@ -1,6 +1,7 @@
 import base64
 import re
 import string
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.domain.change import MAX_FINDINGS, ChangedFile, Decision, Finding, JudgedTask, Piece
 from squire_pipelines.domain.credentials import entropy, find_credentials, known_pieces
+from squire_pipelines.domain.globs import matches
 from squire_pipelines.domain.leaks import judge_text
-from squire_pipelines.domain.policy import Policy, judge, matches
-from squire_pipelines.domain.protected import DEFAULT_PROTECTED, INSTALL_MANIFESTS, ORDINARY_DOT_FILES
+from squire_pipelines.domain.manifests import MANIFESTS
+from squire_pipelines.domain.policy import Policy, judge
+from squire_pipelines.domain.protected import DEFAULT_PROTECTED, ORDINARY_DOT_FILES
 from tests.support.planted_names import RUNS_BY_ITSELF
 
 POLICY = Policy(
@@ -197,7 +200,6 @@ def test_ordinary_files_are_not_protected(path: str) -> None:
     [
         '"postinstall": "node evil.js"',
         '  "prepare" : "husky"',
-        '"post-install-cmd": ["x"]',
         '"trustedDependencies": ["x"]',
     ],
 )
@@ -210,13 +212,117 @@ def test_a_command_that_runs_on_installation_is_refused_unless_the_task_asks_for
         assert rules(text("package.json", ordinary), policy=DEFAULT) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        ("package.json", ['"post\\u0069nstall": "x"']),
+        ("package.json", ['"postinstall"', ': "x"']),
+        ("package.json", ['"dependencies":', '"x"']),
+        ("package.json", ['"pnpm:devPreinstall": "x"']),
+        ("package.json", ['"gitHooks": {"pre-commit": "x"}']),
+        ("composer.json", ['"post-install-cmd": ["x"]']),
+        ("composer.json", ['"post-autoload-dump": "x"']),
+        ("composer.json", ['"pre-operations-exec": "x"']),
+        ("pyproject.toml", ['backend-path = ["."]']),
+        ("pyproject.toml", ['"backend\\u002dpath" = ["."]']),
+        ("pyproject.toml", ["[tool.hatch.build.hooks.custom]"]),
+        ("pyproject.toml", ['[tool."poetry".build]']),
+        ("pyproject.toml", ['build = "build.py"']),
+        ("setup.cfg", ["cmdclass ="]),
+        ("Cargo.toml", ['build = "src/x.rs"']),
+        ("Cargo.toml", ["proc-macro = true"]),
+    ],
+)
+def test_a_command_is_found_however_its_manifest_writes_it(path: str, lines: list[str]) -> None:
+    assert rules(text(f"a/{path}", "", *lines), policy=DEFAULT) == [("install_script", REFUSED)]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("package.json", '"dependencies": {'),
+        ("package.json", '"init": "x"'),
+        ("pyproject.toml", 'build-backend = "hatchling.build"'),
+        ("pyproject.toml", 'dependencies = ["webhooks", "pre-commit-hooks", "build"]'),
+        ("pyproject.toml", 'build = "^1.0"'),
+        ("Cargo.toml", 'cc = { version = "1", features = ["parallel"] }'),
+    ],
+)
+def test_ordinary_lines_of_a_manifest_name_no_command(path: str, line: str) -> None:
+    assert rules(text(path, line), policy=DEFAULT) == []
+
+
+def judged(*files: ChangedFile, tree: Sequence[str], links: Sequence[tuple[str, str]], **more: Any) -> list[Any]:
+    verdict = judge(files, DEFAULT, task=JudgedTask(**more), tree=tree, links=links)
+    return [(finding.rule, finding.decision) for finding in verdict.findings]
+
+
+def link(path: str, target: str) -> ChangedFile:
+    return ChangedFile(path, "A", new_mode="120000", symlink_target=target)
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "file"),
+    [
+        ("debian", "packaging", "packaging/rules"),
+        ("fastlane", "tools", "tools/deep/Fastfile"),
+        ("gradle", "g", "g/wrapper/gradle-wrapper.properties"),
+    ],
+)
+def test_a_link_that_gives_a_file_a_protected_name_is_refused_like_the_file(path: str, target: str, file: str) -> None:
+    tree, links = (path, file, "README.md"), ((path, target),)
+    for change in (link(path, target), text(file, "x")):
+        assert judged(change, tree=tree, links=links) == [("protected_path", REFUSED)]
+        asked = judged(change, tree=tree, links=links, asked_paths=(f"{path}/**",))
+        assert asked == [("protected_path", HELD)]
+    assert judged(link("docs/x", "../README.md"), tree=("docs/x", *tree), links=(("docs/x", "../README.md"),)) == []
+
+
+def test_what_a_protected_link_leads_to_is_protected_through_several_links_too() -> None:
+    links = (
+        ("CLAUDE.md", "docs/agents.md"),
+        (".claude/skills", "../skills"),
+        ("skills", "tools/s"),
+        ("tools/loop", ".."),
+    )
+    tree = ("CLAUDE.md", "docs/agents.md", ".claude/skills", "skills", "tools/loop", "tools/s/a.txt", "docs/b.md")
+    for path in ("docs/agents.md", "tools/s/a.txt"):
+        assert judged(text(path, "x"), tree=tree, links=links) == [("protected_path", REFUSED)]
+    assert judged(text("docs/b.md", "x"), tree=tree, links=links) == []
+
+
+def test_a_manifest_behind_a_link_is_searched_and_a_link_that_makes_one_is_refused() -> None:
+    tree, links = ("package.json", "x.json"), (("package.json", "x.json"),)
+    assert judged(text("x.json", '"postinstall": "x"'), tree=tree, links=links) == [("install_script", REFUSED)]
+    assert judged(link("package.json", "x.json"), tree=tree, links=links) == [("install_script", REFUSED)]
+
+
+def test_a_file_with_more_names_than_are_looked_for_is_refused() -> None:
+    links = tuple((f"l{number}", "a") for number in range(1001))
+    assert judged(text("a/b", "x"), tree=("a/b",), links=links) == [("symlink", REFUSED)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".claude/commands/.changeset/x.md",
+        ".vscode/.well-known/tasks.json",
+        ".well-known/.envrc",
+        ".keep/tasks.json",
+        ".env.example/x.sh",
+    ],
+)
+def test_a_file_that_is_content_elsewhere_is_protected_in_a_tools_folder(path: str) -> None:
+    assert rules(text(path, "x"), policy=DEFAULT) == [("protected_path", REFUSED)]
+
+
 def test_the_guide_lists_every_protected_path() -> None:
     guide = (Path(__file__).parents[3] / "docs/guide/policy.md").read_text(encoding="utf-8")
     section = guide.partition("## Protected paths")[2].partition("\n## ")[0]
     assert set(re.findall(r"`([^`\s]*[*/.][^`\s]*)`", section)) == {
         *DEFAULT_PROTECTED,
         *ORDINARY_DOT_FILES,
-        *INSTALL_MANIFESTS,
+        *MANIFESTS,
     }
 
 
