@@ -5,6 +5,7 @@ is taken apart, checked and rebuilt, so that nothing but a plain path can reach 
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
@@ -13,8 +14,9 @@ from squire_pipelines.gateway.rules import RefusalError
 
 EGRESS_PREFIX = "/egress/"
 MAX_PATH_CHARS = 1024
-_PASSED = frozenset({"accept", "range"})
-_MAX_HEADER_CHARS = 300
+_RANGE = re.compile(rb"bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})")
+_ACCEPTED = re.compile(rb"\s*([a-z*]+/[a-z0-9.+*-]+)\s*(?:;\s*(q=[01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE)
+_MAX_FORMS = 10
 _RETURNED = frozenset(
     {"content-type", "content-range", "accept-ranges", "cache-control", "last-modified", "retry-after"}
 )
@@ -28,7 +30,10 @@ _INDEXES = frozenset(
         "text/html",
     }
 )
+_FORMS = frozenset({*_INDEXES, "application/octet-stream", "application/xml", "text/xml", "text/plain", "*/*"})
 _SAFE = "@!$&'()*+,;=:~"
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that is assigned for the public internet
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -113,20 +118,30 @@ def check_no_body(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def request_headers(headers: Iterable[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, bytes]]:
-    """Return the headers for a registry: the form and the part that is asked for, and nothing that says who asks."""
-    passed = {
-        name.lower(): value
-        for name, value in headers
-        if name.lower().decode("latin-1") in _PASSED and len(value) <= _MAX_HEADER_CHARS
-    }
+    """Return the headers for a registry: the form and the part that is asked for, and nothing that says who asks.
+
+    Both are rebuilt from what is known, so that they carry nothing of the agent's.
+    """
+    asked = {name.lower(): value for name, value in headers}
+    part = asked.get(b"range", b"")
     host = urlsplit(url).netloc.rpartition("@")[2].encode()
     return [
         (b"host", host),
-        (b"accept", passed.get(b"accept", b"*/*")),
+        (b"accept", _accepted(asked.get(b"accept", b""))),
         (b"accept-encoding", b"identity"),
         (b"user-agent", b"squire-gateway"),
-        *((name, value) for name, value in passed.items() if name == b"range"),
+        *([(b"range", part)] if _RANGE.fullmatch(part) else []),
     ]
+
+
+def _accepted(value: bytes) -> bytes:
+    """Return the known forms of an answer that are asked for, each once, with its weight; any form for none."""
+    forms: dict[bytes, bytes] = {}
+    for entry in value.split(b",")[:_MAX_FORMS]:
+        match = _ACCEPTED.fullmatch(entry)
+        if match and match[1].lower().decode() in _FORMS:
+            forms.setdefault(match[1].lower(), b";" + match[2].lower() if match[2] else b"")
+    return b", ".join(form + weight for form, weight in forms.items()) or b"*/*"
 
 
 def response_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -170,7 +185,8 @@ def check_address(host: str, address: str) -> None:
         addresses += [inner for inner in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if inner is not None]
         if ip in _NAT64:
             addresses.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-    if any(not entry.is_global or entry.is_multicast for entry in addresses):
+    is_inner = isinstance(ip, ipaddress.IPv6Address) and not any(ip in net for net in (_UNICAST, _NAT64, _MAPPED))
+    if is_inner or any(not entry.is_global or entry.is_multicast for entry in addresses):
         raise RefusalError(
             403,
             "address",

@@ -1,4 +1,4 @@
-"""Bounds on the receiver's connections: how many an address may hold, and how long one may go without an answer."""
+"""Bounds on the receiver's connections: how many an address and all may hold, and how long one goes without an answer."""
 
 import asyncio
 from collections import Counter
@@ -18,11 +18,13 @@ class ConnectionLimits:
 
     Args:
         per_address: Open connections of one address. Behind a proxy all have the proxy's.
+        total: Open connections of all addresses together.
         answer_within_s: From its beginning, or from its last answer, until a connection is ended that has had no
             (further) answer, whatever it sends meanwhile. GitHub waits for ten seconds.
     """
 
     per_address: int = 256
+    total: int = 1024
     answer_within_s: float = 20.0
 
 
@@ -35,10 +37,11 @@ class LimitedProtocol(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Count the connection, or end it at once if its address has enough."""
+        """Count the connection, or end it at once if its address, or all together, have enough."""
         address = str((transport.get_extra_info("peername") or ("",))[0])
-        if self.open_by_address[address] >= self.limits.per_address:
-            _log.warning("connection refused", address=address, open=self.open_by_address[address])
+        of_address, of_all = self.open_by_address[address], self.open_by_address.total()
+        if of_address >= self.limits.per_address or of_all >= self.limits.total:
+            _log.warning("connection refused", address=address, open=of_address, open_of_all=of_all)
             transport.abort()
             return
         self.open_by_address[address] += 1

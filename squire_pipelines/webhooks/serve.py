@@ -25,7 +25,6 @@ FINISH_WITHIN_S = 3
 """Seconds that requests may take to finish after SIGTERM; together with the rest below five."""
 
 _BACKLOG = 512
-_MAX_CONNECTIONS = 1024
 _STUCK_AFTER_S = 0.5
 _log = get_logger(Component.WEBHOOKS)
 
@@ -94,7 +93,6 @@ class ReceiverServer(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 server_header=False,
-                limit_concurrency=_MAX_CONNECTIONS,
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=FINISH_WITHIN_S,
                 backlog=_BACKLOG,

@@ -4,6 +4,7 @@ import contextlib
 import queue
 import select
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
@@ -52,12 +53,13 @@ def serve(ledger: Ledger) -> Iterator[Serve]:
         yield start
 
 
-def connect(url: str) -> socket.socket:
-    """Open a connection to the receiver."""
+def connect(url: str, source: str = "127.0.0.1") -> socket.socket:
+    """Open a connection to the receiver, from an address of this machine."""
     place = urlsplit(url)
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(HANG_S)
+    connection.bind((source, 0))
     connection.connect((place.hostname, place.port))
     return connection
 
@@ -118,6 +120,18 @@ def test_an_address_holds_only_so_many_and_gets_a_place_back(serve: Serve) -> No
         while first.recv(65536):
             pass
         assert deliver(url) == 202
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
+def test_all_addresses_together_hold_only_so_many(serve: Serve) -> None:
+    url = serve(per_address=1, total=2, answer_within_s=HANG_S)
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connect(url, f"127.0.0.{number}")) for number in (2, 3)]
+        for holder in held:
+            holder.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert holder.recv(65536).startswith(b"HTTP/1.1 200")
+        with connect(url, "127.0.0.4") as third:
+            assert is_ended(third, HANG_S)
 
 
 def test_a_caller_that_keeps_its_connection_is_answered_for_longer_than_one_answer_may_take(serve: Serve) -> None:

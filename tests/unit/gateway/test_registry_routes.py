@@ -96,7 +96,35 @@ def test_a_registry_hears_only_what_is_wanted() -> None:
         b"user-agent": b"squire-gateway",
         b"range": b"bytes=0-9",
     }
-    assert dict(registry_routes.request_headers([(b"accept", b"a" * 400)], "https://h/x"))[b"accept"] == b"*/*"
+
+
+@pytest.mark.parametrize(
+    ("accept", "passed"),
+    [
+        (b"a" * 400, b"*/*"),
+        (b"text/what-the-repository-says", b"*/*"),
+        (b"application/json; note=what-the-repository-says", b"*/*"),
+        (b"application/json; q=0.123456789", b"*/*"),
+        (b"text/html; q=0.1, text/html; q=0.2, text/secret, */*", b"text/html;q=0.1, */*"),
+        (
+            b"application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01",
+            b"application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.1, text/html;q=0.01",
+        ),
+        (
+            b"application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*",
+            b"application/vnd.npm.install-v1+json;q=1.0, application/json;q=0.8, */*",
+        ),
+    ],
+)
+def test_a_registry_is_asked_for_known_forms_alone(accept: bytes, passed: bytes) -> None:
+    assert dict(registry_routes.request_headers([(b"accept", accept)], "https://h/x"))[b"accept"] == passed
+
+
+@pytest.mark.parametrize("part", [b"bytes=0-", b"bytes=5-9", b"bytes=-16384"])
+def test_a_part_of_a_file_is_asked_for_by_its_bytes_alone(part: bytes) -> None:
+    assert dict(registry_routes.request_headers([(b"range", part)], "https://h/x"))[b"range"] == part
+    for other in (part + b" secret", b"secret=" + part, part + b",1-2", b"bytes=" + b"1" * 40 + b"-"):
+        assert b"range" not in dict(registry_routes.request_headers([(b"range", other)], "https://h/x"))
 
 
 def test_files_of_an_index_are_rewritten_to_lead_through_the_gateway() -> None:
@@ -124,7 +152,8 @@ def test_a_redirect_stays_among_the_named_places() -> None:
     "address",
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.1.2.3", "224.0.0.1",
-        "::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "255.255.255.255",
+        "::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1", "fec0::1", "::7f00:1", "255.255.255.255",
     ],
 )  # fmt: skip
 def test_an_address_of_an_inner_network_is_refused(address: str) -> None:
