@@ -36,6 +36,7 @@ class _Running:
     """A call that has been passed on: what it may use, and has used so far."""
 
     reserved: _Amount
+    estimate: int
     used: _Amount = _Amount()
 
 
@@ -90,7 +91,7 @@ class Meter:
             if price is not None:
                 call.reserved_usd = price.cost_of(replace(call.reserved, input=forward.input_estimate))
         reserved = _Amount(call.reserved.total, self._greatest_cost(forward, call.reserved))
-        self._running[call.call_id] = _Running(reserved)
+        self._running[call.call_id] = _Running(reserved, forward.input_estimate)
         self.totals = self.totals.plus(0, 0.0)
         call.forwarded = True
         self.note(call, Tokens() if forward.free else Tokens(input=forward.input_estimate, output=0, estimated=True))
@@ -114,7 +115,19 @@ class Meter:
                 limits.max_tokens - self.totals.tokens - forward.input_estimate < forward.least_output * forward.choices
             )
             raise self._used_up(limits.max_tokens, "tokens") if tokens_end else self._used_up(limits.max_usd, "USD")
-        return min(forward.output, room if room is not None else forward.output), forward.input_estimate
+        granted = min(forward.output, room if room is not None else forward.output)
+        return granted, self._rest_for_request(forward, granted, price)
+
+    def _rest_for_request(self, forward: Forward, granted: int, price: Price | None) -> int:
+        """Return what the caps leave for the request of a call that runs alone, between its estimate and its most."""
+        limits, left = self._limits, self._left()
+        most = forward.greatest_input
+        if limits.max_tokens is not None:
+            most = min(most, left.tokens - granted * forward.choices)
+        if limits.max_usd is not None and price is not None and price.greatest_input:
+            millionths = left.usd * _MILLION - granted * forward.choices * price.output
+            most = min(most, int(millionths / price.greatest_input))
+        return max(most, forward.input_estimate)
 
     def _room(self, forward: Forward, asked: int, price: Price | None) -> int | None:
         """Return how many tokens each answer could have if its request had `asked`; None for no bound."""
@@ -172,12 +185,20 @@ class Meter:
         if call.forwarded:
             self._failures = self._failures + 1 if _provider_failed(call) else 0
             if not call.reported and call.error in _UNCOUNTED:
-                used, reserved = call.tokens, call.reserved
-                most = max(used.output or 0, reserved.output or 0)
-                self.note(call, replace(used, output=most, estimated=True) if reserved.total else used)
+                self._note_most(call)
         else:
             self.totals = self.totals.plus_refused()
         self._running.pop(call.call_id, None)
+
+    def _note_most(self, call: RunningCall) -> None:
+        """Count what a call has reserved: of its request, unless the provider has counted that, and of its answer."""
+        used, reserved, running = call.tokens, call.reserved, self._running.get(call.call_id)
+        if not reserved.total or running is None:
+            return
+        is_counted = used.input is not None and used.input != running.estimate
+        asked = used.input if is_counted else max(used.input or 0, reserved.input or 0)
+        output = max(used.output or 0, reserved.output or 0)
+        self.note(call, replace(used, input=asked, output=output, estimated=True))
 
     def _used_up(self, cap: float | None, unit: str) -> RefusalError:
         # Not "exhausted": agents take the word for a provider that is overloaded, and try again.

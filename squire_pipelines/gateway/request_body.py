@@ -50,6 +50,16 @@ _THINKING_KINDS = ("enabled", "disabled", "adaptive", "auto")
 _ITEM_IDS = {"message": "msg", "reasoning": "rs", "local_shell_call": "lsh", "web_search_call": "ws"}
 
 
+# Parts of which a few bytes can be many tokens, with the most that one has: a blank picture, whose price goes by its
+# size, and a document, whose pages each are a picture too. A provider describes its own tools to the model.
+_ANY_INPUT = 1_000_000
+_HIDDEN_TOKENS: Mapping[bytes, int] = {
+    **dict.fromkeys((b"image", b"image_url", b"input_image"), 50_000),
+    **dict.fromkeys((b"file", b"input_file", b"document"), _ANY_INPUT),
+}
+_OWN_TOOL_TOKENS = 2_000
+
+
 @dataclass(frozen=True, slots=True)
 class Forward:
     """A request as it goes to the upstream: `path` below the base URL.
@@ -68,6 +78,8 @@ class Forward:
         thinking: How the model is asked to think, whose budget depends on `output`.
         web_search: Whether the provider may search the web for the agent.
         dropped: The names of what was left out.
+        input_estimate: The tokens that the request usually has.
+        hidden_input: The most tokens of what is not in its bytes: pictures, documents, tools of the provider's own.
     """
 
     method: str
@@ -84,6 +96,7 @@ class Forward:
     web_search: bool = False
     dropped: tuple[str, ...] = ()
     input_estimate: int = field(default=0)
+    hidden_input: int = 0
 
     @property
     def least_output(self) -> int:
@@ -94,8 +107,8 @@ class Forward:
 
     @property
     def greatest_input(self) -> int:
-        """The most tokens that the request can have: no tokenizer makes more than one of a byte."""
-        return len(self.rest)
+        """The most tokens that the request can have: no tokenizer makes more than one of a byte of text."""
+        return len(self.rest) + self.hidden_input
 
     def body(self, output: int | None) -> bytes:
         """Return the document with its limits: `output` tokens for each answer, or what the provider gives for None."""
@@ -196,14 +209,24 @@ def rebuild_request(
         or any(tool.get("type") in SEARCH_TOOLS for tool in made.get("tools", ())),
         dropped=tuple(notes.dropped),
         input_estimate=-(-len(text) // BYTES_PER_TOKEN),
+        hidden_input=_hidden_tokens(text, made),
     )
+
+
+def _hidden_tokens(text: bytes, made: Mapping[str, Any]) -> int:
+    # Within a text, quotation marks are escaped.
+    parts = sum(text.count(b'"type":"%b"' % kind) * most for kind, most in _HIDDEN_TOKENS.items())
+    kinds = [tool.get("type", "custom") for tool in made.get("tools", ())]
+    searches = any(kind in SEARCH_TOOLS for kind in kinds) or "web_search_options" in made
+    own = sum(kind not in {"function", "custom", "namespace"} for kind in kinds)
+    return parts + own * _OWN_TOOL_TOKENS + searches * _ANY_INPUT
 
 
 def _write(document: dict[str, Any]) -> bytes:
     try:
         return to_json(document)
     except PydanticSerializationError:  # half a character
-        return json.dumps(document, ensure_ascii=False).encode(errors="replace")
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _is_amount(value: object) -> bool:

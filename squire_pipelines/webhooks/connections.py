@@ -1,4 +1,4 @@
-"""Bounds on the receiver's connections: how many an address and all may hold, and how long one goes without an answer."""
+"""Bounds on the receiver's connections: how many one address and all may hold, how long one goes without an answer."""
 
 import asyncio
 from collections import Counter

@@ -126,8 +126,8 @@ def test_an_address_holds_only_so_many_and_gets_a_place_back(serve: Serve) -> No
 def test_all_addresses_together_hold_only_so_many(serve: Serve) -> None:
     url = serve(per_address=1, total=2, answer_within_s=HANG_S)
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(connect(url, f"127.0.0.{number}")) for number in (2, 3)]
-        for holder in held:
+        holders = [stack.enter_context(connect(url, f"127.0.0.{number}")) for number in (2, 3)]
+        for holder in holders:
             holder.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
             assert holder.recv(65536).startswith(b"HTTP/1.1 200")
         with connect(url, "127.0.0.4") as third:

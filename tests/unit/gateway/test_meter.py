@@ -175,8 +175,40 @@ def test_what_nobody_can_count_costs_its_reservation(error: str) -> None:
     counting.note(call, Tokens(input=10, output=3, estimated=True))
     call.error = error
     counting.end(call)
-    assert counting.totals.tokens == 10 + 4000
+    assert counting.totals.tokens == 40 + 4000  # of the request, a token for each byte
     assert (call.tokens.output, call.tokens.estimated) == (4000, True)
+
+
+def test_a_request_that_the_provider_has_counted_costs_that_when_its_answer_is_left() -> None:
+    counting = meter(max_tokens=10_000)
+    call = running()
+    counting.reserve(call, forward(output=2000))
+    counting.note(call, Tokens(input=12, output=3, estimated=True))
+    call.error = "client_gone"
+    counting.end(call)
+    assert counting.totals.tokens == 12 + 2000
+
+
+def test_an_agent_that_leaves_each_call_gets_no_more_than_its_cap() -> None:
+    counting = meter(max_tokens=10_000)
+
+    def leave(number: int) -> None:
+        call = running(str(number))
+        counting.reserve(call, forward(100, output=1))
+        call.error = "client_gone"
+        counting.end(call)
+
+    for number in range(10_000 // 401 + 1):  # of text with a token in each byte, all but the last
+        leave(number)
+    with pytest.raises(RefusalError, match="budget"):
+        leave(100)
+
+
+def test_calls_whose_request_nobody_can_count_do_not_run_at_once() -> None:
+    counting = meter(max_tokens=500_000)
+    picture = forward(output=10, hidden_input=400_000)
+    assert counting.reserve(running("a"), picture) == 10
+    assert counting.reserve(running("b"), picture) is None
 
 
 def test_a_call_that_the_agent_left_costs_what_the_provider_reported() -> None:

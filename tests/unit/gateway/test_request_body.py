@@ -52,6 +52,12 @@ def upstream(document: object, path: str = CHAT_PATH, **options: Any) -> dict[st
     return made
 
 
+PNG, PDF = "data:image/png;base64,AAAA", "data:application/pdf;base64,AAAA"
+PICTURE = {"type": "image_url", "image_url": {"url": PNG}}
+PICTURE_BLOCK = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+PDF_BLOCK = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
+
+
 @pytest.mark.parametrize("program", HONEST)
 def test_what_an_agents_program_sends_passes_and_means_the_same(program: str) -> None:
     path, document = HONEST[program]
@@ -189,6 +195,43 @@ def test_numbers_that_json_has_not_are_refused() -> None:
     tool = b'{"type": "function", "function": {"name": "a", "parameters": {"default": 1e999}}}'
     with pytest.raises(RefusalError, match="finite"):
         rebuilt(b'{"model": "small", "messages": [], "tools": [' + tool + b"]}")
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "least"),
+    [
+        (CHAT_PATH, {"messages": [{"role": "user", "content": [PICTURE, PICTURE]}]}, 100_000),
+        (
+            CHAT_PATH,
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": PDF}}]}]},
+            1_000_000,
+        ),
+        (RESPONSES_PATH, {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": PNG}]}]}, 50_000),
+        (
+            RESPONSES_PATH,
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_data": PDF}]}]},
+            1_000_000,
+        ),
+        (
+            MESSAGES_PATH,
+            {"messages": [{"role": "user", "content": [PICTURE_BLOCK, {"type": "text", "text": "\ud800"}]}]},
+            50_000,
+        ),
+        (MESSAGES_PATH, {"messages": [{"role": "user", "content": [PDF_BLOCK]}]}, 1_000_000),
+        (MESSAGES_PATH, {"messages": [], "tools": [{"type": "bash_20250124", "name": "bash"}]}, 2_000),
+        (RESPONSES_PATH, {"input": "x", "tools": [{"type": "local_shell"}]}, 2_000),
+    ],
+)
+def test_what_takes_more_tokens_than_bytes_has_room_reserved(path: str, document: dict[str, Any], least: int) -> None:
+    forward = rebuild_request("POST", path, json.dumps({"model": "small", **document}).encode(), ["small"])
+    assert forward.greatest_input == len(forward.rest) + least
+
+
+def test_text_that_speaks_of_pictures_is_text() -> None:
+    content = json.dumps([PICTURE, PDF_BLOCK])
+    body = json.dumps({"model": "small", "messages": [{"role": "user", "content": content}]}).encode()
+    forward = rebuild_request("POST", CHAT_PATH, body, ["small"])
+    assert forward.greatest_input == len(forward.rest)
 
 
 @pytest.mark.parametrize("model", ["large", None, 3, ["small"], "", "small "])
