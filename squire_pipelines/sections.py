@@ -10,12 +10,14 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
+from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.observability.logging import Level
 from squire_pipelines.setting_types import (
     AppId,
     BaseUrl,
     CacheSource,
+    CheckPattern,
     Command,
     Count,
     Cron,
@@ -62,6 +64,14 @@ class CollectionSettings(SettingsSection):
     source_timeout_s: Seconds = 30
     max_concurrent_repositories: int = Field(default=8, ge=1, le=64)
     max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
+
+
+class CiSettings(SettingsSection):
+    """Which failed checks are work for an agent."""
+
+    ignore: tuple[CheckPattern, ...] = Field(
+        default=DEFAULT_IGNORED, description="checks that no change of the code makes pass, with * and ?"
+    )
 
 
 class LoggingSettings(SettingsSection):
@@ -326,6 +336,7 @@ class AlertSettings(SettingsSection):
 class RepositoryOverrides(SettingsSection):
     """Settings of one repository that differ; what is not named is taken from the general sections."""
 
+    ci: dict[str, Any] = Field(default_factory=dict)
     agent: dict[str, Any] = Field(default_factory=dict)
     policy: dict[str, Any] = Field(default_factory=dict)
     verification: dict[str, Any] = Field(default_factory=dict)

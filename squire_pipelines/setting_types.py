@@ -291,6 +291,7 @@ RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(check_name)]
 """As GitHub bounds it."""
+CheckPattern = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_name)]
 GitName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_git_name)]
 Email = Annotated[str, Field(max_length=254), matching(_EMAIL, "not a mailbox alone, like bot@example.com")]
 """One that git keeps as it is."""

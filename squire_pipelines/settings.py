@@ -22,6 +22,7 @@ from squire_pipelines.home import named_config
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
+    CiSettings,
     CollectionSettings,
     DispatchSettings,
     GitHubSettings,
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     repositories: tuple[RepositoryName, ...] = ()
     github: GitHubSettings = GitHubSettings()
     collection: CollectionSettings = CollectionSettings()
+    ci: CiSettings = CiSettings()
     planner: PlannerSettings = PlannerSettings()
     agent: AgentSettings = AgentSettings()
     dispatch: DispatchSettings = DispatchSettings()
@@ -142,6 +144,10 @@ class Settings(BaseSettings):
     def _models_of(self, repository: str) -> set[str]:
         model = self.agent_for(repository).model
         return {*self.gateway_settings_for(repository).models, *([model] if model else [])}
+
+    def ci_for(self, repository: str) -> CiSettings:
+        """Return which failed checks of one repository are work."""
+        return self._merged(repository, "ci", self.ci)
 
     def agent_for(self, repository: str) -> AgentSettings:
         """Return the agent's settings for one repository."""

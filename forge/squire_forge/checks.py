@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from squire_forge.records import Expectation
 
 WORKFLOW_NAME = "CI"
+APP_ID, APP_NAME, APP_SLUG = 15368, "GitHub Actions", "github-actions"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable
 
 from squire_forge import store_checks
+from squire_forge.checks import APP_ID, APP_NAME, APP_SLUG
 from squire_forge.git import MAX_COMMITS, ZERO_SHA, GitDirectory, Person
 from squire_forge.records import Account, CheckRun, Label, Pull, Repository, Suite, Ticket
 from squire_forge.shapes import (
@@ -282,11 +283,11 @@ def _app(view: View) -> JsonObject:
     made = "2018-07-30T09:30:17Z"
     owner = Account(id=9919, login="forge", kind="Organization", created_at=made)
     return {
-        "id": 15368,
-        "slug": "github-actions",
-        "node_id": node_id("App", 15368),
+        "id": APP_ID,
+        "slug": APP_SLUG,
+        "node_id": node_id("App", APP_ID),
         "owner": account_shape(view, owner),
-        "name": "GitHub Actions",
+        "name": APP_NAME,
         "description": "The forge's stand-in for CI",
         "external_url": view.world.config.web_url,
         "html_url": f"{view.world.config.web_url}/apps/github-actions",

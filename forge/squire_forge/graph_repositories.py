@@ -3,7 +3,7 @@
 from typing import Any
 
 from squire_forge import store, store_checks
-from squire_forge.checks import WORKFLOW_NAME
+from squire_forge.checks import APP_ID, APP_NAME, APP_SLUG, WORKFLOW_NAME
 from squire_forge.connections import page
 from squire_forge.graph_core import Commit, Context, NotFoundError, Ref, Rollup, on, ordered, paging
 from squire_forge.records import Account, CheckRun, CommitStatus, Pull, Repository, Suite
@@ -186,6 +186,16 @@ def _details_url(run: CheckRun, context: Context) -> str:
 def _suite_branch(suite: Suite, context: Context) -> Ref | None:
     sha = store.branches(context.view.con, suite.repository.id).get(suite.branch)
     return Ref(suite.repository, suite.branch, sha) if sha else None
+
+
+@on("CheckSuite", "app")
+def _suite_app(_: Suite, __: Context) -> dict[str, object]:
+    return {"name": APP_NAME, "slug": APP_SLUG}
+
+
+@on("App", "id")
+def _app_id(_: dict[str, object], __: Context) -> str:
+    return node_id("App", APP_ID)
 
 
 @on("CheckSuite", "workflowRun")

@@ -114,6 +114,7 @@ async def _collect(
                     sources=sources,
                     max_items=settings.collection.max_items,
                     source_timeout_s=settings.collection.source_timeout_s,
+                    ignored_checks=settings.ci_for(repository).ignore,
                 )
             with ledger.write() as tx:
                 recorded = [

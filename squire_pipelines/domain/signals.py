@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.frozen import FrozenModel
 
 
@@ -72,7 +73,12 @@ class OpenPullRequest(FrozenModel):
 
 
 class FailedCheck(FrozenModel):
-    """A check that failed on the head of the default branch or of an open pull request."""
+    """A check that failed on the head of the default branch or of an open pull request.
+
+    `app` is the slug of the App that reports it. `check_run` is GitHub's id of this run of the check, `workflow_run`
+    that of the workflow's run which it is a job of; None where there is none. `failure` says what it failed of, and
+    `failure_reason` by which rule.
+    """
 
     kind: Literal[SignalKind.FAILED_CI] = SignalKind.FAILED_CI
     check: str
@@ -84,6 +90,11 @@ class FailedCheck(FrozenModel):
     summary: str = ""
     on_default_branch: bool
     from_fork: bool = False
+    app: str | None = None
+    check_run: int | None = None
+    workflow_run: int | None = None
+    failure: FailureClass = FailureClass.CODE
+    failure_reason: str = ""
 
 
 class OpenIssue(FrozenModel):

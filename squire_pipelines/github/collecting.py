@@ -4,11 +4,12 @@ Two sources that need the same objects share one reading. What the objects mean 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, SquireError
 from squire_pipelines.github import quota
@@ -89,6 +90,7 @@ async def collect_repository(
     sources: Iterable[Source] = tuple(Source),
     max_items: int = 500,
     source_timeout_s: float = 30.0,
+    ignored_checks: Sequence[str] = DEFAULT_IGNORED,
     clock: Callable[[], datetime] = utc_now,
 ) -> tuple[Collection, ...]:
     """Read `sources` of one repository, concurrently.
@@ -105,9 +107,10 @@ async def collect_repository(
         max_items: Most pull requests or issues read, and most signals kept, for each source. What lies beyond it
             sets `truncated`.
         source_timeout_s: For one source, with its retries.
+        ignored_checks: Patterns of checks that are never a signal.
         clock: The collections' times.
     """
-    reader = _Reader(client, repository, max_items=max_items, clock=clock)
+    reader = _Reader(client, repository, max_items=max_items, ignored_checks=ignored_checks, clock=clock)
 
     async def collect(source: Source) -> Collection:
         started_at = clock()
@@ -147,12 +150,21 @@ async def collect_repository(
 class _Reader:
     """The readings of one repository; each is made at most once, whoever asks for it."""
 
-    def __init__(self, client: GitHubClient, repository: str, *, max_items: int, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        client: GitHubClient,
+        repository: str,
+        *,
+        max_items: int,
+        ignored_checks: Sequence[str],
+        clock: Callable[[], datetime],
+    ) -> None:
         owner, _, name = repository.partition("/")
         self._client = client
         self._repository = repository
         self._variables: dict[str, object] = {"owner": owner, "name": name}
         self._max_items = max_items
+        self._ignored_checks = ignored_checks
         self._clock = clock
         self._readings: dict[str, asyncio.Task[Any]] = {}
 
@@ -202,9 +214,10 @@ class _Reader:
                     head.branch.target,
                     repository_url=head.url,
                     read_at=self._clock(),
+                    ignored=self._ignored_checks,
                 )
             for pull in read.items.values():
-                yield from failed_checks_of_pull_request(self._repository, pull)
+                yield from failed_checks_of_pull_request(self._repository, pull, ignored=self._ignored_checks)
 
         return newest_by_ref(failed_checks()), head.truncated or read.truncated or read.checks_truncated
 

@@ -13,11 +13,11 @@ from urllib.parse import parse_qs
 
 from pydantic import Field, ValidationError
 
+from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
 from squire_pipelines.domain.moments import Moment
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
 from squire_pipelines.errors import DeliveryError
 from squire_pipelines.github.models import GitHubModel, Text
-from squire_pipelines.github.signals import FAILED_CONCLUSIONS, FAILED_STATES
 
 Number = Annotated[int, Field(ge=1, lt=2**31)]
 """The number of a pull request, within what the ledger's column holds."""
@@ -236,7 +236,7 @@ def _reverted(repository: str, pull: _DeliveredPullRequest) -> int | None:
 def _checks(event: str, repository: str, data: dict[str, object]) -> ChecksReport | None:
     if event == "status":
         status = _Status.model_validate(data)
-        state = ChecksState.FAILED if status.state.upper() in FAILED_STATES else _state_of(status.state)
+        state = _state_of(status.state)
         return ChecksReport(repository=repository, head_sha=status.sha, state=state) if state else None
     if event not in _CHECK_EVENTS or data.get(event) is None:
         return None
@@ -250,7 +250,6 @@ def _checks(event: str, repository: str, data: dict[str, object]) -> ChecksRepor
 
 def _state_of(conclusion: str) -> ChecksState | None:
     """Return what a conclusion says; None for one that neither passes nor fails, such as `cancelled`."""
-    upper = conclusion.upper()
-    if upper in FAILED_CONCLUSIONS:
+    if conclusion.lower() in FAILED_CONCLUSIONS:
         return ChecksState.FAILED
-    return ChecksState.PASSED if upper in _PASSED else None
+    return ChecksState.PASSED if conclusion.upper() in _PASSED else None

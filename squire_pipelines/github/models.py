@@ -81,10 +81,16 @@ class _WorkflowName(GraphQLModel):
 
 
 class _WorkflowRun(GraphQLModel):
+    database_id: int | None = None
     workflow: _WorkflowName | None = None
 
 
+class _App(GraphQLModel):
+    slug: Text = ""
+
+
 class _CheckSuite(GraphQLModel):
+    app: _App | None = None
     workflow_run: _WorkflowRun | None = None
 
 
@@ -92,11 +98,13 @@ class CheckRun(GraphQLModel):
     """A check of an app, such as a job of a workflow."""
 
     typename: Literal["CheckRun"] = Field(alias="__typename")
+    database_id: int | None = None
     name: Text
     conclusion: str | None = None
     details_url: str | None = None
     title: Text = ""
     summary: Text = ""
+    text: Text = ""
     started_at: datetime | None = None
     completed_at: datetime | None = None
     check_suite: _CheckSuite | None = None
@@ -106,6 +114,17 @@ class CheckRun(GraphQLModel):
         """The name of the workflow that it is a job of."""
         run = self.check_suite.workflow_run if self.check_suite else None
         return run.workflow.name if run and run.workflow else None
+
+    @property
+    def workflow_run_id(self) -> int | None:
+        """The id of the run of its workflow."""
+        run = self.check_suite.workflow_run if self.check_suite else None
+        return run.database_id if run else None
+
+    @property
+    def app(self) -> str:
+        """The slug of the App that reports it; empty where GitHub does not say."""
+        return self.check_suite.app.slug if self.check_suite and self.check_suite.app else ""
 
 
 class StatusContext(GraphQLModel):

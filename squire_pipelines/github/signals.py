@@ -4,10 +4,11 @@ Pure. The objects are read by `collecting`.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, ReviewFinding, Signal
 from squire_pipelines.domain.text import shorten
@@ -22,16 +23,6 @@ from squire_pipelines.github.models import (
     Rollup,
     StatusContext,
 )
-
-FAILED_CONCLUSIONS = frozenset({"FAILURE", "TIMED_OUT", "STARTUP_FAILURE"})
-"""Conclusions of check runs that a change of the code may fix.
-
-ACTION_REQUIRED waits for a person, CANCELLED was done by somebody or by a newer push, STALE was given up by GitHub.
-https://docs.github.com/graphql/reference/enums#checkconclusionstate
-"""
-
-FAILED_STATES = frozenset({"FAILURE", "ERROR"})
-"""States of commit statuses that count as failed. https://docs.github.com/graphql/reference/enums#statusstate"""
 
 MAX_BODY_CHARS = 20_000
 MAX_SUMMARY_CHARS = 4_000
@@ -150,65 +141,76 @@ class _CheckedHead:
 
 
 def failed_checks_of_branch(
-    repository: str, branch: str, head: Commit, *, repository_url: str, read_at: datetime
+    repository: str, branch: str, head: Commit, *, repository_url: str, read_at: datetime, ignored: Sequence[str]
 ) -> Iterator[Signal]:
-    """Yield the failed checks of the default branch's head."""
+    """Yield the failed checks of the default branch's head; `ignored` are patterns of checks that are none."""
     url = f"{repository_url}/commit/{head.oid}"
-    yield from _failed_checks(repository, head, _CheckedHead(branch, branch, url, head.committed_date or read_at))
+    checked = _CheckedHead(branch, branch, url, head.committed_date or read_at)
+    yield from _failed_checks(repository, head, checked, ignored)
 
 
-def failed_checks_of_pull_request(repository: str, pull: PullRequest) -> Iterator[Signal]:
-    """Yield the failed checks of an open pull request's head."""
+def failed_checks_of_pull_request(repository: str, pull: PullRequest, *, ignored: Sequence[str]) -> Iterator[Signal]:
+    """Yield the failed checks of an open pull request's head; `ignored` as above."""
     if pull.head is not None:
-        yield from _failed_checks(
-            repository,
-            pull.head,
-            _CheckedHead(
-                f"#{pull.number}",
-                pull.head_ref_name,
-                f"{pull.url}/checks",
-                pull.updated_at,
-                pull_request=pull.number,
-                from_fork=pull.is_cross_repository,
-            ),
+        checked = _CheckedHead(
+            f"#{pull.number}",
+            pull.head_ref_name,
+            f"{pull.url}/checks",
+            pull.updated_at,
+            pull_request=pull.number,
+            from_fork=pull.is_cross_repository,
         )
+        yield from _failed_checks(repository, pull.head, checked, ignored)
 
 
-def _failed_checks(repository: str, head: Commit, checked: _CheckedHead) -> Iterator[Signal]:
-    for check in head.checks.nodes if head.checks else ():
-        if isinstance(check, CheckRun):
-            if check.conclusion in FAILED_CONCLUSIONS:
-                yield _failed_check(repository, check, head, checked)
-        elif check.state in FAILED_STATES:
-            yield _failed_check(repository, check, head, checked)
+def _failed_checks(repository: str, head: Commit, checked: _CheckedHead, ignored: Sequence[str]) -> Iterator[Signal]:
+    checks = head.checks.nodes if head.checks else ()
+    for history in histories(_record(check, position) for position, check in enumerate(checks)):
+        if history.newest.has_failed and ignored_by(history.newest, ignored) is None:
+            yield _failed_check(repository, checks[history.newest.position], history, head, checked)
 
 
-def _failed_check(repository: str, check: CheckRun | StatusContext, head: Commit, checked: _CheckedHead) -> Signal:
+def _record(check: CheckRun | StatusContext, position: int) -> CheckRecord:
     if isinstance(check, CheckRun):
-        name, conclusion, workflow = check.name, check.conclusion or "", check.workflow
+        conclusion = check.conclusion.lower() if check.conclusion else None
+        app, ended_at = check.app or None, check.completed_at
+        return CheckRecord(app, check.workflow, check.name, conclusion, check.started_at, ended_at, position)
+    set_at = check.created_at
+    return CheckRecord(None, None, check.context, check.state.lower(), set_at, set_at, position)
+
+
+def _failed_check(
+    repository: str, check: CheckRun | StatusContext, history: CheckHistory, head: Commit, checked: _CheckedHead
+) -> Signal:
+    record = history.newest
+    if isinstance(check, CheckRun):
         summary = "\n".join(part for part in (check.title, check.summary) if part)
-        seen_at, link = check.completed_at or check.started_at, check.details_url
+        check_run, workflow_run, link = check.database_id, check.workflow_run_id, check.details_url
     else:
-        name, conclusion, workflow = check.context, check.state, None
-        summary, seen_at, link = check.description, check.created_at, check.target_url
-    full_name = f"{workflow} / {name}" if workflow else name
+        summary, check_run, workflow_run, link = check.description, None, None, check.target_url
+    failure = classify(history, summary)
     return Signal(
         repository=repository,
-        key=f"{checked.name}:{full_name}",
+        key=f"{checked.name}:{record.full_name}",
         version=head.oid,
-        title=f"{full_name} failed on {checked.name}",
+        title=f"{record.full_name} failed on {checked.name}",
         url=link or checked.url,
-        updated_at=seen_at or checked.fallback_time,
+        updated_at=record.ended_at or record.started_at or checked.fallback_time,
         details=FailedCheck(
-            check=name,
-            conclusion=conclusion.lower(),
+            check=record.name,
+            conclusion=record.conclusion or "",
             branch=checked.branch,
             head_sha=head.oid,
             pull_request=checked.pull_request,
-            workflow=workflow,
+            workflow=record.workflow,
             summary=shorten(summary, MAX_SUMMARY_CHARS),
             on_default_branch=checked.pull_request is None,
             from_fork=checked.from_fork,
+            app=record.app,
+            check_run=check_run,
+            workflow_run=workflow_run,
+            failure=failure.kind,
+            failure_reason=failure.reason,
         ),
     )
 

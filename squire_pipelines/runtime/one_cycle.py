@@ -79,6 +79,7 @@ def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, 
             name,
             max_items=settings.collection.max_items,
             source_timeout_s=settings.collection.source_timeout_s,
+            ignored_checks=settings.ci_for(name).ignore,
         )
         signals = [signal for reading in readings for signal in reading.signals]
         key = find_secret("model-key", settings.home)

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.signals import (
     Collection,
     CollectionStatus,
@@ -150,6 +151,43 @@ async def test_job_that_failed_twice_on_one_head_is_one_signal(client_of: Client
     older, newer = check_run("test"), check_run("test", completedAt="2026-11-02T10:01:00Z")
     collections = await collect(client_of(github(default=branch([older, newer]))))
     assert [signal.updated_at.day for signal in collections[Source.FAILED_CI].signals] == [2]
+
+
+async def test_failure_that_was_followed_by_a_success_on_the_same_head_is_no_signal(client_of: ClientOf) -> None:
+    def at(hour: int, conclusion: str) -> dict[str, Any]:
+        begun, ended = f"2026-11-01T{hour}:00:00Z", f"2026-11-01T{hour}:05:00Z"
+        return check_run("tests", conclusion, startedAt=begun, completedAt=ended)
+
+    legacy = [status_context("legacy"), {**status_context("legacy", "SUCCESS"), "createdAt": "2026-11-01T11:02:00Z"}]
+    fake = github(
+        pulls=[pull_request(1, head=commit([at(11, "SUCCESS"), at(10, "FAILURE")]))],
+        default=branch([at(10, "FAILURE"), at(11, "SUCCESS"), *legacy]),
+    )
+    assert (await collect(client_of(fake)))[Source.FAILED_CI].signals == ()
+    fake = github(default=branch([at(10, "SUCCESS"), at(11, "FAILURE"), *reversed(legacy)]))
+    (signal,) = (await collect(client_of(fake)))[Source.FAILED_CI].signals
+    assert isinstance(signal.details, FailedCheck)
+    assert (signal.details.check, signal.details.failure, signal.details.failure_reason) == (
+        "tests",
+        FailureClass.FLAKY,
+        "it passed before on the same commit",
+    )
+
+
+async def test_check_that_runs_again_is_no_failure_meanwhile(client_of: ClientOf) -> None:
+    again = check_run("tests", None, startedAt="2026-11-01T11:00:00Z", completedAt=None)
+    fake = github(default=branch([again, check_run("tests")]))
+    assert (await collect(client_of(fake)))[Source.FAILED_CI].signals == ()
+
+
+async def test_checks_that_no_change_of_the_code_mends_are_no_signals(client_of: ClientOf) -> None:
+    names = ["license/cla", "codecov/project", "netlify/docs/deploy-preview", "semantic-pull-request"]
+    fake = github(default=branch([*map(status_context, names), check_run("tests", "STARTUP_FAILURE")]))
+    (signal,) = (await collect(client_of(fake)))[Source.FAILED_CI].signals
+    assert isinstance(signal.details, FailedCheck)
+    assert (signal.details.conclusion, signal.details.failure) == ("startup_failure", FailureClass.INFRASTRUCTURE)
+    collections = await collect(client_of(fake), ignored_checks=["TESTS"])
+    assert len(collections[Source.FAILED_CI].signals) == len(names)
 
 
 async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientOf) -> None:

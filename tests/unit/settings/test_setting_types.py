@@ -91,7 +91,10 @@ def leaves(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[An
 
 
 # `options` is checked by the agent's package; what a repository overrides is checked as the section that it makes.
-OPEN = {"agent.options", *(f"repository.{name}" for name in ("agent", "policy", "verification", "gateway", "budgets"))}
+OPEN = {
+    "agent.options",
+    *(f"repository.{name}" for name in ("ci", "agent", "policy", "verification", "gateway", "budgets")),
+}
 
 
 def test_every_number_has_two_bounds_and_every_text_a_rule() -> None:
