@@ -86,7 +86,10 @@ class Demo:
             if folder.stop_leftover_forge(home):
                 self._say("stopped a forge that an earlier demo had left running")
             state, resumed = folder.prepare_folder(options)
-            asked: dict[str, Any] = {"pipeline": {"executor": options.executor}}
+            asked: dict[str, Any] = {
+                "pipeline": {"executor": options.executor},
+                "agent": {"runner": options.runner},
+            }
             step_executor.check_executor(Settings(**asked))  # the environment may name the image
             if resumed:
                 self._say("an earlier demo was interrupted here: continuing it")

@@ -11,9 +11,12 @@ from pathlib import Path
 from squire_pipelines.agents import engine
 from squire_pipelines.errors import ConfigError, ImageMissingError
 from squire_pipelines.home import named_config
+from squire_pipelines.sections import AgentSettings
 from squire_pipelines.settings import Settings
 
 SOCKET = Path("/var/run/docker.sock")
+IN_STEP = "SQUIRE_STEP_CONTAINER"
+"""The variable by which a process knows that it runs in a step's container, which has the engine's socket."""
 _ENGINE_TIMEOUT_S = 5.0
 
 
@@ -28,7 +31,7 @@ def check_settings(settings: Settings) -> Path:
 
     Raises:
         ConfigError: There is no SQUIRE_HOME, which they mount at the same path; something that they read lies
-            elsewhere; or the engine has no socket on this machine.
+            elsewhere; the engine has no socket on this machine; or an agent would run in a step's container.
     """
     asked = f'pipeline.executor = "{settings.pipeline.executor}"'
     if not os.environ.get("SQUIRE_HOME"):
@@ -48,7 +51,35 @@ def check_settings(settings: Settings) -> Path:
             f"{asked} needs an engine with a socket here, not {os.environ['DOCKER_HOST']}",
             hint='set DOCKER_HOST to unix:///PATH, or pipeline.executor = "in_process"',
         )
+    for agent in _agents(settings):
+        _refuse_local(agent)
     return socket
+
+
+def agent_beside_step(agent: AgentSettings) -> AgentSettings:
+    """Return an agent's settings as they hold where this runs: beside a step's container it has its own, or none.
+
+    What `auto` becomes without an engine, a process of the step, would have the socket of the engine.
+
+    Raises:
+        ConfigError: This is a step's container, and the settings ask for the local runner.
+    """
+    if not os.environ.get(IN_STEP):
+        return agent
+    _refuse_local(agent)
+    return agent.model_copy(update={"runner": "docker"})
+
+
+def _refuse_local(agent: AgentSettings) -> None:
+    if agent.runner == "local":
+        raise ConfigError(
+            "agent.runner = \"local\" would run the agent in a step's container, which has the engine's socket",
+            hint='set pipeline.executor = "in_process", or agent.runner = "docker"',
+        )
+
+
+def _agents(settings: Settings) -> tuple[AgentSettings, ...]:
+    return (settings.agent, *(settings.agent_for(name) for name in settings.repository))
 
 
 def _read_by_steps(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -56,7 +87,7 @@ def _read_by_steps(settings: Settings) -> Iterator[tuple[str, Path]]:
         yield "SQUIRE_CONFIG", config
     if settings.ledger_file is not None:
         yield "ledger_url", settings.ledger_file
-    for agent in (settings.agent, *(settings.agent_for(name) for name in settings.repository)):
+    for agent in _agents(settings):
         yield from (("agent.skills", folder) for folder in agent.skills)
         if agent.seccomp is not None:
             yield "agent.seccomp", agent.seccomp

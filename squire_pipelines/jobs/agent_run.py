@@ -121,11 +121,12 @@ def run_agent(context: dg.OpExecutionContext, settings: SettingsParam, ledger: L
 
 def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
     from squire_pipelines.agents.runners import choose_runner
+    from squire_pipelines.execution.step_executor import agent_beside_step
     from squire_pipelines.secrets.lookup import all_secrets
     from squire_pipelines.secrets.redact import Redactor
 
     return choose_runner(
-        settings.agent_for(leased.task.repository),
+        agent_beside_step(settings.agent_for(leased.task.repository)),
         redact=Redactor(all_secrets(settings.home)).redact,
         echo=_echo,
         warm=settings.home.warm,

@@ -1,6 +1,7 @@
 """The executor of `agent_run`'s steps: the run's own process, or a container of the pipeline's image for each.
 
-This isolates our own code. Agents never run in a step: they run beside it, in containers of their own (`agents`).
+This isolates our own code. Agents never run in a step's container: they run beside it, in containers of their own
+(`agents`), which `step_executor.agent_beside_step` holds.
 """
 
 import math
@@ -44,7 +45,7 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
     return docker_executor.configured(
         {
             "image": settings.pipeline.image,
-            "env_vars": passed_on(),
+            "env_vars": [f"{step_executor.IN_STEP}=1", *passed_on()],
             "container_kwargs": {
                 "volumes": [f"{home}:{home}", f"{socket}:{step_executor.SOCKET}"],
                 "network_mode": settings.pipeline.network,

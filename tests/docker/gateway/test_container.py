@@ -135,7 +135,12 @@ def test_an_agent_is_answered_and_nothing_shows_the_key_or_is_left(
     assert [value for value in gateway["Config"]["Env"] if "SQUIRE" in value] == []
     assert gateway["Config"]["Labels"][profile.LABEL_ROLE] == profile.ROLE_GATEWAY
     assert (gateway["HostConfig"]["CapDrop"], gateway["HostConfig"]["ReadonlyRootfs"]) == (["ALL"], True)
-    assert agent["HostConfig"]["NetworkMode"] == "none"
+    assert (agent["HostConfig"]["NetworkMode"], gateway["HostConfig"]["NetworkMode"]) == ("none", "host")
+    mounted = [{mount.get("Name") or mount["Source"] for mount in seen["Mounts"]} for seen in (agent, gateway)]
+    assert set.intersection(*mounted) == {gateway_name(made.id)}
+    assert all(
+        seen["HostConfig"][kind] in {"", "private"} for seen in (agent, gateway) for kind in ("IpcMode", "PidMode")
+    )
     (mount,) = [mount for mount in agent["Mounts"] if mount["Destination"] == profile.GATEWAY_MOUNT]
     assert (mount["Type"], mount["Name"], mount["RW"]) == ("volume", gateway_name(made.id), False)
     folder = pipeline.settings.home.attempts / made.id

@@ -18,6 +18,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.agents import step_containers
 from squire_pipelines.demo.folder import write_secret
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.execution import step_executor
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.tags import ATTEMPT, TASK, TRACE
 from tests.support.pipeline import LEDGERLIB, Pipeline
@@ -168,7 +169,9 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
     assert [line for line in secrets if "STEP_KEY" not in line] == []
 
     # The agent's own container runs before the step is killed: the retry has to find it.
-    bench.until(lambda: bench.client.containers.list(filters={"name": f"squire-{attempt.id}"}))
+    (agent,) = bench.until(lambda: bench.client.containers.list(filters={"name": f"squire-{attempt.id}"}))
+    assert agent.id not in {container.id for container in bench.containers()}, "no agent runs in a step's container"
+    assert f"{step_executor.IN_STEP}=1" in step.attrs["Config"]["Env"]
     for _ in range(40):
         with contextlib.suppress(docker.errors.APIError):
             step.exec_run(["python3", "-c", HOG], detach=True)

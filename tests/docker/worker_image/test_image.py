@@ -47,6 +47,16 @@ def test_there_is_no_way_out_but_the_loopback(desk_for: DeskFor, sandbox: Any) -
     assert sandbox.attempt(desk).stdout == "['lo']\n"
 
 
+def test_there_is_nothing_of_squires_and_no_way_to_the_engine(desk_for: DeskFor, sandbox: Any) -> None:
+    script = (
+        "import importlib.util, pathlib\n"
+        "print([name for name in ('dagster', 'squire_pipelines', 'docker') if importlib.util.find_spec(name)])\n"
+        "print([str(p) for place in ('/run', '/var/run', '/in', '/out') for p in pathlib.Path(place).rglob('*.sock')])"
+    )
+    desk = desk_for(["python3", "-c", script])
+    assert sandbox.attempt(desk).stdout == "[]\n[]\n"
+
+
 def test_a_missing_agent_is_127_with_its_name(desk_for: DeskFor, sandbox: Any) -> None:
     desk = desk_for(["no-such-agent"])
     assert sandbox.attempt(desk).code == 127

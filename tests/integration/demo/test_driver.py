@@ -181,17 +181,18 @@ def test_without_an_engine_it_says_that_there_is_no_sandbox(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("host", "says"),
+    ("host", "runner", "says"),
     [
-        ("tcp://127.0.0.1:2375", "needs an engine with a socket here"),
-        ("unix:///nowhere/docker.sock", "no container engine answers"),
+        ("tcp://127.0.0.1:2375", "local", "needs an engine with a socket here"),
+        ("unix:///nowhere/docker.sock", "auto", "no container engine answers"),
+        ("unix:///nowhere/docker.sock", "local", "would run the agent in a step's container"),
     ],
 )
 def test_an_executor_that_cannot_be_had_is_said_before_the_forge_starts(
-    options: DemoOptions, monkeypatch: pytest.MonkeyPatch, host: str, says: str
+    options: DemoOptions, monkeypatch: pytest.MonkeyPatch, host: str, runner: str, says: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
-    result = squire("demo", "--home", str(options.home), "--runner", "local", "--executor", "docker")
+    result = squire("demo", "--home", str(options.home), "--runner", runner, "--executor", "docker")
     assert result.exit_code in {3, 4}, result.output
     assert says in result.stderr
     assert not (options.home / "forge").exists()

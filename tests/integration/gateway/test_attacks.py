@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler
 
 import httpx
@@ -65,6 +66,17 @@ def test_calls_at_once_cannot_pass_a_cap_on_calls(upstream: Upstream, open_gatew
     answers = at_once(gateway, [BODY] * 12)
     assert sorted(answer.status_code for answer in answers) == [200] * 10 + [403] * 2
     assert len(upstream.seen) == 10
+
+
+def test_more_connections_than_may_be_open_are_turned_away(open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(limits=GatewayLimits(max_concurrent=2))
+    with ExitStack() as connections:
+        for _ in range(2):
+            waiting = connections.enter_context(closing(gateway.connect()))
+            waiting.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n\r\n{")
+        third = connections.enter_context(closing(gateway.connect()))
+        third.sendall(b"GET /v1/models HTTP/1.1\r\nHost: g\r\n\r\n")
+        assert third.recv(1000).startswith(b"HTTP/1.1 503")
 
 
 def test_refused_requests_are_calls_too(upstream: Upstream, open_gateway: OpenGateway) -> None:

@@ -19,12 +19,14 @@ from squire_pipelines.domain.change import Decision, VerdictRecord
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.execution.step_executor import IN_STEP
 from squire_pipelines.ledger import attempts, outcomes, tasks
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import tasks as task_table
-from tests.support.ledgers import claim
+from tests.support.ledgers import PostgresServer, claim
 from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
 
 PATIENCE_S = 60.0
@@ -104,6 +106,23 @@ def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: Forg
     assert metadata["pull_request"].value == row.pr_url
 
 
+def test_an_attempt_goes_the_same_way_with_its_ledger_in_postgres(
+    pipeline: Pipeline,
+    forge: ForgeProcess,
+    postgres: PostgresServer,
+    open_at: Callable[[str], Ledger],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = postgres.empty_ledger()
+    monkeypatch.setenv("SQUIRE_LEDGER_URL", url)
+    pipeline.ledger = open_at(url)
+    attempt = pipeline.attempt(LEDGERLIB)
+    pipeline.agent_run(attempt)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.COMPLETED)
+    (pull,) = our_pulls(forge)
+    assert pipeline.read_attempt(attempt.id).pr_number == pull["number"]
+
+
 def test_an_agent_that_changes_nothing_is_an_answer(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, ("true",))
     attempt = pipeline.attempt()
@@ -126,6 +145,18 @@ def test_an_agent_that_fails_makes_the_run_red_with_its_last_lines(pipeline: Pip
     assert failure is not None
     assert failure.metadata["cause"].value == "agent_error"
     assert "all is lost" in str(failure.metadata["last_lines"].value)
+
+
+def test_in_a_steps_container_no_agent_is_a_process_of_the_step(
+    pipeline: Pipeline, forge: ForgeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(pipeline, CHANGE)
+    attempt = pipeline.attempt(LEDGERLIB)
+    monkeypatch.setenv(IN_STEP, "1")
+    pipeline.agent_run(attempt, fails=True)
+    assert "in a step's container" in (pipeline.read_attempt(attempt.id).message or "")
+    assert not (pipeline.settings.home.attempts / attempt.id / "agent.log").exists()
+    assert our_branches(forge) == []
 
 
 def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forge: ForgeProcess) -> None:

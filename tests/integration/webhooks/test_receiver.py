@@ -71,6 +71,12 @@ def test_delivery_without_the_right_signature_is_refused(
     assert stored() == []
 
 
+def test_body_is_not_parsed_before_its_signature_is_checked(client: TestClient) -> None:
+    for body in (b"no json", b"[" * 100_000):
+        sent = {**headers(body), "X-Hub-Signature-256": "sha256=" + "0" * 64}
+        assert client.post(HOOK, content=body, headers=sent).status_code == 401
+
+
 def test_signature_of_another_secret_is_refused(client: TestClient, stored: Stored) -> None:
     body = push()
     assert client.post(HOOK, content=body, headers=headers(body, secret=b"other")).status_code == 401

@@ -27,6 +27,7 @@ def test_nothing_that_hardens_is_left_out(tmp_path: Path) -> None:
     assert made["pids_limit"] == 64
     assert made["mem_limit"] == made["memswap_limit"] == 256 * MIB
     assert made["nano_cpus"] == 1_000_000_000
+    assert made["log_config"]["Config"] == {"max-size": "20m", "max-file": "2"}
     assert not any(key in made for key in ("privileged", "cap_add", "devices", "ports", "auto_remove", "volumes"))
 
 
@@ -71,6 +72,8 @@ def test_memory_file_systems_have_sizes_and_the_agents_user(tmp_path: Path) -> N
     assert f"size={64 * MIB}" in tmpfs["/work"]
     assert "uid=10001,gid=10001" in tmpfs["/work"]
     assert all("nosuid,nodev" in options for options in tmpfs.values())
+    assert all("size=" in options for options in tmpfs.values())
+    assert 0 < arguments(tmp_path)["shm_size"] <= 64 * MIB
 
 
 def test_one_file_may_fill_the_workspace_but_not_more(tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 import pytest
 
+from squire_pipelines.gateway.model import GatewayLimits
+from squire_pipelines.gateway.request_body import MAX_VALUES
+from squire_pipelines.sections import WebhookSettings
+from squire_pipelines.webhooks.connections import ConnectionLimits
 from tests.support import claims
 
 SECURITY = (claims.ROOT / "docs/security.md").read_text(encoding="utf-8")
@@ -35,6 +39,21 @@ def test_each_promise_has_a_row_and_each_row_a_promise() -> None:
 def test_each_test_that_is_named_is_there() -> None:
     named = [name for rows in (CLAIMS, PROMISES) for names in rows.values() for name in names]
     assert [name for name in named if not claims.is_test(name)] == []
+
+
+def test_bounds_that_the_page_names_are_the_defaults() -> None:
+    page = " ".join(SECURITY.split())
+    gateway, receiver = GatewayLimits(), ConnectionLimits()
+    for bound in (
+        f"requests ({gateway.max_request_bytes // 2**20} MiB, {MAX_VALUES:,} commas and brackets)",
+        f"answers ({gateway.max_response_bytes // 2**20} MiB)",
+        f"calls ({gateway.max_calls:,} in an attempt, refused ones too)",
+        f"concurrent calls ({gateway.max_concurrent}) and time ({gateway.call_s / 60:.0f} minutes each)",
+        f"no answer for {receiver.answer_within_s:.0f} seconds is ended",
+        f"connections at once ({receiver.per_address}), and all together {receiver.total:,}",
+    ):
+        assert bound in page
+    assert WebhookSettings().connections_per_address == receiver.per_address
 
 
 @pytest.mark.parametrize(

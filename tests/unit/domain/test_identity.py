@@ -131,3 +131,9 @@ def test_a_slug_is_never_empty_too_long_or_strange(text: str, limit: int) -> Non
 
 def test_a_tasks_branch_is_the_same_at_every_attempt() -> None:
     assert identity.branch_name("t1", "Fix it") == identity.branch_name("t1", "Fix it") == "squire/t1-fix-it"
+
+
+@given(st.text(max_size=300))
+def test_a_tasks_branch_is_never_another_branch(title: str) -> None:
+    task_id = identity.new_id("t", datetime(2026, 11, 22, tzinfo=UTC))
+    assert re.fullmatch(rf"squire/{task_id}-[a-z0-9-]+", identity.branch_name(task_id, title))

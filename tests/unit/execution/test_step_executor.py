@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from squire_pipelines.agents.local_runner import LocalRunner
+from squire_pipelines.agents.runners import choose_runner
 from squire_pipelines.errors import ConfigError, EngineError
-from squire_pipelines.execution.step_executor import check_executor, check_settings
+from squire_pipelines.execution.step_executor import IN_STEP, agent_beside_step, check_executor, check_settings
 from squire_pipelines.sections import AgentSettings, PipelineSettings, RepositoryOverrides
 from squire_pipelines.settings import Settings
 
@@ -61,3 +63,31 @@ def test_an_engine_that_does_not_answer_is_said_before_anything_starts(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(EngineError, match="no container engine answers"):
         check_executor(Settings(pipeline=DOCKER))
+
+
+def test_no_agent_becomes_a_process_of_a_steps_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = ("unix:///nowhere/docker.sock",)
+    anywhere = AgentSettings(kind="command", command=("true",))
+    assert isinstance(choose_runner(agent_beside_step(anywhere), hosts=nowhere), LocalRunner)
+    monkeypatch.setenv(IN_STEP, "1")
+    with pytest.raises(EngineError):
+        choose_runner(agent_beside_step(anywhere), hosts=nowhere)
+    with pytest.raises(ConfigError, match="in a step's container") as caught:
+        agent_beside_step(anywhere.model_copy(update={"runner": "local"}))
+    assert "in_process" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("asks", ["agent", "repository"])
+def test_step_containers_are_refused_where_any_agent_is_a_local_process(asks: str) -> None:
+    local: dict[str, Any] = {"kind": "command", "command": ["true"], "runner": "local"}
+    asked = (
+        {"agent": local}
+        if asks == "agent"
+        else {
+            "repositories": ["acme/app"],
+            "repository": {"acme/app": {"agent": local}},
+        }
+    )
+    settings = Settings.model_validate({"pipeline": {"executor": "docker"}} | asked)
+    with pytest.raises(ConfigError, match="in a step's container"):
+        check_settings(settings)

@@ -45,6 +45,19 @@ def test_wrong_or_missing_signature_is_refused(header: str | None) -> None:
     assert not protocol.verify_signature(b"body", header, b"secret")
 
 
+def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(first: bytes, second: bytes) -> bool:
+        compared.append((first, second))
+        return False
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    good = protocol.sign(b"body", b"secret")
+    assert not protocol.verify_signature(b"body", good, b"secret"), "nothing else decides"
+    assert compared == [(good.encode(), good.encode())]
+
+
 def test_empty_secret_verifies_nothing() -> None:
     assert not protocol.verify_signature(b"body", protocol.sign(b"body", b""), b"")
 

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.execution.step_executor import engine_socket
+from squire_pipelines.execution.step_executor import IN_STEP, engine_socket
 from squire_pipelines.jobs.executors import choose_executor, passed_on
 from squire_pipelines.sections import PipelineSettings, StepLimitSettings
 from squire_pipelines.settings import Settings
@@ -61,6 +61,7 @@ def test_a_steps_container_has_limits_and_no_secret(monkeypatch: pytest.MonkeyPa
     assert kwargs["network_mode"] == "host"
     assert f"{tmp_path}:{tmp_path}" in kwargs["volumes"]
     assert "SQUIRE_GITHUB_TOKEN" not in config["env_vars"]
+    assert f"{IN_STEP}=1" in config["env_vars"], "by which no agent becomes a process of it"
     assert token not in json.dumps(resolved.value, default=str)
 
 
