@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from squire_pipelines.agents.adapters.protocol import SessionFailure
-from squire_pipelines.agents.logs import clean
 from squire_pipelines.agents.model import AgentResult, ResultStatus
 from squire_pipelines.domain.endings import SESSION_FACT, Cause, Ending, Evidence
+from squire_pipelines.domain.terminal_text import one_line
 
 EXIT_INPUT = 120
 EXIT_GIT = 121
@@ -101,7 +101,7 @@ def _entrypoint_error(run: RunFacts) -> tuple[str, str | None]:
     error = run.result.error if run.result is not None else None
     if error is None:
         return "", None
-    text = clean(error.message)[:_MAX_MESSAGE_CHARS]
+    text = one_line(error.message, limit=_MAX_MESSAGE_CHARS)
     return (f": {text}" if text else ""), error.code
 
 
@@ -121,7 +121,7 @@ def _failed_in_session(run: RunFacts) -> tuple[Cause, str, str | None] | None:
     detail, code = _entrypoint_error(run)
     if run.failure is not None:
         cause = Cause.PROVIDER_ERROR if run.failure.fault == "provider" else Cause.AGENT_ERROR
-        return cause, f"{clean(run.failure.message)[:_MAX_MESSAGE_CHARS]}{detail}", code or run.failure.code
+        return cause, f"{one_line(run.failure.message, limit=_MAX_MESSAGE_CHARS)}{detail}", code or run.failure.code
     if run.exit_code != 0:
         return Cause.AGENT_ERROR, f"the agent ended with exit code {run.exit_code}{detail}", code
     return None
@@ -153,7 +153,7 @@ def _finished(run: RunFacts) -> tuple[Cause, str, str | None]:
 
 def engine_refusal(status: int, explanation: str) -> tuple[Cause, str]:
     """Return the cause when the engine refuses to create or start a container (HTTP `status`), and a message."""
-    reason = clean(explanation)[:_MAX_MESSAGE_CHARS]
+    reason = one_line(explanation, limit=_MAX_MESSAGE_CHARS)
     lowered = reason.lower()
     if "no space left" in lowered or "disk quota" in lowered:
         return Cause.DISK_FULL, f"the engine's disk is full: {reason}"

@@ -1,6 +1,5 @@
 """Writes the agent's output to `agent.log`: cut into lines, stripped, redacted and bounded; the writer never waits."""
 
-import re
 import threading
 import time
 from collections import deque
@@ -10,19 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from squire_pipelines.domain.terminal_text import plain
+
 STARTED_LINE = "squire: agent started"
 TAIL_LINES = 40
 TAIL_LINE_CHARS = 500
 _MAX_LINE_BYTES = 1024 * 1024
 _TAIL_RAW_BYTES = 64 * 1024
-# Control sequences (CSI, OSC and the like) as ECMA-48 has them, then every other control character but the tab.
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-
-
-def clean(text: str) -> str:
-    """Return `text` without terminal control sequences and other control characters."""
-    return text if text.isprintable() else _CONTROL.sub("", _ANSI.sub("", text))
 
 
 class _LastLines:
@@ -51,7 +44,7 @@ def holds(chunks: Iterable[bytes], last: Sequence[str], *, redact: Callable[[str
     place, rest = _LastLines(last), b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        if any(place.passes(redact(clean(raw.decode("utf-8", errors="replace")))) for raw in lines):
+        if any(place.passes(redact(plain(raw.decode("utf-8", errors="replace")))) for raw in lines):
             return True
         rest = rest[-_MAX_LINE_BYTES:]
     return False
@@ -173,7 +166,7 @@ class LogSink:
         self._note_tail(lines)
 
     def _clean(self, raw: bytearray) -> str:
-        return self._output.redact(clean(raw.decode("utf-8", errors="replace")))
+        return self._output.redact(plain(raw.decode("utf-8", errors="replace")))
 
     def _note_tail(self, lines: list[bytearray]) -> None:
         # Cut first: what is shown of a line are its first characters, and a redactor costs by length.

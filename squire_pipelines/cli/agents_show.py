@@ -21,8 +21,8 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
 from squire_pipelines.cli.text import counted, instant
+from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.errors import NotFoundError
-from squire_pipelines.terminal.clean import one_line, plain
 from squire_pipelines.terminal.output import write_line
 
 _TEXT_LINES = 20

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.terminal.output import write_json, write_line
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.diagnosis import Diagnosis, Status
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted, size
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
-from squire_pipelines.terminal.clean import one_line
 from squire_pipelines.terminal.output import write_line
 
 MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on

@@ -13,7 +13,7 @@ from squire_pipelines.cli.context import CliContext, json_option, seconds_option
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted
-from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.terminal.output import json_text, write_csv, write_line
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.text import counted, size
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ExitCode, LedgerError
 from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import check_integrity
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.terminal.clean import one_line
 from squire_pipelines.terminal.output import write_line
 
 ledger = LazyGroup(name="ledger", help="Check, back up and restore the system of record.")

@@ -66,7 +66,7 @@ class TaskIdType(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """Return the ids of the newest tasks."""
         from squire_pipelines.cli.fast_list import complete_task_ids  # noqa: PLC0415 - only completion needs it
-        from squire_pipelines.terminal.clean import one_line  # noqa: PLC0415 - likewise
+        from squire_pipelines.domain.terminal_text import one_line  # noqa: PLC0415 - likewise
 
         config = ctx.find_root().params.get("config")
         tasks = complete_task_ids(config, incomplete)

@@ -15,8 +15,8 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import instant
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.ledger import plans as plan_rows
-from squire_pipelines.terminal.clean import one_line
 from squire_pipelines.terminal.output import write_line
 
 plans = LazyGroup(name="plans", help="List and show the plans that planners made.")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from squire_pipelines.terminal.clean import plain
+from squire_pipelines.domain.terminal_text import plain
 
 MAX_TAIL_BYTES = 4 * 2**20
 MAX_PIECE_BYTES = 64 * 1024

@@ -13,12 +13,12 @@ from squire_pipelines.cli.parameters import REPOSITORY, TASK_ID
 from squire_pipelines.cli.person import actor
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.signals import ManualTask, Signal
+from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.ledger import collections as collection_rows
 from squire_pipelines.ledger import deliveries, outcomes, tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
-from squire_pipelines.terminal.clean import one_line, plain
 from squire_pipelines.terminal.output import write_line
 
 MAX_TITLE, MAX_PROMPT = 200, 50_000

@@ -18,13 +18,13 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.text import between, duration
 from squire_pipelines.domain.endings import Evidence
+from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.ledger import attempts as attempt_rows
 from squire_pipelines.ledger import outcomes as outcome_rows
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
-from squire_pipelines.terminal.clean import one_line, plain
 from squire_pipelines.terminal.output import write_line
 
 _LOG_LINES = 10

@@ -4,15 +4,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from squire_pipelines.domain.hidden import is_unseen
+from squire_pipelines.domain.terminal_text import plain
 
 
 def printable(text: str) -> str:
-    """Return the text on one line, without controls, half characters, fillers, selectors and what else is not drawn."""
+    """Return the text on one line, without control sequences and what is drawn as nothing; each blank is a space."""
     if text.isascii() and text.isprintable():
         return text
-    signs = (" " if sign.isspace() else sign for sign in text)
-    return "".join(sign for sign in signs if sign.isprintable() and not is_unseen(sign))
+    return "".join(" " if sign.isspace() else sign for sign in plain(text))
 
 
 PrintableText = Annotated[str, AfterValidator(printable)]

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
-from squire_pipelines.domain.hidden import is_unseen
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.publishing.request import Cost, PublishRequest
 
@@ -50,9 +50,9 @@ def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
     """Return `text` as Markdown that only is read: it notifies nobody, closes no issue, skips no check, loads no image.
 
     Mentions, references, closing keywords, trailers and `[skip ci]` are broken by an invisible character, tags and
-    comments are escaped, what is drawn as nothing is left out, and it is cut at `limit` characters.
+    comments are escaped, control sequences and what is drawn as nothing are left out, and it is cut at `limit` characters.
     """
-    kept = "".join(c for c in text if c in "\n\t" or not is_unseen(c))
+    kept = plain(text)
     if len(kept) > limit:
         kept = kept[: limit - 1] + "…"
     kept = _TAG.sub("&lt;", _ENTITY.sub("&amp;", kept))

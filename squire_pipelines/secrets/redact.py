@@ -9,17 +9,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, PATTERNS, forms, known_pieces
+from squire_pipelines.domain.terminal_text import without_sequences
 from squire_pipelines.secrets.lookup import SecretName
 from squire_pipelines.secrets.secret import Secret, known_secrets
 
 MASK = "[redacted]"
 
-_ANSI = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|\][^\x07\x1b\n]{0,4096}(?:\x07|\x1b\\)"  # OSC: titles, links
-    r"|[PX^_][^\x1b\n]{0,4096}\x1b\\"  # DCS, SOS, PM, APC
-    r"|[ -/]*[0-~])"
-)
 _KEY_BLOCK = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
@@ -27,17 +22,6 @@ _KEY_BLOCK = re.compile(
 )
 _HEADER = re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer|token)\s+)[^\s\"',;]+")
 _BEARER = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}")
-_ANSI_ROUNDS = 8
-
-
-def strip_ansi(text: str) -> str:
-    """Return `text` without terminal escape sequences, which could split a secret in two."""
-    for _ in range(_ANSI_ROUNDS):  # what is left of nested sequences can be one again
-        clean = _ANSI.sub("", text)
-        if clean == text:
-            break
-        text = clean
-    return text
 
 
 class Redactor:
@@ -55,7 +39,7 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """Return `text` without escape sequences and with each secret replaced by `[redacted]`."""
-        text = strip_ansi(text)
+        text = without_sequences(text)  # one could split a secret in two
         if self._known:
             text = self._known.sub(MASK, text)
         text = _KEY_BLOCK.sub(MASK, text)

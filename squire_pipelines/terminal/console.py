@@ -7,7 +7,7 @@ from typing import IO
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from squire_pipelines.terminal.clean import plain
+from squire_pipelines.domain.terminal_text import plain
 
 PIPE_WIDTH = 200
 """Columns of a table that is not written to a terminal, so that ids and links are not cut."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from squire_pipelines.terminal.clean import one_line, plain
+from squire_pipelines.domain.terminal_text import one_line, plain
 
 # What a spreadsheet takes for a formula at the beginning of a cell, and the mark that tells it that a cell is text.
 _FORMULA = re.compile(r"[=+\-@\t\n\uff1d\uff0b\uff0d\uff20']")

@@ -6,7 +6,7 @@ Strangers' text loses its control characters here, for page, plot and terminal; 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from squire_pipelines.terminal.clean import one_line
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.warehouse.report.numbers import ReportNumbers
 
 MAX_ROWS = 120

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.terminal import output
-from squire_pipelines.terminal.clean import plain
 from tests.support.hostile_text import HOSTILE, hidden_characters
 
 

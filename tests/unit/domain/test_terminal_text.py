@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.hidden import is_unseen
-from squire_pipelines.terminal.clean import one_line, plain
+from squire_pipelines.domain.terminal_text import one_line, plain, without_sequences
 from tests.support.hostile_text import HOSTILE, hidden_characters
 
 
@@ -20,6 +20,9 @@ from tests.support.hostile_text import HOSTILE, hidden_characters
         ("fi\u3164l\u115fler", "filler"),
         ("se\ufe0flec\U000e0101tor", "selector"),
         ("half \x1b[3", "half 3"),
+        ("a \x1b]0;title without an end", "a 0;title without an end"),
+        ("\x9d0;title\x9ctext\x90q\x9c", "text"),
+        ("\x1b\x1b[0m[31mnested", "nested"),
         ("[red]no markup[/red]", "[red]no markup[/red]"),
         ("tab\tand\r\nline", "tab\tand\nline"),
         ("\ud800", ""),
@@ -27,6 +30,26 @@ from tests.support.hostile_text import HOSTILE, hidden_characters
 )
 def test_what_a_terminal_would_act_upon_is_taken_out(hostile: str, shown: str) -> None:
     assert plain(hostile) == shown
+
+
+@given(HOSTILE)
+def test_what_was_cleaned_stays_as_it_is(text: str) -> None:
+    assert plain(plain(text)) == plain(text)
+    assert plain(without_sequences(text)) == plain(text)
+
+
+def test_without_sequences_all_else_stays() -> None:
+    text = "tab\t page\f\r\nzero\u200bwidth \ue000 bell\x07 nul\0"
+    assert without_sequences(text) == text
+    assert without_sequences("\x1b[1m".join(text)) == text
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece", ["\x1b]", "\x1b[", "\x1bP", "\x1b", "\x9d", "\x90", "\x9b", "\x9b1", "\x1b ", "\x1b]0\x1bP"]
+)
+def test_the_time_is_proportional_to_the_length(piece: str) -> None:
+    without_sequences(piece * 300_000)
 
 
 @given(HOSTILE)
