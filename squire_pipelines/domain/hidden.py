@@ -15,6 +15,7 @@ MAX_BLANKS = 200
 """Blanks, or empty lines, before code that a reader would have to scroll to."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_COLOR = re.compile(r"\x1b\[[0-9;:]*m")  # SGR: colours and weights; no cursor, no title, no link
 _FAR_AWAY = re.compile(rf"\s{{{MAX_BLANKS},}}\S")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # England, Scotland and Wales: the one use of the tags' block that is drawn.
@@ -55,20 +56,22 @@ def is_far_away(line: str) -> bool:
     return _FAR_AWAY.search(line) is not None
 
 
-def hidden_character(line: str, *, starts_file: bool = False, may_escape: bool = False) -> str | None:
+def hidden_character(line: str, *, starts_file: bool = False, may_color: bool = False) -> str | None:
     """Return the first character of a line that hides something, None when there is none.
 
     Args:
         line: Without its line feed; a carriage return may stand at its end.
         starts_file: Whether it is a file's first line, where a byte order mark may stand.
-        may_escape: Whether the file keeps what a terminal got, such as a snapshot of a test.
+        may_color: Whether the file keeps what a program is expected to print, where colours are ordinary.
     """
     line = line.removesuffix("\r")
     if starts_file:
         line = line.removeprefix("\ufeff")
+    if may_color:
+        line = _COLOR.sub("", line)
     for match in _CONTROL.finditer(line):
         is_page_break = match[0] == "\f" and not line[: match.start()].strip()
-        if not is_page_break and not (may_escape and match[0] == "\x1b"):
+        if not is_page_break:
             return match[0]
     if line.isascii():
         return None

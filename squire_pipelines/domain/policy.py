@@ -38,8 +38,14 @@ _MODE_SYMLINK = "120000"
 _MODE_GITLINK = "160000"
 WORKFLOWS = (".github/workflows", ".github/actions")
 _SIZES = frozenset({"files", "lines", "bytes", "file_size", "binary_size"})
-# What a terminal got, kept for a comparison: its escapes are what is compared.
-_TERMINAL_OUTPUT = ("**/*.snap", "**/__snapshots__/**", "**/testdata/**", "**/fixtures/**", "**/*.ans", "**/*.cast")
+# What a program is expected to print, kept for a comparison: its colours are what is compared. Folders that hold other
+# things too count for files of text alone, so that no code is among them.
+_EXPECTED_OUTPUT = (
+    *(f"**/{folder}/**" for folder in ("__snapshots__", "golden", "goldens", "expected", "highlighted")),
+    *(f"**/*.{kind}" for kind in ("snap", "snapshot", "ambr", "golden", "expected", "stdout", "stderr", "ans", "ansi")),
+    *(f"**/*.{kind}.*" for kind in ("snapshot", "golden", "expected", "approved")),
+    *(f"**/{folder}/**/*.{kind}" for folder in ("snapshots", "testdata", "fixtures") for kind in ("txt", "out", "log")),
+)
 _CONTROL_OR_BACKSLASH = frozenset("\\\x7f" + "".join(map(chr, range(32))))
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
@@ -113,9 +119,9 @@ def _check_text(file: ChangedFile, policy: Policy) -> Iterator[Finding]:
             message = "is no text, so that no rule reads it and GitHub does not show it"
             yield Finding("binary", file.path, None, message, Decision.NEEDS_APPROVAL)
         return
-    may_escape = matches(file.path, _TERMINAL_OUTPUT) is not None
+    may_color = matches(file.path, _EXPECTED_OUTPUT) is not None
     for number, line in file.added_lines:
-        if sign := hidden_character(line, starts_file=number == 1, may_escape=may_escape):
+        if sign := hidden_character(line, starts_file=number == 1, may_color=may_color):
             message = f"has the hidden character U+{ord(sign):04X}: it reads otherwise than it works"
             yield Finding("hidden_text", file.path, number, message, Decision.NEEDS_APPROVAL)
             break

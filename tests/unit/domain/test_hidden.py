@@ -74,11 +74,31 @@ def test_a_strangers_text_keeps_nothing_that_is_not_drawn() -> None:
     assert printable("ad\u3164m\U000e0101in\ufe0f") == "admin"
 
 
-def test_a_mark_at_the_beginning_of_a_file_and_escapes_in_a_snapshot_are_ordinary() -> None:
+def test_a_mark_at_the_beginning_of_a_file_and_colors_in_a_snapshot_are_ordinary() -> None:
     assert hidden_character("\ufeffusing System;", starts_file=True) is None
     assert hidden_character("\ufeff\ufeffusing System;", starts_file=True) == "\ufeff"
-    assert hidden_character("exports[`x`] = `\x1b[31mred\x1b[39m`;", may_escape=True) is None
-    assert hidden_character("\x1b[31m\x08", may_escape=True) == "\x08"
+    assert hidden_character("exports[`x`] = `\x1b[31mred\x1b[39m`;", may_color=True) is None
+    assert hidden_character("\x1b[1;38;5;9m\x1b[38:2::1:2:3mred\x1b[m", may_color=True) is None
+    assert hidden_character("\x1b[31mred\x1b[39m") == "\x1b"
+    assert hidden_character("\x1b[31m\x08", may_color=True) == "\x08"
+    assert hidden_character("\x1b[31m\u202e", may_color=True) == "\u202e"
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        "\x1b[2K",
+        "\x1b[1A",
+        "\x1b]0;title\x07",
+        "\x1b]8;;https://x\x1b\\",
+        "\x1b",
+        "\x1b[31",
+        "\x1b[?25l",
+        "\x1b\x1b[0m[2K",
+    ],
+)
+def test_colors_alone_are_ordinary_in_expected_output(sequence: str) -> None:
+    assert hidden_character(f"a \x1b[31m{sequence} b", may_color=True) == "\x1b"
 
 
 @given(st.text(max_size=40))

@@ -131,6 +131,46 @@ def test_ordinary_text_of_all_scripts_passes() -> None:
         assert rules(text(existing, "x")) != []
 
 
+COLORED = "exports[`x`] = `\x1b[1;31mred\x1b[0m`;"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "src/__snapshots__/cli.test.ts.snap",
+        "tests/cli.snap",
+        "tests/__snapshots__/test_cli.ambr",
+        "tests/snapshots/output/full.snapshot.txt",
+        "tests/syntax-tests/highlighted/Python/battest.py",
+        "tests/ui/error.stderr",
+        "pkg/testdata/diff/colored.golden",
+        "pkg/testdata/help/colored.txt",
+        "tests/fixtures/log.out",
+        "test/expected/help",
+        "tests/report.approved.txt",
+    ],
+)
+def test_expected_output_may_have_colors_and_nothing_else_that_hides(path: str) -> None:
+    assert rules(text(path, "a", COLORED)) == []
+    for hiding in ("\x1b[2K\x1b[1A", "\x1b]0;x\x07", "\u202e", "\x08", "\x1b[31", "\u200b"):
+        assert rules(text(path, COLORED + hiding + "x")) == [("hidden_text", HELD)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "src/app.py",
+        "tests/test_cli.py",
+        "tests/fixtures/conftest.py",
+        "pkg/testdata/a.go",
+        "app/snapshots/a.py",
+        "a.md",
+    ],
+)
+def test_what_is_no_expected_output_is_held_for_colors(path: str) -> None:
+    assert rules(text(path, COLORED)) == [("hidden_text", HELD)]
+
+
 @pytest.mark.parametrize("line", ["a\0b", b"caf\xe9".decode("utf-8", "surrogateescape")])
 def test_what_is_no_text_is_held_unless_the_settings_allow_its_kind(line: str) -> None:
     assert rules(text("src/a.py", "x = 1", line)) == [("binary", HELD)]
