@@ -223,7 +223,7 @@ class PublishingSettings(SettingsSection):
     max_lines: Count = Field(default=200_000, ge=1, description="added lines in the text of the difference")
     git_timeout_s: Seconds = 120
     git_memory: Annotated[Bytes, Field(ge=256 * 2**20)] = 2 * 2**30
-    judge_timeout_s: Seconds = Field(default=120, description="for all that is done to judge one bundle")
+    judge_timeout_s: Seconds = Field(default=120, description="for each of the two children that judge a bundle")
     judge_cpu_s: Seconds = Field(default=20, description="of processor, likewise")
     judge_memory: Annotated[Bytes, Field(ge=512 * 2**20)] = 2**30
 

@@ -49,7 +49,7 @@ def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] 
         _write(folder.inbox / "task.json", inputs.task_json)
         _write(folder.inbox / "prompt.md", inputs.prompt)
         _write(folder.inbox / canary.FILE, canary.canary_file(inputs.attempt_id))
-        _write(folder.keep / NOTES_FILE, json.dumps(notes))
+        _write(folder.keep / NOTES_FILE, json.dumps(notes), mode=0o600)
         partial = folder.inbox / ".repo.bundle.part"
         shutil.copyfile(bundle, partial)
         partial.chmod(0o644)
@@ -63,9 +63,9 @@ def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] 
     return folder
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, mode: int = 0o644) -> None:
     # Not synced: after a loss of power the folder is written again.
-    write_atomically(path, text.encode(), mode=0o644, durable=False)
+    write_atomically(path, text.encode(), mode=mode, durable=False)
 
 
 def read_notes(folder: AttemptFolder) -> tuple[str, ...]:

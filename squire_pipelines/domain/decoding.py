@@ -157,14 +157,17 @@ def _join_literals(data: bytes) -> bytes:
     return _JOINT.sub(b"", data)
 
 
+# The characters of the tags' block repeat ASCII and are not drawn.
+_TAG = re.compile("[\U000e0020-\U000e007e]")
+
+
 def _compatible(data: bytes) -> bytes:
     """Return the text with letters in the plain form of which they are a variant, without UTF-16's zero bytes."""
     data = data.replace(b"\0", b"")
     if data.isascii():
         return data
     text = unicodedata.normalize("NFKC", data.decode("utf-8", "replace"))
-    # The characters of the tags' block repeat ASCII and are not drawn.
-    return "".join(chr(ord(c) - 0xE0000) if 0xE0020 <= ord(c) < 0xE007F else c for c in text).encode("utf-8", "replace")
+    return _TAG.sub(lambda match: chr(ord(match[0]) - 0xE0000), text).encode("utf-8", "replace")
 
 
 def _normalise(data: bytes) -> bytes:
@@ -259,15 +262,14 @@ def _is_octal_word(word: bytes) -> bool:
     return len(word) == 6 and not word.strip(b"01234567")
 
 
+_SELECTOR = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+
 def _selectors(data: bytes) -> Iterator[bytes]:
     """Yield the bytes that variation selectors count: 16 of one block and 240 of another."""
     if b"\xef\xb8" in data or b"\xf3\xa0" in data:
-        numbers = [ord(c) for c in data.decode("utf-8", "replace")]
-        yield bytes(
-            n - 0xFE00 if n < 0xFE10 else n - 0xE0100 + 16
-            for n in numbers
-            if 0xFE00 <= n < 0xFE10 or 0xE0100 <= n < 0xE01F0
-        )
+        numbers = map(ord, _SELECTOR.findall(data.decode("utf-8", "replace")))
+        yield bytes(number - 0xFE00 if number < 0xFE10 else number - 0xE0100 + 16 for number in numbers)
 
 
 _SEARCHES: tuple[Callable[[bytes], Iterator[bytes]], ...] = (_base64, _base32, _hex, _bits, _numbers, _selectors)

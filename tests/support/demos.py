@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from squire_forge.process import ForgeProcess
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.warehouse.query import run_query
 from tests.support.ledgers import rows_as_stored, rows_as_told_by_events
+from tests.support.private_files import open_to_others
 from tests.support.worker import git
 
 POLL_S = 0.1
@@ -122,6 +124,7 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                umask=0,  # what is private is so by Squire's own doing
             )
         started.append(RunningDemo(home, process, log))
         return started[-1]
@@ -140,7 +143,13 @@ def forge_of(home: Path) -> Iterator[dict[str, Any]]:
 
 
 def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
-    """Check that each task has one merged pull request, and that ledger, forge, git and warehouse agree."""
+    """Check that each task has one merged pull request, all records agree, and nothing is open to others.
+
+    Others may read what an attempt exchanges with its agent, and reach none of it: the attempt's folder is closed.
+    """
+    exchanged = tuple(f"attempts/*/{folder}{below}" for folder in ("in", "out") for below in ("", "/*"))
+    assert open_to_others(demo.home, but=exchanged) == {}
+    assert stat.S_IMODE(demo.home.stat().st_mode) == 0o700
     ledger = Ledger(f"sqlite:///{demo.home / 'ledger.sqlite'}")
     try:
         assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)

@@ -77,7 +77,7 @@ def _copy_files(sample: Sample, commit: SampleCommit, target: Path) -> None:
                 copy = target / (".gitignore" if relative.name == "gitignore" else relative)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
-                copy.chmod(0o644)
+                copy.chmod(0o600)  # git keeps no more of it than that it is not executable
 
 
 def _matches(relative: Path, patterns: tuple[str, ...]) -> bool:

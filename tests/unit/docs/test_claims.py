@@ -4,7 +4,7 @@ import pytest
 
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.request_body import MAX_VALUES
-from squire_pipelines.sections import WebhookSettings
+from squire_pipelines.sections import PublishingSettings, WebhookSettings
 from squire_pipelines.webhooks.connections import ConnectionLimits
 from tests.support import claims
 
@@ -53,6 +53,11 @@ def test_bounds_that_the_page_names_are_the_defaults() -> None:
         f"connections at once ({receiver.per_address}), and all together {receiver.total:,}",
     ):
         assert bound in page
+    judging = PublishingSettings()
+    children = (
+        f"each {judging.judge_memory // 2**30} GiB, {judging.judge_cpu_s:.0f} s and {judging.judge_timeout_s:.0f} s"
+    )
+    assert f"({children} by default)" in page
     assert WebhookSettings().connections_per_address == receiver.per_address
 
 
