@@ -50,7 +50,8 @@ def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
     """Return `text` as Markdown that only is read: it notifies nobody, closes no issue, skips no check, loads no image.
 
     Mentions, references, closing keywords, trailers and `[skip ci]` are broken by an invisible character, tags and
-    comments are escaped, control sequences and what is drawn as nothing are left out, and it is cut at `limit` characters.
+    comments are escaped, control sequences and what is drawn as nothing are left out, and at most
+    `limit` characters stay.
     """
     kept = plain(text)
     if len(kept) > limit:
