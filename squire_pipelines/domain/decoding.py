@@ -113,6 +113,7 @@ _ESCAPE = re.compile(
     rb"\\(?:x\{?([0-9a-fA-F]{1,2})\}?|u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|([nrtfv\"'/\\]))"
 )
 _PLAIN_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"f": b"\f", b"v": b"\v"}
+_NAMED = re.compile(rb"\\N\{([A-Za-z0-9 -]{2,80})\}")
 _PERCENT = re.compile(rb"%([0-9a-fA-F]{2})")
 _QUOTED_PRINTABLE = re.compile(rb"=(?:([0-9A-F]{2})|\r?\n)")
 _MIN_QUOTED = 6
@@ -136,7 +137,14 @@ def _unescape(data: bytes) -> bytes:
             return _PLAIN_ESCAPES.get(plain, plain)
         return _character(int(braced or short or long, 16))
 
-    return _ESCAPE.sub(character, data) if b"\\" in data else data
+    return _ESCAPE.sub(character, _NAMED.sub(_named, data)) if b"\\" in data else data
+
+
+def _named(match: re.Match[bytes]) -> bytes:
+    try:
+        return unicodedata.lookup(match[1].decode()).encode()
+    except KeyError:
+        return match[0]
 
 
 def _unquote(data: bytes) -> bytes:
@@ -182,18 +190,23 @@ _BASE32_RUN = re.compile(rb"[A-Z2-7]{16,}")
 _BASE32_HEX_RUN = re.compile(rb"[0-9A-V]{16,}")
 # In lower case it is told from words by its length.
 _LOWER_RUN = re.compile(rb"[0-9a-z]{24,}")
+# A line of a list or a comment with nothing else, and a text that ends by itself.
+_MARKED = re.compile(rb"^[^A-Za-z0-9\n]{1,16}([A-Za-z0-9+/_-]{4,})={0,2}[^A-Za-z0-9\n]{0,8}$", re.MULTILINE)
+_PADDED = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{2,}={1,2}")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def _base64(data: bytes) -> Iterator[bytes]:
-    squeezed = data.translate(None, _NOT_BASE64)
-    for text in (data, squeezed) if squeezed != data else (data,):
+    texts = {data, data.translate(None, _NOT_BASE64), b"".join(_MARKED.findall(data))}
+    for text in texts:
         for match in _BASE64_RUN.finditer(text):
             run = match[0].translate(_TO_STANDARD)
             # A text before it may have shifted it within the groups of four.
             for start in range(4):
                 part = run[start:]
                 yield binascii.a2b_base64(part[: len(part) // 4 * 4])
+    ended = [text for text in _PADDED.findall(data) if len(text) % 4 == 0]
+    yield b"".join(binascii.a2b_base64(text.translate(_TO_STANDARD)) for text in ended)
 
 
 def _base32(data: bytes) -> Iterator[bytes]:
@@ -225,6 +238,7 @@ def _hex(data: bytes) -> Iterator[bytes]:
 
 
 _BITS = re.compile(rb"[01]{48,}")
+_BINARY = re.compile(rb"(?<![0-9A-Za-z])(?:0[bB])?([01]{6,8})(?![0-9A-Za-z])")
 
 
 def _bits(data: bytes) -> Iterator[bytes]:
@@ -232,19 +246,23 @@ def _bits(data: bytes) -> Iterator[bytes]:
         for start in range(8):
             part = match[0][start : start + (len(match[0]) - start) // 8 * 8]
             yield bytes(int(part[at : at + 8], 2) for at in range(0, len(part), 8))
+    yield bytes(int(number, 2) for number in _BINARY.findall(data))
 
 
 _NUMBER = re.compile(rb"\d{1,400}")
+_OCTAL = re.compile(rb"0[oO]([0-7]{1,3})(?![0-9])")
+_UNDERSCORE = re.compile(rb"(?<=\d)_(?=\d)")
 
 
 def _numbers(data: bytes) -> Iterator[bytes]:
     """Yield what lists of numbers spell: one for each character, words of two, four or eight, or one for all."""
-    numbers = _NUMBER.findall(data)
+    numbers = _NUMBER.findall(_UNDERSCORE.sub(b"", data) if b"_" in data else data)
     if len(numbers) < 2 and not any(len(number) > 2 * _MIN_RUN for number in numbers):
         return
     small = [int(number) for number in numbers if len(number) <= 3]
     yield _characters(small)
     yield _characters([int(number, 8) for number in numbers if len(number) == 3 and not number.strip(b"01234567")])
+    yield bytes(int(number, 8) & 255 for number in _OCTAL.findall(data))
     words = [number for number in numbers if len(number) > 3]
     yield b"".join(int(word, 8).to_bytes(8, "little")[:2] for word in words if _is_octal_word(word))
     values = [int(word) for word in words]
@@ -276,24 +294,37 @@ _SEARCHES: tuple[Callable[[bytes], Iterator[bytes]], ...] = (_base64, _base32, _
 
 # --- packed data ------------------------------------------------------------------------------------------------------
 
-_MAGIC = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]|BZh[1-9]1AY&SY|\xfd7zXZ\x00|\x5d\x00\x00|PK\x03\x04")
+_MAGIC = re.compile(rb"\x1f\x8b\x08|BZh[1-9]1AY&SY|\xfd7zXZ\x00|\x5d\x00\x00|PK\x03\x04")
+# zlib's two bytes for each size of its window, without a dictionary: https://www.rfc-editor.org/rfc/rfc1950
+_ZLIB = re.compile(rb"[\x08\x18\x28\x38\x48\x58\x68\x78][^\x20-\x3f\x60-\x7f\xa0-\xbf\xe0-\xff]")
+_ZLIB_CHECK = 31
+# LZMA of a length that its writer did not know, with any properties.
+_NO_LENGTH = b"\xff" * 8
+_LZMA = re.compile(rb"[\x00-\xe0](?=.{4}\xff{8})", re.DOTALL)
 _ZIP_HEADER_BYTES = 30
+_ZIP_LZMA = 14
+_ZIP_LZMA_HEADER_BYTES = 9
 _LZMA_MEMORY = 64 * 2**20
 _CHUNK = 4096
 
 
 def _unpack(data: bytes) -> Iterator[bytes]:
     """Yield what is packed in `data`: gzip, zlib, bzip2, xz, LZMA, and the entries of a zip archive."""
-    for match in _MAGIC.finditer(data):
-        start = match.start()
-        unpacked = _unpack_one(match[0], data[start:])
+    starts = [(match[0], match.start()) for match in _MAGIC.finditer(data)]
+    starts += [
+        (b"\x78", match.start()) for match in _ZLIB.finditer(data) if int.from_bytes(match[0]) % _ZLIB_CHECK == 0
+    ]
+    if _NO_LENGTH in data:
+        starts += [(b"\x5d", match.start()) for match in _LZMA.finditer(data)]
+    for magic, start in starts:
+        unpacked = _unpack_one(magic, memoryview(data)[start:])
         if len(unpacked) > _MAX_UNPACKED:
             raise TooMuchToSearchError
         if unpacked:
             yield unpacked
 
 
-def _unpack_one(magic: bytes, data: bytes) -> bytes:
+def _unpack_one(magic: bytes, data: memoryview) -> bytes:
     try:
         if magic.startswith(b"\x1f"):
             return _inflate(zlib.decompressobj(31), data)
@@ -302,21 +333,35 @@ def _unpack_one(magic: bytes, data: bytes) -> bytes:
         if magic.startswith(b"BZ"):
             return bz2.BZ2Decompressor().decompress(data, _MAX_UNPACKED + 1)
         if magic.startswith(b"PK"):
-            name, extra = (int.from_bytes(data[at : at + 2], "little") for at in (26, 28))
-            return _inflate(zlib.decompressobj(-15), data[_ZIP_HEADER_BYTES + name + extra :])
+            method, name, extra = (int.from_bytes(data[at : at + 2], "little") for at in (8, 26, 28))
+            entry = data[_ZIP_HEADER_BYTES + name + extra :]
+            return _unpack_raw_lzma(entry) if method == _ZIP_LZMA else _inflate(zlib.decompressobj(-15), entry)
         return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(data, _MAX_UNPACKED + 1)
     except (OSError, lzma.LZMAError, EOFError, ValueError):
         return b""
+
+
+def _unpack_raw_lzma(entry: memoryview) -> bytes:
+    """Unpack an entry of a zip archive that has LZMA's properties before it: two numbers, and five bytes."""
+    if len(entry) < _ZIP_LZMA_HEADER_BYTES:
+        return b""
+    rest, context = divmod(entry[4], 9)
+    position, literal = divmod(rest, 5)
+    # More than what is unpacked at most is never looked back at.
+    size = min(max(int.from_bytes(entry[5:9], "little"), 4096), _MAX_UNPACKED)
+    properties = {"id": lzma.FILTER_LZMA1, "dict_size": size, "lc": context, "lp": literal, "pb": position}
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[properties])
+    return unpacker.decompress(entry[_ZIP_LZMA_HEADER_BYTES:], _MAX_UNPACKED + 1)
 
 
 class _Inflater(Protocol):
     @property
     def eof(self) -> bool: ...
 
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+    def decompress(self, data: memoryview, max_length: int = ..., /) -> bytes: ...
 
 
-def _inflate(inflater: _Inflater, data: bytes) -> bytes:
+def _inflate(inflater: _Inflater, data: memoryview) -> bytes:
     """Inflate until the stream ends or breaks: what came before a broken place counts."""
     out = bytearray()
     for at in range(0, len(data), _CHUNK):

@@ -48,7 +48,8 @@ class _Secret:
     def is_complete(self) -> bool:
         if self.is_canary:
             return bool(self.seen)
-        return len(self.seen) >= KNOWN_SHARE * len(self.letters)
+        # One without letters and digits, such as a phrase in another script, is looked for as it stands.
+        return bool(self.letters) and len(self.seen) >= KNOWN_SHARE * len(self.letters)
 
     def variants(self) -> Iterator[tuple[bytes, Sequence[int]]]:
         """Yield the letters as they may stand, each with the places that they have in the secret."""

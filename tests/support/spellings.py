@@ -12,6 +12,7 @@ import quopri
 import struct
 import tarfile
 import textwrap
+import unicodedata
 import urllib.parse
 import zipfile
 import zlib
@@ -30,9 +31,9 @@ def _words(data: bytes, width: int, code: str, form: str) -> str:
     return "\n".join(f"{n * 16:07o} " + " ".join(format(value, form) for value in row) for n, row in enumerate(rows))
 
 
-def _zip(data: bytes, *, deflated: bool) -> bytes:
+def _zip(data: bytes, method: int) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(out, "w", method) as archive:
         archive.writestr("note.txt", data * 3)
     return out.getvalue()
 
@@ -137,10 +138,27 @@ def text_spellings(secret: str) -> Iterator[tuple[str, str]]:  # noqa: PLR0915 -
     yield "zlib in base64", base64.b64encode(zlib.compress(data)).decode()
     yield "gzip in hex", gzip.compress(data, mtime=0).hex()
     yield "gzip in \\x escapes", "".join(f"\\x{byte:02x}" for byte in gzip.compress(data, mtime=0))
-    yield "zip in base64", _lines(base64.b64encode(_zip(data, deflated=True)).decode(), 76)
+    yield "zip in base64", _lines(base64.b64encode(_zip(data, zipfile.ZIP_DEFLATED)).decode(), 76)
     yield "base64 in JSON in base64", base64.b64encode(json.dumps({"v": encoded}).encode()).decode()
     yield "hex in base64", base64.b64encode(hexed.encode()).decode()
     yield "base64 in hex", encoded.encode().hex()
+    yield (
+        "base64 of eight characters in a list",
+        "\n".join(f"- {encoded[at : at + 8]}" for at in range(0, len(encoded), 8)),
+    )
+    yield (
+        "base64 of eight characters in comments",
+        "\n".join(f"// {encoded[at : at + 8]}" for at in range(0, len(encoded), 8)),
+    )
+    yield (
+        "base64 of four bytes each",
+        " ".join(base64.b64encode(data[at : at + 4]).decode() for at in range(0, len(data), 4)),
+    )
+    yield "binary literals", ", ".join(f"0b{byte:08b}" for byte in data)
+    yield "binary numbers", repr([bin(byte) for byte in data])
+    yield "octal numbers", repr([oct(byte) for byte in data])
+    yield "one great number with underscores", f"n = {int.from_bytes(data):_}"
+    yield "\\N escapes", "".join(f"\\N{{{unicodedata.name(chr(byte))}}}" for byte in data)
     yield "PEM", f"-----BEGIN NOTE-----\n{_lines(encoded, 64)}\n-----END NOTE-----"
 
 
@@ -157,9 +175,16 @@ def binary_spellings(secret: str) -> Iterator[tuple[str, bytes]]:
     yield "zlib", b"head" + zlib.compress(data)
     yield "bzip2", bz2.compress(data)
     yield "xz", lzma.compress(data)
+    for bits in (9, 12, 14):
+        packer = zlib.compressobj(9, zlib.DEFLATED, bits)
+        yield f"zlib with a window of {bits} bits", packer.compress(data) + packer.flush()
+    other = {"id": lzma.FILTER_LZMA1, "preset": 6, "lc": 0, "lp": 2, "pb": 0, "dict_size": 5000}
+    yield "LZMA with other properties", lzma.compress(data, format=lzma.FORMAT_ALONE, filters=[other])
+    yield "a zip archive of LZMA", _zip(data, zipfile.ZIP_LZMA)
+    yield "a zip archive of bzip2", _zip(data, zipfile.ZIP_BZIP2)
     yield "LZMA", lzma.compress(data, format=lzma.FORMAT_ALONE)
-    yield "a zip archive", _zip(data, deflated=True)
-    yield "a stored zip archive", _zip(data, deflated=False)
+    yield "a zip archive", _zip(data, zipfile.ZIP_DEFLATED)
+    yield "a stored zip archive", _zip(data, zipfile.ZIP_STORED)
     yield "a tar archive", _tar(data, "w")
     yield "a tar.gz archive", _tar(data, "w:gz")
     yield "a tar.xz archive", _tar(data, "w:xz")

@@ -39,6 +39,13 @@ def test_a_secret_is_found_however_it_is_written(secret: str, content: bytes) ->
     assert rules(content, task=JudgedTask(attempt_id="t2-2", known_secrets=("another-secret-entirely",))) == set()
 
 
+def test_a_secret_without_letters_and_digits_is_looked_for_as_it_stands() -> None:
+    for secret in ("пароль-секрет", "!?!?!?!?"):
+        task = JudgedTask(attempt_id=ATTEMPT, known_secrets=(secret,))
+        assert rules(b"an ordinary line", task=task) == set()
+        assert rules(f"x = '{secret}'".encode(), task=task) == {"secret"}
+
+
 @pytest.mark.parametrize(("name", "content"), [*rotated(CANARY)])
 def test_the_canary_is_also_found_turned_by_thirteen_and_interleaved(name: str, content: str) -> None:
     assert rules(content.encode()) == {"canary"}, name
