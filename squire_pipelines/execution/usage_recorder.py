@@ -167,6 +167,7 @@ def _row(attempt: Attempt, call: GatewayCall) -> ModelCallRow:
         cached_tokens=call.cached_tokens,
         cost_usd=call.cost_usd,
         estimated=call.estimated,
+        web_search=call.web_search,
         latency_s=call.latency_s,
         error=call.error,
         call_id=call.call_id or None,

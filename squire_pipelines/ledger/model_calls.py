@@ -14,7 +14,8 @@ class ModelCallRow:
     """One call to a model. `purpose` is `plan` or `agent`; tokens are counts, latency is in seconds.
 
     `call_id` names the call in the log from which it was taken; `estimated` says that its tokens were worked out from
-    the text that passed. `at` is when it ended, by default the transaction's moment.
+    the text that passed; `web_search` that the model's provider could search the web for it. `at` is when it ended, by
+    default the transaction's moment.
     """
 
     purpose: str
@@ -33,6 +34,7 @@ class ModelCallRow:
     call_id: str | None = None
     cached_tokens: int | None = None
     estimated: bool = False
+    web_search: bool = False
     at: datetime | None = None
 
 

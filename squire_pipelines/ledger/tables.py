@@ -336,6 +336,7 @@ model_calls = Table(
     Column("call_id", String(80)),
     Column("cached_tokens", Integer),
     Column("estimated", Boolean, nullable=False, server_default=false()),
+    Column("web_search", Boolean, nullable=False, server_default=false()),
     Index(None, "attempt_id"),
     Index(None, "at"),
     UniqueConstraint("call_id"),

@@ -16,7 +16,8 @@ CREATE TABLE model_calls (
     occurred_at TIMESTAMPTZ NOT NULL,
     call_id VARCHAR,
     cached_tokens BIGINT,
-    estimated BOOLEAN NOT NULL
+    estimated BOOLEAN NOT NULL,
+    web_search BOOLEAN NOT NULL
 );
 COMMENT ON TABLE model_calls IS 'Every call to a model, for planning and by agents.';
 COMMENT ON COLUMN model_calls.id IS 'Grows with time.';
@@ -37,3 +38,4 @@ COMMENT ON COLUMN model_calls.occurred_at IS 'When it was recorded.';
 COMMENT ON COLUMN model_calls.call_id IS 'The agent''s own name of the call, by which it is recorded once.';
 COMMENT ON COLUMN model_calls.cached_tokens IS 'Those of the input tokens that the model had read before.';
 COMMENT ON COLUMN model_calls.estimated IS 'Whether the tokens are estimated, since the answer was cut off.';
+COMMENT ON COLUMN model_calls.web_search IS 'Whether the model''s provider could search the web for it.';

@@ -322,3 +322,6 @@ def test_a_reviewer_is_told_that_the_provider_could_search_the_web(configure: Ca
                 assert [client.post(CHAT, json=sent).status_code for sent in (BODY, body, body)] == [200] * 3
         remark = usage_recorder.web_search_note(leased.settings, leased.attempt.id)
         assert remark is None if note is None else note in (remark or "")
+        marked = select(model_calls.c.web_search).where(model_calls.c.attempt_id == leased.attempt.id)
+        with leased.ledger.read() as tx:
+            assert sorted(tx.execute(marked).scalars()) == [False, note is not None, note is not None]
