@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from squire_pipelines.bounded_process import ProcessLimits, ProcessOutput, run_bounded
@@ -40,7 +42,6 @@ _VALUES = {
     ("datetime", "timedelta"),
     ("datetime", "timezone"),
     ("decimal", "Decimal"),
-    ("pathlib", "PosixPath"),
     ("uuid", "UUID"),
 }
 
@@ -166,32 +167,54 @@ def _no_answer(subject: str, verdict: JudgementVerdict, detail: str = "") -> Jud
 
 
 class _ValueReader(pickle.Unpickler):
-    """Reads an answer, in which only classes are named that hold values and do nothing when they are made."""
+    """Reads an answer, in which only classes are named that hold values and do nothing when they are made.
+
+    A pickle can set attributes of whatever it names. So enumerations and functions are handed out as a new object each
+    time, which makes the value; other classes take no state themselves.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the class or raise UnpicklingError."""
+        """Return what makes the value, or raise UnpicklingError."""
+        if (module, name) == ("pathlib", "PosixPath"):
+            return partial(Path)
         if (module, name) in _VALUES:
             return super().find_class(module, name)
         if (module, name) == ("builtins", "getattr"):  # by which the first Pythons 3.11 name an enumeration's member
-            return _member
+            return partial(_member)
         if module.startswith("squire_pipelines."):
             item = super().find_class(module, name)
-            if item is rebuild_error or (isinstance(item, type) and _holds_values(item)):
+            if item is rebuild_error:
+                return partial(rebuild_error)
+            if isinstance(item, type) and issubclass(item, Enum):
+                return _Enumeration(item)
+            if isinstance(item, type) and _holds_values(item):
                 return item
         raise pickle.UnpicklingError(f"{module}.{name} is no value")
 
 
+class _Enumeration:
+    """Makes members of an enumeration by their values."""
+
+    def __init__(self, kind: type[Enum]) -> None:
+        self.kind = kind
+
+    def __call__(self, value: object) -> Enum:
+        return self.kind(value)
+
+
 def _member(kind: object, name: object) -> Enum:
     """Return an enumeration's member: all that an answer may ask `getattr` for. Raises UnpicklingError."""
-    if isinstance(kind, type) and issubclass(kind, Enum) and isinstance(name, str) and name in kind.__members__:
-        return kind.__members__[name]
+    if isinstance(kind, _Enumeration) and isinstance(name, str) and name in kind.kind.__members__:
+        return kind.kind.__members__[name]
     raise pickle.UnpicklingError(f"{name!r} of {kind!r} is no value")
 
 
 def _holds_values(kind: type) -> bool:
     parameters = getattr(kind, "__dataclass_params__", None)
     is_model = getattr(kind, "model_config", {}).get("frozen", False)
-    return issubclass(kind, Enum | SquireError) or is_model or (parameters is not None and parameters.frozen)
+    is_value = issubclass(kind, SquireError) or is_model or (parameters is not None and parameters.frozen)
+    # A class that says how its objects take their state takes none itself.
+    return is_value and hasattr(kind, "__setstate__")
 
 
 def main() -> NoReturn:

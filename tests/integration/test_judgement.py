@@ -1,16 +1,18 @@
 """A judgement's child: what it answers, and what becomes of each way in which an input can end it."""
 
+import contextlib
 import os
 import pickle
 import signal
 import threading
 import time
-from pathlib import Path
+from decimal import Decimal
+from pathlib import Path, PosixPath
 
 import pytest
 
-from squire_pipelines.domain.change import ChangedFile, Decision
-from squire_pipelines.errors import BundleError, JudgementError
+from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdict
+from squire_pipelines.errors import BundleError, JudgementError, SquireError, rebuild_error
 from squire_pipelines.judgement import DEFAULT_LIMITS, JudgementLimits, JudgementVerdict, read_values, run_judgement
 
 
@@ -137,6 +139,27 @@ class _Named:
 
     def __reduce__(self) -> tuple[object, tuple[object, str]]:
         return getattr, self.parts
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        b"csquire_pipelines.domain.change\nDecision\n",
+        b"csquire_pipelines.domain.change\nFinding\n",
+        b"csquire_pipelines.domain.change\nVerdict\n",
+        b"csquire_pipelines.errors\nrebuild_error\n",
+        b"csquire_pipelines.errors\nSquireError\n",
+        b"cpathlib\nPosixPath\n",
+        b"cbuiltins\ngetattr\n",
+        b"cdecimal\nDecimal\n",
+    ],
+)
+def test_an_answer_changes_nothing_that_it_names(named: bytes) -> None:
+    attribute = b"X\x07\x00\x00\x00planted"
+    with contextlib.suppress(Exception):  # refused, or set on an object that nobody has
+        read_values(b"\x80\x04" + named + b"N}" + attribute + b"K\x01s\x86b.")
+    for item in (Decision, Finding, Verdict, rebuild_error, SquireError, PosixPath, Decimal):
+        assert not hasattr(item, "planted")
 
 
 def test_members_of_enumerations_are_read_as_older_pythons_name_them() -> None:
