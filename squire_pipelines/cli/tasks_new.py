@@ -85,7 +85,7 @@ def record_request(
             author=actor().removeprefix("cli:"), body=text, allow_protected=allow_protected, branch=branch
         ),
     )
-    collection_rows.add_manual_signal(tx, signal)
+    collection_rows.add_manual_signal(tx, signal, trace_id=trace_id)
     deliveries.request_collection(tx, [repository], source=deliveries.COMMAND, trace_id=trace_id)
     return signal, trace_id
 

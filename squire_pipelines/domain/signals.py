@@ -86,6 +86,7 @@ class FailedCheck(FrozenModel):
     branch: str
     head_sha: str
     pull_request: int | None = None
+    pull_request_author: str | None = None
     workflow: str | None = None
     summary: str = ""
     on_default_branch: bool
@@ -114,6 +115,7 @@ class ReviewFinding(FrozenModel):
 
     kind: Literal[SignalKind.REVIEW_FINDING] = SignalKind.REVIEW_FINDING
     pull_request: int
+    pull_request_author: str | None = None
     thread: str
     author: str
     is_bot: bool

@@ -115,6 +115,7 @@ def review_findings(repository: str, pull: PullRequest) -> Iterator[Signal]:
             updated_at=first.updated_at,
             details=ReviewFinding(
                 pull_request=pull.number,
+                pull_request_author=login(pull.author),
                 thread=thread.id,
                 author=login(first.author),
                 is_bot=is_bot(first.author),
@@ -137,6 +138,7 @@ class _CheckedHead:
     url: str
     fallback_time: datetime
     pull_request: int | None = None
+    author: str | None = None
     from_fork: bool = False
 
 
@@ -158,6 +160,7 @@ def failed_checks_of_pull_request(repository: str, pull: PullRequest, *, ignored
             f"{pull.url}/checks",
             pull.updated_at,
             pull_request=pull.number,
+            author=login(pull.author),
             from_fork=pull.is_cross_repository,
         )
         yield from _failed_checks(repository, pull.head, checked, ignored)
@@ -202,6 +205,7 @@ def _failed_check(
             branch=checked.branch,
             head_sha=head.oid,
             pull_request=checked.pull_request,
+            pull_request_author=checked.author,
             workflow=record.workflow,
             summary=shorten(summary, MAX_SUMMARY_CHARS),
             on_default_branch=checked.pull_request is None,

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, insert, select, update
 
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, SignalKind, Source
+from squire_pipelines.ledger import episodes
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import collections, signals
@@ -33,7 +34,7 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
     """
     tx.exclusive(f"signals of {collection.repository}")
     if collection.status.source_answered:
-        changed = _merge(tx, collection)
+        changed = _merge(tx, collection, trace_id)
         status = CollectionStatus.FRESH if changed else CollectionStatus.UNCHANGED
         if not changed and not _read_before(tx, collection):
             status = CollectionStatus.FRESH
@@ -87,10 +88,11 @@ def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
     return tuple(signal for value in rows.scalars() if (signal := read_json(Signal, value)) is not None)
 
 
-def add_manual_signal(tx: Transaction, signal: Signal) -> None:
+def add_manual_signal(tx: Transaction, signal: Signal, *, trace_id: str) -> None:
     """Store a person's own request: a signal that stays until a task answers it. The same request twice is one."""
     tx.exclusive(f"signals of {signal.repository}")
     _upsert(tx, signal, _known_signals(tx, signal.repository, signal.kind, signals.c.key == signal.key))
+    episodes.record(tx, episodes.Reading(signal.repository, signal.kind, present=(signal,)), trace_id=trace_id)
 
 
 def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
@@ -155,17 +157,21 @@ def _read_before(tx: Transaction, collection: Collection) -> bool:
     return tx.execute(query).first() is not None
 
 
-def _merge(tx: Transaction, collection: Collection) -> int:
+def _merge(tx: Transaction, collection: Collection, trace_id: str) -> int:
     """Bring the signals of a reading's source up to date; return how many changed."""
     repository, kind = collection.repository, collection.source.kind
     known = _known_signals(tx, repository, kind)
     seen = {signal.key: signal for signal in collection.signals}  # of two with one key, the later
     changed = sum(_upsert(tx, signal, known) for signal in seen.values())
     gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
-    if gone and not collection.truncated:  # what a reading that was cut off does not show may still be there
+    if collection.truncated:  # what a reading that was cut off does not show may still be there
+        gone = []
+    if gone:
         of_source = (signals.c.repository == repository, signals.c.kind == kind, signals.c.key.in_(gone))
         tx.execute(update(signals).where(*of_source).values(gone_at=tx.now, updated_at=tx.now))
         changed += len(gone)
+    reading = episodes.Reading(repository, kind, tuple(seen.values()), gone)
+    episodes.record(tx, reading, trace_id=trace_id)
     return changed
 
 

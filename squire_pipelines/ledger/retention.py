@@ -27,6 +27,8 @@ from squire_pipelines.ledger.tables import (
     model_calls,
     outcomes,
     plans,
+    signal_episodes,
+    signal_events,
     signals,
     task_dependencies,
     task_events,
@@ -38,8 +40,20 @@ FINAL = tuple(status for status in TaskStatus if status.is_final)
 OF_TASKS = ("tasks", "task_dependencies", "attempts", "task_events", "outcomes", "model_calls")
 """The tables whose rows are deleted with their task. Budgets stay: this month's spending counts until its end."""
 
-OF_THEMSELVES = ("deliveries", "collections", "signals", "model_calls", "plans", "budgets")
-"""The tables whose rows are deleted when they are old enough themselves; plans only after their tasks."""
+OF_THEMSELVES = (
+    "deliveries",
+    "collections",
+    "signals",
+    "signal_events",
+    "signal_episodes",
+    "model_calls",
+    "plans",
+    "budgets",
+)
+"""The tables whose rows are deleted when they are old enough themselves.
+
+Plans are deleted only after their tasks, and episodes after their events.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +157,12 @@ def _is_due(tx: Transaction, retention: Retention, table: str) -> ColumnElement[
             ),
         ),
         "signals": signals.c.gone_at < before,
+        "signal_events": exists().where(
+            signal_episodes.c.id == signal_events.c.episode_id, signal_episodes.c.closed_at < before
+        ),
+        "signal_episodes": and_(
+            signal_episodes.c.closed_at < before, ~exists().where(signal_events.c.episode_id == signal_episodes.c.id)
+        ),
         "model_calls": and_(model_calls.c.at < before, model_calls.c.attempt_id.is_(None)),
         # The newest plan of a repository says whether there is something to admit.
         "plans": and_(
@@ -315,6 +335,8 @@ TIME_OF: Mapping[str, str] = MappingProxyType(
         "deliveries": "received_at",
         "collections": "ended_at",
         "signals": "gone_at",
+        "signal_events": "at",
+        "signal_episodes": "closed_at",
         "plans": "created_at",
         "budgets": "opened_at",
     }

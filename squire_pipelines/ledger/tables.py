@@ -29,6 +29,7 @@ from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
+from squire_pipelines.ledger.signal_tables import signal_episodes, signal_events
 from squire_pipelines.ledger.words import words_of
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "model_calls",
     "outcomes",
     "plans",
+    "signal_episodes",
+    "signal_events",
     "signals",
     "task_dependencies",
     "task_events",

@@ -12,6 +12,7 @@ from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
+from squire_pipelines.ledger import episodes
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
 from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
@@ -96,6 +97,7 @@ def create_from_plan(
             )
             .values(gone_at=tx.now, updated_at=tx.now)
         )
+        episodes.close(tx, plan.repository, SignalKind.MANUAL_TASK, requests, trace_id=trace_id)
     return tuple(created.values())
 
 

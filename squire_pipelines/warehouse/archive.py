@@ -49,6 +49,8 @@ def retention_from(settings: RetentionSettings) -> Retention:
         "deliveries": settings.deliveries_days,
         "collections": settings.collections_days,
         "signals": settings.signals_days,
+        "signal_events": settings.signals_days,
+        "signal_episodes": settings.signals_days,
         "plans": settings.plans_days,
         "model_calls": settings.model_calls_days,
         "budgets": settings.budgets_days,

@@ -26,6 +26,8 @@ TABLES = (
     "task_events",
     "outcomes",
     "signals",
+    "signal_episodes",
+    "signal_events",
     "collections",
     "plans",
     "model_calls",
@@ -67,9 +69,13 @@ METRICS = (
     "sla_attainment",
     "stuck",
     "ci_red_time",
+    "episode_times",
+    "waited_for",
 )
 
-APPEND_ONLY: Mapping[str, str] = MappingProxyType({"task_events": "at", "model_calls": "at", "audit": "at"})
+APPEND_ONLY: Mapping[str, str] = MappingProxyType(
+    {"task_events": "at", "signal_events": "at", "model_calls": "at", "audit": "at"}
+)
 """Tables whose rows never change, with the ledger's name of the column with the time of writing."""
 
 RENAMED: Mapping[str, str] = MappingProxyType({"occurred_at": "at"})

@@ -162,6 +162,14 @@ SELECT
 FROM one
 WHERE n % 3 = 0;
 
+INSERT INTO signal_episodes (
+    repository, kind, key, number, version, title, url, branch, on_default_branch, opened_at, closed_at, updated_at
+)
+SELECT
+    repository, kind, key, 1, version, title, url, 'main', 1, first_seen_at, gone_at, updated_at
+FROM signals
+ORDER BY id;
+
 INSERT INTO collections (
     repository, source, status, signals, changed, truncated, started_at, ended_at, trace_id, requests, quota_cost,
     quota_remaining, updated_at

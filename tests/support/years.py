@@ -84,20 +84,21 @@ def _task(
     seen = born - timedelta(seconds=chance.uniform(20, 900))
     queued = born + timedelta(seconds=chance.lognormvariate(3, 1))
     _plan(rows, chance, number=number, born=born, repository=repository, trace=trace, text=text)
-    rows.add(
-        "signals",
-        repository=repository,
-        kind="open_issue" if kind != "fix_ci" else "failed_ci",
-        key=str(number),
-        version="v1",
-        title=f"It is broken {text}",
-        url=f"https://example.org/{repository}/{number}",
-        signal={"details": {"branch": "main", "on_default_branch": chance.random() < 0.6}},
-        first_seen_at=seen,
-        last_seen_at=born,
-        gone_at=min(now, seen + timedelta(hours=chance.lognormvariate(0.5, 1))) if chance.random() < 0.97 else None,
-        updated_at=born,
-    )
+    on_default_branch = chance.random() < 0.6
+    signal = {
+        "repository": repository,
+        "kind": "open_issue" if kind != "fix_ci" else "failed_ci",
+        "key": str(number),
+        "version": "v1",
+        "title": f"It is broken {text}",
+        "url": f"https://example.org/{repository}/{number}",
+        "updated_at": born,
+    }
+    gone = min(now, seen + timedelta(hours=chance.lognormvariate(0.5, 1))) if chance.random() < 0.97 else None
+    details = {"branch": "main", "on_default_branch": on_default_branch}
+    seen_at = {"first_seen_at": seen, "last_seen_at": born, "gone_at": gone}
+    rows.add("signals", **signal, **seen_at, signal={"details": details})
+    rows.add("signal_episodes", **signal, **details, number=1, opened_at=seen, closed_at=gone)
     moment, tries, status = queued, 0, "running"
     cause: str | None = None
     message: str | None = None

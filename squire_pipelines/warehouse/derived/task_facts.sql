@@ -37,18 +37,31 @@ answered AS (
     SELECT
         id AS task_id,
         repository,
+        created_at,
         unnest(from_json(spec -> '$.signals', '["VARCHAR"]')) AS ref
     FROM tasks
     WHERE id IN (SELECT task_id FROM touched)
 ),
-seen AS (
+-- Of a fact that came and went several times, the episode that the task answers is the last one before it.
+answered_episodes AS (
     SELECT
         answered.task_id,
-        min(signals.first_seen_at) AS seen_at
+        answered.ref,
+        max(signal_episodes.opened_at) AS opened_at
     FROM answered
-    INNER JOIN signals
-        ON signals.repository = answered.repository AND signals.kind || ':' || signals.key = answered.ref
-    GROUP BY answered.task_id
+    INNER JOIN signal_episodes
+        ON
+            signal_episodes.repository = answered.repository
+            AND signal_episodes.kind || ':' || signal_episodes.key = answered.ref
+            AND signal_episodes.opened_at <= answered.created_at
+    GROUP BY answered.task_id, answered.ref
+),
+seen AS (
+    SELECT
+        task_id,
+        min(opened_at) AS seen_at
+    FROM answered_episodes
+    GROUP BY task_id
 )
 SELECT
     tasks.id AS task_id,

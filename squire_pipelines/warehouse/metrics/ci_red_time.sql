@@ -3,15 +3,15 @@ WITH
 red AS (
     SELECT
         repository,
-        signal ->> '$.details.branch' AS branch,
-        coalesce((signal ->> '$.details.on_default_branch')::BOOLEAN, FALSE) AS on_default_branch,
-        first_seen_at AS began_at,
-        coalesce(gone_at, (SELECT published_at FROM _publication)) AS ended_at,
-        gone_at IS NULL AS lasts
-    FROM signals
+        branch,
+        coalesce(on_default_branch, FALSE) AS on_default_branch,
+        opened_at AS began_at,
+        coalesce(closed_at, (SELECT published_at FROM _publication)) AS ended_at,
+        closed_at IS NULL AS lasts
+    FROM signal_episodes
     WHERE kind = 'failed_ci'
 ),
--- Several checks may be red at once: an episode is new where none of those before lasted until it.
+-- Several checks may be red at once: the branch turns red where none of those before lasted until then.
 marked AS (
     SELECT
         *,
@@ -32,7 +32,7 @@ numbered AS (
         ) AS number
     FROM marked
 ),
-episodes AS (
+times AS (
     SELECT
         repository,
         branch,
@@ -55,7 +55,7 @@ SELECT
     max(ended_at) AS last_at,
     sum(epoch(ended_at) - epoch(began_at)) AS red_s,
     max(epoch(ended_at) - epoch(began_at)) AS longest_s
-FROM episodes
+FROM times
 GROUP BY repository, branch, on_default_branch;
 COMMENT ON VIEW ci_red_time IS 'How long the checks of each branch were red: from the first sight of a failure until the last one was gone.';
 COMMENT ON COLUMN ci_red_time.repository IS 'owner/name.';

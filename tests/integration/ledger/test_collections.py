@@ -156,15 +156,15 @@ def test_latest_shows_the_newest_reading_of_each_source(ledger: Ledger) -> None:
 
 def test_the_same_wish_twice_is_one(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        collections.add_manual_signal(tx, wish())
-        collections.add_manual_signal(tx, wish())
+        collections.add_manual_signal(tx, wish(), trace_id=TRACE)
+        collections.add_manual_signal(tx, wish(), trace_id=TRACE)
     assert known(ledger) == ["w1@v1"]
 
 
 def test_a_wish_stays_through_readings_until_a_task_answers_it(ledger: Ledger) -> None:
     with ledger.write() as tx:
-        collections.add_manual_signal(tx, wish("w1"))
-        collections.add_manual_signal(tx, wish("w2"))
+        collections.add_manual_signal(tx, wish("w1"), trace_id=TRACE)
+        collections.add_manual_signal(tx, wish("w2"), trace_id=TRACE)
     collect(ledger, issue(1))
     collect(ledger)
     assert known(ledger) == ["w1@v1", "w2@v1"]

@@ -91,7 +91,9 @@ def fill(tables: Tables) -> None:
     tables.add("targets", name="ready_to_agent", seconds=60, share=0.5)
     tables.add("targets", name="ready_to_pull_request", seconds=300, share=0.9)
     # Merged as the agent left it. SessionResult 10 minutes before it was planned, approved after one.
-    tables.add("signals", repository=SHOP, kind="open_issue", key="7", first_seen_at=at(-600))
+    for opened, closed in ((-9000, -8000), (-600, 500), (600, None)):  # the second is what the task answers
+        episode = {"repository": SHOP, "kind": "open_issue", "key": "7"}
+        tables.add("signal_episodes", opened_at=at(opened), closed_at=closed and at(closed), **episode)
     tables.task(
         "merged",
         SHOP,
@@ -171,17 +173,28 @@ def fill(tables: Tables) -> None:
     tables.add("collections", ended_at=at(60), requests=1, quota_cost=1, quota_remaining=3999, **reading)
     tables.add("collections", ended_at=at(120), **{**reading, "status": "stale"})
     tables.add("collections", ended_at=at(12 * 3600), requests=1, quota_cost=1, quota_remaining=5000, **reading)
-    on_main = '{"details": {"branch": "main", "on_default_branch": true}}'
-    for key, (began, gone) in {"a": (0, 100), "b": (50, 200), "c": (1000, 1010), "d": (7000, None)}.items():
-        tables.add(
-            "signals",
-            repository=SHOP,
-            kind="failed_ci",
-            key=key,
-            signal=on_main,
-            first_seen_at=at(began),
-            gone_at=at(gone),
-        )
+    fill_episodes(tables)
+
+
+def fill_episodes(tables: Tables) -> None:
+    red: dict[str, Any] = {"repository": SHOP, "kind": "failed_ci", "branch": "main", "on_default_branch": True}
+    for key, number, opened, closed in (
+        ("a", 1, 0, 100),
+        ("b", 1, 50, 200),
+        ("a", 2, 1000, 1010),
+        ("a", 3, 7000, None),
+    ):
+        span = {"opened_at": at(opened), "closed_at": closed and at(closed)}
+        tables.add("signal_episodes", key=key, number=number, **span, **red)
+    # A pull request: ada's turn for 100 s, the reviewers' for 200 s, ada's again until now.
+    tables.add("signal_episodes", id=900, repository=SHOP, kind="open_pr", number=1, opened_at=at(0))
+    for change, login, moment in (("opened", "ada", 0), ("changed", None, 100), ("changed", "ada", 300)):
+        tables.add("signal_events", episode_id=900, change=change, waits_for=login, occurred_at=at(moment))
+    # A remark that waited for ben for 50 s.
+    span = {"opened_at": at(0), "closed_at": at(50)}
+    tables.add("signal_episodes", id=901, repository=SHOP, kind="review_finding", number=1, **span)
+    for change, login, moment in (("opened", "ben", 0), ("gone", None, 50)):
+        tables.add("signal_events", episode_id=901, change=change, waits_for=login, occurred_at=at(moment))
 
 
 def test_success_is_told_by_repository_kind_model_prompt_and_week(ask: Ask) -> None:
@@ -297,6 +310,18 @@ def test_red_time_counts_overlapping_failures_once(ask: Ask) -> None:
     # 0 to 200 by two checks, 1000 to 1010, and 7000 until now.
     assert ask("FROM ci_red_time") == [
         (SHOP, "main", True, 3, 4, True, at(0), at(PUBLISHED), 410, 200),
+    ]
+
+
+def test_a_fact_that_returned_counts_as_an_episode_of_its_own(ask: Ask) -> None:
+    assert ask("FROM episode_times WHERE kind = 'failed_ci'") == [(SHOP, "failed_ci", 4, 2, 1, 460, 100, 200)]
+
+
+def test_who_was_waited_for_is_told_by_turns(ask: Ask) -> None:
+    assert ask("FROM waited_for ORDER BY login NULLS LAST") == [
+        (SHOP, "ada", "open_pr", 1, 1, 100 + PUBLISHED - 300, PUBLISHED - 300),
+        (SHOP, "ben", "review_finding", 1, 0, 50, 50),
+        (SHOP, None, "open_pr", 1, 0, 200, 200),
     ]
 
 

@@ -1,0 +1,47 @@
+"""Tables about what was seen: the episodes of signals, and what happened to each."""
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
+
+from squire_pipelines.domain.episodes import EpisodeChange
+from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
+
+signal_episodes = Table(
+    "signal_episodes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repository", String(140), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("key", CleanText, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("version", CleanText, nullable=False),
+    Column("title", CleanText, nullable=False),
+    Column("url", CleanText, nullable=False),
+    Column("branch", CleanText),
+    Column("on_default_branch", Boolean),
+    Column("pull_request", Integer),
+    Column("waits_for", CleanText),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("repository", "kind", "key", "number"),
+    Index(None, "repository", "kind", "closed_at"),
+    Index(None, "updated_at"),
+    Index(None, "closed_at"),
+    sqlite_autoincrement=True,
+)
+
+signal_events = Table(
+    "signal_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("episode_id", Integer, ForeignKey("signal_episodes.id"), nullable=False),
+    Column("change", String(10), nullable=False),
+    Column("version", CleanText, nullable=False),
+    Column("waits_for", CleanText),
+    Column("trace_id", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    one_of("change", EpisodeChange),
+    Index(None, "episode_id", "id"),
+    Index(None, "at"),
+    sqlite_autoincrement=True,
+)
