@@ -11,18 +11,18 @@ from typing import Any, TypeVar
 
 from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
-from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, SquireError
-from squire_pipelines.github import quota
-from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.models import (
-    Commit,
-    DefaultBranch,
-    Issue,
-    PullRequest,
-    RepositoryAnswer,
-    Rollup,
-    parse,
+from squire_pipelines.errors import (
+    GitHubError,
+    GitHubNotFoundError,
+    GitHubPermissionError,
+    GitHubUnavailableError,
+    GitHubValidationError,
+    SquireError,
 )
+from squire_pipelines.github import first_pages, quota
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.further_checks import joined, more_checks
+from squire_pipelines.github.models import Commit, DefaultBranch, Issue, PullRequest, RepositoryAnswer, parse
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.signals import (
     failed_checks_of_branch,
@@ -93,7 +93,7 @@ async def collect_repository(
     ignored_checks: Sequence[str] = DEFAULT_IGNORED,
     clock: Callable[[], datetime] = utc_now,
 ) -> tuple[Collection, ...]:
-    """Read `sources` of one repository, concurrently.
+    """Read `sources` of one repository, concurrently, and in one query where that is enough.
 
     A source that fails, or takes longer than `source_timeout_s`, is a `failed` collection with the error's code and
     text; the others are not touched by it. An empty repository has no checks to fail. An archived repository is
@@ -110,7 +110,15 @@ async def collect_repository(
         ignored_checks: Patterns of checks that are never a signal.
         clock: The collections' times.
     """
-    reader = _Reader(client, repository, max_items=max_items, ignored_checks=ignored_checks, clock=clock)
+    asked = tuple(dict.fromkeys(sources))
+    reader = _Reader(
+        client,
+        repository,
+        max_items=max_items,
+        ignored_checks=ignored_checks,
+        clock=clock,
+        in_one_query=first_pages.saves_requests(asked),
+    )
 
     async def collect(source: Source) -> Collection:
         started_at = clock()
@@ -142,7 +150,7 @@ async def collect_repository(
         )
 
     try:
-        return tuple(await asyncio.gather(*(collect(source) for source in dict.fromkeys(sources))))
+        return tuple(await asyncio.gather(*(collect(source) for source in asked)))
     finally:
         await reader.aclose()
 
@@ -158,6 +166,7 @@ class _Reader:
         max_items: int,
         ignored_checks: Sequence[str],
         clock: Callable[[], datetime],
+        in_one_query: bool,
     ) -> None:
         owner, _, name = repository.partition("/")
         self._client = client
@@ -166,6 +175,7 @@ class _Reader:
         self._max_items = max_items
         self._ignored_checks = ignored_checks
         self._clock = clock
+        self._in_one_query = in_one_query
         self._readings: dict[str, asyncio.Task[Any]] = {}
 
     async def read(self, source: Source) -> tuple[tuple[Signal, ...], bool]:
@@ -224,15 +234,19 @@ class _Reader:
     async def _open_issues(self) -> tuple[tuple[Signal, ...], bool]:
         issues: dict[int, Issue] = {}
         cursor: str | None = None
-        more = True
+        more, is_incomplete = True, False
         while more and len(issues) < self._max_items:
+            known = len(issues)
             first = min(PAGE_OF_ISSUES, self._max_items - len(issues))
             answer = await self._ask("issues", first=first, after=cursor)
             if answer.is_archived or answer.issues is None:
                 return (), False
             issues |= {issue.number: issue for issue in answer.issues.nodes}
-            more, cursor = answer.issues.page_info.has_next_page, answer.issues.page_info.end_cursor
-        return tuple(open_issue(self._repository, issue) for issue in issues.values()), more
+            is_incomplete |= answer.issues.is_incomplete
+            more, cursor = answer.issues.page_info.has_next_page, answer.issues.page_info.next_cursor
+            if cursor is None or len(issues) == known:
+                break
+        return tuple(open_issue(self._repository, issue) for issue in issues.values()), more or is_incomplete
 
     async def _shared(self, name: str, read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         task = self._readings.get(name)
@@ -247,6 +261,7 @@ class _Reader:
         cursor: str | None = None
         more = True
         while more and len(reading.items) < self._max_items:
+            known = len(reading.items)
             size = FURTHER_PAGES_OF_PULL_REQUESTS if reading.items else FIRST_PAGE_OF_PULL_REQUESTS
             first = min(size, self._max_items - len(reading.items))
             variables = {**self._variables, "first": first, "after": cursor, "threads": FIRST_PAGE_OF_THREADS}
@@ -255,6 +270,7 @@ class _Reader:
             page = repository_of(answer.data, self._repository, request="the query pull_requests")
             if page.is_archived or page.pull_requests is None:
                 return _PullRequests()
+            reading.truncated |= page.pull_requests.is_incomplete
             # One after the other: they are rare, and a burst of them would meet the secondary limit.
             for listed in page.pull_requests.nodes:
                 with_threads, threads_left = await self._all_threads(listed)
@@ -262,8 +278,10 @@ class _Reader:
                 reading.items[whole.number] = whole
                 reading.threads_truncated |= threads_left
                 reading.checks_truncated |= checks_left
-            more, cursor = page.pull_requests.page_info.has_next_page, page.pull_requests.page_info.end_cursor
-        reading.truncated = more
+            more, cursor = page.pull_requests.page_info.has_next_page, page.pull_requests.page_info.next_cursor
+            if cursor is None or len(reading.items) == known:
+                break
+        reading.truncated |= more
         return reading
 
     async def _default_branch(self) -> _BranchHead:
@@ -294,34 +312,55 @@ class _Reader:
     async def _all_checks(
         self, head: Commit, next_page: Callable[[str], Awaitable[Commit | None]]
     ) -> tuple[Commit, bool]:
-        while (cursor := _more_checks(head)) is not None:
+        while (cursor := more_checks(head)) is not None:
             if head.checks is not None and len(head.checks.items) >= self._max_items:
                 return head, True
             further = await next_page(cursor)
-            if further is None or further.oid != head.oid:
+            if further is None or further.oid != head.oid or further.checks is None or not further.checks.items:
                 return head, True  # a push came between two pages: the next collection sees the new head
-            head = _joined(head, further)
-        return head, False
+            head = joined(head, further)
+        return head, head.checks is not None and head.checks.is_incomplete
 
     async def _all_threads(self, pull: PullRequest) -> tuple[PullRequest, bool]:
         """Return the pull request with the further pages of its review threads, and whether there are more still."""
         page = pull.review_threads
         while page is not None and page.page_info.has_next_page:
-            if len(page.items) >= self._max_items:
+            cursor = page.page_info.next_cursor
+            if cursor is None or len(page.items) >= self._max_items:
                 return pull.model_copy(update={"review_threads": page}), True
-            cursor = page.page_info.end_cursor
             variables = {"number": pull.number, "threads": FURTHER_PAGES_OF_THREADS, "threadsAfter": cursor}
             part = (await self._ask("pull_request_threads", **variables)).pull_request
-            if part is None or part.review_threads is None:
+            if part is None or part.review_threads is None or not part.review_threads.items:
                 return pull.model_copy(update={"review_threads": page}), True
             page = part.review_threads.model_copy(update={"items": (*page.items, *part.review_threads.items)})
-        return pull.model_copy(update={"review_threads": page}), False
+        return pull.model_copy(update={"review_threads": page}), page is not None and page.is_incomplete
 
     async def _ask(self, query: str, **variables: object) -> RepositoryAnswer:
         answer = await self._query(query, {**self._variables, **variables})
         return repository_of(answer.whole(), self._repository, request=f"the query {query}")
 
     async def _query(self, query: str, variables: Mapping[str, object]) -> GraphQLAnswer:
+        if self._in_one_query and first_pages.is_first_page(query, variables):
+            whole = await self._shared(first_pages.QUERY, self._first_pages)
+            if whole is not None:
+                return first_pages.part_of(whole, query)
+        return await self._send(query, variables)
+
+    async def _first_pages(self) -> GraphQLAnswer | None:
+        """Return the first page of everything; None when GitHub answers, but not so much at once."""
+        sizes = {
+            "pulls": min(FIRST_PAGE_OF_PULL_REQUESTS, self._max_items),
+            "issues": min(PAGE_OF_ISSUES, self._max_items),
+            "threads": FIRST_PAGE_OF_THREADS,
+        }
+        try:
+            return await self._send(first_pages.QUERY, {**self._variables, **sizes})
+        except (GitHubUnavailableError, GitHubValidationError) as error:
+            if "reason" in error.context:  # nothing answered at all
+                raise
+            return None
+
+    async def _send(self, query: str, variables: Mapping[str, object]) -> GraphQLAnswer:
         quota.count_request()
         answer = await self._client.query(query, variables)
         quota.count_answer(answer.data)
@@ -347,20 +386,3 @@ def repository_of(data: dict[str, Any], repository: str, *, request: str) -> Rep
 def _raise_if(error: GitHubError | None) -> None:
     if error is not None:
         raise error
-
-
-def _more_checks(head: Commit) -> str | None:
-    """Return where the next page of a commit's checks begins; None without one, or when all checks have passed."""
-    rollup = head.status_check_rollup
-    if rollup is None or rollup.contexts is None or rollup.state == "SUCCESS":
-        return None
-    return rollup.contexts.page_info.end_cursor if rollup.contexts.page_info.has_next_page else None
-
-
-def _joined(head: Commit, further: Commit) -> Commit:
-    """Return `head` with the checks of its next page."""
-    rollup = further.status_check_rollup
-    if head.checks is not None and rollup is not None and rollup.contexts is not None:
-        contexts = rollup.contexts.model_copy(update={"items": (*head.checks.items, *rollup.contexts.items)})
-        rollup = Rollup(state=rollup.state, contexts=contexts)
-    return head.model_copy(update={"status_check_rollup": rollup})

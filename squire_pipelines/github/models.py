@@ -52,11 +52,25 @@ class PageInfo(GraphQLModel):
     has_next_page: bool
     end_cursor: str | None = None
 
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page begins; None when there is none, or GitHub does not say."""
+        return self.end_cursor if self.has_next_page else None
+
+
+def _one_missing(value: object) -> object:
+    return (None,) if value is None else value
+
 
 class Nodes(GraphQLModel, Generic[_ItemT]):
-    """A connection's items. GitHub leaves None where the token may not see one."""
+    """A connection's items. GitHub leaves None where the token may not see one, and may send no list at all."""
 
-    items: tuple[_ItemT | None, ...] = Field(default=(), alias="nodes")
+    items: Annotated[tuple[_ItemT | None, ...], BeforeValidator(_one_missing)] = Field(default=(), alias="nodes")
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether an item is not shown, so that what is not here need not be gone."""
+        return None in self.items
 
     @property
     def nodes(self) -> tuple[_ItemT, ...]:

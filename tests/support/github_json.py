@@ -123,7 +123,8 @@ class FakeGitHub(httpx.AsyncBaseTransport):
     """Plays GraphQL answers by operation name, and REST answers by method and path; records every request.
 
     Args:
-        graphql: Operation name to what it answers: a response, or a function of the variables.
+        graphql: Operation name to what it answers: a response, or a function of the variables. `RepositorySignals`
+            answers what `PullRequests`, `Issues` and `DefaultBranchChecks` do together, as long as none of them fails.
         rest: `METHOD path` to a response, or to a function of the request.
     """
 
@@ -144,11 +145,31 @@ class FakeGitHub(httpx.AsyncBaseTransport):
             content = json.loads(request.content)
             name = content["query"].split("query ", 1)[1].split("(", 1)[0].strip()
             self.operations.append((name, content["variables"]))
+            if name == "RepositorySignals" and name not in self._graphql:
+                return self._of_parts(content["variables"])
             graph = self._graphql[name]
             return _fresh(graph(content["variables"]) if callable(graph) else graph)
         path = request.url.path.removeprefix("/api/v3")
         played = self._rest[f"{request.method} {path}"]
         return _fresh(played(request) if callable(played) else played)
+
+    def _of_parts(self, variables: dict[str, Any]) -> httpx.Response:
+        sizes = {"PullRequests": variables["pulls"], "Issues": variables["issues"], "DefaultBranchChecks": None}
+        repository: dict[str, Any] | None = {}
+        errors: list[object] = []
+        headers: dict[str, str] = {}
+        for name, first in sizes.items():
+            graph = self._graphql.get(name) or httpx.Response(502)
+            part = graph({**variables, "first": first, "after": None}) if callable(graph) else graph
+            if part.status_code != 200:
+                return _fresh(part)
+            content = part.json()
+            errors += content.get("errors", [])
+            headers |= {k: v for k, v in part.headers.items() if k != "content-length"}
+            answered = (content.get("data") or {}).get("repository")
+            repository = None if answered is None or repository is None else repository | answered
+        whole: dict[str, object] = {"data": {"repository": repository}} | ({"errors": errors} if errors else {})
+        return _fresh(httpx.Response(200, json=whole, headers=headers))
 
 
 def _fresh(response: httpx.Response) -> httpx.Response:

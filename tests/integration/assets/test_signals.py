@@ -49,7 +49,7 @@ def test_a_source_that_stops_answering_keeps_its_last_signals_and_is_stale(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
     pipeline.collect(HANDBOOK)
-    forge.add_fault("Issues", status=502, times=1000)
+    forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     done = pipeline.collect(HANDBOOK)
     assert {source for (source, _, _), verdict in checks(done).items() if not verdict.passed} == {"open_issues"}
     with pipeline.ledger.read() as tx:

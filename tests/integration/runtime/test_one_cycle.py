@@ -95,7 +95,7 @@ def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.Captu
 
 
 def test_a_dry_run_tells_of_a_source_that_could_not_be_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
-    forge.add_fault("Issues", status=502, times=1000)
+    forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()
     one_cycle.preview(pipeline.settings, [HANDBOOK], console, as_json=False)
     assert f"{HANDBOOK}: open_issues could not be read" in out.getvalue()
@@ -148,7 +148,7 @@ def test_a_cycle_whose_time_is_up_fails_and_says_that_it_goes_on(pipeline: Pipel
 
 
 def test_a_source_that_did_not_answer_fails_the_cycle(pipeline: Pipeline, forge: ForgeProcess) -> None:
-    forge.add_fault("Issues", status=502, times=1000)
+    forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()
     with somebody_who_works(pipeline):
         code = one_cycle.run(pipeline.settings, pipeline.ledger, [QUIET], console, timeout_s=60, as_json=False)

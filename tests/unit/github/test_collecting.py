@@ -83,10 +83,76 @@ async def test_each_source_yields_one_fresh_collection_with_its_signals(client_o
     assert not any(collection.truncated for collection in collections)
 
 
-async def test_sources_that_need_the_same_objects_share_one_query(client_of: ClientOf) -> None:
+async def test_all_sources_are_read_in_one_query(client_of: ClientOf) -> None:
     fake = github()
-    await collect(client_of(fake))
-    assert sorted(name for name, _ in fake.operations) == ["DefaultBranchChecks", "Issues", "PullRequests"]
+    collections = await collect(client_of(fake))
+    assert [name for name, _ in fake.operations] == ["RepositorySignals"]
+    assert sum(collection.requests or 0 for collection in collections.values()) == 1
+
+
+async def test_sources_ask_singly_when_github_does_not_answer_all_at_once(client_of: ClientOf) -> None:
+    for refusal in (httpx.Response(502), answer(None, errors=[{"message": "too many nodes"}])):
+        fake = github(pulls=[pull_request()], issues=[issue()], RepositorySignals=refusal)
+        collections = await collect(client_of(fake))
+        assert {c.status for c in collections.values()} == {CollectionStatus.FRESH}
+        operations = [name for name, _ in fake.operations]
+        assert sorted(operations) == ["DefaultBranchChecks", "Issues", "PullRequests", "RepositorySignals"]
+
+
+async def test_a_limit_or_no_answer_at_all_is_not_asked_again_in_parts(client_of: ClientOf) -> None:
+    limited = answer(None, errors=[{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}])
+    fake = github(RepositorySignals=limited)
+    collections = await collect(client_of(fake))
+    assert {c.error_code for c in collections.values()} == {"github_rate_limit"}
+    assert [name for name, _ in fake.operations] == ["RepositorySignals"]
+
+    class Away(FakeGitHub):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            raise httpx.ConnectError("refused")
+
+    away = Away()
+    collections = await collect(client_of(away))
+    assert {c.error_code for c in collections.values()} == {"github_unavailable"}
+    assert len(away.requests) == 1
+
+
+async def test_items_that_github_does_not_show_are_a_truncated_reading(client_of: ClientOf) -> None:
+    without_list = {"pageInfo": {"hasNextPage": False, "endCursor": None}, "nodes": None}
+    for issues in (page([issue(1), None]), without_list):
+        collections = await collect(client_of(github(Issues=answer({"repository": repository(issues=issues)}))))
+        assert collections[Source.OPEN_ISSUES].truncated
+        assert not collections[Source.OPEN_PRS].truncated
+
+
+async def test_a_page_that_leads_nowhere_ends_the_reading(client_of: ClientOf) -> None:
+    for cursor in (None, "same"):
+        endless = {"pageInfo": {"hasNextPage": True, "endCursor": cursor}}
+        checks = {"state": "FAILURE", "contexts": {**endless, "nodes": [check_run()]}}
+        head = {**commit(), "statusCheckRollup": checks}
+        pull = pull_request(threads={**endless, "nodes": [thread()]}, head=head)
+        empty = {
+            "reviewThreads": {**endless, "nodes": []},
+            "commits": {
+                "nodes": [
+                    {
+                        "commit": {
+                            **commit(),
+                            "statusCheckRollup": {"state": "FAILURE", "contexts": {**endless, "nodes": []}},
+                        }
+                    }
+                ]
+            },
+        }
+        fake = github(
+            PullRequests=answer({"repository": repository(pullRequests={**endless, "nodes": [pull]})}),
+            Issues=answer({"repository": repository(issues={**endless, "nodes": [issue()]})}),
+            PullRequestThreads=answer({"repository": repository(pullRequest=empty)}),
+            PullRequestChecks=answer({"repository": repository(pullRequest=empty)}),
+        )
+        collections = await collect(client_of(fake))
+        assert all(collection.truncated for collection in collections.values())
+        assert len(fake.operations) <= 8
 
 
 async def test_only_the_asked_sources_are_read(client_of: ClientOf) -> None:
@@ -284,7 +350,7 @@ async def test_slow_source_runs_into_its_own_limit(client_of: ClientOf) -> None:
             return await super().handle_async_request(request)
 
     times = iter(datetime(2026, 11, 22, tzinfo=UTC) + timedelta(seconds=n) for n in range(100))
-    base = github(pulls=[pull_request()])
+    base = github(pulls=[pull_request()], RepositorySignals=httpx.Response(502))
     collections = await collect(client_of(Slow(base._graphql)), source_timeout_s=0.05, clock=lambda: next(times))
     slow = collections[Source.OPEN_ISSUES]
     assert (slow.status, slow.error_code) == (CollectionStatus.FAILED, "source_timeout")
@@ -307,7 +373,7 @@ async def test_shared_reading_that_is_too_slow_is_stopped(client_of: ClientOf) -
 
     collections = await collect(client_of(Slow()), source_timeout_s=0.02)
     assert {c.error_code for c in collections.values()} == {"source_timeout"}
-    assert stopped == [GRAPHQL_URL] * 3
+    assert stopped == [GRAPHQL_URL]
 
 
 async def test_empty_repository_has_no_failed_checks(client_of: ClientOf) -> None:
@@ -364,7 +430,7 @@ async def test_all_pages_are_read_up_to_the_limit(client_of: ClientOf) -> None:
     collections = await collect(client_of(fake), max_items=30)
     assert [len(collections[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [30, 30]
     assert {source for source, c in collections.items() if c.truncated} == set(Source)
-    assert [v["first"] for name, v in fake.operations if name == "PullRequests"] == [10, 20]
+    assert [v["first"] for name, v in fake.operations if name == "PullRequests"] == [20]
 
 
 async def test_more_signals_than_the_limit_are_cut(client_of: ClientOf) -> None:
@@ -405,7 +471,7 @@ async def test_checks_that_all_passed_are_not_read_to_the_end(client_of: ClientO
     )
     collections = await collect(client_of(fake))
     assert collections[Source.FAILED_CI].signals == ()
-    assert len(fake.operations) == 3
+    assert len(fake.operations) == 1
 
 
 async def test_push_between_two_pages_of_checks_is_a_truncated_reading(client_of: ClientOf) -> None:

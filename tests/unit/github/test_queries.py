@@ -13,7 +13,7 @@ FOLDER = resources.files("squire_pipelines.github") / "queries"
 QUERIES = sorted(
     name.removesuffix(".graphql")
     for name in (entry.name for entry in FOLDER.iterdir())
-    if name.endswith(".graphql") and not (FOLDER / name).read_text(encoding="utf-8").startswith("fragment")
+    if name.endswith(".graphql") and "\nfragment " not in "\n" + (FOLDER / name).read_text(encoding="utf-8")
 )
 
 
