@@ -72,6 +72,7 @@ class CiSettings(SettingsSection):
     ignore: tuple[CheckPattern, ...] = Field(
         default=DEFAULT_IGNORED, description="checks that no change of the code makes pass, with * and ?"
     )
+    evidence_timeout_s: Seconds = Field(default=60, description="for the logs of one repository's failed checks")
 
 
 class LoggingSettings(SettingsSection):

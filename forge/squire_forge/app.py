@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from squire_forge.actions import log_routes
 from squire_forge.answers import ApiError
 from squire_forge.api import GraphQL
 from squire_forge.app_routes import AppRoutes
@@ -48,6 +49,7 @@ def build_app(world: World) -> Starlette:
                     Route("/{rest:path}", _unknown),
                 ],
             ),
+            *log_routes(world),
             Route("/{owner}/{repo}.git/{rest:path}", GitHttp(world).endpoint, methods=["GET", "POST"]),
             *Pages(world).routes(),
         ],

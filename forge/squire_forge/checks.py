@@ -32,17 +32,21 @@ def _failure(expectation: Expectation, content: str | None) -> str | None:
     return f"{expectation.path}{line}: {expectation.message or 'not as expected'}"
 
 
-def evaluate(expectations: Sequence[Expectation], read_file: Callable[[str], str | None]) -> tuple[CheckResult, ...]:
+def evaluate(
+    expectations: Sequence[Expectation], read_file: Callable[[str], str | None], *, again: bool = False
+) -> tuple[CheckResult, ...]:
     """Return one result for each check name, in the order of their first expectation.
 
     Args:
         expectations: All of a repository.
         read_file: Gives the text of a path in the commit, None if there is no such file.
+        again: Whether this is not the first run on the commit: what is flaky passes then.
     """
     results = []
     for name in dict.fromkeys(expectation.check_name for expectation in expectations):
         own = [expectation for expectation in expectations if expectation.check_name == name]
-        failures = [text for item in own if (text := _failure(item, read_file(item.path))) is not None]
+        judged = [item for item in own if not (again and item.flaky)]
+        failures = [text for item in judged if (text := _failure(item, read_file(item.path))) is not None]
         results.append(
             CheckResult(
                 name=name,

@@ -66,13 +66,17 @@ class HostedPull(HostedIssue):
 
 
 class HostedExpectation(_Shape):
-    """What a check expects: `pattern` (multi-line) is found in `path`, or with `must_match` false it is not."""
+    """What a check expects: `pattern` (multi-line) is found in `path`, or with `must_match` false it is not.
+
+    One that is `flaky` fails only in the first run on a commit.
+    """
 
     check: str
     path: str
     pattern: str
     must_match: bool = True
     message: str = ""
+    flaky: bool = False
 
 
 class HostedStatus(_Shape):
@@ -177,6 +181,7 @@ def _insert(view: View, request: HostRequest, git: GitDirectory) -> Repository:
             pattern=expectation.pattern,
             must_match=expectation.must_match,
             message=expectation.message,
+            flaky=expectation.flaky,
         )
     for status in request.statuses:
         store.insert(

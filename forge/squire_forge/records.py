@@ -148,13 +148,17 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a check expects of one file; `message` is the check's text when the file differs."""
+    """What a check expects of one file; `message` is the check's text when the file differs.
+
+    One that is `flaky` fails only in the first run on a commit.
+    """
 
     check_name: str
     path: str
     pattern: str
     must_match: bool
     message: str
+    flaky: bool = False
 
 
 @dataclass(frozen=True, slots=True)

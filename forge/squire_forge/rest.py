@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from squire_forge import answers, operations, settling, shapes, store, store_checks, store_labels
+from squire_forge import actions, answers, operations, settling, shapes, store, store_checks, store_labels
 from squire_forge.answers import ApiError, answer, parse, read_json
 from squire_forge.errors import ForgeError, RefusedError
 from squire_forge.limits import Quota, RateLimits
@@ -45,6 +45,10 @@ class Rest:
             ("DELETE", f"{repo}/issues/{{number:int}}/labels/{{label}}", _remove_label),
             ("POST", f"{repo}/issues/{{number:int}}/comments", _add_comment),
             ("GET", f"{repo}/collaborators/{{login}}/permission", _permission),
+            ("GET", f"{repo}/actions/jobs/{{id:int}}", actions.job),
+            ("GET", f"{repo}/actions/jobs/{{id:int}}/logs", actions.job_logs),
+            ("POST", f"{repo}/actions/runs/{{id:int}}/rerun-failed-jobs", actions.rerun_failed_jobs),
+            ("GET", f"{repo}/check-runs/{{id:int}}/annotations", actions.annotations),
             ("GET", f"{repo}/git/ref/heads/{{branch:path}}", _ref),
             ("GET", hook, _deliveries),
             ("GET", f"{hook}/{{delivery:int}}", _delivery),

@@ -147,7 +147,8 @@ CREATE TABLE expectations (
     path TEXT NOT NULL,
     pattern TEXT NOT NULL,
     must_match INTEGER NOT NULL,
-    message TEXT NOT NULL
+    message TEXT NOT NULL,
+    flaky INTEGER NOT NULL
 );
 
 CREATE TABLE suites (

@@ -4,11 +4,14 @@ Everything follows from the branches of the bare repository and the database. Ea
 repeated, so that a forge that was killed at any moment continues when it settles again.
 """
 
+import sqlite3
+from collections.abc import Iterable
+
 from squire_forge import events, store, store_checks
-from squire_forge.checks import evaluate, overall
+from squire_forge.checks import CheckResult, evaluate, overall
 from squire_forge.errors import RefusedError
 from squire_forge.git import GitDirectory, Person
-from squire_forge.records import Account, Pull, Repository
+from squire_forge.records import Account, Pull, Repository, Suite
 from squire_forge.world import KEEPER_LOGIN, VIEWER_LOGIN, View, World
 
 _MAX_ROUNDS = 200
@@ -168,20 +171,40 @@ def _make_checks(world: World, repository_id: int) -> None:
                 conclusion=conclusion,
                 created_at=now,
             )
-            for result in results:
-                store.insert(
-                    con,
-                    "check_runs",
-                    suite_id=suite_id,
-                    name=result.name,
-                    conclusion=result.conclusion,
-                    title=result.title,
-                    summary=result.summary,
-                    text=result.text,
-                    started_at=now,
-                    completed_at=now,
-                )
+            _insert_results(con, suite_id, results, now)
             _emit_checks(View(world, con), repository, sha)
+
+
+def rerun(world: World, suite: Suite) -> None:
+    """Run the failed checks of a suite again; each gets a new run, and its earlier one stays."""
+    git = world.git(suite.repository)
+    with world.lock, world.database.writing() as con:
+        failed = {run.name for run in store_checks.check_runs(con, suite) if run.conclusion != "success"}
+        expectations = [
+            item for item in store_checks.expectations(con, suite.repository.id) if item.check_name in failed
+        ]
+        results = evaluate(expectations, lambda path: git.file(suite.sha, path), again=True)
+        _insert_results(con, suite.id, results, world.now())
+        conclusion = overall([run.conclusion for run in store_checks.check_runs(con, suite)])
+        con.execute("UPDATE suites SET conclusion = ? WHERE id = ?", (conclusion, suite.id))
+        _emit_checks(View(world, con), suite.repository, suite.sha)
+    world.touch(suite.repository.id)
+
+
+def _insert_results(con: sqlite3.Connection, suite_id: int, results: Iterable[CheckResult], now: str) -> None:
+    for result in results:
+        store.insert(
+            con,
+            "check_runs",
+            suite_id=suite_id,
+            name=result.name,
+            conclusion=result.conclusion,
+            title=result.title,
+            summary=result.summary,
+            text=result.text,
+            started_at=now,
+            completed_at=now,
+        )
 
 
 def _emit_checks(view: View, repository: Repository, sha: str) -> None:

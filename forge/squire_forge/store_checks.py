@@ -26,6 +26,7 @@ def expectations(con: sqlite3.Connection, repository_id: int) -> list[Expectatio
             pattern=row["pattern"],
             must_match=bool(row["must_match"]),
             message=row["message"],
+            flaky=bool(row["flaky"]),
         )
         for row in rows
     ]
@@ -34,8 +35,16 @@ def expectations(con: sqlite3.Connection, repository_id: int) -> list[Expectatio
 def suite(con: sqlite3.Connection, repo: Repository, sha: str) -> Suite | None:
     """Return the check suite of a commit, None if it had no checks (yet)."""
     row = con.execute("SELECT * FROM suites WHERE repository_id = ? AND sha = ?", (repo.id, sha)).fetchone()
-    if row is None:
-        return None
+    return _suite(row, repo) if row else None
+
+
+def suite_by_id(con: sqlite3.Connection, repo: Repository, suite_id: int) -> Suite | None:
+    """Return a check suite of a repository by its id."""
+    row = con.execute("SELECT * FROM suites WHERE repository_id = ? AND id = ?", (repo.id, suite_id)).fetchone()
+    return _suite(row, repo) if row else None
+
+
+def _suite(row: sqlite3.Row, repo: Repository) -> Suite:
     return Suite(
         id=row["id"],
         repository=repo,
@@ -47,8 +56,12 @@ def suite(con: sqlite3.Connection, repo: Repository, sha: str) -> Suite | None:
 
 
 def check_runs(con: sqlite3.Connection, of: Suite) -> list[CheckRun]:
-    """Return the checks of a suite, in order."""
-    rows = con.execute("SELECT * FROM check_runs WHERE suite_id = ? ORDER BY id", (of.id,)).fetchall()
+    """Return the newest run of each check of a suite, in order; a job that ran again counts once."""
+    rows = con.execute(
+        "SELECT * FROM check_runs WHERE id IN (SELECT MAX(id) FROM check_runs WHERE suite_id = ? GROUP BY name) "
+        "ORDER BY id",
+        (of.id,),
+    ).fetchall()
     return [_check_run(row, of) for row in rows]
 
 

@@ -37,3 +37,11 @@ def test_expectations_of_one_name_are_one_check_in_order_of_appearance() -> None
 def test_a_suite_fails_with_any_of_its_checks() -> None:
     assert overall(["success", "success"]) == "success"
     assert overall(["success", "failure"]) == "failure"
+
+
+def test_what_is_flaky_passes_when_it_runs_again() -> None:
+    flaky = Expectation(check_name="t", path="a.py", pattern="no", must_match=True, message="", flaky=True)
+    assert [evaluate([flaky], FILES.get, again=again)[0].conclusion for again in (False, True)] == [
+        "failure",
+        "success",
+    ]

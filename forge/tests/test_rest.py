@@ -1,15 +1,12 @@
 """REST answers compared with GitHub's OpenAPI description where it is installed."""
 
-import json
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 
-from github_schemas import schema_file
+from github_schemas import conforms
 from squire_forge.client import ForgeClient
 
 LEDGERLIB = "/repos/demo/ledgerlib"
@@ -17,44 +14,10 @@ WEBSHOP = "/repos/demo/webshop"
 REPO = "/repos/{owner}/{repo}"
 
 
-@cache
-def _description() -> dict[str, Any]:
-    description: dict[str, Any] = json.loads(schema_file("openapi/generated/api.github.com.json").read_text())
-    return description
-
-
-def _as_json_schema(node: Any) -> Any:
-    """OpenAPI 3.0's `nullable` in JSON Schema's terms; references stay."""
-    if isinstance(node, list):
-        return [_as_json_schema(item) for item in node]
-    if not isinstance(node, Mapping):
-        return node
-    converted = {key: _as_json_schema(value) for key, value in node.items() if key not in {"nullable", "example"}}
-    if node.get("nullable") is True:
-        # An `enum` beside `nullable` need not list null in OpenAPI.
-        return {"anyOf": [converted, {"type": "null"}]}
-    return converted
-
-
-@cache
-def _components() -> dict[str, Any]:
-    schemas = _as_json_schema(_description()["components"]["schemas"])
-    return {"components": {"schemas": schemas}}
-
-
-def _conforms(response: httpx.Response, method: str, path: str) -> None:
-    """Hold a response against the description of this operation and its status."""
-    description = _description()["paths"][path][method.lower()]["responses"][str(response.status_code)]
-    if "$ref" in description:
-        description = _description()["components"]["responses"][description["$ref"].rsplit("/", 1)[1]]
-    schema = _as_json_schema(description["content"]["application/json"]["schema"])
-    jsonschema.Draft202012Validator({**schema, **_components()}).validate(response.json())
-
-
 def test_user_is_the_tokens_owner(api: Any) -> None:
     response = api.rest("GET", "/user")
     assert (response.status_code, response.json()["login"]) == (200, "squire-demo")
-    _conforms(response, "GET", "/user")
+    conforms(response, "GET", "/user")
 
 
 def test_rate_limit_is_free_and_counts_what_was_spent(api: Any) -> None:
@@ -63,7 +26,7 @@ def test_rate_limit_is_free_and_counts_what_was_spent(api: Any) -> None:
     after = api.rest("GET", "/rate_limit").json()["resources"]["core"]
     assert after["limit"] == 5000
     assert after["used"] + after["remaining"] == 5000
-    _conforms(before, "GET", "/rate_limit")
+    conforms(before, "GET", "/rate_limit")
 
 
 def test_beyond_the_limit_requests_are_refused_but_the_limit_is_told(serve_forge: Any, api_of: Any) -> None:
@@ -84,13 +47,13 @@ def test_repository_says_what_the_token_may_do(api: Any, local_forge: ForgeClien
     assert body["default_branch"] == "main"
     assert response.headers["x-ratelimit-limit"] == "5000"
     assert response.headers["x-github-request-id"]
-    _conforms(response, "GET", REPO)
+    conforms(response, "GET", REPO)
 
 
 def test_pull_requests_are_listed_and_filtered_by_head(api: Any) -> None:
     response = api.rest("GET", f"{WEBSHOP}/pulls?head=demo:noor/discount-codes&state=all")
     assert [pull["number"] for pull in response.json()] == [1]
-    _conforms(response, "GET", f"{REPO}/pulls")
+    conforms(response, "GET", f"{REPO}/pulls")
     assert api.rest("GET", f"{WEBSHOP}/pulls?head=demo:other").json() == []
     assert api.rest("GET", f"{WEBSHOP}/pulls?base=other").json() == []
     assert api.rest("GET", f"{WEBSHOP}/pulls?state=closed").json() == []
@@ -101,13 +64,13 @@ def test_one_pull_request_has_its_size(api: Any) -> None:
     body = response.json()
     assert (body["commits"], body["changed_files"], body["mergeable"]) == (2, 3, True)
     assert body["user"]["login"] == "noor"
-    _conforms(response, "GET", f"{REPO}/pulls/{{pull_number}}")
+    conforms(response, "GET", f"{REPO}/pulls/{{pull_number}}")
 
 
 def test_ref_is_the_branchs_tip(api: Any) -> None:
     response = api.rest("GET", f"{WEBSHOP}/git/ref/heads/noor/discount-codes")
     assert response.json()["object"]["sha"] == api.rest("GET", f"{WEBSHOP}/pulls/1").json()["head"]["sha"]
-    _conforms(response, "GET", f"{REPO}/git/ref/{{ref}}")
+    conforms(response, "GET", f"{REPO}/git/ref/{{ref}}")
     assert api.rest("GET", f"{WEBSHOP}/git/ref/heads/nope").status_code == 404
 
 
@@ -181,12 +144,12 @@ def test_a_pull_request_is_opened_once(api: Any) -> None:
     body = response.json()
     assert (body["number"], body["state"], body["draft"], body["additions"]) == (1, "open", True, 1)
     assert body["author_association"] == "COLLABORATOR"
-    _conforms(response, "POST", f"{REPO}/pulls")
+    conforms(response, "POST", f"{REPO}/pulls")
     again = api.rest("POST", "/repos/demo/quiet/pulls", {**new_pull, "head": "demo:topic"})
     assert again.status_code == 422
     assert again.json()["message"] == "Validation Failed"
     assert again.json()["errors"][0]["message"] == "A pull request already exists for demo:topic."
-    _conforms(again, "POST", f"{REPO}/pulls")
+    conforms(again, "POST", f"{REPO}/pulls")
 
 
 @pytest.mark.usefixtures("pushed")
@@ -219,7 +182,7 @@ def test_a_pull_request_is_edited_closed_and_reopened(api: Any) -> None:
     assert (edited.json()["title"], edited.json()["body"], edited.json()["state"]) == ("Newer", "Because", "closed")
     assert edited.json()["closed_at"] is not None
     assert edited.json()["mergeable"] is None
-    _conforms(edited, "PATCH", f"{REPO}/pulls/{{pull_number}}")
+    conforms(edited, "PATCH", f"{REPO}/pulls/{{pull_number}}")
     assert api.rest("PATCH", path, {"state": "open"}).json()["state"] == "open"
     assert api.rest("PATCH", path, {"state": "ajar"}).status_code == 422
 
@@ -241,13 +204,13 @@ def test_a_pull_request_is_merged_on_demand_once(api: Any, method: str) -> None:
     merged = api.rest("PUT", path, {"sha": made["head"]["sha"], "merge_method": method})
     assert merged.status_code == 200
     assert merged.json()["merged"] is True
-    _conforms(merged, "PUT", f"{REPO}/pulls/{{pull_number}}/merge")
+    conforms(merged, "PUT", f"{REPO}/pulls/{{pull_number}}/merge")
     tip = api.rest("GET", "/repos/demo/quiet/git/ref/heads/main").json()["object"]["sha"]
     assert tip == merged.json()["sha"]
     pull = api.rest("GET", "/repos/demo/quiet/pulls/1")
     assert (pull.json()["merged"], pull.json()["merged_by"]["login"]) == (True, "squire-demo")
     assert pull.json()["additions"] == 1
-    _conforms(pull, "GET", f"{REPO}/pulls/{{pull_number}}")
+    conforms(pull, "GET", f"{REPO}/pulls/{{pull_number}}")
     assert api.rest("PUT", path).status_code == 405
 
 
@@ -264,7 +227,7 @@ def test_labels_are_added_once(api: Any) -> None:
     response = api.rest("POST", path, {"labels": ["Squire", "late"]})
     assert response.status_code == 200
     assert [label["name"] for label in response.json()] == ["squire", "idea", "late"]
-    _conforms(response, "POST", f"{REPO}/issues/{{issue_number}}/labels")
+    conforms(response, "POST", f"{REPO}/issues/{{issue_number}}/labels")
     assert api.rest("POST", path, ["listed"]).status_code == 200
     assert api.rest("POST", path, {"labels": []}).status_code == 422
 
@@ -272,7 +235,7 @@ def test_labels_are_added_once(api: Any) -> None:
 def test_a_comment_is_added(api: Any, local_forge: ForgeClient) -> None:
     response = api.rest("POST", f"{WEBSHOP}/issues/1/comments", {"body": "Hello <b>"})
     assert response.status_code == 201
-    _conforms(response, "POST", f"{REPO}/issues/{{issue_number}}/comments")
+    conforms(response, "POST", f"{REPO}/issues/{{issue_number}}/comments")
     (pull,) = next(
         repository for repository in local_forge.state()["repositories"] if repository["name"] == "demo/webshop"
     )["pull_requests"]

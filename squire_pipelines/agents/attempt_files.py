@@ -7,13 +7,14 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
+from squire_pipelines.agents.evidence_files import EVIDENCE_FOLDER, EvidenceFile
 from squire_pipelines.agents.model import AgentResult, AttemptFolder, AttemptInputs
 from squire_pipelines.domain import canary
 from squire_pipelines.errors import WorkspaceError
@@ -29,12 +30,15 @@ _MAX_DEPTH = 8
 _OPEN_DIR_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] = ()) -> AttemptFolder:
+def write_inputs(
+    inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] = (), evidence: Sequence[EvidenceFile] = ()
+) -> AttemptFolder:
     """Create the attempt's folder and write what the agent is given.
 
     The folder itself is ours alone (0700); within it `in` may be read and `out` be written by whatever user the
     container runs as, which engines map in different ways. Repeating it is harmless and leaves `out` as it is.
-    `notes` are kept for the pull request, where the agent cannot change them. `in` also has the attempt's canary.
+    `notes` are kept for the pull request, where the agent cannot change them. `evidence` becomes files in a folder of
+    `in`, with names of ours. `in` also has the attempt's canary.
 
     Raises:
         WorkspaceError: The folder or a file cannot be written, or `bundle` cannot be read.
@@ -50,6 +54,12 @@ def write_inputs(inputs: AttemptInputs, bundle: Path, *, notes: tuple[str, ...] 
         _write(folder.inbox / "prompt.md", inputs.prompt)
         _write(folder.inbox / canary.FILE, canary.canary_file(inputs.attempt_id))
         _write(folder.keep / NOTES_FILE, json.dumps(notes), mode=0o600)
+        if evidence:
+            directory = folder.inbox / EVIDENCE_FOLDER
+            directory.mkdir(exist_ok=True)
+            directory.chmod(0o755)
+            for file in evidence:
+                _write(directory / file.name, file.text)
         partial = folder.inbox / ".repo.bundle.part"
         shutil.copyfile(bundle, partial)
         partial.chmod(0o644)

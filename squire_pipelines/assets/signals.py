@@ -98,7 +98,9 @@ async def _collect(
     trace_id: str,
 ) -> None:
     from squire_pipelines.github.collecting import collect_repository
+    from squire_pipelines.github.evidence.checks import add_evidence
     from squire_pipelines.ledger import collections, deliveries
+    from squire_pipelines.secrets.redact import process_redactor
 
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
@@ -115,6 +117,15 @@ async def _collect(
                     max_items=settings.collection.max_items,
                     source_timeout_s=settings.collection.source_timeout_s,
                     ignored_checks=settings.ci_for(repository).ignore,
+                )
+                with ledger.read() as tx:
+                    known = collections.known_evidence(tx, repository)
+                readings = await add_evidence(
+                    client,
+                    readings,
+                    known,
+                    redact=process_redactor().redact,
+                    timeout_s=settings.ci_for(repository).evidence_timeout_s,
                 )
             with ledger.write() as tx:
                 recorded = [

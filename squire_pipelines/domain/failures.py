@@ -186,6 +186,11 @@ def classify(history: CheckHistory, text: str = "") -> Failure:
         return Failure(FailureClass.FLAKY, "it passed before on the same commit")
     if history.newest.conclusion == "startup_failure":
         return Failure(FailureClass.INFRASTRUCTURE, "it could not start")
+    return classify_text(text)
+
+
+def classify_text(text: str) -> Failure:
+    """Say what a check failed of by the words of its report or its log alone."""
     match = _INFRASTRUCTURE.search(text[:_MAX_TEXT_CHARS])
     if match is not None:
         return Failure(FailureClass.INFRASTRUCTURE, _REASONS[match.lastgroup or "runner"])

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.frozen import FrozenModel
 
@@ -149,6 +150,7 @@ class Signal(FrozenModel):
 
     `key` names it among the repository's signals of its kind and stays the same while it lasts; `version` changes
     when the fact does (a new head commit, an edited body), so that a task is not planned twice for the same fact.
+    `evidence` is None where none was read.
     """
 
     repository: str
@@ -158,6 +160,7 @@ class Signal(FrozenModel):
     url: str
     updated_at: datetime
     details: Details
+    evidence: SignalEvidence | None = None
 
     @property
     def kind(self) -> SignalKind:

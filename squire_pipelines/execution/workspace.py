@@ -12,6 +12,7 @@ from squire_pipelines.agents.adapters.protocol import LaunchSpec
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import Skill, read_skills, write_skills
 from squire_pipelines.agents.attempt_files import write_inputs
+from squire_pipelines.agents.evidence_files import EvidenceFile, evidence_files
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResult
 from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, with_notes
 from squire_pipelines.agents.runners import agent_config_of, check_agent
@@ -21,7 +22,7 @@ from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import limits_of
-from squire_pipelines.ledger import attempts
+from squire_pipelines.ledger import attempts, collections
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
@@ -71,11 +72,12 @@ def prepare_workspace(leased: LeasedAttempt, clone_url: str, token: Secret | Non
         files = ((name, mirror.read_file(base_sha, name, _MAX_INSTRUCTIONS)) for name in _INSTRUCTIONS)
         instructions = next((Instructions(name, text.decode(errors="replace")) for name, text in files if text), None)
         skills = read_skills(agent.skills)
-        inputs = _inputs(leased, base_sha, run_id=run_id, instructions=instructions, skills=skills)
+        evidence = _evidence(leased)
+        inputs = _inputs(leased, base_sha, run_id=run_id, instructions=instructions, skills=skills, evidence=evidence)
         notes = mirror.notes(base_sha)
         rules = policy_notes(settings.policy_for(task.repository), task.spec)
         inputs = replace(inputs, prompt=with_notes(inputs.prompt, (*notes, *rules)))
-        write_inputs(inputs, bundle, notes=notes)
+        write_inputs(inputs, bundle, notes=notes, evidence=evidence)
     try:
         write_skills(inputs.folder.inbox, skills)
     except OSError as error:
@@ -104,6 +106,7 @@ def _inputs(
     run_id: str,
     instructions: Instructions | None = None,
     skills: tuple[Skill, ...] = (),
+    evidence: tuple[EvidenceFile, ...] = (),
 ) -> AttemptInputs:
     settings, task = leased.settings, leased.task
     agent = settings.agent_for(task.repository)
@@ -121,7 +124,12 @@ def _inputs(
         commit_message=f"{task.title}\n\nTask: {task.id}\nTrace-Id: {task.trace_id}\n",
         task_json=task.spec.model_dump_json(indent=2),
         prompt=build_prompt(
-            task.spec, repository=task.repository, branch=task.branch, instructions=instructions, skills=skills
+            task.spec,
+            repository=task.repository,
+            branch=task.branch,
+            instructions=instructions,
+            skills=skills,
+            evidence=evidence,
         ),
         agent=find(agent.kind),
         launch=_launch(leased, agent),
@@ -130,6 +138,12 @@ def _inputs(
         image=agent.image,
         attempt_dir=settings.home.attempts / leased.attempt.id,
     )
+
+
+def _evidence(leased: LeasedAttempt) -> tuple[EvidenceFile, ...]:
+    refs = leased.task.spec.signals
+    with leased.ledger.read() as tx:
+        return evidence_files(refs, collections.named_signals(tx, leased.task.repository, refs))
 
 
 def _launch(leased: LeasedAttempt, agent: AgentSettings) -> LaunchSpec:

@@ -42,6 +42,8 @@ MAX_HONOURED_WAIT_S = 30.0
 RETRY_TIMEOUT_S = 60.0
 """No new try starts after this time."""
 
+_MAX_REDIRECTIONS = 3
+_CHUNK_BYTES = 64 * 1024
 _T = TypeVar("_T")
 _log = get_logger(Component.GITHUB)
 
@@ -89,6 +91,8 @@ class _Request:
     is_write: bool
     params: Mapping[str, str | int] | None = None
     json: Mapping[str, object] | None = None
+    # httpx drops the token when a redirection leaves the host. A redirected write would become a GET: it is reported.
+    follow_redirects: bool = False
 
 
 class GitHubClient:
@@ -227,9 +231,44 @@ class GitHubClient:
                 is_write=is_write,
                 params=params,
                 json=content,
+                follow_redirects=not is_write,
             ),
             protocol.read_answer,
         )
+
+    async def download(self, path: str, take: Callable[[bytes], bool]) -> None:
+        """GET the file that `{api_url}{path}` leads to; `take` is given its bytes, until it returns False.
+
+        The file lies on another host, which never gets the token. Raises GitHubError.
+        """
+        name, address = f"GET {path}", self._api_url + path
+        for _ in range(_MAX_REDIRECTIONS):  # a renamed repository leads to another address of the API first
+            auth = AccessAuth(self._access, repository_of(path), write=False)
+            request = _Request(name, "GET", address, auth, "core", repeatable=True, is_write=False)
+            address = await self._send(request, protocol.read_location)
+            if not address.startswith(f"{self._api_url}/"):
+                return await self._fetch(name, protocol.check_download(address, api_url=self._api_url), take)
+        raise GitHubUnavailableError(f"{name} leads from one address to the next", context={"request": name})
+
+    async def _fetch(self, name: str, url: str, take: Callable[[bytes], bool]) -> None:
+        # As they come: unpacked, a few bytes could be more than the memory holds.
+        headers = {"User-Agent": _HEADERS["User-Agent"], "Accept-Encoding": "identity"}
+        try:
+            async with (
+                self._semaphore,
+                asyncio.timeout(self._timeout_s),
+                self._http.stream("GET", url, headers=headers, auth=None, follow_redirects=False) as response,
+            ):
+                protocol.check_file(response.status_code, response.headers, request=name)
+                async for chunk in response.aiter_raw(_CHUNK_BYTES):
+                    if not take(chunk):
+                        return
+        except (TimeoutError, httpx.RequestError) as error:
+            raise GitHubUnavailableError(
+                f"the file that {name} leads to cannot be read: {type(error).__name__}",
+                hint="check that the network permits the host that GitHub keeps such files on",
+                context={"request": name, "host": httpx.URL(url).host},
+            ) from error
 
     async def _send(self, request: _Request, read: Callable[..., _T]) -> _T:
         """Send a request, again where that is safe and of use, and return what `read` makes of the answer."""
@@ -280,9 +319,7 @@ class GitHubClient:
                         json=request.json,
                         headers=_HEADERS,
                         auth=request.auth,
-                        # httpx drops the token when a redirection leaves the host. A redirected write would become
-                        # a GET, so it is reported instead.
-                        follow_redirects=request.method == "GET",
+                        follow_redirects=request.follow_redirects,
                     ) as response,
                 ):
                     body = await self._read_body(response, request.name)

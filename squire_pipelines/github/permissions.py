@@ -20,7 +20,7 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
 """Without one of these Squire cannot do its work."""
 
 OPTIONAL: Mapping[str, str] = MappingProxyType({"actions": "read"})
-"""The names of failed workflows; without it failed checks are known by their own names alone."""
+"""The names of failed workflows and the logs of their jobs; without it failed checks are known by their report."""
 
 _LEVELS = ("none", "read", "write", "admin")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from gidgethub import sansio
 
@@ -36,6 +37,7 @@ https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-res
 
 _MAX_MESSAGE_CHARS = 1000
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
+_REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 _GONE_OR_MISSING = frozenset({404, 410, 451})
 _TIMED_OUT_MESSAGES = ("something went wrong while executing your query", "couldn't respond to your request in time")
 _UNAUTHORIZED_HINT = "the token is wrong, expired or revoked: set a new one with `squire secrets set github-token`"
@@ -136,6 +138,35 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request
         return sansio.decipher_response(200, _media_type(headers), body)[0]
     except (ValueError, LookupError, RecursionError) as error:
         raise unreadable_answer(request, status=status) from error
+
+
+def read_location(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> str:
+    """Return the address that an answer redirects to. Raises GitHubError for an answer that does not."""
+    if status in _REDIRECTIONS and headers.get("location"):
+        return headers["location"]
+    if 200 <= status < 300:  # noqa: PLR2004 - the class of good statuses
+        raise unreadable_answer(request, "no redirection to a file", status=status)
+    raise error_of(status, headers, body, request=request, now=now)
+
+
+def check_download(url: str, *, api_url: str) -> str:
+    """Return the address of a file that GitHub redirects to. Raises GitHubUnavailableError for one that is no such.
+
+    It is at least as safe as the API's: with TLS where the API has it, and without a user.
+    """
+    scheme, api_scheme = urlsplit(url).scheme, urlsplit(api_url).scheme
+    if scheme not in {"https", api_scheme} or "@" in urlsplit(url).netloc:
+        raise unreadable_answer("a redirection to a file", f"an address of the scheme {scheme!r}")
+    return url
+
+
+def check_file(status: int, headers: Mapping[str, str], *, request: str) -> None:
+    """Raise GitHubError unless the host of a file answers with the file as it is."""
+    context: dict[str, object] = {"request": request, "status": status}
+    if status in _GONE_OR_MISSING:
+        raise GitHubNotFoundError(f"the file that {request} leads to is gone", context=context)
+    if status != 200 or headers.get("content-encoding", "identity") != "identity":  # noqa: PLR2004 - a good answer's
+        raise GitHubUnavailableError(f"the host of the file that {request} leads to answers {status}", context=context)
 
 
 def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> GraphQLAnswer:

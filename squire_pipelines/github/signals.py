@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, ReviewFinding, Signal
@@ -188,9 +189,11 @@ def _failed_check(
     record = history.newest
     if isinstance(check, CheckRun):
         summary = "\n".join(part for part in (check.title, check.summary) if part)
+        evidence = SignalEvidence(report=check.text) if check.text else None
         check_run, workflow_run, link = check.database_id, check.workflow_run_id, check.details_url
     else:
         summary, check_run, workflow_run, link = check.description, None, None, check.target_url
+        evidence = None
     failure = classify(history, summary)
     return Signal(
         repository=repository,
@@ -216,6 +219,7 @@ def _failed_check(
             failure=failure.kind,
             failure_reason=failure.reason,
         ),
+        evidence=evidence,
     )
 
 

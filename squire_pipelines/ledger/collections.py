@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, insert, select, update
 
+from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, SignalKind, Source
 from squire_pipelines.ledger import episodes
 from squire_pipelines.ledger.store import Transaction
@@ -86,6 +87,31 @@ def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
         .order_by(signals.c.id)
     )
     return tuple(signal for value in rows.scalars() if (signal := read_json(Signal, value)) is not None)
+
+
+def known_evidence(tx: Transaction, repository: str) -> dict[str, SignalEvidence]:
+    """Return the evidence of a repository's failed checks that was read before, by the signal's ref."""
+    rows = tx.execute(
+        select(signals.c.signal).where(
+            signals.c.repository == repository, signals.c.kind == SignalKind.FAILED_CI, signals.c.gone_at.is_(None)
+        )
+    )
+    known = (read_json(Signal, value) for value in rows.scalars())
+    return {signal.ref: signal.evidence for signal in known if signal is not None and signal.evidence is not None}
+
+
+def named_signals(tx: Transaction, repository: str, refs: Sequence[str]) -> tuple[Signal, ...]:
+    """Return a repository's signals by their refs, in their order, also those that have gone since."""
+    named: dict[str, Signal] = {}
+    for ref in refs:
+        kind, _, key = ref.partition(":")
+        query = select(signals.c.signal).where(
+            signals.c.repository == repository, signals.c.kind == kind, signals.c.key == key
+        )
+        signal = read_json(Signal, tx.execute(query).scalar_one_or_none())
+        if signal is not None:
+            named[ref] = signal
+    return tuple(named.values())
 
 
 def add_manual_signal(tx: Transaction, signal: Signal, *, trace_id: str) -> None:

@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 from functools import cache
 
+from squire_pipelines.domain.evidence import parts_of
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.domain.text import shorten
@@ -14,6 +15,10 @@ from squire_pipelines.planning.selection import Candidate, PlanInputs, Selection
 MAX_SIGNALS = 150
 MAX_TEXT_CHARS = 3_000
 MAX_BACKGROUND = 50
+MAX_WITH_EVIDENCE = 30
+"""Of so many signals the model sees the evidence too; agents get that of every signal which they work on."""
+
+_LOG_CHARS = 2_500
 
 INSTRUCTIONS = f"""\
 You plan the work on one code repository. Coding agents will carry out your tasks, each alone in a fresh checkout,
@@ -42,8 +47,11 @@ def describe(inputs: PlanInputs, selection: Selection, *, goals: str) -> str:
         f"Goals of the repository's owner:\n{shorten(goals, 10_000) if goals.strip() else '(none)'}",
         f"Signals ({len(shown)} of {len(selection.candidates)}):",
         *(
-            quote(_fact(candidate.signal, base_branch=candidate.base_branch), limit=2 * MAX_TEXT_CHARS)
-            for candidate in shown
+            quote(
+                _fact(candidate.signal, base_branch=candidate.base_branch, with_evidence=number < MAX_WITH_EVIDENCE),
+                limit=3 * MAX_TEXT_CHARS,
+            )
+            for number, candidate in enumerate(shown)
         ),
     ]
     if background := selection.background[:MAX_BACKGROUND]:
@@ -58,7 +66,7 @@ def validation_feedback(findings: tuple[PlanFinding, ...]) -> str:
     return "The plan cannot be accepted. Fix this and answer with the whole plan again:\n" + "\n".join(lines)
 
 
-def _fact(signal: Signal, *, base_branch: str | None = None) -> str:
+def _fact(signal: Signal, *, base_branch: str | None = None, with_evidence: bool = False) -> str:
     details = {
         key: shorten(value, MAX_TEXT_CHARS) if isinstance(value, str) else value
         for key, value in signal.details.model_dump(mode="json").items()
@@ -71,6 +79,9 @@ def _fact(signal: Signal, *, base_branch: str | None = None) -> str:
         **({"base_branch": base_branch} if base_branch is not None else {}),
         "details": details,
     }
+    if with_evidence and signal.evidence is not None:
+        parts = parts_of(signal.evidence, log_chars=_LOG_CHARS)
+        fact["evidence"] = {heading: shorten(text, MAX_TEXT_CHARS) for heading, text in parts}
     return json.dumps(fact, ensure_ascii=False)
 
 

@@ -16,8 +16,9 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from squire_pipelines.domain.evidence import describe
 from squire_pipelines.domain.identity import slugify
-from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, SignalKind
+from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal, SignalKind
 from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, TaskKind, TaskSpec, Verification
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.protected_paths import requestable
@@ -84,7 +85,7 @@ def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
     target = f"`{where}`" if first.pull_request is None else f"pull request #{first.pull_request} (branch `{where}`)"
     facts = [
         f"check: {check.check}\nworkflow: {check.workflow or '-'}\nconclusion: {check.conclusion}\n"
-        f"url: {signal.url}\nsummary: {check.summary or '-'}"
+        f"url: {signal.url}\nsummary: {check.summary or '-'}" + _evidence(signal, len(checks))
         for signal, check in checks
     ]
     prompt = (
@@ -185,6 +186,15 @@ def _facts(facts: Sequence[str]) -> str:
     if len(facts) > len(shown):
         parts.append(f"… and {len(facts) - len(shown)} more of the same sort.")
     return "\n\n".join(parts)
+
+
+def _evidence(signal: Signal, facts: int) -> str:
+    """Return a signal's evidence as the end of a fact, of which there are `facts`; most of its room is the log's."""
+    if signal.evidence is None:
+        return ""
+    share = _TEXT_BUDGET_CHARS // min(facts, MAX_FACTS_IN_PROMPT)
+    text = describe(signal.evidence, log_chars=share * 2 // 3)
+    return f"\n\n{text}" if text else ""
 
 
 def _refs(group: Iterable[Candidate]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from squire_pipelines.errors import ConfigError, ExitCode, SquireError
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.evidence.checks import add_evidence
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import Ledger
@@ -27,6 +28,7 @@ from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json
@@ -80,6 +82,13 @@ def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, 
             max_items=settings.collection.max_items,
             source_timeout_s=settings.collection.source_timeout_s,
             ignored_checks=settings.ci_for(name).ignore,
+        )
+        readings = await add_evidence(
+            client,
+            readings,
+            {},
+            redact=process_redactor().redact,
+            timeout_s=settings.ci_for(name).evidence_timeout_s,
         )
         signals = [signal for reading in readings for signal in reading.signals]
         key = find_secret("model-key", settings.home)

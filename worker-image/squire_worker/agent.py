@@ -47,6 +47,8 @@ class Agent:
         }
         if (paths.inbox / "skills").is_dir():
             self.env["SQUIRE_SKILLS"] = str(paths.inbox / "skills")
+        if (paths.inbox / "evidence").is_dir():
+            self.env["SQUIRE_EVIDENCE"] = str(paths.inbox / "evidence")
         self.env |= prepare(Path(self.env.get("HOME", str(paths.work))))
         files = paths.work / "agent"
         # What the host's side calls `Marker`.

@@ -15,7 +15,7 @@ import stamina
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import SampleRepository
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
-from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
+from squire_pipelines.domain.signals import Collection, CollectionStatus, FailedCheck, Source
 from squire_pipelines.domain.tasks import TaskKind
 from squire_pipelines.errors import (
     GitHubAuthError,
@@ -27,6 +27,7 @@ from squire_pipelines.errors import (
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
+from squire_pipelines.github.evidence.checks import add_evidence
 from squire_pipelines.github.lookup import pull_request_reports, repository_info
 from squire_pipelines.github.protocol import parse_delivery_headers, verify_signature
 from squire_pipelines.github.pulls import (
@@ -38,6 +39,7 @@ from squire_pipelines.github.pulls import (
 )
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
+from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.sections import GitHubSettings
 from tests.support.forked import ForkedForge
 from tests.support.git_repository import git
@@ -271,3 +273,23 @@ def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
     assert reports[-1] == report.model_copy(update={"checks": None})
     checks = [delivery.checks for delivery in parsed if delivery.checks is not None]
     assert opened.head_sha in {check.head_sha for check in checks}
+
+
+def test_log_of_a_failed_check_is_in_the_prompt(forge: ForgeProcess) -> None:
+    async def read(client: GitHubClient) -> tuple[Collection, ...]:
+        readings = await collect_repository(client, "demo/ledgerlib")
+        return await add_evidence(client, readings, {}, redact=Redactor([forge.token]).redact, timeout_s=20)
+
+    signals = [signal for reading in run(forge, read) for signal in reading.signals]
+    (failed,) = [signal for signal in signals if isinstance(signal.details, FailedCheck)]
+    assert failed.evidence is not None
+    assert failed.evidence.log is not None
+    assert failed.evidence.log.step == "Run tests"
+    assert failed.evidence.log.text.endswith(
+        "ledgerlib.ledger.UnbalancedError: dinner: 9999 debited, 10000 credited\n"
+        "##[error]Process completed with exit code 1.\nCleaning up orphan processes"
+    )
+    assert "Receiving objects: 100%, done." in failed.evidence.log.text
+    assert [note.path for note in failed.evidence.annotations] == ["ledgerlib/money.py"]
+    (task,) = plan_by_rules(PlanInputs("demo/ledgerlib", signals, "main", ("squire",), (), max_tasks=5)).tasks
+    assert failed.evidence.log.text in task.prompt

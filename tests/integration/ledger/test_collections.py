@@ -5,12 +5,14 @@ from datetime import datetime
 import pytest
 from sqlalchemy import select, update
 
-from squire_pipelines.domain.signals import CollectionStatus, Source
+from squire_pipelines.domain.evidence import JobLog, SignalEvidence
+from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.ledger import collections, tasks
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import collections as table
 from squire_pipelines.ledger.tables import signals
 from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_tasks, collect, issue, reading, spec, wish
+from tests.support.signal_samples import failed_check
 
 FAILED, STALE = CollectionStatus.FAILED, CollectionStatus.STALE
 FRESH, UNCHANGED = CollectionStatus.FRESH, CollectionStatus.UNCHANGED
@@ -197,3 +199,24 @@ def test_what_a_reading_used_of_the_quota_is_kept(ledger: Ledger) -> None:
     with ledger.read() as tx:
         rows = tx.execute(select(table.c.requests, table.c.quota_cost, table.c.quota_remaining).order_by(table.c.id))
         assert [tuple(row) for row in rows] == [(3, 2, 4998), (None, None, None)]
+
+
+def test_evidence_is_kept_with_the_signal_and_found_by_its_name(ledger: Ledger) -> None:
+    evidence = SignalEvidence(source="check run 7", log=JobLog(job="tests", text="FAIL: test_sum"))
+    signal = failed_check("tests").model_copy(update={"evidence": evidence})
+    plain = failed_check("lint")
+    seen = Collection(
+        repository="o/r",
+        source=Source.FAILED_CI,
+        status=CollectionStatus.FRESH,
+        started_at=signal.updated_at,
+        ended_at=signal.updated_at,
+        signals=(signal, plain),
+    )
+    with ledger.write() as tx:
+        collections.record(tx, seen, trace_id="t", run_id=None)
+        assert collections.known_evidence(tx, "o/r") == {signal.ref: evidence}
+        assert collections.known_evidence(tx, "o/other") == {}
+        collections.record(tx, seen.model_copy(update={"signals": ()}), trace_id="t", run_id=None)
+        assert collections.known_evidence(tx, "o/r") == {}
+        assert collections.named_signals(tx, "o/r", [plain.ref, "failed_ci:none", signal.ref]) == (plain, signal)

@@ -3,6 +3,7 @@
 import hashlib
 
 from squire_pipelines.agents.adapters.skills import Skill
+from squire_pipelines.agents.evidence_files import EvidenceFile
 from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, delimited
 from squire_pipelines.domain.tasks import Implementation, TaskContext, TaskSpec, Verification
 
@@ -114,6 +115,7 @@ def test_the_version_changes_with_any_word_of_the_template() -> None:
         branch="w",
         instructions=Instructions("AGENTS.md", "i"),
         skills=(Skill("s", "d", ()),),
+        evidence=(EvidenceFile("1-failed_ci.txt", 1, "e"),),
     )
     version = f"agent-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     assert version == PROMPT_VERSION, "the template has changed: set PROMPT_VERSION"

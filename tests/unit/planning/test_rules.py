@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.evidence import Absence, Annotation, JobLog, SignalEvidence
 from squire_pipelines.domain.plans import check_plan
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, Priority, TaskKind
@@ -176,3 +177,30 @@ def test_one_line_is_one_printable_line_within_its_limit(text: str, limit: int) 
 def test_shortened_and_quoted_texts_keep_their_limits(text: str, limit: int) -> None:
     assert len(shorten(text, limit)) <= max(limit, len("\n… (cut)"))
     assert len(quote(text, limit=limit)) <= max(limit, 8) + 60
+
+
+def test_log_and_annotations_of_a_failed_check_are_in_the_prompt_as_data() -> None:
+    log = JobLog(job="tests", step="Run tests", text="FAIL: test_sum\nAssertionError: 0 != 1")
+    note = Annotation(path="a.py", line=3, level="failure", message="1 != 2")
+    evidence = SignalEvidence(log=log, annotations=(note,))
+    (task,) = plan(failed_check("test").model_copy(update={"evidence": evidence})).tasks
+    quoted = task.prompt.partition("<data ")[2]
+    assert "log of the job tests, step Run tests:\nFAIL: test_sum\nAssertionError: 0 != 1" in quoted
+    assert "a.py:3: failure: 1 != 2" in quoted
+
+
+def test_absent_log_is_told_with_its_reason() -> None:
+    evidence = SignalEvidence(log=JobLog(job="tests", absent=Absence.EXPIRED))
+    (task,) = plan(failed_check("test").model_copy(update={"evidence": evidence})).tasks
+    assert "log of the job tests:\n(absent: expired)" in task.prompt
+
+
+def test_logs_of_many_checks_share_the_room_and_keep_both_ends() -> None:
+    def check(name: str) -> Signal:
+        log = JobLog(job=name, text=f"first error of {name}\n" + "y" * 30_000 + f"\nlast line of {name}")
+        return failed_check(name).model_copy(update={"evidence": SignalEvidence(log=log)})
+
+    names = [f"check-{number}" for number in range(10)]
+    (task,) = plan(*map(check, names)).tasks
+    assert len(task.prompt) <= 50_000
+    assert all(f"first error of {name}\n" in task.prompt and f"last line of {name}\n" in task.prompt for name in names)

@@ -1,0 +1,149 @@
+"""What lets somebody act on a signal without asking: the log of a failed check, its annotations, a whole conversation.
+
+Everything here was written by others. Its bounds are kept where it is made and checked where it is read again.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from squire_pipelines.domain.frozen import FrozenModel
+from squire_pipelines.domain.text import shorten
+
+MAX_LOG_LINES = 200
+MAX_LOG_BYTES = 32 * 1024
+"""Of one check's log, in UTF-8."""
+
+MAX_CHECKS_PER_TASK = 5
+"""Most failed checks of one head that logs and annotations are read of."""
+
+MAX_ANNOTATIONS = 20
+MAX_COMMENTS = 30
+_MAX_TEXT_CHARS = 20_000
+_MAX_MESSAGE_CHARS = 2_000
+_MAX_HUNK_CHARS = 8_000
+_MAX_NAME_CHARS = 500
+
+
+def _cut_to(limit: int) -> AfterValidator:
+    return AfterValidator(lambda text: shorten(text, limit))
+
+
+Name = Annotated[str, _cut_to(_MAX_NAME_CHARS)]
+Message = Annotated[str, _cut_to(_MAX_MESSAGE_CHARS)]
+LongText = Annotated[str, _cut_to(_MAX_TEXT_CHARS)]
+LogText = Annotated[str, _cut_to(MAX_LOG_BYTES)]
+Hunk = Annotated[str, _cut_to(_MAX_HUNK_CHARS)]
+
+
+class Absence(StrEnum):
+    """Why a log or annotations could not be read."""
+
+    EXPIRED = "expired"
+    FORBIDDEN = "may not be read"
+    UNAVAILABLE = "could not be read"
+    NONE = "there is none"
+
+
+class Annotation(FrozenModel):
+    """A line of a file that a check complains about."""
+
+    path: Name
+    line: int | None = None
+    end_line: int | None = None
+    level: Name = ""
+    title: Name = ""
+    message: Message = ""
+
+
+class JobLog(FrozenModel):
+    """The part of a job's log around its first error, or why there is none."""
+
+    job: Name
+    step: Name | None = None
+    text: LogText = ""
+    lines_left_out: int = 0
+    absent: Absence | None = None
+
+
+class Comment(FrozenModel):
+    """One remark of a conversation. `state` is that of a review, such as `changes_requested`."""
+
+    author: Name
+    body: LongText
+    written_at: datetime
+    state: Name | None = None
+
+
+class SignalEvidence(FrozenModel):
+    """What is known of a signal beyond its title.
+
+    Of a failed check: `log`, `annotations`, and `report`, which is the check's own text. Of a remark: `comments`, the
+    whole thread, oldest first; `conversation`, what was said on the pull request beside it; `diff_hunk`, the code that
+    it is about; and `suggestion`, the change that it proposes. `source` names what this was read from, so that it is
+    not read twice.
+    """
+
+    source: Name = ""
+    log: JobLog | None = None
+    annotations: tuple[Annotation, ...] = ()
+    annotations_absent: Absence | None = None
+    report: LongText = ""
+    comments: tuple[Comment, ...] = ()
+    conversation: tuple[Comment, ...] = ()
+    diff_hunk: Hunk = ""
+    suggestion: LongText = ""
+
+
+def describe(evidence: SignalEvidence, *, log_chars: int = MAX_LOG_BYTES) -> str:
+    """Return the evidence as text for a reader, a heading above each part; empty when there is nothing to tell."""
+    return "\n\n".join(f"{heading}:\n{text}" for heading, text in parts_of(evidence, log_chars=log_chars))
+
+
+def parts_of(evidence: SignalEvidence, *, log_chars: int = MAX_LOG_BYTES) -> tuple[tuple[str, str], ...]:
+    """Return each part that there is with its heading. Of a long log the middle is left out."""
+    parts = [
+        (_log_heading(evidence.log), _log_text(evidence.log, log_chars)) if evidence.log else ("", ""),
+        ("annotations", "\n".join(map(_annotation_line, evidence.annotations)) or _absent(evidence.annotations_absent)),
+        ("report of the check", evidence.report),
+        ("code that the remark is about", evidence.diff_hunk),
+        ("thread", _conversation(evidence.comments) if len(evidence.comments) > 1 else ""),
+        ("suggested change", evidence.suggestion),
+        ("conversation on the pull request", _conversation(evidence.conversation)),
+    ]
+    return tuple((heading, text) for heading, text in parts if text.strip())
+
+
+def _log_heading(log: JobLog) -> str:
+    return f"log of the job {log.job}" + (f", step {log.step}" if log.step else "")
+
+
+def _log_text(log: JobLog, limit: int) -> str:
+    if log.absent is not None:
+        return f"(absent: {log.absent})"
+    if len(log.text) <= limit:
+        return log.text
+    cut_note = "\n… (cut)\n"
+    half = max(limit - len(cut_note), 2) // 2
+    return log.text[:half] + cut_note + log.text[-half:]
+
+
+def _absent(absence: Absence | None) -> str:
+    return f"(absent: {absence})" if absence not in {None, Absence.NONE} else ""
+
+
+def _annotation_line(annotation: Annotation) -> str:
+    place = annotation.path + (f":{annotation.line}" if annotation.line else "")
+    text = ": ".join(part for part in (annotation.title, annotation.message) if part)
+    return f"{place}: {annotation.level}: {text}" if annotation.level else f"{place}: {text}"
+
+
+def _conversation(comments: tuple[Comment, ...]) -> str:
+    return "\n\n".join(
+        f"@{comment.author}, {comment.written_at.isoformat(timespec='seconds')}"
+        + (f" ({comment.state})" if comment.state else "")
+        + f":\n{comment.body}"
+        for comment in comments
+    )
