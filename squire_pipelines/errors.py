@@ -205,7 +205,11 @@ class GitHubNotFoundError(GitHubError):
 
 
 class GitHubRateLimitError(GitHubError):
-    """A primary or secondary rate limit; `retry_after_s` says how long to wait."""
+    """A primary or secondary rate limit; `retry_after_s` says how long to wait.
+
+    `is_stated` tells whether GitHub named that time; without one, each further wait is longer. `is_secondary` tells
+    whether it is about how requests are made, and not about the quota of their kind.
+    """
 
     code = "github_rate_limit"
     retryable = True
@@ -215,11 +219,15 @@ class GitHubRateLimitError(GitHubError):
         message: str,
         *,
         retry_after_s: float,
+        is_stated: bool = True,
+        is_secondary: bool = False,
         hint: str = "",
         context: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message, hint=hint, context=context)
         self.retry_after_s = retry_after_s
+        self.is_stated = is_stated
+        self.is_secondary = is_secondary
 
 
 class GitHubValidationError(GitHubError):

@@ -5,6 +5,7 @@ live in memory alone. What they are used for is the client's.
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ class Access(Protocol):
         """Return the token for a request about `repository` (`owner/name`). Raises GitHubError, ConfigError."""
         ...
 
+    async def credential(self, repository: str | None) -> str:
+        """Return the name of what such a request counts for at GitHub, which is no secret. Raises as `token`."""
+        ...
+
     def refused(self, token: str) -> bool:
         """Forget a token that GitHub did not accept (401); return whether another one can be had."""
         ...
@@ -65,6 +70,12 @@ class TokenAccess:
     async def token(self, repository: str | None, *, write: bool) -> str | None:  # noqa: ARG002 - see `Access`
         """See `Access`."""
         return self.secret.reveal() if self.secret else None
+
+    async def credential(self, repository: str | None) -> str:  # noqa: ARG002 - see `Access`
+        """See `Access`: a hash of the token, of which a part is enough to tell two apart."""
+        if self.secret is None:
+            return "anonymous"
+        return f"token-{hashlib.sha256(self.secret.reveal().encode()).hexdigest()[:16]}"
 
     def refused(self, token: str) -> bool:  # noqa: ARG002 - see `Access`
         """See `Access`: there is no other."""
@@ -126,13 +137,18 @@ class AppAccess:
         """
         if repository is None:
             raise GitHubAuthError("an App asks about one repository at a time, and this request names none")
-        owner = repository.partition("/")[0].lower()
+        owner = _owner(repository)
         key = (repository.lower() if write else owner, write)
         async with self._asking:  # many requests at the start want the same token
             cached = self._tokens.get(key)
             if cached is None or cached[1] - RENEW_BEFORE <= self._now():
                 cached = self._tokens[key] = await self._new_token(owner, repository, write=write)
             return cached[0]
+
+    async def credential(self, repository: str | None) -> str:
+        """See `Access`: each installation has limits of its own."""
+        await self.token(repository, write=False)  # makes the installation known
+        return f"installation-{self._installations[_owner(repository)].id}"
 
     def refused(self, token: str) -> bool:
         """See `Access`: a token that was revoked early is replaced."""
@@ -246,6 +262,10 @@ class AccessAuth(httpx.Auth):
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
         return token
+
+
+def _owner(repository: str | None) -> str:
+    return (repository or "").partition("/")[0].lower()
 
 
 def repository_of(path: str) -> str | None:

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
+from squire_pipelines.domain.rate_limits import LimitKind, blocking
 from squire_pipelines.errors import (
     GitHubAuthError,
     GitHubError,
@@ -25,6 +26,7 @@ from squire_pipelines.errors import (
 )
 from squire_pipelines.github import protocol
 from squire_pipelines.github.access import Access, AccessAuth, TokenAccess, repository_of
+from squire_pipelines.github.limits import LimitStore, MemoryLimits, blocked_kinds, kind_of_rest, read_use
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.observability.logging import Component, get_logger
@@ -80,13 +82,14 @@ class _NotSentError(GitHubUnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One request, as often as it is sent; `name` is how errors call it, `resource` the limit that it counts for."""
+    """One request, as often as it is sent; `name` is how errors call it, `kind` the limit that it counts for."""
 
     name: str
     method: str
     url: str
+    repository: str | None
     auth: AccessAuth
-    resource: Literal["core", "graphql"]
+    kind: LimitKind
     repeatable: bool
     is_write: bool
     params: Mapping[str, str | int] | None = None
@@ -102,6 +105,7 @@ class GitHubClient:
         settings: GitHub's addresses, and the limits of time, concurrency and writes.
         access: Who asks. A plain token will do; None asks anonymously, which GitHub allows for REST alone.
         attempts: Tries of one request in all, the first included.
+        limits: What is known of GitHub's limits; None knows what this client alone was told.
         write_turns: Keeps the distance of writes from those of other processes, too; None knows of this client alone.
         http: A client to use instead of an own one; it is not closed.
         max_body_bytes: Of one answer; a larger one is refused before it fills the memory.
@@ -114,6 +118,7 @@ class GitHubClient:
         access: Access | str | None,
         *,
         attempts: int = 4,
+        limits: LimitStore | None = None,
         write_turns: WriteTurns | None = None,
         http: httpx.AsyncClient | None = None,
         max_body_bytes: int = 64 * 2**20,
@@ -131,7 +136,7 @@ class GitHubClient:
         self._write_lock = asyncio.Lock()
         self._last_write: float | None = None
         self._write_turns = write_turns
-        self._blocked_until: dict[str, float] = {}
+        self._limits: LimitStore = limits or MemoryLimits()
         self._max_body_bytes = max_body_bytes
         self._monotonic = monotonic
         self._owns_http = http is None
@@ -147,6 +152,7 @@ class GitHubClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._limits.close()
         if self._owns_http:
             await self._http.aclose()
 
@@ -185,8 +191,9 @@ class GitHubClient:
                 request,
                 "POST",
                 self._graphql_url,
+                repository,
                 AccessAuth(self._access, repository, write=is_write),
-                "graphql",
+                LimitKind.GRAPHQL,
                 repeatable=True,
                 is_write=is_write,
                 json={"query": document, "variables": dict(variables)},
@@ -219,14 +226,15 @@ class GitHubClient:
         params: Mapping[str, str | int] | None = None,
         content: Mapping[str, object] | None = None,
     ) -> Any:
-        is_write = method != "GET"
+        is_write, repository = method != "GET", repository_of(path)
         return await self._send(
             _Request(
                 f"{method} {path}",
                 method,
                 self._api_url + path,
-                AccessAuth(self._access, repository_of(path), write=is_write),
-                "core",
+                repository,
+                AccessAuth(self._access, repository, write=is_write),
+                kind_of_rest(path),
                 repeatable=repeatable,
                 is_write=is_write,
                 params=params,
@@ -243,8 +251,10 @@ class GitHubClient:
         """
         name, address = f"GET {path}", self._api_url + path
         for _ in range(_MAX_REDIRECTIONS):  # a renamed repository leads to another address of the API first
-            auth = AccessAuth(self._access, repository_of(path), write=False)
-            request = _Request(name, "GET", address, auth, "core", repeatable=True, is_write=False)
+            repository = repository_of(path)
+            auth = AccessAuth(self._access, repository, write=False)
+            kind = LimitKind.CORE
+            request = _Request(name, "GET", address, repository, auth, kind, repeatable=True, is_write=False)
             address = await self._send(request, protocol.read_location)
             if not address.startswith(f"{self._api_url}/"):
                 return await self._fetch(name, protocol.check_download(address, api_url=self._api_url), take)
@@ -284,31 +294,39 @@ class GitHubClient:
             on=wait, attempts=self._attempts, timeout=RETRY_TIMEOUT_S, wait_initial=0.5, wait_max=8.0
         ):
             with attempt:
-                self._raise_if_blocked(request.resource)
+                credential = await self._access.credential(request.repository)
+                status, headers, body = await self._exchange(request, credential)
+                if (use := read_use(headers, request.kind)) is not None:
+                    self._limits.use(credential, use)
                 try:
-                    answer = await self._exchange(request)
-                    return read(*answer, request=request.name, now=datetime.now(UTC))
+                    return read(status, headers, body, request=request.name, now=datetime.now(UTC))
                 except GitHubRateLimitError as error:
-                    self._blocked_until[request.resource] = self._monotonic() + error.retry_after_s
+                    kinds = blocked_kinds(error, request.kind, is_write=request.is_write)
+                    self._limits.block(credential, kinds, error.retry_after_s if error.is_stated else None)
                     raise
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
-    def _raise_if_blocked(self, resource: str) -> None:
-        """Refuse what GitHub has said it will refuse: asking on makes a secondary limit longer."""
-        left = self._blocked_until.get(resource, 0.0) - self._monotonic()
-        if left > 0:
+    def _raise_if_blocked(self, credential: str, request: _Request) -> None:
+        """Refuse what GitHub told some process it will refuse: asking on makes a secondary limit longer."""
+        states, now = self._limits.states(credential)
+        kinds = {request.kind} | ({LimitKind.CONTENT} if request.is_write else set())
+        state = blocking(states, kinds, now)
+        if state is not None and state.blocked_until is not None:
+            left = (state.blocked_until - now).total_seconds()
             raise GitHubRateLimitError(
-                f"GitHub's {resource} limit was reached; not asked again before it ends",
+                f"{request.name}: GitHub's limit was reached; not asked before it ends",
                 retry_after_s=left,
-                hint=f"it ends in {left:.0f} s",
-                context={"resource": resource},
+                hint=f"it ends in {left:.0f} s, at {state.blocked_until:%H:%M:%S} UTC",
+                context={"kind": request.kind.value, "blocked_until": state.blocked_until.isoformat()},
             )
 
-    async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str], bytes]:
-        """Send once; return status, headers with lower-case names, body. Raises GitHubUnavailableError."""
+    async def _exchange(self, request: _Request, credential: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Send once; return status, headers with lower-case names, body. Raises GitHubError."""
         async with self._semaphore:
             if request.is_write:
                 await self._space_writes()
+            # At the last moment: those who waited their turn may wait because one before them was refused.
+            self._raise_if_blocked(credential, request)
             try:
                 async with (
                     asyncio.timeout(self._timeout_s),

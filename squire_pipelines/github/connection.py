@@ -3,6 +3,8 @@
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.write_turns import WriteTurns
+from squire_pipelines.ledger.github_limits import LedgerLimits
+from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.secrets import Secret
 from squire_pipelines.settings import Settings
 
@@ -12,15 +14,19 @@ class GitHub:
 
     Args:
         settings: Name the addresses and, for an App, its id.
+        ledger: Keeps what GitHub said of its limits, which every process obeys.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self._settings = settings
+        self._ledger = ledger
 
     def client(self) -> GitHubClient:
         """Return a client, to be used in `async with`. Raises ConfigError."""
         turns = WriteTurns(self._settings.home.run / "github-writes")
-        return GitHubClient(self._settings.github, access_from(self._settings), write_turns=turns)
+        return GitHubClient(
+            self._settings.github, access_from(self._settings), limits=LedgerLimits(self._ledger), write_turns=turns
+        )
 
     async def git_token(self, repository: str) -> Secret | None:
         """Return the token to fetch and push one repository with, None when there is none.

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from gidgethub import sansio
 
+from squire_pipelines.domain.rate_limits import FIRST_WAIT_S
 from squire_pipelines.errors import (
     DeliveryError,
     GitHubAuthError,
@@ -29,12 +30,6 @@ from squire_pipelines.errors import (
 API_VERSION = "2022-11-28"
 """https://docs.github.com/rest/about-the-rest-api/api-versions"""
 
-SECONDARY_LIMIT_WAIT_S = 60.0
-"""The least wait after a secondary limit that names no time.
-
-https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#handle-rate-limit-errors-appropriately
-"""
-
 _MAX_MESSAGE_CHARS = 1000
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
 _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
@@ -43,7 +38,10 @@ _TIMED_OUT_MESSAGES = ("something went wrong while executing your query", "could
 _UNAUTHORIZED_HINT = "the token is wrong, expired or revoked: set a new one with `squire secrets set github-token`"
 _NOT_FOUND_HINT = "check the name, and that the token may see it: GitHub hides what a token may not read"
 _BROKEN_HINT = "GitHub has a problem: https://www.githubstatus.com"
-_SECONDARY_MESSAGES = ("secondary rate limit", "abuse detection")
+_SECONDARY_MESSAGES = ("secondary rate limit", "abuse detection", "submitted too quickly")
+_PRIMARY_MESSAGES = ("api rate limit exceeded", "api rate limit already exceeded")
+_LIMIT_TYPES = frozenset({"RATE_LIMIT", "RATE_LIMITED"})
+_LIMIT_CODES = frozenset({"graphql_rate_limit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,8 @@ def parse_delivery_headers(headers: Mapping[str, str]) -> DeliveryHeaders:
     return DeliveryHeaders(lower["x-github-event"].strip(), lower["x-github-delivery"].strip())
 
 
-def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float:
-    """Return how long to wait after a limit: `retry-after`, else until `x-ratelimit-reset`, else 60 s.
+def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Return how long to wait after a limit: `retry-after`, else until `x-ratelimit-reset`; None when none is named.
 
     Args:
         headers: The answer's, with lower-case names.
@@ -118,8 +116,8 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float:
         if limit is not None and limit.remaining == 0:
             return max(1.0, (limit.reset_datetime - _server_time(headers, now)).total_seconds() + 1.0)
     except (ValueError, OverflowError, OSError):  # a limit that cannot be read is as good as none
-        return SECONDARY_LIMIT_WAIT_S
-    return SECONDARY_LIMIT_WAIT_S
+        return None
+    return None
 
 
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, *, request: str, now: datetime) -> Any:
@@ -181,6 +179,8 @@ def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, reques
     entries = [entry for entry in data.get("errors") or [] if isinstance(entry, dict)]
     errors = [FieldError(_path(entry), _graphql_error(entry, headers, request=request, now=now)) for entry in entries]
     content = data.get("data")
+    if content is None and not errors and _says_limit(str(data.get("message") or "")):
+        raise _limited(f"GitHub answered {request} with: {data['message']}", headers, {"request": request}, now)
     for failed in errors:
         if failed.error.retryable or not failed.path or not isinstance(content, dict):
             raise failed.error
@@ -227,7 +227,7 @@ def _graphql_error(entry: Mapping[str, Any], headers: Mapping[str, str], *, requ
     context: dict[str, object] = {"request": request, "type": kind, "message": message, "path": path}
     text = f"GitHub answered {request} with {kind or 'an error'}{f' at {path}' if path else ''}: {message}"
     lower = message.lower()
-    if kind == "RATE_LIMITED" or any(part in lower for part in _SECONDARY_MESSAGES):
+    if kind.upper() in _LIMIT_TYPES or _codes(entry) & _LIMIT_CODES or _says_limit(message):
         return _limited(text, headers, context, now)
     if kind == "NOT_FOUND":
         return GitHubNotFoundError(text, hint=_NOT_FOUND_HINT, context=context)
@@ -241,18 +241,37 @@ def _graphql_error(entry: Mapping[str, Any], headers: Mapping[str, str], *, requ
 def _limited(
     text: str, headers: Mapping[str, str], context: Mapping[str, object], now: datetime
 ) -> GitHubRateLimitError:
-    wait = retry_after_s(headers, now=now)
-    hint = f"GitHub asks to wait {wait:.0f} s; other users of the same token share its allowance"
-    return GitHubRateLimitError(text, retry_after_s=wait, hint=hint, context=context)
+    stated = retry_after_s(headers, now=now)
+    wait = FIRST_WAIT_S if stated is None else stated
+    lower = text.lower()
+    is_secondary = any(part in lower for part in _SECONDARY_MESSAGES) or (
+        "retry-after" in headers and headers.get("x-ratelimit-remaining") != "0"
+    )
+    return GitHubRateLimitError(
+        text,
+        retry_after_s=wait,
+        is_stated=stated is not None,
+        is_secondary=is_secondary,
+        hint=f"GitHub asks to wait {wait:.0f} s; other users of the same token share its allowance",
+        context=context,
+    )
 
 
 def _is_limit(headers: Mapping[str, str], message: str) -> bool:
     """Return whether a 403 is a limit, which GitHub says in one of three ways; otherwise it is a permission."""
-    return (
-        "retry-after" in headers
-        or headers.get("x-ratelimit-remaining") == "0"
-        or any(part in message.lower() for part in (*_SECONDARY_MESSAGES, "api rate limit exceeded"))
-    )
+    return "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or _says_limit(message)
+
+
+def _says_limit(message: str) -> bool:
+    lower = message.lower()
+    return any(part in lower for part in (*_SECONDARY_MESSAGES, *_PRIMARY_MESSAGES))
+
+
+def _codes(entry: Mapping[str, Any]) -> set[str]:
+    """Return the codes of a GraphQL error, which some answers have in `extensions`."""
+    extensions = entry.get("extensions")
+    places = (entry, extensions if isinstance(extensions, dict) else {})
+    return {str(code).lower() for place in places if (code := place.get("code"))}
 
 
 def _permission_hint(headers: Mapping[str, str]) -> str:

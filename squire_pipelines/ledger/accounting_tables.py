@@ -1,7 +1,8 @@
-"""Tables beside the work itself: what it may cost, and what was archived."""
+"""Tables beside the work itself: what it may cost, what was archived, and what GitHub's limits are."""
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, UniqueConstraint
 
+from squire_pipelines.domain.rate_limits import LimitKind
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
 
 budgets = Table(
@@ -70,4 +71,18 @@ archives = Table(
     Column("last_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Index(None, "table_name", "created_at"),
+)
+
+github_limits = Table(
+    "github_limits",
+    metadata,
+    Column("credential", String(40), primary_key=True),
+    Column("kind", String(20), primary_key=True),
+    Column("blocked_until", UtcDateTime),
+    Column("strikes", Integer, nullable=False, server_default="0"),
+    Column("quota", Integer),
+    Column("remaining", Integer),
+    Column("reset_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+    one_of("kind", LimitKind),
 )

@@ -27,7 +27,7 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
-from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets
+from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.signal_tables import signal_episodes, signal_events
 from squire_pipelines.ledger.words import words_of
@@ -42,6 +42,7 @@ __all__ = [
     "budgets",
     "collections",
     "deliveries",
+    "github_limits",
     "metadata",
     "model_calls",
     "outcomes",

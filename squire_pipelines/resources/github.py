@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from squire_pipelines.resources.stores import opened_ledger
 from squire_pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,4 +20,4 @@ class GitHubResource(dg.ConfigurableResource["GitHub"]):
         """Return GitHub; its secrets are looked up when they are needed and never configured."""
         from squire_pipelines.github.connection import GitHub  # noqa: PLC0415 - httpx, for the runs that need it
 
-        return GitHub(self.settings)
+        return GitHub(self.settings, opened_ledger(self.settings.resolved_ledger_url))

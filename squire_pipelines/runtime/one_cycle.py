@@ -20,6 +20,7 @@ from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.evidence.checks import add_evidence
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.runtime.cycle import CycleState
@@ -50,15 +51,16 @@ def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str
     return names
 
 
-def _client(settings: Settings) -> GitHubClient:
-    return GitHubClient(settings.github, access_from(settings, required=True))
+def _client(settings: Settings, ledger: Ledger | None = None) -> GitHubClient:
+    limits = LedgerLimits(ledger) if ledger is not None else None
+    return GitHubClient(settings.github, access_from(settings, required=True), limits=limits)
 
 
-def check_access(settings: Settings, names: Sequence[str]) -> None:
+def check_access(settings: Settings, names: Sequence[str], ledger: Ledger | None = None) -> None:
     """Ask GitHub about every repository before anything is written. Raises GitHubError, SecretMissingError."""
 
     async def ask() -> None:
-        async with _client(settings) as client, asyncio.TaskGroup() as group:
+        async with _client(settings, ledger) as client, asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(repository_info(client, name))
 
@@ -135,7 +137,7 @@ def run(
     """Run one cycle; FAILED when a task or a source failed, or the time was up. Raises GitHubError, ConfigError."""
     for name in names:
         check_agent(settings.agent_for(name))
-    check_access(settings, names)
+    check_access(settings, names, ledger)
 
     def say(line: str) -> None:
         if not as_json:

@@ -4,7 +4,8 @@ import json
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
-from itertools import pairwise
+from datetime import timedelta
+from itertools import count, pairwise
 
 import httpx
 import pytest
@@ -19,8 +20,10 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
 )
 from squire_pipelines.github.client import GitHubClient, load_query
+from squire_pipelines.github.limits import MemoryLimits
 from squire_pipelines.sections import GitHubSettings
 from tests.support.github_json import API_URL, GRAPHQL_URL, FakeGitHub, answer, repository
+from tests.support.ledgers import START
 
 pytestmark = pytest.mark.anyio
 ClientOf = Callable[..., GitHubClient]
@@ -179,30 +182,15 @@ async def test_lost_write_is_repeated_only_when_that_does_no_harm(
 
 
 async def test_short_limit_is_waited_for_and_a_long_one_is_reported(client_of: ClientOf) -> None:
-    clock = iter(range(0, 10_000, 40))
+    times = (START + timedelta(seconds=6 * number) for number in count())
     short = Scripted(httpx.Response(429, headers={"retry-after": "5"}), ok({"a": 1}))
     with stamina.set_testing(True, attempts=3):
-        assert await client_of(short, monotonic=lambda: float(next(clock))).get("/x") == {"a": 1}
+        assert await client_of(short, limits=MemoryLimits(lambda: next(times))).get("/x") == {"a": 1}
         long = Scripted(httpx.Response(429, headers={"retry-after": "900"}), ok({"a": 1}))
         with pytest.raises(GitHubRateLimitError) as caught:
             await client_of(long).get("/x")
     assert caught.value.retry_after_s == 900
     assert len(long.requests) == 1
-
-
-async def test_nothing_is_asked_of_a_resource_until_its_limit_ends(client_of: ClientOf) -> None:
-    now = [0.0]
-    transport = Scripted(httpx.Response(429, headers={"retry-after": "100"}), ok({"a": 1}))
-    client = client_of(transport, monotonic=lambda: now[0])
-    with pytest.raises(GitHubRateLimitError):
-        await client.get("/x")
-    now[0] = 60.0
-    with pytest.raises(GitHubRateLimitError, match="not asked again") as caught:
-        await client.get("/x")
-    assert caught.value.retry_after_s == 40.0
-    assert len(transport.requests) == 1
-    now[0] = 100.0
-    assert await client.get("/x") == {"a": 1}
 
 
 async def test_writes_are_spaced_and_reads_are_not(client_of: ClientOf) -> None:

@@ -194,8 +194,38 @@ def test_wait_is_counted_on_the_servers_clock() -> None:
 @pytest.mark.parametrize("reset", ["x", "9" * 30])
 def test_wait_without_a_time_that_can_be_read_is_a_minute(reset: str) -> None:
     limit = {"x-ratelimit-limit": "1", "x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
-    assert protocol.retry_after_s({}, now=NOW) == 60.0
-    assert protocol.retry_after_s(limit, now=NOW) == 60.0
+    assert protocol.retry_after_s({}, now=NOW) is None
+    with pytest.raises(GitHubRateLimitError) as caught:
+        read(429, {}, **{name.replace("-", "_"): value for name, value in limit.items()})
+    assert (caught.value.retry_after_s, caught.value.is_stated) == (60.0, False)
+
+
+SPELLINGS: list[tuple[dict[str, object], dict[str, str], bool]] = [
+    ({"errors": [{"type": "RATE_LIMIT", "code": "graphql_rate_limit", "message": "API rate limit"}]}, {}, False),
+    ({"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded for user ID 1."}]}, {}, False),
+    ({"data": None, "errors": [{"message": "no", "extensions": {"code": "GRAPHQL_RATE_LIMIT"}}]}, {}, False),
+    ({"data": {"a": 1}, "errors": [{"code": "graphql_rate_limit", "path": ["a"], "message": "x"}]}, {}, False),
+    ({"message": "API rate limit exceeded for installation ID 1."}, {}, False),
+    ({"errors": [{"message": "You have exceeded a secondary rate limit. Please wait"}]}, {}, True),
+    ({"errors": [{"message": "was submitted too quickly"}]}, {}, True),
+]
+
+
+@pytest.mark.parametrize(("content", "headers", "secondary"), SPELLINGS)
+def test_a_limit_in_an_answer_of_status_200_is_one_however_it_is_spelled(
+    content: dict[str, object], headers: dict[str, str], *, secondary: bool
+) -> None:
+    spent = {"x_ratelimit_limit": "5000", "x_ratelimit_remaining": "0", "x_ratelimit_reset": RESET}
+    with pytest.raises(GitHubRateLimitError) as caught:
+        read_graphql(content, **headers, **spent)
+    assert (caught.value.retry_after_s, caught.value.is_stated) == (91.0, True)
+    assert caught.value.is_secondary is secondary
+
+
+def test_a_refusal_that_names_a_wait_while_quota_is_left_is_a_secondary_limit() -> None:
+    with pytest.raises(GitHubRateLimitError) as caught:
+        read(403, {"message": "slow down"}, retry_after="9", x_ratelimit_remaining="4000")
+    assert caught.value.is_secondary
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{", b"\xff\xfe", b"[" * 100_000])
