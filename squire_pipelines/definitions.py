@@ -13,6 +13,7 @@ from squire_pipelines.assets.plans import budgets_spec, plan_tasks, pull_request
 from squire_pipelines.assets.report import report
 from squire_pipelines.assets.signals import collect_signals, signals_summary
 from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.reading_times import is_due
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.jobs.agent_run import agent_run
 from squire_pipelines.jobs.executors import choose_executor
@@ -37,6 +38,7 @@ from squire_pipelines.settings import Settings, load_settings
 
 # Run monitoring ends what hangs or was killed; agents have their own wall clock and their lease.
 _MAX_RUNTIME = {"dagster/max_runtime": "900"}
+_EACH_MINUTE = "* * * * *"
 
 
 def _asset_job(
@@ -80,14 +82,19 @@ def _collect_schedule(settings: Settings) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="collect_regularly",
         job_name="collect",
-        cron_schedule=settings.collection.schedule,
-        execution_timezone="UTC",
+        cron_schedule=settings.collection.schedule if settings.collection.interval_s is None else _EACH_MINUTE,
+        execution_timezone=settings.collection.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Reads all repositories, whether or not a delivery said that something has happened.",
     )
     def collect_regularly(
         context: dg.ScheduleEvaluationContext, settings: SettingsParam
     ) -> dg.RunRequest | dg.SkipReason:
+        rhythm, now = settings.collection, context.scheduled_execution_time
+        if rhythm.interval_s is not None and not is_due(now, rhythm.interval_s):
+            return dg.SkipReason(f"collection.interval_s is {rhythm.interval_s}, and it is not time yet")
+        if rhythm.is_quiet(now):
+            return dg.SkipReason(f"collection.quiet_hours are {rhythm.quiet_hours} in {rhythm.time_zone}")
         names = settings.repositories
         if not names:
             return dg.SkipReason("no repositories are set: name some in the configuration, or run `squire init`")

@@ -3,7 +3,9 @@
 A line of `[section]` in `config.toml` is a field here; the environment names it `SQUIRE_<SECTION>__<FIELD>`.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
@@ -12,6 +14,7 @@ from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
+from squire_pipelines.domain.reading_times import parse_quiet_hours
 from squire_pipelines.observability.logging import Level
 from squire_pipelines.setting_types import (
     AppId,
@@ -30,12 +33,14 @@ from squire_pipelines.setting_types import (
     Label,
     ListenHost,
     Name,
+    QuietSpan,
     SeccompProfile,
     Seconds,
     SecondsOrNone,
     SettingsSection,
     ShellLine,
     Skills,
+    TimeZone,
 )
 
 
@@ -61,9 +66,27 @@ class CollectionSettings(SettingsSection):
     """Reading signals."""
 
     schedule: Cron = "*/10 * * * *"
+    interval_s: int | None = Field(default=None, ge=60, le=7 * 86400, multiple_of=60, description="instead of schedule")
+    time_zone: TimeZone = "UTC"
+    quiet_hours: QuietSpan | None = Field(default=None, description="from-to, in which only what is asked for is read")
     source_timeout_s: Seconds = 30
     max_concurrent_repositories: int = Field(default=8, ge=1, le=64)
     max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Self:
+        if self.interval_s is not None and "schedule" in self.model_fields_set:
+            raise ValueError("interval_s and schedule are two answers to one question: set one of them")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of `schedule` and `quiet_hours`."""
+        return ZoneInfo(self.time_zone)
+
+    def is_quiet(self, moment: datetime) -> bool:
+        """Return whether nothing is read by the clock at this time."""
+        return self.quiet_hours is not None and parse_quiet_hours(self.quiet_hours).contain(moment, self.zone)
 
 
 class CiSettings(SettingsSection):

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -17,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from squire_pipelines.domain.container_limits import LONGEST_S
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.domain.reading_times import parse_quiet_hours
 
 SECRET_SHOWN = "secret_shown"  # noqa: S105 - the type of an error
 """The type of an error whose value must not be repeated."""
@@ -64,6 +66,21 @@ def check_cron(text: str) -> str:
         raise ValueError("the schedule names a time that never comes") from None
     except CroniterError as error:
         raise ValueError(f"{fields} ({error})") from error
+    return text
+
+
+def check_time_zone(text: str) -> str:
+    """Return the name of a time zone. Raises ValueError for one that the zones of this machine do not have."""
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):  # no such zone, no name, the name of a folder
+        raise ValueError("no time zone has this name; one looks like Europe/Zurich or UTC") from None
+    return text
+
+
+def check_quiet_hours(text: str) -> str:
+    """Return a span of the day as it is. Raises ValueError for what is none."""
+    parse_quiet_hours(text)
     return text
 
 
@@ -280,6 +297,8 @@ def _absolute(path: Path) -> Path:
 
 
 Cron = Annotated[str, AfterValidator(check_cron)]
+TimeZone = Annotated[str, Field(max_length=100), AfterValidator(check_time_zone)]
+QuietSpan = Annotated[str, AfterValidator(check_quiet_hours)]
 HttpUrl = Annotated[str, AfterValidator(check_http_url)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 LedgerUrl = Annotated[str, AfterValidator(check_ledger_url)]

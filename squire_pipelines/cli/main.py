@@ -26,7 +26,7 @@ COMMANDS = {
     "dev": Lazy(f"{_CLI}.dev:dev", "Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."),
     "doctor": Lazy(f"{_CLI}.doctor:doctor", "Check what Squire needs, and show the next step for each."),
     "tasks": Lazy(f"{_CLI}.tasks:tasks", "List, show, approve, cancel, retry and watch tasks."),
-    "signals": Lazy(f"{_CLI}.signals:signals", "List the signals that were seen in the repositories."),
+    "signals": Lazy(f"{_CLI}.signals:signals", "Read the repositories, and list the signals that were seen."),
     "plans": Lazy(f"{_CLI}.plans:plans", "List and show the plans that planners made."),
     "budgets": Lazy(f"{_CLI}.budgets:budgets", "Show what work costs, and what it may cost."),
     "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List webhook deliveries and other requests to read a repository."),

@@ -6,12 +6,16 @@ import click
 
 from squire_pipelines.cli import queries
 from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, page_options, with_context
-from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.signals import SignalKind
 
-signals = LazyGroup(name="signals", help="List the signals that were seen in the repositories, and each reading.")
+signals = LazyGroup(
+    name="signals",
+    help="Read the repositories, and list the signals that were seen in them and each reading.",
+    lazy={"collect": Lazy("squire_pipelines.cli.signals_collect:collect", "Read repositories now.")},
+)
 
 
 @signals.command(

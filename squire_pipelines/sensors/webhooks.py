@@ -14,6 +14,8 @@ from squire_pipelines.sensors.activity import active_runs
 
 if TYPE_CHECKING:
     from squire_pipelines.ledger.deliveries import PendingDelivery
+    from squire_pipelines.ledger.store import Ledger
+    from squire_pipelines.settings import Settings
 
 
 def collection_run(
@@ -47,22 +49,32 @@ def webhooks(
     context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam
 ) -> dg.SensorResult | dg.SkipReason:
     """Take what is due and read it in one run. A delivery whose run did not happen is due again after a while."""
-    from squire_pipelines.ledger import deliveries
-
     if active_runs(context.instance, "collect"):
         return dg.SkipReason("a collection is under way; what comes meanwhile is read together after it")
+    due = take_inbox(context.instance, settings, ledger)
+    if due is None:
+        return dg.SkipReason("the inbox holds nothing new")
+    request, names = due
+    names = [*settings.repositories, *names]
+    return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, names))
+
+
+def take_inbox(
+    instance: dg.DagsterInstance, settings: "Settings", ledger: "Ledger"
+) -> tuple[dg.RunRequest, list[str]] | None:
+    """Take what is due in the inbox; return the run that reads it and its repositories, None when nothing is due."""
+    from squire_pipelines.ledger import deliveries
+
     with ledger.write() as tx:
         due = deliveries.take_for_collection(tx, retry_after_s=settings.pipeline.redelivery_s)
     if not due:
-        return dg.SkipReason("the inbox holds nothing new")
+        return None
     ids = [delivery.id for delivery in due]
     key = hashlib.sha256(f"{ids}:{[delivery.tries for delivery in due]}".encode()).hexdigest()[:16]
     # Deliveries that came together are read together: the first one's trace id stands for all of them.
-    names = [*settings.repositories, *_names(due)]
-    request = collection_run(
-        context.instance, _names(due), trace_id=due[0].trace_id, run_key=f"collect-{key}", pending=ids
-    )
-    return dg.SensorResult([request], dynamic_partitions_requests=partition_requests(context.instance, names))
+    names = _names(due)
+    request = collection_run(instance, names, trace_id=due[0].trace_id, run_key=f"collect-{key}", pending=ids)
+    return request, names
 
 
 def _names(members: Sequence["PendingDelivery"]) -> list[str]:

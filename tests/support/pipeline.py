@@ -254,13 +254,13 @@ command = ["true"]
         ]
         return Tick(tick.skip_message or "", tick.cursor, runs)
 
-    def schedule(self, name: str) -> Any:
-        """One tick of a schedule; its context takes no instance in memory."""
+    def schedule(self, name: str, *, at: datetime | None = None) -> Any:
+        """One tick of a schedule, now or at another time; its context takes no instance in memory."""
         definition = build_defs(resource_overrides=self.resources).resolve_schedule_def(name)
         with (
             dg.DagsterInstance.local_temp() as instance,
             dg.build_schedule_context(
-                instance=instance, scheduled_execution_time=datetime.now(UTC), resources=self.resources
+                instance=instance, scheduled_execution_time=at or datetime.now(UTC), resources=self.resources
             ) as context,
         ):
             return definition.evaluate_tick(context), instance.get_dynamic_partitions("repositories")

@@ -1,6 +1,7 @@
 """The sensors and the schedule that ask for collections and plans."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -78,6 +79,26 @@ def test_the_schedule_says_when_there_is_nothing_to_read(quiet_pipeline: Pipelin
     tick, _ = quiet_pipeline.schedule("collect_regularly")
     assert not tick.run_requests
     assert "squire init" in tick.skip_message
+
+
+def test_nothing_is_read_by_the_clock_in_quiet_hours_of_the_zone(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure('[collection]\nquiet_hours = "22:00-06:00"\ntime_zone = "Europe/Zurich"\n')
+    night, morning = datetime(2026, 7, 1, 3, 59, tzinfo=UTC), datetime(2026, 7, 1, 4, 0, tzinfo=UTC)
+    tick, _ = quiet_pipeline.schedule("collect_regularly", at=night)
+    assert not tick.run_requests
+    assert "22:00-06:00 in Europe/Zurich" in tick.skip_message
+    assert len(quiet_pipeline.schedule("collect_regularly", at=morning)[0].run_requests) == 1
+
+
+def test_an_interval_is_kept_by_skipping_the_minutes_between(quiet_pipeline: Pipeline) -> None:
+    quiet_pipeline.configure("[collection]\ninterval_s = 5400\n")
+    begins = datetime(2026, 7, 1, 0, 0, tzinfo=UTC)
+    due = [
+        minute
+        for minute in range(0, 181, 30)
+        if quiet_pipeline.schedule("collect_regularly", at=begins + timedelta(minutes=minute))[0].run_requests
+    ]
+    assert due == [0, 90, 180]
 
 
 def test_the_history_is_published_every_ten_minutes_whatever_happens(quiet_pipeline: Pipeline) -> None:

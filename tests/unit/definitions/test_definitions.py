@@ -161,6 +161,33 @@ def test_the_schedule_follows_the_settings() -> None:
     assert defs.resolve_schedule_def("collect_regularly").cron_schedule == "7 * * * *"
 
 
+def test_the_schedule_has_the_time_zone_and_looks_each_minute_for_an_interval() -> None:
+    defs = build_defs(Settings(collection=CollectionSettings(time_zone="Europe/Zurich")))
+    assert defs.resolve_schedule_def("collect_regularly").execution_timezone == "Europe/Zurich"
+    defs = build_defs(Settings(collection=CollectionSettings(interval_s=300)))
+    assert defs.resolve_schedule_def("collect_regularly").cron_schedule == "* * * * *"
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ('time_zone = "Mars/Olympus"', "collection.time_zone"),
+        ('quiet_hours = "22-6"', "collection.quiet_hours"),
+        ("interval_s = 90", "collection.interval_s"),
+        ('schedule = "61 * * * *"', "collection.schedule"),
+    ],
+)
+def test_a_wrong_time_is_named_and_the_schedule_loads_all_the_same(
+    line: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(f"[collection]\n{line}\n", encoding="utf-8")
+    monkeypatch.setenv("SQUIRE_CONFIG", str(wrong))
+    defs = build_defs()
+    assert field in str(defs.metadata["settings_error"].value)
+    assert defs.resolve_schedule_def("collect_regularly").cron_schedule == "*/10 * * * *"
+
+
 def test_settings_that_cannot_be_used_leave_the_definitions_and_fail_every_tick_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What single settings may be: the rest is refused when they are loaded, and every field has the type that it needs."""
 
+import json
 import tomllib
 import typing
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pydantic.fields import FieldInfo
 from squire_pipelines import setting_types
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.sections import CollectionSettings, GitHubSettings
 from squire_pipelines.settings import Settings, load_settings
 
 
@@ -268,6 +269,16 @@ def test_dagster_takes_every_schedule_that_the_settings_take(text: str) -> None:
     else:
         refusal = ""
     assert is_valid_cron_string(text) == (not refusal) or "never comes" in refusal
+
+
+@pytest.mark.parametrize("zone", ["", "Mars/Olympus", "Europe", "../etc/passwd", "/etc/localtime", "a\0b", "+02:00"])
+def test_what_is_no_time_zone_is_refused(tmp_path: Path, zone: str) -> None:
+    assert "no time zone has this name" in refusal(tmp_path, "collection.time_zone", json.dumps(zone))
+
+
+def test_an_interval_and_a_schedule_are_not_set_together() -> None:
+    with pytest.raises(ValidationError, match="set one of them"):
+        CollectionSettings(interval_s=600, schedule="*/5 * * * *")
 
 
 def url_value(name: str, url: str) -> str:

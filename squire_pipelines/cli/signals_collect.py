@@ -1,0 +1,44 @@
+"""`squire signals collect`: read repositories now, and say what was found."""
+
+import click
+
+from squire_pipelines.cli.context import CliContext, json_option, seconds_option, with_context
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.run import hand_on_config
+from squire_pipelines.errors import ExitCode
+from squire_pipelines.terminal.output import write_line
+
+
+@command(
+    "collect",
+    examples=(
+        "squire signals collect                   # read all repositories of the settings once",
+        "squire signals collect acme/api --json   # read one, and write what each source gave",
+        "squire signals collect --watch           # read again at each time of the schedule, until Ctrl-C",
+    ),
+)
+@click.argument("repositories", nargs=-1, metavar="[OWNER/REPO]...")
+@click.option("--watch", is_flag=True, help="Read again whenever the schedule of the settings would, until Ctrl-C.")
+@seconds_option("--timeout", 900, "Wait this long for a reading.")
+@json_option
+@with_context
+def collect(context: CliContext, repositories: tuple[str, ...], timeout: float, *, watch: bool, as_json: bool) -> None:
+    """Read repositories now, and say how many signals each source has.
+
+    The command uses a running `squire dev` of the same home, or reads in a process of its own. That one plans nothing
+    and starts no agent. A source that does not answer makes the exit code 1.
+    """
+    from squire_pipelines.runtime import reading  # noqa: PLC0415 - imports what the other commands do not need
+    from squire_pipelines.runtime.one_cycle import repositories_of_cycle  # noqa: PLC0415 - likewise
+
+    hand_on_config(context)
+    settings, ledger = context.settings, context.ledger
+    names = repositories_of_cycle(settings, repositories)
+
+    def say(line: str) -> None:
+        write_line(line, err=as_json)
+
+    def read_once() -> ExitCode:
+        return reading.read(settings, ledger, names, say=say, timeout_s=timeout, as_json=as_json)
+
+    raise SystemExit(reading.watch(settings.collection, read_once, say=say) if watch else read_once())

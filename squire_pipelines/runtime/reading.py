@@ -1,0 +1,149 @@
+"""Readings for `squire signals collect`: ask for one in the inbox, see that somebody reads, wait, report."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import groupby
+
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.reading_times import seconds_until_due
+from squire_pipelines.errors import ExitCode, NotReachableError
+from squire_pipelines.github.access import access_from
+from squire_pipelines.ledger import collections, deliveries
+from squire_pipelines.ledger.collections import RecordedCollection
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.runtime.processes import interruptible
+from squire_pipelines.runtime.services import AlreadyRunningError, Services
+from squire_pipelines.sections import CollectionSettings
+from squire_pipelines.settings import Settings
+from squire_pipelines.terminal.output import write_json
+
+_POLL_S = 1.0
+_READER = "reader"
+_READ_INBOX = [sys.executable, "-m", "squire_pipelines.jobs.read_inbox"]
+
+Say = Callable[[str], None]
+
+
+def read(
+    settings: Settings, ledger: Ledger, names: Sequence[str], *, say: Say, timeout_s: float, as_json: bool
+) -> ExitCode:
+    """Read the repositories once; FAILED when a source did not answer, or the time was up.
+
+    A daemon of Dagster's that serves this home reads them. Where none does, a child of ours executes the one job that
+    reads, so that nothing is planned and no agent is started.
+
+    Raises:
+        SecretMissingError: There is no token for GitHub.
+        NotReachableError: The child ended before it had read what was asked for.
+    """
+    access_from(settings, required=True)
+    progress = _Progress(ledger, names, say=(lambda _line: None) if as_json else say)
+    with interruptible() as check_interrupt, ExitStack() as stack:
+        with ledger.write() as tx:
+            requests = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=new_trace_id())
+        services: Services | None = None
+        deadline = time.monotonic() + timeout_s
+        while (is_open := _is_open(ledger, requests)) and time.monotonic() < deadline:
+            if services is None:
+                services = _start_reader(settings, stack)
+            elif not services.children[_READER].alive and _is_open(ledger, requests):
+                last_lines = "\n".join(services.log_of(_READER))
+                raise NotReachableError(
+                    f"the reading ended before all was read; its last lines:\n{last_lines}",
+                    hint=f"see {services.children[_READER].log}",
+                )
+            time.sleep(_POLL_S)
+            check_interrupt()
+            progress.look()
+        progress.look()
+    readings = progress.readings
+    if as_json:
+        write_json({"read": not is_open, "readings": [asdict(reading) for reading in readings]}, default=str)
+    elif is_open:
+        say("the time was up; what was asked for stays in the inbox")
+    silent = any(not reading.status.source_answered for reading in readings)
+    return ExitCode.FAILED if silent or is_open else ExitCode.DONE
+
+
+def _is_open(ledger: Ledger, requests: Sequence[int]) -> bool:
+    with ledger.read() as tx:
+        return bool(deliveries.still_open(tx, requests))
+
+
+def _start_reader(settings: Settings, stack: ExitStack) -> Services | None:
+    """Start the child that reads; None while another Squire serves this home, which then reads."""
+    try:
+        services = stack.enter_context(Services(settings, say=lambda _line: None))
+    except AlreadyRunningError:
+        return None
+    services.start(_READER, _READ_INBOX)
+    return services
+
+
+class _Progress:
+    """Says each repository once all of its sources have been read since it was made."""
+
+    def __init__(self, ledger: Ledger, names: Sequence[str], *, say: Say) -> None:
+        self._ledger = ledger
+        self._names = tuple(names)
+        self._say = say
+        self._newest_before = max((reading.id for reading in self._latest()), default=0)
+        self._said: set[str] = set()
+        self.readings: tuple[RecordedCollection, ...] = ()
+
+    def _latest(self) -> tuple[RecordedCollection, ...]:
+        with self._ledger.read() as tx:
+            return collections.latest(tx, self._names)
+
+    def look(self) -> None:
+        """Read the newest readings, and say the repositories that are new among them."""
+        made = [reading for reading in self._latest() if reading.id > self._newest_before]
+        self.readings = tuple(sorted(made, key=lambda reading: (reading.repository, reading.id)))
+        for repository, readings in groupby(self.readings, key=lambda reading: reading.repository):
+            if repository not in self._said:
+                self._said.add(repository)
+                for line in describe(repository, readings):
+                    self._say(line)
+
+
+def describe(repository: str, readings: Iterable[RecordedCollection]) -> list[str]:
+    """Return lines for one repository: how many signals each source has, then why a source did not answer."""
+    counts, errors = [], []
+    for reading in readings:
+        changed = f", {reading.changed} changed" if reading.changed else ""
+        if reading.status.source_answered:
+            counts.append(f"{reading.source} {reading.signals}{changed}")
+        else:
+            errors.append(f"{repository}: {reading.source} did not answer ({reading.status}): {reading.error}")
+    return [f"{repository}: {'; '.join(counts) or 'nothing was read'}", *errors]
+
+
+def seconds_to_next(settings: CollectionSettings, now: datetime) -> float:
+    """Return how long `--watch` waits: until the schedule of the settings would read the next time, quiet or not."""
+    if settings.interval_s is not None:
+        return seconds_until_due(now, settings.interval_s)
+    from croniter.croniter import croniter  # noqa: PLC0415 - only the schedule needs it
+
+    upcoming: datetime = croniter(settings.schedule, now.astimezone(settings.zone)).get_next(datetime)
+    return max(1.0, (upcoming.astimezone(UTC) - now).total_seconds())
+
+
+def watch(settings: CollectionSettings, read_once: Callable[[], ExitCode], *, say: Say) -> ExitCode:
+    """Read again and again at the times of the settings, until the person interrupts. Returns the last code."""
+    code = ExitCode.DONE
+    try:
+        while True:
+            code = read_once()
+            wait_s = seconds_to_next(settings, datetime.now(UTC))
+            say(f"next reading in {wait_s:.0f} s; Ctrl-C ends")
+            deadline = time.monotonic() + wait_s
+            with interruptible() as check_interrupt:
+                while (left := deadline - time.monotonic()) > 0:
+                    time.sleep(min(_POLL_S, left))
+                    check_interrupt()
+    except KeyboardInterrupt:
+        return code

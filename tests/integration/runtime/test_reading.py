@@ -1,0 +1,128 @@
+"""`squire signals collect`: read now, by the daemon that serves the home or by a child of its own."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner, Result
+
+from squire_forge.process import ForgeProcess
+from squire_pipelines.cli.main import cli
+from squire_pipelines.errors import ExitCode
+from squire_pipelines.jobs.read_inbox import read_inbox
+from squire_pipelines.ledger import collections, deliveries, plans
+from squire_pipelines.runtime import reading
+from squire_pipelines.runtime.services import home_lock
+from squire_pipelines.sections import CollectionSettings
+from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
+
+
+def squire(*words: str) -> Result:
+    return CliRunner().invoke(cli, list(words), prog_name="squire")
+
+
+@contextmanager
+def daemon_that_reads(pipeline: Pipeline) -> Iterator[None]:
+    """Another process that serves the home: here a thread that holds it and reads what the inbox asks for."""
+    over, taken = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with home_lock(pipeline.settings.home.run):
+            taken.set()
+            while not over.wait(0.05):
+                read_inbox(pipeline.instance)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        assert taken.wait(10)
+        yield
+    finally:
+        over.set()
+        worker.join(60)
+
+
+def test_repositories_are_read_and_each_source_is_counted(pipeline: Pipeline) -> None:
+    with daemon_that_reads(pipeline):
+        result = squire("signals", "collect", HANDBOOK, QUIET)
+    assert result.exit_code == 0, result.output
+    assert f"{HANDBOOK}: open_prs 1, 1 changed; failed_ci 0" in result.output
+    assert f"{QUIET}: " in result.output
+    with pipeline.ledger.read() as tx:
+        assert {row.repository for row in collections.latest(tx, [HANDBOOK, QUIET, LEDGERLIB])} == {HANDBOOK, QUIET}
+        assert plans.latest(tx, HANDBOOK) is None
+
+
+def test_a_source_that_does_not_answer_is_named_and_fails_the_command(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
+    with daemon_that_reads(pipeline):
+        result = squire("signals", "collect", HANDBOOK, "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert document["read"] is True
+    status = {row["source"]: row["status"] for row in document["readings"]}
+    assert status["open_issues"] == "failed"
+    assert status["open_prs"] == "fresh"
+
+
+def test_what_was_not_read_in_time_stays_in_the_inbox(pipeline: Pipeline) -> None:
+    with home_lock(pipeline.settings.home.run):
+        result = squire("signals", "collect", QUIET, "--timeout", "1")
+    assert result.exit_code == 1
+    assert "stays in the inbox" in result.output
+    with pipeline.ledger.write() as tx:
+        assert [due.repository for due in deliveries.take_for_collection(tx, retry_after_s=0)] == [QUIET]
+
+
+def test_without_a_daemon_a_child_reads_and_nothing_is_planned(pipeline: Pipeline) -> None:
+    result = squire("signals", "collect", LEDGERLIB, "--json")
+    assert result.exit_code == 0, result.output
+    assert {row["repository"] for row in json.loads(result.stdout)["readings"]} == {LEDGERLIB}
+    with pipeline.ledger.read() as tx:
+        assert collections.active_signals(tx, LEDGERLIB)
+        assert plans.latest(tx, LEDGERLIB) is None
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_child_that_ends_before_all_is_read_is_told_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_READ_INBOX", ["sh", "-c", "echo no room left; exit 3"])
+    result = squire("signals", "collect", QUIET)
+    assert result.exit_code == ExitCode.NOT_REACHABLE
+    assert "no room left" in result.stderr
+
+
+def test_what_another_asked_for_is_read_along(quiet_pipeline: Pipeline) -> None:
+    with quiet_pipeline.ledger.write() as tx:
+        asked = deliveries.request_collection(tx, [QUIET], source="github", trace_id=TRACE)
+    read_inbox(quiet_pipeline.instance)
+    with quiet_pipeline.ledger.read() as tx:
+        assert deliveries.still_open(tx, asked) == asked  # the forge is not there: a delivery is taken up again
+
+
+def test_watching_reads_again_until_the_person_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "seconds_to_next", lambda _settings, _now: 0.0)
+    codes = [ExitCode.DONE, ExitCode.FAILED]
+
+    def read_once() -> ExitCode:
+        if not codes:
+            raise KeyboardInterrupt
+        return codes.pop(0)
+
+    lines: list[str] = []
+    assert reading.watch(CollectionSettings(), read_once, say=lines.append) is ExitCode.FAILED
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        (CollectionSettings(schedule="30 6 * * *", time_zone="Europe/Zurich"), 3.5 * 3600),  # 4:30 in UTC in summer
+        (CollectionSettings(interval_s=3600), 3600),
+        (CollectionSettings(schedule="*/10 * * * *", quiet_hours="00:00-12:00"), 600),
+    ],
+)
+def test_watching_waits_for_the_next_time_of_the_settings(settings: CollectionSettings, seconds: float) -> None:
+    assert reading.seconds_to_next(settings, datetime(2026, 7, 1, 1, 0, tzinfo=UTC)) == seconds
