@@ -1,7 +1,8 @@
 """Judges what strangers made in a child process with limits, so that no input can take the caller down with it.
 
 `run_judgement` calls a function there. The child's death is a verdict with a name, and what it answers is read as
-values only: a child that was taken over can lie about its input, and do nothing else.
+values only: a child that was taken over can lie about its input, or answer what takes long to read, and do
+nothing else.
 """
 
 import contextlib

@@ -17,18 +17,24 @@ _PUNCTUATION = frozenset("-_.,:;()'\"/+=&%? ")
 """Signs that mean nothing to git, to GitHub or to a continuous integration: no brackets, stars, `@`, `#` or `!`."""
 _AT_NO_END = "-_.,:;/+=&%? "
 _ISSUE = re.compile(r"(?<![A-Za-z0-9_])GH-(?=\d)", re.IGNORECASE)
+_ENDS_AN_ISSUE = re.compile(r"\b(?:clos|fix|resolv|complet|implement)", re.IGNORECASE)
+_KEY = re.compile(r"(?<![A-Za-z0-9_])([A-Z][A-Z0-9_]{0,20})-(?=\d)")
+"""An issue's name in trackers that read commits, such as `ENG-123`."""
 
 
 def commit_subject(title: str) -> str:
     """Return a task's title as the first line of a commit: letters, digits and harmless punctuation, one short line.
 
     The title may be an issue's, which a stranger wrote. `[skip ci]` and its kin need brackets or stars, a mention `@`,
-    a reference `#` or `GH-`, a link `://`, an automatic squash `!`, and a trailer a line of its own.
+    a reference `#` or `GH-`, another tracker's order to end an issue a key like `ENG-1`, a link `://`, an automatic
+    squash `!`, and a trailer a line of its own.
     """
-    text = _ISSUE.sub("GH ", unicodedata.normalize("NFC", title)[: 4 * MAX_SUBJECT_CHARS]).replace("://", " ")
-    kept = "".join(sign if _is_harmless(sign) else " " for sign in text)
-    words = " ".join(kept.split()).strip(_AT_NO_END)
-    return words[:MAX_SUBJECT_CHARS].rstrip(_AT_NO_END)
+    text = unicodedata.normalize("NFC", title)[: 4 * MAX_SUBJECT_CHARS].replace("://", " ")
+    kept = " ".join("".join(sign if _is_harmless(sign) else " " for sign in text).split())
+    kept = _ISSUE.sub("GH ", kept)
+    if _ENDS_AN_ISSUE.search(kept):
+        kept = _KEY.sub(r"\1 ", kept)
+    return kept.strip(_AT_NO_END)[:MAX_SUBJECT_CHARS].rstrip(_AT_NO_END)
 
 
 def _is_harmless(sign: str) -> bool:

@@ -1,6 +1,7 @@
 """Bounds on the receiver's connections: how many one address and all may hold, how long one goes without an answer."""
 
 import asyncio
+import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +18,8 @@ class ConnectionLimits:
     """What one caller may hold.
 
     Args:
-        per_address: Open connections of one address. Behind a proxy all have the proxy's.
+        per_address: Open connections of one address, of IPv6 of one network of 64 bits, which is one caller's. Behind a
+            proxy all have the proxy's.
         total: Open connections of all addresses together.
         answer_within_s: From its beginning, or from its last answer, until a connection is ended that has had no
             (further) answer, whatever it sends meanwhile. GitHub waits for ten seconds.
@@ -26,6 +28,20 @@ class ConnectionLimits:
     per_address: int = 256
     total: int = 1024
     answer_within_s: float = 20.0
+
+
+def caller_of(address: str) -> str:
+    """Return by what an address's connections are counted: itself, or its network of 64 bits for IPv6.
+
+    A caller gets a whole such network: https://www.rfc-editor.org/rfc/rfc6177. An IPv4 address within IPv6 is itself.
+    """
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # a Unix socket has no address
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
+    return address
 
 
 class LimitedProtocol(H11Protocol):
@@ -38,7 +54,7 @@ class LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Count the connection, or end it at once if its address, or all together, have enough."""
-        address = str((transport.get_extra_info("peername") or ("",))[0])
+        address = caller_of(str((transport.get_extra_info("peername") or ("",))[0]))
         of_address, of_all = self.open_by_address[address], self.open_by_address.total()
         if of_address >= self.limits.per_address or of_all >= self.limits.total:
             _log.warning("connection refused", address=address, open=of_address, open_of_all=of_all)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.webhooks.connections import ConnectionLimits
+from squire_pipelines.webhooks.connections import ConnectionLimits, caller_of
 from squire_pipelines.webhooks.receiver import create_app
 from squire_pipelines.webhooks.serve import ReceiverServer, listen
 from tests.support.deliveries import SECRET, headers, push
@@ -139,3 +139,17 @@ def test_a_caller_that_keeps_its_connection_is_answered_for_longer_than_one_answ
     with httpx.Client() as client:
         assert {client.get(f"{url}/healthz", timeout=HANG_S).status_code for _ in range(20)} == {200}
     assert deliver(url) == 202
+
+
+@pytest.mark.parametrize(
+    ("address", "caller"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_addresses_of_one_caller_are_counted_together(address: str, caller: str) -> None:
+    assert caller_of(address) == caller

@@ -29,6 +29,7 @@ REQUEST = PublishRequest(
 )
 # What GitHub, a continuous integration or git itself acts upon in a message's first line.
 ACTIVE = re.compile(r"[\[\]*@#!<>`|\\~^{}$]|://|(?<![a-z0-9_])gh-\d|[^\S ]", re.IGNORECASE)
+ORDER = re.compile(r"\b(?i:clos|fix).*(?<![A-Za-z0-9_])[A-Z][A-Z0-9]{0,20}-\d")
 PIECES = st.sampled_from(
     (
         "[skip ci]",
@@ -41,6 +42,7 @@ PIECES = st.sampled_from(
         "@octocat",
         "Fixes #1",
         "closes GH-2",
+        "Fixes ENG-123",
         "https://github.com/a/b/issues/3",
         "fixup! x",
         "\nSigned-off-by: x <x@x>",
@@ -65,6 +67,7 @@ def test_nothing_of_a_title_acts_in_a_commits_message(title: str) -> None:
     subject = commit_subject(title)
     assert len(subject) <= MAX_SUBJECT_CHARS
     assert not ACTIVE.search(subject), subject
+    assert not ORDER.search(subject), subject
     assert hidden_characters(subject) == []
     assert subject == commit_subject(subject)
 
@@ -77,6 +80,8 @@ def test_nothing_of_a_title_acts_in_a_commits_message(title: str) -> None:
         ("Grüße, 日本語", "Grüße, 日本語"),
         ("Fixes https://github.com/acme/app/issues/8", "Fixes https github.com/acme/app/issues/8"),
         ("--amend", "amend"),
+        ("Read UTF-16 and ENG-12", "Read UTF-16 and ENG-12"),
+        ("Fixes (ENG-12)", "Fixes (ENG 12)"),
         ("x" * 100, "x" * 72),
     ],
 )
