@@ -113,6 +113,7 @@ class PlannerSettings(SettingsSection):
     timeout_s: Seconds = 120
     max_retries: int = Field(default=3, ge=0, le=10)
     max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
+    max_tasks_per_fact: int = Field(default=1, ge=1, le=10, description="whatever became of them")
     issue_labels: tuple[Label, ...] = ("squire",)
     approve: Literal["auto", "manual"] = "auto"
     min_confidence: float = Field(default=0.6, ge=0, le=1)

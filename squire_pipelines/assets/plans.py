@@ -130,7 +130,7 @@ async def _plan(
     async with github.client() as client:
 
         async def plan(repository: str) -> None:
-            basis = _basis(ledger, repository)
+            basis = _basis(ledger, repository, settings.planner.max_tasks_per_fact)
             if basis.seen_before and not again:
                 context.log.info(f"{repository}: nothing has changed since its last plan")
                 with ledger.write() as tx:
@@ -143,8 +143,8 @@ async def _plan(
         await gather_bounded(names, plan, limit=settings.collection.max_concurrent_repositories)
 
 
-def _basis(ledger: "Ledger", repository: str) -> _Basis:
-    from squire_pipelines.ledger import collections, plans, tasks
+def _basis(ledger: "Ledger", repository: str, max_tasks_per_fact: int) -> _Basis:
+    from squire_pipelines.ledger import collections, plans, task_signals, tasks
     from squire_pipelines.planning.digest import signals_digest
 
     with ledger.read() as tx:
@@ -154,7 +154,8 @@ def _basis(ledger: "Ledger", repository: str) -> _Basis:
             repository,
             max((row.id for row in collections.latest(tx, [repository])), default=0),
             signals,
-            tasks.covered_signals(tx, repository),
+            tasks.covered_signals(tx, repository)
+            | task_signals.worked_on(tx, repository, signals, times=max_tasks_per_fact),
             latest is not None and latest.plan.signals_digest == signals_digest(signals),
         )
 
@@ -301,7 +302,13 @@ def _admit(context: dg.AssetExecutionContext, ledger: "Ledger", settings: Settin
             if saved.findings:
                 context.log.warning(f"{repository}: plan {saved.id} failed its checks, nothing is admitted")
                 continue
-            created = plans.admit(tx, saved.id, approval=approval, max_attempts=settings.dispatch.max_attempts)
+            created = plans.admit(
+                tx,
+                saved.id,
+                approval=approval,
+                max_attempts=settings.dispatch.max_attempts,
+                max_tasks_per_fact=planner.max_tasks_per_fact,
+            )
             rows = [tasks.get(tx, task_id) for task_id in created]
         context.log_event(
             dg.AssetMaterialization(

@@ -98,7 +98,9 @@ def unadmitted(tx: Transaction, *, limit: int = 500) -> tuple[str, ...]:
     return tuple(rows.scalars())
 
 
-def admit(tx: Transaction, plan_id: str, *, approval: ApprovalRule, max_attempts: int) -> tuple[str, ...]:
+def admit(
+    tx: Transaction, plan_id: str, *, approval: ApprovalRule, max_attempts: int, max_tasks_per_fact: int = 1
+) -> tuple[str, ...]:
     """Create the tasks of a plan that passed its checks, once. Returns the ids of the new tasks.
 
     A plan with findings is never admitted: nothing is created and nothing is returned.
@@ -116,6 +118,7 @@ def admit(tx: Transaction, plan_id: str, *, approval: ApprovalRule, max_attempts
         approval=approval,
         max_attempts=max_attempts,
         trace_id=saved.trace_id,
+        max_tasks_per_fact=max_tasks_per_fact,
     )
     tx.execute(
         update(plans)

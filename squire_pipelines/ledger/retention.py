@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, false, func, 
 from squire_pipelines.domain.budgets import ReservationState
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
+from squire_pipelines.ledger import task_signals
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import (
     archived_tasks,
@@ -286,6 +287,8 @@ def _compact_rows(tx: Transaction, ids: Sequence[str], archive: str) -> list[dic
 def delete_rows(tx: Transaction, retention: Retention, table: str, keys: Sequence[Any]) -> int:
     """Delete these rows of one of `OF_THEMSELVES`, except those that have to stay now."""
     source: Table = metadata.tables[table]
+    if source is signals:
+        task_signals.forget(tx, keys, _is_due(tx, retention, table))
     return tx.execute(delete(source).where(source.c.id.in_(keys), _is_due(tx, retention, table))).rowcount
 
 

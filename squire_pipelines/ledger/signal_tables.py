@@ -1,4 +1,4 @@
-"""Tables about what was seen: the episodes of signals, and what happened to each."""
+"""Tables about what was seen: the episodes of signals, what happened to each, and which tasks were made for them."""
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
 
@@ -45,3 +45,15 @@ signal_events = Table(
     Index(None, "at"),
     sqlite_autoincrement=True,
 )
+
+task_signals = Table(
+    "task_signals",
+    metadata,
+    Column("repository", String(140), primary_key=True),
+    Column("kind", String(40), primary_key=True),
+    Column("key", CleanText, primary_key=True),
+    Column("version", CleanText, primary_key=True),
+    Column("task_id", String(32), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""A row for each signal that a task was made for, in the version that it had. It stays while the signal's row does."""

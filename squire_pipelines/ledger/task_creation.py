@@ -12,7 +12,7 @@ from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
-from squire_pipelines.ledger import episodes
+from squire_pipelines.ledger import episodes, task_signals
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import archived_tasks, signals, task_dependencies, tasks
 from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
@@ -31,17 +31,21 @@ def create_from_plan(
     approval: ApprovalRule,
     max_attempts: int,
     trace_id: str,
+    max_tasks_per_fact: int = 1,
 ) -> tuple[str, ...]:
     """Create a plan's tasks, each fact at most once. Returns the new tasks' ids.
 
     A task whose fingerprint is known is not created again; others may still depend on it. A person's request
-    (`manual_task`) is done with when a task of the plan answers it.
+    (`manual_task`) is done with when a task of the plan answers it. With more than one task per fact, the fingerprint
+    of a later one has the number of those that ended before it.
     """
+    earlier = task_signals.rounds(tx, plan.repository, versions, times=max_tasks_per_fact)
+    marked = {ref: f"{version}#{earlier[ref]}" if ref in earlier else version for ref, version in versions.items()}
     ids: dict[str, str] = {}
     created: dict[str, str] = {}
     archived: dict[str, TaskStatus] = {}
     for spec in plan.tasks:
-        spec_fingerprint = fingerprint(plan.repository, spec, dict(versions))
+        spec_fingerprint = fingerprint(plan.repository, spec, marked)
         known = find_by_fingerprint(tx, plan.repository, spec_fingerprint)
         if known is not None:
             ids[spec.key] = known.id
@@ -78,6 +82,7 @@ def create_from_plan(
             trace_id=trace_id,
         )
         record_event(tx, EventSubject.TASK, None, status, event)
+        task_signals.record(tx, plan.repository, task_id, {ref: versions.get(ref, "") for ref in spec.signals})
         ids[spec.key] = task_id
         created[spec.key] = task_id
     pairs = _dependencies(plan, ids, created)

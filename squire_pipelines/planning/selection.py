@@ -26,7 +26,8 @@ class PlanInputs:
         signals: All current signals of the repository, in any order.
         default_branch: None for an empty repository.
         issue_labels: An issue with one of these becomes a task; upper and lower case are the same, as for GitHub.
-        covered: Refs of signals that an active task or an open pull request already answers.
+        covered: Refs of signals that an active task or an open pull request already answers, or that as many tasks were
+            made for as may be.
         max_tasks: Most tasks in the plan.
     """
 
