@@ -10,6 +10,8 @@ from squire_forge.records import Comment, Pull, Review, Thread, ThreadComment, T
 from squire_forge.shapes import mergeable, pull_commits, ticket_page
 from squire_forge.world import node_id
 
+_HUNK_LINES = 4
+
 
 @on("PullRequest", "state")
 def _pull_state(pull: Pull, _: Context) -> str:
@@ -150,3 +152,53 @@ def _comment_url(comment: Comment, context: Context) -> str:
 @on("PullRequestReviewComment", "url")
 def _thread_comment_url(comment: ThreadComment, context: Context) -> str:
     return f"{ticket_page(context.view.world, comment.thread.pull)}#discussion_r{comment.id}"
+
+
+@on("PullRequestReview", "url")
+def _review_url(review: Review, context: Context) -> str:
+    return f"{ticket_page(context.view.world, review.pull)}#pullrequestreview-{review.id}"
+
+
+@on("IssueComment", "authorAssociation")
+def _comment_author_association(comment: Comment, _: Context) -> str:
+    return operations.association(comment.author, comment.ticket.repository)
+
+
+@on("PullRequestReview", "authorAssociation")
+def _review_author_association(review: Review, _: Context) -> str:
+    return operations.association(review.author, review.pull.repository)
+
+
+@on("PullRequestReviewComment", "authorAssociation")
+def _comment_association(comment: ThreadComment, _: Context) -> str:
+    return operations.association(comment.author, comment.thread.pull.repository)
+
+
+@on("IssueComment", "isMinimized")
+def _is_minimized(_: Comment, __: Context) -> bool:
+    return False
+
+
+@on("PullRequestReviewThread", "diffSide")
+def _diff_side(_: Thread, __: Context) -> str:
+    return "RIGHT"
+
+
+@on("PullRequestReviewThread", "startLine")
+def _start_line(_: Thread, __: Context) -> None:
+    return None
+
+
+@on("PullRequestReviewThread", "originalLine")
+def _original_line(thread: Thread, _: Context) -> int | None:
+    return thread.line
+
+
+@on("PullRequestReviewComment", "diffHunk")
+def _diff_hunk(comment: ThreadComment, context: Context) -> str:
+    thread = comment.thread
+    lines = (context.view.git(thread.pull.repository).file(thread.commit_sha, thread.path) or "").splitlines()
+    last = thread.line or len(lines)
+    shown = lines[max(0, last - _HUNK_LINES) : last]
+    first = last - len(shown) + 1
+    return "\n".join([f"@@ -{first},0 +{first},{len(shown)} @@", *(f"+{line}" for line in shown)])

@@ -33,11 +33,12 @@ class HostedComment(_Shape):
 
 
 class HostedThread(HostedComment):
-    """A review thread with its first comment, on a line of the head."""
+    """A review thread with its first comment, on a line of the head, and its answers."""
 
     path: str
     line: int | None = None
     resolved: bool = False
+    replies: tuple[HostedComment, ...] = Field(default=(), max_length=_MAX_ITEMS)
 
 
 class HostedReview(HostedComment):
@@ -260,13 +261,14 @@ def _insert_thread(view: View, pull: Pull, thread: HostedThread) -> None:
         resolved=thread.resolved,
         outdated=False,
     )
-    store.insert(
-        view.con,
-        "thread_comments",
-        thread_id=thread_id,
-        author_id=_author(view, thread).id,
-        body=thread.body,
-        commit_sha=pull.head_sha,
-        created_at=now,
-        updated_at=now,
-    )
+    for comment in (thread, *thread.replies):
+        store.insert(
+            view.con,
+            "thread_comments",
+            thread_id=thread_id,
+            author_id=_author(view, comment).id,
+            body=comment.body,
+            commit_sha=pull.head_sha,
+            created_at=comment.created_at or now,
+            updated_at=comment.created_at or now,
+        )

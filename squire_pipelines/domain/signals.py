@@ -112,7 +112,12 @@ class OpenIssue(FrozenModel):
 
 
 class ReviewFinding(FrozenModel):
-    """A reviewer's unresolved comment on the current head of an open pull request."""
+    """A reviewer's unresolved remark on an open pull request.
+
+    `outdated` when the code that it is about has changed since, or a bot judged an older head. `start_line` is where a
+    remark on several lines begins, `side` which side of the difference it is on. `severity`, `confidence` (0 to 1) and
+    `judged_head` are what a review bot says. Of a remark without a thread, `thread` names where it was written.
+    """
 
     kind: Literal[SignalKind.REVIEW_FINDING] = SignalKind.REVIEW_FINDING
     pull_request: int
@@ -126,6 +131,12 @@ class ReviewFinding(FrozenModel):
     head_ref: str
     head_sha: str
     from_fork: bool = False
+    start_line: int | None = None
+    side: str | None = None
+    outdated: bool = False
+    severity: str | None = None
+    confidence: float | None = None
+    judged_head: str | None = None
 
 
 class ManualTask(FrozenModel):

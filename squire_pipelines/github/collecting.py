@@ -24,13 +24,13 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.further_checks import joined, more_checks
 from squire_pipelines.github.models import Commit, DefaultBranch, Issue, PullRequest, RepositoryAnswer, parse
 from squire_pipelines.github.protocol import GraphQLAnswer
+from squire_pipelines.github.remarks import review_findings
 from squire_pipelines.github.signals import (
     failed_checks_of_branch,
     failed_checks_of_pull_request,
     newest_by_ref,
     open_issue,
     open_pull_request,
-    review_findings,
 )
 
 FIRST_PAGE_OF_PULL_REQUESTS = 10
@@ -333,7 +333,8 @@ class _Reader:
             if part is None or part.review_threads is None or not part.review_threads.items:
                 return pull.model_copy(update={"review_threads": page}), True
             page = part.review_threads.model_copy(update={"items": (*page.items, *part.review_threads.items)})
-        return pull.model_copy(update={"review_threads": page}), page is not None and page.is_incomplete
+        left = pull.hides_remarks or (page is not None and page.is_incomplete)
+        return pull.model_copy(update={"review_threads": page}), left
 
     async def _ask(self, query: str, **variables: object) -> RepositoryAnswer:
         answer = await self._query(query, {**self._variables, **variables})

@@ -189,12 +189,48 @@ class _WithHead(GraphQLModel):
 
 
 class ReviewComment(GraphQLModel):
-    """The first comment of a thread."""
+    """A comment of a thread. Each has the same hunk."""
 
+    body: Text
+    url: str
+    created_at: datetime | None = None
+    updated_at: datetime
+    author: Actor | None = None
+    author_association: str = "NONE"
+    diff_hunk: Text = ""
+
+
+class _ReviewComments(Nodes[ReviewComment]):
+    total_count: int = 0
+
+
+class PullRequestComment(GraphQLModel):
+    """A comment on a pull request that has no place in its files."""
+
+    id: str
     body: Text
     url: str
     updated_at: datetime
     author: Actor | None = None
+    author_association: str = "NONE"
+    is_minimized: bool = False
+
+
+class _ReviewedCommit(GraphQLModel):
+    oid: str
+
+
+class Review(GraphQLModel):
+    """A submitted review: its own text, beside its threads."""
+
+    id: str
+    state: str
+    body: Text
+    url: str
+    submitted_at: datetime | None = None
+    author: Actor | None = None
+    author_association: str = "NONE"
+    commit: _ReviewedCommit | None = None
 
 
 class ReviewThread(GraphQLModel):
@@ -205,7 +241,10 @@ class ReviewThread(GraphQLModel):
     is_outdated: bool
     path: Text
     line: int | None = None
-    comments: Nodes[ReviewComment]
+    start_line: int | None = None
+    original_line: int | None = None
+    diff_side: str | None = None
+    comments: _ReviewComments
 
 
 class PullRequest(_WithHead):
@@ -225,6 +264,14 @@ class PullRequest(_WithHead):
     labels: Nodes[Label] | None = None
     # None when this part could not be read; the answer's error says why.
     review_threads: Page[ReviewThread] | None = None
+    reviews: Nodes[Review] | None = None
+    comments: Nodes[PullRequestComment] | None = None
+
+    @property
+    def hides_remarks(self) -> bool:
+        """Whether a review or a comment that was asked for is not shown, so that what it says need not be gone."""
+        asked = {"reviews": self.reviews, "comments": self.comments}
+        return any(part is None or part.is_incomplete for name, part in asked.items() if name in self.model_fields_set)
 
     def with_head(self, head: Commit) -> "PullRequest":
         """Return the same with another reading of its newest commit."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by
 from squire_pipelines.domain.outcomes import ChecksState
-from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, ReviewFinding, Signal
+from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, Signal
 from squire_pipelines.domain.text import shorten
 from squire_pipelines.github.models import (
     Actor,
@@ -98,36 +98,6 @@ def open_issue(repository: str, issue: Issue) -> Signal:
             comments=issue.comments.total_count,
         ),
     )
-
-
-def review_findings(repository: str, pull: PullRequest) -> Iterator[Signal]:
-    """Yield a signal for each unresolved thread on the present code of an open pull request: its first comment."""
-    for thread in pull.review_threads.nodes if pull.review_threads else ():
-        if thread.is_resolved or thread.is_outdated or not thread.comments.nodes:
-            continue
-        first = thread.comments.nodes[0]
-        where = thread.path + (f":{thread.line}" if thread.line else "")
-        yield Signal(
-            repository=repository,
-            key=thread.id,
-            version=f"{pull.head_ref_oid}:{first.updated_at.isoformat()}",
-            title=f"Remark by {login(first.author)} on #{pull.number}" + (f", {where}" if where else ""),
-            url=first.url,
-            updated_at=first.updated_at,
-            details=ReviewFinding(
-                pull_request=pull.number,
-                pull_request_author=login(pull.author),
-                thread=thread.id,
-                author=login(first.author),
-                is_bot=is_bot(first.author),
-                body=shorten(first.body, MAX_BODY_CHARS),
-                path=thread.path or None,
-                line=thread.line,
-                head_ref=pull.head_ref_name,
-                head_sha=pull.head_ref_oid,
-                from_fork=pull.is_cross_repository,
-            ),
-        )
 
 
 @dataclass(frozen=True, slots=True)

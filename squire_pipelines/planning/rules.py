@@ -113,8 +113,8 @@ def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
 def _address_review(group: Sequence[Candidate], first: ReviewFinding) -> TaskSpec:
     findings = [(c.signal, c.signal.details) for c in group if isinstance(c.signal.details, ReviewFinding)]
     facts = [
-        f"reviewer: {finding.author}{' (a bot)' if finding.is_bot else ''}\n"
-        f"where: {finding.path or '-'}{f':{finding.line}' if finding.line else ''}\nurl: {signal.url}\n\n{finding.body}"
+        f"reviewer: {finding.author}{' (a bot)' if finding.is_bot else ''}{_judgement(finding)}\n"
+        f"where: {_place(finding)}\nurl: {signal.url}\n\n{finding.body}{_evidence(signal, len(findings))}"
         for signal, finding in findings
     ]
     number = first.pull_request
@@ -186,6 +186,20 @@ def _facts(facts: Sequence[str]) -> str:
     if len(facts) > len(shown):
         parts.append(f"… and {len(facts) - len(shown)} more of the same sort.")
     return "\n\n".join(parts)
+
+
+def _judgement(finding: ReviewFinding) -> str:
+    """Return what a review bot says of its finding itself."""
+    severity = f"\nseverity: {finding.severity}" if finding.severity else ""
+    return severity + (f"\nconfidence: {finding.confidence:.0%}" if finding.confidence is not None else "")
+
+
+def _place(finding: ReviewFinding) -> str:
+    lines = f":{finding.line}" if finding.line else ""
+    if finding.start_line and finding.start_line != finding.line:
+        lines = f":{finding.start_line}-{finding.line}"
+    outdated = " (outdated: this code has changed since)" if finding.outdated else ""
+    return f"{finding.path or '-'}{lines}{outdated}"
 
 
 def _evidence(signal: Signal, facts: int) -> str:

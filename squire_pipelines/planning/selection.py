@@ -3,6 +3,7 @@
 - A signal that is covered (an active task or an open pull request answers it) is left out.
 - An issue needs one of the labels: anybody may open an issue, only collaborators may label it.
 - A failed check or a remark on a pull request from a fork is left out with a note: its branch is not ours to build on.
+- A bot's remark about older code is left out with a note: it judges anew what is there now.
 - A failed check on a draft, or on a pull request that Squire opened itself, is left out: its author is at work on it.
 - An open pull request is background, not work.
 """
@@ -94,14 +95,22 @@ def _judge(
         case FailedCheck() as check:
             return _judge_check(check, drafts)
         case ReviewFinding() as finding:
-            reason = f"remark on #{finding.pull_request}, whose branch lies in a fork"
-            return (None, reason) if finding.from_fork else (finding.head_ref, "")
+            return _judge_remark(finding)
         case OpenIssue() as issue if labels.isdisjoint(label.casefold() for label in issue.labels):
             return None, ""
         case ManualTask(branch=str() as branch):
             return branch, ""
         case _:
             return default_branch, "the repository has no default branch, that is, no commit yet"
+
+
+def _judge_remark(finding: ReviewFinding) -> tuple[str | None, str]:
+    reason = ""
+    if finding.from_fork:
+        reason = f"remark on #{finding.pull_request}, whose branch lies in a fork"
+    elif finding.is_bot and finding.outdated:
+        reason = f"remark of a bot on #{finding.pull_request} that is about older code"
+    return (None, reason) if reason else (finding.head_ref, "")
 
 
 def _judge_check(check: FailedCheck, drafts: frozenset[int]) -> tuple[str | None, str]:

@@ -65,7 +65,36 @@ def thread(name: str = "T1", *, resolved: bool = False, outdated: bool = False, 
         "isOutdated": outdated,
         "path": "src/a.py",
         "line": 3,
-        "comments": {"nodes": [first]},
+        "comments": {"totalCount": 1, "nodes": [first]},
+    }
+
+
+def review(name: str = "R1", state: str = "CHANGES_REQUESTED", body: str = "please split it", **fields: object) -> Any:
+    """A review of a person who may ask, of the present head."""
+    return {
+        "id": name,
+        "state": state,
+        "body": body,
+        "url": f"https://github.test/o/r/pull/1#{name}",
+        "submittedAt": "2026-11-01T11:30:00Z",
+        "author": {"login": "ada", "__typename": "User"},
+        "authorAssociation": "MEMBER",
+        "commit": {"oid": SHA},
+        **fields,
+    }
+
+
+def comment(name: str = "C1", body: str = "as we said on Monday", **fields: object) -> Any:
+    """A comment on a pull request by a person who may ask."""
+    return {
+        "id": name,
+        "body": body,
+        "url": f"https://github.test/o/r/pull/1#{name}",
+        "updatedAt": "2026-11-01T11:20:00Z",
+        "author": {"login": "ada", "__typename": "User"},
+        "authorAssociation": "MEMBER",
+        "isMinimized": False,
+        **fields,
     }
 
 
@@ -86,6 +115,8 @@ def pull_request(number: int = 1, *, head: Any = None, threads: Any = None, **fi
         "labels": {"nodes": [{"name": "bug"}]},
         "commits": {"nodes": [{"commit": head or commit()}]},
         "reviewThreads": threads or page([]),
+        "reviews": {"nodes": []},
+        "comments": {"nodes": []},
         **fields,
     }
 

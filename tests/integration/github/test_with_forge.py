@@ -15,7 +15,7 @@ import stamina
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import SampleRepository
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
-from squire_pipelines.domain.signals import Collection, CollectionStatus, FailedCheck, Source
+from squire_pipelines.domain.signals import Collection, CollectionStatus, FailedCheck, ReviewFinding, Source
 from squire_pipelines.domain.tasks import TaskKind
 from squire_pipelines.errors import (
     GitHubAuthError,
@@ -293,3 +293,14 @@ def test_log_of_a_failed_check_is_in_the_prompt(forge: ForgeProcess) -> None:
     assert [note.path for note in failed.evidence.annotations] == ["ledgerlib/money.py"]
     (task,) = plan_by_rules(PlanInputs("demo/ledgerlib", signals, "main", ("squire",), (), max_tasks=5)).tasks
     assert failed.evidence.log.text in task.prompt
+
+
+def test_whole_threads_of_a_review_bot_are_read(forge: ForgeProcess) -> None:
+    findings = collect(forge, "demo/webshop")[Source.REVIEW_FINDINGS].signals
+    assert len(findings) == 2
+    for signal in findings:
+        assert isinstance(signal.details, ReviewFinding)
+        assert (signal.details.severity, signal.details.side, signal.details.is_bot) == ("high", "right", True)
+        assert signal.evidence is not None
+        assert signal.evidence.diff_hunk.startswith("@@ ")
+        assert len(signal.evidence.comments) == 1

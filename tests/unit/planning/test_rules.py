@@ -1,12 +1,13 @@
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.evidence import Absence, Annotation, JobLog, SignalEvidence
+from squire_pipelines.domain.evidence import Absence, Annotation, Comment, JobLog, SignalEvidence
 from squire_pipelines.domain.plans import check_plan
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, Priority, TaskKind
@@ -204,3 +205,32 @@ def test_logs_of_many_checks_share_the_room_and_keep_both_ends() -> None:
     (task,) = plan(*map(check, names)).tasks
     assert len(task.prompt) <= 50_000
     assert all(f"first error of {name}\n" in task.prompt and f"last line of {name}\n" in task.prompt for name in names)
+
+
+def test_whole_conversation_is_in_the_prompt_and_outdated_code_is_told() -> None:
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    comments = tuple(Comment(author=name, body=f"says {name}", written_at=at) for name in ("ada", "bea"))
+    evidence = SignalEvidence(comments=comments, diff_hunk="@@ -1 +1 @@\n+open()", suggestion="close()")
+    signal = finding().model_copy(update={"evidence": evidence})
+    details = signal.details.model_copy(
+        update={"outdated": True, "start_line": 1, "severity": "high", "confidence": 0.8}
+    )
+    (task,) = plan(signal.model_copy(update={"details": details})).tasks
+    for part in (
+        "where: src/a.py:1-3 (outdated: this code has changed since)",
+        "severity: high\nconfidence: 80%",
+        "says bea",
+        "code that the remark is about:\n@@ -1 +1 @@\n+open()",
+        "suggested change:\nclose()",
+    ):
+        assert part in task.prompt
+
+
+def test_bots_remark_about_older_code_is_left_out_with_a_note_and_a_persons_is_not() -> None:
+    def outdated(name: str, *, is_bot: bool) -> Signal:
+        signal = finding(name, is_bot=is_bot)
+        return signal.model_copy(update={"details": signal.details.model_copy(update={"outdated": True})})
+
+    got = plan(outdated("T1", is_bot=True), outdated("T2", is_bot=False))
+    assert [task.signals for task in got.tasks] == [("review_finding:T2",)]
+    assert got.notes == ("left out 1: remark of a bot on #3 that is about older code",)
