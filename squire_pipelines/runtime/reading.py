@@ -23,7 +23,7 @@ from squire_pipelines.terminal.output import write_json
 
 _POLL_S = 1.0
 _READER = "reader"
-_READ_INBOX = [sys.executable, "-m", "squire_pipelines.jobs.read_inbox"]
+READ_INBOX = [sys.executable, "-m", "squire_pipelines.read_inbox"]
 
 Say = Callable[[str], None]
 
@@ -80,7 +80,7 @@ def _start_reader(settings: Settings, stack: ExitStack) -> Services | None:
         services = stack.enter_context(Services(settings, say=lambda _line: None))
     except AlreadyRunningError:
         return None
-    services.start(_READER, _READ_INBOX)
+    services.start(_READER, READ_INBOX)
     return services
 
 
@@ -92,7 +92,7 @@ class _Progress:
         self._names = tuple(names)
         self._say = say
         self._newest_before = max((reading.id for reading in self._latest()), default=0)
-        self._said: set[str] = set()
+        self._shown_repositories: set[str] = set()
         self.readings: tuple[RecordedCollection, ...] = ()
 
     def _latest(self) -> tuple[RecordedCollection, ...]:
@@ -104,8 +104,8 @@ class _Progress:
         made = [reading for reading in self._latest() if reading.id > self._newest_before]
         self.readings = tuple(sorted(made, key=lambda reading: (reading.repository, reading.id)))
         for repository, readings in groupby(self.readings, key=lambda reading: reading.repository):
-            if repository not in self._said:
-                self._said.add(repository)
+            if repository not in self._shown_repositories:
+                self._shown_repositories.add(repository)
                 for line in describe(repository, readings):
                     self._say(line)
 

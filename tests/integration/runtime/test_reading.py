@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.main import cli
 from squire_pipelines.errors import ExitCode
-from squire_pipelines.jobs.read_inbox import read_inbox
 from squire_pipelines.ledger import collections, deliveries, plans
+from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
 from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.sections import CollectionSettings
@@ -88,7 +88,7 @@ def test_without_a_daemon_a_child_reads_and_nothing_is_planned(pipeline: Pipelin
 
 @pytest.mark.usefixtures("pipeline")
 def test_a_child_that_ends_before_all_is_read_is_told_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_READ_INBOX", ["sh", "-c", "echo no room left; exit 3"])
+    monkeypatch.setattr(reading, "READ_INBOX", ["sh", "-c", "echo no room left; exit 3"])
     result = squire("signals", "collect", QUIET)
     assert result.exit_code == ExitCode.NOT_REACHABLE
     assert "no room left" in result.stderr
