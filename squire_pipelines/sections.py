@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from squire_pipelines.agent_names import known as known_agent
+from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.domain.failures import DEFAULT_IGNORED
@@ -96,6 +97,19 @@ class CiSettings(SettingsSection):
         default=DEFAULT_IGNORED, description="checks that no change of the code makes pass, with * and ?"
     )
     evidence_timeout_s: Seconds = Field(default=60, description="for the logs of one repository's failed checks")
+
+
+class TrustSettings(SettingsSection):
+    """Who may start work by what they write: people with a permission, review bots of a list, and who is released."""
+
+    bots: tuple[Name, ...] = Field(default=DEFAULT_BOTS, description="Apps whose review remarks start work, by login")
+    min_permission: Literal["triage", "write", "maintain", "admin"] = "write"
+    release_label: Label = Field(
+        default=DEFAULT_RELEASE_LABEL, description="set by such a person, it releases what is held"
+    )
+    permission_ttl_s: Seconds = Field(default=3600, description="how long GitHub's word on a person is kept")
+    max_kept_permissions: int = Field(default=10_000, ge=100, le=1_000_000)
+    max_questions: int = Field(default=50, ge=1, le=1000, description="people asked about in one reading")
 
 
 class LoggingSettings(SettingsSection):
@@ -362,6 +376,7 @@ class RepositoryOverrides(SettingsSection):
     """Settings of one repository that differ; what is not named is taken from the general sections."""
 
     ci: dict[str, Any] = Field(default_factory=dict)
+    trust: dict[str, Any] = Field(default_factory=dict)
     agent: dict[str, Any] = Field(default_factory=dict)
     policy: dict[str, Any] = Field(default_factory=dict)
     verification: dict[str, Any] = Field(default_factory=dict)

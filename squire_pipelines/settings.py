@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
 from squire_pipelines.errors import ConfigError
@@ -33,6 +34,7 @@ from squire_pipelines.sections import (
     PublishingSettings,
     RepositoryOverrides,
     RetentionSettings,
+    TrustSettings,
     VerificationSettings,
     WarehouseSettings,
     WebhookSettings,
@@ -59,6 +61,7 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     policy: PolicySettings = PolicySettings()
     publishing: PublishingSettings = PublishingSettings()
+    trust: TrustSettings = TrustSettings()
     verification: VerificationSettings = VerificationSettings()
     webhooks: WebhookSettings = WebhookSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
@@ -168,6 +171,20 @@ class Settings(BaseSettings):
     def verification_for(self, repository: str) -> VerificationSettings:
         """Return how one repository is verified."""
         return self._merged(repository, "verification", self.verification)
+
+    def trust_for(self, repository: str) -> TrustSettings:
+        """Return who may start work in one repository."""
+        return self._merged(repository, "trust", self.trust)
+
+    def trust_rules_for(self, repository: str) -> TrustRules:
+        """Return the rules by which what is seen in one repository is judged."""
+        trust = self.trust_for(repository)
+        return TrustRules(
+            bots=trust.bots,
+            min_permission=RepositoryPermission(trust.min_permission),
+            release_label=trust.release_label,
+            issue_labels=self.issue_labels_for(repository),
+        )
 
     def issue_labels_for(self, repository: str) -> tuple[str, ...]:
         """Return the labels that make an issue of this repository a task."""

@@ -9,7 +9,7 @@ from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, GraphQLSc
 
 from squire_forge import graph_repositories, graph_tickets
 from squire_forge.graph_core import RESOLVERS, Commit, Context
-from squire_forge.records import Account, CheckRun, CommitStatus, LabelEvent
+from squire_forge.records import Account, CheckRun, CommitStatus, LabelEvent, TicketEdit
 from squire_forge.world import node_id
 
 # Importing them registers their resolvers.
@@ -28,6 +28,10 @@ _ATTRIBUTES: Mapping[tuple[str, str], str] = {
     ("PullRequest", "headRefOid"): "head_sha",
     ("PullRequest", "baseRefName"): "base_ref",
     ("PullRequest", "baseRefOid"): "base_sha",
+    ("PullRequestReviewComment", "lastEditedAt"): "edited_at",
+    ("UserContentEdit", "diff"): "body",
+    ("RenamedTitleEvent", "actor"): "editor",
+    ("RenamedTitleEvent", "currentTitle"): "title",
     ("PullRequestReviewThread", "isResolved"): "resolved",
     ("PullRequestReviewThread", "isOutdated"): "outdated",
 }
@@ -70,4 +74,6 @@ def _type_name(value: Any, _info: GraphQLResolveInfo, _type: Any) -> str:
         return value.kind
     if isinstance(value, LabelEvent):
         return "UnlabeledEvent" if value.removed else "LabeledEvent"
+    if isinstance(value, TicketEdit):
+        return "RenamedTitleEvent"
     return {Commit: "Commit", CheckRun: "CheckRun", CommitStatus: "StatusContext"}[type(value)]

@@ -6,7 +6,7 @@ from squire_forge import store, store_checks
 from squire_forge.checks import APP_ID, APP_NAME, APP_SLUG, WORKFLOW_NAME
 from squire_forge.connections import page
 from squire_forge.graph_core import Commit, Context, NotFoundError, Ref, Rollup, on, ordered, paging
-from squire_forge.records import Account, CheckRun, CommitStatus, Pull, Repository, Suite
+from squire_forge.records import Account, CheckRun, CommitStatus, Pull, Repository, Suite, Ticket
 from squire_forge.world import VIEWER_LOGIN, node_id
 
 
@@ -94,6 +94,14 @@ def _pull_request(repository: Repository, context: Context, *, number: int) -> P
     if pull is None:
         raise NotFoundError(f"Could not resolve to a PullRequest with the number of {number}.")
     return pull
+
+
+@on("Repository", "issue")
+def _issue(repository: Repository, context: Context, *, number: int) -> Ticket:
+    issue = store.ticket(context.view.con, repository, number)
+    if issue is None or isinstance(issue, Pull):
+        raise NotFoundError(f"Could not resolve to an Issue with the number of {number}.")
+    return issue
 
 
 @on("Repository", "pullRequests")

@@ -2,11 +2,21 @@
 
 from typing import Any
 
-from squire_forge import operations, store, store_labels
+from squire_forge import operations, store, store_edits, store_labels
 from squire_forge.connections import page
 from squire_forge.graph_core import Commit, Context, NotFoundError, PullCommit, on, paging
 from squire_forge.graph_repositories import pull_state
-from squire_forge.records import Comment, Pull, Review, Thread, ThreadComment, Ticket
+from squire_forge.records import (
+    Account,
+    Comment,
+    LabelEvent,
+    Pull,
+    Review,
+    Thread,
+    ThreadComment,
+    Ticket,
+    TicketEdit,
+)
 from squire_forge.shapes import mergeable, pull_commits, ticket_page
 from squire_forge.world import node_id
 
@@ -99,14 +109,46 @@ def _review_threads(pull: Pull, context: Context, **arguments: Any) -> Any:
 
 
 @on("PullRequest", "timelineItems")
-def _timeline(pull: Pull, context: Context, **arguments: Any) -> Any:
-    types = arguments.get("itemTypes")
-    events = [
-        event
-        for event in store_labels.events(context.view.con, pull)
-        if not types or ("UNLABELED_EVENT" if event.removed else "LABELED_EVENT") in types
-    ]
+@on("Issue", "timelineItems")
+def _timeline(ticket: Ticket, context: Context, **arguments: Any) -> Any:
+    con, types = context.view.con, arguments.get("itemTypes")
+    renames = [edit for edit in store_edits.edits(con, ticket) if edit.title is not None]
+    history: list[LabelEvent | TicketEdit] = [*store_labels.events(con, ticket), *renames]
+    history.sort(key=lambda event: event.created_at)
+    events = [event for event in history if not types or _item_type(event) in types]
     return page(events, "timelineItems", **paging(arguments))
+
+
+def _item_type(event: LabelEvent | TicketEdit) -> str:
+    if isinstance(event, TicketEdit):
+        return "RENAMED_TITLE_EVENT"
+    return "UNLABELED_EVENT" if event.removed else "LABELED_EVENT"
+
+
+@on("Issue", "userContentEdits")
+def _text_edits(ticket: Ticket, context: Context, **arguments: Any) -> Any:
+    return page(_texts(ticket, context), "userContentEdits", **paging(arguments))
+
+
+@on("UserContentEdit", "deletedAt")
+def _edit_deleted_at(_: TicketEdit, __: Context) -> None:
+    return None
+
+
+@on("Issue", "editor")
+def _editor(ticket: Ticket, context: Context) -> Account | None:
+    edits = _texts(ticket, context)
+    return edits[-1].editor if edits else None
+
+
+@on("Issue", "lastEditedAt")
+def _last_edited_at(ticket: Ticket, context: Context) -> str | None:
+    edits = _texts(ticket, context)
+    return edits[-1].edited_at if edits else None
+
+
+def _texts(ticket: Ticket, context: Context) -> list[TicketEdit]:
+    return [edit for edit in store_edits.edits(context.view.con, ticket) if edit.body is not None]
 
 
 @on("Mutation", "markPullRequestReadyForReview")
@@ -160,18 +202,31 @@ def _review_url(review: Review, context: Context) -> str:
 
 
 @on("IssueComment", "authorAssociation")
-def _comment_author_association(comment: Comment, _: Context) -> str:
-    return operations.association(comment.author, comment.ticket.repository)
+def _comment_author_association(comment: Comment, context: Context) -> str:
+    return operations.association(context.view.con, comment.author, comment.ticket.repository)
 
 
 @on("PullRequestReview", "authorAssociation")
-def _review_author_association(review: Review, _: Context) -> str:
-    return operations.association(review.author, review.pull.repository)
+def _review_author_association(review: Review, context: Context) -> str:
+    return operations.association(context.view.con, review.author, review.pull.repository)
 
 
 @on("PullRequestReviewComment", "authorAssociation")
-def _comment_association(comment: ThreadComment, _: Context) -> str:
-    return operations.association(comment.author, comment.thread.pull.repository)
+def _comment_association(comment: ThreadComment, context: Context) -> str:
+    return operations.association(context.view.con, comment.author, comment.thread.pull.repository)
+
+
+@on("PullRequestReview", "createdAt")
+def _review_created_at(review: Review, _: Context) -> str:
+    return review.submitted_at
+
+
+@on("IssueComment", "editor")
+@on("IssueComment", "lastEditedAt")
+@on("PullRequestReview", "editor")
+@on("PullRequestReview", "lastEditedAt")
+def _never_edited(_: Comment | Review, __: Context) -> None:
+    return None
 
 
 @on("IssueComment", "isMinimized")

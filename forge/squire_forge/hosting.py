@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from squire_forge import events, operations, settling, store
+from squire_forge import events, operations, settling, store, store_labels
 from squire_forge.errors import RepositoryError
 from squire_forge.git import GitDirectory
-from squire_forge.records import Account, Pull, Repository
+from squire_forge.records import Account, Pull, Repository, Ticket
 from squire_forge.world import View, World
 
 _MAX_ITEMS = 500
@@ -24,11 +24,15 @@ class _Shape(BaseModel):
 
 
 class HostedComment(_Shape):
-    """A comment; `bot` marks its author as one. `created_at` (RFC 3339) is now by default."""
+    """A comment; `bot` marks its author as one. `created_at` (RFC 3339) is now by default.
+
+    Its author may write to the repository, unless it is a bot or an `outsider`.
+    """
 
     author: Login
     body: str
     bot: bool = False
+    outsider: bool = False
     created_at: str | None = None
 
 
@@ -48,11 +52,12 @@ class HostedReview(HostedComment):
 
 
 class HostedIssue(HostedComment):
-    """An open issue."""
+    """An open issue. Its labels were set by `labelled_by`, the author by default."""
 
     title: str
     body: str = ""
     labels: tuple[str, ...] = ()
+    labelled_by: Login | None = None
     comments: tuple[HostedComment, ...] = Field(default=(), max_length=_MAX_ITEMS)
 
 
@@ -202,26 +207,38 @@ def _insert(view: View, request: HostRequest, git: GitDirectory) -> Repository:
     return repository
 
 
-def _author(view: View, comment: HostedComment) -> Account:
-    return store.ensure_account(view.con, comment.author, "Bot" if comment.bot else "User", view.world.now())
+def _author(view: View, repository: Repository, comment: HostedComment) -> Account:
+    author = store.ensure_account(view.con, comment.author, "Bot" if comment.bot else "User", view.world.now())
+    if not comment.bot and not comment.outsider:
+        store_labels.set_permission(view.con, repository, author, "write")
+    return author
+
+
+def _label(view: View, repository: Repository, ticket: Ticket, hosted: HostedIssue) -> None:
+    now = view.world.now()
+    by = store.ensure_account(view.con, hosted.labelled_by or hosted.author, "User", now)
+    if hosted.labelled_by is not None:
+        store_labels.set_permission(view.con, repository, by, "write")
+    for name in store.add_labels(view.con, repository.id, ticket.id, hosted.labels):
+        store_labels.record(view.con, ticket, name, by, now, removed=False)
 
 
 def _insert_issue(view: View, repository: Repository, issue: HostedIssue) -> None:
-    author = _author(view, issue)
+    author = _author(view, repository, issue)
     number = operations.insert_ticket(
         view, repository, title=issue.title, body=issue.body, author=author, pull=False, made=issue.created_at
     )
     ticket = store.ticket(view.con, repository, number)
     if ticket is None:
         return
-    store.add_labels(view.con, repository.id, ticket.id, issue.labels)
+    _label(view, repository, ticket, issue)
     for comment in issue.comments:
-        operations.add_comment(view, ticket, comment.body, _author(view, comment), comment.created_at)
+        operations.add_comment(view, ticket, comment.body, _author(view, repository, comment), comment.created_at)
     events.emit_issue(view, "opened", ticket, author)
 
 
 def _insert_pull(view: View, repository: Repository, hosted: HostedPull) -> None:
-    author = _author(view, hosted)
+    author = _author(view, repository, hosted)
     request = operations.NewPull(
         title=hosted.title,
         head=hosted.head,
@@ -230,15 +247,15 @@ def _insert_pull(view: View, repository: Repository, hosted: HostedPull) -> None
         draft=hosted.draft,
     )
     pull = operations.create_pull(view, repository, request, author, made=hosted.created_at, announce=False)
-    store.add_labels(view.con, repository.id, pull.id, hosted.labels)
+    _label(view, repository, pull, hosted)
     for comment in hosted.comments:
-        operations.add_comment(view, pull, comment.body, _author(view, comment), comment.created_at)
+        operations.add_comment(view, pull, comment.body, _author(view, repository, comment), comment.created_at)
     for review in hosted.reviews:
         store.insert(
             view.con,
             "reviews",
             ticket_id=pull.id,
-            author_id=_author(view, review).id,
+            author_id=_author(view, repository, review).id,
             state=review.state,
             body=review.body,
             commit_sha=pull.head_sha,
@@ -266,7 +283,7 @@ def _insert_thread(view: View, pull: Pull, thread: HostedThread) -> None:
             view.con,
             "thread_comments",
             thread_id=thread_id,
-            author_id=_author(view, comment).id,
+            author_id=_author(view, pull.repository, comment).id,
             body=comment.body,
             commit_sha=pull.head_sha,
             created_at=comment.created_at or now,

@@ -4,11 +4,12 @@ Each is one transaction. RefusedError says that it cannot be done now, Unprocess
 both have GitHub's own words.
 """
 
+import sqlite3
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squire_forge import events, settling, store, store_labels
+from squire_forge import events, settling, store, store_edits, store_labels
 from squire_forge.errors import RefusedError
 from squire_forge.records import Account, Comment, Pull, Repository, Ticket
 from squire_forge.world import VIEWER_LOGIN, View, World
@@ -73,13 +74,15 @@ def viewer(view: View) -> Account:
     return store.ensure_account(view.con, VIEWER_LOGIN, "User", view.world.now())
 
 
-def association(author: Account, repository: Repository) -> str:
-    """Return the author's default association with the repository."""
+def association(con: sqlite3.Connection, author: Account, repository: Repository) -> str:
+    """Return the author's association with the repository, by what the author may do there."""
     if author.id == repository.owner.id:
         return "OWNER"
     if author.kind == "Bot":
         return "NONE"
-    return "COLLABORATOR" if author.login == VIEWER_LOGIN else "MEMBER"
+    if author.login == VIEWER_LOGIN:
+        return "COLLABORATOR"
+    return "MEMBER" if store_labels.permission(con, repository, author) not in {"read", "none"} else "NONE"
 
 
 def insert_ticket(
@@ -104,7 +107,7 @@ def insert_ticket(
         body=body,
         state="open",
         author_id=author.id,
-        association=association(author, repository),
+        association=association(view.con, author, repository),
         created_at=now,
         updated_at=now,
     )
@@ -167,14 +170,7 @@ def create_pull(
 def edit_pull(view: View, pull: Pull, edit: PullEdit) -> Pull:
     """Change title, body or state. Raises UnprocessableError for a pull request that cannot be reopened."""
     sender, now = viewer(view), view.world.now()
-    changes = {
-        name: {"from": getattr(pull, name)}
-        for name in ("title", "body")
-        if getattr(edit, name) is not None and getattr(edit, name) != getattr(pull, name)
-    }
-    if changes:
-        store.touch_ticket(view.con, pull.id, now, **{name: getattr(edit, name) for name in changes})
-        events.emit_pull(view, "edited", _pull(view, pull.repository, pull.number), sender, changes=changes)
+    edit_ticket(view, pull, sender, title=edit.title, body=edit.body)
     if edit.state is not None and edit.state != pull.state:
         tip = view.git(pull.repository).branch(pull.head_ref)
         if edit.state == "open" and (pull.merged or tip is None):
@@ -216,9 +212,29 @@ def merge_pull(world: World, repository: Repository, number: int, request: Merge
             return _pull(View(world, con), repository, number).merge_sha or ""
 
 
-def add_labels(view: View, ticket: Ticket, names: Iterable[str]) -> None:
+def edit_ticket(view: View, ticket: Ticket, editor: Account, *, title: str | None, body: str | None) -> None:
+    """Give an issue or pull request another title or text, and keep its history; what is None stays."""
+    now = view.world.now()
+    changes = {}
+    if body is not None and body != ticket.body:
+        store_edits.record_body(view.con, ticket, body, editor, now)
+        changes["body"] = body
+    if title is not None and title != ticket.title:
+        store_edits.record_title(view.con, ticket, title, editor, now)
+        changes["title"] = title
+    if not changes:
+        return
+    before = {name: {"from": getattr(ticket, name)} for name in changes}
+    store.touch_ticket(view.con, ticket.id, now, **changes)
+    fresh = store.ticket(view.con, ticket.repository, ticket.number) or ticket
+    if isinstance(fresh, Pull):
+        events.emit_pull(view, "edited", fresh, editor, changes=before)
+    else:
+        events.emit_issue(view, "edited", fresh, editor, changes=before)
+
+
+def add_labels(view: View, ticket: Ticket, names: Iterable[str], sender: Account) -> None:
     """Add labels to an issue or pull request; labels that it has stay."""
-    sender = viewer(view)
     added = store.add_labels(view.con, ticket.repository.id, ticket.id, names)
     if added:
         store.touch_ticket(view.con, ticket.id, view.world.now())
@@ -266,6 +282,32 @@ def review(view: View, pull: Pull, reviewer: Account, state: str, body: str) -> 
     )
     store.touch_ticket(view.con, pull.id, now)
     events.emit_review(view, _pull(view, pull.repository, pull.number), reviewer, state)
+
+
+def open_thread(view: View, pull: Pull, author: Account, body: str, *, path: str, line: int) -> None:
+    """Open a review thread on a line of the present head."""
+    now = view.world.now()
+    thread_id = store.insert(
+        view.con,
+        "threads",
+        ticket_id=pull.id,
+        path=path,
+        line=line,
+        commit_sha=pull.head_sha,
+        resolved=False,
+        outdated=False,
+    )
+    store.insert(
+        view.con,
+        "thread_comments",
+        thread_id=thread_id,
+        author_id=author.id,
+        body=body,
+        commit_sha=pull.head_sha,
+        created_at=now,
+        updated_at=now,
+    )
+    store.touch_ticket(view.con, pull.id, now)
 
 
 def add_comment(view: View, ticket: Ticket, body: str, author: Account, made: str | None = None) -> Comment:

@@ -4,21 +4,41 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from squire_forge import operations, store, store_labels
+from squire_forge import events, operations, store, store_edits, store_labels
 from squire_forge.errors import RefusedError
+from squire_forge.records import Account, Pull, Repository, Ticket
 from squire_forge.world import View, World
 
 
+class NewRemark(BaseModel):
+    """A review thread that somebody opens on a line of a pull request's head."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    path: str = Field(min_length=1)
+    line: int = Field(default=1, ge=1)
+    body: str = Field(min_length=1)
+
+
 class PersonAct(BaseModel):
-    """The body of `POST /_forge/people`: `login` gets `permission`, or acts on pull request `number`."""
+    """The body of `POST /_forge/people`: `login` gets `permission`, or acts on issue or pull request `number`.
+
+    `kind` is what a new account is. With `title` and without `number` it opens an issue.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     repository: str = Field(pattern="^[^/]+/[^/]+$")
     login: str = Field(min_length=1)
-    permission: Literal["admin", "write", "read", "none"] | None = None
+    kind: Literal["User", "Bot"] = "User"
+    permission: Literal["admin", "maintain", "write", "triage", "read", "none"] | None = None
     number: int = 0
+    title: str | None = Field(default=None, min_length=1)
+    body: str | None = None
+    add_label: str | None = None
     remove_label: str | None = None
+    remark: NewRemark | None = None
+    edit_remark: str | None = None
     review: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"] | None = None
 
 
@@ -30,15 +50,44 @@ def act_as(world: World, act: PersonAct) -> None:
         repository = store.find_repository(con, owner, name)
         if repository is None:
             raise RefusedError(f"there is no repository {act.repository}")
-        person = store.ensure_account(con, act.login, "User", world.now())
+        person = store.ensure_account(con, act.login, act.kind, world.now())
         if act.permission is not None:
             store_labels.set_permission(con, repository, person, act.permission)
-        if act.remove_label is None and act.review is None:
+        if act.number == 0:
+            if act.title is not None:
+                _open_issue(view, repository, person, act)
             return
-        pull = store.pull(con, repository, act.number)
-        if pull is None:
-            raise RefusedError(f"{act.repository}#{act.number} is not a pull request")
-        if act.remove_label is not None:
-            operations.remove_label(view, pull, act.remove_label, person)
-        if act.review is not None:
-            operations.review(view, pull, person, act.review, "")
+        ticket = store.ticket(con, repository, act.number)
+        if ticket is None:
+            raise RefusedError(f"{act.repository}#{act.number} does not exist")
+        _act_on(view, ticket, person, act)
+
+
+def _open_issue(view: View, repository: Repository, person: Account, act: PersonAct) -> None:
+    number = operations.insert_ticket(
+        view, repository, title=act.title or "", body=act.body or "", author=person, pull=False
+    )
+    ticket = store.ticket(view.con, repository, number)
+    if ticket is not None:
+        events.emit_issue(view, "opened", ticket, person)
+
+
+def _act_on(view: View, ticket: Ticket, person: Account, act: PersonAct) -> None:
+    operations.edit_ticket(view, ticket, person, title=act.title, body=act.body)
+    if act.add_label is not None:
+        operations.add_labels(view, ticket, [act.add_label], person)
+    if act.remove_label is not None:
+        operations.remove_label(view, ticket, act.remove_label, person)
+    if act.review is None and act.remark is None and act.edit_remark is None:
+        return
+    if not isinstance(ticket, Pull):
+        raise RefusedError(f"{act.repository}#{act.number} is not a pull request")
+    if act.review is not None:
+        operations.review(view, ticket, person, act.review, "")
+    if act.remark is not None:
+        operations.open_thread(view, ticket, person, act.remark.body, path=act.remark.path, line=act.remark.line)
+    if act.edit_remark is not None:
+        thread = store.threads(view.con, ticket)[-1]
+        store_edits.edit_comment(
+            view.con, store.thread_comments(view.con, thread)[0], act.edit_remark, person, view.world.now()
+        )

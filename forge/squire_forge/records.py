@@ -96,6 +96,23 @@ class LabelEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TicketEdit:
+    """A version of a ticket's text (`body`), or a change of its title (`title`)."""
+
+    id: int
+    editor: Account
+    body: str | None
+    title: str | None
+    previous_title: str | None
+    edited_at: str
+
+    @property
+    def created_at(self) -> str:
+        """The time of the change, by the name that events have for it."""
+        return self.edited_at
+
+
+@dataclass(frozen=True, slots=True)
 class Comment:
     """A comment below an issue or a pull request."""
 
@@ -122,7 +139,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class ThreadComment:
-    """A comment in a review thread."""
+    """A comment in a review thread; `editor` edited it last."""
 
     id: int
     thread: Thread
@@ -131,6 +148,8 @@ class ThreadComment:
     commit_sha: str
     created_at: str
     updated_at: str
+    editor: Account | None = None
+    edited_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ def _add_labels(request: Request, world: World, body: object) -> Response:
     with world.lock, world.database.writing() as con:
         view = View(world, con)
         ticket = _find_ticket(view, request)
-        operations.add_labels(view, ticket, new_labels.labels)
+        operations.add_labels(view, ticket, new_labels.labels, operations.viewer(view))
         shape = [shapes.label_shape(view, ticket.repository, label) for label in store.labels(con, ticket.id)]
     return answer(request, shape)
 
@@ -237,7 +237,9 @@ def _permission(request: Request, world: World, _: object) -> Response:
             raise ApiError(404, f"{request.path_params['login']} is not a user")
         account = store.account(con, row["id"])
         value = store_labels.permission(con, repository, account)
-        shape = {"permission": value, "role_name": value, "user": shapes.account_shape(view, account)}
+        # The older field knows four levels.
+        level = {"maintain": "write", "triage": "read"}.get(value, value)
+        shape = {"permission": level, "role_name": value, "user": shapes.account_shape(view, account)}
     return answer(request, shape)
 
 

@@ -89,11 +89,23 @@ CREATE TABLE label_events (
 );
 CREATE INDEX label_events_by_ticket ON label_events (ticket_id);
 
+-- The versions of a ticket's text once it was edited, the first as it was written; and its changes of title.
+CREATE TABLE ticket_edits (
+    id INTEGER PRIMARY KEY,
+    ticket_id INTEGER NOT NULL REFERENCES tickets (id),
+    editor_id INTEGER NOT NULL REFERENCES accounts (id),
+    body TEXT,
+    title TEXT,
+    previous_title TEXT,
+    edited_at TEXT NOT NULL
+);
+CREATE INDEX ticket_edits_by_ticket ON ticket_edits (ticket_id);
+
 -- What an account may do in a repository; without a row the viewer and the owner may write, anybody else may read.
 CREATE TABLE permissions (
     repository_id INTEGER NOT NULL REFERENCES repositories (id),
     account_id INTEGER NOT NULL REFERENCES accounts (id),
-    permission TEXT NOT NULL CHECK (permission IN ('admin', 'write', 'read', 'none')),
+    permission TEXT NOT NULL CHECK (permission IN ('admin', 'maintain', 'write', 'triage', 'read', 'none')),
     PRIMARY KEY (repository_id, account_id)
 );
 
@@ -125,7 +137,9 @@ CREATE TABLE thread_comments (
     body TEXT NOT NULL,
     commit_sha TEXT NOT NULL,
     created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL
+    updated_at TEXT NOT NULL,
+    editor_id INTEGER REFERENCES accounts (id),
+    edited_at TEXT
 );
 CREATE INDEX thread_comments_by_thread ON thread_comments (thread_id);
 

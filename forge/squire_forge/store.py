@@ -252,6 +252,8 @@ def thread_comments(con: sqlite3.Connection, of: Thread) -> list[ThreadComment]:
             commit_sha=row["commit_sha"],
             created_at=row["created_at"],
             updated_at=row["updated_at"],
+            editor=None if row["editor_id"] is None else account(con, row["editor_id"]),
+            edited_at=row["edited_at"],
         )
         for row in rows
     ]

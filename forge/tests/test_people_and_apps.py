@@ -54,7 +54,7 @@ def test_the_history_of_labels_names_who_changed_them(api: Any, local_forge: For
 
 @pytest.mark.parametrize(
     ("repository", "number", "message"),
-    [("demo/none", 1, "there is no repository"), ("demo/quiet", 7, "is not a pull request")],
+    [("demo/none", 1, "there is no repository"), ("demo/quiet", 7, "does not exist")],
 )
 def test_an_act_on_nothing_is_refused(local_forge: ForgeClient, repository: str, number: int, message: str) -> None:
     with pytest.raises(RefusedError, match=message):
@@ -65,7 +65,7 @@ def test_permissions_are_those_that_were_set(api: Any, local_forge: ForgeClient)
     def permission(login: str) -> str:
         return str(api.rest("GET", f"/repos/{WEBSHOP}/collaborators/{login}/permission").json()["permission"])
 
-    assert (permission("squire-demo"), permission("demo"), permission("noor")) == ("write", "admin", "read")
+    assert (permission("squire-demo"), permission("demo"), permission("noor")) == ("write", "admin", "write")
     local_forge.act_as(WEBSHOP, "noor", permission="admin")
     assert permission("noor") == "admin"
     assert api.rest("GET", f"/repos/{WEBSHOP}/collaborators/nobody/permission").status_code == 404

@@ -22,6 +22,7 @@ from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.github.connection import GitHub
+    from squire_pipelines.github.judging import Trust
     from squire_pipelines.ledger.collections import RecordedCollection
     from squire_pipelines.ledger.store import Ledger
 
@@ -99,7 +100,7 @@ async def _collect(
 ) -> None:
     from squire_pipelines.github.collecting import collect_repository
     from squire_pipelines.github.evidence.checks import add_evidence
-    from squire_pipelines.ledger import collections, deliveries
+    from squire_pipelines.ledger import collections, decisions, deliveries
     from squire_pipelines.secrets.redact import process_redactor
 
     names = config.repositories or list(context.partition_keys)
@@ -117,6 +118,7 @@ async def _collect(
                     max_items=settings.collection.max_items,
                     source_timeout_s=settings.collection.source_timeout_s,
                     ignored_checks=settings.ci_for(repository).ignore,
+                    trust=_trust(settings, ledger, repository),
                 )
                 with ledger.read() as tx:
                     known = collections.known_evidence(tx, repository)
@@ -127,10 +129,11 @@ async def _collect(
                     redact=process_redactor().redact,
                     timeout_s=settings.ci_for(repository).evidence_timeout_s,
                 )
+            rules = settings.trust_rules_for(repository)
             with ledger.write() as tx:
+                judged = [decisions.with_decisions(tx, reading, rules) for reading in readings]
                 recorded = [
-                    collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id)
-                    for reading in readings
+                    collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id) for reading in judged
                 ]
                 active = collections.active_signals(tx, repository)
             if not any(row.status.source_answered for row in recorded):
@@ -144,6 +147,19 @@ async def _collect(
     with ledger.write() as tx:
         deliveries.mark_collected(tx, config.deliveries, unread=unread)
     _summarise(context, settings, ledger)
+
+
+def _trust(settings: Settings, ledger: "Ledger", repository: str) -> "Trust":
+    from squire_pipelines.github.judging import Trust
+    from squire_pipelines.ledger.collaborators import KeptPermissions
+
+    trust = settings.trust_for(repository)
+    return Trust(
+        rules=settings.trust_rules_for(repository),
+        store=KeptPermissions(ledger, ttl_s=trust.permission_ttl_s, max_rows=trust.max_kept_permissions),
+        max_questions=trust.max_questions,
+        timeout_s=settings.collection.source_timeout_s,
+    )
 
 
 def _report(

@@ -11,10 +11,17 @@ from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.signals import SignalKind
 
+_CLI = "squire_pipelines.cli"
+
 signals = LazyGroup(
     name="signals",
-    help="Read the repositories, and list the signals that were seen in them and each reading.",
-    lazy={"collect": Lazy("squire_pipelines.cli.signals_collect:collect", "Read repositories now.")},
+    help="Read the repositories, list the signals that were seen in them, and release those that are held.",
+    lazy={
+        "collect": Lazy(f"{_CLI}.signals_collect:collect", "Read repositories now."),
+        "show": Lazy(f"{_CLI}.signals_show:show", "Show a signal: who, what, when, and may it start work."),
+        "release": Lazy(f"{_CLI}.signals_decide:release", "Let a signal start work, as its text is now."),
+        "hold": Lazy(f"{_CLI}.signals_decide:hold", "Let a signal start no work."),
+    },
 )
 
 

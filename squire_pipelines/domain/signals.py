@@ -1,11 +1,13 @@
 """Signals and collections: one fact seen in a repository, and one reading of one of its sources."""
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from squire_pipelines.domain.authority import Author, Provenance, StartVerdict
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.frozen import FrozenModel
@@ -99,8 +101,19 @@ class FailedCheck(FrozenModel):
     failure_reason: str = ""
 
 
+class UnapprovedText(FrozenModel):
+    """The present text of an issue, which was changed after it was approved and is approved no more."""
+
+    title: str
+    body: str
+
+
 class OpenIssue(FrozenModel):
-    """An open issue."""
+    """An open issue.
+
+    `body` and the signal's title are the text that was approved, where one was and is known; `unapproved` is then the
+    text that came later.
+    """
 
     kind: Literal[SignalKind.OPEN_ISSUE] = SignalKind.OPEN_ISSUE
     number: int
@@ -109,6 +122,7 @@ class OpenIssue(FrozenModel):
     labels: tuple[str, ...] = ()
     body: str = ""
     comments: int = 0
+    unapproved: UnapprovedText | None = None
 
 
 class ReviewFinding(FrozenModel):
@@ -161,7 +175,8 @@ class Signal(FrozenModel):
 
     `key` names it among the repository's signals of its kind and stays the same while it lasts; `version` changes
     when the fact does (a new head commit, an edited body), so that a task is not planned twice for the same fact.
-    `evidence` is None where none was read.
+    `evidence` is None where none was read. `author` is who wrote it or whose branch it is about, None for the default
+    branch, which is nobody's alone. `verdict` is None when nobody judged it, as in old rows: it starts no work.
     """
 
     repository: str
@@ -172,6 +187,24 @@ class Signal(FrozenModel):
     updated_at: datetime
     details: Details
     evidence: SignalEvidence | None = None
+    author: Author | None = None
+    provenance: Provenance | None = None
+    verdict: StartVerdict | None = None
+
+    @property
+    def text_version(self) -> str:
+        """What a person approves by releasing this: it changes with the text that work would start from, alone."""
+        parts: tuple[str, ...]
+        match self.details:
+            case OpenIssue(unapproved=UnapprovedText() as present):
+                parts = (present.title, present.body)
+            case OpenIssue() | ManualTask():
+                parts = (self.title, self.details.body)
+            case ReviewFinding():
+                parts = (self.details.author, self.details.body)
+            case _:
+                parts = (self.version,)
+        return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     @property
     def kind(self) -> SignalKind:

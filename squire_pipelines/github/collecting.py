@@ -5,7 +5,6 @@ Two sources that need the same objects share one reading. What the objects mean 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -22,8 +21,11 @@ from squire_pipelines.errors import (
 from squire_pipelines.github import first_pages, quota
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.further_checks import joined, more_checks
-from squire_pipelines.github.models import Commit, DefaultBranch, Issue, PullRequest, RepositoryAnswer, parse
+from squire_pipelines.github.judging import Judge, Trust
+from squire_pipelines.github.models import Commit, Issue, PullRequest, RepositoryAnswer, parse
 from squire_pipelines.github.protocol import GraphQLAnswer
+from squire_pipelines.github.provenance import label_names
+from squire_pipelines.github.readings import BranchHead, PullRequestReading
 from squire_pipelines.github.remarks import review_findings
 from squire_pipelines.github.signals import (
     failed_checks_of_branch,
@@ -43,44 +45,12 @@ FURTHER_PAGES_OF_PULL_REQUESTS = 25
 FIRST_PAGE_OF_THREADS = 10
 FURTHER_PAGES_OF_THREADS = 50
 PAGE_OF_ISSUES = 50
-_CHECKS_FIELD, _THREADS_FIELD = "statusCheckRollup", "reviewThreads"
 _T = TypeVar("_T")
 
 
 def utc_now() -> datetime:
     """Return the present, aware."""
     return datetime.now(UTC)
-
-
-@dataclass(slots=True)
-class _PullRequests:
-    """All open pull requests, by number, and the first error of each part that may be missing from them."""
-
-    items: dict[int, PullRequest] = field(default_factory=dict)
-    truncated: bool = False
-    threads_truncated: bool = False
-    checks_truncated: bool = False
-    checks_error: GitHubError | None = None
-    threads_error: GitHubError | None = None
-
-    def add_errors(self, answer: GraphQLAnswer) -> None:
-        """Keep the answer's errors. Raises an error that concerns neither checks nor threads."""
-        for failed in answer.errors:
-            if _CHECKS_FIELD in failed.path:
-                self.checks_error = self.checks_error or failed.error
-            elif _THREADS_FIELD in failed.path:
-                self.threads_error = self.threads_error or failed.error
-            else:
-                raise failed.error
-
-
-@dataclass(frozen=True, slots=True)
-class _BranchHead:
-    """The default branch's head with its checks; None for an empty or archived repository."""
-
-    branch: DefaultBranch | None = None
-    url: str = ""
-    truncated: bool = False
 
 
 async def collect_repository(
@@ -91,6 +61,7 @@ async def collect_repository(
     max_items: int = 500,
     source_timeout_s: float = 30.0,
     ignored_checks: Sequence[str] = DEFAULT_IGNORED,
+    trust: Trust | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> tuple[Collection, ...]:
     """Read `sources` of one repository, concurrently, and in one query where that is enough.
@@ -108,17 +79,21 @@ async def collect_repository(
             sets `truncated`.
         source_timeout_s: For one source, with its retries.
         ignored_checks: Patterns of checks that are never a signal.
+        trust: By what each signal is judged; the default rules when it is None.
         clock: The collections' times.
     """
     asked = tuple(dict.fromkeys(sources))
+    trust = trust or Trust()
     reader = _Reader(
         client,
         repository,
         max_items=max_items,
         ignored_checks=ignored_checks,
         clock=clock,
+        release_label=trust.rules.release_label,
         in_one_query=first_pages.saves_requests(asked),
     )
+    judge = Judge(client, repository, trust)
 
     async def collect(source: Source) -> Collection:
         started_at = clock()
@@ -137,7 +112,7 @@ async def collect_repository(
         else:
             result = {
                 "status": CollectionStatus.FRESH,
-                "signals": signals[:max_items],
+                "signals": await judge.judge(signals[:max_items]),
                 "truncated": truncated or len(signals) > max_items,
             }
         return Collection(
@@ -153,6 +128,7 @@ async def collect_repository(
         return tuple(await asyncio.gather(*(collect(source) for source in asked)))
     finally:
         await reader.aclose()
+        await judge.aclose()
 
 
 class _Reader:
@@ -167,6 +143,7 @@ class _Reader:
         ignored_checks: Sequence[str],
         clock: Callable[[], datetime],
         in_one_query: bool,
+        release_label: str,
     ) -> None:
         owner, _, name = repository.partition("/")
         self._client = client
@@ -176,6 +153,7 @@ class _Reader:
         self._ignored_checks = ignored_checks
         self._clock = clock
         self._in_one_query = in_one_query
+        self._release_label = release_label.casefold()
         self._readings: dict[str, asyncio.Task[Any]] = {}
 
     async def read(self, source: Source) -> tuple[tuple[Signal, ...], bool]:
@@ -256,8 +234,8 @@ class _Reader:
         result: _T = await asyncio.shield(task)
         return result
 
-    async def _pull_requests(self) -> _PullRequests:
-        reading = _PullRequests()
+    async def _pull_requests(self) -> PullRequestReading:
+        reading = PullRequestReading()
         cursor: str | None = None
         more = True
         while more and len(reading.items) < self._max_items:
@@ -269,12 +247,13 @@ class _Reader:
             reading.add_errors(answer)
             page = repository_of(answer.data, self._repository, request="the query pull_requests")
             if page.is_archived or page.pull_requests is None:
-                return _PullRequests()
+                return PullRequestReading()
             reading.truncated |= page.pull_requests.is_incomplete
             # One after the other: they are rare, and a burst of them would meet the secondary limit.
             for listed in page.pull_requests.nodes:
                 with_threads, threads_left = await self._all_threads(listed)
-                whole, checks_left = await self._pull_request_checks(with_threads)
+                with_checks, checks_left = await self._pull_request_checks(with_threads)
+                whole = await self._with_label_events(with_checks)
                 reading.items[whole.number] = whole
                 reading.threads_truncated |= threads_left
                 reading.checks_truncated |= checks_left
@@ -284,18 +263,25 @@ class _Reader:
         reading.truncated |= more
         return reading
 
-    async def _default_branch(self) -> _BranchHead:
+    async def _with_label_events(self, pull: PullRequest) -> PullRequest:
+        """Return the pull request with who set its labels, where one of them may release what is held."""
+        if self._release_label not in {name.casefold() for name in label_names(pull.labels)}:
+            return pull
+        part = (await self._ask("pull_request_labels", number=pull.number)).pull_request
+        return pull if part is None else pull.model_copy(update={"timeline_items": part.timeline_items})
+
+    async def _default_branch(self) -> BranchHead:
         answer = await self._ask("default_branch_checks")
         branch = answer.default_branch_ref
         if answer.is_archived or branch is None or branch.target is None:
-            return _BranchHead()
+            return BranchHead()
 
         async def next_page(cursor: str) -> Commit | None:
             further = (await self._ask("default_branch_checks", checksAfter=cursor)).default_branch_ref
             return further.target if further else None
 
         head, more = await self._all_checks(branch.target, next_page)
-        return _BranchHead(branch.model_copy(update={"target": head}), answer.url, more)
+        return BranchHead(branch.model_copy(update={"target": head}), answer.url, more)
 
     async def _pull_request_checks(self, pull: PullRequest) -> tuple[PullRequest, bool]:
         """Return the pull request with the further pages of its checks, and whether there are more still."""

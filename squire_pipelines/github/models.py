@@ -40,10 +40,10 @@ class GraphQLModel(GitHubModel):
 
 
 class Actor(GraphQLModel):
-    """Who did something."""
+    """Who did something. Without its type nobody knows whether it is a person."""
 
     login: Text
-    typename: str = Field(default="User", alias="__typename")
+    typename: str = Field(default="", alias="__typename")
 
 
 class PageInfo(GraphQLModel):
@@ -188,12 +188,37 @@ class _WithHead(GraphQLModel):
         return self.commits.nodes[-1].commit if self.commits and self.commits.nodes else None
 
 
-class ReviewComment(GraphQLModel):
+class EditedText(GraphQLModel):
+    """When a text was written, and by whom it was edited last."""
+
+    created_at: datetime | None = None
+    last_edited_at: datetime | None = None
+    editor: Actor | None = None
+
+
+class TimelineEvent(GraphQLModel):
+    """A label that was set, or a title that was changed."""
+
+    typename: str = Field(alias="__typename")
+    actor: Actor | None = None
+    created_at: datetime
+    label: Label | None = None
+    previous_title: Text = ""
+
+
+class TextEdit(GraphQLModel):
+    """One version of a text: `text` is the whole of it, None when this version was deleted from the history."""
+
+    edited_at: datetime
+    editor: Actor | None = None
+    text: str | None = Field(default=None, alias="diff")
+
+
+class ReviewComment(EditedText):
     """A comment of a thread. Each has the same hunk."""
 
     body: Text
     url: str
-    created_at: datetime | None = None
     updated_at: datetime
     author: Actor | None = None
     author_association: str = "NONE"
@@ -204,7 +229,7 @@ class _ReviewComments(Nodes[ReviewComment]):
     total_count: int = 0
 
 
-class PullRequestComment(GraphQLModel):
+class PullRequestComment(EditedText):
     """A comment on a pull request that has no place in its files."""
 
     id: str
@@ -220,7 +245,7 @@ class _ReviewedCommit(GraphQLModel):
     oid: str
 
 
-class Review(GraphQLModel):
+class Review(EditedText):
     """A submitted review: its own text, beside its threads."""
 
     id: str
@@ -257,6 +282,7 @@ class PullRequest(_WithHead):
     is_draft: bool
     updated_at: datetime
     author: Actor | None = None
+    author_association: str = "NONE"
     head_ref_name: Text
     head_ref_oid: str
     base_ref_name: Text
@@ -264,6 +290,8 @@ class PullRequest(_WithHead):
     labels: Nodes[Label] | None = None
     # None when this part could not be read; the answer's error says why.
     review_threads: Page[ReviewThread] | None = None
+    # Who set its labels; asked for in a query of its own, where it matters.
+    timeline_items: Nodes[TimelineEvent] | None = None
     reviews: Nodes[Review] | None = None
     comments: Nodes[PullRequestComment] | None = None
 
@@ -282,8 +310,8 @@ class _Count(GraphQLModel):
     total_count: int
 
 
-class Issue(GraphQLModel):
-    """An open issue."""
+class Issue(EditedText):
+    """An open issue. `timeline_items` are its newest labels and changes of title, oldest first."""
 
     number: int
     title: Text
@@ -294,6 +322,7 @@ class Issue(GraphQLModel):
     author_association: str = "NONE"
     labels: Nodes[Label] | None = None
     comments: _Count
+    timeline_items: Nodes[TimelineEvent] | None = None
 
 
 class DefaultBranch(GraphQLModel):
@@ -304,9 +333,17 @@ class DefaultBranch(GraphQLModel):
 
 
 class PullRequestPart(_WithHead):
-    """A further page of a pull request's checks or threads."""
+    """A further page of a pull request's checks or threads, or its newest labels, oldest first."""
 
     review_threads: Page[ReviewThread] | None = None
+    timeline_items: Nodes[TimelineEvent] | None = None
+
+
+class IssuePart(GraphQLModel):
+    """The versions of an issue's text, and the newest changes of its title."""
+
+    user_content_edits: Page[TextEdit] | None = None
+    timeline_items: Nodes[TimelineEvent] | None = None
 
 
 class RepositoryAnswer(GraphQLModel):
@@ -323,6 +360,7 @@ class RepositoryAnswer(GraphQLModel):
     pull_requests: Page[PullRequest] | None = None
     pull_request: PullRequestPart | None = None
     issues: Page[Issue] | None = None
+    issue: IssuePart | None = None
 
 
 class ReportedPullRequest(_WithHead):

@@ -19,8 +19,6 @@ _ALREADY_EXISTS = "already exists"
 _NOTHING_TO_MERGE = "No commits between"
 _MAX_TITLE_CHARS = 256
 _MAX_BODY_CHARS = 65_536
-# `permission` knows four levels; GitHub reports `maintain` as write, `triage` as read.
-_WRITERS = frozenset({"admin", "write"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,6 @@ class _RestPullRequest(GitHubModel):
     body: Text | None = None
     head: _RestBranch
     base: _RestBranch
-
-
-class _Permission(GitHubModel):
-    permission: Text
 
 
 class _DraftState(GraphQLModel):
@@ -160,19 +154,6 @@ async def remove_label(client: GitHubClient, repository: str, number: int, label
 async def add_comment(client: GitHubClient, repository: str, number: int, body: str) -> None:
     """Comment on a pull request or issue; not again after a lost answer, since two comments are worse than none."""
     await client.post(f"/repos/{repository}/issues/{number}/comments", {"body": body[:_MAX_BODY_CHARS]})
-
-
-async def may_write(client: GitHubClient, repository: str, login: str) -> bool:
-    """Return whether a user may write to the repository. Raises GitHubError.
-
-    https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user
-    """
-    path = f"/repos/{repository}/collaborators/{quote(login, safe='')}/permission"
-    try:
-        answer = await client.get(path)
-    except GitHubNotFoundError:  # no such user, or a bot, of which GitHub knows no permission
-        return False
-    return parse(_Permission, answer, request=f"GET {path}").permission in _WRITERS
 
 
 async def set_draft(client: GitHubClient, repository: str, number: int, *, draft: bool) -> None:

@@ -9,9 +9,17 @@ from collections.abc import Iterator
 from squire_pipelines.domain.evidence import MAX_COMMENTS, Comment, SignalEvidence
 from squire_pipelines.domain.signals import ReviewFinding, Signal
 from squire_pipelines.domain.text import shorten
-from squire_pipelines.github.models import Actor, PullRequest, PullRequestComment, Review, ReviewThread
+from squire_pipelines.github.models import (
+    Actor,
+    PullRequest,
+    PullRequestComment,
+    Review,
+    ReviewComment,
+    ReviewThread,
+)
+from squire_pipelines.github.provenance import MAX_BODY_CHARS, author_of, labels_of_pull_request, provenance_of
 from squire_pipelines.github.review_bots import BotFinding, BotSummary, judges_other_head, parse_finding, parse_summary
-from squire_pipelines.github.signals import MAX_BODY_CHARS, is_bot, login
+from squire_pipelines.github.signals import is_bot, login
 
 _MAY_ASK = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 _CHANGES_REQUESTED = "CHANGES_REQUESTED"
@@ -48,8 +56,7 @@ def _of_thread(repository: str, pull: PullRequest, thread: ReviewThread, convers
         pull,
         key=thread.id,
         version=_digest(*(comment.body for comment in comments), str(thread.comments.total_count)),
-        author=first.author,
-        url=first.url,
+        source=first,
         updated_at=max(comment.updated_at for comment in comments),
         details={
             "body": shorten(first.body, MAX_BODY_CHARS),
@@ -85,8 +92,7 @@ def _of_review(repository: str, pull: PullRequest, review: Review, conversation:
         pull,
         key=review.id,
         version=_digest(review.body),
-        author=review.author,
-        url=review.url,
+        source=review,
         updated_at=review.submitted_at or pull.updated_at,
         details={
             "body": shorten(review.body, MAX_BODY_CHARS),
@@ -109,8 +115,7 @@ def _of_bot(
         # A summary is edited in place, and its findings change their order: each is known by its place and words.
         key=f"{source.id}:{_digest(finding.path or '', str(finding.line), finding.text)}",
         version=_digest(finding.text, finding.suggestion or ""),
-        author=source.author,
-        url=source.url,
+        source=source,
         updated_at=written_at or pull.updated_at,
         details={
             "body": shorten(finding.text, MAX_BODY_CHARS),
@@ -132,12 +137,12 @@ def _signal(
     *,
     key: str,
     version: str,
-    author: Actor | None,
-    url: str,
+    source: PullRequestComment | Review | ReviewComment,
     updated_at: object,
     details: dict[str, object],
     evidence: SignalEvidence | None,
 ) -> Signal:
+    author = source.author
     path, line = details.get("path"), details.get("line")
     where = f", {path}{f':{line}' if line else ''}" if path else ""
     return Signal.model_validate(
@@ -146,8 +151,10 @@ def _signal(
             "key": key,
             "version": version,
             "title": f"Remark by {login(author)} on #{pull.number}{where}",
-            "url": url,
+            "url": source.url,
             "updated_at": updated_at,
+            "author": author_of(author, source.author_association),
+            "provenance": provenance_of(source, approvals=labels_of_pull_request(pull)),
             "evidence": evidence,
             "details": ReviewFinding.model_validate(
                 {

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from squire_pipelines.domain.authority import ActorKind, Approval, Author, Provenance, kind_of
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by
 from squire_pipelines.domain.outcomes import ChecksState
@@ -18,14 +19,18 @@ from squire_pipelines.github.models import (
     CheckRun,
     Commit,
     Issue,
-    Label,
-    Nodes,
     PullRequest,
     Rollup,
     StatusContext,
 )
+from squire_pipelines.github.provenance import (
+    MAX_BODY_CHARS,
+    author_of,
+    label_names,
+    labels_of_pull_request,
+    provenance_of_issue,
+)
 
-MAX_BODY_CHARS = 20_000
 MAX_SUMMARY_CHARS = 4_000
 _GHOST = "ghost"  # how GitHub shows an author whose account is gone
 _CHECKS_OF_ROLLUP = {
@@ -48,13 +53,13 @@ def login(actor: Actor | None) -> str:
 
 
 def is_bot(actor: Actor | None) -> bool:
-    """Return whether an app did it: GraphQL says so by type, REST by the suffix of the login."""
-    return actor is not None and (actor.typename == "Bot" or actor.login.endswith("[bot]"))
+    """Return whether an App did it, by its type: a person may be called like a bot."""
+    return actor is not None and kind_of(actor.typename) is ActorKind.BOT
 
 
 def open_pull_request(repository: str, pull: PullRequest, *, checks_known: bool) -> Signal:
     """Return the signal of an open pull request. `checks_known` is False when the token may not read its checks."""
-    labels = _labels(pull.labels)
+    labels = label_names(pull.labels)
     threads = pull.review_threads.nodes if pull.review_threads else ()
     state = checks_state(pull.head.status_check_rollup if pull.head else None) if checks_known else None
     return Signal(
@@ -64,6 +69,7 @@ def open_pull_request(repository: str, pull: PullRequest, *, checks_known: bool)
         title=pull.title,
         url=pull.url,
         updated_at=pull.updated_at,
+        author=author_of(pull.author, pull.author_association),
         details=OpenPullRequest(
             number=pull.number,
             author=login(pull.author),
@@ -81,7 +87,7 @@ def open_pull_request(repository: str, pull: PullRequest, *, checks_known: bool)
 
 def open_issue(repository: str, issue: Issue) -> Signal:
     """Return the signal of an open issue. Its version changes with title, body and labels, not with comments."""
-    labels = _labels(issue.labels)
+    labels = label_names(issue.labels)
     return Signal(
         repository=repository,
         key=str(issue.number),
@@ -89,6 +95,8 @@ def open_issue(repository: str, issue: Issue) -> Signal:
         title=issue.title,
         url=issue.url,
         updated_at=issue.updated_at,
+        author=author_of(issue.author, issue.author_association),
+        provenance=provenance_of_issue(issue),
         details=OpenIssue(
             number=issue.number,
             author=login(issue.author),
@@ -109,8 +117,10 @@ class _CheckedHead:
     url: str
     fallback_time: datetime
     pull_request: int | None = None
-    author: str | None = None
+    pull_request_author: str | None = None
     from_fork: bool = False
+    author: Author | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 def failed_checks_of_branch(
@@ -131,7 +141,9 @@ def failed_checks_of_pull_request(repository: str, pull: PullRequest, *, ignored
             f"{pull.url}/checks",
             pull.updated_at,
             pull_request=pull.number,
-            author=login(pull.author),
+            pull_request_author=login(pull.author),
+            author=author_of(pull.author, pull.author_association),
+            approvals=labels_of_pull_request(pull),
             from_fork=pull.is_cross_repository,
         )
         yield from _failed_checks(repository, pull.head, checked, ignored)
@@ -172,13 +184,16 @@ def _failed_check(
         title=f"{record.full_name} failed on {checked.name}",
         url=link or checked.url,
         updated_at=record.ended_at or record.started_at or checked.fallback_time,
+        author=checked.author,
+        # A commit's own time is its author's to choose; the check ran when the commit was there.
+        provenance=Provenance(written_at=record.ended_at or record.started_at, approvals=checked.approvals),
         details=FailedCheck(
             check=record.name,
             conclusion=record.conclusion or "",
             branch=checked.branch,
             head_sha=head.oid,
             pull_request=checked.pull_request,
-            pull_request_author=checked.author,
+            pull_request_author=checked.pull_request_author,
             workflow=record.workflow,
             summary=shorten(summary, MAX_SUMMARY_CHARS),
             on_default_branch=checked.pull_request is None,
@@ -201,10 +216,6 @@ def newest_by_ref(signals: Iterable[Signal]) -> tuple[Signal, ...]:
         if known is None or known.updated_at < signal.updated_at:
             newest[signal.ref] = signal
     return tuple(newest.values())
-
-
-def _labels(labels: Nodes[Label] | None) -> tuple[str, ...]:
-    return tuple(sorted(label.name for label in labels.nodes)) if labels else ()
 
 
 def _digest(*parts: str) -> str:

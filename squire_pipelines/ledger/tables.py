@@ -40,6 +40,7 @@ __all__ = [
     "attempts",
     "audit",
     "budgets",
+    "collaborators",
     "collections",
     "deliveries",
     "github_limits",
@@ -129,6 +130,7 @@ signals = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
     Column("gone_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("decision", JSON),
     UniqueConstraint("repository", "kind", "key"),
     Index(None, "repository", "gone_at"),
     Index(None, "updated_at"),
@@ -136,6 +138,17 @@ signals = Table(
     Index(None, "repository", "last_seen_at", "id"),
     Index(None, "kind", "last_seen_at", "id"),
     sqlite_autoincrement=True,
+)
+
+collaborators = Table(
+    "collaborators",
+    metadata,
+    Column("repository", String(140), primary_key=True),
+    Column("login", String(100), primary_key=True),
+    Column("permission", String(20), nullable=False),
+    Column("note", CleanText, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Index(None, "asked_at"),
 )
 
 plans = Table(

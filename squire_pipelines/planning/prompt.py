@@ -76,6 +76,7 @@ def _fact(signal: Signal, *, base_branch: str | None = None, with_evidence: bool
         "title": shorten(signal.title, 300),
         "url": signal.url,
         "updated_at": signal.updated_at.isoformat(),
+        **({} if signal.verdict is None or signal.verdict.may_start else {"held": "its author may not give orders"}),
         **({"base_branch": base_branch} if base_branch is not None else {}),
         "details": details,
     }

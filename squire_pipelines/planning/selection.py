@@ -1,7 +1,8 @@
 """Which signals may become tasks at all, whoever plans: neither what strangers ask for nor what we caused. Pure.
 
 - A signal that is covered (an active task or an open pull request answers it) is left out.
-- An issue needs one of the labels: anybody may open an issue, only collaborators may label it.
+- A signal that is held by its verdict, or that nobody judged, is left out with a note: see `domain.authority`.
+- An issue is chosen by one of the labels, or by somebody who released it.
 - A failed check or a remark on a pull request from a fork is left out with a note: its branch is not ours to build on.
 - A bot's remark about older code is left out with a note: it judges anew what is there now.
 - A failed check on a draft, or on a pull request that Squire opened itself, is left out: its author is at work on it.
@@ -73,7 +74,7 @@ def select(inputs: PlanInputs) -> Selection:
     for ref, signal in by_ref.items():
         if ref in inputs.covered or isinstance(signal.details, OpenPullRequest):
             continue
-        base, reason = _judge(signal, default_branch=inputs.default_branch, labels=labels, drafts=drafts)
+        base, reason = _choose(signal, default_branch=inputs.default_branch, labels=labels, drafts=drafts)
         if base is not None and not 0 < len(base) <= MAX_BRANCH_CHARS:
             base, reason = None, "a branch whose name cannot be used"
         if base is not None:
@@ -87,24 +88,41 @@ def select(inputs: PlanInputs) -> Selection:
     )
 
 
-def _judge(
+def _choose(
     signal: Signal, *, default_branch: str | None, labels: frozenset[str], drafts: frozenset[int]
 ) -> tuple[str | None, str]:
     """Return the base branch, or None with the reason; no reason where leaving out is not worth a note."""
+    base, reason = default_branch, "the repository has no default branch, that is, no commit yet"
     match signal.details:
         case FailedCheck() as check:
-            return _judge_check(check, drafts)
+            base, reason = _choose_check(check, drafts)
         case ReviewFinding() as finding:
-            return _judge_remark(finding)
-        case OpenIssue() as issue if labels.isdisjoint(label.casefold() for label in issue.labels):
+            base, reason = _choose_remark(finding)
+        case OpenIssue() as issue if not _is_chosen(issue, signal, labels):
             return None, ""
         case ManualTask(branch=str() as branch):
-            return branch, ""
+            base = branch
         case _:
-            return default_branch, "the repository has no default branch, that is, no commit yet"
+            pass
+    if base is not None and not _may_start(signal):
+        return None, f"held, see `squire signals show`: {signal.kind}"
+    return base, reason
 
 
-def _judge_remark(finding: ReviewFinding) -> tuple[str | None, str]:
+def _is_chosen(issue: OpenIssue, signal: Signal, labels: frozenset[str]) -> bool:
+    if signal.verdict is not None and signal.verdict.released:
+        return True
+    return not labels.isdisjoint(label.casefold() for label in issue.labels)
+
+
+def _may_start(signal: Signal) -> bool:
+    """Return the verdict. A person's own request needs none: rows of earlier versions have none."""
+    if signal.verdict is None:
+        return isinstance(signal.details, ManualTask)
+    return signal.verdict.may_start
+
+
+def _choose_remark(finding: ReviewFinding) -> tuple[str | None, str]:
     reason = ""
     if finding.from_fork:
         reason = f"remark on #{finding.pull_request}, whose branch lies in a fork"
@@ -113,7 +131,7 @@ def _judge_remark(finding: ReviewFinding) -> tuple[str | None, str]:
     return (None, reason) if reason else (finding.head_ref, "")
 
 
-def _judge_check(check: FailedCheck, drafts: frozenset[int]) -> tuple[str | None, str]:
+def _choose_check(check: FailedCheck, drafts: frozenset[int]) -> tuple[str | None, str]:
     reason = ""
     if not check.on_default_branch:
         if check.from_fork:

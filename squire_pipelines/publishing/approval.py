@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
+from squire_pipelines.domain.authority import Author, TrustRules, is_permitted_person
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.judging import author_with_permission
 from squire_pipelines.github.models import Actor, Label, Nodes, parse
+from squire_pipelines.github.provenance import author_of
 from squire_pipelines.publishing.body import code
 
 _QUERY = "pull_request_approval"
@@ -54,11 +57,14 @@ class ApprovalOutcome:
     refused: tuple[str, ...] = ()
 
 
-async def settle_approval(client: GitHubClient, repository: str, number: int, label: str) -> ApprovalOutcome:
+async def settle_approval(
+    client: GitHubClient, repository: str, number: int, label: str, *, rules: TrustRules | None = None
+) -> ApprovalOutcome:
     """See whether a permitted person let a waiting pull request pass, and do what follows.
 
     A permitted person lets it pass by taking the label off or by an approving review of its present head: then the
-    label goes and it is made ready for review. Whoever else takes the label off finds it put back, with a comment.
+    label goes and it is made ready for review. Whoever else takes the label off finds it put back, with a comment; so
+    does a bot, whatever its name. `rules` are those of the repository, by default the general ones.
 
     Raises:
         GitHubError: GitHub cannot be reached, or the token may not do this.
@@ -70,43 +76,48 @@ async def settle_approval(client: GitHubClient, repository: str, number: int, la
         return ApprovalOutcome()
     labelled = any(item.name.lower() == label.lower() for item in (pull.labels.nodes if pull.labels else ()))
     remover, touched = _last_remover(pull, label)
-    candidates: list[tuple[str, str | None]] = [("an approving review", login) for login in _approvers(pull)]
+    candidates: list[tuple[str, Actor | None]] = [("an approving review", actor) for actor in _approvers(pull)]
     if not labelled and touched:
         candidates.insert(0, ("taking the label off", remover))
     refused: list[str] = []
-    for how, login in candidates:
-        if login is None or not await pulls.may_write(client, repository, login):
-            refused.append(login or "nobody known")
+    for how, actor in candidates:
+        author = author_of(actor)
+        if author is None or not await _may_approve(client, repository, author, rules or TrustRules()):
+            refused.append(actor.login if actor else "nobody known")
             continue
         if labelled:
             await pulls.remove_label(client, repository, number, label)
         await pulls.set_draft(client, repository, number, draft=False)
-        return ApprovalOutcome(by=login, how=how)
+        return ApprovalOutcome(by=author.login, how=how)
     if not labelled:
         await pulls.add_labels(client, repository, number, [label])
         if not pull.is_draft:
             await pulls.set_draft(client, repository, number, draft=True)
         if touched:
-            await pulls.add_comment(client, repository, number, _put_back(label, remover))
+            await pulls.add_comment(client, repository, number, _put_back(label, remover.login if remover else None))
     return ApprovalOutcome(refused=tuple(refused))
 
 
-def _last_remover(pull: _WaitingPullRequest, label: str) -> tuple[str | None, bool]:
+async def _may_approve(client: GitHubClient, repository: str, author: Author, rules: TrustRules) -> bool:
+    return is_permitted_person(await author_with_permission(client, repository, author), rules)
+
+
+def _last_remover(pull: _WaitingPullRequest, label: str) -> tuple[Actor | None, bool]:
     """Return who took the label off last, and whether anybody ever touched it."""
     events = [event for event in pull.label_events.nodes if event.label.name.lower() == label.lower()]
     if not events or events[-1].typename != "UnlabeledEvent":
         return None, bool(events)
-    return (events[-1].actor.login if events[-1].actor else None), True
+    return events[-1].actor, True
 
 
-def _approvers(pull: _WaitingPullRequest) -> list[str]:
+def _approvers(pull: _WaitingPullRequest) -> list[Actor]:
     """Return whose last word on the present head is an approval."""
-    states: dict[str, str] = {}
+    states: dict[tuple[str, str], tuple[str, Actor]] = {}
     for review in pull.reviews.nodes if pull.reviews else ():
         # A remark neither approves nor takes an approval back.
         if review.state not in {"COMMENTED", "PENDING"} and review.author and review.commit == pull.head:
-            states[review.author.login] = review.state
-    return [login for login, state in states.items() if state == "APPROVED"]
+            states[review.author.typename, review.author.login] = (review.state, review.author)
+    return [actor for state, actor in states.values() if state == "APPROVED"]
 
 
 def _put_back(label: str, remover: str | None) -> str:

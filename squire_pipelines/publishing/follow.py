@@ -79,7 +79,7 @@ async def follow(ledger: Ledger, settings: Settings, github: GitHub, log: RunLog
             with ledger.read() as tx:
                 waiting = outcomes.awaiting_approval(tx, {*touched.task_ids, *polls})
             summary.waiting = len(waiting)
-            await _settle_approvals(ledger, client, waiting, summary, label=settings.publishing.label, log=log)
+            await _settle_approvals(ledger, client, waiting, summary, settings=settings, log=log)
     except TimeoutError:
         log.warning("GitHub was too slow: asked about %d pull requests in %g s", summary.asked, _TIMEOUT_S)
     return summary
@@ -186,14 +186,17 @@ async def _settle_approvals(
     waiting: Sequence[Outcome],
     summary: FollowSummary,
     *,
-    label: str,
+    settings: Settings,
     log: RunLog,
 ) -> None:
     """Record which waiting pull requests a permitted person approved; one that fails waits for the next poll."""
     for outcome in waiting:
         where = f"{outcome.repository}#{outcome.pr_number}"
         try:
-            approval = await settle_approval(client, outcome.repository, outcome.pr_number, label)
+            rules = settings.trust_rules_for(outcome.repository)
+            approval = await settle_approval(
+                client, outcome.repository, outcome.pr_number, settings.publishing.label, rules=rules
+            )
         except SquireError as error:
             log.warning("%s: its approval could not be settled: %s", where, error)
             continue

@@ -10,6 +10,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from squire_pipelines.cli.main import cli
+from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import Collection, CollectionStatus, OpenIssue, Signal, Source
@@ -112,6 +113,7 @@ class SampleData:
             url=f"https://github.com/{REPOSITORY}/issues/7",
             updated_at=moment,
             details=OpenIssue(number=7, author="ann"),
+            verdict=StartVerdict(may_start=True, reason="@ann, who has write permission here"),
         )
         collection = Collection(
             repository=REPOSITORY,

@@ -1,6 +1,7 @@
 """Answers as GitHub's GraphQL and REST send them, made by hand, and a transport that plays them without a network."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,8 +56,12 @@ def thread(name: str = "T1", *, resolved: bool = False, outdated: bool = False, 
     first = {
         "body": "this leaks",
         "url": f"https://github.test/o/r/pull/1#{name}",
+        "createdAt": "2026-11-01T11:00:00Z",
         "updatedAt": "2026-11-01T11:00:00Z",
+        "lastEditedAt": None,
+        "editor": None,
         "author": {"login": "ada", "__typename": "User"},
+        "authorAssociation": "MEMBER",
         **comment,
     }
     return {
@@ -108,6 +113,7 @@ def pull_request(number: int = 1, *, head: Any = None, threads: Any = None, **fi
         "isDraft": False,
         "updatedAt": "2026-11-01T12:00:00Z",
         "author": {"login": "ada", "__typename": "User"},
+        "authorAssociation": "MEMBER",
         "headRefName": f"feature-{number}",
         "headRefOid": SHA,
         "baseRefName": "main",
@@ -128,13 +134,43 @@ def issue(number: int = 10, **fields: object) -> dict[str, Any]:
         "title": f"Issue {number}",
         "body": "please",
         "url": f"https://github.test/o/r/issues/{number}",
+        "createdAt": "2026-11-01T09:00:00Z",
         "updatedAt": "2026-11-01T12:00:00Z",
+        "lastEditedAt": None,
+        "editor": None,
         "author": {"login": "ada", "__typename": "User"},
         "authorAssociation": "NONE",
         "labels": {"nodes": [{"name": "squire"}]},
         "comments": {"totalCount": 2},
+        "timelineItems": {"nodes": []},
         **fields,
     }
+
+
+def labeled(label: str, *, by: str, at: str, typename: str = "User") -> dict[str, Any]:
+    """Somebody set a label, at an hour such as `10:00` of the first of November."""
+    return {
+        "__typename": "LabeledEvent",
+        "createdAt": f"2026-11-01T{at}:00Z",
+        "actor": {"login": by, "__typename": typename},
+        "label": {"name": label},
+    }
+
+
+def renamed(previous: str, *, by: str, at: str) -> dict[str, Any]:
+    """Somebody changed a title."""
+    actor = {"login": by, "__typename": "User"}
+    return {
+        "__typename": "RenamedTitleEvent",
+        "createdAt": f"2026-11-01T{at}:00Z",
+        "actor": actor,
+        "previousTitle": previous,
+    }
+
+
+def text_edit(text: str | None, *, by: str, at: str) -> dict[str, Any]:
+    """A version of a text."""
+    return {"editedAt": f"2026-11-01T{at}:00Z", "diff": text, "editor": {"login": by, "__typename": "User"}}
 
 
 def repository(**fields: object) -> dict[str, Any]:
@@ -157,15 +193,18 @@ class FakeGitHub(httpx.AsyncBaseTransport):
         graphql: Operation name to what it answers: a response, or a function of the variables. `RepositorySignals`
             answers what `PullRequests`, `Issues` and `DefaultBranchChecks` do together, as long as none of them fails.
         rest: `METHOD path` to a response, or to a function of the request.
+        permissions: What people may do, by login; GitHub knows nobody else.
     """
 
     def __init__(
         self,
         graphql: Mapping[str, httpx.Response | Callable[[dict[str, Any]], httpx.Response]] | None = None,
         rest: Mapping[str, httpx.Response | Callable[[httpx.Request], httpx.Response]] | None = None,
+        permissions: Mapping[str, str] | None = None,
     ) -> None:
         self._graphql = dict(graphql or {})
         self._rest = dict(rest or {})
+        self.permissions = {"ada": "write"} if permissions is None else dict(permissions)
         self.requests: list[httpx.Request] = []
         self.operations: list[tuple[str, dict[str, Any]]] = []
 
@@ -181,6 +220,8 @@ class FakeGitHub(httpx.AsyncBaseTransport):
             graph = self._graphql[name]
             return _fresh(graph(content["variables"]) if callable(graph) else graph)
         path = request.url.path.removeprefix("/api/v3")
+        if (asked := re.fullmatch(r"/repos/[^/]+/[^/]+/collaborators/([^/]+)/permission", path)) and not self._rest:
+            return self._permission_of(asked[1])
         played = self._rest[f"{request.method} {path}"]
         return _fresh(played(request) if callable(played) else played)
 
@@ -201,6 +242,19 @@ class FakeGitHub(httpx.AsyncBaseTransport):
             repository = None if answered is None or repository is None else repository | answered
         whole: dict[str, object] = {"data": {"repository": repository}} | ({"errors": errors} if errors else {})
         return _fresh(httpx.Response(200, json=whole, headers=headers))
+
+    def _permission_of(self, login: str) -> httpx.Response:
+        role = self.permissions.get(login)
+        if role is None:
+            return httpx.Response(404, json={"message": f"{login} is not a user"})
+        level = {"maintain": "write", "triage": "read"}.get(role, role)
+        return httpx.Response(200, json={"permission": level, "role_name": role})
+
+    @property
+    def asked_about(self) -> list[str]:
+        """The people whose permission was asked for."""
+        paths = [request.url.path.split("/") for request in self.requests]
+        return [parts[-2] for parts in paths if parts[-1] == "permission"]
 
 
 def _fresh(response: httpx.Response) -> httpx.Response:

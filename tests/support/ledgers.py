@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from sqlalchemy import delete, select
 
+from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.plans import ApprovalRule
 from squire_pipelines.domain.signals import (
@@ -291,6 +292,7 @@ def issue(number: int = 1, *, version: str = "v1", repository: str = REPOSITORY,
         url=f"https://example.org/{repository}/issues/{number}",
         updated_at=START,
         details=OpenIssue(number=number, author="ann"),
+        verdict=StartVerdict(may_start=True, reason="@ann, who has write permission here"),
     )
 
 

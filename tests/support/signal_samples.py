@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.signals import (
     Details,
     FailedCheck,
@@ -17,11 +18,20 @@ from squire_pipelines.domain.signals import (
 
 AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 SHA = "a" * 40
+MAY_START = StartVerdict(may_start=True, reason="@ada, who has write permission here")
+HELD = StartVerdict(may_start=False, reason="@ada may not write here (permission read)")
 
 
 def signal(key: str, details: Details, **fields: Any) -> Signal:
-    """A signal of `o/r`."""
-    values = {"version": "v1", "title": f"Title {key}", "url": f"https://github.test/{key}", "updated_at": AT, **fields}
+    """A signal of `o/r`, which may start work."""
+    values = {
+        "version": "v1",
+        "title": f"Title {key}",
+        "url": f"https://github.test/{key}",
+        "updated_at": AT,
+        "verdict": MAY_START,
+        **fields,
+    }
     return Signal(repository="o/r", key=key, details=details, **values)
 
 
@@ -129,6 +139,13 @@ details_of_any_kind = st.one_of(
     st.builds(ManualTask, author=texts, body=texts | st.just("y" * 90_000)),
 )
 any_signals = st.lists(
-    st.builds(signal, st.text(max_size=6), details_of_any_kind, version=texts, title=texts | st.just("t" * 500)),
+    st.builds(
+        signal,
+        st.text(max_size=6),
+        details_of_any_kind,
+        version=texts,
+        title=texts | st.just("t" * 500),
+        verdict=st.sampled_from([MAY_START, HELD, None]),
+    ),
     max_size=25,
 )

@@ -144,6 +144,19 @@ def test_a_draft_can_be_made_and_taken_back_however_often(forge: ForgeProcess) -
         assert pull(forge)["draft"] is draft
 
 
-def test_an_unknown_user_may_not_write_and_a_missing_label_is_no_error(forge: ForgeProcess) -> None:
-    assert not run(forge, lambda client: pulls.may_write(client, REPOSITORY, "nobody-there"))
+@pytest.mark.parametrize("act", [{"remove_label": LABEL}, {"review": "APPROVED"}])
+def test_a_bot_is_never_judged_as_the_person_of_its_name(forge: ForgeProcess, act: dict[str, str]) -> None:
+    # GraphQL leaves out the `[bot]`, and a person called `helper` may write: without its type, the bot would be she.
+    forge.act_as(REPOSITORY, "helper", kind="Bot", permission="write", number=1, **act)
+    assert settle(forge) == ApprovalOutcome(refused=("helper",))
+    assert (pull(forge)["draft"], pull(forge)["labels"]) == (True, [LABEL])
+
+
+@pytest.mark.parametrize(("permission", "may"), [("maintain", True), ("triage", False)])
+def test_the_permission_is_judged_by_its_role(forge: ForgeProcess, permission: str, *, may: bool) -> None:
+    forge.act_as(REPOSITORY, "mara", permission=permission, number=1, review="APPROVED")
+    assert settle(forge).by == ("mara" if may else None)
+
+
+def test_a_missing_label_is_no_error(forge: ForgeProcess) -> None:
     run(forge, lambda client: pulls.remove_label(client, REPOSITORY, 1, "not there"))

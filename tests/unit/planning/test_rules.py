@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.evidence import Absence, Annotation, Comment, JobLog, SignalEvidence
 from squire_pipelines.domain.plans import check_plan
 from squire_pipelines.domain.signals import Signal
@@ -16,7 +17,7 @@ from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.quoting import one_line, quote
 from squire_pipelines.planning.rules import MAX_FACTS_IN_PROMPT, plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
-from tests.support.signal_samples import any_signals, failed_check, finding, issue, manual, open_pr
+from tests.support.signal_samples import HELD, MAY_START, any_signals, failed_check, finding, issue, manual, open_pr
 
 
 def plan(*signals: Signal, **options: Any) -> Plan:
@@ -74,6 +75,25 @@ def test_issue_needs_one_of_the_labels_in_any_case() -> None:
     (task,) = got.tasks
     assert (task.key, task.kind, task.base_branch) == ("issue-10", TaskKind.RESOLVE_ISSUE, "main")
     assert got.notes == ()
+
+
+@pytest.mark.parametrize("verdict", [HELD, None])
+def test_what_is_held_or_was_never_judged_makes_no_task(verdict: StartVerdict | None) -> None:
+    got = plan(failed_check(verdict=verdict), issue(verdict=verdict), finding(verdict=verdict))
+    assert got.tasks == ()
+    kinds = ("failed_ci", "open_issue", "review_finding")
+    assert got.notes == tuple(f"left out 1: held, see `squire signals show`: {kind}" for kind in kinds)
+
+
+def test_what_a_person_released_needs_no_label() -> None:
+    released = StartVerdict(may_start=True, reason="released by cli:mara", released=True)
+    assert plan(issue(labels=())).tasks == ()
+    assert len(plan(issue(labels=(), verdict=released)).tasks) == 1
+
+
+def test_a_request_by_command_needs_no_verdict_but_can_be_held() -> None:
+    assert len(plan(manual(verdict=None)).tasks) == 1
+    assert plan(manual(verdict=HELD)).tasks == ()
 
 
 def test_manual_task_is_taken_as_an_instruction() -> None:
@@ -157,6 +177,11 @@ def test_plan_and_digest_do_not_depend_on_the_order(signals: list[Signal], rando
     random.shuffle(shuffled)
     assert signals_digest(signals) == signals_digest(shuffled)
     assert plan(*signals).model_dump() == plan(*shuffled).model_dump()
+
+
+def test_digest_changes_with_the_verdict() -> None:
+    digests = {signals_digest([issue(verdict=verdict)]) for verdict in (None, HELD, MAY_START)}
+    assert len(digests) == 2
 
 
 def test_digest_changes_with_a_ref_or_a_version() -> None:

@@ -94,7 +94,7 @@ def leaves(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[An
 # `options` is checked by the agent's package; what a repository overrides is checked as the section that it makes.
 OPEN = {
     "agent.options",
-    *(f"repository.{name}" for name in ("ci", "agent", "policy", "verification", "gateway", "budgets")),
+    *(f"repository.{name}" for name in ("ci", "trust", "agent", "policy", "verification", "gateway", "budgets")),
 }
 
 

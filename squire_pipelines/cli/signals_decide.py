@@ -1,0 +1,69 @@
+"""`squire signals release|hold`: a person's word on what a signal may start, as its text is now."""
+
+import click
+
+from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
+from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.person import actor
+from squire_pipelines.cli.signals_show import ref_argument, verdict_of
+from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.ledger import decisions, deliveries
+from squire_pipelines.observability.logging import bound_context
+from squire_pipelines.terminal.output import write_line
+
+_reason_option = click.option("--reason", default="", help="Keep this reason with the decision.")
+
+
+def _decide(
+    context: CliContext, name: str, repository: str | None, *, release: bool, reason: str, as_json: bool
+) -> None:
+    trace_id = new_trace_id()
+    with bound_context(trace_id=trace_id), context.ledger.write() as tx:
+        stored = decisions.find(tx, name, repository=repository)
+        decided = decisions.decide(tx, stored, release=release, actor=actor(), reason=reason, trace_id=trace_id)
+        # What it may start is planned anew, from the text as it is then.
+        deliveries.request_collection(tx, [stored.signal.repository], source=deliveries.COMMAND, trace_id=trace_id)
+    if as_json:
+        emit_json(
+            {
+                "repository": stored.signal.repository,
+                "ref": stored.signal.ref,
+                "may_start": release,
+                "reason": verdict_of(decided),
+                "trace_id": trace_id,
+            }
+        )
+        return
+    write_line(one_line(f"{stored.signal.repository} {stored.signal.ref}: {verdict_of(decided)}", limit=500))
+    if not release:
+        write_line("Tasks that were made of it before go on: `squire tasks cancel` ends them.")
+
+
+@command(
+    "release",
+    examples=('squire signals release open_issue:12 --reason "read it, it is fine"',),
+)
+@ref_argument
+@repository_option
+@_reason_option
+@json_option
+@with_context
+def release(context: CliContext, signal: str, repository: str | None, reason: str, *, as_json: bool) -> None:
+    """Let a signal start work, as its text is now. Read it first: `squire signals show`.
+
+    The decision is audited. It ends when somebody without write permission changes the text.
+    """
+    _decide(context, signal, repository, release=True, reason=reason, as_json=as_json)
+
+
+@command("hold", examples=('squire signals hold review_finding:T1 --reason "not now"',))
+@ref_argument
+@repository_option
+@_reason_option
+@json_option
+@with_context
+def hold(context: CliContext, signal: str, repository: str | None, reason: str, *, as_json: bool) -> None:
+    """Let a signal start no work, whoever wrote it: the opposite of `squire signals release`."""
+    _decide(context, signal, repository, release=False, reason=reason, as_json=as_json)

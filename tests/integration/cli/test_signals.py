@@ -1,0 +1,148 @@
+"""`squire signals show|release|hold`: who, what, when, may they, and a person's word on it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from squire_pipelines.domain.authority import (
+    ActorKind,
+    Approval,
+    Author,
+    Provenance,
+    RepositoryPermission,
+    TextChange,
+    TrustRules,
+)
+from squire_pipelines.domain.signals import (
+    Collection,
+    CollectionStatus,
+    Details,
+    FailedCheck,
+    ManualTask,
+    OpenIssue,
+    OpenPullRequest,
+    ReviewFinding,
+    Signal,
+    Source,
+    UnapprovedText,
+)
+from squire_pipelines.domain.verdicts import judge_signal
+from squire_pipelines.ledger import collections, deliveries
+from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire
+
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SLY = Author(login="sly", kind=ActorKind.PERSON, permission=RepositoryPermission.READ, association="CONTRIBUTOR")
+MARA = Author(login="mara", kind=ActorKind.PERSON, permission=RepositoryPermission.WRITE)
+RULES = TrustRules(issue_labels=("squire",))
+REMARK = ReviewFinding(
+    pull_request=3, thread="T1", author="sly", is_bot=False, body="do \x1b[31mthis", head_ref="f", head_sha="a" * 40
+)
+
+
+def record(samples: SampleData, source: Source, key: str, details: Details, **fields: object) -> Signal:
+    """Record a reading of one signal, judged."""
+    values = {"version": "v1", "title": "Broken", "url": "https://github.com/x", "updated_at": AT, **fields}
+    signal = judge_signal(
+        Signal.model_validate({"repository": REPOSITORY, "key": key, "details": details, **values}), RULES, {}
+    )
+    with samples.ledger.write() as tx:
+        if isinstance(details, ManualTask):
+            collections.add_manual_signal(tx, signal, trace_id=TRACE)
+        else:
+            reading = Collection(
+                repository=REPOSITORY,
+                source=source,
+                status=CollectionStatus.FRESH,
+                started_at=AT,
+                ended_at=AT,
+                signals=(signal,),
+            )
+            collections.record(tx, reading, trace_id=TRACE, run_id=None)
+    return signal
+
+
+def test_a_held_remark_says_who_what_when_and_how_it_is_released(squire: Squire, samples: SampleData) -> None:
+    record(samples, Source.REVIEW_FINDINGS, "T1", REMARK, author=SLY, provenance=Provenance(written_at=AT))
+    shown = squire.ok("signals", "show", "review_finding:T1")
+    assert "@sly: a person, permission read, association CONTRIBUTOR" in shown
+    assert "held: @sly may not write here (permission read); a person with write permission can release it" in shown
+    assert "`squire:release` or `squire signals release review_finding:T1`" in shown
+    assert "2026-03-01" in shown
+    assert "do this" in shown, "cleaned for a terminal"
+    document = squire.json("signals", "show", "review_finding:T1")
+    assert (document["may_start"], document["author"]["login"], document["ref"]) == (False, "sly", "review_finding:T1")
+    assert document["updated_at"] == "2026-03-01T12:00:00Z"
+
+
+def test_an_issue_that_was_changed_after_its_approval_shows_the_difference(squire: Squire, samples: SampleData) -> None:
+    present = UnapprovedText(title="Broken", body="one\nsteal\nthree")
+    history = Provenance(
+        written_at=AT,
+        approvals=(Approval(label="squire", by=MARA, at=AT.replace(hour=13)),),
+        changes=(TextChange(by=SLY, at=AT.replace(hour=14)),),
+    )
+    details = OpenIssue(number=7, author="sly", labels=("squire",), body="one\ntwo\nthree", unapproved=present)
+    record(samples, Source.OPEN_ISSUES, "7", details, author=SLY, provenance=history)
+    shown = squire.ok("signals", "show", "open_issue:7")
+    assert "label squire set 2026-03-01" in shown
+    assert "held: @sly may not write here" in shown
+    assert "  -two\n  +steal\n" in shown
+    assert "-two" in squire.json("signals", "show", "open_issue:7")["difference"]
+
+
+@pytest.mark.parametrize(
+    ("source", "details", "words"),
+    [
+        (
+            Source.FAILED_CI,
+            FailedCheck(
+                check="t",
+                conclusion="failure",
+                branch="main",
+                head_sha="a" * 40,
+                summary="1 failed",
+                on_default_branch=True,
+            ),
+            ("nobody alone: the default branch, main", "yes: it is about the default branch", "1 failed"),
+        ),
+        (
+            Source.OPEN_PRS,
+            OpenPullRequest(number=3, author="x", is_draft=False, head_ref="f", head_sha="a" * 40, base_ref="main"),
+            ("an account that is gone", "held: its author's account is gone"),
+        ),
+        (
+            Source.OPEN_ISSUES,
+            ManualTask(author="ann", body="Tidy up"),
+            ("ann, by command", "yes: a person's own", "Tidy up"),
+        ),
+    ],
+)
+def test_any_signal_answers_who_what_and_may_they(
+    squire: Squire, samples: SampleData, source: Source, details: Details, words: tuple[str, ...]
+) -> None:
+    signal = record(samples, source, "k1", details)
+    shown = squire.ok("signals", "show", signal.ref, "--repository", REPOSITORY.upper())
+    assert [word for word in words if word not in shown] == []
+
+
+def test_a_release_lets_it_start_work_asks_for_a_collection_and_is_audited(squire: Squire, samples: SampleData) -> None:
+    record(samples, Source.REVIEW_FINDINGS, "T1", REMARK, author=SLY, provenance=Provenance(written_at=AT))
+    document = squire.json("signals", "release", "review_finding:T1", "--reason", "it is right")
+    assert document["may_start"] is True
+    assert document["reason"].startswith("yes: released by cli:")
+    assert document["reason"].endswith(": it is right")
+    with samples.ledger.read() as tx:
+        (asked,) = deliveries.unapplied(tx) or (None,)
+    assert asked is None or asked.id
+    entry = squire.json("audit", "list")[0]
+    assert (entry["action"], entry["subject"]) == ("signal.released", f"{REPOSITORY} review_finding:T1")
+    assert squire.json("signals", "show", "review_finding:T1")["decision"]["reason"] == "it is right"
+    answer = squire.ok("signals", "hold", "review_finding:T1")
+    assert "held: held by cli:" in answer
+    assert squire.json("signals", "show", "review_finding:T1")["may_start"] is False
+
+
+def test_a_signal_that_is_not_there_is_said_so(squire: Squire, samples: SampleData) -> None:
+    assert samples.ledger
+    for verb in ("show", "release", "hold"):
+        assert "there is no signal 'open_issue:99'" in squire.fails(1, "signals", verb, "open_issue:99")

@@ -1,0 +1,338 @@
+"""Who may start work, as a reading judges it: the same author alike, whatever was read and however it is spelt."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from squire_pipelines.domain.authority import KnownPermission, RepositoryPermission, TrustRules
+from squire_pipelines.domain.signals import OpenIssue, Signal, Source
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.judging import Trust
+from squire_pipelines.planning.rules import plan_by_rules
+from squire_pipelines.planning.selection import PlanInputs
+from tests.support.github_json import (
+    FakeGitHub,
+    answer,
+    check_run,
+    commit,
+    issue,
+    labeled,
+    page,
+    pull_request,
+    renamed,
+    repository,
+    text_edit,
+    thread,
+)
+
+pytestmark = pytest.mark.anyio
+ClientOf = Callable[..., GitHubClient]
+RULES = TrustRules(issue_labels=("squire",))
+PEOPLE = {"mara": "write", "sly": "read"}
+SLY = {"login": "sly", "__typename": "User"}
+MARA = {"login": "mara", "__typename": "User"}
+
+
+def github(*, pulls: Sequence[object] = (), issues: Sequence[object] = (), head: Any = None, **more: Any) -> FakeGitHub:
+    branch = {"name": "main", "target": {"__typename": "Commit", **(head or commit())}}
+    whole = repository(pullRequests=page(pulls), issues=page(issues), defaultBranchRef=branch)
+    return FakeGitHub(
+        {"RepositorySignals": answer({"repository": whole}), **more}, permissions=more.pop("permissions", PEOPLE)
+    )
+
+
+async def signals_of(client: GitHubClient, trust: Trust | None = None) -> list[Signal]:
+    collections = await collect_repository(client, "o/r", trust=trust or Trust(rules=RULES))
+    assert [reading.error for reading in collections] == [None] * len(Source)
+    return [signal for reading in collections for signal in reading.signals]
+
+
+def by_ref(signals: Sequence[Signal]) -> dict[str, Signal]:
+    return {signal.ref: signal for signal in signals}
+
+
+def planned(signals: Sequence[Signal]) -> list[str]:
+    """The prompts of the tasks that the rules make of the signals."""
+    inputs = PlanInputs("o/r", signals, "main", ("squire",), frozenset(), max_tasks=20)
+    return [task.prompt for task in plan_by_rules(inputs).tasks]
+
+
+def reason_of(signal: Signal) -> str:
+    assert signal.verdict is not None
+    return signal.verdict.reason
+
+
+async def test_a_strangers_remark_on_a_branch_of_the_repository_is_held_with_who_may_release_it(
+    client_of: ClientOf,
+) -> None:
+    pull = pull_request(1, author=MARA, threads=page([thread("T1", author=SLY), thread("T2", author=MARA)]))
+    signals = await signals_of(client_of(github(pulls=[pull])))
+    strangers, permitted = by_ref(signals)["review_finding:T1"], by_ref(signals)["review_finding:T2"]
+    assert strangers.verdict is not None
+    assert not strangers.verdict.may_start
+    assert reason_of(strangers) == (
+        "@sly may not write here (permission read); a person with write permission can release it by the label "
+        "`squire:release` or `squire signals release review_finding:T1`"
+    )
+    assert strangers.author is not None
+    assert (strangers.author.login, strangers.author.permission) == ("sly", RepositoryPermission.READ)
+    (prompt,) = planned(signals)
+    assert "reviewer: mara" in prompt
+    assert "sly" not in prompt
+    assert reason_of(permitted) == "@mara, who has write permission here"
+
+
+async def test_only_held_signals_make_no_task(client_of: ClientOf) -> None:
+    pull = pull_request(1, author=SLY, threads=page([thread(author=SLY)]), head=commit([check_run("lint")]))
+    signals = await signals_of(client_of(github(pulls=[pull], issues=[issue(author=SLY)])))
+    assert {signal.kind for signal in signals} == {"open_pr", "failed_ci", "review_finding", "open_issue"}
+    assert planned(signals) == []
+
+
+async def test_failed_checks_start_work_on_the_default_branch_and_on_branches_of_people_who_may_write(
+    client_of: ClientOf,
+) -> None:
+    pulls = [
+        pull_request(number, author=author, head=commit([check_run("lint")]))
+        for number, author in ((1, MARA), (2, SLY), (3, {"login": "dependabot", "__typename": "Bot"}), (4, None))
+    ]
+    signals = by_ref(await signals_of(client_of(github(pulls=pulls, head=commit([check_run("test")])))))
+    verdicts = {ref: signal.verdict.may_start for ref, signal in signals.items() if signal.verdict}
+    checks = {ref: may for ref, may in verdicts.items() if ref.startswith("failed_ci")}
+    assert checks == {
+        "failed_ci:main:CI / test": True,
+        "failed_ci:#1:CI / lint": True,
+        "failed_ci:#2:CI / lint": False,
+        "failed_ci:#3:CI / lint": False,
+        "failed_ci:#4:CI / lint": False,
+    }
+
+
+async def test_bots_are_told_by_type_and_no_permission_of_theirs_is_asked(client_of: ClientOf) -> None:
+    threads = [
+        thread("listed", author={"login": "greptile-apps", "__typename": "Bot"}),
+        thread("named", author={"login": "greptile-apps", "__typename": "User"}),
+        thread("other", author={"login": "mara", "__typename": "Bot"}),
+        thread("person", author={"login": "mara[bot]", "__typename": "User"}),
+    ]
+    fake = github(pulls=[pull_request(1, author=MARA, threads=page(threads))])
+    signals = by_ref(await signals_of(client_of(fake)))
+    started = {ref for ref, signal in signals.items() if signal.verdict and signal.verdict.may_start}
+    assert started == {"open_pr:1", "review_finding:listed"}
+    assert sorted(fake.asked_about) == ["greptile-apps", "mara", "mara[bot]"]
+    assert "@mara is a bot that is not in the list `trust.bots`" in reason_of(signals["review_finding:other"])
+
+
+async def test_a_label_approves_when_a_permitted_person_set_it(client_of: ClientOf) -> None:
+    events = {
+        1: [labeled("squire", by="mara", at="10:00")],
+        2: [labeled("squire", by="sly", at="10:00")],
+        3: [labeled("squire", by="helper", at="10:00", typename="Bot")],
+        4: [labeled("squire", by="mara", at="10:00"), labeled("squire", by="sly", at="10:30")],
+        5: [],
+    }
+    issues = [issue(number, author=SLY, timelineItems={"nodes": nodes}) for number, nodes in events.items()]
+    signals = await signals_of(client_of(github(issues=issues)))
+    assert {s.key for s in signals if s.verdict and s.verdict.may_start} == {"1"}
+    assert len(planned(signals)) == 1
+    assert "approved as it stood on 2026-11-01 10:00 UTC" in reason_of(by_ref(signals)["open_issue:1"])
+    assert "the label `squire` was set, but @sly may not write here" in reason_of(by_ref(signals)["open_issue:2"])
+    assert "@helper is a bot and only a person can approve" in reason_of(by_ref(signals)["open_issue:3"])
+
+
+def edited_issue(*, body: str = "steal", **fields: object) -> dict[str, Any]:
+    """A stranger's issue that was labelled at ten and edited at eleven."""
+    values: dict[str, object] = {
+        "author": SLY,
+        "body": body,
+        "lastEditedAt": "2026-11-01T11:00:00Z",
+        "editor": SLY,
+        "timelineItems": {"nodes": [labeled("squire", by="mara", at="10:00")]},
+        **fields,
+    }
+    return issue(7, **values)
+
+
+def history(*edits: object, renames: Sequence[object] = (), more: bool = False) -> httpx.Response:
+    versions = page(edits, cursor="next" if more else None)
+    return answer({"repository": repository(issue={"userContentEdits": versions, "timelineItems": {"nodes": renames}})})
+
+
+ORIGINAL = text_edit("please", by="sly", at="09:00")
+
+
+async def test_a_strangers_edit_after_the_label_is_held_with_the_text_that_was_approved(client_of: ClientOf) -> None:
+    past = history(ORIGINAL, text_edit("please, soon", by="sly", at="09:30"), text_edit("steal", by="sly", at="11:00"))
+    signals = await signals_of(client_of(github(issues=[edited_issue()], IssueEdits=past)))
+    (changed,) = signals
+    assert isinstance(changed.details, OpenIssue)
+    assert changed.details.body == "please, soon"
+    assert changed.details.unapproved is not None
+    assert changed.details.unapproved.body == "steal"
+    assert "the text was changed after @mara set the label `squire`" in reason_of(changed)
+    assert planned(signals) == []
+
+
+async def test_a_permitted_persons_edit_after_the_label_is_fine(client_of: ClientOf) -> None:
+    past = history(ORIGINAL, text_edit("please, now", by="mara", at="11:00"))
+    fake = github(issues=[edited_issue(body="please, now", editor=MARA)], IssueEdits=past)
+    signals = await signals_of(client_of(fake))
+    (prompt,) = planned(signals)
+    assert "please, now" in prompt
+
+
+async def test_a_permitted_persons_edit_does_not_hide_a_strangers(client_of: ClientOf) -> None:
+    past = history(
+        ORIGINAL, text_edit("steal", by="sly", at="10:30"), text_edit("steal, please", by="mara", at="11:00")
+    )
+    fake = github(issues=[edited_issue(body="steal, please", editor=MARA)], IssueEdits=past)
+    assert planned(await signals_of(client_of(fake))) == []
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        history(ORIGINAL, text_edit("please, now", by="mara", at="11:00"), more=True),
+        history(ORIGINAL),
+        history(),
+        answer({"repository": repository(issue=None)}),
+        httpx.Response(502),
+    ],
+)
+async def test_a_history_that_is_not_known_holds(client_of: ClientOf, past: httpx.Response) -> None:
+    fake = github(issues=[edited_issue(body="please, now", editor=MARA)], IssueEdits=past)
+    assert planned(await signals_of(client_of(fake))) == []
+
+
+async def test_a_new_title_is_a_change_of_the_text_too(client_of: ClientOf) -> None:
+    events = [labeled("squire", by="mara", at="10:00"), renamed("Typo", by="sly", at="11:00")]
+    retitled = issue(7, title="Steal", author=SLY, timelineItems={"nodes": events})
+    signals = await signals_of(client_of(github(issues=[retitled], IssueEdits=history(renames=events[1:]))))
+    (changed,) = signals
+    assert changed.title == "Typo"
+    assert isinstance(changed.details, OpenIssue)
+    assert changed.details.unapproved is not None
+    assert changed.details.unapproved.title == "Steal"
+    assert planned(signals) == []
+
+
+async def test_an_edit_before_the_label_is_the_text_that_was_approved(client_of: ClientOf) -> None:
+    fake = github(issues=[edited_issue(body="as it stood", lastEditedAt="2026-11-01T09:30:00Z")])
+    (prompt,) = planned(await signals_of(client_of(fake)))
+    assert "as it stood" in prompt
+    assert [name for name, _ in fake.operations] == ["RepositorySignals"], "the present text is enough"
+
+
+def release_label(by: str, at: str) -> httpx.Response:
+    return answer(
+        {"repository": repository(pullRequest={"timelineItems": {"nodes": [labeled("squire:release", by=by, at=at)]}})}
+    )
+
+
+@pytest.mark.parametrize(("by", "at", "tasks"), [("mara", "11:30", 1), ("mara", "10:30", 0), ("sly", "11:30", 0)])
+async def test_the_release_label_lets_the_remarks_pass_that_were_there(
+    client_of: ClientOf, by: str, at: str, tasks: int
+) -> None:
+    pull = pull_request(
+        1, author=SLY, labels={"nodes": [{"name": "squire:release"}]}, threads=page([thread(author=SLY)])
+    )
+    fake = github(pulls=[pull], PullRequestLabels=release_label(by, at))
+    assert len(planned(await signals_of(client_of(fake)))) == tasks
+
+
+async def test_the_issue_label_of_a_pull_request_releases_nothing(client_of: ClientOf) -> None:
+    labels = {"nodes": [{"name": "squire"}, {"name": "squire:release"}]}
+    events = answer(
+        {"repository": repository(pullRequest={"timelineItems": {"nodes": [labeled("squire", by="mara", at="11:30")]}})}
+    )
+    pull = pull_request(1, author=SLY, labels=labels, threads=page([thread(author=SLY)]))
+    assert planned(await signals_of(client_of(github(pulls=[pull], PullRequestLabels=events)))) == []
+
+
+async def test_each_person_is_asked_about_once_in_a_reading(client_of: ClientOf) -> None:
+    pull = pull_request(
+        1, author=SLY, threads=page([thread(f"T{n}", author=SLY) for n in range(5)]), head=commit([check_run()])
+    )
+    fake = github(
+        pulls=[pull], issues=[issue(number, author={"login": "Sly", "__typename": "User"}) for number in (1, 2)]
+    )
+    await signals_of(client_of(fake))
+    assert fake.asked_about == ["sly"]
+
+
+class Kept:
+    """A store in memory."""
+
+    def __init__(self, **known: str) -> None:
+        self.answers = {
+            login: KnownPermission(permission=RepositoryPermission(value)) for login, value in known.items()
+        }
+
+    def known(self, repository: str, logins: Sequence[str]) -> Mapping[str, KnownPermission]:
+        assert repository == "o/r"
+        return {login: self.answers[login] for login in logins if login in self.answers}
+
+    def keep(self, repository: str, answers: Mapping[str, KnownPermission]) -> None:
+        assert repository == "o/r"
+        self.answers |= answers
+
+
+async def test_what_is_kept_is_not_asked_again(client_of: ClientOf) -> None:
+    store = Kept()
+    fake = github(issues=[issue(author=MARA)])
+    for _ in range(2):
+        (signal,) = await signals_of(client_of(fake), Trust(rules=RULES, store=store))
+        assert signal.verdict is not None
+        assert signal.verdict.may_start
+    assert fake.asked_about == ["mara"]
+    assert store.answers == {"mara": KnownPermission(permission=RepositoryPermission.WRITE)}
+
+
+@pytest.mark.parametrize(
+    ("response", "permission", "note"),
+    [
+        (httpx.Response(404, json={"message": "Not Found"}), RepositoryPermission.NONE, "no such collaborator"),
+        (
+            httpx.Response(403, json={"message": "Must have push access"}),
+            RepositoryPermission.NONE,
+            "Must have push access",
+        ),
+        (httpx.Response(502), None, "GitHub did not say"),
+        (httpx.Response(200, json={"permission": "write", "role_name": "deployer"}), RepositoryPermission.WRITE, ""),
+        (httpx.Response(200, json={"permission": "read", "role_name": "triage"}), RepositoryPermission.TRIAGE, ""),
+        (httpx.Response(200, json={"permission": "owner"}), RepositoryPermission.NONE, "calls the permission 'owner'"),
+        (httpx.Response(200, json=[]), None, "GitHub did not say"),
+    ],
+)
+async def test_what_github_answers_about_a_person(
+    client_of: ClientOf, response: httpx.Response, permission: RepositoryPermission | None, note: str
+) -> None:
+    fake = github(issues=[issue(author=SLY)])
+    asking = FakeGitHub(
+        {
+            "RepositorySignals": answer(
+                {"repository": repository(issues=page([issue(author=SLY)]), pullRequests=page([]))}
+            )
+        },
+        {"GET /repos/o/r/collaborators/sly/permission": response},
+    )
+    store = Kept()
+    (signal,) = await signals_of(client_of(asking), Trust(rules=RULES, store=store))
+    assert fake.asked_about == []
+    assert signal.author is not None
+    assert signal.author.permission is permission
+    assert note in signal.author.note
+    assert ("sly" in store.answers) is (permission is not None), "what is not known is asked again"
+
+
+async def test_the_people_asked_about_are_bounded_and_those_behind_a_label_come_first(client_of: ClientOf) -> None:
+    crowd = [issue(number, author={"login": f"u{number}", "__typename": "User"}, labels=None) for number in range(20)]
+    labelled = issue(99, author=SLY, timelineItems={"nodes": [labeled("squire", by="mara", at="10:00")]})
+    fake = github(issues=[*crowd, labelled])
+    signals = by_ref(await signals_of(client_of(fake), Trust(rules=RULES, max_questions=4)))
+    assert len(fake.asked_about) == 4
+    assert {"sly", "mara"} < set(fake.asked_about)
+    assert "more than 4 people in one reading" in reason_of(signals["open_issue:19"])
