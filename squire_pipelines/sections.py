@@ -96,6 +96,8 @@ class CiSettings(SettingsSection):
     ignore: tuple[CheckPattern, ...] = Field(
         default=DEFAULT_IGNORED, description="checks that no change of the code makes pass, with * and ?"
     )
+    rerun: bool = Field(default=True, description="what the code need not have failed, once before a task is made")
+    rerun_wait_s: Seconds = Field(default=3600, description="for the end of the second run; then a task is made")
     evidence_timeout_s: Seconds = Field(default=60, description="for the logs of one repository's failed checks")
 
 

@@ -80,6 +80,14 @@ def _job_shape(world: World, run: CheckRun) -> dict[str, object]:
     }
 
 
+def run_jobs(request: Request, world: World, _: object) -> Response:
+    """Answer with the jobs of a workflow's run, each in its newest run."""
+    with world.database.reading() as con:
+        suite = _suite(View(world, con), request)
+        jobs = [_job_shape(world, run) for run in store_checks.check_runs(con, suite)]
+    return answer(request, {"total_count": len(jobs), "jobs": jobs})
+
+
 def job_logs(request: Request, world: World, _: object) -> Response:
     """Redirect to the log of a job, which lies on another host and is signed for there."""
     with world.database.reading() as con:

@@ -47,6 +47,7 @@ class Rest:
             ("GET", f"{repo}/collaborators/{{login}}/permission", _permission),
             ("GET", f"{repo}/actions/jobs/{{id:int}}", actions.job),
             ("GET", f"{repo}/actions/jobs/{{id:int}}/logs", actions.job_logs),
+            ("GET", f"{repo}/actions/runs/{{id:int}}/jobs", actions.run_jobs),
             ("POST", f"{repo}/actions/runs/{{id:int}}/rerun-failed-jobs", actions.rerun_failed_jobs),
             ("GET", f"{repo}/check-runs/{{id:int}}/annotations", actions.annotations),
             ("GET", f"{repo}/git/ref/heads/{{branch:path}}", _ref),

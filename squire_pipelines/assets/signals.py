@@ -98,6 +98,7 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.execution.second_runs import decide_reruns
     from squire_pipelines.github.collecting import collect_repository
     from squire_pipelines.github.evidence.checks import add_evidence
     from squire_pipelines.ledger import collections, decisions, deliveries
@@ -128,6 +129,12 @@ async def _collect(
                     known,
                     redact=process_redactor().redact,
                     timeout_s=settings.ci_for(repository).evidence_timeout_s,
+                )
+                readings = tuple(
+                    [
+                        await decide_reruns(client, ledger, reading, settings.ci_for(repository), trace_id=trace_id)
+                        for reading in readings
+                    ]
                 )
             rules = settings.trust_rules_for(repository)
             with ledger.write() as tx:

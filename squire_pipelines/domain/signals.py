@@ -80,7 +80,8 @@ class FailedCheck(FrozenModel):
 
     `app` is the slug of the App that reports it. `check_run` is GitHub's id of this run of the check, `workflow_run`
     that of the workflow's run which it is a job of; None where there is none. `failure` says what it failed of, and
-    `failure_reason` by which rule.
+    `failure_reason` by which rule. `rerun` is the state of its second run, and `waits_until` how long that is waited
+    for before a task is made; None when it is not waited for.
     """
 
     kind: Literal[SignalKind.FAILED_CI] = SignalKind.FAILED_CI
@@ -99,6 +100,9 @@ class FailedCheck(FrozenModel):
     workflow_run: int | None = None
     failure: FailureClass = FailureClass.CODE
     failure_reason: str = ""
+    rerun: str | None = None
+    rerun_note: str = ""
+    waits_until: datetime | None = None
 
 
 class UnapprovedText(FrozenModel):

@@ -19,8 +19,9 @@ REQUIRED: Mapping[str, str] = MappingProxyType(
 )
 """Without one of these Squire cannot do its work."""
 
-OPTIONAL: Mapping[str, str] = MappingProxyType({"actions": "read"})
-"""The names of failed workflows and the logs of their jobs; without it failed checks are known by their report."""
+OPTIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType({"actions": ("write", "read")})
+"""The levels that are of use, the highest first. To write is to run failed jobs again. To read are the names of failed
+workflows and the logs of their jobs; without it failed checks are known by their report alone."""
 
 _LEVELS = ("none", "read", "write", "admin")
 
@@ -37,5 +38,8 @@ def missing(granted: Mapping[str, str]) -> tuple[str, ...]:
 
 def to_request(granted: Mapping[str, str], *, write: bool) -> dict[str, str]:
     """Return the permissions to request for a token: no more than is needed, and reading alone unless `write`."""
-    needed = {**REQUIRED, **{name: level for name, level in OPTIONAL.items() if _covers(granted.get(name), level)}}
+    needed = dict(REQUIRED)
+    for name, levels in OPTIONAL.items():
+        if (level := next((level for level in levels if _covers(granted.get(name), level)), None)) is not None:
+            needed[name] = level
     return needed if write else dict.fromkeys(needed, "read")

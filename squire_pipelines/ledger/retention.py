@@ -22,6 +22,7 @@ from squire_pipelines.ledger.tables import (
     archives,
     attempts,
     budgets,
+    check_reruns,
     collections,
     deliveries,
     metadata,
@@ -47,6 +48,7 @@ OF_THEMSELVES = (
     "signals",
     "signal_events",
     "signal_episodes",
+    "check_reruns",
     "model_calls",
     "plans",
     "budgets",
@@ -164,6 +166,7 @@ def _is_due(tx: Transaction, retention: Retention, table: str) -> ColumnElement[
         "signal_episodes": and_(
             signal_episodes.c.closed_at < before, ~exists().where(signal_events.c.episode_id == signal_episodes.c.id)
         ),
+        "check_reruns": check_reruns.c.settled_at < before,
         "model_calls": and_(model_calls.c.at < before, model_calls.c.attempt_id.is_(None)),
         # The newest plan of a repository says whether there is something to admit.
         "plans": and_(
@@ -340,6 +343,7 @@ TIME_OF: Mapping[str, str] = MappingProxyType(
         "signals": "gone_at",
         "signal_events": "at",
         "signal_episodes": "closed_at",
+        "check_reruns": "requested_at",
         "plans": "created_at",
         "budgets": "opened_at",
     }

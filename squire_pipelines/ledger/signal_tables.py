@@ -1,8 +1,20 @@
 """Tables about what was seen: the episodes of signals, what happened to each, and which tasks were made for them."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 from squire_pipelines.domain.episodes import EpisodeChange
+from squire_pipelines.domain.reruns import RerunState
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
 
 signal_episodes = Table(
@@ -57,3 +69,30 @@ task_signals = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 """A row for each signal that a task was made for, in the version that it had. It stays while the signal's row does."""
+
+check_reruns = Table(
+    "check_reruns",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repository", String(140), nullable=False),
+    Column("head_sha", String(64), nullable=False),
+    Column("workflow_run", BigInteger, nullable=False),
+    Column("check_runs", JSON, nullable=False),
+    Column("checks", CleanText, nullable=False),
+    Column("failure", String(20), nullable=False),
+    Column("reason", CleanText, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("note", CleanText),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("wait_until", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime),
+    Column("trace_id", String(32), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    one_of("state", RerunState),
+    UniqueConstraint("repository", "head_sha", "workflow_run"),
+    Index(None, "repository", "state"),
+    Index(None, "updated_at"),
+    Index(None, "settled_at"),
+    sqlite_autoincrement=True,
+)
+"""A row for each workflow's run that was run again before an agent was paid for its failed checks."""

@@ -29,7 +29,7 @@ from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
-from squire_pipelines.ledger.signal_tables import signal_episodes, signal_events, task_signals
+from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
 from squire_pipelines.ledger.words import words_of
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "attempts",
     "audit",
     "budgets",
+    "check_reruns",
     "collaborators",
     "collections",
     "deliveries",

@@ -85,7 +85,7 @@ def _fix_ci(group: Sequence[Candidate], first: FailedCheck) -> TaskSpec:
     target = f"`{where}`" if first.pull_request is None else f"pull request #{first.pull_request} (branch `{where}`)"
     facts = [
         f"check: {check.check}\nworkflow: {check.workflow or '-'}\nconclusion: {check.conclusion}\n"
-        f"url: {signal.url}\nsummary: {check.summary or '-'}" + _evidence(signal, len(checks))
+        f"url: {signal.url}\nsummary: {check.summary or '-'}{_second_run(check)}" + _evidence(signal, len(checks))
         for signal, check in checks
     ]
     prompt = (
@@ -186,6 +186,14 @@ def _facts(facts: Sequence[str]) -> str:
     if len(facts) > len(shown):
         parts.append(f"… and {len(facts) - len(shown)} more of the same sort.")
     return "\n\n".join(parts)
+
+
+def _second_run(check: FailedCheck) -> str:
+    """Return what a second run of the check brought, for whoever would take the failure for chance."""
+    if check.rerun is None:
+        return ""
+    because = f": {one_line(check.rerun_note, 200)}" if check.rerun_note else ""
+    return f"\nsecond run, tried since {check.failure_reason or 'it may not be the code'}: {check.rerun}{because}"
 
 
 def _judgement(finding: ReviewFinding) -> str:

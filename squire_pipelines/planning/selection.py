@@ -4,6 +4,7 @@
 - A signal that is held by its verdict, or that nobody judged, is left out with a note: see `domain.authority`.
 - An issue is chosen by one of the labels, or by somebody who released it.
 - A failed check or a remark on a pull request from a fork is left out with a note: its branch is not ours to build on.
+- A failed check whose second run is waited for is left out with a note.
 - A bot's remark about older code is left out with a note: it judges anew what is there now.
 - A failed check on a draft, or on a pull request that Squire opened itself, is left out: its author is at work on it.
 - An open pull request is background, not work.
@@ -133,7 +134,9 @@ def _choose_remark(finding: ReviewFinding) -> tuple[str | None, str]:
 
 def _choose_check(check: FailedCheck, drafts: frozenset[int]) -> tuple[str | None, str]:
     reason = ""
-    if not check.on_default_branch:
+    if check.waits_until is not None:
+        reason = f"failed check that runs again first, since {check.failure_reason}"
+    elif not check.on_default_branch:
         if check.from_fork:
             reason = f"failed check on #{check.pull_request}, whose branch lies in a fork"
         elif check.branch.startswith(OWN_BRANCHES):

@@ -51,6 +51,7 @@ def retention_from(settings: RetentionSettings) -> Retention:
         "signals": settings.signals_days,
         "signal_events": settings.signals_days,
         "signal_episodes": settings.signals_days,
+        "check_reruns": settings.signals_days,
         "plans": settings.plans_days,
         "model_calls": settings.model_calls_days,
         "budgets": settings.budgets_days,

@@ -28,6 +28,7 @@ TABLES = (
     "signals",
     "signal_episodes",
     "signal_events",
+    "check_reruns",
     "collections",
     "plans",
     "model_calls",
@@ -71,6 +72,7 @@ METRICS = (
     "ci_red_time",
     "episode_times",
     "waited_for",
+    "agent_runs_saved",
 )
 
 APPEND_ONLY: Mapping[str, str] = MappingProxyType(

@@ -174,6 +174,10 @@ def fill(tables: Tables) -> None:
     tables.add("collections", ended_at=at(120), **{**reading, "status": "stale"})
     tables.add("collections", ended_at=at(12 * 3600), requests=1, quota_cost=1, quota_remaining=5000, **reading)
     fill_episodes(tables)
+    for number, (state, settled) in enumerate((("passed", 90), ("passed", 500), ("failed", 60), ("waiting", None))):
+        rerun = {"repository": SHOP, "head_sha": str(number), "failure": "flaky", "reason": "it passed before"}
+        tables.add("check_reruns", state=state, settled_at=settled and at(settled), **rerun)
+    tables.add("check_reruns", repository=SHOP, failure="infrastructure", reason="its runner was lost", state="refused")
 
 
 def fill_episodes(tables: Tables) -> None:
@@ -322,6 +326,15 @@ def test_who_was_waited_for_is_told_by_turns(ask: Ask) -> None:
         (SHOP, "ada", "open_pr", 1, 1, 100 + PUBLISHED - 300, PUBLISHED - 300),
         (SHOP, "ben", "review_finding", 1, 0, 50, 50),
         (SHOP, None, "open_pr", 1, 0, 200, 200),
+    ]
+
+
+def test_agent_runs_that_a_second_run_of_checks_saved_are_told_with_the_reason(ask: Ask) -> None:
+    columns = "repository, failure, reason, agent_runs_saved, reruns, failed_again, refused"
+    saved = ask(f"SELECT {columns} FROM agent_runs_saved")  # noqa: S608 - names of columns
+    assert sorted(saved) == [
+        (SHOP, "flaky", "it passed before", 2, 4, 1, 0),
+        (SHOP, "infrastructure", "its runner was lost", 0, 1, 0, 1),
     ]
 
 
