@@ -10,6 +10,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age, instant
 from squire_pipelines.domain.authority import ActorKind, Author
+from squire_pipelines.domain.evidence import parts_of
 from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.ledger import decisions
@@ -59,6 +60,8 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
         write_line(f"  {plain(line)}")
     _write_text("What it says", _text(stored.signal))
     _write_text("Changed since it was approved", "\n".join(_difference(stored.signal)))
+    for heading, text in parts_of(stored.signal.evidence) if stored.signal.evidence else ():
+        _write_text(f"Evidence, {heading}", text)
 
 
 def verdict_of(signal: Signal) -> str:
@@ -107,9 +110,17 @@ def _text(signal: Signal) -> str:
         case OpenIssue() | ReviewFinding() | ManualTask() as details:
             return details.body
         case FailedCheck() as check:
-            return f"{check.conclusion} at {check.head_sha}\n{check.summary}"
+            return f"{check.conclusion} at {check.head_sha}{_cause(check)}\n{check.summary}"
         case _:
             return ""
+
+
+def _cause(check: FailedCheck) -> str:
+    """Return what the check failed of, where that is not the code, and what its second run brought."""
+    cause = f"\nfailed of: {check.failure.value}, since {check.failure_reason}" if check.failure_reason else ""
+    until = f", waited for until {instant(check.waits_until)}" if check.waits_until else ""
+    note = f" ({check.rerun_note})" if check.rerun_note else ""
+    return cause + (f"\nsecond run: {check.rerun}{until}{note}" if check.rerun else "")
 
 
 def _difference(signal: Signal) -> Iterator[str]:

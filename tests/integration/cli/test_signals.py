@@ -13,6 +13,8 @@ from squire_pipelines.domain.authority import (
     TextChange,
     TrustRules,
 )
+from squire_pipelines.domain.evidence import Absence, JobLog, SignalEvidence
+from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.signals import (
     Collection,
     CollectionStatus,
@@ -146,3 +148,28 @@ def test_a_signal_that_is_not_there_is_said_so(squire: Squire, samples: SampleDa
     assert samples.ledger
     for verb in ("show", "release", "hold"):
         assert "there is no signal 'open_issue:99'" in squire.fails(1, "signals", verb, "open_issue:99")
+
+
+def test_evidence_of_a_failed_check_and_its_second_run_are_shown(squire: Squire, samples: SampleData) -> None:
+    check = FailedCheck(
+        check="tests",
+        conclusion="failure",
+        branch="main",
+        head_sha="a" * 40,
+        on_default_branch=True,
+        failure=FailureClass.INFRASTRUCTURE,
+        failure_reason="its runner was lost",
+        rerun="waiting",
+        waits_until=AT,
+    )
+    evidence = SignalEvidence(
+        log=JobLog(job="tests", step="Run tests", text="FAIL: \x1b[31mtest_sum"), annotations_absent=Absence.FORBIDDEN
+    )
+    record(samples, Source.FAILED_CI, "main:tests", check, evidence=evidence)
+    shown = squire.ok("signals", "show", "failed_ci:main:tests")
+    assert "Evidence, log of the job tests, step Run tests:\n  FAIL: test_sum" in shown
+    assert "Evidence, annotations:\n  (absent: may not be read)" in shown
+    assert "failed of: infrastructure, since its runner was lost" in shown
+    assert "second run: waiting, waited for until 2026-03-01 12:00:00" in shown
+    document = squire.json("signals", "show", "failed_ci:main:tests")
+    assert document["evidence"]["log"]["step"] == "Run tests"
