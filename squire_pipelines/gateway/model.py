@@ -92,10 +92,10 @@ class GatewayCall:
 
     `status` is what the agent was answered (0: the agent went away before an answer). Tokens are the upstream's
     count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
-    `error` is a code: `path`, `method`, `model`, `budget`, `price_unknown`, `request_too_large`, `bad_request`,
-    `not_passed_on`, `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`, `client_gone`,
-    `shutdown`, `interrupted` (the gateway was killed), and for registries `egress`, `redirect`, `address`. Neither
-    bodies nor headers are kept.
+    `error` is a code: `path`, `method`, `model`, `budget`, `price_unknown`, `provider_down`, `request_too_large`,
+    `bad_request`, `not_passed_on`, `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`,
+    `client_gone`, `shutdown`, `interrupted` (the gateway was killed), and for registries `egress`, `redirect`,
+    `address`. Neither bodies nor headers are kept.
 
     Args:
         call_id: Of this one call in the world, so that it is recorded once.

@@ -49,7 +49,9 @@ _ANTHROPIC_TYPES = {400: "invalid_request_error", 403: "permission_error", 404: 
     413: "request_too_large",
 }
 # By these codes a program must not try again: only the user can change anything about it.
-_FINAL_CODES = frozenset({"budget", "price_unknown", "model", "path", "method", "bad_request", "not_passed_on"})
+_FINAL_CODES = frozenset(
+    {"budget", "price_unknown", "model", "path", "method", "bad_request", "not_passed_on", "provider_down"}
+)
 BYTES_PER_TOKEN = 4
 
 

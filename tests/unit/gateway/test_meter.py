@@ -87,6 +87,28 @@ def test_a_cap_that_is_met_refuses_the_next_call(caps: dict[str, Any], before: G
     assert counting.exhausted is not None
 
 
+@pytest.mark.parametrize(
+    ("error", "status"), [("upstream_status", 500), ("upstream_status", 429), ("upstream_unreachable", 502)]
+)
+def test_a_provider_that_fails_again_and_again_is_asked_no_more(error: str, status: int) -> None:
+    counting = meter(max_failures=3)
+
+    def fail(how: str | None = error) -> None:
+        call = running()
+        counting.admit()
+        counting.reserve(call, forward())
+        call.error, call.status, call.reported = how, status, True
+        counting.end(call)
+
+    for how in (error, error, None, error, error, error):
+        fail(how)
+    with pytest.raises(RefusalError, match="has failed 3 times in a row") as refused:
+        fail()
+    assert (refused.value.status, refused.value.code) == (403, "provider_down")
+    assert refused.value.headers == [(b"x-should-retry", b"false")]
+    assert counting.exhausted is None  # no cap is met
+
+
 def test_refused_calls_count_as_calls() -> None:
     counting = meter(max_calls=3)
     for number in range(3):
