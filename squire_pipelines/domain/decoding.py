@@ -218,6 +218,18 @@ def _base32(data: bytes) -> Iterator[bytes]:
                 yield decode(part[: len(part) // 8 * 8])
 
 
+# A line of uuencode: its length, and four characters for each three bytes.
+_UU_LINE = re.compile(rb"^[!-M][ -`]{4,60}$", re.MULTILINE)
+_UU_TO_STANDARD = bytes.maketrans(
+    bytes(range(32, 97)), b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/A"
+)
+
+
+def _uuencode(data: bytes) -> Iterator[bytes]:
+    lines = [line for line in _UU_LINE.findall(data) if len(line) - 1 == -(-(line[0] - 32) // 3) * 4]
+    yield b"".join(binascii.a2b_base64(line[1:].translate(_UU_TO_STANDARD))[: line[0] - 32] for line in lines)
+
+
 _HEX_RUN = re.compile(rb"[0-9a-fA-F]{12,}")
 _HEX_TOKEN = re.compile(rb"(?:0[xX])?([0-9a-fA-F]{2,})")
 _MARKED_HEX = re.compile(rb"(?:0[xX]|\\[xX]?|&#[xX]|%|\\u00|[uU]\+00|=)([0-9a-fA-F]{2})(?![0-9a-fA-F])")
@@ -266,6 +278,7 @@ def _numbers(data: bytes) -> Iterator[bytes]:
     words = [number for number in numbers if len(number) > 3]
     yield b"".join(int(word, 8).to_bytes(8, "little")[:2] for word in words if _is_octal_word(word))
     values = [int(word) for word in words]
+    values += [int(word, 8) for word in words if len(word) > 2 * _MIN_RUN and not word.strip(b"01234567")]
     sized = [(value, (value.bit_length() + 7) // 8) for value in values]
     yield b"".join(value.to_bytes(size, "big") for value, size in sized)
     yield b"".join(value.to_bytes(size, "little") for value, size in sized)
@@ -290,7 +303,9 @@ def _selectors(data: bytes) -> Iterator[bytes]:
         yield bytes(number - 0xFE00 if number < 0xFE10 else number - 0xE0100 + 16 for number in numbers)
 
 
-_SEARCHES: tuple[Callable[[bytes], Iterator[bytes]], ...] = (_base64, _base32, _hex, _bits, _numbers, _selectors)
+_SEARCHES: tuple[Callable[[bytes], Iterator[bytes]], ...] = (
+    *(_base64, _base32, _uuencode, _hex, _bits, _numbers, _selectors),
+)
 
 # --- packed data ------------------------------------------------------------------------------------------------------
 

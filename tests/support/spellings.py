@@ -51,6 +51,14 @@ def _lines(text: str, width: int = 19) -> str:
     return "\n".join(textwrap.wrap(text, width))
 
 
+def _base58(data: bytes) -> str:
+    number, text = int.from_bytes(data), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"[digit] + text
+    return text
+
+
 def text_spellings(secret: str) -> Iterator[tuple[str, str]]:  # noqa: PLR0915 - a table
     """Yield a name and a text for each way that fits into a text file."""
     data = secret.encode()
@@ -95,6 +103,7 @@ def text_spellings(secret: str) -> Iterator[tuple[str, str]]:  # noqa: PLR0915 -
     yield "base64 of the reversed", base64.b64encode(data[::-1]).decode()
     yield "base64 in a data URL", f"<img src='data:text/plain;base64,{encoded}'>"
     yield "base64 of UTF-16", base64.b64encode(secret.encode("utf-16-le")).decode()
+    yield "uuencode", codecs.encode(data, "uu").decode()
     yield "base32", base64.b32encode(data).decode()
     yield "base32 in lower case", base64.b32encode(data).decode().lower()
     yield "base32 over lines", _lines(base64.b32encode(data).decode())
@@ -158,6 +167,7 @@ def text_spellings(secret: str) -> Iterator[tuple[str, str]]:  # noqa: PLR0915 -
     yield "binary numbers", repr([bin(byte) for byte in data])
     yield "octal numbers", repr([oct(byte) for byte in data])
     yield "one great number with underscores", f"n = {int.from_bytes(data):_}"
+    yield "one great octal number", f"n = {int.from_bytes(data):#o}"
     yield "\\N escapes", "".join(f"\\N{{{unicodedata.name(chr(byte))}}}" for byte in data)
     yield "PEM", f"-----BEGIN NOTE-----\n{_lines(encoded, 64)}\n-----END NOTE-----"
 
@@ -193,13 +203,19 @@ def binary_spellings(secret: str) -> Iterator[tuple[str, bytes]]:
 
 
 def unseen_spellings(secret: str) -> Iterator[tuple[str, str]]:
-    """Yield ways that no search undoes: each needs a key, or a rule that only its author knows."""
+    """Yield ways that no search undoes: most need a key, or a rule that only their author knows."""
     data = secret.encode()
     yield "xored", bytes(byte ^ 23 for byte in data).hex()
     yield "every number one more", repr([byte + 1 for byte in data])
     yield "Caesar by five", "".join(chr(33 + (ord(c) - 33 + 5) % 94) for c in secret)
     yield "in pieces of four", " zq ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
     yield "base85", base64.b85encode(data).decode()
+    yield "base58", _base58(data)
+    yield "EBCDIC in hex", secret.encode("cp037").hex()
+    yield "bytes swapped in pairs", "".join(secret[at : at + 2][::-1] for at in range(0, len(secret), 2))
+    encoded = base64.b64encode(data).decode()
+    yield "base64 with dots between the groups", ".".join(encoded[at : at + 4] for at in range(0, len(encoded), 4))
+    yield "numbered letters", "\n".join(f"{number}: {letter}" for number, letter in enumerate(secret))
     yield "as a story", "\n".join(f"{'abcdefghijklmnopqrstuvwxyz'[byte % 26]}{byte // 26} went home" for byte in data)
 
 

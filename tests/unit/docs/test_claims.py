@@ -2,11 +2,13 @@
 
 import pytest
 
+from squire_pipelines.domain.canary import canary_for
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.request_body import MAX_VALUES
 from squire_pipelines.sections import PublishingSettings, WebhookSettings
 from squire_pipelines.webhooks.connections import ConnectionLimits
 from tests.support import claims
+from tests.support.spellings import binary_spellings, rotated, text_spellings, unseen_spellings
 
 SECURITY = (claims.ROOT / "docs/security.md").read_text(encoding="utf-8")
 ARCHITECTURE = (claims.ROOT / "docs/reference/architecture.md").read_text(encoding="utf-8")
@@ -59,6 +61,13 @@ def test_bounds_that_the_page_names_are_the_defaults() -> None:
     )
     assert f"({children} by default)" in page
     assert WebhookSettings().connections_per_address == receiver.per_address
+
+
+def test_the_page_says_how_many_ways_to_write_the_canary_are_found() -> None:
+    canary = canary_for("t1-1")
+    unseen = len([*unseen_spellings(canary)])
+    found = len([*text_spellings(canary), *binary_spellings(canary), *rotated(canary)])
+    assert f"of the {found + unseen} ways to write the canary that our tests try, {found} are found" in SECURITY
 
 
 @pytest.mark.parametrize(
