@@ -148,6 +148,10 @@ def _committed_date(commit: Commit, context: Context) -> str:
 
 @on("Commit", "statusCheckRollup")
 def _rollup(commit: Commit, context: Context) -> Rollup | None:
+    return _rollup_of(commit, context)
+
+
+def _rollup_of(commit: Commit, context: Context) -> Rollup | None:
     con = context.view.con
     suite = store_checks.suite(con, commit.repository, commit.oid)
     runs = store_checks.check_runs(con, suite) if suite else []
@@ -156,6 +160,11 @@ def _rollup(commit: Commit, context: Context) -> Rollup | None:
         *store_checks.statuses(con, commit.repository, commit.oid),
     )
     return Rollup(commit, contexts) if contexts else None
+
+
+@on("PullRequest", "statusCheckRollup")
+def _rollup_of_head(pull: Pull, context: Context) -> Rollup | None:
+    return _rollup_of(Commit(pull.repository, pull.head_sha), context)
 
 
 @on("StatusCheckRollup", "id")

@@ -5,14 +5,15 @@ Here: reading, recording and reporting per partition. Not here: how GitHub is as
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.tables import preview
+from squire_pipelines.domain.looks import ReadReason
 from squire_pipelines.domain.signals import Signal, Source
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import REPOSITORIES, repositories
@@ -21,6 +22,8 @@ from squire_pipelines.settings import Settings
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
+    from squire_pipelines.domain.looks import RepositoryLook
+    from squire_pipelines.domain.signals import Collection
     from squire_pipelines.github.connection import GitHub
     from squire_pipelines.github.judging import Trust
     from squire_pipelines.ledger.collections import RecordedCollection
@@ -43,10 +46,15 @@ def signal_key(source: Source) -> dg.AssetKey:
 
 
 class CollectConfig(dg.Config):
-    """What to read: `repositories` narrows the run's partitions, `deliveries` are the inbox rows that asked for it."""
+    """What to read: `repositories` narrows the run's partitions, `deliveries` are the inbox rows that asked for it.
+
+    A look decides which of `repositories` have changed, unless `fresh`. A run without any, as the UI starts it, reads
+    all of its partitions.
+    """
 
     repositories: list[str] = []
     deliveries: list[int] = []
+    fresh: bool = False
 
 
 @dg.multi_asset(
@@ -100,15 +108,54 @@ async def _collect(
 ) -> None:
     from squire_pipelines.execution.second_runs import decide_reruns
     from squire_pipelines.github.collecting import collect_repository
+    from squire_pipelines.github.cycle import begin_cycle, unread_sources
     from squire_pipelines.github.evidence.checks import add_evidence
     from squire_pipelines.ledger import collections, decisions, deliveries
+    from squire_pipelines.ledger import repositories as known_repositories
     from squire_pipelines.secrets.redact import process_redactor
 
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     unread: set[str] = set()
+    with ledger.read() as tx:
+        forced = deliveries.reasons(tx, config.deliveries)
+    if config.fresh or not config.repositories:
+        forced = dict.fromkeys(names, ReadReason.FRESH)
+
+    def record(repository: str, readings: "Sequence[Collection]", look: "RepositoryLook | None") -> None:
+        rules = settings.trust_rules_for(repository)
+        with ledger.write() as tx:
+            judged = [decisions.with_decisions(tx, reading, rules) for reading in readings]
+            recorded = [
+                collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id) for reading in judged
+            ]
+            active = collections.active_signals(tx, repository)
+            is_whole = all(row.status.source_answered for row in recorded)
+            if not is_whole or set(sources) == set(Source):
+                known_repositories.mark_read(tx, repository, look if is_whole else None)
+        if not any(row.status.source_answered for row in recorded):
+            unread.add(repository)
+        for reading, row in zip(readings, recorded, strict=True):
+            signals = [signal for signal in active if signal.kind is row.source.kind]
+            _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
 
     async with github.client() as client:
+        cycle = await begin_cycle(
+            client, ledger, names, settings.collection, forced=forced, trusts_recent=not config.deliveries
+        )
+        for repository, note in cycle.notes.items():
+            context.log.warning(f"{repository}: {note}")
+        with ledger.write() as tx:
+            changed_meanwhile = known_repositories.record_unchanged(
+                tx,
+                cycle.unchanged,
+                sources,
+                trace_id=trace_id,
+                run_id=context.run.run_id,
+                plan_again=bool(config.deliveries),
+            )
+        for repository, error in cycle.refused.items():
+            record(repository, unread_sources(repository, sources, error, now=datetime.now(UTC)), None)
 
         async def read(repository: str) -> None:
             with bound_context(repository=repository):
@@ -136,20 +183,10 @@ async def _collect(
                         for reading in readings
                     ]
                 )
-            rules = settings.trust_rules_for(repository)
-            with ledger.write() as tx:
-                judged = [decisions.with_decisions(tx, reading, rules) for reading in readings]
-                recorded = [
-                    collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id) for reading in judged
-                ]
-                active = collections.active_signals(tx, repository)
-            if not any(row.status.source_answered for row in recorded):
-                unread.add(repository)
-            for reading, row in zip(readings, recorded, strict=True):
-                signals = [signal for signal in active if signal.kind is row.source.kind]
-                _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
+            record(repository, readings, cycle.looks.get(repository))
 
-        await gather_bounded(names, read, limit=settings.collection.max_concurrent_repositories)
+        limit = settings.collection.max_concurrent_repositories
+        await gather_bounded([*cycle.to_read, *changed_meanwhile], read, limit=limit)
 
     with ledger.write() as tx:
         deliveries.mark_collected(tx, config.deliveries, unread=unread)
@@ -215,11 +252,12 @@ signals_summary = dg.AssetSpec(
 
 def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "Ledger") -> None:
     """Report a row per repository: how many signals of each source, and which sources do not answer."""
-    from squire_pipelines.ledger import collections
+    from squire_pipelines.ledger import collections, github_limits
 
     names = sorted({*settings.repositories, *context.instance.get_dynamic_partitions(REPOSITORIES)})
     with ledger.read() as tx:
         readings = collections.latest(tx, names)
+        quota_left = github_limits.lowest(tx)
     by_repository: dict[str, dict[Source, RecordedCollection]] = defaultdict(dict)
     for reading in readings:
         by_repository[reading.repository][reading.source] = reading
@@ -231,6 +269,7 @@ def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "L
                 "repositories": len(by_repository),
                 "signals": sum(reading.signals for reading in readings),
                 "sources_not_answering": len(silent),
+                **{f"quota_left_{kind}": left for kind, left in quota_left.items()},
                 "preview": preview(
                     ("repository", *(source.value for source in Source)), _rows(by_repository), limit=100
                 ),

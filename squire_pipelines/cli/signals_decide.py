@@ -24,7 +24,9 @@ def _decide(
         stored = decisions.find(tx, name, repository=repository)
         decided = decisions.decide(tx, stored, release=release, actor=actor(), reason=reason, trace_id=trace_id)
         # What it may start is planned anew, from the text as it is then.
-        deliveries.request_collection(tx, [stored.signal.repository], source=deliveries.COMMAND, trace_id=trace_id)
+        deliveries.request_collection(
+            tx, [stored.signal.repository], source=deliveries.COMMAND, trace_id=trace_id, fresh=True
+        )
     if as_json:
         emit_json(
             {

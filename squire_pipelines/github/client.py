@@ -17,7 +17,7 @@ import httpx
 import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from squire_pipelines.domain.rate_limits import LimitKind, blocking
+from squire_pipelines.domain.rate_limits import LimitKind, LimitState, blocking
 from squire_pipelines.errors import (
     GitHubAuthError,
     GitHubError,
@@ -164,15 +164,29 @@ class GitHubClient:
         """Like `graphql`, but errors of single fields are values. Raises GitHubError for the answer as a whole."""
         return await self.execute(load_query(query_name), variables, request=f"the query {query_name}")
 
-    async def execute(self, document: str, variables: Mapping[str, object], *, request: str) -> GraphQLAnswer:
-        """Run a GraphQL query (not a mutation: it may be repeated). `request` names it in errors."""
+    async def credential(self, repository: str) -> str:
+        """Return the name of what requests about a repository count for. Raises GitHubError, ConfigError."""
+        return await self._access.credential(repository)
+
+    async def graphql_limit(self, repository: str) -> tuple[LimitState, datetime]:
+        """Return what is known of the points for requests about a repository, and the time by which to read it."""
+        states, now = self._limits.states(await self.credential(repository))
+        return states.get(LimitKind.GRAPHQL, LimitState()), now
+
+    async def execute(
+        self, document: str, variables: Mapping[str, object], *, request: str, repository: str | None = None
+    ) -> GraphQLAnswer:
+        """Run a GraphQL query (not a mutation: it may be repeated). `request` names it in errors.
+
+        An App asks as its installation on `repository`; by default that is the one that the variables name.
+        """
         if self._access.is_anonymous:
             raise GitHubAuthError(
                 "GitHub's GraphQL API answers nobody without a token",
                 hint="set one with `squire secrets set github-token`",
             )
         named = all(isinstance(variables.get(part), str) for part in ("owner", "name"))
-        repository = f"{variables['owner']}/{variables['name']}" if named else None
+        repository = repository or (f"{variables['owner']}/{variables['name']}" if named else None)
         return await self._graphql(request, document, variables, repository=repository, is_write=False)
 
     async def mutate(self, query_name: str, variables: Mapping[str, object], *, repository: str) -> dict[str, Any]:

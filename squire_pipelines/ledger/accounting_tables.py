@@ -1,7 +1,8 @@
-"""Tables beside the work itself: what it may cost, what was archived, and what GitHub's limits are."""
+"""Tables beside the work itself: what it may cost, what was archived, what GitHub's limits and names are."""
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, UniqueConstraint
 
+from squire_pipelines.domain.looks import RepositoryState
 from squire_pipelines.domain.rate_limits import LimitKind
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, one_of
 
@@ -85,4 +86,20 @@ github_limits = Table(
     Column("reset_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
     one_of("kind", LimitKind),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("repository", String(140), primary_key=True),
+    Column("github_id", BigInteger),
+    Column("name", CleanText),
+    Column("state", String(20), nullable=False),
+    Column("message", CleanText),
+    Column("digest", String(64)),
+    Column("looked_at", UtcDateTime),
+    Column("read_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+    one_of("state", RepositoryState),
+    Index(None, "github_id"),
 )

@@ -14,11 +14,15 @@ from sqlalchemy import Row, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.domain.identity import new_id, new_trace_id
+from squire_pipelines.domain.looks import ReadReason
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries
 
 COMMAND = "cli"
 """The source of requests by a person's command."""
+
+FRESH = "collect_fresh"
+"""The event of a request that wants everything read, whatever a look shows."""
 
 _UNREAD = "no source of the repository could be read"
 
@@ -97,8 +101,13 @@ def record(
     return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
 
 
-def request_collection(tx: Transaction, repositories: Sequence[str], *, source: str, trace_id: str) -> tuple[int, ...]:
-    """Request a collection of `repositories`, as a webhook would. Returns the rows' ids."""
+def request_collection(
+    tx: Transaction, repositories: Sequence[str], *, source: str, trace_id: str, fresh: bool = False
+) -> tuple[int, ...]:
+    """Request a collection of `repositories`, as a webhook would. Returns the rows' ids.
+
+    `fresh` reads everything; otherwise a look decides what has changed.
+    """
     ids = []
     for number, repository in enumerate(repositories):
         # A millisecond apart, so that no two ids of one request are the same.
@@ -109,7 +118,7 @@ def request_collection(tx: Transaction, repositories: Sequence[str], *, source: 
                 source=source,
                 delivery_id=request,
                 body_sha256=hashlib.sha256(b"").hexdigest(),
-                event="collect",
+                event=FRESH if fresh else "collect",
                 repository=repository,
                 body=b"",
                 trace_id=trace_id,
@@ -177,6 +186,21 @@ def mark_collected(tx: Transaction, ids: Sequence[int], *, unread: Collection[st
     closed = {"collected_at": tx.now, "updated_at": tx.now}
     tx.execute(update(deliveries).where(asked, about_unread, by_command).values(**closed, error=_UNREAD))
     tx.execute(update(deliveries).where(asked, ~about_unread | deliveries.c.repository.is_(None)).values(**closed))
+
+
+def reasons(tx: Transaction, ids: Sequence[int]) -> dict[str, ReadReason]:
+    """Return which repositories these deliveries want to be read whatever a look shows.
+
+    A webhook says that something has happened, which a look may not see; a command asks for a look, or for everything.
+    """
+    columns = (deliveries.c.repository, deliveries.c.source, deliveries.c.event)
+    by_name: dict[str, ReadReason] = {}
+    for row in tx.execute(select(*columns).where(deliveries.c.id.in_(ids), deliveries.c.repository.is_not(None))):
+        if row.source == COMMAND and row.event == FRESH:
+            by_name[row.repository] = ReadReason.FRESH
+        elif row.source != COMMAND:
+            by_name.setdefault(row.repository, ReadReason.DELIVERY)
+    return by_name
 
 
 def unapplied(tx: Transaction, *, limit: int = 500) -> tuple[PendingDelivery, ...]:

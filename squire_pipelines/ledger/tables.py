@@ -27,7 +27,7 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
-from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits
+from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
 from squire_pipelines.ledger.words import words_of
@@ -49,6 +49,7 @@ __all__ = [
     "model_calls",
     "outcomes",
     "plans",
+    "repositories",
     "signal_episodes",
     "signal_events",
     "signals",
@@ -108,6 +109,7 @@ collections = Table(
     Column("quota_cost", Integer),
     Column("quota_remaining", Integer),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("looks", Integer),
     one_of("status", CollectionStatus),
     Index(None, "repository", "source", "id"),
     Index("ix_collections_unplanned", "planned_at", "id"),

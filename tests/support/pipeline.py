@@ -151,11 +151,13 @@ command = ["true"]
         assert request.job_name
         return self.run(request.job_name, config=request.run_config, tags=request.tags, fails=fails)
 
-    def collect(self, *repositories: str, deliveries: Sequence[int] = (), fails: bool = False) -> Any:
-        """One run over several repositories, as a sensor starts it."""
+    def collect(
+        self, *repositories: str, deliveries: Sequence[int] = (), fails: bool = False, fresh: bool = True
+    ) -> Any:
+        """One run over several repositories, as a sensor starts it; by default it reads what has not changed, too."""
         names = repositories or self.repositories
         ensure_repositories(self.instance, names)
-        config = {"repositories": list(names), "deliveries": list(deliveries)}
+        config = {"repositories": list(names), "deliveries": list(deliveries), "fresh": fresh}
         return self.run(
             "collect",
             config={"ops": {"collect_signals": {"config": config}}},

@@ -16,7 +16,8 @@ CREATE TABLE collections (
     requests BIGINT,
     quota_cost BIGINT,
     quota_remaining BIGINT,
-    updated_at TIMESTAMPTZ NOT NULL
+    updated_at TIMESTAMPTZ NOT NULL,
+    looks BIGINT
 );
 COMMENT ON TABLE collections IS 'Every reading of one source of one repository.';
 COMMENT ON COLUMN collections.id IS 'Grows with time.';
@@ -36,4 +37,5 @@ COMMENT ON COLUMN collections.planned_at IS 'When a plan looked at it.';
 COMMENT ON COLUMN collections.requests IS 'Requests to the source that this reading took.';
 COMMENT ON COLUMN collections.quota_cost IS 'Points of the source''s quota that it used.';
 COMMENT ON COLUMN collections.quota_remaining IS 'Points that were left of the quota afterwards.';
+COMMENT ON COLUMN collections.looks IS 'How many cheap looks in a row this unchanged reading stands for; empty for one that was read.';
 COMMENT ON COLUMN collections.updated_at IS 'When its row changed last, by the ledger''s clock.';

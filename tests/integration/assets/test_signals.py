@@ -1,4 +1,5 @@
 import dagster as dg
+import httpx
 import pytest
 
 from squire_forge.process import ForgeProcess
@@ -67,6 +68,27 @@ def test_the_summary_is_reported_when_nothing_has_changed_too(pipeline: Pipeline
     reported = materialized(done)
     assert ("summary", None) in reported
     assert reported["open_prs", QUIET]["status"].value == "unchanged"
+
+
+def test_what_a_look_finds_unchanged_is_a_row_and_no_event(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    pipeline.collect()
+    issues = {repository["name"]: repository["issues"] for repository in forge.state()["repositories"]}
+    url = f"{forge.api_url}/repos/{HANDBOOK}/issues/{issues[HANDBOOK][0]['number']}/comments"
+    answer = httpx.post(url, json={"body": "one more"}, headers={"Authorization": f"Bearer {forge.token}"}, timeout=30)
+    assert answer.status_code == 201
+    with pipeline.ledger.write() as tx:
+        for repository, newest in collections.unplanned(tx).items():
+            collections.mark_planned(tx, repository, newest)
+        asked = deliveries.request_collection(tx, ALL, source=deliveries.COMMAND, trace_id=TRACE)
+    done = pipeline.collect(fresh=False, deliveries=asked)
+    assert {name for _, name in materialized(done)} == {HANDBOOK, None}
+    assert {name for _, _, name in checks(done)} == {HANDBOOK}
+    with pipeline.ledger.read() as tx:
+        quiet = {row.status for row in collections.latest(tx, [QUIET])}
+        assert set(collections.unplanned(tx)) == set(ALL)  # a person who asks may have added a task of their own
+    assert quiet == {CollectionStatus.UNCHANGED}
+    assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {None}
+    assert materialized(done)["summary", None]["quota_left_graphql"].value > 0
 
 
 def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> None:

@@ -6,6 +6,7 @@ import pytest
 from graphql import GraphQLSchema, build_schema, parse, validate
 
 from squire_pipelines.github.client import load_query
+from squire_pipelines.github.looking import batch_query as look_query
 from squire_pipelines.github.lookup import batch_query
 from tests.support.github_schemas import schema_file
 
@@ -44,6 +45,12 @@ def test_query_is_valid_in_the_demo_forges_schema(forge: GraphQLSchema, name: st
 
 def test_batch_of_reports_is_valid_in_both_schemas(official: GraphQLSchema, forge: GraphQLSchema) -> None:
     text = batch_query([1, 22, 333])
+    assert errors_of(official, text) == []
+    assert errors_of(forge, text) == []
+
+
+def test_batch_of_looks_is_valid_in_both_schemas(official: GraphQLSchema, forge: GraphQLSchema) -> None:
+    text = look_query(3)
     assert errors_of(official, text) == []
     assert errors_of(forge, text) == []
 

@@ -25,8 +25,13 @@ def columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, s
 
 def test_every_table_of_the_ledger_is_published() -> None:
     about_archived_rows = {"archived_tasks", "archives"}  # rows that the warehouse still has
-    about_requests = {"github_limits"}  # how processes share a quota; what a reading used of it is in `collections`
-    assert {*schema.TABLES, *about_archived_rows, *about_requests} == set(metadata.tables)
+    shared = {
+        "collaborators",
+        "github_limits",
+        "repositories",
+        "task_signals",
+    }  # what processes of ours tell each other
+    assert {*schema.TABLES, *about_archived_rows, *shared} == set(metadata.tables)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""A cheap look at many repositories: one query asks for up to a hundred of them what has changed.
+
+What follows from a look is decided in `domain.looks`.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import Field
+
+from squire_pipelines.domain.looks import KnownRepository, RepositoryLook
+from squire_pipelines.errors import (
+    GitHubError,
+    GitHubNotFoundError,
+    GitHubPermissionError,
+    GitHubUnavailableError,
+    GitHubValidationError,
+)
+from squire_pipelines.github.client import GitHubClient, load_query
+from squire_pipelines.github.models import GraphQLModel, Text, parse
+from squire_pipelines.github.protocol import GraphQLAnswer
+
+REPOSITORIES_PER_QUERY = 100
+"""With two connections each: 200 of them, which is 2 points.
+
+https://docs.github.com/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api
+"""
+
+_GONE, _LEGAL = 410, 451
+LookResult = RepositoryLook | GitHubError
+
+
+class _Glance(GraphQLModel):
+    database_id: int | None = Field(default=None, alias="databaseId")
+    name_with_owner: Text
+    is_archived: bool = False
+    is_private: bool = False
+
+
+async def look_at(client: GitHubClient, repositories: Sequence[str]) -> dict[str, LookResult]:
+    """Return what each repository shows, or the error of it alone.
+
+    A query that GitHub does not answer is asked again in halves, so that one repository's trouble is not the others'.
+    """
+    by_credential: dict[str, list[str]] = defaultdict(list)
+    results: dict[str, LookResult] = {}
+    for repository in dict.fromkeys(repositories):
+        try:
+            by_credential[await client.credential(repository)].append(repository)
+        except GitHubError as error:
+            results[repository] = error
+    chunks = [
+        names[start : start + REPOSITORIES_PER_QUERY]
+        for names in by_credential.values()
+        for start in range(0, len(names), REPOSITORIES_PER_QUERY)
+    ]
+    for looks in await asyncio.gather(*(_look_at_chunk(client, chunk) for chunk in chunks)):
+        results |= looks
+    return results
+
+
+async def _look_at_chunk(client: GitHubClient, names: Sequence[str]) -> dict[str, LookResult]:
+    variables: dict[str, object] = {}
+    for number, repository in enumerate(names):
+        owner, _, name = repository.partition("/")
+        variables |= {f"owner{number}": owner, f"name{number}": name}
+    request = f"the look at {len(names)} repositories"
+    try:
+        answer = await client.execute(batch_query(len(names)), variables, request=request, repository=names[0])
+    except (GitHubUnavailableError, GitHubValidationError) as error:
+        if len(names) == 1 or "reason" in error.context:
+            return dict.fromkeys(names, error)
+        halves = (names[: len(names) // 2], names[len(names) // 2 :])
+        first, second = [await _look_at_chunk(client, half) for half in halves]
+        return first | second
+    except GitHubError as error:
+        return dict.fromkeys(names, error)
+    return {repository: _read_look(answer, f"r{number}", repository) for number, repository in enumerate(names)}
+
+
+def batch_query(count: int) -> str:
+    """Return one GraphQL document that looks at `count` repositories, each under the alias `r<number>`."""
+    parameters = ", ".join(f"$owner{number}: String!, $name{number}: String!" for number in range(count))
+    fields = "\n".join(
+        f"  r{number}: repository(owner: $owner{number}, name: $name{number}) {{ ...Look }}" for number in range(count)
+    )
+    return (
+        f"query RepositoryLooks({parameters}) {{\n  rateLimit {{ cost remaining }}\n{fields}\n}}\n{load_query('look')}"
+    )
+
+
+def _read_look(answer: GraphQLAnswer, alias: str, repository: str) -> LookResult:
+    content = answer.data.get(alias)
+    errors = [failed.error for failed in answer.errors if failed.path[:1] == (alias,)]
+    if not isinstance(content, dict):
+        return errors[0] if errors else GitHubNotFoundError(f"GitHub shows no repository {repository}")
+    try:
+        glance = parse(_Glance, content, request=f"the look at {repository}")
+    except GitHubError as error:
+        return error
+    # What cannot be seen, such as the checks without a permission, looks the same each time.
+    return RepositoryLook(
+        glance.database_id, glance.name_with_owner, _digest(content), glance.is_archived, glance.is_private
+    )
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def explain_missing(client: GitHubClient, repository: str, known: KnownRepository | None) -> GitHubError:
+    """Return why a repository is not shown: REST tells apart what GraphQL calls not found."""
+    try:
+        await client.get(f"/repos/{quote(repository, safe='/')}")
+    except GitHubPermissionError as error:
+        return GitHubPermissionError(
+            f"GitHub does not let the token read {repository}: {error.message}",
+            hint=f"{error.hint}; or take it out of `repositories`",
+            context=error.context,
+        )
+    except GitHubNotFoundError as error:
+        return GitHubNotFoundError(
+            _missing(repository, error.context.get("status"), known),
+            hint="take it out of `repositories`, or check the name and give the token access to it",
+            context=error.context,
+        )
+    except GitHubError as error:
+        return error
+    return GitHubUnavailableError(
+        f"GitHub shows {repository} by REST and not by GraphQL",
+        hint="look again later; see https://www.githubstatus.com",
+    )
+
+
+def _missing(repository: str, status: object, known: KnownRepository | None) -> str:
+    if status == _LEGAL:
+        return f"{repository} is not available for legal reasons (451)"
+    if status == _GONE:
+        return f"{repository} is gone for good (410)"
+    if known is not None and known.github_id is not None and known.looked_at is not None:
+        return (
+            f"{repository} (id {known.github_id}) was last seen at {known.looked_at:%Y-%m-%d %H:%M} UTC; since then it "
+            "was deleted or made private, or the token lost its access"
+        )
+    return f"there is no repository {repository}, or the token may not see it"
