@@ -23,7 +23,8 @@ class NewRemark(BaseModel):
 class PersonAct(BaseModel):
     """The body of `POST /_forge/people`: `login` gets `permission`, or acts on issue or pull request `number`.
 
-    `kind` is what a new account is. With `title` and without `number` it opens an issue.
+    `kind` is what a new account is. With `title` and without `number` it opens an issue. `at` is when it
+    happens, now by default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -39,13 +40,14 @@ class PersonAct(BaseModel):
     remove_label: str | None = None
     remark: NewRemark | None = None
     edit_remark: str | None = None
+    at: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
     review: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"] | None = None
 
 
 def act_as(world: World, act: PersonAct) -> None:
     """Carry out a person's act. Raises RefusedError when there is no such repository, pull request or label."""
     owner, _, name = act.repository.partition("/")
-    with world.lock, world.database.writing() as con:
+    with world.lock, world.standing_at(act.at), world.database.writing() as con:
         view = View(world, con)
         repository = store.find_repository(con, owner, name)
         if repository is None:

@@ -3,7 +3,8 @@
 import base64
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +57,7 @@ class World:
         self.config = config
         self.lock = threading.RLock()
         self._clock = clock
+        self._standing: str | None = None
         self._directories: dict[int, GitDirectory] = {}
         self._touched: set[int] = set()
         self._touched_guard = threading.Lock()
@@ -67,7 +69,16 @@ class World:
 
     def now(self) -> str:
         """Return the time as GitHub writes it."""
-        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self._standing or self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @contextmanager
+    def standing_at(self, moment: str | None) -> Iterator[None]:
+        """Let it be that time (RFC 3339) in the block, which holds `lock`; None leaves the time as it is."""
+        self._standing = moment
+        try:
+            yield
+        finally:
+            self._standing = None
 
     def git_path(self, owner: str, name: str) -> Path:
         """Return the path of the bare repository; `owner` and `name` must have been checked."""

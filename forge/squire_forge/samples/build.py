@@ -95,7 +95,14 @@ def _pull(sample: Sample, pull: SamplePull, target: Path) -> JsonObject:
         text = run_git(["git", "show", f"{pull.head}:{thread.path}"], cwd=target).decode()
         line = next(number for number, content in enumerate(text.splitlines(), 1) if thread.anchor in content)
         threads.append(
-            {"path": thread.path, "line": line, "author": thread.author, "bot": thread.bot, "body": thread.body}
+            {
+                "path": thread.path,
+                "line": line,
+                "author": thread.author,
+                "bot": thread.bot,
+                "outsider": thread.outsider,
+                "body": thread.body,
+            }
         )
     head = run_git(["git", "rev-parse", pull.head], cwd=target).decode().strip()
     comments = []

@@ -28,13 +28,14 @@ class SampleBranch:
 
 @dataclass(frozen=True, slots=True)
 class SampleThread:
-    """A review thread on the line of `path` that contains `anchor`."""
+    """A review thread on the line of `path` that contains `anchor`. An `outsider` may not write to the repository."""
 
     path: str
     anchor: str
     author: str
     body: str
     bot: bool = True
+    outsider: bool = False
 
 
 @dataclass(frozen=True, slots=True)
