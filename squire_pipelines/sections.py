@@ -149,7 +149,7 @@ class PlannerSettings(SettingsSection):
 
 
 class LimitSettings(SettingsSection):
-    """What one agent's container may use. `workspace`, `home` and `tmp` are in memory and count as such; no swap."""
+    """What one agent's container may use. `workspace`, `home`, `tmp` and `output` are in memory; no swap."""
 
     cpus: float = Field(default=2, ge=MIN_CPUS, le=256)
     memory: Annotated[Bytes, Field(ge=MIN_MEMORY)] = 4 * 2**30
@@ -167,10 +167,10 @@ class LimitSettings(SettingsSection):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         # All of them full must leave room, or the engine kills an agent for writing files.
-        total = self.workspace + self.home + self.tmp
+        total = self.workspace + self.home + self.tmp + self.output
         if total >= self.memory:
             raise ValueError(
-                f"workspace + home + tmp = {total} bytes, which is not less than memory = {self.memory}; "
+                f"workspace + home + tmp + output = {total} bytes, which is not less than memory = {self.memory}; "
                 "they are kept in memory: raise memory or lower one of them"
             )
         return self

@@ -18,10 +18,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from squire_worker.agent import Agent, relay
-from squire_worker.contract import EXIT_CODES, Attempt, FailedError, Paths, Result, fail, note
+from squire_worker.contract import EXIT_CODES, Attempt, FailedError, Paths, Result, fail, is_full, note
 from squire_worker.processes import TerminatedError, Termination
 from squire_worker.repository import Repository
-from squire_worker.waiting import wait_for_order
+from squire_worker.waiting import ignore_early_hand_out, wait_for_order, wait_until_taken
 
 
 def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
@@ -60,6 +60,7 @@ def run_attempt(paths: Paths, result: Result, termination: Termination) -> int:
 def main() -> int:
     """Run one attempt, once there is an order; write result.json whatever happens."""
     os.umask(0o022)
+    ignore_early_hand_out()
     wait_for_order()
     inbox, out, work = (os.environ.get(f"SQUIRE_{name}", f"/{name.lower()}") for name in ("IN", "OUT", "WORK"))
     paths, result = Paths(Path(inbox).resolve(), Path(out).resolve(), Path(work).resolve()), Result()
@@ -79,7 +80,15 @@ def main() -> int:
         # From here on no signal may interrupt.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        result.write(paths.out)
+        full = is_full(paths.out)
+        try:
+            result.write(paths.out)
+        except OSError as error:
+            note(f"output_full: {error}")
+            full = True
+        if full:
+            raise SystemExit(EXIT_CODES["output_full"])
+        wait_until_taken()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,10 @@ from squire_pipelines.home import make_folder
 NOTES_FILE = "notes.json"
 RESULT_FILE = "result.json"
 BUNDLE_FILE = "result.bundle"
+CHECKS_FILE = "verification.json"
+SETUP_FILE = "setup.tar"
 MAX_RESULT_BYTES = 256 * 1024
+MAX_CHECKS_BYTES = 512 * 1024
 _MAX_ENTRIES = 10_000
 _MAX_DEPTH = 8
 _OPEN_DIR_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -35,10 +38,10 @@ def write_inputs(
 ) -> AttemptFolder:
     """Create the attempt's folder and write what the agent is given.
 
-    The folder itself is ours alone (0700); within it `in` may be read and `out` be written by whatever user the
-    container runs as, which engines map in different ways. Repeating it is harmless and leaves `out` as it is.
-    `notes` are kept for the pull request, where the agent cannot change them. `evidence` becomes files in a folder of
-    `in`, with names of ours. `in` also has the attempt's canary.
+    The folder itself is ours alone (0700); within it `in` may be read by whatever user the container runs as, which
+    engines map in different ways. Repeating it is harmless and leaves `out` as it is. `notes` are kept for the pull
+    request, where the agent cannot change them. `evidence` becomes files in a folder of `in`, with names of ours. `in`
+    also has the attempt's canary.
 
     Raises:
         WorkspaceError: The folder or a file cannot be written, or `bundle` cannot be read.
@@ -46,7 +49,7 @@ def write_inputs(
     folder = inputs.folder
     try:
         make_folder(folder.root).chmod(0o700)  # an earlier version may have made it
-        for directory, mode in ((folder.inbox, 0o755), (folder.out, 0o777), (folder.keep, 0o700)):
+        for directory, mode in ((folder.inbox, 0o755), (folder.out, 0o700), (folder.keep, 0o700)):
             directory.mkdir(exist_ok=True)
             directory.chmod(mode)
         _write(folder.inbox / "attempt.json", inputs.attempt_json())

@@ -19,9 +19,6 @@ from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.verification import CheckCommand, VerificationResult
 from squire_pipelines.errors import WorkspaceError
 
-RESULT_FILE = "verification.json"
-SETUP_FILE = "setup.tar"
-MAX_RESULT_BYTES = 512 * 1024
 _SCRIPT, _PLAN = "verify.py", "checks.json"
 
 
@@ -127,10 +124,10 @@ def run_checks(
     """
     folder = attempt_files.write_inputs(inputs, bundle)
     if plan.restore is not None:
-        attempt_files.add_input(folder, plan.restore, SETUP_FILE)
+        attempt_files.add_input(folder, plan.restore, attempt_files.SETUP_FILE)
     run = runner.run(inputs, heartbeat=heartbeat, gateway_socket=gateway_socket)
     try:
-        text = attempt_files.read_output(folder.out, RESULT_FILE, MAX_RESULT_BYTES)
+        text = attempt_files.read_output(folder.out, attempt_files.CHECKS_FILE, attempt_files.MAX_CHECKS_BYTES)
         return VerificationResult.model_validate_json(text, strict=True), run
     except (FileNotFoundError, WorkspaceError, ValidationError):
         return None, run

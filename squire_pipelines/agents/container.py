@@ -99,6 +99,10 @@ def after(last: bytes, kept: bytes) -> bytes:
     They are overlapped as far as possible, so that nothing is taken twice. Without anything in common all of `kept`
     is new.
     """
+    # It may have been cut off long before its end. What is short is whole, and begins where a line does.
+    whole = last if len(last) >= _LAST_BYTES else b"\n" + last
+    if last and not kept.startswith(last) and (place := kept.find(whole)) >= 0:
+        return kept[place + len(whole) :]
     starts = [0, *(match.end() for match in re.finditer(rb"\n", last))]
     for start in starts:
         if kept.startswith(last[start:]):
@@ -141,6 +145,11 @@ class Container:
         self.exit_code: int | None = None
         self.oom_killed = False
         self.connection_lost = False
+
+    @property
+    def container_id(self) -> str:
+        """The engine's id of it."""
+        return self._id
 
     def attach(self) -> None:
         """Begin to drain the output, before the start so that nothing is missed. Raises the engine's errors.

@@ -13,6 +13,7 @@ from docker.errors import APIError, DockerException
 from squire_pipelines.agents import engine, monotonic_mark, profile, reap, warm, worker_files
 from squire_pipelines.agents.container import Container, remove_with_retry
 from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, SupervisionResult, engine_refusal
+from squire_pipelines.agents.hand_out import HandOut
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, OutputOptions, holds, last_lines
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult
 from squire_pipelines.agents.run_recorder import RunRecorder, failed_before_start
@@ -185,7 +186,15 @@ class DockerRunner:
                     _link_gateway(inputs, gateway_socket)
                 container = self._container(created, recorder)
                 elapsed_s = self._start(container, created, recorder)
-            result = self._watch(container, recorder, heartbeat, inputs.limits.wall_clock_s - elapsed_s)
+            with HandOut(
+                self._client,
+                container.container_id,
+                inputs,
+                recorder.sink.result_ready,
+                adopted="adopted" in recorder.facts,
+            ) as hand_out:
+                wall_clock_s = inputs.limits.wall_clock_s - elapsed_s
+                result = self._watch(container, recorder, heartbeat, wall_clock_s, hand_out)
             keep = self._keeps(result)
             return _with_kept_container(result, name) if keep else result
         except LeaseLostError:
@@ -282,7 +291,12 @@ class DockerRunner:
         return elapsed_s
 
     def _watch(
-        self, container: Container, recorder: RunRecorder, heartbeat: Callable[[], bool], wall_clock_s: float
+        self,
+        container: Container,
+        recorder: RunRecorder,
+        heartbeat: Callable[[], bool],
+        wall_clock_s: float,
+        hand_out: HandOut,
     ) -> RunResult:
         try:
             stop = supervise(
@@ -294,11 +308,13 @@ class DockerRunner:
             )
         except EngineError as error:
             recorder.mark_ended()
+            hand_out.finish()
             return recorder.finish(SupervisionResult(engine_lost=True, engine_error=error.message))
         recorder.mark_ended()
         if stop is None and container.exit_code in {EXIT_KILLED, EXIT_TERMINATED} and not container.oom_killed:
             container.check_engine_shutdown()
         container.finish_output()
+        hand_out.finish()
         return recorder.finish(
             SupervisionResult(
                 exit_code=container.exit_code,

@@ -41,6 +41,11 @@ def effective_limits(
         ) from error
 
 
+def with_output(limits: LimitSettings, output: int) -> LimitSettings:
+    """Return the limits with another size of `/out` in bytes, in memory that is added for what it has more."""
+    return limits.model_copy(update={"output": output, "memory": limits.memory + max(0, output - limits.output)})
+
+
 def check_machine(limits: LimitSettings, *, cpus: int, memory_bytes: int) -> None:
     """Refuse limits above what the engine's machine has; 0 means that the engine does not say.
 

@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 from squire_pipelines.domain.terminal_text import plain
 
 STARTED_LINE = "squire: agent started"
+READY_LINE = "squire: the result is ready"
 TAIL_LINES = 40
 TAIL_LINE_CHARS = 500
 _MAX_LINE_BYTES = 1024 * 1024
@@ -115,6 +116,7 @@ class LogSink:
         self.overflowed = False
         self.dropped_bytes = 0
         self.failure: OSError | None = None
+        self.result_ready = threading.Event()
         self.agent_started_at: datetime | None = None
         self.agent_started: float | None = None
 
@@ -178,6 +180,8 @@ class LogSink:
             line = self._clean(raw)
             if self.agent_started_at is None and line == STARTED_LINE:
                 self.agent_started_at, self.agent_started = datetime.now(UTC), time.monotonic()
+            if line == READY_LINE:
+                self.result_ready.set()
             if self._resume is not None:
                 if self._resume.passes(line):
                     self._resume = None

@@ -21,6 +21,8 @@ from squire_pipelines.sections import AgentSettings
 TIMEOUT_S = 10.0
 CACHED_S = 15.0
 _MAX_CACHED = 256
+CONTRACT_LABEL, CONTRACT = "squire.worker.contract", "2"
+"""What a worker image says of its entrypoint: 2 waits until its result was taken out of the container's memory."""
 
 
 def check_startable(
@@ -36,8 +38,8 @@ def check_startable(
     `deadline`, and then counts as one that does not answer.
 
     Raises:
-        ConfigError: The engine is too old or lacks the runtime, the image has no entrypoint, the seccomp profile is
-            no JSON, or the limits are above the machine's.
+        ConfigError: The engine is too old or lacks the runtime, the image has no entrypoint or one of another
+            contract, the seccomp profile is no JSON, or the limits are above the machine's.
         ImageMissingError: The engine has no such image.
         EngineError: No engine answers, or its disk is full.
     """
@@ -77,10 +79,17 @@ def check_engine(
 
 
 def _check_image(image: str, client: docker.DockerClient) -> None:
-    if not (engine.image_attributes(client, image).get("Config") or {}).get("Entrypoint"):
+    config = engine.image_attributes(client, image).get("Config") or {}
+    if not config.get("Entrypoint"):
         raise ConfigError(
             f"the image {image} has no entrypoint, so it is no worker image",
             hint=f"name one that was built from worker-image/: {IMAGE_HINT}",
+        )
+    # An older entrypoint ends with its container's memory, and every result with it, before the host has read it.
+    if (contract := (config.get("Labels") or {}).get(CONTRACT_LABEL)) != CONTRACT:
+        raise ConfigError(
+            f"the image {image} hands its results out by contract {contract or 1}; Squire needs {CONTRACT}",
+            hint=f"build it again from this version's worker-image/: {IMAGE_HINT}",
         )
 
 

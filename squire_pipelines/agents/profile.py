@@ -28,6 +28,9 @@ LABEL_KEEP = "squire.keep"
 LABEL_SLOT = "squire.slot"
 HOME = "/home/agent"
 GATEWAY_MOUNT = "/run/squire"
+HAND_OUT_S = 240
+"""How long a container waits for its result to be taken: no shorter than a lease and the time to claim."""
+OUT_FILES = 64
 _SHM_BYTES = 64 * 2**20
 
 
@@ -72,6 +75,16 @@ def file_size_limit(limits: LimitSettings) -> int:
     return max(limits.output, limits.workspace)
 
 
+def out_size(limits: LimitSettings) -> int:
+    """Return the size of `/out` in bytes: the largest file that is taken, and the reports beside it."""
+    return limits.output + 2 * 2**20
+
+
+def _free_memory(limits: LimitSettings) -> int:
+    """Return how many bytes of memory are left when all memory file systems are full."""
+    return limits.memory - limits.workspace - limits.home - limits.tmp - limits.output
+
+
 def agent_grace(limits: LimitSettings) -> str:
     """Return how many seconds the entrypoint gives the agent to end when asked: half of what it has itself."""
     return f"{limits.grace_s / 2:g}"
@@ -79,7 +92,11 @@ def agent_grace(limits: LimitSettings) -> str:
 
 def environment(inputs: AttemptInputs, gateway_socket: GatewaySocket | None) -> dict[str, str]:
     """Return the environment variables of an attempt's container."""
-    variables = {"SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits), canary.NAME: canary.canary_for(inputs.attempt_id)}
+    variables = {
+        "SQUIRE_STOP_GRACE_S": agent_grace(inputs.limits),
+        "SQUIRE_HAND_OUT_S": str(HAND_OUT_S),
+        canary.NAME: canary.canary_for(inputs.attempt_id),
+    }
     if gateway_socket is not None:
         variables["SQUIRE_GATEWAY_SOCKET"] = f"{GATEWAY_MOUNT}/{gateway_socket.name}"
     return variables
@@ -111,9 +128,11 @@ def hardening(
         "tmpfs": {
             "/work": f"{owned},size={limits.workspace}",
             HOME: f"{owned},size={limits.home}",
+            # Read by the host while the container waits, see `hand_out`.
+            "/out": f"{owned.replace('exec', 'noexec')},size={out_size(limits)},nr_inodes={OUT_FILES}",
             "/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp}",  # noqa: S108 - the container's own
         },
-        "shm_size": min(_SHM_BYTES, (limits.memory - limits.workspace - limits.home - limits.tmp) // 2),
+        "shm_size": min(_SHM_BYTES, _free_memory(limits) // 2),
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
         "nano_cpus": int(limits.cpus * 1_000_000_000),
@@ -132,10 +151,10 @@ def hardening(
 
 
 def mounts_of(
-    inbox: Path, out: Path, gateway: Path | SharedSocket | None, package_caches: tuple[caches.Cache, ...]
+    inbox: Path, gateway: Path | SharedSocket | None, package_caches: tuple[caches.Cache, ...]
 ) -> list[Mount]:
     """Return what a container has mounted; `gateway` is the folder or the volume of the gateway's socket."""
-    mounts = [Mount("/in", str(inbox), type="bind", read_only=True), Mount("/out", str(out), type="bind")]
+    mounts = [Mount("/in", str(inbox), type="bind", read_only=True)]
     if isinstance(gateway, SharedSocket):
         mounts.append(Mount(GATEWAY_MOUNT, gateway.volume, type="volume", read_only=True))
     elif gateway is not None:
@@ -169,7 +188,7 @@ def create_arguments(
     folder = inputs.folder
     arguments = hardening(inputs.limits, user=user, seccomp=seccomp, runtime=runtime)
     gateway = gateway_socket.parent if isinstance(gateway_socket, Path) else gateway_socket
-    mounts = mounts_of(folder.inbox, folder.out, gateway, inputs.caches)
+    mounts = mounts_of(folder.inbox, gateway, inputs.caches)
     container_labels = labels(inputs)
     if keep_s is not None:
         del arguments["tmpfs"]["/work"]

@@ -78,12 +78,12 @@ class WarmProfile:
                 "SQUIRE_ORDER": f"/in/{ORDER}",
                 "SQUIRE_ORDER_WAIT_S": f"{wait_s:.0f}",
             },
-            "mounts": profile.mounts_of(slot.inbox, slot.out, slot.gateway if self.gateway else None, self.caches),
+            "mounts": profile.mounts_of(slot.inbox, slot.gateway if self.gateway else None, self.caches),
         }
 
 
 class Slot:
-    """The folder of one warm container, with what it has mounted as `/in`, `/out` and `/run/squire`."""
+    """The folder of one warm container, with what it has mounted as `/in` and `/run/squire`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -91,8 +91,6 @@ class Slot:
         """The slot's name, which its container's name contains."""
         self.inbox = folder / "in"
         """`/in`: the pipe, later the attempt's inputs."""
-        self.out = folder / "out"
-        """`/out`: becomes the attempt's."""
         self.gateway = folder / "gateway"
         """`/run/squire`: later a hard link of the gateway's socket."""
         self.order = self.inbox / ORDER
@@ -102,7 +100,7 @@ class Slot:
         """Create it, with the permissions of an attempt's folder. Raises OSError."""
         make_folder(self.folder.parent)
         self.folder.mkdir(mode=0o700)
-        for directory, mode in ((self.inbox, 0o755), (self.out, 0o777), (self.gateway, 0o711)):
+        for directory, mode in ((self.inbox, 0o755), (self.gateway, 0o711)):
             directory.mkdir()
             directory.chmod(mode)
         os.mkfifo(self.order)
@@ -201,8 +199,6 @@ def link_socket(slot: Slot, gateway_socket: Path) -> None:
 def restore_folder(inputs: AttemptInputs) -> None:
     """Restore the attempt's folder after a warm container could not be used."""
     shutil.rmtree(slot_of(inputs.folder).folder, ignore_errors=True)
-    inputs.folder.out.mkdir(exist_ok=True)
-    inputs.folder.out.chmod(0o777)
 
 
 def _waiting_slots(folder: Path) -> list[Slot]:
@@ -233,5 +229,3 @@ def _fill(slot: Slot, inputs: AttemptInputs, gateway_socket: Path | None) -> Non
     shutil.copytree(folder.inbox, slot.inbox, copy_function=os.link, dirs_exist_ok=True)
     if gateway_socket is not None:
         link_socket(slot, gateway_socket)
-    shutil.rmtree(folder.out, ignore_errors=True)
-    slot.out.rename(folder.out)

@@ -16,7 +16,9 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from squire_pipelines.agents import attempt_files
-from squire_pipelines.agents.check_runs import SETUP_FILE, CheckPlan, check_inputs, run_checks
+from squire_pipelines.agents.attempt_files import SETUP_FILE
+from squire_pipelines.agents.check_runs import CheckPlan, check_inputs, run_checks
+from squire_pipelines.agents.limits import with_output
 from squire_pipelines.agents.model import AttemptInputs, RunResult
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.endings import Cause
@@ -138,7 +140,7 @@ class VerificationContext:
         access = self.registries if order.setup else NO_REGISTRIES
         inputs = check_inputs(self.inputs, order, base_sha=sha, base_ref=ref, part=part, environment=access.environment)
         if order.save:
-            inputs = replace(inputs, limits=inputs.limits.model_copy(update={"output": self.rules.max_setup}))
+            inputs = replace(inputs, limits=with_output(inputs.limits, self.rules.max_setup))
         with tempfile.TemporaryDirectory(prefix="squire-checks-") as scratch:
             bundle = Path(scratch) / "tree.bundle"
             git_dir = self.change.git_dir

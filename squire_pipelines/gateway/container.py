@@ -137,7 +137,7 @@ class ContainerGateway:
         options = {"type": "tmpfs", "device": "tmpfs", "o": f"size=64k,mode=0711,uid={uid},gid={gid}"}
         api.create_volume(self._name, driver="local", driver_opts=options, labels=labels)
         hardening = profile.hardening(_LIMITS, user=(uid, gid), seccomp=worker_files.seccomp_profile())
-        del hardening["tmpfs"]["/work"], hardening["tmpfs"]["/home/agent"]
+        hardening["tmpfs"] = {"/tmp": hardening["tmpfs"]["/tmp"]}  # noqa: S108 - the container's own
         container = client.containers.create(
             **hardening
             | {

@@ -98,7 +98,7 @@ class Pipeline:
     repositories: Sequence[str] = ALL
     commands: dict[str, Sequence[str]] = field(default_factory=dict)
 
-    def configure(self, more: str = "", *, api_url: str | None = None) -> None:
+    def configure(self, more: str = "", *, api_url: str | None = None, runner: str = "local") -> None:
         """Write config.toml; `more` is TOML that follows."""
         names = ", ".join(f'"{name}"' for name in self.repositories)
         overrides = "".join(
@@ -115,7 +115,7 @@ timeout_s = 10
 kind = "rules"
 [agent]
 kind = "command"
-runner = "local"
+runner = "{runner}"
 command = ["true"]
 {overrides}
 {more}""",

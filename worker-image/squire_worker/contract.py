@@ -26,6 +26,7 @@ EXIT_CODES = {
     "input_invalid": 120,
     "relay_failed": 120,
     "git_failed": 121,
+    "output_full": 122,
     "agent_not_executable": 126,
     "agent_not_found": 127,
     "terminated": 143,
@@ -203,6 +204,12 @@ class Result:
             file.flush()
             os.fsync(file.fileno())
         (out / PARTIAL).replace(out / "result.json")
+
+
+def is_full(folder: Path) -> bool:
+    """Return whether nothing can be written there any more."""
+    room = os.statvfs(folder)
+    return room.f_bavail == 0 or (room.f_files > 0 and room.f_favail == 0)
 
 
 def clear(folder: Path, *names: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from squire_worker.contract import Attempt, Paths, clear, fail
+from squire_worker.contract import Attempt, FailedError, Paths, clear, fail
 from squire_worker.processes import capture
 
 GIT_TIMEOUT_S = 600.0
@@ -92,5 +92,10 @@ class Repository:
         span = f"{self.attempt.base_sha}..refs/heads/{self.attempt.branch}"
         clear(self.paths.out, "result.bundle", "result.bundle.lock")
         commits = int(self.git("rev-list", "--count", span)[1])
-        self.git("bundle", "create", "--quiet", str(self.paths.out / "result.bundle"), span)
+        try:
+            self.git("bundle", "create", "--quiet", str(self.paths.out / "result.bundle"), span)
+        except FailedError as error:
+            if "No space left" in error.message:
+                fail("output_full", error.message)
+            raise
         return commits

@@ -1,10 +1,12 @@
-"""Waits for the start order, in a container that was made before its attempt was known."""
+"""Waits for the host: for the start order of a container that was made early, and until the result was taken."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+
+from squire_worker.contract import note
 
 MAX_ORDER_BYTES = 65536
 
@@ -26,3 +28,21 @@ def wait_for_order() -> None:
             text = file.read(MAX_ORDER_BYTES)
     signal.alarm(0)
     os.environ.update(json.loads(text)["environment"])
+
+
+def ignore_early_hand_out() -> None:
+    """Let no SIGUSR1 end the entrypoint before it waits for it; a handler, because children would inherit SIG_IGN."""
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+
+
+def wait_until_taken() -> None:
+    """Wait until the host has read the result; return at once where `/out` is a folder of the host's.
+
+    The host sends SIGUSR1, or another process of the host's does after the first has died.
+    """
+    wait_s = int(os.environ.get("SQUIRE_HAND_OUT_S", "0"))
+    if not wait_s:
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    note("the result is ready")
+    signal.sigtimedwait({signal.SIGUSR1}, wait_s)

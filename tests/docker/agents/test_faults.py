@@ -5,6 +5,7 @@ Faults of the engine itself happen to one of the test's own. `test_docker_runner
 
 import contextlib
 import gc
+import io
 import json
 import os
 import signal
@@ -188,7 +189,7 @@ def test_a_gigabyte_of_output_costs_no_memory_and_is_cut_where_that_is_permitted
     assert most[0] - before < 20 * 10**6
     assert inputs.folder.log.stat().st_size < 2 * MIB + 50_000
     assert "the log is cut here" in scene.log()
-    assert scene.log().endswith("the end\n")
+    assert scene.log().endswith("the end\nsquire: the result is ready\n")
     dropped = run.ending.evidence.facts["log_dropped_bytes"]
     assert isinstance(dropped, int)
     assert dropped > 990_000_000
@@ -250,7 +251,9 @@ def test_after_a_supervisor_was_killed_what_is_in_its_long_log_stays(scene: Scen
     _until(scene, "ready", 120)
     child.kill()
     child.wait(10)
-    scene.client.api.wait(scene.name, timeout=60)
+    deadline = time.monotonic() + 120
+    while b"the result is ready" not in scene.client.api.logs(scene.name, tail=1):  # it waits to be taken
+        assert time.monotonic() < deadline
     run = scene.run(_inputs_as_they_are(scene, script, log=64 * MIB))
     assert run.ending.cause is Cause.COMPLETED, run.ending
     assert gaps(scene.numbers(), 200_100) == []
@@ -352,6 +355,16 @@ class TestPreflight:
         base = next(tag for image in client.images.list() for tag in image.tags if tag.startswith("debian:"))
         with pytest.raises(ConfigError, match="has no entrypoint"):
             preflight.check_startable(self.agent(image=base))
+
+    def test_an_image_that_hands_out_in_another_way_is_refused(self, client: docker.DockerClient) -> None:
+        text = b'FROM squire-worker:latest\nLABEL squire.worker.contract=""\n'
+        client.images.build(fileobj=io.BytesIO(text), tag="squire-test-old-worker:latest", rm=True)
+        try:
+            with pytest.raises(ConfigError, match="by contract 1; Squire needs 2") as caught:
+                preflight.check_startable(self.agent(image="squire-test-old-worker:latest"))
+            assert "images.sh" in caught.value.hint
+        finally:
+            client.images.remove("squire-test-old-worker:latest", force=True)
 
     @pytest.mark.parametrize("text", ["{nonsense", "[]", "{}"])
     def test_a_seccomp_file_that_is_none_is_refused(self, tmp_path: Path, text: str) -> None:

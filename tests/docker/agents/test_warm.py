@@ -262,16 +262,14 @@ def test_an_agent_that_outlives_its_supervisor_is_answered_by_the_gateway_of_the
 ) -> None:
     bench.gateway = True
     bench.fill()
-    inputs = bench.attempt(
-        "k-1", f"{ASK}; touch /out/asked; while [ -e /in/wait ]; do sleep 0.1; done; {ASK}; {CHANGE}"
-    )
+    inputs = bench.attempt("k-1", f"{ASK}; echo has asked; while [ -e /in/wait ]; do sleep 0.1; done; {ASK}; {CHANGE}")
     (inputs.folder.inbox / "wait").touch()
     with answering(bench.home / "g.sock", "well met") as place:
         taken = warm.take(bench.client, bench.folder, bench.shape, inputs, place)
         assert taken is not None
         assert taken.send_order()
         monotonic_mark.write(inputs.folder.started)
-        until((inputs.folder.out / "asked").exists)
+        until(lambda: b"has asked" in bench.client.api.logs(taken.container.container_id))
     place.unlink()
     # Nobody listens when it asks again: its connection waits.
     (taken.slot.inbox / "wait").unlink()

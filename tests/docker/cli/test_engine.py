@@ -10,6 +10,7 @@ import docker
 import pytest
 
 from squire_pipelines.agents import engine
+from squire_pipelines.agents.preflight import CONTRACT, CONTRACT_LABEL
 from squire_pipelines.errors import EngineError
 from tests.support.cli import Squire
 
@@ -23,7 +24,7 @@ def squire(tmp_path: Path) -> Squire:
 
 @pytest.fixture
 def image() -> Iterator[str]:
-    """The name of an image with nothing in it but an entrypoint, without which none is a worker's."""
+    """The name of an image with nothing in it but an entrypoint and the label, without which none is a worker's."""
     name = f"squire-test-cli:{uuid.uuid4().hex[:12]}"
     empty = io.BytesIO()
     with tarfile.open(fileobj=empty, mode="w"):
@@ -31,7 +32,10 @@ def image() -> Iterator[str]:
     client = docker.from_env(timeout=30)
     repository, _, tag = name.partition(":")
     client.api.import_image_from_data(
-        empty.getvalue(), repository=repository, tag=tag, changes=['ENTRYPOINT ["/none"]']
+        empty.getvalue(),
+        repository=repository,
+        tag=tag,
+        changes=['ENTRYPOINT ["/none"]', f"LABEL {CONTRACT_LABEL}={CONTRACT}"],
     )
     yield name
     client.images.remove(name)

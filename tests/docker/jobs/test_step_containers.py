@@ -142,7 +142,7 @@ def bench(pipeline: Pipeline, forge: ForgeProcess, client: docker.DockerClient) 
 
 def _configure(bench: Bench, seconds: int) -> Attempt:
     script = f"sleep {seconds}; echo 'in a container' >> README.md"
-    bench.pipeline.configure(f'{SETTINGS}command = ["sh", "-c", "{script}"]\n')
+    bench.pipeline.configure(f'{SETTINGS}command = ["sh", "-c", "{script}"]\n', runner="docker")
     return bench.pipeline.attempt(LEDGERLIB)
 
 

@@ -190,7 +190,7 @@ def test_inputs_are_written_so_that_any_user_of_a_container_can_read_them(tmp_pa
     assert names == dict.fromkeys(file_names, 0o644)
     assert canary_for(inputs.attempt_id) in (folder.inbox / "deploy.env").read_text()
     assert stat.S_IMODE(folder.root.stat().st_mode) == 0o700
-    assert stat.S_IMODE(folder.out.stat().st_mode) == 0o777
+    assert stat.S_IMODE(folder.out.stat().st_mode) == 0o700
     document = json.loads((folder.inbox / "attempt.json").read_text())
     assert document["schema"] == 1
     assert document["agent"] == {"kind": "command", "argv": ["true"], "environment": {}, "files": {}, "version": []}

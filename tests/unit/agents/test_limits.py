@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from squire_pipelines.agents.limits import check_machine, effective_limits
+from squire_pipelines.agents.limits import check_machine, effective_limits, with_output
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections import AgentSettings, LimitSettings
@@ -89,3 +89,12 @@ def test_limits_above_the_machines_name_value_bound_and_remedy() -> None:
     with pytest.raises(ConfigError, match=r"agent\.limits\.memory"):
         check_machine(LimitSettings(), cpus=2, memory_bytes=2 * GIB)
     check_machine(LimitSettings(), cpus=0, memory_bytes=0)
+
+
+@pytest.mark.parametrize("output", [1, 100 * 2**20, 3 * GIB])
+def test_a_larger_output_takes_no_memory_from_the_rest(output: int) -> None:
+    before = LimitSettings()
+    after = with_output(before, output)
+    assert after.output == output
+    assert after.memory - after.output >= before.memory - before.output
+    assert LimitSettings.model_validate(after.model_dump()) == after

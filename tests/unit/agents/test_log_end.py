@@ -39,6 +39,8 @@ def test_of_lines_that_differ_none_is_lost(known: int, new: int, begin: int) -> 
         (b"a\nb\n", b"a\nb\n", b""),
         (b"a\nb\n", b"b\nc\n", b"c\n"),
         (b"a\nb", b"a\nbb\n", b"b\n"),
+        (b"b\nc\n", b"a\nb\nc\nd\n", b"d\n"),
+        (b"b\na\n", b"a\nb\na\nd\n", b"d\n"),
         (b"", b"a\n", b"a\n"),
         (b"a\n", b"", b""),
         (b"a\n", b"y\nz\n", b"y\nz\n"),

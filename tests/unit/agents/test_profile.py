@@ -45,9 +45,8 @@ def test_the_name_follows_from_the_attempt_and_labels_tell_whose_it_is(tmp_path:
 
 def test_inputs_are_read_only_and_nothing_else_of_the_host_is_there(tmp_path: Path) -> None:
     mounts = {mount["Target"]: mount for mount in arguments(tmp_path)["mounts"]}
-    assert set(mounts) == {"/in", "/out"}
+    assert set(mounts) == {"/in"}
     assert mounts["/in"]["ReadOnly"] is True
-    assert mounts["/out"]["ReadOnly"] is False
     assert {mount["Type"] for mount in mounts.values()} == {"bind"}
 
 
@@ -62,13 +61,14 @@ def test_no_environment_but_what_the_entrypoint_needs(tmp_path: Path) -> None:
     assert arguments(tmp_path)["environment"] == {
         "HOME": "/home/agent",
         "SQUIRE_STOP_GRACE_S": "2",
+        "SQUIRE_HAND_OUT_S": "240",
         "DEPLOY_TOKEN": canary_for(ATTEMPT_ID),
     }
 
 
 def test_memory_file_systems_have_sizes_and_the_agents_user(tmp_path: Path) -> None:
     tmpfs = arguments(tmp_path)["tmpfs"]
-    assert set(tmpfs) == {"/work", "/home/agent", "/tmp"}  # noqa: S108 - the container's own
+    assert set(tmpfs) == {"/work", "/home/agent", "/out", "/tmp"}  # noqa: S108 - the container's own
     assert f"size={64 * MIB}" in tmpfs["/work"]
     assert "uid=10001,gid=10001" in tmpfs["/work"]
     assert all("nosuid,nodev" in options for options in tmpfs.values())
