@@ -60,6 +60,14 @@ CI_FILES = (
     "**/zuul.d/**",
     "**/Earthfile",
     "**/dagger.json",
+    "**/circle.yml",
+    "**/shippable.yml",
+    "**/garnix.y*ml",
+    "**/jenkins-x*.y*ml",
+    "**/*.gocd.y*ml",
+    "**/ci_scripts/**",
+    "**/appcenter-*.sh",
+    "**/Dangerfile*",
 )
 """Continuous integration whose files have no dot; those with one (`.github`, `.gitlab-ci.yml`, …) are dot-files."""
 

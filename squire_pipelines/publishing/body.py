@@ -28,6 +28,10 @@ _REFERENCE = re.compile(r"#(?=\d)")
 _ENTITY = re.compile(r"&(?=#|[A-Za-z])")
 _GH_REFERENCE = re.compile(r"(?<![A-Za-z0-9_])(GH)-(?=\d)", re.IGNORECASE)
 _CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?<?https?://)", re.IGNORECASE)
+# Other trackers end an issue by its key, such as ENG-123: https://linear.app/docs/github
+_CLOSING_KEY = re.compile(
+    r"\b(clos|fix|resolv|complet|implement)(?=[a-z]{0,10}[\s:*(\[<`'\"]{1,20}[a-z][a-z0-9_]{0,20}-\d)", re.IGNORECASE
+)
 _IMAGE = re.compile(r"!\[")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 # A merge may make the pull request's text a commit's message: `[skip ci]` and its kin, and what Azure and GitHub know.
@@ -60,6 +64,7 @@ def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
     kept = _IMAGE.sub(f"!{_BREAK}[", kept)
     kept = _SKIP.sub(rf"\g<0>{_BREAK}", kept)
     kept = _CLOSING_URL.sub(rf"\1{_BREAK}\2", kept)
+    kept = _CLOSING_KEY.sub(rf"\1{_BREAK}", kept)
     kept = _MENTION.sub(f"@{_BREAK}", kept)
     kept = _GH_REFERENCE.sub(rf"\1{_BREAK}-", kept)
     return _REFERENCE.sub(f"#{_BREAK}", kept)

@@ -207,7 +207,12 @@ def test_a_link_to_what_the_repository_does_not_have_is_held() -> None:
 DEFAULT = replace(POLICY, protected_paths=DEFAULT_PROTECTED)
 
 
-@pytest.mark.parametrize("path", RUNS_BY_ITSELF)
+FURTHER_CI = ("circle.yml", "shippable.yml", "garnix.yaml", "jenkins-x-pull.yml", "app.gocd.yaml", "Dangerfile.ts")
+
+
+@pytest.mark.parametrize(
+    "path", [*RUNS_BY_ITSELF, *FURTHER_CI, "ios/ci_scripts/ci_post_clone.sh", "appcenter-pre-build.sh"]
+)
 def test_what_runs_by_itself_is_protected_by_default(path: str) -> None:
     for place in (path, path.upper()):
         assert ("protected_path", REFUSED) in rules(text(place, "x"), policy=DEFAULT)

@@ -36,6 +36,7 @@ SPEC = TaskSpec(
 # What GitHub acts upon: mentions, references, images, tags and comments, issue links after a closing keyword.
 ACTIVE = re.compile(
     r"(?i)\[skip|\[ci skip|\[no ci|\*NO_CI|skip-checks|co-authored-by|signed-off-by|@[a-z0-9]|#\d|\bgh-\d|!\[|<[a-z/!?]|\b(?:close[sd]?|fix(?:es|ed)?|resolve[sd]?)[\s:]+https?://"
+    r"|\b(?:clos|fix|resolv|complet|implement)[a-z]*[\s:*(\[<`'\"]{1,20}[a-z][a-z0-9_]*-\d"
 )
 
 
@@ -107,6 +108,8 @@ def test_findings_and_the_need_for_approval_are_told() -> None:
         "Fixes #12, closes acme/app#3, GH-4",
         "fixes https://github.com/acme/app/issues/1",
         "Resolved: https://github.com/acme/app/issues/1",
+        "Fixes ENG-123",
+        "completes: [eng-123] and ENG-124",
         "![tracker](https://evil.example/pixel.png)",
         "<img src='https://evil.example/pixel.png'>",
         "<!-- hidden instructions -->",
