@@ -109,11 +109,17 @@ def parts_of(evidence: SignalEvidence, *, log_chars: int = MAX_LOG_BYTES) -> tup
         ("annotations", "\n".join(map(_annotation_line, evidence.annotations)) or _absent(evidence.annotations_absent)),
         ("report of the check", evidence.report),
         ("code that the remark is about", evidence.diff_hunk),
-        ("thread", _conversation(evidence.comments) if len(evidence.comments) > 1 else ""),
+        ("thread", _conversation(evidence.comments)),
         ("suggested change", evidence.suggestion),
         ("conversation on the pull request", _conversation(evidence.conversation)),
     ]
     return tuple((heading, text) for heading, text in parts if text.strip())
+
+
+def beside_body(evidence: SignalEvidence, *, with_conversation: bool = False) -> SignalEvidence:
+    """Return the evidence without what stands elsewhere: a thread's first comment, the conversation beside it."""
+    update: dict[str, object] = {"comments": evidence.comments[1:]}
+    return evidence.model_copy(update=update if with_conversation else update | {"conversation": ()})
 
 
 def _log_heading(log: JobLog) -> str:

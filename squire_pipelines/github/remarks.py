@@ -5,6 +5,7 @@ Pure. A remark's version is that of its words: no push makes a remark new.
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
 
 from squire_pipelines.domain.evidence import MAX_COMMENTS, Comment, SignalEvidence
 from squire_pipelines.domain.signals import ReviewFinding, Signal
@@ -22,6 +23,9 @@ from squire_pipelines.github.review_bots import BotFinding, BotSummary, judges_o
 from squire_pipelines.github.signals import is_bot, login
 
 _MAY_ASK = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+_MAX_HUNK_CHARS = 4_000
+_MAX_ANSWER_CHARS = 5_000
+_MAX_ASIDE_CHARS = 2_000
 _CHANGES_REQUESTED = "CHANGES_REQUESTED"
 _SETTLES = frozenset({"APPROVED", "DISMISSED", _CHANGES_REQUESTED})
 
@@ -72,7 +76,7 @@ def _of_thread(repository: str, pull: PullRequest, thread: ReviewThread, convers
             comments=tuple(
                 Comment(
                     author=login(comment.author),
-                    body=comment.body,
+                    body=shorten(comment.body, _MAX_ANSWER_CHARS),
                     written_at=comment.created_at or comment.updated_at,
                     state=None if comment.author_association in _MAY_ASK or is_bot(comment.author) else "a guest",
                 )
@@ -99,7 +103,9 @@ def _of_review(repository: str, pull: PullRequest, review: Review, conversation:
             "outdated": judges_other_head(judged, pull.head_ref_oid),
             "judged_head": judged,
         },
-        evidence=SignalEvidence(conversation=tuple(comment for comment in conversation if comment.body != review.body)),
+        evidence=SignalEvidence(
+            conversation=tuple(aside for aside in conversation if aside.written_at != review.submitted_at)
+        ),
     )
 
 
@@ -198,18 +204,20 @@ def _bot_summaries(pull: PullRequest) -> Iterator[tuple[PullRequestComment | Rev
 def _conversation(pull: PullRequest) -> tuple[Comment, ...]:
     """Return what people who may ask said on the pull request itself, oldest first: it explains, and orders nothing."""
     comments = [
-        Comment(author=login(comment.author), body=comment.body, written_at=comment.updated_at)
+        _aside(comment.author, comment.body, comment.updated_at)
         for comment in (pull.comments.nodes if pull.comments else ())
         if _may_ask(comment.author, comment.author_association) and not comment.is_minimized
     ]
     comments += [
-        Comment(
-            author=login(review.author), body=review.body, written_at=review.submitted_at, state=review.state.lower()
-        )
+        _aside(review.author, review.body, review.submitted_at, review.state.lower())
         for review in (pull.reviews.nodes if pull.reviews else ())
         if _may_ask(review.author, review.author_association) and review.body.strip() and review.submitted_at
     ]
     return tuple(sorted(comments, key=lambda comment: comment.written_at)[-MAX_COMMENTS:])
+
+
+def _aside(author: Actor | None, body: str, written_at: datetime, state: str | None = None) -> Comment:
+    return Comment(author=login(author), body=shorten(body, _MAX_ASIDE_CHARS), written_at=written_at, state=state)
 
 
 def _may_ask(author: Actor | None, association: str) -> bool:
@@ -217,8 +225,9 @@ def _may_ask(author: Actor | None, association: str) -> bool:
 
 
 def _end_of(hunk: str) -> str:
-    """Return the end of a hunk, which is where the remark stands."""
-    return hunk[-4_000:]
+    """Return the head of a hunk and its end, which is where the remark stands."""
+    head, _, lines = hunk.partition("\n")
+    return hunk if len(hunk) <= _MAX_HUNK_CHARS else f"{head}\n…\n{lines[-_MAX_HUNK_CHARS:]}"
 
 
 def _digest(*parts: str) -> str:

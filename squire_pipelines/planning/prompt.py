@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from functools import cache
 
-from squire_pipelines.domain.evidence import parts_of
+from squire_pipelines.domain.evidence import beside_body, parts_of
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.domain.text import shorten
@@ -81,7 +81,7 @@ def _fact(signal: Signal, *, base_branch: str | None = None, with_evidence: bool
         "details": details,
     }
     if with_evidence and signal.evidence is not None:
-        parts = parts_of(signal.evidence, log_chars=_LOG_CHARS)
+        parts = parts_of(beside_body(signal.evidence, with_conversation=True), log_chars=_LOG_CHARS)
         fact["evidence"] = {heading: shorten(text, MAX_TEXT_CHARS) for heading, text in parts}
     return json.dumps(fact, ensure_ascii=False)
 

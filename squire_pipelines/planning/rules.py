@@ -16,7 +16,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from squire_pipelines.domain.evidence import describe
+from squire_pipelines.domain.evidence import SignalEvidence, beside_body, describe
 from squire_pipelines.domain.identity import slugify
 from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal, SignalKind
 from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, TaskKind, TaskSpec, Verification
@@ -117,6 +117,9 @@ def _address_review(group: Sequence[Candidate], first: ReviewFinding) -> TaskSpe
         f"where: {_place(finding)}\nurl: {signal.url}\n\n{finding.body}{_evidence(signal, len(findings))}"
         for signal, finding in findings
     ]
+    talk = next((signal.evidence.conversation for signal, _ in findings if signal.evidence), ())
+    if talk and (aside := describe(SignalEvidence(conversation=talk))):
+        facts.append(aside)
     number = first.pull_request
     count = f"{len(findings)} open remark{'' if len(findings) == 1 else 's'}"
     prompt = (
@@ -215,7 +218,7 @@ def _evidence(signal: Signal, facts: int) -> str:
     if signal.evidence is None:
         return ""
     share = _TEXT_BUDGET_CHARS // min(facts, MAX_FACTS_IN_PROMPT)
-    text = describe(signal.evidence, log_chars=share * 2 // 3)
+    text = describe(beside_body(signal.evidence), log_chars=share * 2 // 3)
     return f"\n\n{text}" if text else ""
 
 

@@ -10,6 +10,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel as CannedModel
 
+from squire_pipelines.domain.evidence import Annotation, JobLog, SignalEvidence
 from squire_pipelines.domain.plans import PlanFinding
 from squire_pipelines.domain.tasks import Plan, Priority
 from squire_pipelines.errors import PlanningError
@@ -131,6 +132,17 @@ async def test_model_sees_only_what_may_be_planned_and_strangers_text_as_data() 
     assert "open_pr:3" in text
     for hidden in ("unlabelled wish", "already covered", "from a fork"):
         assert hidden not in text
+
+
+async def test_model_sees_the_evidence_and_the_middle_of_a_long_log_is_left_out() -> None:
+    seen: list[str] = []
+    log = JobLog(job="tests", text="first error\n" + "y" * 30_000 + "\nthe last line")
+    note = Annotation(path="a.py", line=3, message="1 != 2")
+    evidence = SignalEvidence(log=log, annotations=(note,))
+    await plan(scripted({"tasks": []}, seen=seen), failed_check().model_copy(update={"evidence": evidence}))
+    for part in ("log of the job tests", "first error", "the last line", "a.py:3: 1 != 2"):
+        assert part in seen[0]
+    assert len(seen[0]) < 20_000
 
 
 async def test_goals_allow_a_task_without_a_signal() -> None:

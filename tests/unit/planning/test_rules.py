@@ -235,7 +235,9 @@ def test_logs_of_many_checks_share_the_room_and_keep_both_ends() -> None:
 def test_whole_conversation_is_in_the_prompt_and_outdated_code_is_told() -> None:
     at = datetime(2026, 11, 1, tzinfo=UTC)
     comments = tuple(Comment(author=name, body=f"says {name}", written_at=at) for name in ("ada", "bea"))
-    evidence = SignalEvidence(comments=comments, diff_hunk="@@ -1 +1 @@\n+open()", suggestion="close()")
+    talk = (Comment(author="cem", body="as agreed", written_at=at),)
+    hunk = "@@ -1 +1 @@\n+open()"
+    evidence = SignalEvidence(comments=comments, diff_hunk=hunk, suggestion="close()", conversation=talk)
     signal = finding().model_copy(update={"evidence": evidence})
     details = signal.details.model_copy(
         update={"outdated": True, "start_line": 1, "severity": "high", "confidence": 0.8}
@@ -249,6 +251,10 @@ def test_whole_conversation_is_in_the_prompt_and_outdated_code_is_told() -> None
         "suggested change:\nclose()",
     ):
         assert part in task.prompt
+    assert "says ada" not in task.prompt  # which is the remark itself
+    other = finding("T2").model_copy(update={"evidence": SignalEvidence(conversation=talk)})
+    (both,) = plan(signal, other).tasks
+    assert both.prompt.count("as agreed") == 1
 
 
 def test_bots_remark_about_older_code_is_left_out_with_a_note_and_a_persons_is_not() -> None:
