@@ -110,7 +110,7 @@ async def _collect(
     from squire_pipelines.github.collecting import collect_repository
     from squire_pipelines.github.cycle import begin_cycle, unread_sources
     from squire_pipelines.github.evidence.checks import add_evidence
-    from squire_pipelines.ledger import collections, decisions, deliveries
+    from squire_pipelines.ledger import collections, decisions, deliveries, reruns
     from squire_pipelines.ledger import repositories as known_repositories
     from squire_pipelines.secrets.redact import process_redactor
 
@@ -118,7 +118,8 @@ async def _collect(
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     unread: set[str] = set()
     with ledger.read() as tx:
-        forced = deliveries.reasons(tx, config.deliveries)
+        awaited = dict.fromkeys(reruns.waiting(tx, names), ReadReason.SECOND_RUN)
+        forced = awaited | deliveries.reasons(tx, config.deliveries)
     if config.fresh or not config.repositories:
         forced = dict.fromkeys(names, ReadReason.FRESH)
 

@@ -54,6 +54,7 @@ class ReadReason(StrEnum):
 
     FRESH = "fresh"
     DELIVERY = "delivery"
+    SECOND_RUN = "second_run"
     UNREAD = "unread"
     FULL = "full"
     CHANGED = "changed"

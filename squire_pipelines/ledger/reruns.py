@@ -1,5 +1,7 @@
 """Second runs of failed checks: claimed before they are requested, so that each is requested once at most."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import insert, or_, select, update
 
 from squire_pipelines.domain.failures import FailureClass
@@ -38,6 +40,14 @@ def known(tx: Transaction, repository: str, heads: set[str]) -> dict[tuple[str, 
         for row in rows
     )
     return {rerun.subject: rerun for rerun in reruns}
+
+
+def waiting(tx: Transaction, names: Sequence[str]) -> tuple[str, ...]:
+    """Return which of these repositories have a second run that is waited for: nothing else tells how it ended."""
+    query = select(check_reruns.c.repository).where(
+        check_reruns.c.state == RerunState.WAITING, check_reruns.c.repository.in_(names)
+    )
+    return tuple(tx.execute(query.distinct()).scalars())
 
 
 def claim(tx: Transaction, rerun: Rerun, *, trace_id: str) -> bool:

@@ -3,8 +3,10 @@ import httpx
 import pytest
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.failures import FailureClass
+from squire_pipelines.domain.reruns import Rerun, RerunState
 from squire_pipelines.domain.signals import CollectionStatus, Source
-from squire_pipelines.ledger import collections, deliveries
+from squire_pipelines.ledger import collections, deliveries, reruns
 from squire_pipelines.partitions import ensure_repositories
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
 
@@ -139,3 +141,36 @@ def test_a_token_that_is_not_accepted_is_a_failed_reading_not_an_empty_one(
     assert not any(verdict.passed for verdict in checks(done).values())
     with pipeline.ledger.read() as tx:
         assert {row.status for row in collections.latest(tx, [QUIET])} == {CollectionStatus.FAILED}
+
+
+def test_log_of_a_failed_check_is_kept_with_its_signal_and_read_once(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    pipeline.collect(LEDGERLIB)
+    with pipeline.ledger.read() as tx:
+        (evidence,) = collections.known_evidence(tx, LEDGERLIB).values()
+    assert evidence.log is not None
+    assert "##[error]Process completed with exit code 1." in evidence.log.text
+    assert [note.path for note in evidence.annotations] == ["ledgerlib/money.py"]
+    forge.add_fault("actions/jobs|annotations", status=410, times=10)
+    pipeline.collect(LEDGERLIB)
+    with pipeline.ledger.read() as tx:
+        assert list(collections.known_evidence(tx, LEDGERLIB).values()) == [evidence]
+
+
+def test_repository_whose_second_run_is_waited_for_is_read_though_it_looks_unchanged(pipeline: Pipeline) -> None:
+    pipeline.collect()
+    with pipeline.ledger.write() as tx:
+        rerun = Rerun(
+            repository=QUIET,
+            head_sha="a" * 40,
+            workflow_run=999,
+            failure=FailureClass.INFRASTRUCTURE,
+            reason="its runner was lost",
+            requested_at=tx.now,
+            until=tx.now,
+        )
+        assert reruns.claim(tx, rerun, trace_id=TRACE)
+        assert reruns.waiting(tx, [QUIET, HANDBOOK]) == (QUIET,)
+    assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {QUIET, None}
+    with pipeline.ledger.read() as tx:
+        assert [known.state for known in reruns.known(tx, QUIET, {"a" * 40}).values()] == [RerunState.UNKNOWN]
+    assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {None}
