@@ -56,7 +56,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
     result = await publish_change(
         _request(leased, info.clone_url),
         mirror=Mirror(mirror_path(settings.home, task.repository), task.repository),
-        pulls=PullRequests(client),
+        pulls=PullRequests(client, present_names={task.repository: info.name}),
         token=token,
         policy=policy_from(settings.policy_for(task.repository)),
         settings=settings.publishing,
@@ -72,8 +72,10 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
     return result
 
 
-async def resume_published(leased: LeasedAttempt, client: GitHubClient) -> PullRequestRef | None:
+async def resume_published(leased: LeasedAttempt, client: GitHubClient, present_name: str) -> PullRequestRef | None:
     """Record the pull request that an earlier attempt opened and could not record; return it, None when there is none.
+
+    `present_name` is the repository's at GitHub, where it may have been renamed or transferred.
 
     Without this, the agent would work on a base that may hold its own merged change, and find nothing to do.
     """
@@ -81,14 +83,14 @@ async def resume_published(leased: LeasedAttempt, client: GitHubClient) -> PullR
         earlier = attempts.of_task(tx, leased.task.id)
         branch = _follow_up(tx, leased) or leased.task.branch
     heads = {attempt.head_sha for attempt in earlier} - {None}
-    pull = await find_pull_request(client, leased.task.repository, branch) if heads else None
+    pull = await find_pull_request(client, present_name, branch) if heads else None
     if pull is None or pull.state == "closed" or pull.head_sha not in heads:
         return None
     verdict = next((attempt.verdict for attempt in reversed(earlier) if attempt.head_sha == pull.head_sha), None)
     needs_approval = verdict is not None and verdict.decision is Decision.NEEDS_APPROVAL
     if needs_approval and pull.state == "open":
         # The earlier attempt may have died before it added the label.
-        await add_labels(client, leased.task.repository, pull.number, [leased.settings.publishing.label])
+        await add_labels(client, present_name, pull.number, [leased.settings.publishing.label])
     review = ReviewState.NEEDS_APPROVAL if needs_approval else ReviewState.NONE
     _record_opened(leased, pull, pull.head_sha, review)
     return pull

@@ -48,6 +48,9 @@ RELEVANT_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "check_run": frozenset({"completed"}),
         "check_suite": frozenset({"completed"}),
         "workflow_run": frozenset({"completed"}),
+        "repository": frozenset(
+            {"renamed", "transferred", "archived", "unarchived", "privatized", "publicized", "deleted", "edited"}
+        ),
     }
 )
 """The actions that may change a repository's signals or a pull request's outcome."""
@@ -82,6 +85,7 @@ class ParsedDelivery(GitHubModel):
     event: str
     action: str | None = None
     repository: str | None = None
+    repository_id: int | None = None
     sender: str | None = None
     relevant: bool = False
     report: PullRequestReport | None = None
@@ -90,6 +94,7 @@ class ParsedDelivery(GitHubModel):
 
 
 class _DeliveredRepository(GitHubModel):
+    id: Annotated[int, Field(ge=1, lt=2**63)] | None = None
     full_name: Text
 
 
@@ -139,11 +144,13 @@ class _Status(GitHubModel):
     state: str
 
 
-def parse_delivery(event: str, body: bytes) -> ParsedDelivery:
+def parse_delivery(event: str, body: bytes, *, known_as: str | None = None) -> ParsedDelivery:
     """Read a delivery of which the signature has been verified.
 
     Args:
         event: The header `X-GitHub-Event`.
+        known_as: The name by which we know its repository, which may have been renamed since, or be spelled in
+            another case; by default the delivery's own.
         body: Raw; JSON, or a form with the field `payload`, which are the two content types of GitHub's webhooks.
 
     Raises:
@@ -152,7 +159,7 @@ def parse_delivery(event: str, body: bytes) -> ParsedDelivery:
     data = _object(body)
     try:
         envelope = _Envelope.model_validate(data)
-        repository = envelope.repository.full_name if envelope.repository else None
+        repository = (known_as or envelope.repository.full_name) if envelope.repository else None
         relevant = repository is not None and _is_relevant(event, envelope)
         report = checks = reverts = None
         if repository is not None and relevant:
@@ -173,6 +180,7 @@ def parse_delivery(event: str, body: bytes) -> ParsedDelivery:
         event=event,
         action=envelope.action,
         repository=repository,
+        repository_id=envelope.repository.id if envelope.repository else None,
         sender=envelope.sender.login if envelope.sender else None,
         relevant=relevant,
         report=report,

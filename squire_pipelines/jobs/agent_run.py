@@ -81,7 +81,7 @@ async def _find_existing(
 
     async with github.client() as client:
         info = await repository_info(client, leased.task.repository)
-        published = await publication.resume_published(leased, client)
+        published = await publication.resume_published(leased, client, info.name)
     return info.clone_url, await github.git_token(leased.task.repository), published
 
 

@@ -97,7 +97,7 @@ def _parsed(pending: Iterable[PendingDelivery]) -> list[tuple[PendingDelivery, P
     parsed: list[tuple[PendingDelivery, ParsedDelivery | SquireError]] = []
     for delivery in pending:
         try:
-            parsed.append((delivery, parse_delivery(delivery.event, delivery.body)))
+            parsed.append((delivery, parse_delivery(delivery.event, delivery.body, known_as=delivery.repository)))
         except SquireError as error:
             parsed.append((delivery, error))
     return parsed

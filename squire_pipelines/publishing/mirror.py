@@ -25,8 +25,13 @@ MAX_PACKS = 50
 _LIMITS = GitLimits(timeout_s=600.0, max_memory=None)
 _NAMES_SHOWN = 10
 _PRUNE_AGE = "2.weeks.ago"
-# Flaws that git of long ago wrote into many repositories and that hurt nobody; all else is refused.
-_FORGIVEN = ("zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate", "missingNameBeforeEmail")
+# Flaws in who and when, and in the order of a tree, that old histories have and GitHub serves. They hurt nobody. What
+# harms a checkout, such as a folder `.git`, GitHub refuses as well as we do. An agent's objects may have no flaw.
+_FORGIVEN = (
+    *("badDate", "badDateOverflow", "badEmail", "badName", "badTimezone", "zeroPaddedDate"),
+    *("missingAuthor", "missingEmail", "missingNameBeforeEmail", "missingSpaceBeforeDate", "missingSpaceBeforeEmail"),
+    *("multipleAuthors", "nulInCommit", "duplicateEntries", "treeNotSorted", "zeroPaddedFilemode"),
+)
 _FSCK = ("fetch.fsckObjects=true", *(f"fetch.fsck.{flaw}=ignore" for flaw in _FORGIVEN))
 _FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-gc")
 

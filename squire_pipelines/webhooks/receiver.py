@@ -20,7 +20,7 @@ from starlette.routing import Route
 from squire_pipelines.errors import DeliveryError, LedgerError, SecretMissingError
 from squire_pipelines.github.events import parse_delivery
 from squire_pipelines.github.protocol import DeliveryHeaders, parse_delivery_headers, verify_signature
-from squire_pipelines.ledger import HEAD_REVISION, deliveries
+from squire_pipelines.ledger import HEAD_REVISION, deliveries, repositories
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
 
@@ -163,7 +163,7 @@ class _Receiver:
 
     async def _store_verified(self, headers: DeliveryHeaders, body: bytes) -> JSONResponse:
         parsed = parse_delivery(headers.event, body)
-        watched = self._watched(parsed.repository)
+        watched = self._watched(parsed.repository) or await self._watched_by_id(parsed.repository_id)
         relevant = parsed.relevant and watched is not None
         recorded = await self._in_ledger(
             lambda: deliveries.record(
@@ -192,6 +192,17 @@ class _Receiver:
         """Return the repository's name as the settings spell it, None when it is not in them; GitHub ignores case."""
         folded = (repository or "").casefold()
         return next((name for name in self._repositories() if name.casefold() == folded), None)
+
+    async def _watched_by_id(self, github_id: int | None) -> str | None:
+        """Return the settings' name of a repository that has another name by now, None when it is not in them."""
+        if github_id is None:
+            return None
+
+        def read() -> str | None:
+            with self._ledger.read() as tx:
+                return repositories.name_of_id(tx, github_id)
+
+        return self._watched(await self._in_ledger(read, self._limits.ledger_timeout_s))
 
     async def _in_ledger(self, call: Callable[[], _ResultT], timeout_s: float) -> _ResultT:
         """Run a blocking call in the pool; whatever goes wrong, the caller is told to come again."""

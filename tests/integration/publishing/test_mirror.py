@@ -90,6 +90,32 @@ def test_a_damaged_mirror_is_made_anew(home: Home, upstream: Path, person: Check
     git(mirror.path, "fsck", "--strict")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "author A <a@b> 99999999999999999999 +0000",
+        "author A a@b 1 +0000",
+        "author A <a@b> 1 +51800",
+        "author A <a@b> 007 +0000",
+        "author A <a@b 1 +0000",
+        "author A<a@b> 1 +0000",
+        "author A <a@b> 1 +0000\nauthor B <a@b> 1 +0000",
+    ],
+)
+@pytest.mark.usefixtures("person")
+def test_a_history_with_flaws_that_a_server_serves_is_taken_as_it_is(
+    home: Home, upstream: Path, tmp_path: Path, lines: str
+) -> None:
+    tree = git(upstream, "rev-parse", "main^{tree}").strip()
+    flawed = tmp_path / "commit"
+    flawed.write_text(f"tree {tree}\n{lines}\ncommitter A <a@b> 1 +0000\n\nold\n")
+    sha = git(upstream, "hash-object", "-t", "commit", "-w", "--literally", str(flawed)).strip()
+    git(upstream, "update-ref", "refs/heads/main", sha)
+    mirror = fetch(home, upstream)
+    assert mirror.resolve("main") == sha
+    assert mirror.write_bundle("main", tmp_path / "repo.bundle") == sha
+
+
 def test_a_fault_of_the_other_side_does_not_cost_the_mirror(home: Home, upstream: Path, tmp_path: Path) -> None:
     mirror = fetch(home, upstream)
     inode = mirror.path.stat().st_ino

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -13,7 +14,9 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from squire_pipelines.domain.looks import KnownRepository
 from squire_pipelines.errors import SecretMissingError
+from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.receiver import Limits, create_app
 from tests.support.deliveries import SECRET, headers, push
@@ -299,3 +302,21 @@ def test_receiver_without_a_secret_is_none(ledger: Ledger) -> None:
     with pytest.raises(SecretMissingError) as caught:
         create_app(ledger=ledger, secret=b"", repositories=tuple)
     assert "SQUIRE_WEBHOOK_SECRET" in caught.value.hint
+
+
+@pytest.mark.parametrize("action", ["renamed", "transferred"])
+def test_a_renamed_repository_is_known_by_its_id(
+    client: TestClient, ledger: Ledger, stored: Stored, action: str
+) -> None:
+    content = {"action": action, "repository": {"id": 42, "full_name": "new-owner/store"}}
+    body = json.dumps(content).encode()
+    unknown = client.post(HOOK, content=body, headers=headers(body, event="repository"))
+    assert unknown.json()["relevant"] is False
+    with ledger.write() as tx:
+        repositories.record(tx, [KnownRepository("acme/shop", 42), KnownRepository("acme/gone", 43)])
+    known = client.post(HOOK, content=body, headers=headers(body, event="repository", delivery="d-2"))
+    assert known.json()["relevant"] is True
+    assert stored()[-1][:3] == ("d-2", "repository", "acme/shop")
+    other = json.dumps({**content, "repository": {"id": 43, "full_name": "new-owner/gone"}}).encode()
+    answer = client.post(HOOK, content=other, headers=headers(other, event="repository", delivery="d-3"))
+    assert answer.json()["relevant"] is False  # the settings do not name it any more

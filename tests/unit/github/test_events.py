@@ -218,3 +218,29 @@ def test_every_example_payload_of_github_is_parsed() -> None:
     assert {"pull_request", "pull_request_review", "issues", "issue_comment", "check_run", "check_suite", "push"} <= (
         relevant
     )
+
+
+def test_a_delivery_under_a_new_name_is_about_the_repository_as_we_know_it() -> None:
+    content = {
+        "action": "opened",
+        "repository": {"id": 42, "full_name": "new-owner/store"},
+        "pull_request": {
+            "number": 3,
+            "html_url": "u",
+            "state": "open",
+            "updated_at": "2026-11-01T12:00:00Z",
+            "head": {"ref": "squire/x", "sha": "a" * 40},
+        },
+    }
+    body = json.dumps(content).encode()
+    parsed = parse_delivery("pull_request", body, known_as="acme/shop")
+    assert (parsed.repository, parsed.repository_id) == ("acme/shop", 42)
+    assert parsed.report
+    assert parsed.report.repository == "acme/shop"
+    assert parse_delivery("pull_request", body).repository == "new-owner/store"
+
+
+@pytest.mark.parametrize("action", ["renamed", "transferred", "archived", "privatized", "deleted"])
+def test_what_becomes_of_a_repository_asks_for_a_look(action: str) -> None:
+    body = json.dumps({"action": action, "repository": {"id": 42, "full_name": "o/r"}}).encode()
+    assert parse_delivery("repository", body).relevant

@@ -15,6 +15,7 @@ from squire_pipelines.github.pulls import (
     find_pull_request,
     update_pull_request,
 )
+from squire_pipelines.publishing.pull_requests import PullRequests
 from tests.support.github_json import SHA, FakeGitHub
 from tests.support.github_schemas import schema_file
 
@@ -201,3 +202,13 @@ async def test_query_parameters_of_the_search_are_githubs(client_of: ClientOf, o
     shared = openapi["components"]["parameters"]
     known = {entry["name"] if "name" in entry else shared[entry["$ref"].rsplit("/", 1)[1]]["name"] for entry in listed}
     assert set(fake.requests[0].url.params) <= known
+
+
+async def test_a_transferred_repository_is_asked_and_written_to_by_its_present_name(client_of: ClientOf) -> None:
+    def listed(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["head"] == "new-owner:squire/x"
+        return httpx.Response(200, json=[])
+
+    fake = FakeGitHub(rest={"GET /repos/new-owner/store/pulls": listed})
+    pulls = PullRequests(client_of(fake), present_names={"acme/shop": "new-owner/store"})
+    assert await pulls.find("acme/shop", "squire/x") is None
