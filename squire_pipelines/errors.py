@@ -24,6 +24,7 @@ SquireError
 ├── GitError               a git command failed
 │   └── BundleError        an agent's bundle is not what it must be
 ├── JudgementError         strangers' data that the child which judged it did not survive
+├── SourceError            a source of signals has nothing to give
 ├── RepositoryError        a local path cannot be used as a repository                exit 2
 ├── PlanningError          a planner gave no usable plan
 ├── WorkspaceError         an attempt's workspace could not be written or read
@@ -281,6 +282,12 @@ class JudgementError(SquireError):
     def __init__(self, message: str, *, verdict: str, context: Mapping[str, object] | None = None) -> None:
         super().__init__(message, context={"verdict": verdict, **(context or {})})
         self.verdict = verdict
+
+
+class SourceError(SquireError):
+    """A source of signals cannot be read, or yields what is no fact."""
+
+    code = "source"
 
 
 class RepositoryError(SquireError):

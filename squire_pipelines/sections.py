@@ -3,9 +3,7 @@
 A line of `[section]` in `config.toml` is a field here; the environment names it `SQUIRE_<SECTION>__<FIELD>`.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
@@ -15,7 +13,6 @@ from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
-from squire_pipelines.domain.reading_times import parse_quiet_hours
 from squire_pipelines.observability.logging import Level
 from squire_pipelines.setting_types import (
     AppId,
@@ -34,14 +31,12 @@ from squire_pipelines.setting_types import (
     Label,
     ListenHost,
     Name,
-    QuietSpan,
     SeccompProfile,
     Seconds,
     SecondsOrNone,
     SettingsSection,
     ShellLine,
     Skills,
-    TimeZone,
 )
 
 
@@ -61,35 +56,6 @@ class GitHubSettings(SettingsSection):
     def graphql_url(self) -> str:
         """The GraphQL endpoint that belongs to `api_url`."""
         return self.api_url.removesuffix("/").removesuffix("/v3") + "/graphql"
-
-
-class CollectionSettings(SettingsSection):
-    """Reading signals."""
-
-    schedule: Cron = "*/10 * * * *"
-    interval_s: int | None = Field(default=None, ge=60, le=7 * 86400, multiple_of=60, description="instead of schedule")
-    time_zone: TimeZone = "UTC"
-    quiet_hours: QuietSpan | None = Field(default=None, description="from-to, in which only what is asked for is read")
-    source_timeout_s: Seconds = 30
-    max_concurrent_repositories: int = Field(default=20, ge=1, le=64)
-    max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
-    ttl_s: SecondsOrNone = Field(default=300, description="a look so young stands for a new one on the schedule")
-    full_every_s: Seconds = Field(default=3600, description="each repository is read whole, whatever its looks show")
-
-    @model_validator(mode="after")
-    def _one_rhythm(self) -> Self:
-        if self.interval_s is not None and "schedule" in self.model_fields_set:
-            raise ValueError("interval_s and schedule are two answers to one question: set one of them")
-        return self
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone of `schedule` and `quiet_hours`."""
-        return ZoneInfo(self.time_zone)
-
-    def is_quiet(self, moment: datetime) -> bool:
-        """Return whether nothing is read by the clock at this time."""
-        return self.quiet_hours is not None and parse_quiet_hours(self.quiet_hours).contain(moment, self.zone)
 
 
 class CiSettings(SettingsSection):
@@ -381,6 +347,7 @@ class RepositoryOverrides(SettingsSection):
 
     ci: dict[str, Any] = Field(default_factory=dict)
     trust: dict[str, Any] = Field(default_factory=dict)
+    filters: dict[str, Any] = Field(default_factory=dict)
     agent: dict[str, Any] = Field(default_factory=dict)
     policy: dict[str, Any] = Field(default_factory=dict)
     verification: dict[str, Any] = Field(default_factory=dict)

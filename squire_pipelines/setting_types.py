@@ -78,6 +78,14 @@ def check_time_zone(text: str) -> str:
     return text
 
 
+def check_source(text: str) -> str:
+    """Return the name of a source that an installed package offers. Raises ValueError."""
+    # Imported only where a source is named.
+    from squire_pipelines.source_names import known_source  # noqa: PLC0415
+
+    return known_source(text)
+
+
 def check_quiet_hours(text: str) -> str:
     """Return a span of the day as it is. Raises ValueError for what is none."""
     parse_quiet_hours(text)
@@ -306,6 +314,7 @@ SeccompProfile = Annotated[Path, AfterValidator(check_seccomp)]
 Skill = Annotated[Path, AfterValidator(check_skill)]
 Skills = Annotated[tuple[Skill, ...], Field(max_length=MAX_SKILLS), AfterValidator(check_skills)]
 CacheSource = Annotated[str, Field(min_length=1), AfterValidator(check_cache)]
+SourceName = Annotated[str, AfterValidator(check_source)]
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(check_name)]

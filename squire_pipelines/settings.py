@@ -24,7 +24,6 @@ from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
     CiSettings,
-    CollectionSettings,
     DispatchSettings,
     GitHubSettings,
     LoggingSettings,
@@ -39,7 +38,8 @@ from squire_pipelines.sections import (
     WarehouseSettings,
     WebhookSettings,
 )
-from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, RepositoryName
+from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, RepositoryName, SourceName
+from squire_pipelines.signal_sections import CollectionSettings, FilterSettings, SourceSettings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
 _SQLITE = "sqlite:///"
@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")
     alerts: AlertSettings = AlertSettings()
     logging: LoggingSettings = LoggingSettings()
+    filters: FilterSettings = FilterSettings()
+    sources: dict[SourceName, SourceSettings] = Field(default_factory=dict, description="by name, of packages")
     repository: dict[RepositoryName, RepositoryOverrides] = Field(default_factory=dict)
     ledger_url: LedgerUrl | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home when not set")
 
@@ -147,6 +149,10 @@ class Settings(BaseSettings):
     def _models_of(self, repository: str) -> set[str]:
         model = self.agent_for(repository).model
         return {*self.gateway_settings_for(repository).models, *([model] if model else [])}
+
+    def filters_for(self, repository: str) -> FilterSettings:
+        """Return which signals of one repository are for Squire."""
+        return self._merged(repository, "filters", self.filters)
 
     def ci_for(self, repository: str) -> CiSettings:
         """Return which failed checks of one repository are work."""

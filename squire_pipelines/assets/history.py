@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.plans import BUDGETS, PULL_REQUESTS, TASK_PLAN, TASKS
-from squire_pipelines.assets.signals import OWNERS, signal_key
+from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
-from squire_pipelines.domain.signals import Source
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.publish import Publication
 
-_SIGNALS = [signal_key(source) for source in Source]
+_SIGNALS = [signal_key(source) for source in SOURCES]
 TABLES: dict[str, tuple[str, list[dg.AssetKey]]] = {
     "tasks": ("Every task with its state, cause and times.", [TASKS]),
     "attempts": ("Every attempt with its cause, evidence, timings and limits.", [TASKS, PULL_REQUESTS]),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from squire_pipelines.assets.concurrency import gather_bounded
-from squire_pipelines.assets.signals import OWNERS, signal_key
+from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.budgets import Amount, Purpose
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plans import PLAN_CHECKS, ApprovalRule, PlanFinding, check_plan
-from squire_pipelines.domain.signals import Signal, Source
+from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
 from squire_pipelines.errors import PlanningError, SquireError
 from squire_pipelines.observability.logging import bound_context
@@ -72,7 +72,7 @@ class _Basis:
             group_name="planning",
             kinds={"llm", "json"},
             owners=OWNERS,
-            deps=[signal_key(source) for source in Source],
+            deps=[signal_key(source) for source in SOURCES],
             partitions_def=repositories,
             skippable=True,
         ),

@@ -14,11 +14,12 @@ import dagster as dg
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.looks import ReadReason
-from squire_pipelines.domain.signals import Signal, Source
+from squire_pipelines.domain.signals import MANUAL_SOURCE, AnySource, FurtherSource, Signal, Source, is_from
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import REPOSITORIES, repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
+from squire_pipelines.source_names import further_sources, package_of
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
@@ -38,9 +39,17 @@ _DESCRIPTIONS = {
     Source.OPEN_ISSUES: "Open issues of each repository, with their labels.",
     Source.REVIEW_FINDINGS: "Unresolved review threads on the current head of open pull requests, by people and bots.",
 }
+SOURCES: tuple[AnySource, ...] = (*Source, *map(FurtherSource, further_sources()))
+"""All that are there when the definitions are loaded: a package that is installed later needs a restart."""
 
 
-def signal_key(source: Source) -> dg.AssetKey:
+def _description(source: AnySource) -> str:
+    if isinstance(source, Source):
+        return _DESCRIPTIONS[source]
+    return "Tasks in files beside the settings." if source == MANUAL_SOURCE else package_of(source)
+
+
+def signal_key(source: AnySource) -> dg.AssetKey:
     """Return the asset of one source."""
     return dg.AssetKey(["signals", source.value])
 
@@ -62,15 +71,15 @@ class CollectConfig(dg.Config):
     specs=[
         dg.AssetSpec(
             signal_key(source),
-            description=_DESCRIPTIONS[source],
+            description=_description(source),
             group_name="signals",
-            kinds={"github", "graphql"},
+            kinds={"github", "graphql"} if isinstance(source, Source) else {"python"},
             owners=OWNERS,
             partitions_def=repositories,
             skippable=True,
             tags={"squire/source": source.value},
         )
-        for source in Source
+        for source in SOURCES
     ],
     check_specs=[
         dg.AssetCheckSpec(
@@ -78,7 +87,7 @@ class CollectConfig(dg.Config):
             asset=signal_key(source),
             description="The source was read. A failed reading is never taken for an empty one.",
         )
-        for source in Source
+        for source in SOURCES
     ],
     partitions_def=repositories,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -134,10 +143,10 @@ async def _collect(
             is_whole = all(row.status.source_answered for row in recorded)
             if not is_whole or set(sources) == set(Source):
                 known_repositories.mark_read(tx, repository, look if is_whole else None)
-        if not any(row.status.source_answered for row in recorded):
+        if recorded and not any(row.status.source_answered for row in recorded):
             unread.add(repository)
         for reading, row in zip(readings, recorded, strict=True):
-            signals = [signal for signal in active if signal.kind is row.source.kind]
+            signals = [signal for signal in active if is_from(signal, row.source)]
             _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
 
     async with github.client() as client:
@@ -147,14 +156,18 @@ async def _collect(
         for repository, note in cycle.notes.items():
             context.log.warning(f"{repository}: {note}")
         with ledger.write() as tx:
-            changed_meanwhile = known_repositories.record_unchanged(
-                tx,
-                cycle.unchanged,
-                sources,
-                trace_id=trace_id,
-                run_id=context.run.run_id,
-                plan_again=bool(config.deliveries),
-            )
+            changed_meanwhile = [
+                name
+                for selected, unchanged in _by_sources(settings, cycle.unchanged, sources).items()
+                for name in known_repositories.record_unchanged(
+                    tx,
+                    unchanged,
+                    selected,
+                    trace_id=trace_id,
+                    run_id=context.run.run_id,
+                    plan_again=bool(config.deliveries),
+                )
+            ]
         for repository, error in cycle.refused.items():
             record(repository, unread_sources(repository, sources, error, now=datetime.now(UTC)), None)
 
@@ -163,7 +176,7 @@ async def _collect(
                 readings = await collect_repository(
                     client,
                     repository,
-                    sources=sources,
+                    sources=_sources_of(settings, repository, sources),
                     max_items=settings.collection.max_items,
                     source_timeout_s=settings.collection.source_timeout_s,
                     ignored_checks=settings.ci_for(repository).ignore,
@@ -189,9 +202,26 @@ async def _collect(
         limit = settings.collection.max_concurrent_repositories
         await gather_bounded([*cycle.to_read, *changed_meanwhile], read, limit=limit)
 
+    await _collect_further(context, settings, ledger, names, trace_id=trace_id)
     with ledger.write() as tx:
         deliveries.mark_collected(tx, config.deliveries, unread=unread)
     _summarise(context, settings, ledger)
+
+
+def _sources_of(settings: Settings, repository: str, sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Return those of GitHub's sources that the settings have read in this repository."""
+    filters = settings.filters_for(repository)
+    return tuple(source for source in sources if filters.reads(source))
+
+
+def _by_sources(
+    settings: Settings, names: Sequence[str], sources: Sequence[Source]
+) -> dict[tuple[Source, ...], list[str]]:
+    """Return the repositories by the sources that are read in them."""
+    groups: dict[tuple[Source, ...], list[str]] = defaultdict(list)
+    for name in names:
+        groups[_sources_of(settings, name, sources)].append(name)
+    return groups
 
 
 def _trust(settings: Settings, ledger: "Ledger", repository: str) -> "Trust":
@@ -205,6 +235,32 @@ def _trust(settings: Settings, ledger: "Ledger", repository: str) -> "Trust":
         max_questions=trust.max_questions,
         timeout_s=settings.collection.source_timeout_s,
     )
+
+
+async def _collect_further(
+    context: dg.AssetExecutionContext, settings: Settings, ledger: "Ledger", names: list[str], *, trace_id: str
+) -> None:
+    """Read the sources beside GitHub's, whether or not anything has changed there."""
+    from squire_pipelines.github.collecting import utc_now
+    from squire_pipelines.ledger import collections, decisions
+    from squire_pipelines.sources.reading import read_sources, sources_to_read
+
+    sources = [source for source in SOURCES if isinstance(source, FurtherSource)]
+    selected = [source for source in sources if signal_key(source) in context.selected_asset_keys]
+    with ledger.read() as tx:
+        left = {source: collections.repositories_with(tx, source) for source in selected}
+
+    async def read(repository: str) -> None:
+        asked = sources_to_read(settings, repository, {source: repository in left[source] for source in selected})
+        for reading in await read_sources(settings, repository, asked, clock=utc_now):
+            with ledger.write() as tx:
+                judged = decisions.with_decisions(tx, reading, settings.trust_rules_for(repository))
+                row = collections.record(tx, judged, trace_id=trace_id, run_id=context.run.run_id)
+                active = collections.active_signals(tx, repository)
+            signals = [signal for signal in active if is_from(signal, row.source)]
+            _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
+
+    await gather_bounded(names, read, limit=settings.collection.max_concurrent_repositories)
 
 
 def _report(
@@ -247,7 +303,7 @@ signals_summary = dg.AssetSpec(
     group_name="signals",
     kinds={"sql"},
     owners=OWNERS,
-    deps=[signal_key(source) for source in Source],
+    deps=[signal_key(source) for source in SOURCES],
 )
 
 
@@ -259,7 +315,7 @@ def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "L
     with ledger.read() as tx:
         readings = collections.latest(tx, names)
         quota_left = github_limits.lowest(tx)
-    by_repository: dict[str, dict[Source, RecordedCollection]] = defaultdict(dict)
+    by_repository: dict[str, dict[AnySource, RecordedCollection]] = defaultdict(dict)
     for reading in readings:
         by_repository[reading.repository][reading.source] = reading
     silent = [reading for reading in readings if not reading.status.source_answered]
@@ -272,7 +328,7 @@ def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "L
                 "sources_not_answering": len(silent),
                 **{f"quota_left_{kind}": left for kind, left in quota_left.items()},
                 "preview": preview(
-                    ("repository", *(source.value for source in Source)), _rows(by_repository), limit=100
+                    ("repository", *(source.value for source in SOURCES)), _rows(by_repository), limit=100
                 ),
                 "not_answering": preview(
                     ("repository", "source", "error"), ((r.repository, r.source.value, r.error) for r in silent)
@@ -282,9 +338,9 @@ def _summarise(context: dg.AssetExecutionContext, settings: Settings, ledger: "L
     )
 
 
-def _rows(by_repository: dict[str, dict[Source, "RecordedCollection"]]) -> Iterator[tuple[object, ...]]:
+def _rows(by_repository: dict[str, dict[AnySource, "RecordedCollection"]]) -> Iterator[tuple[object, ...]]:
     for repository, readings in sorted(by_repository.items()):
-        yield (repository, *(_cell(readings.get(source)) for source in Source))
+        yield (repository, *(_cell(readings.get(source)) for source in SOURCES))
 
 
 def _cell(reading: "RecordedCollection | None") -> str:

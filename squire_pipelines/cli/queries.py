@@ -3,9 +3,12 @@
 Each answer is a page: newest first, bounded by `limit`; the next begins after the row `after`. Read only.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.store import Transaction
@@ -32,17 +35,40 @@ def _is_of(column: ColumnElement[str], repository: str | None) -> Any:
     return True if repository is None else func.lower(column) == repository.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class SignalFilter:
+    """Which signals are listed: by an author's login, only those that are held, only those seen first at `since`."""
+
+    kind: str | None = None
+    gone: bool = False
+    author: str | None = None
+    only_held: bool = False
+    since: datetime | None = None
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """Yield what the rows have to fulfil."""
+        row = signals.c
+        if self.kind:
+            yield row.kind == self.kind
+        if not self.gone:
+            yield row.gone_at.is_(None)
+        if self.author is not None:
+            names = (row.signal["author"]["login"].as_string(), row.signal["details"]["author"].as_string())
+            yield or_(*(func.lower(name) == self.author.lower() for name in names))
+        if self.only_held:
+            yield row.signal["verdict"]["may_start"].as_boolean().is_(False)
+        if self.since is not None:
+            yield row.first_seen_at >= self.since
+
+
 def signal_page(
-    tx: Transaction, *, repository: str | None, kind: str | None, gone: bool, limit: int, after: int | None = None
+    tx: Transaction, filters: SignalFilter, *, repository: str | None, limit: int, after: int | None = None
 ) -> Rows:
-    """Return signals, with those that are `gone` only when asked for."""
+    """Return signals, with those that are gone only when asked for."""
     row = signals.c
     names = ("id", "repository", "kind", "key", "title", "url", "version", "first_seen_at", "last_seen_at", "gone_at")
-    query = select(*row[names], row.signal["details"].label("details")).where(_is_of(row.repository, repository))
-    if kind:
-        query = query.where(row.kind == kind)
-    if not gone:
-        query = query.where(row.gone_at.is_(None))
+    more = (row.signal["details"].label("details"), row.signal["verdict"].label("verdict"))
+    query = select(*row[names], *more).where(_is_of(row.repository, repository), *filters.conditions())
     return _page(tx, query, after, row.last_seen_at, row.id, limit=limit)
 
 

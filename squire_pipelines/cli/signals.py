@@ -7,7 +7,7 @@ import click
 from squire_pipelines.cli import queries
 from squire_pipelines.cli.context import CliContext, Columns, json_option, limit_option, page_options, with_context
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
-from squire_pipelines.cli.parameters import repository_option
+from squire_pipelines.cli.parameters import MOMENT, repository_option
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.signals import SignalKind
 
@@ -26,16 +26,27 @@ signals = LazyGroup(
 
 
 @signals.command(
-    "list", examples=("squire signals list", "squire signals list --kind failed_ci --repository owner/name")
+    "list",
+    examples=(
+        "squire signals list",
+        "squire signals list --kind failed_ci --repository owner/name",
+        "squire signals list --held --since 7d",
+    ),
 )
 @repository_option
 @click.option("--kind", type=click.Choice([kind.value for kind in SignalKind]), help="Select only this kind.")
+@click.option("--author", metavar="LOGIN", help="Select only what this account wrote, or whose branch it is about.")
+@click.option("--held", "only_held", is_flag=True, help="Select only what may start no work.")
+@click.option("--since", type=MOMENT, metavar="TIME", help="Select what was seen first at this time or later.")
 @click.option("--gone", is_flag=True, help="Include signals that are no longer there.")
 @page_options()
-def list_signals(context: CliContext, /, limit: int, *, as_json: bool, **filters: Any) -> None:
+def list_signals(
+    context: CliContext, /, repository: str | None, after: int | None, limit: int, *, as_json: bool, **filters: Any
+) -> None:
     """List signals, the last seen first."""
     with context.ledger.read() as tx:
-        rows = queries.signal_page(tx, limit=limit, **filters)
+        selected = queries.SignalFilter(**filters)
+        rows = queries.signal_page(tx, selected, repository=repository, limit=limit, after=after)
         now = tx.now
     columns: Columns = {
         "repository": "repository",
@@ -43,6 +54,7 @@ def list_signals(context: CliContext, /, limit: int, *, as_json: bool, **filters
         "key": "key",
         "title": "title",
         "link": "url",
+        "held": lambda row: "held" if row["verdict"] and not row["verdict"]["may_start"] else None,
         "seen": lambda row: age(row["last_seen_at"], now),
         "gone": lambda row: age(row["gone_at"], now),
     }

@@ -11,7 +11,17 @@ from squire_pipelines.cli.parameters import repository_option
 from squire_pipelines.cli.text import age, instant
 from squire_pipelines.domain.authority import ActorKind, Author
 from squire_pipelines.domain.evidence import parts_of
-from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal
+from squire_pipelines.domain.signals import (
+    MANUAL_SOURCE,
+    FailedCheck,
+    FurtherSource,
+    ManualTask,
+    OpenIssue,
+    PluginFact,
+    ReviewFinding,
+    Signal,
+    is_from,
+)
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.ledger import decisions
 from squire_pipelines.ledger.decisions import StoredSignal
@@ -76,7 +86,9 @@ def _who(signal: Signal) -> str:
         return _describe(signal.author)
     match signal.details:
         case ManualTask() as task:
-            return f"{task.author}, by command"
+            return task.author if is_from(signal, FurtherSource(MANUAL_SOURCE)) else f"{task.author}, by command"
+        case PluginFact() as fact:
+            return f"{fact.author or 'nobody by name'}, as the source {fact.source} says"
         case FailedCheck(on_default_branch=True) as check:
             return f"nobody alone: the default branch, {check.branch}"
         case _:
@@ -107,7 +119,7 @@ def _history(signal: Signal) -> Iterator[str]:
 
 def _text(signal: Signal) -> str:
     match signal.details:
-        case OpenIssue() | ReviewFinding() | ManualTask() as details:
+        case OpenIssue() | ReviewFinding() | ManualTask() | PluginFact() as details:
             return details.body
         case FailedCheck() as check:
             return f"{check.conclusion} at {check.head_sha}{_cause(check)}\n{check.summary}"

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from squire_pipelines.domain.frozen import FrozenModel
-from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenPullRequest, ReviewFinding, Signal
+from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenPullRequest, PluginFact, ReviewFinding, Signal
 
 
 class EpisodeChange(StrEnum):
@@ -55,7 +55,7 @@ def episode_facts(signal: Signal) -> EpisodeFacts:
             return EpisodeFacts(
                 branch=pull.head_ref, pull_request=pull.number, waits_for=pull.author if is_authors_turn else None
             )
-        case ManualTask() as task:
+        case ManualTask() | PluginFact() as task:
             return EpisodeFacts(branch=task.branch)
         case _:
             return EpisodeFacts()

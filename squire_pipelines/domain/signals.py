@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, InstanceOf
 
 from squire_pipelines.domain.authority import Author, Provenance, StartVerdict
 from squire_pipelines.domain.evidence import SignalEvidence
@@ -21,6 +21,11 @@ class SignalKind(StrEnum):
     OPEN_ISSUE = "open_issue"
     REVIEW_FINDING = "review_finding"
     MANUAL_TASK = "manual_task"
+    PLUGIN_FACT = "plugin_fact"
+
+
+MANUAL_SOURCE = "manual"
+"""The source that reads task files."""
 
 
 class Source(StrEnum):
@@ -35,6 +40,45 @@ class Source(StrEnum):
     def kind(self) -> SignalKind:
         """The kind of signal that this source yields."""
         return _KIND_OF_SOURCE[self]
+
+    @property
+    def key_prefix(self) -> str:
+        """What the keys of its signals begin with."""
+        return ""
+
+
+class FurtherSource(str):
+    """A source beside GitHub's four, by its name: task files, or an installed package's."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> str:
+        """The name."""
+        return str(self)
+
+    @property
+    def kind(self) -> SignalKind:
+        """The kind of signal that this source yields."""
+        return SignalKind.MANUAL_TASK if self == MANUAL_SOURCE else SignalKind.PLUGIN_FACT
+
+    @property
+    def key_prefix(self) -> str:
+        """What the keys of its signals begin with, since others may yield the same kind."""
+        return f"{self}/"
+
+
+AnySource = Source | FurtherSource
+
+
+def source_of(name: str) -> AnySource:
+    """Return the source of that name."""
+    return Source(name) if name in _KIND_OF_SOURCE else FurtherSource(name)
+
+
+def is_from(signal: "Signal", source: AnySource) -> bool:
+    """Return whether a source yields this signal."""
+    return signal.kind is source.kind and signal.key.startswith(source.key_prefix)
 
 
 _KIND_OF_SOURCE = {
@@ -171,7 +215,19 @@ class ManualTask(FrozenModel):
     branch: str | None = None
 
 
-Details = Annotated[OpenPullRequest | FailedCheck | OpenIssue | ReviewFinding | ManualTask, Field(discriminator="kind")]
+class PluginFact(FrozenModel):
+    """A fact that the source of an installed package has seen; the settings say whether work may start from it."""
+
+    kind: Literal[SignalKind.PLUGIN_FACT] = SignalKind.PLUGIN_FACT
+    source: str
+    author: str = ""
+    body: str = ""
+    branch: str | None = None
+
+
+Details = Annotated[
+    OpenPullRequest | FailedCheck | OpenIssue | ReviewFinding | ManualTask | PluginFact, Field(discriminator="kind")
+]
 
 
 class Signal(FrozenModel):
@@ -233,7 +289,7 @@ class Collection(FrozenModel):
     """
 
     repository: str
-    source: Source
+    source: Annotated[InstanceOf[Source] | InstanceOf[FurtherSource], BeforeValidator(source_of)]
     status: CollectionStatus
     started_at: datetime
     ended_at: datetime

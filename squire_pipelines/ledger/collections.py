@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, insert, select, update
 
 from squire_pipelines.domain.evidence import SignalEvidence
-from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, SignalKind, Source
+from squire_pipelines.domain.signals import AnySource, Collection, CollectionStatus, Signal, SignalKind, source_of
 from squire_pipelines.ledger import episodes
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
@@ -20,7 +20,7 @@ class RecordedCollection:
 
     id: int
     repository: str
-    source: Source
+    source: AnySource
     status: CollectionStatus
     signals: int
     changed: int
@@ -47,7 +47,7 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
         .select_from(signals)
         .where(
             signals.c.repository == collection.repository,
-            signals.c.kind == collection.source.kind,
+            *_is_from(collection.source),
             signals.c.gone_at.is_(None),
         )
     ).scalar_one()
@@ -114,6 +114,12 @@ def named_signals(tx: Transaction, repository: str, refs: Sequence[str]) -> tupl
     return tuple(named.values())
 
 
+def repositories_with(tx: Transaction, source: AnySource) -> frozenset[str]:
+    """Return the repositories that have signals of this source."""
+    query = select(signals.c.repository).where(*_is_from(source), signals.c.gone_at.is_(None)).distinct()
+    return frozenset(tx.execute(query).scalars())
+
+
 def add_manual_signal(tx: Transaction, signal: Signal, *, trace_id: str) -> None:
     """Store a person's own request: a signal that stays until a task answers it. The same request twice is one."""
     tx.exclusive(f"signals of {signal.repository}")
@@ -159,7 +165,7 @@ def latest(tx: Transaction, repositories: Sequence[str]) -> tuple[RecordedCollec
         RecordedCollection(
             row.id,
             row.repository,
-            Source(row.source),
+            source_of(row.source),
             CollectionStatus(row.status),
             row.signals,
             row.changed,
@@ -186,7 +192,7 @@ def _read_before(tx: Transaction, collection: Collection) -> bool:
 def _merge(tx: Transaction, collection: Collection, trace_id: str) -> int:
     """Bring the signals of a reading's source up to date; return how many changed."""
     repository, kind = collection.repository, collection.source.kind
-    known = _known_signals(tx, repository, kind)
+    known = _known_signals(tx, repository, kind, *_is_from(collection.source))
     seen = {signal.key: signal for signal in collection.signals}  # of two with one key, the later
     changed = sum(_upsert(tx, signal, known) for signal in seen.values())
     gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
@@ -199,6 +205,14 @@ def _merge(tx: Transaction, collection: Collection, trace_id: str) -> int:
     reading = episodes.Reading(repository, kind, tuple(seen.values()), gone)
     episodes.record(tx, reading, trace_id=trace_id)
     return changed
+
+
+def _is_from(source: AnySource) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of the signals that a source yields."""
+    is_of_kind = signals.c.kind == source.kind
+    if not source.key_prefix:
+        return (is_of_kind,)
+    return (is_of_kind, signals.c.key.startswith(source.key_prefix, autoescape=True))
 
 
 _KnownSignals = Mapping[str, tuple[str, datetime | None]]

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from squire_pipelines.domain.identity import branch_name, new_id
 from squire_pipelines.domain.plans import ApprovalRule
-from squire_pipelines.domain.signals import SignalKind
+from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, SignalKind
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
 from squire_pipelines.ledger import episodes, task_signals
@@ -19,6 +19,7 @@ from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 _MANUAL_PREFIX = f"{SignalKind.MANUAL_TASK}:"
+_TASK_FILES = FurtherSource(MANUAL_SOURCE).key_prefix
 _DONE = TaskStatus.SUCCEEDED
 
 
@@ -91,7 +92,8 @@ def create_from_plan(
         tx.execute(insert(task_dependencies), live)
     for task_id in dict.fromkeys(task_id for task_id, other in pairs if archived.get(other, _DONE) is not _DONE):
         cancel(tx, task_id, actor="dispatch", reason=DEPENDENCY_FAILED)
-    requests = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_MANUAL_PREFIX)}
+    keys = {ref.partition(":")[2] for spec in plan.tasks for ref in spec.signals if ref.startswith(_MANUAL_PREFIX)}
+    requests = {key for key in keys if not key.startswith(_TASK_FILES)}  # those of a file last as long as it has them
     if requests:
         tx.execute(
             update(signals)

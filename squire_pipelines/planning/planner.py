@@ -42,7 +42,13 @@ async def make_plan(
     """
     planner = settings.planner
     inputs = PlanInputs(
-        repository, signals, default_branch, settings.issue_labels_for(repository), covered, planner.max_tasks
+        repository,
+        signals,
+        default_branch,
+        settings.issue_labels_for(repository),
+        covered,
+        planner.max_tasks,
+        settings.filters_for(repository).rules,
     )
     by_rules = plan_by_rules(inputs)
     if planner.kind == "rules" or planner.model is None:

@@ -7,6 +7,7 @@
 | remarks on a pull request | one ADDRESS_REVIEW per pull request | medium | its branch |
 | an issue with one of the labels | one RESOLVE_ISSUE | medium | the default branch |
 | a manual task | one MANUAL | high | the default branch |
+| a package's fact | one OTHER | medium | its branch, else the default branch |
 
 What may be planned at all is decided by `selection`. Of more tasks than `max_tasks` the most urgent are kept, and
 the plan's notes name the others.
@@ -18,7 +19,15 @@ from collections.abc import Iterable, Sequence
 
 from squire_pipelines.domain.evidence import SignalEvidence, beside_body, describe
 from squire_pipelines.domain.identity import slugify
-from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, ReviewFinding, Signal, SignalKind
+from squire_pipelines.domain.signals import (
+    FailedCheck,
+    ManualTask,
+    OpenIssue,
+    PluginFact,
+    ReviewFinding,
+    Signal,
+    SignalKind,
+)
 from squire_pipelines.domain.tasks import Plan, Priority, Risk, TaskContext, TaskKind, TaskSpec, Verification
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.protected_paths import requestable
@@ -75,6 +84,8 @@ def _task(group: Sequence[Candidate]) -> TaskSpec:
             return _resolve_issue(group[0], issue)
         case ManualTask() as manual:
             return _manual(group[0], manual)
+        case PluginFact() as fact:
+            return _answer_fact(group[0], fact)
         case _:  # pragma: no cover - `select` offers no other kind
             raise AssertionError(first.ref)
 
@@ -178,6 +189,22 @@ def _manual(candidate: Candidate, manual: ManualTask) -> TaskSpec:
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
         allow_protected=requestable(TaskKind.MANUAL, (manual,)),
+    )
+
+
+def _answer_fact(candidate: Candidate, fact: PluginFact) -> TaskSpec:
+    signal = candidate.signal
+    origin = f"seen by: {fact.source}\nauthor: {fact.author or '-'}\nurl: {signal.url or '-'}"
+    text = f"title: {signal.title}\n{origin}\n\n{fact.body}"
+    return TaskSpec(
+        key=f"{fact.source}-{slugify(signal.title)}-{_digest(signal.key)}",
+        title=one_line(f"Deal with: {signal.title}", 200),
+        kind=TaskKind.OTHER,
+        prompt=f"Deal with the following fact about this repository, where its code is the cause:\n\n{_facts([text])}",
+        risk=Risk.MEDIUM,
+        confidence=_CONFIDENCE,
+        base_branch=candidate.base_branch,
+        signals=(signal.ref,),
     )
 
 

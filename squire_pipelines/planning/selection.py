@@ -14,7 +14,16 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, OpenPullRequest, ReviewFinding, Signal
+from squire_pipelines.domain.filters import NO_FILTERS, OpenPullRequests, SignalFilters, left_out_by
+from squire_pipelines.domain.signals import (
+    FailedCheck,
+    ManualTask,
+    OpenIssue,
+    OpenPullRequest,
+    PluginFact,
+    ReviewFinding,
+    Signal,
+)
 
 OWN_BRANCHES = "squire/"
 MAX_BRANCH_CHARS = 255  # a task's base branch may have no more
@@ -32,6 +41,7 @@ class PlanInputs:
         covered: Refs of signals that an active task or an open pull request already answers, or that as many tasks were
             made for as may be.
         max_tasks: Most tasks in the plan.
+        filters: What the settings leave out.
     """
 
     repository: str
@@ -40,6 +50,7 @@ class PlanInputs:
     issue_labels: Collection[str]
     covered: Collection[str]
     max_tasks: int
+    filters: SignalFilters = NO_FILTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +81,15 @@ def select(inputs: PlanInputs) -> Selection:
         if isinstance(signal.details, OpenPullRequest) and signal.details.is_draft
     )
     labels = frozenset(label.casefold() for label in inputs.issue_labels)
+    pulls = OpenPullRequests.among(by_ref.values())
     candidates: list[Candidate] = []
     left_out: Counter[str] = Counter()
     for ref, signal in by_ref.items():
         if ref in inputs.covered or isinstance(signal.details, OpenPullRequest):
             continue
         base, reason = _choose(signal, default_branch=inputs.default_branch, labels=labels, drafts=drafts)
+        if base is not None and (filter_name := left_out_by(signal, inputs.filters, pulls)) is not None:
+            base, reason = None, f"by filters.{filter_name} of the settings"
         if base is not None and not 0 < len(base) <= MAX_BRANCH_CHARS:
             base, reason = None, "a branch whose name cannot be used"
         if base is not None:
@@ -101,7 +115,7 @@ def _choose(
             base, reason = _choose_remark(finding)
         case OpenIssue() as issue if not _is_chosen(issue, signal, labels):
             return None, ""
-        case ManualTask(branch=str() as branch):
+        case ManualTask(branch=str() as branch) | PluginFact(branch=str() as branch):
             base = branch
         case _:
             pass

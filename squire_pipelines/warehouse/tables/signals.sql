@@ -15,7 +15,7 @@ CREATE TABLE signals (
 COMMENT ON TABLE signals IS 'Every fact that was seen in a repository, gone ones too.';
 COMMENT ON COLUMN signals.id IS 'The row''s number.';
 COMMENT ON COLUMN signals.repository IS 'owner/name.';
-COMMENT ON COLUMN signals.kind IS 'open_pr, failed_ci, open_issue, review_finding or manual_task.';
+COMMENT ON COLUMN signals.kind IS 'open_pr, failed_ci, open_issue, review_finding, manual_task or plugin_fact.';
 COMMENT ON COLUMN signals.key IS 'Its name among those of its kind in the repository.';
 COMMENT ON COLUMN signals.version IS 'Changes when the fact does.';
 COMMENT ON COLUMN signals.title IS 'The fact in one line.';

@@ -18,6 +18,21 @@ def test_signals_are_listed_by_kind_and_repository(squire: Squire, samples: Samp
     assert squire.ok("signals", "list", "--repository", "acme/none") == "There are no signals.\n"
 
 
+def test_signals_are_listed_by_author_by_what_is_held_and_by_when_they_came(
+    squire: Squire, samples: SampleData
+) -> None:
+    samples.reading()
+    assert len(squire.json("signals", "list", "--author", "ANN")) == 1
+    assert squire.json("signals", "list", "--author", "an") == []
+    assert squire.json("signals", "list", "--held") == []
+    assert len(squire.json("signals", "list", "--since", "1h")) == 1
+    assert squire.json("signals", "list", "--since", "2999-01-01") == []
+    squire.ok("signals", "hold", "open_issue:7")
+    (row,) = squire.json("signals", "list", "--held")
+    assert row["verdict"]["may_start"] is False
+    assert "held" in squire.ok("signals", "list", "--held", "--since", "1h")
+
+
 def test_collections_show_a_source_that_failed(squire: Squire, samples: SampleData) -> None:
     assert "No source was read yet" in squire.ok("signals", "collections")
     samples.reading()

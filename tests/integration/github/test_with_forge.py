@@ -15,7 +15,7 @@ import stamina
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import SampleRepository
 from squire_pipelines.domain.outcomes import ChecksState, PullRequestReport, PullRequestState
-from squire_pipelines.domain.signals import Collection, CollectionStatus, FailedCheck, ReviewFinding, Source
+from squire_pipelines.domain.signals import AnySource, Collection, CollectionStatus, FailedCheck, ReviewFinding, Source
 from squire_pipelines.domain.tasks import TaskKind
 from squire_pipelines.errors import (
     GitHubAuthError,
@@ -69,7 +69,7 @@ async def report_of(client: GitHubClient, repository: str, number: int) -> PullR
     return (await pull_request_reports(client, repository, [number]))[number]
 
 
-def collect(forge: ForgeProcess, repository: str, *, attempts: int = 1) -> dict[Source, Collection]:
+def collect(forge: ForgeProcess, repository: str, *, attempts: int = 1) -> dict[AnySource, Collection]:
     collections = run(forge, lambda client: collect_repository(client, repository), attempts=attempts)
     return {collection.source: collection for collection in collections}
 

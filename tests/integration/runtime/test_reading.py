@@ -16,7 +16,7 @@ from squire_pipelines.ledger import collections, deliveries, plans
 from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
 from squire_pipelines.runtime.services import home_lock
-from squire_pipelines.sections import CollectionSettings
+from squire_pipelines.signal_sections import CollectionSettings
 from tests.support.pipeline import HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline
 
 

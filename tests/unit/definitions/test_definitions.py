@@ -13,10 +13,11 @@ from dagster._core.errors import DagsterResourceFunctionError
 from squire_pipelines.assets.history import TABLES
 from squire_pipelines.definitions import build_defs
 from squire_pipelines.domain.plans import PLAN_CHECKS
-from squire_pipelines.domain.signals import Source
+from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, Source
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.sections import CollectionSettings, PipelineSettings
+from squire_pipelines.sections import PipelineSettings
 from squire_pipelines.settings import Settings
+from squire_pipelines.signal_sections import CollectionSettings
 
 SENSORS = {
     "webhooks",
@@ -29,6 +30,7 @@ SENSORS = {
     "budget_alerts",
     "warm_pool",
 }
+MANUAL = FurtherSource(MANUAL_SOURCE)
 SCHEDULES = {"collect_regularly", "publish_history_regularly", "report_daily", "clean_regularly"}
 JOBS = {
     "collect",
@@ -67,7 +69,7 @@ def test_loading_gives_no_warning(tmp_path: Path) -> None:
 
 def test_all_that_is_there_is_there(defs: dg.Definitions) -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
-    signals = {f"signals/{source.value}" for source in Source} | {"signals/summary"}
+    signals = {f"signals/{source.value}" for source in (*Source, MANUAL)} | {"signals/summary"}
     history = {f"history/{table}" for table in (*TABLES, "report")}
     assert keys == signals | {"task_plan", "tasks", "pull_requests", "budgets"} | history
     assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == JOBS
@@ -100,7 +102,7 @@ def test_signals_lead_to_the_plan_to_tasks_to_pull_requests_to_the_history(defs:
     def before(name: str) -> set[str]:
         return {key.to_user_string() for key in graph.get(dg.AssetKey(name.split("/"))).parent_keys}
 
-    signals = {f"signals/{source.value}" for source in Source}
+    signals = {f"signals/{source.value}" for source in (*Source, MANUAL)}
     assert before("signals/open_prs") == set()
     assert before("signals/summary") == signals
     assert before("task_plan") == signals
@@ -118,7 +120,7 @@ def test_the_checks_of_the_plan_block(defs: dg.Definitions) -> None:
     assert {name for asset, name in checks if asset == "task_plan"} == {"planned", *PLAN_CHECKS}
     assert all(spec.blocking for (asset, _), spec in checks.items() if asset == "task_plan")
     assert {asset for asset, name in checks if name == "source_answered"} == {
-        f"signals/{source.value}" for source in Source
+        f"signals/{source.value}" for source in (*Source, MANUAL)
     }
 
 

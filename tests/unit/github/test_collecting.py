@@ -8,6 +8,7 @@ import pytest
 
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.signals import (
+    AnySource,
     Collection,
     CollectionStatus,
     FailedCheck,
@@ -59,7 +60,7 @@ def github(
     )
 
 
-async def collect(client: GitHubClient, **options: Any) -> dict[Source, Collection]:
+async def collect(client: GitHubClient, **options: Any) -> dict[AnySource, Collection]:
     collections = await collect_repository(client, "o/r", **options)
     return {collection.source: collection for collection in collections}
 

@@ -23,7 +23,7 @@ from graphql import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
+from squire_pipelines.domain.signals import AnySource, Collection, CollectionStatus
 from squire_pipelines.github.client import GitHubClient, load_query
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.sections import GitHubSettings
@@ -126,7 +126,7 @@ def without(data: dict[str, Any], gaps: set[Path]) -> dict[str, Any]:
     return spoilt
 
 
-def collect(data: dict[str, Any]) -> dict[Source, Collection]:
+def collect(data: dict[str, Any]) -> dict[AnySource, Collection]:
     async def read() -> tuple[Collection, ...]:
         fake = FakeGitHub({"RepositorySignals": answer(data)})
         async with GitHubClient(

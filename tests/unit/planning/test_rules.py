@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.evidence import Absence, Annotation, Comment, JobLog, SignalEvidence
+from squire_pipelines.domain.filters import SignalFilters
 from squire_pipelines.domain.plans import check_plan
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, Priority, TaskKind
@@ -265,3 +266,12 @@ def test_bots_remark_about_older_code_is_left_out_with_a_note_and_a_persons_is_n
     got = plan(outdated("T1", is_bot=True), outdated("T2", is_bot=False))
     assert [task.signals for task in got.tasks] == [("review_finding:T2",)]
     assert got.notes == ("left out 1: remark of a bot on #3 that is about older code",)
+
+
+def test_what_the_settings_filter_out_becomes_no_task_and_is_noted() -> None:
+    filters = SignalFilters(ignore_labels=("later",))
+    labelled = issue(1, labels=("squire", "later"))
+    inputs = PlanInputs("o/r", [labelled], "main", ("squire",), frozenset(), max_tasks=5, filters=filters)
+    made = plan_by_rules(inputs)
+    assert made.tasks == ()
+    assert made.notes == ("left out 1: by filters.ignore_labels of the settings",)

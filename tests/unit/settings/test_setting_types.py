@@ -17,8 +17,9 @@ from pydantic.fields import FieldInfo
 from squire_pipelines import setting_types
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.sections import CollectionSettings, GitHubSettings
+from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.settings import Settings, load_settings
+from squire_pipelines.signal_sections import CollectionSettings
 
 
 def walk(model: type[BaseModel], place: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -94,7 +95,11 @@ def leaves(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[An
 # `options` is checked by the agent's package; what a repository overrides is checked as the section that it makes.
 OPEN = {
     "agent.options",
-    *(f"repository.{name}" for name in ("ci", "trust", "agent", "policy", "verification", "gateway", "budgets")),
+    "sources.options",
+    *(
+        f"repository.{name}"
+        for name in ("ci", "trust", "filters", "agent", "policy", "verification", "gateway", "budgets")
+    ),
 }
 
 

@@ -1,0 +1,92 @@
+"""The sections of the settings about signals: when and from where they are read, and which of them are for Squire."""
+
+from datetime import datetime
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, JsonValue, model_validator
+
+from squire_pipelines.domain.filters import SignalFilters
+from squire_pipelines.domain.reading_times import parse_quiet_hours
+from squire_pipelines.setting_types import (
+    Cron,
+    Glob,
+    Label,
+    Name,
+    QuietSpan,
+    Seconds,
+    SecondsOrNone,
+    SettingsSection,
+    TimeZone,
+)
+
+MAX_PATTERNS = 200
+
+
+class CollectionSettings(SettingsSection):
+    """Reading signals."""
+
+    schedule: Cron = "*/10 * * * *"
+    interval_s: int | None = Field(default=None, ge=60, le=7 * 86400, multiple_of=60, description="instead of schedule")
+    time_zone: TimeZone = "UTC"
+    quiet_hours: QuietSpan | None = Field(default=None, description="from-to, in which only what is asked for is read")
+    source_timeout_s: Seconds = 30
+    max_concurrent_repositories: int = Field(default=20, ge=1, le=64)
+    max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
+    ttl_s: SecondsOrNone = Field(default=300, description="a look so young stands for a new one on the schedule")
+    full_every_s: Seconds = Field(default=3600, description="each repository is read whole, whatever its looks show")
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Self:
+        if self.interval_s is not None and "schedule" in self.model_fields_set:
+            raise ValueError("interval_s and schedule are two answers to one question: set one of them")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone of `schedule` and `quiet_hours`."""
+        return ZoneInfo(self.time_zone)
+
+    def is_quiet(self, moment: datetime) -> bool:
+        """Return whether nothing is read by the clock at this time."""
+        return self.quiet_hours is not None and parse_quiet_hours(self.quiet_hours).contain(moment, self.zone)
+
+
+class SourceSettings(SettingsSection):
+    """A source of signals that an installed package offers. To name it switches it on."""
+
+    enabled: bool = True
+    may_start: bool = Field(default=False, description="work starts from its facts; else they are only shown")
+    timeout_s: Seconds = 30
+    options: dict[str, JsonValue] = Field(default_factory=dict, description="for the source, which checks them")
+
+
+class FilterSettings(SettingsSection):
+    """Which signals are for Squire. Each list that is empty lets everything pass."""
+
+    sources: Annotated[tuple[Name, ...], Field(max_length=50)] = Field(default=(), description="read these alone")
+    labels: Annotated[tuple[Label, ...], Field(max_length=MAX_PATTERNS)] = ()
+    ignore_labels: Annotated[tuple[Label, ...], Field(max_length=MAX_PATTERNS)] = ()
+    authors: Annotated[tuple[Name, ...], Field(max_length=MAX_PATTERNS)] = ()
+    ignore_authors: Annotated[tuple[Name, ...], Field(max_length=MAX_PATTERNS)] = ()
+    branches: Annotated[tuple[Glob, ...], Field(max_length=MAX_PATTERNS)] = ()
+    paths: Annotated[tuple[Glob, ...], Field(max_length=MAX_PATTERNS)] = ()
+    drafts: bool = Field(default=True, description="remarks on drafts are for Squire too")
+
+    @property
+    def rules(self) -> SignalFilters:
+        """What decides about a signal that was seen."""
+        return SignalFilters(
+            sources=self.sources,
+            labels=self.labels,
+            ignore_labels=self.ignore_labels,
+            authors=self.authors,
+            ignore_authors=self.ignore_authors,
+            branches=self.branches,
+            paths=self.paths,
+            drafts=self.drafts,
+        )
+
+    def reads(self, source: str) -> bool:
+        """Return whether a source is read."""
+        return not self.sources or source in self.sources

@@ -1,0 +1,33 @@
+"""Lists the sources of signals that there are beside GitHub's, without loading any: settings name them."""
+
+from importlib.metadata import EntryPoint, entry_points
+
+from squire_pipelines.domain.signals import MANUAL_SOURCE, Source
+
+GROUP = "squire.signals"
+_OURS = frozenset({*(source.value for source in Source), MANUAL_SOURCE, "summary"})
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Return what installed packages offer, by name. None can take the place of one of ours."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _OURS}
+
+
+def further_sources() -> tuple[str, ...]:
+    """Return the names of all sources but GitHub's: task files first."""
+    return (MANUAL_SOURCE, *sorted(installed()))
+
+
+def known_source(name: str) -> str:
+    """Return the name itself. Raises ValueError for one that no installed source has."""
+    if name not in installed():
+        names = ", ".join(sorted(installed())) or "none is installed"
+        raise ValueError(f"no installed package has a source {name!r}; there are: {names}")
+    return name
+
+
+def package_of(name: str) -> str:
+    """Return a sentence about where a source comes from."""
+    point = installed().get(name)
+    package = f"{point.dist.name} {point.dist.version}" if point is not None and point.dist is not None else "a package"
+    return f"What the source {name} of {package} has seen."

@@ -1,0 +1,6 @@
+"""The pipeline on a forge."""
+
+from tests.support.forge import forge, forge_home, hosted_home, samples
+from tests.support.pipeline import pipeline, quiet_pipeline
+
+__all__ = ["forge", "forge_home", "hosted_home", "pipeline", "quiet_pipeline", "samples"]
