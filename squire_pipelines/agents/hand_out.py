@@ -102,7 +102,7 @@ class HandOut:
     def _take(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:
-            self._ready.wait(_LOOK_EVERY_S)
+            was_told = self._ready.wait(_LOOK_EVERY_S)
             if self._ended.is_set():
                 return
             self._ready.clear()
@@ -116,8 +116,9 @@ class HandOut:
             except (DockerException, requests.RequestException, OSError, SocketError) as error:
                 _log.warning("agent.result_not_taken", reason=str(error)[:200])
                 self._ready.set()  # a busy engine may lose what a short command writes
-            self._ended.wait(pause_s)
-            pause_s = min(pause_s * 2, _LOOK_EVERY_S)
+            if was_told:  # a look that nobody asked for has waited long enough
+                self._ended.wait(pause_s)
+                pause_s = min(pause_s * 2, _LOOK_EVERY_S)
 
     def _take_all(self) -> bool:
         """Copy what is there; return whether the result is. Raises OSError when the engine lost a part of a file."""
