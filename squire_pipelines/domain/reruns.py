@@ -53,6 +53,11 @@ def failed_checks(signals: Iterable[Signal]) -> list[FailedCheck]:
     return [signal.details for signal in signals if isinstance(signal.details, FailedCheck)]
 
 
+def that_may_start(signals: Iterable[Signal]) -> list[FailedCheck]:
+    """Return the failed checks that a task may be made of, as far as they were judged."""
+    return failed_checks(signal for signal in signals if signal.verdict is None or signal.verdict.may_start)
+
+
 def is_doubtful(check: FailedCheck) -> bool:
     """Return whether a failed check is worth a second run: a job of a workflow that the code need not have failed."""
     return check.failure is not FailureClass.CODE and check.workflow_run is not None and check.check_run is not None

@@ -37,7 +37,8 @@ async def decide_reruns(
         if settled.state is not RerunState.WAITING:
             changed.append(settled)
     until = now + timedelta(seconds=settings.rerun_wait_s)
-    for rerun in rules.to_request(reading.repository, checks, known, now=now, until=until)[: requests.MAX_PER_READING]:
+    requested = rules.to_request(reading.repository, rules.that_may_start(reading.signals), known, now=now, until=until)
+    for rerun in requested[: requests.MAX_PER_READING]:
         with ledger.write() as tx:
             claimed = rows.claim(tx, rerun, trace_id=trace_id)
         changed.append(await requests.request(client, rerun) if claimed else rerun)

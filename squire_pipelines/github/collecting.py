@@ -36,7 +36,7 @@ from squire_pipelines.github.signals import (
 )
 
 FIRST_PAGE_OF_PULL_REQUESTS = 10
-"""GitHub counts what a query could find. With 10 threads each: 1 + 10 * (4 + 10) connections, which is 1 point.
+"""GitHub counts what a query could find. With 10 threads each: 1 + 10 * (6 + 10) connections, which are 2 points.
 
 https://docs.github.com/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api
 """

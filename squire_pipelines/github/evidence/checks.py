@@ -130,9 +130,12 @@ async def _add_to(
 
 
 def choose_checks(signals: Sequence[Signal]) -> list[Signal]:
-    """Return the failed checks whose evidence is worth reading: a few of each head, the default branch's first."""
+    """Return the failed checks whose evidence is worth reading: a few of each head.
+
+    Those of the default branch come first, and those that no task may be made of last.
+    """
     checks = [(signal, signal.details) for signal in signals if isinstance(signal.details, FailedCheck)]
-    checks.sort(key=lambda item: (not item[1].on_default_branch, item[1].from_fork))
+    checks.sort(key=lambda item: (_is_held(item[0]), not item[1].on_default_branch, item[1].from_fork))
     of_head: Counter[tuple[str, int | None]] = Counter()
     worth_reading = []
     for signal, check in checks:
@@ -141,6 +144,10 @@ def choose_checks(signals: Sequence[Signal]) -> list[Signal]:
         if check.check_run is not None and of_head[head] <= MAX_CHECKS_PER_TASK:
             worth_reading.append(signal)
     return worth_reading
+
+
+def _is_held(signal: Signal) -> bool:
+    return signal.verdict is not None and not signal.verdict.may_start
 
 
 def _source_of(signal: Signal) -> str:

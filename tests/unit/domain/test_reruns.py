@@ -3,8 +3,17 @@ from typing import Any
 
 import pytest
 
+from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.failures import FailureClass
-from squire_pipelines.domain.reruns import Rerun, RerunState, failed_checks, settle, to_request, with_reruns
+from squire_pipelines.domain.reruns import (
+    Rerun,
+    RerunState,
+    failed_checks,
+    settle,
+    that_may_start,
+    to_request,
+    with_reruns,
+)
 from squire_pipelines.domain.signals import FailedCheck, Signal
 from tests.support.signal_samples import SHA, failed_check
 
@@ -80,3 +89,11 @@ def test_doubtful_check_waits_with_a_version_of_its_own_and_one_of_the_code_does
     assert isinstance(again.details, FailedCheck)
     assert (again.details.waits_until, again.version, again.details.rerun) == (None, doubtful.version, "failed")
     assert with_reruns([doubtful], {}) == (doubtful,)
+
+
+def test_no_second_run_is_requested_for_what_is_held() -> None:
+    of_stranger = check(7).model_copy(
+        update={"verdict": StartVerdict(may_start=False, reason="@sly may not write here")}
+    )
+    free = check(8).model_copy(update={"verdict": StartVerdict(may_start=True, reason="the default branch")})
+    assert [failed.check_run for failed in that_may_start([of_stranger, free, check(9)])] == [8, 9]

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.evidence import MAX_CHECKS_PER_TASK, Absence, SignalEvidence
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.signals import Collection, CollectionStatus, FailedCheck, Signal, Source
@@ -188,6 +189,11 @@ def test_few_checks_of_each_head_are_chosen_and_the_default_branchs_first() -> N
     status = failed_check("legacy")
     checks = choose_checks([*of_pull, status, *of_branch])
     assert checks == [*of_branch[: MAX_CHECKS_PER_TASK - 1], *of_pull[:MAX_CHECKS_PER_TASK]]
+
+
+def test_what_is_held_is_chosen_last() -> None:
+    of_stranger = check(1).model_copy(update={"verdict": StartVerdict(may_start=False, reason="so it is")})
+    assert choose_checks([of_stranger, check(2, pull_request=3)]) == [check(2, pull_request=3), of_stranger]
 
 
 async def test_what_is_not_read_in_time_or_within_the_limit_is_left_for_the_next_reading(client_of: ClientOf) -> None:
