@@ -18,11 +18,14 @@ from squire_pipelines.terminal.output import write_line
     ),
 )
 @click.argument("repositories", nargs=-1, metavar="[OWNER/REPO]...")
+@click.option("--fresh", is_flag=True, help="Read everything, also where a look at GitHub finds nothing new.")
 @click.option("--watch", is_flag=True, help="Read again whenever the schedule of the settings would, until Ctrl-C.")
 @seconds_option("--timeout", 900, "Wait this long for a reading.")
 @json_option
 @with_context
-def collect(context: CliContext, repositories: tuple[str, ...], timeout: float, *, watch: bool, as_json: bool) -> None:
+def collect(
+    context: CliContext, repositories: tuple[str, ...], timeout: float, *, fresh: bool, watch: bool, as_json: bool
+) -> None:
     """Read repositories now, and say how many signals each source has.
 
     The command uses a running `squire dev` of the same home, or reads in a process of its own. That one plans nothing
@@ -39,6 +42,6 @@ def collect(context: CliContext, repositories: tuple[str, ...], timeout: float, 
         write_line(line, err=as_json)
 
     def read_once() -> ExitCode:
-        return reading.read(settings, ledger, names, say=say, timeout_s=timeout, as_json=as_json)
+        return reading.read(settings, ledger, names, say=say, timeout_s=timeout, as_json=as_json, fresh=fresh)
 
     raise SystemExit(reading.watch(settings.collection, read_once, say=say) if watch else read_once())

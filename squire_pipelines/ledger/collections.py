@@ -26,6 +26,7 @@ class RecordedCollection:
     changed: int
     error: str | None
     run_id: str | None
+    ended_at: datetime
 
 
 def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: str | None) -> RecordedCollection:
@@ -75,7 +76,15 @@ def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: st
         .returning(collections.c.id)
     ).scalar_one()
     return RecordedCollection(
-        row, collection.repository, collection.source, status, count, changed, collection.error, run_id
+        row,
+        collection.repository,
+        collection.source,
+        status,
+        count,
+        changed,
+        collection.error,
+        run_id,
+        collection.ended_at,
     )
 
 
@@ -171,6 +180,7 @@ def latest(tx: Transaction, repositories: Sequence[str]) -> tuple[RecordedCollec
             row.changed,
             row.error,
             row.run_id,
+            row.ended_at,
         )
         for row in rows
     )

@@ -29,12 +29,12 @@ Say = Callable[[str], None]
 
 
 def read(
-    settings: Settings, ledger: Ledger, names: Sequence[str], *, say: Say, timeout_s: float, as_json: bool
+    settings: Settings, ledger: Ledger, names: Sequence[str], *, say: Say, timeout_s: float, as_json: bool, fresh: bool
 ) -> ExitCode:
     """Read the repositories once; FAILED when a source did not answer, or the time was up.
 
     A daemon of Dagster's that serves this home reads them. Where none does, a child of ours executes the one job that
-    reads, so that nothing is planned and no agent is started.
+    reads, so that nothing is planned and no agent is started. `fresh` reads everything, whatever a look shows.
 
     Raises:
         SecretMissingError: There is no token for GitHub.
@@ -44,7 +44,9 @@ def read(
     progress = _Progress(ledger, names, say=(lambda _line: None) if as_json else say)
     with interruptible() as check_interrupt, ExitStack() as stack:
         with ledger.write() as tx:
-            requests = deliveries.request_collection(tx, names, source=deliveries.COMMAND, trace_id=new_trace_id())
+            requests = deliveries.request_collection(
+                tx, names, source=deliveries.COMMAND, trace_id=new_trace_id(), fresh=fresh
+            )
         services: Services | None = None
         deadline = time.monotonic() + timeout_s
         while (is_open := _is_open(ledger, requests)) and time.monotonic() < deadline:
@@ -91,7 +93,7 @@ class _Progress:
         self._ledger = ledger
         self._names = tuple(names)
         self._say = say
-        self._newest_before = max((reading.id for reading in self._latest()), default=0)
+        self._before = {(reading.id, reading.ended_at) for reading in self._latest()}
         self._shown_repositories: set[str] = set()
         self.readings: tuple[RecordedCollection, ...] = ()
 
@@ -101,7 +103,8 @@ class _Progress:
 
     def look(self) -> None:
         """Read the newest readings, and say the repositories that are new among them."""
-        made = [reading for reading in self._latest() if reading.id > self._newest_before]
+        # A look that finds nothing new moves the time of the newest row on.
+        made = [reading for reading in self._latest() if (reading.id, reading.ended_at) not in self._before]
         self.readings = tuple(sorted(made, key=lambda reading: (reading.repository, reading.id)))
         for repository, readings in groupby(self.readings, key=lambda reading: reading.repository):
             if repository not in self._shown_repositories:

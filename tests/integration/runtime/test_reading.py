@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import func, select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.main import cli
 from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import collections, deliveries, plans
+from squire_pipelines.ledger.tables import collections as collections_table
 from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
 from squire_pipelines.runtime.services import home_lock
@@ -66,6 +68,28 @@ def test_a_source_that_does_not_answer_is_named_and_fails_the_command(pipeline: 
     status = {row["source"]: row["status"] for row in document["readings"]}
     assert status["open_issues"] == "failed"
     assert status["open_prs"] == "fresh"
+
+
+def statuses(result: Result) -> set[str]:
+    assert result.exit_code == 0, result.output
+    return {row["status"] for row in json.loads(result.stdout)["readings"]}
+
+
+def readings_with_requests(pipeline: Pipeline) -> int:
+    with pipeline.ledger.read() as tx:
+        read = select(func.count()).select_from(collections_table).where(collections_table.c.requests > 0)
+        return int(tx.execute(read).scalar_one())
+
+
+def test_what_has_not_changed_is_told_too_and_is_read_again_only_when_asked(pipeline: Pipeline) -> None:
+    with daemon_that_reads(pipeline):
+        assert statuses(squire("signals", "collect", HANDBOOK, "--json")) == {"fresh"}
+        for _ in range(2):  # the second moves the time of the first one's rows on
+            before = readings_with_requests(pipeline)
+            assert statuses(squire("signals", "collect", HANDBOOK, "--json")) == {"unchanged"}
+            assert readings_with_requests(pipeline) == before
+        assert statuses(squire("signals", "collect", HANDBOOK, "--json", "--fresh")) == {"unchanged"}
+        assert readings_with_requests(pipeline) > before
 
 
 def test_what_was_not_read_in_time_stays_in_the_inbox(pipeline: Pipeline) -> None:

@@ -66,8 +66,8 @@ def test_bounds_that_the_page_names_are_the_defaults() -> None:
 def test_the_page_says_how_many_ways_to_write_the_canary_are_found() -> None:
     canary = canary_for("t1-1")
     unseen = len([*unseen_spellings(canary)])
-    found = len([*text_spellings(canary), *binary_spellings(canary), *rotated(canary)])
-    assert f"of the {found + unseen} ways to write the canary that our tests try, {found} are found" in SECURITY
+    hits = len([*text_spellings(canary), *binary_spellings(canary), *rotated(canary)])
+    assert f"of the {hits + unseen} ways to write the canary that our tests try, {hits} are found" in SECURITY
 
 
 @pytest.mark.parametrize(
