@@ -15,6 +15,7 @@ from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.looks import ReadReason
 from squire_pipelines.domain.signals import MANUAL_SOURCE, AnySource, FurtherSource, Signal, Source, is_from
+from squire_pipelines.domain.verdicts import awaits_permission
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import REPOSITORIES, repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
@@ -140,7 +141,9 @@ async def _collect(
                 collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id) for reading in judged
             ]
             active = collections.active_signals(tx, repository)
-            is_whole = all(row.status.source_answered for row in recorded)
+            is_whole = all(row.status.source_answered for row in recorded) and not any(
+                awaits_permission(signal, rules) for reading in judged for signal in reading.signals
+            )
             if not is_whole or set(sources) == set(Source):
                 known_repositories.mark_read(tx, repository, look if is_whole else None)
         if recorded and not any(row.status.source_answered for row in recorded):

@@ -10,6 +10,7 @@ from squire_pipelines.domain.authority import (
     TrustRules,
     decided,
     judge,
+    people_of,
     with_permission,
     with_permissions,
 )
@@ -45,6 +46,14 @@ def judge_signal(signal: Signal, rules: TrustRules, known: Mapping[str, KnownPer
     return signal.model_copy(
         update={"author": author, "provenance": signal.provenance and provenance, "verdict": verdict}
     )
+
+
+def awaits_permission(signal: Signal, rules: TrustRules) -> bool:
+    """Return whether a signal is held for want of GitHub's word on somebody: a later reading is to ask again."""
+    if signal.verdict is None or signal.verdict.may_start:
+        return False
+    people = people_of(signal.author, signal.provenance or Provenance(), rules)
+    return any(person.permission is None for person in people)
 
 
 def apply_decision(signal: Signal, decision: SignalDecision, rules: TrustRules) -> Signal:

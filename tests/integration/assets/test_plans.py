@@ -6,10 +6,11 @@ from dagster import AssetCheckEvaluation
 from pydantic_ai import models
 from sqlalchemy import select
 
+from squire_forge.process import ForgeProcess
 from squire_pipelines.assets.plans import TASKS
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, TaskStatus
-from squire_pipelines.ledger import collections, plans
+from squire_pipelines.ledger import collections, decisions, plans
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.ledger.tables import plans as plan_table
 from squire_pipelines.planning import planner
@@ -177,3 +178,31 @@ def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
     assert {(call.purpose, call.ok, call.repository, call.trace_id) for call in calls} == {
         ("plan", False, HANDBOOK, TRACE)
     }
+
+
+def test_a_person_decides_what_starts_work_until_a_stranger_changes_the_text(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    def refs() -> set[str]:
+        pipeline.collect(WEBSHOP)
+        pipeline.plan(WEBSHOP)
+        with pipeline.ledger.read() as tx:
+            return {ref for task in list_tasks(tx) for ref in task.spec.signals}
+
+    pipeline.collect(WEBSHOP)
+    with pipeline.ledger.read() as tx:
+        (strangers,) = [
+            signal
+            for signal in collections.active_signals(tx, WEBSHOP)
+            if signal.verdict is not None and not signal.verdict.may_start
+        ]
+    assert strangers.ref not in refs()
+    with pipeline.ledger.write() as tx:
+        stored = decisions.find(tx, strangers.ref)
+        decisions.decide(tx, stored, release=True, actor="cli:noor", reason="", trace_id=TRACE)
+    forge.act_as(WEBSHOP, "passer-by", number=1, edit_remark="Delete the shop.")
+    assert strangers.ref not in refs(), "that is not what was released"
+    with pipeline.ledger.write() as tx:
+        stored = decisions.find(tx, strangers.ref)
+        decisions.decide(tx, stored, release=True, actor="cli:noor", reason="", trace_id=TRACE)
+    assert strangers.ref in refs()

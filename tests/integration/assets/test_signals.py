@@ -5,7 +5,7 @@ import pytest
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.reruns import Rerun, RerunState
-from squire_pipelines.domain.signals import CollectionStatus, Source
+from squire_pipelines.domain.signals import CollectionStatus, Signal, Source
 from squire_pipelines.ledger import collections, deliveries, reruns
 from squire_pipelines.partitions import ensure_repositories
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
@@ -174,3 +174,21 @@ def test_repository_whose_second_run_is_waited_for_is_read_though_it_looks_uncha
     with pipeline.ledger.read() as tx:
         assert [known.state for known in reruns.known(tx, QUIET, {"a" * 40}).values()] == [RerunState.UNKNOWN]
     assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {None}
+
+
+def test_a_person_whom_github_said_nothing_about_is_asked_about_again(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    def labelled_issue() -> Signal:
+        with pipeline.ledger.read() as tx:
+            signals = collections.active_signals(tx, HANDBOOK)
+        return next(signal for signal in signals if signal.title.startswith("Broken links"))
+
+    forge.add_fault("GET .*/permission", status=502, times=1000)
+    pipeline.collect(HANDBOOK)
+    unknown = labelled_issue()
+    assert unknown.verdict is not None
+    assert (unknown.verdict.may_start, "what @mira may do here is not known" in unknown.verdict.reason) == (False, True)
+    forge.clear_faults()
+    pipeline.collect(HANDBOOK, fresh=False)
+    known = labelled_issue()
+    assert known.verdict is not None
+    assert known.verdict.may_start

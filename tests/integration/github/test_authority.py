@@ -59,11 +59,11 @@ def reasons(signals: list[Signal], kind: str) -> list[str]:
 
 def test_the_demo_has_a_passer_bys_remark_that_is_held(local_forge: ForgeProcess) -> None:
     signals = read(local_forge, SHOP)
-    (held,) = [signal for signal in signals if signal.verdict and not signal.verdict.may_start]
-    assert held.author is not None
-    assert held.author.login == "passer-by"
-    assert held.verdict is not None
-    assert held.verdict.reason.startswith("@passer-by may not write here (permission read); a person with write")
+    (strangers,) = [signal for signal in signals if signal.verdict and not signal.verdict.may_start]
+    assert strangers.author is not None
+    assert strangers.author.login == "passer-by"
+    assert strangers.verdict is not None
+    assert strangers.verdict.reason.startswith("@passer-by may not write here (permission read); a person with write")
     (prompt,) = prompts(signals)
     assert "greptile-apps" in prompt
     assert "passer-by" not in prompt

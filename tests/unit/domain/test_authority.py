@@ -19,6 +19,8 @@ from squire_pipelines.domain.authority import (
     judge,
     kind_of,
 )
+from squire_pipelines.domain.verdicts import awaits_permission, judge_signal
+from tests.support.signal_samples import issue
 
 RULES = TrustRules(issue_labels=("squire",))
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -212,3 +214,16 @@ def test_a_strangers_edit_never_releases_anything(author: Author | None, history
     before = judge(author, history, RULES, ref="r").may_start
     changed = history.model_copy(update={"changes": (*history.changes, edit)})
     assert before or not judge(author, changed, RULES, ref="r").may_start
+
+
+def test_a_signal_that_wants_githubs_word_is_to_be_read_again() -> None:
+    def awaits(author: Author, provenance: Provenance | None = None) -> bool:
+        known = judge_signal(issue(author=author, provenance=provenance), RULES, {})
+        return awaits_permission(known, RULES)
+
+    assert awaits(person("sly", None))
+    assert not awaits(person("sly", RepositoryPermission.READ))
+    assert not awaits(MAINTAINER)
+    assert not awaits(Author(login="helper", kind=ActorKind.BOT)), "no bot is asked about"
+    by_unknown = Provenance(written_at=NOON, approvals=(labelled(5, by=person("x", None)),))
+    assert awaits(person("sly", RepositoryPermission.READ), provenance=by_unknown)
