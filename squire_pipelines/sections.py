@@ -41,10 +41,9 @@ from squire_pipelines.setting_types import (
 
 
 class GitHubSettings(SettingsSection):
-    """Where GitHub is. For GitHub Enterprise Server: `https://HOST/api/v3` and `https://HOST`."""
+    """Where GitHub is. For GitHub Enterprise Server: `https://HOST/api/v3`."""
 
     api_url: BaseUrl = "https://api.github.com"
-    web_url: BaseUrl = "https://github.com"
     timeout_s: Seconds = 30
     max_concurrent_requests: int = Field(default=20, ge=1, le=100)
     bot_name: GitName = "squire[bot]"

@@ -44,7 +44,6 @@ repositories = {json.dumps(list(commands))}
 
 [github]
 api_url = "http://127.0.0.1:{forge_port}/api/v3"
-web_url = "http://127.0.0.1:{forge_port}"
 
 [collection]
 # Deliveries start collections; the schedule would only slow a short demo down.

@@ -69,7 +69,7 @@ def test_every_schedule_url_and_path_has_its_checked_type() -> None:
     urls = {setting_types.check_http_url, setting_types.check_base_url, setting_types.check_ledger_url}
     paths = {setting_types.check_seccomp, setting_types.check_skill}
     assert len(SCHEDULES) >= 2
-    assert len(URLS) >= 8
+    assert len(URLS) >= 7
     for name in SCHEDULES:
         assert setting_types.check_cron in checks(FIELDS[name]), name
     for name in URLS:
