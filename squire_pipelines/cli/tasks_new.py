@@ -11,9 +11,11 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, TASK_ID
 from squire_pipelines.cli.person import actor
+from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.signals import ManualTask, Signal
 from squire_pipelines.domain.terminal_text import one_line, plain
+from squire_pipelines.domain.verdicts import judge_signal
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.ledger import collections as collection_rows
 from squire_pipelines.ledger import deliveries, outcomes, tasks
@@ -85,6 +87,7 @@ def record_request(
             author=actor().removeprefix("cli:"), body=text, allow_protected=allow_protected, branch=branch
         ),
     )
+    signal = judge_signal(signal, TrustRules(), {})  # a person's own word, whatever the rules
     collection_rows.add_manual_signal(tx, signal, trace_id=trace_id)
     deliveries.request_collection(tx, [repository], source=deliveries.COMMAND, trace_id=trace_id)
     return signal, trace_id

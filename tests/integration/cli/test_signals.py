@@ -173,3 +173,11 @@ def test_evidence_of_a_failed_check_and_its_second_run_are_shown(squire: Squire,
     assert "second run: waiting, waited for until 2026-03-01 12:00:00" in shown
     document = squire.json("signals", "show", "failed_ci:main:tests")
     assert document["evidence"]["log"]["step"] == "Run tests"
+
+
+def test_a_request_by_command_is_shown_as_a_persons_own_word(squire: Squire, samples: SampleData) -> None:
+    samples.reading()
+    request = squire.json("tasks", "new", REPOSITORY, "--title", "Tidy up", "--prompt", "Tidy up, please.")
+    shown = squire.ok("signals", "show", request["signal"])
+    assert "yes: a person's own request, given by command" in shown
+    assert "Tidy up, please." in shown
