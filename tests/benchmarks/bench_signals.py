@@ -1,0 +1,245 @@
+"""Cycles of collection against a GitHub that answers after a set time: `make bench-signals`.
+
+It is played in this process, over no network; its points are counted by GitHub's published formula. The part of Dagster
+is not measured here.
+"""
+
+import asyncio
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from graphql import OperationDefinitionNode, parse
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from squire_forge.limits import query_cost
+from squire_pipelines.domain.looks import RepositoryLook
+from squire_pipelines.domain.signals import Collection, Source
+from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.cycle import begin_cycle, unread_sources
+from squire_pipelines.github.judging import Trust
+from squire_pipelines.ledger import collections, repositories
+from squire_pipelines.ledger.collaborators import KeptPermissions
+from squire_pipelines.ledger.github_limits import LedgerLimits
+from squire_pipelines.ledger.store import Ledger, utc_now
+from squire_pipelines.sections import GitHubSettings
+from squire_pipelines.signal_sections import CollectionSettings
+from tests.support.figures import Figure, report
+from tests.support.github_json import API_URL, check_run, commit, issue, page, pull_request, repository, thread
+from tests.support.ledgers import sqlite_ledger_file
+
+LATENCY_S = 0.2
+CONCURRENCY = 20
+TRACE = "be" * 16
+TOKEN = "ghp_" + "m" * 36
+CALLS_ONE_AFTER_THE_OTHER = 4
+SAMPLE = 3
+"""Repositories read by calls one after the other; the time of all is a multiple of theirs."""
+
+
+@dataclass
+class PlayedGitHub(httpx.AsyncBaseTransport):
+    """Answers looks and readings after the latency; with `faults` some fail, hang or are refused."""
+
+    faults: bool = False
+    hang_s: float = 3.0
+    requests: int = 0
+    points: int = 0
+    pushed: dict[str, int] = field(default_factory=dict)
+    refused_until: float = 0.0
+    asked_while_refused: int = 0
+    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - the same faults each time
+    refusals: int = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        if time.monotonic() < self.refused_until:
+            self.asked_while_refused += 1
+        if request.method == "GET":
+            await asyncio.sleep(LATENCY_S)
+            return httpx.Response(200, json=_PERMISSION)
+        content = json.loads(request.content)
+        self.points += _points(content["query"], content["variables"])
+        await asyncio.sleep(LATENCY_S)
+        is_look = "query RepositoryLooks" in content["query"]
+        if self.faults and not is_look and (fault := await self._fault()) is not None:
+            return fault
+        return httpx.Response(200, json={"data": self._data(content["variables"], is_look=is_look)})
+
+    async def _fault(self) -> httpx.Response | None:
+        drawn = self.chance.random()
+        if drawn < 0.10:
+            return httpx.Response(502)
+        if drawn < 0.15:
+            await asyncio.sleep(self.hang_s)
+        if self.requests > 150 and not self.refusals:
+            self.refusals += 1
+            self.refused_until = time.monotonic() + 4.0
+            body = {"message": "You have exceeded a secondary rate limit"}
+            return httpx.Response(403, json=body, headers={"retry-after": "5"})
+        return None
+
+    def _data(self, variables: dict[str, Any], *, is_look: bool) -> dict[str, Any]:
+        if not is_look:
+            return {"rateLimit": {"cost": 3, "remaining": 4000}, "repository": _whole()}
+        names = [f"{variables[f'owner{n}']}/{variables[f'name{n}']}" for n in range(len(variables) // 2)]
+        return {f"r{n}": self._glance(name) for n, name in enumerate(names)}
+
+    def _glance(self, name: str) -> dict[str, Any]:
+        return {
+            "databaseId": int(name.rpartition("-")[2]) + 1,
+            "nameWithOwner": name,
+            "pushedAt": str(self.pushed.get(name, 0)),
+            "updatedAt": "2026-03-01T10:00:00Z",
+            "isArchived": False,
+            "isDisabled": False,
+            "isPrivate": False,
+            "defaultBranchRef": {"name": "main", "target": {"oid": "a" * 40}},
+            "issues": {"totalCount": 5, "nodes": [{"number": 1, "updatedAt": "2026-03-01T10:00:00Z"}]},
+            "pullRequests": {
+                "totalCount": 2,
+                "nodes": [{"number": number, "headRefOid": "b" * 40} for number in (1, 2)],
+            },
+        }
+
+
+def _whole() -> dict[str, Any]:
+    branch = {"name": "main", "target": {"__typename": "Commit", **commit([check_run("test"), check_run("lint")])}}
+    pulls = [
+        pull_request(number, threads=page([thread(f"T{number}")]), head=commit([check_run()])) for number in (1, 2)
+    ]
+    return repository(defaultBranchRef=branch, pullRequests=page(pulls), issues=page([issue(n) for n in range(10, 15)]))
+
+
+_PERMISSION = {"permission": "write", "role_name": "write", "user": {"login": "ada", "type": "User"}}
+_COSTS: dict[str, int] = {}
+
+
+def _points(query: str, variables: dict[str, Any]) -> int:
+    if query not in _COSTS:
+        document = parse(query)
+        operation = next(node for node in document.definitions if isinstance(node, OperationDefinitionNode))
+        _COSTS[query] = query_cost(document, operation, variables)
+    return _COSTS[query]
+
+
+async def cycle(ledger: Ledger, github: PlayedGitHub, names: Sequence[str], *, timeout_s: float = 30.0) -> None:
+    """Look, read what has changed, and record it, as the run `collect` does."""
+    settings = GitHubSettings(api_url=API_URL, max_concurrent_requests=CONCURRENCY, timeout_s=timeout_s)
+    http = httpx.AsyncClient(transport=github)
+    async with GitHubClient(settings, TOKEN, http=http, limits=LedgerLimits(ledger)) as client:
+        begun = await begin_cycle(client, ledger, names, CollectionSettings(), forced={}, trusts_recent=False)
+        with ledger.write() as tx:
+            repositories.record_unchanged(tx, begun.unchanged, list(Source), trace_id=TRACE, run_id=None)
+        for name, error in begun.refused.items():
+            _record(ledger, unread_sources(name, list(Source), error, now=utc_now()))
+        trust = Trust(store=KeptPermissions(ledger, ttl_s=3600, max_rows=5000))
+        turns = asyncio.Semaphore(CONCURRENCY)
+
+        async def read(name: str) -> None:
+            async with turns:
+                readings = await collect_repository(client, name, source_timeout_s=20, trust=trust)
+            look = begun.looks.get(name) if all(reading.status.source_answered for reading in readings) else None
+            _record(ledger, readings, look)
+
+        await asyncio.gather(*(read(name) for name in begun.to_read))
+
+
+def _record(ledger: Ledger, readings: Sequence[Collection], look: RepositoryLook | None = None) -> None:
+    with ledger.write() as tx:
+        for reading in readings:
+            collections.record(tx, reading, trace_id=TRACE, run_id=None)
+        repositories.mark_read(tx, readings[0].repository, look)
+
+
+async def one_after_the_other(github: PlayedGitHub, names: Sequence[str]) -> None:
+    """Read as the product did that this one replaces: four calls for each repository, none at the same time."""
+    async with GitHubClient(GitHubSettings(api_url=API_URL), TOKEN, http=httpx.AsyncClient(transport=github)) as client:
+        for name in names:
+            for number in range(CALLS_ONE_AFTER_THE_OTHER):
+                await client.get(f"/repos/{name}/{number}")
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return how long a coroutine takes."""
+    began = time.perf_counter()
+    asyncio.run(work())
+    return time.perf_counter() - began
+
+
+def all_changed(folder: Path) -> list[Figure]:
+    """Read a hundred repositories in all of which something was pushed; who may write there is known from before."""
+    ledger, github = _ledger(folder, "all"), PlayedGitHub()
+    names = [f"acme/r-{number}" for number in range(100)]
+    asyncio.run(cycle(ledger, github, names))
+    github.pushed, github.requests = dict.fromkeys(names, 1), 0
+    took = seconds(lambda: cycle(ledger, github, names))
+    floor = github.requests * LATENCY_S / CONCURRENCY
+    slow = seconds(lambda: one_after_the_other(PlayedGitHub(), names[:SAMPLE])) * len(names) / SAMPLE
+    ledger.close()
+    return [
+        Figure("100 repositories, all changed", took, "s"),
+        Figure("requests", github.requests, ""),
+        Figure("times the floor (requests x latency / concurrency)", took / floor, "x", 1.5),
+        Figure("times as fast as four calls one after the other", slow / took, "x", 40, at_least=True),
+    ]
+
+
+def few_changed(folder: Path) -> list[Figure]:
+    """Read twenty of a thousand repositories, when the others are as they were."""
+    ledger, github = _ledger(folder, "few"), PlayedGitHub()
+    names = [f"acme/r-{number}" for number in range(1000)]
+    asyncio.run(cycle(ledger, github, names))
+    github.pushed = dict.fromkeys(names[::50], 1)
+    github.requests = github.points = 0
+    took = seconds(lambda: cycle(ledger, github, names))
+    ledger.close()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [
+        Figure("1,000 repositories, 20 changed", took, "s", 15),
+        Figure("its requests", github.requests, ""),
+        Figure("its points by GitHub's formula", github.points, "", 200),
+        Figure("memory of this process at most", memory, "MB", 300),
+    ]
+
+
+def with_faults(folder: Path) -> list[Figure]:
+    """Read 200 repositories from a GitHub of which a tenth fails, some hangs, and that refuses once in the middle."""
+    ledger, github = _ledger(folder, "faults"), PlayedGitHub(faults=True)
+    names = [f"acme/r-{number}" for number in range(200)]
+    took = seconds(lambda: cycle(ledger, github, names, timeout_s=2.0))
+    second = PlayedGitHub(refused_until=github.refused_until)
+    asyncio.run(cycle(ledger, second, names[:5]))
+    with ledger.read() as tx:
+        rows = {(row.repository, row.source) for row in collections.latest(tx, names)}
+    ledger.close()
+    return [
+        Figure("200 repositories with faults", took, "s", 120),
+        Figure("sources without a row", len(names) * len(Source) - len(rows), "", 0),
+        Figure("requests sent during a retry-after", github.asked_while_refused + second.asked_while_refused, "", 0),
+    ]
+
+
+def _ledger(folder: Path, name: str) -> Ledger:
+    return Ledger(f"sqlite:///{sqlite_ledger_file(folder / f'{name}.sqlite')}")
+
+
+def main() -> int:
+    """Measure and report."""
+    with tempfile.TemporaryDirectory(prefix="squire-signals-") as name:
+        folder = Path(name)
+        return report("signals", [*all_changed(folder), *few_changed(folder), *with_faults(folder)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
