@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from sqlalchemy import delete, null, update
+from sqlalchemy import delete, null, select, update
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.assets.plans import PULL_REQUESTS
@@ -26,7 +26,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import tasks as task_table
-from tests.support.ledgers import PostgresServer, claim
+from tests.support.ledgers import PostgresServer, claim, dispatch
 from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
 
 PATIENCE_S = 60.0
@@ -330,3 +330,19 @@ def test_a_run_that_is_interrupted_settles_its_attempt(pipeline: Pipeline, *, as
     assert causes(pipeline, attempt) == (AttemptStatus.ENDED, cause)
     expected = TaskStatus.CANCELLED if asked else TaskStatus.READY
     assert pipeline.read_task(attempt.task_id).status is expected
+
+
+def test_the_agent_finds_the_log_of_the_failed_check_in_its_prompt_and_as_a_file(pipeline: Pipeline) -> None:
+    use(pipeline, ("sh", "-c", 'cat "$SQUIRE_EVIDENCE"/1-failed_ci.txt; cat "$SQUIRE_PROMPT_FILE"; exit 3'))
+    pipeline.collect(LEDGERLIB)
+    pipeline.plan(LEDGERLIB)
+    dispatch(pipeline.ledger)
+    with pipeline.ledger.read() as tx:
+        (attempt_id,) = tx.execute(select(attempt_table.c.id)).scalars()
+    pipeline.agent_run(pipeline.read_attempt(attempt_id), fails=True)
+    log = (pipeline.settings.home.attempts / attempt_id / "agent.log").read_text(encoding="utf-8")
+    in_file, _, in_prompt = log.partition("You are working in a git clone")
+    for place in (in_file, in_prompt):
+        excerpt = place.partition("log of the job tests, step Run tests:\n")[2]
+        assert "dinner: 9999 debited, 10000 credited\n##[error]Process completed with exit code 1." in excerpt
+    assert "- 1-failed_ci.txt: of signal 1 in the list above" in log
