@@ -5,12 +5,13 @@ A repository's signals are read by `collecting`; pull requests are written by `p
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.github.client import GitHubClient, load_query
 from squire_pipelines.github.collecting import repository_of
-from squire_pipelines.github.models import ReportedPullRequest, parse
+from squire_pipelines.github.models import GitHubModel, ReportedPullRequest, Text, parse
 from squire_pipelines.github.signals import checks_state
 
 REPORTS_PER_QUERY = 50
@@ -33,6 +34,10 @@ class RepositoryInfo:
     private: bool
     can_push: bool | None
     is_empty: bool
+
+
+class _Branch(GitHubModel):
+    name: Text
 
 
 async def repository_info(client: GitHubClient, repository: str) -> RepositoryInfo:
@@ -67,6 +72,18 @@ async def repository_info(client: GitHubClient, repository: str) -> RepositoryIn
         can_push=None if answer.viewer_permission is None else answer.viewer_permission in _MAY_PUSH,
         is_empty=answer.is_empty,
     )
+
+
+async def renamed_branch(client: GitHubClient, repository: str, branch: str) -> str | None:
+    """Return what a branch is called now: GitHub leads from the name that it had; None when it is gone.
+
+    https://docs.github.com/rest/branches/branches#get-a-branch
+    """
+    path = f"/repos/{repository}/branches/{quote(branch, safe='')}"
+    try:
+        return parse(_Branch, await client.get(path), request=f"GET {path}").name
+    except GitHubNotFoundError:
+        return None
 
 
 async def pull_request_reports(

@@ -15,7 +15,7 @@ from squire_pipelines.assets.tables import block, preview
 from squire_pipelines.domain.container_limits import AppliedLimits
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.domain.timings import Timings
-from squire_pipelines.errors import LeaseLostError, StateConflictError
+from squire_pipelines.errors import GitError, LeaseLostError, StateConflictError
 from squire_pipelines.jobs.leased import attempt_id_of, leased_attempt, report_adopted_run
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
 from squire_pipelines.settings import Settings
@@ -42,6 +42,7 @@ def prepare(
 ) -> None:
     """Write the attempt's folder (bundle, task, prompt) from a fresh mirror, or resume what is published already."""
     from squire_pipelines.execution import ending, workspace
+    from squire_pipelines.execution.present_base import follow_base
     from squire_pipelines.ledger.attempts import AttemptFacts
 
     attempt_id, run_id = attempt_id_of(context), context.run.run_id
@@ -61,7 +62,14 @@ def prepare(
             context.log.info(f"an earlier attempt has opened pull request #{published.number}, which is resumed")
             return
         started = time.monotonic()
-        inputs = workspace.prepare_workspace(leased, clone_url, token, run_id=run_id)
+        try:
+            inputs = workspace.prepare_workspace(leased, clone_url, token, run_id=run_id)
+        except GitError as error:
+            if error.context.get("ref") != leased.task.base_branch:
+                raise
+            moved = asyncio.run(follow_base(github, leased, error))
+            context.log.warning(f"{leased.task.base_branch} is gone: {moved.task.base_branch} takes its place")
+            inputs = workspace.prepare_workspace(moved, clone_url, token, run_id=run_id)
         facts = AttemptFacts(
             timings=Timings(mirror_s=round(time.monotonic() - started, 3)),
             limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
@@ -69,7 +77,7 @@ def prepare(
             agent=workspace.agent_title(settings, leased.task.repository),
         )
         leased.note(facts)
-        context.log.info(f"workspace of {attempt_id}: {leased.task.base_branch} at {inputs.base_sha[:12]}")
+        context.log.info(f"workspace of {attempt_id}: {inputs.base_ref} at {inputs.base_sha[:12]}")
 
 
 async def _find_existing(

@@ -100,6 +100,13 @@ def get(tx: Transaction, task_id: str) -> Task:
     return _task(row)
 
 
+def move_base(tx: Transaction, task_id: str, base_branch: str) -> None:
+    """Give a task that is under way another base branch: its own was renamed."""
+    spec = get(tx, task_id).spec.model_copy(update={"base_branch": base_branch})
+    values = {"base_branch": base_branch, "spec": spec.model_dump(mode="json"), "updated_at": tx.now}
+    tx.execute(update(tasks).where(tasks.c.id == task_id, tasks.c.status == TaskStatus.RUNNING).values(**values))
+
+
 def events(tx: Transaction, task_id: str) -> tuple[TaskEvent, ...]:
     """Return a task's history, oldest first."""
     rows = tx.execute(select(task_events).where(task_events.c.task_id == task_id).order_by(task_events.c.id))

@@ -18,7 +18,7 @@ from squire_pipelines.assets.plans import PULL_REQUESTS
 from squire_pipelines.domain.change import Decision, VerdictRecord
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.outcomes import PullRequestState
-from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.execution.step_executor import IN_STEP
 from squire_pipelines.ledger import attempts, outcomes, tasks
 from squire_pipelines.ledger.attempts import Attempt
@@ -121,6 +121,21 @@ def test_an_attempt_goes_the_same_way_with_its_ledger_in_postgres(
     assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.COMPLETED)
     (pull,) = our_pulls(forge)
     assert pipeline.read_attempt(attempt.id).pr_number == pull["number"]
+
+
+def test_a_default_branch_that_was_renamed_after_the_plan_is_followed(pipeline: Pipeline, forge: ForgeProcess) -> None:
+    attempt = pipeline.attempt(LEDGERLIB, base="former-default", kind=TaskKind.RESOLVE_ISSUE)
+    pipeline.agent_run(attempt)
+    row, task = pipeline.read_attempt(attempt.id), pipeline.read_task(attempt.task_id)
+    assert (row.cause, task.status) == ("completed", TaskStatus.SUCCEEDED)
+    assert (task.base_branch, task.spec.base_branch) == ("main", "main")
+    assert our_pulls(forge)[0]["base"] == "main"
+
+
+def test_a_branch_that_a_person_named_and_that_is_not_there_ends_the_task(pipeline: Pipeline) -> None:
+    attempt = pipeline.attempt(LEDGERLIB, base="no-such", kind=TaskKind.MANUAL)
+    pipeline.agent_run(attempt, fails=True)
+    assert "has no branch 'no-such'" in (pipeline.read_attempt(attempt.id).message or "")
 
 
 def test_an_agent_that_changes_nothing_is_an_answer(pipeline: Pipeline, forge: ForgeProcess) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import (
     RepositoryInfo,
     pull_request_reports,
+    renamed_branch,
     repository_info,
 )
 from tests.support.github_json import SHA, FakeGitHub, answer, repository
@@ -163,3 +165,24 @@ async def test_many_reports_of_an_unknown_repository_are_an_error(client_of: Cli
     fake = FakeGitHub({"PullRequestReports": answer({"repository": None}, errors=[NOT_FOUND])})
     with pytest.raises(GitHubNotFoundError):
         await pull_request_reports(client_of(fake), "o/r", [1])
+
+
+@pytest.mark.parametrize(
+    "branch", ["@hotfix/x", "#123-fix", "+x", "(wip)", "\U0001f680-release", "%41", "$(id)", "a,b", "a\u3000b"]
+)
+async def test_a_renamed_branch_is_found_whatever_its_name(client_of: ClientOf, branch: str) -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        name = unquote(request.url.raw_path.decode().rpartition("/branches/")[2])
+        return httpx.Response(200, json={"name": f"{name}-now"})
+
+    class AnyPath(FakeGitHub):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            assert b"/" not in request.url.raw_path.rpartition(b"/branches/")[2]
+            return play(request)
+
+    assert await renamed_branch(client_of(AnyPath()), "o/r", branch) == f"{branch}-now"
+
+
+async def test_a_branch_that_is_gone_has_no_other_name(client_of: ClientOf) -> None:
+    fake = FakeGitHub(rest={"GET /repos/o/r/branches/x": httpx.Response(404, json={"message": "Branch not found"})})
+    assert await renamed_branch(client_of(fake), "o/r", "x") is None
