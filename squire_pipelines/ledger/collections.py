@@ -1,10 +1,10 @@
 """Readings of sources and the signals they left. A failed reading leaves what was known as it was."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.signals import AnySource, Collection, CollectionStatus, Signal, SignalKind, source_of
@@ -132,7 +132,7 @@ def repositories_with(tx: Transaction, source: AnySource) -> frozenset[str]:
 def add_manual_signal(tx: Transaction, signal: Signal, *, trace_id: str) -> None:
     """Store a person's own request: a signal that stays until a task answers it. The same request twice is one."""
     tx.exclusive(f"signals of {signal.repository}")
-    _upsert(tx, signal, _known_signals(tx, signal.repository, signal.kind, signals.c.key == signal.key))
+    _upsert(tx, [signal], _known_signals(tx, signal.repository, signal.kind, signals.c.key == signal.key))
     episodes.record(tx, episodes.Reading(signal.repository, signal.kind, present=(signal,)), trace_id=trace_id)
 
 
@@ -204,7 +204,7 @@ def _merge(tx: Transaction, collection: Collection, trace_id: str) -> int:
     repository, kind = collection.repository, collection.source.kind
     known = _known_signals(tx, repository, kind, *_is_from(collection.source))
     seen = {signal.key: signal for signal in collection.signals}  # of two with one key, the later
-    changed = sum(_upsert(tx, signal, known) for signal in seen.values())
+    changed = _upsert(tx, seen.values(), known)
     gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
     if collection.truncated:  # what a reading that was cut off does not show may still be there
         gone = []
@@ -237,22 +237,29 @@ def _known_signals(
     return {row.key: (row.version, row.gone_at) for row in rows}
 
 
-def _upsert(tx: Transaction, signal: Signal, known: _KnownSignals) -> bool:
-    """Insert or update a signal; whether it is new or differs."""
-    values = {
-        "version": signal.version,
-        "title": signal.title,
-        "url": signal.url,
-        "signal": signal.model_dump(mode="json"),
-        "last_seen_at": tx.now,
-        "gone_at": None,
-        "updated_at": tx.now,
-    }
-    identity = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}
-    before = known.get(signal.key)
-    if before is None:
-        tx.execute(insert(signals).values(**identity, **values, first_seen_at=tx.now))
-        return True
-    row = (signals.c[name] == value for name, value in identity.items())
-    tx.execute(update(signals).where(*row).values(**values))
-    return before != (signal.version, None)
+def _upsert(tx: Transaction, seen: Iterable[Signal], known: _KnownSignals) -> int:
+    """Insert or update signals, in one statement each; return how many are new or differ."""
+    added, present, changed = [], [], 0
+    for signal in seen:
+        values = {
+            "version": signal.version,
+            "title": signal.title,
+            "url": signal.url,
+            "signal": signal.model_dump(mode="json"),
+            "last_seen_at": tx.now,
+            "gone_at": None,
+            "updated_at": tx.now,
+        }
+        identity = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}
+        before = known.get(signal.key)
+        if before is None:
+            added.append({**identity, **values, "first_seen_at": tx.now})
+        else:
+            present.append({**{f"of_{name}": value for name, value in identity.items()}, **values})
+        changed += before != (signal.version, None)
+    if added:
+        tx.execute(insert(signals), added)
+    if present:
+        row = (signals.c[name] == bindparam(f"of_{name}") for name in ("repository", "kind", "key"))
+        tx.execute(update(signals).where(*row), present)
+    return changed
