@@ -23,8 +23,9 @@ from squire_pipelines.domain.signals import (
     is_from,
 )
 from squire_pipelines.domain.terminal_text import plain
-from squire_pipelines.ledger import decisions
+from squire_pipelines.ledger import decisions, episodes
 from squire_pipelines.ledger.decisions import StoredSignal
+from squire_pipelines.ledger.episodes import EpisodeEvent
 from squire_pipelines.terminal.output import write_line
 
 _MAX_LINES = 60
@@ -48,9 +49,10 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
     """
     with context.ledger.read() as tx:
         stored = decisions.find(tx, signal, repository=repository)
+        events = episodes.history(tx, stored.signal)
         now = tx.now
     if as_json:
-        emit_json(_document(stored))
+        emit_json({**_document(stored), "episodes": events})
         return
     columns: Columns = {
         "signal": lambda row: row.signal.ref,
@@ -66,7 +68,7 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
         "may start work": lambda row: verdict_of(row.signal),
     }
     write_fields(stored, columns)
-    for line in _history(stored.signal):
+    for line in (*_history(stored.signal), *map(_happened, events)):
         write_line(f"  {plain(line)}")
     _write_text("What it says", _text(stored.signal))
     _write_text("Changed since it was approved", "\n".join(_difference(stored.signal)))
@@ -115,6 +117,11 @@ def _history(signal: Signal) -> Iterator[str]:
         yield f"text changed {instant(change.at)} by {_describe(change.by) if change.by else 'an account that is gone'}"
     if not signal.provenance.changes_complete:
         yield "there may be changes before the last that are not known"
+
+
+def _happened(event: EpisodeEvent) -> str:
+    turn = f", waits for {event.waits_for}" if event.waits_for else ""
+    return f"episode {event.number}: {event.change} {instant(event.at)}{turn}"
 
 
 def _text(signal: Signal) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, func, insert, select, update
@@ -88,3 +89,27 @@ def _add_event(tx: Transaction, episode: int, trace_id: str, **values: str | Non
 def close(tx: Transaction, repository: str, kind: SignalKind, keys: Iterable[str], *, trace_id: str) -> None:
     """Close the episodes of signals that have ended otherwise than by a reading."""
     record(tx, Reading(repository, kind, gone=tuple(keys)), trace_id=trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEvent:
+    """What happened to an episode of a signal: which (counted from 1), what, whose turn it was then, and when."""
+
+    number: int
+    change: EpisodeChange
+    waits_for: str | None
+    at: datetime
+
+
+def history(tx: Transaction, signal: Signal, *, limit: int = 20) -> tuple[EpisodeEvent, ...]:
+    """Return the last events of a signal's episodes, oldest first."""
+    row = signal_episodes.c
+    query = (
+        select(row.number, signal_events.c.change, signal_events.c.waits_for, signal_events.c.at)
+        .join(signal_events, signal_events.c.episode_id == row.id)
+        .where(row.repository == signal.repository, row.kind == signal.kind, row.key == signal.key)
+        .order_by(signal_events.c.id.desc())
+        .limit(limit)
+    )
+    rows = tx.execute(query).all()
+    return tuple(EpisodeEvent(item.number, EpisodeChange(item.change), item.waits_for, item.at) for item in rows[::-1])

@@ -10,6 +10,7 @@ CREATE TABLE signals (
     first_seen_at TIMESTAMPTZ NOT NULL,
     last_seen_at TIMESTAMPTZ NOT NULL,
     gone_at TIMESTAMPTZ,
+    decision JSON,
     updated_at TIMESTAMPTZ NOT NULL
 );
 COMMENT ON TABLE signals IS 'Every fact that was seen in a repository, gone ones too.';
@@ -24,4 +25,5 @@ COMMENT ON COLUMN signals.signal IS 'The whole signal.';
 COMMENT ON COLUMN signals.first_seen_at IS 'When it was seen first.';
 COMMENT ON COLUMN signals.last_seen_at IS 'When it was seen last.';
 COMMENT ON COLUMN signals.gone_at IS 'When it had gone; NULL while it is there.';
+COMMENT ON COLUMN signals.decision IS 'What a person decided about it by command.';
 COMMENT ON COLUMN signals.updated_at IS 'When its row changed last, by the ledger''s clock.';

@@ -181,3 +181,18 @@ def test_a_request_by_command_is_shown_as_a_persons_own_word(squire: Squire, sam
     shown = squire.ok("signals", "show", request["signal"])
     assert "yes: a person's own request, given by command" in shown
     assert "Tidy up, please." in shown
+
+
+def test_a_signal_that_returned_is_shown_with_its_episodes(squire: Squire, samples: SampleData) -> None:
+    samples.reading()
+    gone = Collection(
+        repository=REPOSITORY, source=Source.OPEN_ISSUES, status=CollectionStatus.FRESH, started_at=AT, ended_at=AT
+    )
+    with samples.ledger.write() as tx:
+        collections.record(tx, gone, trace_id=TRACE, run_id=None)
+    samples.reading()
+    shown = squire.ok("signals", "show", "open_issue:7")
+    for line in ("episode 1: opened", "episode 1: gone", "episode 2: reopened"):
+        assert line in shown
+    events = squire.json("signals", "show", "open_issue:7")["episodes"]
+    assert [(event["number"], event["change"]) for event in events] == [(1, "opened"), (1, "gone"), (2, "reopened")]

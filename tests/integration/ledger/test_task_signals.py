@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.signals import ReviewFinding, Signal, Source
 from squire_pipelines.domain.tasks import Plan
@@ -14,20 +15,15 @@ from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
 from tests.support.ledgers import ALL_APPROVED, REPOSITORY, START, TRACE, Clock, claim, collect, dispatch, settle
 
+TRUSTED = StartVerdict(may_start=True, reason="ann may write here")
+
 
 def remark(key: str, version: str = "v1") -> Signal:
     details = ReviewFinding(
         pull_request=7, thread=key, author="ann", is_bot=False, body="Wrong.", head_ref="fix", head_sha="a" * 40, line=3
     )
-    return Signal(
-        repository=REPOSITORY,
-        key=key,
-        version=version,
-        title=f"Remark {key}",
-        url="u",
-        updated_at=START,
-        details=details,
-    )
+    values = {"version": version, "title": "Remark", "url": "u", "updated_at": START, "details": details}
+    return Signal(repository=REPOSITORY, key=key, verdict=TRUSTED, **values)
 
 
 def cycle(ledger: Ledger, *remarks: Signal, times: int = 1) -> list[tuple[str, ...]]:
