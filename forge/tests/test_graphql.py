@@ -64,12 +64,13 @@ def test_failed_checks_of_the_default_branch_are_told_with_their_text(api: Any) 
     assert tests["checkSuite"]["workflowRun"]["workflow"]["name"] == "CI"
 
 
-def test_review_threads_of_a_bot_are_told_with_their_lines(api: Any) -> None:
+def test_review_threads_are_told_with_their_lines(api: Any) -> None:
     (pull,) = _repository(api, "webshop")["pullRequests"]["nodes"]
     threads = pull["reviewThreads"]["nodes"]
     assert [(thread["path"], thread["line"], thread["isResolved"]) for thread in threads] == [
         ("data/discounts.json", 2, False),
         ("src/discounts.mjs", 4, False),
+        ("src/discounts.mjs", 3, False),
     ]
     (comment,) = threads[0]["comments"]["nodes"]
     assert comment["author"] == {"login": "greptile-apps", "__typename": "Bot"}

@@ -152,8 +152,8 @@ def test_a_push_is_announced_with_its_commits(hooked: ForgeClient, receiver: Any
     assert synchronize.payload["pull_request"]["head"]["sha"] == after
     _conforms(synchronize.payload, "pull_request", ("pull_request",))
     webshop = next(repository for repository in hooked.state()["repositories"] if repository["name"] == "demo/webshop")
-    # The line that the second finding stands on is another one now.
-    assert [thread["outdated"] for thread in webshop["pull_requests"][0]["threads"]] == [False, True]
+    # The line that the second finding stands on is another one now, and so is that of the third.
+    assert [thread["outdated"] for thread in webshop["pull_requests"][0]["threads"]] == [False, True, True]
 
 
 def test_a_branch_that_is_made_forced_and_deleted_says_so(
