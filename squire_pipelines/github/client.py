@@ -152,9 +152,11 @@ class GitHubClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._limits.close()
-        if self._owns_http:
-            await self._http.aclose()
+        try:
+            self._limits.close()
+        finally:
+            if self._owns_http:
+                await self._http.aclose()
 
     async def graphql(self, query_name: str, variables: Mapping[str, object]) -> dict[str, Any]:
         """Return the whole data that `queries/<query_name>.graphql` asks for. Raises GitHubError for a missing part."""
