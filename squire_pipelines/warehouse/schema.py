@@ -90,8 +90,6 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         "attempts": frozenset({"lease_token"}),
         # What the ledger's index of titles is made of.
         "tasks": frozenset({"title_words"}),
-        # The verdict of the signal says what came of it, and the audit trail who decided and when.
-        "signals": frozenset({"decision"}),
     }
 )
 """The ledger's columns that are not published."""
