@@ -147,7 +147,7 @@ def check_what_it_left(demo: RunningDemo, tmp_path: Path) -> None:
 
     Others may read what an attempt exchanges with its agent, and reach none of it: the attempt's folder is closed.
     """
-    exchanged = tuple(f"attempts/*/{folder}{below}" for folder in ("in", "out") for below in ("", "/*"))
+    exchanged = tuple(f"attempts/*/{folder}{below}" for folder in ("in", "out") for below in ("", "/*", "/evidence/*"))
     assert open_to_others(demo.home, but=exchanged) == {}
     assert stat.S_IMODE(demo.home.stat().st_mode) == 0o700
     ledger = Ledger(f"sqlite:///{demo.home / 'ledger.sqlite'}")
