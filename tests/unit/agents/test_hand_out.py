@@ -24,7 +24,7 @@ class FakeEngine:
         self.files = files
         self.api = self
         self.looks = 0
-        self.told = threading.Event()
+        self.taken = threading.Event()
 
     def exec_create(self, container: str, command: list[str], *, user: str) -> dict[str, str]:
         """Remember nothing: the id is the file's name."""
@@ -38,15 +38,15 @@ class FakeEngine:
         content = self.files.get(name.replace(".", "_"))
         self.looks += 1
 
-        def said() -> Iterator[tuple[bytes, None]]:
+        def chunks() -> Iterator[tuple[bytes, None]]:
             yield (b"none\n" if content is None else f"{len(content)}\n".encode() + content), None
 
-        return said()
+        return chunks()
 
     def kill(self, container: str, *, signal: str) -> None:
         """Tell the entrypoint."""
         assert (container, signal) == (CONTAINER, TAKEN_SIGNAL)
-        self.told.set()
+        self.taken.set()
 
 
 def _line_after(quiet: int, then: Any) -> threading.Event:
@@ -74,7 +74,7 @@ def test_result_is_taken_as_soon_as_the_entrypoint_says_so_however_long_nothing_
     line = _line_after(QUIET_LOOKS, lambda: engine.files.update(result_json=b"{}", result_bundle=b"# bundle"))
     client: docker.DockerClient = engine  # type: ignore[assignment] # all of it that is used
     with HandOut(client, CONTAINER, inputs, line):
-        assert engine.told.wait(10)  # the pauses of so many lines would take longer
+        assert engine.taken.wait(10)  # the pauses of so many lines would take longer
     assert (inputs.folder.out / "result.json").read_bytes() == b"{}"
     assert (inputs.folder.out / "result.bundle").read_bytes() == b"# bundle"
 
@@ -85,5 +85,5 @@ def test_file_that_is_longer_than_it_may_be_is_cut(tmp_path: Path) -> None:
     engine = FakeEngine(result_json=b"{}", result_bundle=b"x" * (most + 1000))
     client: docker.DockerClient = engine  # type: ignore[assignment] # all of it that is used
     with HandOut(client, CONTAINER, inputs, threading.Event(), adopted=True):
-        assert engine.told.wait(10)
+        assert engine.taken.wait(10)
     assert (inputs.folder.out / "result.bundle").stat().st_size == most + 1
