@@ -91,7 +91,7 @@ class Bench:
         labels = [
             f"{name}={value}" for name, value in step_containers.labels(self.pipeline.settings.home.state).items()
         ]
-        return list(self.client.containers.list(all=True, filters={"label": labels}))
+        return list(self.client.containers.list(all=True, ignore_removed=True, filters={"label": labels}))
 
     def step(self, name: str) -> Container:
         """The running container of a step."""
@@ -135,7 +135,7 @@ def bench(pipeline: Pipeline, forge: ForgeProcess, client: docker.DockerClient) 
         with contextlib.suppress(docker.errors.NotFound):
             left.remove(force=True)
     for attempt in made.attempts:
-        for left in client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}):
+        for left in client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}):
             with contextlib.suppress(docker.errors.APIError):
                 left.remove(force=True)
 
@@ -169,7 +169,9 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
     assert [line for line in secrets if "STEP_KEY" not in line] == []
 
     # The agent's own container runs before the step is killed: the retry has to find it.
-    (agent,) = bench.until(lambda: bench.client.containers.list(filters={"name": f"squire-{attempt.id}"}))
+    (agent,) = bench.until(
+        lambda: bench.client.containers.list(ignore_removed=True, filters={"name": f"squire-{attempt.id}"})
+    )
     assert agent.id not in {container.id for container in bench.containers()}, "no agent runs in a step's container"
     assert f"{step_executor.IN_STEP}=1" in step.attrs["Config"]["Env"]
     for _ in range(40):
@@ -193,7 +195,7 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
         if "DAGSTER_RUN_STEP_KEY=run_agent" in container.attrs["Config"]["Env"]
     ]
     assert len(retried) == 2
-    assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
+    assert bench.client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}) == []
 
     assert step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0) >= 5
     assert bench.containers() == []
@@ -203,11 +205,11 @@ def test_a_cancelled_run_leaves_no_container_behind(bench: Bench) -> None:
     attempt = _configure(bench, 90)
     run = bench.start(attempt)
     bench.step("run_agent")
-    bench.until(lambda: bench.client.containers.list(filters={"name": f"squire-{attempt.id}"}))
+    bench.until(lambda: bench.client.containers.list(ignore_removed=True, filters={"name": f"squire-{attempt.id}"}))
     run.send_signal(signal.SIGTERM)
     assert run.wait(90) != 0
     bench.until(lambda: not [container for container in bench.containers() if container.status == "running"])
-    assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
+    assert bench.client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}) == []
     assert bench.pipeline.read_attempt(attempt.id).cause in {Cause.CANCELLED, Cause.LOST}
     step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
     assert bench.containers() == []
@@ -222,7 +224,7 @@ def test_a_killed_run_workers_step_ends_by_itself_and_is_removed(bench: Bench) -
     bench.until(lambda: not [container for container in bench.containers() if container.status == "running"])
     step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
     assert bench.containers() == []
-    assert bench.client.containers.list(all=True, filters={"name": f"squire-{attempt.id}"}) == []
+    assert bench.client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}) == []
 
 
 def test_a_container_that_was_never_started_is_removed_when_nobody_will(bench: Bench) -> None:

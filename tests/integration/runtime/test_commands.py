@@ -160,6 +160,7 @@ def test_an_executor_that_cannot_be_had_is_said_before_anything_starts(  # noqa:
     for name in ("CONFIG", "DATA", "CACHE", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("SQUIRE_CONFIG", str(pipeline.home / "config.toml"))
+    pipeline.configure(runner="docker")
     monkeypatch.setenv("SQUIRE_PIPELINE__EXECUTOR", "docker")
     monkeypatch.setenv(*variable.split("=", 1))
     began = time.monotonic()

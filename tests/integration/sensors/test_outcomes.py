@@ -35,14 +35,16 @@ def pull_request(action: str, *, number: int = 7, at: datetime = NOW, merged: bo
     return json.dumps({"action": action, "repository": {"full_name": QUIET}, "pull_request": pull | more}).encode()
 
 
-def deliver(pipeline: Pipeline, name: str, body: bytes, *, ledger: Ledger | None = None) -> int:
+def deliver(
+    pipeline: Pipeline, name: str, body: bytes, *, repository: str = QUIET, ledger: Ledger | None = None
+) -> int:
     return deliveries.record(
         ledger or pipeline.ledger,
         source="github",
         delivery_id=name,
         event="pull_request",
         action="closed",
-        repository=QUIET,
+        repository=repository,
         body=body,
     ).id
 
@@ -234,7 +236,7 @@ def unlabelled(pipeline: Pipeline, forge: ForgeProcess, login: str, permission: 
     content = json.loads(pull_request("unlabeled", number=number, at=datetime.now(UTC)))
     content["repository"]["full_name"] = LEDGERLIB
     content["pull_request"]["head"] = {"ref": pull["head"], "sha": pull["head_sha"]}
-    return deliver(pipeline, "label", json.dumps(content).encode())
+    return deliver(pipeline, "label", json.dumps(content).encode(), repository=LEDGERLIB)
 
 
 def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(

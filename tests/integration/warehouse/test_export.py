@@ -50,11 +50,12 @@ def test_every_row_of_every_table_is_in_the_file_of_its_day(published: Path, tmp
     names: list[str] = []
     done = export(published, str(tmp_path / "lake"), on_file=lambda file: names.append(file.name))
     assert names == [file.name for file in done.files]
-    assert {file.table for file in done.files} == set(BEGIN_COLUMNS)
+    counted = {name: run_query(published, f"SELECT count(*) FROM {name}").rows[0][0] for name in BEGIN_COLUMNS}  # noqa: S608 - our own names
+    assert {file.table for file in done.files} == {name for name, count in counted.items() if count}
+    assert sum(bool(count) for count in counted.values()) > len(BEGIN_COLUMNS) // 2
     assert set(_files(tmp_path / "lake")) == set(names)
-    for table in BEGIN_COLUMNS:
-        (count,) = run_query(published, f"SELECT count(*) FROM {table}").rows[0]  # noqa: S608 - our own names
-        rows = _read(tmp_path / "lake", table)
+    for table, count in counted.items():
+        rows = _read(tmp_path / "lake", table) if count else []
         assert len(rows) == count
         assert sum(file.rows for file in done.files if file.table == table) == count
     tasks = run_query(published, "SELECT id, created_at FROM tasks").rows
