@@ -1,7 +1,10 @@
 """Doing the same for many repositories at once, where the failure of one must not lose the work of the others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
 
 
 async def gather_bounded(names: Iterable[str], work: Callable[[str], Awaitable[None]], *, limit: int) -> None:
@@ -25,3 +28,41 @@ async def gather_bounded(names: Iterable[str], work: Callable[[str], Awaitable[N
         name, error = failures[0]
         error.add_note(f"at {name}; {len(failures)} of {len(unique)} repositories failed")
         raise error
+
+
+class Batches(Generic[_T]):
+    """Hands items on together: those that come in one turn of the event loop are handled at once.
+
+    A transaction for each item would cost as much as its work does. What waits is bounded by those who add.
+
+    Args:
+        handle: Takes a batch, in the order in which its items were added.
+    """
+
+    def __init__(self, handle: Callable[[Sequence[_T]], None]) -> None:
+        self._handle = handle
+        self._waiting: list[tuple[_T, asyncio.Future[None]]] = []
+
+    async def add(self, item: _T) -> None:
+        """Return when the item's batch was handled. Raises what the handling of its batch raised."""
+        loop = asyncio.get_running_loop()
+        handled = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._handle_waiting)
+        self._waiting.append((item, handled))
+        await handled
+
+    def _handle_waiting(self) -> None:
+        batch, self._waiting = self._waiting, []
+        error: BaseException | None = None
+        try:
+            self._handle([item for item, _ in batch])
+        except BaseException as raised:  # noqa: BLE001 - raised to each who waits, who would wait for ever otherwise
+            error = raised
+        for _, handled in batch:
+            if handled.done():  # its task was cancelled meanwhile
+                continue
+            if error is None:
+                handled.set_result(None)
+            else:
+                handled.set_exception(error)

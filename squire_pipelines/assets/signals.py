@@ -6,16 +6,16 @@ Here: reading, recording and reporting per partition. Not here: how GitHub is as
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from squire_pipelines.assets.concurrency import gather_bounded
+from squire_pipelines.assets.concurrency import Batches, gather_bounded
 from squire_pipelines.assets.tables import preview
 from squire_pipelines.domain.looks import ReadReason
-from squire_pipelines.domain.signals import MANUAL_SOURCE, AnySource, FurtherSource, Signal, Source, is_from
-from squire_pipelines.domain.verdicts import awaits_permission
+from squire_pipelines.domain.signals import MANUAL_SOURCE, AnySource, FurtherSource, Source
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import REPOSITORIES, repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
@@ -24,11 +24,10 @@ from squire_pipelines.source_names import further_sources, package_of
 from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
-    from squire_pipelines.domain.looks import RepositoryLook
-    from squire_pipelines.domain.signals import Collection
     from squire_pipelines.github.connection import GitHub
     from squire_pipelines.github.judging import Trust
     from squire_pipelines.ledger.collections import RecordedCollection
+    from squire_pipelines.ledger.repository_readings import RecordedReading, RepositoryReading
     from squire_pipelines.ledger.store import Ledger
 
 OWNERS = ["team:squire"]
@@ -120,8 +119,9 @@ async def _collect(
     from squire_pipelines.github.collecting import collect_repository
     from squire_pipelines.github.cycle import begin_cycle, unread_sources
     from squire_pipelines.github.evidence.checks import add_evidence
-    from squire_pipelines.ledger import collections, decisions, deliveries, reruns
+    from squire_pipelines.ledger import collections, deliveries, reruns
     from squire_pipelines.ledger import repositories as known_repositories
+    from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read, record_readings
     from squire_pipelines.secrets.redact import process_redactor
 
     names = config.repositories or list(context.partition_keys)
@@ -133,24 +133,22 @@ async def _collect(
     if config.fresh or not config.repositories:
         forced = dict.fromkeys(names, ReadReason.FRESH)
 
-    def record(repository: str, readings: "Sequence[Collection]", look: "RepositoryLook | None") -> None:
-        rules = settings.trust_rules_for(repository)
+    def record(batch: "Sequence[RepositoryReading]") -> None:
         with ledger.write() as tx:
-            judged = [decisions.with_decisions(tx, reading, rules) for reading in readings]
-            recorded = [
-                collections.record(tx, reading, trace_id=trace_id, run_id=context.run.run_id) for reading in judged
-            ]
-            active = collections.active_signals(tx, repository)
-            is_whole = all(row.status.source_answered for row in recorded) and not any(
-                awaits_permission(signal, rules) for reading in judged for signal in reading.signals
+            recorded = record_readings(
+                tx,
+                batch,
+                rules=settings.trust_rules_for,
+                trace_id=trace_id,
+                run_id=context.run.run_id,
             )
-            if not is_whole or set(sources) == set(Source):
-                known_repositories.mark_read(tx, repository, look if is_whole else None)
-        if recorded and not any(row.status.source_answered for row in recorded):
-            unread.add(repository)
-        for reading, row in zip(readings, recorded, strict=True):
-            signals = [signal for signal in active if is_from(signal, row.source)]
-            _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
+            is_of_all = set(sources) == set(Source)
+            mark_read(tx, batch, recorded, rules=settings.trust_rules_for, of_all_sources=is_of_all)
+        for repository, entries in recorded.items():
+            if entries and not any(entry.row.status.source_answered for entry in entries):
+                unread.add(repository)
+            for entry in entries:
+                _report(context, entry, trace_id)
 
     async with github.client() as client:
         cycle = await begin_cycle(
@@ -171,8 +169,14 @@ async def _collect(
                     plan_again=bool(config.deliveries),
                 )
             ]
-        for repository, error in cycle.refused.items():
-            record(repository, unread_sources(repository, sources, error, now=datetime.now(UTC)), None)
+        now = datetime.now(UTC)
+        record(
+            [
+                RepositoryReading(name, unread_sources(name, sources, error, now=now))
+                for name, error in cycle.refused.items()
+            ]
+        )
+        batches = Batches(record)
 
         async def read(repository: str) -> None:
             with bound_context(repository=repository):
@@ -200,7 +204,7 @@ async def _collect(
                         for reading in readings
                     ]
                 )
-            record(repository, readings, cycle.looks.get(repository))
+            await batches.add(RepositoryReading(repository, readings, cycle.looks.get(repository)))
 
         limit = settings.collection.max_concurrent_repositories
         await gather_bounded([*cycle.to_read, *changed_meanwhile], read, limit=limit)
@@ -245,7 +249,8 @@ async def _collect_further(
 ) -> None:
     """Read the sources beside GitHub's, whether or not anything has changed there."""
     from squire_pipelines.github.collecting import utc_now
-    from squire_pipelines.ledger import collections, decisions
+    from squire_pipelines.ledger import collections
+    from squire_pipelines.ledger.repository_readings import RepositoryReading, record_readings
     from squire_pipelines.sources.reading import read_sources, sources_to_read
 
     sources = [source for source in SOURCES if isinstance(source, FurtherSource)]
@@ -253,37 +258,43 @@ async def _collect_further(
     with ledger.read() as tx:
         left = {source: collections.repositories_with(tx, source) for source in selected}
 
+    def record(batch: "Sequence[RepositoryReading]") -> None:
+        with ledger.write() as tx:
+            recorded = record_readings(
+                tx,
+                batch,
+                rules=settings.trust_rules_for,
+                trace_id=trace_id,
+                run_id=context.run.run_id,
+            )
+        for entry in chain.from_iterable(recorded.values()):
+            _report(context, entry, trace_id)
+
+    batches = Batches(record)
+
     async def read(repository: str) -> None:
         asked = sources_to_read(settings, repository, {source: repository in left[source] for source in selected})
-        for reading in await read_sources(settings, repository, asked, clock=utc_now):
-            with ledger.write() as tx:
-                judged = decisions.with_decisions(tx, reading, settings.trust_rules_for(repository))
-                row = collections.record(tx, judged, trace_id=trace_id, run_id=context.run.run_id)
-                active = collections.active_signals(tx, repository)
-            signals = [signal for signal in active if is_from(signal, row.source)]
-            _report(context, row, signals, reading.ended_at - reading.started_at, trace_id)
+        readings = await read_sources(settings, repository, asked, clock=utc_now)
+        if readings:
+            await batches.add(RepositoryReading(repository, readings))
 
     await gather_bounded(names, read, limit=settings.collection.max_concurrent_repositories)
 
 
-def _report(
-    context: dg.AssetExecutionContext,
-    row: "RecordedCollection",
-    signals: list[Signal],
-    took: timedelta,
-    trace_id: str,
-) -> None:
+def _report(context: dg.AssetExecutionContext, entry: "RecordedReading", trace_id: str) -> None:
     # Explicit events: in a run over a range, Dagster would report all partitions at the end or none.
+    row, reading = entry.row, entry.reading
     key = signal_key(row.source)
     metadata: dict[str, dg.MetadataValue] = {
         "signals": dg.MetadataValue.int(row.signals),
         "changed": dg.MetadataValue.int(row.changed),
         "status": dg.MetadataValue.text(row.status.value),
-        "seconds": dg.MetadataValue.float(took.total_seconds()),
+        "seconds": dg.MetadataValue.float((reading.ended_at - reading.started_at).total_seconds()),
         "trace_id": dg.MetadataValue.text(trace_id),
     }
     if row.status.source_answered:
-        metadata["preview"] = preview(("signal", "title", "link"), ((s.ref, s.title, s.url) for s in signals))
+        rows = ((signal.ref, signal.title, signal.url) for signal in reading.signals)
+        metadata["preview"] = preview(("signal", "title", "link"), rows)
         context.log_event(dg.AssetMaterialization(key, partition=row.repository, metadata=metadata))
     else:
         metadata["error"] = dg.MetadataValue.text(row.error or "unknown")

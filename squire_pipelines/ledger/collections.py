@@ -1,8 +1,10 @@
 """Readings of sources and the signals they left. A failed reading leaves what was known as it was."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 
@@ -30,62 +32,69 @@ class RecordedCollection:
 
 
 def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: str | None) -> RecordedCollection:
-    """Store one reading and bring the signals of its source up to date.
+    """Store one reading, as `record_all` stores many."""
+    return record_all(tx, [collection], trace_id=trace_id, run_id=run_id)[0]
+
+
+def record_all(
+    tx: Transaction, readings: Sequence[Collection], *, trace_id: str, run_id: str | None
+) -> tuple[RecordedCollection, ...]:
+    """Store readings, each of another source or repository, and bring the signals of their sources up to date.
 
     `fresh` becomes `unchanged` when nothing differs, `failed` becomes `stale` when an earlier reading is there.
     """
-    tx.exclusive(f"signals of {collection.repository}")
-    if collection.status.source_answered:
-        changed = _merge(tx, collection, trace_id)
-        status = CollectionStatus.FRESH if changed else CollectionStatus.UNCHANGED
-        if not changed and not _read_before(tx, collection):
-            status = CollectionStatus.FRESH
-    else:
-        changed = 0
-        status = CollectionStatus.STALE if _read_before(tx, collection) else CollectionStatus.FAILED
-    count = tx.execute(
-        select(func.count())
-        .select_from(signals)
-        .where(
-            signals.c.repository == collection.repository,
-            *_is_from(collection.source),
-            signals.c.gone_at.is_(None),
+    if not readings:
+        return ()
+    names = sorted({reading.repository for reading in readings})
+    for name in names:  # in one order, so that no two transactions wait for each other
+        tx.exclusive(f"signals of {name}")
+    merges = _merge(tx, readings, trace_id)
+    read_before = _read_before(tx, names)
+    rows: list[dict[str, Any]] = []
+    for reading, merge in zip(readings, merges, strict=True):
+        status = _status(reading, merge.changed, read_before=(reading.repository, reading.source.value) in read_before)
+        row: dict[str, Any] = {
+            "repository": reading.repository,
+            "source": reading.source.value,
+            "status": status,
+            "signals": merge.count,
+            "changed": merge.changed,
+            "truncated": reading.truncated,
+            "error_code": reading.error_code,
+            "error": reading.error,
+            "requests": reading.requests,
+            "quota_cost": reading.quota_cost,
+            "quota_remaining": reading.quota_remaining,
+            "started_at": reading.started_at,
+            "ended_at": reading.ended_at,
+            "trace_id": trace_id,
+            "run_id": run_id,
+            "planned_at": None if status.source_answered else tx.now,
+            "updated_at": tx.now,
+        }
+        rows.append(row)
+    inserted = insert(collections).returning(collections.c.id, collections.c.repository, collections.c.source)
+    ids = {(row.repository, row.source): row.id for row in tx.execute(inserted, rows)}
+    return tuple(
+        RecordedCollection(
+            ids[reading.repository, reading.source.value],
+            reading.repository,
+            reading.source,
+            row["status"],
+            row["signals"],
+            row["changed"],
+            reading.error,
+            run_id,
+            reading.ended_at,
         )
-    ).scalar_one()
-    row = tx.execute(
-        insert(collections)
-        .values(
-            repository=collection.repository,
-            source=collection.source,
-            status=status,
-            signals=count,
-            changed=changed,
-            truncated=collection.truncated,
-            error_code=collection.error_code,
-            error=collection.error,
-            requests=collection.requests,
-            quota_cost=collection.quota_cost,
-            quota_remaining=collection.quota_remaining,
-            started_at=collection.started_at,
-            ended_at=collection.ended_at,
-            trace_id=trace_id,
-            run_id=run_id,
-            planned_at=None if status.source_answered else tx.now,
-            updated_at=tx.now,
-        )
-        .returning(collections.c.id)
-    ).scalar_one()
-    return RecordedCollection(
-        row,
-        collection.repository,
-        collection.source,
-        status,
-        count,
-        changed,
-        collection.error,
-        run_id,
-        collection.ended_at,
+        for reading, row in zip(readings, rows, strict=True)
     )
+
+
+def _status(reading: Collection, changed: int, *, read_before: bool) -> CollectionStatus:
+    if reading.status.source_answered:
+        return CollectionStatus.UNCHANGED if read_before and not changed else CollectionStatus.FRESH
+    return CollectionStatus.STALE if read_before else CollectionStatus.FAILED
 
 
 def active_signals(tx: Transaction, repository: str) -> tuple[Signal, ...]:
@@ -132,8 +141,13 @@ def repositories_with(tx: Transaction, source: AnySource) -> frozenset[str]:
 def add_manual_signal(tx: Transaction, signal: Signal, *, trace_id: str) -> None:
     """Store a person's own request: a signal that stays until a task answers it. The same request twice is one."""
     tx.exclusive(f"signals of {signal.repository}")
-    _upsert(tx, [signal], _known_signals(tx, signal.repository, signal.kind, signals.c.key == signal.key))
-    episodes.record(tx, episodes.Reading(signal.repository, signal.kind, present=(signal,)), trace_id=trace_id)
+    row = signals.c
+    query = select(row.id, row.version, row.gone_at).where(
+        row.repository == signal.repository, row.kind == signal.kind, row.key == signal.key
+    )
+    stored = tx.execute(query).one_or_none()
+    _upsert(tx, [(signal, _KnownSignal(*stored) if stored is not None else None)])
+    episodes.record(tx, [episodes.Reading(signal.repository, signal.kind, present=(signal,))], trace_id=trace_id)
 
 
 def unplanned(tx: Transaction, *, limit: int = 500) -> dict[str, int]:
@@ -186,35 +200,54 @@ def latest(tx: Transaction, repositories: Sequence[str]) -> tuple[RecordedCollec
     )
 
 
-def _read_before(tx: Transaction, collection: Collection) -> bool:
-    query = (
-        select(collections.c.id)
-        .where(
-            collections.c.repository == collection.repository,
-            collections.c.source == collection.source,
-            collections.c.status != CollectionStatus.FAILED,
-        )
-        .limit(1)
+def _read_before(tx: Transaction, repositories: Sequence[str]) -> set[tuple[str, str]]:
+    """Return the repositories and sources that were read: the row of a reading after the first is never `failed`."""
+    newest = (
+        select(func.max(collections.c.id))
+        .where(collections.c.repository.in_(repositories))
+        .group_by(collections.c.repository, collections.c.source)
     )
-    return tx.execute(query).first() is not None
+    query = select(collections.c.repository, collections.c.source).where(
+        collections.c.id.in_(newest), collections.c.status != CollectionStatus.FAILED
+    )
+    return {(row.repository, row.source) for row in tx.execute(query)}
 
 
-def _merge(tx: Transaction, collection: Collection, trace_id: str) -> int:
-    """Bring the signals of a reading's source up to date; return how many changed."""
-    repository, kind = collection.repository, collection.source.kind
-    known = _known_signals(tx, repository, kind, *_is_from(collection.source))
-    seen = {signal.key: signal for signal in collection.signals}  # of two with one key, the later
-    changed = _upsert(tx, seen.values(), known)
-    gone = [key for key, (_, gone_at) in known.items() if gone_at is None and key not in seen]
-    if collection.truncated:  # what a reading that was cut off does not show may still be there
-        gone = []
-    if gone:
-        of_source = (signals.c.repository == repository, signals.c.kind == kind, signals.c.key.in_(gone))
-        tx.execute(update(signals).where(*of_source).values(gone_at=tx.now, updated_at=tx.now))
-        changed += len(gone)
-    reading = episodes.Reading(repository, kind, tuple(seen.values()), gone)
-    episodes.record(tx, reading, trace_id=trace_id)
-    return changed
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """How many signals of a reading's source changed, and how many there are now."""
+
+    changed: int
+    count: int
+
+
+def _merge(tx: Transaction, readings: Sequence[Collection], trace_id: str) -> list[_Merge]:
+    """Bring the signals of the readings' sources up to date."""
+    known = _known_signals(tx, readings)
+    present: list[tuple[Signal, _KnownSignal | None]] = []
+    gone_ids: list[int] = []
+    episodes_seen, merges = [], []
+    for reading in readings:
+        of_kind = known[reading.repository, reading.source.kind]
+        before = {key: row for key, row in of_kind.items() if key.startswith(reading.source.key_prefix)}
+        active = {key for key, row in before.items() if row.gone_at is None}
+        if not reading.status.source_answered:
+            merges.append(_Merge(0, len(active)))
+            continue
+        seen = {signal.key: signal for signal in reading.signals}  # of two with one key, the later
+        # What a reading that was cut off does not show may still be there.
+        gone = [] if reading.truncated else [key for key in before if key in active and key not in seen]
+        present += [(signal, of_kind.get(key)) for key, signal in seen.items()]
+        gone_ids += [before[key].id for key in gone]
+        changed = sum(key not in of_kind or of_kind[key].differs(signal) for key, signal in seen.items())
+        merges.append(_Merge(changed + len(gone), len((active | seen.keys()) - set(gone))))
+        episodes_seen.append(episodes.Reading(reading.repository, reading.source.kind, tuple(seen.values()), gone))
+    _upsert(tx, present)
+    if gone_ids:
+        ended = update(signals).where(signals.c.id == bindparam("of_id"))
+        tx.execute(ended, [{"of_id": gone, "gone_at": tx.now, "updated_at": tx.now} for gone in gone_ids])
+    episodes.record(tx, episodes_seen, trace_id=trace_id)
+    return merges
 
 
 def _is_from(source: AnySource) -> tuple[ColumnElement[bool], ...]:
@@ -225,22 +258,37 @@ def _is_from(source: AnySource) -> tuple[ColumnElement[bool], ...]:
     return (is_of_kind, signals.c.key.startswith(source.key_prefix, autoescape=True))
 
 
-_KnownSignals = Mapping[str, tuple[str, datetime | None]]
+@dataclass(frozen=True, slots=True)
+class _KnownSignal:
+    id: int
+    version: str
+    gone_at: datetime | None
+
+    def differs(self, signal: Signal) -> bool:
+        return self.gone_at is not None or self.version != signal.version
 
 
 def _known_signals(
-    tx: Transaction, repository: str, kind: SignalKind, *conditions: ColumnElement[bool]
-) -> _KnownSignals:
-    """Return version and end of each signal of a kind, by its key."""
-    query = select(signals.c.key, signals.c.version, signals.c.gone_at)
-    rows = tx.execute(query.where(signals.c.repository == repository, signals.c.kind == kind, *conditions))
-    return {row.key: (row.version, row.gone_at) for row in rows}
+    tx: Transaction, readings: Sequence[Collection]
+) -> Mapping[tuple[str, SignalKind], Mapping[str, _KnownSignal]]:
+    """Return what is known of the readings' repositories and kinds of signal, by the signals' keys."""
+    known: dict[tuple[str, SignalKind], dict[str, _KnownSignal]] = defaultdict(dict)
+    row = signals.c
+    query = select(row.id, row.repository, row.kind, row.key, row.version, row.gone_at).where(
+        row.repository.in_(sorted({reading.repository for reading in readings})),
+        row.kind.in_(sorted({reading.source.kind for reading in readings})),
+    )
+    for stored in tx.execute(query):
+        known[stored.repository, SignalKind(stored.kind)][stored.key] = _KnownSignal(
+            stored.id, stored.version, stored.gone_at
+        )
+    return known
 
 
-def _upsert(tx: Transaction, seen: Iterable[Signal], known: _KnownSignals) -> int:
-    """Insert or update signals, in one statement each; return how many are new or differ."""
-    added, present, changed = [], [], 0
-    for signal in seen:
+def _upsert(tx: Transaction, present: Iterable[tuple[Signal, _KnownSignal | None]]) -> None:
+    """Insert signals that are new and update the others, in one statement each."""
+    added, updated = [], []
+    for signal, before in present:
         values = {
             "version": signal.version,
             "title": signal.title,
@@ -250,16 +298,12 @@ def _upsert(tx: Transaction, seen: Iterable[Signal], known: _KnownSignals) -> in
             "gone_at": None,
             "updated_at": tx.now,
         }
-        identity = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}
-        before = known.get(signal.key)
         if before is None:
+            identity = {"repository": signal.repository, "kind": signal.kind, "key": signal.key}
             added.append({**identity, **values, "first_seen_at": tx.now})
         else:
-            present.append({**{f"of_{name}": value for name, value in identity.items()}, **values})
-        changed += before != (signal.version, None)
+            updated.append({"of_id": before.id, **values})
     if added:
         tx.execute(insert(signals), added)
-    if present:
-        row = (signals.c[name] == bindparam(f"of_{name}") for name in ("repository", "kind", "key"))
-        tx.execute(update(signals).where(*row), present)
-    return changed
+    if updated:
+        tx.execute(update(signals).where(signals.c.id == bindparam("of_id")), updated)

@@ -1,5 +1,6 @@
 """What a person decided about a signal by command: release it, or hold it. The newest decision counts."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,25 +31,41 @@ class StoredSignal:
     gone_at: datetime | None
 
 
-def with_decisions(tx: Transaction, reading: Collection, rules: TrustRules) -> Collection:
-    """Return a reading with what people decided by command, also while it was read."""
-    tx.exclusive(f"signals of {reading.repository}")
+def with_decisions(
+    tx: Transaction, readings: Sequence[Collection], rules: Callable[[str], TrustRules]
+) -> list[Collection]:
+    """Return readings with what people decided by command, also while they were read. `rules` are a repository's."""
+    names = sorted({reading.repository for reading in readings})
+    for name in names:
+        tx.exclusive(f"signals of {name}")
     row = signals.c
     rows = tx.execute(
-        select(row.key, row.decision).where(
-            row.repository == reading.repository, row.kind == reading.source.kind, row.decision.is_not(None)
+        select(row.repository, row.kind, row.key, row.decision).where(
+            row.repository.in_(names), row.decision.is_not(None)
         )
     )
     decided = {
-        stored.key: decision for stored in rows if (decision := read_json(SignalDecision, stored.decision)) is not None
+        (stored.repository, stored.kind, stored.key): decision
+        for stored in rows
+        if (decision := read_json(SignalDecision, stored.decision)) is not None
     }
-    if not decided:
+    return [_with_decisions(reading, decided, rules) for reading in readings]
+
+
+def _with_decisions(
+    reading: Collection,
+    decided: Mapping[tuple[str, str, str], SignalDecision],
+    rules: Callable[[str], TrustRules],
+) -> Collection:
+    named = {signal.key: decided.get((signal.repository, signal.kind, signal.key)) for signal in reading.signals}
+    if not any(named.values()):
         return reading
-    judged = tuple(
-        apply_decision(signal, decided[signal.key], rules) if signal.key in decided else signal
+    trust = rules(reading.repository)
+    judged = (
+        signal if (decision := named[signal.key]) is None else apply_decision(signal, decision, trust)
         for signal in reading.signals
     )
-    return reading.model_copy(update={"signals": judged})
+    return reading.model_copy(update={"signals": tuple(judged)})
 
 
 def find(tx: Transaction, name: str, *, repository: str | None = None) -> StoredSignal:

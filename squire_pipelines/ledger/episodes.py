@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from squire_pipelines.domain.episodes import EpisodeChange, episode_facts
 from squire_pipelines.domain.signals import Signal, SignalKind
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import signal_episodes, signal_events
+
+_BATCH = 400
+"""Signals of one query: SQLite takes at least 999 parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,72 +26,98 @@ class Reading:
     gone: Sequence[str] = ()
 
 
-def record(tx: Transaction, reading: Reading, *, trace_id: str) -> None:
-    """Open, change and close the episodes of a reading's signals. The caller has their repository to itself.
+def record(tx: Transaction, readings: Sequence[Reading], *, trace_id: str) -> None:
+    """Open, change and close the episodes of readings' signals. The caller has their repositories to itself.
 
     An episode changes with its signal's version, and when it becomes another person's turn.
     """
-    keys = [*(signal.key for signal in reading.present), *reading.gone]
-    if not keys:
+    seen = [reading for reading in readings if reading.present or reading.gone]
+    if not seen:
         return
-    is_of_reading = (signal_episodes.c.repository == reading.repository, signal_episodes.c.kind == reading.kind)
-    lasting = _by_key(tx, *is_of_reading, signal_episodes.c.closed_at.is_(None))
-    returned = [signal.key for signal in reading.present if signal.key not in lasting]
-    numbers = _last_numbers(tx, *is_of_reading, signal_episodes.c.key.in_(returned)) if returned else {}
-    for signal in reading.present:
-        _record_present(tx, signal, lasting.get(signal.key), numbers.get(signal.key, 0), trace_id)
-    for key in reading.gone:
-        if (row := lasting.get(key)) is not None:
-            _change(tx, row.id, {"closed_at": tx.now})
-            _add_event(tx, row.id, trace_id, change=EpisodeChange.GONE, version=row.version)
+    lasting = _lasting(tx, seen)
+    signals = [signal for reading in seen for signal in reading.present]
+    returned = [signal for signal in signals if _name(signal) not in lasting]
+    opened, changed, events = [], [], []
+    numbers = _last_numbers(tx, returned)
+    for signal in returned:
+        number = numbers.get(_name(signal), 0) + 1
+        identity = {"repository": signal.repository, "kind": signal.kind, "key": signal.key, "number": number}
+        opened.append(identity | _values(signal, tx) | {"opened_at": tx.now})
+    for signal in signals:
+        row, values = lasting.get(_name(signal)), _values(signal, tx)
+        if row is not None and (row.version, row.waits_for) != (values["version"], values["waits_for"]):
+            changed.append({"of_id": row.id, **values})
+            events.append(_event(row.id, EpisodeChange.CHANGED, values))
+    gone = [
+        row
+        for reading in seen
+        for key in reading.gone
+        if (row := lasting.get((reading.repository, reading.kind, key))) is not None
+    ]
+    if opened:
+        new = insert(signal_episodes).returning(signal_episodes.c.id, sort_by_parameter_order=True)
+        for episode, values in zip(tx.execute(new, opened).scalars(), opened, strict=True):
+            change = EpisodeChange.OPENED if values["number"] == 1 else EpisodeChange.REOPENED
+            events.append(_event(episode, change, values))
+    if changed:
+        tx.execute(update(signal_episodes).where(signal_episodes.c.id == bindparam("of_id")), changed)
+    if gone:
+        ended = update(signal_episodes).where(signal_episodes.c.id == bindparam("of_id"))
+        times = {"closed_at": tx.now, "updated_at": tx.now}
+        tx.execute(ended, [{"of_id": row.id, **times} for row in gone])
+        events += [_event(row.id, EpisodeChange.GONE, {"version": row.version, "waits_for": None}) for row in gone]
+    if events:
+        tx.execute(insert(signal_events), [{**event, "trace_id": trace_id, "at": tx.now} for event in events])
 
 
-def _record_present(
-    tx: Transaction, signal: Signal, lasting: Row[*tuple[Any, ...]] | None, earlier: int, trace_id: str
-) -> None:
-    facts = episode_facts(signal)
-    values = {"version": signal.version, "title": signal.title, "url": signal.url, **facts.model_dump()}
-    if lasting is None:
-        query = insert(signal_episodes).values(
-            repository=signal.repository,
-            kind=signal.kind,
-            key=signal.key,
-            number=earlier + 1,
-            opened_at=tx.now,
-            updated_at=tx.now,
-            **values,
+def _name(signal: Signal) -> tuple[str, str, str]:
+    return signal.repository, signal.kind, signal.key
+
+
+def _values(signal: Signal, tx: Transaction) -> dict[str, Any]:
+    content = {"version": signal.version, "title": signal.title, "url": signal.url, "updated_at": tx.now}
+    return content | episode_facts(signal).model_dump()
+
+
+def _event(episode: int, change: EpisodeChange, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "episode_id": episode,
+        "change": change,
+        "version": values["version"],
+        "waits_for": values["waits_for"],
+    }
+
+
+def _lasting(tx: Transaction, readings: Sequence[Reading]) -> Mapping[tuple[str, str, str], Row[*tuple[Any, ...]]]:
+    """Return the episodes that have not ended, of the readings' repositories and kinds of signal."""
+    columns = signal_episodes.c["id", "repository", "kind", "key", "version", "waits_for"]
+    query = select(*columns).where(
+        signal_episodes.c.repository.in_(sorted({reading.repository for reading in readings})),
+        signal_episodes.c.kind.in_(sorted({reading.kind for reading in readings})),
+        signal_episodes.c.closed_at.is_(None),
+    )
+    return {(row.repository, row.kind, row.key): row for row in tx.execute(query)}
+
+
+def _last_numbers(tx: Transaction, signals: Sequence[Signal]) -> Mapping[tuple[str, str, str], int]:
+    """Return how many episodes these signals have had; what had none is missing."""
+    numbers: dict[tuple[str, str, str], int] = {}
+    row = signal_episodes.c
+    names = [row.repository, row.kind, row.key]
+    for start in range(0, len(signals), _BATCH):
+        batch = signals[start : start + _BATCH]
+        query = select(*names, func.max(row.number)).where(
+            row.repository.in_(sorted({signal.repository for signal in batch})),
+            row.kind.in_(sorted({signal.kind for signal in batch})),
+            row.key.in_(sorted({signal.key for signal in batch})),
         )
-        episode = tx.execute(query.returning(signal_episodes.c.id)).scalar_one()
-        change = EpisodeChange.REOPENED if earlier else EpisodeChange.OPENED
-        _add_event(tx, episode, trace_id, change=change, version=signal.version, waits_for=facts.waits_for)
-    elif (lasting.version, lasting.waits_for) != (signal.version, facts.waits_for):
-        _change(tx, lasting.id, values)
-        turn = {"version": signal.version, "waits_for": facts.waits_for}
-        _add_event(tx, lasting.id, trace_id, change=EpisodeChange.CHANGED, **turn)
-
-
-def _by_key(tx: Transaction, *conditions: ColumnElement[bool]) -> Mapping[str, Row[*tuple[Any, ...]]]:
-    columns = signal_episodes.c["id", "key", "version", "waits_for"]
-    return {row.key: row for row in tx.execute(select(*columns).where(*conditions))}
-
-
-def _last_numbers(tx: Transaction, *conditions: ColumnElement[bool]) -> Mapping[str, int]:
-    key, number = signal_episodes.c.key, signal_episodes.c.number
-    rows = tx.execute(select(key, func.max(number)).where(*conditions).group_by(key))
-    return {row[0]: row[1] for row in rows}
-
-
-def _change(tx: Transaction, episode: int, values: Mapping[str, Any]) -> None:
-    tx.execute(update(signal_episodes).where(signal_episodes.c.id == episode).values(**values, updated_at=tx.now))
-
-
-def _add_event(tx: Transaction, episode: int, trace_id: str, **values: str | None) -> None:
-    tx.execute(insert(signal_events).values(episode_id=episode, **values, trace_id=trace_id, at=tx.now))
+        numbers |= {(name, kind, key): number for name, kind, key, number in tx.execute(query.group_by(*names))}
+    return numbers
 
 
 def close(tx: Transaction, repository: str, kind: SignalKind, keys: Iterable[str], *, trace_id: str) -> None:
     """Close the episodes of signals that have ended otherwise than by a reading."""
-    record(tx, Reading(repository, kind, gone=tuple(keys)), trace_id=trace_id)
+    record(tx, [Reading(repository, kind, gone=tuple(keys))], trace_id=trace_id)
 
 
 @dataclass(frozen=True, slots=True)

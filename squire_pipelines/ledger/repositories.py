@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from squire_pipelines.domain.looks import KnownRepository, RepositoryLook, RepositoryState
 from squire_pipelines.domain.signals import CollectionStatus, Source
@@ -30,11 +30,22 @@ def record(tx: Transaction, seen: Sequence[KnownRepository]) -> None:
             tx.execute(insert(repositories).values(**values))
 
 
-def mark_read(tx: Transaction, repository: str, look: RepositoryLook | None) -> None:
-    """Record that all sources were read after this look; None when one could not be, so that they are read again."""
-    values = {"digest": None} if look is None else {"digest": look.digest, "read_at": tx.now}
-    row = update(repositories).where(repositories.c.repository == repository)
-    tx.execute(row.values(**values, updated_at=tx.now))
+def mark_read(tx: Transaction, looks: Mapping[str, RepositoryLook | None]) -> None:
+    """Record that all sources were read after these looks; None when one could not be, so that they are read again."""
+    if not looks:
+        return
+    row = update(repositories).where(repositories.c.repository == bindparam("of_repository"))
+    whole = [
+        {"of_repository": name, "digest": look.digest, "read_at": tx.now, "updated_at": tx.now}
+        for name, look in looks.items()
+        if look is not None
+    ]
+    partly = [
+        {"of_repository": name, "digest": None, "updated_at": tx.now} for name, look in looks.items() if look is None
+    ]
+    for values in (whole, partly):
+        if values:
+            tx.execute(row, values)
 
 
 def mean_cost(tx: Transaction, *, readings: int = 400, default: float = 3.0) -> float:

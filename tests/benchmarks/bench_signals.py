@@ -22,8 +22,9 @@ from graphql import OperationDefinitionNode, parse
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_forge.limits import query_cost
-from squire_pipelines.domain.looks import RepositoryLook
-from squire_pipelines.domain.signals import Collection, Source
+from squire_pipelines.assets.concurrency import Batches, gather_bounded
+from squire_pipelines.domain.authority import TrustRules
+from squire_pipelines.domain.signals import Source
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.cycle import begin_cycle, unread_sources
@@ -31,6 +32,7 @@ from squire_pipelines.github.judging import Trust
 from squire_pipelines.ledger import collections, repositories
 from squire_pipelines.ledger.collaborators import KeptPermissions
 from squire_pipelines.ledger.github_limits import LedgerLimits
+from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read, record_readings
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.signal_sections import CollectionSettings
@@ -136,30 +138,28 @@ def _points(query: str, variables: dict[str, Any]) -> int:
 async def cycle(ledger: Ledger, github: PlayedGitHub, names: Sequence[str], *, timeout_s: float = 30.0) -> None:
     """Look, read what has changed, and record it, as the run `collect` does."""
     settings = GitHubSettings(api_url=API_URL, max_concurrent_requests=CONCURRENCY, timeout_s=timeout_s)
+
+    def record(batch: Sequence[RepositoryReading]) -> None:
+        with ledger.write() as tx:
+            recorded = record_readings(tx, batch, rules=lambda _: TrustRules(), trace_id=TRACE, run_id=None)
+            mark_read(tx, batch, recorded, rules=lambda _: TrustRules(), of_all_sources=True)
+
     http = httpx.AsyncClient(transport=github)
     async with GitHubClient(settings, TOKEN, http=http, limits=LedgerLimits(ledger)) as client:
         begun = await begin_cycle(client, ledger, names, CollectionSettings(), forced={}, trusts_recent=False)
         with ledger.write() as tx:
             repositories.record_unchanged(tx, begun.unchanged, list(Source), trace_id=TRACE, run_id=None)
-        for name, error in begun.refused.items():
-            _record(ledger, unread_sources(name, list(Source), error, now=utc_now()))
+        now = utc_now()
+        refused = begun.refused.items()
+        record([RepositoryReading(name, unread_sources(name, list(Source), error, now=now)) for name, error in refused])
         trust = Trust(store=KeptPermissions(ledger, ttl_s=3600, max_rows=5000))
-        turns = asyncio.Semaphore(CONCURRENCY)
+        batches = Batches(record)
 
         async def read(name: str) -> None:
-            async with turns:
-                readings = await collect_repository(client, name, source_timeout_s=20, trust=trust)
-            look = begun.looks.get(name) if all(reading.status.source_answered for reading in readings) else None
-            _record(ledger, readings, look)
+            readings = await collect_repository(client, name, source_timeout_s=20, trust=trust)
+            await batches.add(RepositoryReading(name, readings, begun.looks.get(name)))
 
-        await asyncio.gather(*(read(name) for name in begun.to_read))
-
-
-def _record(ledger: Ledger, readings: Sequence[Collection], look: RepositoryLook | None = None) -> None:
-    with ledger.write() as tx:
-        for reading in readings:
-            collections.record(tx, reading, trace_id=TRACE, run_id=None)
-        repositories.mark_read(tx, readings[0].repository, look)
+        await gather_bounded(begun.to_read, read, limit=CONCURRENCY)
 
 
 async def one_after_the_other(github: PlayedGitHub, names: Sequence[str]) -> None:

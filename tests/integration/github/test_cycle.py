@@ -106,7 +106,7 @@ def begin(
         for name in cycle.to_read if read else ():
             for source in Source:
                 collections.record(tx, reading(name, source, fails=fails), trace_id=TRACE, run_id=None)
-            repositories.mark_read(tx, name, None if fails else cycle.looks.get(name))
+            repositories.mark_read(tx, {name: None if fails else cycle.looks.get(name)})
     return cycle
 
 

@@ -37,7 +37,9 @@ def strangers_issue(body: str = "please", *changes: TextChange) -> Signal:
 def read(ledger: Ledger, signal: Signal) -> None:
     """Record a reading that has this issue, as a collection does."""
     with ledger.write() as tx:
-        collections.record(tx, decisions.with_decisions(tx, reading(signal), RULES), trace_id=TRACE, run_id=None)
+        collections.record_all(
+            tx, decisions.with_decisions(tx, [reading(signal)], lambda _: RULES), trace_id=TRACE, run_id=None
+        )
 
 
 def decide(ledger: Ledger, *, release: bool = True) -> Signal:
