@@ -31,7 +31,9 @@ class CollectionSettings(SettingsSection):
     time_zone: TimeZone = "UTC"
     quiet_hours: QuietSpan | None = Field(default=None, description="from-to, in which only what is asked for is read")
     source_timeout_s: Seconds = 30
-    max_concurrent_repositories: int = Field(default=20, ge=1, le=64)
+    max_concurrent_repositories: int = Field(
+        default=32, ge=1, le=64, description="more than requests, which go out while answers are recorded"
+    )
     max_items: int = Field(default=500, ge=1, le=5000, description="per source and repository")
     ttl_s: SecondsOrNone = Field(default=300, description="a look so young stands for a new one on the schedule")
     full_every_s: Seconds = Field(default=3600, description="each repository is read whole, whatever its looks show")

@@ -159,7 +159,7 @@ async def cycle(ledger: Ledger, github: PlayedGitHub, names: Sequence[str], *, t
             readings = await collect_repository(client, name, source_timeout_s=20, trust=trust)
             await batches.add(RepositoryReading(name, readings, begun.looks.get(name)))
 
-        await gather_bounded(begun.to_read, read, limit=CONCURRENCY)
+        await gather_bounded(begun.to_read, read, limit=CollectionSettings().max_concurrent_repositories)
 
 
 async def one_after_the_other(github: PlayedGitHub, names: Sequence[str]) -> None:
