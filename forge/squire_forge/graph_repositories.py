@@ -221,6 +221,11 @@ def _suite_itself(suite: Suite, _: Context) -> Suite:
     return suite
 
 
+@on("WorkflowRun", "event")
+def _workflow_run_event(_: Suite, __: Context) -> str:
+    return "push"
+
+
 @on("WorkflowRun", "url")
 def _workflow_run_url(suite: Suite, context: Context) -> str:
     return f"{context.view.world.config.web_url}/{suite.repository.full_name}/actions/runs/{suite.id}"

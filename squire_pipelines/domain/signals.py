@@ -125,7 +125,8 @@ class FailedCheck(FrozenModel):
     `app` is the slug of the App that reports it. `check_run` is GitHub's id of this run of the check, `workflow_run`
     that of the workflow's run which it is a job of; None where there is none. `failure` says what it failed of, and
     `failure_reason` by which rule. `rerun` is the state of its second run, and `waits_until` how long that is waited
-    for before a task is made; None when it is not waited for.
+    for before a task is made; None when it is not waited for. `event` is what started the workflow, empty where GitHub
+    does not say, None of a check that is no job of a workflow.
     """
 
     kind: Literal[SignalKind.FAILED_CI] = SignalKind.FAILED_CI
@@ -142,6 +143,7 @@ class FailedCheck(FrozenModel):
     app: str | None = None
     check_run: int | None = None
     workflow_run: int | None = None
+    event: str | None = None
     failure: FailureClass = FailureClass.CODE
     failure_reason: str = ""
     rerun: str | None = None

@@ -1,8 +1,10 @@
 """The verdict of a signal: what `authority` judges of its author and text, for each kind of fact. Pure."""
 
+import shlex
 from collections.abc import Mapping
 
 from squire_pipelines.domain.authority import (
+    Author,
     KnownPermission,
     Provenance,
     SignalDecision,
@@ -19,6 +21,14 @@ from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, 
 _OF_DEFAULT_BRANCH = StartVerdict(
     may_start=True, reason="it is about the default branch, which nobody changes who may not write here"
 )
+_EVENTS_OF_BRANCH = frozenset({"push", "schedule", "workflow_dispatch", "merge_group"})
+"""What starts a workflow on a branch when nobody acted but people who may write, or the clock.
+
+On others, such as `issue_comment`, a workflow runs at the default branch's last commit for whoever comments.
+https://docs.github.com/actions/reference/events-that-trigger-workflows
+"""
+
+_EVENTS_OF_PULL_REQUEST = _EVENTS_OF_BRANCH | {"pull_request", "pull_request_target"}
 _OF_PERSON = StartVerdict(may_start=True, reason="a person's own request, given by command")
 
 
@@ -35,17 +45,39 @@ def judge_signal(signal: Signal, rules: TrustRules, known: Mapping[str, KnownPer
     match signal.details:
         case ManualTask():
             verdict = _OF_PERSON
-        case FailedCheck(on_default_branch=True):
-            verdict = _OF_DEFAULT_BRANCH
+        case FailedCheck() as check:
+            verdict = _judge_check(signal, check, author, provenance, rules)
         case OpenIssue():
             verdict = judge(author, provenance, rules, ref=signal.ref)
         case _:
-            # On a pull request the labels of issues say nothing of its remarks.
-            of_pull_requests = rules.model_copy(update={"issue_labels": ()})
-            verdict = judge(author, provenance, of_pull_requests, ref=signal.ref)
+            verdict = _judge_on_pull_request(signal, author, provenance, rules)
     return signal.model_copy(
         update={"author": author, "provenance": signal.provenance and provenance, "verdict": verdict}
     )
+
+
+def _judge_check(
+    signal: Signal, check: FailedCheck, author: Author | None, provenance: Provenance, rules: TrustRules
+) -> StartVerdict:
+    """Judge a failed check: who is behind the branch, and who could have started the run that failed."""
+    own = _EVENTS_OF_BRANCH if check.on_default_branch else _EVENTS_OF_PULL_REQUEST
+    is_own = check.event is None or check.event in own
+    if not check.on_default_branch:
+        verdict = _judge_on_pull_request(signal, author, provenance, rules)
+        if is_own or not verdict.may_start or verdict.released:
+            return verdict
+    elif is_own:
+        return _OF_DEFAULT_BRANCH
+    cause = f"on the event `{check.event}`, which others can cause" if check.event else "on an event that is not known"
+    way = f"`squire signals release {shlex.quote(signal.ref)}` lets it start work"
+    return StartVerdict(may_start=False, reason=f"its workflow ran {cause}; {way}")
+
+
+def _judge_on_pull_request(
+    signal: Signal, author: Author | None, provenance: Provenance, rules: TrustRules
+) -> StartVerdict:
+    """Judge what is about a pull request, of which the labels of issues say nothing."""
+    return judge(author, provenance, rules.model_copy(update={"issue_labels": ()}), ref=signal.ref)
 
 
 def awaits_permission(signal: Signal, rules: TrustRules) -> bool:

@@ -96,6 +96,7 @@ class _WorkflowName(GraphQLModel):
 
 class _WorkflowRun(GraphQLModel):
     database_id: int | None = None
+    event: Text = ""
     workflow: _WorkflowName | None = None
 
 
@@ -134,6 +135,17 @@ class CheckRun(GraphQLModel):
         """The id of the run of its workflow."""
         run = self.check_suite.workflow_run if self.check_suite else None
         return run.database_id if run else None
+
+    @property
+    def event(self) -> str | None:
+        """What started the run of its workflow; empty where GitHub does not say, None of a check that has no workflow.
+
+        https://docs.github.com/actions/reference/events-that-trigger-workflows
+        """
+        run = self.check_suite.workflow_run if self.check_suite else None
+        if run is None:
+            return "" if self.app == "github-actions" else None
+        return run.event
 
     @property
     def app(self) -> str:

@@ -173,9 +173,10 @@ def _failed_check(
         summary = "\n".join(part for part in (check.title, check.summary) if part)
         evidence = SignalEvidence(report=check.text) if check.text else None
         check_run, workflow_run, link = check.database_id, check.workflow_run_id, check.details_url
+        event = check.event
     else:
         summary, check_run, workflow_run, link = check.description, None, None, check.target_url
-        evidence = None
+        evidence, event = None, None
     failure = classify(history, summary)
     return Signal(
         repository=repository,
@@ -201,6 +202,7 @@ def _failed_check(
             app=record.app,
             check_run=check_run,
             workflow_run=workflow_run,
+            event=event,
             failure=failure.kind,
             failure_reason=failure.reason,
         ),

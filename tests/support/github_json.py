@@ -28,7 +28,7 @@ def check_run(name: str = "test", conclusion: str | None = "FAILURE", **fields: 
         "summary": "assert 1 == 2",
         "startedAt": "2026-11-01T10:00:00Z",
         "completedAt": "2026-11-01T10:01:00Z",
-        "checkSuite": {"workflowRun": {"workflow": {"name": "CI"}}},
+        "checkSuite": {"workflowRun": {"event": "push", "workflow": {"name": "CI"}}},
         **fields,
     }
 

@@ -24,6 +24,7 @@ from tests.support.github_json import (
     pull_request,
     renamed,
     repository,
+    status_context,
     text_edit,
     thread,
 )
@@ -109,6 +110,54 @@ async def test_failed_checks_start_work_on_the_default_branch_and_on_branches_of
         "failed_ci:#3:CI / lint": False,
         "failed_ci:#4:CI / lint": False,
     }
+
+
+OWN_EVENTS = ("push", "schedule", "workflow_dispatch", "merge_group")
+EVENTS_OF_OTHERS = (
+    *("issue_comment", "issues", "discussion", "discussion_comment", "workflow_run", "watch", "fork", "gollum"),
+    *("pull_request_review", "pull_request_review_comment", "dynamic", "an_event_of_the_future", ""),
+)
+FROM_PULL_REQUESTS = ("pull_request", "pull_request_target")
+
+
+def run_on(event: str | None, *, app: str = "github-actions") -> dict[str, Any]:
+    """A failed check of a workflow that an event started; of another App where there is none."""
+    workflow_run = None if event is None else {"event": event, "workflow": {"name": "CI"}}
+    return check_run("test", checkSuite={"app": {"slug": app}, "workflowRun": workflow_run})
+
+
+@pytest.mark.parametrize("event", [*OWN_EVENTS, *EVENTS_OF_OTHERS, *FROM_PULL_REQUESTS])
+async def test_a_check_starts_work_only_where_no_passer_by_can_have_started_its_workflow(
+    client_of: ClientOf, event: str
+) -> None:
+    pull = pull_request(1, author=MARA, head=commit([run_on(event)]))
+    signals = await signals_of(client_of(github(pulls=[pull], head=commit([run_on(event)]))))
+    of_branch, of_pull = (by_ref(signals)[f"failed_ci:{name}:CI / test"] for name in ("main", "#1"))
+    assert of_branch.verdict is not None
+    assert of_pull.verdict is not None
+    assert of_branch.verdict.may_start is (event in OWN_EVENTS)
+    assert of_pull.verdict.may_start is (event in (*OWN_EVENTS, *FROM_PULL_REQUESTS))
+    if event == "issue_comment":
+        assert reason_of(of_branch) == (
+            "its workflow ran on the event `issue_comment`, which others can cause; "
+            "`squire signals release 'failed_ci:main:CI / test'` lets it start work"
+        )
+        assert planned(signals) == []
+
+
+@pytest.mark.parametrize(("app", "may_start"), [("circleci", True), ("github-actions", False)])
+async def test_a_check_of_another_app_has_no_event_and_one_of_actions_without_it_is_held(
+    client_of: ClientOf, app: str, *, may_start: bool
+) -> None:
+    (signal,) = await signals_of(client_of(github(head=commit([run_on(None, app=app)]))))
+    assert signal.verdict is not None
+    assert signal.verdict.may_start is may_start
+
+
+async def test_a_commit_status_on_the_default_branch_starts_work(client_of: ClientOf) -> None:
+    (signal,) = await signals_of(client_of(github(head=commit([status_context()]))))
+    assert signal.verdict is not None
+    assert signal.verdict.may_start
 
 
 async def test_bots_are_told_by_type_and_no_permission_of_theirs_is_asked(client_of: ClientOf) -> None:
