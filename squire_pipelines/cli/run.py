@@ -46,7 +46,8 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
     """Run one cycle: collect, plan, dispatch, wait, report.
 
     The command uses a running `squire dev` of the same home, or starts Dagster's daemon for as long as it needs it. It
-    waits until each task has ended. Whether a pull request is merged is for people to decide.
+    waits until each task has ended. Whether a pull request is merged is for people to decide. A repository that GitHub
+    does not show is left out with the reason; the others go on, and the exit code is 1.
     """
     from squire_pipelines.runtime import one_cycle  # noqa: PLC0415 - imports what the other commands do not need
 
@@ -54,8 +55,7 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
     show_retries()
     names = one_cycle.repositories_of_cycle(context.settings, repositories)
     if dry_run:
-        one_cycle.preview(context.settings, names, context.console, as_json=as_json)
-        return
+        raise SystemExit(one_cycle.preview(context.settings, names, context.console, as_json=as_json))
     raise SystemExit(
         one_cycle.run(context.settings, context.ledger, names, context.console, timeout_s=timeout, as_json=as_json)
     )

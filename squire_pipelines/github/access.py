@@ -7,6 +7,7 @@ live in memory alone. What they are used for is the client's.
 import asyncio
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,9 @@ from squire_pipelines.settings import Settings
 APP_KEY = "github-app-key"
 RENEW_BEFORE = timedelta(minutes=5)
 """A token this near to its end is not given out: a fetch or a push may take that long."""
+
+MAX_ASKED_AT_ONCE = 10
+"""Owners whose tokens are asked for at the same time: one that GitHub is slow for delays no other."""
 
 _REPOSITORY_PATH = re.compile(r"^/repos/([^/]+)/([^/]+)(?:/|$)")
 _UNAUTHORIZED = 401
@@ -124,7 +128,8 @@ class AppAccess:
         self._now = now
         self._installations: dict[str, Installation] = {}
         self._tokens: dict[tuple[str, bool], tuple[str, datetime]] = {}
-        self._asking = asyncio.Lock()
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns = asyncio.Semaphore(MAX_ASKED_AT_ONCE)
 
     async def token(self, repository: str | None, *, write: bool) -> str:
         """See `Access`.
@@ -139,7 +144,7 @@ class AppAccess:
             raise GitHubAuthError("an App asks about one repository at a time, and this request names none")
         owner = _owner(repository)
         key = (repository.lower() if write else owner, write)
-        async with self._asking:  # many requests at the start want the same token
+        async with self._asking[owner]:  # many requests at the start want the same token
             cached = self._tokens.get(key)
             if cached is None or cached[1] - RENEW_BEFORE <= self._now():
                 cached = self._tokens[key] = await self._new_token(owner, repository, write=write)
@@ -206,6 +211,7 @@ class AppAccess:
         }
         try:
             async with (
+                self._turns,
                 asyncio.timeout(self._timeout_s),
                 httpx.AsyncClient(transport=self._transport, timeout=self._timeout_s) as http,
             ):

@@ -6,7 +6,7 @@ What an answer means is decided in `protocol`; the questions are in `queries/` a
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -158,6 +158,9 @@ class GitHubClient:
             if self._owns_http:
                 await self._http.aclose()
 
+    def _tries(self, on: type[Exception] | Callable[[Exception], bool | float]) -> AsyncIterator[stamina.Attempt]:
+        return stamina.retry_context(on, self._attempts, RETRY_TIMEOUT_S, wait_initial=0.5, wait_max=8.0)
+
     async def graphql(self, query_name: str, variables: Mapping[str, object]) -> dict[str, Any]:
         """Return the whole data that `queries/<query_name>.graphql` asks for. Raises GitHubError for a missing part."""
         return (await self.query(query_name, variables)).whole()
@@ -168,11 +171,14 @@ class GitHubClient:
 
     async def credential(self, repository: str) -> str:
         """Return the name of what requests about a repository count for. Raises GitHubError, ConfigError."""
-        return await self._access.credential(repository)
+        async for attempt in self._tries(GitHubUnavailableError):
+            with attempt:
+                return await self._access.credential(repository)
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
-    async def graphql_limit(self, repository: str) -> tuple[LimitState, datetime]:
-        """Return what is known of the points for requests about a repository, and the time by which to read it."""
-        states, now = self._limits.states(await self.credential(repository))
+    def graphql_limit(self, credential: str) -> tuple[LimitState, datetime]:
+        """Return what is known of the points for requests that count for `credential`, and the time to read it by."""
+        states, now = self._limits.states(credential)
         return states.get(LimitKind.GRAPHQL, LimitState()), now
 
     async def execute(
@@ -306,9 +312,7 @@ class GitHubClient:
                 return True
             return request.repeatable and isinstance(error, GitHubError) and error.retryable
 
-        async for attempt in stamina.retry_context(
-            on=wait, attempts=self._attempts, timeout=RETRY_TIMEOUT_S, wait_initial=0.5, wait_max=8.0
-        ):
+        async for attempt in self._tries(wait):
             with attempt:
                 credential = await self._access.credential(request.repository)
                 status, headers, body = await self._exchange(request, credential)

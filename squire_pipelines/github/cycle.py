@@ -30,7 +30,7 @@ from squire_pipelines.errors import (
     SquireError,
 )
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.looking import LookResult, explain_missing, look_at
+from squire_pipelines.github.looking import Looks, explain_missing, look_at
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.signal_sections import CollectionSettings
@@ -76,9 +76,10 @@ async def begin_cycle(
         if trusts_recent and name not in forced and is_recent(known.get(name), now=now, ttl_s=settings.ttl_s):
             cycle.unchanged.append(name)
     recent = set(cycle.unchanged)
-    results = await look_at(client, [name for name in names if name not in recent])
+    looks = await look_at(client, [name for name in names if name not in recent])
     seen = [
-        await _judge(client, cycle, name, result, known=known.get(name), now=now) for name, result in results.items()
+        await _judge(client, cycle, name, looks, known=known.get(name) or KnownRepository(name), now=now)
+        for name in looks.results
     ]
     _refuse_duplicates(cycle, seen)
     for name, look in cycle.looks.items():
@@ -89,37 +90,36 @@ async def begin_cycle(
             cycle.unchanged.append(name)
         else:
             cycle.to_read[name] = reason
-    await _keep_to_quota(client, ledger, cycle, known)
+    await _keep_to_quota(client, ledger, cycle, known, looks.credentials)
     with ledger.write() as tx:
         repositories.record(tx, seen)
     return cycle
 
 
 async def _judge(
-    client: GitHubClient, cycle: Cycle, name: str, result: LookResult, *, known: KnownRepository | None, now: datetime
+    client: GitHubClient, cycle: Cycle, name: str, looks: Looks, *, known: KnownRepository, now: datetime
 ) -> KnownRepository:
     """File a look under what is done with its repository, and return what is known of that now."""
-    before = known or KnownRepository(name)
+    result = looks.results[name]
     if isinstance(result, RepositoryLook):
         cycle.looks[name] = result
         state, message = identify(known, result, name)
         if message is not None:
             cycle.notes[name] = message
-        return replace(
-            before, github_id=result.github_id, name=result.name, state=state, message=message, looked_at=now
-        )
-    error = result
-    if isinstance(error, GitHubNotFoundError) and len(cycle.refused) < _MAX_EXPLAINED:
+        return replace(known, github_id=result.github_id, name=result.name, state=state, message=message, looked_at=now)
+    error, has_access = result, name in looks.credentials
+    if has_access and isinstance(error, GitHubNotFoundError) and len(cycle.refused) < _MAX_EXPLAINED:
         error = await explain_missing(client, name, known)
-    if isinstance(error, GitHubUnavailableError | GitHubValidationError) and "reason" not in error.context:
-        cycle.to_read[name] = ReadReason.NO_LOOK  # GitHub answers, but has trouble with the look
-        return before
+    is_of_look = isinstance(error, GitHubUnavailableError | GitHubValidationError) and "reason" not in error.context
+    if has_access and is_of_look:  # GitHub answers, but has trouble with the look
+        cycle.to_read[name] = ReadReason.NO_LOOK
+        return known
     cycle.refused[name] = error
+    if isinstance(error, GitHubPermissionError) or (not has_access and isinstance(error, GitHubNotFoundError)):
+        return replace(known, state=RepositoryState.FORBIDDEN, message=str(error), digest=None)
     if isinstance(error, GitHubNotFoundError):
-        return replace(before, state=RepositoryState.MISSING, message=str(error), digest=None)
-    if isinstance(error, GitHubPermissionError):
-        return replace(before, state=RepositoryState.FORBIDDEN, message=str(error), digest=None)
-    return before
+        return replace(known, state=RepositoryState.MISSING, message=str(error), digest=None)
+    return known
 
 
 def _refuse_duplicates(cycle: Cycle, seen: list[KnownRepository]) -> None:
@@ -142,7 +142,11 @@ def _refuse_duplicates(cycle: Cycle, seen: list[KnownRepository]) -> None:
 
 
 async def _keep_to_quota(
-    client: GitHubClient, ledger: Ledger, cycle: Cycle, known: Mapping[str, KnownRepository]
+    client: GitHubClient,
+    ledger: Ledger,
+    cycle: Cycle,
+    known: Mapping[str, KnownRepository],
+    credentials: Mapping[str, str],
 ) -> None:
     """Leave to a later cycle what the points of this window will not pay for, by what readings cost of late.
 
@@ -154,9 +158,9 @@ async def _keep_to_quota(
         cost_each = repositories.mean_cost(tx)
     by_credential: dict[str, list[str]] = defaultdict(list)
     for name in cycle.to_read:
-        by_credential[await client.credential(name)].append(name)
-    for names in by_credential.values():
-        state, now = await client.graphql_limit(names[0])
+        by_credential[credentials[name]].append(name)
+    for credential, names in by_credential.items():
+        state, now = client.graphql_limit(credential)
         most = affordable(state, cost_each=cost_each, now=now)
         if most is None or most >= len(names) or state.reset_at is None:
             continue

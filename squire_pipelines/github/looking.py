@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +36,14 @@ _GONE, _LEGAL = 410, 451
 LookResult = RepositoryLook | GitHubError
 
 
+@dataclass(slots=True)
+class Looks:
+    """What repositories show. Those without a credential were not asked about: their result says why not."""
+
+    results: dict[str, LookResult] = field(default_factory=dict)
+    credentials: dict[str, str] = field(default_factory=dict)
+
+
 class _Glance(GraphQLModel):
     database_id: int | None = Field(default=None, alias="databaseId")
     name_with_owner: Text
@@ -42,26 +51,39 @@ class _Glance(GraphQLModel):
     is_private: bool = False
 
 
-async def look_at(client: GitHubClient, repositories: Sequence[str]) -> dict[str, LookResult]:
+async def look_at(client: GitHubClient, repositories: Sequence[str]) -> Looks:
     """Return what each repository shows, or the error of it alone.
 
     A query that GitHub does not answer is asked again in halves, so that one repository's trouble is not the others'.
     """
-    by_credential: dict[str, list[str]] = defaultdict(list)
-    results: dict[str, LookResult] = {}
+    by_owner: dict[str, list[str]] = defaultdict(list)
     for repository in dict.fromkeys(repositories):
-        try:
-            by_credential[await client.credential(repository)].append(repository)
-        except GitHubError as error:
-            results[repository] = error
+        by_owner[repository.partition("/")[0].casefold()].append(repository)
+    looks = Looks()
+    await asyncio.gather(*(_find_credentials(client, looks, names) for names in by_owner.values()))
+    by_credential: dict[str, list[str]] = defaultdict(list)
+    for repository, credential in looks.credentials.items():
+        by_credential[credential].append(repository)
     chunks = [
         names[start : start + REPOSITORIES_PER_QUERY]
         for names in by_credential.values()
         for start in range(0, len(names), REPOSITORIES_PER_QUERY)
     ]
-    for looks in await asyncio.gather(*(_look_at_chunk(client, chunk) for chunk in chunks)):
-        results |= looks
-    return results
+    for results in await asyncio.gather(*(_look_at_chunk(client, chunk) for chunk in chunks)):
+        looks.results |= results
+    return looks
+
+
+async def _find_credentials(client: GitHubClient, looks: Looks, names: Sequence[str]) -> None:
+    """Find out who asks about the repositories of one owner. What fails for all of them is asked once."""
+    for place, name in enumerate(names):
+        try:
+            looks.credentials[name] = await client.credential(name)
+        except (GitHubNotFoundError, GitHubPermissionError) as error:
+            looks.results[name] = error
+        except GitHubError as error:
+            looks.results |= dict.fromkeys(names[place:], error)
+            return
 
 
 async def _look_at_chunk(client: GitHubClient, names: Sequence[str]) -> dict[str, LookResult]:
@@ -114,7 +136,7 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-async def explain_missing(client: GitHubClient, repository: str, known: KnownRepository | None) -> GitHubError:
+async def explain_missing(client: GitHubClient, repository: str, known: KnownRepository) -> GitHubError:
     """Return why a repository is not shown: REST tells apart what GraphQL calls not found."""
     try:
         await client.get(f"/repos/{quote(repository, safe='/')}")
@@ -138,12 +160,12 @@ async def explain_missing(client: GitHubClient, repository: str, known: KnownRep
     )
 
 
-def _missing(repository: str, status: object, known: KnownRepository | None) -> str:
+def _missing(repository: str, status: object, known: KnownRepository) -> str:
     if status == _LEGAL:
         return f"{repository} is not available for legal reasons (451)"
     if status == _GONE:
         return f"{repository} is gone for good (410)"
-    if known is not None and known.github_id is not None and known.looked_at is not None:
+    if known.github_id is not None and known.looked_at is not None:
         return (
             f"{repository} (id {known.github_id}) was last seen at {known.looked_at:%Y-%m-%d %H:%M} UTC; since then it "
             "was deleted or made private, or the token lost its access"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 
@@ -13,12 +13,12 @@ from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
-from squire_pipelines.errors import ConfigError, ExitCode, SquireError
+from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.evidence.checks import add_evidence
-from squire_pipelines.github.lookup import repository_info
+from squire_pipelines.github.lookup import RepositoryInfo, repository_info
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
@@ -32,7 +32,7 @@ from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.console import CleanConsole
-from squire_pipelines.terminal.output import write_json
+from squire_pipelines.terminal.output import write_json, write_labelled
 
 _POLL_S = 1.0
 
@@ -56,28 +56,51 @@ def _client(settings: Settings, ledger: Ledger | None = None) -> GitHubClient:
     return GitHubClient(settings.github, access_from(settings, required=True), limits=limits)
 
 
-def check_access(settings: Settings, names: Sequence[str], ledger: Ledger | None = None) -> None:
-    """Ask GitHub about every repository before anything is written. Raises GitHubError, SecretMissingError."""
+async def _ask_about(
+    client: GitHubClient, names: Sequence[str]
+) -> tuple[dict[str, RepositoryInfo], dict[str, GitHubError]]:
+    """Return what each repository is, and why others cannot be used. Raises the first reason when none is left."""
+    usable: dict[str, RepositoryInfo] = {}
+    refused: dict[str, GitHubError] = {}
 
-    async def ask() -> None:
-        async with _client(settings, ledger) as client, asyncio.TaskGroup() as group:
-            for name in names:
-                group.create_task(repository_info(client, name))
+    async def ask(name: str) -> None:
+        try:
+            usable[name] = await repository_info(client, name)
+        except GitHubError as error:
+            refused[name] = error
 
-    try:
-        asyncio.run(ask())
-    except ExceptionGroup as errors:
-        first = errors.exceptions[0]
-        if isinstance(first, SquireError):
-            raise first from errors
-        raise
+    await asyncio.gather(*(ask(name) for name in names))
+    if not usable:
+        raise refused[names[0]]
+    return usable, {name: refused[name] for name in names if name in refused}
 
 
-def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, as_json: bool) -> None:
-    """Collect and plan in memory and show the tasks; nothing is stored or run. Raises GitHubError, ConfigError."""
+def check_access(settings: Settings, names: Sequence[str], ledger: Ledger | None = None) -> dict[str, GitHubError]:
+    """Ask GitHub about every repository before anything is written, and return those that cannot be used.
 
-    async def plan(client: GitHubClient, name: str) -> tuple[Plan, tuple[Collection, ...]]:
-        info = await repository_info(client, name)
+    Raises GitHubError when none can be used, SecretMissingError, ConfigError.
+    """
+
+    async def ask() -> dict[str, GitHubError]:
+        async with _client(settings, ledger) as client:
+            return (await _ask_about(client, names))[1]
+
+    return asyncio.run(ask())
+
+
+def _tell_refused(refused: Mapping[str, GitHubError]) -> None:
+    """Say which repositories are left out and why. On standard error, which no JSON is on."""
+    for name, error in refused.items():
+        write_labelled("left out", f"{name}: {error}", color="red")
+
+
+def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, as_json: bool) -> ExitCode:
+    """Collect and plan in memory and show the tasks; nothing is stored or run.
+
+    FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
+    """
+
+    async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
         readings = await collect_repository(
             client,
             name,
@@ -105,14 +128,17 @@ def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, 
         )
         return made, readings
 
-    async def plan_all() -> list[tuple[Plan, tuple[Collection, ...]]]:
+    async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
         async with _client(settings) as client:
-            return [await plan(client, name) for name in names]
+            usable, refused = await _ask_about(client, names)
+            return [await plan(client, name, usable[name]) for name in names if name in usable], refused
 
-    done = asyncio.run(plan_all())
+    done, refused = asyncio.run(plan_all())
+    _tell_refused(refused)
+    code = ExitCode.FAILED if refused else ExitCode.DONE
     if as_json:
         write_json([made.model_dump(mode="json") for made, _ in done])
-        return
+        return code
     table = Table(box=None, pad_edge=False, header_style="bold", title="Would be done (dry run: nothing was changed)")
     for column in ("repository", "task", "kind", "priority", "base", "answers"):
         table.add_column(column, overflow="fold")
@@ -129,15 +155,21 @@ def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, 
         for note in made.notes:
             console.print(Text(f"{made.repository}: {note}"))
     console.print(table)
+    return code
 
 
 def run(
     settings: Settings, ledger: Ledger, names: Sequence[str], console: CleanConsole, *, timeout_s: float, as_json: bool
 ) -> ExitCode:
-    """Run one cycle; FAILED when a task or a source failed, or the time was up. Raises GitHubError, ConfigError."""
+    """Run one cycle over the repositories that can be used.
+
+    FAILED when a repository could not, a task or a source failed, or the time was up. Raises GitHubError, ConfigError.
+    """
     for name in names:
         check_agent(settings.agent_for(name))
-    check_access(settings, names, ledger)
+    refused = check_access(settings, names, ledger)
+    _tell_refused(refused)
+    names = [name for name in names if name not in refused]
 
     def say(line: str) -> None:
         if not as_json:
@@ -163,7 +195,8 @@ def run(
             if services is not None:
                 services.keep_up()
             state = follower.look()
-    return _report(state, console, as_json=as_json)
+    code = _report(state, console, as_json=as_json)
+    return ExitCode.FAILED if refused else code
 
 
 def _report(state: CycleState, console: CleanConsole, *, as_json: bool) -> ExitCode:

@@ -268,6 +268,15 @@ def test_a_repository_that_never_was_there_is_told_from_one_that_went(ledger: Le
     assert "there is no repository o/none" in str(error)
 
 
+def test_of_many_repositories_that_are_not_shown_the_reason_is_asked_for_twenty(ledger: Ledger) -> None:
+    names = [f"o/r{n}" for n in range(25)]
+    github = Looked()
+    github.missing = dict.fromkeys(names, 404)
+    cycle = begin(ledger, github, *names)
+    assert sorted(cycle.refused) == sorted(names)
+    assert len(github.rest) == 20
+
+
 def test_a_renamed_repository_is_followed_and_its_new_name_suggested(ledger: Ledger) -> None:
     github = Looked("o/a")
     begin(ledger, github)

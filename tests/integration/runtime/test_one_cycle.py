@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import (
     ConfigError,
     ExitCode,
@@ -47,9 +48,9 @@ def test_a_cycle_over_nothing_says_what_to_do() -> None:
 
 
 def test_access_is_checked_before_anything_is_written(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_cycle.check_access(pipeline.settings, ALL)
+    assert one_cycle.check_access(pipeline.settings, ALL) == {}
     with pytest.raises(GitHubNotFoundError, match="there is no repository demo/none"):
-        one_cycle.check_access(pipeline.settings, [QUIET, "demo/none"])
+        one_cycle.check_access(pipeline.settings, ["demo/none", "demo/nothing"])
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "w" * 36)
     with pytest.raises(GitHubAuthError) as caught:
         one_cycle.check_access(pipeline.settings, [QUIET])
@@ -92,6 +93,17 @@ def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.Captu
     (plan,) = json.loads(capsys.readouterr().out)
     assert plan["repository"] == HANDBOOK
     assert [task["kind"] for task in plan["tasks"]] == ["resolve_issue"]
+
+
+def test_a_dry_run_leaves_out_a_repository_that_is_missing_and_shows_the_others(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console, _ = paper()
+    code = one_cycle.preview(pipeline.settings, ["demo/none", HANDBOOK], console, as_json=True)
+    assert code is ExitCode.FAILED
+    written = capsys.readouterr()
+    assert [plan["repository"] for plan in json.loads(written.out)] == [HANDBOOK]
+    assert "left out: demo/none: there is no repository demo/none" in plain(written.err)
 
 
 def test_a_dry_run_tells_of_a_source_that_could_not_be_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
@@ -137,6 +149,19 @@ def test_a_cycle_that_another_squire_works_on_is_waited_for_and_reported(pipelin
     assert "collected 1 repositories" in text
     assert "planned: 0 tasks" in text
     assert "daemon" not in text
+
+
+def test_a_repository_that_is_missing_is_left_out_of_a_cycle_which_fails_and_serves_the_others(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console, out = paper()
+    names = ["demo/none", QUIET]
+    with somebody_who_works(pipeline):
+        code = one_cycle.run(pipeline.settings, pipeline.ledger, names, console, timeout_s=60, as_json=False)
+    assert code is ExitCode.FAILED
+    assert "collected 1 repositories" in out.getvalue()
+    assert "planned: 0 tasks" in out.getvalue()
+    assert "left out: demo/none: there is no repository demo/none" in plain(capsys.readouterr().err)
 
 
 def test_a_cycle_whose_time_is_up_fails_and_says_that_it_goes_on(pipeline: Pipeline) -> None:
