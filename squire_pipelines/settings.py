@@ -154,6 +154,11 @@ class Settings(BaseSettings):
         """Return which signals of one repository are for Squire."""
         return self._merged(repository, "filters", self.filters)
 
+    def reading_rules(self, repository: str) -> str:
+        """Return a text that changes with what the settings say about how a repository is read."""
+        sections = (self.filters_for(repository), self.ci_for(repository), self.trust_rules_for(repository))
+        return "".join(section.model_dump_json() for section in sections)
+
     def ci_for(self, repository: str) -> CiSettings:
         """Return which failed checks of one repository are work."""
         return self._merged(repository, "ci", self.ci)

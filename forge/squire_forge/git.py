@@ -144,6 +144,26 @@ class GitDirectory:
             return None
         return self.run("cat-file", "blob", f"{commit}:{path}", limit_bytes=MAX_FILE_BYTES)
 
+    def object_of(self, revision: str) -> tuple[str, str] | None:
+        """Return kind and name of the object that a revision names, None if there is none."""
+        name = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", revision, ok=(0, 1, 128)).strip()
+        kind = self.run("cat-file", "-t", name, ok=(0, 128)).strip() if len(name) == len(ZERO_SHA) else ""
+        return (kind, name) if kind else None
+
+    def tree(self, name: str) -> tuple[tuple[int, str, str, int, str], ...]:
+        """Return a folder's entries: mode, kind, object, size (0 of what is no file), name."""
+        rows = []
+        for line in self.run("ls-tree", "-z", "--long", name).split("\0")[:-1]:
+            facts, _, path = line.partition("\t")
+            mode, kind, oid, size = facts.split()
+            rows.append((int(mode, 8), kind, oid, int(size) if size.isdecimal() else 0, path))
+        return tuple(rows)
+
+    def blob(self, name: str) -> bytes:
+        """Return a file's content, at most MAX_FILE_BYTES of it."""
+        command = ["git", "--git-dir", os.fspath(self.path), "cat-file", "blob", name]
+        return run_git(command, cwd=self.path)[:MAX_FILE_BYTES]
+
     def diff(self, base: str, head: str) -> str:
         """Return the diff of what `head` adds since it left `base`, at most MAX_DIFF_BYTES."""
         return self.run("diff", "--no-color", "--no-ext-diff", f"{base}...{head}", limit_bytes=MAX_DIFF_BYTES)

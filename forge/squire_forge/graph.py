@@ -7,13 +7,13 @@ from typing import Any
 
 from graphql import DocumentNode, ExecutionResult, GraphQLResolveInfo, GraphQLSchema, build_schema, execute_sync
 
-from squire_forge import graph_repositories, graph_tickets
+from squire_forge import graph_objects, graph_repositories, graph_tickets
 from squire_forge.graph_core import RESOLVERS, Commit, Context
 from squire_forge.records import Account, CheckRun, CommitStatus, LabelEvent, TicketEdit
 from squire_forge.world import node_id
 
 # Importing them registers their resolvers.
-__all__ = ["Context", "graph_repositories", "graph_tickets", "run", "schema"]
+__all__ = ["Context", "graph_objects", "graph_repositories", "graph_tickets", "run", "schema"]
 
 # Fields whose name at GitHub is not the name of our records' attribute.
 _ATTRIBUTES: Mapping[tuple[str, str], str] = {
@@ -34,6 +34,14 @@ _ATTRIBUTES: Mapping[tuple[str, str], str] = {
     ("RenamedTitleEvent", "currentTitle"): "title",
     ("PullRequestReviewThread", "isResolved"): "resolved",
     ("PullRequestReviewThread", "isOutdated"): "outdated",
+}
+
+_TYPES: Mapping[type, str] = {
+    Commit: "Commit",
+    CheckRun: "CheckRun",
+    CommitStatus: "StatusContext",
+    graph_objects.Tree: "Tree",
+    graph_objects.Blob: "Blob",
 }
 
 
@@ -76,4 +84,4 @@ def _type_name(value: Any, _info: GraphQLResolveInfo, _type: Any) -> str:
         return "UnlabeledEvent" if value.removed else "LabeledEvent"
     if isinstance(value, TicketEdit):
         return "RenamedTitleEvent"
-    return {Commit: "Commit", CheckRun: "CheckRun", CommitStatus: "StatusContext"}[type(value)]
+    return _TYPES[type(value)]

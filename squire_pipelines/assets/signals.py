@@ -37,6 +37,7 @@ _DESCRIPTIONS = {
     Source.OPEN_PRS: "Open pull requests of each repository, with the state of their checks and reviews.",
     Source.FAILED_CI: "Failed checks on the head of the default branch and of open pull requests.",
     Source.OPEN_ISSUES: "Open issues of each repository, with their labels.",
+    Source.REPOSITORY_TASKS: "Tasks in files of `.squire/tasks` on each repository's default branch.",
     Source.REVIEW_FINDINGS: "Unresolved review threads on the current head of open pull requests, by people and bots.",
 }
 SOURCES: tuple[AnySource, ...] = (*Source, *map(FurtherSource, further_sources()))
@@ -123,11 +124,13 @@ async def _collect(
     from squire_pipelines.ledger import repositories as known_repositories
     from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read, record_readings
     from squire_pipelines.secrets.redact import process_redactor
+    from squire_pipelines.sources.reading import not_chosen
 
     names = config.repositories or list(context.partition_keys)
     sources = [source for source in Source if signal_key(source) in context.selected_asset_keys]
     unread: set[str] = set()
     with ledger.read() as tx:
+        left = {source: collections.repositories_with(tx, source) for source in sources}
         awaited = dict.fromkeys(reruns.waiting(tx, names), ReadReason.SECOND_RUN)
         forced = awaited | deliveries.reasons(tx, config.deliveries)
     if config.fresh or not config.repositories:
@@ -152,7 +155,13 @@ async def _collect(
 
     async with github.client() as client:
         cycle = await begin_cycle(
-            client, ledger, names, settings.collection, forced=forced, trusts_recent=not config.deliveries
+            client,
+            ledger,
+            names,
+            settings.collection,
+            forced=forced,
+            trusts_recent=not config.deliveries,
+            rules_of=settings.reading_rules,
         )
         for repository, note in cycle.notes.items():
             context.log.warning(f"{repository}: {note}")
@@ -204,6 +213,9 @@ async def _collect(
                         for reading in readings
                     ]
                 )
+            # What is no longer read ends, or it would be planned from for ever.
+            dropped = [source for source in sources if repository in left[source]]
+            readings += not_chosen(settings, repository, dropped, now=datetime.now(UTC))
             await batches.add(RepositoryReading(repository, readings, cycle.looks.get(repository)))
 
         limit = settings.collection.max_concurrent_repositories

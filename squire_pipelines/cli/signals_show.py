@@ -12,15 +12,13 @@ from squire_pipelines.cli.text import age, instant
 from squire_pipelines.domain.authority import ActorKind, Author
 from squire_pipelines.domain.evidence import parts_of
 from squire_pipelines.domain.signals import (
-    MANUAL_SOURCE,
     FailedCheck,
-    FurtherSource,
     ManualTask,
     OpenIssue,
     PluginFact,
     ReviewFinding,
     Signal,
-    is_from,
+    is_from_file,
 )
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.ledger import decisions, episodes
@@ -88,7 +86,7 @@ def _who(signal: Signal) -> str:
         return _describe(signal.author)
     match signal.details:
         case ManualTask() as task:
-            return task.author if is_from(signal, FurtherSource(MANUAL_SOURCE)) else f"{task.author}, by command"
+            return task.author if is_from_file(signal) else f"{task.author}, by command"
         case PluginFact() as fact:
             return f"{fact.author or 'nobody by name'}, as the source {fact.source} says"
         case FailedCheck(on_default_branch=True) as check:

@@ -4,7 +4,8 @@ A look sees what was pushed, updated, opened and closed, and the states of check
 resolved. So each repository is read anew after a time, whatever its looks showed.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -30,6 +31,11 @@ class RepositoryLook:
     digest: str
     archived: bool = False
     private: bool = False
+
+    def read_under(self, rules: str) -> "RepositoryLook":
+        """Return the look whose digest changes with the rules of its reading, too: what they are, `rules` tells."""
+        mixed = hashlib.sha256(f"{self.digest}\x00{rules}".encode()).hexdigest()
+        return replace(self, digest=mixed)
 
 
 @dataclass(frozen=True, slots=True)

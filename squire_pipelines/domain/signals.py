@@ -25,7 +25,7 @@ class SignalKind(StrEnum):
 
 
 MANUAL_SOURCE = "manual"
-"""The source that reads task files."""
+"""The source that reads task files beside the settings."""
 
 
 class Source(StrEnum):
@@ -35,6 +35,7 @@ class Source(StrEnum):
     FAILED_CI = "failed_ci"
     OPEN_ISSUES = "open_issues"
     REVIEW_FINDINGS = "review_findings"
+    REPOSITORY_TASKS = "repository_tasks"
 
     @property
     def kind(self) -> SignalKind:
@@ -43,12 +44,12 @@ class Source(StrEnum):
 
     @property
     def key_prefix(self) -> str:
-        """What the keys of its signals begin with."""
-        return ""
+        """What the keys of its signals begin with, where others yield the same kind."""
+        return f"{self.value}/" if self is Source.REPOSITORY_TASKS else ""
 
 
 class FurtherSource(str):
-    """A source beside GitHub's four, by its name: task files, or an installed package's."""
+    """A source beside those of GitHub, by its name: task files beside the settings, or an installed package's."""
 
     __slots__ = ()
 
@@ -76,6 +77,11 @@ def source_of(name: str) -> AnySource:
     return Source(name) if name in _KIND_OF_SOURCE else FurtherSource(name)
 
 
+def is_from_file(signal: "Signal") -> bool:
+    """Return whether a task file has this request, which lasts as long as the file does."""
+    return is_from(signal, FurtherSource(MANUAL_SOURCE)) or is_from(signal, Source.REPOSITORY_TASKS)
+
+
 def is_from(signal: "Signal", source: AnySource) -> bool:
     """Return whether a source yields this signal."""
     return signal.kind is source.kind and signal.key.startswith(source.key_prefix)
@@ -86,6 +92,7 @@ _KIND_OF_SOURCE = {
     Source.FAILED_CI: SignalKind.FAILED_CI,
     Source.OPEN_ISSUES: SignalKind.OPEN_ISSUE,
     Source.REVIEW_FINDINGS: SignalKind.REVIEW_FINDING,
+    Source.REPOSITORY_TASKS: SignalKind.MANUAL_TASK,
 }
 
 

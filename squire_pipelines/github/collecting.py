@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
 from squire_pipelines.errors import (
@@ -18,8 +19,8 @@ from squire_pipelines.errors import (
     GitHubValidationError,
     SquireError,
 )
-from squire_pipelines.github import first_pages, quota
-from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github import first_pages, quota, repository_tasks
+from squire_pipelines.github.client import GitHubClient, load_query
 from squire_pipelines.github.further_checks import joined, more_checks
 from squire_pipelines.github.judging import Judge, Trust
 from squire_pipelines.github.models import Commit, Issue, PullRequest, RepositoryAnswer, parse
@@ -90,7 +91,7 @@ async def collect_repository(
         max_items=max_items,
         ignored_checks=ignored_checks,
         clock=clock,
-        release_label=trust.rules.release_label,
+        rules=trust.rules,
         in_one_query=first_pages.saves_requests(asked),
     )
     judge = Judge(client, repository, trust)
@@ -143,7 +144,7 @@ class _Reader:
         ignored_checks: Sequence[str],
         clock: Callable[[], datetime],
         in_one_query: bool,
-        release_label: str,
+        rules: TrustRules,
     ) -> None:
         owner, _, name = repository.partition("/")
         self._client = client
@@ -153,7 +154,7 @@ class _Reader:
         self._ignored_checks = ignored_checks
         self._clock = clock
         self._in_one_query = in_one_query
-        self._release_label = release_label.casefold()
+        self._rules = rules
         self._readings: dict[str, asyncio.Task[Any]] = {}
 
     async def read(self, source: Source) -> tuple[tuple[Signal, ...], bool]:
@@ -167,6 +168,8 @@ class _Reader:
                 return await self._failed_ci()
             case Source.OPEN_ISSUES:
                 return await self._open_issues()
+            case Source.REPOSITORY_TASKS:
+                return await self._repository_tasks()
 
     async def aclose(self) -> None:
         """Stop the readings that nobody waits for any more."""
@@ -226,6 +229,20 @@ class _Reader:
                 break
         return tuple(open_issue(self._repository, issue) for issue in issues.values()), more or is_incomplete
 
+    async def _repository_tasks(self) -> tuple[tuple[Signal, ...], bool]:
+        request = "the query task_folder"
+        content = (await self._query("task_folder", self._variables)).whole()
+        answer = repository_of(content, self._repository, request=request)
+        if answer.is_archived:
+            return (), False
+        names = repository_tasks.names_of(content["repository"], request=request)
+        files = await repository_tasks.read_files(self._execute, self._variables, names) if names else ()
+        # In a thread: what people wrote may be much to parse.
+        signals = await asyncio.to_thread(
+            repository_tasks.signals_of, self._repository, answer.url, files, self._rules, seen_at=self._clock()
+        )
+        return signals, False
+
     async def _shared(self, name: str, read: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         task = self._readings.get(name)
         if task is None:
@@ -265,7 +282,7 @@ class _Reader:
 
     async def _with_label_events(self, pull: PullRequest) -> PullRequest:
         """Return the pull request with who set its labels, where one of them may release what is held."""
-        if self._release_label not in {name.casefold() for name in label_names(pull.labels)}:
+        if self._rules.release_label.casefold() not in {name.casefold() for name in label_names(pull.labels)}:
             return pull
         part = (await self._ask("pull_request_labels", number=pull.number)).pull_request
         return pull if part is None else pull.model_copy(update={"timeline_items": part.timeline_items})
@@ -348,8 +365,11 @@ class _Reader:
             return None
 
     async def _send(self, query: str, variables: Mapping[str, object]) -> GraphQLAnswer:
+        return await self._execute(load_query(query), variables, f"the query {query}")
+
+    async def _execute(self, document: str, variables: Mapping[str, object], request: str) -> GraphQLAnswer:
         quota.count_request()
-        answer = await self._client.query(query, variables)
+        answer = await self._client.execute(document, variables, request=request)
         quota.count_answer(answer.data)
         return answer
 

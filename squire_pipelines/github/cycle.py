@@ -5,7 +5,7 @@ A repository that GitHub does not show, and one for which no quota is left, is r
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -58,6 +58,7 @@ async def begin_cycle(
     *,
     forced: Mapping[str, ReadReason],
     trusts_recent: bool,
+    rules_of: Callable[[str], str] = lambda _: "",
 ) -> Cycle:
     """Look at repositories and decide which of them are read.
 
@@ -68,6 +69,7 @@ async def begin_cycle(
         settings: Of collections: `ttl_s`, `full_every_s`.
         forced: Those that are read whatever a look shows, with the reason.
         trusts_recent: Whether a look within `ttl_s` stands for a new one.
+        rules_of: Tells by which rules a repository is read. When they change it is read again, as if it had changed.
     """
     cycle = Cycle()
     with ledger.read() as tx:
@@ -82,6 +84,7 @@ async def begin_cycle(
         for name in looks.results
     ]
     _refuse_duplicates(cycle, seen)
+    cycle.looks = {name: look.read_under(rules_of(name)) for name, look in cycle.looks.items()}
     for name, look in cycle.looks.items():
         if name in cycle.refused:
             continue

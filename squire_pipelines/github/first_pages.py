@@ -13,12 +13,14 @@ _FIELD_OF_QUERY: Mapping[str, str] = {
     "pull_requests": "pullRequests",
     "issues": "issues",
     "default_branch_checks": "defaultBranchRef",
+    "task_folder": "taskFolder",
 }
 _QUERIES_OF_SOURCE: Mapping[Source, frozenset[str]] = {
     Source.OPEN_PRS: frozenset({"pull_requests"}),
     Source.REVIEW_FINDINGS: frozenset({"pull_requests"}),
     Source.FAILED_CI: frozenset({"pull_requests", "default_branch_checks"}),
     Source.OPEN_ISSUES: frozenset({"issues"}),
+    Source.REPOSITORY_TASKS: frozenset({"task_folder"}),
 }
 
 

@@ -84,20 +84,16 @@ class Page(Nodes[_ItemT], Generic[_ItemT]):
     page_info: PageInfo
 
 
-class Label(GraphQLModel):
-    """A label."""
+class Named(GraphQLModel):
+    """An object of which we read the name alone: a label, a workflow."""
 
-    name: Text
-
-
-class _WorkflowName(GraphQLModel):
     name: Text
 
 
 class _WorkflowRun(GraphQLModel):
     database_id: int | None = None
     event: Text = ""
-    workflow: _WorkflowName | None = None
+    workflow: Named | None = None
 
 
 class _App(GraphQLModel):
@@ -214,7 +210,7 @@ class TimelineEvent(GraphQLModel):
     typename: str = Field(alias="__typename")
     actor: Actor | None = None
     created_at: datetime
-    label: Label | None = None
+    label: Named | None = None
     previous_title: Text = ""
 
 
@@ -299,7 +295,7 @@ class PullRequest(_WithHead):
     head_ref_oid: str
     base_ref_name: Text
     is_cross_repository: bool
-    labels: Nodes[Label] | None = None
+    labels: Nodes[Named] | None = None
     # None when this part could not be read; the answer's error says why.
     review_threads: Page[ReviewThread] | None = None
     # Who set its labels; asked for in a query of its own, where it matters.
@@ -332,7 +328,7 @@ class Issue(EditedText):
     updated_at: datetime
     author: Actor | None = None
     author_association: str = "NONE"
-    labels: Nodes[Label] | None = None
+    labels: Nodes[Named] | None = None
     comments: _Count
     timeline_items: Nodes[TimelineEvent] | None = None
 

@@ -14,7 +14,7 @@ from squire_pipelines.github.models import (
     EditedText,
     Issue,
     IssuePart,
-    Label,
+    Named,
     Nodes,
     PullRequest,
     TextEdit,
@@ -55,7 +55,7 @@ def labels_of_pull_request(pull: PullRequest) -> tuple[Approval, ...]:
     return standing_labels(pull.labels, pull.timeline_items.nodes if pull.timeline_items else ())
 
 
-def standing_labels(labels: Nodes[Label] | None, events: Iterable[TimelineEvent]) -> tuple[Approval, ...]:
+def standing_labels(labels: Nodes[Named] | None, events: Iterable[TimelineEvent]) -> tuple[Approval, ...]:
     """Return who set each label that is there now, and when; those whose setting is not among the events are left out.
 
     A label may be taken off and set again: the last time counts.
@@ -117,6 +117,6 @@ def _edited_at(edit: TextEdit) -> datetime:
     return edit.edited_at
 
 
-def label_names(labels: Nodes[Label] | None) -> tuple[str, ...]:
+def label_names(labels: Nodes[Named] | None) -> tuple[str, ...]:
     """Return the names of labels, in order."""
     return tuple(sorted(label.name for label in labels.nodes)) if labels else ()

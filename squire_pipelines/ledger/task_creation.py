@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from squire_pipelines.domain.identity import branch_name, new_id
 from squire_pipelines.domain.plans import ApprovalRule
-from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, SignalKind
+from squire_pipelines.domain.signals import MANUAL_SOURCE, FurtherSource, SignalKind, Source
 from squire_pipelines.domain.states import EventSubject
 from squire_pipelines.domain.tasks import Plan, TaskStatus, fingerprint
 from squire_pipelines.ledger import episodes, task_signals
@@ -19,7 +19,7 @@ from squire_pipelines.ledger.tasks import DEPENDENCY_FAILED, cancel
 from squire_pipelines.ledger.transitions import EventContext, record_event
 
 _MANUAL_PREFIX = f"{SignalKind.MANUAL_TASK}:"
-_TASK_FILES = FurtherSource(MANUAL_SOURCE).key_prefix
+_TASK_FILES = (FurtherSource(MANUAL_SOURCE).key_prefix, Source.REPOSITORY_TASKS.key_prefix)
 _DONE = TaskStatus.SUCCEEDED
 
 

@@ -12,7 +12,7 @@ from squire_pipelines.domain.authority import Author, TrustRules, is_permitted_p
 from squire_pipelines.github import pulls
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.judging import author_with_permission
-from squire_pipelines.github.models import Actor, Label, Nodes, parse
+from squire_pipelines.github.models import Actor, Named, Nodes, parse
 from squire_pipelines.github.provenance import author_of
 from squire_pipelines.publishing.body import code
 
@@ -32,14 +32,14 @@ class _ReviewOfCommit(_ApprovalModel):
 class _LabelEvent(_ApprovalModel):
     typename: str = Field(alias="__typename")
     actor: Actor | None = None
-    label: Label
+    label: Named
 
 
 class _WaitingPullRequest(_ApprovalModel):
     state: str
     is_draft: bool = Field(alias="isDraft")
     head: str = Field(alias="headRefOid")
-    labels: Nodes[Label] | None = None
+    labels: Nodes[Named] | None = None
     reviews: Nodes[_ReviewOfCommit] | None = None
     label_events: Nodes[_LabelEvent] = Field(alias="timelineItems")
 

@@ -1,7 +1,6 @@
 """Reads the sources beside GitHub's for one repository; each is a collection of its own, whatever becomes of it."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from squire_pipelines.home import Home, named_config
 from squire_pipelines.settings import Settings
 from squire_pipelines.sources.plugins import read_plugin
 from squire_pipelines.sources.protocol import SourceContext, SourceFact
-from squire_pipelines.sources.task_files import facts_of, read_folder, task_files
+from squire_pipelines.sources.task_files import facts_of, read_folder, task_files, version_of
 
 TASKS_FOLDER = "tasks"
 
@@ -50,6 +49,25 @@ def sources_to_read(
 
 def _is_there(settings: Settings, source: FurtherSource) -> bool:
     return bool(task_files(tasks_folder())) if source == MANUAL_SOURCE else is_enabled(settings, source)
+
+
+def not_chosen(
+    settings: Settings, repository: str, sources: Iterable[AnySource], *, now: datetime
+) -> tuple[Collection, ...]:
+    """Return empty readings of those sources that the settings do not have read in this repository."""
+    filters = settings.filters_for(repository)
+    return tuple(
+        Collection(
+            repository=repository,
+            source=source,
+            status=CollectionStatus.FRESH,
+            started_at=now,
+            ended_at=now,
+            requests=0,
+        )
+        for source in sources
+        if not filters.reads(source)
+    )
 
 
 def is_enabled(settings: Settings, source: AnySource) -> bool:
@@ -107,7 +125,6 @@ def signal_of(
     repository: str, source: FurtherSource, fact: SourceFact, *, may_start: bool, seen_at: datetime
 ) -> Signal:
     """Return the signal of a fact. What the version does not say does not change it."""
-    content = "\x00".join((fact.title, fact.body, fact.branch or "", *fact.allow_protected))
     details: ManualTask | PluginFact
     if source == MANUAL_SOURCE:
         details = ManualTask(
@@ -118,7 +135,7 @@ def signal_of(
     return Signal(
         repository=repository,
         key=f"{source.key_prefix}{fact.key}",
-        version=fact.version or hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+        version=version_of(fact),
         title=fact.title,
         url=fact.url,
         updated_at=fact.updated_at or seen_at,

@@ -113,6 +113,12 @@ def _fact(file: TaskFile, entry: TaskEntry) -> SourceFact:
     )
 
 
+def version_of(fact: SourceFact) -> str:
+    """Return the fact's version: its own, or one that changes with what it says."""
+    content = "\x00".join((fact.title, fact.body, fact.branch or "", *fact.allow_protected))
+    return fact.version or hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 def entries_of(file: TaskFile) -> list[TaskEntry]:
     """Return the tasks of a file. Raises SourceError for one that has another form."""
     try:

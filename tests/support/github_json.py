@@ -202,7 +202,7 @@ class FakeGitHub(httpx.AsyncBaseTransport):
         rest: Mapping[str, httpx.Response | Callable[[httpx.Request], httpx.Response]] | None = None,
         permissions: Mapping[str, str] | None = None,
     ) -> None:
-        self._graphql = dict(graphql or {})
+        self._graphql = {"TaskFolder": answer({"repository": repository()}), **(graphql or {})}
         self._rest = dict(rest or {})
         self.permissions = {"ada": "write"} if permissions is None else dict(permissions)
         self.requests: list[httpx.Request] = []
@@ -226,7 +226,12 @@ class FakeGitHub(httpx.AsyncBaseTransport):
         return _fresh(played(request) if callable(played) else played)
 
     def _of_parts(self, variables: dict[str, Any]) -> httpx.Response:
-        sizes = {"PullRequests": variables["pulls"], "Issues": variables["issues"], "DefaultBranchChecks": None}
+        sizes = {
+            "TaskFolder": None,
+            "PullRequests": variables["pulls"],
+            "Issues": variables["issues"],
+            "DefaultBranchChecks": None,
+        }
         repository: dict[str, Any] | None = {}
         errors: list[object] = []
         headers: dict[str, str] = {}

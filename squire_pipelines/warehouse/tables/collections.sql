@@ -22,7 +22,7 @@ CREATE TABLE collections (
 COMMENT ON TABLE collections IS 'Every reading of one source of one repository.';
 COMMENT ON COLUMN collections.id IS 'Grows with time.';
 COMMENT ON COLUMN collections.repository IS 'owner/name.';
-COMMENT ON COLUMN collections.source IS 'What was read: open_prs, failed_ci, open_issues, review_findings, manual, or a package''s source.';
+COMMENT ON COLUMN collections.source IS 'What was read: open_prs, failed_ci, open_issues, review_findings, repository_tasks, manual, or a package''s source.';
 COMMENT ON COLUMN collections.status IS 'fresh, unchanged, stale (failed, older data kept) or failed.';
 COMMENT ON COLUMN collections.signals IS 'How many signals of the source there were afterwards.';
 COMMENT ON COLUMN collections.changed IS 'How many of them were new, other than before, or gone.';

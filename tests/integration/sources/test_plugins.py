@@ -7,9 +7,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner
 
+from squire_pipelines.assets.signals import CHECK
 from squire_pipelines.cli.main import cli
 from squire_pipelines.domain.signals import Collection, CollectionStatus, FurtherSource, PluginFact
 from squire_pipelines.errors import ConfigError
@@ -153,6 +155,15 @@ def test_the_example_is_installed_and_its_facts_start_work_only_when_the_setting
     assert result.exit_code == 0, result.output
     readings = {row["source"]: row for row in json.loads(result.stdout)["readings"]}
     assert (readings["todo"]["status"], readings["todo"]["signals"]) == ("fresh", 1)
+    asset = dg.AssetKey(["signals", "todo"])
+    with dg.DagsterInstance.from_config(str(pipeline.home / "dagster")) as instance:
+        shown = instance.get_latest_materialization_event(asset)
+        checked = instance.event_log_storage.get_asset_check_execution_history(dg.AssetCheckKey(asset, CHECK), limit=1)
+        assert instance.get_materialized_partitions(asset) == {QUIET}
+    assert shown is not None
+    assert shown.asset_materialization is not None
+    assert shown.asset_materialization.metadata["signals"].value == 1
+    assert [record.status.value for record in checked] == ["SUCCEEDED"]
     with pipeline.ledger.read() as tx:
         signals = collections.active_signals(tx, QUIET)
     (fact,) = [signal for signal in signals if isinstance(signal.details, PluginFact)]

@@ -32,9 +32,9 @@ def test_details_of_an_unknown_kind_are_refused() -> None:
 
 
 @pytest.mark.parametrize("source", Source)
-def test_each_source_yields_a_kind_of_its_own(source: Source) -> None:
-    assert source.value.startswith(source.kind.value)
-    assert len({source.kind for source in Source}) == len(Source)
+def test_each_source_yields_a_kind_or_keys_of_its_own(source: Source) -> None:
+    assert source.key_prefix == "repository_tasks/" or source.value.startswith(source.kind.value)
+    assert len({(source.kind, source.key_prefix) for source in Source}) == len(Source)
 
 
 def test_only_fresh_and_unchanged_readings_had_an_answer() -> None:

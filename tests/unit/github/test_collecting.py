@@ -80,6 +80,7 @@ async def test_each_source_yields_one_fresh_collection_with_its_signals(client_o
         Source.FAILED_CI: ["failed_ci:main:CI / test", "failed_ci:main:legacy", "failed_ci:#1:CI / lint"],
         Source.OPEN_ISSUES: ["open_issue:10"],
         Source.REVIEW_FINDINGS: ["review_finding:T1"],
+        Source.REPOSITORY_TASKS: [],
     }
     assert not any(collection.truncated for collection in collections)
 
@@ -97,7 +98,13 @@ async def test_sources_ask_singly_when_github_does_not_answer_all_at_once(client
         collections = await collect(client_of(fake))
         assert {c.status for c in collections.values()} == {CollectionStatus.FRESH}
         operations = [name for name, _ in fake.operations]
-        assert sorted(operations) == ["DefaultBranchChecks", "Issues", "PullRequests", "RepositorySignals"]
+        assert sorted(operations) == [
+            "DefaultBranchChecks",
+            "Issues",
+            "PullRequests",
+            "RepositorySignals",
+            "TaskFolder",
+        ]
 
 
 async def test_a_limit_or_no_answer_at_all_is_not_asked_again_in_parts(client_of: ClientOf) -> None:
@@ -152,7 +159,7 @@ async def test_a_page_that_leads_nowhere_ends_the_reading(client_of: ClientOf) -
             PullRequestChecks=answer({"repository": repository(pullRequest=empty)}),
         )
         collections = await collect(client_of(fake))
-        assert all(collection.truncated for collection in collections.values())
+        assert {source for source, c in collections.items() if c.truncated} == {*Source} - {Source.REPOSITORY_TASKS}
         assert len(fake.operations) <= 8
 
 
@@ -338,7 +345,10 @@ async def test_any_other_missing_part_fails_what_needs_pull_requests(client_of: 
     entry = {"type": "FORBIDDEN", "path": ["repository", "pullRequests"], "message": "no"}
     fake = github(PullRequests=answer({"repository": repository(pullRequests=None)}, errors=[entry]))
     collections = await collect(client_of(fake))
-    assert [source for source, c in collections.items() if c.status is CollectionStatus.FRESH] == [Source.OPEN_ISSUES]
+    assert [source for source, c in collections.items() if c.status is CollectionStatus.FRESH] == [
+        Source.OPEN_ISSUES,
+        Source.REPOSITORY_TASKS,
+    ]
 
 
 async def test_slow_source_runs_into_its_own_limit(client_of: ClientOf) -> None:
@@ -395,13 +405,13 @@ async def test_archived_repository_has_no_signals(client_of: ClientOf) -> None:
         issues=page([issue()]),
         defaultBranchRef=branch([check_run()]),
     )
-    names = ["PullRequests", "Issues", "DefaultBranchChecks"]
+    names = ["PullRequests", "Issues", "DefaultBranchChecks", "TaskFolder"]
     collections = await collect(client_of(FakeGitHub(dict.fromkeys(names, answer({"repository": archived})))))
     assert {(c.status, c.signals) for c in collections.values()} == {(CollectionStatus.FRESH, ())}
 
 
 async def test_disabled_repository_fails(client_of: ClientOf) -> None:
-    names = ["PullRequests", "Issues", "DefaultBranchChecks"]
+    names = ["PullRequests", "Issues", "DefaultBranchChecks", "TaskFolder"]
     disabled = answer({"repository": repository(isDisabled=True)})
     collections = await collect(client_of(FakeGitHub(dict.fromkeys(names, disabled))))
     assert {c.error_code for c in collections.values()} == {"github_permission"}
@@ -433,7 +443,7 @@ async def test_all_pages_are_read_up_to_the_limit(client_of: ClientOf) -> None:
     fake = github(**more)
     collections = await collect(client_of(fake), max_items=30)
     assert [len(collections[source].signals) for source in (Source.OPEN_ISSUES, Source.OPEN_PRS)] == [30, 30]
-    assert {source for source, c in collections.items() if c.truncated} == set(Source)
+    assert {source for source, c in collections.items() if c.truncated} == {*Source} - {Source.REPOSITORY_TASKS}
     assert [v["first"] for name, v in fake.operations if name == "PullRequests"] == [20]
 
 
