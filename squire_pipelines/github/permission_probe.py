@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError, GitHubValidationError
 from squire_pipelines.github.client import GitHubClient
@@ -27,13 +28,13 @@ async def probe_permissions(client: GitHubClient, repository: str, branch: str) 
     Raises:
         GitHubError: GitHub does not answer, or does not accept the token at all.
     """
-    repo = f"/repos/{repository}"
+    repo, commit = f"/repos/{repository}", quote(branch, safe="")
     reading = {
         "contents": f"{repo}/commits",
         "pull_requests": f"{repo}/pulls",
         "issues": f"{repo}/issues",
-        "checks": f"{repo}/commits/{branch}/check-runs",
-        "statuses": f"{repo}/commits/{branch}/status",
+        "checks": f"{repo}/commits/{commit}/check-runs",
+        "statuses": f"{repo}/commits/{commit}/status",
     }
     writing = {"contents": f"{repo}/git/refs", "pull_requests": f"{repo}/pulls"}
     probes = [await _read(client, permission, path) for permission, path in reading.items()]

@@ -76,7 +76,7 @@ class Mirror:
     def branches(self) -> tuple[str, ...]:
         """Return the names of the branches."""
         out = run_git(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"], git_dir=self.path)
-        return tuple(out.decode(errors="replace").splitlines())
+        return tuple(out.decode(errors="replace").split("\n")[:-1])  # names may hold other ends of lines
 
     def resolve(self, ref: str) -> str:
         """Return the commit at the head of the branch `ref`.

@@ -25,7 +25,7 @@ def remote_head(remote: Remote, branch: str) -> str | None:
         out = run_git(["ls-remote", "--quiet", "--", remote.url, f"refs/heads/{branch}"], remote=remote, limits=LIMITS)
     except GitError as error:
         raise classify_failure(error, remote) from error
-    for line in out.decode(errors="replace").splitlines():
+    for line in out.decode(errors="replace").split("\n"):
         sha, _, name = line.partition("\t")
         # The pattern matches the tails of names, too.
         if name == f"refs/heads/{branch}":

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Protocol
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
+from squire_pipelines.domain.branches import parse_branch
 from squire_pipelines.domain.frozen import FrozenModel
 
 MAX_BODY = 20_000
@@ -15,6 +16,7 @@ NAME = r"[a-z][a-z0-9_]{0,29}"
 """A source's name, which is a part of its asset's and of its signals' keys."""
 
 Key = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+Branch = Annotated[str, Field(max_length=255), AfterValidator(parse_branch)]
 
 
 class SourceFact(FrozenModel):
@@ -30,7 +32,7 @@ class SourceFact(FrozenModel):
     url: str = Field(default="", max_length=2_000, pattern=r"^(https?://\S+)?$")
     version: str = Field(default="", max_length=200)
     author: str = Field(default="", max_length=200)
-    branch: str | None = Field(default=None, min_length=1, max_length=255)
+    branch: Branch | None = None
     updated_at: AwareDatetime | None = None
     allow_protected: tuple[str, ...] = Field(default=(), max_length=50)
 

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import SourceError
-from squire_pipelines.sources.protocol import MAX_BODY, MAX_FACTS, SourceFact
+from squire_pipelines.sources.protocol import MAX_BODY, MAX_FACTS, Branch, SourceFact
 
 SUFFIXES = (".md", ".yaml", ".yml")
 MAX_FILES = 200
@@ -35,7 +35,7 @@ class TaskEntry(FrozenModel):
     title: str = Field(min_length=1, max_length=300)
     prompt: str = Field(default="", max_length=MAX_BODY)
     repository: Annotated[str, AfterValidator(parse_repository)] | None = None
-    branch: str | None = Field(default=None, min_length=1, max_length=255)
+    branch: Branch | None = None
     allow_protected: tuple[str, ...] = Field(default=(), max_length=50)
     key: str = Field(default="", max_length=100)
 

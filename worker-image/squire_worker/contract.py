@@ -45,7 +45,6 @@ TEXTS = (
 )
 COMMIT_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 FILE_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
-BRANCH = re.compile(r"(?!.*\.\.)\w[^\s~^:?*\[\\\x00-\x1f\x7f]*")
 
 
 def _are_texts(value: object) -> bool:
@@ -132,8 +131,6 @@ class Attempt:
                 fail("input_invalid", f"{name} must be a text that is not empty")
         rules = {
             "base_sha must be a full commit id": COMMIT_ID.fullmatch(raw["base_sha"]),
-            "branch is no name for a branch": BRANCH.fullmatch(raw["branch"]),
-            "base_ref is no name for a branch": BRANCH.fullmatch(raw["base_ref"]),
             "agent.kind must be a name": isinstance(kind, str) and kind,
             "agent.argv must be a list of texts": _are_texts(argv) and argv and argv[0],
             "agent.version must be a list of texts": _are_texts(version),

@@ -41,10 +41,16 @@ class Repository:
         return code, output
 
     def clone(self) -> None:
-        """Fetches the base branch out of the bundle and checks `base_sha` out on the new branch."""
+        """Fetches the base branch out of the bundle and checks `base_sha` out on the new branch.
+
+        What may be the name of a branch is git's to say: almost every sign may be in one.
+        """
         attempt, bundle = self.attempt, str(self.paths.inbox / "repo.bundle")
         self.paths.repo.mkdir(parents=True)
         self.git("init", "--quiet", "--template=")
+        for field, name in (("branch", attempt.branch), ("base_ref", attempt.base_ref)):
+            if self.git("check-ref-format", "--branch", name, ok=(0, 1, 128))[0]:
+                fail("input_invalid", f"{field} is no name for a branch")
         self.git("fetch", "--quiet", "--no-tags", bundle, f"refs/heads/{attempt.base_ref}:refs/squire/base")
         self.git("checkout", "--quiet", "-b", attempt.branch, attempt.base_sha)
         self.git("config", "user.name", attempt.bot_name)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -26,6 +27,7 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
 from squire_pipelines.ledger.tables import tasks as task_table
+from tests.support.git_repository import git
 from tests.support.ledgers import PostgresServer, claim, dispatch
 from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
 
@@ -130,6 +132,19 @@ def test_a_default_branch_that_was_renamed_after_the_plan_is_followed(pipeline: 
     assert (row.cause, task.status) == ("completed", TaskStatus.SUCCEEDED)
     assert (task.base_branch, task.spec.base_branch) == ("main", "main")
     assert our_pulls(forge)[0]["base"] == "main"
+
+
+@pytest.mark.parametrize("name", ["#123-fix", "%41", "$(id)", "a\u3000b"])
+def test_a_base_branch_may_have_every_name_that_git_takes(
+    pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path, name: str
+) -> None:
+    url = forge.git_url(LEDGERLIB).replace("://", f"://x-access-token:{forge.token}@")
+    git(tmp_path, "clone", "--quiet", url, "clone")
+    git(tmp_path / "clone", "push", "--quiet", "origin", f"HEAD:refs/heads/{name}")
+    attempt = pipeline.attempt(LEDGERLIB, base=name)
+    pipeline.agent_run(attempt)
+    assert causes(pipeline, attempt) == (AttemptStatus.ENDED, Cause.COMPLETED)
+    assert our_pulls(forge)[0]["base"] == name
 
 
 def test_a_branch_that_a_person_named_and_that_is_not_there_ends_the_task(pipeline: Pipeline) -> None:

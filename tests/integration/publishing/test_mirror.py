@@ -9,6 +9,9 @@ import pytest
 from squire_pipelines.errors import GitError, GitHubNotFoundError, RepositoryError
 from squire_pipelines.home import Home
 from squire_pipelines.publishing.mirror import Mirror, fetch_mirror, mirror_path
+from squire_pipelines.publishing.push import remote_head
+from squire_pipelines.publishing.remote import Remote
+from tests.support.branches import UNUSUAL
 from tests.support.git_repository import Checkout, git
 
 
@@ -35,6 +38,17 @@ def test_a_mirror_follows_its_repository(home: Home, upstream: Path, person: Che
     person.git("push", "--quiet", "--delete", "origin", "topic/one")
     person.git("push", "--quiet", "origin", "main:topic")
     assert fetch(home, upstream).branches() == ("main", "topic")
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_a_branch_may_have_every_name_that_git_takes(
+    home: Home, upstream: Path, person: Checkout, tmp_path: Path, name: str
+) -> None:
+    person.git("push", "--quiet", "origin", f"main:refs/heads/{name}")
+    mirror = fetch(home, upstream)
+    assert sorted(mirror.branches()) == sorted(["main", name])
+    assert mirror.write_bundle(name, tmp_path / "one.bundle") == mirror.resolve(name) == person.head()
+    assert remote_head(Remote.parse(str(upstream)), name) == person.head()
 
 
 def test_an_unknown_branch_names_those_that_there_are(home: Home, upstream: Path) -> None:

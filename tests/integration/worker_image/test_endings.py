@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.branches import NO_NAMES, UNUSUAL
 from tests.support.worker import BRANCH, Desk, git
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -31,6 +32,30 @@ def test_uncommitted_edits_are_committed_as_the_bot(desk_for: DeskFor, script: S
         "squire-bot|squire-bot@example.invalid|squire-bot|Do the task"
     )
     assert git(fetched, "diff", "--name-only", desk.base_sha, "result").split() == ["app.py", "new.txt"]
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_a_branch_may_have_every_name_that_git_takes(desk_for: DeskFor, script: Script, run: Run, name: str) -> None:
+    desk = desk_for(script(EDIT))
+    git(desk.origin, "update-ref", f"refs/heads/{name}", desk.base_sha)
+    git(desk.origin, "bundle", "create", "--quiet", str(desk.inbox / "repo.bundle"), f"refs/heads/{name}")
+    desk.rewrite(base_ref=name, branch=f"squire/{name}")
+    done = run(desk)
+    assert done.returncode == 0, done.stderr
+    assert (desk.result()["status"], desk.result()["commits"]) == ("changed", 1)
+    heads = git(desk.origin, "bundle", "list-heads", str(desk.out / "result.bundle"))
+    assert heads == f"{desk.result()['head_sha']} refs/heads/squire/{name}"
+
+
+@pytest.mark.parametrize("field", ["branch", "base_ref"])
+@pytest.mark.parametrize("name", [name for name in NO_NAMES if name])
+def test_a_branch_whose_name_git_does_not_take_is_named(
+    desk_for: DeskFor, script: Script, run: Run, field: str, name: str
+) -> None:
+    desk = desk_for(script(EDIT))
+    desk.rewrite(**{field: name})
+    assert run(desk).returncode == 120
+    assert desk.result()["error"] == {"code": "input_invalid", "message": f"{field} is no name for a branch"}
 
 
 def test_the_agents_own_commits_are_kept_and_the_rest_added(desk_for: DeskFor, script: Script, run: Run) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from squire_pipelines.github import permissions
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.permission_probe import probe_permissions
+from tests.support.branches import UNUSUAL
 
 ClientOf = Callable[..., GitHubClient]
 LEVELS = ("none", "read", "write", "admin")
@@ -30,6 +32,22 @@ async def test_a_token_with_all_permissions_is_found_to_have_them(client_of: Cli
     probes = await probe_permissions(client_of(answering(full_rights)), "acme/shop", "main")
     assert {probe.state for probe in probes} == {"granted"}
     assert {(probe.permission, probe.level) for probe in probes} >= {("contents", "write"), ("pull_requests", "write")}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("branch", UNUSUAL)
+async def test_the_branch_stays_one_part_of_the_address_whatever_its_name(client_of: ClientOf, branch: str) -> None:
+    addresses: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        addresses.append(request.url.raw_path.decode())
+        return httpx.Response(200, json=[])
+
+    await probe_permissions(client_of(httpx.MockTransport(answer)), "acme/shop", branch)
+    (address,) = [address for address in addresses if "/check-runs" in address]
+    parts = address.partition("?")[0].split("/")
+    assert unquote(parts[parts.index("commits") + 1]) == branch
+    assert parts[parts.index("commits") + 2 :] == ["check-runs"]
 
 
 @pytest.mark.anyio

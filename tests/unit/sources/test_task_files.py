@@ -74,6 +74,8 @@ def test_a_file_of_yaml_has_a_list(text: str) -> None:
         ("a.md", "---\n- a list\n---\nbody\n", "keys and values"),
         ("a.md", "---\n: : :\n---\nbody\n", "YAML"),
         ("a.md", "---\nbranch: x\n---\n", "title"),
+        ("a.md", "---\ntitle: x\nbranch: a..b\n---\n", "is no name for a branch"),
+        ("a.yaml", "- {title: One, branch: --upload-pack=x}\n", "is no name for a branch"),
         ("a.md", "## /etc/passwd\n- One\n", "a.md"),
     ],
 )

@@ -1,0 +1,67 @@
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squire_pipelines.domain.branches import is_branch_name, parse_branch
+from tests.support.branches import NO_NAMES, UNUSUAL
+
+_PARTS = st.sampled_from(
+    [
+        "a",
+        "-",
+        ".",
+        "..",
+        "/",
+        "@",
+        "{",
+        "}",
+        ".lock",
+        "HEAD",
+        "~",
+        "^",
+        ":",
+        "?",
+        "*",
+        "[",
+        "]",
+        "\\",
+        " ",
+        "\x7f",
+        "+",
+    ]
+)
+
+
+def git_takes(name: str) -> bool:
+    return (
+        subprocess.run(["git", "check-ref-format", "--branch", name], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_a_name_that_git_takes_is_one(name: str) -> None:
+    assert git_takes(name)
+    assert is_branch_name(name)
+    assert parse_branch(name) == name
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_text_that_git_takes_for_no_name_is_refused(name: str) -> None:
+    assert not git_takes(name)
+    assert not is_branch_name(name)
+    with pytest.raises(ValueError, match="is no name for a branch"):
+        parse_branch(name)
+
+
+def test_a_half_of_a_character_is_in_no_name() -> None:
+    assert not is_branch_name("a\ud83d")
+
+
+@given(
+    st.lists(_PARTS, max_size=5).map("".join)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=6)
+)
+def test_the_rule_is_gits(name: str) -> None:
+    assert is_branch_name(name) == git_takes(name)
