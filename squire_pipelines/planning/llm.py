@@ -93,7 +93,7 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
     failure = "interrupted"
     try:
         question = describe(inputs, selection, goals=options.goals)
-        draft = await _converse(_build_model(options), question, options, objection=objection, usage=usage)
+        draft = await _converse(_build_model(options, usage), question, options, objection=objection, usage=usage)
     except PlanningError as error:
         failure = error.message.replace(options.api_key, "***") if options.api_key else error.message
         # The cause is dropped: a provider's error may quote the key or the prompt.
@@ -126,15 +126,18 @@ def _with_permitted_paths(task: TaskSpec, selection: Selection) -> TaskSpec:
     return task.model_copy(update={"allow_protected": requestable(task.kind, facts)})
 
 
-def _build_model(options: ModelOptions) -> "Model":
-    """Return the model to ask. Raises PlanningError when there is no such provider, or it lacks something."""
+def _build_model(options: ModelOptions, usage: "RunUsage") -> "Model":
+    """Return the model to ask, which adds what it cannot read to `usage`.
+
+    Raises PlanningError when there is no such provider, or it lacks something.
+    """
     if not isinstance(options.model, str):
         return options.model
     from pydantic_ai.exceptions import UserError  # noqa: PLC0415 - see the module's charter
 
     try:
         if options.base_url is not None:
-            return _compatible(options.model, options.base_url, options.api_key)
+            return _compatible(options.model, options.base_url, options.api_key, usage)
         return _inferred(options.model, options.api_key)
     except (UserError, ImportError, ValueError, TypeError) as error:
         raise PlanningError(
@@ -143,14 +146,16 @@ def _build_model(options: ModelOptions) -> "Model":
         ) from error
 
 
-def _compatible(model: str, base_url: str, api_key: str | None) -> "Model":
-    from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415 - see the module's charter
-    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415 - likewise
+def _compatible(model: str, base_url: str, api_key: str | None, usage: "RunUsage") -> "Model":
+    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415 - see the charter
+
+    from squire_pipelines.planning.model_answers import CompatibleModel  # noqa: PLC0415 - likewise
 
     name = model
     for prefix in _OPENAI_PREFIXES:
         name = name.removeprefix(prefix)
-    return OpenAIChatModel(name, provider=OpenAICompatibleProvider("custom", base_url=base_url, api_key=api_key))
+    provider = OpenAICompatibleProvider("custom", base_url=base_url, api_key=api_key)
+    return CompatibleModel(name, provider, usage)
 
 
 def _inferred(model: str, api_key: str | None) -> "Model":
@@ -181,8 +186,10 @@ async def _converse(
     from pydantic_ai.exceptions import AgentRunError, UserError  # noqa: PLC0415 - likewise
     from pydantic_ai.usage import UsageLimits  # noqa: PLC0415 - likewise
 
+    from squire_pipelines.planning.model_answers import EndedAnswers  # noqa: PLC0415 - likewise
+
     agent: Agent[object, PlanDraft] = Agent(
-        model,
+        EndedAnswers(model),
         output_type=PlanDraft,
         instructions=INSTRUCTIONS,
         retries=options.max_retries,

@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -35,7 +35,8 @@ class Call:
 class Turn:
     """What the model answers to one request: text, tool calls, or an HTTP error.
 
-    OpenCode asks again, for a minute and more, after an error whose `error_type` is the server's.
+    `change` makes of an answer that is not streamed what some servers make of it. OpenCode asks again, for a minute
+    and more, after an error whose `error_type` is the server's.
     """
 
     text: str = ""
@@ -45,6 +46,7 @@ class Turn:
     prompt_tokens: int = 100
     completion_tokens: int = 10
     headers: dict[str, str] = field(default_factory=dict)
+    change: Callable[[dict[str, Any]], None] = lambda _whole: None
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class ModelServer:
             message["tool_calls"] = [
                 {key: value for key, value in call.items() if key != "index"} for call in _tool_calls(turn)
             ]
-        return {
+        answer: dict[str, Any] = {
             "id": "chatcmpl-scripted",
             "object": "chat.completion",
             "created": STARTED,
@@ -206,6 +208,8 @@ class ModelServer:
             "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if turn.calls else "stop"}],
             "usage": self._usage(turn),
         }
+        turn.change(answer)
+        return answer
 
     async def _chunks(self, turn: Turn, model: str, *, usage: bool) -> AsyncIterator[bytes]:
         for choice in _deltas(turn):

@@ -1,6 +1,8 @@
 """The model planner against a real server that speaks OpenAI's chat completions on loopback."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +74,88 @@ def test_two_plans_in_two_event_loops_of_one_process_both_work() -> None:
     with ModelServer([answer(), answer()]) as server:
         for _ in range(2):
             assert plan(settings(server.url), []).planner == "llm:local-model"
+
+
+def cut(whole: dict[str, Any]) -> None:
+    function = whole["choices"][0]["message"]["tool_calls"][0]["function"]
+    function["arguments"] = function["arguments"][:60]
+    whole["choices"][0]["finish_reason"] = "length"
+
+
+def broken_off(whole: dict[str, Any]) -> None:
+    whole["choices"][0] |= {"message": {"role": "assistant", "content": ""}, "finish_reason": "error"}
+
+
+def filtered(whole: dict[str, Any]) -> None:
+    broken_off(whole)
+    whole["choices"][0]["finish_reason"] = "guardrail_intervened"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (cut, "its answer was cut at 50 tokens (finish_reason length)"),
+        (broken_off, "the server broke its answer off (finish_reason error)"),
+        (filtered, "the server broke its answer off (finish_reason guardrail_intervened)"),
+    ],
+)
+def test_an_answer_that_did_not_end_by_itself_is_not_asked_for_again_and_is_counted(
+    change: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    calls: list[ModelCall] = []
+    with ModelServer([replace(answer(), change=change), answer()]) as server:
+        got = plan(settings(server.url), calls)
+        assert len(server.main_requests) == 1
+    assert (got.planner, [task.key for task in got.tasks]) == ("rules", ["issue-10"])
+    assert says in got.notes[0]
+    (call,) = calls
+    assert (call.ok, call.input_tokens, call.output_tokens) == (False, 1000, 50)
+    assert says in call.error
+
+
+def test_a_whole_plan_is_taken_although_the_server_says_that_it_was_cut() -> None:
+    def only_said(whole: dict[str, Any]) -> None:
+        whole["choices"][0]["finish_reason"] = "length"
+
+    with ModelServer([replace(answer(), change=only_said)]) as server:
+        assert plan(settings(server.url), []).planner == "llm:local-model"
+
+
+def test_nulls_that_mean_nothing_cost_no_plan() -> None:
+    calls: list[ModelCall] = []
+
+    def nulls(whole: dict[str, Any]) -> None:
+        whole |= {"id": None, "object": None, "created": None}
+        whole["choices"][0]["index"] = None
+        whole["choices"][0]["message"]["tool_calls"][0]["id"] = None
+
+    with ModelServer([replace(answer(), change=nulls)]) as server:
+        assert plan(settings(server.url), calls).planner == "llm:local-model"
+    assert [(call.ok, call.input_tokens, call.output_tokens) for call in calls] == [(True, 1000, 50)]
+
+
+def test_an_answer_that_cannot_be_read_leads_to_the_rules_and_is_counted() -> None:
+    calls: list[ModelCall] = []
+
+    def unreadable(whole: dict[str, Any]) -> None:
+        whole["choices"][0]["message"] = None
+
+    with ModelServer([replace(answer(), change=unreadable)]) as server:
+        got = plan(settings(server.url), calls)
+    assert got.planner == "rules"
+    assert "Invalid response" in got.notes[0]
+    assert [(call.ok, call.input_tokens, call.output_tokens) for call in calls] == [(False, 1000, 50)]
+
+
+def test_a_plan_in_a_code_fence_is_taken() -> None:
+    def fenced(whole: dict[str, Any]) -> None:
+        message = whole["choices"][0]["message"]
+        arguments = message.pop("tool_calls")[0]["function"]["arguments"]
+        message["content"] = f"Here it is:\n```json\n{arguments}\n```"
+        whole["choices"][0]["finish_reason"] = "stop"
+
+    with ModelServer([replace(answer(), change=fenced)]) as server:
+        assert [task.key for task in plan(settings(server.url), []).tasks] == ["fix"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
