@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from squire_pipelines.domain.authority import Author
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.text import shorten
 
@@ -69,21 +70,29 @@ class JobLog(FrozenModel):
 
 
 class Comment(FrozenModel):
-    """One remark of a conversation. `state` is that of a review, such as `changes_requested`."""
+    """One remark of a conversation. `state` is that of a review, such as `changes_requested`.
+
+    `by` wrote it, and `editor` changed it last. `may_ask` says whether work may start from what they write. `digest` is
+    that of the whole text, of which `body` may be a part.
+    """
 
     author: Name
     body: LongText
     written_at: datetime
     state: Name | None = None
+    by: Author | None = None
+    editor: Author | None = None
+    may_ask: bool = False
+    digest: Name = ""
 
 
 class SignalEvidence(FrozenModel):
     """What is known of a signal beyond its title.
 
     Of a failed check: `log`, `annotations`, and `report`, which is the check's own text. Of a remark: `comments`, the
-    whole thread, oldest first; `conversation`, what was said on the pull request beside it; `diff_hunk`, the code that
-    it is about; and `suggestion`, the change that it proposes. `source` names what this was read from, so that it is
-    not read twice.
+    thread, oldest first, where others than who may ask are told as such; `conversation`, what people who may ask said
+    on the pull request beside it; `diff_hunk`, the code that it is about; `suggestion`, the change that it proposes.
+    `source` names what this was read from, so that it is not read twice.
     """
 
     source: Name = ""
@@ -148,8 +157,11 @@ def _annotation_line(annotation: Annotation) -> str:
 
 def _conversation(comments: tuple[Comment, ...]) -> str:
     return "\n\n".join(
-        f"@{comment.author}, {comment.written_at.isoformat(timespec='seconds')}"
-        + (f" ({comment.state})" if comment.state else "")
-        + f":\n{comment.body}"
+        f"@{comment.author}, {comment.written_at.isoformat(timespec='seconds')}{_standing(comment)}:\n{comment.body}"
         for comment in comments
     )
+
+
+def _standing(comment: Comment) -> str:
+    notes = [comment.state, None if comment.may_ask else "may not give orders here"]
+    return "".join(f" ({note})" for note in notes if note)

@@ -1,6 +1,7 @@
 """Signals and collections: one fact seen in a repository, and one reading of one of its sources."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -237,6 +238,16 @@ class PluginFact(FrozenModel):
 Details = Annotated[
     OpenPullRequest | FailedCheck | OpenIssue | ReviewFinding | ManualTask | PluginFact, Field(discriminator="kind")
 ]
+
+
+def issue_version(title: str, body: str, labels: Iterable[str], chosen_labels: Iterable[str]) -> str:
+    """Return the version of an issue: of its text as work starts from it, and of the labels that choose it, alone.
+
+    Whoever triages sets other labels, which make no other work of it.
+    """
+    choosing = {label.casefold() for label in chosen_labels}
+    parts = (title, body, *sorted(name for name in map(str.casefold, labels) if name in choosing))
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Signal(FrozenModel):

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from itertools import chain
 
 from squire_pipelines.domain.authority import (
     Author,
@@ -16,6 +17,7 @@ from squire_pipelines.domain.authority import (
     with_permission,
     with_permissions,
 )
+from squire_pipelines.domain.conversations import judge_conversation, people_in_conversation
 from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, Signal
 
 _OF_DEFAULT_BRANCH = StartVerdict(
@@ -51,9 +53,8 @@ def judge_signal(signal: Signal, rules: TrustRules, known: Mapping[str, KnownPer
             verdict = judge(author, provenance, rules, ref=signal.ref)
         case _:
             verdict = _judge_on_pull_request(signal, author, provenance, rules)
-    return signal.model_copy(
-        update={"author": author, "provenance": signal.provenance and provenance, "verdict": verdict}
-    )
+    judged = {"author": author, "provenance": signal.provenance and provenance, "verdict": verdict}
+    return judge_conversation(signal.model_copy(update=judged), rules, known)
 
 
 def _judge_check(
@@ -81,10 +82,12 @@ def _judge_on_pull_request(
 
 
 def awaits_permission(signal: Signal, rules: TrustRules) -> bool:
-    """Return whether a signal is held for want of GitHub's word on somebody: a later reading is to ask again."""
-    if signal.verdict is None or signal.verdict.may_start:
+    """Return whether a signal, or an answer in its thread, lacks GitHub's word on somebody: it is to be asked again."""
+    if signal.verdict is None:
         return False
-    people = people_of(signal.author, signal.provenance or Provenance(), rules)
+    people = people_in_conversation(signal)
+    if not signal.verdict.may_start:
+        people = chain(people, people_of(signal.author, signal.provenance or Provenance(), rules))
     return any(person.permission is None for person in people)
 
 

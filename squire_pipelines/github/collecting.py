@@ -29,12 +29,14 @@ from squire_pipelines.github.provenance import label_names
 from squire_pipelines.github.readings import BranchHead, PullRequestReading
 from squire_pipelines.github.remarks import review_findings
 from squire_pipelines.github.signals import (
+    CheckRules,
     failed_checks_of_branch,
     failed_checks_of_pull_request,
     newest_by_ref,
     open_issue,
     open_pull_request,
 )
+from squire_pipelines.secrets.redact import process_redactor
 
 FIRST_PAGE_OF_PULL_REQUESTS = 10
 """GitHub counts what a query could find. With 10 threads each: 1 + 10 * (6 + 10) connections, which are 2 points.
@@ -62,6 +64,7 @@ async def collect_repository(
     max_items: int = 500,
     source_timeout_s: float = 30.0,
     ignored_checks: Sequence[str] = DEFAULT_IGNORED,
+    redact: Callable[[str], str] | None = None,
     trust: Trust | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> tuple[Collection, ...]:
@@ -80,6 +83,7 @@ async def collect_repository(
             sets `truncated`.
         source_timeout_s: For one source, with its retries.
         ignored_checks: Patterns of checks that are never a signal.
+        redact: Takes secrets out of what checks wrote; by default all that this process has met.
         trust: By what each signal is judged; the default rules when it is None.
         clock: The collections' times.
     """
@@ -89,7 +93,7 @@ async def collect_repository(
         client,
         repository,
         max_items=max_items,
-        ignored_checks=ignored_checks,
+        checks=CheckRules(ignored_checks, redact or process_redactor().redact),
         clock=clock,
         rules=trust.rules,
         in_one_query=first_pages.saves_requests(asked),
@@ -141,7 +145,7 @@ class _Reader:
         repository: str,
         *,
         max_items: int,
-        ignored_checks: Sequence[str],
+        checks: CheckRules,
         clock: Callable[[], datetime],
         in_one_query: bool,
         rules: TrustRules,
@@ -151,7 +155,7 @@ class _Reader:
         self._repository = repository
         self._variables: dict[str, object] = {"owner": owner, "name": name}
         self._max_items = max_items
-        self._ignored_checks = ignored_checks
+        self._checks = checks
         self._clock = clock
         self._in_one_query = in_one_query
         self._rules = rules
@@ -203,12 +207,12 @@ class _Reader:
                     self._repository,
                     head.branch.name,
                     head.branch.target,
+                    self._checks,
                     repository_url=head.url,
                     read_at=self._clock(),
-                    ignored=self._ignored_checks,
                 )
             for pull in read.items.values():
-                yield from failed_checks_of_pull_request(self._repository, pull, ignored=self._ignored_checks)
+                yield from failed_checks_of_pull_request(self._repository, pull, self._checks)
 
         return newest_by_ref(failed_checks()), head.truncated or read.truncated or read.checks_truncated
 
@@ -227,7 +231,9 @@ class _Reader:
             more, cursor = answer.issues.page_info.has_next_page, answer.issues.page_info.next_cursor
             if cursor is None or len(issues) == known:
                 break
-        return tuple(open_issue(self._repository, issue) for issue in issues.values()), more or is_incomplete
+        labels = self._rules.issue_labels
+        signals = tuple(open_issue(self._repository, issue, chosen_labels=labels) for issue in issues.values())
+        return signals, more or is_incomplete
 
     async def _repository_tasks(self) -> tuple[tuple[Signal, ...], bool]:
         request = "the query task_folder"

@@ -6,6 +6,7 @@ The rule is `domain.authority`. Here: who is asked about, how often, and what ho
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from squire_pipelines.domain.authority import (
     valid_approvals,
     with_permission,
 )
+from squire_pipelines.domain.conversations import people_in_conversation
 from squire_pipelines.domain.signals import OpenIssue, Signal
 from squire_pipelines.domain.verdicts import judge_signal
 from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError
@@ -130,7 +132,9 @@ class Judge:
         asked = [signal for signal in signals if signal.verdict is None]
         # Those first that a label makes work of: the number of questions is bounded.
         asked.sort(key=lambda signal: not (signal.provenance and signal.provenance.approvals))
-        await self._ask_about(login for signal in asked for login in self._people(signal))
+        # Who is heard in a conversation comes last: it starts nothing.
+        talkers = (person.login.casefold() for signal in asked for person in people_in_conversation(signal))
+        await self._ask_about(chain((login for signal in asked for login in self._people(signal)), talkers))
         return tuple([signal if signal.verdict is not None else await self._judge_one(signal) for signal in signals])
 
     async def aclose(self) -> None:

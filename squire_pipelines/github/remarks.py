@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 
-from squire_pipelines.domain.evidence import MAX_COMMENTS, Comment, SignalEvidence
+from squire_pipelines.domain.authority import ActorKind, Author
+from squire_pipelines.domain.evidence import Comment, SignalEvidence
 from squire_pipelines.domain.signals import ReviewFinding, Signal
 from squire_pipelines.domain.text import shorten
 from squire_pipelines.github.models import (
-    Actor,
     PullRequest,
     PullRequestComment,
     Review,
@@ -22,7 +22,7 @@ from squire_pipelines.github.provenance import MAX_BODY_CHARS, author_of, labels
 from squire_pipelines.github.review_bots import BotFinding, BotSummary, judges_other_head, parse_finding, parse_summary
 from squire_pipelines.github.signals import is_bot, login
 
-_MAY_ASK = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+_GONE = Author(login="ghost", kind=ActorKind.UNKNOWN)
 _MAX_HUNK_CHARS = 4_000
 _MAX_ANSWER_CHARS = 5_000
 _MAX_ASIDE_CHARS = 2_000
@@ -36,13 +36,14 @@ def review_findings(repository: str, pull: PullRequest) -> Iterator[Signal]:
     These are the unresolved threads, on changed code too; the newest review of a person that asks for changes in words
     of its own; and the findings that a review bot wrote into a comment or a review instead of a thread.
     """
-    conversation = _conversation(pull)
+    asides = _asides(pull)
+    conversation = tuple(comment for _, comment in asides)
     threads = pull.review_threads.nodes if pull.review_threads else ()
     for thread in threads:
         if not thread.is_resolved and thread.comments.nodes:
             yield _of_thread(repository, pull, thread, conversation)
     for review in _open_requests(pull):
-        yield _of_review(repository, pull, review, conversation)
+        yield _of_review(repository, pull, review, tuple(comment for name, comment in asides if name != review.id))
     places = {(thread.path, thread.line or thread.original_line) for thread in threads}
     for source, summary in _bot_summaries(pull):
         for finding in summary.findings:
@@ -59,7 +60,7 @@ def _of_thread(repository: str, pull: PullRequest, thread: ReviewThread, convers
         repository,
         pull,
         key=thread.id,
-        version=_digest(*(comment.body for comment in comments), str(thread.comments.total_count)),
+        version=_digest(first.body),  # with its answers, once it is known who may ask
         source=first,
         updated_at=max(comment.updated_at for comment in comments),
         details={
@@ -74,13 +75,8 @@ def _of_thread(repository: str, pull: PullRequest, thread: ReviewThread, convers
         },
         evidence=SignalEvidence(
             comments=tuple(
-                Comment(
-                    author=login(comment.author),
-                    body=shorten(comment.body, _MAX_ANSWER_CHARS),
-                    written_at=comment.created_at or comment.updated_at,
-                    state=None if comment.author_association in _MAY_ASK or is_bot(comment.author) else "a guest",
-                )
-                for comment in comments[:MAX_COMMENTS]
+                _comment(comment, comment.created_at or comment.updated_at, limit=_MAX_ANSWER_CHARS)
+                for comment in comments
             ),
             conversation=conversation,
             diff_hunk=_end_of(first.diff_hunk),
@@ -103,9 +99,7 @@ def _of_review(repository: str, pull: PullRequest, review: Review, conversation:
             "outdated": judges_other_head(judged, pull.head_ref_oid),
             "judged_head": judged,
         },
-        evidence=SignalEvidence(
-            conversation=tuple(aside for aside in conversation if aside.written_at != review.submitted_at)
-        ),
+        evidence=SignalEvidence(conversation=conversation),
     )
 
 
@@ -201,27 +195,40 @@ def _bot_summaries(pull: PullRequest) -> Iterator[tuple[PullRequestComment | Rev
     yield from ((review, parse_summary(review.body)) for review in newest.values())
 
 
-def _conversation(pull: PullRequest) -> tuple[Comment, ...]:
-    """Return what people who may ask said on the pull request itself, oldest first: it explains, and orders nothing."""
+def _asides(pull: PullRequest) -> list[tuple[str, Comment]]:
+    """Return what people said on the pull request itself, oldest first, by its id: it explains, and orders nothing.
+
+    Who of them is heard is decided once their permissions are known.
+    """
     comments = [
-        _aside(comment.author, comment.body, comment.updated_at)
+        (comment.id, _comment(comment, comment.updated_at))
         for comment in (pull.comments.nodes if pull.comments else ())
-        if _may_ask(comment.author, comment.author_association) and not comment.is_minimized
+        if not is_bot(comment.author) and not comment.is_minimized
     ]
     comments += [
-        _aside(review.author, review.body, review.submitted_at, review.state.lower())
+        (review.id, _comment(review, review.submitted_at, state=review.state.lower()))
         for review in (pull.reviews.nodes if pull.reviews else ())
-        if _may_ask(review.author, review.author_association) and review.body.strip() and review.submitted_at
+        if not is_bot(review.author) and review.body.strip() and review.submitted_at
     ]
-    return tuple(sorted(comments, key=lambda comment: comment.written_at)[-MAX_COMMENTS:])
+    return sorted(comments, key=lambda item: item[1].written_at)
 
 
-def _aside(author: Actor | None, body: str, written_at: datetime, state: str | None = None) -> Comment:
-    return Comment(author=login(author), body=shorten(body, _MAX_ASIDE_CHARS), written_at=written_at, state=state)
-
-
-def _may_ask(author: Actor | None, association: str) -> bool:
-    return association in _MAY_ASK and not is_bot(author)
+def _comment(
+    source: PullRequestComment | Review | ReviewComment,
+    written_at: datetime,
+    *,
+    limit: int = _MAX_ASIDE_CHARS,
+    state: str | None = None,
+) -> Comment:
+    return Comment(
+        author=login(source.author),
+        body=shorten(source.body, limit),
+        written_at=written_at,
+        state=state,
+        by=author_of(source.author, source.author_association),
+        editor=(author_of(source.editor) or _GONE) if source.last_edited_at else None,
+        digest=_digest(source.body),
+    )
 
 
 def _end_of(hunk: str) -> str:

@@ -4,7 +4,7 @@ Pure. The objects are read by `collecting`.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from squire_pipelines.domain.authority import ActorKind, Approval, Author, Prove
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by
 from squire_pipelines.domain.outcomes import ChecksState
-from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, Signal
+from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, Signal, issue_version
 from squire_pipelines.domain.text import shorten
 from squire_pipelines.github.models import (
     Actor,
@@ -85,13 +85,14 @@ def open_pull_request(repository: str, pull: PullRequest, *, checks_known: bool)
     )
 
 
-def open_issue(repository: str, issue: Issue) -> Signal:
-    """Return the signal of an open issue. Its version changes with title, body and labels, not with comments."""
+def open_issue(repository: str, issue: Issue, *, chosen_labels: Collection[str]) -> Signal:
+    """Return the signal of an open issue; `chosen_labels` are those that choose an issue for work."""
     labels = label_names(issue.labels)
+    body = shorten(issue.body, MAX_BODY_CHARS)
     return Signal(
         repository=repository,
         key=str(issue.number),
-        version=_digest(issue.title, issue.body, *labels),
+        version=issue_version(issue.title, body, labels, chosen_labels),
         title=issue.title,
         url=issue.url,
         updated_at=issue.updated_at,
@@ -102,10 +103,21 @@ def open_issue(repository: str, issue: Issue) -> Signal:
             author=login(issue.author),
             author_association=issue.author_association,
             labels=labels,
-            body=shorten(issue.body, MAX_BODY_CHARS),
+            body=body,
             comments=issue.comments.total_count,
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRules:
+    """How checks become signals: `ignored` are patterns of those that are none, `redact` hides the secrets in a text.
+
+    What programs wrote, which have secrets, is redacted where the signal is made, before anything is cut off.
+    """
+
+    ignored: Sequence[str]
+    redact: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +136,16 @@ class _CheckedHead:
 
 
 def failed_checks_of_branch(
-    repository: str, branch: str, head: Commit, *, repository_url: str, read_at: datetime, ignored: Sequence[str]
+    repository: str, branch: str, head: Commit, rules: CheckRules, *, repository_url: str, read_at: datetime
 ) -> Iterator[Signal]:
-    """Yield the failed checks of the default branch's head; `ignored` are patterns of checks that are none."""
+    """Yield the failed checks of the default branch's head."""
     url = f"{repository_url}/commit/{head.oid}"
     checked = _CheckedHead(branch, branch, url, head.committed_date or read_at)
-    yield from _failed_checks(repository, head, checked, ignored)
+    yield from _failed_checks(repository, head, checked, rules)
 
 
-def failed_checks_of_pull_request(repository: str, pull: PullRequest, *, ignored: Sequence[str]) -> Iterator[Signal]:
-    """Yield the failed checks of an open pull request's head; `ignored` as above."""
+def failed_checks_of_pull_request(repository: str, pull: PullRequest, rules: CheckRules) -> Iterator[Signal]:
+    """Yield the failed checks of an open pull request's head."""
     if pull.head is not None:
         checked = _CheckedHead(
             f"#{pull.number}",
@@ -146,14 +158,16 @@ def failed_checks_of_pull_request(repository: str, pull: PullRequest, *, ignored
             approvals=labels_of_pull_request(pull),
             from_fork=pull.is_cross_repository,
         )
-        yield from _failed_checks(repository, pull.head, checked, ignored)
+        yield from _failed_checks(repository, pull.head, checked, rules)
 
 
-def _failed_checks(repository: str, head: Commit, checked: _CheckedHead, ignored: Sequence[str]) -> Iterator[Signal]:
+def _failed_checks(repository: str, head: Commit, checked: _CheckedHead, rules: CheckRules) -> Iterator[Signal]:
     checks = head.checks.nodes if head.checks else ()
     for history in histories(_record(check, position) for position, check in enumerate(checks)):
-        if history.newest.has_failed and ignored_by(history.newest, ignored) is None:
-            yield _failed_check(repository, checks[history.newest.position], history, head, checked)
+        if history.newest.has_failed and ignored_by(history.newest, rules.ignored) is None:
+            yield _failed_check(
+                repository, checks[history.newest.position], history, head, checked, redact=rules.redact
+            )
 
 
 def _record(check: CheckRun | StatusContext, position: int) -> CheckRecord:
@@ -166,16 +180,22 @@ def _record(check: CheckRun | StatusContext, position: int) -> CheckRecord:
 
 
 def _failed_check(
-    repository: str, check: CheckRun | StatusContext, history: CheckHistory, head: Commit, checked: _CheckedHead
+    repository: str,
+    check: CheckRun | StatusContext,
+    history: CheckHistory,
+    head: Commit,
+    checked: _CheckedHead,
+    *,
+    redact: Callable[[str], str],
 ) -> Signal:
     record = history.newest
     if isinstance(check, CheckRun):
-        summary = "\n".join(part for part in (check.title, check.summary) if part)
-        evidence = SignalEvidence(report=check.text) if check.text else None
+        summary = redact("\n".join(part for part in (check.title, check.summary) if part))
+        evidence = SignalEvidence(report=redact(check.text)) if check.text else None
         check_run, workflow_run, link = check.database_id, check.workflow_run_id, check.details_url
         event = check.event
     else:
-        summary, check_run, workflow_run, link = check.description, None, None, check.target_url
+        summary, check_run, workflow_run, link = redact(check.description), None, None, check.target_url
         evidence, event = None, None
     failure = classify(history, summary)
     return Signal(

@@ -3,16 +3,22 @@
 import hashlib
 from collections.abc import Iterable
 
-from squire_pipelines.domain.signals import Signal
+from squire_pipelines.domain.signals import OpenIssue, Signal
 
 
 def signals_digest(signals: Iterable[Signal]) -> str:
     """Return 32 hexadecimal digits over the signals' refs and versions, and which of them may start work.
 
-    Order and repetition do not matter.
+    The labels of issues count too, since filters choose by them. Order and repetition do not matter.
     """
-    facts = sorted({f"{signal.ref}\x00{signal.version}\x00{_starts(signal)}" for signal in signals})
+    facts = sorted(
+        {"\x00".join((signal.ref, signal.version, str(_starts(signal)), *_labels(signal))) for signal in signals}
+    )
     return hashlib.sha256("\x01".join(facts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _labels(signal: Signal) -> tuple[str, ...]:
+    return signal.details.labels if isinstance(signal.details, OpenIssue) else ()
 
 
 def _starts(signal: Signal) -> bool:

@@ -40,9 +40,9 @@ class Redactor:
     def redact(self, text: str) -> str:
         """Return `text` without escape sequences and with each secret replaced by `[redacted]`."""
         text = without_sequences(text)  # one could split a secret in two
+        text = _KEY_BLOCK.sub(MASK, text)  # before a known key's first line, which every key has, is masked
         if self._known:
             text = self._known.sub(MASK, text)
-        text = _KEY_BLOCK.sub(MASK, text)
         text = _HEADER.sub(rf"\1{MASK}", text)
         text = _BEARER.sub(rf"\1{MASK}", text)
         for _, pattern in PATTERNS:

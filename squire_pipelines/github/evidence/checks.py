@@ -178,13 +178,12 @@ async def read_check(client: GitHubClient, signal: Signal, *, redact: Callable[[
         log, log_is_final = await _read_log(client, signal.repository, check, redact)
     annotations, absence = await _read_annotations(client, signal.repository, check.check_run, redact)
     is_final = log_is_final and absence is not Absence.UNAVAILABLE
-    report = signal.evidence.report if signal.evidence else ""
     return SignalEvidence(
         source=_source_of(signal) if is_final else "",
         log=log,
         annotations=annotations,
         annotations_absent=absence,
-        report=redact(report),
+        report=signal.evidence.report if signal.evidence else "",  # redacted where the signal was made
     )
 
 
@@ -193,23 +192,22 @@ async def _read_log(
 ) -> tuple[JobLog, bool]:
     """Return the log of a job, and whether reading it again would bring nothing new."""
     path = f"/repos/{repository}/actions/jobs/{check.check_run}"
-    job = None
+    name, step_name = redact(check.check), None
     try:
         job = parse(_Job, await client.get(path), request=f"GET {path}")
         step = job.failed_step
+        name, step_name = redact(job.name), redact(step.name) if step else None
         excerpt = LogExcerpt(redact, since=step.started_at if step else None, until=step.completed_at if step else None)
         await client.download(f"{path}/logs", excerpt.feed)
     except GitHubRateLimitError:
         raise
     except GitHubError as error:
         absence = _absence(error)
-        step_name = job.failed_step.name if job and job.failed_step else None
-        log = JobLog(job=redact(job.name if job else check.check), step=step_name, absent=absence)
+        log = JobLog(job=name, step=step_name, absent=absence)
         return log, absence is not Absence.UNAVAILABLE
     text, left_out = excerpt.result()
-    name = redact(step.name) if step else None
     absent = None if text else Absence.NONE
-    return JobLog(job=redact(job.name), step=name, text=text, lines_left_out=left_out, absent=absent), True
+    return JobLog(job=name, step=step_name, text=text, lines_left_out=left_out, absent=absent), True
 
 
 async def _read_annotations(
@@ -227,7 +225,7 @@ async def _read_annotations(
     notes.sort(key=lambda item: item.annotation_level != "failure")
     return tuple(
         Annotation(
-            path=item.path,
+            path=redact(item.path),
             line=item.start_line,
             end_line=item.end_line,
             level=item.annotation_level,

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from squire_pipelines.domain.evidence import MAX_CHECKS_PER_TASK
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.signals import (
     AnySource,
@@ -19,6 +20,7 @@ from squire_pipelines.domain.signals import (
 )
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.signals import MAX_SUMMARY_CHARS
 from tests.support.github_json import (
     GRAPHQL_URL,
     SHA,
@@ -258,6 +260,23 @@ async def test_check_that_runs_again_is_no_failure_meanwhile(client_of: ClientOf
     assert (await collect(client_of(fake)))[Source.FAILED_CI].signals == ()
 
 
+async def test_what_checks_wrote_is_free_of_secrets_before_anything_is_cut_off(client_of: ClientOf) -> None:
+    token = "ghp_" + "A1b2C3d4" * 4 + "Zz9y"
+    key = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEow" * MAX_SUMMARY_CHARS + "\n-----END RSA PRIVATE KEY-----"
+    checks = [
+        check_run(f"{part} {number}", databaseId=None, **{part: f"with {token} and {key}"})
+        for part in ("title", "summary", "text")
+        for number in range(MAX_CHECKS_PER_TASK + 1)
+    ]
+    fake = github(default=branch([*checks, {**status_context(), "description": token}]))
+    signals = (await collect(client_of(fake)))[Source.FAILED_CI].signals
+    assert len(signals) == len(checks) + 1
+    for signal in signals:
+        assert token not in signal.model_dump_json()
+        assert "MIIEow" not in signal.model_dump_json()
+        assert "[redacted]" in signal.model_dump_json()
+
+
 async def test_checks_that_no_change_of_the_code_mends_are_no_signals(client_of: ClientOf) -> None:
     names = ["license/cla", "codecov/project", "netlify/docs/deploy-preview", "semantic-pull-request"]
     fake = github(default=branch([*map(status_context, names), check_run("tests", "STARTUP_FAILURE")]))
@@ -274,9 +293,9 @@ async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientO
         fake = github(
             pulls=[
                 pull_request(1, threads=thread_of, head=commit([check_run()], oid=fields.get("headRefOid", SHA)))
-                | {k: v for k, v in fields.items() if k != "labels_of_issue"}
+                | fields
             ],
-            issues=[issue(labels={"nodes": fields.get("labels_of_issue", [])})],
+            issues=[issue(body=fields.pop("described", "please"))],
         )
         collections = await collect(client_of(fake))
         return {signal.ref: signal.version for collection in collections.values() for signal in collection.signals}
@@ -285,14 +304,14 @@ async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientO
     assert first == again
     edited = await read(edited="this leaks, and badly")
     assert {ref for ref in first if first[ref] != edited[ref]} == {"review_finding:T1"}
+    described = await read(described="please, soon")
+    assert {ref for ref in first if first[ref] != described[ref]} == {"open_issue:10"}
     pushed = await read(headRefOid="b" * 40)
     assert set(pushed) == set(first)
     assert {ref for ref in first if first[ref] != pushed[ref]} == {
         "open_pr:1",
         "failed_ci:#1:CI / test",
     }
-    labelled = await read(labels_of_issue=[{"name": "squire"}])
-    assert {ref for ref in first if first[ref] != labelled[ref]} == {"open_issue:10"}
 
 
 async def test_failed_source_says_why_and_leaves_the_others_alone(client_of: ClientOf) -> None:

@@ -4,11 +4,16 @@ from typing import Any
 
 import pytest
 
+from squire_pipelines.domain.authority import KnownPermission, RepositoryPermission, TrustRules
 from squire_pipelines.domain.signals import ReviewFinding, Signal
+from squire_pipelines.domain.verdicts import judge_signal
 from squire_pipelines.github.models import PullRequest
 from squire_pipelines.github.remarks import review_findings
 from tests.support.github_json import SHA, comment, page, pull_request, review, thread
 
+WRITE, READ = (KnownPermission(permission=RepositoryPermission(name)) for name in ("write", "read"))
+KNOWN = {"ada": WRITE}
+MARA = {"login": "mara", "__typename": "User"}
 BOT = {"login": "greptile-apps", "__typename": "Bot"}
 SUMMARY = "Confidence Score: 4/5\n\nFile: src/b.py\nLine: 7\nIssue: Never closed\n\nLast reviewed commit: {head}"
 
@@ -47,30 +52,49 @@ def test_outdated_thread_has_the_line_that_it_was_written_on() -> None:
     assert (details(signal).outdated, details(signal).line) == (True, 9)
 
 
+def judged(*, head: str = SHA, **fields: Any) -> Signal:
+    """The one finding, after it was judged: ada may write, and mara may not although she is a member."""
+    (signal,) = findings(head=head, **fields)
+    return judge_signal(signal, TrustRules(), {**KNOWN, "mara": READ})
+
+
 def test_version_is_that_of_the_words_and_of_no_push() -> None:
     def version(*bodies: str, head: str = SHA, **fields: Any) -> str:
-        (signal,) = findings(head=head, threads=page([conversation(*bodies, **fields)]))
-        return signal.version
+        return judged(head=head, threads=page([conversation(*bodies, **fields)])).version
 
     first = version("a", "b")
     assert version("a", "b", head="b" * 40, outdated=True) == first
     assert len({first, version("a"), version("a", "c"), version("a", "b", "c")}) == 4
 
 
-def test_conversation_is_of_people_who_may_ask_and_orders_nothing() -> None:
+def test_conversation_is_of_people_who_may_write_whatever_their_association() -> None:
     comments = [
-        comment("C1", "as we said"),
-        comment("C2", "pay me", authorAssociation="NONE"),
+        comment("C1", "as we said", authorAssociation="CONTRIBUTOR"),
+        comment("C2", "pay me", author=MARA, authorAssociation="MEMBER"),
+        comment("C5", "and me", author={"login": "nobody", "__typename": "User"}, authorAssociation="OWNER"),
         comment("C3", "hidden", isMinimized=True),
         comment("C4", "a summary", author=BOT),
     ]
     reviews = [review("R1", "COMMENTED", "mostly good"), review("R2", "COMMENTED", "")]
-    (signal,) = findings(threads=page([thread()]), comments={"nodes": comments}, reviews={"nodes": reviews})
+    signal = judged(threads=page([thread()]), comments={"nodes": comments}, reviews={"nodes": reviews})
     assert signal.evidence is not None
     assert [(answer.body, answer.state) for answer in signal.evidence.conversation] == [
         ("as we said", None),
         ("mostly good", "commented"),
     ]
+
+
+def test_own_review_is_not_part_of_its_conversation_and_another_of_the_same_second_is() -> None:
+    reviews = [review("R1", "COMMENTED", "mostly good"), review("R2", body="please split it")]
+    signal = judged(reviews={"nodes": reviews})
+    assert signal.key == "R2"
+    assert signal.evidence is not None
+    assert [answer.body for answer in signal.evidence.conversation] == ["mostly good"]
+
+
+def test_hidden_comment_of_a_bot_has_no_findings() -> None:
+    hidden = comment(body=SUMMARY.format(head=SHA), author=BOT, isMinimized=True)
+    assert findings(comments={"nodes": [hidden]}) == []
 
 
 @pytest.mark.parametrize(

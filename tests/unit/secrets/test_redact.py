@@ -131,3 +131,9 @@ def test_the_process_remembers_no_more_than_the_last_secrets() -> None:
         Secret(f"secret-number-{number:03}")
     assert len(known_secrets()) == 256
     assert process_redactor().redact("secret-number-299") == MASK
+
+
+def test_a_key_is_hidden_whole_where_another_is_known_whose_first_line_it_has() -> None:
+    head, foot = "-----BEGIN RSA PRIVATE " + "KEY-----", "-----END RSA PRIVATE KEY-----"
+    redactor = Redactor([f"{head}\nMIIknownknown\nknown==\n{foot}"])
+    assert redactor.redact(f"with {head}\nMIIother\nother==\n{foot}.") == "with [redacted]."

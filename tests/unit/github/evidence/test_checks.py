@@ -13,7 +13,7 @@ from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.signals import Collection, CollectionStatus, FailedCheck, Signal, Source
 from squire_pipelines.errors import GitHubNotFoundError, GitHubUnavailableError
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.evidence.checks import add_evidence, choose_checks
+from squire_pipelines.github.evidence.checks import MAX_CHECKS_PER_READING, add_evidence, choose_checks
 from squire_pipelines.secrets.redact import Redactor
 from tests.support.github_json import FakeGitHub
 from tests.support.signal_samples import failed_check
@@ -104,6 +104,46 @@ async def evidence_of(fake: Logs, client_of: ClientOf, signal: Signal | None = N
     (done,) = await read(client_of(fake), signal or check())
     assert done.evidence is not None
     return done.evidence
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_names_and_paths_are_free_of_secrets_whether_or_not_there_is_a_log(
+    client_of: ClientOf, status: int
+) -> None:
+    job = {"name": f"test {SECRET}", "steps": [{"name": f"Run with {SECRET}", "conclusion": "failure"}]}
+    note = {"path": f"build/{SECRET}.log", "annotation_level": "failure", "title": SECRET, "message": SECRET}
+    fake = github(
+        httpx.Response(status, content=b"failed"),
+        actions__jobs__7=httpx.Response(200, json=job),
+        **{"check-runs__7__annotations": httpx.Response(200, json=[note])},
+    )
+    evidence = await evidence_of(fake, client_of)
+    assert evidence.log is not None
+    assert (evidence.log.job, evidence.log.step) == ("test [redacted]", "Run with [redacted]")
+    assert SECRET not in evidence.model_dump_json()
+
+
+async def test_report_of_the_check_is_kept_as_the_signal_has_it(client_of: ClientOf) -> None:
+    evidence = await evidence_of(github(), client_of, check(evidence=SignalEvidence(report="2 of 9 failed")))
+    assert evidence.report == "2 of 9 failed"
+
+
+async def test_of_one_reading_so_many_checks_are_read_and_the_rest_with_the_next(client_of: ClientOf) -> None:
+    heads = range(MAX_CHECKS_PER_READING // MAX_CHECKS_PER_TASK + 2)
+    checks = [
+        check(head * 100 + number, head_sha=f"{head:040x}") for head in heads for number in range(MAX_CHECKS_PER_TASK)
+    ]
+    answers = {"GET /repos/o/r/check-runs/7/annotations": httpx.Response(200, json=NOTES)}
+    for signal in checks:
+        assert isinstance(signal.details, FailedCheck)
+        answers[f"GET /repos/o/r/actions/jobs/{signal.details.check_run}"] = httpx.Response(404)
+        answers[f"GET /repos/o/r/check-runs/{signal.details.check_run}/annotations"] = httpx.Response(200, json=[])
+    fake = Logs(rest=answers)
+    first = await read(client_of(fake), *checks)
+    known = {signal.ref: signal.evidence for signal in first if signal.evidence is not None}
+    assert len(known) == MAX_CHECKS_PER_READING == 40
+    second = await read(client_of(fake), *checks, known=known)
+    assert all(signal.evidence is not None for signal in second)
 
 
 async def test_step_log_and_annotations_of_a_job_are_read_and_free_of_secrets(client_of: ClientOf) -> None:
