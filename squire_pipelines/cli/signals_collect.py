@@ -3,8 +3,11 @@
 import click
 
 from squire_pipelines.cli.context import CliContext, json_option, seconds_option, with_context
+from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.lazy import command
+from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.run import hand_on_config
+from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import ExitCode
 from squire_pipelines.terminal.output import write_line
 
@@ -20,23 +23,41 @@ from squire_pipelines.terminal.output import write_line
 @click.argument("repositories", nargs=-1, metavar="[OWNER/REPO]...")
 @click.option("--fresh", is_flag=True, help="Read everything, also where a look at GitHub finds nothing new.")
 @click.option("--watch", is_flag=True, help="Read again whenever the schedule of the settings would, until Ctrl-C.")
+@click.option(
+    "--accept-replaced",
+    is_flag=True,
+    help="Take a repository that has a name now, and another id than before, for the one that is meant. It is audited.",
+)
 @seconds_option("--timeout", 900, "Wait this long for a reading.")
 @json_option
 @with_context
 def collect(
-    context: CliContext, repositories: tuple[str, ...], timeout: float, *, fresh: bool, watch: bool, as_json: bool
+    context: CliContext,
+    repositories: tuple[str, ...],
+    timeout: float,
+    *,
+    fresh: bool,
+    watch: bool,
+    accept_replaced: bool,
+    as_json: bool,
 ) -> None:
     """Read repositories now, and say how many signals each source has.
 
     The command uses a running `squire dev` of the same home, or reads in a process of its own. That one plans nothing
     and starts no agent. A source that does not answer makes the exit code 1.
     """
+    from squire_pipelines.ledger import repositories as known_repositories  # noqa: PLC0415 - SQLAlchemy
     from squire_pipelines.runtime import reading  # noqa: PLC0415 - imports what the other commands do not need
     from squire_pipelines.runtime.one_cycle import repositories_of_cycle  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     settings, ledger = context.settings, context.ledger
     names = repositories_of_cycle(settings, repositories)
+
+    if accept_replaced:
+        with ledger.write() as tx:
+            for name in known_repositories.accept_replaced(tx, names, actor=actor(), trace_id=new_trace_id()):
+                note(f"{name} is taken for the repository that is meant")
 
     def say(line: str) -> None:
         write_line(line, err=as_json)

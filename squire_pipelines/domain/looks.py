@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class RepositoryState(StrEnum):
-    """What a repository is to us. In all states but the last three it is read."""
+    """What a repository is to us. It is read while it is present, renamed or archived."""
 
     PRESENT = "present"
     RENAMED = "renamed"
@@ -97,13 +97,13 @@ def identify(
     former = known.github_id if known else None
     if former is not None and look.github_id is not None and former != look.github_id:
         return RepositoryState.REPLACED, (
-            f"{repository} is another repository than before: GitHub's id is {look.github_id}, and was {former}. Check "
-            "that `repositories` names the one that you mean"
+            f"{repository} is another repository than before: GitHub's id is {look.github_id}, and was {former}. It is "
+            "not read, and no task is started in it, until somebody who knows it says that it is the one that is meant"
         )
     if look.name.casefold() != repository.casefold():
         return RepositoryState.RENAMED, (
-            f"{repository} was renamed or transferred and is now {look.name}. It is followed by its id; write "
-            f"{look.name} in `repositories`, since GitHub gives the old name to whoever asks for it"
+            f"{repository} was renamed or transferred and is now {look.name}. GitHub leads there from the "
+            f"old name until somebody else takes it, so write {look.name} in `repositories`"
         )
     if look.archived:
         return RepositoryState.ARCHIVED, (

@@ -136,6 +136,14 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def replaced_hint(repository: str) -> str:
+    """Return what to do about a repository whose name another one has now."""
+    return (
+        f"if it is: `squire signals collect {repository} --accept-replaced`; otherwise correct `repositories`, where "
+        "the one before may have another name now"
+    )
+
+
 async def explain_missing(client: GitHubClient, repository: str, known: KnownRepository) -> GitHubError:
     """Return why a repository is not shown: REST tells apart what GraphQL calls not found."""
     try:

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from squire_pipelines.domain.looks import KnownRepository, RepositoryLook, RepositoryState
 from squire_pipelines.domain.signals import CollectionStatus, Source
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Transaction
-from squire_pipelines.ledger.tables import collections, repositories
+from squire_pipelines.ledger.tables import collaborators, collections, repositories
 
 _FIELDS = tuple(KnownRepository.__slots__)
 
@@ -65,6 +66,33 @@ def name_of_id(tx: Transaction, github_id: int) -> str | None:
     """Return the settings' name of the repository with this id that was looked at last; None for an unknown one."""
     query = select(repositories.c.repository).where(repositories.c.github_id == github_id)
     return tx.execute(query.order_by(repositories.c.looked_at.desc()).limit(1)).scalar_one_or_none()
+
+
+def replaced(tx: Transaction) -> dict[str, str]:
+    """Return the repositories whose name another one has now, with the sentence on it: no work is started in them."""
+    rows = tx.execute(
+        select(repositories.c.repository, repositories.c.message).where(
+            repositories.c.state == RepositoryState.REPLACED
+        )
+    )
+    return {row.repository: row.message or "another repository has its name" for row in rows}
+
+
+def accept_replaced(tx: Transaction, names: Collection[str], *, actor: str, trace_id: str) -> tuple[str, ...]:
+    """Take those of `names` that another repository has now for the ones that are meant, and return them.
+
+    It is audited. Nothing is carried over from the former one: neither its id nor what its people might do.
+    """
+    accepted = sorted(name for name, state in known(tx, names).items() if state.state is RepositoryState.REPLACED)
+    for name in accepted:
+        tx.execute(
+            update(repositories)
+            .where(repositories.c.repository == name)
+            .values(**asdict(KnownRepository(name)), updated_at=tx.now)
+        )
+        tx.execute(delete(collaborators).where(collaborators.c.repository == name.casefold()))
+        record_audit(tx, actor=actor, action="repository.accepted", subject=name, trace_id=trace_id)
+    return tuple(accepted)
 
 
 def record_unchanged(

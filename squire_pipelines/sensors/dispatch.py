@@ -40,10 +40,13 @@ def dispatch(
     The run key is the attempt's id, and a key launches one run, however often it is requested.
     """
     from squire_pipelines.execution import step_executor
+    from squire_pipelines.ledger import repositories
 
     tick = Deadline.after(intervals.TICK_S)
     step_executor.check_executor(settings)
-    unready = _without_agent(settings, tick.within(intervals.ENGINE_S))
+    with ledger.read() as tx:
+        replaced = repositories.replaced(tx)
+    unready = _without_agent(settings, tick.within(intervals.ENGINE_S)) | replaced
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
     turn = _dispatch(ledger, settings, unready)

@@ -12,6 +12,7 @@ import pytest
 import stamina
 from sqlalchemy import func, select
 
+from squire_pipelines.domain.authority import KnownPermission, RepositoryPermission
 from squire_pipelines.domain.looks import ReadReason, RepositoryState
 from squire_pipelines.domain.rate_limits import LimitKind, LimitUse
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
@@ -20,6 +21,8 @@ from squire_pipelines.github.access import TokenAccess
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.cycle import Cycle, begin_cycle
 from squire_pipelines.ledger import collections, github_limits, repositories
+from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.collaborators import KeptPermissions
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import collections as table
@@ -145,7 +148,6 @@ def test_a_repository_is_read_once_and_again_only_when_it_has_changed(ledger: Le
         ("defaultBranchRef", {"name": "main", "target": {"oid": "b" * 40}}),
         ("defaultBranchRef", {"name": "main", "target": {"oid": "b" * 40, "statusCheckRollup": {"state": "ERROR"}}}),
         ("isArchived", True),
-        ("databaseId", 99),
     ],
 )
 def test_whatever_a_look_shows_makes_a_reading(ledger: Ledger, field: str, value: object) -> None:
@@ -284,7 +286,7 @@ def test_a_renamed_repository_is_followed_and_its_new_name_suggested(ledger: Led
     cycle = begin(ledger, github)
     assert cycle.to_read == {"o/a": ReadReason.CHANGED}
     assert "is now new-owner/b" in cycle.notes["o/a"]
-    assert "write new-owner/b in `repositories`" in cycle.notes["o/a"]
+    assert "so write new-owner/b in `repositories`" in cycle.notes["o/a"]
     with ledger.read() as tx:
         known = repositories.known(tx, ["o/a"])["o/a"]
         assert (known.state, known.name, known.github_id) == (RepositoryState.RENAMED, "new-owner/b", 1)
@@ -298,12 +300,57 @@ def test_names_are_compared_as_github_compares_them(ledger: Ledger) -> None:
     assert states(ledger, "o/a") == {"o/a": RepositoryState.PRESENT}
 
 
-def test_another_repository_under_the_same_name_is_told(ledger: Ledger) -> None:
-    github = Looked("o/a")
+@pytest.mark.parametrize("forced", [{}, {"o/a": ReadReason.FRESH}, {"o/a": ReadReason.DELIVERY}])
+def test_another_repository_under_the_same_name_is_not_read_however_often_it_is_looked_at(
+    ledger: Ledger, clock: Clock, forced: dict[str, ReadReason]
+) -> None:
+    github = Looked("o/a", "o/b")
     begin(ledger, github)
     github.shown["o/a"]["databaseId"] = 7
-    assert "GitHub's id is 7, and was 1" in begin(ledger, github).notes["o/a"]
+    for _ in range(2):
+        clock.forward(600)
+        cycle = begin(ledger, github, forced=forced)
+        assert "GitHub's id is 7, and was 1" in str(cycle.refused["o/a"])
+        assert "`squire signals collect o/a --accept-replaced`" in cycle.refused["o/a"].hint
+        assert (cycle.to_read, cycle.unchanged, list(cycle.looks)) == ({}, ["o/b"], ["o/b"])
+        assert states(ledger, "o/a") == {"o/a": RepositoryState.REPLACED}
+    with ledger.read() as tx:
+        assert repositories.replaced(tx).keys() == {"o/a"}
+
+
+def test_a_name_that_was_gone_for_a_while_and_leads_to_another_repository_is_not_read(ledger: Ledger) -> None:
+    github = Looked("o/a")
+    begin(ledger, github)
+    former = github.shown.pop("o/a")
+    github.missing["o/a"] = 404
+    begin(ledger, github, "o/a")
+    github.shown["o/a"] = {**former, "databaseId": 7}
+    assert begin(ledger, github).to_read == {}
     assert states(ledger, "o/a") == {"o/a": RepositoryState.REPLACED}
+    github.shown["o/a"] = former
+    assert begin(ledger, github).to_read == {"o/a": ReadReason.UNREAD}
+    assert states(ledger, "o/a") == {"o/a": RepositoryState.PRESENT}
+
+
+def test_a_replaced_repository_that_a_person_accepts_is_read_and_its_people_are_asked_about_anew(
+    ledger: Ledger,
+) -> None:
+    github = Looked("o/a", "o/b")
+    begin(ledger, github)
+    kept = KeptPermissions(ledger, ttl_s=600, max_rows=10)
+    for name in ("o/a", "o/b"):
+        kept.keep(name, {"ann": KnownPermission(permission=RepositoryPermission.WRITE)})
+    github.shown["o/a"]["databaseId"] = 7
+    begin(ledger, github)
+    with ledger.write() as tx:
+        assert repositories.accept_replaced(tx, ["o/a", "o/b"], actor="cli:ann", trace_id=TRACE) == ("o/a",)
+    assert begin(ledger, github).to_read == {"o/a": ReadReason.UNREAD}
+    assert states(ledger, "o/a") == {"o/a": RepositoryState.PRESENT}
+    assert [list(kept.known(name, ["ann"])) for name in ("o/a", "o/b")] == [[], ["ann"]]
+    with ledger.read() as tx:
+        assert repositories.replaced(tx) == {}
+        (entry,) = audit_page(tx)
+    assert (entry.actor, entry.action, entry.subject) == ("cli:ann", "repository.accepted", "o/a")
 
 
 def test_two_names_of_one_repository_are_read_once_under_the_present_one(ledger: Ledger) -> None:

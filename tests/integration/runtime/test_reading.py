@@ -12,8 +12,10 @@ from sqlalchemy import func, select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.main import cli
+from squire_pipelines.domain.looks import KnownRepository
 from squire_pipelines.errors import ExitCode
-from squire_pipelines.ledger import collections, deliveries, plans
+from squire_pipelines.ledger import collections, deliveries, plans, repositories
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.tables import collections as collections_table
 from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
@@ -90,6 +92,18 @@ def test_what_has_not_changed_is_told_too_and_is_read_again_only_when_asked(pipe
             assert readings_with_requests(pipeline) == before
         assert statuses(squire("signals", "collect", HANDBOOK, "--json", "--fresh")) == {"unchanged"}
         assert readings_with_requests(pipeline) > before
+
+
+def test_a_repository_that_was_replaced_is_read_when_a_person_accepts_it(pipeline: Pipeline) -> None:
+    with pipeline.ledger.write() as tx:
+        repositories.record(tx, [KnownRepository(HANDBOOK, github_id=999_999_999)])
+    with daemon_that_reads(pipeline):
+        refused = squire("signals", "collect", HANDBOOK)
+        assert refused.exit_code == 1
+        assert f"squire signals collect {HANDBOOK} --accept-replaced" in refused.output
+        assert statuses(squire("signals", "collect", HANDBOOK, "--json", "--accept-replaced")) == {"fresh"}
+    with pipeline.ledger.read() as tx:
+        assert [entry.action for entry in audit_page(tx)] == ["repository.accepted"]
 
 
 def test_what_was_not_read_in_time_stays_in_the_inbox(pipeline: Pipeline) -> None:

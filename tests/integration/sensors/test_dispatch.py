@@ -10,14 +10,15 @@ import pytest
 
 from squire_pipelines import tags
 from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
-from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger import attempts, repositories, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.reaper import reaper, recovery
-from tests.support.ledgers import Clock, add_task, claim, start_attempt
+from tests.support.ledgers import TRACE, Clock, add_task, claim, start_attempt
 from tests.support.ledgers import dispatch as start
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, WEBSHOP, Pipeline
 
@@ -82,6 +83,18 @@ def test_a_repository_whose_agent_cannot_start_waits_and_the_others_do_not(quiet
     assert message is not None
     assert HANDBOOK in message
     assert "agent.model is not set" in message
+
+
+def test_nothing_is_started_in_a_repository_whose_name_another_one_has_now(quiet_pipeline: Pipeline) -> None:
+    other = KnownRepository(HANDBOOK, 1, HANDBOOK, RepositoryState.REPLACED, f"{HANDBOOK} is another repository")
+    with quiet_pipeline.ledger.write() as tx:
+        repositories.record(tx, [other])
+    waiting = add_task(quiet_pipeline.ledger, repository=HANDBOOK)
+    assert f"{HANDBOOK} is another repository" in (quiet_pipeline.sensor(dispatch).skip_message or "")
+    assert quiet_pipeline.read_task(waiting).status is TaskStatus.READY
+    with quiet_pipeline.ledger.write() as tx:
+        repositories.accept_replaced(tx, [HANDBOOK], actor="cli:ann", trace_id=TRACE)
+    assert len(quiet_pipeline.sensor(dispatch).run_requests) == 1
 
 
 @pytest.mark.timeout(20)  # three repositories, each of which would wait for the engine for 10 s
