@@ -55,7 +55,8 @@ def _decide(
 def release(context: CliContext, signal: str, repository: str | None, reason: str, *, as_json: bool) -> None:
     """Let a signal start work, as its text is now. Read it first: `squire signals show`.
 
-    The decision is audited. It ends when somebody without write permission changes the text.
+    The decision is audited. Of a text it ends when somebody without write permission changes it. Of a failed check it
+    is about the check's name and branch, on every commit, until `squire signals hold` undoes it.
     """
     _decide(context, signal, repository, release=True, reason=reason, as_json=as_json)
 
@@ -67,5 +68,10 @@ def release(context: CliContext, signal: str, repository: str | None, reason: st
 @json_option
 @with_context
 def hold(context: CliContext, signal: str, repository: str | None, reason: str, *, as_json: bool) -> None:
-    """Let a signal start no work, whoever wrote it: the opposite of `squire signals release`."""
+    """Let a signal start no work, whoever wrote it: the opposite of `squire signals release`.
+
+    It lasts until `squire signals release` undoes it, whatever becomes of the text and whatever labels are set. Of a
+    failed check it is about the check's name and branch, on every commit; of a finding in a bot's summary, about its
+    words.
+    """
     _decide(context, signal, repository, release=False, reason=reason, as_json=as_json)

@@ -165,8 +165,11 @@ def bot_name(login: str) -> str:
 def decided(
     decision: SignalDecision, provenance: Provenance, rules: TrustRules, *, text_version: str
 ) -> StartVerdict | None:
-    """Return what a person decided by command; None when the decision was about another text than the present one."""
-    if not _is_about(decision, provenance, rules, text_version):
+    """Return what a person decided by command; None when what was released is another text than the present one.
+
+    A hold is about the fact, whatever becomes of its text: it lasts until somebody releases it.
+    """
+    if decision.release and not _is_about(decision, provenance, rules, text_version):
         return None
     verb = "released" if decision.release else "held"
     reason = f": {decision.reason}" if decision.reason else ""
@@ -205,6 +208,40 @@ def judge(author: Author | None, provenance: Provenance, rules: TrustRules, *, r
         )
     reasons = (*_objections(author, foreign, provenance, rules), _way(ref, rules))
     return StartVerdict(may_start=False, reason="; ".join(reasons))
+
+
+class StandingApproval(FrozenModel):
+    """A label that approved a text, and when the approved text ended: somebody without permission changed it then."""
+
+    approval: Approval
+    until: datetime
+
+
+def standing_approval(provenance: Provenance, rules: TrustRules) -> StandingApproval | None:
+    """Return the newest label that approved a text which was changed later; None where nobody knows which text.
+
+    What is of the same second as the label may have come before or after it.
+    """
+    approvals = valid_approvals(provenance, rules)
+    newest = max(approvals, key=lambda approval: approval.at, default=None)
+    if newest is None or not provenance.changes_complete or _is_written_later(provenance, newest.at):
+        return None
+    later = [change for change in provenance.changes if change.at >= newest.at]
+    foreign = [change.at for change in later if not is_permitted_person(change.by, rules)]
+    if not foreign or any(change.at == newest.at for change in later):
+        return None
+    return StandingApproval(approval=newest, until=min(foreign))
+
+
+def judge_approved(standing: StandingApproval, rules: TrustRules, *, ref: str) -> StartVerdict:
+    """Return the verdict on a text as it was approved, which is no longer the present one."""
+    approval = standing.approval
+    return StartVerdict(
+        may_start=True,
+        reason=f"as it stood until {_day(standing.until)}, after {_how(approval)} was set by {_may(approval.by)}; the "
+        f"text was changed then, and what is new in it is held: {_way(ref, rules)}",
+        released=_releases(approval, rules),
+    )
 
 
 def valid_approvals(provenance: Provenance, rules: TrustRules) -> list[Approval]:

@@ -160,10 +160,11 @@ class FailedCheck(FrozenModel):
 
 
 class UnapprovedText(FrozenModel):
-    """The present text of an issue, which was changed after it was approved and is approved no more."""
+    """The present text of an issue, which was changed after it was approved, and the version that it would have."""
 
     title: str
     body: str
+    version: str = ""
 
 
 class OpenIssue(FrozenModel):
@@ -282,6 +283,9 @@ class Signal(FrozenModel):
                 parts = (self.title, self.details.body)
             case ReviewFinding():
                 parts = (self.details.author, self.details.body)
+            case FailedCheck():
+                # A person decides about the check on this branch: each commit has another version of it.
+                parts = (self.key,)
             case _:
                 parts = (self.version,)
         return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -104,6 +104,7 @@ def apply_decision(signal: Signal, decision: SignalDecision, rules: TrustRules) 
     if verdict.may_start and isinstance(signal.details, OpenIssue) and (present := signal.details.unapproved):
         update |= {
             "title": present.title,
+            "version": present.version or signal.version,
             "details": signal.details.model_copy(update={"body": present.body, "unapproved": None}),
         }
     return signal.model_copy(update=update)

@@ -13,8 +13,6 @@ from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Signal, Source
 from squire_pipelines.errors import (
     GitHubError,
-    GitHubNotFoundError,
-    GitHubPermissionError,
     GitHubUnavailableError,
     GitHubValidationError,
     SquireError,
@@ -23,10 +21,10 @@ from squire_pipelines.github import first_pages, quota, repository_tasks
 from squire_pipelines.github.client import GitHubClient, load_query
 from squire_pipelines.github.further_checks import joined, more_checks
 from squire_pipelines.github.judging import Judge, Trust
-from squire_pipelines.github.models import Commit, Issue, PullRequest, RepositoryAnswer, parse
+from squire_pipelines.github.models import Commit, Issue, PullRequest, RepositoryAnswer
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.provenance import label_names
-from squire_pipelines.github.readings import BranchHead, PullRequestReading
+from squire_pipelines.github.readings import BranchHead, PullRequestReading, repository_of
 from squire_pipelines.github.remarks import review_findings
 from squire_pipelines.github.signals import (
     CheckRules,
@@ -378,22 +376,6 @@ class _Reader:
         answer = await self._client.execute(document, variables, request=request)
         quota.count_answer(answer.data)
         return answer
-
-
-def repository_of(data: dict[str, Any], repository: str, *, request: str) -> RepositoryAnswer:
-    """Return the answer's `repository`. Raises GitHubNotFoundError or, for a disabled one, GitHubPermissionError."""
-    if data.get("repository") is None:
-        raise GitHubNotFoundError(
-            f"there is no repository {repository}, or the token may not see it",
-            hint="check the name and the token's access",
-            context={"request": request},
-        )
-    answer = parse(RepositoryAnswer, data["repository"], request=request)
-    if answer.is_disabled:
-        raise GitHubPermissionError(
-            f"GitHub has disabled the repository {repository}", hint="its owner can ask GitHub's support why"
-        )
-    return answer
 
 
 def _raise_if(error: GitHubError | None) -> None:

@@ -17,7 +17,9 @@ from squire_pipelines.domain.authority import (
     Provenance,
     RepositoryPermission,
     TrustRules,
+    judge_approved,
     people_of,
+    standing_approval,
     valid_approvals,
     with_permission,
 )
@@ -162,7 +164,7 @@ class Judge:
         judged = self._verdict(changed)
         if _starts(judged):
             return judged
-        return with_approved_text(judged, history, max(approval.at for approval in approvals))
+        return _as_approved(judged, history, self._trust.rules)
 
     def _verdict(self, signal: Signal) -> Signal:
         return judge_signal(signal, self._trust.rules, self._known)
@@ -210,6 +212,17 @@ class Judge:
             return await ask_permission(self._client, self._repository, login)
         except GitHubError as error:
             return KnownPermission(permission=None, note=f"GitHub did not say: {error.message}"[:300])
+
+
+def _as_approved(signal: Signal, history: IssuePart, rules: TrustRules) -> Signal:
+    """Return a changed issue as it was approved; it stays held where GitHub does not give that text for certain."""
+    provenance = signal.provenance or Provenance()
+    standing = standing_approval(provenance, rules)
+    until = standing.until if standing else max(approval.at for approval in valid_approvals(provenance, rules))
+    approved = with_approved_text(signal, history, until, chosen_labels=rules.issue_labels)
+    if standing is None or approved is signal:
+        return approved
+    return approved.model_copy(update={"verdict": judge_approved(standing, rules, ref=signal.ref)})
 
 
 def _starts(signal: Signal) -> bool:

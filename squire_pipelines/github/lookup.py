@@ -10,8 +10,8 @@ from urllib.parse import quote
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.github.client import GitHubClient, load_query
-from squire_pipelines.github.collecting import repository_of
 from squire_pipelines.github.models import GitHubModel, ReportedPullRequest, Text, parse
+from squire_pipelines.github.readings import repository_of
 from squire_pipelines.github.signals import checks_state
 
 REPORTS_PER_QUERY = 50

@@ -3,11 +3,11 @@
 What follows from it is decided in `domain.authority`; what people may do is asked by `judging`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from squire_pipelines.domain.authority import MAX_APPROVALS, Approval, Author, Provenance, TextChange, kind_of
-from squire_pipelines.domain.signals import OpenIssue, Signal, UnapprovedText
+from squire_pipelines.domain.signals import OpenIssue, Signal, UnapprovedText, issue_version
 from squire_pipelines.domain.text import shorten
 from squire_pipelines.github.models import (
     Actor,
@@ -89,23 +89,36 @@ def with_changes(signal: Signal, history: IssuePart) -> Signal:
     return signal.model_copy(update={"provenance": provenance})
 
 
-def with_approved_text(signal: Signal, history: IssuePart, moment: datetime) -> Signal:
+def with_approved_text(
+    signal: Signal, history: IssuePart, moment: datetime, *, chosen_labels: Collection[str]
+) -> Signal:
     """Return an issue's signal with the text as it stood before `moment`, and the present one as not approved.
 
-    The signal is returned as it is where the history does not have that text: somebody may have deleted the version.
+    The signal itself is returned where the history does not have that text: somebody may have deleted the version. The
+    newest version must be the present text, or GitHub's versions are not whole texts.
     """
     if not isinstance(signal.details, OpenIssue):
         return signal
     versions = sorted(history.user_content_edits.nodes if history.user_content_edits else (), key=_edited_at)
     body: str | None = signal.details.body
     if versions:
-        body = next((edit.text for edit in reversed(versions) if edit.edited_at < moment), None)
-    if body is None:
+        body = next((_text(edit) for edit in reversed(versions) if edit.edited_at < moment), None)
+    if body is None or (versions and _text(versions[-1]) != signal.details.body):
         return signal
     title = next((event.previous_title for event in _renames(history) if event.created_at >= moment), signal.title)
-    present = UnapprovedText(title=signal.title, body=signal.details.body)
-    approved = {"body": shorten(str(clean_text(body)), MAX_BODY_CHARS), "unapproved": present}
-    return signal.model_copy(update={"title": title, "details": signal.details.model_copy(update=approved)})
+    present = UnapprovedText(title=signal.title, body=signal.details.body, version=signal.version)
+    details = signal.details.model_copy(update={"body": body, "unapproved": present})
+    version = issue_version(title, body, details.labels, chosen_labels)
+    return signal.model_copy(update={"title": title, "version": version, "details": details})
+
+
+def _text(edit: TextEdit) -> str | None:
+    return None if edit.text is None else issue_text(str(clean_text(edit.text)))
+
+
+def issue_text(body: str) -> str:
+    """Return the text of an issue as a signal has it, whatever ends its lines: its versions are compared by it."""
+    return shorten(body.replace("\r\n", "\n"), MAX_BODY_CHARS)
 
 
 def _renames(history: IssuePart) -> list[TimelineEvent]:

@@ -1,9 +1,10 @@
 """What one reading of GitHub's objects gave, and which parts may be missing from it. `collecting` fills it in."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from squire_pipelines.errors import GitHubError
-from squire_pipelines.github.models import DefaultBranch, PullRequest
+from squire_pipelines.errors import GitHubError, GitHubNotFoundError, GitHubPermissionError
+from squire_pipelines.github.models import DefaultBranch, PullRequest, RepositoryAnswer, parse
 from squire_pipelines.github.protocol import GraphQLAnswer
 
 _CHECKS_FIELD, _THREADS_FIELD = "statusCheckRollup", "reviewThreads"
@@ -38,3 +39,19 @@ class BranchHead:
     branch: DefaultBranch | None = None
     url: str = ""
     truncated: bool = False
+
+
+def repository_of(data: dict[str, Any], repository: str, *, request: str) -> RepositoryAnswer:
+    """Return the answer's `repository`. Raises GitHubNotFoundError or, for a disabled one, GitHubPermissionError."""
+    if data.get("repository") is None:
+        raise GitHubNotFoundError(
+            f"there is no repository {repository}, or the token may not see it",
+            hint="check the name and the token's access",
+            context={"request": request},
+        )
+    answer = parse(RepositoryAnswer, data["repository"], request=request)
+    if answer.is_disabled:
+        raise GitHubPermissionError(
+            f"GitHub has disabled the repository {repository}", hint="its owner can ask GitHub's support why"
+        )
+    return answer

@@ -24,8 +24,8 @@ from squire_pipelines.github.models import (
     StatusContext,
 )
 from squire_pipelines.github.provenance import (
-    MAX_BODY_CHARS,
     author_of,
+    issue_text,
     label_names,
     labels_of_pull_request,
     provenance_of_issue,
@@ -88,7 +88,7 @@ def open_pull_request(repository: str, pull: PullRequest, *, checks_known: bool)
 def open_issue(repository: str, issue: Issue, *, chosen_labels: Collection[str]) -> Signal:
     """Return the signal of an open issue; `chosen_labels` are those that choose an issue for work."""
     labels = label_names(issue.labels)
-    body = shorten(issue.body, MAX_BODY_CHARS)
+    body = issue_text(issue.body)
     return Signal(
         repository=repository,
         key=str(issue.number),

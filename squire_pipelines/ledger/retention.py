@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, exists, false, func, 
 
 from squire_pipelines.domain.budgets import ReservationState
 from squire_pipelines.domain.outcomes import PullRequestState
+from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import task_signals
 from squire_pipelines.ledger.store import Transaction
@@ -159,7 +160,15 @@ def _is_due(tx: Transaction, retention: Retention, table: str) -> ColumnElement[
                 newer.c.id > collections.c.id,
             ),
         ),
-        "signals": signals.c.gone_at < before,
+        # What a person decided about a branch's check holds when it fails again, however long it has passed.
+        "signals": and_(
+            signals.c.gone_at < before,
+            or_(
+                signals.c.decision.is_(None),
+                signals.c.kind != SignalKind.FAILED_CI,
+                signals.c.key.startswith("#"),
+            ),
+        ),
         "signal_events": exists().where(
             signal_episodes.c.id == signal_events.c.episode_id, signal_episodes.c.closed_at < before
         ),

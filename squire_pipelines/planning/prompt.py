@@ -69,7 +69,7 @@ def validation_feedback(findings: tuple[PlanFinding, ...]) -> str:
 def _fact(signal: Signal, *, base_branch: str | None = None, with_evidence: bool = False) -> str:
     details = {
         key: shorten(value, MAX_TEXT_CHARS) if isinstance(value, str) else value
-        for key, value in signal.details.model_dump(mode="json").items()
+        for key, value in signal.details.model_dump(mode="json", exclude={"unapproved"}).items()
     }
     fact = {
         "ref": signal.ref,

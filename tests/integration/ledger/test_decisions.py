@@ -13,12 +13,14 @@ from squire_pipelines.domain.authority import (
     TextChange,
     TrustRules,
 )
-from squire_pipelines.domain.signals import OpenIssue, Signal, UnapprovedText
+from squire_pipelines.domain.signals import OpenIssue, Signal, Source, UnapprovedText
 from squire_pipelines.errors import NotFoundError, RefusedError
 from squire_pipelines.ledger import collections, decisions
 from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.retention import Retention, delete_rows, due_keys
 from squire_pipelines.ledger.store import Ledger, Transaction
-from tests.support.ledgers import REPOSITORY, START, TRACE, issue, reading
+from tests.support.ledgers import REPOSITORY, START, TRACE, Clock, collect, issue, reading
+from tests.support.signal_samples import failed_check
 
 RULES = TrustRules(issue_labels=("squire",))
 HELD = StartVerdict(may_start=False, reason="@sly may not write here (permission read)")
@@ -89,6 +91,60 @@ def test_hold_is_the_opposite_and_the_newest_counts(ledger: Ledger) -> None:
     assert not may_start(ledger)
     decide(ledger, release=True)
     assert may_start(ledger)
+
+
+def test_a_hold_lasts_through_every_change_of_the_text(ledger: Ledger) -> None:
+    read(ledger, issue(1))
+    decide(ledger, release=False)
+    own = Provenance(written_at=START, changes=(edited(5, MAINTAINER),))
+    bots = Provenance(written_at=START, changes=(edited(5, Author(login="greptile-apps", kind=ActorKind.BOT)),))
+    for number, provenance in enumerate((own, bots)):
+        changed = {"provenance": provenance, "title": f"Words {number}"}
+        read(ledger, issue(1, version=f"v{number + 2}").model_copy(update=changed))
+        assert not may_start(ledger)
+    decide(ledger, release=True)
+    assert may_start(ledger)
+
+
+def check_of(key: str, head: str, *, waits: bool = False) -> Signal:
+    on_branch = not key.startswith("#")
+    signal = failed_check("CI / test", pull_request=None if on_branch else 7, head_sha=head * 40)
+    update = {"repository": REPOSITORY, "key": key, "version": head * 40 + (":waits" if waits else "")}
+    return signal.model_copy(update=update)
+
+
+def test_a_hold_of_a_check_lasts_while_it_waits_passes_and_fails_on_other_commits(ledger: Ledger) -> None:
+    def collected(*signals: Signal) -> list[bool]:
+        read_of = reading(*signals, source=Source.FAILED_CI)
+        with ledger.write() as tx:
+            collections.record_all(
+                tx, decisions.with_decisions(tx, [read_of], lambda _: RULES), trace_id=TRACE, run_id=None
+            )
+            present = collections.active_signals(tx, REPOSITORY)
+        return [bool(signal.verdict and signal.verdict.may_start) for signal in present]
+
+    assert collected(check_of("main:CI / test", "a", waits=True)) == [True]
+    with ledger.write() as tx:
+        stored = decisions.find(tx, "failed_ci:main:CI / test")
+        decisions.decide(tx, stored, release=False, actor="cli:mara", reason="", trace_id=TRACE)
+    assert collected(check_of("main:CI / test", "a")) == [False]
+    assert collected() == []
+    assert collected(check_of("main:CI / test", "b")) == [False]
+
+
+def test_what_was_decided_of_a_branchs_check_outlives_its_signal(ledger: Ledger, clock: Clock) -> None:
+    keys = ("main:CI / test", "main:CI / lint", "#7:CI / test")
+    collect(ledger, *(check_of(key, "a") for key in keys), source=Source.FAILED_CI)
+    with ledger.write() as tx:
+        for key in ("main:CI / test", "#7:CI / test"):
+            stored = decisions.find(tx, f"failed_ci:{key}")
+            decisions.decide(tx, stored, release=False, actor="cli:mara", reason="", trace_id=TRACE)
+    collect(ledger, source=Source.FAILED_CI)
+    clock.forward(31 * 86400)
+    retention = Retention({"signals": timedelta(days=30)})
+    with ledger.write() as tx:
+        assert delete_rows(tx, retention, "signals", due_keys(tx, retention, "signals", limit=100)) == 2
+        assert decisions.find(tx, "failed_ci:main:CI / test").decision is not None
 
 
 def test_a_release_is_of_the_present_text_and_not_of_the_one_that_was_approved(ledger: Ledger) -> None:

@@ -18,9 +18,10 @@ from squire_pipelines.domain.authority import (
     is_trusted,
     judge,
     kind_of,
+    standing_approval,
 )
-from squire_pipelines.domain.verdicts import awaits_permission, judge_signal
-from tests.support.signal_samples import issue
+from squire_pipelines.domain.verdicts import apply_decision, awaits_permission, judge_signal
+from tests.support.signal_samples import failed_check, issue
 
 RULES = TrustRules(issue_labels=("squire",))
 NOON = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -145,6 +146,27 @@ def test_the_reason_says_who_may_release_it_and_how() -> None:
     assert "the text was changed after @mara set the label `squire` on 2026-11-01 12:05 UTC" in changed.reason
 
 
+permissions = st.none() | st.sampled_from(RepositoryPermission)
+authors = st.none() | st.builds(
+    Author,
+    login=st.sampled_from(["mara", "sly", "greptile-apps", "greptile-apps[bot]", "helper"]),
+    kind=st.sampled_from(ActorKind),
+    association=st.sampled_from(["OWNER", "MEMBER", "NONE"]),
+    permission=permissions,
+)
+moments = st.integers(-5, 20).map(at)
+histories = st.builds(
+    Provenance,
+    written_at=st.none() | moments,
+    changes=st.lists(st.builds(TextChange, by=authors, at=moments), max_size=4).map(tuple),
+    changes_complete=st.booleans(),
+    approvals=st.lists(
+        st.builds(Approval, label=st.sampled_from(["squire", "squire:release", "bug"]), by=authors, at=moments),
+        max_size=3,
+    ).map(tuple),
+)
+
+
 def decision(*, release: bool, text_version: str = "v1", text_at: datetime | None = NOON) -> SignalDecision:
     return SignalDecision(release=release, by="cli:mara", at=at(10), text_version=text_version, text_at=text_at)
 
@@ -165,33 +187,46 @@ def test_a_decision_ends_with_the_next_version_by_somebody_without_permission() 
     assert not holds("v2", edited(20, by=MAINTAINER), complete=False)
 
 
-def test_a_decision_about_a_text_without_a_history_is_about_this_version_alone() -> None:
+def test_a_release_of_a_text_without_a_history_is_about_this_version_alone() -> None:
     branch = decision(release=True, text_at=None)
     assert decided(branch, Provenance(), RULES, text_version="v2") is None
-    verdict = decided(decision(release=False), Provenance(), RULES, text_version="v1")
+
+
+@given(histories, st.sampled_from(["v1", "v2"]), st.none() | moments)
+def test_a_hold_lasts_whatever_becomes_of_the_text(history: Provenance, version: str, text_at: datetime | None) -> None:
+    verdict = decided(decision(release=False, text_at=text_at), history, RULES, text_version=version)
     assert verdict is not None
     assert (verdict.may_start, verdict.released) == (False, False)
 
 
-permissions = st.none() | st.sampled_from(RepositoryPermission)
-authors = st.none() | st.builds(
-    Author,
-    login=st.sampled_from(["mara", "sly", "greptile-apps", "greptile-apps[bot]", "helper"]),
-    kind=st.sampled_from(ActorKind),
-    association=st.sampled_from(["OWNER", "MEMBER", "NONE"]),
-    permission=permissions,
-)
-moments = st.integers(-5, 20).map(at)
-histories = st.builds(
-    Provenance,
-    written_at=st.none() | moments,
-    changes=st.lists(st.builds(TextChange, by=authors, at=moments), max_size=4).map(tuple),
-    changes_complete=st.booleans(),
-    approvals=st.lists(
-        st.builds(Approval, label=st.sampled_from(["squire", "squire:release", "bug"]), by=authors, at=moments),
-        max_size=3,
-    ).map(tuple),
-)
+@given(histories)
+def test_a_standing_approval_is_of_a_permitted_person_and_ends_with_the_first_word_of_another(
+    history: Provenance,
+) -> None:
+    standing = standing_approval(history, RULES)
+    if standing is None:
+        return
+    assert is_permitted_person(standing.approval.by, RULES)
+    assert history.changes_complete
+    assert history.written_at is not None
+    assert history.written_at < standing.approval.at < standing.until
+    between = [change for change in history.changes if standing.approval.at <= change.at < standing.until]
+    assert all(is_permitted_person(change.by, RULES) for change in between)
+    assert not judge(STRANGER, history, RULES, ref="r").may_start, "the present text was not approved"
+
+
+@pytest.mark.parametrize("verdict", [True, False])
+@pytest.mark.parametrize("key", ["main:CI / test", "#7:CI / lint"])
+def test_a_decision_about_a_check_holds_for_its_name_and_branch_until_the_opposite(key: str, *, verdict: bool) -> None:
+    checked = failed_check().model_copy(update={"key": key, "version": "a" * 40})
+    made = decision(release=verdict, text_version=checked.text_version, text_at=None)
+    for version in ("a" * 40, f"{'a' * 40}:waits", "b" * 40):
+        later = checked.model_copy(update={"version": version, "verdict": None})
+        applied = apply_decision(later, made, RULES).verdict
+        assert applied is not None
+        assert (applied.may_start, applied.released) == (verdict, verdict)
+    other = failed_check("other").model_copy(update={"version": "a" * 40})
+    assert other.text_version != checked.text_version
 
 
 @given(author=authors, history=histories)

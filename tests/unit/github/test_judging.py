@@ -1,16 +1,18 @@
 """Who may start work, as a reading judges it: the same author alike, whatever was read and however it is spelt."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from squire_pipelines.domain.authority import KnownPermission, RepositoryPermission, TrustRules
+from squire_pipelines.domain.authority import KnownPermission, RepositoryPermission, SignalDecision, TrustRules
 from squire_pipelines.domain.signals import OpenIssue, Signal, Source
+from squire_pipelines.domain.verdicts import apply_decision
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
-from squire_pipelines.github.judging import Trust
+from squire_pipelines.github.judging import MAX_HISTORIES, Trust
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
 from tests.support.github_json import (
@@ -32,6 +34,8 @@ from tests.support.github_json import (
 
 pytestmark = pytest.mark.anyio
 ClientOf = Callable[..., GitHubClient]
+ORIGINAL = text_edit("please", by="sly", at="09:00")
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 RULES = TrustRules(issue_labels=("squire",))
 PEOPLE = {"mara": "write", "sly": "read"}
 SLY = {"login": "sly", "__typename": "User"}
@@ -211,19 +215,76 @@ def history(*edits: object, renames: Sequence[object] = (), more: bool = False) 
     return answer({"repository": repository(issue={"userContentEdits": versions, "timelineItems": {"nodes": renames}})})
 
 
-ORIGINAL = text_edit("please", by="sly", at="09:00")
-
-
-async def test_a_strangers_edit_after_the_label_is_held_with_the_text_that_was_approved(client_of: ClientOf) -> None:
-    past = history(ORIGINAL, text_edit("please, soon", by="sly", at="09:30"), text_edit("steal", by="sly", at="11:00"))
+async def test_a_strangers_edit_after_the_label_is_held_and_work_starts_from_the_text_that_was_approved(
+    client_of: ClientOf,
+) -> None:
+    past = history(
+        ORIGINAL, text_edit("please,\r\nsoon", by="sly", at="09:30"), text_edit("steal", by="sly", at="11:00")
+    )
     signals = await signals_of(client_of(github(issues=[edited_issue()], IssueEdits=past)))
     (changed,) = signals
     assert isinstance(changed.details, OpenIssue)
-    assert changed.details.body == "please, soon"
+    assert changed.details.body == "please,\nsoon"
     assert changed.details.unapproved is not None
     assert changed.details.unapproved.body == "steal"
+    assert reason_of(changed) == (
+        "as it stood until 2026-11-01 11:00 UTC, after the label `squire` was set by @mara, who has write permission "
+        "here; the text was changed then, and what is new in it is held: a person with write permission can release it "
+        "by the label `squire:release` or `squire signals release open_issue:7`"
+    )
+    (prompt,) = planned(signals)
+    assert "please,\nsoon" in prompt
+    assert "steal" not in prompt
+    before = edited_issue(body="please,\r\nsoon", lastEditedAt="2026-11-01T09:30:00Z")
+    (approved,) = await signals_of(client_of(github(issues=[before])))
+    assert approved.version == changed.version, "the edit makes no second task of it"
+
+
+async def test_what_is_released_of_a_changed_issue_is_a_version_of_its_own(client_of: ClientOf) -> None:
+    past = history(ORIGINAL, text_edit("steal", by="sly", at="11:00"))
+    (changed,) = await signals_of(client_of(github(issues=[edited_issue()], IssueEdits=past)))
+    text_at = changed.provenance.changed_at if changed.provenance else None
+    decision = SignalDecision(release=True, by="ann", at=NOON, text_version=changed.text_version, text_at=text_at)
+    released = apply_decision(changed, decision, RULES)
+    assert isinstance(released.details, OpenIssue)
+    assert (released.details.body, released.details.unapproved) == ("steal", None)
+    (present,) = await signals_of(client_of(github(issues=[issue(7, author=MARA, body="steal")])))
+    assert released.version == present.version != changed.version
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        (ORIGINAL, text_edit("steal", by="sly", at="10:00")),
+        (ORIGINAL, text_edit("please, now", by="mara", at="10:00"), text_edit("steal", by="sly", at="11:00")),
+        (text_edit("steal", by="sly", at="11:00"),),
+        (text_edit(None, by="sly", at="09:30"), text_edit("steal", by="sly", at="11:00")),
+        (ORIGINAL, text_edit("-please\n+steal", by="sly", at="11:00")),
+    ],
+    ids=["same second", "a permitted edit in it", "no text before", "deleted", "no whole text"],
+)
+async def test_a_changed_issue_is_held_where_it_is_not_known_what_was_approved(
+    client_of: ClientOf, edits: tuple[dict[str, Any], ...]
+) -> None:
+    last = max(edit["editedAt"] for edit in edits)
+    fake = github(issues=[edited_issue(lastEditedAt=last)], IssueEdits=history(*edits))
+    (changed,) = await signals_of(client_of(fake))
+    assert changed.verdict is not None
+    assert not changed.verdict.may_start
     assert "the text was changed after @mara set the label `squire`" in reason_of(changed)
-    assert planned(signals) == []
+
+
+async def test_a_label_of_the_second_in_which_the_text_was_written_approves_nothing(client_of: ClientOf) -> None:
+    events = {"nodes": [labeled("squire", by="mara", at="09:00")]}
+    assert planned(await signals_of(client_of(github(issues=[issue(7, author=SLY, timelineItems=events)])))) == []
+
+
+@pytest.mark.parametrize("at", ["10:00", "09:59"])
+async def test_a_new_title_in_the_second_of_the_label_is_held(client_of: ClientOf, at: str) -> None:
+    events = [renamed("Typo", by="sly", at=at), labeled("squire", by="mara", at="10:00")]
+    retitled = issue(7, title="Steal", author=SLY, timelineItems={"nodes": events})
+    signals = await signals_of(client_of(github(issues=[retitled], IssueEdits=history(renames=events[:1]))))
+    assert len(planned(signals)) == (1 if at == "09:59" else 0)
 
 
 async def test_a_permitted_persons_edit_after_the_label_is_fine(client_of: ClientOf) -> None:
@@ -239,7 +300,21 @@ async def test_a_permitted_persons_edit_does_not_hide_a_strangers(client_of: Cli
         ORIGINAL, text_edit("steal", by="sly", at="10:30"), text_edit("steal, please", by="mara", at="11:00")
     )
     fake = github(issues=[edited_issue(body="steal, please", editor=MARA)], IssueEdits=past)
-    assert planned(await signals_of(client_of(fake))) == []
+    (prompt,) = planned(await signals_of(client_of(fake)))
+    assert "please" in prompt
+    assert "steal" not in prompt
+
+
+async def test_a_permitted_persons_edit_before_a_strangers_is_part_of_what_was_approved(client_of: ClientOf) -> None:
+    past = history(ORIGINAL, text_edit("please, now", by="mara", at="10:30"), text_edit("steal", by="sly", at="11:00"))
+    (prompt,) = planned(await signals_of(client_of(github(issues=[edited_issue()], IssueEdits=past))))
+    assert "please, now" in prompt
+    at_once = history(
+        ORIGINAL, text_edit("please, now", by="mara", at="11:00"), text_edit("steal", by="sly", at="11:00")
+    )
+    (prompt,) = planned(await signals_of(client_of(github(issues=[edited_issue()], IssueEdits=at_once))))
+    assert "please" in prompt, "what stood before that second"
+    assert "now" not in prompt.partition("The issue")[2]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +341,9 @@ async def test_a_new_title_is_a_change_of_the_text_too(client_of: ClientOf) -> N
     assert isinstance(changed.details, OpenIssue)
     assert changed.details.unapproved is not None
     assert changed.details.unapproved.title == "Steal"
-    assert planned(signals) == []
+    (prompt,) = planned(signals)
+    assert "title: Typo" in prompt
+    assert "Steal" not in prompt
 
 
 async def test_an_edit_before_the_label_is_the_text_that_was_approved(client_of: ClientOf) -> None:
@@ -361,6 +438,15 @@ async def test_the_issue_label_of_a_pull_request_releases_nothing(client_of: Cli
     )
     pull = pull_request(1, author=SLY, labels=labels, threads=page([thread(author=SLY)]))
     assert planned(await signals_of(client_of(github(pulls=[pull], PullRequestLabels=events)))) == []
+
+
+async def test_the_histories_that_are_read_are_bounded(client_of: ClientOf) -> None:
+    past = history(ORIGINAL, text_edit("steal", by="sly", at="11:00"))
+    issues = [edited_issue() | {"number": number} for number in range(MAX_HISTORIES + 5)]
+    fake = github(issues=issues, IssueEdits=past)
+    signals = await signals_of(client_of(fake))
+    assert [name for name, _ in fake.operations].count("IssueEdits") == MAX_HISTORIES == 20
+    assert len(planned(signals)) == MAX_HISTORIES
 
 
 async def test_each_person_is_asked_about_once_in_a_reading(client_of: ClientOf) -> None:
