@@ -116,11 +116,11 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
-    from squire_pipelines.execution.second_runs import decide_reruns
+    from squire_pipelines.execution.second_runs import awaited, decide_reruns
     from squire_pipelines.github.collecting import collect_repository
     from squire_pipelines.github.cycle import begin_cycle, unread_sources
     from squire_pipelines.github.evidence.checks import add_evidence
-    from squire_pipelines.ledger import collections, deliveries, reruns
+    from squire_pipelines.ledger import collections, deliveries
     from squire_pipelines.ledger import repositories as known_repositories
     from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read, record_readings
     from squire_pipelines.secrets.redact import process_redactor
@@ -131,8 +131,8 @@ async def _collect(
     unread: set[str] = set()
     with ledger.read() as tx:
         left = {source: collections.repositories_with(tx, source) for source in sources}
-        awaited = dict.fromkeys(reruns.waiting(tx, names), ReadReason.SECOND_RUN)
-        forced = awaited | deliveries.reasons(tx, config.deliveries)
+        asked_for = deliveries.reasons(tx, config.deliveries)
+    forced = dict.fromkeys(awaited(ledger, settings, names), ReadReason.SECOND_RUN) | asked_for
     if config.fresh or not config.repositories:
         forced = dict.fromkeys(names, ReadReason.FRESH)
 

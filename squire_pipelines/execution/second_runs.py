@@ -1,5 +1,6 @@
 """Runs a failed check that the code need not have failed again, once, before an agent is paid for it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,25 @@ from squire_pipelines.domain.signals import Collection, Source
 from squire_pipelines.github.evidence import reruns as requests
 from squire_pipelines.ledger import reruns as rows
 from squire_pipelines.sections import CiSettings
+from squire_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.github.client import GitHubClient
     from squire_pipelines.ledger.store import Ledger
+
+
+def awaited(ledger: "Ledger", settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the repositories that are read because a second run is waited for.
+
+    Where the settings no longer have failed checks read, nothing could tell how it ended: it is given up.
+    """
+    with ledger.read() as tx:
+        waiting = rows.waiting(tx, names)
+    unread = [name for name in waiting if not settings.filters_for(name).reads(Source.FAILED_CI)]
+    if unread:
+        with ledger.write() as tx:
+            rows.give_up(tx, unread, "the settings no longer have failed checks read here")
+    return tuple(name for name in waiting if name not in unread)
 
 
 async def decide_reruns(
@@ -20,9 +36,14 @@ async def decide_reruns(
 ) -> Collection:
     """Return a reading of failed checks with what is known of their second runs, after requesting those that are due.
 
-    Other readings, and one of a source that did not answer, are returned as they are.
+    Other readings, and one of a source that did not answer, are returned as they are. Where the settings want no second
+    runs, those that were waited for are given up.
     """
-    if reading.source is not Source.FAILED_CI or not reading.status.source_answered or not settings.rerun:
+    if reading.source is not Source.FAILED_CI or not reading.status.source_answered:
+        return reading
+    if not settings.rerun:
+        with ledger.write() as tx:
+            rows.give_up(tx, [reading.repository], "the settings want no second runs (`ci.rerun`)")
         return reading
     checks = rules.failed_checks(reading.signals)
     with ledger.read() as tx:

@@ -50,6 +50,13 @@ def waiting(tx: Transaction, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(tx.execute(query.distinct()).scalars())
 
 
+def give_up(tx: Transaction, names: Sequence[str], note: str) -> None:
+    """Wait for the second runs of these repositories no longer: nobody asks how they ended."""
+    values = {"state": RerunState.UNKNOWN, "note": note, "settled_at": tx.now, "updated_at": tx.now}
+    of_names = check_reruns.c.repository.in_(names)
+    tx.execute(update(check_reruns).where(of_names, check_reruns.c.state == RerunState.WAITING).values(**values))
+
+
 def claim(tx: Transaction, rerun: Rerun, *, trace_id: str) -> bool:
     """Record that a second run is to be requested; return False when it was before."""
     tx.exclusive(f"reruns of {rerun.repository}")

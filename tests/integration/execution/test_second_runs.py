@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from squire_forge.samples import SampleRepository
 from squire_pipelines.domain.failures import FailureClass
 from squire_pipelines.domain.reruns import Rerun, RerunState
 from squire_pipelines.domain.signals import Collection, FailedCheck, Source
-from squire_pipelines.execution.second_runs import decide_reruns
+from squire_pipelines.execution.second_runs import awaited, decide_reruns
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.ledger import reruns
@@ -22,6 +23,7 @@ from squire_pipelines.ledger.tables import check_reruns
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
 from squire_pipelines.sections import CiSettings, GitHubSettings
+from squire_pipelines.settings import Settings
 from tests.support.ledgers import Clock
 
 NAME = "demo/chance"
@@ -136,6 +138,45 @@ def test_settings_leave_it_out(
     host(forge, samples[3], flaky=True)
     assert planned(read(rerun=False)) == 1
     assert states(ledger) == []
+
+
+def waited_for(ledger: Ledger, name: str = NAME) -> None:
+    rerun = Rerun(
+        repository=name,
+        head_sha="a" * 40,
+        workflow_run=20_000_000_001,
+        check_runs=(7,),
+        failure=FailureClass.FLAKY,
+        reason="it passed before on the same commit",
+        requested_at=datetime(2026, 3, 1, tzinfo=UTC),
+        until=datetime(2026, 3, 2, tzinfo=UTC),
+    )
+    with ledger.write() as tx:
+        assert reruns.claim(tx, rerun, trace_id="t" * 32)
+
+
+def test_one_that_is_waited_for_is_given_up_when_the_settings_want_none_any_more(
+    forge: ForgeProcess, samples: tuple[SampleRepository, ...], ledger: Ledger, read: Read
+) -> None:
+    host(forge, samples[3], flaky=True)
+    forge.add_fault(RERUN, status=502)  # nobody knows whether it began
+    assert planned(read()) == 0
+    assert planned(read(rerun=False)) == 1
+    assert states(ledger) == [RerunState.UNKNOWN]
+    assert awaited(ledger, Settings(), [NAME]) == ()
+
+
+def test_one_is_waited_for_only_where_failed_checks_are_read(ledger: Ledger) -> None:
+    waited_for(ledger)
+    waited_for(ledger, "demo/other")
+    settings = Settings.model_validate(
+        {"repositories": [NAME], "repository": {NAME: {"filters": {"sources": ["open_issues"]}}}}
+    )
+    assert awaited(ledger, Settings(), [NAME, "demo/other"]) == (NAME, "demo/other")
+    assert awaited(ledger, settings, [NAME, "demo/other"]) == ("demo/other",)
+    assert states(ledger) == [RerunState.UNKNOWN]
+    with ledger.read() as tx:
+        assert reruns.waiting(tx, [NAME, "demo/other"]) == ("demo/other",)
 
 
 def test_one_of_two_readings_at_once_requests_it(ledger: Ledger, clock: Clock) -> None:
