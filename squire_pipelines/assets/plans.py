@@ -144,7 +144,7 @@ async def _plan(
 
 
 def _basis(ledger: "Ledger", repository: str, max_tasks_per_fact: int) -> _Basis:
-    from squire_pipelines.ledger import collections, plans, task_signals, tasks
+    from squire_pipelines.ledger import collections, plans
     from squire_pipelines.planning.digest import signals_digest
 
     with ledger.read() as tx:
@@ -154,8 +154,7 @@ def _basis(ledger: "Ledger", repository: str, max_tasks_per_fact: int) -> _Basis
             repository,
             max((row.id for row in collections.latest(tx, [repository])), default=0),
             signals,
-            tasks.covered_signals(tx, repository)
-            | task_signals.worked_on(tx, repository, signals, times=max_tasks_per_fact),
+            plans.answered(tx, repository, signals, times=max_tasks_per_fact),
             latest is not None and latest.plan.signals_digest == signals_digest(signals),
         )
 

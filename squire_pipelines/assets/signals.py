@@ -25,7 +25,6 @@ from squire_pipelines.traces import run_trace
 
 if TYPE_CHECKING:
     from squire_pipelines.github.connection import GitHub
-    from squire_pipelines.github.judging import Trust
     from squire_pipelines.ledger.collections import RecordedCollection
     from squire_pipelines.ledger.repository_readings import RecordedReading, RepositoryReading
     from squire_pipelines.ledger.store import Ledger
@@ -116,14 +115,12 @@ async def _collect(
     *,
     trace_id: str,
 ) -> None:
+    from squire_pipelines.execution.repository_reading import read_from_github
     from squire_pipelines.execution.second_runs import awaited, decide_reruns
-    from squire_pipelines.github.collecting import collect_repository
     from squire_pipelines.github.cycle import begin_cycle, unread_sources
-    from squire_pipelines.github.evidence.checks import add_evidence
     from squire_pipelines.ledger import collections, deliveries
     from squire_pipelines.ledger import repositories as known_repositories
     from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read, record_readings
-    from squire_pipelines.secrets.redact import process_redactor
     from squire_pipelines.sources.reading import not_chosen
 
     names = config.repositories or list(context.partition_keys)
@@ -189,24 +186,7 @@ async def _collect(
 
         async def read(repository: str) -> None:
             with bound_context(repository=repository):
-                readings = await collect_repository(
-                    client,
-                    repository,
-                    sources=_sources_of(settings, repository, sources),
-                    max_items=settings.collection.max_items,
-                    source_timeout_s=settings.collection.source_timeout_s,
-                    ignored_checks=settings.ci_for(repository).ignore,
-                    trust=_trust(settings, ledger, repository),
-                )
-                with ledger.read() as tx:
-                    known = collections.known_evidence(tx, repository)
-                readings = await add_evidence(
-                    client,
-                    readings,
-                    known,
-                    redact=process_redactor().redact,
-                    timeout_s=settings.ci_for(repository).evidence_timeout_s,
-                )
+                readings = await read_from_github(client, settings, ledger, repository, sources)
                 readings = tuple(
                     [
                         await decide_reruns(client, ledger, reading, settings.ci_for(repository), trace_id=trace_id)
@@ -227,33 +207,16 @@ async def _collect(
     _summarise(context, settings, ledger)
 
 
-def _sources_of(settings: Settings, repository: str, sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Return those of GitHub's sources that the settings have read in this repository."""
-    filters = settings.filters_for(repository)
-    return tuple(source for source in sources if filters.reads(source))
-
-
 def _by_sources(
     settings: Settings, names: Sequence[str], sources: Sequence[Source]
 ) -> dict[tuple[Source, ...], list[str]]:
     """Return the repositories by the sources that are read in them."""
+    from squire_pipelines.execution.repository_reading import sources_of
+
     groups: dict[tuple[Source, ...], list[str]] = defaultdict(list)
     for name in names:
-        groups[_sources_of(settings, name, sources)].append(name)
+        groups[sources_of(settings, name, sources)].append(name)
     return groups
-
-
-def _trust(settings: Settings, ledger: "Ledger", repository: str) -> "Trust":
-    from squire_pipelines.github.judging import Trust
-    from squire_pipelines.ledger.collaborators import KeptPermissions
-
-    trust = settings.trust_for(repository)
-    return Trust(
-        rules=settings.trust_rules_for(repository),
-        store=KeptPermissions(ledger, ttl_s=trust.permission_ttl_s, max_rows=trust.max_kept_permissions),
-        max_questions=trust.max_questions,
-        timeout_s=settings.collection.source_timeout_s,
-    )
 
 
 async def _collect_further(

@@ -55,7 +55,7 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
     show_retries()
     names = one_cycle.repositories_of_cycle(context.settings, repositories)
     if dry_run:
-        raise SystemExit(one_cycle.preview(context.settings, names, context.console, as_json=as_json))
+        raise SystemExit(one_cycle.preview(context.settings, context.ledger, names, context.console, as_json=as_json))
     raise SystemExit(
         one_cycle.run(context.settings, context.ledger, names, context.console, timeout_s=timeout, as_json=as_json)
     )

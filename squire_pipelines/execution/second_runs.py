@@ -1,7 +1,7 @@
 """Runs a failed check that the code need not have failed again, once, before an agent is paid for it."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from squire_pipelines.domain import reruns as rules
@@ -57,9 +57,7 @@ async def decide_reruns(
         settled = rules.settle(rerun, checks, passed=passed, now=now)
         if settled.state is not RerunState.WAITING:
             changed.append(settled)
-    until = now + timedelta(seconds=settings.rerun_wait_s)
-    requested = rules.to_request(reading.repository, rules.that_may_start(reading.signals), known, now=now, until=until)
-    for rerun in requested[: requests.MAX_PER_READING]:
+    for rerun in _due(reading, known, settings, now).values():
         with ledger.write() as tx:
             claimed = rows.claim(tx, rerun, trace_id=trace_id)
         changed.append(await requests.request(client, rerun) if claimed else rerun)
@@ -69,3 +67,25 @@ async def decide_reruns(
                 rows.record(tx, rerun)
     known |= {rerun.subject: rerun for rerun in changed}
     return reading.model_copy(update={"signals": rules.with_reruns(reading.signals, known)})
+
+
+def foresee_reruns(ledger: "Ledger", reading: Collection, settings: CiSettings) -> Collection:
+    """Return a reading of failed checks as `decide_reruns` would leave it, requesting and recording nothing."""
+    if reading.source is not Source.FAILED_CI or not reading.status.source_answered or not settings.rerun:
+        return reading
+    checks = rules.failed_checks(reading.signals)
+    with ledger.read() as tx:
+        known = rows.known(tx, reading.repository, {check.head_sha for check in checks})
+        now = tx.now
+    return reading.model_copy(
+        update={"signals": rules.with_reruns(reading.signals, known | _due(reading, known, settings, now))}
+    )
+
+
+def _due(
+    reading: Collection, known: Mapping[tuple[str, int], Rerun], settings: CiSettings, now: datetime
+) -> dict[tuple[str, int], Rerun]:
+    """Return the second runs that are to be requested for a reading."""
+    until = now + timedelta(seconds=settings.rerun_wait_s)
+    due = rules.to_request(reading.repository, rules.that_may_start(reading.signals), known, now=now, until=until)
+    return {rerun.subject: rerun for rerun in due[: requests.MAX_PER_READING]}

@@ -30,7 +30,7 @@ from squire_pipelines.errors import (
     SquireError,
 )
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.looking import Looks, explain_missing, look_at, replaced_hint
+from squire_pipelines.github.looking import Looks, explain_missing, look_at, replaced_error
 from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.signal_sections import CollectionSettings
@@ -105,14 +105,12 @@ async def _judge(
     """File a look under what is done with its repository, and return what is known of that now."""
     result = looks.results[name]
     if isinstance(result, RepositoryLook):
-        state, message = identify(known, result, name)
-        if state is RepositoryState.REPLACED and message is not None:
+        if (other := replaced_error(known, result, name)) is not None:
             # Whoever takes a name that became free may do everything there. What is known stays that of the other one.
-            cycle.refused[name] = GitHubNotFoundError(
-                message, hint=replaced_hint(name), context={"github_id": result.github_id}
-            )
-            return replace(known, state=state, message=str(cycle.refused[name]), digest=None)
+            cycle.refused[name] = other
+            return replace(known, state=RepositoryState.REPLACED, message=str(other), digest=None)
         cycle.looks[name] = result
+        state, message = identify(known, result, name)
         if message is not None:
             cycle.notes[name] = message
         return replace(known, github_id=result.github_id, name=result.name, state=state, message=message, looked_at=now)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from squire_pipelines.domain.looks import KnownRepository, RepositoryLook
+from squire_pipelines.domain.looks import KnownRepository, RepositoryLook, RepositoryState, identify
 from squire_pipelines.errors import (
     GitHubError,
     GitHubNotFoundError,
@@ -136,11 +136,18 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def replaced_hint(repository: str) -> str:
-    """Return what to do about a repository whose name another one has now."""
-    return (
-        f"if it is: `squire signals collect {repository} --accept-replaced`; otherwise correct `repositories`, where "
-        "the one before may have another name now"
+def replaced_error(known: KnownRepository | None, result: LookResult | None, repository: str) -> GitHubError | None:
+    """Return why a repository is not worked on whose name another one has now; None for any other."""
+    if not isinstance(result, RepositoryLook):
+        return None
+    state, message = identify(known, result, repository)
+    if state is not RepositoryState.REPLACED:
+        return None
+    return GitHubNotFoundError(
+        message or "",
+        hint=f"if it is: `squire signals collect {repository} --accept-replaced`; otherwise correct `repositories`, "
+        "where the one before may have another name now",
+        context={"github_id": result.github_id},
     )
 
 

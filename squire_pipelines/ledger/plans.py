@@ -9,6 +9,7 @@ from sqlalchemy import Row, exists, insert, select, update
 
 from squire_pipelines.domain.identity import new_id
 from squire_pipelines.domain.plans import ApprovalRule, PlanFinding
+from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.errors import NotFoundError
 from squire_pipelines.ledger.collections import active_signals
@@ -16,6 +17,13 @@ from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import plans
 from squire_pipelines.ledger.task_creation import create_from_plan
+from squire_pipelines.ledger.task_signals import worked_on
+from squire_pipelines.ledger.tasks import covered_signals
+
+
+def answered(tx: Transaction, repository: str, signals: Sequence[Signal], *, times: int) -> frozenset[str]:
+    """Return the refs of signals that need no task any more: one is under way, or so many were made of them as now."""
+    return covered_signals(tx, repository) | worked_on(tx, repository, signals, times=times)
 
 
 @dataclass(frozen=True, slots=True)

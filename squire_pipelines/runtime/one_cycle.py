@@ -14,12 +14,12 @@ from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
+from squire_pipelines.execution.repository_reading import foresee
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.collecting import collect_repository
-from squire_pipelines.github.evidence.checks import add_evidence
+from squire_pipelines.github.looking import look_at, replaced_error
 from squire_pipelines.github.lookup import RepositoryInfo, repository_info
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.planner import make_plan
@@ -29,7 +29,6 @@ from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.secrets.redact import process_redactor
 from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
@@ -51,23 +50,30 @@ def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str
     return names
 
 
-def _client(settings: Settings, ledger: Ledger | None = None) -> GitHubClient:
-    limits = LedgerLimits(ledger) if ledger is not None else None
-    return GitHubClient(settings.github, access_from(settings, required=True), limits=limits)
+def _client(settings: Settings, ledger: Ledger) -> GitHubClient:
+    return GitHubClient(settings.github, access_from(settings, required=True), limits=LedgerLimits(ledger))
 
 
 async def _ask_about(
-    client: GitHubClient, names: Sequence[str]
+    client: GitHubClient, ledger: Ledger, names: Sequence[str]
 ) -> tuple[dict[str, RepositoryInfo], dict[str, GitHubError]]:
     """Return what each repository is, and why others cannot be used. Raises the first reason when none is left."""
+    with ledger.read() as tx:
+        known = repositories.known(tx, names)
+    looks = (await look_at(client, [name for name in names if name in known])).results
     usable: dict[str, RepositoryInfo] = {}
     refused: dict[str, GitHubError] = {}
 
     async def ask(name: str) -> None:
         try:
-            usable[name] = await repository_info(client, name)
+            info = await repository_info(client, name)
         except GitHubError as error:
             refused[name] = error
+            return
+        if (other := replaced_error(known.get(name), looks.get(name), name)) is not None:
+            refused[name] = other
+        else:
+            usable[name] = info
 
     await asyncio.gather(*(ask(name) for name in names))
     if not usable:
@@ -75,15 +81,15 @@ async def _ask_about(
     return usable, {name: refused[name] for name in names if name in refused}
 
 
-def check_access(settings: Settings, names: Sequence[str], ledger: Ledger | None = None) -> dict[str, GitHubError]:
-    """Ask GitHub about every repository before anything is written, and return those that cannot be used.
+def check_access(settings: Settings, ledger: Ledger, names: Sequence[str]) -> dict[str, GitHubError]:
+    """Ask GitHub about every repository before anything is requested, and return those that cannot be used.
 
     Raises GitHubError when none can be used, SecretMissingError, ConfigError.
     """
 
     async def ask() -> dict[str, GitHubError]:
         async with _client(settings, ledger) as client:
-            return (await _ask_about(client, names))[1]
+            return (await _ask_about(client, ledger, names))[1]
 
     return asyncio.run(ask())
 
@@ -94,43 +100,32 @@ def _tell_refused(refused: Mapping[str, GitHubError]) -> None:
         write_labelled("left out", f"{name}: {error}", color="red")
 
 
-def preview(settings: Settings, names: Sequence[str], console: CleanConsole, *, as_json: bool) -> ExitCode:
-    """Collect and plan in memory and show the tasks; nothing is stored or run.
+def preview(
+    settings: Settings, ledger: Ledger, names: Sequence[str], console: CleanConsole, *, as_json: bool
+) -> ExitCode:
+    """Read as a cycle would, plan in memory and show the tasks; nothing is stored or run.
 
-    FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
+    Only what GitHub says of its limits is kept, which every process obeys. FAILED when a repository cannot be used.
+    Raises GitHubError when none can, ConfigError.
     """
 
     async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
-        readings = await collect_repository(
-            client,
-            name,
-            max_items=settings.collection.max_items,
-            source_timeout_s=settings.collection.source_timeout_s,
-            ignored_checks=settings.ci_for(name).ignore,
-        )
-        readings = await add_evidence(
-            client,
-            readings,
-            {},
-            redact=process_redactor().redact,
-            timeout_s=settings.ci_for(name).evidence_timeout_s,
-        )
-        signals = [signal for reading in readings for signal in reading.signals]
+        foresight = await foresee(client, settings, ledger, name)
         key = find_secret("model-key", settings.home)
         made = await make_plan(
             settings,
             name,
-            signals,
+            foresight.signals,
             default_branch=info.default_branch,
-            covered=frozenset(),
+            covered=foresight.covered,
             api_key=lambda: key.reveal() if key else None,
             on_call=lambda _call: None,
         )
-        return made, readings
+        return made, foresight.readings
 
     async def plan_all() -> tuple[list[tuple[Plan, tuple[Collection, ...]]], dict[str, GitHubError]]:
-        async with _client(settings) as client:
-            usable, refused = await _ask_about(client, names)
+        async with _client(settings, ledger) as client:
+            usable, refused = await _ask_about(client, ledger, names)
             return [await plan(client, name, usable[name]) for name in names if name in usable], refused
 
     done, refused = asyncio.run(plan_all())
@@ -167,7 +162,7 @@ def run(
     """
     for name in names:
         check_agent(settings.agent_for(name))
-    refused = check_access(settings, names, ledger)
+    refused = check_access(settings, ledger, names)
     _tell_refused(refused)
     names = [name for name in names if name not in refused]
 

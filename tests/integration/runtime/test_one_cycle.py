@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.domain.looks import KnownRepository
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import (
     ConfigError,
@@ -18,13 +20,17 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
     SecretMissingError,
 )
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import collections, decisions, deliveries, repositories
+from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import metadata
+from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.runtime import one_cycle
 from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.ledgers import rows_as_stored
-from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, Pipeline
+from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline
+from tests.support.signal_samples import manual
 
 
 def paper() -> tuple[CleanConsole, io.StringIO]:
@@ -48,12 +54,12 @@ def test_a_cycle_over_nothing_says_what_to_do() -> None:
 
 
 def test_access_is_checked_before_anything_is_written(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert one_cycle.check_access(pipeline.settings, ALL) == {}
+    assert one_cycle.check_access(pipeline.settings, pipeline.ledger, ALL) == {}
     with pytest.raises(GitHubNotFoundError, match="there is no repository demo/none"):
-        one_cycle.check_access(pipeline.settings, ["demo/none", "demo/nothing"])
+        one_cycle.check_access(pipeline.settings, pipeline.ledger, ["demo/none", "demo/nothing"])
     monkeypatch.setenv("SQUIRE_GITHUB_TOKEN", "ghp_" + "w" * 36)
     with pytest.raises(GitHubAuthError) as caught:
-        one_cycle.check_access(pipeline.settings, [QUIET])
+        one_cycle.check_access(pipeline.settings, pipeline.ledger, [QUIET])
     assert caught.value.exit_code is ExitCode.CONFIGURATION
     assert caught.value.hint
 
@@ -63,7 +69,7 @@ def test_a_token_that_is_missing_is_named(quiet_pipeline: Pipeline, monkeypatch:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SecretMissingError, match="github-token"):
-        one_cycle.check_access(quiet_pipeline.settings, [QUIET])
+        one_cycle.check_access(quiet_pipeline.settings, quiet_pipeline.ledger, [QUIET])
 
 
 def test_github_that_does_not_answer_is_said_and_nothing_is_asked_for(quiet_pipeline: Pipeline) -> None:
@@ -77,7 +83,7 @@ def test_github_that_does_not_answer_is_said_and_nothing_is_asked_for(quiet_pipe
 def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge: ForgeProcess) -> None:
     before = (rows_as_stored(pipeline.ledger), forge.state())
     console, out = paper()
-    one_cycle.preview(pipeline.settings, [LEDGERLIB, HANDBOOK, QUIET], console, as_json=False)
+    one_cycle.preview(pipeline.settings, pipeline.ledger, [LEDGERLIB, HANDBOOK, QUIET], console, as_json=False)
     text = out.getvalue()
     assert "Would be done (dry run: nothing was changed)" in text
     assert "Fix failing checks on main: tests" in text
@@ -89,7 +95,7 @@ def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge
 
 def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
     console, _ = paper()
-    one_cycle.preview(pipeline.settings, [HANDBOOK], console, as_json=True)
+    one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=True)
     (plan,) = json.loads(capsys.readouterr().out)
     assert plan["repository"] == HANDBOOK
     assert [task["kind"] for task in plan["tasks"]] == ["resolve_issue"]
@@ -99,17 +105,79 @@ def test_a_dry_run_leaves_out_a_repository_that_is_missing_and_shows_the_others(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
     console, _ = paper()
-    code = one_cycle.preview(pipeline.settings, ["demo/none", HANDBOOK], console, as_json=True)
+    code = one_cycle.preview(pipeline.settings, pipeline.ledger, ["demo/none", HANDBOOK], console, as_json=True)
     assert code is ExitCode.FAILED
     written = capsys.readouterr()
     assert [plan["repository"] for plan in json.loads(written.out)] == [HANDBOOK]
     assert "left out: demo/none: there is no repository demo/none" in plain(written.err)
 
 
+def planned_by_a_dry_run(pipeline: Pipeline, capsys: pytest.CaptureFixture[str], *names: str) -> list[set[str]]:
+    """The titles of a dry run's tasks, which leaves every row of the ledger as it was."""
+    before = every_row(pipeline.ledger)
+    one_cycle.preview(pipeline.settings, pipeline.ledger, names, paper()[0], as_json=True)
+    assert every_row(pipeline.ledger) == before
+    return [{task["title"] for task in plan["tasks"]} for plan in json.loads(capsys.readouterr().out)]
+
+
+def every_row(ledger: Ledger) -> dict[str, list[str]]:
+    with ledger.read() as tx:
+        return {
+            table.name: [repr(row) for row in tx.execute(table.select())]
+            for table in metadata.sorted_tables
+            if table.name != "github_limits"  # which every process obeys
+        }
+
+
+def planned_by_a_cycle(pipeline: Pipeline, *names: str) -> list[set[str]]:
+    pipeline.collect(*names)
+    pipeline.plan(*names)
+    with pipeline.ledger.read() as tx:
+        return [
+            set(tx.execute(select(task_table.c.title).where(task_table.c.repository == name)).scalars())
+            for name in names
+        ]
+
+
+@pytest.mark.parametrize("settings", ["", "[trust]\nbots = []\n", '[filters]\nsources = ["failed_ci"]\n'])
+def test_a_dry_run_shows_the_tasks_that_a_cycle_makes(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str], settings: str
+) -> None:
+    pipeline.configure(settings)
+    names = (LEDGERLIB, HANDBOOK, WEBSHOP, QUIET)
+    foreseen = planned_by_a_dry_run(pipeline, capsys, *names)
+    assert any(foreseen)
+    assert foreseen == planned_by_a_cycle(pipeline, *names)
+    assert planned_by_a_dry_run(pipeline, capsys, *names) == [set(), set(), set(), set()]
+
+
+def test_a_dry_run_heeds_what_a_person_decided_and_asked_for(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.collect(LEDGERLIB, HANDBOOK)
+    with pipeline.ledger.write() as tx:
+        for signal in (*collections.active_signals(tx, LEDGERLIB), *collections.active_signals(tx, HANDBOOK)):
+            stored = decisions.find(tx, signal.ref, repository=signal.repository)
+            decisions.decide(tx, stored, release=False, actor="cli:ann", reason="", trace_id=TRACE)
+        asked = manual("m1", title="Tidy up").model_copy(update={"repository": HANDBOOK})
+        collections.add_manual_signal(tx, asked, trace_id=TRACE)
+    assert planned_by_a_dry_run(pipeline, capsys, LEDGERLIB, HANDBOOK) == [set(), {"Tidy up"}]
+
+
+def test_a_dry_run_leaves_out_a_repository_whose_name_another_one_has_now(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pipeline.ledger.write() as tx:
+        repositories.record(tx, [KnownRepository(HANDBOOK, github_id=999_999_999)])
+    code = one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK, QUIET], paper()[0], as_json=False)
+    assert code is ExitCode.FAILED
+    assert f"left out: {HANDBOOK}: {HANDBOOK} is another repository than before" in plain(capsys.readouterr().err)
+
+
 def test_a_dry_run_tells_of_a_source_that_could_not_be_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
     forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()
-    one_cycle.preview(pipeline.settings, [HANDBOOK], console, as_json=False)
+    one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=False)
     assert f"{HANDBOOK}: open_issues could not be read" in out.getvalue()
 
 
