@@ -45,7 +45,7 @@ test: setup ## All tests, with coverage; Docker tests where an engine answers
 	@scripts/github-schemas.sh || echo "github-schemas: not there; the tests that compare with them are skipped"
 	@scripts/test.sh "$(BIN)" $(PYTEST_ARGS)
 
-test-fast: setup ## Unit and integration tests without engine, Postgres and what takes long: nine minutes on two cores
+test-fast: setup ## Unit and integration tests without engine, Postgres and what takes long: under four minutes on two cores
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/unit forge/tests tests/integration -n "$${SQUIRE_TEST_WORKERS:-3}" \
 		--dist loadgroup -m "not docker and not postgres and not slow" $(PYTEST_ARGS)
 

@@ -1,6 +1,8 @@
 """Lists the agents that there are, without loading any: settings are checked against their names."""
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
+
+from squire_pipelines.installed_packages import find_entry_points
 
 GROUP = "squire.agents"
 BUILT_IN = ("opencode", "command")
@@ -8,7 +10,7 @@ BUILT_IN = ("opencode", "command")
 
 def installed() -> dict[str, EntryPoint]:
     """Return what installed packages offer, by name. A built-in agent cannot be replaced."""
-    return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
+    return {point.name: point for point in find_entry_points(GROUP) if point.name not in BUILT_IN}
 
 
 def names() -> tuple[str, ...]:

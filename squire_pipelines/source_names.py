@@ -1,8 +1,9 @@
 """Lists the sources of signals that there are beside GitHub's, without loading any: settings name them."""
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
 from squire_pipelines.domain.signals import MANUAL_SOURCE, Source
+from squire_pipelines.installed_packages import find_entry_points
 
 GROUP = "squire.signals"
 _OURS = frozenset({*(source.value for source in Source), MANUAL_SOURCE, "summary"})
@@ -10,7 +11,7 @@ _OURS = frozenset({*(source.value for source in Source), MANUAL_SOURCE, "summary
 
 def installed() -> dict[str, EntryPoint]:
     """Return what installed packages offer, by name. None can take the place of one of ours."""
-    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _OURS}
+    return {point.name: point for point in find_entry_points(GROUP) if point.name not in _OURS}
 
 
 def further_sources() -> tuple[str, ...]:

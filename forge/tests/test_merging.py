@@ -34,6 +34,7 @@ def _open(api: Any, name: str, head: str, base: str = "main", **more: Any) -> No
     assert response.status_code == 201, response.text
 
 
+@pytest.mark.slow
 def test_a_green_pull_request_is_merged_and_the_default_branch_turns_green(
     serve_forge: Callable[..., ForgeClient], receiver: Any, samples: Any, api_of: Any, clone_of: Callable[..., Any]
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_green_pull_request_is_merged_and_the_default_branch_turns_green(
     assert conclusions == ["success", "success"]
 
 
+@pytest.mark.slow
 def test_a_red_pull_request_stays_open(local_forge: ForgeClient, api: Any, clone_of: Callable[..., Any]) -> None:
     clone = clone_of(local_forge, "demo/ledgerlib")
     clone.commit("squire/t2-nothing", {"NOTES.md": "no change of the defect\n"})
@@ -97,6 +99,7 @@ def test_people_and_drafts_are_left_alone(
     assert _repository(local_forge.settle(), "demo/quiet")["pull_requests"][0]["state"] == "open"
 
 
+@pytest.mark.slow
 def test_a_forge_that_does_not_merge_leaves_them_open(
     serve_forge: Any, api_of: Any, samples: Any, clone_of: Callable[..., Any]
 ) -> None:
@@ -112,6 +115,7 @@ def test_a_forge_that_does_not_merge_leaves_them_open(
     assert _repository(serve_forge().settle(), "demo/ledgerlib")["pull_requests"][0]["state"] == "merged"
 
 
+@pytest.mark.slow
 def test_a_conflict_leaves_the_pull_request_open_and_says_so(
     local_forge: ForgeClient, api: Any, clone_of: Callable[..., Any]
 ) -> None:
@@ -178,6 +182,7 @@ class _FaultyGit(GitDirectory):
         raise _Stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["after_commit", "before_update", "after_update"])
 def test_a_merge_that_was_cut_off_is_finished_once(
     serve_forge: Any, api_of: Any, samples: Any, clone_of: Callable[..., Any], step: str
@@ -220,6 +225,7 @@ class _BusyGit(GitDirectory):
         super().update_ref(ref, new, old)
 
 
+@pytest.mark.slow
 def test_a_merge_that_failed_is_tried_again_without_being_asked(
     local_forge: ForgeClient, serve_forge: Any, api: Any, clone_of: Callable[..., Any]
 ) -> None:

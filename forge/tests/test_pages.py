@@ -55,6 +55,7 @@ def test_private_repositories_are_not_shown(local_forge: ForgeClient, samples: A
     assert httpx.get(f"{local_forge.url}/demo/secret").status_code == 404
 
 
+@pytest.mark.slow
 def test_every_text_is_escaped(serve_forge: Any, api_of: Any, clone_of: Any, samples: Any) -> None:
     forge = serve_forge()
     forge.host_repository(

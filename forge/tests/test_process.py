@@ -51,6 +51,7 @@ def test_secrets_lie_in_private_files_and_in_no_command_line(forge: ForgeProcess
     assert forge.token not in (forge_home / "forge.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_forge_goes_on_where_it_was(
     forge: ForgeProcess, forge_home: Path, clone_of: Callable[..., Any]
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_killed_forge_goes_on_where_it_was(
         assert [pull["number"] for pull in _pulls(again.state(), "demo/handbook")] == [3]
 
 
+@pytest.mark.slow
 def test_a_forge_that_was_killed_is_kept_up_at_its_port_with_its_state(forge: ForgeProcess) -> None:
     before, url, pid = forge.state(), forge.url, forge.pid
     assert not forge.keep_up()
@@ -79,6 +81,7 @@ def test_a_forge_that_was_killed_is_kept_up_at_its_port_with_its_state(forge: Fo
     assert forge.pid != pid
 
 
+@pytest.mark.slow
 def test_a_push_that_was_not_taken_note_of_is_after_a_kill(
     forge: ForgeProcess, forge_home: Path, clone_of: Callable[..., Any]
 ) -> None:
@@ -93,6 +96,7 @@ def test_a_push_that_was_not_taken_note_of_is_after_a_kill(
         assert quiet["ci"]["topic"] == "success"
 
 
+@pytest.mark.slow
 def test_locks_that_a_killed_git_left_are_removed(
     forge: ForgeProcess, forge_home: Path, clone_of: Callable[..., Any]
 ) -> None:
@@ -109,6 +113,7 @@ def test_locks_that_a_killed_git_left_are_removed(
         clone.run("push", "--quiet", f"http://x:{again.token}@127.0.0.1:{again.port}/demo/quiet.git", "topic")
 
 
+@pytest.mark.slow
 def test_two_forges_do_not_share_a_home(forge: ForgeProcess, forge_home: Path) -> None:
     with pytest.raises(NotReachableError, match="another forge runs on"):
         ForgeProcess.start(forge_home)
@@ -146,6 +151,7 @@ def test_a_port_in_use_is_named(taken_port: int, tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_port_may_be_kept_over_a_restart_with_another_webhook(
     forge: ForgeProcess, forge_home: Path, receiver: Any
 ) -> None:

@@ -59,6 +59,7 @@ def test_pull_requests_are_listed_and_filtered_by_head(api: Any) -> None:
     assert api.rest("GET", f"{WEBSHOP}/pulls?state=closed").json() == []
 
 
+@pytest.mark.slow
 def test_one_pull_request_has_its_size(api: Any) -> None:
     response = api.rest("GET", f"{WEBSHOP}/pulls/1")
     body = response.json()
@@ -214,6 +215,7 @@ def test_a_pull_request_is_merged_on_demand_once(api: Any, method: str) -> None:
     assert api.rest("PUT", path).status_code == 405
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pushed")
 def test_rebase_merging_is_not_offered(api: Any) -> None:
     api.rest("POST", "/repos/demo/quiet/pulls", {"title": "New", "head": "topic", "base": "main"})

@@ -156,6 +156,7 @@ def test_a_push_is_announced_with_its_commits(hooked: ForgeClient, receiver: Any
     assert [thread["outdated"] for thread in webshop["pull_requests"][0]["threads"]] == [False, True, True]
 
 
+@pytest.mark.slow
 def test_a_branch_that_is_made_forced_and_deleted_says_so(
     hooked: ForgeClient, receiver: Any, clone_of: Callable[..., Any]
 ) -> None:

@@ -23,6 +23,7 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
 )
 from squire_pipelines.github import permissions, protocol
+from squire_pipelines.github.connections import tls_context
 from squire_pipelines.secrets import Secret, require_secret
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings
@@ -213,7 +214,7 @@ class AppAccess:
             async with (
                 self._turns,
                 asyncio.timeout(self._timeout_s),
-                httpx.AsyncClient(transport=self._transport, timeout=self._timeout_s) as http,
+                httpx.AsyncClient(verify=tls_context(), transport=self._transport, timeout=self._timeout_s) as http,
             ):
                 response = await http.request(method, self._api_url + path, json=content, headers=headers)
         except (TimeoutError, httpx.RequestError) as error:

@@ -26,6 +26,7 @@ from squire_pipelines.errors import (
 )
 from squire_pipelines.github import protocol
 from squire_pipelines.github.access import Access, AccessAuth, TokenAccess, repository_of
+from squire_pipelines.github.connections import new_http_client
 from squire_pipelines.github.limits import LimitStore, MemoryLimits, blocked_kinds, kind_of_rest, read_use
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.write_turns import WriteTurns
@@ -140,10 +141,7 @@ class GitHubClient:
         self._max_body_bytes = max_body_bytes
         self._monotonic = monotonic
         self._owns_http = http is None
-        most = settings.max_concurrent_requests
-        self._http = http or httpx.AsyncClient(
-            timeout=settings.timeout_s, limits=httpx.Limits(max_connections=most, max_keepalive_connections=most)
-        )
+        self._http = http or new_http_client(settings)
 
     def __repr__(self) -> str:
         return f"<GitHubClient {self._api_url} {'anonymous' if self._access.is_anonymous else 'with a token'}>"

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from importlib.metadata import entry_points
 from itertools import islice
 
 from pydantic import ValidationError
 
 from squire_pipelines.errors import JudgementError, SourceError
+from squire_pipelines.installed_packages import find_entry_points
 from squire_pipelines.judgement import JudgementLimits, run_judgement
 from squire_pipelines.source_names import GROUP, installed
 from squire_pipelines.sources.protocol import MAX_FACTS, NAME, SignalSource, SourceContext, SourceFact
@@ -38,7 +38,7 @@ def _read_in_child(name: str, context: SourceContext) -> tuple[SourceFact, ...]:
 
 def find(name: str) -> SignalSource:
     """Return the source of that name. Raises SourceError when its package does not have one."""
-    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    points = [point for point in find_entry_points(GROUP) if point.name == name]
     if not points or not re.fullmatch(NAME, name):
         raise SourceError(f"no installed package has a source {name!r}", hint=f"there are: {', '.join(installed())}")
     try:

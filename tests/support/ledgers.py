@@ -31,10 +31,11 @@ from squire_pipelines.domain.signals import (
 )
 from squire_pipelines.domain.tasks import Plan, Risk, TaskSpec
 from squire_pipelines.errors import StateConflictError
+from squire_pipelines.home import make_file, make_folder
 from squire_pipelines.ledger import attempts, budgets, bulk, collections, plans, task_dispatch, tasks
 from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.list_sql import read_ids
-from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import metadata, task_events
 from squire_pipelines.ledger.tables import tasks as task_table
@@ -94,6 +95,13 @@ def sqlite_ledger_file(path: Path) -> Path:
     """Write an empty ledger with its schema to `path`; a hundred times as fast as migrating."""
     path.write_bytes(_migrated_file())
     return path
+
+
+def new_sqlite_ledger(path: Path) -> Ledger:
+    """Open a new, empty ledger at `path`, with the permissions that Squire gives it."""
+    make_folder(path.parent)
+    make_file(path)
+    return open_ledger(f"sqlite:///{sqlite_ledger_file(path)}")
 
 
 # ── Postgres ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -50,6 +50,7 @@ async def _two_of_a_kind(_settings: object, repository: str, signals: list[Signa
     )
 
 
+@pytest.mark.slow
 def test_signals_become_tasks_once(pipeline: Pipeline) -> None:
     pipeline.collect()
     done = pipeline.plan()
@@ -66,6 +67,7 @@ def test_signals_become_tasks_once(pipeline: Pipeline) -> None:
     assert all_tasks(pipeline) == before
 
 
+@pytest.mark.slow
 def test_unchanged_signals_are_not_planned_again(pipeline: Pipeline) -> None:
     pipeline.collect(HANDBOOK)
     pipeline.plan(HANDBOOK)
@@ -180,6 +182,7 @@ def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
     }
 
 
+@pytest.mark.slow
 def test_a_person_decides_what_starts_work_until_a_stranger_changes_the_text(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:

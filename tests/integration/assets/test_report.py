@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from squire_pipelines.assets.report import report
-from squire_pipelines.ledger.store import open_ledger
 from squire_pipelines.resources.stores import SettingsResource
 from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.settings import load_settings
 from squire_pipelines.warehouse.publish import publish_warehouse
+from tests.support.ledgers import new_sqlite_ledger
 from tests.support.years import fill
 
 
@@ -17,10 +18,11 @@ def _materialized() -> dg.ExecuteInProcessResult:
     return dg.materialize([report], resources={"settings": SettingsResource()}, raise_on_error=False)
 
 
+@pytest.mark.slow
 def test_report_is_a_page_with_pictures_and_numbers() -> None:
     home = load_settings().home
     home.data.mkdir(parents=True, exist_ok=True)
-    ledger = open_ledger(f"sqlite:///{home.data / 'ledger.sqlite'}")
+    ledger = new_sqlite_ledger(home.data / "ledger.sqlite")
     fill(ledger, days=10, tasks=40)
     publish_warehouse(ledger, home.warehouse, WarehouseSettings(memory_limit=256 * 2**20))
     ledger.close()

@@ -27,6 +27,7 @@ def test_one_run_reports_each_source_of_each_repository_with_its_check(pipeline:
     assert summary["sources_not_answering"].value == 0
 
 
+@pytest.mark.slow
 def test_the_events_are_kept_per_partition(pipeline: Pipeline) -> None:
     pipeline.collect()
     for source in Source:
@@ -72,6 +73,7 @@ def test_the_summary_is_reported_when_nothing_has_changed_too(pipeline: Pipeline
     assert reported["open_prs", QUIET]["status"].value == "unchanged"
 
 
+@pytest.mark.slow
 def test_what_a_look_finds_unchanged_is_a_row_and_no_event(pipeline: Pipeline, forge: ForgeProcess) -> None:
     pipeline.collect()
     issues = {repository["name"]: repository["issues"] for repository in forge.state()["repositories"]}

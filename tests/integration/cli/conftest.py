@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.ledger.store import open_ledger
 from tests.support.cli import SampleData, Squire
+from tests.support.ledgers import new_sqlite_ledger
 
 
 @pytest.fixture
@@ -16,6 +16,6 @@ def squire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Squire:
 
 @pytest.fixture
 def samples(squire: Squire) -> Iterator[SampleData]:
-    ledger = open_ledger(f"sqlite:///{squire.home / 'ledger.sqlite'}")
+    ledger = new_sqlite_ledger(squire.home / "ledger.sqlite")
     yield SampleData(ledger)
     ledger.close()

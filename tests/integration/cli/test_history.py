@@ -73,6 +73,7 @@ def test_a_query_comes_from_a_file_as_well(squire: Squire, samples: SampleData, 
     assert "give a query" in squire.fails(2, "history", "sql")
 
 
+@pytest.mark.slow
 def test_a_query_that_is_wrong_or_forbidden_is_2(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
     assert samples
     squire.ok("history", "publish")
@@ -206,6 +207,7 @@ def terminal(squire: Squire, samples: SampleData) -> Iterator[Terminal]:
     os.close(shown.master)
 
 
+@pytest.mark.slow
 def test_a_conversation_at_a_terminal(terminal: Terminal, squire: Squire, samples: SampleData) -> None:
     terminal.until("squire> ")
     terminal.type("select count(*) as tasks\n")
@@ -263,6 +265,7 @@ def test_export_writes_a_file_per_table_and_day(squire: Squire, samples: SampleD
     assert "is not a time" in squire.fails(2, "history", "export", str(tmp_path), "--since", "yesterday")
 
 
+@pytest.mark.slow
 def test_report_says_the_same_in_every_form(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
     fill(samples.ledger, days=10, tasks=60)
     squire.ok("history", "publish")

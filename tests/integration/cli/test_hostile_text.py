@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import click
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from squire_pipelines.cli.main import COMMANDS, cli
@@ -45,6 +46,7 @@ def test_every_group_with_a_list_is_tried() -> None:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=HOSTILE.filter(lambda text: text.strip() and text.isprintable() is False))
 def test_no_list_passes_on_what_a_terminal_acts_upon(squire: Squire, samples: SampleData, text: str) -> None:

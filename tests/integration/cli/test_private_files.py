@@ -46,6 +46,7 @@ def as_a_library(home: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", [0o000, 0o022])
 @pytest.mark.parametrize("way", [as_a_program, as_a_library])
 def test_what_the_command_writes_is_its_owners_alone(
@@ -94,6 +95,7 @@ def xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "user"
 
 
+@pytest.mark.slow
 def test_in_the_xdg_layout_everything_is_its_owners_alone_too(xdg: Path) -> None:
     def run(*words: str) -> None:
         program = [sys.executable, "-m", "squire_pipelines.cli", *words]

@@ -20,6 +20,7 @@ def age(samples: SampleData, task_id: str, days: int) -> None:
         tx.execute(update(row).where(row.c.id == task_id).values(ended_at=tx.now - timedelta(days=days)))
 
 
+@pytest.mark.slow
 def test_old_tasks_are_cleaned_and_what_is_left_is_shown(squire: Squire, samples: SampleData) -> None:
     old, young = samples.ended(Cause.AGENT_ERROR, "An old one"), samples.ended(Cause.AGENT_ERROR, "A young one")
     age(samples, old, 8)

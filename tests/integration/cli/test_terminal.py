@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from squire_pipelines.domain.endings import Cause
 from tests.support.cli import SampleData, Squire
 from tests.support.hostile_text import hidden_characters
@@ -63,6 +65,7 @@ def test_watching_on_a_terminal_is_a_table_that_ends(squire: Squire, samples: Sa
     assert "1 succeeded" in seen
 
 
+@pytest.mark.slow
 def test_start_asks_on_a_terminal(squire: Squire, samples: SampleData) -> None:
     samples.task(approved=False)
     code, seen = _on_a_terminal(squire, "tasks", "start", typed="n\n")
@@ -112,6 +115,7 @@ def test_completion_offers_task_ids(squire: Squire, samples: SampleData) -> None
     assert done.stdout == f"plain,{task_id}\n"
 
 
+@pytest.mark.slow
 def test_a_stranger_moves_no_cursor_and_sets_no_title(squire: Squire, samples: SampleData) -> None:
     hostile = "Fix\x1b]0;owned\x07 \x1b[2J\x9b3;4H it\x1b]8;;https://evil.example\x1b\\"
     task_id = samples.ended(Cause.AGENT_ERROR, hostile, message=hostile)

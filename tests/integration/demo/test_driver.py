@@ -81,6 +81,7 @@ def squire(*words: str) -> Result:
     return CliRunner().invoke(cli, list(words), prog_name="squire")
 
 
+@pytest.mark.slow
 def test_the_samples_go_from_signals_to_merged_pull_requests(options: DemoOptions) -> None:
     lines: list[str] = []
     shown: list[DemoResult] = []
@@ -96,6 +97,7 @@ def test_the_samples_go_from_signals_to_merged_pull_requests(options: DemoOption
     assert state.finished
 
 
+@pytest.mark.slow
 def test_ones_own_repository_gets_one_pull_request_and_is_not_touched(tmp_path: Path, options: DemoOptions) -> None:
     own = tmp_path / "api"
     own.mkdir()
@@ -117,6 +119,7 @@ def test_ones_own_repository_gets_one_pull_request_and_is_not_touched(tmp_path: 
     assert git(own, "log", "--format=%s") == "first"
 
 
+@pytest.mark.slow
 def test_a_demo_that_does_not_get_done_says_what_is_missing_and_goes_on_the_next_time(
     options: DemoOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +139,7 @@ def test_a_demo_that_does_not_get_done_says_what_is_missing_and_goes_on_the_next
     assert asked == 4  # once for each repository, not once for each start
 
 
+@pytest.mark.slow
 def test_a_forge_that_is_killed_is_started_again_and_the_demo_goes_on(options: DemoOptions) -> None:
     lines: list[str] = []
 

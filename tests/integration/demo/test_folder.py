@@ -170,6 +170,7 @@ def test_a_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_a_leftover_forge_is_stopped(tmp_path: Path) -> None:
     assert stop_leftover_forge(tmp_path) is False
     with ForgeProcess.start(tmp_path / "forge") as forge:

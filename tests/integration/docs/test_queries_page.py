@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from squire_pipelines.ledger.store import open_ledger
 from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.warehouse.export import BEGIN_COLUMNS
 from squire_pipelines.warehouse.publish import publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from squire_pipelines.warehouse.schema import DERIVED, METRICS, TABLES
+from tests.support.ledgers import new_sqlite_ledger
 from tests.support.years import fill
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "guide" / "queries.md").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ QUESTIONS = re.findall(r"^### (\d+)\. (.+?\?)\n\n```sql\n(.*?)```\n\n\|(.+?)\|\n
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("warehouse")
-    ledger = open_ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
+    ledger = new_sqlite_ledger(folder / "ledger.sqlite")
     fill(ledger, days=20, tasks=150)
     publish_warehouse(ledger, folder / "warehouse.duckdb", WarehouseSettings(memory_limit=256 * 2**20))
     yield folder / "warehouse.duckdb"

@@ -168,6 +168,7 @@ def test_a_price_that_nobody_knows_is_said(configure: Callable[..., Settings]) -
     assert session.facts()["price_unknown"] == ["small"]
 
 
+@pytest.mark.slow
 def test_a_ledger_that_does_not_answer_loses_nothing(configure: Callable[..., Settings]) -> None:
     leased = lease(configure())
     broken = _Broken(leased.ledger)

@@ -63,6 +63,7 @@ def test_refused_work_is_kept_and_the_message_says_where(
     ]
 
 
+@pytest.mark.slow
 def test_the_agent_is_told_what_is_protected_and_given_a_canary(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt()
     pipeline.agent_run(attempt)
@@ -73,6 +74,7 @@ def test_the_agent_is_told_what_is_protected_and_given_a_canary(pipeline: Pipeli
     assert canary_for(attempt.id) not in json.dumps(pull)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -97,6 +99,7 @@ def test_a_refused_pull_request_is_named_and_the_work_is_kept(
     assert "the agent's work is kept as" in (row.message or "")
 
 
+@pytest.mark.slow
 def test_a_follow_up_adds_to_its_own_branch_and_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, "echo one >> NOTES.md")
     first = pipeline.attempt(signals=())
@@ -118,6 +121,7 @@ def test_a_follow_up_adds_to_its_own_branch_and_pull_request(pipeline: Pipeline,
     assert (outcome.head_sha, outcome.review_state) == (row.head_sha, ReviewState.NONE)
 
 
+@pytest.mark.slow
 def test_a_task_that_was_only_proposed_becomes_a_draft(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, "echo one >> NOTES.md")
     task_id = add_task(pipeline.ledger, repository=LEDGERLIB, approval=BY_HAND)

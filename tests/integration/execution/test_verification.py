@@ -42,6 +42,7 @@ def verified(pipeline: Pipeline, **spec: Any) -> tuple[Attempt, VerificationRepo
     return row, row.verification or VerificationReport(passed=False)
 
 
+@pytest.mark.slow
 def test_checks_that_pass_are_told_in_the_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, f'tests = "{PASSES}"')
     _, report = verified(pipeline)
@@ -51,6 +52,7 @@ def test_checks_that_pass_are_told_in_the_pull_request(pipeline: Pipeline, forge
     assert "Run by Squire on the committed tree: passed." in pull["body"]
 
 
+@pytest.mark.slow
 def test_checks_that_fail_make_a_draft_that_says_why(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, 'tests = "echo 3 of 9 failed; exit 4"')
     row, report = verified(pipeline)
@@ -61,6 +63,7 @@ def test_checks_that_fail_make_a_draft_that_says_why(pipeline: Pipeline, forge: 
     assert row.verdict == VerdictRecord(decision=Decision.ALLOW)
 
 
+@pytest.mark.slow
 def test_the_committed_tree_is_checked_and_not_what_the_agent_left_beside(pipeline: Pipeline) -> None:
     helped = ("sh", "-c", "echo help > ../left; echo help > ~/left; echo more >> NOTES.md")
     use(pipeline, 'tests = "test ! -e ../left && test ! -e ~/left"', helped)
@@ -68,6 +71,7 @@ def test_the_committed_tree_is_checked_and_not_what_the_agent_left_beside(pipeli
     assert report.passed
 
 
+@pytest.mark.slow
 def test_a_check_that_hangs_is_ended(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, 'tests = "sleep 100"\ntimeout_s = 0.5')
     _, report = verified(pipeline)
@@ -75,6 +79,7 @@ def test_a_check_that_hangs_is_ended(pipeline: Pipeline, forge: ForgeProcess) ->
     assert ours(forge)[0]["draft"]
 
 
+@pytest.mark.slow
 def test_what_nobody_configured_is_said_where_other_checks_are_run(pipeline: Pipeline) -> None:
     use(pipeline, "")
     _, report = verified(pipeline, verification=Verification(run_tests=True, custom_checks=("true",)))
@@ -104,6 +109,7 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "setups.log"
 
 
+@pytest.mark.slow
 def test_dependencies_are_made_once_for_the_same_lockfiles(pipeline: Pipeline, log: Path) -> None:
     use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"')
     assert verified(pipeline)[1].passed
@@ -112,6 +118,7 @@ def test_dependencies_are_made_once_for_the_same_lockfiles(pipeline: Pipeline, l
     assert len(list(setups_folder(pipeline.settings.home).iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_change_of_a_lockfile_makes_its_own_and_they_are_not_kept(pipeline: Pipeline, log: Path) -> None:
     change = ("sh", "-c", "echo evil > requirements-extra.txt")
     use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"', change)
@@ -120,6 +127,7 @@ def test_a_change_of_a_lockfile_makes_its_own_and_they_are_not_kept(pipeline: Pi
     assert not setups_folder(pipeline.settings.home).exists()
 
 
+@pytest.mark.slow
 def test_what_an_agent_wrote_is_not_in_the_dependencies_of_others(pipeline: Pipeline, log: Path) -> None:
     poison = ("sh", "-c", "mkdir -p node_modules; echo evil > node_modules/evil; echo more >> NOTES.md")
     rules = f'setup = "{SETUP.format(log=log)}"\ntests = "test ! -e node_modules/evil"'
@@ -130,6 +138,7 @@ def test_what_an_agent_wrote_is_not_in_the_dependencies_of_others(pipeline: Pipe
     assert verified(pipeline)[1].passed
 
 
+@pytest.mark.slow
 def test_another_repositorys_dependencies_are_never_used_also_with_equal_lockfiles(
     pipeline: Pipeline, log: Path
 ) -> None:
@@ -160,6 +169,7 @@ def use_registry(pipeline: Pipeline, log: Path, command: tuple[str, ...] = CHANG
 MANIFEST = ("sh", "-c", "echo https://evil.example/x > requirements-extra.txt")
 
 
+@pytest.mark.slow
 def test_the_setup_of_a_tree_whose_lockfiles_the_change_touches_reads_no_registry(
     pipeline: Pipeline, forge: ForgeProcess, log: Path
 ) -> None:
@@ -173,6 +183,7 @@ def test_the_setup_of_a_tree_whose_lockfiles_the_change_touches_reads_no_registr
     assert "Not verified because the change touches" in pull["body"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "more"), [(CHANGE, ""), (MANIFEST, "changed_setup_egress = true")])
 def test_a_registry_is_read_for_a_reviewed_tree_and_where_the_settings_allow_it(
     pipeline: Pipeline, log: Path, command: tuple[str, ...], more: str
@@ -182,6 +193,7 @@ def test_a_registry_is_read_for_a_reviewed_tree_and_where_the_settings_allow_it(
     assert log.read_text().startswith("http://127.0.0.1:")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "reads"), [(CHANGE, True), (MANIFEST, False)])
 def test_what_continues_a_pull_request_is_set_up_on_what_people_merged(
     pipeline: Pipeline, log: Path, first: tuple[str, ...], *, reads: bool
@@ -196,6 +208,7 @@ def test_what_continues_a_pull_request_is_set_up_on_what_people_merged(
     assert log.exists() is reads
 
 
+@pytest.mark.slow
 def test_a_setup_that_fails_is_told(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, 'setup = "echo no such package; exit 1"\ntests = "true"')
     _, report = verified(pipeline)
@@ -204,6 +217,7 @@ def test_a_setup_that_fails_is_told(pipeline: Pipeline, forge: ForgeProcess) -> 
     assert ours(forge)[0]["draft"]
 
 
+@pytest.mark.slow
 def test_a_cancelled_verification_cancels_the_attempt(pipeline: Pipeline, forge: ForgeProcess, log: Path) -> None:
     use(pipeline, f'tests = "echo here > {log}; sleep 100"')
     attempt = pipeline.attempt(LEDGERLIB)
@@ -236,6 +250,7 @@ def test_only_so_many_sets_of_dependencies_are_kept_and_those_are_the_last_used(
     assert {path.stem for path in setups_folder(home).iterdir()} == {str(number) for number in range(4 - keep, 4)}
 
 
+@pytest.mark.slow
 def test_none_is_kept_where_the_settings_say_so_and_yet_the_checks_have_one(pipeline: Pipeline, log: Path) -> None:
     use(pipeline, f'setup = "{SETUP.format(log=log)}"\ntests = "cat node_modules/made"\nkept_setups = 0')
     for _ in range(2):
@@ -244,6 +259,7 @@ def test_none_is_kept_where_the_settings_say_so_and_yet_the_checks_have_one(pipe
     assert log.read_text().splitlines() == ["made", "made"]
 
 
+@pytest.mark.slow
 def test_dependencies_that_another_attempt_forgets_meanwhile_are_there_for_the_checks(
     pipeline: Pipeline, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

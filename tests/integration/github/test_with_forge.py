@@ -295,6 +295,7 @@ def test_log_of_a_failed_check_is_in_the_prompt(forge: ForgeProcess) -> None:
     assert failed.evidence.log.text in task.prompt
 
 
+@pytest.mark.slow
 def test_whole_threads_of_a_review_bot_are_read(forge: ForgeProcess) -> None:
     remarks = collect(forge, "demo/webshop")[Source.REVIEW_FINDINGS].signals
     findings = [signal for signal in remarks if signal.verdict is not None and signal.verdict.may_start]

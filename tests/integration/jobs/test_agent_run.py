@@ -85,6 +85,7 @@ def causes(pipeline: Pipeline, attempt: Attempt) -> tuple[AttemptStatus, str | N
     return row.status, row.cause
 
 
+@pytest.mark.slow
 def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt(LEDGERLIB)
     done = pipeline.agent_run(attempt)
@@ -125,6 +126,7 @@ def test_an_attempt_goes_the_same_way_with_its_ledger_in_postgres(
     assert pipeline.read_attempt(attempt.id).pr_number == pull["number"]
 
 
+@pytest.mark.slow
 def test_a_default_branch_that_was_renamed_after_the_plan_is_followed(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt(LEDGERLIB, base="former-default", kind=TaskKind.RESOLVE_ISSUE)
     pipeline.agent_run(attempt)
@@ -202,6 +204,7 @@ def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forg
     assert our_branches(forge) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("match", "lost"),
     [("POST .*/pulls$", {}), ("git-receive-pack", {}), ("POST .*/pulls$", {"after": True})],
@@ -247,6 +250,7 @@ def test_a_second_run_for_the_same_attempt_has_no_effect(pipeline: Pipeline, for
     assert our_branches(forge) == []
 
 
+@pytest.mark.slow
 def test_a_run_for_an_attempt_that_has_ended_has_no_effect(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt()
     pipeline.agent_run(attempt)
@@ -256,6 +260,7 @@ def test_a_run_for_an_attempt_that_has_ended_has_no_effect(pipeline: Pipeline, f
     assert len(our_pulls(forge)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [["prepare"], ["prepare", "run_agent"], ["prepare", "run_agent", "verify", "publish"]])
 def test_a_run_that_is_entered_again_after_a_crash_goes_on_to_one_pull_request(
     pipeline: Pipeline, forge: ForgeProcess, done: list[str]
@@ -273,6 +278,7 @@ def test_a_run_that_is_entered_again_after_a_crash_goes_on_to_one_pull_request(
     assert len(our_pulls(forge)) == 1
 
 
+@pytest.mark.slow
 def test_a_pull_request_that_was_opened_and_not_recorded_is_taken_over_even_when_it_is_merged(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
@@ -362,6 +368,7 @@ def test_a_run_that_is_interrupted_settles_its_attempt(pipeline: Pipeline, *, as
     assert pipeline.read_task(attempt.task_id).status is expected
 
 
+@pytest.mark.slow
 def test_the_agent_finds_the_log_of_the_failed_check_in_its_prompt_and_as_a_file(pipeline: Pipeline) -> None:
     use(pipeline, ("sh", "-c", 'cat "$SQUIRE_EVIDENCE"/1-failed_ci.txt; cat "$SQUIRE_PROMPT_FILE"; exit 3'))
     pipeline.collect(LEDGERLIB)

@@ -35,6 +35,7 @@ def test_each_request_to_github_within_a_run_names_its_trace_and_its_repository(
     assert {line["status"] for line in requests} <= ({200, 302} if job == "collect" else {200})
 
 
+@pytest.mark.slow
 def test_an_attempt_logs_each_git_command_with_its_trace(pipeline: Pipeline, debugged: io.StringIO) -> None:
     attempt = pipeline.attempt(LEDGERLIB)
     pipeline.agent_run(attempt)

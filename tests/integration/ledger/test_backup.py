@@ -99,6 +99,7 @@ def test_postgres_has_tools_of_its_own(postgres: PostgresServer, open_at: Open, 
     assert "pg_restore --clean" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_restore_puts_the_backup_in_place_and_keeps_the_old_ledger(store: Ledger, tmp_path: Path) -> None:
     make_backup(store, tmp_path / "b.sqlite")
     add_task(store)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -67,6 +68,7 @@ def everything(ledger: Ledger) -> list[set[tuple[object, ...]]]:
         return [*tables, {tuple(row) for row in tx.execute(joined)}]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_ROUND, min_size=1, max_size=5))
 def test_many_readings_at_once_are_recorded_as_each_by_itself(

@@ -61,6 +61,7 @@ def rows_of_all(ledger: Ledger, like: Rows | None = None) -> Rows:
         return {table: ledger_0001.rows_of(tx, table, tuple(like[table][0]) if like else ()) for table in tables}
 
 
+@pytest.mark.slow
 def test_a_filled_ledger_keeps_every_row_up_down_and_up_again(old: Ledger, revision: str) -> None:
     before = rows_of_all(old)
     assert all(before.values()), "a table without rows proves nothing"

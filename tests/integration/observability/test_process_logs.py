@@ -97,6 +97,7 @@ def test_the_gateways_program(environment: dict[str, str]) -> None:
     check(done.stdout, done.stderr, component="gateway")
 
 
+@pytest.mark.slow
 def test_dagsters_code_server(environment: dict[str, str], tmp_path: Path) -> None:
     socket = tmp_path / "code.sock"
     command = [program("dagster"), "api", "grpc", "--socket", str(socket)]
@@ -116,6 +117,7 @@ def test_dagsters_code_server(environment: dict[str, str], tmp_path: Path) -> No
     assert not [line for line in json_lines(stderr) if line.get("logger", "").startswith("dagster")]  # once is enough
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", ["in_the_run", "in_a_process_of_its_own"])
 def test_a_run_and_a_step_of_dagsters(environment: dict[str, str], job: str) -> None:
     del environment["SQUIRE_TEST_PLANT"]

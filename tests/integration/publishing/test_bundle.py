@@ -397,6 +397,7 @@ def test_verifying_again_starts_from_nothing(workshop: Workshop) -> None:
     assert workshop.verify() == first
 
 
+@pytest.mark.slow
 def test_a_tree_that_would_unfold_without_end_is_too_large(workshop: Workshop) -> None:
     agent = workshop.agent
     sha, kind = agent.git("hash-object", "-w", "--stdin", stdin=b"x"), "100644 blob"

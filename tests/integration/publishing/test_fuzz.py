@@ -31,6 +31,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Range:
     return Range(tmp_path_factory.mktemp("attacks"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [case for case in injection.cases() if "200 MB" not in case.name and "MB" not in case.name][::41],
@@ -46,6 +47,7 @@ def test_an_agent_that_sends_what_it_has_sends_it_to_nobody_but_its_model() -> N
     assert leaks == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "path", "content"), list(ordinary_changes())[::16], ids=[name for name, _, _ in ordinary_changes()][::16]
 )

@@ -56,6 +56,7 @@ def test_problem_that_the_child_finds_has_its_name(workshop: Workshop) -> None:
     assert caught.value.problem == "unreadable"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("commits", [1, 19])
 def test_millions_of_empty_lines_cost_the_host_next_to_nothing(workshop: Workshop, commits: int) -> None:
     commit_lines(workshop, MANY // commits, commits=commits)
@@ -67,11 +68,13 @@ def test_millions_of_empty_lines_cost_the_host_next_to_nothing(workshop: Worksho
     assert own.ru_utime - before[0].ru_utime + children.ru_utime - before[1].ru_utime < 5
 
 
+@pytest.mark.slow
 def test_what_is_not_counted_ends_at_the_childs_memory(workshop: Workshop) -> None:
     commit_lines(workshop, MANY)
     assert problem_of(workshop, bounds(judge_memory=512 * 2**20, **NO_COUNT)) == "too_much_memory"
 
 
+@pytest.mark.slow
 def test_git_and_the_child_share_one_budget_of_processor(workshop: Workshop) -> None:
     commit_lines(workshop, MANY)
     with pytest.raises(BundleError, match=r"takes longer to (judge|look at) than it may|takes longer than"):
@@ -83,6 +86,7 @@ def test_child_that_takes_too_long_is_ended(workshop: Workshop) -> None:
     assert problem_of(workshop, bounds(judge_timeout_s=0.01)) == "too_much_time"
 
 
+@pytest.mark.slow
 def test_search_that_takes_too_long_is_a_problem_of_the_bundle(workshop: Workshop) -> None:
     workshop.agent.write("data.txt", "".join(f"{number:x} '" for number in range(200_000)))
     workshop.agent.commit()

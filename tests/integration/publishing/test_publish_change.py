@@ -236,6 +236,7 @@ def test_refusals_of_the_pull_request_are_named(
     assert (workshop.root / "result.bundle").is_file()
 
 
+@pytest.mark.slow
 def test_a_workflow_is_pushed_only_when_it_was_asked_for_and_the_settings_permit_it(
     workshop: Workshop, pulls: FakePulls
 ) -> None:
@@ -339,6 +340,7 @@ def follow_up(workshop: Workshop, pulls: FakePulls) -> tuple[PublishRequest, str
     return publish_request, first
 
 
+@pytest.mark.slow
 def test_a_follow_up_adds_to_the_pull_request_and_repeating_it_changes_nothing(
     workshop: Workshop, pulls: FakePulls
 ) -> None:

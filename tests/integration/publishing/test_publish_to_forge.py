@@ -130,6 +130,7 @@ def test_a_rejected_change_leaves_no_trace(forge_workshop: Pair) -> None:
     assert remote_head(Remote.parse(forge.git_url(REPOSITORY), Secret(forge.token)), BRANCH) is None
 
 
+@pytest.mark.slow
 def test_a_later_attempt_moves_the_same_pull_request(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop)
@@ -153,6 +154,7 @@ def test_a_push_whose_answer_was_lost_is_not_repeated(forge_workshop: Pair) -> N
     assert published.pull_request.head_sha == published.head_sha
 
 
+@pytest.mark.slow
 def test_a_push_that_fails_can_be_tried_again(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop)
@@ -195,6 +197,7 @@ def test_a_private_repository_is_fetched_with_the_token_only(forge_workshop: Pai
         assert not file.is_file() or forge.token.encode() not in file.read_bytes()
 
 
+@pytest.mark.slow
 def test_while_git_fetches_and_pushes_no_process_shows_the_token(forge_workshop: Pair, home: Home) -> None:
     forge, workshop = forge_workshop
     work(workshop)

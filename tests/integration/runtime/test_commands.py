@@ -108,6 +108,7 @@ def test_what_needs_the_definitions_ends_with_the_error_when_they_cannot_be_load
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("demo", "--runner", "local", "--home", "demo")])
 def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
     tmp_path: Path, command: tuple[str, ...]

@@ -249,6 +249,7 @@ def test_a_source_that_did_not_answer_fails_the_cycle(pipeline: Pipeline, forge:
     assert f"{QUIET}: open_issues did not answer" in out.getvalue()
 
 
+@pytest.mark.slow
 def test_the_report_as_json_says_whether_all_has_settled(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def daemon_that_reads(pipeline: Pipeline) -> Iterator[None]:
         worker.join(60)
 
 
+@pytest.mark.slow
 def test_repositories_are_read_and_each_source_is_counted(pipeline: Pipeline) -> None:
     with daemon_that_reads(pipeline):
         result = squire("signals", "collect", HANDBOOK, QUIET)
@@ -83,6 +84,7 @@ def readings_with_requests(pipeline: Pipeline) -> int:
         return int(tx.execute(read).scalar_one())
 
 
+@pytest.mark.slow
 def test_what_has_not_changed_is_told_too_and_is_read_again_only_when_asked(pipeline: Pipeline) -> None:
     with daemon_that_reads(pipeline):
         assert statuses(squire("signals", "collect", HANDBOOK, "--json")) == {"fresh"}
@@ -115,6 +117,7 @@ def test_what_was_not_read_in_time_stays_in_the_inbox(pipeline: Pipeline) -> Non
         assert [due.repository for due in deliveries.take_for_collection(tx, retry_after_s=0)] == [QUIET]
 
 
+@pytest.mark.slow
 def test_without_a_daemon_a_child_reads_and_nothing_is_planned(pipeline: Pipeline) -> None:
     result = squire("signals", "collect", LEDGERLIB, "--json")
     assert result.exit_code == 0, result.output

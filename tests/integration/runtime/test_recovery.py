@@ -8,6 +8,7 @@ from squire_pipelines.runtime.recovery import fail_dead_runs
 from squire_pipelines.settings import Settings
 
 
+@pytest.mark.slow
 def test_runs_whose_process_is_gone_fail_and_those_that_wait_or_have_ended_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

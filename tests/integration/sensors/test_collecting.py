@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 
 from squire_pipelines import tags
 from squire_pipelines.ledger import deliveries, plans
@@ -90,6 +91,7 @@ def test_nothing_is_read_by_the_clock_in_quiet_hours_of_the_zone(quiet_pipeline:
     assert len(quiet_pipeline.schedule("collect_regularly", at=morning)[0].run_requests) == 1
 
 
+@pytest.mark.slow
 def test_an_interval_is_kept_by_skipping_the_minutes_between(quiet_pipeline: Pipeline) -> None:
     quiet_pipeline.configure("[collection]\ninterval_s = 5400\n")
     begins = datetime(2026, 7, 1, 0, 0, tzinfo=UTC)
@@ -101,6 +103,7 @@ def test_an_interval_is_kept_by_skipping_the_minutes_between(quiet_pipeline: Pip
     assert due == [0, 90, 180]
 
 
+@pytest.mark.slow
 def test_the_history_is_published_every_ten_minutes_whatever_happens(quiet_pipeline: Pipeline) -> None:
     tick, _ = quiet_pipeline.schedule("publish_history_regularly")
     (request,) = tick.run_requests

@@ -1,6 +1,7 @@
 """The sensor that publishes the warehouse, and the job that it asks for."""
 
 import dagster as dg
+import pytest
 
 from squire_pipelines.assets.history import TABLES
 from squire_pipelines.sensors.history import history_follows_events
@@ -51,6 +52,7 @@ def test_a_publication_that_was_cut_off_is_made_again_though_nothing_new_has_hap
     assert again.run_key != first.run_requests[0].run_key
 
 
+@pytest.mark.slow
 def test_the_job_publishes_every_table_and_says_how_many_rows(quiet_pipeline: Pipeline) -> None:
     task_id = add_task(quiet_pipeline.ledger, repository=QUIET)
     (request,) = quiet_pipeline.sensor(history_follows_events).run_requests
@@ -77,6 +79,7 @@ def test_the_job_publishes_every_table_and_says_how_many_rows(quiet_pipeline: Pi
     assert answer.rows == ((task_id,),)
 
 
+@pytest.mark.slow
 def test_the_job_that_rebuilds_reads_everything_anew(quiet_pipeline: Pipeline) -> None:
     add_task(quiet_pipeline.ledger, repository=QUIET)
     for name, mode in (("publish_history", "full"), ("publish_history", "incremental"), ("rebuild_history", "full")):
@@ -85,6 +88,7 @@ def test_the_job_that_rebuilds_reads_everything_anew(quiet_pipeline: Pipeline) -
         assert answer.rows == ((mode,),)
 
 
+@pytest.mark.slow
 def test_a_large_file_is_published_less_often(quiet_pipeline: Pipeline) -> None:
     quiet_pipeline.configure("[warehouse]\nmin_interval_s = 0\nwrite_rate = 1000\n")
     add_task(quiet_pipeline.ledger, repository=QUIET)

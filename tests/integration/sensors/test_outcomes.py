@@ -165,6 +165,7 @@ def test_somebody_elses_pull_request_is_nobodys_outcome(quiet_pipeline: Pipeline
     assert row(quiet_pipeline, delivery).applied_at is not None
 
 
+@pytest.mark.slow
 def test_a_merge_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt(LEDGERLIB)
     pipeline.agent_run(attempt)
@@ -184,6 +185,7 @@ def test_github_that_is_down_is_a_warning_and_asked_again(quiet_pipeline: Pipeli
     assert state(quiet_pipeline, task_id) is PullRequestState.OPEN
 
 
+@pytest.mark.slow
 def test_a_repository_that_fails_does_not_keep_the_others_from_being_asked_about(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
@@ -239,6 +241,7 @@ def unlabelled(pipeline: Pipeline, forge: ForgeProcess, login: str, permission: 
     return deliver(pipeline, "label", json.dumps(content).encode(), repository=LEDGERLIB)
 
 
+@pytest.mark.slow
 def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
@@ -258,6 +261,7 @@ def test_a_held_pull_request_passes_when_a_permitted_person_takes_the_label_off(
     assert look(pipeline) == {}
 
 
+@pytest.mark.slow
 def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
@@ -271,6 +275,7 @@ def test_a_label_that_somebody_without_permission_takes_off_is_put_back(
     assert len(pull["comments"]) == 1
 
 
+@pytest.mark.slow
 def test_an_approval_of_which_no_delivery_came_is_found_by_asking(pipeline: Pipeline, forge: ForgeProcess) -> None:
     task_id = waiting_for_approval(pipeline, forge)
     (pull,) = pulls_of(forge)
@@ -292,6 +297,7 @@ def test_who_closes_a_held_pull_request_rejects_it(quiet_pipeline: Pipeline) -> 
     assert review(quiet_pipeline, task_id) is ReviewState.REJECTED
 
 
+@pytest.mark.slow
 def test_many_deliveries_about_others_are_ticked_off_together(quiet_pipeline: Pipeline) -> None:
     body = pull_request("closed", head={"ref": "feature", "sha": "b" * 40})
     for number in range(100):

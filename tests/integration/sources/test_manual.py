@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from squire_pipelines.domain.signals import CollectionStatus, FurtherSource
@@ -25,6 +26,7 @@ def titles(pipeline: Pipeline) -> list[str]:
         return list(tx.execute(select(task_table.c.title).order_by(task_table.c.id)).scalars())
 
 
+@pytest.mark.slow
 def test_a_file_becomes_a_task_once_and_its_signal_lasts_as_long_as_it_does(pipeline: Pipeline) -> None:
     path = write(pipeline, "tasks.md", f"## {QUIET}\n- Say in the README what it is\n")
     done = pipeline.collect(QUIET)
@@ -42,6 +44,7 @@ def test_a_file_becomes_a_task_once_and_its_signal_lasts_as_long_as_it_does(pipe
     assert ("manual", QUIET) not in materialized(pipeline.collect(QUIET))
 
 
+@pytest.mark.slow
 def test_a_file_that_is_wrong_fails_its_own_check_and_keeps_what_was_known(pipeline: Pipeline) -> None:
     write(pipeline, "tasks.md", f"## {QUIET}\n- One\n")
     pipeline.collect(QUIET)

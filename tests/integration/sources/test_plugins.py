@@ -137,6 +137,7 @@ def test_a_source_that_is_switched_off_is_read_once_more_so_that_its_signals_end
     assert (reading.status, reading.signals) == (CollectionStatus.FRESH, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("may_start", [False, True])
 def test_the_example_is_installed_and_its_facts_start_work_only_when_the_settings_say_so(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, may_start: bool

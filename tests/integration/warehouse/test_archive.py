@@ -151,6 +151,7 @@ def test_what_something_holds_stays(ledger: Ledger, clock: Clock, tmp_path: Path
         assert (known.pr_number, known.outcome) == (1, "merged")
 
 
+@pytest.mark.slow
 def test_an_archived_fact_makes_no_second_task(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     collect(ledger, issue(1))
     answer = spec("a", signals=("open_issue:1",))

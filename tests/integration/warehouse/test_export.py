@@ -46,6 +46,7 @@ def _files(lake: Path) -> dict[str, bytes]:
     return {str(path.relative_to(lake)): path.read_bytes() for path in lake.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_every_row_of_every_table_is_in_the_file_of_its_day(published: Path, tmp_path: Path) -> None:
     names: list[str] = []
     done = export(published, str(tmp_path / "lake"), on_file=lambda file: names.append(file.name))
@@ -74,6 +75,7 @@ def test_documents_are_text_and_moments_are_in_utc(published: Path, tmp_path: Pa
     assert json.loads(str(_read(tmp_path, "tasks")[0][7]))["title"].endswith('it\'s "quoted"')
 
 
+@pytest.mark.slow
 def test_exporting_again_writes_the_same_bytes_and_leaves_nothing_else(published: Path, tmp_path: Path) -> None:
     export(published, str(tmp_path))
     first = _files(tmp_path)
@@ -171,6 +173,7 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
         server.wait(timeout=10)
 
 
+@pytest.mark.slow
 def test_export_to_an_object_store(s3: str, published: Path, tmp_path: Path) -> None:
     # In a process of its own, as the command does it: the store's library keeps an event loop for good.
     program = (

@@ -120,6 +120,7 @@ def test_only_what_changed_is_written(world: ChangingLedger, publish: Publish, w
     )
 
 
+@pytest.mark.slow
 def test_row_that_changed_twice_at_one_moment_is_published_as_it_is(
     world: ChangingLedger, publish: Publish, warehouse: Path
 ) -> None:
@@ -255,6 +256,7 @@ def test_file_that_has_grown_for_nothing_is_built_anew(
     assert publish_warehouse(ledger, warehouse, incremental=strict).reason == "the file has grown"
 
 
+@pytest.mark.slow
 def test_what_left_the_ledger_stays(world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger) -> None:
     world.plan(1)
     world.dispatch(0)
@@ -285,6 +287,7 @@ def test_row_that_changed_and_left_between_two_publications_comes_from_the_archi
     assert run_query(warehouse, "SELECT status, cause FROM task_overview").rows == (("failed", "timeout"),)
 
 
+@pytest.mark.slow
 def test_retention_takes_nothing_from_the_warehouse(
     world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:
@@ -311,6 +314,7 @@ def test_retention_takes_nothing_from_the_warehouse(
     assert contents(warehouse) == after
 
 
+@pytest.mark.slow
 def test_archive_that_is_older_than_the_ledger_changes_nothing(
     world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:

@@ -42,6 +42,7 @@ def read_with_own_client(path: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_empty_ledger_publishes_empty_tables(publish: Publish, warehouse: Path, clock: Clock) -> None:
     publication = publish()
     assert dict(publication.rows) == dict.fromkeys(schema.TABLES, 0)
@@ -141,6 +142,7 @@ def test_reader_with_the_old_file_open_keeps_it_and_the_next_one_sees_the_new(
     assert read_with_own_client(warehouse, "SELECT count(*) FROM tasks") == [(1,)]
 
 
+@pytest.mark.slow
 def test_every_publication_shows_one_moment_of_a_ledger_that_is_written_to(
     publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:
@@ -169,6 +171,7 @@ def test_every_publication_shows_one_moment_of_a_ledger_that_is_written_to(
         assert writing.result() > 0
 
 
+@pytest.mark.slow
 def test_readers_meet_no_lock_while_it_is_published_without_pause(
     publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:
@@ -253,6 +256,7 @@ def run_publisher(ledger: Ledger, warehouse: Path, *, before: str = "") -> "subp
     )
 
 
+@pytest.mark.slow
 def test_publisher_killed_in_the_middle_leaves_the_file_and_is_cleaned_up_after(
     publish: Publish, warehouse: Path, ledger: Ledger, clock: Clock
 ) -> None:

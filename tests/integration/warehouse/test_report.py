@@ -67,6 +67,7 @@ def _checked(text: str) -> _Page:
     return page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("days", "tasks", "bucket"), [(1, 1, "hour"), (30, 60, "day"), (365, 300, "week"), (1500, 100, "month")]
 )
@@ -102,6 +103,7 @@ def test_an_empty_warehouse_says_so(ledger: Ledger, publish: Publish, warehouse:
     assert not any(section.rows for section in sections(report))
 
 
+@pytest.mark.slow
 def test_what_strangers_wrote_is_text(ledger: Ledger, publish: Publish, warehouse: Path, cache: Path) -> None:
     fill(ledger, days=20, tasks=40, text=HOSTILE, repositories=("acme/<b>x</b>$a_b$\x07", f"acme/{HOSTILE}"))
     publish()
@@ -112,6 +114,7 @@ def test_what_strangers_wrote_is_text(ledger: Ledger, publish: Publish, warehous
     assert "\u202e" not in text
 
 
+@pytest.mark.slow
 def test_pictures_are_small(ledger: Ledger, publish: Publish, warehouse: Path, cache: Path) -> None:
     fill(ledger, days=30, tasks=100, text=HOSTILE)
     publish()
@@ -130,6 +133,7 @@ def test_red_time_counts_overlapping_failures_once(ledger: Ledger, publish: Publ
     assert report.as_json()["totals"]["red_hours"] == pytest.approx(seconds / 3600, abs=0.001)
 
 
+@pytest.mark.slow
 def test_pictures_lie_beside_the_page_and_those_of_empty_sections_go(
     publish: Publish, warehouse: Path, ledger: Ledger, tmp_path: Path, cache: Path
 ) -> None:

@@ -77,6 +77,7 @@ def asides(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}.*.aside"))
 
 
+@pytest.mark.slow
 def test_log_of_a_killed_client_is_moved_aside_at_the_next_publication(
     client: Client, publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:
@@ -95,6 +96,7 @@ def test_log_of_a_killed_client_is_moved_aside_at_the_next_publication(
     assert publish().mode == "incremental"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [

@@ -14,6 +14,7 @@ from tests.support.deliveries import ReceiverProcess, headers, push
 CALLERS = 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acknowledged_before_the_kill", [1, 60])
 def test_every_acknowledged_delivery_survives_sigkill(
     start: Callable[..., ReceiverProcess], tmp_path: Path, acknowledged_before_the_kill: int

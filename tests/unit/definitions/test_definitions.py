@@ -52,6 +52,7 @@ def defs() -> dg.Definitions:
     return build_defs(Settings())
 
 
+@pytest.mark.slow
 def test_loading_gives_no_warning(tmp_path: Path) -> None:
     script = "import squire_pipelines.definitions as d; d.defs().resolve_all_job_defs()"
     environment = {**os.environ, "SQUIRE_HOME": str(tmp_path)}

@@ -42,9 +42,11 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return set(json.loads(process.stdout))
 
 
+@pytest.mark.slow
 def test_libraries_that_only_some_runs_need_are_not_imported(imported: set[str]) -> None:
     assert not imported & OF_SOME_RUNS
 
 
+@pytest.mark.slow
 def test_our_own_libraries_are_not_imported(imported: set[str]) -> None:
     assert not imported & OUR_LIBRARIES

@@ -24,6 +24,7 @@ def limits(draw: st.DrawFn) -> BudgetLimits:
     return BudgetLimits(attempt=own, plan=own, **wide)
 
 
+@pytest.mark.slow
 @given(limits())
 def test_a_reservation_fits_empty_budgets(given_limits: BudgetLimits) -> None:
     for purpose in Purpose:

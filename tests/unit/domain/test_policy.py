@@ -182,6 +182,7 @@ def test_what_is_no_text_is_held_unless_the_settings_allow_its_kind(line: str) -
     assert rules(ChangedFile("old.bin", "D", "100644", "000000", binary=True)) == []
 
 
+@pytest.mark.slow
 def test_what_stands_where_nobody_looks_is_held() -> None:
     assert rules(text("a.js", "x" * 1_900_000)) == [("long_line", HELD)]
     assert rules(text("a.js", "x = 1;" + " " * 5000 + "evil()")) == [("hidden_text", HELD)]

@@ -144,6 +144,7 @@ def test_calls_that_fit_together_run_together() -> None:
     assert [counting.reserve(running(str(number)), forward(output=3000)) for number in range(4)] == [3000] * 3 + [None]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(1, 400), st.integers(1, 4000), st.integers(1, 8), st.floats(0, 1)), max_size=40),
     st.integers(1, 20_000),

@@ -125,6 +125,7 @@ def test_an_item_that_the_provider_would_look_up_is_refused_or_loses_its_id(item
     assert forward is None or b"evil" not in forward.body(None)
 
 
+@pytest.mark.slow
 def test_generated_requests_name_nothing_elsewhere_and_are_what_the_providers_publish() -> None:
     generator = random.Random(20261127)  # noqa: S311 - not for secrets
     passed = 0
@@ -141,6 +142,7 @@ def test_generated_requests_name_nothing_elsewhere_and_are_what_the_providers_pu
     assert passed > GENERATED / 4
 
 
+@pytest.mark.slow
 def test_the_oracle_sees_what_must_not_pass() -> None:
     body = json.dumps({"model": "large", "messages": [{"content": [{"image_url": {"url": "https://a"}}]}]}).encode()
     assert model_requests.breaks(CHAT_PATH, body) == ["another model", *["a URL that is fetched"] * 2]

@@ -143,6 +143,7 @@ def test_the_schema_permits_null_in_many_places(paths: list[Path]) -> None:
     assert ("repository", "pullRequests", "nodes", 1, "author") in paths
 
 
+@pytest.mark.slow
 def test_whatever_is_missing_costs_no_repository_and_no_other_item(paths: list[Path]) -> None:
     whole = {source: {s.ref for s in c.signals} for source, c in collect({"repository": good_answer()}).items()}
     spoilable = [path for path in paths if not _is_of_second(path)]

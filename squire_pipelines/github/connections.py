@@ -1,0 +1,21 @@
+"""Makes the HTTP clients that speak to GitHub. They share one TLS context: reading all certificates takes 20 ms."""
+
+import ssl
+from functools import cache
+
+import httpx
+
+from squire_pipelines.sections import GitHubSettings
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return httpx's own context, the same for all clients of the process."""
+    return httpx.create_ssl_context()
+
+
+def new_http_client(settings: GitHubSettings) -> httpx.AsyncClient:
+    """Return a client with the settings' time limit and as many connections as there may be requests at once."""
+    most = settings.max_concurrent_requests
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
+    return httpx.AsyncClient(verify=tls_context(), timeout=settings.timeout_s, limits=limits)
