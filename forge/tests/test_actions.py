@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import pytest
 
 from github_schemas import conforms
 from squire_forge.client import ForgeClient
@@ -54,6 +55,7 @@ def test_annotations_name_the_lines_of_the_checks_text(api: Any) -> None:
     conforms(response, "GET", f"{REPO}/check-runs/{{check_run_id}}/annotations")
 
 
+@pytest.mark.slow
 def test_failed_jobs_run_again_and_what_is_flaky_passes_then(api: Any, local_forge: ForgeClient, samples: Any) -> None:
     expectation = {"check": "tests", "path": "README.md", "pattern": "never", "message": "by chance", "flaky": True}
     firm = {"check": "lint", "path": "README.md", "pattern": "never either"}

@@ -9,6 +9,7 @@ from squire_forge.client import ForgeClient
 from squire_forge.errors import NotReachableError, RefusedError
 
 
+@pytest.mark.slow
 def test_hosting_twice_changes_nothing(local_forge: ForgeClient, samples: Any) -> None:
     before = local_forge.state()
     answers = [local_forge.host_repository(sample) for sample in samples]

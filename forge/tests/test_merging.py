@@ -148,6 +148,7 @@ def test_a_pull_request_into_a_persons_branch_is_merged_there(
     assert person["head_sha"] == ours["merge_sha"] == webshop["branches"]["noor/discount-codes"]
 
 
+@pytest.mark.slow
 def test_a_merge_pushed_by_hand_is_recognised(local_forge: ForgeClient, api: Any, clone_of: Callable[..., Any]) -> None:
     clone = clone_of(local_forge, "demo/handbook")
     clone.run("merge", "--quiet", "--no-ff", "-m", "By hand", "origin/tomas/holidays")

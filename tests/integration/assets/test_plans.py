@@ -81,6 +81,7 @@ def test_unchanged_signals_are_not_planned_again(pipeline: Pipeline) -> None:
         assert collections.unplanned(tx) == {}
 
 
+@pytest.mark.slow
 def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "make_plan", _two_of_a_kind)
     pipeline.collect(QUIET)
@@ -158,6 +159,7 @@ def test_tasks_alone_can_be_materialized_from_a_plan_that_is_there(quiet_pipelin
     assert made(done, "task_plan") == {}
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_is_in_the_books_and_the_rules_plan(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def test_the_events_are_kept_per_partition(pipeline: Pipeline) -> None:
         assert set(pipeline.instance.get_materialized_partitions(key)) == set(ALL)
 
 
+@pytest.mark.slow
 def test_a_repository_that_does_not_answer_fails_its_checks_and_nobody_elses(pipeline: Pipeline) -> None:
     done = pipeline.collect(LEDGERLIB, "demo/none", QUIET)
     seen = checks(done)
@@ -49,6 +50,7 @@ def test_a_repository_that_does_not_answer_fails_its_checks_and_nobody_elses(pip
     assert readings == {("demo/none", CollectionStatus.FAILED), (LEDGERLIB, CollectionStatus.FRESH)}
 
 
+@pytest.mark.slow
 def test_a_source_that_stops_answering_keeps_its_last_signals_and_is_stale(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_source_that_stops_answering_keeps_its_last_signals_and_is_stale(
     assert "2 (stale)" in str(materialized(done)["summary", None]["preview"].value).replace("\\", "")
 
 
+@pytest.mark.slow
 def test_the_summary_is_reported_when_nothing_has_changed_too(pipeline: Pipeline) -> None:
     pipeline.collect(QUIET)
     done = pipeline.collect(QUIET)
@@ -103,6 +106,7 @@ def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> No
         assert deliveries.still_open(tx, asked) == asked[1:]
 
 
+@pytest.mark.slow
 def test_a_webhook_about_a_repository_that_does_not_answer_is_taken_again(pipeline: Pipeline) -> None:
     stored = [
         deliveries.record(
@@ -158,6 +162,7 @@ def test_log_of_a_failed_check_is_kept_with_its_signal_and_read_once(pipeline: P
         assert list(collections.known_evidence(tx, LEDGERLIB).values()) == [evidence]
 
 
+@pytest.mark.slow
 def test_repository_whose_second_run_is_waited_for_is_read_though_it_looks_unchanged(pipeline: Pipeline) -> None:
     pipeline.collect()
     with pipeline.ledger.write() as tx:

@@ -328,6 +328,7 @@ def test_rows_of_the_list_are_json_of_plain_values(squire: Squire, samples: Samp
     assert json.dumps(squire.json("tasks", "list")).isascii()
 
 
+@pytest.mark.slow
 def test_a_retry_that_has_to_wait_says_until_when(squire: Squire, samples: SampleData) -> None:
     task_id = samples.ended(Cause.LOST)
     later = datetime.now(UTC) + timedelta(hours=1)

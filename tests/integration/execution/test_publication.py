@@ -30,6 +30,7 @@ def use(pipeline: Pipeline, command: str, more: str = "") -> None:
     pipeline.configure(more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "rule"),
     [

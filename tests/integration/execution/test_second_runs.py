@@ -119,6 +119,7 @@ def test_token_that_may_not_run_it_again_goes_on_with_a_note(
     assert planned(read()) == 1
 
 
+@pytest.mark.slow
 def test_second_run_without_an_end_is_waited_for_until_its_time_is_over(
     forge: ForgeProcess, samples: tuple[SampleRepository, ...], ledger: Ledger, clock: Clock, read: Read
 ) -> None:
@@ -132,6 +133,7 @@ def test_second_run_without_an_end_is_waited_for_until_its_time_is_over(
     assert states(ledger) == [RerunState.UNKNOWN]
 
 
+@pytest.mark.slow
 def test_settings_leave_it_out(
     forge: ForgeProcess, samples: tuple[SampleRepository, ...], ledger: Ledger, read: Read
 ) -> None:

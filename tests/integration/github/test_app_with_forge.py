@@ -42,6 +42,7 @@ def _pem(key: rsa.RSAPrivateKey) -> str:
     ).decode()
 
 
+@pytest.mark.slow
 def test_an_app_collects_with_a_token_that_may_only_read(
     forge: ForgeProcess, access: AppAccess, samples: tuple[SampleRepository, ...]
 ) -> None:

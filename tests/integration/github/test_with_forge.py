@@ -119,6 +119,7 @@ def test_one_collection_of_a_small_repository_costs_three_points(forge: ForgePro
     assert run(forge, spent) <= 3
 
 
+@pytest.mark.slow
 def test_each_reading_says_what_it_used_of_the_quota(forge: ForgeProcess) -> None:
     async def spent(client: GitHubClient) -> tuple[int, tuple[Collection, ...]]:
         before = await points_left(client)
@@ -161,6 +162,7 @@ def test_broken_answers_are_tried_again(forge: ForgeProcess) -> None:
     assert len(collections[Source.REVIEW_FINDINGS].signals) == 3
 
 
+@pytest.mark.slow
 def test_broken_source_fails_alone(forge: ForgeProcess) -> None:
     forge.add_fault("Issues|RepositorySignals", status=502, times=10)
     collections = collect(forge, "demo/handbook")
@@ -275,6 +277,7 @@ def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
     assert opened.head_sha in {check.head_sha for check in checks}
 
 
+@pytest.mark.slow
 def test_log_of_a_failed_check_is_in_the_prompt(forge: ForgeProcess) -> None:
     async def read(client: GitHubClient) -> tuple[Collection, ...]:
         readings = await collect_repository(client, "demo/ledgerlib")

@@ -136,6 +136,7 @@ def test_a_default_branch_that_was_renamed_after_the_plan_is_followed(pipeline: 
     assert our_pulls(forge)[0]["base"] == "main"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["#123-fix", "%41", "$(id)", "a\u3000b"])
 def test_a_base_branch_may_have_every_name_that_git_takes(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path, name: str

@@ -19,6 +19,7 @@ def debugged(pipeline: Pipeline, stream: io.StringIO, monkeypatch: pytest.Monkey
     return stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", sorted(OPS))
 def test_each_request_to_github_within_a_run_names_its_trace_and_its_repository(
     pipeline: Pipeline, debugged: io.StringIO, job: str

@@ -220,6 +220,7 @@ def test_hostile_text_is_stored_as_text(ledger: Ledger, folder: Callable[..., Pa
 # ── Export and back ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_an_export_comes_back_as_it_was(
     ledger: Ledger, open_at: Callable[..., Ledger], tmp_path: Path, folder: Callable[..., Path]
 ) -> None:

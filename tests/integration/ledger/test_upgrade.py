@@ -116,6 +116,7 @@ def test_an_old_row_was_changed_when_its_newest_time_says(old: Ledger) -> None:
             assert changed_at == {key: datetime(2026, 3, 1, hour, tzinfo=UTC) for key, hour in hours.items()}, name
 
 
+@pytest.mark.slow
 def test_todays_code_goes_on_where_the_old_code_stopped(old: Ledger) -> None:
     old.ensure_schema()
     assert rows_as_told_by_events(old) == rows_as_stored(old)

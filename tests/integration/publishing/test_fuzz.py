@@ -19,6 +19,7 @@ def test_broken_bundles_are_named_and_nothing_is_written_elsewhere(workshop: Wor
     assert {"truncated", "fsck"} <= named.keys()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(changed_files(), judged_tasks())
 def test_any_change_is_judged(files: tuple[ChangedFile, ...], task: JudgedTask) -> None:

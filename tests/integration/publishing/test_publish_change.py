@@ -360,6 +360,7 @@ def test_a_follow_up_adds_to_the_pull_request_and_repeating_it_changes_nothing(
     assert "Task: `t2`" in pull["body"]
 
 
+@pytest.mark.slow
 def test_a_follow_up_never_overwrites(workshop: Workshop, pulls: FakePulls) -> None:
     publish_request, first = follow_up(workshop, pulls)
     person = Checkout(workshop.root / "person", workshop.upstream)

@@ -66,6 +66,7 @@ def test_a_dry_run_is_shown_and_starts_nothing(pipeline: Pipeline) -> None:
     assert not (pipeline.settings.home.run / "daemon.pid").exists()
 
 
+@pytest.mark.slow
 def test_a_run_starts_the_daemon_asks_and_stops_it_when_it_is_told_to_end(pipeline: Pipeline) -> None:
     run = pipeline.settings.home.run
     with end_when_up(run, "daemon"):

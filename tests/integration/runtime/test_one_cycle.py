@@ -93,6 +93,7 @@ def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge
         assert deliveries.unapplied(tx) == ()
 
 
+@pytest.mark.slow
 def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
     console, _ = paper()
     one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=True)
@@ -219,6 +220,7 @@ def test_a_cycle_that_another_squire_works_on_is_waited_for_and_reported(pipelin
     assert "daemon" not in text
 
 
+@pytest.mark.slow
 def test_a_repository_that_is_missing_is_left_out_of_a_cycle_which_fails_and_serves_the_others(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_cycle_whose_time_is_up_fails_and_says_that_it_goes_on(pipeline: Pipel
     assert "the time was up" in out.getvalue()
 
 
+@pytest.mark.slow
 def test_a_source_that_did_not_answer_fails_the_cycle(pipeline: Pipeline, forge: ForgeProcess) -> None:
     forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
@@ -61,6 +62,7 @@ def look(pipeline: Pipeline) -> Any:
     return pipeline.collect(QUIET, fresh=False, deliveries=asked)
 
 
+@pytest.mark.slow
 def test_only_what_lies_on_the_default_branch_is_a_task(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
 ) -> None:
@@ -77,6 +79,7 @@ def test_only_what_lies_on_the_default_branch_is_a_task(
     assert titles(pipeline) == [(ONE, TaskStatus.READY)]
 
 
+@pytest.mark.slow
 def test_a_file_is_one_task_once_and_its_signal_lasts_as_long_as_it_does(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
 ) -> None:
@@ -101,6 +104,7 @@ def test_a_file_of_another_form_fails_its_own_check_alone(
     assert "odd.yaml" in (seen["repository_tasks", "source_answered", QUIET].description or "")
 
 
+@pytest.mark.slow
 def test_settings_that_choose_other_sources_count_at_once_though_nothing_has_changed_there(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
 ) -> None:

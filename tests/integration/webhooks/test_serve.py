@@ -94,6 +94,7 @@ def test_process_without_a_secret_refuses_to_start(tmp_path: Path) -> None:
     assert "SQUIRE_WEBHOOK_SECRET" in errors
 
 
+@pytest.mark.slow
 def test_process_whose_port_is_in_use_says_so(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = str(taken.getsockname()[1])
