@@ -21,7 +21,12 @@ GitHub; `skipped` and `neutral` are no failures. https://docs.github.com/graphql
 DEFAULT_IGNORED = (
     # Agreements that a person has to sign.
     "license/cla",
-    "*cla-assistant*",
+    "*cla?assistant*",
+    "*/cla",
+    "*/cla-*",
+    "cla?check*",
+    "cla?signed*",
+    "*contributor license agreement*",
     "cla/*",
     "cla",
     "easycla",
@@ -32,6 +37,7 @@ DEFAULT_IGNORED = (
     "codecov/*",
     "coverage/coveralls",
     "coveralls*",
+    "codeclimate/*-coverage",
     # Previews that somebody else's service builds.
     "netlify/*",
     "deploy/netlify",
@@ -41,11 +47,18 @@ DEFAULT_IGNORED = (
     "cloudflare pages*",
     "cloudflare-workers-and-pages/*",
     "workers builds*",
-    "deploy-preview*",
-    # The pull request's title, and its labels.
+    "deploy?preview*",
+    "*preview deployment*",
+    "render*preview*",
+    "header rules - *",
+    "pages changed - *",
+    "redirect rules - *",
+    "mixed content - *",
+    # The pull request's title, the messages of commits that are there, and labels.
     "semantic-pull-request*",
     "semantic pull request*",
     "semantic pr*",
+    "*conventional?commit*",
     "*pr title*",
     "*pr-title*",
     "*pull request title*",
@@ -54,6 +67,8 @@ DEFAULT_IGNORED = (
     "*check-label*",
     "*required label*",
     "*require-label*",
+    "pr?label*",
+    "pull request label*",
     "labeler",
     "label",
 )

@@ -99,13 +99,45 @@ def test_conclusions_that_are_failures(conclusion: str | None, failed: bool) -> 
         ("Lint PR title", "github-actions"),
         ("Check labels", "github-actions"),
         ("require-labels", "github-actions"),
+        ("CLA Assistant", None),
+        ("CLAassistant / CLA Assistant", "github-actions"),
+        ("verification/cla-signed", None),
+        ("ci/cla", None),
+        ("CLA check", "github-actions"),
+        ("codeclimate/total-coverage", None),
+        ("codeclimate/diff-coverage", None),
+        ("Conventional Commits", "github-actions"),
+        ("pr-labels", "github-actions"),
+        ("PR labels", "github-actions"),
+        ("Render preview", None),
+        ("Header rules - docs-site", "netlify"),
+        ("Pages changed - docs-site", None),
+        ("Redirect rules - docs-site", None),
+        ("Mixed content - docs-site", None),
     ],
 )
 def test_check_that_no_change_of_the_code_mends_is_ignored_by_default(name: str, app: str | None) -> None:
     assert ignored_by(record(name, app=app, workflow=None), DEFAULT_IGNORED) is not None
 
 
-@pytest.mark.parametrize("name", ["tests", "build", "coverage", "class tests", "label printer", "titles", "deploy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tests",
+        "build",
+        "coverage",
+        "class tests",
+        "label printer",
+        "titles",
+        "deploy",
+        "ci/class",
+        "codeclimate/lint",
+        "claims",
+        "render",
+        "previews",
+        "pages",
+    ],
+)
 def test_ordinary_check_is_not_ignored_by_default(name: str) -> None:
     assert ignored_by(record(name), DEFAULT_IGNORED) is None
 
