@@ -69,9 +69,9 @@ async def collect_repository(
     """Read `sources` of one repository, concurrently, and in one query where that is enough.
 
     A source that fails, or takes longer than `source_timeout_s`, is a `failed` collection with the error's code and
-    text; the others are not touched by it. An empty repository has no checks to fail. An archived repository is
-    read-only, so that nothing in it can be acted on: all its sources are `fresh` and without signals. One that
-    GitHub has disabled fails.
+    text; the others are not touched by it. Judging what was read may take `trust.timeout_s` more, and holds what is not
+    known by then. An empty repository has no checks to fail. An archived repository is read-only, so that nothing in
+    it can be acted on: all its sources are `fresh` and without signals. One that GitHub has disabled fails.
 
     Args:
         client: Asks GitHub.

@@ -69,7 +69,7 @@ class Trust:
         rules: Who may start work.
         store: Where permissions are kept from one reading to the next.
         max_questions: Most people that GitHub is asked about in one reading.
-        timeout_s: How long the answers are waited for.
+        timeout_s: For judging what one source gave, whatever is asked for it; what is not known by then is held.
     """
 
     rules: TrustRules = field(default_factory=TrustRules)
@@ -131,13 +131,28 @@ class Judge:
 
     async def judge(self, signals: Sequence[Signal]) -> tuple[Signal, ...]:
         """Return the signals with their verdicts; those that have one already keep it."""
+        ends_at = asyncio.get_running_loop().time() + self._trust.timeout_s
         asked = [signal for signal in signals if signal.verdict is None]
         # Those first that a label makes work of: the number of questions is bounded.
         asked.sort(key=lambda signal: not (signal.provenance and signal.provenance.approvals))
         # Who is heard in a conversation comes last: it starts nothing.
         talkers = (person.login.casefold() for signal in asked for person in people_in_conversation(signal))
-        await self._ask_about(chain((login for signal in asked for login in self._people(signal)), talkers))
-        return tuple([signal if signal.verdict is not None else await self._judge_one(signal) for signal in signals])
+        await self._ask_about(chain((login for signal in asked for login in self._people(signal)), talkers), ends_at)
+        judged = [signal if signal.verdict is not None else self._verdict(signal) for signal in signals]
+        tasks = {
+            place: asyncio.create_task(self._judge_by_history(judged[place], ends_at))
+            for place in self._with_a_past(judged)
+        }
+        if tasks:
+            await asyncio.wait(tasks.values(), timeout=max(0.0, ends_at - asyncio.get_running_loop().time()))
+        for place, task in tasks.items():
+            if task.done():
+                judged[place] = task.result()
+            else:
+                task.cancel()
+                _log.warning("github.history_not_read", signal=judged[place].ref, cause="the time for judging was over")
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        return tuple(judged)
 
     async def aclose(self) -> None:
         """Stop asking."""
@@ -145,26 +160,35 @@ class Judge:
             task.cancel()
         await asyncio.gather(*self._questions.values(), return_exceptions=True)
 
-    async def _judge_one(self, signal: Signal) -> Signal:
-        judged = self._verdict(signal)
-        if judged.provenance is None or not isinstance(judged.details, OpenIssue) or _starts(judged):
-            return judged
-        approvals = valid_approvals(judged.provenance, self._trust.rules)
-        if not approvals or not judged.provenance.changes or self._histories >= MAX_HISTORIES:
-            return judged
-        # It was approved, and changed at some time: only the whole history tells by whom, and what the text was.
-        self._histories += 1
+    def _with_a_past(self, judged: Sequence[Signal]) -> Iterator[int]:
+        """Yield the places of issues that were approved and changed at some time, as many as histories are read of.
+
+        Only the whole history tells by whom they were changed, and what the text was.
+        """
+        for place, signal in enumerate(judged):
+            provenance = signal.provenance
+            if provenance is None or not isinstance(signal.details, OpenIssue) or _starts(signal):
+                continue
+            if (
+                provenance.changes
+                and valid_approvals(provenance, self._trust.rules)
+                and self._histories < MAX_HISTORIES
+            ):
+                self._histories += 1
+                yield place
+
+    async def _judge_by_history(self, signal: Signal, ends_at: float) -> Signal:
+        if not isinstance(signal.details, OpenIssue):
+            return signal
         try:
-            history = await self._history(judged.details.number)
+            history = await self._history(signal.details.number)
         except GitHubError as error:
             _log.warning("github.history_not_read", signal=signal.ref, cause=str(error))
-            return judged
-        changed = with_changes(judged, history)
-        await self._ask_about(self._people(changed))
+            return signal
+        changed = with_changes(signal, history)
+        await self._ask_about(self._people(changed), ends_at)
         judged = self._verdict(changed)
-        if _starts(judged):
-            return judged
-        return _as_approved(judged, history, self._trust.rules)
+        return judged if _starts(judged) else _as_approved(judged, history, self._trust.rules)
 
     def _verdict(self, signal: Signal) -> Signal:
         return judge_signal(signal, self._trust.rules, self._known)
@@ -181,7 +205,7 @@ class Judge:
         repository = parse(RepositoryAnswer, answer.whole().get("repository"), request=request)
         return repository.issue or IssuePart()
 
-    async def _ask_about(self, logins: Iterable[str]) -> None:
+    async def _ask_about(self, logins: Iterable[str], ends_at: float) -> None:
         """Learn what people may do: what is kept first, then from GitHub, within the bounds of number and time."""
         unknown = [login for login in dict.fromkeys(logins) if login not in self._known]
         if not unknown:
@@ -197,7 +221,7 @@ class Judge:
                 self._known[login] = KnownPermission(permission=None, note=note)
         tasks = {login: self._questions[login] for login in unknown if login in self._questions}
         if tasks:
-            await asyncio.wait(tasks.values(), timeout=self._trust.timeout_s)
+            await asyncio.wait(tasks.values(), timeout=max(0.0, ends_at - asyncio.get_running_loop().time()))
         answers = {login: task.result() for login, task in tasks.items() if task.done() and not task.cancelled()}
         self._known |= answers
         kept = {login: answer for login, answer in answers.items() if answer.permission is not None}

@@ -1,5 +1,6 @@
 """Who may start work, as a reading judges it: the same author alike, whatever was read and however it is spelt."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -447,6 +448,33 @@ async def test_the_histories_that_are_read_are_bounded(client_of: ClientOf) -> N
     signals = await signals_of(client_of(fake))
     assert [name for name, _ in fake.operations].count("IssueEdits") == MAX_HISTORIES == 20
     assert len(planned(signals)) == MAX_HISTORIES
+
+
+class Silent(FakeGitHub):
+    """GitHub that never answers some requests."""
+
+    def __init__(self, fake: FakeGitHub, *silent: str) -> None:
+        super().__init__()
+        self._answering, self._silent = fake, silent
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if any(part in f"{request.url} {request.content!r}" for part in self._silent):
+            await asyncio.Event().wait()
+        return await self._answering.handle_async_request(request)
+
+
+@pytest.mark.parametrize("silent", ["IssueEdits", "collaborators"])
+async def test_judging_ends_in_time_and_holds_what_is_not_known(client_of: ClientOf, silent: str) -> None:
+    past = history(ORIGINAL, text_edit("steal", by="sly", at="11:00"))
+    issues = [edited_issue() | {"number": number} for number in range(MAX_HISTORIES)]
+    fake = github(
+        issues=issues, pulls=[pull_request(1, author=SLY, threads=page([thread(author=SLY)]))], IssueEdits=past
+    )
+    async with asyncio.timeout(20):
+        signals = await signals_of(client_of(Silent(fake, silent)), Trust(rules=RULES, timeout_s=0.2))
+    assert len(signals) == MAX_HISTORIES + 2
+    assert all(signal.verdict is not None for signal in signals)
+    assert planned(signals) == []
 
 
 async def test_each_person_is_asked_about_once_in_a_reading(client_of: ClientOf) -> None:
