@@ -1,5 +1,6 @@
 """Runs a failed check that the code need not have failed again, once, before an agent is paid for it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -51,16 +52,20 @@ async def decide_reruns(
         now = tx.now
     changed: list[Rerun] = []
     failing = {(check.head_sha, check.workflow_run) for check in checks}
-    for rerun in requests.due(tuple(known.values())):
-        # While its checks fail in the old run, the new one has not begun for us to see.
-        passed = None if rerun.subject in failing else await requests.has_passed(client, rerun)
-        settled = rules.settle(rerun, checks, passed=passed, now=now)
+    ends_at = asyncio.get_running_loop().time() + settings.evidence_timeout_s
+    due = requests.due(tuple(known.values()))
+    # While its checks fail in the old run, the new one has not begun for us to see.
+    passed = await requests.have_passed(client, [rerun for rerun in due if rerun.subject not in failing], ends_at)
+    for rerun in due:
+        settled = rules.settle(rerun, checks, passed=passed.get(rerun.subject), now=now)
         if settled.state is not RerunState.WAITING:
             changed.append(settled)
     for rerun in _due(reading, known, settings, now).values():
+        if asyncio.get_running_loop().time() >= ends_at:
+            break  # the rest is for the next reading
         with ledger.write() as tx:
             claimed = rows.claim(tx, rerun, trace_id=trace_id)
-        changed.append(await requests.request(client, rerun) if claimed else rerun)
+        changed.append(await requests.request(client, rerun, ends_at) if claimed else rerun)
     if changed:
         with ledger.write() as tx:
             for rerun in changed:

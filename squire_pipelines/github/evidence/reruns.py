@@ -3,6 +3,7 @@
 What is remembered of it, and by whom, is the caller's: a second run is claimed before it is requested.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from squire_pipelines.domain.failures import FAILED_CONCLUSIONS
@@ -25,19 +26,36 @@ class _JobStates(GitHubModel):
     jobs: tuple[_JobState, ...]
 
 
-async def request(client: GitHubClient, rerun: Rerun) -> Rerun:
+async def request(client: GitHubClient, rerun: Rerun, ends_at: float) -> Rerun:
     """Ask GitHub to run the failed jobs again; a refusal is the answer's state, with what GitHub said.
+
+    The answer is waited for until `ends_at`, by the loop's clock.
 
     https://docs.github.com/rest/actions/workflow-runs#re-run-failed-jobs-from-a-workflow-run
     """
     path = f"/repos/{rerun.repository}/actions/runs/{rerun.workflow_run}/rerun-failed-jobs"
     try:
-        await client.post(path, {})
-    except GitHubUnavailableError as error:  # it may have been heard: the time is waited for
-        return rerun.model_copy(update={"note": str(error)[:500]})
+        async with asyncio.timeout_at(ends_at):
+            await client.post(path, {})
+    except (GitHubUnavailableError, TimeoutError) as error:  # it may have been heard: the time is waited for
+        return rerun.model_copy(update={"note": str(error)[:500] or "GitHub did not answer in time"})
     except GitHubError as error:
         return rerun.model_copy(update={"state": RerunState.REFUSED, "note": str(error)[:500]})
     return rerun
+
+
+async def have_passed(
+    client: GitHubClient, reruns: Sequence[Rerun], ends_at: float
+) -> dict[tuple[str, int], bool | None]:
+    """Return for each second run what `has_passed` says; what is not answered by `ends_at` is left out."""
+    tasks = {rerun.subject: asyncio.create_task(has_passed(client, rerun)) for rerun in reruns}
+    if tasks:
+        await asyncio.wait(tasks.values(), timeout=max(0.0, ends_at - asyncio.get_running_loop().time()))
+    answers = {subject: task.result() for subject, task in tasks.items() if task.done()}
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
+    return answers
 
 
 async def has_passed(client: GitHubClient, rerun: Rerun) -> bool | None:
