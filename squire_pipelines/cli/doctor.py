@@ -92,6 +92,17 @@ def check_ledger(context: CliContext) -> Iterator[Diagnosis]:
     else:
         tasks = report.rows.get("tasks", 0)
         yield Diagnosis("ledger", "ok", f"{report.place}, schema {report.revision}, {counted(tasks, 'task')}")
+        if report.rows.get("repositories"):
+            yield from _check_names(context)
+
+
+def _check_names(context: CliContext) -> Iterator[Diagnosis]:
+    """Tell which repositories of the settings are not what their names say, as the newest look found them."""
+    from squire_pipelines.ledger import repositories  # noqa: PLC0415 - SQLAlchemy, not needed if the settings fail
+
+    with context.ledger.read() as tx:
+        for known in repositories.not_as_named(tx, context.settings.repositories):
+            yield Diagnosis(f"repository {known.repository}", "warn", known.message or known.state.value)
 
 
 def check_engine(context: CliContext) -> Iterator[Diagnosis]:

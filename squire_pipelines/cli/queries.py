@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 
 from squire_pipelines.errors import NotFoundError
+from squire_pipelines.ledger import repositories
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections, deliveries, plans, signals
 
@@ -79,7 +80,12 @@ def newest_collections(tx: Transaction, *, repository: str | None, limit: int) -
     names = ("repository", "source", "status", "signals", "changed", "truncated", "error_code", "error", "ended_at")
     query = select(*row[names], row.trace_id, row.run_id).where(row.id.in_(newest))
     ordered = query.order_by(row.repository, row.source).limit(limit)
-    return [dict(reading) for reading in tx.execute(ordered).mappings()]
+    rows = [dict(reading) for reading in tx.execute(ordered).mappings()]
+    states = repositories.known(tx, {reading["repository"] for reading in rows})
+    for reading in rows:
+        known = states.get(reading["repository"])
+        reading |= {"repository_state": known and known.state.value, "repository_message": known and known.message}
+    return rows
 
 
 def plan_page(tx: Transaction, *, repository: str | None, limit: int, after: str | None = None) -> Rows:

@@ -10,6 +10,8 @@ from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import MOMENT, repository_option
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.signals import SignalKind
+from squire_pipelines.domain.terminal_text import one_line
+from squire_pipelines.terminal.output import write_line
 
 _CLI = "squire_pipelines.cli"
 
@@ -70,7 +72,7 @@ def list_collections(context: CliContext, repository: str | None, limit: int, *,
     """List the newest reading of each source of each repository.
 
     A source that could not be read says why. Its status is `stale` when the last good signals are kept, and `failed`
-    when it was never read.
+    when it was never read. A repository that was renamed, archived, replaced or is not shown says what to do.
     """
     with context.ledger.read() as tx:
         rows = queries.newest_collections(tx, repository=repository, limit=limit)
@@ -85,3 +87,6 @@ def list_collections(context: CliContext, repository: str | None, limit: int, *,
     }
     empty = "No source was read yet: `squire run` reads all sources of all repositories."
     context.write_list(rows, columns, as_json=as_json, empty=empty)
+    if not as_json:
+        for message in dict.fromkeys(row["repository_message"] for row in rows if row["repository_message"]):
+            write_line(one_line(message, limit=500))

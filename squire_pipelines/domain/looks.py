@@ -30,7 +30,6 @@ class RepositoryLook:
     name: str
     digest: str
     archived: bool = False
-    private: bool = False
 
     def read_under(self, rules: str) -> "RepositoryLook":
         """Return the look whose digest changes with the rules of its reading, too: what they are, `rules` tells."""

@@ -48,7 +48,6 @@ class _Glance(GraphQLModel):
     database_id: int | None = Field(default=None, alias="databaseId")
     name_with_owner: Text
     is_archived: bool = False
-    is_private: bool = False
 
 
 async def look_at(client: GitHubClient, repositories: Sequence[str]) -> Looks:
@@ -126,9 +125,7 @@ def _read_look(answer: GraphQLAnswer, alias: str, repository: str) -> LookResult
     except GitHubError as error:
         return error
     # What cannot be seen, such as the checks without a permission, looks the same each time.
-    return RepositoryLook(
-        glance.database_id, glance.name_with_owner, _digest(content), glance.is_archived, glance.is_private
-    )
+    return RepositoryLook(glance.database_id, glance.name_with_owner, _digest(content), glance.is_archived)
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -68,6 +68,12 @@ def name_of_id(tx: Transaction, github_id: int) -> str | None:
     return tx.execute(query.order_by(repositories.c.looked_at.desc()).limit(1)).scalar_one_or_none()
 
 
+def not_as_named(tx: Transaction, names: Collection[str]) -> tuple[KnownRepository, ...]:
+    """Return those of the settings' names under which the newest look found something else than what they say."""
+    states = known(tx, names)
+    return tuple(states[name] for name in sorted(states) if states[name].state is not RepositoryState.PRESENT)
+
+
 def replaced(tx: Transaction) -> dict[str, str]:
     """Return the repositories whose name another one has now, with the sentence on it: no work is started in them."""
     rows = tx.execute(

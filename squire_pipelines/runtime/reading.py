@@ -2,17 +2,19 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
-from itertools import groupby
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
 
 from squire_pipelines.domain.identity import new_trace_id
+from squire_pipelines.domain.looks import KnownRepository
 from squire_pipelines.domain.reading_times import seconds_until_due
 from squire_pipelines.errors import ExitCode, NotReachableError
 from squire_pipelines.github.access import access_from
-from squire_pipelines.ledger import collections, deliveries
+from squire_pipelines.ledger import collections, deliveries, repositories
 from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.processes import interruptible
@@ -22,6 +24,10 @@ from squire_pipelines.signal_sections import CollectionSettings
 from squire_pipelines.terminal.output import write_json
 
 _POLL_S = 1.0
+_DAY_S = 86_400.0
+_MAX_TIMES = 2 * 24 * 60
+"""Of a schedule, that are looked at for one outside of the quiet hours: two days of every minute."""
+
 _READER = "reader"
 READ_INBOX = [sys.executable, "-m", "squire_pipelines.read_inbox"]
 
@@ -64,11 +70,25 @@ def read(
         progress.look()
     readings = progress.readings
     if as_json:
-        write_json({"read": not is_open, "readings": [asdict(reading) for reading in readings]}, default=str)
+        document = {
+            "read": not is_open,
+            "readings": [asdict(reading) for reading in readings],
+            "repositories": [_state(known) for known in progress.repositories.values()],
+        }
+        write_json(document, default=str)
     elif is_open:
         say("the time was up; what was asked for stays in the inbox")
     silent = any(not reading.status.source_answered for reading in readings)
     return ExitCode.FAILED if silent or is_open else ExitCode.DONE
+
+
+def _state(known: KnownRepository) -> dict[str, str | None]:
+    return {
+        "repository": known.repository,
+        "state": known.state.value,
+        "name": known.name,
+        "message": known.message,
+    }
 
 
 def _is_open(ledger: Ledger, requests: Sequence[int]) -> bool:
@@ -96,6 +116,7 @@ class _Progress:
         self._before = {(reading.id, reading.ended_at) for reading in self._latest()}
         self._shown_repositories: set[str] = set()
         self.readings: tuple[RecordedCollection, ...] = ()
+        self.repositories: dict[str, KnownRepository] = {}
 
     def _latest(self) -> tuple[RecordedCollection, ...]:
         with self._ledger.read() as tx:
@@ -105,34 +126,59 @@ class _Progress:
         """Read the newest readings, and say the repositories that are new among them."""
         # A look that finds nothing new moves the time of the newest row on.
         made = [reading for reading in self._latest() if (reading.id, reading.ended_at) not in self._before]
+        with self._ledger.read() as tx:
+            self.repositories = {known.repository: known for known in repositories.not_as_named(tx, self._names)}
         self.readings = tuple(sorted(made, key=lambda reading: (reading.repository, reading.id)))
         for repository, readings in groupby(self.readings, key=lambda reading: reading.repository):
             if repository not in self._shown_repositories:
                 self._shown_repositories.add(repository)
-                for line in describe(repository, readings):
+                for line in describe(repository, list(readings), self.repositories.get(repository)):
                     self._say(line)
 
 
-def describe(repository: str, readings: Iterable[RecordedCollection]) -> list[str]:
-    """Return lines for one repository: how many signals each source has, then why a source did not answer."""
-    counts, errors = [], []
+def describe(
+    repository: str, readings: Sequence[RecordedCollection], known: KnownRepository | None = None
+) -> list[str]:
+    """Return lines for one repository: how many signals each source has, then why sources did not answer.
+
+    `known` is what a look found under its name, when that is not what the name says.
+    """
+    counts: list[str] = []
+    errors: dict[str | None, list[str]] = defaultdict(list)
     for reading in readings:
         changed = f", {reading.changed} changed" if reading.changed else ""
         if reading.status.source_answered:
             counts.append(f"{reading.source} {reading.signals}{changed}")
         else:
-            errors.append(f"{repository}: {reading.source} did not answer ({reading.status}): {reading.error}")
-    return [f"{repository}: {'; '.join(counts) or 'nothing was read'}", *errors]
+            errors[reading.error].append(f"{reading.source} ({reading.status})")
+    if not counts and len(errors) == 1:
+        return [f"{repository}: not read: {next(iter(errors))}"]
+    silent = [f"{repository}: did not answer: {', '.join(sources)}: {error}" for error, sources in errors.items()]
+    note = [known.message] if known is not None and known.message else []
+    return [f"{repository}: {'; '.join(counts) or 'nothing was read'}", *silent, *note]
 
 
 def seconds_to_next(settings: CollectionSettings, now: datetime) -> float:
-    """Return how long `--watch` waits: until the schedule of the settings would read the next time, quiet or not."""
+    """Return how long `--watch` waits: until the schedule of the settings would read the next time."""
+    times = islice(_times(settings, now), _MAX_TIMES)
+    upcoming = next((moment for moment in times if not settings.is_quiet(moment)), None)
+    if upcoming is None:  # all its times lie in the quiet hours
+        return _DAY_S
+    return max(1.0, (upcoming - now).total_seconds())
+
+
+def _times(settings: CollectionSettings, now: datetime) -> Iterator[datetime]:
+    """Yield the times of the schedule after `now`, without an end."""
     if settings.interval_s is not None:
-        return seconds_until_due(now, settings.interval_s)
+        while True:
+            now += timedelta(seconds=seconds_until_due(now, settings.interval_s))
+            yield now
     from croniter.croniter import croniter  # noqa: PLC0415 - only the schedule needs it
 
-    upcoming: datetime = croniter(settings.schedule, now.astimezone(settings.zone)).get_next(datetime)
-    return max(1.0, (upcoming.astimezone(UTC) - now).total_seconds())
+    schedule = croniter(settings.schedule, now.astimezone(settings.zone))
+    while True:
+        upcoming: datetime = schedule.get_next(datetime)
+        yield upcoming.astimezone(UTC)
 
 
 def watch(settings: CollectionSettings, read_once: Callable[[], ExitCode], *, say: Say) -> ExitCode:

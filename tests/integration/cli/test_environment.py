@@ -10,6 +10,8 @@ import keyring.backend
 import pytest
 
 from squire_pipelines.cli.agents import choose_runner
+from squire_pipelines.domain.looks import KnownRepository, RepositoryState
+from squire_pipelines.ledger import repositories
 from squire_pipelines.sections import AgentSettings
 from tests.support.cli import SampleData, Squire
 
@@ -193,7 +195,15 @@ def test_the_doctor_is_content_with_a_local_command(squire: Squire, samples: Sam
     samples.task()
     squire.ok("history", "publish")
     squire.ok("secrets", "set", "github-token", stdin=TOKEN)
+    with samples.ledger.write() as tx:
+        repositories.record(
+            tx, [KnownRepository("acme/shop", 1, "new/shop", RepositoryState.RENAMED, "it is new/shop")]
+        )
     results = _doctor(squire, 0)
+    assert (results["repository acme/shop"]["status"], results["repository acme/shop"]["message"]) == (
+        "warn",
+        "it is new/shop",
+    )
     assert results["github"]["message"].endswith("4999 of 5000 requests left")
     assert results["github acme/shop"]["message"] == "the token has the permissions that it needs"
     assert results["runner"]["status"] == "warn"

@@ -1,10 +1,15 @@
+from datetime import UTC, datetime
+
 import pytest
 
+from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.plans import PlanFinding
-from squire_pipelines.domain.signals import Source
+from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.ledger import deliveries, plans
+from squire_pipelines.ledger import collections, deliveries, plans, repositories
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire, spec
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_signals_are_listed_by_kind_and_repository(squire: Squire, samples: SampleData) -> None:
@@ -31,6 +36,22 @@ def test_signals_are_listed_by_author_by_what_is_held_and_by_when_they_came(
     (row,) = squire.json("signals", "list", "--held")
     assert row["verdict"]["may_start"] is False
     assert "held" in squire.ok("signals", "list", "--held", "--since", "1h")
+
+
+def test_collections_tell_which_repository_is_not_what_its_name_says(squire: Squire, samples: SampleData) -> None:
+    renamed = KnownRepository(REPOSITORY, 1, "new/name", RepositoryState.RENAMED, f"{REPOSITORY} is now new/name")
+    reading = Collection(
+        repository=REPOSITORY, source=Source.OPEN_PRS, status=CollectionStatus.FRESH, started_at=AT, ended_at=AT
+    )
+    with samples.ledger.write() as tx:
+        collections.record(tx, reading, trace_id=TRACE, run_id=None)
+    (row,) = squire.json("signals", "collections")
+    assert (row["repository_state"], row["repository_message"]) == (None, None)
+    with samples.ledger.write() as tx:
+        repositories.record(tx, [renamed])
+    (row,) = squire.json("signals", "collections")
+    assert (row["repository_state"], row["repository_message"]) == ("renamed", f"{REPOSITORY} is now new/name")
+    assert squire.ok("signals", "collections").count("is now new/name") == 1
 
 
 def test_collections_show_a_source_that_failed(squire: Squire, samples: SampleData) -> None:

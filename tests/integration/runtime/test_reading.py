@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,10 +13,12 @@ from sqlalchemy import func, select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.cli.main import cli
-from squire_pipelines.domain.looks import KnownRepository
+from squire_pipelines.domain.looks import KnownRepository, RepositoryState
+from squire_pipelines.domain.signals import CollectionStatus, Source
 from squire_pipelines.errors import ExitCode
 from squire_pipelines.ledger import collections, deliveries, plans, repositories
 from squire_pipelines.ledger.audit import audit_page
+from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.tables import collections as collections_table
 from squire_pipelines.read_inbox import read_inbox
 from squire_pipelines.runtime import reading
@@ -108,6 +111,38 @@ def test_a_repository_that_was_replaced_is_read_when_a_person_accepts_it(pipelin
         assert [entry.action for entry in audit_page(tx)] == ["repository.accepted"]
 
 
+def test_a_missing_repository_is_one_line_and_a_renamed_one_says_its_name(pipeline: Pipeline) -> None:
+    with daemon_that_reads(pipeline):
+        result = squire("signals", "collect", "demo/none")
+        lines = [line for line in result.output.splitlines() if "demo/none" in line]
+        assert len(lines) == 1
+        assert lines[0].startswith("demo/none: not read: there is no repository demo/none")
+        document = json.loads(squire("signals", "collect", "demo/none", "--json").stdout)
+    (state,) = document["repositories"]
+    assert (state["repository"], state["state"]) == ("demo/none", "missing")
+
+
+def test_what_a_look_found_under_a_name_follows_its_counts() -> None:
+    read = RecordedCollection(
+        id=1,
+        repository=QUIET,
+        source=Source.OPEN_PRS,
+        status=CollectionStatus.FRESH,
+        signals=2,
+        changed=0,
+        error=None,
+        run_id=None,
+        ended_at=datetime(2026, 3, 1, tzinfo=UTC),
+    )
+    silent = replace(read, id=2, status=CollectionStatus.STALE, error="GitHub said 502")
+    known = KnownRepository(QUIET, 1, "new/name", RepositoryState.RENAMED, f"{QUIET} is now new/name")
+    assert reading.describe(QUIET, [read, silent, replace(silent, source=Source.FAILED_CI)], known) == [
+        f"{QUIET}: open_prs 2",
+        f"{QUIET}: did not answer: open_prs (stale), failed_ci (stale): GitHub said 502",
+        f"{QUIET} is now new/name",
+    ]
+
+
 def test_what_was_not_read_in_time_stays_in_the_inbox(pipeline: Pipeline) -> None:
     with home_lock(pipeline.settings.home.run):
         result = squire("signals", "collect", QUIET, "--timeout", "1")
@@ -162,7 +197,9 @@ def test_watching_reads_again_until_the_person_interrupts(monkeypatch: pytest.Mo
     [
         (CollectionSettings(schedule="30 6 * * *", time_zone="Europe/Zurich"), 3.5 * 3600),  # 4:30 in UTC in summer
         (CollectionSettings(interval_s=3600), 3600),
-        (CollectionSettings(schedule="*/10 * * * *", quiet_hours="00:00-12:00"), 600),
+        (CollectionSettings(schedule="*/10 * * * *", quiet_hours="00:00-12:00"), 11 * 3600),
+        (CollectionSettings(interval_s=600, quiet_hours="22:00-06:30"), 5.5 * 3600),
+        (CollectionSettings(schedule="30 6 * * *", quiet_hours="06:00-12:00"), 24 * 3600),
     ],
 )
 def test_watching_waits_for_the_next_time_of_the_settings(settings: CollectionSettings, seconds: float) -> None:
