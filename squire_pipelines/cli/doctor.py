@@ -92,8 +92,7 @@ def check_ledger(context: CliContext) -> Iterator[Diagnosis]:
     else:
         tasks = report.rows.get("tasks", 0)
         yield Diagnosis("ledger", "ok", f"{report.place}, schema {report.revision}, {counted(tasks, 'task')}")
-        if report.rows.get("repositories"):
-            yield from _check_names(context)
+        yield from _check_names(context)
 
 
 def _check_names(context: CliContext) -> Iterator[Diagnosis]:

@@ -49,16 +49,29 @@ def mark_read(tx: Transaction, looks: Mapping[str, RepositoryLook | None]) -> No
             tx.execute(row, values)
 
 
-def mean_cost(tx: Transaction, *, readings: int = 400, default: float = 3.0) -> float:
-    """Return the points that the newest readings of a repository cost on average; a guess before there are any."""
+def mean_cost(tx: Transaction, *, rows: int = 400, default: float = 3.0) -> float:
+    """Return the points that reading one repository cost on average of late; a guess before any was read.
+
+    A reading has a row for each source, and what two sources share is in one of their rows alone: the rows that one run
+    made of a repository are added up.
+
+    Args:
+        tx: Of the ledger.
+        rows: How many of the newest are looked at.
+        default: The guess.
+    """
+    row = collections.c
     newest = (
-        select(collections.c.quota_cost)
-        .where(collections.c.quota_cost > 0)
-        .order_by(collections.c.id.desc())
-        .limit(readings)
+        select(row.repository, row.trace_id, row.quota_cost)
+        .where(row.quota_cost > 0)
+        .order_by(row.id.desc())
+        .limit(rows)
         .subquery()
     )
-    mean = tx.execute(select(func.avg(newest.c.quota_cost))).scalar_one()
+    readings = (
+        select(func.sum(newest.c.quota_cost).label("cost")).group_by(newest.c.repository, newest.c.trace_id).subquery()
+    )
+    mean = tx.execute(select(func.avg(readings.c.cost))).scalar_one()
     return float(mean) if mean is not None else default
 
 

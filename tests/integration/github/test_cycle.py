@@ -368,6 +368,18 @@ def test_an_archived_repository_says_that_nothing_can_be_done_in_it(ledger: Ledg
     assert "is archived" in begin(ledger, github).notes["o/a"]
 
 
+@pytest.mark.parametrize("costs", [(40, 1, 1, 30), (72, 0, 0, 0), (18, 18, 18, 18)])
+def test_what_a_reading_costs_is_what_its_sources_cost_together(ledger: Ledger, costs: tuple[int, ...]) -> None:
+    with ledger.write() as tx:
+        assert repositories.mean_cost(tx) == 3.0
+        for run in ("a" * 32, "b" * 32):
+            for number in range(10):
+                for source, cost in zip(Source, costs, strict=False):
+                    row = reading(f"o/r{number}", source, fails=False).model_copy(update={"quota_cost": cost})
+                    collections.record(tx, row, trace_id=run, run_id=None)
+        assert repositories.mean_cost(tx) == 72.0
+
+
 def test_a_cycle_reads_what_the_points_pay_for_and_leaves_the_rest_to_a_later_one(ledger: Ledger, clock: Clock) -> None:
     names = [f"o/r{n}" for n in range(10)]
     github = Looked(*names)

@@ -114,7 +114,7 @@ def test_a_repository_that_was_replaced_is_read_when_a_person_accepts_it(pipelin
 def test_a_missing_repository_is_one_line_and_a_renamed_one_says_its_name(pipeline: Pipeline) -> None:
     with daemon_that_reads(pipeline):
         result = squire("signals", "collect", "demo/none")
-        lines = [line for line in result.output.splitlines() if "demo/none" in line]
+        lines = [line for line in result.output.splitlines() if line.startswith("demo/none")]
         assert len(lines) == 1
         assert lines[0].startswith("demo/none: not read: there is no repository demo/none")
         document = json.loads(squire("signals", "collect", "demo/none", "--json").stdout)
