@@ -65,6 +65,11 @@ class CollectConfig(dg.Config):
     deliveries: list[int] = []
     fresh: bool = False
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether everything is read and reported. A cycle reports what is new: an event costs more than a reading."""
+        return self.fresh or not self.repositories
+
 
 @dg.multi_asset(
     name="collect_signals",
@@ -103,7 +108,7 @@ def collect_signals(
     """Read all sources of all repositories of the run at once, each reported as soon as it is recorded."""
     with run_trace(context) as trace_id:
         asyncio.run(_collect(context, config, settings, ledger, github, trace_id=trace_id))
-    yield from ()  # the events are logged one by one, see `_report`
+    yield from ()  # the events are logged one by one, see `report_reading`
 
 
 async def _collect(
@@ -130,7 +135,7 @@ async def _collect(
         left = {source: collections.repositories_with(tx, source) for source in sources}
         asked_for = deliveries.reasons(tx, config.deliveries)
     forced = dict.fromkeys(awaited(ledger, settings, names), ReadReason.SECOND_RUN) | asked_for
-    if config.fresh or not config.repositories:
+    if config.reads_all:
         forced = dict.fromkeys(names, ReadReason.FRESH)
 
     def record(batch: "Sequence[RepositoryReading]") -> None:
@@ -142,13 +147,13 @@ async def _collect(
                 trace_id=trace_id,
                 run_id=context.run.run_id,
             )
-            is_of_all = set(sources) == set(Source)
-            mark_read(tx, batch, recorded, rules=settings.trust_rules_for, of_all_sources=is_of_all)
+            mark_read(tx, batch, recorded, rules=settings.trust_rules_for, of_all_sources=set(sources) == set(Source))
         for repository, entries in recorded.items():
             if entries and not any(entry.row.status.source_answered for entry in entries):
                 unread.add(repository)
             for entry in entries:
-                _report(context, entry, trace_id)
+                if entry.row.is_news or config.reads_all:
+                    report_reading(context, entry, trace_id)
 
     async with github.client() as client:
         cycle = await begin_cycle(
@@ -175,10 +180,9 @@ async def _collect(
                     plan_again=bool(config.deliveries),
                 )
             ]
-        now = datetime.now(UTC)
         record(
             [
-                RepositoryReading(name, unread_sources(name, sources, error, now=now))
+                RepositoryReading(name, unread_sources(name, sources, error, now=datetime.now(UTC)))
                 for name, error in cycle.refused.items()
             ]
         )
@@ -194,14 +198,14 @@ async def _collect(
                     ]
                 )
             # What is no longer read ends, or it would be planned from for ever.
-            dropped = [source for source in sources if repository in left[source]]
-            readings += not_chosen(settings, repository, dropped, now=datetime.now(UTC))
-            await batches.add(RepositoryReading(repository, readings, cycle.looks.get(repository)))
+            remaining = (source for source in sources if repository in left[source])
+            ended = not_chosen(settings, repository, remaining, now=datetime.now(UTC))
+            await batches.add(RepositoryReading(repository, readings + ended, cycle.looks.get(repository)))
 
-        limit = settings.collection.max_concurrent_repositories
-        await gather_bounded([*cycle.to_read, *changed_meanwhile], read, limit=limit)
+        due = [*cycle.to_read, *changed_meanwhile]
+        await gather_bounded(due, read, limit=settings.collection.max_concurrent_repositories)
 
-    await _collect_further(context, settings, ledger, names, trace_id=trace_id)
+    await _collect_further(context, settings, ledger, names, reports_all=config.reads_all, trace_id=trace_id)
     with ledger.write() as tx:
         deliveries.mark_collected(tx, config.deliveries, unread=unread)
     _summarise(context, settings, ledger)
@@ -220,7 +224,13 @@ def _by_sources(
 
 
 async def _collect_further(
-    context: dg.AssetExecutionContext, settings: Settings, ledger: "Ledger", names: list[str], *, trace_id: str
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    ledger: "Ledger",
+    names: list[str],
+    *,
+    reports_all: bool,
+    trace_id: str,
 ) -> None:
     """Read the sources beside GitHub's, whether or not anything has changed there."""
     from squire_pipelines.github.collecting import utc_now
@@ -243,7 +253,8 @@ async def _collect_further(
                 run_id=context.run.run_id,
             )
         for entry in chain.from_iterable(recorded.values()):
-            _report(context, entry, trace_id)
+            if entry.row.is_news or reports_all:
+                report_reading(context, entry, trace_id)
 
     batches = Batches(record)
 
@@ -256,7 +267,8 @@ async def _collect_further(
     await gather_bounded(names, read, limit=settings.collection.max_concurrent_repositories)
 
 
-def _report(context: dg.AssetExecutionContext, entry: "RecordedReading", trace_id: str) -> None:
+def report_reading(context: dg.AssetExecutionContext, entry: "RecordedReading", trace_id: str) -> None:
+    """Report one source of one repository: its materialization, where it was read, and its check."""
     # Explicit events: in a run over a range, Dagster would report all partitions at the end or none.
     row, reading = entry.row, entry.reading
     key = signal_key(row.source)
@@ -269,8 +281,8 @@ def _report(context: dg.AssetExecutionContext, entry: "RecordedReading", trace_i
     }
     if row.status.source_answered:
         rows = ((signal.ref, signal.title, signal.url) for signal in reading.signals)
-        metadata["preview"] = preview(("signal", "title", "link"), rows)
-        context.log_event(dg.AssetMaterialization(key, partition=row.repository, metadata=metadata))
+        shown = {**metadata, "preview": preview(("signal", "title", "link"), rows)}
+        context.log_event(dg.AssetMaterialization(key, partition=row.repository, metadata=shown))
     else:
         metadata["error"] = dg.MetadataValue.text(row.error or "unknown")
         context.log.warning(f"{row.repository}: {row.source} could not be read ({row.status}): {row.error}")

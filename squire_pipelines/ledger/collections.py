@@ -18,7 +18,10 @@ from squire_pipelines.ledger.tables import collections, signals
 
 @dataclass(frozen=True, slots=True)
 class RecordedCollection:
-    """A reading as it was recorded: its status, how many signals there are now, and how many changed."""
+    """A reading as it was recorded: its status, how many signals there are now, and how many changed.
+
+    `answers_again`: the source did not answer the last time.
+    """
 
     id: int
     repository: str
@@ -29,6 +32,12 @@ class RecordedCollection:
     error: str | None
     run_id: str | None
     ended_at: datetime
+    answers_again: bool = False
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it says anything that the reading before it did not: a source that does not answer always does."""
+        return self.status is not CollectionStatus.UNCHANGED or self.answers_again
 
 
 def record(tx: Transaction, collection: Collection, *, trace_id: str, run_id: str | None) -> RecordedCollection:
@@ -49,10 +58,12 @@ def record_all(
     for name in names:  # in one order, so that no two transactions wait for each other
         tx.exclusive(f"signals of {name}")
     merges = _merge(tx, readings, trace_id)
-    read_before = _read_before(tx, names)
+    earlier = _last_status(tx, names)
     rows: list[dict[str, Any]] = []
     for reading, merge in zip(readings, merges, strict=True):
-        status = _status(reading, merge.changed, read_before=(reading.repository, reading.source.value) in read_before)
+        before = earlier.get((reading.repository, reading.source.value), CollectionStatus.FAILED)
+        # The row of a reading after the first is never `failed`.
+        status = _status(reading, merge.changed, read_before=before is not CollectionStatus.FAILED)
         row: dict[str, Any] = {
             "repository": reading.repository,
             "source": reading.source.value,
@@ -86,6 +97,7 @@ def record_all(
             reading.error,
             run_id,
             reading.ended_at,
+            answers_again=reading.status.source_answered and not _answered(earlier, reading),
         )
         for reading, row in zip(readings, rows, strict=True)
     )
@@ -200,17 +212,21 @@ def latest(tx: Transaction, repositories: Sequence[str]) -> tuple[RecordedCollec
     )
 
 
-def _read_before(tx: Transaction, repositories: Sequence[str]) -> set[tuple[str, str]]:
-    """Return the repositories and sources that were read: the row of a reading after the first is never `failed`."""
+def _answered(earlier: Mapping[tuple[str, str], CollectionStatus], reading: Collection) -> bool:
+    """Return whether the source answered the last time, or was never asked before."""
+    return earlier.get((reading.repository, reading.source.value), CollectionStatus.FRESH).source_answered
+
+
+def _last_status(tx: Transaction, repositories: Sequence[str]) -> Mapping[tuple[str, str], CollectionStatus]:
+    """Return how the last reading of each of these repositories' sources ended."""
     newest = (
         select(func.max(collections.c.id))
         .where(collections.c.repository.in_(repositories))
         .group_by(collections.c.repository, collections.c.source)
     )
-    query = select(collections.c.repository, collections.c.source).where(
-        collections.c.id.in_(newest), collections.c.status != CollectionStatus.FAILED
-    )
-    return {(row.repository, row.source) for row in tx.execute(query)}
+    columns = collections.c["repository", "source", "status"]
+    rows = tx.execute(select(*columns).where(collections.c.id.in_(newest)))
+    return {(row.repository, row.source): CollectionStatus(row.status) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

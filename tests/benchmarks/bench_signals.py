@@ -1,11 +1,12 @@
 """Cycles of collection against a GitHub that answers after a set time: `make bench-signals`.
 
-It is played in this process, over no network; its points are counted by GitHub's published formula. The part of Dagster
-is not measured here.
+It is played in this process, over no network; its points are counted by GitHub's published formula. What Dagster adds
+is measured by itself, on an instance with files.
 """
 
 import asyncio
 import json
+import logging
 import random
 import resource
 import sys
@@ -14,8 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import dagster as dg
 import httpx
 from graphql import OperationDefinitionNode, parse
 
@@ -23,21 +25,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from squire_forge.limits import query_cost
 from squire_pipelines.assets.concurrency import Batches, gather_bounded
+from squire_pipelines.assets.signals import report_reading
 from squire_pipelines.domain.authority import TrustRules
-from squire_pipelines.domain.signals import Source
+from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.cycle import begin_cycle, unread_sources
 from squire_pipelines.github.judging import Trust
 from squire_pipelines.ledger import collections, repositories
 from squire_pipelines.ledger.collaborators import KeptPermissions
+from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.github_limits import LedgerLimits
-from squire_pipelines.ledger.repository_readings import RepositoryReading, mark_read, record_readings
+from squire_pipelines.ledger.repository_readings import RecordedReading, RepositoryReading, mark_read, record_readings
 from squire_pipelines.ledger.store import Ledger, utc_now
 from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.signal_sections import CollectionSettings
 from tests.support.figures import Figure, report
 from tests.support.github_json import API_URL, check_run, commit, issue, page, pull_request, repository, thread
+from tests.support.ledgers import issue as issue_signal
 from tests.support.ledgers import sqlite_ledger_file
 
 LATENCY_S = 0.2
@@ -230,6 +235,37 @@ def with_faults(folder: Path) -> list[Figure]:
     ]
 
 
+def dagsters_part(folder: Path) -> list[Figure]:
+    """Report changed repositories to Dagster as the asset does, one source of each having changed."""
+    repositories_reported, took = 20, 0.0
+    entries = [_changed(f"acme/r-{number}") for number in range(repositories_reported)]
+
+    @dg.op
+    def report_entries(context: dg.OpExecutionContext) -> None:
+        nonlocal took
+        began = time.perf_counter()
+        for entry in entries:
+            report_reading(cast("dg.AssetExecutionContext", context), entry, TRACE)
+        took = time.perf_counter() - began
+
+    @dg.job
+    def reporting() -> None:
+        report_entries()
+
+    logging.getLogger("dagster").setLevel(logging.ERROR)
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        reporting.execute_in_process(instance=instance)
+    return [Figure("Dagster, for each changed repository", took / repositories_reported * 1000, "ms", 15)]
+
+
+def _changed(name: str) -> RecordedReading:
+    now = utc_now()
+    source, status = Source.OPEN_ISSUES, CollectionStatus.FRESH
+    signals = tuple(issue_signal(number, repository=name) for number in range(5))
+    reading = Collection(repository=name, source=source, status=status, started_at=now, ended_at=now, signals=signals)
+    return RecordedReading(reading, RecordedCollection(1, name, source, status, len(signals), 1, None, None, now))
+
+
 def _ledger(folder: Path, name: str) -> Ledger:
     return Ledger(f"sqlite:///{sqlite_ledger_file(folder / f'{name}.sqlite')}")
 
@@ -238,7 +274,9 @@ def main() -> int:
     """Measure and report."""
     with tempfile.TemporaryDirectory(prefix="squire-signals-") as name:
         folder = Path(name)
-        return report("signals", [*all_changed(folder), *few_changed(folder), *with_faults(folder)])
+        return report(
+            "signals", [*all_changed(folder), *few_changed(folder), *with_faults(folder), *dagsters_part(folder)]
+        )
 
 
 if __name__ == "__main__":

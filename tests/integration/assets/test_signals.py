@@ -1,5 +1,4 @@
 import dagster as dg
-import httpx
 import pytest
 
 from squire_forge.process import ForgeProcess
@@ -80,22 +79,39 @@ def test_the_summary_is_reported_when_nothing_has_changed_too(pipeline: Pipeline
 def test_what_a_look_finds_unchanged_is_a_row_and_no_event(pipeline: Pipeline, forge: ForgeProcess) -> None:
     pipeline.collect()
     issues = {repository["name"]: repository["issues"] for repository in forge.state()["repositories"]}
-    url = f"{forge.api_url}/repos/{HANDBOOK}/issues/{issues[HANDBOOK][0]['number']}/comments"
-    answer = httpx.post(url, json={"body": "one more"}, headers={"Authorization": f"Bearer {forge.token}"}, timeout=30)
-    assert answer.status_code == 201
+    forge.act_as(HANDBOOK, "mara", permission="admin", number=issues[HANDBOOK][0]["number"], title="Other links")
     with pipeline.ledger.write() as tx:
         for repository, newest in collections.unplanned(tx).items():
             collections.mark_planned(tx, repository, newest)
         asked = deliveries.request_collection(tx, ALL, source=deliveries.COMMAND, trace_id=TRACE)
     done = pipeline.collect(fresh=False, deliveries=asked)
-    assert {name for _, name in materialized(done)} == {HANDBOOK, None}
-    assert {name for _, _, name in checks(done)} == {HANDBOOK}
+    # Nothing else is new there, so that it is told in rows.
+    assert set(materialized(done)) == {("open_issues", HANDBOOK), ("summary", None)}
+    assert set(checks(done)) == {("open_issues", "source_answered", HANDBOOK)}
     with pipeline.ledger.read() as tx:
         quiet = {row.status for row in collections.latest(tx, [QUIET])}
         assert set(collections.unplanned(tx)) == set(ALL)  # a person who asks may have added a task of their own
     assert quiet == {CollectionStatus.UNCHANGED}
     assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {None}
     assert materialized(done)["summary", None]["quota_left_graphql"].value > 0
+
+
+def test_a_cycle_reports_a_source_that_fails_each_time_and_when_it_answers_again(
+    pipeline: Pipeline, forge: ForgeProcess
+) -> None:
+    def look() -> dict[tuple[str, str, str | None], bool]:
+        with pipeline.ledger.write() as tx:
+            asked = deliveries.request_collection(tx, [HANDBOOK], source="github", trace_id=TRACE)
+        done = pipeline.collect(HANDBOOK, fresh=False, deliveries=asked)
+        return {name: verdict.passed for name, verdict in checks(done).items()}
+
+    pipeline.collect(HANDBOOK)
+    failing = ("open_issues", "source_answered", HANDBOOK)
+    forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
+    assert [look(), look()] == [{failing: False}] * 2
+    forge.clear_faults()
+    assert look() == {failing: True}
+    assert look() == {}
 
 
 def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> None:
@@ -177,7 +193,7 @@ def test_repository_whose_second_run_is_waited_for_is_read_though_it_looks_uncha
         )
         assert reruns.claim(tx, rerun, trace_id=TRACE)
         assert reruns.waiting(tx, [QUIET, HANDBOOK]) == (QUIET,)
-    assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {QUIET, None}
+    pipeline.collect(fresh=False)
     with pipeline.ledger.read() as tx:
         assert [known.state for known in reruns.known(tx, QUIET, {"a" * 40}).values()] == [RerunState.UNKNOWN]
     assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {None}
