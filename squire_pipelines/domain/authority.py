@@ -171,11 +171,11 @@ def decided(
     """
     if decision.release and not _is_about(decision, provenance, rules, text_version):
         return None
-    verb = "released" if decision.release else "held"
+    who = f"released by {decision.by}" if decision.release else f"{decision.by} held it"  # after "yes: " and "held: "
     reason = f": {decision.reason}" if decision.reason else ""
     return StartVerdict(
         may_start=decision.release,
-        reason=f"{verb} by {decision.by} on {_day(decision.at)}{reason}",
+        reason=f"{who} on {_day(decision.at)}{reason}",
         released=decision.release,
     )
 

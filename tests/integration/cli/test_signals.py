@@ -133,14 +133,15 @@ def test_a_release_lets_it_start_work_asks_for_a_collection_and_is_audited(squir
     assert document["may_start"] is True
     assert document["reason"].startswith("yes: released by cli:")
     assert document["reason"].endswith(": it is right")
-    with samples.ledger.read() as tx:
-        (asked,) = deliveries.unapplied(tx) or (None,)
-    assert asked is None or asked.id
+    with samples.ledger.write() as tx:
+        (asked,) = deliveries.take_for_collection(tx, retry_after_s=1000)
+    assert (asked.repository, asked.event) == (REPOSITORY, deliveries.FRESH)
     entry = squire.json("audit", "list")[0]
     assert (entry["action"], entry["subject"]) == ("signal.released", f"{REPOSITORY} review_finding:T1")
     assert squire.json("signals", "show", "review_finding:T1")["decision"]["reason"] == "it is right"
     answer = squire.ok("signals", "hold", "review_finding:T1")
-    assert "held: held by cli:" in answer
+    assert "review_finding:T1: held: cli:" in answer
+    assert answer.count("held") == 2, "the state, and who held it"
     assert squire.json("signals", "show", "review_finding:T1")["may_start"] is False
 
 

@@ -222,6 +222,31 @@ def test_an_unchanged_repository_is_one_row_for_each_source_however_often_it_is_
         assert collections.unplanned(tx) == {}
 
 
+def test_a_persons_request_plans_again_from_what_is_unchanged_and_a_schedule_does_not(ledger: Ledger) -> None:
+    def unplanned_after_a_look(*, plan_again: bool) -> set[str]:
+        with ledger.write() as tx:
+            repositories.record_unchanged(tx, ["o/a"], list(Source), trace_id=TRACE, run_id=None, plan_again=plan_again)
+            unplanned = collections.unplanned(tx)
+            for name, newest in unplanned.items():
+                collections.mark_planned(tx, name, newest)
+        return set(unplanned)
+
+    begin(ledger, Looked("o/a"))
+    with ledger.write() as tx:
+        collections.mark_planned(tx, "o/a", collections.unplanned(tx)["o/a"])
+    assert unplanned_after_a_look(plan_again=False) == set()
+    assert unplanned_after_a_look(plan_again=True) == {"o/a"}, "also where the row of the look before is moved on"
+    assert unplanned_after_a_look(plan_again=False) == set()
+
+
+def test_a_persons_request_plans_again_from_what_was_just_read(ledger: Ledger) -> None:
+    begin(ledger, Looked("o/a"))
+    with ledger.write() as tx:
+        collections.mark_planned(tx, "o/a", collections.unplanned(tx)["o/a"])
+        repositories.record_unchanged(tx, ["o/a"], list(Source), trace_id=TRACE, run_id=None, plan_again=True)
+        assert set(collections.unplanned(tx)) == {"o/a"}
+
+
 def test_a_look_that_github_does_not_answer_is_asked_in_halves(ledger: Ledger) -> None:
     names = [f"o/r{n}" for n in range(8)]
     github = Looked(*names)

@@ -347,6 +347,15 @@ async def test_a_new_title_is_a_change_of_the_text_too(client_of: ClientOf) -> N
     assert "Steal" not in prompt
 
 
+@pytest.mark.parametrize(("at", "title"), [("09:59", "Now"), ("10:00", "Typo"), ("10:01", "Typo")])
+async def test_a_new_title_in_the_second_of_the_label_came_after_it(client_of: ClientOf, at: str, title: str) -> None:
+    events = [labeled("squire", by="mara", at="10:00"), renamed("Typo", by="sly", at=at)]
+    changed = edited_issue(body="please", title="Now", timelineItems={"nodes": events})
+    past = history(ORIGINAL, text_edit("please", by="sly", at="11:00"), renames=events[1:])
+    (signal,) = await signals_of(client_of(github(issues=[changed], IssueEdits=past)))
+    assert signal.title == title
+
+
 async def test_an_edit_before_the_label_is_the_text_that_was_approved(client_of: ClientOf) -> None:
     fake = github(issues=[edited_issue(body="as it stood", lastEditedAt="2026-11-01T09:30:00Z")])
     (prompt,) = planned(await signals_of(client_of(fake)))
