@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, cast
 import dagster as dg
 import httpx
 from graphql import OperationDefinitionNode, parse
+from sqlalchemy import select
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -28,6 +30,7 @@ from squire_pipelines.assets.concurrency import Batches, gather_bounded
 from squire_pipelines.assets.signals import report_reading
 from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.signals import Collection, CollectionStatus, Source
+from squire_pipelines.github.access import Access
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.cycle import begin_cycle, unread_sources
@@ -38,6 +41,7 @@ from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.repository_readings import RecordedReading, RepositoryReading, mark_read, record_readings
 from squire_pipelines.ledger.store import Ledger, utc_now
+from squire_pipelines.ledger.tables import collections as collection_table
 from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.signal_sections import CollectionSettings
 from tests.support.figures import Figure, report
@@ -56,7 +60,10 @@ SAMPLE = 3
 
 @dataclass
 class PlayedGitHub(httpx.AsyncBaseTransport):
-    """Answers looks and readings after the latency; with `faults` some fail, hang or are refused."""
+    """Answers looks and readings after the latency; with `faults` some fail, hang, are refused or lack a part.
+
+    After `expires_after` requests the token that was used first is none any more.
+    """
 
     faults: bool = False
     hang_s: float = 3.0
@@ -67,11 +74,17 @@ class PlayedGitHub(httpx.AsyncBaseTransport):
     asked_while_refused: int = 0
     chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - the same faults each time
     refusals: int = 0
+    expires_after: int | None = None
+    first_token: str | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
         if time.monotonic() < self.refused_until:
             self.asked_while_refused += 1
+        self.first_token = self.first_token or request.headers["Authorization"]
+        is_over = self.expires_after is not None and self.requests > self.expires_after
+        if is_over and request.headers["Authorization"] == self.first_token:
+            return httpx.Response(401, json={"message": "Bad credentials"})
         if request.method == "GET":
             await asyncio.sleep(LATENCY_S)
             return httpx.Response(200, json=_PERMISSION)
@@ -98,9 +111,19 @@ class PlayedGitHub(httpx.AsyncBaseTransport):
 
     def _data(self, variables: dict[str, Any], *, is_look: bool) -> dict[str, Any]:
         if not is_look:
-            return {"rateLimit": {"cost": 3, "remaining": 4000}, "repository": _whole()}
+            whole = _whole()
+            if self.faults:
+                self._leave_out(whole)
+            return {"rateLimit": {"cost": 3, "remaining": 4000}, "repository": whole}
         names = [f"{variables[f'owner{n}']}/{variables[f'name{n}']}" for n in range(len(variables) // 2)]
         return {f"r{n}": self._glance(name) for n, name in enumerate(names)}
+
+    def _leave_out(self, whole: dict[str, Any]) -> None:
+        """Put null where GitHub's schema permits it, in one of five places."""
+        pull, first_issue = whole["pullRequests"]["nodes"][0], whole["issues"]["nodes"][0]
+        places = ((whole, "defaultBranchRef"), (pull, "author"), (first_issue, "author"), (whole["issues"], "nodes"))
+        place, name = self.chance.choice([*places, (pull["reviewThreads"], "nodes")])
+        place[name] = None
 
     def _glance(self, name: str) -> dict[str, Any]:
         return {
@@ -140,7 +163,37 @@ def _points(query: str, variables: dict[str, Any]) -> int:
     return _COSTS[query]
 
 
-async def cycle(ledger: Ledger, github: PlayedGitHub, names: Sequence[str], *, timeout_s: float = 30.0) -> None:
+class RenewedAccess:
+    """Gives out another token when GitHub does not accept the one before, as an App's access does."""
+
+    is_anonymous = False
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    async def token(self, repository: str | None, *, write: bool) -> str:  # noqa: ARG002 - see `Access`
+        """See `Access`."""
+        return f"ghs_{self._number:036}"
+
+    async def credential(self, repository: str | None) -> str:  # noqa: ARG002 - see `Access`
+        """See `Access`."""
+        return "installation-1"
+
+    def refused(self, token: str) -> bool:
+        """See `Access`."""
+        if token == f"ghs_{self._number:036}":
+            self._number += 1
+        return True
+
+
+async def cycle(
+    ledger: Ledger,
+    github: PlayedGitHub,
+    names: Sequence[str],
+    *,
+    timeout_s: float = 30.0,
+    access: Access | str = TOKEN,
+) -> None:
     """Look, read what has changed, and record it, as the run `collect` does."""
     settings = GitHubSettings(api_url=API_URL, max_concurrent_requests=CONCURRENCY, timeout_s=timeout_s)
 
@@ -150,7 +203,7 @@ async def cycle(ledger: Ledger, github: PlayedGitHub, names: Sequence[str], *, t
             mark_read(tx, batch, recorded, rules=lambda _: TrustRules(), of_all_sources=True)
 
     http = httpx.AsyncClient(transport=github)
-    async with GitHubClient(settings, TOKEN, http=http, limits=LedgerLimits(ledger)) as client:
+    async with GitHubClient(settings, access, http=http, limits=LedgerLimits(ledger)) as client:
         begun = await begin_cycle(client, ledger, names, CollectionSettings(), forced={}, trusts_recent=False)
         with ledger.write() as tx:
             repositories.record_unchanged(tx, begun.unchanged, list(Source), trace_id=TRACE, run_id=None)
@@ -220,19 +273,42 @@ def few_changed(folder: Path) -> list[Figure]:
 
 def with_faults(folder: Path) -> list[Figure]:
     """Read 200 repositories from a GitHub of which a tenth fails, some hangs, and that refuses once in the middle."""
-    ledger, github = _ledger(folder, "faults"), PlayedGitHub(faults=True)
+    ledger, github = _ledger(folder, "faults"), PlayedGitHub(faults=True, expires_after=100)
     names = [f"acme/r-{number}" for number in range(200)]
-    took = seconds(lambda: cycle(ledger, github, names, timeout_s=2.0))
+    took = seconds(lambda: cycle(ledger, github, names, timeout_s=2.0, access=RenewedAccess()))
     second = PlayedGitHub(refused_until=github.refused_until)
     asyncio.run(cycle(ledger, second, names[:5]))
     with ledger.read() as tx:
         rows = {(row.repository, row.source) for row in collections.latest(tx, names)}
+    refused = _error_codes(ledger)["github_auth"]
     ledger.close()
     return [
         Figure("200 repositories with faults", took, "s", 120),
         Figure("sources without a row", len(names) * len(Source) - len(rows), "", 0),
         Figure("requests sent during a retry-after", github.asked_while_refused + second.asked_while_refused, "", 0),
+        Figure("sources not read for an App's token that expired", refused, "", 0),
+        *expired_token(folder),
     ]
+
+
+def expired_token(folder: Path) -> list[Figure]:
+    """Read 40 repositories with a token that nobody can renew, and that expires when half of them were asked for."""
+    ledger, github = _ledger(folder, "expired"), PlayedGitHub(expires_after=20)
+    names = [f"acme/r-{number}" for number in range(40)]
+    asyncio.run(cycle(ledger, github, names))
+    codes = _error_codes(ledger)
+    ledger.close()
+    return [
+        Figure("sources without a row after a token expired", len(names) * len(Source) - codes.total(), "", 0),
+        Figure("its rows that say that the token is not accepted", codes["github_auth"], "", 1, at_least=True),
+        Figure("its rows that say anything else", codes.total() - codes[None] - codes["github_auth"], "", 0),
+    ]
+
+
+def _error_codes(ledger: Ledger) -> Counter[str | None]:
+    """Return how many readings there were by their error's code, None for those that had an answer."""
+    with ledger.read() as tx:
+        return Counter(tx.execute(select(collection_table.c.error_code)).scalars())
 
 
 def dagsters_part(folder: Path) -> list[Figure]:
