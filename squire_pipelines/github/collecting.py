@@ -20,8 +20,9 @@ from squire_pipelines.errors import (
 from squire_pipelines.github import first_pages, quota, repository_tasks
 from squire_pipelines.github.client import GitHubClient, load_query
 from squire_pipelines.github.further_checks import joined, more_checks
+from squire_pipelines.github.further_remarks import is_cut_off, read_all_remarks
 from squire_pipelines.github.judging import Judge, Trust
-from squire_pipelines.github.models import Commit, Issue, PullRequest, RepositoryAnswer
+from squire_pipelines.github.models import Commit, Issue, PullRequest, PullRequestPart, RepositoryAnswer
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.provenance import label_names
 from squire_pipelines.github.readings import BranchHead, PullRequestReading, repository_of
@@ -272,11 +273,12 @@ class _Reader:
             reading.truncated |= page.pull_requests.is_incomplete
             # One after the other: they are rare, and a burst of them would meet the secondary limit.
             for listed in page.pull_requests.nodes:
-                with_threads, threads_left = await self._all_threads(listed)
+                with_remarks, remarks_left = await self._all_remarks(listed)
+                with_threads, threads_left = await self._all_threads(with_remarks)
                 with_checks, checks_left = await self._pull_request_checks(with_threads)
                 whole = await self._with_label_events(with_checks)
                 reading.items[whole.number] = whole
-                reading.threads_truncated |= threads_left
+                reading.threads_truncated |= threads_left or remarks_left
                 reading.checks_truncated |= checks_left
             more, cursor = page.pull_requests.page_info.has_next_page, page.pull_requests.page_info.next_cursor
             if cursor is None or len(reading.items) == known:
@@ -328,6 +330,12 @@ class _Reader:
             head = joined(head, further)
         return head, head.checks is not None and head.checks.is_incomplete
 
+    async def _all_remarks(self, pull: PullRequest) -> tuple[PullRequest, bool]:
+        async def ask(variables: dict[str, object]) -> PullRequestPart | None:
+            return (await self._ask("pull_request_remarks", **variables)).pull_request
+
+        return await read_all_remarks(pull, ask, max_items=self._max_items)
+
     async def _all_threads(self, pull: PullRequest) -> tuple[PullRequest, bool]:
         """Return the pull request with the further pages of its review threads, and whether there are more still."""
         page = pull.review_threads
@@ -340,7 +348,7 @@ class _Reader:
             if part is None or part.review_threads is None or not part.review_threads.items:
                 return pull.model_copy(update={"review_threads": page}), True
             page = part.review_threads.model_copy(update={"items": (*page.items, *part.review_threads.items)})
-        left = pull.hides_remarks or (page is not None and page.is_incomplete)
+        left = pull.hides_remarks or (page is not None and (page.is_incomplete or any(map(is_cut_off, page.nodes))))
         return pull.model_copy(update={"review_threads": page}), left
 
     async def _ask(self, query: str, **variables: object) -> RepositoryAnswer:

@@ -51,6 +51,8 @@ class PageInfo(GraphQLModel):
 
     has_next_page: bool
     end_cursor: str | None = None
+    has_previous_page: bool = False
+    start_cursor: str | None = None
 
     @property
     def next_cursor(self) -> str | None:
@@ -66,6 +68,7 @@ class Nodes(GraphQLModel, Generic[_ItemT]):
     """A connection's items. GitHub leaves None where the token may not see one, and may send no list at all."""
 
     items: Annotated[tuple[_ItemT | None, ...], BeforeValidator(_one_missing)] = Field(default=(), alias="nodes")
+    page_info: PageInfo | None = None
 
     @property
     def is_incomplete(self) -> bool:
@@ -341,9 +344,11 @@ class DefaultBranch(GraphQLModel):
 
 
 class PullRequestPart(_WithHead):
-    """A further page of a pull request's checks or threads, or its newest labels, oldest first."""
+    """A further page of a pull request's checks or remarks, or its newest labels, oldest first."""
 
     review_threads: Page[ReviewThread] | None = None
+    reviews: Nodes[Review] | None = None
+    comments: Nodes[PullRequestComment] | None = None
     timeline_items: Nodes[TimelineEvent] | None = None
 
 

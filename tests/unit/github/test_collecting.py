@@ -27,11 +27,13 @@ from tests.support.github_json import (
     FakeGitHub,
     answer,
     check_run,
+    comment,
     commit,
     issue,
     page,
     pull_request,
     repository,
+    review,
     status_context,
     thread,
 )
@@ -285,6 +287,68 @@ async def test_checks_that_no_change_of_the_code_mends_are_no_signals(client_of:
     assert (signal.details.conclusion, signal.details.failure) == ("startup_failure", FailureClass.INFRASTRUCTURE)
     collections = await collect(client_of(fake), ignored_checks=["TESTS"])
     assert len(collections[Source.FAILED_CI].signals) == len(names)
+
+
+BOT = {"login": "greptile-apps", "__typename": "Bot"}
+SUMMARY = "File: src/b.py\nLine: 7\nIssue: Never closed"
+
+
+def earlier(before: str | None) -> dict[str, Any]:
+    return {"pageInfo": {"hasNextPage": True, "hasPreviousPage": before is not None, "startCursor": before}}
+
+
+def with_talk(*, newest: int = 20) -> dict[str, Any]:
+    """A pull request whose newest comments were read, and a review; there are earlier ones of both."""
+    comments = [comment(f"C{number}") for number in range(newest)]
+    return pull_request(
+        1,
+        threads=page([thread()]),
+        comments={"nodes": comments, **earlier("c1")},
+        reviews={"nodes": [review("R9", "COMMENTED")], **earlier("r1")},
+    )
+
+
+async def test_remarks_before_the_newest_are_read_until_all_are_there(client_of: ClientOf) -> None:
+    def pages(variables: dict[str, Any]) -> httpx.Response:
+        part: dict[str, Any] = {}
+        if variables["withReviews"]:
+            assert variables["reviewsBefore"] == "r1"
+            part["reviews"] = {"nodes": [review("R1", author={"login": "bea", "__typename": "User"})], **earlier(None)}
+        if variables["withComments"]:
+            has_summary = variables["commentsBefore"] == "c2"
+            nodes = [comment("S", SUMMARY, author=BOT)] if has_summary else [comment("C", "older")]
+            part["comments"] = {"nodes": nodes, **earlier(None if has_summary else "c2")}
+        return answer({"repository": repository(pullRequest=part)})
+
+    fake = github(pulls=[with_talk()], PullRequestRemarks=pages)
+    findings = (await collect(client_of(fake)))[Source.REVIEW_FINDINGS]
+    assert not findings.truncated
+    assert {signal.key.partition(":")[0] for signal in findings.signals} == {"T1", "R1", "S"}
+    asked = [variables for name, variables in fake.operations if name == "PullRequestRemarks"]
+    assert [(names["withReviews"], names["withComments"]) for names in asked] == [(True, True), (False, True)]
+
+
+@pytest.mark.parametrize("max_items", [500, 20])
+async def test_remarks_that_are_not_read_leave_the_reading_incomplete(client_of: ClientOf, max_items: int) -> None:
+    same = {"reviews": {"nodes": [], **earlier("r1")}, "comments": {"nodes": [], **earlier("c1")}}
+    fake = github(pulls=[with_talk()], PullRequestRemarks=answer({"repository": repository(pullRequest=same)}))
+    findings = (await collect(client_of(fake), max_items=max_items))[Source.REVIEW_FINDINGS]
+    assert findings.truncated
+    assert [signal.key for signal in findings.signals] == ["T1"]
+    assert [name for name, _ in fake.operations].count("PullRequestRemarks") == (1 if max_items == 500 else 0)
+
+
+@pytest.mark.parametrize(("comments", "is_truncated"), [(100, False), (101, True)])
+async def test_thread_with_more_comments_than_a_page_leaves_the_reading_incomplete(
+    client_of: ClientOf, comments: int, *, is_truncated: bool
+) -> None:
+    exchange = thread()
+    (first,) = exchange["comments"]["nodes"]
+    exchange["comments"] = {"totalCount": comments, "nodes": [first] * 100}
+    findings = (await collect(client_of(github(pulls=[pull_request(1, threads=page([exchange]))]))))[
+        Source.REVIEW_FINDINGS
+    ]
+    assert findings.truncated is is_truncated
 
 
 async def test_version_changes_with_the_fact_and_key_does_not(client_of: ClientOf) -> None:
