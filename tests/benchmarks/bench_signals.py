@@ -9,6 +9,7 @@ import json
 import logging
 import random
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,7 +36,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.cycle import begin_cycle, unread_sources
 from squire_pipelines.github.judging import Trust
-from squire_pipelines.ledger import collections, repositories
+from squire_pipelines.ledger import collections, github_limits, repositories
 from squire_pipelines.ledger.collaborators import KeptPermissions
 from squire_pipelines.ledger.collections import RecordedCollection
 from squire_pipelines.ledger.github_limits import LedgerLimits
@@ -54,6 +55,8 @@ CONCURRENCY = 20
 TRACE = "be" * 16
 TOKEN = "ghp_" + "m" * 36
 CALLS_ONE_AFTER_THE_OTHER = 4
+SECOND, READY = "--second", "ready\n"
+PATIENCE_S = 120.0
 SAMPLE = 3
 """Repositories read by calls one after the other; the time of all is a multiple of theirs."""
 
@@ -275,9 +278,12 @@ def with_faults(folder: Path) -> list[Figure]:
     """Read 200 repositories from a GitHub of which a tenth fails, some hangs, and that refuses once in the middle."""
     ledger, github = _ledger(folder, "faults"), PlayedGitHub(faults=True, expires_after=100)
     names = [f"acme/r-{number}" for number in range(200)]
-    took = seconds(lambda: cycle(ledger, github, names, timeout_s=2.0, access=RenewedAccess()))
-    second = PlayedGitHub(refused_until=github.refused_until)
-    asyncio.run(cycle(ledger, second, names[:5]))
+    command = [sys.executable, str(Path(__file__).resolve()), SECOND, str(ledger.url)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as second:
+        assert second.stdout is not None
+        assert second.stdout.readline() == READY
+        took = seconds(lambda: cycle(ledger, github, names, timeout_s=2.0, access=RenewedAccess()))
+        of_second = json.loads(second.communicate(timeout=PATIENCE_S)[0])
     with ledger.read() as tx:
         rows = {(row.repository, row.source) for row in collections.latest(tx, names)}
     refused = _error_codes(ledger)["github_auth"]
@@ -285,10 +291,32 @@ def with_faults(folder: Path) -> list[Figure]:
     return [
         Figure("200 repositories with faults", took, "s", 120),
         Figure("sources without a row", len(names) * len(Source) - len(rows), "", 0),
-        Figure("requests sent during a retry-after", github.asked_while_refused + second.asked_while_refused, "", 0),
+        Figure("requests sent during a retry-after", github.asked_while_refused, "", 0),
+        Figure("requests of a second process during it", of_second["asked_while_refused"], "", 0),
+        Figure("what was left of it when the second process began", of_second["left_s"], "s", 1, at_least=True),
+        Figure("requests of the second process after it", of_second["asked"], "", 1, at_least=True),
         Figure("sources not read for an App's token that expired", refused, "", 0),
         *expired_token(folder),
     ]
+
+
+def second_process(url: str) -> None:
+    """Wait until another process was told to wait, then run a cycle on its ledger at once, and say what was asked."""
+    ledger, access = Ledger(url), RenewedAccess()
+    credential = asyncio.run(access.credential(None))
+    sys.stdout.write(READY)
+    sys.stdout.flush()
+    deadline, left_s = time.monotonic() + PATIENCE_S, 0.0
+    while left_s <= 0 and time.monotonic() < deadline:
+        time.sleep(0.02)
+        with ledger.read() as tx:
+            ends = [state.blocked_until for state in github_limits.read_states(tx, credential).values()]
+            left_s = max(((end - tx.now).total_seconds() for end in ends if end is not None), default=0.0)
+    github = PlayedGitHub(refused_until=time.monotonic() + left_s)
+    asyncio.run(cycle(ledger, github, [f"acme/r-{number}" for number in range(5)], access=access))
+    ledger.close()
+    asked = {"left_s": left_s, "asked": github.requests, "asked_while_refused": github.asked_while_refused}
+    sys.stdout.write(json.dumps(asked))
 
 
 def expired_token(folder: Path) -> list[Figure]:
@@ -347,7 +375,10 @@ def _ledger(folder: Path, name: str) -> Ledger:
 
 
 def main() -> int:
-    """Measure and report."""
+    """Measure and report, or be the second process of a measurement."""
+    if sys.argv[1:2] == [SECOND]:
+        second_process(sys.argv[2])
+        return 0
     with tempfile.TemporaryDirectory(prefix="squire-signals-") as name:
         folder = Path(name)
         return report(
