@@ -1,5 +1,6 @@
 """`squire signals`: the facts that were seen, and how the readings of their sources ended."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -56,11 +57,16 @@ def list_signals(
         "key": "key",
         "title": "title",
         "link": "url",
-        "held": lambda row: "held" if row["verdict"] and not row["verdict"]["may_start"] else None,
+        "held": lambda row: "held" if _is_held(row) else None,
         "seen": lambda row: age(row["last_seen_at"], now),
         "gone": lambda row: age(row["gone_at"], now),
     }
     context.write_list(rows, columns, as_json=as_json, empty="There are no signals.", limit=limit)
+
+
+def _is_held(row: Mapping[str, Any]) -> bool:
+    """Return whether a signal is held: an open pull request is background, whoever opened it."""
+    return bool(row["kind"] != SignalKind.OPEN_PR and row["verdict"] and not row["verdict"]["may_start"])
 
 
 @signals.command("collections", examples=("squire signals collections", "squire signals collections --json"))

@@ -15,18 +15,24 @@ from squire_pipelines.domain.signals import (
     FailedCheck,
     ManualTask,
     OpenIssue,
+    OpenPullRequest,
     PluginFact,
     ReviewFinding,
     Signal,
     is_from_file,
 )
 from squire_pipelines.domain.terminal_text import plain
-from squire_pipelines.ledger import decisions, episodes
+from squire_pipelines.ledger import collections, decisions, episodes, plans, task_signals
 from squire_pipelines.ledger.decisions import StoredSignal
 from squire_pipelines.ledger.episodes import EpisodeEvent
+from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.task_signals import TaskOfSignal
+from squire_pipelines.planning.selection import BACKGROUND, PlanInputs, why_left_out
+from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.output import write_line
 
 _MAX_LINES = 60
+_ANY_BRANCH = "HEAD"  # what the default branch is called decides nothing
 
 ref_argument = click.argument("signal", metavar="REF|ID")
 
@@ -42,15 +48,18 @@ ref_argument = click.argument("signal", metavar="REF|ID")
 def show(context: CliContext, signal: str, repository: str | None, *, as_json: bool) -> None:
     """Show a signal: who wrote it, what it says, when, and whether it may start work.
 
-    A signal that is held says why, and who can release it. An issue that was changed after it was approved is shown
-    with the text that was approved and the difference.
+    A signal that is held says why, and who can release it. One that may start work and becomes no task all the same
+    says why, and which tasks were made of it. An issue that was changed after it was approved is shown with the text
+    that was approved and the difference.
     """
     with context.ledger.read() as tx:
         stored = decisions.find(tx, signal, repository=repository)
         events = episodes.history(tx, stored.signal)
+        made = task_signals.tasks_of(tx, stored.signal)
+        left_out = _why_left_out(tx, context.settings, stored)
         now = tx.now
     if as_json:
-        emit_json({**_document(stored), "episodes": events})
+        emit_json({**_document(stored), "left_out": left_out, "tasks": made, "episodes": events})
         return
     columns: Columns = {
         "signal": lambda row: row.signal.ref,
@@ -63,10 +72,13 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
         "first seen": lambda row: age(row.first_seen_at, now),
         "last seen": lambda row: age(row.last_seen_at, now),
         "gone": lambda row: age(row.gone_at, now) if row.gone_at else None,
+        "where": lambda row: _where(row.signal),
+        "judgement": lambda row: _judgement(row.signal),
         "may start work": lambda row: verdict_of(row.signal),
+        "becomes a task": lambda _row: f"no: {left_out}" if left_out else "yes, with the next plan",
     }
     write_fields(stored, columns)
-    for line in (*_history(stored.signal), *map(_happened, events)):
+    for line in (*_history(stored.signal), *map(_happened, events), *map(_task, made)):
         write_line(f"  {plain(line)}")
     _write_text("What it says", _text(stored.signal))
     _write_text("Changed since it was approved", "\n".join(_difference(stored.signal)))
@@ -76,9 +88,56 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
 
 def verdict_of(signal: Signal) -> str:
     """Return whether a signal may start work, and why, as one sentence."""
+    if isinstance(signal.details, OpenPullRequest):
+        return f"no: {BACKGROUND}"
     if signal.verdict is None:
         return "not judged yet: the next collection judges it"
     return f"{'yes' if signal.verdict.may_start else 'held'}: {signal.verdict.reason}"
+
+
+def _why_left_out(tx: Transaction, settings: Settings, stored: StoredSignal) -> str | None:
+    """Return why no task would be made of a signal now; None where the next plan may make one."""
+    signal = stored.signal
+    if stored.gone_at is not None:
+        return "it is gone"
+    present = collections.active_signals(tx, signal.repository)
+    inputs = PlanInputs(
+        repository=signal.repository,
+        signals=present,
+        default_branch=_ANY_BRANCH,
+        issue_labels=settings.issue_labels_for(signal.repository),
+        covered=plans.answered(tx, signal.repository, present, times=settings.planner.max_tasks_per_fact),
+        max_tasks=settings.planner.max_tasks,
+        filters=settings.filters_for(signal.repository).rules,
+    )
+    return why_left_out(inputs, signal)
+
+
+def _where(signal: Signal) -> str | None:
+    """Return which code a remark is about, on which side of the difference, and whether it is still there."""
+    if not isinstance(signal.details, ReviewFinding) or signal.details.path is None:
+        return None
+    remark = signal.details
+    first = f"{remark.start_line}-" if remark.start_line and remark.start_line != remark.line else ""
+    lines = f":{first}{remark.line}" if remark.line else ""
+    side = f", {remark.side} side" if remark.side else ""
+    return f"{remark.path}{lines}{side}{', outdated: this code has changed since' if remark.outdated else ''}"
+
+
+def _judgement(signal: Signal) -> str | None:
+    """Return what a review bot says of its finding itself."""
+    if not isinstance(signal.details, ReviewFinding):
+        return None
+    remark = signal.details
+    confidence = f"confidence {remark.confidence:.0%}" if remark.confidence is not None else None
+    severity = f"severity {remark.severity}" if remark.severity else None
+    head = f"of the commit {remark.judged_head}" if remark.judged_head else None
+    return ", ".join(part for part in (severity, confidence, head) if part) or None
+
+
+def _task(task: TaskOfSignal) -> str:
+    version = "" if task.of_present else ", of an earlier version of it"
+    return f"task {task.task_id}: {task.status}, made {instant(task.at)}{version}"
 
 
 def _who(signal: Signal) -> str:
@@ -149,6 +208,10 @@ def _difference(signal: Signal) -> Iterator[str]:
     return difflib.unified_diff(approved, later, "approved", "now", lineterm="")
 
 
+def _may_start(signal: Signal) -> bool:
+    return not isinstance(signal.details, OpenPullRequest) and signal.verdict is not None and signal.verdict.may_start
+
+
 def _write_text(heading: str, text: str) -> None:
     lines = plain(text).strip().splitlines()
     if not lines:
@@ -165,7 +228,7 @@ def _document(stored: StoredSignal) -> dict[str, object]:
     return {
         "id": stored.id,
         "ref": signal.ref,
-        "may_start": signal.verdict is not None and signal.verdict.may_start,
+        "may_start": _may_start(signal),
         "reason": verdict_of(signal),
         **signal.model_dump(mode="json"),
         "decision": stored.decision.model_dump(mode="json") if stored.decision else None,

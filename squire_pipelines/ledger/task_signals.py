@@ -1,6 +1,8 @@
 """Which tasks were made for which signals: how often a fact has been worked on, whatever became of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, delete, func, insert, select
@@ -38,6 +40,29 @@ def rounds(tx: Transaction, repository: str, versions: Mapping[str, str], *, tim
         return {}
     ended = {f"{row.kind}:{row.key}": row.ended for row in tx.execute(_counts(repository)) if _is_in(row, versions)}
     return {ref: min(count, times - 1) for ref, count in ended.items() if count}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOfSignal:
+    """A task that was made of a signal; `of_present` says whether of the signal as it is now."""
+
+    task_id: str
+    status: str
+    at: datetime
+    of_present: bool
+
+
+def tasks_of(tx: Transaction, signal: Signal, *, limit: int = 20) -> tuple[TaskOfSignal, ...]:
+    """Return the newest tasks that were made of a signal, in whatever version, without archived ones."""
+    made = task_signals.c
+    rows = tx.execute(
+        select(made.task_id, tasks.c.status, made.at, made.version)
+        .join(tasks, tasks.c.id == made.task_id)
+        .where(made.repository == signal.repository, made.kind == signal.kind, made.key == signal.key)
+        .order_by(made.at.desc(), made.task_id)
+        .limit(limit)
+    )
+    return tuple(TaskOfSignal(row.task_id, row.status, row.at, row.version == signal.version) for row in rows)
 
 
 def _is_in(row: Any, versions: Mapping[str, str]) -> bool:

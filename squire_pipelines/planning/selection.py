@@ -70,31 +70,60 @@ class Selection:
     notes: tuple[str, ...]
 
 
+ANSWERED = "a task of it is under way, its pull request is open, or as many tasks were made of it as may be"
+BACKGROUND = "an open pull request is background, and no work by itself"
+NOT_CHOSEN = "it has none of the labels that choose an issue"
+_NOT_WORTH_A_NOTE = frozenset({ANSWERED, BACKGROUND, NOT_CHOSEN})
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What decides about each signal of a repository: the inputs, and what its other signals say."""
+
+    inputs: PlanInputs
+    labels: frozenset[str]
+    drafts: frozenset[int]
+    pulls: OpenPullRequests
+
+    @classmethod
+    def of(cls, inputs: PlanInputs, signals: Collection[Signal]) -> "_Rules":
+        drafts = frozenset(
+            signal.details.number
+            for signal in signals
+            if isinstance(signal.details, OpenPullRequest) and signal.details.is_draft
+        )
+        labels = frozenset(label.casefold() for label in inputs.issue_labels)
+        return cls(inputs, labels, drafts, OpenPullRequests.among(signals))
+
+    def decide(self, signal: Signal) -> tuple[str | None, str]:
+        """Return the branch that a task's pull request goes into; None with the reason where there is to be none."""
+        if signal.ref in self.inputs.covered:
+            return None, ANSWERED
+        base, reason = _choose(
+            signal, default_branch=self.inputs.default_branch, labels=self.labels, drafts=self.drafts
+        )
+        if base is None:
+            return None, reason
+        if (filter_name := left_out_by(signal, self.inputs.filters, self.pulls)) is not None:
+            return None, f"by filters.{filter_name} of the settings"
+        if not 0 < len(base) <= MAX_BRANCH_CHARS:
+            return None, "a branch whose name cannot be used"
+        return base, ""
+
+
 def select(inputs: PlanInputs) -> Selection:
     """Choose the signals that may become tasks, in an order that does not depend on the input's."""
     # By content, so that of two signals with one name it is always the same that stands for it.
     by_ref = {signal.ref: signal for signal in sorted(inputs.signals, key=lambda signal: signal.model_dump_json())}
     by_ref = dict(sorted(by_ref.items()))
-    drafts = frozenset(
-        signal.details.number
-        for signal in by_ref.values()
-        if isinstance(signal.details, OpenPullRequest) and signal.details.is_draft
-    )
-    labels = frozenset(label.casefold() for label in inputs.issue_labels)
-    pulls = OpenPullRequests.among(by_ref.values())
+    rules = _Rules.of(inputs, by_ref.values())
     candidates: list[Candidate] = []
     left_out: Counter[str] = Counter()
-    for ref, signal in by_ref.items():
-        if ref in inputs.covered or isinstance(signal.details, OpenPullRequest):
-            continue
-        base, reason = _choose(signal, default_branch=inputs.default_branch, labels=labels, drafts=drafts)
-        if base is not None and (filter_name := left_out_by(signal, inputs.filters, pulls)) is not None:
-            base, reason = None, f"by filters.{filter_name} of the settings"
-        if base is not None and not 0 < len(base) <= MAX_BRANCH_CHARS:
-            base, reason = None, "a branch whose name cannot be used"
+    for signal in by_ref.values():
+        base, reason = rules.decide(signal)
         if base is not None:
             candidates.append(Candidate(signal, base))
-        elif reason:
+        elif reason not in _NOT_WORTH_A_NOTE:
             left_out[reason] += 1
     return Selection(
         candidates=tuple(candidates),
@@ -103,10 +132,16 @@ def select(inputs: PlanInputs) -> Selection:
     )
 
 
+def why_left_out(inputs: PlanInputs, signal: Signal) -> str | None:
+    """Return why a plan would make no task of a signal; None where it may."""
+    base, reason = _Rules.of(inputs, inputs.signals).decide(signal)
+    return reason if base is None else None
+
+
 def _choose(
     signal: Signal, *, default_branch: str | None, labels: frozenset[str], drafts: frozenset[int]
 ) -> tuple[str | None, str]:
-    """Return the base branch, or None with the reason; no reason where leaving out is not worth a note."""
+    """Return the base branch, or None with the reason."""
     base, reason = default_branch, "the repository has no default branch, that is, no commit yet"
     match signal.details:
         case FailedCheck() as check:
@@ -114,7 +149,9 @@ def _choose(
         case ReviewFinding() as finding:
             base, reason = _choose_remark(finding)
         case OpenIssue() as issue if not _is_chosen(issue, signal, labels):
-            return None, ""
+            return None, NOT_CHOSEN
+        case OpenPullRequest():
+            return None, BACKGROUND
         case ManualTask(branch=str() as branch) | PluginFact(branch=str() as branch):
             base = branch
         case _:

@@ -30,7 +30,7 @@ from squire_pipelines.domain.signals import (
 )
 from squire_pipelines.domain.verdicts import judge_signal
 from squire_pipelines.ledger import collections, deliveries
-from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire
+from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire, spec
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SLY = Author(login="sly", kind=ActorKind.PERSON, permission=RepositoryPermission.READ, association="CONTRIBUTOR")
@@ -110,7 +110,7 @@ def test_an_issue_that_was_changed_after_its_approval_shows_the_difference(squir
         (
             Source.OPEN_PRS,
             OpenPullRequest(number=3, author="x", is_draft=False, head_ref="f", head_sha="a" * 40, base_ref="main"),
-            ("an account that is gone", "held: its author's account is gone"),
+            ("an account that is gone", "no: an open pull request is background"),
         ),
         (
             Source.OPEN_ISSUES,
@@ -125,6 +125,56 @@ def test_any_signal_answers_who_what_and_may_they(
     signal = record(samples, source, "k1", details)
     shown = squire.ok("signals", "show", signal.ref, "--repository", REPOSITORY.upper())
     assert [word for word in words if word not in shown] == []
+
+
+LABELLED = OpenIssue(number=7, author="mara", labels=("squire",), body="please")
+OPEN_PULL = OpenPullRequest(number=3, author="x", is_draft=False, head_ref="f", head_sha="a" * 40, base_ref="main")
+OF_FORK = REMARK.model_copy(update={"from_fork": True})
+OLD_FINDING = REMARK.model_copy(update={"is_bot": True, "outdated": True})
+
+
+@pytest.mark.parametrize(
+    ("fact", "reason"),
+    [
+        ((Source.OPEN_ISSUES, LABELLED, MARA), None),
+        ((Source.OPEN_ISSUES, LABELLED.model_copy(update={"labels": ("bug",)}), MARA), "none of the labels"),
+        ((Source.REVIEW_FINDINGS, REMARK, SLY), "held, see `squire signals show`"),
+        ((Source.REVIEW_FINDINGS, OF_FORK, MARA), "whose branch lies in a fork"),
+        ((Source.REVIEW_FINDINGS, OLD_FINDING, MARA), "that is about older code"),
+        ((Source.OPEN_PRS, OPEN_PULL, MARA), "an open pull request is background"),
+    ],
+)
+def test_it_says_why_a_plan_makes_no_task_of_it(
+    squire: Squire, samples: SampleData, fact: tuple[Source, Details, Author], reason: str | None
+) -> None:
+    source, details, author = fact
+    signal = record(samples, source, "k1", details, author=author, provenance=Provenance(written_at=AT))
+    shown, left_out = squire.ok("signals", "show", signal.ref), squire.json("signals", "show", signal.ref)["left_out"]
+    if reason is None:
+        assert left_out is None
+        assert "yes, with the next plan" in shown
+    else:
+        assert reason in left_out
+        assert f"no: {left_out}" in shown
+
+
+def test_it_names_the_tasks_that_were_made_of_it(squire: Squire, samples: SampleData) -> None:
+    signal = record(samples, Source.OPEN_ISSUES, "7", LABELLED, author=MARA, provenance=Provenance(written_at=AT))
+    _, (task_id,) = samples.plan(spec("resolve", signals=(signal.ref,)))
+    shown, document = squire.ok("signals", "show", signal.ref), squire.json("signals", "show", signal.ref)
+    assert f"task {task_id}: ready, made " in shown
+    assert "no: a task of it is under way, its pull request is open, or as many tasks were made" in shown
+    (made,) = document["tasks"]
+    assert (made["task_id"], made["status"], made["of_present"]) == (task_id, "ready", True)
+
+
+def test_place_and_judgement_of_a_bots_finding_are_shown(squire: Squire, samples: SampleData) -> None:
+    judged = {"severity": "high", "confidence": 0.8, "judged_head": "b" * 40, "path": "a.py", "line": 9}
+    place = {"start_line": 7, "side": "right", "outdated": True}
+    record(samples, Source.REVIEW_FINDINGS, "T1", REMARK.model_copy(update=judged | place))
+    shown = squire.ok("signals", "show", "review_finding:T1")
+    assert "a.py:7-9, right side, outdated: this code has changed since" in shown
+    assert f"severity high, confidence 80%, of the commit {'b' * 40}" in shown
 
 
 def test_a_release_lets_it_start_work_asks_for_a_collection_and_is_audited(squire: Squire, samples: SampleData) -> None:
