@@ -105,6 +105,11 @@ class Home:
         return self.config / "config.toml"
 
     @property
+    def answers(self) -> Path:
+        """What GitHub answered, with its tags, one file each; it may be removed."""
+        return self.cache / "github-answers"
+
+    @property
     def mirrors(self) -> Path:
         """Bare mirrors of the repositories, one folder each."""
         return self.cache / "mirrors"

@@ -46,6 +46,7 @@ class GitHubSettings(SettingsSection):
     api_url: BaseUrl = "https://api.github.com"
     timeout_s: Seconds = 30
     max_concurrent_requests: int = Field(default=20, ge=1, le=100)
+    max_kept_answers: int = Field(default=2000, ge=100, le=100_000, description="of REST, with their ETags")
     bot_name: GitName = "squire[bot]"
     bot_email: Email = "squire@users.noreply.github.com"
     min_write_interval_s: SecondsOrNone = 1.0

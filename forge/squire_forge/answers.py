@@ -113,10 +113,10 @@ def answer(request: Request, body: object, status: int = 200, link: str | None =
     return response
 
 
-def decorate(response: Response, limits: RateLimits, resource: str) -> Response:
-    """Add the headers that every answer has, and count the request; a 304 costs nothing."""
-    free = response.status_code == 304  # noqa: PLR2004 - the status itself says it best
-    response.headers.update(headers(resource, limits.spend(resource, 0 if free else 1)))
+def decorate(response: Response, limits: RateLimits, resource: str, *, is_free: bool = False) -> Response:
+    """Add the headers that every answer has, and count the request unless it is free; a 304 costs nothing."""
+    is_free |= response.status_code == 304  # noqa: PLR2004 - the status itself says it best
+    response.headers.update(headers(resource, limits.spend(resource, 0 if is_free else 1)))
     response.headers["x-github-request-id"] = ":".join(secrets.token_hex(2).upper() for _ in range(5))
     response.headers["x-github-media-type"] = "github.v3; format=json"
     response.headers["x-github-api-version-selected"] = "2022-11-28"

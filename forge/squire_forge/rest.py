@@ -58,17 +58,19 @@ class Rest:
         return [Route(path, self._endpoint(handler), methods=[method]) for method, path, handler in table]
 
     def _endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        is_free = handler == self._rate_limit
+
         async def endpoint(request: Request) -> Response:
             try:
                 answers.require_token(request, self._world)
                 # Reading the rate limit is free, and possible when it is used up.
-                if handler != self._rate_limit and (refusal := answers.exhausted(self._limits, "core")):
+                if not is_free and (refusal := answers.exhausted(self._limits, "core")):
                     return refusal.response()
                 body = {} if request.method in {"GET", "DELETE"} else await read_json(request)
                 response = await run_in_threadpool(handler, request, self._world, body)
             except ApiError as error:
                 response = error.response()
-            return answers.decorate(response, self._limits, "core")
+            return answers.decorate(response, self._limits, "core", is_free=is_free)
 
         return endpoint
 

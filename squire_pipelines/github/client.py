@@ -4,13 +4,10 @@ What an answer means is decided in `protocol`; the questions are in `queries/` a
 """
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -24,11 +21,13 @@ from squire_pipelines.errors import (
     GitHubRateLimitError,
     GitHubUnavailableError,
 )
-from squire_pipelines.github import protocol
+from squire_pipelines.github import kept_answers, protocol
 from squire_pipelines.github.access import Access, AccessAuth, TokenAccess, repository_of
 from squire_pipelines.github.connections import new_http_client
+from squire_pipelines.github.kept_answers import NOT_MODIFIED, AnswerStore, NothingKept
 from squire_pipelines.github.limits import LimitStore, MemoryLimits, blocked_kinds, kind_of_rest, read_use
 from squire_pipelines.github.protocol import GraphQLAnswer
+from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.secrets import Secret
@@ -58,23 +57,6 @@ def _log_retry(details: RetryDetails) -> None:
 
 # Its own hook imports structlog for the first retry, and logs the arguments of what it repeats.
 set_on_retry_hooks([_log_retry])
-_IMPORT = re.compile(r'^#import "([a-z_]+)"$', re.MULTILINE)
-
-
-@cache
-def load_query(name: str) -> str:
-    """Return `queries/<name>.graphql` with the fragments that its `#import "…"` lines name, each of them once."""
-    texts: dict[str, str] = {}
-    _load_with_imports(name, texts)
-    return "\n".join(texts.values())
-
-
-def _load_with_imports(name: str, texts: dict[str, str]) -> None:
-    if name not in texts:
-        folder = resources.files("squire_pipelines.github") / "queries"
-        texts[name] = (folder / f"{name}.graphql").read_text(encoding="utf-8")
-        for imported in _IMPORT.findall(texts[name]):
-            _load_with_imports(imported, texts)
 
 
 class _NotSentError(GitHubUnavailableError):
@@ -97,6 +79,7 @@ class _Request:
     json: Mapping[str, object] | None = None
     # httpx drops the token when a redirection leaves the host. A redirected write would become a GET: it is reported.
     follow_redirects: bool = False
+    is_conditional: bool = False
 
 
 class GitHubClient:
@@ -108,6 +91,7 @@ class GitHubClient:
         attempts: Tries of one request in all, the first included.
         limits: What is known of GitHub's limits; None knows what this client alone was told.
         write_turns: Keeps the distance of writes from those of other processes, too; None knows of this client alone.
+        answers: Keeps answers of REST with their ETags; None keeps none.
         http: A client to use instead of an own one; it is not closed.
         max_body_bytes: Of one answer; a larger one is refused before it fills the memory.
         monotonic: Seconds for intervals.
@@ -121,6 +105,7 @@ class GitHubClient:
         attempts: int = 4,
         limits: LimitStore | None = None,
         write_turns: WriteTurns | None = None,
+        answers: AnswerStore | None = None,
         http: httpx.AsyncClient | None = None,
         max_body_bytes: int = 64 * 2**20,
         monotonic: Callable[[], float] = time.monotonic,
@@ -138,6 +123,7 @@ class GitHubClient:
         self._last_write: float | None = None
         self._write_turns = write_turns
         self._limits: LimitStore = limits or MemoryLimits()
+        self._answers: AnswerStore = answers or NothingKept()
         self._max_body_bytes = max_body_bytes
         self._monotonic = monotonic
         self._owns_http = http is None
@@ -260,6 +246,7 @@ class GitHubClient:
                 params=params,
                 json=content,
                 follow_redirects=not is_write,
+                is_conditional=not is_write,
             ),
             protocol.read_answer,
         )
@@ -339,7 +326,22 @@ class GitHubClient:
             )
 
     async def _exchange(self, request: _Request, credential: str) -> tuple[int, Mapping[str, str], bytes]:
-        """Send once; return status, headers with lower-case names, body. Raises GitHubError."""
+        """Send once; return status, headers with lower-case names, body: the kept one where GitHub says that it is."""
+        if not request.is_conditional:
+            return await self._transfer(request, credential, _HEADERS)
+        name = kept_answers.name_of(credential, request.url, request.params)
+        kept = self._answers.find(name)
+        tags = {"If-None-Match": kept.etag} if kept else {}
+        status, headers, body = await self._transfer(request, credential, {**_HEADERS, **tags})
+        if kept is not None and status == NOT_MODIFIED:
+            return 200, {**headers, "content-type": "application/json"}, kept.body
+        if (answer := kept_answers.keepable(status, headers, body)) is not None:
+            self._answers.keep(name, answer)
+        return status, headers, body
+
+    async def _transfer(
+        self, request: _Request, credential: str, sent: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
         async with self._semaphore:
             if request.is_write:
                 await self._space_writes()
@@ -353,7 +355,7 @@ class GitHubClient:
                         request.url,
                         params=request.params,
                         json=request.json,
-                        headers=_HEADERS,
+                        headers=sent,
                         auth=request.auth,
                         follow_redirects=request.follow_redirects,
                     ) as response,

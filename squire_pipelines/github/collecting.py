@@ -18,13 +18,14 @@ from squire_pipelines.errors import (
     SquireError,
 )
 from squire_pipelines.github import first_pages, quota, repository_tasks
-from squire_pipelines.github.client import GitHubClient, load_query
+from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.further_checks import joined, more_checks
 from squire_pipelines.github.further_remarks import is_cut_off, read_all_remarks
 from squire_pipelines.github.judging import Judge, Trust
 from squire_pipelines.github.models import Commit, Issue, PullRequest, PullRequestPart, RepositoryAnswer
 from squire_pipelines.github.protocol import GraphQLAnswer
 from squire_pipelines.github.provenance import label_names
+from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.readings import BranchHead, PullRequestReading, repository_of
 from squire_pipelines.github.remarks import review_findings
 from squire_pipelines.github.signals import (

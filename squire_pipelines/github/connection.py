@@ -2,6 +2,7 @@
 
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.kept_answers import KeptAnswers
 from squire_pipelines.github.write_turns import WriteTurns
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
@@ -23,9 +24,14 @@ class GitHub:
 
     def client(self) -> GitHubClient:
         """Return a client, to be used in `async with`. Raises ConfigError."""
+        answers = KeptAnswers(self._settings.home.answers, max_answers=self._settings.github.max_kept_answers)
         turns = WriteTurns(self._settings.home.run / "github-writes")
         return GitHubClient(
-            self._settings.github, access_from(self._settings), limits=LedgerLimits(self._ledger), write_turns=turns
+            self._settings.github,
+            access_from(self._settings),
+            limits=LedgerLimits(self._ledger),
+            write_turns=turns,
+            answers=answers,
         )
 
     async def git_token(self, repository: str) -> Secret | None:

@@ -22,9 +22,10 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
     GitHubValidationError,
 )
-from squire_pipelines.github.client import GitHubClient, load_query
+from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import GraphQLModel, Text, parse
 from squire_pipelines.github.protocol import GraphQLAnswer
+from squire_pipelines.github.query_texts import load_query
 
 REPOSITORIES_PER_QUERY = 100
 """With two connections each: 200 of them, which is 2 points.

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
-from squire_pipelines.github.client import GitHubClient, load_query
+from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.models import GitHubModel, ReportedPullRequest, Text, parse
+from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.readings import repository_of
 from squire_pipelines.github.signals import checks_state
 

@@ -28,6 +28,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.events import ParsedDelivery, parse_delivery
 from squire_pipelines.github.evidence.checks import add_evidence
+from squire_pipelines.github.kept_answers import KeptAnswers
 from squire_pipelines.github.lookup import pull_request_reports, repository_info
 from squire_pipelines.github.protocol import parse_delivery_headers, verify_signature
 from squire_pipelines.github.pulls import (
@@ -63,6 +64,27 @@ async def points_left(client: GitHubClient) -> int:
     """Return what is left of the GraphQL limit; asking costs nothing."""
     limits = await client.get("/rate_limit")
     return int(limits["resources"]["graphql"]["remaining"])
+
+
+async def core_left(client: GitHubClient) -> int:
+    """Return what is left of the REST limit; asking costs nothing."""
+    limits = await client.get("/rate_limit")
+    return int(limits["resources"]["core"]["remaining"])
+
+
+def test_what_has_not_changed_costs_no_quota_when_it_is_asked_again(forge: ForgeProcess, tmp_path: Path) -> None:
+    path = "/repos/demo/webshop"
+
+    async def ask() -> tuple[object, int]:
+        answers = KeptAnswers(tmp_path / "answers", max_answers=100)
+        async with GitHubClient(GitHubSettings(api_url=forge.api_url), forge.token, answers=answers) as client:
+            before = await core_left(client)
+            content = await client.get(path)
+            return content, before - await core_left(client)
+
+    first, second = asyncio.run(ask()), asyncio.run(ask())
+    assert second[0] == first[0]
+    assert (first[1], second[1]) == (1, 0)
 
 
 async def report_of(client: GitHubClient, repository: str, number: int) -> PullRequestReport:

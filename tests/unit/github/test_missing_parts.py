@@ -24,8 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.signals import AnySource, Collection, CollectionStatus
-from squire_pipelines.github.client import GitHubClient, load_query
+from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
+from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.sections import GitHubSettings
 from tests.support.github_json import (
     API_URL,

@@ -5,9 +5,9 @@ from importlib import resources
 import pytest
 from graphql import GraphQLSchema, build_schema, parse, validate
 
-from squire_pipelines.github.client import load_query
 from squire_pipelines.github.looking import batch_query as look_query
 from squire_pipelines.github.lookup import batch_query
+from squire_pipelines.github.query_texts import load_query
 from tests.support.github_schemas import schema_file
 
 FOLDER = resources.files("squire_pipelines.github") / "queries"
