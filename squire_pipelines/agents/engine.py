@@ -41,7 +41,7 @@ class EngineInfo:
 
     def is_older_than(self, api: tuple[int, int]) -> bool:
         """Return whether its API is older than `api`; an engine that does not tell counts as new."""
-        version = re.fullmatch(r"(\d+)\.(\d+)", self.api_version)
+        version = re.fullmatch(r"(\d{1,9})\.(\d{1,9})", self.api_version)
         return version is not None and (int(version[1]), int(version[2])) < api
 
 

@@ -43,7 +43,7 @@ def check_git(_context: CliContext) -> Iterator[Diagnosis]:
     except (OSError, subprocess.SubprocessError) as error:
         yield Diagnosis("git", "fail", f"git does not run: {one_line(str(error))}", "install git")
         return
-    numbers = re.search(r"(\d+)\.(\d+)", text)
+    numbers = re.search(r"(\d{1,9})\.(\d{1,9})", text)
     version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
     if version < MIN_GIT:
         yield Diagnosis("git", "warn", one_line(text), f"install git {MIN_GIT[0]}.{MIN_GIT[1]} or newer")

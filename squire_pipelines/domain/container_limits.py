@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from squire_pipelines.domain.frozen import FrozenModel, SparseModel
 
 _UNITS = {"": 1, "b": 1, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20, "g": 2**30, "gib": 2**30}
-_SIZE = re.compile(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s{0,10}([a-z]{0,3})", re.IGNORECASE)
 MIN_MEMORY = 64 * 2**20
 MIN_CPUS = 0.01
 """The least share of a processor that engines can give; less is rounded to none, which is no limit."""
@@ -20,7 +20,7 @@ def parse_size(value: object) -> object:
     """Return the bytes of `"4GiB"`, `"512m"` or a plain number. Raises ValueError for another unit."""
     if not isinstance(value, str):
         return value
-    if (match := _SIZE.fullmatch(value)) and match[2].lower() in _UNITS:
+    if (match := _SIZE.fullmatch(value.strip())) and match[2].lower() in _UNITS:
         return int(float(match[1]) * _UNITS[match[2].lower()])
     raise ValueError("a size is a number of bytes or has one of the units KiB, MiB and GiB, for example 512MiB")
 

@@ -14,13 +14,14 @@ from urllib.parse import quote, quote_plus
 # A known value shorter than this appears in ordinary text by chance, so it is neither hidden nor refused.
 MIN_KNOWN_LENGTH = 6
 
+# What looks ahead is bounded, and none reads over its own beginning: a text may repeat that for a megabyte.
 # Lengths are open at the top on purpose: GitHub's installation tokens (`ghs_`) no longer have a fixed one.
 PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a private key", re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")),
     ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])gh[oprsu]_[A-Za-z0-9_]{16,}(?:[.-][A-Za-z0-9_-]+)*")),
     ("a GitHub token", re.compile(r"(?<![A-Za-z0-9])github_pat_[A-Za-z0-9_]{16,}")),
     ("a GitLab token", re.compile(r"(?<![A-Za-z0-9])glpat-[A-Za-z0-9_-]{16,}")),
-    ("a model provider's key", re.compile(r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{20,}")),
+    ("a model provider's key", re.compile(r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]{0,80}\d)[A-Za-z0-9_-]{20,}")),
     ("an AWS access key", re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])")),
     ("a Slack token", re.compile(r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{10,}")),
     ("a Google API key", re.compile(r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}")),

@@ -16,7 +16,7 @@ MAX_BLANKS = 200
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _COLOR = re.compile(r"\x1b\[[0-9;:]*m")  # SGR: colours and weights; no cursor, no title, no link
-_FAR_AWAY = re.compile(rf"\s{{{MAX_BLANKS},}}\S")
+_FAR_AWAY = re.compile(rf"(?<!\s)\s{{{MAX_BLANKS},}}+\S")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # England, Scotland and Wales: the one use of the tags' block that is drawn.
 _FLAG = re.compile(

@@ -15,7 +15,9 @@ from squire_pipelines.gateway.rules import RefusalError
 EGRESS_PREFIX = "/egress/"
 MAX_PATH_CHARS = 1024
 _RANGE = re.compile(rb"bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})")
-_ACCEPTED = re.compile(rb"\s*([a-z*]+/[a-z0-9.+*-]+)\s*(?:;\s*(q=[01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE)
+_ACCEPTED = re.compile(
+    rb"([a-z*]{1,20}/[a-z0-9.+*-]{1,60})\s{0,4}(?:;\s{0,4}(q=[01](?:\.[0-9]{0,3})?))?", re.IGNORECASE
+)
 _MAX_FORMS = 10
 _RETURNED = frozenset(
     {"content-type", "content-range", "accept-ranges", "cache-control", "last-modified", "retry-after"}
@@ -138,7 +140,7 @@ def _accepted(value: bytes) -> bytes:
     """Return the known forms of an answer that are asked for, each once, with its weight; any form for none."""
     forms: dict[bytes, bytes] = {}
     for entry in value.split(b",")[:_MAX_FORMS]:
-        match = _ACCEPTED.fullmatch(entry)
+        match = _ACCEPTED.fullmatch(entry.strip())
         if match and match[1].lower().decode() in _FORMS:
             forms.setdefault(match[1].lower(), b";" + match[2].lower() if match[2] else b"")
     return b", ".join(form + weight for form, weight in forms.items()) or b"*/*"

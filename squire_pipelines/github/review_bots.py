@@ -18,7 +18,7 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,2000}>")
 _DETAILS = re.compile(r"<details>(?:(?!<details>).)*?</details>", re.DOTALL)
 _FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>suggestion|diff)\b[^\n]*\n", re.MULTILINE)
 _CONFIDENCE = re.compile(
-    r"confidence(?:\s+score)?\s*[*_`]*\s*[:=]?\s*[*_`]*\s*(\d{1,6}(?:\.\d{1,6})?)\s*/\s*(\d{1,6}(?:\.\d{1,6})?)",
+    r"confidence(?:\s{1,9}score)?[\s*_`]{0,20}[:=]?[\s*_`]{0,20}(\d{1,6}(?:\.\d{1,6})?)\s{0,9}/\s{0,9}(\d{1,6}(?:\.\d{1,6})?)",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\bbetween\s+`?[0-9a-f]{7,40}`?\s+and\s+`?(?P<sha>[0-9a-f]{7,40})\b", re.IGNORECASE)
@@ -29,10 +29,12 @@ _JUDGED = re.compile(
 )
 _SHA_IN_LINK = re.compile(r"/commits?/([0-9a-f]{7,40})\b", re.IGNORECASE)
 _SHA = re.compile(r"\b([0-9a-f]{40}|(?=[a-f]*\d)[0-9a-f]{7,39})\b", re.IGNORECASE)
-_LOCATIONS = re.compile(r"<!--\s*LOCATIONS START\s+(?P<path>[^\n]+?)#L(?P<line>\d{1,7})(?:-L(?P<end>\d{1,7}))?\s")
+_LOCATIONS = re.compile(
+    r"<!--\s{0,9}LOCATIONS START\s{1,9}(?P<path>\S[^\n]{0,1000}?)#L(?P<line>\d{1,7})(?:-L(?P<end>\d{1,7}))?\s"
+)
 _FIELD = re.compile(
-    r"^[ \t>*-]*\**(?P<name>file|path|lines?|issue|problem|severity|suggestion|suggested fix|fix)\**[ \t]*:\**"
-    r"[ \t]*(?P<value>.*)$",
+    r"^[ \t>*-]{0,50}(?P<name>file|path|lines?|issue|problem|severity|suggestion|suggested fix|fix)"
+    r"\*{0,3}[ \t]{0,9}:\*{0,3}(?P<value>.*)$",
     re.IGNORECASE,
 )
 _PATH_WITH_LINE = re.compile(r"^(?P<path>.+?):(?P<lines>\d{1,7}(?:-\d{1,7})?)$")
@@ -192,7 +194,9 @@ def _blocks(body: str) -> Iterator[BotFinding]:
         if name == "file" and fields:
             yield from _finding_of(fields)
             fields = {}
-        fields[name] = match["value"].strip().strip("`*").strip() if name in {"file", "line"} else match["value"]
+        fields[name] = (
+            match["value"].strip().strip("`*").strip() if name in {"file", "line"} else match["value"].lstrip(" \t")
+        )
     yield from _finding_of(fields)
 
 

@@ -3,7 +3,6 @@
 The agent's own commits are not pushed. They are searched all the same: whoever writes a secret into one means to.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from squire_pipelines.domain.change import Piece
 from squire_pipelines.publishing.diff import link_targets, read_objects
 from squire_pipelines.publishing.git import GitLimits, run_git
 
-_ENTRY = re.compile(rb"(\d+) ([^\0]+)\0.{20}", re.DOTALL)
+_ID_BYTES = 20
 _LINK = b"120000 "
 _MODES = frozenset({b"40000", b"100644", b"100664", b"100755", b"120000", b"160000"})
 
@@ -38,13 +37,22 @@ def tree_paths(git_dir: Path, sha: str, limits: GitLimits) -> tuple[tuple[str, .
 
 def odd_modes(tree: bytes) -> Iterator[str]:
     """Yield the modes in a tree that git knows but shows as others: set-user-id, write bits, types that are none."""
-    yield from (mode.decode() for mode, _ in _ENTRY.findall(tree) if mode not in _MODES)
+    yield from (mode.decode(errors="backslashreplace") for mode, _ in _entries(tree) if mode not in _MODES)
+
+
+def _entries(tree: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield mode and name of each entry of a tree; 20 bytes of an id follow each name's zero byte."""
+    start = 0
+    while (end := tree.find(b"\0", start)) >= 0:
+        mode, _, name = tree[start:end].partition(b" ")
+        yield mode, name
+        start = end + 1 + _ID_BYTES
 
 
 def searched_piece(sha: str, kind: str, content: bytes, paths: Mapping[str, str]) -> Piece:
     """Return an object as what is searched; `paths` has the files of the final tree by their content's id."""
     if kind == "tree":
-        return Piece(b"\n".join(name for _, name in _ENTRY.findall(content)), "the names in a folder contain")
+        return Piece(b"\n".join(name for _, name in _entries(content)), "the names in a folder contain")
     if kind == "blob":
         path = paths.get(sha)
         return Piece(content, "contains" if path else "a file of a commit on the way contains", path)
