@@ -96,7 +96,7 @@ def seconds(pattern: re.Pattern[str] | re.Pattern[bytes], text: str, tries: int 
             for _match in pattern.finditer(data):  # type: ignore[call-overload]
                 pass
         else:
-            for _match in pattern.finditer(text):  # type: ignore[call-overload]
+            for _match in pattern.finditer(text):
                 pass
         least = min(least, time.thread_time() - started)
     return least
