@@ -6,6 +6,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from squire_forge.connections import Connection
 from squire_forge.limits import Quota
 from squire_forge.records import CheckRun, CommitStatus, Pull, Repository
 from squire_forge.world import View
@@ -48,6 +49,22 @@ class Rollup:
 
     commit: Commit
     contexts: tuple[CheckRun | CommitStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """How many checks of a commit have a state."""
+
+    state: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RollupContexts(Connection[CheckRun | CommitStatus]):
+    """A page of a commit's checks, and how many of all have which state."""
+
+    check_run_counts_by_state: tuple[StateCount, ...]
+    status_context_counts_by_state: tuple[StateCount, ...]
 
 
 @dataclass(frozen=True, slots=True)

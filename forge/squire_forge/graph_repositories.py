@@ -1,11 +1,23 @@
 """GraphQL resolvers of repositories, branches, commits and their checks."""
 
+from collections import Counter
 from typing import Any
 
 from squire_forge import store, store_checks
 from squire_forge.checks import APP_ID, APP_NAME, APP_SLUG, WORKFLOW_NAME
 from squire_forge.connections import page
-from squire_forge.graph_core import Commit, Context, NotFoundError, Ref, Rollup, on, ordered, paging
+from squire_forge.graph_core import (
+    Commit,
+    Context,
+    NotFoundError,
+    Ref,
+    Rollup,
+    RollupContexts,
+    StateCount,
+    on,
+    ordered,
+    paging,
+)
 from squire_forge.records import Account, CheckRun, CommitStatus, Pull, Repository, Suite, Ticket
 from squire_forge.world import VIEWER_LOGIN, node_id
 
@@ -180,7 +192,14 @@ def _rollup_state(rollup: Rollup, _: Context) -> str:
 
 @on("StatusCheckRollup", "contexts")
 def _contexts(rollup: Rollup, _: Context, **arguments: Any) -> Any:
-    return page(rollup.contexts, "contexts", **paging(arguments))
+    asked = page(rollup.contexts, "contexts", **paging(arguments))
+    runs = Counter(item.conclusion.upper() for item in rollup.contexts if isinstance(item, CheckRun))
+    statuses = Counter(item.state.upper() for item in rollup.contexts if not isinstance(item, CheckRun))
+    return RollupContexts(asked.nodes, asked.total_count, asked.page_info, _counts(runs), _counts(statuses))
+
+
+def _counts(states: Counter[str]) -> tuple[StateCount, ...]:
+    return tuple(StateCount(state, count) for state, count in sorted(states.items()))
 
 
 @on("CheckRun", "status")

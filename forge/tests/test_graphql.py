@@ -37,7 +37,8 @@ query Whole($owner: String!, $name: String!, $states: [PullRequestState!], $labe
   }
 }
 fragment Checks on Commit {
-  statusCheckRollup { id state contexts(first: 10) { totalCount nodes { __typename
+  statusCheckRollup { id state contexts(first: 10) { totalCount
+    checkRunCountsByState { state count } statusContextCountsByState { state count } nodes { __typename
     ... on CheckRun { id databaseId name status conclusion detailsUrl title summary text startedAt completedAt
       checkSuite { id databaseId conclusion branch { name } workflowRun { id databaseId url workflow { id name } } } }
     ... on StatusContext { id context state description targetUrl createdAt } } } }
@@ -57,6 +58,11 @@ def test_failed_checks_of_the_default_branch_are_told_with_their_text(api: Any) 
     rollup = target["statusCheckRollup"]
     assert rollup["state"] == "FAILURE"
     tests, package = rollup["contexts"]["nodes"]
+    assert rollup["contexts"]["checkRunCountsByState"] == [
+        {"state": "FAILURE", "count": 1},
+        {"state": "SUCCESS", "count": 1},
+    ]
+    assert rollup["contexts"]["statusContextCountsByState"] == []
     assert (tests["name"], tests["conclusion"], tests["status"]) == ("tests", "FAILURE", "COMPLETED")
     assert "AssertionError" in tests["text"]
     assert package["conclusion"] == "SUCCESS"

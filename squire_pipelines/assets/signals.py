@@ -37,7 +37,7 @@ _DESCRIPTIONS = {
     Source.FAILED_CI: "Failed checks on the head of the default branch and of open pull requests.",
     Source.OPEN_ISSUES: "Open issues of each repository, with their labels.",
     Source.REPOSITORY_TASKS: "Tasks in files of `.squire/tasks` on each repository's default branch.",
-    Source.REVIEW_FINDINGS: "Unresolved review threads on the current head of open pull requests, by people and bots.",
+    Source.REVIEW_FINDINGS: "Unresolved review threads of open pull requests, by people and bots; outdated ones too.",
 }
 SOURCES: tuple[AnySource, ...] = (*Source, *map(FurtherSource, further_sources()))
 """All that are there when the definitions are loaded: a package that is installed later needs a restart."""

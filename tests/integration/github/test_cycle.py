@@ -157,6 +157,34 @@ def test_whatever_a_look_shows_makes_a_reading(ledger: Ledger, field: str, value
     assert begin(ledger, github).to_read == {"o/a": ReadReason.CHANGED}
 
 
+def checked(*states: tuple[str, int], statuses: tuple[tuple[str, int], ...] = ()) -> dict[str, Any]:
+    """A red default branch with so many checks of each state."""
+
+    def counts(pairs: tuple[tuple[str, int], ...]) -> list[dict[str, Any]]:
+        return [{"state": state, "count": count} for state, count in pairs]
+
+    contexts = {"checkRunCountsByState": counts(states), "statusContextCountsByState": counts(statuses)}
+    return {
+        "name": "main",
+        "target": {"oid": "b" * 40, "statusCheckRollup": {"state": "FAILURE", "contexts": contexts}},
+    }
+
+
+def test_a_second_check_that_fails_on_a_red_branch_makes_a_reading_and_progress_makes_none(ledger: Ledger) -> None:
+    github = Looked("o/a")
+
+    def look_at(branch: dict[str, Any]) -> dict[str, ReadReason]:
+        github.shown["o/a"]["defaultBranchRef"] = branch
+        return begin(ledger, github).to_read
+
+    changed = {"o/a": ReadReason.CHANGED}
+    look_at(checked(("FAILURE", 1), ("QUEUED", 5)))
+    assert look_at(checked(("FAILURE", 1), ("IN_PROGRESS", 3), ("SUCCESS", 2))) == {}
+    assert look_at(checked(("FAILURE", 2), ("SUCCESS", 4))) == changed
+    assert look_at(checked(("FAILURE", 2), ("SUCCESS", 4), statuses=(("ERROR", 1),))) == changed
+    assert look_at(checked(("FAILURE", 1), ("SUCCESS", 5), ("TIMED_OUT", 1), statuses=(("ERROR", 1),))) == changed
+
+
 def test_a_schedule_does_not_even_look_at_what_was_just_seen_and_a_person_does(ledger: Ledger, clock: Clock) -> None:
     github = Looked("o/a")
     begin(ledger, github)
