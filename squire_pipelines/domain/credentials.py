@@ -65,11 +65,15 @@ def known_pieces(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(pieces, key=lambda piece: (-len(piece), piece)))
 
 
+def has_credential(pattern: re.Pattern[str], text: str) -> bool:
+    """Return whether a text has what a pattern of `PATTERNS` describes, other than an example that says so."""
+    return any("EXAMPLE" not in match[0] for match in pattern.finditer(text))
+
+
 def find_credentials(line: str) -> Iterator[str]:
     """Say what in a line of text, of any length, looks like a credential; never the value itself."""
     for name, pattern in PATTERNS:
-        match = pattern.search(line)
-        if match and "EXAMPLE" not in match[0]:
+        if has_credential(pattern, line):
             yield name
     if any(_looks_random(match[1]) for match in _KEYWORD.finditer(line)):
         yield "a value that looks like a credential"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from squire_pipelines.domain import canary
 from squire_pipelines.domain.change import ChangedFile, Decision, Finding, JudgedTask, Piece, Verdict
-from squire_pipelines.domain.credentials import PATTERNS, find_credentials, known_pieces
+from squire_pipelines.domain.credentials import PATTERNS, find_credentials, has_credential, known_pieces
 from squire_pipelines.domain.decoding import Budget, Decoded, TooMuchToSearchError, expand
 
 PIECE_LENGTH = 8
@@ -124,11 +124,7 @@ def _is_in(secret: _Secret, data: bytes, letters: bytes) -> bool:
 def _credentials(data: bytes) -> set[str]:
     """Say what a decoded text has that looks like a credential."""
     text = data.decode("latin-1")
-    return {
-        name
-        for name, pattern in PATTERNS
-        if name != _NOT_WHEN_DECODED and (match := pattern.search(text)) and "EXAMPLE" not in match[0]
-    }
+    return {name for name, pattern in PATTERNS if name != _NOT_WHEN_DECODED and has_credential(pattern, text)}
 
 
 def _find_written(piece: Piece, encoded: set[str]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Has an agent's bundle verified, and its change judged, in child processes with limits.
+"""Has an agent's bundle verified, and its change and text judged, in child processes with limits.
 
 The death of one is a problem of the bundle with a name.
 """
@@ -6,15 +6,20 @@ The death of one is a problem of the bundle with a name.
 import contextlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from squire_pipelines.domain.change import JudgedTask, Verdict
+from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import Policy, judge
 from squire_pipelines.errors import BundleError, JudgementError
 from squire_pipelines.judgement import JudgementLimits, run_judgement
 from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.sections import PublishingSettings
+
+TEXT_CPU_S = 5
+"""Seconds of processor for a pull request's text at most: it is short, but what it packs need not be."""
 
 
 def judgement_limits(settings: PublishingSettings) -> JudgementLimits:
@@ -73,6 +78,18 @@ def inspect_change(change: VerifiedChange, policy: Policy, task: JudgedTask, set
             tree=change.tree,
             links=change.links,
         )
+
+
+def inspect_text(text: str, task: JudgedTask, settings: PublishingSettings) -> Verdict:
+    """Return what `judge_text` says of a pull request's text, which searches it in a child of its own.
+
+    Raises:
+        BundleError: `problem` is one of `JudgementVerdict`: the child gave no answer.
+    """
+    limits = judgement_limits(settings)
+    limits = replace(limits, cpu_s=min(limits.cpu_s, TEXT_CPU_S))
+    with _as_problem():
+        return run_judgement("the text of the pull request", limits, judge_text, text, task)
 
 
 @contextlib.contextmanager

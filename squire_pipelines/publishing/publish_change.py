@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from squire_pipelines.domain.change import Decision, JudgedTask, Verdict
-from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import WORKFLOWS, Policy
 from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError, PublishRefusedError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
@@ -18,7 +17,7 @@ from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
 from squire_pipelines.publishing.bundle import VerifiedChange
 from squire_pipelines.publishing.commit import commit_change
-from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change
+from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import push_head
@@ -199,7 +198,7 @@ def _judge(
     subjects = [commit.message.strip().partition("\n")[0] for commit in reversed(change.commits)]
     text = pull_request_text(request, change.files, verdict, subjects=subjects)
     text = PullRequestText(redactor.redact(text.title), redactor.redact(text.body))
-    text_verdict = judge_text(f"{text.title}\n{text.body}", task)
+    text_verdict = inspect_text(f"{text.title}\n{text.body}", task, settings)
     return Verdict.of((*verdict.findings, *text_verdict.findings)), text
 
 

@@ -1,15 +1,18 @@
 """An agent's bundle against the host that judges it: its memory, its processor and its time."""
 
+import base64
+import bz2
 import resource
 from pathlib import Path
 
 import pytest
 
-from squire_pipelines.domain.change import NO_TASK
+from squire_pipelines.domain.change import NO_TASK, JudgedTask
+from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError
 from squire_pipelines.publishing.bundle import VerifiedChange
-from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change
+from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text
 from squire_pipelines.publishing.publish_change import policy_from
 from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.workshop import Workshop, bounds
@@ -97,3 +100,22 @@ def test_search_that_takes_too_long_is_a_problem_of_the_bundle(workshop: Worksho
     with pytest.raises(BundleError) as caught:
         inspect_change(change, POLICY, NO_TASK, bounds(judge_timeout_s=0.01))
     assert caught.value.problem == "too_much_time"
+
+
+def test_a_pull_requests_text_is_judged_in_a_child_alike() -> None:
+    task = JudgedTask(attempt_id="a", known_secrets=("correct horse battery staple",))
+    for text in ("Fix add\n\nAn ordinary text.", "it is correct horse battery staple"):
+        assert inspect_text(text, task, PublishingSettings()) == judge_text(text, task)
+
+
+def test_a_text_that_packs_megabytes_costs_the_host_nothing_and_has_a_name() -> None:
+    packed = [base64.b64encode(bz2.compress(sign * 31 * 2**20)).decode() for sign in (b"A", b"B", b"C")]
+    text = "\n".join(f"- tests failed: {line}" for line in packed)
+    assert len(text) < 1_000
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    with pytest.raises(BundleError, match="the text of the pull request") as caught:
+        inspect_text(text, NO_TASK, bounds(judge_cpu_s=1))
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    assert caught.value.problem in {"too_much_time", "too_much_memory"}
+    assert own.ru_utime - before.ru_utime < 1
+    assert own.ru_maxrss - before.ru_maxrss < 20 * 1024

@@ -571,6 +571,24 @@ def test_ordinary_lines_are_no_credentials(line: str) -> None:
     assert list(find_credentials(line)) == []
 
 
+@pytest.mark.parametrize(
+    ("example", "real"),
+    [
+        ("AKIAIOSFODNN7EXAMPLE", "AKIAQWERTYUIOPASDFGH"),
+        (f"ghp_{'EXAMPLE' * 4}", f"ghp_{'a1B2' * 9}"),
+        ("sk-EXAMPLE-1-of-a-providers-key", "sk-ant-api03-abcdefgh1234567890"),
+        ("xoxb-EXAMPLE-0000000", "xoxb-1234567890-abcdef"),
+    ],
+)
+def test_an_example_hides_no_credential_beside_it(example: str, real: str) -> None:
+    (name,) = find_credentials(real)
+    for line in (f"{example!r} or {real!r}", f"{real!r} or {example!r}", f"{example} {example} {real}"):
+        assert name in find_credentials(line)
+        packed = base64.b64encode(line.encode()).decode()
+        assert rules(text("a", f"x = {packed!r}")) == [("secret", Decision.REJECT)]
+    assert list(find_credentials(f"{example} {example}")) == []
+
+
 def test_known_secrets_are_found_whatever_they_look_like() -> None:
     known = ["correct horse battery", "short", "first-line-1\nsecond-line-2\n"]
     assert rules(text("a", "x correct horse battery y"), known_secrets=tuple(known)) == [("secret", Decision.REJECT)]
