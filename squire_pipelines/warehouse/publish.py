@@ -265,6 +265,7 @@ class _Publisher:
         mode: Mode = "full" if previous is None else "incremental"
         settings_tables.write_targets(connection, self.settings)
         settings_tables.write_blocked(tx, connection, self.limits_of)
+        settings_tables.write_repositories(tx, connection)
         rows = _count_rows(connection)
         connection.execute("DELETE FROM _publication")
         connection.execute(

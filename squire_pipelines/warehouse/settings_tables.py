@@ -1,10 +1,12 @@
-"""Writes the tables that follow from the settings: `targets`, and in `held_back` what a used-up budget blocks."""
+"""Writes the tables that are made anew with each publication: of the settings, and of what holds at that moment."""
 
 import duckdb
+from sqlalchemy import select
 
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.budgets import LimitsOf
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.ledger.tables import repositories
 from squire_pipelines.sections import WarehouseSettings
 
 
@@ -31,3 +33,14 @@ def write_blocked(tx: Transaction, connection: duckdb.DuckDBPyConnection, limits
                 f"INSERT INTO held_back ({column}, scope, shortage) VALUES (?, ?, ?)",  # noqa: S608 - a name of our own
                 [name, shortage.scope.value, str(shortage)],
             )
+
+
+def write_repositories(tx: Transaction, connection: duckdb.DuckDBPyConnection) -> None:
+    """Replace the rows about what the newest look known under each name of the settings."""
+    row = repositories.c
+    columns = (row.repository, row.github_id, row.name, row.state, row.message, row.looked_at, row.read_at)
+    known = [tuple(stored) for stored in tx.execute(select(*columns).order_by(row.repository))]
+    connection.execute("DELETE FROM repositories")
+    if known:
+        marks = ", ".join("?" for _ in columns)
+        connection.executemany(f"INSERT INTO repositories VALUES ({marks})", known)  # noqa: S608 - marks alone

@@ -236,7 +236,15 @@ def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
     tables = {}
     with duckdb.connect(str(path), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for name in (*schema.TABLES, *schema.DERIVED, *schema.ROLLED_UP, "targets", "held_back", *schema.METRICS):
+        for name in (
+            *schema.TABLES,
+            *schema.DERIVED,
+            *schema.ROLLED_UP,
+            "targets",
+            "held_back",
+            "repositories",
+            *schema.METRICS,
+        ):
             rows = connection.execute(f"FROM {name}").fetchall()
             plain = [tuple(round(value, 6) if isinstance(value, float) else value for value in row) for row in rows]
             tables[name] = sorted(plain, key=repr)

@@ -10,17 +10,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import delete, insert, text
 
+from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.errors import LedgerError, WarehouseError
-from squire_pipelines.ledger import deliveries
+from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.ledger.tables import repositories as repository_table
 from squire_pipelines.ledger.tables import task_events
 from squire_pipelines.sections import WarehouseSettings
 from squire_pipelines.warehouse import files, schema
@@ -71,6 +74,26 @@ def test_rows_arrive_as_the_ledger_has_them(publish: Publish, warehouse: Path, l
     assert run_query(warehouse, "FROM task_dependencies").rows == ((second, first),)
     events = run_query(warehouse, "SELECT id, task_id, after, occurred_at FROM task_events ORDER BY 1").rows
     assert events == ((1, first, "ready", clock.now), (2, second, "ready", clock.now))
+
+
+def test_what_a_look_found_under_a_name_is_published_as_it_is_now(
+    publish: Publish, warehouse: Path, ledger: Ledger, clock: Clock
+) -> None:
+    query = "SELECT repository, github_id, name, state, message, looked_at FROM repositories ORDER BY ALL"
+    at = clock.now
+    renamed = KnownRepository("acme/api", 7, "acme/core", RepositoryState.RENAMED, "it is acme/core", looked_at=at)
+    with ledger.write() as tx:
+        repositories.record(tx, [renamed, KnownRepository("acme/web", 8, "acme/web", looked_at=at)])
+    publish()
+    assert run_query(warehouse, query).rows == (
+        ("acme/api", 7, "acme/core", "renamed", "it is acme/core", at),
+        ("acme/web", 8, "acme/web", "present", None, at),
+    )
+    with ledger.write() as tx:
+        repositories.record(tx, [replace(renamed, state=RepositoryState.PRESENT, message=None, name="acme/api")])
+        tx.execute(delete(repository_table).where(repository_table.c.github_id == 8))
+    publish()
+    assert run_query(warehouse, query).rows == (("acme/api", 7, "acme/api", "present", None, at),)
 
 
 def test_more_rows_than_a_batch_arrive_all(publish: Publish, warehouse: Path, ledger: Ledger, clock: Clock) -> None:
