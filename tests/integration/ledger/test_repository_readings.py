@@ -69,7 +69,7 @@ def everything(ledger: Ledger) -> list[set[tuple[object, ...]]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(_ROUND, min_size=1, max_size=5))
 def test_many_readings_at_once_are_recorded_as_each_by_itself(
     rounds: list[_Round],

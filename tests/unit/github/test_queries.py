@@ -8,6 +8,7 @@ from graphql import GraphQLSchema, build_schema, parse, validate
 from squire_pipelines.github.looking import batch_query as look_query
 from squire_pipelines.github.lookup import batch_query
 from squire_pipelines.github.query_texts import load_query
+from squire_pipelines.github.repository_tasks import files_query
 from tests.support.github_schemas import schema_file
 
 FOLDER = resources.files("squire_pipelines.github") / "queries"
@@ -51,6 +52,12 @@ def test_batch_of_reports_is_valid_in_both_schemas(official: GraphQLSchema, forg
 
 def test_batch_of_looks_is_valid_in_both_schemas(official: GraphQLSchema, forge: GraphQLSchema) -> None:
     text = look_query(3)
+    assert errors_of(official, text) == []
+    assert errors_of(forge, text) == []
+
+
+def test_query_of_task_files_is_valid_in_both_schemas(official: GraphQLSchema, forge: GraphQLSchema) -> None:
+    text = files_query(3)
     assert errors_of(official, text) == []
     assert errors_of(forge, text) == []
 

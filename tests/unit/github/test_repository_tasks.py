@@ -5,9 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from graphql import build_schema, parse, validate
 
-from squire_forge.graph import schema as forge_schema
 from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.signals import Collection, CollectionStatus, ManualTask, Source
 from squire_pipelines.github import repository_tasks
@@ -16,7 +14,6 @@ from squire_pipelines.github.collecting import collect_repository
 from squire_pipelines.github.judging import Trust
 from squire_pipelines.sections import GitHubSettings
 from tests.support.github_json import API_URL, FakeGitHub, answer, repository
-from tests.support.github_schemas import schema_file
 
 LIST = "- Add --json\n- [ ] Drop Python 3.9\n"
 
@@ -134,10 +131,3 @@ def test_where_more_than_write_is_asked_for_what_lies_on_the_default_branch_is_h
     assert not signal.verdict.may_start
     assert "maintain" in signal.verdict.reason
     assert "squire signals release" in signal.verdict.reason
-
-
-def test_the_query_of_files_is_valid_in_both_schemas() -> None:
-    document = parse(repository_tasks.files_query(2))
-    official = build_schema(schema_file("graphql-schema/schema.graphql").read_text(encoding="utf-8"), assume_valid=True)
-    assert validate(official, document) == []
-    assert validate(forge_schema(), document) == []
