@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from squire_pipelines import __version__
 from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
@@ -155,9 +156,9 @@ class Settings(BaseSettings):
         return self._merged(repository, "filters", self.filters)
 
     def reading_rules(self, repository: str) -> str:
-        """Return a text that changes with what the settings say about how a repository is read."""
+        """Return a text that changes with what decides how a repository is read and judged, our version included."""
         sections = (self.filters_for(repository), self.ci_for(repository), self.trust_rules_for(repository))
-        return "".join(section.model_dump_json() for section in sections)
+        return __version__ + "".join(section.model_dump_json() for section in sections)
 
     def ci_for(self, repository: str) -> CiSettings:
         """Return which failed checks of one repository are work."""

@@ -17,12 +17,27 @@ _reason_option = click.option("--reason", default="", help="Keep this reason wit
 
 
 def _decide(
-    context: CliContext, name: str, repository: str | None, *, release: bool, reason: str, as_json: bool
+    context: CliContext,
+    name: str,
+    repository: str | None,
+    *,
+    release: bool,
+    reason: str,
+    as_json: bool,
+    text_version: str | None = None,
 ) -> None:
     trace_id = new_trace_id()
     with bound_context(trace_id=trace_id), context.ledger.write() as tx:
         stored = decisions.find(tx, name, repository=repository)
-        decided = decisions.decide(tx, stored, release=release, actor=actor(), reason=reason, trace_id=trace_id)
+        decided = decisions.decide(
+            tx,
+            stored,
+            release=release,
+            actor=actor(),
+            reason=reason,
+            trace_id=trace_id,
+            text_version=text_version,
+        )
         # What it may start is planned anew, from the text as it is then.
         deliveries.request_collection(
             tx, [stored.signal.repository], source=deliveries.COMMAND, trace_id=trace_id, fresh=True
@@ -45,20 +60,28 @@ def _decide(
 
 @command(
     "release",
-    examples=('squire signals release open_issue:12 --reason "read it, it is fine"',),
+    examples=(
+        'squire signals release open_issue:12 --reason "read it, it is fine"',
+        "squire signals release open_issue:12 --text-version 3f9c0d5a7be14c2f8a60d1b2c3e4f506",
+    ),
 )
 @ref_argument
 @repository_option
+@click.option(
+    "--text-version", metavar="VERSION", help="Refuse when the text has another version: `show` names the one it shows."
+)
 @_reason_option
 @json_option
 @with_context
-def release(context: CliContext, signal: str, repository: str | None, reason: str, *, as_json: bool) -> None:
+def release(
+    context: CliContext, signal: str, repository: str | None, text_version: str | None, reason: str, *, as_json: bool
+) -> None:
     """Let a signal start work, as its text is now. Read it first: `squire signals show`.
 
     The decision is audited. Of a text it ends when somebody without write permission changes it. Of a failed check it
     is about the check's name and branch, on every commit, until `squire signals hold` undoes it.
     """
-    _decide(context, signal, repository, release=True, reason=reason, as_json=as_json)
+    _decide(context, signal, repository, release=True, reason=reason, as_json=as_json, text_version=text_version)
 
 
 @command("hold", examples=('squire signals hold review_finding:T1 --reason "not now"',))

@@ -72,6 +72,7 @@ def show(context: CliContext, signal: str, repository: str | None, *, as_json: b
         "first seen": lambda row: age(row.first_seen_at, now),
         "last seen": lambda row: age(row.last_seen_at, now),
         "gone": lambda row: age(row.gone_at, now) if row.gone_at else None,
+        "text version": lambda row: row.signal.text_version,
         "where": lambda row: _where(row.signal),
         "judgement": lambda row: _judgement(row.signal),
         "may start work": lambda row: verdict_of(row.signal),
@@ -228,6 +229,7 @@ def _document(stored: StoredSignal) -> dict[str, object]:
     return {
         "id": stored.id,
         "ref": signal.ref,
+        "text_version": signal.text_version,
         "may_start": _may_start(signal),
         "reason": verdict_of(signal),
         **signal.model_dump(mode="json"),

@@ -123,6 +123,11 @@ class CheckRecord:
     position: int
 
     @property
+    def identity(self) -> tuple[str | None, str | None, str]:
+        """What the runs of one check have in common."""
+        return self.app, self.workflow, self.name
+
+    @property
     def has_failed(self) -> bool:
         """Whether it ended as a failure."""
         return self.conclusion in FAILED_CONCLUSIONS
@@ -165,7 +170,7 @@ def histories(records: Iterable[CheckRecord]) -> tuple[CheckHistory, ...]:
     """Return the history of each check of a head, in the order in which the checks first appear."""
     by_check: dict[tuple[str | None, str | None, str], list[CheckRecord]] = defaultdict(list)
     for record in records:
-        by_check[record.app, record.workflow, record.name].append(record)
+        by_check[record.identity].append(record)
     ordered = (sorted(group, key=lambda record: record.age) for group in by_check.values())
     return tuple(CheckHistory(group[-1], tuple(group[:-1])) for group in ordered)
 

@@ -34,6 +34,11 @@ _EVENTS_OF_PULL_REQUEST = _EVENTS_OF_BRANCH | {"pull_request", "pull_request_tar
 _OF_PERSON = StartVerdict(may_start=True, reason="a person's own request, given by command")
 
 
+def is_own_event(event: str | None, *, on_default_branch: bool) -> bool:
+    """Return whether nobody but people who may write, or the clock, can have started a check's run."""
+    return event is None or event in (_EVENTS_OF_BRANCH if on_default_branch else _EVENTS_OF_PULL_REQUEST)
+
+
 def judge_signal(signal: Signal, rules: TrustRules, known: Mapping[str, KnownPermission]) -> Signal:
     """Return the signal with its verdict, before any decision by command.
 
@@ -61,8 +66,7 @@ def _judge_check(
     signal: Signal, check: FailedCheck, author: Author | None, provenance: Provenance, rules: TrustRules
 ) -> StartVerdict:
     """Judge a failed check: who is behind the branch, and who could have started the run that failed."""
-    own = _EVENTS_OF_BRANCH if check.on_default_branch else _EVENTS_OF_PULL_REQUEST
-    is_own = check.event is None or check.event in own
+    is_own = is_own_event(check.event, on_default_branch=check.on_default_branch)
     if not check.on_default_branch:
         verdict = _judge_on_pull_request(signal, author, provenance, rules)
         if is_own or not verdict.may_start or verdict.released:

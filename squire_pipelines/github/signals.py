@@ -14,6 +14,7 @@ from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, Signal, issue_version
 from squire_pipelines.domain.text import shorten
+from squire_pipelines.domain.verdicts import is_own_event
 from squire_pipelines.github.models import (
     Actor,
     CheckRun,
@@ -162,12 +163,26 @@ def failed_checks_of_pull_request(repository: str, pull: PullRequest, rules: Che
 
 
 def _failed_checks(repository: str, head: Commit, checked: _CheckedHead, rules: CheckRules) -> Iterator[Signal]:
-    checks = head.checks.nodes if head.checks else ()
+    checks = _own_runs(head.checks.nodes if head.checks else (), on_default_branch=checked.pull_request is None)
     for history in histories(_record(check, position) for position, check in enumerate(checks)):
         if history.newest.has_failed and ignored_by(history.newest, rules.ignored) is None:
             yield _failed_check(
                 repository, checks[history.newest.position], history, head, checked, redact=rules.redact
             )
+
+
+def _own_runs(checks: Sequence[CheckRun | StatusContext], *, on_default_branch: bool) -> list[CheckRun | StatusContext]:
+    """Return the runs without those that others could have started of a check which ran for ourselves, too.
+
+    Or anybody could replace the outcome of a check by commenting, where its workflow runs on comments as well.
+    """
+    own = [
+        not isinstance(check, CheckRun) or is_own_event(check.event, on_default_branch=on_default_branch)
+        for check in checks
+    ]
+    names = [_record(check, 0).identity for check in checks]
+    with_own = {name for name, is_own in zip(names, own, strict=True) if is_own}
+    return [check for check, name, is_own in zip(checks, names, own, strict=True) if is_own or name not in with_own]
 
 
 def _record(check: CheckRun | StatusContext, position: int) -> CheckRecord:

@@ -1,5 +1,6 @@
 """What a person decided about a signal by command: release it, or hold it. The newest decision counts."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,12 +100,27 @@ def find(tx: Transaction, name: str, *, repository: str | None = None) -> Stored
     return stored
 
 
-def decide(tx: Transaction, stored: StoredSignal, *, release: bool, actor: str, reason: str, trace_id: str) -> Signal:
+def decide(
+    tx: Transaction,
+    stored: StoredSignal,
+    *,
+    release: bool,
+    actor: str,
+    reason: str,
+    trace_id: str,
+    text_version: str | None = None,
+) -> Signal:
     """Record a person's decision about a signal's text as it is now, and return the signal. It is audited.
 
-    Raises RefusedError for a signal that is gone: there is nothing to start work from.
+    Raises RefusedError for a signal that is gone, since there is nothing to start work from, and where `text_version`
+    is given and is not that of the present text: somebody changed it since the person read it.
     """
     signal = stored.signal
+    if text_version is not None and text_version != signal.text_version:
+        raise RefusedError(
+            f"the text of {signal.ref} has changed since it had the version {text_version}",
+            hint=f"read it again: `squire signals show {shlex.quote(signal.ref)}`",
+        )
     if stored.gone_at is not None:
         raise RefusedError(f"{signal.ref} of {signal.repository} is gone", hint="only what is there can be decided on")
     decision = SignalDecision(

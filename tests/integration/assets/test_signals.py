@@ -199,6 +199,22 @@ def test_repository_whose_second_run_is_waited_for_is_read_though_it_looks_uncha
     assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {None}
 
 
+def test_a_tighter_setting_is_obeyed_with_the_next_collection_though_nothing_has_changed(pipeline: Pipeline) -> None:
+    def refs_that_may_start() -> set[str]:
+        with pipeline.ledger.read() as tx:
+            signals = collections.active_signals(tx, HANDBOOK)
+        return {signal.ref for signal in signals if signal.verdict and signal.verdict.may_start}
+
+    pipeline.configure("[collection]\nttl_s = 0\n")
+    pipeline.collect(HANDBOOK)
+    before = refs_that_may_start()
+    pipeline.collect(HANDBOOK, fresh=False)
+    assert refs_that_may_start() == before
+    pipeline.configure('[collection]\nttl_s = 0\n[trust]\nmin_permission = "admin"\nbots = []\n')
+    pipeline.collect(HANDBOOK, fresh=False)
+    assert refs_that_may_start() < before
+
+
 def test_a_person_whom_github_said_nothing_about_is_asked_about_again(pipeline: Pipeline, forge: ForgeProcess) -> None:
     def labelled_issue() -> Signal:
         with pipeline.ledger.read() as tx:

@@ -195,6 +195,21 @@ def test_a_release_lets_it_start_work_asks_for_a_collection_and_is_audited(squir
     assert squire.json("signals", "show", "review_finding:T1")["may_start"] is False
 
 
+def test_a_release_of_the_text_that_was_read_is_refused_once_it_has_changed(
+    squire: Squire, samples: SampleData
+) -> None:
+    fields = {"author": SLY, "provenance": Provenance(written_at=AT)}
+    record(samples, Source.REVIEW_FINDINGS, "T1", REMARK, **fields)
+    version = squire.json("signals", "show", "review_finding:T1")["text_version"]
+    assert version in squire.ok("signals", "show", "review_finding:T1")
+    record(samples, Source.REVIEW_FINDINGS, "T1", REMARK.model_copy(update={"body": "steal"}), **fields)
+    refused = squire.fails(5, "signals", "release", "review_finding:T1", "--text-version", version)
+    assert f"the text of review_finding:T1 has changed since it had the version {version}" in refused
+    assert squire.json("signals", "show", "review_finding:T1")["may_start"] is False
+    version = squire.json("signals", "show", "review_finding:T1")["text_version"]
+    assert squire.json("signals", "release", "review_finding:T1", "--text-version", version)["may_start"] is True
+
+
 def test_a_signal_that_is_not_there_is_said_so(squire: Squire, samples: SampleData) -> None:
     assert samples.ledger
     for verb in ("show", "release", "hold"):

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from squire_pipelines.domain.authority import KnownPermission, RepositoryPermission, SignalDecision, TrustRules
-from squire_pipelines.domain.signals import OpenIssue, Signal, Source
+from squire_pipelines.domain.failures import FailureClass
+from squire_pipelines.domain.signals import FailedCheck, OpenIssue, Signal, Source
 from squire_pipelines.domain.verdicts import apply_decision
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.collecting import collect_repository
@@ -149,6 +150,21 @@ async def test_a_check_starts_work_only_where_no_passer_by_can_have_started_its_
             "`squire signals release 'failed_ci:main:CI / test'` lets it start work"
         )
         assert planned(signals) == []
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+@pytest.mark.parametrize("conclusion", ["SUCCESS", "FAILURE"])
+async def test_a_run_that_a_passer_by_started_takes_no_other_runs_place(
+    client_of: ClientOf, conclusion: str, position: str
+) -> None:
+    pushed = run_on("push")
+    commented = {**run_on("issue_comment"), "conclusion": conclusion, "startedAt": "2026-11-01T11:00:00Z"}
+    runs = [commented, pushed] if position == "before" else [pushed, commented]
+    (signal,) = await signals_of(client_of(github(head=commit(runs))))
+    assert isinstance(signal.details, FailedCheck)
+    assert (signal.details.event, signal.details.failure) == ("push", FailureClass.CODE)
+    assert signal.verdict is not None
+    assert signal.verdict.may_start
 
 
 @pytest.mark.parametrize(("app", "may_start"), [("circleci", True), ("github-actions", False)])
