@@ -560,7 +560,6 @@ async def test_what_is_kept_is_not_asked_again(client_of: ClientOf) -> None:
 async def test_what_github_answers_about_a_person(
     client_of: ClientOf, response: httpx.Response, permission: RepositoryPermission | None, note: str
 ) -> None:
-    fake = github(issues=[issue(author=SLY)])
     asking = FakeGitHub(
         {
             "RepositorySignals": answer(
@@ -571,7 +570,7 @@ async def test_what_github_answers_about_a_person(
     )
     store = Kept()
     (signal,) = await signals_of(client_of(asking), Trust(rules=RULES, store=store))
-    assert fake.asked_about == []
+    assert asking.asked_about == ["sly"]
     assert signal.author is not None
     assert signal.author.permission is permission
     assert note in signal.author.note
