@@ -12,11 +12,15 @@ MAX_LINE = 10_000
 """Characters in a line that a person can be expected to look at; reviews fold longer ones away."""
 
 MAX_BLANKS = 200
-"""Blanks, or empty lines, before code that a reader would have to scroll to."""
+"""Columns of blanks, or empty lines, before code that a reader would have to scroll to."""
+
+MAX_SELECTORS = 8
+"""Selectors of another form of a letter in one line: each can carry a byte that nobody sees."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _COLOR = re.compile(r"\x1b\[[0-9;:]*m")  # SGR: colours and weights; no cursor, no title, no link
-_FAR_AWAY = re.compile(rf"(?<!\s)\s{{{MAX_BLANKS},}}+\S")
+_COLUMNS = {"\t": 8, "\u3000": 2}
+_MANY_BLANKS = re.compile(rf"(?<!\s)\s{{{MAX_BLANKS // 8},}}+(?=\S)")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # England, Scotland and Wales: the one use of the tags' block that is drawn.
 _FLAG = re.compile(
@@ -53,7 +57,7 @@ def is_no_text(line: str) -> bool:
 
 def is_far_away(line: str) -> bool:
     """Return whether a line has something behind more blanks than fit on a screen."""
-    return _FAR_AWAY.search(line) is not None
+    return any(sum(_COLUMNS.get(blank, 1) for blank in match[0]) >= MAX_BLANKS for match in _MANY_BLANKS.finditer(line))
 
 
 def hidden_character(line: str, *, starts_file: bool = False, may_color: bool = False) -> str | None:
@@ -76,7 +80,11 @@ def hidden_character(line: str, *, starts_file: bool = False, may_color: bool = 
     if line.isascii():
         return None
     line = _FLAG.sub("", line)
+    selectors = 0
     for place, sign in enumerate(line):
+        selectors += "\U000e0100" <= sign <= "\U000e01ef"
+        if selectors > MAX_SELECTORS:
+            return sign
         if _is_suspicious(sign) and not _is_in_place(line, place, sign):
             return sign
     return None

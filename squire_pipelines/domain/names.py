@@ -7,8 +7,12 @@ from collections.abc import Collection, Iterable, Iterator
 from posixpath import dirname, join, normpath
 
 MAX_PATH_LENGTH = 4096
+_MAX_WINDOWS_PATH = 250
+"""Characters of a path: Windows holds 260, of which its drive and a folder for the clone take some."""
 _MAX_NAME_BYTES = 255
-_WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)
+_WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])", re.IGNORECASE)
+# By which Windows also finds a longer name: `VSCODE~1` is `.vscode`.
+_SHORT_NAME = re.compile(r"[^.]{1,6}~[0-9]{1,6}(?:\.[^.]{0,3})?")
 _NOT_ON_WINDOWS = frozenset('<>:"|?*')
 
 
@@ -21,11 +25,14 @@ def is_dot_git(component: str) -> bool:
 
 def unportable(path: str) -> str | None:
     """Say why some machine cannot hold a path, or a program takes it for an option; None when all can."""
+    if len(path) > _MAX_WINDOWS_PATH:
+        return "is longer than Windows can hold"
     for name in path.split("/"):
         if name.startswith("-"):
             return "has a name that programs take for an option"
-        if _WINDOWS_DEVICE.fullmatch(name.rstrip(". ")) or name != name.rstrip(". "):
-            return "has a name that Windows cannot hold"
+        is_device = _WINDOWS_DEVICE.fullmatch(name.partition(".")[0].rstrip()) is not None
+        if is_device or name != name.rstrip(". ") or _SHORT_NAME.fullmatch(name):
+            return "has a name that Windows cannot hold, or by which it finds another file"
         if not _NOT_ON_WINDOWS.isdisjoint(name):
             return "has a sign in its name that Windows cannot hold"
         if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:

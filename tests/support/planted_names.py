@@ -106,6 +106,11 @@ UNPORTABLE_NAMES = (
     "--upload-pack=x",
     "x" * 256,
     "é" * 130,
+    "aux .c",
+    "CON .txt",
+    "VSCODE~1",
+    "NPMRC~1",
+    "GITATT~1.TXT",
 )
 
 NO_TEXT = (

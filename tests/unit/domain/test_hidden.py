@@ -115,8 +115,18 @@ def test_every_format_and_control_character_beside_letters_is_found(text: str) -
 def test_code_behind_a_screen_of_blanks_is_found_and_ordinary_columns_are_not() -> None:
     assert is_far_away("x = 1;" + " " * 5000 + "evil()")
     assert is_far_away("x = 1;" + "\t\u00a0" * 200 + "evil()")
+    assert is_far_away("x = 1;" + "\t" * 25 + "evil()"), "200 columns"
+    assert is_far_away("x = 1;" + " " * 30 + "a" + " \t" * 24 + "evil()")
+    assert is_far_away("\u3000" * 100 + "evil()")
+    assert not is_far_away("\t" * 20 + "deep()")
     assert not is_far_away("x = 1" + " " * 5000)
     assert not is_far_away("| a" + " " * 150 + "| b |")
+
+
+def test_selectors_of_letters_are_few_in_a_line() -> None:
+    name = "\u845b\U000e0100\u98fe\u533a\u6995\U000e0101"
+    assert hidden_character(name) is None
+    assert hidden_character("".join(f"\u845b{chr(0xE0100 + byte)}" for byte in b"obey me now")) is not None
 
 
 def test_a_zero_byte_and_bytes_that_are_no_utf8_are_no_text() -> None:

@@ -10,7 +10,9 @@ from tests.support.planted_names import UNPORTABLE_NAMES
 TREE = ("README.md", "src/app.py", "src/caf\u00e9.py", "docs/Guide/index.md", "stra\u00dfe.txt")
 
 
-@pytest.mark.parametrize("path", [*UNPORTABLE_NAMES, *(f"a/{name}" for name in UNPORTABLE_NAMES)])
+@pytest.mark.parametrize(
+    "path", [*UNPORTABLE_NAMES, *(f"a/{name}" for name in UNPORTABLE_NAMES), "a-name/" * 36 + "x.py"]
+)
 def test_a_name_that_some_machine_cannot_hold_is_told(path: str) -> None:
     assert unportable(path)
 

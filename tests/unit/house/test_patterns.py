@@ -41,7 +41,7 @@ SIGNS = [
     "> ",
     "[a](",
 ]
-SIZES = (60, 250, 2_000)
+SIZES = (60, 120, 250, 500, 2_000)
 TIMES_LONGER = 4
 ENOUGH_TO_MEASURE_S = 0.0006
 """What 2,000 characters take when each costs 0.3 µs: most linear patterns take less, and are not measured."""
@@ -124,5 +124,5 @@ def test_no_pattern_reads_a_text_again_and_again(name: str, pattern: re.Pattern[
 
 def test_a_pattern_that_does_is_found() -> None:
     assert growth(re.compile(r"\s*x"), "", " ") > 2 * TIMES_LONGER
-    assert growth(re.compile(r"a\s*b?\s*c?\s*d?\s*e?\s*x"), "a", " ") > 2 * TIMES_LONGER
+    assert growth(re.compile(r"a\s*b?\s*c?\s*d?\s*x"), "a", " ") > 2 * TIMES_LONGER
     assert growth(re.compile(r"sk-(?=[a-z-]*\d)"), "", "sk-") > 2 * TIMES_LONGER
