@@ -184,7 +184,8 @@ def judge(author: Author | None, provenance: Provenance, rules: TrustRules, *, r
     """Judge whether a fact may start work. The same author is judged alike, wherever the fact was read.
 
     The author must be trusted, and so must whoever else changed the text; or a permitted person approved the text by a
-    label, and nobody without permission changed it after that.
+    label, and nobody without permission changed it after that. Of a trusted author's text whose history is not whole,
+    the newest change is judged: at GitHub only its author and people with write permission can change a text.
 
     Args:
         author: Who wrote it, or whose branch it is about; None when the account is gone.

@@ -61,7 +61,7 @@ def find_price(model: str, own: Mapping[str, Price], *, api_url: str | None = No
         except LookupError:
             return float(calc_price(usage, model_ref=model).total_price)
 
-    # One token at a time: some providers have a second price for long inputs, which a sample of a million would show.
+    # A thousand tokens: some providers have a second price for long inputs, which is not counted.
     thousand = 1000
     try:
         base = cost(Usage(input_tokens=thousand))
