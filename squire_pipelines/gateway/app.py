@@ -38,6 +38,7 @@ _REDIRECTS = range(300, 400)
 _LARGE_BYTES = 256 * 2**10
 _PIECE_BYTES = 256 * 2**10
 _BODIES_AT_ONCE = 1  # of the largest that is allowed; 40 of 400 kB
+MAX_EGRESS_AT_ONCE = 64  # package managers keep many connections open
 # How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
 _LAST_WORD_S = 1.0
 _log = get_logger(Component.GATEWAY)
@@ -70,6 +71,7 @@ class GatewayApp:
         self._bodies = BodyBudget(_BODIES_AT_ONCE * config.limits.max_request_bytes)
         self._call_ended = asyncio.Event()
         self._count = 0
+        self._open = {True: 0, False: 0}  # calls under way, those of egress and those of the model
         self._client: httpx.AsyncClient | None = None
 
     @property
@@ -114,11 +116,14 @@ class GatewayApp:
         self._count += 1
         call_id = self._log.next_id() if self._log is not None else str(self._count)
         call = RunningCall(path=str(scope["path"]), call_id=call_id, began=time.monotonic())
-        if not call.path.startswith(EGRESS_PREFIX):
+        is_egress = call.path.startswith(EGRESS_PREFIX)
+        self._open[is_egress] += 1
+        if not is_egress:
             send = CleanAnswer(self._key_filter, send, lambda text: self._log_body(call, "response", text))
         try:
             async with asyncio.timeout(self._limits.call_s):
-                if call.path.startswith(EGRESS_PREFIX):
+                self._admit(is_egress=is_egress)
+                if is_egress:
                     await self._serve_egress(call, scope, send)
                 else:
                     await self._serve(call, scope, receive, send)
@@ -134,10 +139,25 @@ class GatewayApp:
             call.error = "shutdown"
             raise
         finally:
+            self._open[is_egress] -= 1
             self._end(call)
 
+    def count_wrong_request(self) -> None:
+        """Count a request that cannot be read as one that was refused."""
+        self._meter.count_refused()
+
+    def _admit(self, *, is_egress: bool) -> None:
+        """Count a request before anything else is done for it. Raises RefusalError when it is one too many."""
+        if is_egress and self._egress is not None:
+            self._egress.admit()
+        else:
+            self._meter.admit()
+        most = MAX_EGRESS_AT_ONCE if is_egress else self._limits.max_concurrent
+        if self._open[is_egress] > most:
+            raise rules.RefusalError(503, "busy", f"the gateway answers {most} requests at a time; try again later")
+
     def _end(self, call: RunningCall) -> None:
-        if not call.path.startswith(EGRESS_PREFIX):
+        if self._egress is None or not call.path.startswith(EGRESS_PREFIX):
             self._meter.end(call)
             self._call_ended.set()  # those that wait for room look again
             self._call_ended = asyncio.Event()
@@ -168,7 +188,6 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": body})
 
     async def _serve(self, call: RunningCall, scope: Message, receive: Receive, send: Send) -> None:
-        self._meter.admit()
         rules.check_path(scope["method"], call.path)
         if self._config.base_url is None:
             raise rules.RefusalError(403, "model", "the attempt has no model")

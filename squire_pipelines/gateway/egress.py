@@ -109,6 +109,14 @@ class Egress:
         if self._pool is not None:
             await self._pool.aclose()
 
+    def admit(self) -> None:
+        """Count a request that has arrived, whatever becomes of it. Raises RefusalError when no more may be made."""
+        if self._requests >= self.rules.max_requests:
+            raise RefusalError(
+                403, "egress", f"the attempt has made the {self.rules.max_requests} requests that it may make"
+            )
+        self._requests += 1
+
     async def serve(self, call: RunningCall, scope: Message, send: Send) -> None:
         """Answer one request. Raises RefusalError."""
         raw: bytes = scope.get("raw_path") or str(scope["path"]).encode()
@@ -141,11 +149,6 @@ class Egress:
             ) from error
 
     def _count_request(self, target: RegistryTarget) -> None:
-        if self._requests >= self.rules.max_requests:
-            raise RefusalError(
-                403, "egress", f"the attempt has made the {self.rules.max_requests} requests that it may make"
-            )
-        self._requests += 1
         count = self.hosts.setdefault(target.host, HostCount())
         count.requests += 1
         count.sent_bytes += len(target.url)

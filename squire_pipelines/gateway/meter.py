@@ -67,6 +67,11 @@ class Meter:
             raise self._used_up(self._limits.max_calls, "calls")
         self._admitted += 1
 
+    def count_refused(self) -> None:
+        """Count a request that was refused before it was a call."""
+        self._admitted += 1
+        self.totals = self.totals.plus_refused()
+
     def reserve(self, call: RunningCall, forward: Forward) -> int | None:
         """Reserve the most that a call may use, and count it as passed on.
 

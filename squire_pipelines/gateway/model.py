@@ -21,7 +21,8 @@ class GatewayLimits:
         max_response_bytes: Of one response's body; a longer one is cut off.
         max_calls: During the attempt.
         max_failures: How often in a row the provider may fail before the agent is told to stop: some ask for ever.
-        max_concurrent: At a time; more connections are answered 503.
+        max_concurrent: At a time; more calls are answered 503, and count as refused.
+        request_s: From a connection's beginning, or its last answer, to the end of a request's head.
         connect_s: For the connection to the upstream.
         idle_s: Between two pieces of a response (a model may think for long).
         call_s: For one call as a whole, the reading of its request included.
@@ -35,6 +36,7 @@ class GatewayLimits:
     max_calls: int = 2000
     max_failures: int = 5
     max_concurrent: int = 16
+    request_s: float = 20.0
     connect_s: float = 10.0
     idle_s: float = 300.0
     call_s: float = 900.0
@@ -94,7 +96,7 @@ class GatewayCall:
     count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
     `error` is a code: `path`, `method`, `model`, `budget`, `price_unknown`, `provider_down`, `request_too_large`,
     `bad_request`, `not_passed_on`, `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`,
-    `client_gone`, `shutdown`, `interrupted` (the gateway was killed), and for registries `egress`, `redirect`,
+    `client_gone`, `busy`, `shutdown`, `interrupted` (the gateway was killed), and for registries `egress`, `redirect`,
     `address`. Neither bodies nor headers are kept.
 
     Args:

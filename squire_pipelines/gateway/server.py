@@ -20,17 +20,18 @@ from typing import Self
 import uvicorn
 
 from squire_pipelines.errors import ConfigError, NotReachableError
-from squire_pipelines.gateway.app import GatewayApp
+from squire_pipelines.gateway.app import MAX_EGRESS_AT_ONCE, GatewayApp
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
-from squire_pipelines.observability.logging import with_context
+from squire_pipelines.observability.logging import Component, with_context
+from squire_pipelines.server_connections import ConnectionLimits, limited_protocol
 
 SOCKET_NAME = "gateway.sock"
 MAX_SOCKET_PATH_BYTES = 107
 _START_S = 10.0
 _DRAIN_S = 2
-_EGRESS_CONNECTIONS = 64  # package managers keep many open
+_SPARE_CONNECTIONS = 16  # open without a call, or with one too many, which is told so
 _SHORT_DIRECTORY = Path("/tmp")  # noqa: S108 - mkdtemp makes a private directory in it
 
 
@@ -107,12 +108,15 @@ class Gateway:
         self.socket_path = socket_path
         self._inode = 0
         self._app = GatewayApp(config, on_call=on_call, log=log)
-        connections = config.limits.max_concurrent + 1 + (_EGRESS_CONNECTIONS if config.egress.is_open else 0)
+        calls = config.limits.max_concurrent + (MAX_EGRESS_AT_ONCE if config.egress.is_open else 0)
+        total = calls + _SPARE_CONNECTIONS
+        bounds = ConnectionLimits(total, total, config.limits.request_s, until_request=True)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._app,
                 uds=str(socket_path),
-                http="h11",  # httptools answers CONNECT by itself, with a 400 that does not say why
+                # h11, since httptools answers CONNECT by itself, with a 400 that does not say why
+                http=limited_protocol(bounds, Component.GATEWAY, self._app.count_wrong_request),
                 lifespan="on",
                 ws="none",
                 access_log=False,
@@ -120,7 +124,6 @@ class Gateway:
                 server_header=False,
                 date_header=False,
                 proxy_headers=False,
-                limit_concurrency=connections,
                 timeout_graceful_shutdown=_DRAIN_S,
             )
         )

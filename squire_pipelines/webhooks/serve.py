@@ -16,9 +16,9 @@ from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, Squir
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, set_level
 from squire_pipelines.secrets.lookup import SecretName, require_secret
+from squire_pipelines.server_connections import ConnectionLimits, limited_protocol
 from squire_pipelines.settings import Settings, load_settings
 from squire_pipelines.terminal.output import json_text, write_line
-from squire_pipelines.webhooks.connections import ConnectionLimits, limited_protocol
 from squire_pipelines.webhooks.receiver import THREAD_PREFIX, Limits, create_app
 
 FINISH_WITHIN_S = 3
@@ -87,7 +87,7 @@ class ReceiverServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=limited_protocol(limits or ConnectionLimits()),
+                http=limited_protocol(limits or ConnectionLimits(), Component.WEBHOOKS),
                 ws="none",
                 log_config=None,
                 access_log=False,

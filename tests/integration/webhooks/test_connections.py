@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.webhooks.connections import ConnectionLimits, caller_of
+from squire_pipelines.server_connections import ConnectionLimits, caller_of
 from squire_pipelines.webhooks.receiver import create_app
 from squire_pipelines.webhooks.serve import ReceiverServer, listen
 from tests.support.deliveries import SECRET, headers, push
