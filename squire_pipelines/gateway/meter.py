@@ -130,7 +130,7 @@ class Meter:
         if limits.max_tokens is not None:
             most = min(most, left.tokens - granted * forward.choices)
         if limits.max_usd is not None and price is not None and price.greatest_input:
-            millionths = left.usd * _MILLION - granted * forward.choices * price.output
+            millionths = left.usd * _MILLION - granted * forward.choices * price.greatest_output
             most = min(most, int(millionths / price.greatest_input))
         return max(most, forward.input_estimate)
 
@@ -145,7 +145,9 @@ class Meter:
             millionths = left.usd * _MILLION - asked * price.greatest_input
             free = forward.output if millionths >= 0 else 0
             # One token is kept for rounding.
-            rooms.append(int(millionths / price.output / forward.choices) - 1 if price.output else free)
+            rooms.append(
+                int(millionths / price.greatest_output / forward.choices) - 1 if price.greatest_output else free
+            )
         return max(0, min(rooms)) if rooms else None
 
     def _left(self) -> _Amount:
@@ -164,7 +166,7 @@ class Meter:
         price = self.prices.get(forward.model or "")
         if price is None:
             return 0.0
-        return ((tokens.input or 0) * price.greatest_input + (tokens.output or 0) * price.output) / _MILLION
+        return ((tokens.input or 0) * price.greatest_input + (tokens.output or 0) * price.greatest_output) / _MILLION
 
     def note(self, call: RunningCall, tokens: Tokens) -> None:
         """Count what a call has used so far."""

@@ -54,8 +54,9 @@ class GatewayLimits:
 class Tokens:
     """The tokens that a call has used; None where the provider does not say.
 
-    `cached` (read from the provider's cache) and `cache_write` are among the input's. `estimated` says that a number
-    was worked out from the text that passed, since the provider did not report it.
+    `cached` (read from the provider's cache) and `cache_write` are among the input's, `cache_write_hour` (kept for an
+    hour) among what is written. `estimated` says that a number was worked out from the text that passed, since the
+    provider did not report it.
     """
 
     input: int | None = None
@@ -63,6 +64,7 @@ class Tokens:
     cached: int | None = None
     cache_write: int | None = None
     estimated: bool = False
+    cache_write_hour: int | None = None
 
     @property
     def total(self) -> int:

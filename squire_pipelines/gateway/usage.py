@@ -65,6 +65,7 @@ def _usage(document: dict[str, Any]) -> Tokens | None:
         output=_count(usage.get("completion_tokens", usage.get("output_tokens"))),
         cached=cached,
         cache_write=written,
+        cache_write_hour=_count(as_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
     )
 
 
@@ -232,5 +233,6 @@ class EventCounter:
             output=output,
             cached=before.cached if usage.cached is None else usage.cached,
             cache_write=before.cache_write if usage.cache_write is None else usage.cache_write,
+            cache_write_hour=before.cache_write_hour if usage.cache_write_hour is None else usage.cache_write_hour,
             estimated=kind == "message_start",
         )
