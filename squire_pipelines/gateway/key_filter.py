@@ -6,6 +6,7 @@ beginning of the key, in any of its forms, is held back until the next piece sho
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from html.entities import html5
 from typing import Any
 
 from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, forms
@@ -15,14 +16,42 @@ _LENGTH = b"content-length"
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 # What an escaped character begins with, in JSON, a URL and HTML.
-_ESCAPES = (b"\\", b"%", b"&#")
+_ESCAPES = (b"\\", b"%", b"&")
+
+
+_MAX_ZEROS = 7
+_LONGEST_WAY = 40  # the longest name of a character in HTML has 33 letters
+# HTML has no name for "-" itself, but two for the hyphen that looks alike.
+_NAMES_BY_CHARACTER: dict[str, list[str]] = {"-": ["hyphen;", "dash;"]}
+for _name, _character in html5.items():
+    _NAMES_BY_CHARACTER.setdefault(_character, []).append(_name.lower())
 
 
 def _ways_of(byte: int) -> tuple[bytes, ...]:
-    """Return how a character of a key may be written, in small letters."""
+    """Return how a character of a key may be written, in small letters; of two ways the longer one is first."""
     code = f"{byte:02x}"
-    ways = [f"\\u00{code}".encode(), f"%{code}".encode(), f"&#{byte};".encode(), f"&#x{code};".encode()]
-    return (bytes([byte]), b"\\" + bytes([byte]), *ways)
+    numbers = [f"&#{'0' * zeros}{number}" for zeros in range(_MAX_ZEROS + 1) for number in (str(byte), "x" + code)]
+    numbers += [f"&#x{'0' * zeros}{code}" for zeros in range(1, _MAX_ZEROS + 1)]
+    references = (
+        [f"{number};" for number in numbers] + numbers + [f"&{n}" for n in _NAMES_BY_CHARACTER.get(chr(byte), [])]
+    )
+    backslashes = [b"\\" * count for count in (3, 2, 1)]  # JSON within JSON has more than one
+    written = [backslash + f"u00{code}".encode() for backslash in backslashes]
+    written += [backslash + bytes([byte]).lower() for backslash in backslashes]
+    ways = {*written, f"%{code}".encode(), f"%25{code}".encode(), *(reference.encode() for reference in references)}
+    return (bytes([byte]), *sorted(ways, key=lambda way: (-len(way), way)))
+
+
+def _with_escapes(form: str) -> set[str]:
+    """Return an encoding of the key with its `/`, `+` and `=` as JSON, a URL or HTML may escape them."""
+    signs = [sign for sign in "/+=" if sign in form]
+    written = {form, form.replace("/", "\\/"), form.replace("/", "\\\\/")}
+    for way in ("%{:02X}", "%{:02x}", "\\u{:04x}", "\\u{:04X}", "&#{};", "&#x{:x};", "&#x{:X};"):
+        escaped = form
+        for sign in signs:
+            escaped = escaped.replace(sign, way.format(ord(sign)))
+        written.add(escaped)
+    return written
 
 
 class KeyFilter:
@@ -35,7 +64,10 @@ class KeyFilter:
     def __init__(self, key: str | None) -> None:
         hidden = key if key is not None and len(key) >= MIN_KNOWN_LENGTH else ""
         # Encodings of the whole key as they are; and the key with each character in any of its ways.
-        self._forms = sorted({form.encode() for form in forms(hidden)} if hidden else (), key=lambda form: -len(form))
+        self._forms = sorted(
+            {way.encode() for form in forms(hidden) for way in _with_escapes(form)} if hidden else (),
+            key=lambda form: -len(form),
+        )
         self._ways = [_ways_of(byte) for byte in hidden.encode()]
         characters = (b"|".join(b"(?i:%b)" % re.escape(way) for way in ways[1:]) for ways in self._ways)
         pairs = zip(self._ways, characters, strict=True)
@@ -72,7 +104,7 @@ class KeyFilter:
             if tail.startswith(character):
                 tail = tail[1:]
             else:
-                folded = tail[:8].lower()
+                folded = tail[:_LONGEST_WAY].lower()
                 way = next((way for way in escapes if folded.startswith(way[: len(folded)])), None)
                 if way is None:
                     return False

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import html
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +27,11 @@ FORMS = {
     "in hex": KEY.encode().hex().encode(),
     "in a URL": quote(KEY, safe="").encode(),
     "all percent": "".join(f"%{ord(character):02X}" for character in KEY).encode(),
+    "in HTML with zeros": "".join(f"&#{ord(character):05};" for character in KEY).encode(),
+    "in HTML by hexadecimals with zeros": "".join(f"&#x{ord(character):04X};" for character in KEY).encode(),
+    "in HTML without ends": "".join(f"&#{ord(c)}" if n % 2 else c for n, c in enumerate(KEY)).encode(),
+    "in HTML by names": html.escape(KEY).replace("-", "&hyphen;").replace("+", "&plus;").replace("/", "&sol;").encode(),
+    "in JSON in JSON": json.dumps(json.dumps(KEY)[1:-1])[1:-1].encode(),
     "in HTML": "".join(f"&#{ord(character)};" for character in KEY).encode(),
 }
 
@@ -109,3 +115,11 @@ def test_headers_are_cleaned_and_the_length_is_that_of_the_clean_body() -> None:
     assert start["headers"] == [(b"x-request-id", b"req_" + MASK), (b"content-length", b"14")]
     assert body["body"] == b"bad " + MASK
     assert texts == [b"bad " + MASK]
+
+
+@pytest.mark.parametrize("sign", ["\\/", "%2F", "%2f", "\\u002f", "\\u002F", "&#47;", "&#x2f;"])
+def test_base64_whose_slashes_are_escaped_is_found(sign: str) -> None:
+    key = "sk-o?o?o?" + "k?o" * 9
+    encoded = base64.b64encode(key.encode()).decode()
+    assert "/" in encoded
+    assert encoded.replace("/", sign)[8:-8].encode() not in answer([encoded.replace("/", sign).encode()], key)
