@@ -13,7 +13,8 @@ from squire_pipelines.domain.hidden import is_unseen
 # would swallow what follows, but here only its beginning goes, so that nobody can hide the rest of a line.
 # No alternative reads over the beginning of another, so that the time is proportional to the length.
 _SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    # CSI: colours, cursor. A terminal acts on controls within it and goes on; ESC, CAN and SUB end it.
+    r"(?:\x1b\[|\x9b)[ -?\x00-\x09\x0b-\x17\x19\x1c-\x1f\x7f]*(?:[@-~\x18\x1a]|(?=\x1b))"
     r"|(?:\x1b\]|\x9d)[^\x07\x1b\x80-\x9f\n]*(?:\x07|\x1b\\|\x9c)"  # OSC: titles, links
     r"|(?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x1b\x80-\x9f\n]*(?:\x1b\\|\x9c)"  # DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]"

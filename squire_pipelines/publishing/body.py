@@ -27,7 +27,7 @@ _REFERENCE = re.compile(r"#(?=\d)")
 # A character reference becomes its character before GitHub looks for mentions and references.
 _ENTITY = re.compile(r"&(?=#|[A-Za-z])")
 _GH_REFERENCE = re.compile(r"(?<![A-Za-z0-9_])(GH)-(?=\d)", re.IGNORECASE)
-_CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?<?https?://)", re.IGNORECASE)
+_CLOSING_URL = re.compile(r"\b(clos|fix|resolv)(es|ed|e|ing)?(?=[\s:]{1,20}\[?(?:<|&lt;)?https?://)", re.IGNORECASE)
 # Other trackers end an issue by its key, such as ENG-123: https://linear.app/docs/github
 _CLOSING_KEY = re.compile(
     r"\b(clos|fix|resolv|complet|implement)(?=[a-z]{0,10}[\s:*(\[<`'\"]{1,20}[a-z][a-z0-9_]{0,20}-\d)", re.IGNORECASE
@@ -40,6 +40,8 @@ _SKIP = re.compile(
     r"|\bsigned(?=-off-by\b)",
     re.IGNORECASE,
 )
+
+_TRAILER = re.compile(r"^([ \t]{0,20}[a-z]{1,30})(?=(?:-[a-z]{1,30}){1,5}[ \t]{0,20}:)", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def escape_markdown(text: str, *, limit: int = _MAX_TEXT) -> str:
     kept = _TAG.sub("&lt;", _ENTITY.sub("&amp;", kept))
     kept = _IMAGE.sub(f"!{_BREAK}[", kept)
     kept = _SKIP.sub(rf"\g<0>{_BREAK}", kept)
+    kept = _TRAILER.sub(rf"\1{_BREAK}", kept)
     kept = _CLOSING_URL.sub(rf"\1{_BREAK}\2", kept)
     kept = _CLOSING_KEY.sub(rf"\1{_BREAK}", kept)
     kept = _MENTION.sub(f"@{_BREAK}", kept)

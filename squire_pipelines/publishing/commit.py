@@ -18,7 +18,7 @@ _PUNCTUATION = frozenset("-_.,:;()'\"/+=&%? ")
 _AT_NO_END = "-_.,:;/+=&%? "
 _ISSUE = re.compile(r"(?<![A-Za-z0-9_])GH-(?=\d)", re.IGNORECASE)
 _ENDS_AN_ISSUE = re.compile(r"\b(?:clos|fix|resolv|complet|implement)", re.IGNORECASE)
-_KEY = re.compile(r"(?<![A-Za-z0-9_])([A-Z][A-Z0-9_]{0,20})-(?=\d)")
+_KEY = re.compile(r"(?<![A-Za-z0-9_])([A-Z][A-Z0-9_]{0,20})-(?=\d)", re.IGNORECASE)
 """An issue's name in trackers that read commits, such as `ENG-123`."""
 
 

@@ -233,3 +233,13 @@ def test_a_follow_up_is_added_once_and_the_whole_stays_within_githubs_limit() ->
         added = with_follow_up(body, text, task_id="t2")
         assert added.startswith(body)
         assert len(added) <= MAX_BODY_CHARS
+
+
+@pytest.mark.parametrize("name", ["Release-As", "Reviewed-by", "Change-Id", "reviewed-by", "Co-Authored-By"])
+def test_no_line_is_a_trailer(name: str) -> None:
+    assert f"{name}:" not in escape_markdown(f"text\n\n{name}: 1.0")
+
+
+@pytest.mark.parametrize("link", ["https://x.example/1", "<https://x.example/1>", "[https://x.example/1]"])
+def test_no_word_closes_the_issue_of_a_link(link: str) -> None:
+    assert "Fixes" not in escape_markdown(f"Fixes {link}")

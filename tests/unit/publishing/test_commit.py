@@ -82,6 +82,7 @@ def test_nothing_of_a_title_acts_in_a_commits_message(title: str) -> None:
         ("--amend", "amend"),
         ("Read UTF-16 and ENG-12", "Read UTF-16 and ENG-12"),
         ("Fixes (ENG-12)", "Fixes (ENG 12)"),
+        ("fix eng-123", "fix eng 123"),
         ("x" * 100, "x" * 72),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.terminal_text import plain
+from squire_pipelines.domain.terminal_text import plain, without_sequences
 from squire_pipelines.terminal import output
 from tests.support.hostile_text import HOSTILE, hidden_characters
 
@@ -90,3 +90,10 @@ def test_questions_are_cleaned(capsys: pytest.CaptureFixture[str], monkeypatch: 
         output.confirm("Remove \x1b]0;x\x07this?")
     assert output.ask("who\x1b[2J") == "name"
     assert hidden_characters(written(capsys)) == []
+
+
+@pytest.mark.parametrize(
+    "sequence", ["\x1b[3\x001m", "\x1b[3\x7f1m", "\x1b[3\t1m", "\x1b[3\x1b[1m", "\x9b3\x081m", "\x1b[3\x18"]
+)
+def test_a_sequence_with_controls_in_it_splits_no_secret(sequence: str) -> None:
+    assert without_sequences(f"sec{sequence}ret") == "secret"
