@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,14 +10,13 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from squire_pipelines.observability.logging import Component, get_logger
+from squire_pipelines.observability.logging import Component, get_logger, library_logger
 
 # A body may come in that many pieces, and in one more for each so many of its bytes: each costs what 1 kB costs.
 _FREE_PIECES = 1000
 _BYTES_FOR_A_PIECE = 512
 # uvicorn warns of each wrong request, which anybody may send without end; its errors are exceptions of ours.
-_uvicorn_errors = logging.getLogger("uvicorn.error.connections")
-_uvicorn_errors.setLevel(logging.ERROR)
+_uvicorn_errors = library_logger("uvicorn.error.connections", "error")
 
 
 @dataclass(frozen=True, slots=True)

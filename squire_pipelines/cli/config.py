@@ -131,6 +131,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "state",
         "cache",
         "archive",
+        "answers",
         "attempts",
         "dagster",
         "mirrors",

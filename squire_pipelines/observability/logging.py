@@ -145,6 +145,13 @@ def set_level(level: Level | None) -> None:
     logging.getLogger().setLevel(logging.INFO if number == logging.DEBUG else max(number, logging.WARNING))
 
 
+def library_logger(name: str, level: Level) -> logging.Logger:
+    """Return a library's own logger, which writes nothing below `level` from now on."""
+    logger = logging.getLogger(name)
+    logger.setLevel(_LEVELS[level])
+    return logger
+
+
 def _make_clean_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     """Make a log record without secrets, whichever library logs it and whichever handler writes it."""
     record = logging.LogRecord(*args, **kwargs)

@@ -35,9 +35,9 @@ _PARTS = st.sampled_from(
 
 
 def git_takes(name: str) -> bool:
-    return (
-        subprocess.run(["git", "check-ref-format", "--branch", name], capture_output=True, check=False).returncode == 0
-    )
+    command = ["git", "check-ref-format", "--branch", name]
+    # Outside of any repository: in one, `@{-1}` is the branch that was checked out before.
+    return subprocess.run(command, cwd="/", capture_output=True, check=False, timeout=60).returncode == 0
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
