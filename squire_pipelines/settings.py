@@ -6,6 +6,7 @@ Paths are derived here too. Secrets are not settings: `squire_pipelines.secrets`
 import os
 import tomllib
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -267,7 +268,7 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
     name = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        problem = f"unknown key {name!r}"
+        problem = f"unknown key {name!r}{_similar_key(first['loc'])}"
     elif isinstance(first.get("input"), dict | BaseModel) or first["type"] == SECRET_SHOWN:
         # A rule on several values, which its message names; or a value that must not be shown.
         problem = f"{name}: {reason}" if name else reason
@@ -277,9 +278,19 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
         problem += f" (and {error.error_count() - 1} more)"
     return ConfigError(
         f"{where}: {problem}",
-        hint="`squire config show` lists every key with its default",
+        hint="`squire config show --defaults` lists every key with its default",
         context={"errors": error.error_count(), "where": where},
     )
+
+
+def _similar_key(place: tuple[int | str, ...]) -> str:
+    """Return a key that an unknown one may stand for, as the rest of a sentence; empty when none is like it."""
+    section: Any = Settings
+    for part in place[:-1]:
+        field = getattr(section, "model_fields", {}).get(part)
+        section = field.annotation if field is not None else None
+    similar = get_close_matches(str(place[-1]), getattr(section, "model_fields", {}), n=1)
+    return f", which may stand for {similar[0]!r}" if similar else ""
 
 
 def load_settings(config: Path | None = None) -> Settings:
@@ -329,5 +340,5 @@ def _refuse_unknown_variables() -> None:
         if name.upper().startswith("SQUIRE_") and separator and section.lower() not in Settings.model_fields:
             raise ConfigError(
                 f"environment: {name} names the section {section.lower()!r}, which does not exist",
-                hint="`squire config show` lists every key with its default",
+                hint="`squire config show --defaults` lists every key with its default",
             )

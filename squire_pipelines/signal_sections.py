@@ -1,13 +1,15 @@
 """The sections of the settings about signals: when and from where they are read, and which of them are for Squire."""
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, model_validator
 
 from squire_pipelines.domain.filters import SignalFilters
-from squire_pipelines.domain.reading_times import parse_quiet_hours
+from squire_pipelines.domain.reading_times import parse_quiet_hours, seconds_until_due
 from squire_pipelines.setting_types import (
     Cron,
     Glob,
@@ -21,6 +23,10 @@ from squire_pipelines.setting_types import (
 )
 
 MAX_PATTERNS = 200
+_MAX_TIMES = 2 * 24 * 60
+"""Of a schedule, that are looked at for one outside of the quiet hours: two days of every minute."""
+
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class CollectionSettings(SettingsSection):
@@ -42,6 +48,8 @@ class CollectionSettings(SettingsSection):
     def _one_rhythm(self) -> Self:
         if self.interval_s is not None and "schedule" in self.model_fields_set:
             raise ValueError("interval_s and schedule are two answers to one question: set one of them")
+        if self.quiet_hours is not None and self.next_reading(_ANY_TIME) is None:
+            raise ValueError("all times of the schedule lie in the quiet hours: nothing would ever be read")
         return self
 
     @property
@@ -52,6 +60,23 @@ class CollectionSettings(SettingsSection):
     def is_quiet(self, moment: datetime) -> bool:
         """Return whether nothing is read by the clock at this time."""
         return self.quiet_hours is not None and parse_quiet_hours(self.quiet_hours).contain(moment, self.zone)
+
+    def next_reading(self, now: datetime) -> datetime | None:
+        """Return the next time at which the clock has all read; None when the quiet hours leave none."""
+        return next((moment for moment in islice(self._times(now), _MAX_TIMES) if not self.is_quiet(moment)), None)
+
+    def _times(self, now: datetime) -> Iterator[datetime]:
+        """Yield the times of the schedule after `now`, without an end."""
+        if self.interval_s is not None:
+            while True:
+                now += timedelta(seconds=seconds_until_due(now, self.interval_s))
+                yield now
+        from croniter.croniter import croniter  # noqa: PLC0415 - only the schedule needs it
+
+        schedule = croniter(self.schedule, now.astimezone(self.zone))
+        while True:
+            upcoming: datetime = schedule.get_next(datetime)
+            yield upcoming.astimezone(UTC)
 
 
 class SourceSettings(SettingsSection):

@@ -79,7 +79,8 @@ def release(
     """Let a signal start work, as its text is now. Read it first: `squire signals show`.
 
     The decision is audited. Of a text it ends when somebody without write permission changes it. Of a failed check it
-    is about the check's name and branch, on every commit, until `squire signals hold` undoes it.
+    is about the check's name and branch, on every commit, until `squire signals hold` undoes it; where a passer-by can
+    start the check's workflow again, it is about this commit.
     """
     _decide(context, signal, repository, release=True, reason=reason, as_json=as_json, text_version=text_version)
 

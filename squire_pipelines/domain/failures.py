@@ -18,6 +18,15 @@ FAILED_CONCLUSIONS = frozenset({"failure", "timed_out", "startup_failure", "erro
 GitHub; `skipped` and `neutral` are no failures. https://docs.github.com/graphql/reference/enums#checkconclusionstate
 """
 
+_EVENTS_OF_BRANCH = frozenset({"push", "schedule", "workflow_dispatch", "merge_group"})
+"""What starts a workflow on a branch when nobody acted but people who may write, or the clock.
+
+On others, such as `issue_comment`, a workflow runs at the default branch's last commit for whoever comments.
+https://docs.github.com/actions/reference/events-that-trigger-workflows
+"""
+
+_EVENTS_OF_PULL_REQUEST = _EVENTS_OF_BRANCH | {"pull_request", "pull_request_target"}
+
 DEFAULT_IGNORED = (
     # Agreements that a person has to sign.
     "license/cla",
@@ -215,3 +224,8 @@ def classify_text(text: str) -> Failure:
     if match is not None:
         return Failure(FailureClass.INFRASTRUCTURE, _REASONS[match.lastgroup or "runner"])
     return Failure(FailureClass.CODE, "")
+
+
+def is_own_event(event: str | None, *, on_default_branch: bool) -> bool:
+    """Return whether nobody but people who may write, or the clock, can have started a check's run."""
+    return event is None or event in (_EVENTS_OF_BRANCH if on_default_branch else _EVENTS_OF_PULL_REQUEST)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, InstanceOf
 
 from squire_pipelines.domain.authority import Author, Provenance, StartVerdict
 from squire_pipelines.domain.evidence import SignalEvidence
-from squire_pipelines.domain.failures import FailureClass
+from squire_pipelines.domain.failures import FailureClass, is_own_event
 from squire_pipelines.domain.frozen import FrozenModel
 
 
@@ -283,9 +283,12 @@ class Signal(FrozenModel):
                 parts = (self.title, self.details.body)
             case ReviewFinding():
                 parts = (self.details.author, self.details.body)
-            case FailedCheck():
+            case FailedCheck() as check if is_own_event(check.event, on_default_branch=check.on_default_branch):
                 # A person decides about the check on this branch: each commit has another version of it.
                 parts = (self.key,)
+            case FailedCheck() as check:
+                # Anybody can start this workflow again: what a person read is the run on this commit, alone.
+                parts = (self.key, check.head_sha)
             case _:
                 parts = (self.version,)
         return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -18,25 +18,13 @@ from squire_pipelines.domain.authority import (
     with_permissions,
 )
 from squire_pipelines.domain.conversations import judge_conversation, people_in_conversation
+from squire_pipelines.domain.failures import is_own_event
 from squire_pipelines.domain.signals import FailedCheck, ManualTask, OpenIssue, Signal
 
 _OF_DEFAULT_BRANCH = StartVerdict(
     may_start=True, reason="it is about the default branch, which nobody changes who may not write here"
 )
-_EVENTS_OF_BRANCH = frozenset({"push", "schedule", "workflow_dispatch", "merge_group"})
-"""What starts a workflow on a branch when nobody acted but people who may write, or the clock.
-
-On others, such as `issue_comment`, a workflow runs at the default branch's last commit for whoever comments.
-https://docs.github.com/actions/reference/events-that-trigger-workflows
-"""
-
-_EVENTS_OF_PULL_REQUEST = _EVENTS_OF_BRANCH | {"pull_request", "pull_request_target"}
 _OF_PERSON = StartVerdict(may_start=True, reason="a person's own request, given by command")
-
-
-def is_own_event(event: str | None, *, on_default_branch: bool) -> bool:
-    """Return whether nobody but people who may write, or the clock, can have started a check's run."""
-    return event is None or event in (_EVENTS_OF_BRANCH if on_default_branch else _EVENTS_OF_PULL_REQUEST)
 
 
 def judge_signal(signal: Signal, rules: TrustRules, known: Mapping[str, KnownPermission]) -> Signal:

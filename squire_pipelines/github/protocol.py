@@ -35,8 +35,13 @@ _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER_ERROR = 401, 403, 429, 500
 _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 _GONE_OR_MISSING = frozenset({404, 410, 451})
 _TIMED_OUT_MESSAGES = ("something went wrong while executing your query", "couldn't respond to your request in time")
-_UNAUTHORIZED_HINT = "the token is wrong, expired or revoked: set a new one with `squire secrets set github-token`"
+_UNAUTHORIZED_HINT = (
+    "the token is wrong, expired or revoked: set a new one in the environment variable or file that it comes from, or "
+    "with `squire secrets set github-token` where there is a keyring"
+)
 _NOT_FOUND_HINT = "check the name, and that the token may see it: GitHub hides what a token may not read"
+_NO_API_HINT = "check `github.api_url`: that of GitHub Enterprise Server ends in /api/v3"
+_LIMITS_REQUEST = "GET /rate_limit"
 _BROKEN_HINT = "GitHub has a problem: https://www.githubstatus.com"
 _SECONDARY_MESSAGES = ("secondary rate limit", "abuse detection", "submitted too quickly")
 _PRIMARY_MESSAGES = ("api rate limit exceeded", "api rate limit already exceeded")
@@ -173,6 +178,11 @@ def read_graphql(status: int, headers: Mapping[str, str], body: bytes, *, reques
     A primary limit, and a time-out of GitHub's own, arrive with status 200 and are raised here. So are errors that
     name no field, since then no data was promised.
     """
+    if status in _GONE_OR_MISSING:  # a repository that is missing is an error in an answer that is good
+        context: dict[str, object] = {"request": request, "status": status}
+        raise GitHubValidationError(
+            f"there is no GraphQL API at this address: it answered {status}", hint=_NO_API_HINT, context=context
+        )
     data = read_answer(status, headers, body, request=request, now=now)
     if not isinstance(data, dict):
         raise unreadable_answer(request, status=status)
@@ -204,6 +214,8 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, request: s
     if status == _FORBIDDEN:
         return GitHubPermissionError(text, hint=_permission_hint(headers), context=context)
     kind, hint = _kind_of(status)
+    if status in _GONE_OR_MISSING and request == _LIMITS_REQUEST:
+        hint = _NO_API_HINT  # what every API of GitHub's has
     return kind(text, hint=hint, context=context)
 
 

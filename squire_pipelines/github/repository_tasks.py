@@ -103,7 +103,7 @@ def signals_of(
     verdict = _verdict(rules)
     return tuple(
         _signal(repository, f"{url}/tree/HEAD/{quote(FOLDER)}", fact, verdict, seen_at)
-        for fact in facts_of(files, repository, only=True)
+        for fact in facts_of(files, repository, listed=[repository])
     )
 
 

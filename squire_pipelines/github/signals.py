@@ -10,11 +10,10 @@ from datetime import datetime
 
 from squire_pipelines.domain.authority import ActorKind, Approval, Author, Provenance, kind_of
 from squire_pipelines.domain.evidence import SignalEvidence
-from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by
+from squire_pipelines.domain.failures import CheckHistory, CheckRecord, classify, histories, ignored_by, is_own_event
 from squire_pipelines.domain.outcomes import ChecksState
 from squire_pipelines.domain.signals import FailedCheck, OpenIssue, OpenPullRequest, Signal, issue_version
 from squire_pipelines.domain.text import shorten
-from squire_pipelines.domain.verdicts import is_own_event
 from squire_pipelines.github.models import (
     Actor,
     CheckRun,

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, case, func, select, update
 
 from squire_pipelines.domain.authority import SignalDecision, TrustRules
-from squire_pipelines.domain.signals import Collection, Signal
+from squire_pipelines.domain.signals import Collection, OpenPullRequest, Signal
 from squire_pipelines.domain.verdicts import apply_decision
 from squire_pipelines.errors import NotFoundError, RefusedError
 from squire_pipelines.ledger.audit import record_audit
@@ -84,12 +84,13 @@ def find(tx: Transaction, name: str, *, repository: str | None = None) -> Stored
         query = query.where(row.kind == kind, row.key == key)
     if repository is not None:
         query = query.where(func.lower(row.repository) == repository.lower())
-    rows = tx.execute(query.order_by(row.id.desc()).limit(2)).all()
+    # The name as it is written comes first: an older version took other spellings for repositories of their own.
+    rows = tx.execute(query.order_by(case((row.repository == repository, 0), else_=1), row.id.desc()).limit(2)).all()
     if not rows:
         raise NotFoundError(
             f"there is no signal {name!r}", hint="`squire signals list` shows the kinds and keys, `--json` the ids"
         )
-    if len(rows) > 1:
+    if len(rows) > 1 and rows[0].repository != repository:
         names = f"{rows[0].repository} and {rows[1].repository}"
         raise NotFoundError(f"more than one repository has a signal {name!r}: {names}", hint="add --repository")
     stored = _stored(rows[0])
@@ -120,6 +121,11 @@ def decide(
         raise RefusedError(
             f"the text of {signal.ref} has changed since it had the version {text_version}",
             hint=f"read it again: `squire signals show {shlex.quote(signal.ref)}`",
+        )
+    if isinstance(signal.details, OpenPullRequest):
+        raise RefusedError(
+            f"{signal.ref} is an open pull request: it is background, and starts no work",
+            hint="its remarks and failed checks are signals of their own: `squire signals list`",
         )
     if stored.gone_at is not None:
         raise RefusedError(f"{signal.ref} of {signal.repository} is gone", hint="only what is there can be decided on")

@@ -19,6 +19,7 @@ from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.looking import look_at, replaced_error
 from squire_pipelines.github.lookup import RepositoryInfo, repository_info
+from squire_pipelines.home import Home, named_config
 from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
@@ -37,17 +38,27 @@ _POLL_S = 1.0
 
 
 def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str, ...]:
-    """Return the repositories of a cycle: those named, else those of the settings. Raises ConfigError."""
+    """Return the repositories of a cycle as the settings spell them: those named, else all. Raises ConfigError.
+
+    One that the settings do not name is refused: what is read of it would become work at the next cycle.
+    """
+    file = named_config() or Home.from_environment().config_file
+    if not settings.repositories:
+        missing = "" if file.is_file() else ", which does not exist"
+        raise ConfigError(
+            f"the settings name no repository: {file}{missing}",
+            hint="`squire init --repository owner/name` writes the file, `repositories` in it lists them",
+        )
     try:
-        names = tuple(dict.fromkeys(parse_repository(name) for name in named)) or settings.repositories
+        parsed = {name: settings.spelling_of(name) for name in map(parse_repository, named)}
     except ValueError as error:
         raise ConfigError(str(error), hint="for example acme/api") from error
-    if not names:
+    if unlisted := [name for name, spelling in parsed.items() if spelling is None]:
         raise ConfigError(
-            "no repository is named, neither here nor in the configuration",
-            hint="`squire run owner/name`, or `squire init --repository owner/name`",
+            f"{', '.join(unlisted)}: not among the repositories of the settings",
+            hint=f"add it to `repositories` in {file}",
         )
-    return names
+    return tuple(dict.fromkeys(filter(None, parsed.values()))) or settings.repositories
 
 
 def _client(settings: Settings, ledger: Ledger) -> GitHubClient:

@@ -3,15 +3,14 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from itertools import groupby, islice
+from datetime import UTC, datetime
+from itertools import groupby
 
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.looks import KnownRepository
-from squire_pipelines.domain.reading_times import seconds_until_due
 from squire_pipelines.errors import ExitCode, NotReachableError
 from squire_pipelines.github.access import access_from
 from squire_pipelines.ledger import collections, deliveries, repositories
@@ -25,9 +24,6 @@ from squire_pipelines.terminal.output import write_json
 
 _POLL_S = 1.0
 _DAY_S = 86_400.0
-_MAX_TIMES = 2 * 24 * 60
-"""Of a schedule, that are looked at for one outside of the quiet hours: two days of every minute."""
-
 _READER = "reader"
 READ_INBOX = [sys.executable, "-m", "squire_pipelines.read_inbox"]
 
@@ -47,7 +43,7 @@ def read(
         NotReachableError: The child ended before it had read what was asked for.
     """
     access_from(settings, required=True)
-    progress = _Progress(ledger, names, say=(lambda _line: None) if as_json else say)
+    progress = ReadingProgress(ledger, names, say=(lambda _line: None) if as_json else say)
     with interruptible() as check_interrupt, ExitStack() as stack:
         with ledger.write() as tx:
             requests = deliveries.request_collection(
@@ -67,7 +63,7 @@ def read(
             time.sleep(_POLL_S)
             check_interrupt()
             progress.look()
-        progress.look()
+        progress.look(last=not is_open)
     readings = progress.readings
     if as_json:
         document = {
@@ -106,7 +102,7 @@ def _start_reader(settings: Settings, stack: ExitStack) -> Services | None:
     return services
 
 
-class _Progress:
+class ReadingProgress:
     """Says each repository once all of its sources have been read since it was made."""
 
     def __init__(self, ledger: Ledger, names: Sequence[str], *, say: Say) -> None:
@@ -114,7 +110,8 @@ class _Progress:
         self._names = tuple(names)
         self._say = say
         self._before = {(reading.id, reading.ended_at) for reading in self._latest()}
-        self._shown_repositories: set[str] = set()
+        self._last_seen: dict[str, list[RecordedCollection]] = {}
+        self._shown: dict[str, list[RecordedCollection]] = {}
         self.readings: tuple[RecordedCollection, ...] = ()
         self.repositories: dict[str, KnownRepository] = {}
 
@@ -122,18 +119,25 @@ class _Progress:
         with self._ledger.read() as tx:
             return collections.latest(tx, self._names)
 
-    def look(self) -> None:
-        """Read the newest readings, and say the repositories that are new among them."""
+    def look(self, *, last: bool = False) -> None:
+        """Read the newest readings, and say the repositories whose readings are the same as at the look before.
+
+        The sources of a repository are recorded one after another. `last`: all has been read, so all is said that was
+        not said yet.
+        """
         # A look that finds nothing new moves the time of the newest row on.
         made = [reading for reading in self._latest() if (reading.id, reading.ended_at) not in self._before]
         with self._ledger.read() as tx:
             self.repositories = {known.repository: known for known in repositories.not_as_named(tx, self._names)}
         self.readings = tuple(sorted(made, key=lambda reading: (reading.repository, reading.id)))
-        for repository, readings in groupby(self.readings, key=lambda reading: reading.repository):
-            if repository not in self._shown_repositories:
-                self._shown_repositories.add(repository)
-                for line in describe(repository, list(readings), self.repositories.get(repository)):
+        seen = {name: list(group) for name, group in groupby(self.readings, key=lambda reading: reading.repository)}
+        for repository, readings in seen.items():
+            is_said = self._shown.get(repository) == readings if last else repository in self._shown
+            if not is_said and (last or self._last_seen.get(repository) == readings):
+                self._shown[repository] = readings
+                for line in describe(repository, readings, self.repositories.get(repository)):
                     self._say(line)
+        self._last_seen = seen
 
 
 def describe(
@@ -160,25 +164,8 @@ def describe(
 
 def seconds_to_next(settings: CollectionSettings, now: datetime) -> float:
     """Return how long `--watch` waits: until the schedule of the settings would read the next time."""
-    times = islice(_times(settings, now), _MAX_TIMES)
-    upcoming = next((moment for moment in times if not settings.is_quiet(moment)), None)
-    if upcoming is None:  # all its times lie in the quiet hours
-        return _DAY_S
-    return max(1.0, (upcoming - now).total_seconds())
-
-
-def _times(settings: CollectionSettings, now: datetime) -> Iterator[datetime]:
-    """Yield the times of the schedule after `now`, without an end."""
-    if settings.interval_s is not None:
-        while True:
-            now += timedelta(seconds=seconds_until_due(now, settings.interval_s))
-            yield now
-    from croniter.croniter import croniter  # noqa: PLC0415 - only the schedule needs it
-
-    schedule = croniter(settings.schedule, now.astimezone(settings.zone))
-    while True:
-        upcoming: datetime = schedule.get_next(datetime)
-        yield upcoming.astimezone(UTC)
+    upcoming = settings.next_reading(now)
+    return max(1.0, (upcoming - now).total_seconds()) if upcoming is not None else _DAY_S
 
 
 def watch(settings: CollectionSettings, read_once: Callable[[], ExitCode], *, say: Say) -> ExitCode:

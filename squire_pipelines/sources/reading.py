@@ -113,8 +113,7 @@ def _facts(settings: Settings, repository: str, source: FurtherSource, now: date
     if not settings.filters_for(repository).reads(source):
         return ()
     if source == MANUAL_SOURCE:
-        is_only = [name.casefold() for name in settings.repositories] == [repository.casefold()]
-        return facts_of(read_folder(tasks_folder()), repository, only=is_only)
+        return facts_of(read_folder(tasks_folder()), repository, listed=settings.repositories)
     if not is_enabled(settings, source):
         return ()
     section = settings.sources[source]

@@ -79,15 +79,22 @@ def read_folder(folder: Path) -> list[TaskFile]:
     return files
 
 
-def facts_of(files: Sequence[TaskFile], repository: str, *, only: bool) -> tuple[SourceFact, ...]:
-    """Return the tasks for one repository; `only`: it is the only one there is, so that tasks need not name it.
+def facts_of(files: Sequence[TaskFile], repository: str, *, listed: Sequence[str]) -> tuple[SourceFact, ...]:
+    """Return the tasks for one repository, of those that may be `listed` in the files.
 
-    Raises SourceError for a file that has another form, and for a task that does not say its repository.
+    Where no other may be, a task need not say its repository. Raises SourceError for a file that has another form, and
+    for a task that does not say its repository, or one that is not listed.
     """
     facts: dict[str, SourceFact] = {}
+    names = {name.casefold() for name in listed}
     for file in files:
         for entry in entries_of(file):
-            if entry.repository is None and not only:
+            if entry.repository is not None and entry.repository.casefold() not in names:
+                raise SourceError(
+                    f"{file.name}: the task {entry.title!r} is for {entry.repository}, which is not listed here",
+                    hint=f"these are: {', '.join(listed[:10])}",
+                )
+            if entry.repository is None and len(names) > 1:
                 raise SourceError(
                     f"{file.name}: the task {entry.title!r} does not say its repository",
                     hint="add `repository: owner/name`, or a heading `## owner/name` above the list",

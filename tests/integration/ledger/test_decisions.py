@@ -20,7 +20,7 @@ from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.retention import Retention, delete_rows, due_keys
 from squire_pipelines.ledger.store import Ledger, Transaction
 from tests.support.ledgers import REPOSITORY, START, TRACE, Clock, collect, issue, reading
-from tests.support.signal_samples import failed_check
+from tests.support.signal_samples import failed_check, open_pr
 
 RULES = TrustRules(issue_labels=("squire",))
 HELD = StartVerdict(may_start=False, reason="@sly may not write here (permission read)")
@@ -190,6 +190,48 @@ def test_a_signal_is_found_by_id_and_by_ref_and_only_when_it_is_one(ledger: Ledg
         for name in ("open_issue:9", "nothing", "999999", "9" * 40):
             with pytest.raises(NotFoundError, match="there is no signal"):
                 ref_of(tx, name)
+
+
+def test_the_name_as_it_is_written_comes_before_another_spelling_of_it(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        for name in ("Acme/API", "acme/api", "ACME/API"):
+            collections.record(tx, reading(issue(1, repository=name), repository=name), trace_id=TRACE, run_id=None)
+        for name in ("Acme/API", "acme/api"):
+            assert decisions.find(tx, "open_issue:1", repository=name).signal.repository == name
+        with pytest.raises(NotFoundError, match="more than one repository"):
+            decisions.find(tx, "open_issue:1", repository="acme/API")
+
+
+def test_an_open_pull_request_starts_no_work_and_cannot_be_released(ledger: Ledger) -> None:
+    with ledger.write() as tx:
+        shown = open_pr(5).model_copy(update={"repository": REPOSITORY})
+        collections.record(tx, reading(shown, source=Source.OPEN_PRS), trace_id=TRACE, run_id=None)
+        stored = decisions.find(tx, shown.ref)
+        with pytest.raises(RefusedError, match="it is background") as caught:
+            decisions.decide(tx, stored, release=True, actor="cli:mara", reason="", trace_id=TRACE)
+    assert "signals of their own" in caught.value.hint
+
+
+@pytest.mark.parametrize(("event", "lasts"), [("push", True), (None, True), ("issue_comment", False), ("", False)])
+def test_a_release_of_a_check_that_a_passer_by_can_start_again_is_of_one_commit(
+    ledger: Ledger, event: str | None, *, lasts: bool
+) -> None:
+    def starts(head: str) -> bool:
+        check = check_of("main:CI / test", head)
+        details = check.details.model_copy(update={"event": event, "head_sha": head * 40})
+        waiting = check.model_copy(update={"details": details, "verdict": HELD})
+        with ledger.write() as tx:
+            read_of = reading(waiting, source=Source.FAILED_CI)
+            (judged,) = decisions.with_decisions(tx, [read_of], lambda _: RULES)
+            collections.record_all(tx, [judged], trace_id=TRACE, run_id=None)
+        return bool(judged.signals[0].verdict and judged.signals[0].verdict.may_start)
+
+    assert not starts("a")
+    with ledger.write() as tx:
+        stored = decisions.find(tx, "failed_ci:main:CI / test")
+        decisions.decide(tx, stored, release=True, actor="cli:mara", reason="", trace_id=TRACE)
+    assert starts("a")
+    assert starts("b") is lasts
 
 
 def test_what_is_gone_cannot_be_released(ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.domain.looks import KnownRepository
+from squire_pipelines.domain.signals import OpenPullRequest
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import (
     ConfigError,
@@ -40,16 +41,23 @@ def paper() -> tuple[CleanConsole, io.StringIO]:
 
 def test_the_named_repositories_count_else_those_of_the_settings(quiet_pipeline: Pipeline) -> None:
     settings = quiet_pipeline.settings
-    assert one_cycle.repositories_of_cycle(settings, ["acme/api", "acme/api", "acme/web"]) == ("acme/api", "acme/web")
+    assert one_cycle.repositories_of_cycle(settings, [WEBSHOP, WEBSHOP.upper(), QUIET]) == (WEBSHOP, QUIET)
     assert one_cycle.repositories_of_cycle(settings, []) == ALL
 
 
 def test_a_cycle_over_nothing_says_what_to_do() -> None:
-    with pytest.raises(ConfigError, match="no repository is named") as caught:
-        one_cycle.repositories_of_cycle(Settings(), [])
+    with pytest.raises(ConfigError, match=r"name no repository: .*/config.toml, which does not exist") as caught:
+        one_cycle.repositories_of_cycle(Settings(), ["acme/api"])
     assert "squire init" in caught.value.hint
+
+
+def test_a_repository_that_the_settings_do_not_name_is_neither_read_nor_worked_on() -> None:
+    settings = Settings(repositories=("acme/api",))
+    with pytest.raises(ConfigError, match="acme/two: not among the repositories of the settings") as caught:
+        one_cycle.repositories_of_cycle(settings, ["acme/api", "acme/two"])
+    assert "config.toml" in caught.value.hint
     with pytest.raises(ConfigError) as caught:
-        one_cycle.repositories_of_cycle(Settings(), ["no slash"])
+        one_cycle.repositories_of_cycle(settings, ["no slash"])
     assert caught.value.hint == "for example acme/api"
 
 
@@ -157,7 +165,8 @@ def test_a_dry_run_heeds_what_a_person_decided_and_asked_for(
 ) -> None:
     pipeline.collect(LEDGERLIB, HANDBOOK)
     with pipeline.ledger.write() as tx:
-        for signal in (*collections.active_signals(tx, LEDGERLIB), *collections.active_signals(tx, HANDBOOK)):
+        seen = (*collections.active_signals(tx, LEDGERLIB), *collections.active_signals(tx, HANDBOOK))
+        for signal in (signal for signal in seen if not isinstance(signal.details, OpenPullRequest)):
             stored = decisions.find(tx, signal.ref, repository=signal.repository)
             decisions.decide(tx, stored, release=False, actor="cli:ann", reason="", trace_id=TRACE)
         asked = manual("m1", title="Tidy up").model_copy(update={"repository": HANDBOOK})

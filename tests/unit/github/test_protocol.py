@@ -304,3 +304,12 @@ def test_graphql_error_worth_another_try_is_never_taken_for_a_missing_field(mess
     with pytest.raises(GitHubError) as caught:
         read_graphql({"data": {"repository": {"issues": None}}, "errors": [entry]})
     assert caught.value.retryable
+
+
+def test_an_address_without_the_api_is_told_from_a_repository_that_is_missing() -> None:
+    with pytest.raises(GitHubValidationError, match="no GraphQL API at this address: it answered 404") as caught:
+        protocol.read_graphql(404, JSON, b'{"message": "Not Found"}', request="the query q", now=NOW)
+    assert "github.api_url" in caught.value.hint
+    with pytest.raises(GitHubNotFoundError) as missing:
+        protocol.read_answer(404, JSON, b"{}", request="GET /rate_limit", now=NOW)
+    assert "github.api_url" in missing.value.hint

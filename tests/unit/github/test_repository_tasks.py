@@ -119,9 +119,11 @@ def test_too_much_or_another_form_fails_this_reading_with_the_files_name(
 
 
 def test_a_repositorys_files_give_tasks_for_that_repository_alone() -> None:
+    own = FakeGitHub({"TaskFolder": folder(entry("tasks.md")), "TaskFiles": texts("## o/r\n- Ours\n")})
+    assert [signal.title for signal in collect(own).signals] == ["Ours"]
     text = "## other/repository\n- Theirs\n## o/r\n- Ours\n"
-    fake = FakeGitHub({"TaskFolder": folder(entry("tasks.md")), "TaskFiles": texts(text)})
-    assert [signal.title for signal in collect(fake).signals] == ["Ours"]
+    of_another = FakeGitHub({"TaskFolder": folder(entry("tasks.md")), "TaskFiles": texts(text)})
+    assert "the task 'Theirs' is for other/repository" in (collect(of_another).error or "")
 
 
 def test_where_more_than_write_is_asked_for_what_lies_on_the_default_branch_is_held() -> None:

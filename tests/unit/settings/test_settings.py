@@ -95,7 +95,10 @@ def test_the_environment_wins_over_the_file_key_by_key(config: Path, monkeypatch
     ("text", "says"),
     [
         ("colour = 1", "unknown key 'colour'"),
-        ("[dispatch]\nmax_concurent = 1", "unknown key 'dispatch.max_concurent'"),
+        ("[dispatch]\nmax_concurent = 1", "unknown key 'dispatch.max_concurent', which may stand for 'max_concurrent'"),
+        ("[colection]\nttl_s = 1", "unknown key 'colection', which may stand for 'collection'"),
+        ('[collection]\nschedule = "0 3 * * *"\nquiet_hours = "22:00-06:00"', "nothing would ever be read"),
+        ('[collection]\ninterval_s = 86400\nquiet_hours = "22:00-06:00"', "nothing would ever be read"),
         ("[dispatch]\nmax_concurrent = 0", "dispatch.max_concurrent = 0: Input should be greater than or equal to 1"),
         ("[dispatch]\nmax_concurrent = 1001", "less than or equal to 1000"),
         ('[planner]\nkind = "magic"', "planner.kind = 'magic': Input should be 'auto', 'rules' or 'llm'"),

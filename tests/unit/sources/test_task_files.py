@@ -15,7 +15,7 @@ API, WEB = "acme/api", "acme/web"
 
 
 def facts(name: str, text: str, repository: str = API, *, only: bool = True) -> list[SourceFact]:
-    return list(facts_of([TaskFile(name, text)], repository, only=only))
+    return list(facts_of([TaskFile(name, text)], repository, listed=[repository] if only else [API, WEB]))
 
 
 def test_each_item_of_the_old_products_list_is_a_task() -> None:
@@ -104,7 +104,7 @@ def test_a_folder_is_read_in_order_and_other_files_are_left(tmp_path: Path) -> N
     (tmp_path / "c.json").write_text("{}", encoding="utf-8")
     files = read_folder(tmp_path)
     assert [file.name for file in files] == ["a.yml", "b.md"]
-    assert [fact.title for fact in facts_of(files, API, only=True)] == ["A", "B"]
+    assert [fact.title for fact in facts_of(files, API, listed=[API])] == ["A", "B"]
     assert read_folder(tmp_path / "none") == []
 
 
@@ -113,3 +113,10 @@ def test_a_file_that_is_too_large_or_no_text_is_named(tmp_path: Path, content: b
     (tmp_path / "a.md").write_bytes(content)
     with pytest.raises(SourceError, match=says):
         read_folder(tmp_path)
+
+
+def test_a_task_for_a_repository_that_nobody_listed_is_told() -> None:
+    text = "## acme/apii\n- Sort the imports\n"
+    with pytest.raises(SourceError, match=r"a.md: the task 'Sort the imports' is for acme/apii") as caught:
+        facts_of([TaskFile("a.md", text)], API, listed=[API, WEB])
+    assert caught.value.hint == "these are: acme/api, acme/web"
