@@ -6,7 +6,6 @@ The death of one is a problem of the bundle with a name.
 import contextlib
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from squire_pipelines.domain.change import JudgedTask, Verdict
@@ -18,15 +17,18 @@ from squire_pipelines.publishing.bundle import VerifiedChange, verify_bundle
 from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.sections import PublishingSettings
 
-TEXT_CPU_S = 5
-"""Seconds of processor for a pull request's text at most: it is short, but what it packs need not be."""
+_CPU_S_AT_LEAST = 2
+_CPU_S_PER_MIB = 4
+"""An honest change takes up to 2.9 s for each MiB: `docs/performance.md`, The border."""
 
 
-def judgement_limits(settings: PublishingSettings) -> JudgementLimits:
-    """Return what the judgement of one bundle may take, as the settings say."""
-    return JudgementLimits(
-        memory=settings.judge_memory, cpu_s=math.ceil(settings.judge_cpu_s), wall_s=settings.judge_timeout_s
-    )
+def judgement_limits(settings: PublishingSettings, size: int) -> JudgementLimits:
+    """Return what the judgement of `size` bytes may take: as the settings say, and no more than so many bytes need.
+
+    What is small and takes long was made to: it packs more than it is.
+    """
+    cpu_s = min(settings.judge_cpu_s, _CPU_S_AT_LEAST + _CPU_S_PER_MIB * size / 2**20)
+    return JudgementLimits(memory=settings.judge_memory, cpu_s=math.ceil(cpu_s), wall_s=settings.judge_timeout_s)
 
 
 def inspect_bundle(
@@ -49,7 +51,7 @@ def inspect_bundle(
     with _as_problem():
         return run_judgement(
             "the agent's bundle",
-            judgement_limits(settings),
+            judgement_limits(settings, bundle.stat().st_size if bundle.is_file() else 0),
             verify_bundle,
             bundle,
             mirror,
@@ -66,10 +68,12 @@ def inspect_change(change: VerifiedChange, policy: Policy, task: JudgedTask, set
     Raises:
         BundleError: `problem` is one of `JudgementVerdict`: the child gave no answer.
     """
+    # The paths of the whole tree are looked at, too: a large repository has many.
+    size = sum(len(piece.data) for piece in change.pieces) + sum(map(len, change.tree))
     with _as_problem():
         return run_judgement(
             "the agent's change",
-            judgement_limits(settings),
+            judgement_limits(settings, size),
             judge,
             change.files,
             policy,
@@ -86,8 +90,7 @@ def inspect_text(text: str, task: JudgedTask, settings: PublishingSettings) -> V
     Raises:
         BundleError: `problem` is one of `JudgementVerdict`: the child gave no answer.
     """
-    limits = judgement_limits(settings)
-    limits = replace(limits, cpu_s=min(limits.cpu_s, TEXT_CPU_S))
+    limits = judgement_limits(settings, len(text))
     with _as_problem():
         return run_judgement("the text of the pull request", limits, judge_text, text, task)
 

@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import contextlib
 import resource
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from squire_pipelines.domain.leaks import judge_text
 from squire_pipelines.domain.policy import judge
 from squire_pipelines.errors import BundleError
 from squire_pipelines.publishing.bundle import VerifiedChange
-from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text
+from squire_pipelines.publishing.inspection import inspect_bundle, inspect_change, inspect_text, judgement_limits
 from squire_pipelines.publishing.publish_change import policy_from
 from squire_pipelines.sections import PolicySettings, PublishingSettings
 from tests.support.workshop import Workshop, bounds
@@ -100,6 +101,29 @@ def test_search_that_takes_too_long_is_a_problem_of_the_bundle(workshop: Worksho
     with pytest.raises(BundleError) as caught:
         inspect_change(change, POLICY, NO_TASK, bounds(judge_timeout_s=0.01))
     assert caught.value.problem == "too_much_time"
+
+
+@pytest.mark.parametrize(("mebibytes", "seconds"), [(0, 2), (0.5, 4), (4, 18), (100, 20)])
+def test_what_is_small_may_take_little_of_the_processor(mebibytes: float, seconds: int) -> None:
+    limits = judgement_limits(PublishingSettings(), int(mebibytes * 2**20))
+    assert (limits.cpu_s, limits.wall_s) == (seconds, 120)
+
+
+@pytest.mark.slow
+def test_an_attempt_that_packs_much_into_little_costs_the_host_seconds(workshop: Workshop) -> None:
+    packed = [base64.b64encode(bz2.compress(bytes([65 + n]) * 31 * 2**20)).decode() for n in range(20)]
+    workshop.agent.write("data.py", "\n".join(f'DATA = "{line}"' for line in packed))
+    workshop.agent.commit()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    change = inspect(workshop, workshop.bundle(), PublishingSettings())
+    for judge_it in (
+        lambda: inspect_change(change, POLICY, NO_TASK, PublishingSettings()),
+        lambda: inspect_text("\n".join(packed), NO_TASK, PublishingSettings()),
+    ):
+        with contextlib.suppress(BundleError):  # what is searched in time is as good: only the cost counts here
+            judge_it()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_utime + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    assert after - before < 3 * 2 + 1
 
 
 def test_a_pull_requests_text_is_judged_in_a_child_alike() -> None:

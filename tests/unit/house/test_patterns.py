@@ -115,6 +115,7 @@ def growth(pattern: re.Pattern[str] | re.Pattern[bytes], beginning: str, unit: s
     return seconds(pattern, longer, tries=2) / seconds(pattern, text, tries=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "pattern"), [pytest.param(*item, id=item[0]) for item in ALL.values()])
 def test_no_pattern_reads_a_text_again_and_again(name: str, pattern: re.Pattern[str] | re.Pattern[bytes]) -> None:
     texts = ((beginning, unit) for unit in units(pattern) for beginning in BEGINNINGS)
