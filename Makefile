@@ -46,7 +46,7 @@ test: setup ## All tests, with coverage; Docker tests where an engine answers
 	@scripts/test.sh "$(BIN)" $(PYTEST_ARGS)
 
 test-fast: setup ## Unit and integration tests without engine, Postgres and what takes long: under four minutes on two cores
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/unit forge/tests tests/integration -n "$${SQUIRE_TEST_WORKERS:-3}" \
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/unit forge/tests tests/integration -n "$${SQUIRE_TEST_WORKERS:-4}" \
 		--dist loadgroup --hypothesis-profile=fast -m "not docker and not postgres and not slow" $(PYTEST_ARGS)
 
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token

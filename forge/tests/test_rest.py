@@ -153,6 +153,7 @@ def test_a_pull_request_is_opened_once(api: Any) -> None:
     conforms(again, "POST", f"{REPO}/pulls")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pushed")
 @pytest.mark.parametrize(
     ("changes", "field", "message"),

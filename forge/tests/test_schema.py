@@ -27,6 +27,7 @@ def _own_types() -> list[str]:
     return [name for name in schema().type_map if not name.startswith("__")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _own_types())
 def test_every_type_is_githubs(name: str, official: GraphQLSchema) -> None:
     ours, official_type = schema().type_map[name], official.type_map.get(name)

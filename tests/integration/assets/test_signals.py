@@ -96,6 +96,7 @@ def test_what_a_look_finds_unchanged_is_a_row_and_no_event(pipeline: Pipeline, f
     assert materialized(done)["summary", None]["quota_left_graphql"].value > 0
 
 
+@pytest.mark.slow
 def test_a_cycle_reports_a_source_that_fails_each_time_and_when_it_answers_again(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_token_that_is_not_accepted_is_a_failed_reading_not_an_empty_one(
         assert {row.status for row in collections.latest(tx, [QUIET])} == {CollectionStatus.FAILED}
 
 
+@pytest.mark.slow
 def test_log_of_a_failed_check_is_kept_with_its_signal_and_read_once(pipeline: Pipeline, forge: ForgeProcess) -> None:
     pipeline.collect(LEDGERLIB)
     with pipeline.ledger.read() as tx:

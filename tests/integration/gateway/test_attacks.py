@@ -29,6 +29,7 @@ def at_once(gateway: RunningGateway, bodies: list[dict[str, object]]) -> list[ht
         return list(pool.map(ask, bodies))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [{}, {"max_tokens": 50_000}, {"max_tokens": "9"}, {"max_tokens": -1}, {"n": 8}])
 def test_sixteen_calls_at_once_cannot_pass_a_cap(
     upstream: Upstream, open_gateway: OpenGateway, limit: dict[str, object]

@@ -70,6 +70,7 @@ def test_the_demo_has_a_passer_bys_remark_that_is_held(local_forge: ForgeProcess
     assert "addresses" not in prompt
 
 
+@pytest.mark.slow
 def test_a_strangers_text_starts_work_as_it_stood_when_it_was_labelled(local_forge: ForgeProcess) -> None:
     act = local_forge.act_as
     act(QUIET, "mara", permission="write")

@@ -40,6 +40,7 @@ def test_a_mirror_follows_its_repository(home: Home, upstream: Path, person: Che
     assert fetch(home, upstream).branches() == ("main", "topic")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_a_branch_may_have_every_name_that_git_takes(
     home: Home, upstream: Path, person: Checkout, tmp_path: Path, name: str

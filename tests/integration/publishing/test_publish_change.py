@@ -522,6 +522,7 @@ def _child(workshop: Workshop, step: str, **changes: Any) -> subprocess.Complete
     return run(["-m", "tests.support.publish_child", json.dumps(arguments), step], cwd=ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [*PublicationStep, "created"])
 def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: FakePulls, step: str) -> None:
     workshop.agent.write("Dockerfile", "FROM scratch\n")
@@ -538,6 +539,7 @@ def test_a_kill_at_any_step_ends_in_one_pull_request(workshop: Workshop, pulls: 
     assert content(workshop, published) == content(workshop, head)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [*(step for step in PublicationStep if step != "labelled"), "updated"])
 def test_a_kill_at_any_step_of_a_follow_up_adds_it_once(workshop: Workshop, pulls: FakePulls, step: str) -> None:
     publish_request, _ = follow_up(workshop, pulls)

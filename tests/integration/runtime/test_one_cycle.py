@@ -148,6 +148,7 @@ def planned_by_a_cycle(pipeline: Pipeline, *names: str) -> list[set[str]]:
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", ["", "[trust]\nbots = []\n", '[filters]\nsources = ["failed_ci"]\n'])
 def test_a_dry_run_shows_the_tasks_that_a_cycle_makes(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str], settings: str

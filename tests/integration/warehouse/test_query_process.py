@@ -118,6 +118,7 @@ def test_memory_is_bounded_by_the_kernel(published: Path, sql: str) -> None:
     assert own < 100 * 1024
 
 
+@pytest.mark.slow
 def test_function_that_cannot_be_interrupted_is_killed_with_its_process(published: Path) -> None:
     sql = "SELECT levenshtein(repeat('ab', 200000), repeat('ba', 200000))"
     with QueryProcess(published) as session:

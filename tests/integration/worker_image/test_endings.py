@@ -34,6 +34,7 @@ def test_uncommitted_edits_are_committed_as_the_bot(desk_for: DeskFor, script: S
     assert git(fetched, "diff", "--name-only", desk.base_sha, "result").split() == ["app.py", "new.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_a_branch_may_have_every_name_that_git_takes(desk_for: DeskFor, script: Script, run: Run, name: str) -> None:
     desk = desk_for(script(EDIT))
@@ -47,6 +48,7 @@ def test_a_branch_may_have_every_name_that_git_takes(desk_for: DeskFor, script: 
     assert heads == f"{desk.result()['head_sha']} refs/heads/squire/{name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["branch", "base_ref"])
 @pytest.mark.parametrize("name", [name for name in NO_NAMES if name])
 def test_a_branch_whose_name_git_does_not_take_is_named(

@@ -61,6 +61,7 @@ TRICKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS.keys())
 def test_the_bundle_is_sound_whatever_the_agent_did(
     desk_for: DeskFor, script: Script, run: Run, tmp_path: Path, trick: str

@@ -106,6 +106,7 @@ def test_an_archive_that_holds_too_much_is_refused_and_not_unpacked() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
