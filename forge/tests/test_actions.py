@@ -22,6 +22,7 @@ def _checks(api: Any, name: str) -> tuple[str, dict[str, Any]]:
     return rollup["state"], {check["name"]: check for check in rollup["contexts"]["nodes"]}
 
 
+@pytest.mark.slow
 def test_job_is_a_check_with_steps(api: Any) -> None:
     _, checks = _checks(api, "ledgerlib")
     check = checks["tests"]
@@ -48,6 +49,7 @@ def test_log_lies_on_another_host_that_takes_no_token(api: Any, local_forge: For
     assert httpx.get(location.replace("sig=", "sig=0")).status_code == 403
 
 
+@pytest.mark.slow
 def test_annotations_name_the_lines_of_the_checks_text(api: Any) -> None:
     _, checks = _checks(api, "ledgerlib")
     response = api.rest("GET", f"{LEDGERLIB}/check-runs/{checks['tests']['databaseId']}/annotations")

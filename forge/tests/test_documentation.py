@@ -19,6 +19,7 @@ def _blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_command_serves_the_samples_until_it_is_terminated(tmp_path: Path) -> None:
     (command,) = _blocks("console")
     argv = shlex.split(command.replace("/tmp/forge", str(tmp_path / "forge")).replace("8080", "0"))  # noqa: S108

@@ -14,6 +14,7 @@ from squire_forge.errors import RefusedError
 QUERY = "query Signals { viewer { login } }"
 
 
+@pytest.mark.slow
 def test_a_fault_strikes_as_often_as_it_was_asked_to(local_forge: ForgeClient, api: Any) -> None:
     local_forge.add_fault("/user$", status=502, body="bad gateway", headers={"Retry-After": "7"}, times=2)
     answers = [api.rest("GET", "/user") for _ in range(3)]
@@ -85,6 +86,7 @@ def test_faults_are_listed_and_cleared(local_forge: ForgeClient, api: Any) -> No
     assert api.rest("GET", "/user").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [{"match": "("}, {"match": "x", "status": 99}, {"match": "x", "colour": "red"}])
 def test_a_fault_that_cannot_be_is_refused(local_forge: ForgeClient, fault: dict[str, Any]) -> None:
     with pytest.raises(RefusedError):

@@ -118,6 +118,7 @@ def test_only_the_smart_protocol_is_served(local_forge: ForgeClient, method: str
     assert httpx.request(method, local_forge.git_url("demo/quiet") + path).status_code == status
 
 
+@pytest.mark.slow
 def test_a_request_beyond_the_limit_is_refused(
     serve_forge: Callable[..., ForgeClient], samples: Any, clone_of: Callable[..., Any]
 ) -> None:

@@ -182,6 +182,7 @@ def test_reviews_and_statuses_are_told(serve_forge: Callable[..., ForgeClient], 
     assert rollup["contexts"]["nodes"][-1]["context"] == "cla"
 
 
+@pytest.mark.slow
 def test_an_empty_repository_has_no_default_branch(
     serve_forge: Callable[..., ForgeClient], api_of: Any, tmp_path: Any, clone_of: Callable[..., Any]
 ) -> None:

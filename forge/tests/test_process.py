@@ -42,6 +42,7 @@ def test_a_started_forge_serves_and_says_where(forge: ForgeProcess) -> None:
     assert len(forge.state()["repositories"]) == 4
 
 
+@pytest.mark.slow
 def test_secrets_lie_in_private_files_and_in_no_command_line(forge: ForgeProcess, forge_home: Path) -> None:
     for name in ("token", "webhook-secret"):
         assert stat.S_IMODE((forge_home / name).stat().st_mode) == 0o600
@@ -132,6 +133,7 @@ def test_sigterm_ends_it_within_two_seconds_even_while_a_webhook_hangs(
     forge.stop()
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_named(taken_port: int, tmp_path: Path) -> None:
     with pytest.raises(PortInUseError, match=f"port {taken_port}"):
         ForgeProcess.start(tmp_path / "home", port=taken_port)

@@ -50,6 +50,7 @@ def test_repository_says_what_the_token_may_do(api: Any, local_forge: ForgeClien
     conforms(response, "GET", REPO)
 
 
+@pytest.mark.slow
 def test_pull_requests_are_listed_and_filtered_by_head(api: Any) -> None:
     response = api.rest("GET", f"{WEBSHOP}/pulls?head=demo:noor/discount-codes&state=all")
     assert [pull["number"] for pull in response.json()] == [1]
@@ -196,6 +197,7 @@ def test_a_pull_request_whose_branch_is_gone_closes_and_stays_closed(api: Any, p
     assert api.rest("PATCH", "/repos/demo/quiet/pulls/1", {"state": "open"}).status_code == 422
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pushed")
 @pytest.mark.parametrize("method", ["merge", "squash"])
 def test_a_pull_request_is_merged_on_demand_once(api: Any, method: str) -> None:

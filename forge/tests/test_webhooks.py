@@ -132,6 +132,7 @@ def test_checks_of_a_pull_request_name_it(hooked: ForgeClient, receiver: Any) ->
     _conforms(run, "check_run", ("check_run", "pull_requests"), ("check_run", "pull_requests", "head"))
 
 
+@pytest.mark.slow
 def test_a_push_is_announced_with_its_commits(hooked: ForgeClient, receiver: Any, clone_of: Callable[..., Any]) -> None:
     receiver.all()
     clone = clone_of(hooked, "demo/webshop")
@@ -219,6 +220,7 @@ def test_deliveries_are_listed_and_redelivered_under_their_id(hooked: ForgeClien
     assert whole["response"]["payload"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_not_there_is_recorded(serve_forge: Callable[..., ForgeClient], samples: Any) -> None:
     forge = serve_forge(webhook_url="http://127.0.0.1:1/hook")
     forge.host_repository(next(sample for sample in samples if sample.name == "quiet"))

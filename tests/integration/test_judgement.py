@@ -174,6 +174,7 @@ def test_an_answer_asks_for_no_other_attribute(of: object, name: str) -> None:
         read_values(pickle.dumps(_Named(of, name)))
 
 
+@pytest.mark.slow
 def test_caller_uses_no_processor_while_the_child_is_busy() -> None:
     started = time.process_time()
     with pytest.raises(JudgementError):

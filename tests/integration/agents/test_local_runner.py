@@ -108,6 +108,7 @@ def test_a_cancellation_ends_the_agent(origin: Origin, tmp_path: Path) -> None:
     assert run.result.error.code == "terminated"
 
 
+@pytest.mark.slow
 def test_a_flood_of_output_is_cut_and_ends_the_agent(origin: Origin, tmp_path: Path) -> None:
     run = run_shell(origin, tmp_path, "yes", small_limits(log=64 * 1024))
     assert run.ending.cause is Cause.LOG_OVERFLOW
@@ -134,6 +135,7 @@ def test_the_agent_gets_no_token_and_a_home_of_its_own(
     assert f"SQUIRE_ATTEMPT_ID={ATTEMPT_ID}" in log
 
 
+@pytest.mark.slow
 def test_limits_of_files_hold(origin: Origin, tmp_path: Path) -> None:
     limits = small_limits(open_files=100)
     run = run_shell(origin, tmp_path, "ulimit -n; ulimit -c; head -c 70000000 /dev/zero > big", limits)

@@ -101,6 +101,7 @@ def test_a_plan_that_fails_a_check_becomes_no_task(pipeline: Pipeline, monkeypat
     assert saved.admitted_at is None
 
 
+@pytest.mark.slow
 def test_a_repository_that_cannot_be_asked_about_keeps_the_others_from_nothing(pipeline: Pipeline) -> None:
     collect(pipeline.ledger, issue(repository="demo/none"), repository="demo/none")
     pipeline.collect(HANDBOOK)
@@ -138,6 +139,7 @@ def test_a_plan_that_a_crash_kept_from_becoming_tasks_is_admitted_by_the_next_ru
     assert len(all_tasks(quiet_pipeline)) == 1
 
 
+@pytest.mark.slow
 def test_tasks_wait_for_a_person_where_the_settings_say_so(pipeline: Pipeline) -> None:
     pipeline.configure("[collection]\nmax_items = 50\n")
     text = (pipeline.home / "config.toml").read_text(encoding="utf-8")

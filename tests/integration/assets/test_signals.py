@@ -10,6 +10,7 @@ from squire_pipelines.partitions import ensure_repositories
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, Pipeline, checks, materialized
 
 
+@pytest.mark.slow
 def test_one_run_reports_each_source_of_each_repository_with_its_check(pipeline: Pipeline) -> None:
     done = pipeline.collect()
     reported = materialized(done)
@@ -115,6 +116,7 @@ def test_a_cycle_reports_a_source_that_fails_each_time_and_when_it_answers_again
     assert look() == {}
 
 
+@pytest.mark.slow
 def test_deliveries_that_asked_are_marked_as_collected(pipeline: Pipeline) -> None:
     with pipeline.ledger.write() as tx:
         asked = deliveries.request_collection(tx, [QUIET, HANDBOOK], source="cli", trace_id=TRACE)
@@ -142,12 +144,14 @@ def test_a_webhook_about_a_repository_that_does_not_answer_is_taken_again(pipeli
         assert deliveries.still_open(tx, stored) == (stored[0],)
 
 
+@pytest.mark.slow
 def test_a_run_over_one_partition_as_the_ui_starts_it_reads_that_repository(pipeline: Pipeline) -> None:
     ensure_repositories(pipeline.instance, ALL)
     done = pipeline.run("collect", partition_key=QUIET)
     assert {name for asset, name in materialized(done) if asset != "summary"} == {QUIET}
 
 
+@pytest.mark.slow
 def test_a_run_of_one_source_reads_that_source_alone(pipeline: Pipeline) -> None:
     ensure_repositories(pipeline.instance, ALL)
     done = pipeline.run("collect", partition_key=HANDBOOK, asset_selection=[dg.AssetKey(["signals", "open_issues"])])
@@ -201,6 +205,7 @@ def test_repository_whose_second_run_is_waited_for_is_read_though_it_looks_uncha
     assert {name for _, name in materialized(pipeline.collect(fresh=False))} == {None}
 
 
+@pytest.mark.slow
 def test_a_tighter_setting_is_obeyed_with_the_next_collection_though_nothing_has_changed(pipeline: Pipeline) -> None:
     def refs_that_may_start() -> set[str]:
         with pipeline.ledger.read() as tx:

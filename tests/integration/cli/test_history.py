@@ -19,6 +19,7 @@ from tests.support.cli import SampleData, Squire
 from tests.support.years import fill
 
 
+@pytest.mark.slow
 def test_what_was_published_can_be_asked(squire: Squire, samples: SampleData) -> None:
     samples.task("Fix, \x1b[31mit")
     assert "published" in squire.ok("history", "publish")
@@ -39,6 +40,7 @@ def test_an_answer_that_was_cut_says_so(squire: Squire, samples: SampleData) -> 
     assert [row["range"] for row in json.loads(result.stdout)] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_csv_and_parquet_have_all_rows_and_a_table_has_the_first(
     squire: Squire, samples: SampleData, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_columns_named_twice_keep_their_values() -> None:
 # ── The shell ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_the_shell_reads_a_script(squire: Squire, samples: SampleData) -> None:
     samples.task("Fix it")
     squire.ok("history", "publish")

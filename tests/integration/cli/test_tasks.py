@@ -210,6 +210,7 @@ def test_completion_knows_the_ids(
     assert fast_list.complete_task_ids(None, "t") == []
 
 
+@pytest.mark.slow
 def test_show_tells_the_whole_story(squire: Squire, samples: SampleData) -> None:
     task_id = samples.ended(Cause.AGENT_ERROR, "A bad one", message="the agent gave up")
     shown = squire.ok("tasks", "show", task_id)

@@ -59,6 +59,7 @@ def test_an_import_reports_and_its_exit_code_says_partial(squire: Squire, tmp_pa
     assert "cannot be read" in squire.fails(1, "tasks", "import", str(tmp_path / "none"))
 
 
+@pytest.mark.slow
 def test_an_export_is_imported_elsewhere(
     squire: Squire, samples: SampleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

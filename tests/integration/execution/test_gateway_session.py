@@ -252,6 +252,7 @@ with gateway_session.open_gateway(leased, settings) as session:
 """
 
 
+@pytest.mark.slow
 def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
     configure: Callable[..., Settings], upstream: Upstream
 ) -> None:

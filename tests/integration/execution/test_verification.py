@@ -87,6 +87,7 @@ def test_what_nobody_configured_is_said_where_other_checks_are_run(pipeline: Pip
     assert report.message == "No command is configured for tests."
 
 
+@pytest.mark.slow
 def test_without_checks_nothing_is_verified(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, "")
     row, _ = verified(pipeline)
@@ -95,6 +96,7 @@ def test_without_checks_nothing_is_verified(pipeline: Pipeline, forge: ForgeProc
     assert "Nothing was run by Squire itself" in ours(forge)[0]["body"]
 
 
+@pytest.mark.slow
 def test_verification_can_be_switched_off(pipeline: Pipeline) -> None:
     use(pipeline, 'enabled = false\ntests = "false"')
     row, _ = verified(pipeline)

@@ -57,6 +57,7 @@ def reasons(signals: list[Signal], kind: str) -> list[str]:
     return [signal.verdict.reason for signal in signals if signal.kind == kind and signal.verdict]
 
 
+@pytest.mark.slow
 def test_the_demo_has_a_passer_bys_remark_that_is_held(local_forge: ForgeProcess) -> None:
     signals = read(local_forge, SHOP)
     (strangers,) = [signal for signal in signals if signal.verdict and not signal.verdict.may_start]

@@ -285,6 +285,7 @@ def test_a_look_that_github_does_not_answer_is_asked_in_halves(ledger: Ledger) -
     assert [len(look) for look in github.looks] == [8, 4, 4, 2, 1, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_hundred_repositories_are_one_query(ledger: Ledger) -> None:
     github = Looked(*(f"o/r{n}" for n in range(250)))
     begin(ledger, github)

@@ -113,6 +113,7 @@ def open_pull(repository: str, *, base: str) -> Ask[PullRequestRef]:
     )
 
 
+@pytest.mark.slow
 def test_samples_yield_one_task_each_and_the_quiet_one_none(
     forge: ForgeProcess, samples: tuple[SampleRepository, ...]
 ) -> None:

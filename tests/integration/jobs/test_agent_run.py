@@ -156,6 +156,7 @@ def test_a_branch_that_a_person_named_and_that_is_not_there_ends_the_task(pipeli
     assert "has no branch 'no-such'" in (pipeline.read_attempt(attempt.id).message or "")
 
 
+@pytest.mark.slow
 def test_an_agent_that_changes_nothing_is_an_answer(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, ("true",))
     attempt = pipeline.attempt()
@@ -192,6 +193,7 @@ def test_in_a_steps_container_no_agent_is_a_process_of_the_step(
     assert our_branches(forge) == []
 
 
+@pytest.mark.slow
 def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, ("sh", "-c", "mkdir -p .github/workflows && echo 'on: push' > .github/workflows/x.yml"))
     attempt = pipeline.attempt()

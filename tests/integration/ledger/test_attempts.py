@@ -398,6 +398,7 @@ def test_ended_ids_are_those_of_our_own_attempts_that_have_ended(ledger: Ledger)
         assert attempts.ended_ids(tx, ()) == frozenset()
 
 
+@pytest.mark.slow
 def test_tokens_add_up_over_an_attempts_model_calls(ledger: Ledger) -> None:
     with ledger.write() as tx:
         for attempt_id, tokens, cost in (("t-1", 10, 0.5), ("t-1", 5, None), ("t-2", 100, 1.0)):

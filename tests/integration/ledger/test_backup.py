@@ -234,6 +234,7 @@ def test_restore_is_refused_while_another_process_has_the_ledger_open(
     assert count(store) == 20
 
 
+@pytest.mark.slow
 def test_a_damaged_ledger_is_kept_as_it_is_and_replaced(store: Ledger, tmp_path: Path) -> None:
     make_backup(store, tmp_path / "b.sqlite")
     store.close()

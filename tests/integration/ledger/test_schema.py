@@ -43,6 +43,7 @@ def test_a_new_database_gets_the_schema_and_a_second_opening_changes_nothing(emp
     assert empty.revision() == HEAD_REVISION
 
 
+@pytest.mark.slow
 def test_migrations_go_up_down_and_up_again(empty: Ledger) -> None:
     empty.ensure_schema()
     downgrade(empty, "base")
@@ -95,6 +96,7 @@ def test_the_known_revision_is_the_newest_migration(empty: Ledger) -> None:
     assert script.get_heads() == [HEAD_REVISION]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", [f"{int(HEAD_REVISION) + 1:04}", "9999", "a1b2c3"])
 def test_a_newer_schema_is_refused_and_left_alone(empty: Ledger, revision: str) -> None:
     empty.ensure_schema()
@@ -267,6 +269,7 @@ except LedgerError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_loses_nothing_that_was_acknowledged(tmp_path: Path, open_at: Open) -> None:
     ledger = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     ledger.ensure_schema()

@@ -72,6 +72,7 @@ def test_a_database_that_does_not_exist_is_named(postgres: PostgresServer) -> No
         open_ledger(f"postgresql://squire@127.0.0.1:{postgres.port}/nowhere")
 
 
+@pytest.mark.slow
 def test_open_ledger_makes_the_schema(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path / 'a folder with % and spaces' / 'ledger.sqlite'}")
     assert ledger.revision() == HEAD_REVISION

@@ -76,6 +76,7 @@ def test_the_commands_level_is_that_of_its_children(environment: dict[str, str])
         assert len(json_lines(done.stderr)) == planted
 
 
+@pytest.mark.slow
 def test_the_receiver(environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "squire_pipelines.webhooks"]
     receiver = subprocess.Popen(

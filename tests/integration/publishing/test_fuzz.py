@@ -43,6 +43,7 @@ def test_an_agent_that_obeys_an_attacker_gets_nothing_past_the_border(place: Ran
     assert result.violations == ()
 
 
+@pytest.mark.slow
 def test_an_agent_that_sends_what_it_has_sends_it_to_nobody_but_its_model() -> None:
     leaks = {sending.name: violations for sending, _, violations in injection_model.run() if violations}
     assert leaks == {}

@@ -93,6 +93,7 @@ def there(workshop: Workshop, branch: str | None = None) -> str | None:
     return remote_head(Remote.parse(str(workshop.upstream)), branch or workshop.branch)
 
 
+@pytest.mark.slow
 def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
     head = work(workshop)
     steps: list[tuple[PublicationStep, str]] = []
@@ -119,6 +120,7 @@ def test_sound_work_becomes_a_pull_request(workshop: Workshop, pulls: FakePulls)
     ]
 
 
+@pytest.mark.slow
 def test_what_is_published_is_one_commit_of_ours_whatever_the_agent_called_its_own(
     workshop: Workshop, pulls: FakePulls
 ) -> None:
@@ -159,6 +161,7 @@ def test_what_is_published_is_one_commit_of_ours_whatever_the_agent_called_its_o
         assert active not in text
 
 
+@pytest.mark.slow
 def test_publishing_again_changes_nothing(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop)
     first = publish(workshop, pulls)
@@ -178,6 +181,7 @@ def test_a_rejected_change_is_neither_pushed_nor_opened(workshop: Workshop, pull
     assert pulls.all == []
 
 
+@pytest.mark.slow
 def test_known_secrets_and_the_token_itself_are_looked_for(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop, "x = 'correct horse battery'\n")
     assert isinstance(publish(workshop, pulls, known_secrets=[Secret("correct horse battery")]), Rejected)
@@ -193,6 +197,7 @@ def test_a_secret_in_a_commit_on_the_way_is_rejected(workshop: Workshop, pulls: 
     assert there(workshop) is None
 
 
+@pytest.mark.slow
 def test_a_change_that_needs_approval_becomes_a_labelled_draft(workshop: Workshop, pulls: FakePulls) -> None:
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     work(workshop)
@@ -206,6 +211,7 @@ def test_a_change_that_needs_approval_becomes_a_labelled_draft(workshop: Worksho
     assert "A person has to approve this change" in pull["body"]
 
 
+@pytest.mark.slow
 def test_a_repository_without_drafts_gets_a_labelled_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     work(workshop)
@@ -253,6 +259,7 @@ def test_a_workflow_is_pushed_only_when_it_was_asked_for_and_the_settings_permit
     assert published.pull_request.draft
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "trusted", "passed", "draft"),
     [
@@ -280,6 +287,7 @@ def test_what_becomes_a_draft(
     assert pulls.all[0]["labels"] == []
 
 
+@pytest.mark.slow
 def test_the_canary_in_a_file_is_rejected_and_so_is_one_in_the_pull_requests_text(
     workshop: Workshop, pulls: FakePulls
 ) -> None:
@@ -374,6 +382,7 @@ def test_a_follow_up_never_overwrites(workshop: Workshop, pulls: FakePulls) -> N
     assert there(workshop) == persons_commit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["closed", "merged"])
 def test_a_follow_up_of_a_finished_pull_request_is_refused(workshop: Workshop, pulls: FakePulls, state: str) -> None:
     publish_request, first = follow_up(workshop, pulls)
@@ -383,6 +392,7 @@ def test_a_follow_up_of_a_finished_pull_request_is_refused(workshop: Workshop, p
     assert there(workshop) == first
 
 
+@pytest.mark.slow
 def test_a_follow_up_that_needs_approval_holds_the_whole_pull_request(workshop: Workshop, pulls: FakePulls) -> None:
     publish_request, _ = follow_up(workshop, pulls)
     workshop.agent.write("Dockerfile", "FROM scratch\n")
@@ -407,6 +417,7 @@ def second_attempt(workshop: Workshop) -> str:
     return work(workshop, "def add(a, b):\n    return b + a\n")
 
 
+@pytest.mark.slow
 def test_a_later_attempt_replaces_the_head_that_the_ledger_knows(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop)
     first = publish(workshop, pulls)
@@ -419,6 +430,7 @@ def test_a_later_attempt_replaces_the_head_that_the_ledger_knows(workshop: Works
     assert "Attempt: `t1-2`" in pulls.all[0]["body"]
 
 
+@pytest.mark.slow
 def test_somebody_elses_commit_on_the_branch_is_never_lost(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop)
     first = publish(workshop, pulls).head_sha
@@ -433,6 +445,7 @@ def test_somebody_elses_commit_on_the_branch_is_never_lost(workshop: Workshop, p
     assert there(workshop) == persons_commit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["closed", "merged"])
 def test_a_finished_pull_request_at_our_head_is_the_answer(workshop: Workshop, pulls: FakePulls, state: str) -> None:
     work(workshop)
@@ -445,6 +458,7 @@ def test_a_finished_pull_request_at_our_head_is_the_answer(workshop: Workshop, p
     assert there(workshop) is None
 
 
+@pytest.mark.slow
 def test_after_a_closed_pull_request_new_work_gets_a_new_one(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop)
     first = publish(workshop, pulls).head_sha
@@ -461,6 +475,7 @@ def test_a_branch_of_which_ours_is_only_the_tail_is_another(workshop: Workshop) 
     assert there(workshop) is None
 
 
+@pytest.mark.slow
 def test_a_rule_of_the_repository_that_refuses_the_push_is_told(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop)
     hook = workshop.upstream / "hooks" / "pre-receive"

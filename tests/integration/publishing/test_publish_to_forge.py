@@ -100,6 +100,7 @@ def pull_requests(forge: ForgeProcess) -> list[dict[str, Any]]:
     return pulls
 
 
+@pytest.mark.slow
 def test_work_becomes_a_pull_request_once_however_often_it_is_published(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop)
@@ -113,6 +114,7 @@ def test_work_becomes_a_pull_request_once_however_often_it_is_published(forge_wo
     assert len(pull_requests(forge)) == 1
 
 
+@pytest.mark.slow
 def test_a_change_that_needs_approval_becomes_a_labelled_draft(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop, "Dockerfile", "FROM scratch\n")
@@ -122,6 +124,7 @@ def test_a_change_that_needs_approval_becomes_a_labelled_draft(forge_workshop: P
     assert NEEDS_APPROVAL_LABEL in str(pull_requests(forge)[0]["labels"])
 
 
+@pytest.mark.slow
 def test_a_rejected_change_leaves_no_trace(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop, "x.py", "T = '" + "ghp_" + "a1B2" * 9 + "'\n")
@@ -145,6 +148,7 @@ def test_a_later_attempt_moves_the_same_pull_request(forge_workshop: Pair) -> No
     assert published.head_sha in str(pull)
 
 
+@pytest.mark.slow
 def test_a_push_whose_answer_was_lost_is_not_repeated(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop)
@@ -165,6 +169,7 @@ def test_a_push_that_fails_can_be_tried_again(forge_workshop: Pair) -> None:
     assert isinstance(publish(forge_workshop), Published)
 
 
+@pytest.mark.slow
 def test_a_pull_request_whose_answer_was_lost_is_found_again(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     work(workshop)
@@ -177,6 +182,7 @@ def test_a_pull_request_whose_answer_was_lost_is_found_again(forge_workshop: Pai
     assert len(pull_requests(forge)) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_token_is_named_and_shown_nowhere(forge_workshop: Pair) -> None:
     _, workshop = forge_workshop
     work(workshop)

@@ -58,6 +58,7 @@ def end_when_up(run: Path, *names: str) -> Iterator[None]:
         watcher.join(PATIENCE_S)
 
 
+@pytest.mark.slow
 def test_a_dry_run_is_shown_and_starts_nothing(pipeline: Pipeline) -> None:
     result = squire("run", HANDBOOK, "--dry-run", "--json")
     assert result.exit_code == 0, result.output
@@ -218,6 +219,7 @@ def test_a_port_may_be_one_of_ipv6() -> None:
     check_free("::1", port, setting="webhooks.port")
 
 
+@pytest.mark.slow
 def test_the_configuration_of_the_command_line_is_the_childrens_too(pipeline: Pipeline, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text((pipeline.home / "config.toml").read_text(encoding="utf-8"), encoding="utf-8")

@@ -39,6 +39,7 @@ def paper() -> tuple[CleanConsole, io.StringIO]:
     return open_console(out), out
 
 
+@pytest.mark.slow
 def test_the_named_repositories_count_else_those_of_the_settings(quiet_pipeline: Pipeline) -> None:
     settings = quiet_pipeline.settings
     assert one_cycle.repositories_of_cycle(settings, [WEBSHOP, WEBSHOP.upper(), QUIET]) == (WEBSHOP, QUIET)
@@ -88,6 +89,7 @@ def test_github_that_does_not_answer_is_said_and_nothing_is_asked_for(quiet_pipe
         assert deliveries.take_for_collection(tx, retry_after_s=0) == ()
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_the_tasks_and_changes_nothing(pipeline: Pipeline, forge: ForgeProcess) -> None:
     before = (rows_as_stored(pipeline.ledger), forge.state())
     console, out = paper()
@@ -161,6 +163,7 @@ def test_a_dry_run_shows_the_tasks_that_a_cycle_makes(
     assert planned_by_a_dry_run(pipeline, capsys, *names) == [set(), set(), set(), set()]
 
 
+@pytest.mark.slow
 def test_a_dry_run_heeds_what_a_person_decided_and_asked_for(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_dry_run_heeds_what_a_person_decided_and_asked_for(
     assert planned_by_a_dry_run(pipeline, capsys, LEDGERLIB, HANDBOOK) == [set(), {"Tidy up"}]
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_out_a_repository_whose_name_another_one_has_now(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_repositories_are_read_and_each_source_is_counted(pipeline: Pipeline) ->
         assert plans.latest(tx, HANDBOOK) is None
 
 
+@pytest.mark.slow
 def test_a_source_that_does_not_answer_is_named_and_fails_the_command(pipeline: Pipeline, forge: ForgeProcess) -> None:
     forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     with daemon_that_reads(pipeline):
@@ -100,6 +101,7 @@ def test_what_has_not_changed_is_told_too_and_is_read_again_only_when_asked(pipe
         assert readings_with_requests(pipeline) > before
 
 
+@pytest.mark.slow
 def test_a_repository_that_was_replaced_is_read_when_a_person_accepts_it(pipeline: Pipeline) -> None:
     with pipeline.ledger.write() as tx:
         repositories.record(tx, [KnownRepository(HANDBOOK, github_id=999_999_999)])

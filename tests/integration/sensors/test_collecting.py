@@ -82,6 +82,7 @@ def test_the_schedule_says_when_there_is_nothing_to_read(quiet_pipeline: Pipelin
     assert "squire init" in tick.skip_message
 
 
+@pytest.mark.slow
 def test_nothing_is_read_by_the_clock_in_quiet_hours_of_the_zone(quiet_pipeline: Pipeline) -> None:
     quiet_pipeline.configure('[collection]\nquiet_hours = "22:00-06:00"\ntime_zone = "Europe/Zurich"\n')
     night, morning = datetime(2026, 7, 1, 3, 59, tzinfo=UTC), datetime(2026, 7, 1, 4, 0, tzinfo=UTC)

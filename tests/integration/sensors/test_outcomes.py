@@ -115,6 +115,7 @@ def test_a_delivery_that_cannot_be_read_is_marked_with_the_reason_once(quiet_pip
     assert look(quiet_pipeline) == {}
 
 
+@pytest.mark.slow
 def test_a_delivery_that_cannot_be_applied_holds_up_no_other(
     quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

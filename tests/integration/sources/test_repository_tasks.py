@@ -95,6 +95,7 @@ def test_a_file_is_one_task_once_and_its_signal_lasts_as_long_as_it_does(
     assert signals(pipeline) == []
 
 
+@pytest.mark.slow
 def test_a_file_of_another_form_fails_its_own_check_alone(
     pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path
 ) -> None:

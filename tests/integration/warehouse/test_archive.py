@@ -169,6 +169,7 @@ def test_an_archived_fact_makes_no_second_task(ledger: Ledger, clock: Clock, tmp
     assert len(add_tasks(ledger, answer)) == 1
 
 
+@pytest.mark.slow
 def test_what_waits_for_an_archived_success_runs(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     add_tasks(ledger, spec("a"))
     (one,) = add_tasks(ledger, spec("other"))
@@ -202,6 +203,7 @@ def test_only_the_states_asked_for_go(ledger: Ledger, clock: Clock, tmp_path: Pa
     assert rows_of(tmp_path, "tasks") == [(good,)]
 
 
+@pytest.mark.slow
 def test_a_run_is_bounded_and_the_next_goes_on(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
     for _ in range(5):
         ended_task(ledger)

@@ -101,6 +101,7 @@ def test_a_day_is_replaced_at_once_while_somebody_reads_it(published: Path, tmp_
         assert len(head + reader.read()) == file.bytes  # whoever had it open has all of the one before
 
 
+@pytest.mark.slow
 def test_what_a_killed_export_left_is_never_read_and_goes_in_the_end(published: Path, tmp_path: Path) -> None:
     left = tmp_path / ".squire-export-abcd"
     left.mkdir()

@@ -104,6 +104,7 @@ def test_a_client_that_opens_the_file_while_another_takes_its_place_sees_the_one
         assert contents(mixed) == state
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_written(world: ChangingLedger, publish: Publish, warehouse: Path) -> None:
     world.plan(3)
     world.wait(1)
@@ -133,6 +134,7 @@ def test_row_that_changed_twice_at_one_moment_is_published_as_it_is(
     assert run_query(warehouse, "SELECT status FROM task_overview").rows == (("failed",),)
 
 
+@pytest.mark.slow
 def test_late_rows_are_found_within_the_overlap(world: ChangingLedger, publish: Publish, warehouse: Path) -> None:
     world.plan(1)
     world.wait(1000)
@@ -145,6 +147,7 @@ def test_late_rows_are_found_within_the_overlap(world: ChangingLedger, publish: 
     assert run_query(warehouse, "SELECT count(*) FROM task_events WHERE reason = 'r'").rows == ((1,),)
 
 
+@pytest.mark.slow
 def test_rows_that_are_later_than_the_overlap_make_everything_be_read(
     world: ChangingLedger, publish: Publish, warehouse: Path
 ) -> None:
@@ -157,6 +160,7 @@ def test_rows_that_are_later_than_the_overlap_make_everything_be_read(
     assert run_query(warehouse, "SELECT message FROM tasks").rows == (("late 50000",),)
 
 
+@pytest.mark.slow
 def test_clock_that_was_set_back_makes_everything_be_read(world: ChangingLedger, publish: Publish) -> None:
     world.plan(1)
     publish()
@@ -186,6 +190,7 @@ def test_file_that_somebody_wrote_to_is_not_added_to(world: ChangingLedger, publ
     assert run_query(warehouse, "SELECT count(*) FROM tasks").rows == ((1,),)
 
 
+@pytest.mark.slow
 def test_file_that_is_damaged_is_built_anew(
     world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
 ) -> None:
@@ -215,6 +220,7 @@ def test_file_of_another_version_is_built_anew(
     assert publish_warehouse(ledger, warehouse, incremental=newer).reason == "the previous file is of another version"
 
 
+@pytest.mark.slow
 def test_another_ledger_takes_nothing_over(
     publish: Publish, world: ChangingLedger, warehouse: Path, tmp_path: Path, open_at: Callable[..., Ledger]
 ) -> None:
@@ -227,6 +233,7 @@ def test_another_ledger_takes_nothing_over(
     assert run_query(warehouse, "SELECT title FROM tasks").rows == (("the other's",),)
 
 
+@pytest.mark.slow
 def test_ledger_that_was_restored_from_a_backup_is_read_whole(
     world: ChangingLedger, publish: Publish, ledger: Ledger
 ) -> None:
@@ -247,6 +254,7 @@ def test_ledger_that_was_restored_from_a_backup_is_read_whole(
     assert publish().mode == "incremental"
 
 
+@pytest.mark.slow
 def test_file_that_has_grown_for_nothing_is_built_anew(
     world: ChangingLedger, publish: Publish, ledger: Ledger, warehouse: Path
 ) -> None:
@@ -274,6 +282,7 @@ def test_what_left_the_ledger_stays(world: ChangingLedger, publish: Publish, war
     assert contents(warehouse)["tasks"] == before["tasks"]
 
 
+@pytest.mark.slow
 def test_row_that_changed_and_left_between_two_publications_comes_from_the_archive(
     world: ChangingLedger, publish: Publish, warehouse: Path
 ) -> None:
@@ -350,6 +359,7 @@ def test_damaged_file_of_the_archive_is_named_and_nothing_is_published(
     assert warehouse.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_outcome_that_follows_a_new_pull_request_is_replaced(
     world: ChangingLedger, publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:

@@ -302,6 +302,7 @@ def test_publisher_killed_in_the_middle_leaves_the_file_and_is_cleaned_up_after(
     assert contents(warehouse.parent) == {warehouse.name, f".{warehouse.name}.lock", f".{warehouse.name}.seal"}
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_the_file_and_nothing_else(publish: Publish, warehouse: Path, ledger: Ledger) -> None:
     publish()
     before = warehouse.read_bytes()

@@ -93,6 +93,7 @@ def test_histories_of_every_size_make_a_page(
     assert all(attributes["role"] == "img" for attributes in drawn)
 
 
+@pytest.mark.slow
 def test_an_empty_warehouse_says_so(ledger: Ledger, publish: Publish, warehouse: Path) -> None:
     assert ledger
     publish()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.store import Ledger
@@ -14,6 +16,7 @@ MEMORY = 512 * 2**20
 STUCK = "SELECT task_id, reason, detail FROM stuck ORDER BY task_id"
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_budget_is_distinguished_from_what_waits_for_a_slot(warehouse: Path, ledger: Ledger) -> None:
     blocked, free, own = (add_task(ledger, repository=f"acme/{name}") for name in ("held", "free", "own"))
     limits = {

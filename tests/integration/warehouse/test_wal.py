@@ -124,6 +124,7 @@ def test_client_killed_in_the_middle_of_a_write_blocks_neither_publication_nor_r
     assert run_query(client.path, COUNT).rows == ((2,),)
 
 
+@pytest.mark.slow
 def test_client_that_is_alive_blocks_no_publication(
     client: Client, publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:
@@ -136,6 +137,7 @@ def test_client_that_is_alive_blocks_no_publication(
     assert run_query(warehouse, COUNT).rows == ((1,),)
 
 
+@pytest.mark.slow
 def test_log_that_a_client_of_the_old_file_begins_afterwards_is_moved_aside_by_the_next_query(
     client: Client, publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:

@@ -105,6 +105,7 @@ def test_process_whose_port_is_in_use_says_so(tmp_path: Path) -> None:
     assert "webhooks.port" in errors
 
 
+@pytest.mark.slow
 def test_secret_is_not_in_what_the_process_writes(start: Start) -> None:
     receiver = start()
     body = SECRET + push()
@@ -147,6 +148,7 @@ def post_behind_the_lock(pool: ThreadPoolExecutor, url: str) -> "Future[httpx.Re
     return answer
 
 
+@pytest.mark.slow
 def test_sigterm_lets_requests_finish(start: Start, tmp_path: Path) -> None:
     receiver = start()
     with closing(lock_ledger(tmp_path / "home")) as lock, ThreadPoolExecutor(1) as pool:
@@ -159,6 +161,7 @@ def test_sigterm_lets_requests_finish(start: Start, tmp_path: Path) -> None:
     assert stored_ids(tmp_path / "home" / "ledger.sqlite") == {"d-1"}
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_process_though_the_ledger_is_busy(start: Start, tmp_path: Path) -> None:
     receiver = start()
     with closing(lock_ledger(tmp_path / "home")), ThreadPoolExecutor(1) as pool:
@@ -215,6 +218,7 @@ def test_ledger_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
     assert "ledger.sqlite" in errors
 
 
+@pytest.mark.slow
 def test_schema_is_made_at_the_first_start(start: Start, tmp_path: Path) -> None:
     (tmp_path / "home" / "ledger.sqlite").unlink()
     receiver = start()
