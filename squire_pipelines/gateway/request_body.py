@@ -5,6 +5,7 @@ tokens that the answer may have is written last, when the meter has said how man
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -57,6 +58,8 @@ _HIDDEN_TOKENS: Mapping[bytes, int] = {
     **dict.fromkeys((b"image", b"image_url", b"input_image"), 50_000),
     **dict.fromkeys((b"file", b"input_file", b"document"), _ANY_INPUT),
 }
+# Within a text, quotation marks are escaped.
+_HIDDEN_PARTS = re.compile(rb'"type":"(%b)"' % b"|".join(_HIDDEN_TOKENS))
 _OWN_TOOL_TOKENS = 2_000
 
 
@@ -124,8 +127,7 @@ class Forward:
 
 def read_document(body: bytes | bytearray) -> dict[str, Any]:
     """Return the JSON object in a body. Raises RefusalError, also when reading it would take long."""
-    values = body.count(b",") + body.count(b"[") + body.count(b"{")
-    if values > MAX_VALUES:
+    if len(body) > MAX_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         raise RefusalError(413, "request_too_large", f"the request has more than {MAX_VALUES} commas and brackets")
     try:
         document = _parse(body)
@@ -214,8 +216,7 @@ def rebuild_request(
 
 
 def _hidden_tokens(text: bytes, made: Mapping[str, Any]) -> int:
-    # Within a text, quotation marks are escaped.
-    parts = sum(text.count(b'"type":"%b"' % kind) * most for kind, most in _HIDDEN_TOKENS.items())
+    parts = sum(_HIDDEN_TOKENS[kind] for kind in _HIDDEN_PARTS.findall(text))
     kinds = [tool.get("type", "custom") for tool in made.get("tools", ())]
     searches = any(kind in SEARCH_TOOLS for kind in kinds) or "web_search_options" in made
     own = sum(kind not in {"function", "custom", "namespace"} for kind in kinds)
