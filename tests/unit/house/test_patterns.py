@@ -47,6 +47,8 @@ ENOUGH_TO_MEASURE_S = 0.0006
 """What 2,000 characters take when each costs 0.3 µs: most linear patterns take less, and are not measured."""
 TOO_LONG_S = 0.05
 """What no linear pattern takes for 2,000 characters: a longer text may take hours."""
+MEASUREMENTS = 6
+"""A busy machine adds to a time now and then; what makes a pattern read again is there each time."""
 
 
 def patterns_within(value: object, depth: int = 3) -> Iterator[re.Pattern[str] | re.Pattern[bytes]]:
@@ -115,15 +117,20 @@ def growth(pattern: re.Pattern[str] | re.Pattern[bytes], beginning: str, unit: s
     return seconds(pattern, longer, tries=2) / seconds(pattern, text, tries=3)
 
 
+def reads_again(pattern: re.Pattern[str] | re.Pattern[bytes], beginning: str, unit: str) -> bool:
+    """Return whether the time grows faster than the text, in every one of several measurements."""
+    return all(growth(pattern, beginning, unit) > 2 * TIMES_LONGER for _ in range(MEASUREMENTS))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "pattern"), [pytest.param(*item, id=item[0]) for item in ALL.values()])
 def test_no_pattern_reads_a_text_again_and_again(name: str, pattern: re.Pattern[str] | re.Pattern[bytes]) -> None:
     texts = ((beginning, unit) for unit in units(pattern) for beginning in BEGINNINGS)
-    slow = next((text for text in texts if growth(pattern, *text) > 2 * TIMES_LONGER), None)
+    slow = next((text for text in texts if reads_again(pattern, *text)), None)
     assert slow is None, f"{name} takes too long for {slow[0]!r} and then {slow[1]!r} again and again"
 
 
 def test_a_pattern_that_does_is_found() -> None:
-    assert growth(re.compile(r"\s*x"), "", " ") > 2 * TIMES_LONGER
-    assert growth(re.compile(r"a\s*b?\s*c?\s*d?\s*x"), "a", " ") > 2 * TIMES_LONGER
-    assert growth(re.compile(r"sk-(?=[a-z-]*\d)"), "", "sk-") > 2 * TIMES_LONGER
+    assert reads_again(re.compile(r"\s*x"), "", " ")
+    assert reads_again(re.compile(r"a\s*b?\s*c?\s*d?\s*x"), "a", " ")
+    assert reads_again(re.compile(r"sk-(?=[a-z-]*\d)"), "", "sk-")
