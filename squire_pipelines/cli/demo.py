@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @choice_option("--executor", ("in_process", "docker"), "Run Squire's own steps in one process or in containers.")
 @click.option("--fresh", is_flag=True, help="Start over even if an earlier demo was interrupted.")
 @click.option("--stay", is_flag=True, help="Keep the forge running afterwards until Ctrl-C.")
-@seconds_option("--timeout", 170, "Give up after this time.", least=10)
+@seconds_option("--timeout", 120, "Give up when nothing has happened for this time.", least=10)
 @with_context
 def demo(  # noqa: PLR0917 - click gives options by name
     context: CliContext,

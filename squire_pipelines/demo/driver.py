@@ -18,6 +18,7 @@ from squire_pipelines.agents import engine
 from squire_pipelines.demo import folder
 from squire_pipelines.demo.local import LocalRepository, inspect_repository
 from squire_pipelines.demo.options import DemoOptions, config_text, shell_command
+from squire_pipelines.demo.patience import Patience
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.tasks import TaskStatus
@@ -161,16 +162,16 @@ class Demo:
     def _wait(
         self, follower: Follower, services: Services, settings: Settings, keep_up: Callable[[], None]
     ) -> CycleState:
-        deadline = time.monotonic() + self._options.timeout_s
+        patience = Patience(self._options.timeout_s)
         cycle = follower.look()
-        while time.monotonic() < deadline:
+        while patience.lasts(cycle):
             if _is_over(cycle) and _is_published(settings, cycle):
                 self._say("warehouse published")
                 return cycle
             time.sleep(_POLL_S)
             keep_up()
             cycle = follower.look()
-        self._say(f"not done after {self._options.timeout_s:g} s; the daemon's last lines:")
+        self._say(f"not done, and nothing has happened for {patience.idle_s:.0f} s; the daemon's last lines:")
         for line in services.log_of("daemon"):
             self._say(f"  {line}")
         return cycle

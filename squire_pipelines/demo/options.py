@@ -23,7 +23,7 @@ class DemoOptions:
     runner: str = "auto"  # what agents run in: auto, docker or local
     executor: str = "in_process"  # what Squire's own steps run on: in_process or docker
     fresh: bool = False  # start over even when an earlier demo was interrupted
-    timeout_s: float = 170.0  # for everything after the set-up
+    timeout_s: float = 120.0  # in which nothing happens
 
 
 def config_text(

@@ -126,7 +126,7 @@ def test_a_demo_that_does_not_get_done_says_what_is_missing_and_goes_on_the_next
     monkeypatch.setattr(ServicesWithoutDaemon, "idle", True)
     result = squire("demo", "--home", str(options.home), "--runner", "local", "--timeout", "10")
     assert result.exit_code == 1
-    assert "not done after 10 s" in result.output
+    assert "not done, and nothing has happened for 1" in result.output
     assert "✗ a plan looked at every reading (0 tasks)" in result.output
     assert "NOT done" in result.output
     monkeypatch.setattr(ServicesWithoutDaemon, "idle", False)
