@@ -5,7 +5,11 @@ from importlib.metadata import EntryPoint
 from squire_pipelines.installed_packages import find_entry_points
 
 GROUP = "squire.agents"
-BUILT_IN = ("opencode", "command")
+PROGRAMS = ("opencode",)
+"""The agents whose program is known to Squire, the one in the worker image first."""
+BUILT_IN = (*PROGRAMS, "command")
+IN_WORKER_IMAGE = frozenset({"opencode", "command"})
+"""The agents that need no image of their own, which `squire agents build` makes for the others."""
 
 
 def installed() -> dict[str, EntryPoint]:

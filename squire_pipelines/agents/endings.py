@@ -40,13 +40,14 @@ class RunFacts(SupervisionResult):
     """What is known of a run that is over.
 
     `result_error` says why `result` or the bundle could not be taken over. `failure` is what the agent's own rule says
-    of the session.
+    of the session, and `build` names what `squire agents build` would put into the image, if it has such an agent.
     """
 
     result: AgentResult | None = None
     result_error: str | None = None
     has_bundle: bool = False
     failure: SessionFailure | None = None
+    build: str | None = None
     session: dict[str, JsonValue] = field(default_factory=dict)
     log_tail: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -60,6 +61,9 @@ STOPS = {
     Cause.LOG_OVERFLOW: "the agent was stopped: it wrote more output than its log may hold",
     Cause.DISK_FULL: "the agent was stopped: its output outgrew its limit, or the disk is full",
 }
+
+
+_BY_FAULT = {"provider": Cause.PROVIDER_ERROR, "configuration": Cause.CONFIGURATION}
 
 
 def decide(run: RunFacts) -> Ending:
@@ -110,7 +114,8 @@ def _failed_at_start(run: RunFacts) -> tuple[Cause, str, str | None] | None:
     detail, code = _entrypoint_error(run)
     if run.exit_code in {EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE}:
         problem = "was not found" if run.exit_code == EXIT_NOT_FOUND else "cannot be executed"
-        return Cause.AGENT_NOT_FOUND, f"the agent's command {problem}{detail}", code
+        step = f"; run `squire agents build {run.build}`" if run.build is not None else ""
+        return Cause.AGENT_NOT_FOUND, f"the agent's command {problem}{detail}{step}", code
     if run.exit_code == EXIT_OUT_FULL and (run.result is None or code == "output_full"):
         return Cause.DISK_FULL, f"the worker could not write its result, since /out is full{detail}", "output_full"
     # An agent may end with these numbers too; only the entrypoint's own failure leaves no exit code of the agent.
@@ -123,7 +128,7 @@ def _failed_at_start(run: RunFacts) -> tuple[Cause, str, str | None] | None:
 def _failed_in_session(run: RunFacts) -> tuple[Cause, str, str | None] | None:
     detail, code = _entrypoint_error(run)
     if run.failure is not None:
-        cause = Cause.PROVIDER_ERROR if run.failure.fault == "provider" else Cause.AGENT_ERROR
+        cause = _BY_FAULT.get(run.failure.fault, Cause.AGENT_ERROR)
         return cause, f"{one_line(run.failure.message, limit=_MAX_MESSAGE_CHARS)}{detail}", code or run.failure.code
     if run.exit_code != 0:
         return Cause.AGENT_ERROR, f"the agent ended with exit code {run.exit_code}{detail}", code

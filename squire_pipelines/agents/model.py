@@ -21,6 +21,8 @@ from squire_pipelines.domain.untrusted_text import PrintableText
 from squire_pipelines.sections import LimitSettings
 
 SCHEMA = 1
+# Of attempt.json when it says what an older worker image would not do, and so has to refuse.
+_NEW_WORKER_SCHEMA = 2
 _ATTEMPT_FIELDS = (
     *("attempt_id", "task_id", "trace_id", "repository", "base_ref", "base_sha", "branch"),
     *("bot_name", "bot_email", "commit_message"),
@@ -108,7 +110,8 @@ class AttemptInputs:
         """Return `attempt.json` as the worker's entrypoint reads it."""
         fields = {name: getattr(self, name) for name in _ATTEMPT_FIELDS}
         agent = {"kind": self.agent.name, **self.launch.document()}
-        return json.dumps({"schema": SCHEMA, **fields, "hands_out": not self.part, "agent": agent}, indent=2)
+        schema = _NEW_WORKER_SCHEMA if self.launch.needs_new_worker else SCHEMA
+        return json.dumps({"schema": schema, **fields, "hands_out": not self.part, "agent": agent}, indent=2)
 
 
 class ResultStatus(StrEnum):

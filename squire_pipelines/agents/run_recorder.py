@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
+from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
 from squire_pipelines.agents import attempt_files
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.adapters.session import SessionReader
@@ -125,6 +126,7 @@ class RunRecorder:
                 result_error=result_error,
                 has_bundle=bundle is not None,
                 failure=self.session.judge(supervision.exit_code, changed=_changed(result)),
+                build=self._to_build(),
                 session=self.session.facts(),
                 log_tail=self.sink.tail,
                 timings_s=dict(self.timings),
@@ -140,6 +142,11 @@ class RunRecorder:
             agent_ended_at=self._agent_ended_at(),
             timings=MappingProxyType(dict(self.timings)),
         )
+
+    def _to_build(self) -> str | None:
+        """Return the agent whose program belongs into an image of its own, as `squire agents build` makes one."""
+        name = self.inputs.agent.name
+        return name if name in PROGRAMS and name not in IN_WORKER_IMAGE else None
 
     def _take_result(self) -> tuple[AgentResult | None, Path | None, str | None]:
         folder = self.inputs.folder

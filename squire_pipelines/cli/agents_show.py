@@ -43,11 +43,12 @@ def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
     agent = find(name or context.settings.agent.kind)
     provider = provider_of(agent.name)
     if as_json:
-        facts = {"name": agent.name, "origin": provider, "needs_gateway": agent.needs_gateway}
+        facts = {"name": agent.name, "origin": provider, "protocols": agent.protocols}
         emit_json({**facts, "permissions": agent.permissions})
         return
     write_line(f"{agent.name} ({provider})")
-    write_line(f"  model: {'through the gateway' if agent.needs_gateway else 'none'}\n")
+    spoken = f"through the gateway, by {' or '.join(agent.protocols)}" if agent.protocols else "none"
+    write_line(f"  model: {spoken}\n")
     context.console.print(table_of(agent.permissions, _COLUMNS))
     write_line("\nThe last line that matches counts. The container never allows more than docs/security.md says.")
 

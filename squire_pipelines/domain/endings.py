@@ -19,6 +19,7 @@ class Cause(StrEnum):
     AGENT_ERROR = "agent_error"
     AGENT_NOT_FOUND = "agent_not_found"
     PROVIDER_ERROR = "provider_error"
+    CONFIGURATION = "configuration"
     BUDGET_EXHAUSTED = "budget_exhausted"
     TIMEOUT = "timeout"
     OUT_OF_MEMORY = "out_of_memory"

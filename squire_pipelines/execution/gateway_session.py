@@ -128,7 +128,7 @@ def open_gateway(
     """
     repository = leased.task.repository
     gateway_settings = settings.gateway_settings_for(repository)
-    needs_model = find(settings.agent_for(repository).kind).needs_gateway and settings.agent_for(repository).model
+    needs_model = find(settings.agent_for(repository).kind).protocols and settings.agent_for(repository).model
     if not needs_model and not egress_rules(gateway_settings).is_open:
         yield None
         return
@@ -160,7 +160,7 @@ def open_gateway(
 
 def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: GatewaySettings) -> GatewayConfig:
     agent = settings.agent_for(leased.task.repository)
-    model = agent.model if find(agent.kind).needs_gateway else None
+    model = agent.model if find(agent.kind).protocols else None
     key = find_secret("model-key", settings.home) if model is not None else None
     base_url = agent.base_url or settings.planner.base_url or DEFAULT_MODEL_URL
     return GatewayConfig(

@@ -75,7 +75,7 @@ def profiles_of(settings: Settings, client: docker.DockerClient) -> dict[str, Po
     for name in settings.repositories:
         agent, gateway_settings = settings.agent_for(name), settings.gateway_settings_for(name)
         in_container = engine_for(gateway_settings, runner) is not None
-        needs_gateway = find(agent.kind).needs_gateway or egress_rules(gateway_settings).is_open
+        needs_gateway = bool(find(agent.kind).protocols) or egress_rules(gateway_settings).is_open
         if not agent.warm_pool.size or agent.runner == "local" or (needs_gateway and in_container):
             continue  # a gateway's volume is made with its attempt, and cannot be mounted ahead
         shape = WarmProfile(

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from squire_pipelines.agents.adapters.caches import read_caches
-from squire_pipelines.agents.adapters.protocol import LaunchSpec
+from squire_pipelines.agents.adapters.protocol import Caps, LaunchSpec
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import Skill, read_skills, write_skills
 from squire_pipelines.agents.attempt_files import write_inputs
@@ -16,6 +16,7 @@ from squire_pipelines.agents.evidence_files import EvidenceFile, evidence_files
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResult
 from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, with_notes
 from squire_pipelines.agents.runners import agent_config_of, check_agent
+from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import WorkspaceError
@@ -148,7 +149,10 @@ def _evidence(leased: LeasedAttempt) -> tuple[EvidenceFile, ...]:
 
 def _launch(leased: LeasedAttempt, agent: AgentSettings) -> LaunchSpec:
     adapter = find(agent.kind)
-    launch = adapter.launch(agent_config_of(agent)).checked(adapter.name)
+    cap = leased.settings.budgets_for(leased.task.repository).cap(Purpose.ATTEMPT)
+    limits = limits_of(leased.ledger, agent, leased.task, leased.attempt)
+    caps = Caps(cap.tokens, cap.usd, limits.wall_clock_s)
+    launch = adapter.launch(agent_config_of(agent, caps=caps)).checked(adapter.name)
     egress = egress_environment(leased.settings.gateway_settings_for(leased.task.repository))
     return replace(launch, environment={**egress, **launch.environment})
 

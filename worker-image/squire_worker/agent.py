@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from squire_worker.processes import TerminatedError, Termination, capture, kill_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
 RELAY_START_S, VERSION_TIMEOUT_S = 5.0, 20.0
 # How long a connection waits for a gateway whose host process has died, until another process goes on with the attempt
@@ -61,9 +63,11 @@ class Agent:
         }
         self.argv = [self._argument(part) for part in attempt.argv]
         self.env |= {name: self._filled(value) for name, value in attempt.environment.items()}
-        for name, text in attempt.files.items():
-            (files / name).parent.mkdir(parents=True, exist_ok=True)
-            (files / name).write_text(self._filled(text), encoding="utf-8")
+        home = Path(self.env.get("HOME", str(paths.work)))
+        for folder, texts in ((files, attempt.files), (home, attempt.home)):
+            for name, text in texts.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_text(self._filled(text), encoding="utf-8")
         self._find()
 
     def _filled(self, text: str) -> str:
@@ -78,6 +82,21 @@ class Agent:
         if len(prompt.encode()) > MAX_PROMPT_BYTES:
             fail("input_invalid", f"prompt.md is larger than the {MAX_PROMPT_BYTES} bytes that an argument may have")
         return prompt
+
+    @contextlib.contextmanager
+    def _stdin(self) -> Iterator[IO[bytes] | int]:
+        """Yield what the agent reads as standard input: a file without a name, which never makes it wait."""
+        text = self.attempt.stdin
+        if text is None:
+            yield subprocess.DEVNULL
+            return
+        # The prompt comes last: nothing in it is a mark of ours.
+        parts = [self._filled(part) for part in text.split(PROMPT)]
+        whole = self.paths.read("prompt.md").join(parts) if len(parts) > 1 else parts[0]
+        with tempfile.TemporaryFile(dir=self.paths.work) as file:
+            file.write(whole.encode())
+            file.seek(0)
+            yield file
 
     def _find(self) -> None:
         """Fails as a shell would, with 127 or 126, when the program cannot be started."""
@@ -108,9 +127,9 @@ class Agent:
         """Run it and return its exit code, 128 + n after signal n. Its process group is gone when this returns."""
         note("agent started")
         try:
-            with termination.deferred():
+            with self._stdin() as stdin, termination.deferred():
                 process = subprocess.Popen(
-                    self.argv, cwd=self.paths.repo, env=self.env, stdin=subprocess.DEVNULL, start_new_session=True
+                    self.argv, cwd=self.paths.repo, env=self.env, stdin=stdin, start_new_session=True
                 )
         except OSError as error:
             # Its interpreter is missing, or it was built for another architecture.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 SCHEMA = 1
+# Of attempt.json: a host writes 2 when an older entrypoint would leave out a part of what it says.
+ATTEMPT_SCHEMAS = (1, 2)
 EXIT_CODES = {
     "input_invalid": 120,
     "relay_failed": 120,
@@ -45,10 +47,21 @@ TEXTS = (
 )
 COMMIT_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 FILE_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+_PART = r"(?!\.{1,2}(?:/|\Z))(?!(?i:\.git)(?:/|\Z))"
+DOTTED_NAME = re.compile(rf"{_PART}[\w.-]+(/{_PART}[\w.-]+)*", re.ASCII)
+PATH_PATTERN = re.compile(rf"{_PART}[\w.*-]+(/{_PART}[\w.*-]+)*", re.ASCII)
 
 
 def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(part, str) for part in value)
+
+
+def _are_texts_by(name: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, dict) and _are_texts([*value.values()]) and all(name.fullmatch(key) for key in value)
+
+
+def _are_all(pattern: re.Pattern[str], value: object) -> bool:
+    return _are_texts(value) and all(pattern.fullmatch(part) for part in value)  # type: ignore[attr-defined]  # a list
 
 
 class FailedError(Exception):
@@ -113,6 +126,10 @@ class Attempt:
     files: dict[str, str]
     version: tuple[str, ...]
     hands_out: bool = True
+    stdin: str | None = None
+    home: dict[str, str] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    restore: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Attempt:
@@ -121,11 +138,19 @@ class Attempt:
             raw = json.loads(text)
         except ValueError as error:
             fail("input_invalid", f"attempt.json is not JSON: {error}")
-        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA or not isinstance(raw.get("agent"), dict):
-            fail("input_invalid", f"attempt.json is not of schema {SCHEMA}")
+        if (
+            not isinstance(raw, dict)
+            or raw.get("schema") not in ATTEMPT_SCHEMAS
+            or not isinstance(raw.get("agent"), dict)
+        ):
+            fail(
+                "input_invalid", "attempt.json is not of schema 1 or 2: the worker image and Squire do not fit together"
+            )
         agent = raw["agent"]
         kind, argv, version = agent.get("kind"), agent.get("argv"), agent.get("version", [])
         environment, files = agent.get("environment", {}), agent.get("files", {})
+        stdin, home = agent.get("stdin"), agent.get("home", {})
+        exclude, restore = agent.get("exclude", []), agent.get("restore", [])
         for name in TEXTS:
             if not isinstance(raw.get(name), str) or not raw[name]:
                 fail("input_invalid", f"{name} must be a text that is not empty")
@@ -136,9 +161,12 @@ class Attempt:
             "agent.version must be a list of texts": _are_texts(version),
             "agent.environment must be texts by name": isinstance(environment, dict)
             and _are_texts([*environment.values()]),
-            "agent.files must be texts by relative name": isinstance(files, dict)
-            and _are_texts([*files.values()])
-            and all(FILE_NAME.fullmatch(name) for name in files),
+            "agent.files must be texts by relative name": _are_texts_by(FILE_NAME, files),
+            "agent.stdin must be a text": stdin is None or isinstance(stdin, str),
+            "agent.home must be texts by relative name": _are_texts_by(DOTTED_NAME, home),
+            "agent.exclude must be patterns of relative paths": _are_all(PATH_PATTERN, exclude)
+            and all(pattern.strip("*/") for pattern in exclude),
+            "agent.restore must be relative paths": _are_all(DOTTED_NAME, restore),
         }
         for message, holds in rules.items():
             if not holds:
@@ -151,6 +179,10 @@ class Attempt:
             files=files,
             version=tuple(version),
             hands_out=raw.get("hands_out") is not False,
+            stdin=stdin,
+            home=home,
+            exclude=tuple(exclude),
+            restore=tuple(restore),
             **texts,
         )
 

@@ -54,6 +54,19 @@ def capture(command: list[str], env: dict[str, str], cwd: Path, timeout_s: float
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
+def feed(first: list[str], second: list[str], env: dict[str, str], cwd: Path, timeout_s: float) -> tuple[int, str]:
+    """Give the whole output of one command of ours to another: the exit code of who failed, or 0, and its stderr."""
+    output = b""
+    for command in (first, second):
+        done = subprocess.run(
+            command, env=env, cwd=cwd, timeout=timeout_s, check=False, input=output, capture_output=True
+        )
+        output = done.stdout
+        if done.returncode:
+            break
+    return done.returncode, done.stderr.decode(errors="replace").strip()
+
+
 def kill_group(group: int, number: signal.Signals) -> None:
     """Signals every process of a group that may be gone already (macOS says EPERM for zombies)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

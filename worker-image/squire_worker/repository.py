@@ -1,12 +1,20 @@
-"""Git in the worker: the clone that the agent gets, and the bundle that comes out of it."""
+"""Git in the worker: the clone that the agent gets, and the bundle that comes out of it.
+
+Two kinds of paths are never a part of the change: what the agent's program leaves (`exclude`), and what is taken out of
+the clone before the start because the program would obey it (`restore`). In the commit they are as in the base.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from typing import TYPE_CHECKING
 
 from squire_worker.contract import Attempt, FailedError, Paths, clear, fail
-from squire_worker.processes import capture
+from squire_worker.processes import capture, feed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GIT_TIMEOUT_S = 600.0
 
@@ -17,6 +25,10 @@ class Repository:
     def __init__(self, paths: Paths, attempt: Attempt) -> None:
         self.paths, self.attempt = paths, attempt
         self._agents, self._config = paths.repo / ".git", b""
+        # Git's path patterns of what is in the commit as in the base.
+        self._unchanged = [f":(top,literal){path}" for path in attempt.restore]
+        for pattern in attempt.exclude:
+            self._unchanged += [f":(top,glob){pattern}", f":(top,glob){pattern}/**"]
         self._environment = attempt.identity() | {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(paths.work),
@@ -56,6 +68,36 @@ class Repository:
         self.git("config", "user.name", attempt.bot_name)
         self.git("config", "user.email", attempt.bot_email)
         self._config = (self._agents / "config").read_bytes()
+        self._take_out()
+        self._ignore()
+
+    def _take_out(self) -> None:
+        """Moves what the agent's program must not find out of the clone, and has git see no change in that."""
+        taken = self.paths.work / "taken"
+        for number, name in enumerate(self.attempt.restore):
+            place = first_link(self.paths.repo, name)
+            if place is None:
+                continue
+            path = f":(top,literal){place.relative_to(self.paths.repo)}"
+            self._unchanged.append(path)
+            listing = ["git", "ls-files", "-z", "--", path]
+            hiding = ["git", "update-index", "-z", "--skip-worktree", "--stdin"]
+            try:
+                code, errors = feed(listing, hiding, self._environment, self.paths.repo, GIT_TIMEOUT_S)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                fail("git_failed", f"git update-index: {error}")
+            if code:
+                fail("git_failed", f"git update-index exited with {code}: {errors[-2000:]}")
+            taken.mkdir(exist_ok=True)
+            # Not removed: it may be deeper than Python's recursion.
+            place.rename(taken / str(number))
+
+    def _ignore(self) -> None:
+        """Has git leave out what the program leaves; the agent's own commits would take it in otherwise."""
+        if self.attempt.exclude:
+            (self._agents / "info").mkdir()
+            lines = "".join(f"/{pattern}\n" for pattern in self.attempt.exclude)
+            (self._agents / "info" / "exclude").write_text(lines, encoding="utf-8")
 
     def seal(self) -> None:
         """Leaves the agent's git directory: its hooks, filters, index, refs and locks count no more.
@@ -77,18 +119,43 @@ class Repository:
     def commit_rest(self) -> bool:
         """Commits what the agent left uncommitted; True if there was something."""
         self.git("add", "--all")
+        self._put_back()
         if self.git("diff", "--cached", "--quiet", "HEAD", ok=(0, 1))[0] == 0:
             return False
         self.git("commit", "--quiet", "--message", self.attempt.commit_message)
         return True
+
+    def _put_back(self) -> None:
+        """Has the index hold the base's entries at the paths that are never a part of the change."""
+        if not self._unchanged:
+            return
+        # Where the agent has put a file, a link or a repository of its own at a folder above one, that goes too.
+        above = {
+            "/".join(path.split("/")[:end]) for path in self.attempt.restore for end in range(1, path.count("/") + 1)
+        }
+        for path in sorted(above):
+            if self.git("ls-files", "--stage", "--", f":(top,literal){path}")[1].partition("\t")[2] == path:
+                self._unchanged.append(f":(top,literal){path}")
+        self.git("reset", "--quiet", self.attempt.base_sha, "--", *self._unchanged)
+        base = self.attempt.base_sha
+        if self.git("diff", "--cached", "--quiet", base, "--", *self._unchanged, ok=(0, 1))[0]:
+            fail("git_failed", "what the agent's program must not change cannot be put back as it was")
+
+    def _holds_unchangeable(self) -> bool:
+        """Return whether any of the agent's commits touches what is never a part of the change."""
+        if not self._unchanged:
+            return False
+        span = f"{self.attempt.base_sha}..HEAD"
+        return bool(self.git("rev-list", "--full-history", "--max-count=1", span, "--", *self._unchanged)[1])
 
     def head(self) -> str | None:
         """Return the commit to publish, or None when its tree is the base's. It always descends from the base."""
         base, message = self.attempt.base_sha, self.attempt.commit_message
         if self.git("diff-tree", "--quiet", base, "HEAD", ok=(0, 1))[0] == 0:
             return None
-        if self.git("merge-base", "--is-ancestor", base, "HEAD", ok=(0, 1))[0] == 1:
-            # The agent rewrote history (amend, reset, an orphan branch): its last tree counts, on top of the base.
+        if self.git("merge-base", "--is-ancestor", base, "HEAD", ok=(0, 1))[0] == 1 or self._holds_unchangeable():
+            # The agent rewrote history (amend, reset, an orphan branch), or a commit of it has what is never a part of
+            # the change: its last tree counts, on top of the base.
             tip = self.git("commit-tree", "HEAD^{tree}", "-p", base, "-m", message)[1]
             self.git("update-ref", "HEAD", tip)
         return self.git("rev-parse", "HEAD")[1]
@@ -105,3 +172,13 @@ class Repository:
                 fail("output_full", error.message)
             raise
         return commits
+
+
+def first_link(root: Path, name: str) -> Path | None:
+    """Return the first link on the way to a path below `root`, else the path itself; None when nothing is there."""
+    place = root
+    for part in name.split("/"):
+        place = place / part
+        if place.is_symlink():
+            return place
+    return place if place.exists() else None

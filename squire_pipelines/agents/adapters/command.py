@@ -27,7 +27,8 @@ class CommandAgent:
     """A command line; what it changes in its clone is the result."""
 
     name = "command"
-    needs_gateway = False
+    protocol_version = 2
+    protocols: tuple[str, ...] = ()
     permissions: tuple[Permission, ...] = _PERMISSIONS
 
     def check(self, config: AgentConfig) -> None:

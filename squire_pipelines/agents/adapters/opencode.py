@@ -115,7 +115,8 @@ class OpenCodeAgent:
     """OpenCode's `run`, with the model behind the gateway. `config.command`, if given, replaces the program."""
 
     name = "opencode"
-    needs_gateway = True
+    protocol_version = 2
+    protocols: tuple[str, ...] = ("openai",)
     permissions = _PERMISSIONS
 
     def check(self, config: AgentConfig) -> None:

@@ -7,12 +7,12 @@ from importlib.metadata import version as package_version
 from squire_pipelines.agent_names import installed, names
 from squire_pipelines.agents.adapters.command import CommandAgent
 from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
-from squire_pipelines.agents.adapters.protocol import Agent
+from squire_pipelines.agents.adapters.protocol import MODEL_PROTOCOLS, PROTOCOL, Agent
 from squire_pipelines.errors import ConfigError
 
 _BUILT_IN: dict[str, type[Agent]] = {"opencode": OpenCodeAgent, "command": CommandAgent}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-_MEMBERS = ("needs_gateway", "permissions", "check", "title", "launch", "parser", "judge")
+_MEMBERS = ("protocols", "permissions", "check", "title", "launch", "parser", "judge")
 
 
 def provider_of(name: str) -> str:
@@ -46,11 +46,35 @@ def find(name: str) -> Agent:
             f"the agent {name!r} of {provider_of(name)} cannot be loaded: {type(error).__name__}: {error}",
             hint="fix or remove that package",
         ) from error
+    _check_version(agent, name)
     missing = [member for member in _MEMBERS if not hasattr(agent, member)]
-    if missing or getattr(agent, "name", None) != name or not _NAME.fullmatch(name):
+    is_named = getattr(agent, "name", None) == name and _NAME.fullmatch(name)
+    unknown = [] if missing else [protocol for protocol in agent.protocols if protocol not in MODEL_PROTOCOLS]
+    if missing or unknown or not is_named:
         reason = f"lacks {', '.join(missing)}" if missing else "calls itself by another name"
+        if unknown:
+            reason = f"speaks {', '.join(unknown)}, and there are {', '.join(MODEL_PROTOCOLS)}"
         raise ConfigError(
             f"the agent {name!r} of {provider_of(name)} does not fulfil the protocol: it {reason}",
             hint="docs/reference/agents.md has the protocol and an example",
         )
     return agent
+
+
+def _check_version(agent: object, name: str) -> None:
+    """Refuse an agent that was written for another version of the protocol. Raises ConfigError."""
+    version = getattr(agent, "protocol_version", 1)
+    if version == PROTOCOL:
+        return
+    if version == 1:
+        hint = (
+            "its author has to give the class protocol_version = 2, and protocols instead of needs_gateway "
+            '(`protocols = ("openai",)`, or `()` for an agent without a model): see docs/reference/agents.md'
+        )
+    else:
+        hint = "install a version of the package that fits this Squire, or another Squire"
+    raise ConfigError(
+        f"the agent {name!r} of {provider_of(name)} is written for version {version} of the agents' protocol, and this "
+        f"Squire has version {PROTOCOL}",
+        hint=hint,
+    )

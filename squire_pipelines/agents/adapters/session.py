@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
-from squire_pipelines.agents.adapters.protocol import Agent, SessionFailure, SessionResult
+from squire_pipelines.agents.adapters.protocol import Agent, GatewaySeen, SessionFailure, SessionResult
 from squire_pipelines.agents.adapters.transcript import Entry, SessionNote, SessionTotals, dump, load, total
 from squire_pipelines.observability.logging import Component, get_logger
 
@@ -77,12 +77,14 @@ class SessionReader:
         self.failure = why
         _log.warning("agent.transcript_ended", agent=self._agent.name, reason=why)
 
-    def judge(self, exit_code: int | None, *, changed: bool | None) -> SessionFailure | None:
+    def judge(
+        self, exit_code: int | None, *, changed: bool | None, gateway: GatewaySeen | None = None
+    ) -> SessionFailure | None:
         """Ask the agent's own rule about a program that ended by itself; None where it sees no failure, or fails."""
         if exit_code is None:
             return None
         try:
-            return self._agent.judge(SessionResult(self.totals, exit_code, changed))
+            return self._agent.judge(SessionResult(self.totals, exit_code, changed, gateway))
         except Exception as error:  # noqa: BLE001 - likewise a stranger's
             self._fail(f"the agent's judge failed: {type(error).__name__}: {error}"[:300])
         return None

@@ -55,7 +55,7 @@ def agent(_installed: None) -> Agent:
 def test_settings_may_name_it_and_it_checks_its_own(agent: Agent) -> None:
     assert "oneshot" in names()
     assert AgentSettings(kind="oneshot").kind == known("oneshot") == "oneshot"
-    assert provider_of("oneshot") == "squire-oneshot 0.1.0"
+    assert provider_of("oneshot") == "squire-oneshot 0.2.0"
     agent.check(ORDER)
     with pytest.raises(ConfigError, match=r"agent\.options\.file"):
         agent.check(AgentConfig(model="m"))

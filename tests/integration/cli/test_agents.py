@@ -33,7 +33,7 @@ def test_an_agents_permissions_are_shown(squire: Squire) -> None:
     assert "opencode (built in)" in text
     assert "git push *" in text
     document = squire.json("agents", "show", "command")
-    assert (document["name"], document["needs_gateway"], document["origin"]) == ("command", False, "built in")
+    assert (document["name"], document["protocols"], document["origin"]) == ("command", [], "built in")
     assert {"subject", "pattern", "allow", "why"} == set(document["permissions"][0])
     assert "there is no agent 'magic'" in squire.fails(3, "agents", "show", "magic")
 

@@ -10,6 +10,9 @@ import pytest
 
 from tests.support.worker import ENTRYPOINT, Desk, make_desk
 
+# The worker's parts are no installed package: the image and the local runner find them beside the entrypoint.
+sys.path.insert(0, str(ENTRYPOINT.parent))
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

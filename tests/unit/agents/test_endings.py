@@ -19,6 +19,7 @@ def result(status: str, *, agent_exit: int | None = 0, code: str | None = None, 
 
 CHANGED = RunFacts(exit_code=0, result=result("changed"), has_bundle=True)
 PROVIDER = SessionFailure("provider", "the model's provider failed: 503", "APIError")
+WRONG_KEY = SessionFailure("configuration", "the provider refuses the key; set another one", "user_fault")
 ABORTED = SessionFailure("agent", "OpenCode failed", "MessageAbortedError")
 
 TABLE = {
@@ -67,6 +68,8 @@ TABLE = {
     ),
     "the provider failed, exit 1": (RunFacts(exit_code=1, failure=PROVIDER), Cause.PROVIDER_ERROR),
     "the provider failed, exit 0": (replace(CHANGED, failure=PROVIDER), Cause.PROVIDER_ERROR),
+    "the user has to change something": (RunFacts(exit_code=1, failure=WRONG_KEY), Cause.CONFIGURATION),
+    "the user has to change something, exit 0": (replace(CHANGED, failure=WRONG_KEY), Cause.CONFIGURATION),
     "the agent itself failed": (RunFacts(exit_code=1, failure=ABORTED), Cause.AGENT_ERROR),
     "it judges itself failed with exit 0": (replace(CHANGED, failure=ABORTED), Cause.AGENT_ERROR),
     "timed out with a failing provider": (
@@ -81,6 +84,19 @@ def test_each_observation_has_one_cause(seen: RunFacts, cause: Cause) -> None:
     ending = decide(seen)
     assert ending.cause is cause
     assert ending.message
+
+
+def test_a_program_that_is_not_in_the_image_is_named_with_how_it_gets_there() -> None:
+    seen = RunFacts(
+        exit_code=127,
+        result=result("error", agent_exit=None, code="agent_not_found", message="claude was not found; PATH is /bin"),
+    )
+    assert decide(seen).message == "the agent's command was not found: claude was not found; PATH is /bin"
+    assert decide(replace(seen, build="claude-code")).message.endswith("; run `squire agents build claude-code`")
+
+
+def test_what_the_user_has_to_change_is_not_tried_again() -> None:
+    assert not Cause.CONFIGURATION.transient
 
 
 def test_out_of_memory_is_never_inferred_from_137() -> None:

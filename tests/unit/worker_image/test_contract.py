@@ -39,7 +39,7 @@ def test_an_attempt_is_read_whole_and_newer_fields_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"schema": 2}, "schema 1"),
+        ({"schema": 3}, "schema 1 or 2"),
         ({"agent": None}, "schema 1"),
         ({"attempt_id": ""}, "attempt_id"),
         ({"bot_name": 3}, "bot_name"),
@@ -55,6 +55,18 @@ def test_an_attempt_is_read_whole_and_newer_fields_are_ignored() -> None:
         ({"agent": {"kind": "x", "argv": ["x"], "files": {"/etc/x": ""}}}, "agent.files"),
         ({"agent": {"kind": "x", "argv": ["x"], "files": {"a/../b": ""}}}, "agent.files"),
         ({"agent": {"kind": "x", "argv": ["x"], "version": "x"}}, "agent.version"),
+        ({"agent": {"kind": "x", "argv": ["x"], "stdin": 1}}, "agent.stdin"),
+        ({"agent": {"kind": "x", "argv": ["x"], "home": {"../x": ""}}}, "agent.home"),
+        ({"agent": {"kind": "x", "argv": ["x"], "home": {"/etc/x": ""}}}, "agent.home"),
+        ({"agent": {"kind": "x", "argv": ["x"], "home": {".codex/x": 1}}}, "agent.home"),
+        ({"agent": {"kind": "x", "argv": ["x"], "exclude": ["/x"]}}, "agent.exclude"),
+        ({"agent": {"kind": "x", "argv": ["x"], "exclude": ["**"]}}, "agent.exclude"),
+        ({"agent": {"kind": "x", "argv": ["x"], "exclude": "x"}}, "agent.exclude"),
+        ({"agent": {"kind": "x", "argv": ["x"], "restore": ["a/../../x"]}}, "agent.restore"),
+        ({"agent": {"kind": "x", "argv": ["x"], "restore": [".git/config"]}}, "agent.restore"),
+        ({"agent": {"kind": "x", "argv": ["x"], "restore": ["a/.GIT"]}}, "agent.restore"),
+        ({"agent": {"kind": "x", "argv": ["x"], "restore": ["*"]}}, "agent.restore"),
+        ({"agent": {"kind": "x", "argv": ["x"], "restore": [1]}}, "agent.restore"),
     ],
 )
 def test_a_wrong_field_is_named(changes: dict[str, Any], named: str) -> None:
@@ -62,6 +74,25 @@ def test_a_wrong_field_is_named(changes: dict[str, Any], named: str) -> None:
         Attempt.parse(json.dumps({**GOOD, **changes}))
     assert caught.value.code == "input_invalid"
     assert named in caught.value.message
+
+
+def test_the_fields_of_the_second_schema_are_read() -> None:
+    agent = {
+        **GOOD["agent"],
+        "stdin": "@SQUIRE_PROMPT@",
+        "home": {".a/b": "c"},
+        "exclude": [".a*"],
+        "restore": [".b/c"],
+    }
+    attempt = Attempt.parse(json.dumps({**GOOD, "schema": 2, "agent": agent}))
+    assert (attempt.stdin, attempt.home, attempt.exclude, attempt.restore) == (
+        "@SQUIRE_PROMPT@",
+        {".a/b": "c"},
+        (".a*",),
+        (".b/c",),
+    )
+    older = Attempt.parse(json.dumps(GOOD))
+    assert (older.stdin, older.home, older.exclude, older.restore) == (None, {}, (), ())
 
 
 @given(

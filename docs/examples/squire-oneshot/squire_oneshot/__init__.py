@@ -20,12 +20,15 @@ from squire_pipelines.agents.adapters.protocol import (
 from squire_pipelines.agents.adapters.transcript import Entry, ModelStep, SessionError, ToolCall
 from squire_pipelines.errors import ConfigError
 
+_MOST_TOKENS = 8000
+
 
 class OneShot:
     """`kind = "oneshot"`, with `model` and `options = { file = "README.md" }`."""
 
     name = "oneshot"
-    needs_gateway = True
+    protocol_version = 2
+    protocols: tuple[str, ...] = ("openai",)
     permissions: tuple[Permission, ...] = (
         allow("files", "the one that options.file names", "its text is replaced by the model's answer"),
         deny("commands", "*", "the program starts none"),
@@ -45,11 +48,26 @@ class OneShot:
         return f"oneshot:{config.model}"[:100]
 
     def launch(self, config: AgentConfig) -> LaunchSpec:
-        """Send the program into the container as a file of the attempt: the image need not have it."""
+        """Send the program into the container as a file of the attempt: the image need not have it.
+
+        It reads the prompt as standard input, which has no length to mind, and its settings in HOME. The clone's own
+        settings, which the program would prefer, are taken out before it starts; what it leaves is never committed.
+        """
+        settings = {
+            "url": f"{config.base_url}/v1/chat/completions",
+            "model": config.model,
+            "file": config.options["file"],
+            "max_tokens": min(config.caps.tokens or _MOST_TOKENS, _MOST_TOKENS),
+            "log": ".oneshot.log",
+        }
         return LaunchSpec(
             argv=("python3", "-I", f"{Marker.FILES}/program.py"),
-            environment={"ONESHOT_FILE": str(config.options["file"]), "ONESHOT_MODEL": str(config.model)},
             files={"program.py": (files(__package__) / "program.py").read_text(encoding="utf-8")},
+            version=("python3", "-I", f"{Marker.FILES}/program.py", "--version"),
+            stdin=Marker.PROMPT,
+            home={".config/oneshot.json": json.dumps(settings)},
+            exclude=(".oneshot.log*",),
+            restore=(".oneshot.json",),
         )
 
     def parser(self) -> Parser:
@@ -57,7 +75,15 @@ class OneShot:
         return _parse
 
     def judge(self, result: SessionResult) -> SessionFailure | None:
-        """Blame a model that could not be asked on the provider, so that the task is tried again."""
+        """Say whose fault it is that the model could not be asked.
+
+        What the gateway saw is surer than what the program says: what the user has to change is not tried again.
+        """
+        seen = result.gateway
+        if seen is not None and seen.user_fault is not None:
+            return SessionFailure("configuration", f"oneshot: {seen.user_fault}", "user_fault")
+        if seen is not None and seen.empty_answers and not seen.answers:
+            return SessionFailure("provider", "oneshot: the model answered nothing", "empty_answer")
         failure = result.totals.fatal_error
         if failure is not None:
             return SessionFailure(

@@ -1,7 +1,6 @@
 """Runs in the container: standard library only, and no connection but the gateway."""
 
 import json
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -15,14 +14,20 @@ def say(**event: object) -> None:
 
 def main() -> int:
     """Asks once, writes once."""
-    target = Path(os.environ["ONESHOT_FILE"])
-    prompt = Path(os.environ["SQUIRE_PROMPT_FILE"]).read_text(encoding="utf-8")
+    if sys.argv[1:] == ["--version"]:
+        print("oneshot 0.2.0")  # noqa: T201 - what it was asked for
+        return 0
+    own = Path(".oneshot.json")  # of the repository: taken out of the clone before the start
+    settings = json.loads((own if own.exists() else Path.home() / ".config" / "oneshot.json").read_text("utf-8"))
+    target, prompt = Path(settings["file"]), sys.stdin.read()
+    Path(settings["log"]).write_text("started\n", encoding="utf-8")  # never a part of the change
     question = (
         f"{prompt}\n\nThe file {target} is:\n\n{target.read_text(encoding='utf-8')}\n\nAnswer with its new text alone."
     )
-    body = {"model": os.environ["ONESHOT_MODEL"], "messages": [{"role": "user", "content": question}]}
-    request = urllib.request.Request(  # noqa: S310 - the gateway's address, from the entrypoint
-        f"{os.environ['SQUIRE_GATEWAY_URL']}/chat/completions",
+    messages = [{"role": "user", "content": question}]
+    body = {"model": settings["model"], "messages": messages, "max_tokens": settings["max_tokens"]}
+    request = urllib.request.Request(  # noqa: S310 - the gateway's address
+        settings["url"],
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
