@@ -66,6 +66,7 @@ def test_the_canary_is_all_that_there_is_to_steal(
     )
     runner.run(inputs, heartbeat=go_on)
     log = (tmp_path / "attempt/agent.log").read_text(errors="replace")
-    assert canary_for(attempt_id) in log or "[redacted]" in log
+    assert f"SQUIRE_ATTEMPT_ID={attempt_id}" in log  # what it looked at is there to be seen
+    assert canary_for(attempt_id) in log
     for name in ("GITHUB_TOKEN", "GH_TOKEN", "SQUIRE_MODEL_KEY", "ghp_", "github_pat_", "sk-"):
         assert name not in log
