@@ -18,12 +18,14 @@ from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.body_budget import BodyBudget, BodyShare
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.egress import Egress
+from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayCall, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price, find_price
+from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
-from squire_pipelines.gateway.request_body import Forward, rebuild_request
+from squire_pipelines.gateway.request_body import rebuild_request
 from squire_pipelines.gateway.usage import EventCounter, tokens_of
 from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
 from squire_pipelines.observability.logging import Component, get_logger
@@ -127,12 +129,12 @@ class GatewayApp:
                     await self._serve_egress(call, scope, send)
                 else:
                     await self._serve(call, scope, receive, send)
-        except rules.RefusalError as refusal:
+        except RefusalError as refusal:
             call.error = refusal.code
             await self._refuse(call, refusal, send)
         except TimeoutError:
             call.error = "timeout"
-            await self._refuse(call, rules.RefusalError(504, "timeout", "the call took longer than it may"), send)
+            await self._refuse(call, RefusalError("timeout", "the call took longer than it may"), send)
         except ClientGoneError:
             call.error = "client_gone"
         except asyncio.CancelledError:
@@ -154,7 +156,7 @@ class GatewayApp:
             self._meter.admit()
         most = MAX_EGRESS_AT_ONCE if is_egress else self._limits.max_concurrent
         if self._open[is_egress] > most:
-            raise rules.RefusalError(503, "busy", f"the gateway answers {most} requests at a time; try again later")
+            raise RefusalError("busy", f"the gateway answers {most} requests at a time; try again later")
 
     def _end(self, call: RunningCall) -> None:
         if self._egress is None or not call.path.startswith(EGRESS_PREFIX):
@@ -171,15 +173,17 @@ class GatewayApp:
 
     async def _serve_egress(self, call: RunningCall, scope: Message, send: Send) -> None:
         if self._egress is None:
-            raise rules.RefusalError(403, "egress", "no registry is open to the attempt: it reaches its model alone")
+            raise RefusalError("egress", "no registry is open to the attempt: it reaches its model alone")
         await self._egress.serve(call, scope, send)
 
-    async def _refuse(self, call: RunningCall, refusal: rules.RefusalError, send: Send) -> None:
+    async def _refuse(self, call: RunningCall, refusal: RefusalError, send: Send) -> None:
         protocol = rules.protocol_of(call.path)
         if call.status:
             # An answer is under way. Cut short, the agent's client would ask again; a budget's end it must be told.
             if refusal.code == "budget":
-                await send({"type": "http.response.body", "body": refusal.event(protocol), "more_body": False})
+                is_response = call.path == rules.RESPONSES_PATH
+                event = refusal.event(protocol, is_response=is_response)
+                await send({"type": "http.response.body", "body": event, "more_body": False})
             return
         body = refusal.body(protocol)
         call.status = refusal.status
@@ -188,9 +192,9 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": body})
 
     async def _serve(self, call: RunningCall, scope: Message, receive: Receive, send: Send) -> None:
-        rules.check_path(scope["method"], call.path)
+        rules.check_path(scope["method"], call.path, self._config.protocol)
         if self._config.base_url is None:
-            raise rules.RefusalError(403, "model", "the attempt has no model")
+            raise RefusalError("model", "the attempt has no model")
         share = BodyShare(self._bodies, _LARGE_BYTES)
         try:
             await self._exchange(call, scope, receive, send, share)
@@ -237,7 +241,7 @@ class GatewayApp:
             call.request_bytes = len(body)
             if len(body) > self._limits.max_request_bytes:
                 limit = self._limits.max_request_bytes
-                raise rules.RefusalError(413, "request_too_large", f"the request is larger than {limit} bytes")
+                raise RefusalError("request_too_large", f"the request is larger than {limit} bytes")
             if not message.get("more_body", False):
                 return body
             await share.reserve(len(body), most)
@@ -300,13 +304,13 @@ class GatewayApp:
         except httpx.TimeoutException as error:
             if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
                 self._note(call, Tokens(), reported=True)
-            raise rules.RefusalError(504, "timeout", "the model's provider did not answer in time") from error
+            raise RefusalError("timeout", "the model's provider did not answer in time") from error
         except httpx.HTTPError as error:
             _log.warning("gateway.upstream_failed", error=type(error).__name__)
             if not call.status and isinstance(error, httpx.ConnectError):
                 self._note(call, Tokens(), reported=True)  # nothing of the request has passed
-            raise rules.RefusalError(
-                502, "upstream_unreachable", "the model's provider cannot be reached, or broke its answer off"
+            raise RefusalError(
+                "upstream_unreachable", "the model's provider cannot be reached, or broke its answer off"
             ) from error
 
     def _note(self, call: RunningCall, tokens: Tokens, *, reported: bool = False) -> None:
@@ -319,7 +323,7 @@ class GatewayApp:
     async def _answer(self, call: RunningCall, forward: Forward, response: httpx.Response, send: Send) -> None:
         if response.status_code in _REDIRECTS:
             self._note(call, Tokens(), reported=True)
-            raise rules.RefusalError(502, "upstream_status", "the model's provider redirects; check its base URL")
+            raise RefusalError("redirect", "the model's provider redirects; check its base URL")
         if response.status_code >= _FIRST_ERROR:
             call.error = "upstream_status"
             self._note(call, Tokens(), reported=True)
@@ -365,9 +369,9 @@ class GatewayApp:
         call.answered = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _too_large(self) -> rules.RefusalError:
+    def _too_large(self) -> RefusalError:
         limit = self._limits.max_response_bytes
-        return rules.RefusalError(502, "response_too_large", f"the model's answer is larger than {limit} bytes")
+        return RefusalError("response_too_large", f"the model's answer is larger than {limit} bytes")
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

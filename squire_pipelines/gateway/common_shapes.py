@@ -7,6 +7,10 @@ from squire_pipelines.gateway.shapes import Choice, DataUrl, Flag, Free, Kinds, 
 
 TEXT, FLAG, FREE_JSON, SCHEMA, DATA_URL = Text(), Flag(), Free(), Free(schema=True), DataUrl()
 LABEL = Text(4096)
+# The most tokens of parts of which a few bytes can be many: a blank picture, whose price goes by its size, and a
+# document, whose pages each are a picture too.
+PICTURE_TOKENS = 50_000
+ANY_INPUT = 1_000_000
 EFFORT = Choice("none", "minimal", "low", "medium", "high", "xhigh", "max", drop=True)
 CACHE_CONTROL = Record({"type": Choice("ephemeral"), "ttl": Choice("5m", "1h")}, required=("type",))
 FRACTION = Number(0, 1)

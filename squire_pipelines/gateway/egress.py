@@ -16,8 +16,8 @@ import httpx
 
 from squire_pipelines.gateway import registry_routes
 from squire_pipelines.gateway.model import RunningCall
+from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.registry_routes import Registry, RegistryTarget
-from squire_pipelines.gateway.rules import RefusalError
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -82,7 +82,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(timeout or 10.0):
                 entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, TimeoutError, UnicodeError) as error:
-            raise RefusalError(502, "upstream_unreachable", f"{host[:100]} has no address") from error
+            raise RefusalError("upstream_unreachable", f"{host[:100]} has no address") from error
         addresses = [str(entry[4][0]) for entry in entries]
         if not self._allow_private:
             for address in addresses:
@@ -113,7 +113,7 @@ class Egress:
         """Count a request that has arrived, whatever becomes of it. Raises RefusalError when no more may be made."""
         if self._requests >= self.rules.max_requests:
             raise RefusalError(
-                403, "egress", f"the attempt has made the {self.rules.max_requests} requests that it may make"
+                "egress", f"the attempt has made the {self.rules.max_requests} requests that it may make"
             )
         self._requests += 1
 
@@ -142,10 +142,10 @@ class Egress:
                 call.forwarded = True
                 await self._answer(call, scope, target, response, send)
         except httpcore.TimeoutException as error:
-            raise RefusalError(504, "timeout", f"{target.registry.name} did not answer in time") from error
+            raise RefusalError("timeout", f"{target.registry.name} did not answer in time") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise RefusalError(
-                502, "upstream_unreachable", f"{target.registry.name} cannot be reached, or broke its answer off"
+                "upstream_unreachable", f"{target.registry.name} cannot be reached, or broke its answer off"
             ) from error
 
     def _count_request(self, target: RegistryTarget) -> None:
@@ -161,7 +161,7 @@ class Egress:
     def _count_bytes(self, size: int) -> None:
         self._bytes += size
         if self._bytes > self.rules.max_bytes:
-            raise RefusalError(403, "egress", f"the attempt has used up its {self.rules.max_bytes} bytes of egress")
+            raise RefusalError("egress", f"the attempt has used up its {self.rules.max_bytes} bytes of egress")
 
     async def _answer(
         self, call: RunningCall, scope: Message, target: RegistryTarget, response: httpcore.Response, send: Send
@@ -177,7 +177,9 @@ class Egress:
         encoding = received.get(b"content-encoding", b"identity")
         is_index = registry_routes.is_index(received.get(b"content-type", b"").decode("latin-1"))
         if is_index and encoding != b"identity":
-            raise RefusalError(502, "egress", f"{target.registry.name} answers in a coding that was not asked for")
+            raise RefusalError(
+                "egress", f"{target.registry.name} answers in a coding that was not asked for", status=502
+            )
         if not is_index or scope["method"] == "HEAD":
             # A rewritten index has another length, which is not known before it is read.
             passed = () if is_index else (b"content-length", b"content-encoding")
@@ -190,7 +192,7 @@ class Egress:
             body += chunk
             if len(body) > self.rules.max_index_bytes:
                 limit = self.rules.max_index_bytes
-                raise RefusalError(502, "response_too_large", f"{target.registry.name} answers more than {limit} bytes")
+                raise RefusalError("response_too_large", f"{target.registry.name} answers more than {limit} bytes")
         content = registry_routes.rewrite_urls(bytes(body), target.registry, gateway_url)
         headers.append((b"content-length", str(len(content)).encode()))
         await _send_whole(call, response.status, headers, content, send)

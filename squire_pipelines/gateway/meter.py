@@ -7,10 +7,10 @@ because the agent left or the time was up, costs its reservation.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price
-from squire_pipelines.gateway.request_body import Forward
-from squire_pipelines.gateway.rules import RefusalError
+from squire_pipelines.gateway.refusals import RefusalError
 
 _MILLION = 1_000_000
 _ASK_AGAIN = frozenset({408, 409, 425, 429})
@@ -61,7 +61,7 @@ class Meter:
         """Count a call that has arrived, whatever becomes of it. Raises RefusalError when no more may be made."""
         if self._failures >= self._limits.max_failures:
             raise RefusalError(
-                403, "provider_down", f"the model's provider has failed {self._failures} times in a row. Stop working."
+                "provider_down", f"the model's provider has failed {self._failures} times in a row. Stop working."
             )
         if self._admitted >= self._limits.max_calls:
             raise self._used_up(self._limits.max_calls, "calls")
@@ -88,7 +88,7 @@ class Meter:
             if self._limits.max_usd is not None and price is None:
                 reason = f"in USD, but the price of {forward.model} is not known"
                 self.exhausted = self.exhausted or reason
-                raise RefusalError(403, "price_unknown", f"there is a cap {reason}: name it in the settings")
+                raise RefusalError("price_unknown", f"there is a cap {reason}: name it in the settings")
             granted, asked = self._fit(forward, price)
             if granted == 0:
                 return None
@@ -211,7 +211,7 @@ class Meter:
         # Not "exhausted": agents take the word for a provider that is overloaded, and try again.
         limit = f"{cap:g} {unit}" if unit == "USD" else f"{cap} {unit}"
         self.exhausted = self.exhausted or limit
-        return RefusalError(403, "budget", f"the budget of this attempt is used up: it may use {limit}. Stop working.")
+        return RefusalError("budget", f"the budget of this attempt is used up: it may use {limit}. Stop working.")
 
 
 def _provider_failed(call: RunningCall) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
-from squire_pipelines.gateway.rules import RefusalError
+from squire_pipelines.gateway.refusals import RefusalError
 
 EGRESS_PREFIX = "/egress/"
 MAX_PATH_CHARS = 1024
@@ -75,16 +75,16 @@ class RegistryTarget:
 def route(method: str, raw_path: bytes, query: bytes, registries: Mapping[str, Registry]) -> RegistryTarget:
     """Return where a request leads. Raises RefusalError unless it is a plain reading of a named registry."""
     if method not in {"GET", "HEAD"}:
-        raise RefusalError(405, "method", "registries are read-only: GET and HEAD")
+        raise RefusalError("method", "registries are read-only: GET and HEAD")
     if query:
-        raise RefusalError(403, "egress", "a registry is read without a query")
+        raise RefusalError("egress", "a registry is read without a query")
     if len(raw_path) > MAX_PATH_CHARS:
-        raise RefusalError(414, "egress", f"the path is longer than {MAX_PATH_CHARS} characters")
+        raise RefusalError("egress", f"the path is longer than {MAX_PATH_CHARS} characters", status=414)
     name, _, rest = raw_path.decode("latin-1").removeprefix(EGRESS_PREFIX).partition("/")
     registry = registries.get(name)
     if registry is None:
         names = ", ".join(registries) or "none"
-        raise RefusalError(403, "egress", f"no registry named {name[:50]!r} is open; open are: {names}")
+        raise RefusalError("egress", f"no registry named {name[:50]!r} is open; open are: {names}")
     bases = registry.bases
     first, _, after = rest.partition("/")
     number = 0
@@ -92,10 +92,10 @@ def route(method: str, raw_path: bytes, query: bytes, registries: Mapping[str, R
         number = int(first[1:]) if first[1:].isdecimal() else len(bases)
         rest = after
         if not 0 < number < len(bases):
-            raise RefusalError(403, "egress", f"{name} has no place {first[:10]}")
+            raise RefusalError("egress", f"{name} has no place {first[:10]}")
     segments = rest.split("/")
     if not all(segments[:-1]):
-        raise RefusalError(403, "egress", "the path has an empty part")
+        raise RefusalError("egress", "the path has an empty part")
     return RegistryTarget(registry, bases[number] + "/".join(_segment(segment) for segment in segments))
 
 
@@ -104,11 +104,11 @@ def _segment(raw: str) -> str:
     try:
         text = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as error:
-        raise RefusalError(403, "egress", "the path is not UTF-8") from error
+        raise RefusalError("egress", "the path is not UTF-8") from error
     parts = text.split("/")
     odd = any(not part.isprintable() or "\\" in part for part in parts)
     if odd or any(part in {".", ".."} for part in parts) or (len(parts) > 1 and (not all(parts) or parts[0][0] != "@")):
-        raise RefusalError(403, "egress", "the path is not a plain one")
+        raise RefusalError("egress", "the path is not a plain one")
     return "%2f".join(quote(part, safe=_SAFE) for part in parts)
 
 
@@ -116,7 +116,7 @@ def check_no_body(headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Raise RefusalError for a reading that carries something."""
     for name, value in headers:
         if name.lower() == b"transfer-encoding" or (name.lower() == b"content-length" and value.strip(b"0 ")):
-            raise RefusalError(403, "egress", "a registry is read without a body")
+            raise RefusalError("egress", "a registry is read without a body")
 
 
 def request_headers(headers: Iterable[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, bytes]]:
@@ -172,7 +172,7 @@ def redirected(location: str, target: RegistryTarget, gateway_url: str) -> str:
         if url.startswith(base) and not urlsplit(url).query:
             return _proxied_base(target.registry, number, gateway_url) + url.removeprefix(base)
     host = (urlsplit(url).hostname or "?")[:100]
-    raise RefusalError(502, "redirect", f"{target.registry.name} redirects to {host}, which is not among its places")
+    raise RefusalError("redirect", f"{target.registry.name} redirects to {host}, which is not among its places")
 
 
 def _proxied_base(registry: Registry, number: int, gateway_url: str) -> str:
@@ -190,7 +190,6 @@ def check_address(host: str, address: str) -> None:
     is_inner = isinstance(ip, ipaddress.IPv6Address) and not any(ip in net for net in (_UNICAST, _NAT64, _MAPPED))
     if is_inner or any(not entry.is_global or entry.is_multicast for entry in addresses):
         raise RefusalError(
-            403,
             "address",
             f"{host[:100]} has the address {address}, which is not public; `gateway.allow_private` would allow it",
         )

@@ -7,26 +7,34 @@ tokens that the answer may have is written last, when the meter has said how man
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json
 
+from squire_pipelines.gateway import gemini_shapes
+from squire_pipelines.gateway.common_shapes import ANY_INPUT, PICTURE_TOKENS
+from squire_pipelines.gateway.forward import LEAST_THINKING, Forward, write_json
 from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.request_shapes import SEARCH_TOOLS, request_shapes
 from squire_pipelines.gateway.rules import (
     BYTES_PER_TOKEN,
     CHAT_PATH,
     COUNT_PATH,
     FREE_PATHS,
+    GEMINI_COUNT_PATH,
+    GEMINI_MODELS_PATH,
+    GENERATE_PATH,
     MESSAGES_PATH,
     MODELS_PATH,
     RESPONSES_PATH,
-    RefusalError,
+    STREAM_PATH,
+    Target,
     as_object,
     protocol_of,
+    target_of,
 )
 from squire_pipelines.gateway.shapes import Notes, ShapeError
 
@@ -41,100 +49,34 @@ _OUTPUT_KEYS: Mapping[str, tuple[str, ...]] = {
     MESSAGES_PATH: ("max_tokens",),
     COUNT_PATH: ("max_tokens",),
 }
+_GEMINI_PATHS = frozenset({GENERATE_PATH, STREAM_PATH, GEMINI_COUNT_PATH})
 # OpenAI's newer models refuse the old name, and other servers may not know the new one.
 _NEW_NAME_HOSTS = ("api.openai.com", ".openai.azure.com")
-_LEAST_OUTPUT = {RESPONSES_PATH: 16}  # https://platform.openai.com/docs/api-reference/responses/create
-# https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking: at least that, and less than `max_tokens`.
-_LEAST_THINKING = 1024
 _THINKING_KINDS = ("enabled", "disabled", "adaptive", "auto")
 # The responses interface's published schema wants an id of these. It names nothing: nothing is stored.
 _ITEM_IDS = {"message": "msg", "reasoning": "rs", "local_shell_call": "lsh", "web_search_call": "ws"}
 
 
-# Parts of which a few bytes can be many tokens, with the most that one has: a blank picture, whose price goes by its
-# size, and a document, whose pages each are a picture too. A provider describes its own tools to the model.
-_ANY_INPUT = 1_000_000
+# A provider describes its own tools to the model.
 _HIDDEN_TOKENS: Mapping[bytes, int] = {
-    **dict.fromkeys((b"image", b"image_url", b"input_image"), 50_000),
-    **dict.fromkeys((b"file", b"input_file", b"document"), _ANY_INPUT),
+    **dict.fromkeys((b"image", b"image_url", b"input_image"), PICTURE_TOKENS),
+    **dict.fromkeys((b"file", b"input_file", b"document"), ANY_INPUT),
 }
 # Within a text, quotation marks are escaped.
 _HIDDEN_PARTS = re.compile(rb'"type":"(%b)"' % b"|".join(_HIDDEN_TOKENS))
 _OWN_TOOL_TOKENS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """A request as it goes to the upstream: `path` below the base URL.
-
-    Args:
-        method: Of HTTP.
-        path: Below the base URL.
-        model: As the provider calls it; None for the list of models.
-        protocol: Whose interface it is.
-        free: Whether it costs nothing and counts for no cap on tokens.
-        rest: The document without its limits, as JSON.
-        output: The greatest number of tokens of one answer.
-        names_output: Whether the request names it even when there is no cap.
-        output_key: Where it is named; None where an answer has no tokens.
-        choices: How many answers are asked for.
-        thinking: How the model is asked to think, whose budget depends on `output`.
-        web_search: Whether the provider may search the web for the agent.
-        dropped: The names of what was left out.
-        input_estimate: The tokens that the request usually has.
-        hidden_input: The most tokens of what is not in its bytes: pictures, documents, tools of the provider's own.
-    """
-
-    method: str
-    path: str
-    model: str | None
-    protocol: Protocol = Protocol.OPENAI
-    free: bool = False
-    rest: bytes = b""
-    output: int = 0
-    names_output: bool = False
-    output_key: str | None = None
-    choices: int = 1
-    thinking: Mapping[str, Any] | None = None
-    web_search: bool = False
-    dropped: tuple[str, ...] = ()
-    input_estimate: int = field(default=0)
-    hidden_input: int = 0
-
-    @property
-    def least_output(self) -> int:
-        """The fewest tokens that an answer needs room for."""
-        if self.thinking is not None and "budget_tokens" in self.thinking:
-            return _LEAST_THINKING + 1
-        return _LEAST_OUTPUT.get("/v1" + self.path, 1)
-
-    @property
-    def greatest_input(self) -> int:
-        """The most tokens that the request can have: no tokenizer makes more than one of a byte of text."""
-        return len(self.rest) + self.hidden_input
-
-    def body(self, output: int | None) -> bytes:
-        """Return the document with its limits: `output` tokens for each answer, or what the provider gives for None."""
-        limits: dict[str, Any] = {}
-        if self.thinking is not None:
-            limits["thinking"] = dict(self.thinking)
-            if output is not None and limits["thinking"].get("budget_tokens", 0) >= output:
-                limits["thinking"]["budget_tokens"] = output - 1
-        if output is not None and self.output_key is not None:
-            limits[self.output_key] = output
-        return b"{" + json.dumps(limits).encode()[1:-1] + b", " + self.rest[1:] if limits else self.rest
-
-
 def read_document(body: bytes | bytearray) -> dict[str, Any]:
     """Return the JSON object in a body. Raises RefusalError, also when reading it would take long."""
     if len(body) > MAX_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
-        raise RefusalError(413, "request_too_large", f"the request has more than {MAX_VALUES} commas and brackets")
+        raise RefusalError("request_too_large", f"the request has more than {MAX_VALUES} commas and brackets")
     try:
         document = _parse(body)
     except (ValueError, RecursionError) as error:
-        raise RefusalError(400, "bad_request", "the body is not JSON") from error
+        raise RefusalError("bad_request", "the body is not JSON") from error
     if not isinstance(document, dict):
-        raise RefusalError(400, "bad_request", "the body is not a JSON object")
+        raise RefusalError("bad_request", "the body is not a JSON object")
     return document
 
 
@@ -175,15 +117,14 @@ def rebuild_request(
     Raises:
         RefusalError: The body is no JSON object, asks for a model that is not allowed, or has what is not passed on.
     """
-    below = path.removeprefix("/v1")
-    protocol = protocol_of(path)
-    if path == MODELS_PATH:
-        return Forward(method, below, None, protocol=protocol, free=True)
+    target, protocol = target_of(path), protocol_of(path)
+    if target.path in {MODELS_PATH, GEMINI_MODELS_PATH}:
+        return Forward(method, target.below(None), None, protocol=protocol, free=True)
     document = read_document(body)
     asked = document.pop("model", None)
-    model = aliases.get(asked, asked) if isinstance(asked, str) else asked
-    if not isinstance(model, str) or model not in allowed_models:
-        raise RefusalError(403, "model", f"the model {str(asked)[:100]!r} is not allowed for this attempt")
+    model = _allowed(asked if target.model is None else target.model, allowed_models, aliases)
+    if target.path in _GEMINI_PATHS:
+        return _rebuild_gemini(method, target, model, document, web_search=web_search, default_output=default_output)
     notes = Notes()
     limits = [document.pop(key, None) for key in _OUTPUT_KEYS[path]]
     named = next((value for value in limits if _is_amount(value)), None)
@@ -191,13 +132,13 @@ def rebuild_request(
         thinking = None if path == RESPONSES_PATH else _thinking(document.pop("thinking", None), path)
         made = request_shapes(web_search=web_search)[path].rebuild(document, notes)
     except ShapeError as error:
-        raise RefusalError(400, "not_passed_on", error.sentence) from error
+        raise RefusalError("not_passed_on", error.sentence) from error
     _settle(made, path)
-    text = _write({"model": model, **made})
+    text = write_json({"model": model, **made})
     free = path in FREE_PATHS
     return Forward(
         method,
-        below,
+        target.below(model),
         model,
         protocol=protocol,
         free=free,
@@ -215,19 +156,56 @@ def rebuild_request(
     )
 
 
+def _allowed(asked: object, allowed_models: Collection[str], aliases: Mapping[str, str]) -> str:
+    """Return the model that is asked for, as the provider calls it. Raises RefusalError."""
+    model = aliases.get(asked, asked) if isinstance(asked, str) else asked
+    if not isinstance(model, str) or model not in allowed_models:
+        raise RefusalError("model", f"the model {str(asked)[:100]!r} is not allowed for this attempt")
+    return model
+
+
+def _rebuild_gemini(
+    method: str, target: Target, model: str, document: dict[str, Any], *, web_search: bool, default_output: int
+) -> Forward:
+    notes = Notes()
+    try:
+        made = request_shapes(web_search=web_search)[target.path].rebuild(document, notes)
+    except ShapeError as error:
+        raise RefusalError("not_passed_on", error.sentence) from error
+    whole = made.get("generateContentRequest", made)
+    gemini_shapes.settle(whole)
+    free = target.path in FREE_PATHS
+    if whole is not made:
+        whole["model"] = f"models/{model}"
+    config: dict[str, Any] = {} if free else made.pop("generationConfig", {})
+    named, thinking = config.pop("maxOutputTokens", None), config.pop("thinkingConfig", None)
+    text = write_json(made)
+    return Forward(
+        method,
+        target.below(model),
+        model,
+        protocol=Protocol.GEMINI,
+        free=free,
+        rest=text,
+        output=0 if free else min(named or default_output, MAX_OUTPUT_TOKENS),
+        names_output=named is not None,
+        output_key=None if free else "maxOutputTokens",
+        choices=config.get("candidateCount", 1),
+        thinking=thinking,
+        config=None if free else config,
+        web_search=any("googleSearch" in tool for tool in whole.get("tools", ())),
+        dropped=tuple(notes.dropped),
+        input_estimate=-(-len(text) // BYTES_PER_TOKEN),
+        hidden_input=gemini_shapes.hidden_tokens(made) + len(write_json(config)),
+    )
+
+
 def _hidden_tokens(text: bytes, made: Mapping[str, Any]) -> int:
     parts = sum(_HIDDEN_TOKENS[kind] for kind in _HIDDEN_PARTS.findall(text))
     kinds = [tool.get("type", "custom") for tool in made.get("tools", ())]
     searches = any(kind in SEARCH_TOOLS for kind in kinds) or "web_search_options" in made
     own = sum(kind not in {"function", "custom", "namespace"} for kind in kinds)
-    return parts + own * _OWN_TOOL_TOKENS + searches * _ANY_INPUT
-
-
-def _write(document: dict[str, Any]) -> bytes:
-    try:
-        return to_json(document)
-    except PydanticSerializationError:  # half a character
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return parts + own * _OWN_TOOL_TOKENS + searches * ANY_INPUT
 
 
 def _is_amount(value: object) -> bool:
@@ -256,8 +234,8 @@ def _thinking(value: object, path: str) -> Mapping[str, Any] | None:
     # Anthropic's interface needs a budget; others think without one.
     if made["type"] == "enabled" and ("budget_tokens" in asked or path != CHAT_PATH):
         budget: Any = asked.get("budget_tokens")
-        if not _is_amount(budget) or budget < _LEAST_THINKING:
-            raise _wrong_thinking(f"given with budget_tokens, a whole number from {_LEAST_THINKING}")
+        if not _is_amount(budget) or budget < LEAST_THINKING:
+            raise _wrong_thinking(f"given with budget_tokens, a whole number from {LEAST_THINKING}")
         made["budget_tokens"] = min(budget, MAX_OUTPUT_TOKENS)
     return made
 

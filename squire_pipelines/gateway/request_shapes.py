@@ -1,16 +1,26 @@
 """What a request to a model may contain, as data: for each path the keys that are known, with what they may be.
 
 Sources: the providers' published interfaces (https://platform.openai.com/docs/api-reference,
-https://docs.anthropic.com/en/api/messages) and what the agents' programs send. A key belongs here when the provider
-answers it from the request alone. What makes the provider fetch, run, store or look up something for the agent, or
-answer with another model or at another price, does not: remote tools, containers, stored files, prompts, items and
-conversations, URLs, other models, service tiers. Limits on the answer are `request_body`'s.
+https://docs.anthropic.com/en/api/messages, https://ai.google.dev/api/generate-content) and what the agents' programs
+send. A key belongs here when the provider answers it from the request alone. What makes the provider fetch, run, store
+or look up something for the agent, or answer with another model or at another price, does not: remote tools,
+containers, stored files, prompts, items and conversations, URLs, other models, service tiers. Limits on the answer are
+`request_body`'s.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
 
-from squire_pipelines.gateway import chat_shapes, messages_shapes, responses_shapes
+from squire_pipelines.gateway import chat_shapes, gemini_shapes, messages_shapes, responses_shapes
+from squire_pipelines.gateway.rules import (
+    CHAT_PATH,
+    COUNT_PATH,
+    GEMINI_COUNT_PATH,
+    GENERATE_PATH,
+    MESSAGES_PATH,
+    RESPONSES_PATH,
+    STREAM_PATH,
+)
 from squire_pipelines.gateway.shapes import Record
 
 
@@ -18,10 +28,12 @@ from squire_pipelines.gateway.shapes import Record
 def request_shapes(*, web_search: bool) -> Mapping[str, Record]:
     """Return the shape of the body of each path that takes one; the model and limits on the answer are not in it."""
     return {
-        "/v1/chat/completions": chat_shapes.chat_shape(web_search=web_search),
-        "/v1/responses": responses_shapes.responses_shape(web_search=web_search),
-        "/v1/messages": messages_shapes.messages_shape(web_search=web_search, counting=False),
-        "/v1/messages/count_tokens": messages_shapes.messages_shape(web_search=web_search, counting=True),
+        CHAT_PATH: chat_shapes.chat_shape(web_search=web_search),
+        RESPONSES_PATH: responses_shapes.responses_shape(web_search=web_search),
+        MESSAGES_PATH: messages_shapes.messages_shape(web_search=web_search, counting=False),
+        COUNT_PATH: messages_shapes.messages_shape(web_search=web_search, counting=True),
+        **dict.fromkeys((GENERATE_PATH, STREAM_PATH), gemini_shapes.gemini_shape(web_search=web_search)),
+        GEMINI_COUNT_PATH: gemini_shapes.gemini_count_shape(web_search=web_search),
     }
 
 

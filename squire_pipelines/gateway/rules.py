@@ -1,19 +1,31 @@
-"""Which paths and headers pass to the model and back, and how a refusal is written. Pure; see `request_body` too."""
+"""Which paths and headers pass to the model and back. Pure; see `request_body` and `refusals` too."""
 
-import json
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.gateway.refusals import RefusalError
 
 CHAT_PATH = "/v1/chat/completions"
 RESPONSES_PATH = "/v1/responses"
 MODELS_PATH = "/v1/models"
 MESSAGES_PATH = "/v1/messages"
 COUNT_PATH = "/v1/messages/count_tokens"
-_METHODS = {CHAT_PATH: "POST", RESPONSES_PATH: "POST", MODELS_PATH: "GET", MESSAGES_PATH: "POST", COUNT_PATH: "POST"}
-# Counting tokens and naming the models is free: https://docs.anthropic.com/en/api/messages-count-tokens
-FREE_PATHS = frozenset({MODELS_PATH, COUNT_PATH})
+# Gemini's interface has the model in its path; `*` stands for it here.
+GEMINI_PREFIX = "/v1beta/"
+GEMINI_MODELS_PATH = "/v1beta/models"
+GENERATE_PATH = "/v1beta/models/*:generateContent"
+STREAM_PATH = "/v1beta/models/*:streamGenerateContent"
+GEMINI_COUNT_PATH = "/v1beta/models/*:countTokens"
+_POSTED = (CHAT_PATH, RESPONSES_PATH, MESSAGES_PATH, COUNT_PATH, GENERATE_PATH, STREAM_PATH, GEMINI_COUNT_PATH)
+_METHODS = {**dict.fromkeys(_POSTED, "POST"), **dict.fromkeys((MODELS_PATH, GEMINI_MODELS_PATH), "GET")}
+_MODEL_IN_PATH = re.compile(r"(/v1beta/models/)([^/:]{1,200})(:[A-Za-z]{1,40})")
+# Counting tokens and naming the models is free: https://docs.anthropic.com/en/api/messages-count-tokens,
+# https://ai.google.dev/api/tokens
+FREE_PATHS = frozenset({MODELS_PATH, COUNT_PATH, GEMINI_MODELS_PATH, GEMINI_COUNT_PATH})
 _VERSION = "2023-06-01"
 # Betas that change what is read from the request or how the answer is written. Those of remote tools, files,
 # containers, skills and faster service are left out: https://docs.anthropic.com/en/api/beta-headers
@@ -43,64 +55,64 @@ _RESPONSE_HEADERS = frozenset(
     {"content-type", "cache-control", "retry-after", "retry-after-ms", "x-request-id", "request-id", "x-should-retry"}
 )
 _MAX_HEADER_CHARS = 2000
-# What Anthropic calls an error of that status: https://docs.anthropic.com/en/api/errors
-_ANTHROPIC_TYPES = {400: "invalid_request_error", 403: "permission_error", 404: "not_found_error"} | {
-    405: "invalid_request_error",
-    413: "request_too_large",
+_KEY_HEADERS = {
+    Protocol.OPENAI: "authorization",
+    Protocol.ANTHROPIC: "x-api-key",
+    Protocol.GEMINI: "x-goog-api-key",
 }
-# By these codes a program must not try again: only the user can change anything about it.
-_FINAL_CODES = frozenset(
-    {"budget", "price_unknown", "model", "path", "method", "bad_request", "not_passed_on", "provider_down"}
-)
 BYTES_PER_TOKEN = 4
 
 
-class RefusalError(Exception):
-    """The refusal of an agent's request, with its HTTP status, and a code for the agent and the record."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path asks for: the path as the tables here have it, with the model that it names, if any."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
+    path: str
+    model: str | None = None
 
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers of the refusal; OpenAI's and Anthropic's clients heed `x-should-retry`."""
-        return [(b"x-should-retry", b"false")] if self.code in _FINAL_CODES else []
+    def below(self, model: str | None) -> str:
+        """Return the path below the provider's base URL, for the model as the provider calls it."""
+        below = self.path.removeprefix(GEMINI_PREFIX[:-1]).removeprefix("/v1").replace("*", quote(model or "", safe=""))
+        return f"{below}?alt=sse" if self.path == STREAM_PATH else below  # else it streams no events
 
-    def body(self, protocol: Protocol = Protocol.OPENAI) -> bytes:
-        """Return the error as the provider's API writes one, so that clients show its message."""
-        return json.dumps(self._document(protocol)).encode()
 
-    def event(self, protocol: Protocol) -> bytes:
-        """Return the error as an event in the midst of a stream."""
-        name = b"event: error\n" if protocol is Protocol.ANTHROPIC else b""
-        return name + b"data: " + self.body(protocol) + b"\n\n"
-
-    def _document(self, protocol: Protocol) -> dict[str, Any]:
-        if protocol is Protocol.ANTHROPIC:
-            kind = _ANTHROPIC_TYPES.get(self.status, "api_error")
-            return {"type": "error", "error": {"type": kind, "message": self.message, "code": self.code}}
-        kind = "insufficient_quota" if self.code == "budget" else "squire_gateway"
-        return {"error": {"message": self.message, "type": kind, "param": None, "code": self.code}}
+def target_of(path: str) -> Target:
+    """Return what a path asks for, whether or not it is served."""
+    parts = _MODEL_IN_PATH.fullmatch(path)
+    return Target(f"{parts[1]}*{parts[3]}", parts[2]) if parts is not None else Target(path)
 
 
 def protocol_of(path: str) -> Protocol:
     """Return the interface that a path belongs to."""
+    if path.startswith(GEMINI_PREFIX):
+        return Protocol.GEMINI
     return Protocol.ANTHROPIC if path.startswith(MESSAGES_PATH) else Protocol.OPENAI
 
 
-def check_path(method: str, path: str) -> None:
-    """Raise RefusalError unless the gateway serves this method and path."""
+def check_path(method: str, path: str, protocol: Protocol | None = None) -> None:
+    """Raise RefusalError unless the gateway serves this method and path.
+
+    Args:
+        method: Of HTTP.
+        path: Of the request, without its query.
+        protocol: The interface of the one provider that is served; None for all.
+    """
     if method == "CONNECT":
         raise RefusalError(
-            405, "method", "the gateway opens no tunnels; packages are read from the registries below /egress/"
+            "method", "the gateway opens no tunnels; packages are read from the registries below /egress/"
         )
-    if path not in _METHODS:
-        raise RefusalError(404, "path", f"the gateway does not serve {path[:200]}")
-    if method != _METHODS[path]:
-        raise RefusalError(405, "method", f"{path} takes {_METHODS[path]}")
+    known = target_of(path).path
+    if known not in _METHODS:
+        raise RefusalError("path", f"the gateway does not serve {path[:200]}")
+    if method != _METHODS[known]:
+        raise RefusalError("method", f"{path} takes {_METHODS[known]}")
+    # OpenAI's and Anthropic's lists of models have one path.
+    if protocol is not None and protocol_of(path) is not protocol and known != MODELS_PATH:
+        raise RefusalError(
+            "protocol",
+            f"the model's provider speaks the protocol {protocol}, and {path[:200]} is of {protocol_of(path)}: "
+            "the settings have to name a provider of the agent's protocol",
+        )
 
 
 def request_headers(
@@ -117,10 +129,9 @@ def request_headers(
         betas = dict.fromkeys(beta.strip() for beta in named.split(","))
         if passed := [beta for beta in betas if beta in _BETAS]:
             made["anthropic-beta"] = ",".join(passed)
-    if api_key and protocol is Protocol.ANTHROPIC:
-        made["x-api-key"] = api_key
-    elif api_key:
-        made["authorization"] = f"Bearer {api_key}"
+    if api_key:
+        name = _KEY_HEADERS[protocol]
+        made[name] = f"Bearer {api_key}" if name == "authorization" else api_key
     return made
 
 

@@ -52,9 +52,18 @@ class Notes:
 
     def add(self, name: str) -> None:
         """Note a name, which is the agent's and is shown in logs."""
-        shown = _UNSHOWN.sub("?", name[:_MAX_NAME_CHARS])
+        shown = _shown(name)
         if len(self.dropped) < _MAX_NAMES and shown not in self.dropped:
             self.dropped.append(shown)
+
+
+def _shown(name: str) -> str:
+    return _UNSHOWN.sub("?", name[:_MAX_NAME_CHARS])
+
+
+def _camel_case(key: str) -> str:
+    first, *rest = key.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
 class _Dropped:
@@ -213,6 +222,17 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """A list, which may be written as its only entry: readers of protocol buffers take both."""
+
+    items: Items
+
+    def rebuild(self, value: Any, notes: Notes) -> Any:
+        """Return the list."""
+        return self.items.rebuild([value] if isinstance(value, dict) else value, notes)
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """An object of numbers by name, such as a bias for each token."""
 
@@ -237,12 +257,16 @@ class Record:
         fixed: What we set ourselves, whatever the agent sent.
         refused: Keys whose absence would change what the model is asked, with the end of a sentence that says so.
             Empty ones are dropped.
+        one_of: Keys of which the object has exactly one.
+        snake_case: Whether `a_key` is another spelling of `aKey`, as readers of protocol buffers have it.
     """
 
     keys: Mapping[str, Shape]
     required: Sequence[str] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    one_of: frozenset[str] = frozenset()
+    snake_case: bool = False
 
     def rebuild(self, value: Any, notes: Notes) -> Any:
         """Return the object of the known keys."""
@@ -254,19 +278,29 @@ class Record:
             for key, entry in value.items():
                 if entry is None:
                     continue
-                shape = self.keys.get(key)
+                name = _camel_case(key) if self.snake_case and "_" in key else key
+                shape = self.keys.get(name)
                 if shape is None:
-                    self._leave_out(key, entry, notes)
+                    self._leave_out(name, entry, notes)
                 elif (new := shape.rebuild(entry, notes)) is not DROPPED:
-                    made[key] = new
+                    made[name] = new
             for key in self.required:
                 if key not in made:
                     raise _wrong("given")
         except ShapeError as error:
             error.within(f".{key}")
             raise
+        if self.one_of and len(self.one_of & made.keys()) != 1:
+            raise self._not_one(value)
         made.update(self.fixed)
         return made
+
+    def _not_one(self, value: Mapping[str, Any]) -> ShapeError:
+        kinds = [key for key, entry in value.items() if entry is not None and key not in self.keys]
+        if kinds:
+            shown = ", ".join(_shown(kind) for kind in kinds[:3])
+            return ShapeError(f"is of the kind {shown}, which is not passed on to the model's provider")
+        return _wrong("of exactly one of the kinds " + ", ".join(sorted(self.one_of)))
 
     def _leave_out(self, key: str, entry: Any, notes: Notes) -> None:
         if key in self.refused and entry:
@@ -299,7 +333,7 @@ class Kinds:
         name = self.default if kind is None else kind
         shape = self.shapes.get(name) if isinstance(name, str) else None
         if shape is None:
-            shown = _UNSHOWN.sub("?", str(kind)[:_MAX_NAME_CHARS])
+            shown = _shown(str(kind))
             if self.drop:
                 notes.add(f"{self.tag}={shown}")
                 return DROPPED

@@ -1,8 +1,9 @@
-"""Counting tokens as a response passes: JSON bodies and server-sent events of two providers' interfaces. Pure.
+"""Counting tokens as a response passes: JSON bodies and server-sent events of the providers' interfaces. Pure.
 
-A provider reports what a stream has used at its end (OpenAI) or at both ends (Anthropic). The text that passed is
-counted all the same, in whatever field it stands: at least one token for each piece, and one for each four bytes. It is
-what a stream has used that nobody reported, and a report that says less than the text can be is not believed.
+A provider reports what a stream has used at its end (OpenAI), at both ends (Anthropic) or in each event so far
+(Gemini), which is the last word only once the answer has finished. The text that passed is counted all the same, in
+whatever field it stands: at least one token for each piece, and one for each four bytes. It is what a stream has used
+that nobody reported, and a report that says less than the text can be is not believed.
 """
 
 import json
@@ -23,9 +24,11 @@ _FIELDS = (b":", b"event:", b"id:", b"retry:")
 _ENVELOPE = frozenset(
     {"id", "object", "model", "type", "role", "status", "created", "provider", "system_fingerprint", "service_tier"}
     | {"finish_reason", "native_finish_reason", "stop_reason", "stop_sequence", "item_id", "call_id", "tool_use_id"}
-    | {"obfuscation", "phase"}
+    | {"obfuscation", "phase", "modelVersion", "responseId", "createTime", "finishReason", "finishMessage", "mimeType"}
 )
 _MAX_ENVELOPE_CHARS = 100
+# What Gemini's interface adds to the model's text: the sealed form of a thought, and what it found and judged.
+_ADDED = frozenset({"thoughtSignature", "groundingMetadata", "citationMetadata", "safetyRatings", "usageMetadata"})
 # Events that repeat what passed before in pieces, and what of them is the model's own.
 _WHOLES = frozenset({"response.created", "response.queued", "response.in_progress"})
 _MAX_KINDS = 32
@@ -34,7 +37,7 @@ _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed
 
 def tokens_of(text: bytes) -> Tokens | None:
     """Return the usage in one JSON document, or None when it reports none, or less than its text can be."""
-    if b'"usage"' not in text:
+    if b'"usage"' not in text and b'"usageMetadata"' not in text:
         return None
     try:
         document = as_object(json.loads(text))
@@ -47,6 +50,8 @@ def tokens_of(text: bytes) -> Tokens | None:
 
 
 def _usage(document: dict[str, Any]) -> Tokens | None:
+    if "usageMetadata" in document:
+        return _gemini_usage(as_object(document["usageMetadata"]))
     # The responses interface reports it in the object of its last event, Anthropic's in that of its first.
     inner = as_object(document.get("response")) or as_object(document.get("message"))
     usage = as_object(document.get("usage") or inner.get("usage"))
@@ -69,6 +74,29 @@ def _usage(document: dict[str, Any]) -> Tokens | None:
     )
 
 
+def _gemini_usage(usage: dict[str, Any]) -> Tokens | None:
+    """Return a Gemini report, which leaves zeros out: https://ai.google.dev/api/generate-content#UsageMetadata."""
+    names = ("promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+    asked, tools, answer, thoughts = (_count(usage.get(name)) for name in names)
+    if asked is None:
+        return None
+    asked += tools or 0
+    total = _count(usage.get("totalTokenCount"))
+    parts = (answer or 0) + (thoughts or 0)
+    return Tokens(
+        input=asked,
+        output=max(parts, total - asked) if total is not None else parts,
+        cached=_count(usage.get("cachedContentTokenCount")),
+    )
+
+
+def _has_gemini_ended(document: dict[str, Any]) -> bool:
+    if as_object(document.get("promptFeedback")).get("blockReason"):
+        return True
+    candidates = document.get("candidates")
+    return isinstance(candidates, list) and any(as_object(entry).get("finishReason") for entry in candidates)
+
+
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
@@ -87,7 +115,8 @@ def _text_bytes(value: Any) -> int:
             rest += [
                 inner
                 for key, inner in entry.items()
-                if not (key in _ENVELOPE and isinstance(inner, str) and len(inner) <= _MAX_ENVELOPE_CHARS)
+                if key not in _ADDED
+                and not (key in _ENVELOPE and isinstance(inner, str) and len(inner) <= _MAX_ENVELOPE_CHARS)
             ]
     return size
 
@@ -124,6 +153,8 @@ class EventCounter:
         self._text = _Text()
         self._since_report = _Text()
         self._repeated: dict[str, _Text] = {}
+        self._is_interim = False
+        self._has_ended = False
         self._rest = bytearray()
         self._skipping = False
 
@@ -150,7 +181,7 @@ class EventCounter:
             reported,
             input=reported.input or self._input_estimate,  # no request has none
             output=output,
-            estimated=is_early or bool(later),
+            estimated=is_early or bool(later) or self._is_interim,
         )
 
     @property
@@ -210,6 +241,7 @@ class EventCounter:
     def _event(self, document: dict[str, Any]) -> None:
         kind = document.get("type")
         usage = _usage(document)
+        self._has_ended = self._has_ended or _has_gemini_ended(document)
         if usage is not None or (isinstance(kind, str) and kind in _WHOLES):
             document = {**document, "usage": None}
         if isinstance(kind, str) and (kind in _WHOLES or kind in _ENDS):
@@ -224,6 +256,7 @@ class EventCounter:
             self._add(size)
         if usage is None:
             return
+        self._is_interim = "usageMetadata" in document and not self._has_ended
         before = self._reported or Tokens()
         output = before.output
         if usage.output is not None and usage.output >= self._least:

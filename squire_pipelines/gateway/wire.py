@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals, Protocol
 from squire_pipelines.gateway.prices import Price
 
 # In the gateway's container: a volume shared with the agent's container, and one of its own.
@@ -41,6 +41,7 @@ class GatewayConfig:
         max_log_bytes: See `call_log.CallLog`; also for `log_bodies`.
         every_s: How often a gateway in a container reports what is spent.
         trace_id: Stands on its log lines.
+        protocol: The one that the provider speaks; None serves the paths of all.
     """
 
     attempt_id: str
@@ -57,6 +58,7 @@ class GatewayConfig:
     log_bodies: bool = False
     every_s: float = 2.0
     trace_id: str | None = None
+    protocol: Protocol | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.request_body import rebuild_request
-from squire_pipelines.gateway.rules import RefusalError
 from tests.support import model_requests
 
 pytestmark = pytest.mark.soak

@@ -39,14 +39,20 @@ def _requests() -> Iterator[Sending]:
         model_requests.CHAT: {"model": "small", "messages": [{"role": "user", "content": "Hello."}]},
         model_requests.RESPONSES: {"model": "small", "input": "Hello."},
         model_requests.MESSAGES: {"model": "small", "messages": [{"role": "user", "content": "Hello."}]},
+        model_requests.STREAM: {"contents": [{"role": "user", "parts": [{"text": "Hello."}]}]},
     }
+    list_keys = {model_requests.RESPONSES: "input", model_requests.STREAM: "contents"}
     for path, base in bases.items():
-        list_key = "input" if path == model_requests.RESPONSES else "messages"
+        list_key = list_keys.get(path, "messages")
+        parts_key = "parts" if path == model_requests.STREAM else "content"
         documents = [
             *((f"the key {key}", {**base, key: value}) for key, value in model_requests.HOSTILE_KEYS),
             *((f"the tool {tool.get('type')}", {**base, "tools": [tool]}) for tool in model_requests.HOSTILE_TOOLS),
             *(
-                (f"the part {part['type']}", {**base, list_key: [{"role": "user", "content": [part]}]})
+                (
+                    f"the part {part.get('type', next(iter(part)))}",
+                    {**base, list_key: [{"role": "user", parts_key: [part]}]},
+                )
                 for part in model_requests.HOSTILE_PARTS
             ),
             *((f"the item {item.get('type')}", {**base, list_key: [item]}) for item in model_requests.HOSTILE_ITEMS),
@@ -132,7 +138,9 @@ def run() -> Iterator[tuple[Sending, str, tuple[str, ...]]]:
         for number, sending in enumerate(sendings(), 1):
             upstream.seen.clear()
             echoed = {"choices": [{"message": {"content": f"Your key is {KEY}"}}]}
-            upstream.answer = plain(200, echoed if sending.echo else {"usage": {}})
+            upstream.answer = plain(
+                200, echoed if sending.echo else {"usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+            )
             answer = gateway.client.request(sending.method, sending.path, json=sending.body, headers=sending.headers)
             code = gateway.recorded(number)[-1].error or PASSES
             yield (

@@ -2,7 +2,7 @@
 
 Everything hostile has the mark `evil` in it and stands where a provider acts on it, never in text, so that a request
 upstream with the mark in it is a break whatever rule let it pass. What is published of the providers' interfaces is
-taken from their own libraries.
+taken from their own libraries, and of Google's from its reference.
 """
 
 import copy
@@ -15,15 +15,26 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from tests.support import gemini_schema
+
 CHAT, RESPONSES, MESSAGES, COUNT = "/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens"
-PATHS = (CHAT, RESPONSES, MESSAGES, COUNT)
+GENERATE, STREAM = "/v1beta/models/small:generateContent", "/v1beta/models/small:streamGenerateContent"
+GEMINI_COUNT = "/v1beta/models/small:countTokens"
+PATHS = (CHAT, RESPONSES, MESSAGES, COUNT, GENERATE, STREAM, GEMINI_COUNT)
+PUBLISHED_GEMINI: dict[str, Any] = {
+    GENERATE: gemini_schema.GenerateContentRequest,
+    STREAM: gemini_schema.GenerateContentRequest,
+    GEMINI_COUNT: gemini_schema.CountTokensRequest,
+}
 MARK = "evil"
 URL = "https://evil.example/x"
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string", "enum": ["a", None, 1.5]}}, "required": ["path"]}
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 # Under these stands what means nothing to the provider itself, or text.
-_FREE = frozenset({"input", "arguments", "env", "logit_bias"})
-_SCHEMAS = frozenset({"parameters", "input_schema", "schema"})
+_FREE = frozenset({"input", "arguments", "env", "logit_bias", "args", "response"})
+_SCHEMAS = frozenset(
+    {"parameters", "input_schema", "schema", "parametersJsonSchema", "responseSchema", "responseJsonSchema"}
+)
 
 HOSTILE_KEYS: tuple[tuple[str, Any], ...] = (
     ("server_url", URL),
@@ -66,6 +77,13 @@ HOSTILE_KEYS: tuple[tuple[str, Any], ...] = (
     ("citations", [{"type": "web_search_result_location", "url": URL}]),
     ("chat_template", "evil"),
     ("$ref", URL),
+    ("cachedContent", "cachedContents/evil"),
+    ("fileData", {"mimeType": "image/png", "fileUri": URL}),
+    ("labels", {"evil": "evil"}),
+    ("speechConfig", {"voiceConfig": "evil"}),
+    ("imageConfig", {"evil": 1}),
+    ("responseModalities", ["evil"]),
+    ("retrievalConfig", {"evil": 1}),
 )
 HOSTILE_TOOLS: tuple[dict[str, Any], ...] = (
     {"type": "mcp", "server_label": "evil", "server_url": URL, "require_approval": "never"},
@@ -85,6 +103,15 @@ HOSTILE_TOOLS: tuple[dict[str, Any], ...] = (
     {"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "mcp", "server_url": URL}]},
     {"type": "openrouter:web_search", "parameters": {"engine": "evil"}},
     {"googleSearch": {"evil": True}},
+    {"google_search": {"excludeDomains": ["evil.example"]}},
+    {"googleSearchRetrieval": {"evil": True}},
+    {"urlContext": {"evil": True}},
+    {"codeExecution": {"evil": True}},
+    {"fileSearch": {"fileSearchStoreNames": ["fileSearchStores/evil"]}},
+    {"googleMaps": {"evil": True}},
+    {"computerUse": {"environment": "evil"}},
+    {"retrieval": {"externalApi": {"endpoint": URL}}},
+    {"mcpServers": [{"name": "evil", "streamableHttpTransport": {"url": URL}}]},
 )
 HOSTILE_PARTS: tuple[dict[str, Any], ...] = (
     {"type": "image_url", "image_url": {"url": URL}},
@@ -109,6 +136,14 @@ HOSTILE_PARTS: tuple[dict[str, Any], ...] = (
     {"type": "search_result", "source": URL, "title": "t", "content": []},
     {"type": "tool_reference", "tool_name": "evil"},
     {"type": "video_url", "video_url": {"url": URL}},
+    {"fileData": {"mimeType": "image/png", "fileUri": URL}},
+    {"file_data": {"mime_type": "image/png", "file_uri": URL}},
+    {"text": "evil", "fileData": {"fileUri": URL}},
+    {"executableCode": {"language": "PYTHON", "code": "evil"}},
+    {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "evil"}},
+    {"toolCall": {"toolType": "URL_CONTEXT", "args": {"url": URL}}},
+    {"inlineData": {"mimeType": "video/evil", "data": "AAAA"}},
+    {"functionResponse": {"name": "n", "response": {}, "parts": [{"fileData": {"fileUri": URL}}]}},
 )
 HOSTILE_ITEMS: tuple[dict[str, Any], ...] = (
     {"type": "item_reference", "id": "msg_evil"},
@@ -254,6 +289,47 @@ def honest_requests() -> dict[str, tuple[str, dict[str, Any]]]:
     }
     count = {key: claude[key] for key in ("model", "system", "messages", "tools", "thinking", "tool_choice")}
     plain = {"model": "small", "messages": [{"role": "user", "content": "Hello."}], "n": 2, "stop": ["x"], "seed": 7}
+    gemini = {
+        "contents": [
+            {"role": "user", "parts": [{"text": "This is the Gemini CLI."}, {"text": "Fix it."}]},
+            {
+                "role": "model",
+                "parts": [
+                    {"text": "Hm.", "thought": True},
+                    {
+                        "functionCall": {"id": "c1", "name": "read_file", "args": {"path": "a", "n": [1, None]}},
+                        "thoughtSignature": "Eq==",
+                    },
+                ],
+            },
+            {
+                "role": "user",
+                "parts": [
+                    {"functionResponse": {"id": "c1", "name": "read_file", "response": {"output": "1: a"}}},
+                    {"inlineData": {"mimeType": "image/png", "data": "iVBO"}},
+                ],
+            },
+        ],
+        "systemInstruction": {"role": "user", "parts": [{"text": "You are an agent."}]},
+        "tools": [
+            {
+                "functionDeclarations": [
+                    {"name": "read_file", "description": "Reads.", "parametersJsonSchema": copy.deepcopy(SCHEMA)},
+                    {"name": "write_file", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}},
+                ]
+            }
+        ],
+        "toolConfig": {"functionCallingConfig": {"mode": "AUTO"}},
+        "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+        "generationConfig": {
+            "temperature": 1,
+            "topP": 0.95,
+            "topK": 64,
+            "maxOutputTokens": 65_000,
+            "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 8192},
+        },
+    }
+    gemini_count = {"generateContentRequest": {"model": "models/small", **gemini}}
     copilot = {**chat, "reasoning_effort": "high", "parallel_tool_calls": True, "n": 1, "snippy": {"enabled": False}}
     pi = {**chat, "max_completion_tokens": 16384, "store": False, "prompt_cache_key": "abc"}
     del pi["max_tokens"]
@@ -266,6 +342,10 @@ def honest_requests() -> dict[str, tuple[str, dict[str, Any]]]:
         "a plain text": (RESPONSES, {"model": "small", "input": "Hello.", "max_output_tokens": 100}),
         "Claude Code": (MESSAGES, claude),
         "Claude Code's count": (COUNT, count),
+        "Gemini CLI": (STREAM, gemini),
+        "Gemini's library": (GENERATE, {"contents": [{"parts": [{"text": "Hello."}]}]}),
+        "Gemini CLI's count": (GEMINI_COUNT, {"contents": gemini["contents"]}),
+        "Gemini's library's count": (GEMINI_COUNT, gemini_count),
     }
 
 
@@ -300,7 +380,7 @@ def _plant(rng: random.Random, document: dict[str, Any]) -> None:
         )
     else:
         hostile = rng.choice(HOSTILE_PARTS if way == 4 else HOSTILE_ITEMS)
-        names = frozenset({"content", "output", "system"} if way == 4 else {"input", "messages"})
+        names = frozenset({"content", "output", "system", "parts"} if way == 4 else {"input", "messages", "contents"})
         if lists := list(_lists(document, names)):
             entries = rng.choice(lists)
             entries.insert(rng.randrange(len(entries) + 1), copy.deepcopy(hostile))
@@ -311,7 +391,10 @@ _ODD: tuple[Any, ...] = (None, True, -1, 0, 1.5, 2**70, "", "1", [], [[]], {}, {
 
 def _disturb(rng: random.Random, document: dict[str, Any]) -> None:
     """Change one value of a document to something odd, or leave it out."""
-    holder = rng.choice([entry for entry in _objects(document) if entry])
+    holders = [entry for entry in _objects(document) if entry]
+    if not holders:
+        return
+    holder = rng.choice(holders)
     key = rng.choice(list(holder))
     if rng.random() < 0.3:
         del holder[key]
@@ -342,20 +425,27 @@ def breaks(path: str, body: bytes) -> list[str]:
     """Return what a body upstream names that no provider may act on."""
     problems = [f"{MARK} at byte {body.index(MARK.encode())}"] if MARK.encode() in body else []
     document = json.loads(body)
-    if document.get("model") != "small":
+    if path in PUBLISHED_GEMINI:
+        inner = document.get("generateContentRequest", {"model": "models/small"})
+        is_other = "model" in document or inner["model"] != "models/small"
+    else:
+        is_other = document.get("model") != "small"
+    if is_other:
         problems.append("another model")
     if path == RESPONSES and document.get("store") is not False:
         problems.append("the provider stores the answer")
     for holder in _objects(document):
-        url = holder.get("image_url", holder.get("url", holder.get("file_data")))
+        url = holder.get("image_url", holder.get("url", holder.get("file_data", holder.get("fileUri"))))
         url = url.get("url") if isinstance(url, dict) else url
         if url is not None and not str(url).startswith("data:"):
             problems.append("a URL that is fetched")
     return problems
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _published(path: str, *, stream: bool) -> TypeAdapter[Any]:
+    if path in PUBLISHED_GEMINI:
+        return TypeAdapter(PUBLISHED_GEMINI[path])
     mode = "Streaming" if stream else "NonStreaming"
     module, name = {
         CHAT: ("openai.types.chat.completion_create_params", f"CompletionCreateParams{mode}"),

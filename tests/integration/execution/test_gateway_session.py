@@ -144,7 +144,7 @@ def test_a_used_up_budget_is_the_attempts_cause(configure: Callable[..., Setting
         assert session is not None
         codes = [post(session).status_code for _ in range(6)]
         assert codes[0] == 200
-        assert codes[-1] == 403
+        assert codes[-1] == 400
         assert not session.is_overdue
     failed = session.revise(Ending(cause=Cause.PROVIDER_ERROR, message="the provider said 403"))
     assert (failed.cause, failed.transient) == (Cause.BUDGET_EXHAUSTED, False)

@@ -1,4 +1,4 @@
-"""Tokens, costs and caps as answers pass, in both protocols."""
+"""Tokens, costs and caps as answers pass, in each protocol."""
 
 import json
 import os
@@ -13,12 +13,13 @@ import httpx
 import pytest
 
 from squire_pipelines.gateway.call_log import CallLog, read_calls
-from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals
+from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, Protocol
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.server import socket_directory
 from tests.support.provider import Answer, AnswerWith, OpenGateway, Upstream, serve_upstream
 
 CHAT, MESSAGES, COUNT = "/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"
+RESPONSES = "/v1/responses"
 KEY = "sk-" + "k" * 20
 BETA = "interleaved-thinking-2025-05-14"
 BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -48,6 +49,27 @@ def words(count: int) -> list[dict[str, object]]:
     return [{"choices": [{"index": 0, "delta": {"content": "wo "}}]} for _ in range(count)]
 
 
+GEMINI = "/v1beta/models/small:streamGenerateContent"
+GEMINI_COUNT = "/v1beta/models/small:countTokens"
+GEMINI_BODY: dict[str, object] = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+GEMINI_STREAM = {**GEMINI_BODY, "generationConfig": {"maxOutputTokens": RESERVED}}
+
+
+def gemini_words(count: int, **more: object) -> list[object]:
+    candidate = {"index": 0, "content": {"role": "model", "parts": [{"text": "wo "}]}, **more}
+    return [{"candidates": [candidate]} for _ in range(count)]
+
+
+GEMINI_END = {
+    "candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": ""}]}, "finishReason": "STOP"}],
+    "usageMetadata": {
+        "promptTokenCount": 100,
+        "cachedContentTokenCount": 90,
+        "candidatesTokenCount": 12,
+        "thoughtsTokenCount": 30,
+        "totalTokenCount": 142,
+    },
+}
 CLAUDE_START = {
     "type": "message_start",
     "message": {"usage": {"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 1}},
@@ -85,6 +107,41 @@ def test_an_anthropic_stream_is_counted_from_its_events(upstream: Upstream, open
     assert "stream_options" not in json.loads(upstream.seen[0].body)
 
 
+def test_a_gemini_call_gets_its_key_in_its_own_header_and_is_counted(
+    upstream: Upstream, open_gateway: OpenGateway
+) -> None:
+    upstream.answer = stream(*gemini_words(3), GEMINI_END)
+    gateway = open_gateway(prices=PRICES)
+    sent = {"x-goog-api-key": "theirs", "authorization": "Bearer theirs", "x-goog-api-client": "y"}
+    answer = gateway.client.post(f"{GEMINI}?alt=json&key=theirs", json=GEMINI_STREAM, headers=sent)
+    assert '"STOP"' in answer.text
+    (seen,) = upstream.seen
+    assert seen.path == "/v1/models/small:streamGenerateContent?alt=sse"
+    assert seen.headers["x-goog-api-key"] == KEY
+    assert not {"authorization", "x-goog-api-client"} & seen.headers.keys()
+    assert json.loads(seen.body) == GEMINI_STREAM
+    (call,) = gateway.recorded()
+    assert (call.input_tokens, call.cached_tokens, call.output_tokens, call.estimated) == (100, 90, 42, False)
+    assert call.model == "small"
+    assert call.cost_usd == pytest.approx((10 + 9 + 420) * 1e-6)
+
+
+def test_counting_geminis_tokens_is_free(open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
+    answer_with(200, {"totalTokens": 11})
+    gateway = open_gateway(limits=GatewayLimits(max_tokens=1))
+    assert gateway.client.post(GEMINI_COUNT, json=GEMINI_BODY).json() == {"totalTokens": 11}
+    assert gateway.server.status.totals == GatewayTotals(0, 0.0, 1)
+
+
+def test_a_provider_of_one_protocol_serves_its_paths_alone(upstream: Upstream, open_gateway: OpenGateway) -> None:
+    gateway = open_gateway(protocol=Protocol.GEMINI)
+    assert gateway.client.post(GEMINI, json=GEMINI_BODY).status_code == 200
+    refused = gateway.client.post(MESSAGES, json=BODY)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "protocol")
+    assert "name a provider of the agent's protocol" in refused.json()["error"]["message"]
+    assert len(upstream.seen) == 1
+
+
 def test_counting_tokens_is_free(open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
     answer_with(200, {"input_tokens": 11})
     gateway = open_gateway(limits=GatewayLimits(max_tokens=1))
@@ -96,9 +153,9 @@ def test_an_alias_is_called_by_its_models_name(upstream: Upstream, open_gateway:
     gateway = open_gateway(aliases={"fast": "small", "other": "large"})
     assert gateway.client.post(CHAT, json={**BODY, "model": "fast"}).status_code == 200
     assert json.loads(upstream.seen[0].body)["model"] == "small"
-    assert gateway.client.post(CHAT, json={**BODY, "model": "other"}).status_code == 403
+    assert gateway.client.post(CHAT, json={**BODY, "model": "other"}).status_code == 400
     refused = gateway.client.post(MESSAGES, json={**BODY, "model": "other"}).json()
-    assert (refused["type"], refused["error"]["type"]) == ("error", "permission_error")
+    assert (refused["type"], refused["error"]["type"]) == ("error", "invalid_request_error")
 
 
 def test_a_model_without_a_price_costs_null_and_is_named(open_gateway: OpenGateway) -> None:
@@ -160,21 +217,39 @@ def test_an_answer_without_usage_is_estimated_and_an_error_is_free(
     assert (bad.input_tokens, bad.output_tokens) == (None, None)
 
 
-@pytest.mark.parametrize(("path", "events"), [(CHAT, words(40)), (MESSAGES, [CLAUDE_START, *[CLAUDE_TEXT] * 40])])
+@pytest.mark.parametrize(
+    ("path", "events"),
+    [
+        (CHAT, words(40)),
+        (MESSAGES, [CLAUDE_START, *[CLAUDE_TEXT] * 40]),
+        (GEMINI, gemini_words(40)),
+        (RESPONSES, [{"type": "response.output_text.delta", "delta": "wo "}] * 40),
+    ],
+)
 def test_a_cap_cuts_a_stream_with_an_error_that_agents_understand(
     upstream: Upstream, open_gateway: OpenGateway, path: str, events: list[dict[str, object]]
 ) -> None:
     upstream.answer = stream(*events)
     gateway = open_gateway(limits=GatewayLimits(max_tokens=120))
-    message = {"role": "user", "content": "x" * (300 if path == CHAT else 1)}
-    answer = gateway.client.post(path, json={**STREAM, "messages": [message]})
+    text = "x" * (1 if path == MESSAGES else 300)
+    body = {
+        CHAT: {**STREAM, "messages": [{"role": "user", "content": text}]},
+        MESSAGES: {**STREAM, "messages": [{"role": "user", "content": text}]},
+        GEMINI: {**GEMINI_STREAM, "contents": [{"parts": [{"text": text}]}]},
+        RESPONSES: {"model": "small", "input": text, "stream": True},
+    }[path]
+    answer = gateway.client.post(path, json=body)
     last = [line for line in answer.text.splitlines() if line.startswith("data:")][-1]
     error = json.loads(last[5:])["error"]
-    kind = "insufficient_quota" if path == CHAT else "permission_error"
-    assert (error["type"], error["code"]) == (kind, "budget")
+    if path == GEMINI:
+        assert (error["status"], error["details"][0]["reason"]) == ("INVALID_ARGUMENT", "BUDGET")
+    else:
+        kind = "invalid_request_error" if path == MESSAGES else "insufficient_quota"
+        assert (error["type"], error["code"]) == (kind, "budget")
     assert ("event: error" in answer.text) is (path == MESSAGES)
-    again = gateway.client.post(path, json=STREAM)
-    assert (again.status_code, again.headers["x-should-retry"]) == (403, "false")
+    assert ("event: response.failed" in answer.text) is (path == RESPONSES)
+    again = gateway.client.post(path, json=body)
+    assert (again.status_code, again.headers["x-should-retry"]) == (400, "false")
     first, second = gateway.recorded(2)
     assert (first.error, second.error) == ("budget", "budget")
     assert first.total_tokens > 120
@@ -184,7 +259,7 @@ def test_a_cap_cuts_a_stream_with_an_error_that_agents_understand(
 
 def test_what_earlier_gateways_of_the_attempt_used_counts(upstream: Upstream, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_tokens=120), before=GatewayTotals(119, 0.0, 3))
-    assert gateway.client.post(CHAT, json=BODY).status_code == 403
+    assert gateway.client.post(CHAT, json=BODY).status_code == 400
     assert upstream.seen == []
 
 
@@ -222,11 +297,12 @@ with Gateway(Path(socket), GatewayConfig("attempt", url, models=("small",)), log
 """
 
 
-@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, GEMINI])
 def test_no_token_that_passed_is_lost_when_the_gateway_is_killed(tmp_path: Path, path: str) -> None:
     release = threading.Event()
-    start: list[object] = [] if path == CHAT else [CLAUDE_START]
-    texts: list[object] = [*words(50)] if path == CHAT else [CLAUDE_TEXT] * 50
+    start: list[object] = [CLAUDE_START] if path == MESSAGES else []
+    streams: dict[str, list[object]] = {CHAT: [*words(50)], MESSAGES: [CLAUDE_TEXT] * 50, GEMINI: gemini_words(50)}
+    texts = streams[path]
     with serve_upstream() as upstream, socket_directory() as socket:
         upstream.answer = stream(*start, *texts, release=release, hold_after=len(start) + 49)
         argv = [sys.executable, "-c", GATEWAY, str(socket), upstream.url, str(tmp_path)]
@@ -251,7 +327,7 @@ def _read_until_killed(socket: Path, path: str, pid: int) -> int:
     try:
         with (
             httpx.Client(transport=transport, base_url="http://g", timeout=20) as client,
-            client.stream("POST", path, json=STREAM) as answer,
+            client.stream("POST", path, json=GEMINI_STREAM if path == GEMINI else STREAM) as answer,
         ):
             for line in answer.iter_lines():
                 received += "wo " in line

@@ -72,7 +72,7 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
         status = program.report()
     assert (status["call"]["input_tokens"], status["call"]["output_tokens"]) == (5, 2)
     assert status["totals"]["tokens"] == 7
-    assert program.ask().status_code == 403, "what it asks is an estimate of more than the rest"
+    assert program.ask().status_code == 400, "what it asks is an estimate of more than the rest"
     output, errors = program.process.communicate(timeout=20)
     assert program.process.returncode == 0
     assert json.loads(output.splitlines()[-1])["exhausted"] == "20 tokens"

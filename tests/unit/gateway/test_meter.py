@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price, find_price
-from squire_pipelines.gateway.request_body import Forward
-from squire_pipelines.gateway.rules import RefusalError
+from squire_pipelines.gateway.refusals import RefusalError
 
 PRICE = Price(input=1.0, output=10.0, cached=0.1, cache_write=2.0)
 
@@ -82,7 +82,7 @@ def test_a_cap_that_is_met_refuses_the_next_call(caps: dict[str, Any], before: G
 
     with pytest.raises(RefusalError, match="budget") as refused:
         ask()
-    assert (refused.value.status, refused.value.code) == (403, "budget")
+    assert (refused.value.status, refused.value.code) == (400, "budget")
     assert refused.value.headers == [(b"x-should-retry", b"false")]
     assert counting.exhausted is not None
 
@@ -104,7 +104,7 @@ def test_a_provider_that_fails_again_and_again_is_asked_no_more(error: str, stat
         fail(how)
     with pytest.raises(RefusalError, match="has failed 3 times in a row") as refused:
         fail()
-    assert (refused.value.status, refused.value.code) == (403, "provider_down")
+    assert (refused.value.status, refused.value.code) == (400, "provider_down")
     assert refused.value.headers == [(b"x-should-retry", b"false")]
     assert counting.exhausted is None  # no cap is met
 

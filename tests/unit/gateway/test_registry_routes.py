@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from squire_pipelines.gateway import registry_routes
 from squire_pipelines.gateway.package_manager_env import package_manager_env
+from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.registry_routes import Registry
-from squire_pipelines.gateway.rules import RefusalError
 from squire_pipelines.gateway.sections import GatewaySettings, RegistrySettings
 
 REGISTRY = Registry("npm", "https://registry.example.com/root", ("https://files.example.net/",))

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from squire_pipelines.gateway import request_body, rules
-from squire_pipelines.gateway.request_body import Forward, rebuild_request
+from squire_pipelines.gateway.forward import Forward
+from squire_pipelines.gateway.refusals import RefusalError
+from squire_pipelines.gateway.request_body import rebuild_request
 from squire_pipelines.gateway.rules import (
     CHAT_PATH,
     COUNT_PATH,
     MESSAGES_PATH,
     MODELS_PATH,
     RESPONSES_PATH,
-    RefusalError,
 )
 from tests.support import model_requests
 
@@ -24,11 +25,14 @@ HONEST = model_requests.honest_requests()
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "grüß"}]}
 RESPONSES = {"model": "small", "input": "Hello."}
 MESSAGES = {"model": "small", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello."}]}
+GEMINI: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello."}]}]}
 BASES: dict[str, dict[str, Any]] = {
     CHAT_PATH: CHAT,
     RESPONSES_PATH: RESPONSES,
     MESSAGES_PATH: MESSAGES,
     COUNT_PATH: MESSAGES,
+    model_requests.STREAM: GEMINI,
+    model_requests.GEMINI_COUNT: GEMINI,
 }
 
 
@@ -62,7 +66,8 @@ PDF_BLOCK = {"type": "document", "source": {"type": "base64", "media_type": "app
 def test_what_an_agents_program_sends_passes_and_means_the_same(program: str) -> None:
     path, document = HONEST[program]
     made = upstream(document, path)
-    for key in ("messages", "system", "instructions", "thinking"):
+    same = ("messages", "system", "instructions", "thinking", "contents", "systemInstruction", "toolConfig")
+    for key in (*same, "generationConfig", "safetySettings", "generateContentRequest"):
         assert made.get(key) == _without_nulls(document.get(key))
     own = [tool for tool in document.get("tools", ()) if tool.get("type") != "web_search"]
     assert made.get("tools", []) == own
@@ -110,11 +115,13 @@ def test_a_tool_of_the_providers_is_not_offered(path: str, tool: dict[str, Any])
 
 
 @pytest.mark.parametrize("part", model_requests.HOSTILE_PARTS)
-@pytest.mark.parametrize("path", [CHAT_PATH, RESPONSES_PATH, MESSAGES_PATH])
+@pytest.mark.parametrize("path", [CHAT_PATH, RESPONSES_PATH, MESSAGES_PATH, model_requests.STREAM])
 def test_a_part_that_the_provider_would_fetch_is_refused(path: str, part: dict[str, Any]) -> None:
-    key = "input" if path == RESPONSES_PATH else "messages"
+    key, parts = {RESPONSES_PATH: ("input", "content"), model_requests.STREAM: ("contents", "parts")}.get(
+        path, ("messages", "content")
+    )
     with pytest.raises(RefusalError, match=key) as refused:
-        rebuilt({**BASES[path], key: [{"role": "user", "content": [part]}]}, path)
+        rebuilt({**BASES[path], key: [{"role": "user", parts: [part]}]}, path)
     assert (refused.value.status, refused.value.code) == (400, "not_passed_on")
 
 
@@ -150,17 +157,18 @@ def test_the_oracle_sees_what_must_not_pass() -> None:
 
 
 def test_web_search_is_open_by_one_setting_and_is_noted() -> None:
-    cases = (
+    cases: tuple[tuple[str, dict[str, Any]], ...] = (
         (CHAT_PATH, {"web_search_options": {"search_context_size": "low"}}),
         (RESPONSES_PATH, {"tools": [{"type": "web_search"}]}),
         (MESSAGES_PATH, {"tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]}),
+        (model_requests.STREAM, {"tools": [{"googleSearch": {}}]}),
     )
     for path, search in cases:
         document = {**BASES[path], **search}
         closed, opened = rebuilt(document, path), rebuilt(document, path, web_search=True)
         assert (closed.web_search, opened.web_search) == (False, True)
-        assert b"web_search" not in closed.body(None)
-        assert b"search" in opened.body(None)
+        assert b"search" not in closed.body(None).lower()
+        assert b"search" in opened.body(None).lower()
         assert not rebuilt(BASES[path], path, web_search=True).web_search
 
 
@@ -240,7 +248,7 @@ def test_text_that_speaks_of_pictures_is_text() -> None:
 def test_a_model_that_is_not_allowed_is_refused(model: object) -> None:
     with pytest.raises(RefusalError) as caught:
         rebuilt({**CHAT, "model": model})
-    assert caught.value.status == 403
+    assert caught.value.status == 400
     error = json.loads(caught.value.body())["error"]
     assert error["code"] == "model"
     assert "not allowed" in error["message"]

@@ -4,7 +4,7 @@ import pytest
 
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.model import Protocol
-from squire_pipelines.gateway.rules import RefusalError
+from squire_pipelines.gateway.refusals import RefusalError
 
 
 @pytest.mark.parametrize(
