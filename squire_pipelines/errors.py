@@ -27,6 +27,7 @@ SquireError
 ├── SourceError            a source of signals has nothing to give
 ├── RepositoryError        a local path cannot be used as a repository                exit 2
 ├── PlanningError          a planner gave no usable plan
+│   └── ModelRefusedError  the model's provider refuses what only the user can change     exit 3
 ├── WorkspaceError         an attempt's workspace could not be written or read
 ├── ImageMissingError      the worker image is not on the engine                      exit 3
 └── WarehouseError         the warehouse cannot be read or published
@@ -301,6 +302,13 @@ class PlanningError(SquireError):
     """A planner gave no usable plan."""
 
     code = "planning"
+
+
+class ModelRefusedError(PlanningError):
+    """The model's provider refuses what only the user can change: the key, the model, the quota or the address."""
+
+    code = "configuration"
+    exit_code = ExitCode.CONFIGURATION
 
 
 class WorkspaceError(SquireError):

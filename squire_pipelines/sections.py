@@ -31,6 +31,7 @@ from squire_pipelines.setting_types import (
     Label,
     ListenHost,
     Name,
+    ProviderName,
     SeccompProfile,
     Seconds,
     SecondsOrNone,
@@ -93,6 +94,7 @@ class PlannerSettings(SettingsSection):
 
     kind: Literal["auto", "rules", "llm"] = "auto"
     model: Name | None = None
+    provider: ProviderName | None = Field(default=None, description="of the model, a table [providers.NAME]")
     base_url: BaseUrl | None = None
     timeout_s: Seconds = 120
     max_retries: int = Field(default=3, ge=0, le=10)
@@ -109,8 +111,12 @@ class PlannerSettings(SettingsSection):
         if self.kind == "llm" and self.model is None:
             raise ValueError('kind = "llm" needs a model: set planner.model, or kind = "auto"')
         is_asked = self.kind != "rules" and self.model is not None
-        if is_asked and self.base_url is None and ":" not in (self.model or "").strip(":"):
-            raise ValueError(f"model = {self.model!r} is no provider:model: name the provider, or set planner.base_url")
+        has_place = self.base_url is not None or self.provider is not None
+        if is_asked and not has_place and ":" not in (self.model or "").strip(":"):
+            raise ValueError(
+                f"model = {self.model!r} is no provider:model: set planner.provider or planner.base_url, or name the "
+                "provider"
+            )
         return self
 
 
@@ -157,6 +163,7 @@ class AgentSettings(SettingsSection):
     )
     command: Command = ()
     model: Name | None = None
+    provider: ProviderName | None = Field(default=None, description="of the model, a table [providers.NAME]")
     base_url: BaseUrl | None = None
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="for an agent of a package, which checks it"

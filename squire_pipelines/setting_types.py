@@ -34,6 +34,9 @@ _MAX_PROFILE_BYTES = 2**20
 _MAX_PORT = 65535
 _MAX_GLOB = 4096
 # What git takes from the ends of a name and an address: `crud` in its ident.c, and blanks.
+DEFAULT_PROVIDER = "default"
+"""The name of what `agent.base_url`, `planner.base_url` and the secret `model-key` say without any table."""
+_PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _GIT_ENDS = " .,:;<>\"\\'"
 _EMAIL = r"[A-Za-z0-9][A-Za-z0-9!#$%&*+/=?^_{|}~\[\].-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 # A name that has no other meaning to an engine; `container:NAME` is a network too.
@@ -180,6 +183,15 @@ def check_name(text: str) -> str:
     return text
 
 
+def check_provider_name(name: str) -> str:
+    """Return the name of a model's provider as it is. Raises ValueError for one that cannot be, or that is taken."""
+    if name == DEFAULT_PROVIDER:
+        raise ValueError("this name stands for agent.base_url and planner.base_url: choose another")
+    if not _PROVIDER_NAME.fullmatch(name) or name.endswith("-") or "--" in name:
+        raise ValueError("the name of a provider has up to 40 small letters, digits and single hyphens, like claude")
+    return name
+
+
 def check_git_name(text: str) -> str:
     """Return the name of an author. Raises ValueError for one that git would refuse or change."""
     if check_name(text).strip(_GIT_ENDS) != text or set(text) & set("<>"):
@@ -317,6 +329,7 @@ CacheSource = Annotated[str, Field(min_length=1), AfterValidator(check_cache)]
 SourceName = Annotated[str, AfterValidator(check_source)]
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
+ProviderName = Annotated[str, AfterValidator(check_provider_name)]
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(check_name)]
 """As GitHub bounds it."""
 CheckPattern = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_name)]

@@ -19,9 +19,19 @@ from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.home import Home as Home  # noqa: PLC0414 - settings are where others look for it
 from squire_pipelines.home import named_config
+from squire_pipelines.model_providers import (
+    PUBLIC_URLS,
+    ModelProvider,
+    ProviderSettings,
+    check_aliases,
+    check_place,
+    resolve_provider,
+)
+from squire_pipelines.secrets.names import SecretName
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
@@ -40,7 +50,7 @@ from squire_pipelines.sections import (
     WarehouseSettings,
     WebhookSettings,
 )
-from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, RepositoryName, SourceName
+from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, ProviderName, RepositoryName, SourceName
 from squire_pipelines.signal_sections import CollectionSettings, FilterSettings, SourceSettings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
@@ -58,6 +68,7 @@ class Settings(BaseSettings):
     github: GitHubSettings = GitHubSettings()
     collection: CollectionSettings = CollectionSettings()
     ci: CiSettings = CiSettings()
+    providers: dict[ProviderName, ProviderSettings] = Field(default_factory=dict, description="of models, by name")
     planner: PlannerSettings = PlannerSettings()
     agent: AgentSettings = AgentSettings()
     dispatch: DispatchSettings = DispatchSettings()
@@ -108,6 +119,13 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _key_names_are_free(self) -> Self:
+        for name, provider in self.providers.items():
+            if provider.secret is None and f"{name}-key" in set(SecretName):
+                raise ValueError(f"[providers.{name}]: the secret {name}-key is another's: set `secret`, or rename it")
+        return self
+
     def check_overrides(self) -> None:
         """Check what each repository's overrides make of the sections. Raises ConfigError."""
         for repository in ("", *self.repository):
@@ -122,6 +140,7 @@ class Settings(BaseSettings):
                         hint=f"set [gateway.registries.{name}], or remove the name",
                     ) from error
         self._check_commands()
+        self._check_providers()
         self._check_aliases()
 
     def _check_commands(self) -> None:
@@ -134,23 +153,45 @@ class Settings(BaseSettings):
                     hint='for example command = ["ruff", "check", "--fix", "."]',
                 )
 
+    def _check_providers(self) -> None:
+        agents = ((_table(name, "agent"), self.agent_for(name)) for name in ("", *self.repository))
+        sections: list[tuple[str, PlannerSettings | AgentSettings]] = [("[planner]", self.planner), *agents]
+        for table, section in sections:
+            check_place(table, self.providers, name=section.provider, base_url=section.base_url, model=section.model)
+
     def _check_aliases(self) -> None:
         models = {name: self._models_of(name) for name in ("", *self.repositories)}
         anywhere = set().union(*models.values())
         for repository in ("", *self.repository):
             is_own = "aliases" in self._overrides(repository).gateway
             allowed = models.get(repository, set()) if is_own else anywhere
-            for alias, model in self.gateway_settings_for(repository).aliases.items():
-                if model not in allowed:
-                    raise ConfigError(
-                        f"{_table(repository, 'gateway')}: aliases.{alias} stands for {model!r}, which no agent may "
-                        "use",
-                        hint="name it in agent.model or gateway.models, or remove the alias",
-                    )
+            check_aliases(f"{_table(repository, 'gateway')}", self.gateway_settings_for(repository).aliases, allowed)
+        for name, provider in self.providers.items():
+            users = (repository for repository in models if self.agent_for(repository).provider == name)
+            allowed = {*provider.models, *self.gateway.models}.union(*(models[user] for user in users))
+            check_aliases(f"[providers.{name}]", provider.aliases, allowed)
 
     def _models_of(self, repository: str) -> set[str]:
         model = self.agent_for(repository).model
-        return {*self.gateway_settings_for(repository).models, *([model] if model else [])}
+        return {*self.agent_provider(repository).models, *([model] if model else [])}
+
+    def agent_provider(self, repository: str) -> ModelProvider:
+        """Return the provider of the model that the agent of one repository calls."""
+        agent = self.agent_for(repository)
+        base_url = agent.base_url or self.planner.base_url or PUBLIC_URLS[Protocol.OPENAI]
+        return resolve_provider(self.providers, agent.provider, base_url, self.gateway_settings_for(repository))
+
+    @property
+    def planner_provider(self) -> ModelProvider:
+        """The provider of the planner's model."""
+        return resolve_provider(self.providers, self.planner.provider, self.planner.base_url, self.gateway)
+
+    @property
+    def provider_secrets(self) -> tuple[str, ...]:
+        """The names of the providers' keys, whether or not anything uses them."""
+        return tuple(
+            resolve_provider(self.providers, name, None, self.gateway).secret for name in (None, *self.providers)
+        )
 
     def filters_for(self, repository: str) -> FilterSettings:
         """Return which signals of one repository are for Squire."""
@@ -221,6 +262,9 @@ class Settings(BaseSettings):
         for key, value in overrides.items():
             known = merged.get(key)
             merged[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+        for key, other in (("provider", "base_url"), ("base_url", "provider")):
+            if key in overrides and other in merged and other not in overrides:
+                merged[other] = None  # both say where the model is, and the repository's own word counts
         try:
             return type(section).model_validate(merged)
         except ValidationError as error:

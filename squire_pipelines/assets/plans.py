@@ -200,7 +200,7 @@ async def _plan_one(
             budgets.settle_plan(tx, reservation, spent, 1)
 
     def model_key() -> str | None:
-        secret = find_secret("model-key", settings.home)
+        secret = find_secret(settings.planner_provider.secret, settings.home)
         return secret.reveal() if secret else None
 
     try:

@@ -112,7 +112,7 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
     place = find_place(context.settings.agent)
     try:
         for name in context.settings.repositories:
-            check_agent(context.settings.agent_for(name))
+            check_agent(context.settings.agent_for(name), protocol=context.settings.agent_provider(name).protocol)
     except ConfigError as error:
         yield Diagnosis.of_error("agent", error)
     if place.engine:
@@ -171,27 +171,28 @@ def check_warehouse(context: CliContext) -> Iterator[Diagnosis]:
 def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
     """Check which secrets are found, of those that the settings have a use for."""
     from squire_pipelines.cli.secrets import secret_statuses  # noqa: PLC0415 - the keyring, not needed if the settings fail
+    from squire_pipelines.provider_uses import provider_uses  # noqa: PLC0415 - likewise
 
-    planner = context.settings.planner
-    needs_key = bool(context.settings.agent.model or planner.model) or planner.kind == "llm"
-    unused = "github-token" if context.settings.github.app_id else "github-app-key"
-    for secret in secret_statuses(context.home):
+    settings = context.settings
+    used = {use.provider.secret for use in provider_uses(settings)}
+    unused = "github-token" if settings.github.app_id else "github-app-key"
+    for secret in secret_statuses(context.home, settings.provider_secrets):
         name = secret.name
         if secret.problem:
             yield Diagnosis(name, "fail", secret.problem)
         elif secret.is_found:
             yield Diagnosis(name, "ok", secret.where)
-        elif name == "model-key" and not needs_key:
-            yield Diagnosis(name, "ok", "not set, and no model is set")
+        elif name in settings.provider_secrets and name not in used:
+            yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
         elif name != unused:
-            yield Diagnosis(name, "warn", "missing", f"run `squire secrets set {name}`: {_NEEDED_FOR[name]}")
+            why = _NEEDED_FOR.get(name, "the model that the settings name needs it")
+            yield Diagnosis(name, "warn", "missing", f"run `squire secrets set {name}`: {why}")
 
 
 _NEEDED_FOR = {
     "github-token": "reading from GitHub and pushing to it need it, the demo does not",
     "github-app-key": "the GitHub App that the settings name needs it",
     "webhook-secret": "without it no delivery is accepted, and only the schedule makes Squire read the repositories",
-    "model-key": "the model that the settings name needs it",
 }
 
 

@@ -1,19 +1,35 @@
 """`squire secrets`: which secrets are found and where, and keeping one in the keyring. Values are never written."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import click
+from click.shell_completion import CompletionItem
 
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.parameters import ParsedType
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
-from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, SecretName, delete_secret, find_secret, store_secret
-from squire_pipelines.terminal.output import ask, write_line
+from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, delete_secret, find_secret, store_secret
+from squire_pipelines.secrets.names import SecretName, check_secret_name
+from squire_pipelines.terminal.output import ask, write_labelled, write_line
 
 secrets = LazyGroup(name="secrets", help="Show which secrets are found and where, and keep one in the keyring.")
-_name_argument = click.argument("name", type=click.Choice([name.value for name in SecretName]))
+_OWN_NAMES = tuple(map(str, SecretName))
+
+
+class _SecretNameType(ParsedType[str]):
+    """The name of a secret, completed with Squire's own."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
+        """Return the names that begin so."""
+        return [CompletionItem(name) for name in _OWN_NAMES if name.startswith(incomplete)]
+
+
+_name_argument = click.argument("name", type=_SecretNameType("name", check_secret_name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +42,26 @@ class SecretStatus:
     problem: str = ""
 
 
-def secret_statuses(home: Home) -> list[SecretStatus]:
-    """Look for each secret."""
-    return [_secret_status(name, home) for name in SecretName]
+def secret_statuses(home: Home, provider_secrets: Iterable[str]) -> list[SecretStatus]:
+    """Look for each of Squire's own secrets and of the model providers' keys."""
+    return [_secret_status(name, home) for name in dict.fromkeys((*_OWN_NAMES, *provider_secrets))]
 
 
-def _secret_status(name: SecretName, home: Home) -> SecretStatus:
+def _secret_status(name: str, home: Home) -> SecretStatus:
     try:
         secret = find_secret(name, home)
     except ConfigError as error:
-        return SecretStatus(name.value, is_found=False, problem=str(error))
-    return SecretStatus(name.value, is_found=secret is not None, where=secret.origin if secret else "")
+        return SecretStatus(name, is_found=False, problem=str(error))
+    return SecretStatus(name, is_found=secret is not None, where=secret.origin if secret else "")
+
+
+def _provider_secrets(context: CliContext) -> tuple[str, ...]:
+    """Return the names of the providers' keys; none with settings that cannot be used, which no secret waits for."""
+    try:
+        return context.settings.provider_secrets
+    except ConfigError as error:
+        write_labelled("warning", f"the providers' keys are not known: {error.message}", color="yellow")
+        return ()
 
 
 @secrets.command("status", examples=("squire secrets status", "squire secrets status --json"))
@@ -45,9 +70,10 @@ def _secret_status(name: SecretName, home: Home) -> SecretStatus:
 def status(context: CliContext, *, as_json: bool) -> None:
     """Show which secrets are found and where, never their values.
 
-    They are looked for in the environment, in files of the configuration directory, and in the keyring.
+    They are looked for in the environment, in files of the configuration directory, and in the keyring. Each table
+    [providers.NAME] of the settings has a key of its own, NAME-key unless it names another.
     """
-    statuses = secret_statuses(context.home)
+    statuses = secret_statuses(context.home, _provider_secrets(context))
     if as_json:
         emit_json([{"name": s.name, "found": s.is_found, "where": s.where, "problem": s.problem} for s in statuses])
     else:
@@ -64,13 +90,21 @@ def status(context: CliContext, *, as_json: bool) -> None:
 
 @secrets.command("set", examples=("squire secrets set github-token", "gh auth token | squire secrets set github-token"))
 @_name_argument
-def store(name: str) -> None:
-    """Keep a secret in the operating system's keyring. It is asked for, or read from standard input."""
+@with_context
+def store(context: CliContext, name: str) -> None:
+    """Keep a secret in the operating system's keyring. It is asked for, or read from standard input.
+
+    NAME is github-token, github-app-key, webhook-secret, model-key, or the key of a table [providers.NAME]: NAME-key.
+    """
     is_terminal = sys.stdin.isatty()
     value = ask(name, is_secret=True) if is_terminal else sys.stdin.read(MAX_SECRET_BYTES + 1)
     if len(value) > MAX_SECRET_BYTES:
         raise click.BadParameter(f"a secret has at most {MAX_SECRET_BYTES} bytes", param_hint="NAME")
     write_line(f"{name} is kept in the {store_secret(name, value)}")
+    if name not in _OWN_NAMES and name not in (known := _provider_secrets(context)):
+        similar = get_close_matches(name, (*_OWN_NAMES, *known), n=1)
+        meant = f"; did you mean {similar[0]}?" if similar else ""
+        write_labelled("warning", f"no table [providers] of the settings has the key {name}{meant}", color="yellow")
 
 
 @secrets.command("unset", examples=("squire secrets unset github-token",))

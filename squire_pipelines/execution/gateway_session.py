@@ -36,7 +36,6 @@ from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings
 
-DEFAULT_MODEL_URL = "https://api.openai.com/v1"
 _LONGEST_SOCKET_BASE = MAX_SOCKET_PATH_BYTES - len("/squire-12345678/s/gateway.sock")
 _OVERDUE_S = 60.0
 # An agent whose budget was used up may end in any of these ways; what it finished all the same is its work.
@@ -161,17 +160,18 @@ def open_gateway(
 def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: GatewaySettings) -> GatewayConfig:
     agent = settings.agent_for(leased.task.repository)
     model = agent.model if find(agent.kind).protocols else None
-    key = find_secret("model-key", settings.home) if model is not None else None
-    base_url = agent.base_url or settings.planner.base_url or DEFAULT_MODEL_URL
+    provider = settings.agent_provider(leased.task.repository)
+    key = find_secret(provider.secret, settings.home) if model is not None else None
     return GatewayConfig(
         leased.attempt.id,
-        base_url if model is not None else None,
-        key.reveal() if key else None,
-        models=(model, *gateway_settings.models) if model is not None else (),
-        aliases=gateway_settings.aliases,
+        provider.base_url if model is not None else None,
+        protocol=provider.protocol,
+        api_key=key.reveal() if key else None,
+        models=(model, *provider.models) if model is not None else (),
+        aliases=provider.aliases,
         web_search=gateway_settings.web_search,
         limits=_limits(settings, leased.task.repository, gateway_settings),
-        prices={name: Price(**price.model_dump()) for name, price in gateway_settings.prices.items()},
+        prices={name: Price(**price.model_dump()) for name, price in provider.prices.items()},
         before=totals_of(call_log_folder(settings, leased.attempt.id)),
         egress=egress_rules(gateway_settings),
         max_log_bytes=gateway_settings.max_log,

@@ -60,7 +60,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
         token=token,
         policy=policy_from(settings.policy_for(task.repository)),
         settings=settings.publishing,
-        known_secrets=all_secrets(settings.home),
+        known_secrets=all_secrets(settings.home, settings.provider_secrets),
         on_step=on_step,
     )
     leased.note(AttemptFacts(verdict=result.verdict.record()))

@@ -1,16 +1,42 @@
 """Whether an attempt can start as its task and the settings want it, and with which limits."""
 
+from collections.abc import Callable
+
+from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.limits import effective_limits
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.secrets import Secret
+from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.sections import AgentSettings, LimitSettings
 from squire_pipelines.settings import Settings
+
+
+def check_agent_of(settings: Settings, repository: str, find_key: Callable[[str], Secret | None] | None = None) -> None:
+    """Refuse settings with which the agent of one repository cannot start, or cannot call its model.
+
+    Args:
+        settings: The settings.
+        repository: Whose agent.
+        find_key: Finds a provider's key by its name; by default wherever secrets lie.
+
+    Raises:
+        ConfigError: The agent cannot start so, or does not speak its provider's protocol.
+        SecretMissingError: The provider needs a key that is not set.
+    """
+    agent, provider = settings.agent_for(repository), settings.agent_provider(repository)
+    check_agent(agent, protocol=provider.protocol)
+    if agent.model is None or not provider.needs_key or not find(agent.kind).protocols:
+        return
+    key = find_key(provider.secret) if find_key is not None else find_secret(provider.secret, settings.home)
+    if (fault := provider.missing_key(key, agent.model)) is not None:
+        raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": provider.secret})
 
 
 def limits_of(ledger: Ledger, agent: AgentSettings, task: Task, attempt: Attempt) -> LimitSettings:
@@ -31,7 +57,7 @@ def why_not_startable(ledger: Ledger, settings: Settings, attempt_id: str) -> En
         return None
     agent = settings.agent_for(task.repository)
     try:
-        check_agent(agent)
+        check_agent_of(settings, task.repository)
         limits_of(ledger, agent, task, attempt)
     except ConfigError as error:
         return Ending(cause=Cause.NOT_STARTABLE, message=str(error), evidence=Evidence(error_code=error.code))

@@ -15,14 +15,14 @@ from squire_pipelines.agents.attempt_files import write_inputs
 from squire_pipelines.agents.evidence_files import EvidenceFile, evidence_files
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResult
 from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, with_notes
-from squire_pipelines.agents.runners import agent_config_of, check_agent
+from squire_pipelines.agents.runners import agent_config_of
 from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.timings import Timings
 from squire_pipelines.errors import WorkspaceError
 from squire_pipelines.execution.gateway_session import egress_environment
 from squire_pipelines.execution.lease import LeasedAttempt
-from squire_pipelines.execution.startable import limits_of
+from squire_pipelines.execution.startable import check_agent_of, limits_of
 from squire_pipelines.ledger import attempts, collections
 from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import usage_of_attempt
@@ -65,7 +65,7 @@ def prepare_workspace(leased: LeasedAttempt, clone_url: str, token: Secret | Non
     """
     settings, task = leased.settings, leased.task
     agent = settings.agent_for(task.repository)
-    check_agent(agent)
+    check_agent_of(settings, task.repository)
     mirror = fetch_mirror(settings.home, task.repository, clone_url, token)
     with tempfile.TemporaryDirectory(prefix="squire-bundle-") as scratch:
         bundle = Path(scratch) / "repo.bundle"
@@ -151,8 +151,9 @@ def _launch(leased: LeasedAttempt, agent: AgentSettings) -> LaunchSpec:
     adapter = find(agent.kind)
     cap = leased.settings.budgets_for(leased.task.repository).cap(Purpose.ATTEMPT)
     limits = limits_of(leased.ledger, agent, leased.task, leased.attempt)
+    protocol = leased.settings.agent_provider(leased.task.repository).protocol
     caps = Caps(cap.tokens, cap.usd, limits.wall_clock_s)
-    launch = adapter.launch(agent_config_of(agent, caps=caps)).checked(adapter.name)
+    launch = adapter.launch(agent_config_of(agent, protocol=protocol, caps=caps)).checked(adapter.name)
     egress = egress_environment(leased.settings.gateway_settings_for(leased.task.repository))
     return replace(launch, environment={**egress, **launch.environment})
 

@@ -135,7 +135,7 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
 
     return choose_runner(
         agent_beside_step(settings.agent_for(leased.task.repository)),
-        redact=Redactor(all_secrets(settings.home)).redact,
+        redact=Redactor(all_secrets(settings.home, settings.provider_secrets)).redact,
         echo=_echo,
         warm=settings.home.warm,
     )

@@ -6,26 +6,28 @@ answer's form is in `schema`.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squire_pipelines.domain.tasks import Plan, TaskSpec
-from squire_pipelines.errors import PlanningError
+from squire_pipelines.errors import ModelRefusedError, PlanningError
+from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, prompt_version, validation_feedback
 from squire_pipelines.planning.protected_paths import requestable
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.schema import ModelCall, PlanDraft, check_draft
 from squire_pipelines.planning.selection import PlanInputs, Selection, select
+from squire_pipelines.setting_types import DEFAULT_PROVIDER
+from squire_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
-    from pydantic_ai.providers import Provider
     from pydantic_ai.usage import RunUsage
 
 MAX_OUTPUT_TOKENS = 32_000
-_OPENAI_PREFIXES = ("openai:", "openai-chat:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ class ModelOptions:
     """Which model plans, what it is told beside the signals, and the limits of the conversation.
 
     Args:
-        model: `provider:model` as pydantic-ai names it; with `base_url` the model's name at that endpoint.
-        base_url: Any endpoint that speaks OpenAI's chat completions, such as `http://127.0.0.1:11434/v1`.
-        api_key: None where the endpoint needs none, or where the provider finds one by itself.
+        model: Its name at the provider; `provider:model` as pydantic-ai names it where no address is known.
+        provider: Where it is; one without an address is found by the model's name.
+        api_key: None where the provider needs none, or where pydantic-ai finds one by itself.
         goals: What the owner wants done beyond the signals; may be empty.
         timeout_s: For the whole conversation.
         max_retries: How often a wrong answer is sent back.
@@ -43,7 +45,7 @@ class ModelOptions:
     """
 
     model: "str | Model"
-    base_url: str | None = None
+    provider: ModelProvider = field(default_factory=lambda: Settings().planner_provider)
     api_key: str | None = field(default=None, repr=False)
     goals: str = ""
     timeout_s: float = 120.0
@@ -93,11 +95,12 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
     failure = "interrupted"
     try:
         question = describe(inputs, selection, goals=options.goals)
-        draft = await _converse(_build_model(options, usage), question, options, objection=objection, usage=usage)
+        async with _open_model(options, usage) as model:
+            draft = await _converse(model, question, options, objection=objection, usage=usage)
     except PlanningError as error:
         failure = error.message.replace(options.api_key, "***") if options.api_key else error.message
         # The cause is dropped: a provider's error may quote the key or the prompt.
-        raise PlanningError(
+        raise type(error)(
             f"the model {name} gave no usable plan for {inputs.repository}: {failure}",
             hint=error.hint,
             context={"repository": inputs.repository, "model": name, "requests": usage.requests},
@@ -126,51 +129,27 @@ def _with_permitted_paths(task: TaskSpec, selection: Selection) -> TaskSpec:
     return task.model_copy(update={"allow_protected": requestable(task.kind, facts)})
 
 
-def _build_model(options: ModelOptions, usage: "RunUsage") -> "Model":
-    """Return the model to ask, which adds what it cannot read to `usage`.
-
-    Raises PlanningError when there is no such provider, or it lacks something.
-    """
+@asynccontextmanager
+async def _open_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator["Model"]:
+    """Open the model to ask. Raises PlanningError when there is no such provider, or it lacks something."""
     if not isinstance(options.model, str):
-        return options.model
+        yield options.model
+        return
     from pydantic_ai.exceptions import UserError  # noqa: PLC0415 - see the module's charter
 
-    try:
-        if options.base_url is not None:
-            return _compatible(options.model, options.base_url, options.api_key, usage)
-        return _inferred(options.model, options.api_key)
-    except (UserError, ImportError, ValueError, TypeError) as error:
-        raise PlanningError(
-            f"it cannot be used: {_brief(error)}",
-            hint="check `planner.model` (provider:model) and the key: `squire secrets set model-key`",
-        ) from error
+    from squire_pipelines.planning.model_clients import open_model  # noqa: PLC0415 - likewise
 
-
-def _compatible(model: str, base_url: str, api_key: str | None, usage: "RunUsage") -> "Model":
-    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415 - see the charter
-
-    from squire_pipelines.planning.model_answers import CompatibleModel  # noqa: PLC0415 - likewise
-
-    name = model
-    for prefix in _OPENAI_PREFIXES:
-        name = name.removeprefix(prefix)
-    provider = OpenAICompatibleProvider("custom", base_url=base_url, api_key=api_key)
-    return CompatibleModel(name, provider, usage)
-
-
-def _inferred(model: str, api_key: str | None) -> "Model":
-    from pydantic_ai.models import infer_model  # noqa: PLC0415 - see the module's charter
-    from pydantic_ai.providers import infer_provider, infer_provider_class  # noqa: PLC0415 - likewise
-
-    def provider(name: str) -> "Provider[Any]":
-        if api_key is None:
-            return infer_provider(name)
-        # Every provider that takes a key takes it under this name; one that takes none says so by a TypeError.
-        provider_class: Any = infer_provider_class(name)
-        built: Provider[Any] = provider_class(api_key=api_key)
-        return built
-
-    return infer_model(model, provider_factory=provider)
+    opening = open_model(options.model, options.provider, options.api_key, usage, timeout_s=options.timeout_s)
+    async with AsyncExitStack() as stack:
+        try:
+            model = await stack.enter_async_context(opening)
+        except (UserError, ImportError, ValueError, TypeError) as error:
+            secret = options.provider.secret
+            raise PlanningError(
+                f"it cannot be used: {_brief(error)}",
+                hint=f"check `planner.model` (provider:model) and the key: `squire secrets set {secret}`",
+            ) from error
+        yield model
 
 
 async def _converse(
@@ -187,6 +166,7 @@ async def _converse(
     from pydantic_ai.usage import UsageLimits  # noqa: PLC0415 - likewise
 
     from squire_pipelines.planning.model_answers import EndedAnswers  # noqa: PLC0415 - likewise
+    from squire_pipelines.planning.model_clients import fault_behind  # noqa: PLC0415 - likewise
 
     agent: Agent[object, PlanDraft] = Agent(
         EndedAnswers(model),
@@ -212,9 +192,11 @@ async def _converse(
             f"no plan within {options.timeout_s:g} s", hint="raise `planner.timeout_s`, or take a faster model"
         ) from error
     except (AgentRunError, UserError) as error:
-        raise PlanningError(
-            _brief(error), hint="check `planner.model`, `planner.base_url` and the key `model-key`"
-        ) from error
+        if (fault := fault_behind(error, options.provider, options.name)) is not None:
+            raise ModelRefusedError(fault.message, hint=fault.hint) from error
+        place = "base_url" if options.provider.name == DEFAULT_PROVIDER else "provider"
+        hint = f"check `planner.model`, `planner.{place}` and the key `{options.provider.secret}`"
+        raise PlanningError(_brief(error), hint=hint) from error
     return result.output
 
 

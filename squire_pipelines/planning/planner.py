@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import PlanningError
+from squire_pipelines.errors import ModelRefusedError, PlanningError
 from squire_pipelines.planning.llm import ModelOptions, plan_by_model
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.rules import plan_by_rules
@@ -35,7 +35,7 @@ async def make_plan(
         signals: All of the repository.
         default_branch: Of the repository.
         covered: Refs of signals.
-        api_key: Finds the model's key; called only when a model is asked.
+        api_key: Finds the key of the planner's provider; called only when a model is asked.
         on_call: Called with each conversation with a model.
         reserve: Called before one. Gives the most tokens that it may use, None for any number; raises PlanningError
             when the budget has no room for it.
@@ -56,11 +56,14 @@ async def make_plan(
     if default_branch is None or not (select(inputs).candidates or planner.goals.strip()):
         return by_rules
     try:
+        provider, key = settings.planner_provider, api_key()
+        if (fault := provider.missing_key(key, planner.model)) is not None:
+            raise ModelRefusedError(fault.message, hint=fault.hint)
         max_tokens = reserve()
         options = ModelOptions(
             planner.model,
-            base_url=planner.base_url,
-            api_key=api_key(),
+            provider=provider,
+            api_key=key,
             goals=planner.goals,
             timeout_s=planner.timeout_s,
             max_retries=planner.max_retries,

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.domain.identity import new_trace_id, parse_repository
 from squire_pipelines.domain.signals import Collection
 from squire_pipelines.domain.tasks import Plan, TaskStatus
 from squire_pipelines.errors import ConfigError, ExitCode, GitHubError
 from squire_pipelines.execution.repository_reading import foresee
+from squire_pipelines.execution.startable import check_agent_of
 from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.looking import look_at, replaced_error
@@ -122,7 +122,7 @@ def preview(
 
     async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
         foresight = await foresee(client, settings, ledger, name)
-        key = find_secret("model-key", settings.home)
+        key = find_secret(settings.planner_provider.secret, settings.home)
         made = await make_plan(
             settings,
             name,
@@ -172,7 +172,7 @@ def run(
     FAILED when a repository could not, a task or a source failed, or the time was up. Raises GitHubError, ConfigError.
     """
     for name in names:
-        check_agent(settings.agent_for(name))
+        check_agent_of(settings, name)
     refused = check_access(settings, ledger, names)
     _tell_refused(refused)
     names = [name for name in names if name not in refused]

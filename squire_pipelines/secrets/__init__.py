@@ -1,13 +1,13 @@
 """Where secrets come from and how text is kept free of them."""
 
 from squire_pipelines.secrets.lookup import (
-    SecretName,
     all_secrets,
     delete_secret,
     find_secret,
     require_secret,
     store_secret,
 )
+from squire_pipelines.secrets.names import SecretName
 from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.secrets.secret import Secret
 

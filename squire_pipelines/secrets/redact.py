@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, PATTERNS, forms, known_pieces
 from squire_pipelines.domain.terminal_text import without_sequences
-from squire_pipelines.secrets.lookup import SecretName
+from squire_pipelines.secrets.names import is_secret_variable
 from squire_pipelines.secrets.secret import Secret, known_secrets
 
 MASK = "[redacted]"
@@ -52,7 +52,7 @@ class Redactor:
 
 def process_redactor() -> Redactor:
     """Return what hides the secrets that this process has met: in its environment, and every `Secret` made in it."""
-    in_environment = (os.environ.get(variable, "").strip() for name in SecretName for variable in name.variables)
+    in_environment = (os.environ.get(variable, "").strip() for variable in os.environ if is_secret_variable(variable))
     return _redactor_of((*known_secrets(), *filter(None, in_environment)))
 
 

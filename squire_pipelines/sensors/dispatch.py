@@ -128,13 +128,15 @@ def _without_agent(settings: Settings, deadline: Deadline) -> dict[str, str]:
 
     An engine that has not answered by the deadline holds up those alone that need it.
     """
-    from squire_pipelines.agents.runners import check_agent
+    from squire_pipelines.execution.startable import check_agent_of
+    from squire_pipelines.secrets.lookup import find_secret
 
+    find_key = cache(lambda name: find_secret(name, settings.home))  # once for all repositories: a keyring takes time
     problems = {}
     for name in settings.repositories:
         try:
             agent = settings.agent_for(name)
-            check_agent(agent)
+            check_agent_of(settings, name, find_key)
         except ConfigError as error:
             problems[name] = str(error)
             continue

@@ -122,6 +122,16 @@ def test_secrets_are_found_without_showing_them(squire: Squire, monkeypatch: pyt
     assert "y" * 30 not in shown + json.dumps(rows)
 
 
+def test_each_providers_key_is_a_secret_of_its_own(squire: Squire) -> None:
+    squire.config('[providers.claude]\nprotocol = "anthropic"\n')
+    assert "warning" not in squire.ok("secrets", "set", "claude-key", stdin="k" * 30 + "\n")
+    rows = {row["name"]: row for row in squire.json("secrets", "status")}
+    assert rows["claude-key"]["where"] == "keyring"
+    assert not rows["model-key"]["found"]
+    assert "did you mean claude-key?" in squire("secrets", "set", "cluade-key", stdin="k" * 30 + "\n").stderr
+    assert "none of github-token, github-app-key" in squire("secrets", "set", "claude", stdin="k").stderr
+
+
 def test_a_secret_that_others_can_read_is_a_problem(squire: Squire) -> None:
     folder = squire.home / "secrets"
     folder.mkdir(parents=True)

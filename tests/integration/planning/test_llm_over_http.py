@@ -179,7 +179,13 @@ def test_endpoint_that_is_not_there_leads_to_the_rules_with_a_note() -> None:
 def test_key_is_not_in_the_error_of_a_refusal() -> None:
     async def ask(url: str) -> None:
         inputs = PlanInputs("o/r", [issue(10)], "main", ("squire",), frozenset(), max_tasks=5)
-        options = ModelOptions("openai:local-model", base_url=url, api_key=KEY, timeout_s=20, max_retries=0)
+        options = ModelOptions(
+            "openai:local-model",
+            provider=settings(url).planner_provider,
+            api_key=KEY,
+            timeout_s=20,
+            max_retries=0,
+        )
         assert KEY not in repr(options)
         await plan_by_model(inputs, options, on_call=lambda _: None)
 

@@ -11,6 +11,7 @@ import pytest
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.home import Home
 from squire_pipelines.secrets import SecretName, all_secrets, delete_secret, find_secret, require_secret, store_secret
+from squire_pipelines.secrets.names import file_variable_of, variables_of
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):
@@ -45,7 +46,7 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SecretName:
-        for variable in (*name.variables, name.file_variable):
+        for variable in (*variables_of(name), file_variable_of(name)):
             monkeypatch.delenv(variable, raising=False)
 
 
@@ -96,7 +97,7 @@ def test_other_secrets_are_not_taken_from_githubs_variables(home: Home, monkeypa
     model_key = find_secret("model-key", home)
     assert model_key is not None
     assert model_key.reveal() == "key-with-spaces"
-    assert {secret.name for secret in all_secrets(home)} == {"github-token", "model-key"}
+    assert {secret.name for secret in all_secrets(home, ())} == {"github-token", "model-key"}
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])

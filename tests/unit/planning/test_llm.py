@@ -190,7 +190,7 @@ async def test_key_is_in_no_error() -> None:
 
     def refuse(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         del messages, info
-        raise ModelHTTPError(401, "m", {"error": f"Incorrect API key provided: {key}"})
+        raise ModelHTTPError(500, "m", {"error": f"Incorrect API key provided: {key}"})
 
     calls: list[ModelCall] = []
     with pytest.raises(PlanningError) as caught:

@@ -126,6 +126,16 @@ def test_the_process_knows_the_secrets_of_its_environment_and_those_that_it_has_
     assert process_redactor().redact(text) == f"{MASK} {MASK} Secret(secret)"
 
 
+def test_the_keys_of_providers_in_the_environment_are_hidden_whatever_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SQUIRE_CLAUDE_KEY", "key-of-one-provider")
+    monkeypatch.setenv("SQUIRE_WORK_TOKEN", "token-of-another")
+    monkeypatch.setenv("SQUIRE_CLAUDE_KEY_FILE", "/run/secrets/claude")
+    text = "key-of-one-provider token-of-another /run/secrets/claude"
+    assert process_redactor().redact(text) == f"{MASK} {MASK} /run/secrets/claude"
+
+
 def test_the_process_remembers_no_more_than_the_last_secrets() -> None:
     for number in range(300):
         Secret(f"secret-number-{number:03}")

@@ -52,8 +52,9 @@ PATHS = [name for name, field in FIELDS.items() if Path in list(parts(field.anno
 
 def load(tmp_path: Path, name: str, value: str) -> Settings:
     """Read settings of which one is set, to a value in TOML."""
-    *tables, key = name.replace("registries.", "registries.npm.").split(".")
+    *tables, key = name.replace("registries.", "registries.npm.").replace("providers.", "providers.own.").split(".")
     needed = "" if key != "files" else 'base_url = "https://example.com"\n'
+    needed += 'protocol = "openai"\n' if tables[:1] == ["providers"] else ""
     config = tmp_path / "config.toml"
     config.write_text((f"[{'.'.join(tables)}]\n" if tables else "") + f"{needed}{key} = {value}\n", encoding="utf-8")
     return load_settings(config)

@@ -1,0 +1,196 @@
+"""The providers of models: the table `[providers.NAME]`, and the one value that all who call a model are told.
+
+Which agent and planner use which one is decided in `settings`; asking is the business of `planning` and `gateway`.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from squire_pipelines.domain.provider_faults import FaultKind, ProviderFault, describe_fault, fault_kind
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
+from squire_pipelines.secrets.names import SecretName, check_provider_secret
+from squire_pipelines.setting_types import DEFAULT_PROVIDER, BaseUrl, Name, SettingsSection
+
+PUBLIC_URLS: Mapping[Protocol, str] = MappingProxyType(
+    {
+        Protocol.OPENAI: "https://api.openai.com/v1",
+        Protocol.ANTHROPIC: "https://api.anthropic.com/v1",
+        Protocol.GEMINI: "https://generativelanguage.googleapis.com/v1beta",
+    }
+)
+_PROTOCOLS_OF_HOSTS = {urlsplit(url).hostname: protocol for protocol, url in PUBLIC_URLS.items()}
+# https://ai.google.dev/gemini-api/docs/openai: Google's own endpoint for OpenAI's protocol.
+_GOOGLES_OPENAI_PATH = "/openai"
+# What pydantic-ai calls the companies, in `provider:model`.
+_PREFIXES = frozenset(
+    {"openai", "openai-chat", "openai-responses", "anthropic", "google", "google-gla", "google-vertex"}
+)
+_VERSIONS = {Protocol.ANTHROPIC: "/v1", Protocol.GEMINI: "/v1beta"}
+
+
+def check_place(
+    table: str, providers: Collection[str], *, name: str | None, base_url: str | None, model: str | None
+) -> None:
+    """Check how a section says where its model is.
+
+    Args:
+        table: The section, as messages name it.
+        providers: The names of the tables `[providers.NAME]`.
+        name: The section's `provider`.
+        base_url: Its `base_url`.
+        model: Its `model`.
+
+    Raises:
+        ConfigError: It names no provider that there is, or says the same twice.
+    """
+    if name is None:
+        return
+    if name not in providers:
+        raise ConfigError(
+            f"{table}: provider = {name!r} names no table [providers.{name}]",
+            hint=f"write the table, or name one that there is: {', '.join(providers) or 'there is none yet'}",
+        )
+    if base_url is not None:
+        raise ConfigError(
+            f"{table}: provider = {name!r} and base_url = {base_url!r} both say where the model is",
+            hint=f"remove one of them; the address of a provider is base_url in [providers.{name}]",
+        )
+    prefix, separator, rest = (model or "").partition(":")
+    if separator and prefix in _PREFIXES:
+        raise ConfigError(
+            f"{table}: model = {model!r} begins with a provider, and provider = {name!r} names it",
+            hint=f'set model = "{rest}"',
+        )
+
+
+def check_aliases(table: str, aliases: Mapping[str, str], allowed: Collection[str]) -> None:
+    """Check that each alias of a table stands for a model that may be used. Raises ConfigError."""
+    for alias, model in aliases.items():
+        if model not in allowed:
+            raise ConfigError(
+                f"{table}: aliases.{alias} stands for {model!r}, which no agent may use",
+                hint="name it in agent.model, gateway.models or the provider's models, or remove the alias",
+            )
+
+
+ProviderSecret = Annotated[str, AfterValidator(check_provider_secret)]
+
+
+class ProviderSettings(SettingsSection):
+    """A model's provider: what it speaks, where it is, and which secret is its key."""
+
+    protocol: Protocol
+    base_url: BaseUrl | None = Field(default=None, description="with the version; else the protocol's own company's")
+    secret: ProviderSecret | None = Field(default=None, description="the key's name; else NAME-key")
+    models: tuple[Name, ...] = Field(default=(), description="further models that an agent may name")
+    aliases: dict[Name, Name] = Field(default_factory=dict, description="names that stand for an allowed model")
+    prices: dict[Name, PriceSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _address_speaks_it(self) -> Self:
+        if self.base_url is None:
+            return self
+        parts = urlsplit(self.base_url)
+        path = parts.path.rstrip("/")
+        known = _PROTOCOLS_OF_HOSTS.get(parts.hostname)
+        if known is Protocol.GEMINI and path.endswith(_GOOGLES_OPENAI_PATH):
+            known = Protocol.OPENAI
+        if known is not None and known is not self.protocol:
+            raise ValueError(
+                f'{self.base_url} speaks {known}, and protocol = "{self.protocol}": set protocol = "{known}", or the '
+                "address of a provider that speaks the other"
+            )
+        version = _VERSIONS.get(self.protocol)
+        if version is not None and not path.endswith(version):
+            raise ValueError(
+                f"base_url of the protocol {self.protocol} ends with {version}, since requests go to the paths below "
+                f"it: {self.base_url.rstrip('/')}{version}"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProvider:
+    """A model's provider as an agent or the planner uses it.
+
+    Args:
+        name: Of its table, or `default`.
+        protocol: What it speaks; None for the default one, which is asked in whatever the caller speaks.
+        base_url: Where it is, with the version. None for the planner's default one, whose model names it
+            (`provider:model`).
+        secret: The name of its key.
+        needs_key: Whether nothing goes without the key: the secret is named, or the address is a company's own.
+        models: Further models that an agent may name.
+        aliases: Names that stand for an allowed model.
+        prices: By model.
+    """
+
+    name: str
+    protocol: Protocol | None
+    base_url: str | None
+    secret: str
+    needs_key: bool
+    models: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, PriceSettings] = field(default_factory=dict)
+
+    def fault(self, kind: FaultKind, model: str, status: int | None = None) -> ProviderFault:
+        """Return what to tell of a fault of this provider; see `describe_fault`."""
+        return describe_fault(
+            kind, provider=self.name, secret=self.secret, model=model, base_url=self.base_url, status=status
+        )
+
+    def fault_of(self, status: int, text: str, model: str) -> ProviderFault | None:
+        """Return what the user has to change after an answer of this provider; None when it is nothing."""
+        kind = fault_kind(status, text)
+        return self.fault(kind, model, status) if kind is not None else None
+
+    def missing_key(self, api_key: object, model: str) -> ProviderFault | None:
+        """Return what to tell where this provider needs a key and there is none."""
+        return self.fault(FaultKind.KEY, model) if self.needs_key and api_key is None else None
+
+
+def resolve_provider(
+    providers: Mapping[str, ProviderSettings], name: str | None, base_url: str | None, gateway: GatewaySettings
+) -> ModelProvider:
+    """Return the provider that a section of the settings names.
+
+    Args:
+        providers: The tables `[providers.NAME]`.
+        name: The section's `provider`; None for the default one.
+        base_url: Where the default one is.
+        gateway: Has models, aliases and prices for all providers; a provider's own win.
+
+    Raises:
+        KeyError: No table has this name; the settings are checked for it when they are read.
+    """
+    if name is None:
+        return ModelProvider(
+            DEFAULT_PROVIDER,
+            protocol=None,
+            base_url=base_url,
+            secret=SecretName.MODEL_KEY.value,
+            needs_key=urlsplit(base_url or "").hostname in _PROTOCOLS_OF_HOSTS,
+            models=gateway.models,
+            aliases=gateway.aliases,
+            prices=gateway.prices,
+        )
+    table = providers[name]
+    url = table.base_url or PUBLIC_URLS[table.protocol]
+    return ModelProvider(
+        name,
+        protocol=table.protocol,
+        base_url=url,
+        secret=table.secret or f"{name}-key",
+        needs_key=table.secret is not None or urlsplit(url).hostname in _PROTOCOLS_OF_HOSTS,
+        models=tuple(dict.fromkeys((*table.models, *gateway.models))),
+        aliases={**gateway.aliases, **table.aliases},
+        prices={**gateway.prices, **table.prices},
+    )

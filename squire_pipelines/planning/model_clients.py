@@ -1,0 +1,113 @@
+"""The model that a planner asks, made by pydantic-ai for the provider's protocol and kept from asking again in vain.
+
+pydantic-ai takes seconds to import: import this module where it is used.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from pydantic_ai.usage import RunUsage
+
+from squire_pipelines.domain.provider_faults import ProviderFault, fault_kind
+from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.model_providers import ModelProvider
+from squire_pipelines.planning.model_answers import CompatibleModel
+
+_OPENAI_PREFIXES = ("openai:", "openai-chat:")
+# Of providers that take a client of their own SDK's library.
+_TAKE_CLIENTS = frozenset({"openai", "openai-chat", "openai-responses", "anthropic", "google", "google-gla"})
+_FIRST_ERROR = 400
+_CONNECT_S = 10.0
+_NO_KEY = "no-key"  # where a provider needs none; without one, its library would look for another's in the environment
+
+
+@asynccontextmanager
+async def open_model(
+    model: str, provider: ModelProvider, api_key: str | None, usage: RunUsage, *, timeout_s: float
+) -> AsyncIterator[Model]:
+    """Make the model to ask, whose connections end with the block.
+
+    Args:
+        model: Its name at the provider; `provider:model` where no address is known.
+        provider: Where it is.
+        api_key: Goes to this provider alone.
+        usage: Gets what the model cannot read.
+        timeout_s: Of one request.
+
+    Raises:
+        UserError, ImportError, ValueError, TypeError: There is no such provider, or it lacks something.
+    """
+    timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
+    async with httpx2.AsyncClient(timeout=timeout, event_hooks={"response": [_mark_final]}) as client:
+        if provider.base_url is None:
+            yield _inferred(model, api_key, client)
+        else:
+            key = api_key or _NO_KEY
+            yield _BUILDERS[provider.protocol or Protocol.OPENAI](model, provider.base_url, key, client, usage)
+
+
+async def _mark_final(response: httpx2.Response) -> None:
+    """Tell the providers' libraries not to ask again what only the user can change; they heed this header."""
+    if response.status_code >= _FIRST_ERROR:
+        await response.aread()
+        if fault_kind(response.status_code, response.text) is not None:
+            response.headers["x-should-retry"] = "false"
+
+
+def _openai(model: str, base_url: str, api_key: str, client: httpx2.AsyncClient, usage: RunUsage) -> Model:
+    for prefix in _OPENAI_PREFIXES:
+        model = model.removeprefix(prefix)
+    provider = OpenAICompatibleProvider("custom", base_url=base_url, api_key=api_key, http_client=client)
+    return CompatibleModel(model, provider, usage)
+
+
+def _anthropic(model: str, base_url: str, api_key: str, client: httpx2.AsyncClient, _usage: RunUsage) -> Model:
+    from pydantic_ai.models.anthropic import AnthropicModel  # noqa: PLC0415 - each library takes a second
+    from pydantic_ai.providers.anthropic import AnthropicProvider  # noqa: PLC0415 - likewise
+
+    root = base_url.rstrip("/").removesuffix("/v1")  # the library adds the version
+    return AnthropicModel(model, provider=AnthropicProvider(api_key=api_key, base_url=root, http_client=client))
+
+
+def _gemini(model: str, base_url: str, api_key: str, client: httpx2.AsyncClient, _usage: RunUsage) -> Model:
+    from pydantic_ai.models.google import GoogleModel  # noqa: PLC0415 - likewise
+    from pydantic_ai.providers.google import GoogleProvider  # noqa: PLC0415 - likewise
+
+    root = base_url.rstrip("/").removesuffix("/v1beta")  # likewise
+    return GoogleModel(model, provider=GoogleProvider(api_key=api_key, base_url=root, http_client=client))
+
+
+_Builder = Callable[[str, str, str, httpx2.AsyncClient, RunUsage], Model]
+_BUILDERS: dict[Protocol, _Builder] = {
+    Protocol.OPENAI: _openai,
+    Protocol.ANTHROPIC: _anthropic,
+    Protocol.GEMINI: _gemini,
+}
+
+
+def _inferred(model: str, api_key: str | None, client: httpx2.AsyncClient) -> Model:
+    def provider(name: str) -> Provider[Any]:
+        if api_key is None:
+            return infer_provider(name)
+        # Every provider that takes a key takes it under this name; one that takes none says so by a TypeError.
+        provider_class: Any = infer_provider_class(name)
+        more = {"http_client": client} if name in _TAKE_CLIENTS else {}
+        built: Provider[Any] = provider_class(api_key=api_key, **more)
+        return built
+
+    return infer_model(model, provider_factory=provider)
+
+
+def fault_behind(error: BaseException, provider: ModelProvider, model: str) -> ProviderFault | None:
+    """Return what the user has to change after an error of a conversation; None when it is nothing of theirs."""
+    if not isinstance(error, ModelHTTPError):
+        return None
+    text = error.body if isinstance(error.body, str) else json.dumps(error.body, default=str)
+    return provider.fault_of(error.status_code, text, model)

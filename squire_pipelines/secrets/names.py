@@ -1,0 +1,61 @@
+"""The names of secrets: Squire's own, and those of model providers, which the settings choose. See `lookup` too."""
+
+import re
+from enum import StrEnum
+
+_PREFIX = "SQUIRE_"
+# No setting's variable ends so, and no file variable: a secret's variable is never another thing's.
+_PROVIDER_SECRET = re.compile(r"[a-z][a-z0-9-]{0,57}-(?:key|token)")
+_SECRET_ENDS = ("_KEY", "_TOKEN")
+
+
+class SecretName(StrEnum):
+    """The secrets that Squire knows whatever the settings say."""
+
+    GITHUB_TOKEN = "github-token"  # noqa: S105 - the name, not the value
+    GITHUB_APP_KEY = "github-app-key"
+    WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - likewise
+    MODEL_KEY = "model-key"
+
+
+_NO_PROVIDERS = frozenset({SecretName.GITHUB_TOKEN, SecretName.GITHUB_APP_KEY, SecretName.WEBHOOK_SECRET})
+
+
+def check_provider_secret(name: str) -> str:
+    """Return the name of a model provider's key as it is.
+
+    Raises:
+        ValueError: It is another secret's, which would be sent to the provider, or cannot be a name.
+    """
+    if name in _NO_PROVIDERS:
+        raise ValueError(f"{name} is no model provider's key, and would be sent to the provider")
+    if not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
+        raise ValueError(
+            f"{name!r} is none of {', '.join(SecretName)}, and a provider's key has small letters, digits and single "
+            "hyphens and ends with -key or -token, like claude-key"
+        )
+    return name
+
+
+def check_secret_name(name: str) -> str:
+    """Return a secret's name as it is. Raises ValueError for what can be none."""
+    return str(name) if name in set(SecretName) else check_provider_secret(name)
+
+
+def variables_of(name: str) -> tuple[str, ...]:
+    """Return the environment variables that may hold a secret, the first wins."""
+    own = _PREFIX + name.upper().replace("-", "_")
+    return (own, "GITHUB_TOKEN", "GH_TOKEN") if name == SecretName.GITHUB_TOKEN else (own,)
+
+
+def file_variable_of(name: str) -> str:
+    """Return the environment variable that may name a file with a secret."""
+    return f"{variables_of(name)[0]}_FILE"
+
+
+_OWN_VARIABLES = frozenset(variable for name in SecretName for variable in variables_of(name))
+
+
+def is_secret_variable(name: str) -> bool:
+    """Return whether an environment variable holds a secret, also one of a provider that no settings name."""
+    return name in _OWN_VARIABLES or (name.startswith(_PREFIX) and name.endswith(_SECRET_ENDS))
