@@ -1,4 +1,4 @@
-"""Reads tasks without SQLAlchemy and pydantic, whose import alone takes longer than a list may.
+"""Reads tasks, and whether anything happened, without SQLAlchemy and pydantic: importing them takes too long for it.
 
 Only an SQLite ledger with the newest schema is read here, read-only; for everything else the caller asks the ledger
 itself. The SQL is the same, so that this is about speed and never about correctness.
@@ -26,6 +26,18 @@ _URL = "SQUIRE_LEDGER_URL"
 _NO_SETTINGS = {"SQUIRE_HOME", "SQUIRE_CONFIG", _URL}
 _OF_TESTS = "SQUIRE_TEST_"
 _PREFIX = "sqlite:///"
+CHANGES = {
+    "task_events": "at",
+    "signal_events": "at",
+    "plans": "updated_at",
+    "attempts": "updated_at",
+    "outcomes": "updated_at",
+    "check_reruns": "updated_at",
+}
+"""The ledger's tables in which something that happened leaves a row, with the indexed column that says when.
+
+A reading that found everything as it was is in none of them.
+"""
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -79,8 +91,11 @@ def _was_checked(digest: str | None, home: Home) -> bool:
 
 def ledger_path(config: Path | None, home: Home) -> Path | None:
     """Return the SQLite ledger's file as the settings name it, None when the settings have to be read in full."""
-    if not _was_checked(settings_digest(config, home), home):
-        return None
+    return named_ledger(config, home) if _was_checked(settings_digest(config, home), home) else None
+
+
+def named_ledger(config: Path | None, home: Home) -> Path | None:
+    """Return the SQLite ledger's file as the settings name it, checked or not; None where they name none plainly."""
     url = next((value for name, value in os.environ.items() if name.upper() == _URL), None)
     if url is None:
         try:
@@ -114,6 +129,22 @@ def read_tasks(path: Path, query: TaskQuery) -> TaskPage | None:
     try:
         with _query_runner(path) as runner:
             return read_page(runner, query, now=now)
+    except sqlite3.Error:
+        return None
+
+
+def has_changed_since(path: Path, moment: datetime) -> bool | None:
+    """Return whether anything has happened since `moment`, None when that cannot be read.
+
+    One look into an index for each table, however many rows there are.
+    """
+    looks = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} WHERE {column} > :moment)"  # noqa: S608 - names of our own
+        for table, column in CHANGES.items()
+    )
+    try:
+        with _query_runner(path) as runner:
+            return bool(runner.run(f"SELECT {looks} AS changed", {"moment": runner.moment(moment)})[0]["changed"])
     except sqlite3.Error:
         return None
 

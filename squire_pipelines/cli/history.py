@@ -1,6 +1,6 @@
 """`squire history`: the warehouse, the DuckDB file that people query. The library builds, exports and summarises it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context
 from squire_pipelines.cli.failures import note
+from squire_pipelines.cli.freshness import has_more, note_what_is_missing
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
 from squire_pipelines.cli.text import counted, instant, size
@@ -107,10 +108,12 @@ def export(
             {"name": file.name, "table": file.table, "day": str(file.day), "rows": file.rows, "bytes": file.bytes}
             for file in done.files
         ]
-        emit_json({"target": target, "published_at": done.published_at, "files": listed})
+        more = has_more(context, done.published_at)
+        emit_json({"target": target, "published_at": done.published_at, "changed_since": more, "files": listed})
     else:
         files, rows = counted(len(done.files), "file"), counted(sum(file.rows for file in done.files), "row")
         write_line(f"wrote {files} with {rows}, as of {instant(done.published_at)} UTC")
+        note_what_is_missing(context, done.published_at)
 
 
 @history.command(
@@ -144,8 +147,9 @@ def report(context: CliContext, *, html: Path | None, since: datetime, open_it: 
         raise click.UsageError("--html and --json exclude each other: use one of them")
     numbers = read_report(context.home.warehouse, since=since)
     if as_json:
-        emit_json(numbers.as_json())
+        emit_json({**numbers.as_json(), "changed_since": has_more(context, numbers.until.replace(tzinfo=UTC))})
         return
+    note_what_is_missing(context, numbers.until.replace(tzinfo=UTC))
     if html is not None:
         from squire_pipelines.warehouse.report.page import html as page  # noqa: PLC0415 - the drawing library
         from squire_pipelines.warehouse.report.page import write_page  # noqa: PLC0415 - likewise

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.failures import fail, note
-from squire_pipelines.cli.history_sql import FORMS, LIMIT, MAX_QUERY, timeout_option, write_answer, write_table
+from squire_pipelines.cli.freshness import note_what_is_missing
+from squire_pipelines.cli.history_sql import (
+    FORMS,
+    LIMIT,
+    MAX_QUERY,
+    read_publication,
+    timeout_option,
+    write_answer,
+    write_table,
+)
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted
 from squire_pipelines.errors import QueryError, SquireError, WarehouseError
@@ -79,6 +88,9 @@ class Shell:
             self._opened = newest
             if is_reopened and self._interactive:
                 note("a new warehouse has been published: the query is put to that one")
+            published_at = read_publication(self._session) if self._interactive else None
+            if published_at is not None:
+                note_what_is_missing(self._context, published_at)
         return self._session
 
     def feed(self, line: str) -> bool:

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from squire_pipelines.cli.context import CliContext, json_option, seconds_option, table, with_context
 from squire_pipelines.cli.failures import note
+from squire_pipelines.cli.freshness import note_what_is_missing
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.terminal_text import one_line
@@ -18,6 +20,7 @@ from squire_pipelines.terminal.output import json_text, write_csv, write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.warehouse.answers import Answer
+    from squire_pipelines.warehouse.query_process import QueryProcess
 
 MAX_QUERY = 100_000
 LIMIT = 200
@@ -117,6 +120,12 @@ def _write_csv(columns: Sequence[str], batches: Rows) -> int:
     return write_csv(columns, ([[_cell(value) for value in row] for row in batch] for batch in batches))
 
 
+def read_publication(session: "QueryProcess") -> datetime | None:
+    """Return when the file that `session` has open was published, None when it does not say."""
+    rows = session.execute("SELECT published_at FROM _publication").fetch(1)
+    return rows[0][0] if rows else None
+
+
 def _query_text(query: str | None, file: Path | None) -> str:
     if (query is None) == (file is None):
         raise click.UsageError("give a query, - for standard input, or --file FILE")
@@ -188,8 +197,12 @@ def sql(
 
             count = write_parquet(answer, tuple(unique_names(answer.columns)), parquet, limit=most)
             write_line(f"wrote {counted(count, 'row')} to {parquet}")
-            return
-        form = "json" if as_json else "csv" if as_csv else "table"
-        count, has_more = write_answer(context, answer, form, most)
+            has_more = False
+        else:
+            form = "json" if as_json else "csv" if as_csv else "table"
+            count, has_more = write_answer(context, answer, form, most)
+        published_at = read_publication(session)
     if has_more:
         note(f"there are more rows than these {count}; add --limit N to see more")
+    if published_at is not None:
+        note_what_is_missing(context, published_at)

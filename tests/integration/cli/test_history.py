@@ -3,8 +3,10 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from squire_pipelines.cli import fast_list
 from squire_pipelines.cli.history_sql import unique_names
 from tests.support.cli import SampleData, Squire
 from tests.support.years import fill
@@ -38,6 +41,46 @@ def test_an_answer_that_was_cut_says_so(squire: Squire, samples: SampleData) -> 
     result = squire("history", "sql", "select * from range(5)", "--limit", "3", "--json")
     assert "there are more rows than these 3" in result.stderr
     assert [row["range"] for row in json.loads(result.stdout)] == [0, 1, 2]
+
+
+def test_an_answer_of_an_older_publication_says_that_more_has_happened_since(
+    squire: Squire, samples: SampleData, tmp_path: Path
+) -> None:
+    samples.task("Before")
+    squire.ok("history", "publish")
+    assert squire("history", "sql", "select count(*) from tasks").stderr == ""
+    assert squire.json("history", "report")["changed_since"] is False
+    samples.reading()
+    for form in ((), ("--csv",), ("--parquet", str(tmp_path / "signals.parquet"))):
+        result = squire("history", "sql", *form, "select count(*) from signals")
+        assert re.search(r"published \d+s ago; `squire history publish` takes what happened since", result.stderr), form
+    assert json.loads(squire("history", "sql", "--json", "select 1 as one").stdout) == [{"one": 1}]
+    assert squire.json("history", "report")["changed_since"] is True
+    assert squire.json("history", "export", str(tmp_path / "lake"))["changed_since"] is True
+    assert "published" in squire("history", "export", str(tmp_path / "lake")).stderr
+    squire.ok("history", "publish")
+    samples.reading()  # which found everything as it was
+    assert squire("history", "sql", "select count(*) from signals").stderr == ""
+
+
+def test_what_happened_since_is_found_by_an_index_alone(squire: Squire, samples: SampleData) -> None:
+    samples.task()
+    for table, column in fast_list.CHANGES.items():
+        (plan,) = sqlite3.connect(squire.home / "ledger.sqlite").execute(
+            f"EXPLAIN QUERY PLAN SELECT 1 FROM {table} WHERE {column} > ?",  # noqa: S608 - names of our own
+            [""],
+        )
+        assert "SEARCH" in plan[-1], plan
+        assert "INDEX" in plan[-1], plan
+
+
+def test_a_ledger_that_cannot_be_read_is_no_reason_to_give_no_answer(squire: Squire, samples: SampleData) -> None:
+    samples.task()
+    squire.ok("history", "publish")
+    samples.ledger.close()
+    (squire.home / "ledger.sqlite").write_bytes(b"no database")
+    assert "1" in squire.ok("history", "sql", "select count(*) from tasks")
+    assert squire.json("history", "report")["changed_since"] is None
 
 
 @pytest.mark.slow

@@ -1,6 +1,10 @@
 """Names and identifiers."""
 
 import re
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -92,9 +96,43 @@ def test_ids_fit_a_branch_a_label_and_a_container_name(moment: datetime) -> None
     assert re.fullmatch(r"t[0-9a-hjkmnp-tv-z]{14}", identity.new_id("t", moment))
 
 
-def test_ids_of_one_moment_differ() -> None:
+@given(st.lists(st.integers(min_value=0, max_value=3), max_size=200))
+def test_no_two_ids_of_a_process_are_the_same_whatever_its_clock_says(milliseconds: list[int]) -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    ids = [identity.new_id("t", start + timedelta(milliseconds=offset)) for offset in milliseconds]
+    assert len(set(ids)) == len(ids)
+
+
+def test_many_ids_of_one_millisecond_that_threads_make_at_once_differ() -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    assert len({identity.new_id("t", now) for _ in range(50)}) == 50
+
+    def make_ids(_thread: int) -> list[str]:
+        return [identity.new_id("t", now) for _ in range(10_000)]
+
+    with ThreadPoolExecutor(4) as pool:
+        ids = [made for batch in pool.map(make_ids, range(4)) for made in batch]
+    assert len(set(ids)) == 40_000
+
+
+def test_a_forked_process_goes_on_with_numbers_of_its_own() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    script = """
+        import os
+        from datetime import UTC, datetime
+        from squire_pipelines.domain.identity import new_id
+        now = datetime(2026, 3, 1, tzinfo=UTC)
+        new_id("t", now)
+        child = os.fork()
+        if child != 0:
+            os.waitpid(child, 0)
+        print(new_id("t", now), flush=True)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=30, check=True
+    )
+    childs, parents = done.stdout.split()
+    assert parents != childs
+    assert parents[:10] == childs[:10] == identity.new_id("t", now)[:10]
 
 
 def test_trace_ids_are_32_hexadecimal_digits_and_differ() -> None:
