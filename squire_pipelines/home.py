@@ -29,6 +29,17 @@ def make_file(path: Path) -> Path:
     return path
 
 
+def why_not_writable(folder: Path) -> str | None:
+    """Return why no file can be made in `folder`, as a whole clause; None when one can, or when that is not known."""
+    if not folder.is_dir():
+        return f"{folder} is no folder" if folder.exists() else f"the folder {folder} does not exist"
+    if os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return None
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return f"{folder} is on a file system that is mounted read-only"
+    return f"this user may not write to the folder {folder}"
+
+
 def close_to_others(path: Path) -> None:
     """Take the permissions of group and others from a file or folder of this user's, which an older Squire gave them.
 

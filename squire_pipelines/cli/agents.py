@@ -1,6 +1,7 @@
 """`squire agents list|probe|sbom`: what an agent would run in, right now. Asks the container engine."""
 
 import json
+import os
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +77,9 @@ def find_place(agent: AgentSettings) -> AgentPlace:
             place = replace(place, engine=f"{info.name} {info.version}", engine_host=info.host)
             place = _with_image(place, client)
     except EngineError as error:
-        place = replace(place, problem=error.message, hint=error.hint)
+        host = os.environ.get("DOCKER_HOST")
+        hint = error.hint if not host else f"DOCKER_HOST is {host}, and nothing else is tried: change it or unset it"
+        place = replace(place, problem=error.message, hint=hint)
     runner = choose_runner(agent, engine=place.engine is not None)
     if runner == "docker" and place.image_id is None and not place.problem:
         problem = f"the worker image {agent.image} is not on the engine"

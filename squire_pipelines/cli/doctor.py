@@ -17,6 +17,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
+from squire_pipelines.home import why_not_writable
 from squire_pipelines.terminal.output import write_line
 
 MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
@@ -60,11 +61,18 @@ def _git(argument: str) -> str:
 
 def check_settings(context: CliContext) -> Iterator[Diagnosis]:
     """Check the settings and the repositories that they name."""
+    from squire_pipelines.settings import no_file_hint  # noqa: PLC0415 - pydantic is slow to import
+
     count = len(context.settings.repositories)
     if count:
         yield Diagnosis("settings", "ok", f"{count} repositor{'y' if count == 1 else 'ies'}")
     else:
-        yield Diagnosis("settings", "warn", "no repository is named", "name some in `repositories` of config.toml")
+        file = context.config_path
+        if file.is_file():
+            missing, step = f"no repository is named in {file}", "name some in `repositories`"
+        else:
+            missing, step = f"no repository is named: {file} does not exist", no_file_hint(file)
+        yield Diagnosis("settings", "warn", missing, step)
 
 
 def check_disk(context: CliContext) -> Iterator[Diagnosis]:
@@ -75,6 +83,10 @@ def check_disk(context: CliContext) -> Iterator[Diagnosis]:
     free = shutil.disk_usage(folder).free
     text = f"{size(free)} free at {folder}"
     is_enough = free >= MIN_FREE_BYTES
+    if (cause := why_not_writable(folder)) is not None:
+        step = "make it writable, or set SQUIRE_HOME to another folder; until then only reading works"
+        yield Diagnosis("disk", "fail", cause, step)
+        return
     yield Diagnosis("disk", "ok", text) if is_enough else Diagnosis("disk", "warn", text, "free some space")
 
 

@@ -74,6 +74,9 @@ def _verdict(name: str, probes: tuple[PermissionProbe, ...]) -> Diagnosis:
 
     if lacking := in_state("missing"):
         return Diagnosis(name, "fail", f"the token lacks {lacking}", _GRANT)
+    if hidden := in_state("not_found"):
+        step = f"{_GRANT}; a server that is not GitHub may not have what was asked for"
+        return Diagnosis(name, "warn", f"404 for {hidden}: the token may lack it", step)
     if doubtful := in_state("unknown"):
         return Diagnosis(name, "warn", f"could not find out about {doubtful}", f"try again; {_GRANT}")
     return Diagnosis(name, "ok", "the token has the permissions that it needs")

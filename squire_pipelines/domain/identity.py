@@ -30,7 +30,7 @@ class _Sequence:
 
     def next(self) -> int:
         """Return the next number; threads may ask at once, since `itertools.count` gives each number once."""
-        return next(self._numbers) % 2**_SEQUENCE_BITS
+        return next(self._numbers) % (1 << _SEQUENCE_BITS)
 
 
 _sequence = _Sequence()

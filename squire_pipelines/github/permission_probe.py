@@ -12,11 +12,15 @@ _CONFLICT = 409
 
 @dataclass(frozen=True, slots=True)
 class PermissionProbe:
-    """What one question showed: `permission` is one of `permissions.REQUIRED`, `level` the one that was tried."""
+    """What one question showed: `permission` is one of `permissions.REQUIRED`, `level` the one that was tried.
+
+    `not_found` is a 404: GitHub says so where a permission is missing and it hides what there is, and a server that is
+    not GitHub says so where it has no such address.
+    """
 
     permission: str
     level: str
-    state: Literal["granted", "missing", "unknown"]
+    state: Literal["granted", "missing", "not_found", "unknown"]
 
 
 async def probe_permissions(client: GitHubClient, repository: str, branch: str) -> tuple[PermissionProbe, ...]:
@@ -46,8 +50,10 @@ async def probe_permissions(client: GitHubClient, repository: str, branch: str) 
 async def _read(client: GitHubClient, permission: str, path: str) -> PermissionProbe:
     try:
         await client.get(path, {"per_page": 1})
-    except (GitHubPermissionError, GitHubNotFoundError):
+    except GitHubPermissionError:
         return PermissionProbe(permission, "read", "missing")
+    except GitHubNotFoundError:
+        return PermissionProbe(permission, "read", "not_found")
     except GitHubValidationError as error:
         empty = error.context.get("status") == _CONFLICT  # a repository without a commit
         return PermissionProbe(permission, "read", "granted" if empty else "unknown")
@@ -57,8 +63,10 @@ async def _read(client: GitHubClient, permission: str, path: str) -> PermissionP
 async def _write(client: GitHubClient, permission: str, path: str) -> PermissionProbe:
     try:
         await client.post(path, {})
-    except (GitHubPermissionError, GitHubNotFoundError):
+    except GitHubPermissionError:
         return PermissionProbe(permission, "write", "missing")
+    except GitHubNotFoundError:
+        return PermissionProbe(permission, "write", "not_found")
     except GitHubValidationError:
         return PermissionProbe(permission, "write", "granted")
     except GitHubError:

@@ -14,6 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from squire_pipelines.home import why_not_writable
+
 WRITE = "squire_write"
 """Execution option: the transaction writes, and takes the lock when it begins."""
 
@@ -28,8 +30,9 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
     """Make all connections of `engine` durable, checked and fair. A file that is not ours is left as it is."""
     path = engine.url.database or ""
 
-    def connecting(_dialect: object, record: Any, *_: object) -> None:
+    def connecting(_dialect: object, record: Any, arguments: list[object], options: dict[str, object]) -> None:
         record.info["file"] = _identity(path)
+        _read_at_rest(Path(path), arguments, options)
 
     def connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # we begin transactions ourselves
@@ -60,6 +63,18 @@ def prepare(engine: Engine, *, busy_timeout_s: float, may_be_ours: Callable[[Col
     event.listen(engine, "do_connect", connecting)
     event.listen(engine, "connect", connected)
     event.listen(engine, "begin", begins)
+
+
+def _read_at_rest(path: Path, arguments: list[object], options: dict[str, object]) -> None:
+    """Have the file read as it lies there, where nothing can be written to its folder.
+
+    In WAL mode even a reader makes files beside it, unless it is told that the file does not change. With a log beside
+    it, another process writes to it by another way, and SQLite reads what is there.
+    """
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    if path.is_file() and not has_log and why_not_writable(path.parent) is not None:
+        arguments[:] = [f"{path.absolute().as_uri()}?mode=ro&immutable=1"]
+        options["uri"] = True
 
 
 def _identity(path: str) -> tuple[int, int] | None:

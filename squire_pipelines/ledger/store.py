@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from squire_pipelines.errors import ConfigError, LedgerError, SchemaVersionError
-from squire_pipelines.home import close_to_others, make_file, make_folder
+from squire_pipelines.home import close_to_others, make_file, make_folder, why_not_writable
 from squire_pipelines.ledger import HEAD_REVISION, sqlite
 from squire_pipelines.ledger.task_query import QueryRunner
 
@@ -167,6 +167,10 @@ class Ledger:
             raise self._explain(error, reason) from error
 
     def _explain(self, error: Exception, reason: str) -> LedgerError:
+        if self.is_sqlite and any(word in reason for word in _NOT_WRITABLE):
+            cause = why_not_writable(self.path.parent)
+            if cause is not None:
+                return LedgerError(f"the ledger {self.path} cannot be written: {cause}", hint=_HINT_FOLDER)
         for words, message, hint in _REASONS:
             if any(word in reason for word in words):
                 return LedgerError(message.format(ledger=self.describe(), reason=reason), hint=hint)
@@ -210,9 +214,10 @@ class Ledger:
         if self.is_sqlite:
             try:
                 make_folder(self.path.parent)
-                make_file(self.path)  # SQLite gives its other files the same permissions
-                for suffix in ("", "-wal", "-shm"):
-                    close_to_others(self.path.with_name(self.path.name + suffix))
+                if not self.path.exists() or why_not_writable(self.path.parent) is None:  # else it can only be read
+                    make_file(self.path)  # SQLite gives its other files the same permissions
+                    for suffix in ("", "-wal", "-shm"):
+                        close_to_others(self.path.with_name(self.path.name + suffix))
             except OSError as error:
                 raise LedgerError(
                     f"the ledger {self.path} cannot be made: {error.strerror}", hint=_HINT_FOLDER
@@ -254,7 +259,8 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-_HINT_FOLDER = "check that the folder exists and that you may write to it"
+_HINT_FOLDER = "check that the folder exists and that you may write to it, or set SQUIRE_HOME to another"
+_NOT_WRITABLE = ("readonly", "unable to open")
 _NO_ANSWER = "the ledger {ledger} does not answer: {reason}"
 _DAMAGED = "the ledger {ledger} is damaged: {reason}"
 _INCOMPLETE = "the ledger {ledger} lacks something: {reason}"
@@ -266,7 +272,7 @@ _REASONS = (
     (("malformed",), _DAMAGED, "check the disk, then restore a backup"),
     # SQLite's word for a full disk too, where it needs room for what it shares with other processes.
     (("disk I/O error",), _NO_ANSWER, "free some disk space if there is none; else check the disk"),
-    (("readonly", "unable to open"), _NO_ANSWER, _HINT_FOLDER),
+    (_NOT_WRITABLE, _NO_ANSWER, _HINT_FOLDER),
     (
         ("locked", "statement timeout", "lock timeout", "QueuePool"),
         _NO_ANSWER,

@@ -30,7 +30,7 @@ from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.settings import Settings
+from squire_pipelines.settings import Settings, no_file_hint
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
 
@@ -44,11 +44,13 @@ def repositories_of_cycle(settings: Settings, named: Sequence[str]) -> tuple[str
     """
     file = named_config() or Home.from_environment().config_file
     if not settings.repositories:
-        missing = "" if file.is_file() else ", which does not exist"
-        raise ConfigError(
-            f"the settings name no repository: {file}{missing}",
-            hint="`squire init --repository owner/name` writes the file, `repositories` in it lists them",
+        missing, next_step = (
+            "",
+            "`squire init --repository owner/name` writes the file, `repositories` in it lists them",
         )
+        if not file.is_file():
+            missing, next_step = ", which does not exist", no_file_hint(file)
+        raise ConfigError(f"the settings name no repository: {file}{missing}", hint=next_step)
     try:
         parsed = {name: settings.spelling_of(name) for name in map(parse_repository, named)}
     except ValueError as error:

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -432,3 +433,16 @@ def rows_as_stored(ledger: Ledger) -> tuple[dict[str, str], dict[str, str]]:
         stored_tasks = {row.id: row.status for row in tx.execute(select(task_table.c.id, task_table.c.status))}
         stored = {row.id: row.status for row in tx.execute(select(attempt_table.c.id, attempt_table.c.status))}
     return stored_tasks, stored
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Go on without root's leave to do everything."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

@@ -1,5 +1,6 @@
 import http.server
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 from squire_pipelines.cli.agents import choose_runner
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.ledger import repositories
+from squire_pipelines.ledger.store import open_ledger
 from squire_pipelines.sections import AgentSettings
 from tests.support.cli import SampleData, Squire
+from tests.support.ledgers import as_nobody
 
 NO_ENGINE = "unix:///nowhere/docker.sock"
 TOKEN = "ghp_" + "x" * 36
@@ -49,6 +52,17 @@ def ring() -> Iterator[MemoryKeyring]:
 
 
 @pytest.fixture
+def world_readable_home() -> Iterator[Path]:
+    """A home in a place that everybody may enter."""
+    with tempfile.TemporaryDirectory(prefix="squire-home-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        yield home
+        for path in (home, *home.rglob("*")):
+            path.chmod(0o700)
+
+
+@pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", NO_ENGINE)
 
@@ -66,13 +80,13 @@ REPOSITORY = {
 
 
 class _GitHub(http.server.BaseHTTPRequestHandler):
-    """Answers a token with all permissions but those in `lacking` (the last part of an address)."""
+    """Answers a token with all permissions but those in `lacking` (the last part of an address, and the answer)."""
 
-    lacking: ClassVar[set[str]] = set()
+    lacking: ClassVar[dict[str, int]] = {}
 
     def do_GET(self) -> None:
         if "/repos/" in self.path:
-            self._answer(403 if self._last() in self.lacking else 200, [])
+            self._answer(self.lacking.get(self._last(), 200), [])
         else:
             self._answer(200, {"resources": {"core": {"limit": 5000, "remaining": 4999}}})
 
@@ -81,7 +95,7 @@ class _GitHub(http.server.BaseHTTPRequestHandler):
         if self.path.endswith("/graphql"):
             self._answer(200, {"data": {"repository": REPOSITORY}})
         else:
-            self._answer(403 if f"POST {self._last()}" in self.lacking else 422, {"message": "Validation Failed"})
+            self._answer(self.lacking.get(f"POST {self._last()}", 422), {"message": "Validation Failed"})
 
     def _last(self) -> str:
         return self.path.partition("?")[0].rpartition("/")[2]
@@ -169,6 +183,11 @@ def test_the_runner_follows_from_settings_and_engine(runner: str, kind: str, exp
 
 
 @pytest.mark.usefixtures("no_engine")
+def test_an_engine_that_a_variable_names_wrongly_is_a_matter_of_the_variable(squire: Squire) -> None:
+    assert squire.json("agents", "list")["hint"].startswith(f"DOCKER_HOST is {NO_ENGINE}, and nothing else is tried")
+
+
+@pytest.mark.usefixtures("no_engine")
 def test_without_an_engine_the_agents_say_so(squire: Squire) -> None:
     place = squire.json("agents", "list")
     assert (place["runner"], place["engine"]) == ("", None)
@@ -225,7 +244,7 @@ def test_the_doctor_is_content_with_a_local_command(squire: Squire, samples: Sam
 def test_the_doctor_names_the_permissions_that_the_token_lacks(
     squire: Squire, github: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_GitHub, "lacking", {"check-runs", "POST refs"})
+    monkeypatch.setattr(_GitHub, "lacking", {"check-runs": 403, "POST refs": 403})
     squire.config(
         f'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[github]\napi_url = "{github}"\n'
     )
@@ -234,6 +253,46 @@ def test_the_doctor_names_the_permissions_that_the_token_lacks(
     assert results["github acme/shop"]["status"] == "fail"
     assert results["github acme/shop"]["message"] == "the token lacks checks: read, contents: write"
     assert "github-access.md" in results["github acme/shop"]["next_step"]
+    monkeypatch.setattr(_GitHub, "lacking", {"check-runs": 404})
+    results = _doctor(squire, 0)
+    assert results["github acme/shop"]["status"] == "warn"
+    assert results["github acme/shop"]["message"] == "404 for checks: read: the token may lack it"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_typo_in_the_homes_name_is_told_by_the_file_that_is_not_there(squire: Squire) -> None:
+    settings = _doctor(squire, 1)["settings"]
+    assert settings["message"] == f"no repository is named: {squire.home / 'config.toml'} does not exist"
+    assert "SQUIRE_HOME" in settings["next_step"]
+    squire.config("")
+    assert _doctor(squire, 1)["settings"]["next_step"] == "name some in `repositories`"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_a_home_that_is_read_only_can_be_read_and_the_doctor_says_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, world_readable_home: Path
+) -> None:
+    monkeypatch.setenv("SQUIRE_HOME", str(world_readable_home))
+    squire = Squire(world_readable_home)
+    ledger = open_ledger(f"sqlite:///{world_readable_home / 'ledger.sqlite'}")
+    samples = SampleData(ledger)
+    task_id = samples.task("Read me")
+    samples.reading()
+    squire.ok("history", "publish")
+    assert _doctor(squire, 1)["disk"]["status"] == "ok"  # which also loads what nobody may not read from the disk
+    ledger.close()
+    for path in (world_readable_home, *world_readable_home.iterdir()):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    with as_nobody():
+        assert "Read me" in squire.ok("tasks", "list")
+        assert "Read me" in squire.ok("tasks", "show", task_id)
+        assert "Broken" in squire.ok("signals", "list")
+        assert squire.json("history", "report")["totals"]
+        results = _doctor(squire, 1)
+    assert results["ledger"]["status"] == "ok"
+    assert results["warehouse"]["status"] == "ok"
+    assert results["disk"]["message"] == f"this user may not write to the folder {world_readable_home}"
+    assert "SQUIRE_HOME" in results["disk"]["next_step"]
 
 
 @pytest.mark.usefixtures("no_engine")

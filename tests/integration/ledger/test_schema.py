@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,11 @@ from sqlalchemy import event, text
 
 from squire_pipelines.errors import LedgerError, SchemaVersionError
 from squire_pipelines.ledger import HEAD_REVISION, migrate
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import metadata
 from tests.support.ledger_schema import differences, downgrade, tables_of
-from tests.support.ledgers import PostgresServer
+from tests.support.ledgers import PostgresServer, as_nobody
 
 Open = Callable[..., Ledger]
 
@@ -173,19 +173,6 @@ def test_a_truncated_ledger_is_refused_and_left_alone(tmp_path: Path, open_at: O
     assert path.read_bytes() == whole[: len(whole) // 3]
 
 
-@contextmanager
-def _as_nobody() -> Iterator[None]:
-    """Without root's leave to do everything."""
-    if os.getuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture
 def locked_folder() -> Iterator[Path]:
     """A folder that may be read but not written, in a place that everybody may enter."""
@@ -198,7 +185,7 @@ def locked_folder() -> Iterator[Path]:
 
 def test_a_folder_that_may_not_be_written_is_named_with_a_hint(locked_folder: Path, open_at: Open) -> None:
     ledger = open_at(f"sqlite:///{locked_folder / 'ledger.sqlite'}")
-    with _as_nobody(), pytest.raises(LedgerError, match=str(locked_folder)) as caught:
+    with as_nobody(), pytest.raises(LedgerError, match=str(locked_folder)) as caught:
         ledger.ensure_schema()
     assert "you may write" in caught.value.hint
     assert list(locked_folder.iterdir()) == []
@@ -206,7 +193,7 @@ def test_a_folder_that_may_not_be_written_is_named_with_a_hint(locked_folder: Pa
 
 def test_a_folder_that_cannot_be_made_is_named_with_a_hint(locked_folder: Path, open_at: Open) -> None:
     ledger = open_at(f"sqlite:///{locked_folder / 'deeper' / 'ledger.sqlite'}")
-    with _as_nobody(), pytest.raises(LedgerError, match="deeper") as caught:
+    with as_nobody(), pytest.raises(LedgerError, match="deeper") as caught:
         ledger.ensure_schema()
     assert "you may write" in caught.value.hint
 
@@ -221,10 +208,33 @@ def test_a_file_that_may_only_be_read_can_be_read_and_says_why_it_is_not_written
     path = locked_folder / "ledger.sqlite"
     path.write_bytes((tmp_path / "ledger.sqlite").read_bytes())
     path.chmod(0o444)
+    locked_folder.chmod(0o555)
     ledger = open_at(f"sqlite:///{path}")
-    with _as_nobody(), pytest.raises(LedgerError) as caught, ledger.write() as tx:
-        tx.execute(text("DELETE FROM audit"))
+    with as_nobody():
+        ledger.ensure_schema()
+        with ledger.read() as tx:
+            assert tx.execute(text("SELECT count(*) FROM tasks")).scalar_one() == 0
+        cause = f"cannot be written: this user may not write to the folder {locked_folder}"
+        with pytest.raises(LedgerError, match=cause) as caught, ledger.write() as tx:
+            tx.execute(text("DELETE FROM audit"))
     assert "you may write" in caught.value.hint
+    assert [file.name for file in locked_folder.iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_ledger_that_is_written_to_by_another_way_is_not_taken_to_be_at_rest(
+    locked_folder: Path, open_at: Open
+) -> None:
+    locked_folder.chmod(0o755)
+    writer = open_at(f"sqlite:///{locked_folder / 'ledger.sqlite'}")
+    writer.ensure_schema()
+    for file in locked_folder.iterdir():
+        file.chmod(0o444)
+    locked_folder.chmod(0o555)
+    reader = open_at(f"sqlite:///{locked_folder / 'ledger.sqlite'}")
+    with writer.write() as tx:
+        record_audit(tx, actor="ann", action="approve", subject="t1", detail={}, trace_id="ab" * 16)
+    with as_nobody(), reader.read() as tx:
+        assert tx.execute(text("SELECT count(*) FROM audit")).scalar_one() == 1
 
 
 def test_a_ledger_without_its_tables_says_what_it_lacks(empty: Ledger) -> None:

@@ -51,15 +51,17 @@ async def test_the_branch_stays_one_part_of_the_address_whatever_its_name(client
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("refusal", [403, 404])
-async def test_each_lacking_permission_is_named(client_of: ClientOf, refusal: int) -> None:
+@pytest.mark.parametrize(("refusal", "state"), [(403, "missing"), (404, "not_found")])
+async def test_each_lacking_permission_is_named_and_a_404_told_apart(
+    client_of: ClientOf, refusal: int, state: str
+) -> None:
     def status(method: str, path: str) -> int:
         lacking = path.endswith("check-runs") or (method == "POST" and path == "/git/refs")
         return refusal if lacking else full_rights(method, path)
 
     probes = await probe_permissions(client_of(answering(status)), "acme/shop", "main")
-    missing = {(probe.permission, probe.level) for probe in probes if probe.state == "missing"}
-    assert missing == {("checks", "read"), ("contents", "write")}
+    refused = {(probe.permission, probe.level) for probe in probes if probe.state == state}
+    assert refused == {("checks", "read"), ("contents", "write")}
 
 
 @pytest.mark.anyio

@@ -163,6 +163,19 @@ def test_a_named_file_that_does_not_exist_is_an_error(config: Path) -> None:
     assert "SQUIRE_CONFIG" in caught.value.hint
 
 
+def test_the_old_products_settings_are_named_with_the_page_about_them(config: Path, tmp_path: Path) -> None:
+    steward = tmp_path / "steward.yaml"
+    steward.write_text("signals:\n  files: [signals/tasks.md]\n")
+    with pytest.raises(ConfigError, match="is not valid TOML") as named:
+        load_settings(steward)
+    config.with_name("steward.yml").write_text("signals: {}\n")
+    with pytest.raises(ConfigError, match="does not exist") as beside:
+        load_settings()
+    for caught in (named, beside):
+        assert "docs/guide/coming-from-the-old-squire.md" in caught.value.hint
+        assert "steward.y" in caught.value.hint
+
+
 def test_a_file_that_cannot_be_read_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.symlink_to("/proc/self/mem")  # is there, and gives an error to whoever reads it
 
