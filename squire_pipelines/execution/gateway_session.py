@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import docker
@@ -40,6 +41,9 @@ _LONGEST_SOCKET_BASE = MAX_SOCKET_PATH_BYTES - len("/squire-12345678/s/gateway.s
 _OVERDUE_S = 60.0
 # An agent whose budget was used up may end in any of these ways; what it finished all the same is its work.
 _CAUSED_BY_BUDGET = frozenset({Cause.PROVIDER_ERROR, Cause.AGENT_ERROR, Cause.NO_CHANGES, Cause.TIMEOUT})
+# One whose provider refused to go on has not finished, whatever its program says: some end well after every error.
+_CAUSED_BY_REFUSAL = _CAUSED_BY_BUDGET | {Cause.COMPLETED, Cause.CONFIGURATION}
+_CAUSED_BY_PROVIDER = frozenset({Cause.AGENT_ERROR, Cause.NO_CHANGES})
 
 
 class GatewaySession:
@@ -51,7 +55,7 @@ class GatewaySession:
 
     def __init__(self, gateway: Gateway | ContainerGateway) -> None:
         self.gateway = gateway
-        # Since when the budget is used up, by a clock that does not jump.
+        # Since when the budget is used up, or the provider refuses or is down, by a clock that does not jump.
         self._used_up_since: float | None = None
         self._stopped_agent = False
 
@@ -69,8 +73,8 @@ class GatewaySession:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the agent goes on though its budget has been used up for a minute: it has not understood."""
-        if self.gateway.status.exhausted is None:
+        """Whether the agent goes on though all its calls have been refused for a minute: it has not understood."""
+        if self.gateway.status.exhausted is None and self.gateway.status.seen.final is None:
             return False
         now = time.monotonic()
         self._used_up_since = self._used_up_since or now
@@ -82,6 +86,9 @@ class GatewaySession:
         status = self.gateway.status
         totals = status.totals
         facts: dict[str, JsonValue] = {"calls": totals.requests, "tokens": totals.tokens, "usd": round(totals.usd, 6)}
+        facts |= {
+            name: value for name, value in asdict(status.seen).items() if value and name not in {"calls", "failing"}
+        }
         if status.unpriced:
             facts["price_unknown"] = list(status.unpriced)
         for host, count in status.hosts.items():
@@ -93,18 +100,42 @@ class GatewaySession:
         return facts
 
     def revise(self, ending: Ending) -> Ending:
-        """Return how the attempt ended, given what the gateway knows: a used-up budget explains many other ends."""
+        """Return how the attempt ended, given what the gateway knows.
+
+        A used-up budget explains many other ends, and so do a provider that refuses what the settings say and one that
+        failed to the last.
+        """
         facts = {**ending.evidence.facts, "gateway": self.facts()}
-        used_up = self.gateway.status.exhausted
-        stopped = ending.cause is Cause.CANCELLED and self._stopped_agent
-        if used_up is None or not (ending.cause in _CAUSED_BY_BUDGET or stopped):
+        verdict = self._verdict(ending)
+        if verdict is None:
             return ending.model_copy(update={"evidence": ending.evidence.model_copy(update={"facts": facts})})
+        cause, message, code = verdict
         facts["ended_as"] = f"{ending.cause}: {ending.message}"[:500]
         return Ending(
-            cause=Cause.BUDGET_EXHAUSTED,
-            message=f"the attempt's budget is used up: {used_up}",
-            evidence=ending.evidence.model_copy(update={"facts": facts, "error_code": "budget"}),
+            cause=cause,
+            message=message,
+            evidence=ending.evidence.model_copy(update={"facts": facts, "error_code": code}),
         )
+
+    def _verdict(self, ending: Ending) -> tuple[Cause, str, str] | None:
+        """Return the cause that the gateway has for the attempt's end, with a sentence and a code; None for none."""
+        status = self.gateway.status
+        seen, used_up = status.seen, status.exhausted
+        stopped = ending.cause is Cause.CANCELLED and self._stopped_agent
+        if used_up is not None and (ending.cause in _CAUSED_BY_BUDGET or stopped):
+            return Cause.BUDGET_EXHAUSTED, f"the attempt's budget is used up: {used_up}", "budget"
+        if seen.user_fault is not None and (ending.cause in _CAUSED_BY_REFUSAL or stopped):
+            return (
+                Cause.CONFIGURATION,
+                f"{seen.user_fault} Then `squire tasks retry --all --cause configuration`",
+                "provider_refused",
+            )
+        if seen.failing and (ending.cause in _CAUSED_BY_PROVIDER or stopped):
+            times = "once" if seen.failing == 1 else f"{seen.failing} times in a row"
+            status_code = f", {seen.last_status}" if seen.last_status is not None else ""
+            last = f"{seen.last_error}{status_code}"
+            return Cause.PROVIDER_ERROR, f"the model's provider failed {times} at the end: {last}", "provider"
+        return None
 
 
 @contextlib.contextmanager

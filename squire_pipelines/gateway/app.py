@@ -23,18 +23,16 @@ from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayCall, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price, find_price
+from squire_pipelines.gateway.provider_answer import ProviderAnswer
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
 from squire_pipelines.gateway.request_body import rebuild_request
-from squire_pipelines.gateway.usage import EventCounter, tokens_of
 from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
 from squire_pipelines.observability.logging import Component, get_logger
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-_FIRST_ERROR = 400
-_REDIRECTS = range(300, 400)
 # A larger body is read in a thread, so that the answers of other calls go on, and waits for room: until it is passed
 # on, it is in memory three times.
 _LARGE_BYTES = 256 * 2**10
@@ -72,6 +70,7 @@ class GatewayApp:
         self._reader = ThreadPoolExecutor(1, "squire-gateway-reader")
         self._bodies = BodyBudget(_BODIES_AT_ONCE * config.limits.max_request_bytes)
         self._call_ended = asyncio.Event()
+        self._logged_failures: set[str] = set()
         self._count = 0
         self._open = {True: 0, False: 0}  # calls under way, those of egress and those of the model
         self._client: httpx.AsyncClient | None = None
@@ -83,9 +82,8 @@ class GatewayApp:
         unpriced = tuple(sorted(model for model, price in meter.prices.items() if price is None))
         # A copy: the counts go on, and a reader compares two moments.
         hosts = dict(self._egress.hosts) if self._egress is not None else {}
-        return GatewayStatus(
-            meter.totals, meter.exhausted, unpriced, {host: replace(count) for host, count in hosts.items()}
-        )
+        counts = {host: replace(count) for host, count in hosts.items()}
+        return GatewayStatus(meter.totals, meter.exhausted, unpriced, counts, meter.seen)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection's message: the ASGI entry."""
@@ -192,7 +190,13 @@ class GatewayApp:
         await send({"type": "http.response.body", "body": body})
 
     async def _serve(self, call: RunningCall, scope: Message, receive: Receive, send: Send) -> None:
-        rules.check_path(scope["method"], call.path, self._config.protocol)
+        if scope["method"] == "HEAD" and call.path == "/":  # by which Claude Code looks whether somebody is there
+            call.status = 200
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        is_upgrade = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"])
+        rules.check_path(scope["method"], call.path, self._config.protocol, is_upgrade=is_upgrade)
         if self._config.base_url is None:
             raise RefusalError("model", "the attempt has no model")
         share = BodyShare(self._bodies, _LARGE_BYTES)
@@ -208,6 +212,7 @@ class GatewayApp:
         body = await self._body(call, receive, share, int(length) if length.isdigit() else None)
         forward = await self._rebuild(scope["method"], call.path, body)
         call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
+        call.free = forward.free
         if self._prices is not None:
             self._meter.prices = await asyncio.shield(self._prices)  # all calls wait for the one task
         self._log_body(call, "request", body)
@@ -275,6 +280,12 @@ class GatewayApp:
         if self._log is not None:
             self._log.body(call, part, body)
 
+    def _log_failure(self, error: str) -> None:
+        """Log a failure of the connection to the provider, each kind once: programs ask again and again."""
+        if error not in self._logged_failures:
+            self._logged_failures.add(error)
+            _log.warning("gateway.upstream_failed", error=error)
+
     async def _pass_on(
         self, call: RunningCall, forward: Forward, headers: list[tuple[str, str]], send: Send, share: BodyShare
     ) -> None:
@@ -294,84 +305,32 @@ class GatewayApp:
             },
         )
         del body
-        forward = replace(forward, rest=b"")
+        answer = ProviderAnswer(
+            call,
+            replace(forward, rest=b""),
+            limits=self._limits,
+            meter=self._meter,
+            key_filter=self._key_filter,
+            log=self._log,
+        )
+        del forward
         try:
             async with contextlib.AsyncExitStack() as stack:
                 response = await self._client.send(request, stream=True)
                 stack.push_async_callback(response.aclose)
                 share.release()
-                await self._answer(call, forward, response, send)
+                await answer.pass_on(response, send)
         except httpx.TimeoutException as error:
             if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-                self._note(call, Tokens(), reported=True)
+                answer.note(Tokens(), reported=True)
             raise RefusalError("timeout", "the model's provider did not answer in time") from error
         except httpx.HTTPError as error:
-            _log.warning("gateway.upstream_failed", error=type(error).__name__)
+            self._log_failure(type(error).__name__)
             if not call.status and isinstance(error, httpx.ConnectError):
-                self._note(call, Tokens(), reported=True)  # nothing of the request has passed
+                answer.note(Tokens(), reported=True)  # nothing of the request has passed
             raise RefusalError(
                 "upstream_unreachable", "the model's provider cannot be reached, or broke its answer off"
             ) from error
-
-    def _note(self, call: RunningCall, tokens: Tokens, *, reported: bool = False) -> None:
-        """Record what has passed so far, before more passes, and whether that is what the call uses in the end."""
-        call.reported = reported
-        self._meter.note(call, tokens)
-        if self._log is not None:
-            self._log.progress(call)
-
-    async def _answer(self, call: RunningCall, forward: Forward, response: httpx.Response, send: Send) -> None:
-        if response.status_code in _REDIRECTS:
-            self._note(call, Tokens(), reported=True)
-            raise RefusalError("redirect", "the model's provider redirects; check its base URL")
-        if response.status_code >= _FIRST_ERROR:
-            call.error = "upstream_status"
-            self._note(call, Tokens(), reported=True)
-        if rules.is_event_stream(response.headers.get("content-type", "")):
-            await self._stream(call, forward, response, send)
-            return
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > self._limits.max_response_bytes:
-                raise self._too_large()
-        if not forward.free:
-            usage = tokens_of(bytes(body)) if call.error is None else Tokens()
-            self._note(call, usage or self._estimate(forward, len(body)), reported=True)
-        content = self._key_filter.clean(bytes(body))
-        call.status, call.response_bytes = response.status_code, len(content)
-        headers = rules.response_headers(response.headers.multi_items())
-        headers.append((b"content-length", str(len(content)).encode()))
-        call.answered = True
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
-
-    @staticmethod
-    def _estimate(forward: Forward, size: int) -> Tokens:
-        """Return what a whole answer is counted for that does not report its usage."""
-        return Tokens(input=forward.input_estimate, output=-(-size // rules.BYTES_PER_TOKEN), estimated=True)
-
-    async def _stream(self, call: RunningCall, forward: Forward, response: httpx.Response, send: Send) -> None:
-        counter = EventCounter(forward.input_estimate)
-        call.status = response.status_code
-        headers = rules.response_headers(response.headers.multi_items())
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        async for chunk in response.aiter_bytes():
-            call.response_bytes += len(chunk)
-            if call.response_bytes > self._limits.max_response_bytes:
-                raise self._too_large()
-            counter.feed(chunk)
-            self._note(call, counter.tokens, reported=counter.is_final)
-            self._meter.check_stream()
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        counter.close()
-        self._note(call, counter.tokens, reported=True)
-        call.answered = True
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _too_large(self) -> RefusalError:
-        limit = self._limits.max_response_bytes
-        return RefusalError("response_too_large", f"the model's answer is larger than {limit} bytes")
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -7,9 +7,12 @@ because the agent left or the time was up, costs its reservation.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from squire_pipelines.agents.adapters.protocol import GatewaySeen
+from squire_pipelines.gateway.answer_content import EMPTY, ERROR, UNFINISHED
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price
+from squire_pipelines.gateway.provider_faults import UserFault
 from squire_pipelines.gateway.refusals import RefusalError
 
 _MILLION = 1_000_000
@@ -55,14 +58,13 @@ class Meter:
         self.totals = before or GatewayTotals()  # replaced, never changed: other threads read it
         self._admitted = self.totals.requests + self.totals.refused
         self.exhausted: str | None = None
-        self._failures = 0
+        self.seen = GatewaySeen()  # likewise
+        self._final: RefusalError | None = None
 
     def admit(self) -> None:
         """Count a call that has arrived, whatever becomes of it. Raises RefusalError when no more may be made."""
-        if self._failures >= self._limits.max_failures:
-            raise RefusalError(
-                "provider_down", f"the model's provider has failed {self._failures} times in a row. Stop working."
-            )
+        if self._final is not None:
+            raise RefusalError(self._final.code, self._final.message)
         if self._admitted >= self._limits.max_calls:
             raise self._used_up(self._limits.max_calls, "calls")
         self._admitted += 1
@@ -189,13 +191,42 @@ class Meter:
 
     def end(self, call: RunningCall) -> None:
         """End a call; what it has used stays counted, or what it reserved when nobody can say what it used."""
+        self._look_at(call)
         if call.forwarded:
-            self._failures = self._failures + 1 if _provider_failed(call) else 0
             if not call.reported and call.error in _UNCOUNTED:
                 self._note_most(call)
         else:
             self.totals = self.totals.plus_refused()
         self._running.pop(call.call_id, None)
+
+    def refuse_further(self, fault: UserFault) -> RefusalError:
+        """Pass no more calls on after an error that only the user can change. Returns the refusal for the agent."""
+        self._final = RefusalError("provider_refused", f"{fault.message} Stop working.")
+        self.seen = replace(self.seen, user_fault=fault.message, final=self._final.code)
+        return self._final
+
+    def _look_at(self, call: RunningCall) -> None:
+        """Count what the call shows of its provider, and pass no more on when that has failed too often in a row."""
+        seen = replace(self.seen, calls=self.seen.calls + 1)
+        if call.forwarded and not call.free and call.error != "client_gone":
+            is_empty = call.error in {EMPTY, UNFINISHED}
+            is_answer = call.error is None
+            is_failure = not is_empty and (_provider_failed(call) or call.error == "provider_refused")
+            seen = replace(
+                seen,
+                answers=seen.answers + is_answer,
+                empty_answers=seen.empty_answers + is_empty,
+                failures=seen.failures + is_failure,
+                failing=seen.failing + 1 if is_empty or is_failure else 0,
+                last_error=None if is_answer else call.upstream_code or call.error,
+                last_status=seen.last_status if is_answer else call.upstream_status,
+            )
+            if self._final is None and seen.failing >= self._limits.max_failures:
+                error = f" (the last time: {seen.last_error})" if seen.last_error else ""
+                message = f"the model's provider has failed {seen.failing} times in a row{error}. Stop working."
+                self._final = RefusalError("provider_down", message)
+                seen = replace(seen, final=self._final.code)
+        self.seen = seen
 
     def _note_most(self, call: RunningCall) -> None:
         """Count what a call has reserved: of its request, unless the provider has counted that, and of its answer."""
@@ -217,5 +248,6 @@ class Meter:
 def _provider_failed(call: RunningCall) -> bool:
     """Return whether the provider failed in a way after which clients ask again, which is useless if it goes on."""
     if call.error == "upstream_status":
-        return call.status in _ASK_AGAIN or call.status >= _SERVER_ERROR
-    return call.error in {"upstream_unreachable", "timeout"}
+        status = call.upstream_status or 0
+        return status in _ASK_AGAIN or status >= _SERVER_ERROR
+    return call.error in {"upstream_unreachable", "timeout", ERROR, UNFINISHED, EMPTY}

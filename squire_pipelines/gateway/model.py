@@ -97,16 +97,17 @@ class GatewayCall:
 
     `status` is what the agent was answered (0: the agent went away before an answer). Tokens are the upstream's
     count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
-    `error` is a code: `path`, `method`, `model`, `budget`, `price_unknown`, `provider_down`, `request_too_large`,
-    `bad_request`, `not_passed_on`, `timeout`, `upstream_unreachable`, `upstream_status`, `response_too_large`,
-    `client_gone`, `busy`, `shutdown`, `interrupted` (the gateway was killed), and for registries `egress`, `redirect`,
-    `address`. Neither bodies nor headers are kept.
+    `error` is a code: a row of `refusals`, or `upstream_status` (the provider's own error passed), `empty_answer`,
+    `unfinished` and `error_in_answer` (what it answered was none), `client_gone`, `shutdown`, `interrupted` (the
+    gateway was killed). Neither bodies nor headers are kept.
 
     Args:
         call_id: Of this one call in the world, so that it is recorded once.
         target: `model`, or the host of the registry that was asked.
         web_search: Whether the provider could search the web for the agent.
         dropped: Names of keys and kinds of the request that were not passed on.
+        upstream_status: Of the provider's answer, where it was an error.
+        upstream_code: The provider's own code of that error.
     """
 
     path: str
@@ -127,6 +128,8 @@ class GatewayCall:
     forwarded: bool = False
     web_search: bool = False
     dropped: tuple[str, ...] = ()
+    upstream_status: int | None = None
+    upstream_code: str | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -141,6 +144,7 @@ class RunningCall:
     Args:
         reserved: The most that it may use.
         reserved_usd: What its request by its estimate, and the longest answer, would cost.
+        free: Whether it costs nothing and answers nothing: tokens that are counted, models that are named.
         reported: Whether `tokens` is what it has used in the end: the provider has said so, or nothing was used.
     """
 
@@ -159,6 +163,9 @@ class RunningCall:
     web_search: bool = False
     dropped: tuple[str, ...] = ()
     error: str | None = None
+    upstream_status: int | None = None
+    upstream_code: str | None = None
+    free: bool = False
     answered: bool = False
     forwarded: bool = False
     slot: int | None = None
@@ -196,4 +203,6 @@ class RunningCall:
             forwarded=self.forwarded,
             web_search=self.web_search,
             dropped=self.dropped,
+            upstream_status=self.upstream_status,
+            upstream_code=self.upstream_code,
         )

@@ -89,13 +89,14 @@ def protocol_of(path: str) -> Protocol:
     return Protocol.ANTHROPIC if path.startswith(MESSAGES_PATH) else Protocol.OPENAI
 
 
-def check_path(method: str, path: str, protocol: Protocol | None = None) -> None:
+def check_path(method: str, path: str, protocol: Protocol | None = None, *, is_upgrade: bool = False) -> None:
     """Raise RefusalError unless the gateway serves this method and path.
 
     Args:
         method: Of HTTP.
         path: Of the request, without its query.
         protocol: The interface of the one provider that is served; None for all.
+        is_upgrade: Whether another protocol than HTTP is asked for on the connection.
     """
     if method == "CONNECT":
         raise RefusalError(
@@ -104,6 +105,8 @@ def check_path(method: str, path: str, protocol: Protocol | None = None) -> None
     known = target_of(path).path
     if known not in _METHODS:
         raise RefusalError("path", f"the gateway does not serve {path[:200]}")
+    if is_upgrade:
+        raise RefusalError("upgrade", f"{path} is served over HTTP alone, without a WebSocket")
     if method != _METHODS[known]:
         raise RefusalError("method", f"{path} takes {_METHODS[known]}")
     # OpenAI's and Anthropic's lists of models have one path.

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from squire_pipelines.gateway.answer_content import EMPTY, ERROR, RESPONSE_ENDS, StreamEnd
 from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.gateway.rules import BYTES_PER_TOKEN, as_object
 
@@ -28,25 +29,34 @@ _ENVELOPE = frozenset(
 )
 _MAX_ENVELOPE_CHARS = 100
 # What Gemini's interface adds to the model's text: the sealed form of a thought, and what it found and judged.
-_ADDED = frozenset({"thoughtSignature", "groundingMetadata", "citationMetadata", "safetyRatings", "usageMetadata"})
+_ADDED = frozenset(
+    {"thoughtSignature", "groundingMetadata", "citationMetadata", "safetyRatings", "promptFeedback", "usageMetadata"}
+)
 # Events that repeat what passed before in pieces, and what of them is the model's own.
 _WHOLES = frozenset({"response.created", "response.queued", "response.in_progress"})
 _MAX_KINDS = 32
-_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-def tokens_of(text: bytes) -> Tokens | None:
-    """Return the usage in one JSON document, or None when it reports none, or less than its text can be."""
-    if b'"usage"' not in text and b'"usageMetadata"' not in text:
-        return None
+@dataclass(frozen=True, slots=True)
+class WholeAnswer:
+    """What one JSON document says: its usage, if it reports any that its text can be, and what is wrong with it."""
+
+    tokens: Tokens | None = None
+    failure: str | None = EMPTY
+
+
+def read_answer(text: bytes) -> WholeAnswer:
+    """Return what an answer that came whole says of itself."""
     try:
         document = as_object(json.loads(text))
     except (ValueError, RecursionError):
-        return None
+        return WholeAnswer()
     usage = _usage(document)
     is_response = document.get("object") == "response"
     size = _text_bytes(document.get("output") if is_response else {**document, "usage": None})
-    return usage if usage is not None and (usage.output or 0) >= size // _MOST_BYTES_PER_TOKEN else None
+    failure = None if size or (usage is not None and usage.output) else EMPTY
+    is_counted = usage is not None and (usage.output or 0) >= size // _MOST_BYTES_PER_TOKEN
+    return WholeAnswer(usage if is_counted else None, ERROR if document.get("error") else failure)
 
 
 def _usage(document: dict[str, Any]) -> Tokens | None:
@@ -88,13 +98,6 @@ def _gemini_usage(usage: dict[str, Any]) -> Tokens | None:
         output=max(parts, total - asked) if total is not None else parts,
         cached=_count(usage.get("cachedContentTokenCount")),
     )
-
-
-def _has_gemini_ended(document: dict[str, Any]) -> bool:
-    if as_object(document.get("promptFeedback")).get("blockReason"):
-        return True
-    candidates = document.get("candidates")
-    return isinstance(candidates, list) and any(as_object(entry).get("finishReason") for entry in candidates)
 
 
 def _count(value: object) -> int | None:
@@ -154,7 +157,7 @@ class EventCounter:
         self._since_report = _Text()
         self._repeated: dict[str, _Text] = {}
         self._is_interim = False
-        self._has_ended = False
+        self._end = StreamEnd()
         self._rest = bytearray()
         self._skipping = False
 
@@ -163,6 +166,13 @@ class EventCounter:
         """Whether the provider has reported what the stream used, and nothing has passed since."""
         reported = self._reported
         return reported is not None and not self.tokens.estimated
+
+    @property
+    def failure(self) -> str | None:
+        """What is wrong with the stream now that it has ended: an error in it, no content, or no finish."""
+        has_text = any(text.pieces for text in (self._text, *self._repeated.values()))
+        output = self._reported.output if self._reported is not None else None
+        return self._end.failure(has_content=has_text or bool(output))
 
     @property
     def tokens(self) -> Tokens:
@@ -228,6 +238,7 @@ class EventCounter:
             return
         data = line[5:].strip()
         if data == b"[DONE]":
+            self._end.has_finished = True
             return
         try:
             document = json.loads(data)
@@ -241,22 +252,22 @@ class EventCounter:
     def _event(self, document: dict[str, Any]) -> None:
         kind = document.get("type")
         usage = _usage(document)
-        self._has_ended = self._has_ended or _has_gemini_ended(document)
+        self._end.look_at(document)
         if usage is not None or (isinstance(kind, str) and kind in _WHOLES):
             document = {**document, "usage": None}
-        if isinstance(kind, str) and (kind in _WHOLES or kind in _ENDS):
+        if isinstance(kind, str) and (kind in _WHOLES or kind in RESPONSE_ENDS):
             document = {"output": as_object(document.get("response")).get("output")}
         elif kind == "message_start":
             document = {"content": as_object(document.get("message")).get("content")}
         size = _text_bytes(document)
-        name = kind if isinstance(kind, str) and (kind in _ENDS or kind.endswith(".done")) else ""
+        name = kind if isinstance(kind, str) and (kind in RESPONSE_ENDS or kind.endswith(".done")) else ""
         if name and (name in self._repeated or len(self._repeated) < _MAX_KINDS):
             self._repeated.setdefault(name, _Text()).add(size)
         else:
             self._add(size)
         if usage is None:
             return
-        self._is_interim = "usageMetadata" in document and not self._has_ended
+        self._is_interim = "usageMetadata" in document and not self._end.has_finished
         before = self._reported or Tokens()
         output = before.output
         if usage.output is not None and usage.output >= self._least:

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals, Protocol
@@ -70,6 +71,7 @@ class GatewayStatus:
         exhausted: The cap that the attempt has met, in words; None while it has met none.
         unpriced: Models whose price nobody knows.
         hosts: What passed to and from each host of a registry.
+        seen: What the calls have shown of the provider.
         call: In a line of a gateway in a container, the call that has just ended.
     """
 
@@ -77,6 +79,7 @@ class GatewayStatus:
     exhausted: str | None = None
     unpriced: tuple[str, ...] = ()
     hosts: Mapping[str, HostCount] = field(default_factory=dict)
+    seen: GatewaySeen = field(default_factory=GatewaySeen)
     call: GatewayCall | None = None
 
 

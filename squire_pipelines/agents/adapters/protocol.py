@@ -187,6 +187,9 @@ class GatewaySeen:
         last_status: The provider's HTTP status at the last failure.
         user_fault: What the user has to change (a wrong key, an unknown model, no quota), as a sentence; None when
             nothing is.
+        failing: Failures and answers without content since the last answer with content.
+        final: The code with which every further call is refused, `provider_refused` or `provider_down`; None while
+            calls are passed on.
     """
 
     calls: int = 0
@@ -196,6 +199,8 @@ class GatewaySeen:
     last_error: str | None = None
     last_status: int | None = None
     user_fault: str | None = None
+    failing: int = 0
+    final: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

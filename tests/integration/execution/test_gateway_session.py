@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.domain.budgets import Amount
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.errors import LedgerError
@@ -26,7 +27,7 @@ from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.settings import Settings, load_settings
 from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, reservation, sqlite_ledger_file
-from tests.support.provider import Upstream, serve_upstream
+from tests.support.provider import Answer, Upstream, plain, serve_upstream
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -108,7 +109,7 @@ def test_calls_and_what_is_spent_reach_the_ledger_while_the_agent_works(configur
         assert row.spent.usd == pytest.approx(7e-6)
         assert row.reserved == Amount(1.0, 0)
     assert rows(leased.ledger, leased.attempt.id) == [(5, 2, pytest.approx(7e-6), None)]
-    assert session.facts() == {"calls": 1, "tokens": 7, "usd": pytest.approx(7e-6)}
+    assert session.facts() == {"calls": 1, "tokens": 7, "usd": pytest.approx(7e-6), "answers": 1}
     assert not session.socket_path.parent.exists()
 
 
@@ -155,6 +156,76 @@ def test_a_used_up_budget_is_the_attempts_cause(configure: Callable[..., Setting
     assert "gateway" in done.evidence.facts
     cancelled = session.revise(Ending(cause=Cause.CANCELLED, message="a person did"))
     assert cancelled.cause is Cause.CANCELLED
+
+
+def seen_by(session: gateway_session.GatewaySession, calls: int) -> GatewaySeen:
+    """What the gateway has counted once it has counted so many calls."""
+    pause = threading.Event()
+    for _ in range(1200):
+        if session.gateway.status.seen.calls >= calls:
+            break
+        pause.wait(0.05)
+    return session.gateway.status.seen
+
+
+def test_a_refused_key_is_for_the_user_to_change(configure: Callable[..., Settings], upstream: Upstream) -> None:
+    upstream.answer = plain(401, {"error": {"code": "invalid_api_key"}})
+    leased = lease(configure())
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        assert [post(session).status_code for _ in range(3)] == [400] * 3
+        assert seen_by(session, 3).final == "provider_refused"
+        assert not session.is_overdue, "it has a minute to understand"
+    assert len(upstream.seen) == 1
+    for cause in (Cause.AGENT_ERROR, Cause.NO_CHANGES, Cause.PROVIDER_ERROR, Cause.COMPLETED, Cause.TIMEOUT):
+        ending = session.revise(Ending(cause=cause, message="exit code 1"))
+        assert (ending.cause, ending.transient) == (Cause.CONFIGURATION, False)
+        assert "refuses the key (401 invalid_api_key)" in ending.message
+        assert "squire tasks retry --all --cause configuration" in ending.message
+        facts = ending.evidence.facts["gateway"]
+        assert isinstance(facts, dict)
+        assert (facts["failures"], facts["last_error"], facts["last_status"]) == (1, "invalid_api_key", 401)
+        assert ending.evidence.facts["ended_as"] == f"{cause}: exit code 1"
+    memory = session.revise(Ending(cause=Cause.OUT_OF_MEMORY, message="x"))
+    assert memory.cause is Cause.OUT_OF_MEMORY, "that has causes of its own"
+
+
+@pytest.mark.parametrize("answer", [plain(200, {}), plain(500, {"error": {"code": "overloaded"}})])
+def test_an_agent_that_was_answered_nothing_to_the_last_failed_by_its_provider(
+    configure: Callable[..., Settings], upstream: Upstream, answer: Answer
+) -> None:
+    leased = lease(configure())
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        assert post(session).status_code == 200
+        seen_by(session, 1)
+        upstream.answer = answer
+        for _ in range(2):
+            post(session)
+        seen_by(session, 3)
+    for cause in (Cause.NO_CHANGES, Cause.AGENT_ERROR):
+        ending = session.revise(Ending(cause=cause, message="nothing to do"))
+        assert (ending.cause, ending.transient) == (Cause.PROVIDER_ERROR, True)
+        assert "failed 2 times in a row at the end" in ending.message
+    done = session.revise(Ending(cause=Cause.COMPLETED, message="done"))
+    assert done.cause is Cause.COMPLETED, "what it finished all the same is its work"
+
+
+def test_an_agent_that_was_answered_at_the_last_ended_by_itself(
+    configure: Callable[..., Settings], upstream: Upstream
+) -> None:
+    answers = upstream.answer
+    leased = lease(configure())
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        upstream.answer = plain(500, {})
+        post(session)
+        seen_by(session, 1)
+        upstream.answer = answers
+        post(session)
+        assert seen_by(session, 2).failing == 0
+    ending = session.revise(Ending(cause=Cause.NO_CHANGES, message="nothing to do"))
+    assert ending.cause is Cause.NO_CHANGES
 
 
 def test_a_price_that_nobody_knows_is_said(configure: Callable[..., Settings]) -> None:

@@ -134,7 +134,7 @@ def test_a_budget_for_thinking_that_does_not_fit_is_refused(upstream: Upstream, 
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "budget")
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 500])
+@pytest.mark.parametrize("status", [200, 400, 429, 500])
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 @pytest.mark.parametrize("path", [CHAT, model_requests.STREAM])
 def test_the_key_comes_back_in_no_header_body_or_stream(

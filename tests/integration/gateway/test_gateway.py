@@ -39,7 +39,8 @@ def events(*lines: str, then: Callable[[], object] | None = None) -> Callable[[B
     return write
 
 
-USAGE = json.dumps({"usage": {"prompt_tokens": 11, "completion_tokens": 4}})
+FINISH = {"index": 0, "delta": {}, "finish_reason": "stop"}
+USAGE = json.dumps({"choices": [FINISH], "usage": {"prompt_tokens": 11, "completion_tokens": 4}})
 
 
 def test_a_call_gets_the_key_and_is_recorded(upstream: Upstream, open_gateway: OpenGateway) -> None:
@@ -130,24 +131,24 @@ def test_an_agent_that_goes_away_while_it_asks_is_recorded(open_gateway: OpenGat
 
 
 def test_an_error_of_the_providers_passes_without_the_key(open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
-    answer_with(
-        401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}, {"retry-after": "7", "set-cookie": "a"}
-    )
+    answer_with(429, {"error": {"message": f"Too many requests with {KEY}"}}, {"retry-after": "7", "set-cookie": "a"})
     gateway = open_gateway()
     answer = gateway.client.post(CHAT, json=BODY)
-    assert answer.status_code == 401
+    assert answer.status_code == 429
     assert KEY not in answer.text
     assert "[redacted]" in answer.text
     assert answer.headers["retry-after"] == "7"
     assert "set-cookie" not in answer.headers
     (call,) = gateway.recorded()
-    assert (call.status, call.error) == (401, "upstream_status")
+    assert (call.status, call.error, call.upstream_status) == (429, "upstream_status", 429)
 
 
 def test_a_redirect_is_not_followed(upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
     answer_with(302, {}, {"location": upstream.url + "/elsewhere"})
     gateway = open_gateway()
-    assert gateway.client.post(CHAT, json=BODY).status_code == 502
+    refused = gateway.client.post(CHAT, json=BODY)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "provider_refused")
+    assert "Correct the base URL" in refused.json()["error"]["message"]
     assert len(upstream.seen) == 1
 
 

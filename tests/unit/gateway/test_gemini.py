@@ -13,7 +13,7 @@ from squire_pipelines.gateway.model import GatewayLimits, Protocol, RunningCall,
 from squire_pipelines.gateway.prices import find_price
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.request_body import rebuild_request
-from squire_pipelines.gateway.usage import EventCounter, tokens_of
+from squire_pipelines.gateway.usage import EventCounter, read_answer
 from tests.support.model_requests import GEMINI_COUNT, GENERATE, STREAM
 
 CONTENTS: list[dict[str, Any]] = [{"role": "user", "parts": [{"text": "Hello."}]}]
@@ -224,14 +224,14 @@ USAGE = {
 
 
 def test_thoughts_are_output_and_what_tools_gave_is_input() -> None:
-    assert tokens_of(json.dumps({"usageMetadata": USAGE}).encode()) == Tokens(107, 50, 60)
+    assert read_answer(json.dumps({"usageMetadata": USAGE}).encode()).tokens == Tokens(107, 50, 60)
     only_thoughts = {"promptTokenCount": 9, "thoughtsTokenCount": 8, "totalTokenCount": 17}
-    assert tokens_of(json.dumps({"usageMetadata": only_thoughts}).encode()) == Tokens(9, 8)
-    assert tokens_of(json.dumps({"usageMetadata": {"promptTokenCount": 9}}).encode()) == Tokens(9, 0)
-    assert tokens_of(json.dumps({"usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 12}}).encode()) == Tokens(
-        9, 3
-    )
-    assert tokens_of(b'{"usageMetadata": {"promptTokenCount": "many"}}') is None
+    assert read_answer(json.dumps({"usageMetadata": only_thoughts}).encode()).tokens == Tokens(9, 8)
+    assert read_answer(json.dumps({"usageMetadata": {"promptTokenCount": 9}}).encode()).tokens == Tokens(9, 0)
+    assert read_answer(
+        json.dumps({"usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 12}}).encode()
+    ).tokens == Tokens(9, 3)
+    assert read_answer(b'{"usageMetadata": {"promptTokenCount": "many"}}').tokens is None
 
 
 def event(text: str, usage: dict[str, int] | None = None, finish: str | None = None, **part: object) -> bytes:
@@ -285,9 +285,9 @@ def test_what_the_interface_adds_is_not_the_models_text() -> None:
         "candidates": [{"content": {"parts": [{"text": "ok"}]}, "groundingMetadata": {"a": "x" * 9000}}],
         "usageMetadata": small,
     }
-    assert tokens_of(json.dumps(grounded).encode()) == Tokens(5, 2)
+    assert read_answer(json.dumps(grounded).encode()).tokens == Tokens(5, 2)
     long = {"candidates": [{"content": {"parts": [{"text": "x" * 9000}]}}], "usageMetadata": small}
-    assert tokens_of(json.dumps(long).encode()) is None, "no model writes so much with two tokens"
+    assert read_answer(json.dumps(long).encode()).tokens is None, "no model writes so much with two tokens"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_call_costs_what_the_library_says_for_cache_thoughts_and_answer(model:
         "thoughtsTokenCount": 700,
         "totalTokenCount": asked + 1000,
     }
-    tokens = tokens_of(json.dumps({"usageMetadata": usage}).encode())
+    tokens = read_answer(json.dumps({"usageMetadata": usage}).encode()).tokens
     assert tokens is not None
     billed = calc_price(
         Usage(input_tokens=asked, cache_read_tokens=asked // 2, output_tokens=1000),

@@ -97,7 +97,7 @@ def test_a_provider_that_fails_again_and_again_is_asked_no_more(error: str, stat
         call = running()
         counting.admit()
         counting.reserve(call, forward())
-        call.error, call.status, call.reported = how, status, True
+        call.error, call.status, call.upstream_status, call.reported = how, status, status, True
         counting.end(call)
 
     for how in (error, error, None, error, error, error):
@@ -107,6 +107,25 @@ def test_a_provider_that_fails_again_and_again_is_asked_no_more(error: str, stat
     assert (refused.value.status, refused.value.code) == (400, "provider_down")
     assert refused.value.headers == [(b"x-should-retry", b"false")]
     assert counting.exhausted is None  # no cap is met
+    seen = counting.seen
+    assert (seen.calls, seen.answers, seen.failures, seen.failing, seen.final) == (6, 1, 5, 3, "provider_down")
+
+
+def test_answers_without_content_are_failures_and_one_with_content_ends_the_row() -> None:
+    counting = meter(max_failures=3)
+    for number, error in enumerate(
+        ("empty_answer", "unfinished", None, "error_in_answer", "client_gone", "empty_answer")
+    ):
+        call = running(str(number))
+        counting.reserve(call, forward())
+        call.error, call.reported = error, True
+        counting.end(call)
+    free = running("free")
+    free.free = free.forwarded = True  # the number of a text's tokens says nothing of answers
+    counting.end(free)
+    seen = counting.seen
+    assert (seen.answers, seen.empty_answers, seen.failures, seen.failing) == (1, 3, 1, 2)
+    assert (seen.last_error, seen.final) == ("empty_answer", None)
 
 
 def test_refused_calls_count_as_calls() -> None:

@@ -9,7 +9,7 @@ from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens
 from squire_pipelines.gateway.prices import find_price
 from squire_pipelines.gateway.request_body import rebuild_request
-from squire_pipelines.gateway.usage import tokens_of
+from squire_pipelines.gateway.usage import read_answer
 
 MODELS = ["claude-sonnet-4-5", "claude-opus-4-5", "gemini-2.5-pro", "gpt-5.4", "gpt-5.5", "gpt-4o"]
 
@@ -33,7 +33,9 @@ def test_what_is_kept_for_an_hour_costs_twice_the_input() -> None:
     price = find_price("claude-opus-4-5", {})
     assert price is not None
     usage = {"input_tokens": 0, "cache_creation_input_tokens": 1_000_000, "output_tokens": 5}
-    kept = tokens_of(json.dumps({"usage": usage | {"cache_creation": {"ephemeral_1h_input_tokens": 400_000}}}).encode())
+    kept = read_answer(
+        json.dumps({"usage": usage | {"cache_creation": {"ephemeral_1h_input_tokens": 400_000}}}).encode()
+    ).tokens
     assert kept is not None
     assert price.cache_write is not None
     expected = 0.6 * price.cache_write + 0.4 * 2 * price.input + 5e-6 * price.output

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from squire_pipelines.gateway.model import Tokens
-from squire_pipelines.gateway.usage import EventCounter, tokens_of
+from squire_pipelines.gateway.usage import EventCounter, read_answer
 
 CHAT = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}}}
 RESPONSES = {
@@ -16,7 +16,7 @@ RESPONSES = {
 
 @pytest.mark.parametrize("document", [CHAT, RESPONSES], ids=["chat", "responses"])
 def test_both_interfaces_are_understood(document: object) -> None:
-    assert tokens_of(json.dumps(document).encode()) == Tokens(7, 3, 2)
+    assert read_answer(json.dumps(document).encode()).tokens == Tokens(7, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_both_interfaces_are_understood(document: object) -> None:
     ],
 )
 def test_no_usage_is_none(text: bytes) -> None:
-    assert tokens_of(text) is None
+    assert read_answer(text).tokens is None
 
 
 def test_counts_that_are_none_are_not_believed() -> None:
     usage = {
         "usage": {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": {"cached_tokens": True}}
     }
-    assert tokens_of(json.dumps(usage).encode()) == Tokens()
+    assert read_answer(json.dumps(usage).encode()).tokens == Tokens()
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
@@ -154,5 +154,7 @@ def test_it_is_known_when_a_count_is_the_providers_last_word() -> None:
 
 def test_a_whole_answer_that_reports_less_than_it_can_be_is_not_believed() -> None:
     message = {"choices": [{"message": {"content": EIGHTY_KB}}]}
-    assert tokens_of(json.dumps({**ZERO, **message}).encode()) is None
-    assert tokens_of(json.dumps({**message, "usage": {"completion_tokens": 20_000}}).encode()) == Tokens(None, 20_000)
+    assert read_answer(json.dumps({**ZERO, **message}).encode()).tokens is None
+    assert read_answer(json.dumps({**message, "usage": {"completion_tokens": 20_000}}).encode()).tokens == Tokens(
+        None, 20_000
+    )

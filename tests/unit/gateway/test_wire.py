@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals
@@ -12,6 +13,7 @@ from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.wire import CONFIG_LINE, STATUS_LINE, GatewayConfig, GatewayStatus
 
 KEY = "sk-" + "k" * 20
+SEEN = GatewaySeen(3, 1, 1, 1, "insufficient_quota", 429, "Raise the quota.", 2, "provider_refused")
 CONFIG = GatewayConfig(
     "t1-1",
     "http://127.0.0.1:9/v1",
@@ -35,7 +37,7 @@ def test_a_configuration_arrives_as_it_was_given() -> None:
 def test_a_status_arrives_as_it_was_given() -> None:
     call = GatewayCall("/v1/models\n", "small", 200, datetime.now(UTC), 0.5, input_tokens=1, call_id="a:1")
     status = GatewayStatus(
-        GatewayTotals(1, 0.0, 1), "5 tokens", ("small",), {"registry.example.com": HostCount(1, 2, 3)}, call
+        GatewayTotals(1, 0.0, 1), "5 tokens", ("small",), {"registry.example.com": HostCount(1, 2, 3)}, SEEN, call
     )
     line = STATUS_LINE.write(status)
     assert line.count(b"\n") == 1

@@ -1,0 +1,121 @@
+"""Passes an answer of the provider's on to the agent: whole or as a stream, counted, without the key, and looked at."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import httpx
+
+from squire_pipelines.gateway import rules
+from squire_pipelines.gateway.call_log import CallLog
+from squire_pipelines.gateway.forward import Forward
+from squire_pipelines.gateway.key_filter import KeyFilter
+from squire_pipelines.gateway.meter import Meter
+from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens
+from squire_pipelines.gateway.provider_faults import error_code, user_fault
+from squire_pipelines.gateway.refusals import RefusalError
+from squire_pipelines.gateway.usage import EventCounter, read_answer
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+_FIRST_ERROR = 300  # redirects are none of the agent's business, and are not followed
+
+
+class ProviderAnswer:
+    """The answer to one call.
+
+    Args:
+        call: Whose answer it is.
+        forward: What was asked, without its body.
+        limits: The bounds on it.
+        meter: Counts what it uses.
+        key_filter: Knows the key.
+        log: Is told of each piece; None for none.
+    """
+
+    def __init__(
+        self,
+        call: RunningCall,
+        forward: Forward,
+        *,
+        limits: GatewayLimits,
+        meter: Meter,
+        key_filter: KeyFilter,
+        log: CallLog | None,
+    ) -> None:
+        self._call = call
+        self._forward = forward
+        self._limits = limits
+        self._meter = meter
+        self._key_filter = key_filter
+        self._log = log
+
+    def note(self, tokens: Tokens, *, reported: bool = False) -> None:
+        """Record what has passed so far, before more passes, and whether that is what the call uses in the end."""
+        self._call.reported = reported
+        self._meter.note(self._call, tokens)
+        if self._log is not None:
+            self._log.progress(self._call)
+
+    async def pass_on(self, response: httpx.Response, send: Send) -> None:
+        """Pass the answer on. Raises RefusalError for one that the agent must not get, httpx.HTTPError."""
+        is_error = response.status_code >= _FIRST_ERROR
+        if is_error:
+            self._call.error, self._call.upstream_status = "upstream_status", response.status_code
+            self.note(Tokens(), reported=True)
+        elif rules.is_event_stream(response.headers.get("content-type", "")):
+            await self._stream(response, send)
+            return
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > self._limits.max_response_bytes:
+                raise self._too_large()
+        if is_error:
+            self._refuse_if_final(response.status_code, bytes(body))
+        elif not self._forward.free:
+            answer = read_answer(bytes(body))
+            self._call.error = answer.failure
+            self.note(answer.tokens or self._estimate(len(body)), reported=True)
+        content = self._key_filter.clean(bytes(body))
+        self._call.status, self._call.response_bytes = response.status_code, len(content)
+        headers = rules.response_headers(response.headers.multi_items())
+        headers.append((b"content-length", str(len(content)).encode()))
+        self._call.answered = True
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    def _refuse_if_final(self, status: int, body: bytes) -> None:
+        """Raise RefusalError when only the user can change what the provider's error is about."""
+        cleaned = self._key_filter.clean(body)
+        self._call.upstream_code = error_code(cleaned)
+        fault = user_fault(status, cleaned, model=self._call.model, is_free=self._forward.free)
+        if fault is not None:
+            raise self._meter.refuse_further(fault)
+
+    def _estimate(self, size: int) -> Tokens:
+        """Return what a whole answer is counted for that does not report its usage."""
+        return Tokens(input=self._forward.input_estimate, output=-(-size // rules.BYTES_PER_TOKEN), estimated=True)
+
+    async def _stream(self, response: httpx.Response, send: Send) -> None:
+        call = self._call
+        counter = EventCounter(self._forward.input_estimate)
+        call.status = response.status_code
+        headers = rules.response_headers(response.headers.multi_items())
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        async for chunk in response.aiter_bytes():
+            call.response_bytes += len(chunk)
+            if call.response_bytes > self._limits.max_response_bytes:
+                raise self._too_large()
+            counter.feed(chunk)
+            self.note(counter.tokens, reported=counter.is_final)
+            self._meter.check_stream()
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        counter.close()
+        call.error = counter.failure
+        self.note(counter.tokens, reported=True)
+        call.answered = True
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _too_large(self) -> RefusalError:
+        limit = self._limits.max_response_bytes
+        return RefusalError("response_too_large", f"the model's answer is larger than {limit} bytes")
