@@ -17,6 +17,7 @@ import httpx
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.body_budget import BodyBudget, BodyShare
 from squire_pipelines.gateway.call_log import CallLog
+from squire_pipelines.gateway.cap_notice import notice_for
 from squire_pipelines.gateway.egress import Egress
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter
@@ -212,7 +213,7 @@ class GatewayApp:
         body = await self._body(call, receive, share, int(length) if length.isdigit() else None)
         forward = await self._rebuild(scope["method"], call.path, body)
         call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
-        call.free = forward.free
+        call.free, call.has_notice = forward.free, forward.has_notice
         if self._prices is not None:
             self._meter.prices = await asyncio.shield(self._prices)  # all calls wait for the one task
         self._log_body(call, "request", body)
@@ -253,6 +254,7 @@ class GatewayApp:
 
     async def _rebuild(self, method: str, path: str, body: bytearray) -> Forward:
         """Return the request to pass on, made anew from what is known of the agent's. Raises RefusalError."""
+        notice = notice_for(self._limits, self._meter.totals)
 
         def rebuild() -> Forward:
             return rebuild_request(
@@ -264,6 +266,7 @@ class GatewayApp:
                 web_search=self._config.web_search,
                 default_output=self._limits.max_output_tokens,
                 base_url=self._config.base_url or "",
+                notice=notice,
             )
 
         if len(body) <= _LARGE_BYTES:

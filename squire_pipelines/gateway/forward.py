@@ -37,6 +37,7 @@ class Forward:
         dropped: The names of what was left out.
         input_estimate: The tokens that the request usually has.
         hidden_input: The most tokens of what is not in its bytes: pictures, documents, tools of the provider's own.
+        has_notice: Whether it ends with what the agent is told of its cap.
     """
 
     method: str
@@ -55,6 +56,7 @@ class Forward:
     dropped: tuple[str, ...] = ()
     input_estimate: int = field(default=0)
     hidden_input: int = 0
+    has_notice: bool = False
 
     @property
     def least_output(self) -> int:

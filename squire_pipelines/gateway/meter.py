@@ -208,6 +208,8 @@ class Meter:
     def _look_at(self, call: RunningCall) -> None:
         """Count what the call shows of its provider, and pass no more on when that has failed too often in a row."""
         seen = replace(self.seen, calls=self.seen.calls + 1)
+        if call.forwarded and call.has_notice:
+            seen = replace(seen, notices=seen.notices + 1)
         if call.forwarded and not call.free and call.error != "client_gone":
             is_empty = call.error in {EMPTY, UNFINISHED}
             is_answer = call.error is None

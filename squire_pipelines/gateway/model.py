@@ -108,6 +108,7 @@ class GatewayCall:
         dropped: Names of keys and kinds of the request that were not passed on.
         upstream_status: Of the provider's answer, where it was an error.
         upstream_code: The provider's own code of that error.
+        has_notice: Whether the agent was told in it that most of its budget is used.
     """
 
     path: str
@@ -130,6 +131,7 @@ class GatewayCall:
     dropped: tuple[str, ...] = ()
     upstream_status: int | None = None
     upstream_code: str | None = None
+    has_notice: bool = False
 
     @property
     def total_tokens(self) -> int:
@@ -165,6 +167,7 @@ class RunningCall:
     error: str | None = None
     upstream_status: int | None = None
     upstream_code: str | None = None
+    has_notice: bool = False
     free: bool = False
     answered: bool = False
     forwarded: bool = False
@@ -205,4 +208,5 @@ class RunningCall:
             dropped=self.dropped,
             upstream_status=self.upstream_status,
             upstream_code=self.upstream_code,
+            has_notice=self.has_notice,
         )

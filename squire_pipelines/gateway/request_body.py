@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic_core import from_json
 
 from squire_pipelines.gateway import gemini_shapes
+from squire_pipelines.gateway.cap_notice import add_notice
 from squire_pipelines.gateway.common_shapes import ANY_INPUT, PICTURE_TOKENS
 from squire_pipelines.gateway.forward import LEAST_THINKING, Forward, write_json
 from squire_pipelines.gateway.model import Protocol
@@ -101,6 +102,7 @@ def rebuild_request(
     web_search: bool = False,
     default_output: int = 32_000,
     base_url: str = "",
+    notice: str | None = None,
 ) -> Forward:
     """Return the request to pass on.
 
@@ -113,6 +115,7 @@ def rebuild_request(
         web_search: Whether the provider may search the web for the agent.
         default_output: The greatest number of tokens of an answer where the request names none that is one.
         base_url: Of the provider, which says under which name it wants that number.
+        notice: What to tell the agent at the request's end; None for nothing.
 
     Raises:
         RefusalError: The body is no JSON object, asks for a model that is not allowed, or has what is not passed on.
@@ -124,7 +127,9 @@ def rebuild_request(
     asked = document.pop("model", None)
     model = _allowed(asked if target.model is None else target.model, allowed_models, aliases)
     if target.path in _GEMINI_PATHS:
-        return _rebuild_gemini(method, target, model, document, web_search=web_search, default_output=default_output)
+        return _rebuild_gemini(
+            method, target, model, document, web_search=web_search, default_output=default_output, notice=notice
+        )
     notes = Notes()
     limits = [document.pop(key, None) for key in _OUTPUT_KEYS[path]]
     named = next((value for value in limits if _is_amount(value)), None)
@@ -134,6 +139,7 @@ def rebuild_request(
     except ShapeError as error:
         raise RefusalError("not_passed_on", error.sentence) from error
     _settle(made, path)
+    has_notice = notice is not None and add_notice(path, made, notice)
     text = write_json({"model": model, **made})
     free = path in FREE_PATHS
     return Forward(
@@ -153,6 +159,7 @@ def rebuild_request(
         dropped=tuple(notes.dropped),
         input_estimate=-(-len(text) // BYTES_PER_TOKEN),
         hidden_input=_hidden_tokens(text, made),
+        has_notice=has_notice,
     )
 
 
@@ -165,7 +172,14 @@ def _allowed(asked: object, allowed_models: Collection[str], aliases: Mapping[st
 
 
 def _rebuild_gemini(
-    method: str, target: Target, model: str, document: dict[str, Any], *, web_search: bool, default_output: int
+    method: str,
+    target: Target,
+    model: str,
+    document: dict[str, Any],
+    *,
+    web_search: bool,
+    default_output: int,
+    notice: str | None,
 ) -> Forward:
     notes = Notes()
     try:
@@ -179,6 +193,7 @@ def _rebuild_gemini(
         whole["model"] = f"models/{model}"
     config: dict[str, Any] = {} if free else made.pop("generationConfig", {})
     named, thinking = config.pop("maxOutputTokens", None), config.pop("thinkingConfig", None)
+    has_notice = notice is not None and add_notice(target.path, made, notice)
     text = write_json(made)
     return Forward(
         method,
@@ -197,6 +212,7 @@ def _rebuild_gemini(
         dropped=tuple(notes.dropped),
         input_estimate=-(-len(text) // BYTES_PER_TOKEN),
         hidden_input=gemini_shapes.hidden_tokens(made) + len(write_json(config)),
+        has_notice=has_notice,
     )
 
 

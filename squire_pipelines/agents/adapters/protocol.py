@@ -190,6 +190,7 @@ class GatewaySeen:
         failing: Failures and answers without content since the last answer with content.
         final: The code with which every further call is refused, `provider_refused` or `provider_down`; None while
             calls are passed on.
+        notices: Calls in which the agent was told that most of its budget is used.
     """
 
     calls: int = 0
@@ -201,6 +202,7 @@ class GatewaySeen:
     user_fault: str | None = None
     failing: int = 0
     final: str | None = None
+    notices: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,22 @@ def seen_by(session: gateway_session.GatewaySession, calls: int) -> GatewaySeen:
     return session.gateway.status.seen
 
 
+def test_the_evidence_says_in_how_many_calls_the_agent_was_told_of_its_cap(
+    configure: Callable[..., Settings], upstream: Upstream
+) -> None:
+    upstream.answer = plain(200, {"usage": {"prompt_tokens": 850, "completion_tokens": 1}})
+    leased = lease(configure("[budgets.attempt]\ntokens = 1000\n"))
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        post(session)
+        assert seen_by(session, 1).notices == 0
+        assert "told" not in session.facts()
+        post(session)
+        seen_by(session, 2)
+    assert session.facts()["told"] == 1
+    assert b"85 % of the budget" in upstream.seen[1].body
+
+
 def test_a_refused_key_is_for_the_user_to_change(configure: Callable[..., Settings], upstream: Upstream) -> None:
     upstream.answer = plain(401, {"error": {"code": "invalid_api_key"}})
     leased = lease(configure())

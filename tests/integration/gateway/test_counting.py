@@ -263,6 +263,23 @@ def test_what_earlier_gateways_of_the_attempt_used_counts(upstream: Upstream, op
     assert upstream.seen == []
 
 
+def test_an_agent_that_has_used_most_of_its_cap_is_told_in_each_call(
+    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
+) -> None:
+    answer_with(200, {"usage": {"prompt_tokens": 700, "completion_tokens": 110}})
+    gateway = open_gateway(limits=GatewayLimits(max_tokens=1000))
+    for number in range(1, 4):
+        gateway.client.post(CHAT, json=BODY)
+        gateway.recorded(number)
+        answer_with(200, {"usage": {"prompt_tokens": 20, "completion_tokens": 2}})
+    first, *others = (json.loads(seen.body)["messages"][-1]["content"] for seen in upstream.seen)
+    assert first == "hello"
+    assert [content.startswith("hello\n\nNote from the system") for content in others] == [True, True]
+    assert all(f" {percent} % of the budget" in content for percent, content in zip((81, 83), others, strict=True))
+    assert [call.has_notice for call in gateway.recorded(3)] == [False, True, True]
+    assert gateway.server.status.seen.notices == 2
+
+
 def test_a_request_for_more_than_is_left_is_lowered(upstream: Upstream, open_gateway: OpenGateway) -> None:
     open_gateway(limits=GatewayLimits(max_tokens=1000)).client.post(CHAT, json={**BODY, "max_tokens": 5000})
     sent = upstream.seen[0].body
