@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,7 +53,10 @@ class HostedReview(HostedComment):
 
 
 class HostedIssue(HostedComment):
-    """An open issue. Its labels were set by `labelled_by`, the author by default."""
+    """An open issue. Its labels were set by `labelled_by`, the author by default.
+
+    One that somebody else labelled was made at least a second before, if `created_at` does not say when.
+    """
 
     title: str
     body: str = ""
@@ -214,6 +218,13 @@ def _author(view: View, repository: Repository, comment: HostedComment) -> Accou
     return author
 
 
+def _made(view: View, hosted: HostedIssue) -> str | None:
+    if hosted.created_at is not None or hosted.labelled_by is None:
+        return hosted.created_at
+    # GitHub tells times to the second, and a label of the same second may have been there before the text.
+    return (datetime.fromisoformat(view.world.now()) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _label(view: View, repository: Repository, ticket: Ticket, hosted: HostedIssue) -> None:
     now = view.world.now()
     by = store.ensure_account(view.con, hosted.labelled_by or hosted.author, "User", now)
@@ -226,7 +237,7 @@ def _label(view: View, repository: Repository, ticket: Ticket, hosted: HostedIss
 def _insert_issue(view: View, repository: Repository, issue: HostedIssue) -> None:
     author = _author(view, repository, issue)
     number = operations.insert_ticket(
-        view, repository, title=issue.title, body=issue.body, author=author, pull=False, made=issue.created_at
+        view, repository, title=issue.title, body=issue.body, author=author, pull=False, made=_made(view, issue)
     )
     ticket = store.ticket(view.con, repository, number)
     if ticket is None:
@@ -246,7 +257,7 @@ def _insert_pull(view: View, repository: Repository, hosted: HostedPull) -> None
         body=hosted.body,
         draft=hosted.draft,
     )
-    pull = operations.create_pull(view, repository, request, author, made=hosted.created_at, announce=False)
+    pull = operations.create_pull(view, repository, request, author, made=_made(view, hosted), announce=False)
     _label(view, repository, pull, hosted)
     for comment in hosted.comments:
         operations.add_comment(view, pull, comment.body, _author(view, repository, comment), comment.created_at)

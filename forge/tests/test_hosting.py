@@ -1,4 +1,5 @@
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,25 @@ def test_a_copy_that_a_killed_forge_left_behind_is_replaced(serve_forge: Any, sa
     (left / "half").write_text("half a repository")
     assert forge.host_repository(samples[3])["created"] is True
     assert not (left / "half").exists()
+
+
+LABELS = """
+  query { repository(owner: "demo", name: "quiet") {
+    issues(first: 5) { nodes { title createdAt timelineItems(first: 5, itemTypes: [LABELED_EVENT]) {
+      nodes { ... on LabeledEvent { createdAt actor { login } } } } } } } }"""
+
+
+def test_a_label_of_somebody_else_is_younger_than_the_text(serve_forge: Any, api_of: Any, samples: Any) -> None:
+    forge = serve_forge(clock=lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
+    stranger = {"author": "sly", "outsider": True, "labels": ["squire"], "labelled_by": "mara"}
+    issues = [{"title": "Now", **stranger}, {"title": "Before", "created_at": "2026-02-01T00:00:00Z", **stranger}]
+    forge.host_repository({**samples[3].hosting(), "issues": issues})
+    made = {}
+    for issue in api_of(forge).graphql(LABELS)["data"]["repository"]["issues"]["nodes"]:
+        (label,) = issue["timelineItems"]["nodes"]
+        assert label == {"createdAt": "2026-03-01T12:00:00Z", "actor": {"login": "mara"}}
+        made[issue["title"]] = issue["createdAt"]
+    assert made == {"Now": "2026-03-01T11:59:59Z", "Before": "2026-02-01T00:00:00Z"}
 
 
 @pytest.mark.parametrize(

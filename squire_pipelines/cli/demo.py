@@ -1,7 +1,10 @@
 """`squire demo`: the whole pipeline on this machine, on samples or on a local repository."""
 
 import contextlib
+import shlex
+import shutil
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,16 +110,26 @@ def _show(console: "CleanConsole", result: "DemoResult", home: Path, forge: "For
         console.print(Text(f"{sign} {check.name}{detail}", style=style))
     console.print(Text(f"\n{'done' if result.passed else 'NOT done'} in {result.seconds:.0f} s. Look further:"))
     first = result.rows[0] if result.rows else None
+    squire = own_command(Path(sys.executable), Path.cwd())
     for further in (
         f"export SQUIRE_HOME={home}",
-        "squire history sql 'FROM task_overview'",
-        'squire history sql "SELECT repository, cause, count(*) FROM attempts GROUP BY ALL"',
-        f"squire tasks show {first.task_id}" if first else "squire tasks list",
+        f"{squire} signals list --held",
+        f"{squire} history sql 'FROM task_overview'",
+        f'{squire} history sql "FROM attempts SELECT repository, cause, count(*) GROUP BY ALL"',
+        f"{squire} tasks show {first.task_id}" if first else f"{squire} tasks list",
         f"git clone {forge.home / 'repositories' / first.repository}.git" if first else "",
-        "squire demo --stay   # the forge's pages, and Dagster's UI with `squire dev --no-webhooks`",
+        f"{squire} demo --stay   # the forge's pages, and Dagster's UI with `{squire} dev --no-webhooks`",
     ):
         if further:
-            console.print(Text(f"  {further}"))
+            console.print(Text(f"  {further}", no_wrap=True, overflow="ignore"), crop=False)
+
+
+def own_command(python: Path, folder: Path) -> str:
+    """Return how a shell in `folder` calls the `squire` that is installed beside `python`."""
+    script = python.with_name("squire")
+    if shutil.which("squire") == str(script) or not script.is_file():
+        return "squire"
+    return shlex.quote(str(script.relative_to(folder) if script.is_relative_to(folder) else script))
 
 
 def _show_diffs(console: "CleanConsole", result: "DemoResult", forge: "ForgeProcess") -> None:

@@ -85,7 +85,9 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
         if isinstance(default, BaseModel):
             nested.append((f"{name}.{key}", type(default)))
         elif default is None:
-            yield f'# {key} = "…"  # not set{_remark(field).replace("  # ", "; ")}'
+            is_number = not {int, float}.isdisjoint(get_args(field.annotation))  # a size is annotated, and is text
+            value = "…" if is_number else '"…"'
+            yield f"# {key} = {value}  # not set{_remark(field).replace('  # ', '; ')}"
         else:
             yield f"# {key} = {_bytes_text(default) if _is_size(field) else toml_text(default)}{_remark(field)}"
     yield ""

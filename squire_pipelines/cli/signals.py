@@ -52,6 +52,7 @@ def list_signals(
         rows = queries.signal_page(tx, selected, repository=repository, limit=limit, after=after)
         now = tx.now
     columns: Columns = {
+        "id": "id",
         "repository": "repository",
         "kind": "kind",
         "key": "key",

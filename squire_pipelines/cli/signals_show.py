@@ -143,7 +143,8 @@ def _task(task: TaskOfSignal) -> str:
 
 def _who(signal: Signal) -> str:
     if signal.author is not None:
-        return _describe(signal.author)
+        association = f", association {signal.author.association}" if signal.author.kind is ActorKind.PERSON else ""
+        return _describe(signal.author) + association
     match signal.details:
         case ManualTask() as task:
             return task.author if is_from_file(signal) else f"{task.author}, by command"
@@ -156,12 +157,12 @@ def _who(signal: Signal) -> str:
 
 
 def _describe(author: Author) -> str:
+    """Return who somebody is. What GitHub tells of labels and changes has no association of those who made them."""
     kinds = {ActorKind.PERSON: "a person", ActorKind.BOT: "a bot", ActorKind.APP: "an App"}
     parts = [kinds.get(author.kind, "neither a person nor a bot")]
     if author.kind is ActorKind.PERSON:
         permission = "not known" if author.permission is None else author.permission.value
         parts.append(f"permission {permission}" + (f" ({author.note})" if author.note else ""))
-        parts.append(f"association {author.association}")
     return f"@{author.login}: {', '.join(parts)}"
 
 

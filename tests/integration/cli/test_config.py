@@ -101,7 +101,7 @@ def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> 
 
 def test_init_writes_every_default_as_it_is(tmp_path: Path) -> None:
     text = config_text([])
-    lines = [line.removeprefix("# ") if re.match(r"# \w+ = (?!\"…\")", line) else line for line in text.splitlines()]
+    lines = [line.removeprefix("# ") if re.match(r"# \w+ = (?!\"?…)", line) else line for line in text.splitlines()]
     head = "\n".join(lines).split("# Settings of one repository")[0]
     path = tmp_path / "all.toml"
     path.write_text(head)
@@ -111,9 +111,16 @@ def test_init_writes_every_default_as_it_is(tmp_path: Path) -> None:
         keys = getattr(field.annotation, "model_fields", {})
         for key, inner in keys.items():
             if inner.get_default(call_default_factory=True) is None:
-                assert f'# {key} = "…"' in text
+                assert re.search(rf'^# {key} = ("…"|…)  # not set', text, re.MULTILINE)
             else:
                 assert key in written[name]
+
+
+def test_init_shows_the_form_of_what_is_not_set() -> None:
+    text = config_text([])
+    assert "# interval_s = …  # not set" in text  # a number
+    assert '# oom_retry_memory = "…"  # not set' in text  # a size, which is written as text
+    assert '# quiet_hours = "…"  # not set' in text
 
 
 def test_init_leaves_what_is_there_unless_forced(squire: Squire) -> None:

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -19,7 +20,11 @@ def test_signals_are_listed_by_kind_and_repository(squire: Squire, samples: Samp
     assert row["details"]["author"] == "ann"
     assert squire.json("signals", "list", "--kind", "failed_ci") == []
     assert len(squire.json("signals", "list", "--kind", "open_issue", "--repository", "ACME/shop", "--gone")) == 1
-    assert "It is broken" in squire.ok("signals", "list")
+    shown = squire.ok("signals", "list")
+    assert "It is broken" in shown
+    assert re.search(
+        rf"^{row['id']} +acme/shop +open_issue", shown, re.MULTILINE
+    )  # so that `signals show ID` is at hand
     assert squire.ok("signals", "list", "--repository", "acme/none") == "There are no signals.\n"
 
 

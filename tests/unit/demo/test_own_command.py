@@ -1,0 +1,32 @@
+"""How the demo's closing lines call the command, so that they work where the demo was started."""
+
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.cli.demo import own_command
+
+
+@pytest.fixture
+def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATH", "/nowhere")
+    binaries = tmp_path / "a clone" / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "squire").write_text("#!/bin/sh\n")
+    (binaries / "squire").chmod(0o755)
+    return binaries / "python"
+
+
+def test_it_is_called_by_its_path_from_the_clone(python: Path, tmp_path: Path) -> None:
+    assert own_command(python, tmp_path / "a clone") == ".venv/bin/squire"
+    assert own_command(python, Path("/elsewhere")) == f"'{python.with_name('squire')}'"
+
+
+def test_it_is_called_by_its_name_where_a_shell_finds_it(python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"/nowhere:{python.parent}")
+    assert own_command(python, Path("/")) == "squire"
+
+
+def test_an_installation_without_the_script_has_the_name_alone(python: Path) -> None:
+    python.with_name("squire").unlink()
+    assert own_command(python, Path("/")) == "squire"
