@@ -13,12 +13,10 @@ import dagster as dg
 from squire_pipelines.assets.concurrency import gather_bounded
 from squire_pipelines.assets.signals import OWNERS, SOURCES, signal_key
 from squire_pipelines.assets.tables import preview
-from squire_pipelines.domain.budgets import Amount, Purpose
-from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.plans import PLAN_CHECKS, ApprovalRule, PlanFinding, check_plan
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan, Risk, TaskStatus
-from squire_pipelines.errors import PlanningError, SquireError
+from squire_pipelines.errors import SquireError
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.partitions import repositories
 from squire_pipelines.resources.parameters import GitHubParam, LedgerParam, SettingsParam
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from squire_pipelines.github.client import GitHubClient
     from squire_pipelines.github.connection import GitHub
     from squire_pipelines.ledger.store import Ledger
-    from squire_pipelines.planning.schema import ModelCall
 
 TASK_PLAN = dg.AssetKey(["task_plan"])
 TASKS = dg.AssetKey(["tasks"])
@@ -163,41 +160,11 @@ async def _plan_one(
     settings: Settings, client: "GitHubClient", basis: _Basis, ledger: "Ledger", trace_id: str
 ) -> Plan | SquireError:
     from squire_pipelines.github.lookup import repository_info
-    from squire_pipelines.ledger import budgets
-    from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
+    from squire_pipelines.planning.account import PlanAccount
     from squire_pipelines.planning.planner import make_plan
     from squire_pipelines.secrets.lookup import find_secret
 
-    reservation = f"plan:{new_trace_id()}"
-    limits = settings.budgets_for(basis.repository)
-
-    def reserve() -> int | None:
-        with ledger.write() as tx:
-            short = budgets.reserve(
-                tx, reservation, Purpose.PLAN, limits, repository=basis.repository, trace_id=trace_id
-            )
-        if short is not None:
-            raise PlanningError(f"{short} has no room for a plan", hint="docs/guide/budgets.md says when it has again")
-        return limits.cap(Purpose.PLAN).tokens
-
-    def keep(call: "ModelCall") -> None:
-        row = ModelCallRow(
-            purpose="plan",
-            model=call.model,
-            ok=call.ok,
-            input_tokens=call.input_tokens,
-            output_tokens=call.output_tokens,
-            latency_s=call.latency_s,
-            cost_usd=call.cost_usd,
-            error=call.error,
-            trace_id=trace_id,
-            repository=basis.repository,
-            call_id=reservation,
-        )
-        spent = Amount(call.cost_usd or 0.0, call.input_tokens + call.output_tokens)
-        with ledger.write() as tx:
-            record_model_call(tx, row)
-            budgets.settle_plan(tx, reservation, spent, 1)
+    account = PlanAccount(ledger, settings, basis.repository, trace_id=trace_id)
 
     def model_key() -> str | None:
         secret = find_secret(settings.planner_provider.secret, settings.home)
@@ -212,8 +179,8 @@ async def _plan_one(
             default_branch=info.default_branch or "",
             covered=basis.covered,
             api_key=model_key,
-            on_call=keep,
-            reserve=reserve,
+            on_call=account.settle,
+            reserve=account.reserve,
         )
     except SquireError as error:
         return error

@@ -38,7 +38,11 @@ def show_retries() -> None:
     ),
 )
 @click.argument("repositories", nargs=-1, metavar="[OWNER/REPO]...")
-@click.option("--dry-run", is_flag=True, help="Collect and plan, show the tasks, and change nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Collect and plan, show the tasks, and change nothing; a model's plan costs what it costs.",
+)
 @seconds_option("--timeout", 7200, "Wait this long for the tasks; the next start continues them.")
 @json_option
 @with_context
@@ -47,7 +51,8 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
 
     The command uses a running `squire dev` of the same home, or starts Dagster's daemon for as long as it needs it. It
     waits until each task has ended. Whether a pull request is merged is for people to decide. A repository that GitHub
-    does not show is left out with the reason; the others go on, and the exit code is 1.
+    does not show is left out with the reason; the others go on, and the exit code is 1. With --dry-run a model that
+    plans is asked all the same, and what it costs counts.
     """
     from squire_pipelines.runtime import one_cycle  # noqa: PLC0415 - imports what the other commands do not need
 

@@ -185,7 +185,8 @@ def judge(author: Author | None, provenance: Provenance, rules: TrustRules, *, r
 
     The author must be trusted, and so must whoever else changed the text; or a permitted person approved the text by a
     label, and nobody without permission changed it after that. Of a trusted author's text whose history is not whole,
-    the newest change is judged: at GitHub only its author and people with write permission can change a text.
+    the newest change is judged: at GitHub only its author and people with write permission can change a text. Where
+    the rules ask for more than that, a person's text needs a label that was set after its newest change.
 
     Args:
         author: Who wrote it, or whose branch it is about; None when the account is gone.
@@ -196,7 +197,7 @@ def judge(author: Author | None, provenance: Provenance, rules: TrustRules, *, r
     strangers = [change for change in provenance.changes if not is_trusted(change.by, rules)]
     # An author's own edit is judged with the author.
     foreign = [change for change in strangers if author is None or not _is_same(change.by, author)]
-    if is_trusted(author, rules) and not foreign:
+    if is_trusted(author, rules) and not foreign and not _may_have_unseen_changes(author, provenance, rules):
         return StartVerdict(may_start=True, reason=_may(author))
     approvals = valid_approvals(provenance, rules)
     standing = [approval for approval in approvals if not _changed_after(provenance, rules, approval.at)]
@@ -304,6 +305,15 @@ def _changed_after(provenance: Provenance, rules: TrustRules, moment: datetime) 
     return unknown or not permitted or _is_written_later(provenance, moment)
 
 
+def _may_have_unseen_changes(author: Author | None, provenance: Provenance, rules: TrustRules) -> bool:
+    """Return whether people with write permission, which the rules do not trust, may have changed a person's text.
+
+    A bot writes its text whole each time, so that its newest change leaves nothing of somebody else's.
+    """
+    asks_more = rules.min_permission.rank > RepositoryPermission.WRITE.rank
+    return asks_more and not provenance.changes_complete and author is not None and author.kind is ActorKind.PERSON
+
+
 def _is_written_later(provenance: Provenance, moment: datetime) -> bool:
     return provenance.written_at is None or provenance.written_at >= moment
 
@@ -331,6 +341,8 @@ def _objections(
 ) -> Iterator[str]:
     if not is_trusted(author, rules):
         yield _may_not(author, rules)
+    elif not foreign:
+        yield "who changed the text before its newest change is not known, and people with write permission may have"
     for change in foreign:
         yield f"the text was changed on {_day(change.at)} by somebody else: {_may_not(change.by, rules)}"
     for approval in _counting(provenance, rules):

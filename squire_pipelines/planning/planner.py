@@ -22,7 +22,7 @@ async def make_plan(
     covered: Collection[str],
     api_key: Callable[[], str | None],
     on_call: Callable[[ModelCall], None],
-    reserve: Callable[[], int | None] = lambda: None,
+    reserve: Callable[[], int | None],
 ) -> Plan:
     """Plan one repository with the planner that the settings name.
 

@@ -23,6 +23,7 @@ from squire_pipelines.home import Home, named_config
 from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.planning.account import PlanAccount
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
@@ -118,13 +119,15 @@ def preview(
 ) -> ExitCode:
     """Read as a cycle would, plan in memory and show the tasks; nothing is stored or run.
 
-    Only what GitHub says of its limits is kept, which every process obeys. FAILED when a repository cannot be used.
-    Raises GitHubError when none can, ConfigError.
+    Only what GitHub says of its limits is kept, which every process obeys, and what a model that was asked for a plan
+    has cost. FAILED when a repository cannot be used. Raises GitHubError when none can, ConfigError.
     """
+    trace_id = new_trace_id()
 
     async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
         foresight = await foresee(client, settings, ledger, name)
         key = find_secret(settings.planner_provider.secret, settings.home)
+        account = PlanAccount(ledger, settings, name, trace_id=trace_id)
         made = await make_plan(
             settings,
             name,
@@ -132,7 +135,8 @@ def preview(
             default_branch=info.default_branch,
             covered=foresight.covered,
             api_key=lambda: key.reveal() if key else None,
-            on_call=lambda _call: None,
+            on_call=account.settle,
+            reserve=account.reserve,
         )
         return made, foresight.readings
 

@@ -53,6 +53,7 @@ def plan(own: Settings, calls: list[ModelCall]) -> Any:
             covered=frozenset(),
             api_key=lambda: KEY,
             on_call=calls.append,
+            reserve=lambda: None,
         )
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from pydantic_ai import models
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
@@ -21,15 +22,16 @@ from squire_pipelines.errors import (
     GitHubUnavailableError,
     SecretMissingError,
 )
-from squire_pipelines.ledger import collections, decisions, deliveries, repositories
+from squire_pipelines.ledger import budgets, collections, decisions, deliveries, repositories
 from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.ledger.tables import metadata
+from squire_pipelines.ledger.tables import metadata, model_calls
 from squire_pipelines.ledger.tables import tasks as task_table
 from squire_pipelines.runtime import one_cycle
 from squire_pipelines.runtime.services import home_lock
 from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.console import CleanConsole, open_console
 from tests.support.ledgers import rows_as_stored
+from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, TRACE, WEBSHOP, Pipeline
 from tests.support.signal_samples import manual
 
@@ -161,6 +163,34 @@ def test_a_dry_run_shows_the_tasks_that_a_cycle_makes(
     assert any(foreseen)
     assert foreseen == planned_by_a_cycle(pipeline, *names)
     assert planned_by_a_dry_run(pipeline, capsys, *names) == [set(), set(), set(), set()]
+
+
+@pytest.mark.slow
+def test_a_dry_run_with_a_model_counts_against_the_budget_and_stops_at_it_as_a_plan_does(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "sk-" + "t" * 30)
+    answer = Turn(calls=(Call("final_result", {"tasks": []}),), prompt_tokens=700, completion_tokens=50)
+    with ModelServer([answer] * 2) as server:
+        pipeline.configure("[budgets.plan]\ntokens = 1000\n[budgets.day]\ntokens = 1500\n")
+        planner = f'kind = "llm"\nmodel = "scripted"\nbase_url = "{server.url}"\nmax_retries = 0'
+        path = pipeline.home / "config.toml"
+        path.write_text(path.read_text(encoding="utf-8").replace('kind = "rules"', planner), encoding="utf-8")
+        texts = []
+        for _ in range(2):
+            console, out = paper()
+            one_cycle.preview(pipeline.settings, pipeline.ledger, [HANDBOOK], console, as_json=False)
+            texts.append(out.getvalue())
+        assert len(server.main_requests) == 1
+    assert "has no room for a plan" not in texts[0]
+    assert "planned by rules" in texts[1]
+    assert "has no room for a plan" in texts[1]
+    with pipeline.ledger.read() as tx:
+        (reservation,) = budgets.reservations(tx)
+        (call,) = tx.execute(select(model_calls)).all()
+    assert (reservation.repository, reservation.spent.tokens, reservation.state.value) == (HANDBOOK, 750, "settled")
+    assert (call.purpose, call.ok, call.input_tokens, call.output_tokens) == ("plan", True, 700, 50)
 
 
 @pytest.mark.slow

@@ -131,6 +131,28 @@ def test_a_permitted_persons_text_that_a_stranger_changed_is_held() -> None:
     assert not may_start(MAINTAINER, changes=(edited(1),))
 
 
+def test_where_more_than_write_is_asked_for_an_unseen_edit_by_a_plain_writer_is_reckoned_with() -> None:
+    strict = RULES.model_copy(update={"min_permission": RepositoryPermission.MAINTAIN})
+    owner, writer = person("olga", RepositoryPermission.ADMIN), MAINTAINER
+    bot = Author(login="coderabbitai", kind=ActorKind.BOT)
+
+    def starts(author: Author, *changes: TextChange, complete: bool = True, rules: TrustRules = strict) -> bool:
+        history = Provenance(written_at=NOON, changes=changes, changes_complete=complete)
+        return judge(author, history, rules, ref="r").may_start
+
+    assert not starts(writer)
+    assert starts(owner, edited(2, by=owner))
+    assert not starts(owner, edited(1, by=writer)), "a plain writer's edit is held"
+    assert not starts(owner, edited(1, by=writer), edited(2, by=owner)), "and the owner's later one takes nothing back"
+    assert not starts(owner, edited(2, by=owner), complete=False), "which may be all that is known of it"
+    assert starts(owner, edited(2, by=owner), complete=False, rules=RULES)
+    assert starts(bot, edited(2, by=bot), complete=False)
+    history = Provenance(written_at=NOON, changes=(edited(2, by=owner),), changes_complete=False)
+    assert "people with write permission may have" in judge(owner, history, strict, ref="r").reason
+    labelled_later = history.model_copy(update={"approvals": (labelled(3, by=owner),)})
+    assert judge(owner, labelled_later, strict, ref="r").may_start
+
+
 def test_the_reason_says_who_may_release_it_and_how() -> None:
     verdict = judge(STRANGER, Provenance(written_at=NOON), RULES, ref="failed_ci:#7:CI / test")
     assert verdict.reason == (
@@ -242,6 +264,18 @@ def test_nothing_starts_work_unless_somebody_permitted_stands_behind_it(
         newest = max(approval.at for approval in approvers)
         strangers = [change for change in history.changes if not is_permitted_person(change.by, RULES)]
         assert all(change.at < newest for change in strangers)
+
+
+@given(histories)
+def test_where_more_than_write_is_asked_for_a_text_of_unknown_history_needs_a_label_after_it(
+    history: Provenance,
+) -> None:
+    strict = RULES.model_copy(update={"min_permission": RepositoryPermission.MAINTAIN})
+    unknown = history.model_copy(update={"changes_complete": False})
+    if judge(person("olga", RepositoryPermission.ADMIN), unknown, strict, ref="r").may_start:
+        approved = [approval.at for approval in unknown.approvals if is_permitted_person(approval.by, strict)]
+        assert all(change.at < max(approved) for change in unknown.changes)
+        assert approved
 
 
 @given(author=authors, history=histories, edit=st.builds(TextChange, by=st.just(STRANGER), at=moments))

@@ -47,9 +47,8 @@ MARA = {"login": "mara", "__typename": "User"}
 def github(*, pulls: Sequence[object] = (), issues: Sequence[object] = (), head: Any = None, **more: Any) -> FakeGitHub:
     branch = {"name": "main", "target": {"__typename": "Commit", **(head or commit())}}
     whole = repository(pullRequests=page(pulls), issues=page(issues), defaultBranchRef=branch)
-    return FakeGitHub(
-        {"RepositorySignals": answer({"repository": whole}), **more}, permissions=more.pop("permissions", PEOPLE)
-    )
+    permissions = more.pop("permissions", PEOPLE)
+    return FakeGitHub({"RepositorySignals": answer({"repository": whole}), **more}, permissions=permissions)
 
 
 async def signals_of(client: GitHubClient, trust: Trust | None = None) -> list[Signal]:
@@ -320,6 +319,31 @@ async def test_a_permitted_persons_edit_does_not_hide_a_strangers(client_of: Cli
     (prompt,) = planned(await signals_of(client_of(fake)))
     assert "please" in prompt
     assert "steal" not in prompt
+
+
+async def test_where_more_than_write_is_asked_for_a_plain_writers_edit_hides_behind_no_later_one(
+    client_of: ClientOf,
+) -> None:
+    strict = Trust(rules=TrustRules(issue_labels=("squire",), min_permission=RepositoryPermission.MAINTAIN))
+    past = history(
+        text_edit("please", by="mara", at="09:00"),
+        text_edit("steal", by="sly", at="10:30"),
+        text_edit("steal, please", by="mara", at="11:00"),
+    )
+    changed = edited_issue(body="steal, please", author=MARA, editor=MARA)
+    people = {"mara": "maintain", "sly": "write"}
+    (prompt,) = planned(
+        await signals_of(client_of(github(issues=[changed], IssueEdits=past, permissions=people)), strict)
+    )
+    assert "please" in prompt
+    assert "steal" not in prompt
+    remark = thread("T1", author=MARA, lastEditedAt="2026-11-01T11:30:00Z", editor=MARA)
+    pull = pull_request(1, author=MARA, threads=page([remark]))
+    for trust, starts in ((strict, False), (None, True)):
+        signals = await signals_of(client_of(github(pulls=[pull], permissions=people)), trust)
+        verdict = by_ref(signals)["review_finding:T1"].verdict
+        assert verdict is not None
+        assert verdict.may_start is starts, verdict.reason
 
 
 async def test_a_permitted_persons_edit_before_a_strangers_is_part_of_what_was_approved(client_of: ClientOf) -> None:

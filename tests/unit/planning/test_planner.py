@@ -19,7 +19,8 @@ def no_key() -> str | None:
 
 
 async def make(settings: Settings, *signals: Any, calls: list[ModelCall] | None = None, **options: Any) -> Plan:
-    arguments: dict[str, Any] = {"default_branch": "main", "covered": frozenset(), "api_key": no_key, **options}
+    arguments: dict[str, Any] = {"default_branch": "main", "covered": frozenset(), "api_key": no_key}
+    arguments |= {"reserve": lambda: None, **options}
     return await make_plan(settings, "o/r", signals, on_call=(calls if calls is not None else []).append, **arguments)
 
 
