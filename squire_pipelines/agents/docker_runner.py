@@ -11,6 +11,7 @@ import requests
 from docker.errors import APIError, DockerException
 
 from squire_pipelines.agents import engine, monotonic_mark, profile, reap, warm, worker_files
+from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.agents.container import Container, remove_with_retry
 from squire_pipelines.agents.endings import EXIT_KILLED, EXIT_TERMINATED, SupervisionResult, engine_refusal
 from squire_pipelines.agents.hand_out import HandOut
@@ -95,13 +96,19 @@ class DockerRunner:
         return str(engine.image_attributes(self._client, image)["Id"])
 
     def run(
-        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
+        self,
+        inputs: AttemptInputs,
+        *,
+        heartbeat: Callable[[], bool],
+        gateway_socket: GatewaySocket | None = None,
+        gateway_seen: Callable[[], GatewaySeen] | None = None,
     ) -> RunResult:
         """See `runners.AgentRunner.run`."""
         recorder: RunRecorder | None = None
         try:
             recorder = self._recorder(inputs)
             recorder.facts["runner"] = "docker"
+            recorder.gateway_seen = gateway_seen
             return self._run(recorder, heartbeat, gateway_socket)
         except (SquireError, requests.RequestException, DockerException) as error:
             cause, reason = self._classify(error)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from squire_pipelines.agents import rlimit_exec, worker_files
+from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.agents.endings import SupervisionResult
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AttemptInputs, GatewaySocket, RunResult, SharedSocket
@@ -62,7 +63,12 @@ class LocalRunner:
         """Do nothing: there is no connection."""
 
     def run(
-        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
+        self,
+        inputs: AttemptInputs,
+        *,
+        heartbeat: Callable[[], bool],
+        gateway_socket: GatewaySocket | None = None,
+        gateway_seen: Callable[[], GatewaySeen] | None = None,
     ) -> RunResult:
         """See `runners.AgentRunner.run`."""
         if isinstance(gateway_socket, SharedSocket):
@@ -77,6 +83,7 @@ class LocalRunner:
             failure = error if isinstance(error, WorkspaceError) else WorkspaceError(f"no work directory: {error}")
             return failed_before_start(Cause.WORKSPACE_ERROR, failure)
         recorder.facts["runner"] = "local"
+        recorder.gateway_seen = gateway_seen
         try:
             with contextlib.ExitStack() as stack:
                 relay = stack.enter_context(LoopbackRelay(gateway_socket)) if gateway_socket is not None else None

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
 from squire_pipelines.agents import attempt_files
+from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.adapters.session import SessionReader
 from squire_pipelines.agents.endings import RunFacts, SupervisionResult, decide
@@ -47,6 +48,7 @@ class RunRecorder:
     timings: dict[str, float] = field(default_factory=dict)
     facts: dict[str, JsonValue] = field(default_factory=dict)
     image_digest: str | None = None
+    gateway_seen: Callable[[], GatewaySeen] | None = None
     began: float = field(default_factory=time.monotonic)
     started: float | None = None
     ended: float | None = None
@@ -125,7 +127,11 @@ class RunRecorder:
                 result=result,
                 result_error=result_error,
                 has_bundle=bundle is not None,
-                failure=self.session.judge(supervision.exit_code, changed=_changed(result)),
+                failure=self.session.judge(
+                    supervision.exit_code,
+                    changed=_changed(result),
+                    gateway=self.gateway_seen() if self.gateway_seen is not None else None,
+                ),
                 build=self._to_build(),
                 session=self.session.facts(),
                 log_tail=self.sink.tail,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from squire_pipelines.agent_names import PROGRAMS
 from squire_pipelines.agents import engine, worker_files
-from squire_pipelines.agents.adapters.protocol import AgentConfig, Caps
+from squire_pipelines.agents.adapters.protocol import AgentConfig, Caps, GatewaySeen
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import read_skills
 from squire_pipelines.agents.docker_runner import DockerRunner, EngineOptions
@@ -28,7 +28,12 @@ class AgentRunner(Protocol):
     """Whether the agent is kept from the rest of the machine."""
 
     def run(
-        self, inputs: AttemptInputs, *, heartbeat: Callable[[], bool], gateway_socket: GatewaySocket | None = None
+        self,
+        inputs: AttemptInputs,
+        *,
+        heartbeat: Callable[[], bool],
+        gateway_socket: GatewaySocket | None = None,
+        gateway_seen: Callable[[], GatewaySeen] | None = None,
     ) -> RunResult:
         """Run the agent to its end and take its result over.
 
@@ -40,6 +45,7 @@ class AgentRunner(Protocol):
             inputs: The attempt, whose folder is written.
             heartbeat: Called about once a second in the caller's thread; False asks to cancel.
             gateway_socket: The Unix socket at which the gateway listens, here or in a volume of the engine's.
+            gateway_seen: Says what the gateway has seen of the agent's calls, by which the agent's own rule judges.
 
         Raises:
             ConfigError: The limits contradict each other, or the installation lacks the worker's files.

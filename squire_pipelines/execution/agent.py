@@ -22,5 +22,6 @@ def run_with_gateway(leased: LeasedAttempt, inputs: AttemptInputs, runner: Agent
             inputs,
             heartbeat=lambda: leased.go_on() and not (session is not None and session.is_overdue),
             gateway_socket=session.socket if session else None,
+            gateway_seen=session.seen if session else None,
         )
     return result if session is None else replace(result, ending=session.revise(result.ending))

@@ -11,7 +11,7 @@ import docker
 from pydantic import JsonValue
 
 from squire_pipelines.agents import engine, profile
-from squire_pipelines.agents.adapters.protocol import Marker
+from squire_pipelines.agents.adapters.protocol import GatewaySeen, Marker
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.model import GatewaySocket
@@ -82,6 +82,10 @@ class GatewaySession:
         self._used_up_since = self._used_up_since or now
         self._stopped_agent = now - self._used_up_since >= _OVERDUE_S
         return self._stopped_agent
+
+    def seen(self) -> GatewaySeen:
+        """Return what the gateway has seen of the agent's calls by now."""
+        return self.gateway.status.seen
 
     def facts(self) -> dict[str, JsonValue]:
         """Return what passed, for the attempt's evidence."""

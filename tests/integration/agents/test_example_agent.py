@@ -54,6 +54,17 @@ def test_it_gets_its_prompt_and_settings_and_the_repositorys_settings_do_not_rea
     assert git(origin.path, "diff", "--name-only", origin.sha, "refs/squire/result") == "README.md"
 
 
+def test_what_the_gateway_saw_reaches_its_rule(agent: Agent, tmp_path: Path) -> None:
+    inputs = make_origin(tmp_path).prepared(tmp_path, agent=agent, order=CONFIG, prompt="Greet.")
+    with ModelServer([Turn(status=401, text="wrong key")]) as model, socket_directory() as path:
+        config = GatewayConfig("a1", model.url, "sk-" + "k" * 20, ("scripted",))
+        with Gateway(path, config) as gateway:
+            run = LocalRunner().run(
+                inputs, heartbeat=go_on, gateway_socket=path, gateway_seen=lambda: gateway.status.seen
+            )
+    assert run.ending.cause is Cause.CONFIGURATION, run.ending
+
+
 def test_it_is_judged_by_what_the_gateway_saw(agent: Agent) -> None:
     wrong_key = GatewaySeen(calls=1, failures=1, user_fault="the provider refuses the key")
     judged = agent.judge(SessionResult(SessionTotals(), 1, changed=False, gateway=wrong_key))
