@@ -1,4 +1,4 @@
-"""Lists the agents that there are, without loading any: settings are checked against their names."""
+"""Lists the agents that there are and the images that they run in, without loading any: settings are checked by it."""
 
 from importlib.metadata import EntryPoint
 
@@ -10,6 +10,15 @@ PROGRAMS = ("opencode",)
 BUILT_IN = (*PROGRAMS, "command")
 IN_WORKER_IMAGE = frozenset({"opencode", "command"})
 """The agents that need no image of their own, which `squire agents build` makes for the others."""
+
+WORKER_IMAGE = "squire-worker:latest"
+WITH_IMAGE = ("claude-code", "codex", "copilot", "gemini", "pi", "qwen", "mini-swe-agent")
+"""The programs that `squire agents build` makes an image of; worker-image/agents/ has how."""
+
+
+def image_of(name: str) -> str:
+    """Return the image of an agent where `agent.image` names none: the newest build of its own, if it has one."""
+    return f"squire-worker-{name}:latest" if name in WITH_IMAGE else WORKER_IMAGE
 
 
 def installed() -> dict[str, EntryPoint]:

@@ -29,6 +29,7 @@ SquireError
 ├── PlanningError          a planner gave no usable plan
 │   └── ModelRefusedError  the model's provider refuses what only the user can change     exit 3
 ├── WorkspaceError         an attempt's workspace could not be written or read
+├── BuildFailedError       an agent's image could not be built from what was downloaded
 ├── ImageMissingError      the worker image is not on the engine                      exit 3
 └── WarehouseError         the warehouse cannot be read or published
     └── QueryError         a query of the user's is wrong or not permitted            exit 2
@@ -315,6 +316,16 @@ class WorkspaceError(SquireError):
     """An attempt's workspace could not be written or read."""
 
     code = "workspace"
+
+
+class BuildFailedError(SquireError):
+    """An agent's image could not be built from what was downloaded; `place` is the end of what the build wrote."""
+
+    code = "build_failed"
+
+    def __init__(self, message: str, *, hint: str = "", place: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.place = place
 
 
 class ImageMissingError(SquireError):

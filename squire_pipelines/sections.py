@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
+from squire_pipelines.agent_names import image_of
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL
 from squire_pipelines.domain.change import DEFAULT_BINARY
@@ -173,7 +174,9 @@ class AgentSettings(SettingsSection):
         default_factory=dict, description="by package manager: a folder or volume, read-only"
     )
     runner: Literal["auto", "docker", "local"] = "auto"
-    image: Image = "squire-worker:latest"
+    image: Image | None = Field(
+        default=None, description="else the program's own of `squire agents build`, or squire-worker:latest"
+    )
     limits: LimitSettings = LimitSettings()
     max_task_limits: TaskLimits = Field(default=TaskLimits(), description="what a task may ask for; else limits")
     oom_retry_memory: Bytes | None = Field(default=None, description="of one more try after out_of_memory")
@@ -186,6 +189,11 @@ class AgentSettings(SettingsSection):
     slow_start_s: Seconds = Field(default=10, description="a start that takes longer is logged with its slowest part")
     engine_patience_s: Seconds = Field(default=60, description="how long the engine may be away during a run")
     min_free_disk: Bytes = Field(default=2**30, description="on the engine's disk, for anything to be dispatched")
+
+    @property
+    def worker_image(self) -> str:
+        """The image that its containers are made of."""
+        return self.image or image_of(self.kind)
 
     @model_validator(mode="after")
     def _more_memory(self) -> Self:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
+from squire_pipelines.agent_names import WITH_IMAGE, image_of
 from squire_pipelines.agents.adapters.protocol import SessionFailure
 from squire_pipelines.agents.model import AgentResult, ResultStatus
 from squire_pipelines.domain.endings import SESSION_FACT, Cause, Ending, Evidence
@@ -17,7 +18,14 @@ EXIT_NOT_FOUND = 127
 EXIT_KILLED = 137
 EXIT_TERMINATED = 143
 IMAGE_HINT = "run `make engine` and `scripts/images.sh worker`"
+_PROGRAM_IMAGES = {image_of(name): name for name in WITH_IMAGE}
 _MAX_MESSAGE_CHARS = 500
+
+
+def image_hint(image: str) -> str:
+    """Return the command that makes the image, which is the worker's unless it is the default one of a program."""
+    name = _PROGRAM_IMAGES.get(image)
+    return f"run `squire agents build {name}`" if name else IMAGE_HINT
 
 
 @dataclass(frozen=True)

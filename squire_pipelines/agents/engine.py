@@ -15,7 +15,7 @@ import docker
 import requests
 from docker.errors import DockerException, ImageNotFound
 
-from squire_pipelines.agents.endings import IMAGE_HINT
+from squire_pipelines.agents.endings import image_hint
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import EngineError, ImageMissingError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -189,7 +189,7 @@ def image_attributes(client: docker.DockerClient, image: str) -> dict[str, Any]:
         except ImageNotFound as error:
             raise ImageMissingError(
                 f"the image {image} is not on the engine at {client.api.base_url}",
-                hint=IMAGE_HINT,
+                hint=image_hint(image),
                 context={"image": image},
             ) from error
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import docker
 
 from squire_pipelines.agents import engine, worker_files
-from squire_pipelines.agents.endings import IMAGE_HINT
+from squire_pipelines.agents.endings import image_hint
 from squire_pipelines.agents.limits import check_machine
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import ConfigError, EngineError, SquireError
@@ -47,7 +47,7 @@ def check_startable(
         return
     worker_files.seccomp_profile(agent.seccomp)
     try:
-        client = engine.connect(timeout_s, hosts=hosts, image=agent.image, deadline=deadline)
+        client = engine.connect(timeout_s, hosts=hosts, image=agent.worker_image, deadline=deadline)
     except EngineError:
         if agent.runner == "auto" and agent.kind == "command":
             return
@@ -73,7 +73,7 @@ def check_engine(
             hint="install it and name it in the engine's daemon.json, or leave it out",
         )
     check_machine(agent.limits, cpus=info.cpus, memory_bytes=info.memory_bytes)
-    _check_image(agent.image, client)
+    _check_image(agent.worker_image, client)
     _check_disk(agent, info)
     return info
 
@@ -83,13 +83,13 @@ def _check_image(image: str, client: docker.DockerClient) -> None:
     if not config.get("Entrypoint"):
         raise ConfigError(
             f"the image {image} has no entrypoint, so it is no worker image",
-            hint=f"name one that was built from worker-image/: {IMAGE_HINT}",
+            hint=f"name one that was built from worker-image/: {image_hint(image)}",
         )
     # An older entrypoint ends with its container's memory, and every result with it, before the host has read it.
     if (contract := (config.get("Labels") or {}).get(CONTRACT_LABEL)) != CONTRACT:
         raise ConfigError(
             f"the image {image} hands its results out by contract {contract or 1}; Squire needs {CONTRACT}",
-            hint=f"build it again from this version's worker-image/: {IMAGE_HINT}",
+            hint=f"build it again from this version's worker-image/: {image_hint(image)}",
         )
 
 

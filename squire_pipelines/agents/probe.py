@@ -82,7 +82,11 @@ def ask(
 def run_probe(client: docker.DockerClient, agent: AgentSettings) -> tuple[ProbeResult, ...]:
     """Try everything that is denied, allowed and limited. Raises EngineError, ConfigError."""
     answer = ask(
-        client, agent.image, agent.limits, seccomp=worker_files.seccomp_profile(agent.seccomp), runtime=agent.runtime
+        client,
+        agent.worker_image,
+        agent.limits,
+        seccomp=worker_files.seccomp_profile(agent.seccomp),
+        runtime=agent.runtime,
     )
     return (*judge(answer), *judge_limits(answer["limits"], agent.limits))
 

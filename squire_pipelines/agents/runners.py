@@ -126,7 +126,7 @@ def choose_runner(
         warm=warm if agent.warm_pool.size else None,
     )
     try:
-        client = engine.connect(timeout_s, hosts=hosts, image=agent.image)
+        client = engine.connect(timeout_s, hosts=hosts, image=agent.worker_image)
     except EngineError as error:
         if agent.runner == "docker":
             raise

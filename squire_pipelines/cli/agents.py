@@ -26,6 +26,7 @@ agents = LazyGroup(
     name="agents",
     help="Show agents, the container engine, the worker image and the runner.",
     lazy={
+        "build": Lazy(f"{_CLI}.agents_build:build", "Build the images that agents' programs run in."),
         "show": Lazy(f"{_CLI}.agents_show:show", "Show what an agent may do."),
         "transcript": Lazy(f"{_CLI}.agents_show:transcript", "Show what an agent did in an attempt."),
     },
@@ -52,6 +53,7 @@ class AgentPlace:
     image: str = ""
     image_id: str | None = None
     image_bytes: int | None = None
+    outdated: str = ""
     problem: str = ""
     hint: str = ""
 
@@ -68,11 +70,11 @@ def choose_runner(agent: AgentSettings, *, engine: bool) -> str:
 def find_place(agent: AgentSettings) -> AgentPlace:
     """Ask the engine, within a few seconds, what this agent would run in."""
     from squire_pipelines.agents import engine as engines  # noqa: PLC0415 - Docker's client, needed by no other command
-    from squire_pipelines.agents.endings import IMAGE_HINT  # noqa: PLC0415 - likewise
+    from squire_pipelines.agents.endings import image_hint  # noqa: PLC0415 - likewise
 
-    place = AgentPlace(agent.kind, agent.model, image=agent.image)
+    place = AgentPlace(agent.kind, agent.model, image=agent.worker_image)
     try:
-        with closing(engines.connect(TIMEOUT_S, image=agent.image)) as client:
+        with closing(engines.connect(TIMEOUT_S, image=agent.worker_image)) as client:
             info = engines.describe(client)
             place = replace(place, engine=f"{info.name} {info.version}", engine_host=info.host)
             place = _with_image(place, client)
@@ -82,8 +84,8 @@ def find_place(agent: AgentSettings) -> AgentPlace:
         place = replace(place, problem=error.message, hint=hint)
     runner = choose_runner(agent, engine=place.engine is not None)
     if runner == "docker" and place.image_id is None and not place.problem:
-        problem = f"the worker image {agent.image} is not on the engine"
-        place = replace(place, problem=problem, hint=IMAGE_HINT)
+        problem = f"the worker image {agent.worker_image} is not on the engine"
+        place = replace(place, problem=problem, hint=image_hint(agent.worker_image))
     return replace(place, runner=runner, sandboxed=runner == "docker")
 
 
@@ -97,7 +99,10 @@ def _with_image(place: AgentPlace, client: "docker.DockerClient") -> AgentPlace:
         return place
     except (DockerException, requests.RequestException) as error:
         raise EngineError(f"the engine does not say whether it has {place.image}: {error}") from error
-    return replace(place, image_id=str(image.id), image_bytes=int(image.attrs.get("Size", 0)))
+    from squire_pipelines.agents.images import why_outdated  # noqa: PLC0415 - likewise
+
+    size_bytes = int(image.attrs.get("Size", 0))
+    return replace(place, image_id=str(image.id), image_bytes=size_bytes, outdated=why_outdated(client, image.labels))
 
 
 @agents.command("list", examples=("squire agents list", "squire agents list --json"))
@@ -115,6 +120,7 @@ def list_agents(context: CliContext, *, as_json: bool) -> None:
         ("engine", f"{place.engine} at {place.engine_host}" if place.engine else "none"),
         ("image", f"{place.image}, {size(place.image_bytes or 0) if place.image_id else 'not there'}"),
         ("runner", f"{place.runner}: {sandbox}" if place.runner else "none: the agent cannot run"),
+        ("image is old", place.outdated),
         ("problem", place.problem),
         ("next step", place.hint),
     ]
@@ -130,7 +136,7 @@ def sbom(context: CliContext, image: str | None, output: Path | None) -> None:
     from squire_pipelines.agents import engine  # noqa: PLC0415 - docker, only here
     from squire_pipelines.agents.sbom import read_sbom  # noqa: PLC0415 - likewise
 
-    image = image or context.settings.agent.image
+    image = image or context.settings.agent.worker_image
     with closing(engine.connect(SBOM_TIMEOUT_S, image=image)) as client:
         text = read_sbom(client, image)
     if output is None:
@@ -154,7 +160,7 @@ def probe(context: CliContext, *, failed: bool, as_json: bool) -> None:
     from squire_pipelines.agents.probe import run_probe  # noqa: PLC0415 - likewise
 
     agent = context.settings.agent
-    with closing(engine.connect(PROBE_TIMEOUT_S, image=agent.image)) as client:
+    with closing(engine.connect(PROBE_TIMEOUT_S, image=agent.worker_image)) as client:
         preflight.check_engine(agent, client)
         trials = run_probe(client, agent)
     wrong = [trial for trial in trials if not trial.ok]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
 from squire_pipelines.home import why_not_writable
 from squire_pipelines.terminal.output import write_line
+
+if TYPE_CHECKING:
+    from squire_pipelines.cli.agents import AgentPlace
 
 MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
 MIN_FREE_BYTES = 2**30
@@ -129,9 +133,11 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
         yield Diagnosis.of_error("agent", error)
     if place.engine:
         yield Diagnosis("engine", "ok", f"{place.engine} at {place.engine_host}")
-        image: Status = "ok" if place.image_id else ("fail" if place.runner == "docker" else "warn")
-        text = f"{place.image}{'' if place.image_id else ' is not on the engine'}"
-        yield Diagnosis("image", image, text, "" if place.image_id else place.hint)
+        yield _check_image(place)
+        # Repositories with an agent of another kind run in other images.
+        agents = (context.settings.agent_for(name) for name in context.settings.repositories)
+        others = {agent.worker_image: agent for agent in agents if agent.worker_image != place.image}
+        yield from (_check_image(find_place(agent)) for agent in others.values())
     else:
         yield Diagnosis("engine", "warn" if place.runner else "fail", place.problem, place.hint)
     if place.runner == "local":
@@ -139,6 +145,17 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
         yield Diagnosis("runner", "warn", "local, which is no sandbox", step)
     elif place.runner and place.image_id:
         yield from _check_place(context, place.agent)
+
+
+def _check_image(place: "AgentPlace") -> Diagnosis:
+    from squire_pipelines.agents.endings import image_hint  # noqa: PLC0415 - not needed if the settings fail
+
+    if place.image_id is None:
+        status: Status = "fail" if place.runner == "docker" else "warn"
+        return Diagnosis("image", status, f"{place.image} is not on the engine", place.hint)
+    if place.outdated:
+        return Diagnosis("image", "warn", f"{place.image}: {place.outdated}", image_hint(place.image))
+    return Diagnosis("image", "ok", place.image)
 
 
 def check_executor(context: CliContext) -> Iterator[Diagnosis]:

@@ -224,7 +224,7 @@ def check_runner(runner: str, *, say: Say) -> None:
     if available is None:
         say("no container engine answers: agents run as local processes. THIS IS NO SANDBOX (`make engine`)")
         return
-    image = Settings().agent.image
+    image = Settings().agent.worker_image
     with contextlib.closing(engine.connect(image=image)) as client:
         present = bool(client.images.list(name=image))
     if not present:

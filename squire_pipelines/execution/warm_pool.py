@@ -33,7 +33,7 @@ def needs_tending(ledger: Ledger, settings: Settings, deadline: Deadline) -> boo
         ConfigError: The settings cannot be used.
         ImageMissingError, EngineError: The engine has no such image, or does not answer.
     """
-    client = engine.connect(_ENGINE_TIMEOUT_S, image=settings.agent.image, deadline=deadline)
+    client = engine.connect(_ENGINE_TIMEOUT_S, image=settings.agent.worker_image, deadline=deadline)
     with contextlib.closing(client):
         pool = WarmPool(client, settings.home.warm, settings.home.state)
         return pool.needs_tending(profiles_of(settings, client), fill=not _is_busy(ledger))
@@ -48,7 +48,7 @@ def tend(ledger: Ledger, settings: Settings) -> tuple[PoolCounts, int]:
         ConfigError: The settings cannot be used.
         ImageMissingError, EngineError: The engine has no such image, or does not answer.
     """
-    with contextlib.closing(engine.connect(_ENGINE_TIMEOUT_S, image=settings.agent.image)) as client:
+    with contextlib.closing(engine.connect(_ENGINE_TIMEOUT_S, image=settings.agent.worker_image)) as client:
         profiles = profiles_of(settings, client)
         pool = WarmPool(client, settings.home.warm, settings.home.state)
         tended = pool.tend(profiles, fill=not _is_busy(ledger))
@@ -79,7 +79,7 @@ def profiles_of(settings: Settings, client: docker.DockerClient) -> dict[str, Po
         if not agent.warm_pool.size or agent.runner == "local" or (needs_gateway and in_container):
             continue  # a gateway's volume is made with its attempt, and cannot be mounted ahead
         shape = WarmProfile(
-            runner.ensure_image(agent.image),
+            runner.ensure_image(agent.worker_image),
             agent.limits,
             read_caches(agent.caches),
             needs_gateway,

@@ -136,7 +136,7 @@ def _inputs(
         launch=_launch(leased, agent),
         caches=read_caches(agent.caches),
         limits=limits_of(leased.ledger, agent, task, leased.attempt),
-        image=agent.image,
+        image=agent.worker_image,
         attempt_dir=settings.home.attempts / leased.attempt.id,
     )
 

@@ -140,7 +140,7 @@ def measure(settings: Settings, ledger: Ledger, folder: Path, count: int) -> lis
         # Each at another moment of the daemons' five seconds: they would all be one after a tick.
         time.sleep(5.0 * number / (count + 1))
         floor = {} if number % 2 else {"bare_job_s": run_bare_job(folder, number)}
-        floor["bare_container_s"] = start_bare_container(settings.agent.image)
+        floor["bare_container_s"] = start_bare_container(settings.agent.worker_image)
         parts = run_task(ledger, number)
         if number % 2:
             floor["bare_job_s"] = run_bare_job(folder, number)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Component = dict[str, Any]
-PYTHON_PLACES = ("opt/tools", "opt/toolchains", "usr/lib/python3", "usr/local/lib")
-NODE_PLACES = ("opt/toolchains/node/lib/node_modules",)
+PYTHON_PLACES = ("opt/tools", "opt/toolchains", "opt/agents", "usr/lib/python3", "usr/local/lib")
+NODE_VERSIONS = ("opt/toolchains/node/VERSION", "opt/agents/*/node/VERSION")
+NODE_PLACES = ("opt/toolchains/node/lib/node_modules", "opt/agents")
 MAX_METADATA_BYTES = 4_000_000
 MAX_COMPONENTS = 20_000
 
@@ -71,8 +72,7 @@ def python(root: Path) -> Iterator[Component]:
 
 def node(root: Path) -> Iterator[Component]:
     """The packages under node_modules, and node itself."""
-    version = root / "opt/toolchains/node/VERSION"
-    if version.is_file():
+    for version in (path for pattern in NODE_VERSIONS for path in sorted(root.glob(pattern))):
         number = _text(version).strip()
         yield component("node", number, f"pkg:generic/node@{quote(number)}", type="application")
     for place in NODE_PLACES:

@@ -96,3 +96,18 @@ def test_it_is_a_command_that_writes_a_file_or_to_stdout(root: Path, tmp_path: P
     target = tmp_path / "out.json"
     subprocess.run([*command, "--output", str(target)], timeout=60, check=True)
     assert target.read_text(encoding="utf-8") == output
+
+
+def test_an_agents_program_is_listed_with_what_it_brings(root: Path) -> None:
+    files = {
+        "opt/agents/gemini/node/VERSION": "24.19.0\n",
+        "opt/agents/gemini/node_modules/g/package.json": '{"name": "@google/gemini-cli", "version": "1"}',
+        "opt/agents/mini/lib/python3.11/site-packages/m-2.dist-info/METADATA": "Name: m\nVersion: 2\n",
+    }
+    before = set(purls(sbom.bill(root)))
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    added = set(purls(sbom.bill(root))) - before
+    assert added == {"pkg:npm/%40google/gemini-cli@1", "pkg:pypi/m@2"}
