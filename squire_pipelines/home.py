@@ -12,6 +12,7 @@ from squire_pipelines.errors import ConfigError
 
 _NOT_IN_A_URL = ("?", "%")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_STEWARDS_SUFFIXES = (".yaml", ".yml")
 
 
 def make_folder(path: Path) -> Path:
@@ -74,6 +75,28 @@ def path_in(variable: str) -> Path | None:
 def named_config() -> Path | None:
     """Return the settings' file that `SQUIRE_CONFIG` names, None when it names none. Raises ConfigError."""
     return path_in("SQUIRE_CONFIG")
+
+
+def no_file_hint(path: Path) -> str:
+    """Return what to do where there are no settings at `path`."""
+    stewards = [file for suffix in _STEWARDS_SUFFIXES if (file := path.with_name(f"steward{suffix}")).is_file()]
+    if stewards:
+        return _stewards_hint(stewards[0])
+    return "write it with `squire init --repository owner/name`, or check SQUIRE_HOME, SQUIRE_CONFIG and --config"
+
+
+def no_toml_hint(path: Path) -> str:
+    """Return what to do with settings at `path` that are not TOML."""
+    if path.suffix in _STEWARDS_SUFFIXES:
+        return _stewards_hint(path)
+    return "fix the line, or write a new file with `squire init`"
+
+
+def _stewards_hint(file: Path) -> str:
+    return (
+        f"{file} has the form of the old product's settings: docs/guide/coming-from-the-old-squire.md says what they "
+        "are called here, and `squire init` writes a config.toml"
+    )
 
 
 class Home:

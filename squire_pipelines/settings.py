@@ -22,7 +22,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.home import Home as Home  # noqa: PLC0414 - settings are where others look for it
-from squire_pipelines.home import named_config
+from squire_pipelines.home import named_config, no_file_hint, no_toml_hint
 from squire_pipelines.model_providers import (
     PUBLIC_URLS,
     ModelProvider,
@@ -287,9 +287,6 @@ class Settings(BaseSettings):
         return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
 
 
-_STEWARDS_SUFFIXES = (".yaml", ".yml")
-
-
 def _table(repository: str, section: str) -> str:
     return f'[repository."{repository}".{section}]' if repository else f"[{section}]"
 
@@ -340,21 +337,6 @@ def _similar_key(place: tuple[int | str, ...]) -> str:
     return f", which may stand for {similar[0]!r}" if similar else ""
 
 
-def no_file_hint(path: Path) -> str:
-    """Return what to do where there are no settings at `path`."""
-    stewards = [file for suffix in _STEWARDS_SUFFIXES if (file := path.with_name(f"steward{suffix}")).is_file()]
-    if stewards:
-        return _stewards_hint(stewards[0])
-    return "write it with `squire init --repository owner/name`, or check SQUIRE_HOME, SQUIRE_CONFIG and --config"
-
-
-def _stewards_hint(file: Path) -> str:
-    return (
-        f"{file} has the form of the old product's settings: docs/guide/coming-from-the-old-squire.md says what they "
-        "are called here, and `squire init` writes a config.toml"
-    )
-
-
 def load_settings(config: Path | None = None) -> Settings:
     """Read and check the settings.
 
@@ -374,11 +356,7 @@ def load_settings(config: Path | None = None) -> Settings:
         elif named is not None:
             raise ConfigError(f"the configuration file {path} does not exist", hint=no_file_hint(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        is_stewards = path.suffix in _STEWARDS_SUFFIXES
-        raise ConfigError(
-            f"{path} is not valid TOML: {error}",
-            hint=_stewards_hint(path) if is_stewards else "fix the line, or write a new file with `squire init`",
-        ) from error
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint=no_toml_hint(path)) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="check the file's owner and mode") from error
     _refuse_unknown_variables()

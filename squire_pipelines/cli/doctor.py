@@ -18,7 +18,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
-from squire_pipelines.home import why_not_writable
+from squire_pipelines.home import no_file_hint, why_not_writable
 from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def _git(argument: str) -> str:
 
 def check_settings(context: CliContext) -> Iterator[Diagnosis]:
     """Check the settings and the repositories that they name."""
-    from squire_pipelines.settings import no_file_hint  # noqa: PLC0415 - pydantic is slow to import
-
     count = len(context.settings.repositories)
     if count:
         yield Diagnosis("settings", "ok", f"{count} repositor{'y' if count == 1 else 'ies'}")

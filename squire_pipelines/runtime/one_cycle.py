@@ -19,7 +19,7 @@ from squire_pipelines.github.access import access_from
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.looking import look_at, replaced_error
 from squire_pipelines.github.lookup import RepositoryInfo, repository_info
-from squire_pipelines.home import Home, named_config
+from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.ledger import deliveries, repositories
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
@@ -31,7 +31,7 @@ from squire_pipelines.runtime.processes import interruptible
 from squire_pipelines.runtime.report import cycle_table, failures, remarks
 from squire_pipelines.runtime.services import AlreadyRunningError, Services
 from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.settings import Settings, no_file_hint
+from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.console import CleanConsole
 from squire_pipelines.terminal.output import write_json, write_labelled
 
