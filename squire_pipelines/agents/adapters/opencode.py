@@ -4,19 +4,21 @@ Its exit code misleads (0 after some errors), so events, exit code and change ar
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from squire_pipelines.agents.adapters.json_lines import Event, failure, lines_parser, plain_text
+from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, off
 from squire_pipelines.agents.adapters.protocol import (
+    GATEWAY_ROOT,
     AgentConfig,
     LaunchSpec,
     Marker,
     Parser,
     Permission,
-    SessionFailure,
-    SessionResult,
     allow,
     deny,
 )
@@ -26,12 +28,10 @@ from squire_pipelines.agents.adapters.transcript import (
     Entry,
     ModelStep,
     ModelText,
-    SessionError,
     SessionNote,
     ToolCall,
     cut,
 )
-from squire_pipelines.errors import ConfigError
 
 # OpenCode's permission keys, with everything that is not named denied; "ask" is never used, since nobody is there.
 _PERMISSIONS = (
@@ -86,7 +86,7 @@ def permission_config(permissions: tuple[Permission, ...] = _PERMISSIONS) -> dic
     return {key: rules if key == "*" or set(rules) != {"*"} else rules["*"] for key, rules in config.items()}
 
 
-def configuration(model: str) -> dict[str, Any]:
+def configuration(model: str, base_url: str = GATEWAY_ROOT) -> dict[str, Any]:
     """Return `opencode.json`: the one provider is the gateway, and nothing is fetched, shared or updated."""
     return {
         "$schema": "https://opencode.ai/config.json",
@@ -101,7 +101,7 @@ def configuration(model: str) -> dict[str, Any]:
             "squire": {
                 "name": "Squire gateway",
                 "npm": "@ai-sdk/openai-compatible",
-                "options": {"baseURL": f"http://127.0.0.1:{Marker.PORT}/v1", "apiKey": "unused"},
+                "options": {"baseURL": f"{base_url}/v1", "apiKey": PLACEHOLDER_KEY},
                 "models": {model: {"name": model}},
             }
         },
@@ -111,57 +111,45 @@ def configuration(model: str) -> dict[str, Any]:
     }
 
 
-class OpenCodeAgent:
-    """OpenCode's `run`, with the model behind the gateway. `config.command`, if given, replaces the program."""
+class OpenCodeAgent(ProgramAgent):
+    """OpenCode's `run`, with the model behind the gateway."""
 
     name = "opencode"
-    protocol_version = 2
-    protocols: tuple[str, ...] = ("openai",)
-    permissions = _PERMISSIONS
-
-    def check(self, config: AgentConfig) -> None:
-        """Require a model. Raises ConfigError."""
-        if not config.model:
-            raise ConfigError(
-                'agent.kind is "opencode", but agent.model is not set',
-                hint='name a model, or have a command do the work: kind = "command"',
-            )
-
-    def title(self, config: AgentConfig) -> str:
-        """Return `opencode:MODEL`."""
-        return f"opencode:{config.model}"[:100]
+    program = "opencode"
+    label = "OpenCode"
+    example = "gpt-5-mini"
+    protocols = ("openai",)
+    permissions = (
+        *_PERMISSIONS,
+        off("opencode.json, .opencode, plugins, MCP servers", "OPENCODE_DISABLE_PROJECT_CONFIG: not read"),
+        off("CLAUDE.md, .claude", "OPENCODE_DISABLE_CLAUDE_CODE: not read"),
+    )
 
     def launch(self, config: AgentConfig) -> LaunchSpec:
-        """Start one session without a terminal, with the prompt as one argument."""
-        program = config.command or ("opencode",)
-        model = config.model or ""
+        """Start one session without a terminal, with the prompt as one argument.
+
+        The title is ours: a model would be asked for one, which is a third of the tokens of a short session.
+        """
+        program, model = self.command(config), config.model or ""
         return LaunchSpec(
-            argv=(*program, "run", "--format", "json", "-m", f"squire/{model}", "--", Marker.PROMPT),
+            argv=(
+                *program,
+                *("run", "--format", "json"),
+                *("--title", "squire"),
+                *("-m", f"squire/{model}"),
+                *("--", Marker.PROMPT),
+            ),
             environment={
                 **{f"OPENCODE_DISABLE_{name}": "1" for name in _DISABLED},
                 "OPENCODE_CONFIG": f"{Marker.FILES}/opencode.json",
             },
-            files={"opencode.json": json.dumps(configuration(model), indent=1)},
+            files={"opencode.json": json.dumps(configuration(model, config.base_url), indent=1)},
             version=(*program, "--version"),
         )
 
     def parser(self) -> Parser:
         """Read its events, one a line."""
         return parse
-
-    def judge(self, result: SessionResult) -> SessionFailure | None:
-        """Judge by an error that ended the session, by the exit code, and by whether there was any step."""
-        failure = result.totals.fatal_error
-        if failure is not None:
-            who = "the model's provider failed" if failure.provider else "OpenCode failed"
-            return SessionFailure(
-                "provider" if failure.provider else "agent", f"{who}: {failure.name}: {failure.message}", failure.name
-            )
-        if result.exit_code != 0:
-            return SessionFailure("agent", f"the agent ended with exit code {result.exit_code}", "exit_code")
-        if result.totals.steps == 0 and result.changed is False:
-            return SessionFailure("agent", "OpenCode ended without asking its model anything", "no_steps")
-        return None
 
 
 class _Lenient(BaseModel):
@@ -221,16 +209,19 @@ class _Event(_Lenient):
     error: _Failure | None = None
 
 
-def parse(line: str) -> tuple[Entry, ...]:
-    """Return the entry of one event; none for a line that is no event, since the agent's commands print JSON too."""
-    if not line.startswith("{"):
-        return ()
-    try:
-        event = _Event.model_validate(json.loads(line))
-        entry = _entry(event)
-    except (ValueError, ValidationError, RecursionError, OverflowError):
-        return ()
-    return () if entry is None else (entry,)
+def _entries(event: Event) -> Iterable[Entry]:
+    checked = _Event.model_validate(event)
+    entry = _entry(checked)
+    if entry is None:
+        return
+    yield entry
+    if isinstance(entry, ModelStep) and entry.reason == "unknown" and not entry.output_tokens:
+        # It takes an answer without content for the session's end, and ends with 0.
+        yield failure("EmptyAnswer", "the answer had no content", provider=True, at=entry.at, session=entry.session)
+
+
+parse = lines_parser(_entries)
+"""The entries of one event; none for a line that is no event, since the agent's commands print JSON too."""
 
 
 def _entry(event: _Event) -> Entry | None:
@@ -255,13 +246,8 @@ def _entry(event: _Event) -> Entry | None:
         case "text":
             return ModelText(**common, text=cut(part.text)) if part.text else None
         case "error":
-            failure = event.error or _Failure()
-            return SessionError(
-                **common,
-                name=failure.name[:MAX_NAME_CHARS],
-                message=failure.message[:MAX_MESSAGE_CHARS],
-                provider=failure.name not in _NOT_THE_PROVIDER,
-            )
+            error = event.error or _Failure()
+            return failure(error.name, error.message, provider=error.name not in _NOT_THE_PROVIDER, **common)
         case "step_start":
             return SessionNote(**common, text="the model was asked")
         case _:
@@ -278,14 +264,8 @@ def _tool(common: dict[str, Any], part: _Part) -> ToolCall:
         tool=part.tool[:MAX_NAME_CHARS],
         status="completed" if state.status == "completed" else "error" if state.status == "error" else "unknown",
         title=(state.title or "")[:MAX_MESSAGE_CHARS],
-        input=cut(_as_text(state.input)),
-        output=cut(_as_text(state.output)),
-        error=_as_text(state.error)[:MAX_MESSAGE_CHARS],
+        input=cut(plain_text(state.input)),
+        output=cut(plain_text(state.output)),
+        error=plain_text(state.error)[:MAX_MESSAGE_CHARS],
         seconds=seconds,
     )
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

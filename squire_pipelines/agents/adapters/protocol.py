@@ -242,8 +242,11 @@ class Agent(Protocol):
     """As `agent.kind` names it: lower-case letters, digits, `-` and `_`."""
     protocol_version: int
     """The `PROTOCOL` that it was written for."""
-    protocols: tuple[str, ...]
-    """The model protocols that its program speaks, best first. An agent without one gets no socket at all."""
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The model protocols that its program speaks, best first. An agent without one gets no socket at all."""
+        ...
 
     @property
     def permissions(self) -> tuple[Permission, ...]:

@@ -1,16 +1,34 @@
-"""Finds an agent by its name: the two that are built in, and those that installed packages offer."""
+"""Finds an agent by its name: those that are built in, and those that installed packages offer."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version as package_version
 
 from squire_pipelines.agent_names import installed, names
+from squire_pipelines.agents.adapters.claude_code import ClaudeCodeAgent
+from squire_pipelines.agents.adapters.codex import CodexAgent
 from squire_pipelines.agents.adapters.command import CommandAgent
+from squire_pipelines.agents.adapters.copilot import CopilotAgent
+from squire_pipelines.agents.adapters.gemini import GeminiAgent
+from squire_pipelines.agents.adapters.mini_swe_agent import MiniSweAgent
 from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
+from squire_pipelines.agents.adapters.pi import PiAgent
 from squire_pipelines.agents.adapters.protocol import MODEL_PROTOCOLS, PROTOCOL, Agent
+from squire_pipelines.agents.adapters.qwen import QwenAgent
 from squire_pipelines.errors import ConfigError
 
-_BUILT_IN: dict[str, type[Agent]] = {"opencode": OpenCodeAgent, "command": CommandAgent}
+_PROGRAMS = (
+    OpenCodeAgent,
+    ClaudeCodeAgent,
+    CodexAgent,
+    CopilotAgent,
+    GeminiAgent,
+    PiAgent,
+    QwenAgent,
+    MiniSweAgent,
+)
+_BUILT_IN: dict[str, Callable[[], Agent]] = {kind.name: kind for kind in (*_PROGRAMS, CommandAgent)}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _MEMBERS = ("protocols", "permissions", "check", "title", "launch", "parser", "judge")
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
+from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY
 from squire_pipelines.agents.adapters.protocol import AgentConfig
 from tests.support.worker import Desk
 
@@ -32,14 +33,24 @@ def test_opencode_gets_model_prompt_and_a_hardened_environment(
     assert done.returncode == 0, done.stderr
     call = _call(tmp_path)
     model = "squire/family/model-1"
-    assert call["argv"] == ["run", "--format", "json", "-m", model, "--", "--version\n'; rm -rf / #"]
+    assert call["argv"] == [
+        "run",
+        "--format",
+        "json",
+        "--title",
+        "squire",
+        "-m",
+        model,
+        "--",
+        "--version\n'; rm -rf / #",
+    ]
     assert call["env"]["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
     assert call["env"]["OPENCODE_DISABLE_AUTOUPDATE"] == "1"
     assert call["env"]["OPENCODE_DISABLE_MODELS_FETCH"] == "1"
     config = call["config"]
     assert config["model"] == config["small_model"] == model
     assert config["provider"]["squire"]["models"] == {"family/model-1": {"name": "family/model-1"}}
-    assert config["provider"]["squire"]["options"] == {"baseURL": "http://127.0.0.1:8787/v1", "apiKey": "unused"}
+    assert config["provider"]["squire"]["options"] == {"baseURL": "http://127.0.0.1:8787/v1", "apiKey": PLACEHOLDER_KEY}
     assert config["permission"]["webfetch"] == config["permission"]["*"] == "deny"
     assert (config["autoupdate"], config["share"], config["plugin"]) == (False, "disabled", [])
     assert desk.result()["agent_version"] == "9.9.9"

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from squire_pipelines.agents.adapters.opencode import OpenCodeAgent, parse, permission_config
+from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY
 from squire_pipelines.agents.adapters.protocol import AgentConfig, Marker, SessionResult, allow, deny
 from squire_pipelines.agents.adapters.transcript import (
     ModelStep,
@@ -64,8 +65,20 @@ def test_each_event_has_its_entry() -> None:
     )
     assert len(tool.output) <= 4000
     assert tool.output.endswith("more characters)")
-    assert parse(event("text", part={"text": "done"}))[0].kind == ModelText(text="done").kind
-    assert isinstance(parse(event("step_start", part={"type": "step-start"}))[0], SessionNote)
+    (text,) = parse(event("text", part={"text": "done"}))
+    assert text.kind == ModelText(text="done").kind
+    (begun,) = parse(event("step_start", part={"type": "step-start"}))
+    assert isinstance(begun, SessionNote)
+
+
+def test_an_answer_without_content_is_the_providers_failure() -> None:
+    """1.18.33 ends so, with 0, when a stream of status 200 has no content (measured)."""
+    tokens = {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}}
+    step, error = parse(event("step_finish", part={"type": "step-finish", "reason": "unknown", "tokens": tokens}))
+    assert isinstance(error, SessionError)
+    judged = OpenCodeAgent().judge(SessionResult(total([step, error]), 0, changed=False))
+    assert judged is not None
+    assert judged.fault == "provider"
 
 
 def test_a_failed_and_an_unfinished_tool_call_are_told_apart() -> None:
@@ -157,7 +170,7 @@ def test_its_permissions_are_the_whole_list_and_everything_else_is_denied() -> N
         "/tmp/*": "allow",  # noqa: S108 - the container's own
     }
     assert '"ask"' not in json.dumps(rules), "nobody is there to be asked"
-    assert {permission.subject for permission in OpenCodeAgent().permissions} == set(rules)
+    assert {permission.subject for permission in OpenCodeAgent().permissions} == {*rules, "repository"}
     assert all(permission.why for permission in OpenCodeAgent().permissions)
 
 
@@ -174,10 +187,11 @@ def test_its_configuration_fetches_shares_and_updates_nothing() -> None:
     assert (config["share"], config["plugin"], config["enabled_providers"]) == ("disabled", [], ["squire"])
     assert config["provider"]["squire"]["options"] == {
         "baseURL": "http://127.0.0.1:@SQUIRE_PORT@/v1",
-        "apiKey": "unused",
+        "apiKey": PLACEHOLDER_KEY,
     }
     assert config["model"] == config["small_model"] == "squire/family/m"
     assert launch.argv[-2:] == ("--", Marker.PROMPT)
+    assert "--title" in launch.argv, "a model would be asked for one"
     assert launch.environment["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
 
 

@@ -1,0 +1,162 @@
+"""Defines the agent `codex`: Codex without a terminal, over OpenAI's responses. Pure.
+
+Checked against 0.171.0. A repository stays untrusted, so that its own configuration, hooks and servers do not run.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from squire_pipelines.agents.adapters.json_lines import (
+    Event,
+    count_of,
+    failure,
+    lines_parser,
+    model_text,
+    note,
+    part_of,
+    parts_of,
+    plain_text,
+    text_of,
+)
+from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
+from squire_pipelines.agents.adapters.transcript import (
+    MAX_MESSAGE_CHARS,
+    MAX_NAME_CHARS,
+    Entry,
+    ModelStep,
+    ToolCall,
+    cut,
+)
+
+_KEY = "CODEX_PROVIDER_KEY"
+_UNTRUSTED = "the project stays untrusted: not read"
+# What is a call to a tool among the items of a turn, and the field that has its input.
+_TOOLS = {
+    "command_execution": "command",
+    "file_change": "changes",
+    "mcp_tool_call": "arguments",
+    "web_search": "query",
+}
+
+
+def configuration(config: AgentConfig) -> str:
+    """Return `config.toml`: the gateway as a provider of our own, which is asked by plain HTTP and not a websocket."""
+    # JSON's texts are TOML's as well.
+    return f"""\
+model = {json.dumps(config.model or "")}
+model_provider = "squire"
+check_for_update_on_startup = false
+project_doc_max_bytes = 0
+web_search = "disabled"
+
+[model_providers.squire]
+name = "Squire gateway"
+base_url = "{config.base_url}/v1"
+wire_api = "responses"
+env_key = "{_KEY}"
+stream_max_retries = 2
+
+[analytics]
+enabled = false
+
+[history]
+persistence = "none"
+"""
+
+
+class CodexAgent(ProgramAgent):
+    """Codex's `exec`, with the prompt as standard input."""
+
+    name = "codex"
+    program = "codex"
+    label = "Codex"
+    example = "gpt-5-codex"
+    protocols = ("openai",)
+    permissions = (
+        allow("tools", "*", "all of its own, without asking and without its own sandbox: the container is one"),
+        deny("tools", "web_search", 'web_search = "disabled": it runs at the provider'),
+        *confined(commands="shell"),
+        off(".codex/config.toml, .codex/hooks.json", _UNTRUSTED),
+        off("AGENTS.md", "project_doc_max_bytes=0: not in the prompt"),
+        off(".agents/skills", "skills.include_instructions=false: not in the prompt"),
+    )
+
+    def launch(self, config: AgentConfig) -> LaunchSpec:
+        """Start one session that keeps nothing."""
+        program = self.command(config)
+        return LaunchSpec(
+            argv=(
+                *program,
+                "exec",
+                "--json",
+                "--dangerously-bypass-approvals-and-sandbox",
+                "--ephemeral",
+                *("-c", "project_doc_max_bytes=0"),
+                *("-c", "skills.include_instructions=false"),
+                "-",
+            ),
+            environment={"CODEX_HOME": f"{Marker.FILES}/codex", _KEY: PLACEHOLDER_KEY},
+            files={"codex/config.toml": configuration(config)},
+            version=(*program, "--version"),
+            stdin=Marker.PROMPT,
+        )
+
+    def parser(self) -> Parser:
+        """Read its events."""
+        return lines_parser(_Reader().entries)
+
+
+class _Reader:
+    """Reads one session, whose id only the first event has."""
+
+    def __init__(self) -> None:
+        self._session: str | None = None
+
+    def entries(self, event: Event) -> Iterable[Entry]:
+        """Yield what an event says. A plain `error` may be overcome: only a failed turn ends the session."""
+        common: dict[str, Any] = {"session": self._session}
+        match event.get("type"):
+            case "thread.started":
+                self._session = text_of(event, "thread_id")[:MAX_NAME_CHARS] or None
+                yield note("the session began", session=self._session)
+            case "item.completed":
+                yield from _item(part_of(event, "item"), common)
+            case "turn.completed":
+                usage = part_of(event, "usage")
+                cached = count_of(usage, "cached_input_tokens")
+                yield ModelStep(
+                    **common,
+                    input_tokens=max(0, count_of(usage, "input_tokens") - cached),
+                    cache_read_tokens=cached,
+                    output_tokens=count_of(usage, "output_tokens"),
+                    reasoning_tokens=count_of(usage, "reasoning_output_tokens"),
+                    reason="the turn's usage",
+                )
+            case "error":
+                yield note(text_of(event, "message") or "an error", **common)
+            case "turn.failed":
+                message = text_of(part_of(event, "error"), "message")
+                yield failure("turn_failed", message, provider=True, **common)
+
+
+def _item(item: Event, common: dict[str, Any]) -> Iterable[Entry]:
+    kind = text_of(item, "type")
+    if kind == "agent_message":
+        yield from model_text(text_of(item, "text"), **common)
+    elif kind == "error":
+        yield note(text_of(item, "message"), **common)
+    elif kind in _TOOLS:
+        failed = item.get("status") in {"failed", "declined"} or item.get("exit_code") not in {None, 0}
+        output = text_of(item, "aggregated_output") or plain_text(part_of(item, "result").get("content"))
+        error = text_of(part_of(item, "error"), "message") or output
+        yield ToolCall(
+            **common,
+            tool=(text_of(item, "tool") or kind)[:MAX_NAME_CHARS],
+            status="error" if failed else "completed",
+            title=", ".join(text_of(change, "path") for change in parts_of(item, "changes"))[:MAX_MESSAGE_CHARS],
+            input=cut(plain_text(item.get(_TOOLS[kind]))),
+            output="" if failed else cut(output),
+            error=error[:MAX_MESSAGE_CHARS] if failed else "",
+        )

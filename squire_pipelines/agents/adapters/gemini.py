@@ -1,0 +1,145 @@
+"""Defines the agent `gemini`: Gemini CLI without a terminal, over Gemini's own protocol. Pure.
+
+Checked against 0.61.0. Its exit code is the provider's status modulo 256. The folder stays untrusted, so that the
+repository's hooks and servers do not run; what it would put into the prompt has no flag.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from squire_pipelines.agents.adapters.json_lines import (
+    Event,
+    ToolCalls,
+    count_of,
+    failure,
+    lines_parser,
+    model_text,
+    note,
+    part_of,
+    text_of,
+    time_of,
+)
+from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
+from squire_pipelines.agents.adapters.transcript import MAX_NAME_CHARS, MAX_TEXT_CHARS, Entry, ModelStep
+
+_NO_TOOLS = ("google_web_search", "web_fetch", "save_memory")
+_RESTORE = (
+    ".gemini/settings.json",
+    ".gemini/.env",
+    ".gemini/agents",
+    ".gemini/commands",
+    ".gemini/extensions",
+    ".gemini/hooks",
+    ".gemini/skills",
+    ".agents/skills",
+)
+# A name that no repository has: the program reads instructions from files of this name.
+_NO_INSTRUCTIONS = ".squire-no-instructions.md"
+
+SETTINGS: dict[str, Any] = {
+    "security": {"auth": {"selectedType": "gemini-api-key"}},
+    "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False, "checkpointing": {"enabled": False}},
+    "privacy": {"usageStatisticsEnabled": False},
+    "telemetry": {"enabled": False},
+    "context": {"fileName": _NO_INSTRUCTIONS},
+    "tools": {"exclude": list(_NO_TOOLS)},
+}
+"""The user's settings in the container."""
+
+
+class GeminiAgent(ProgramAgent):
+    """Gemini CLI's prompt mode."""
+
+    name = "gemini"
+    program = "gemini"
+    label = "Gemini CLI"
+    example = "gemini-2.5-flash"
+    protocols = ("gemini",)
+    permissions = (
+        allow("tools", "*", "all of its own but those below, without asking, since nobody is there (--yolo)"),
+        *(deny("tools", tool, "there is no network, and nothing is kept (tools.exclude)") for tool in _NO_TOOLS),
+        *confined(commands="run_shell_command"),
+        off("hooks, MCP servers", "the folder is not trusted (--skip-trust asks nothing): not run"),
+        off("GEMINI.md", "context.fileName: instructions have a name that no file has"),
+        off(", ".join(_RESTORE), "taken out of the clone before the start: no flag switches them all off"),
+    )
+
+    def launch(self, config: AgentConfig) -> LaunchSpec:
+        """Start one session; the model is in the path of each call."""
+        program = self.command(config)
+        return LaunchSpec(
+            argv=(
+                *program,
+                *("-p", Marker.PROMPT),
+                *("-m", config.model or ""),
+                *("-o", "stream-json"),
+                "--yolo",
+                "--skip-trust",
+            ),
+            environment={
+                "GEMINI_API_KEY": PLACEHOLDER_KEY,
+                "GOOGLE_GEMINI_BASE_URL": config.base_url,
+                # A file `.env` of the repository's sets no variable that is set.
+                "GEMINI_CLI_TRUST_WORKSPACE": "false",
+            },
+            home={".gemini/settings.json": json.dumps(SETTINGS, indent=1)},
+            version=(*program, "--version"),
+            restore=_RESTORE,
+        )
+
+    def parser(self) -> Parser:
+        """Read its events."""
+        return lines_parser(_Reader().entries)
+
+
+class _Reader:
+    """Reads one session. What the model says comes in pieces, which are one text until anything else comes."""
+
+    def __init__(self) -> None:
+        self._tools = ToolCalls()
+        self._session: str | None = None
+        self._said = ""
+
+    def entries(self, event: Event) -> Iterable[Entry]:
+        """Yield what an event says."""
+        at, kind = time_of(event), event.get("type")
+        common: dict[str, Any] = {"session": self._session, "at": at}
+        if kind == "message":
+            if event.get("role") == "assistant" and len(self._said) <= MAX_TEXT_CHARS:
+                self._said += text_of(event, "content")
+            return
+        said, self._said = self._said, ""
+        yield from model_text(said, **common)
+        match kind:
+            case "init":
+                self._session = text_of(event, "session_id")[:MAX_NAME_CHARS] or None
+                yield note(f"the session began with {text_of(event, 'model')}", session=self._session, at=at)
+            case "tool_use":
+                self._tools.start(text_of(event, "tool_id"), text_of(event, "tool_name"), event.get("parameters"), at)
+            case "tool_result":
+                failed = event.get("status") != "success"
+                output = text_of(part_of(event, "error"), "message") if failed else event.get("output")
+                yield self._tools.end(text_of(event, "tool_id"), output, failed=failed, at=at, session=self._session)
+            case "error":
+                yield note(text_of(event, "message") or "an error", **common)
+            case "result":
+                yield from _result(event, common)
+
+
+def _result(event: Event, common: dict[str, Any]) -> Iterable[Entry]:
+    stats = part_of(event, "stats")
+    if count_of(stats, "total_tokens", "total"):
+        cached = count_of(stats, "cached")
+        fresh = count_of(stats, "input") if "input_tokens" in stats else max(0, count_of(stats, "input") - cached)
+        yield ModelStep(
+            **common,
+            input_tokens=fresh,
+            cache_read_tokens=cached,
+            output_tokens=count_of(stats, "output_tokens", "output"),
+            reason="the session's usage",
+        )
+    if event.get("status") != "success":
+        error = part_of(event, "error")
+        yield failure(text_of(error, "type"), text_of(error, "message"), provider=True, **common)

@@ -1,0 +1,108 @@
+"""What the built-in agents have in common: a known program, a model, and one rule by which sessions are judged. Pure.
+
+Exit codes mislead (three of the programs end with 0 when their provider failed), and so do events: what the gateway saw
+of the session's calls counts first.
+"""
+
+from squire_pipelines.agents.adapters.protocol import (
+    AgentConfig,
+    Permission,
+    SessionFailure,
+    SessionResult,
+    allow,
+    deny,
+)
+from squire_pipelines.errors import ConfigError
+
+PLACEHOLDER_KEY = "unused-the-gateway-has-the-key"
+"""What programs are given as the key. A rare text: Copilot blanks it out of everything that it prints."""
+
+
+def confined(*, commands: str) -> tuple[Permission, ...]:
+    """Return what holds for every program in the container; `commands` is the name of its tool for them."""
+    return (
+        allow(commands, "*", "whatever the image has, as an unprivileged user without a network"),
+        deny("network", "*", "the container has none"),
+        allow("model", "*", "through the gateway, which has the key and counts"),
+    )
+
+
+def off(what: str, how: str) -> Permission:
+    """Return a line on what of the repository's would steer the program, and how that is switched off."""
+    return deny("repository", what, how)
+
+
+class ProgramAgent:
+    """A program that calls a model. A subclass says how it is started and how its output is read."""
+
+    name: str
+    program: str
+    """What is called in the container."""
+    label: str
+    """Its name for people."""
+    example: str
+    """A model of the right protocol, for hints."""
+    protocol_version = 2
+    protocols: tuple[str, ...]
+    permissions: tuple[Permission, ...]
+    counts_exit_code = True
+    """Whether an exit code of 0 means that the program ended well."""
+
+    def check(self, config: AgentConfig) -> None:
+        """Require a model. Raises ConfigError."""
+        if not config.model:
+            raise ConfigError(
+                f'agent.kind is "{self.name}", but agent.model is not set',
+                hint=f'name a model, such as model = "{self.example}", or have a command do the work: kind = "command"',
+            )
+
+    def title(self, config: AgentConfig) -> str:
+        """Return `NAME:MODEL`."""
+        return f"{self.name}:{config.model}"[:100]
+
+    def command(self, config: AgentConfig) -> tuple[str, ...]:
+        """Return what starts the program: its name, or what `config.command` puts in its place."""
+        return config.command or (self.program,)
+
+    def judge(self, result: SessionResult) -> SessionFailure | None:
+        """Judge by what the gateway saw, the error that ended the session, the exit code, and whether it asked at all.
+
+        A failure that only the program reports is the provider's unless the gateway saw every call answered.
+        """
+        return self._by_gateway(result) or self._by_events(result)
+
+    def _by_gateway(self, result: SessionResult) -> SessionFailure | None:
+        seen, is_changed = result.gateway, result.changed is True
+        if seen is None:
+            return None
+        if seen.user_fault is not None:
+            return SessionFailure("configuration", f"{self.label}: {seen.user_fault}", "user_fault")
+        is_unanswered = seen.calls > 0 and seen.answers == 0
+        if seen.empty_answers and (is_unanswered or not is_changed):
+            return SessionFailure("provider", "the model's provider failed: an answer had no content", "empty_answer")
+        ended_well = result.exit_code == 0 and self.counts_exit_code and result.totals.fatal_error is None
+        if is_unanswered or (seen.last_error is not None and not (ended_well and is_changed)):
+            return self._provider_failed(result)
+        return None
+
+    def _provider_failed(self, result: SessionResult) -> SessionFailure:
+        seen, error = result.gateway, result.totals.fatal_error
+        status = f"status {seen.last_status}" if seen is not None and seen.last_status is not None else ""
+        said = f"{error.name}: {error.message}" if error is not None else (seen.last_error if seen is not None else "")
+        why = ", ".join(part for part in (status, said or "") if part) or "no call was answered"
+        code = error.name if error is not None else "provider"
+        return SessionFailure("provider", f"the model's provider failed: {why}", code)
+
+    def _by_events(self, result: SessionResult) -> SessionFailure | None:
+        error, seen = result.totals.fatal_error, result.gateway
+        if error is not None:
+            all_answered = seen is not None and seen.calls > 0 and seen.failures == 0
+            if error.provider and not all_answered:
+                return self._provider_failed(result)
+            return SessionFailure("agent", f"{self.label} failed: {error.name}: {error.message}", error.name)
+        if result.exit_code != 0:
+            return SessionFailure("agent", f"the agent ended with exit code {result.exit_code}", "exit_code")
+        asked = result.totals.steps if seen is None else seen.calls
+        if not asked and result.changed is False:
+            return SessionFailure("agent", f"{self.label} ended without asking its model anything", "no_steps")
+        return None

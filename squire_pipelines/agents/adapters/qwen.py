@@ -1,0 +1,57 @@
+"""Defines the agent `qwen`: Qwen Code without a terminal, over OpenAI's or Anthropic's protocol. Pure.
+
+Checked against 0.15.10. It ends with 0 and a success when its provider failed. It rewrites a repository's own settings
+even where it does not read them, so they are taken out of the clone.
+"""
+
+from squire_pipelines.agents.adapters.claude_events import stream_parser
+from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow
+
+_TAKEN_OUT = "taken out of the clone before the start"
+
+
+class QwenAgent(ProgramAgent):
+    """Qwen Code with the prompt as its argument."""
+
+    name = "qwen"
+    program = "qwen"
+    label = "Qwen Code"
+    example = "qwen3-coder-plus"
+    protocols = ("openai", "anthropic")
+    counts_exit_code = False
+    permissions = (
+        allow("tools", "*", "all of its own, without asking, since nobody is there (--yolo)"),
+        *confined(commands="run_shell_command"),
+        off("hooks, MCP servers, extensions, QWEN.md, skills", "--bare: nothing is run or read"),
+        off(".qwen/settings.json, .qwen/.env", f"{_TAKEN_OUT}: it would rewrite them in spite of --bare"),
+    )
+
+    def launch(self, config: AgentConfig) -> LaunchSpec:
+        """Start one session, by the provider's protocol."""
+        program = self.command(config)
+        speaks_openai = config.protocol != "anthropic"
+        kind = "openai" if speaks_openai else "anthropic"
+        return LaunchSpec(
+            argv=(
+                *program,
+                Marker.PROMPT,
+                *("-m", config.model or ""),
+                *("-o", "stream-json"),
+                *("--auth-type", kind),
+                "--yolo",
+                "--bare",
+            ),
+            environment={
+                f"{kind.upper()}_BASE_URL": f"{config.base_url}/v1" if speaks_openai else config.base_url,
+                f"{kind.upper()}_API_KEY": PLACEHOLDER_KEY,
+                "QWEN_HOME": f"{Marker.FILES}/qwen",
+            },
+            version=(*program, "--version"),
+            exclude=(".qwen/settings.json.orig",),
+            restore=(".qwen/settings.json", ".qwen/.env"),
+        )
+
+    def parser(self) -> Parser:
+        """Read its stream of events, which has the form of Claude Code's."""
+        return stream_parser()
