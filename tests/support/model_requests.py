@@ -138,7 +138,7 @@ HOSTILE_PARTS: tuple[dict[str, Any], ...] = (
     {"type": "video_url", "video_url": {"url": URL}},
     {"fileData": {"mimeType": "image/png", "fileUri": URL}},
     {"file_data": {"mime_type": "image/png", "file_uri": URL}},
-    {"text": "evil", "fileData": {"fileUri": URL}},
+    {"text": "Look.", "fileData": {"fileUri": URL}},
     {"executableCode": {"language": "PYTHON", "code": "evil"}},
     {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "evil"}},
     {"toolCall": {"toolType": "URL_CONTEXT", "args": {"url": URL}}},
