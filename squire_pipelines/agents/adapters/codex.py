@@ -105,10 +105,10 @@ class CodexAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_Reader().entries)
+        return lines_parser(_CodexReader().entries)
 
 
-class _Reader:
+class _CodexReader:
     """Reads one session, whose id only the first event has."""
 
     def __init__(self) -> None:

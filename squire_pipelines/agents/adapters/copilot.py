@@ -81,10 +81,10 @@ class CopilotAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_Reader().entries)
+        return lines_parser(_CopilotReader().entries)
 
 
-class _Reader:
+class _CopilotReader:
     def __init__(self) -> None:
         self._tools = ToolCalls()
 

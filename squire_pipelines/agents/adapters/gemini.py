@@ -91,27 +91,27 @@ class GeminiAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_Reader().entries)
+        return lines_parser(_GeminiReader().entries)
 
 
-class _Reader:
+class _GeminiReader:
     """Reads one session. What the model says comes in pieces, which are one text until anything else comes."""
 
     def __init__(self) -> None:
         self._tools = ToolCalls()
         self._session: str | None = None
-        self._said = ""
+        self._pieces = ""
 
     def entries(self, event: Event) -> Iterable[Entry]:
         """Yield what an event says."""
         at, kind = time_of(event), event.get("type")
         common: dict[str, Any] = {"session": self._session, "at": at}
         if kind == "message":
-            if event.get("role") == "assistant" and len(self._said) <= MAX_TEXT_CHARS:
-                self._said += text_of(event, "content")
+            if event.get("role") == "assistant" and len(self._pieces) <= MAX_TEXT_CHARS:
+                self._pieces += text_of(event, "content")
             return
-        said, self._said = self._said, ""
-        yield from model_text(said, **common)
+        text, self._pieces = self._pieces, ""
+        yield from model_text(text, **common)
         match kind:
             case "init":
                 self._session = text_of(event, "session_id")[:MAX_NAME_CHARS] or None

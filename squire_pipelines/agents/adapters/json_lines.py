@@ -133,7 +133,7 @@ class ToolCalls:
 
     def end(self, call_id: str, output: Any, *, failed: bool, at: datetime | None = None, **common: Any) -> ToolCall:
         """Return the call with its outcome, by name and input where its start was seen."""
-        tool, given, began = self._pending.pop(call_id, ("", "", None))
+        tool, arguments, began = self._pending.pop(call_id, ("", "", None))
         seconds = None
         if began is not None and at is not None:
             seconds = min(max(0.0, round((at - began).total_seconds(), 3)), 1e7)
@@ -143,7 +143,7 @@ class ToolCalls:
             at=at,
             tool=(tool or "unknown")[:MAX_NAME_CHARS],
             status="error" if failed else "completed",
-            input=cut(given),
+            input=cut(arguments),
             output="" if failed else cut(text),
             error=text[:MAX_MESSAGE_CHARS] if failed else "",
             seconds=seconds,

@@ -82,10 +82,10 @@ class PiAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_Reader().entries)
+        return lines_parser(_PiReader().entries)
 
 
-class _Reader:
+class _PiReader:
     def __init__(self) -> None:
         self._tools = ToolCalls()
         self._session: str | None = None

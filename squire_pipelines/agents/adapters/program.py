@@ -27,9 +27,9 @@ def confined(*, commands: str) -> tuple[Permission, ...]:
     )
 
 
-def off(what: str, how: str) -> Permission:
-    """Return a line on what of the repository's would steer the program, and how that is switched off."""
-    return deny("repository", what, how)
+def off(files: str, how: str) -> Permission:
+    """Return a line on files of the repository that would steer the program, and on how they are switched off."""
+    return deny("repository", files, how)
 
 
 class ProgramAgent:
@@ -88,8 +88,10 @@ class ProgramAgent:
     def _provider_failed(self, result: SessionResult) -> SessionFailure:
         seen, error = result.gateway, result.totals.fatal_error
         status = f"status {seen.last_status}" if seen is not None and seen.last_status is not None else ""
-        said = f"{error.name}: {error.message}" if error is not None else (seen.last_error if seen is not None else "")
-        why = ", ".join(part for part in (status, said or "") if part) or "no call was answered"
+        reason = (
+            f"{error.name}: {error.message}" if error is not None else (seen.last_error if seen is not None else "")
+        )
+        why = ", ".join(part for part in (status, reason or "") if part) or "no call was answered"
         code = error.name if error is not None else "provider"
         return SessionFailure("provider", f"the model's provider failed: {why}", code)
 

@@ -50,8 +50,8 @@ def test_a_model_is_required(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_is_taken_out_of_the_clone_is_told_to_people(name: str) -> None:
-    told = " ".join(p.pattern for p in find(name).permissions if p.subject == "repository")
-    assert all(path in told for path in launch(name).restore)
+    paths = " ".join(p.pattern for p in find(name).permissions if p.subject == "repository")
+    assert all(path in paths for path in launch(name).restore)
     assert all(permission.why for permission in find(name).permissions)
 
 
