@@ -3,17 +3,18 @@
 import json
 import os
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS, names
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table, table_of, with_context
 from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.text import size
-from squire_pipelines.errors import EngineError, ExitCode
+from squire_pipelines.errors import ConfigError, EngineError, ExitCode
 from squire_pipelines.sections import AgentSettings
 from squire_pipelines.terminal.output import write_line
 
@@ -31,6 +32,13 @@ agents = LazyGroup(
         "transcript": Lazy(f"{_CLI}.agents_show:transcript", "Show what an agent did in an attempt."),
     },
 )
+_KINDS: Columns = {
+    "kind": "name",
+    "from": "origin",
+    "model's protocol": "protocols",
+    "image of its own": "image",
+    "problem": "problem",
+}
 _TRIALS: Columns = {
     "what": "kind",
     "name": "name",
@@ -109,10 +117,11 @@ def _with_image(place: AgentPlace, client: "docker.DockerClient") -> AgentPlace:
 @json_option
 @with_context
 def list_agents(context: CliContext, *, as_json: bool) -> None:
-    """Show the agent of the settings, the engine, the worker image and the runner that follows from them."""
+    """Show what the agent of the settings would run in, and every agent that there is."""
     place = find_place(context.settings.agent)
+    kinds = _kinds()
     if as_json:
-        emit_json(place)
+        emit_json({**asdict(place), "agents": kinds})
         return
     sandbox = "in a container" if place.sandboxed else "on this machine, which is no sandbox"
     rows = [
@@ -125,6 +134,26 @@ def list_agents(context: CliContext, *, as_json: bool) -> None:
         ("next step", place.hint),
     ]
     context.console.print(table(("", "what"), [row for row in rows if row[1]]))
+    context.console.print(table_of(kinds, _KINDS))
+    write_line("`squire agents show NAME` has how one is started and what it may do.")
+
+
+def _kinds() -> list[dict[str, str]]:
+    """Return what `agent.kind` may be, with where each comes from; a package that cannot be used says why."""
+    from squire_pipelines.agents.adapters.registry import find, provider_of  # noqa: PLC0415 - loads packages of others
+
+    kinds = []
+    for name in names():
+        try:
+            protocols, problem = ", ".join(find(name).protocols), ""
+        except ConfigError as error:
+            protocols, problem = "", error.message
+        is_own = name in PROGRAMS and name not in IN_WORKER_IMAGE
+        image = f"squire agents build {name}" if is_own else ""
+        kinds.append(
+            {"name": name, "origin": provider_of(name), "protocols": protocols, "image": image, "problem": problem}
+        )
+    return kinds
 
 
 @agents.command("sbom", examples=("squire agents sbom", "squire agents sbom --output sbom.cdx.json"))

@@ -1,10 +1,13 @@
 """`squire agents show|transcript`: what an agent may do, and what one has done. Reads; asks no engine."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
+from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig, LaunchSpec, Marker
 from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read
 from squire_pipelines.agents.adapters.transcript import (
@@ -22,7 +25,8 @@ from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
 from squire_pipelines.cli.text import counted, instant
 from squire_pipelines.domain.terminal_text import one_line, plain
-from squire_pipelines.errors import NotFoundError
+from squire_pipelines.errors import ConfigError, NotFoundError
+from squire_pipelines.sections import AgentSettings
 from squire_pipelines.terminal.output import write_line
 
 _TEXT_LINES = 20
@@ -39,18 +43,57 @@ _COLUMNS: Columns = {
 @json_option
 @with_context
 def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
-    """Show an agent and everything that it may do: the one named, or else that of the settings."""
+    """Show how an agent is started and everything that it may do: the one named, or else that of the settings."""
     agent = find(name or context.settings.agent.kind)
-    provider = provider_of(agent.name)
+    provider, launch = provider_of(agent.name), _launch(agent, context.settings.agent)
     if as_json:
         facts = {"name": agent.name, "origin": provider, "protocols": agent.protocols}
-        emit_json({**facts, "permissions": agent.permissions})
+        emit_json({**facts, "launch": launch and launch.document(), "permissions": agent.permissions})
         return
     write_line(f"{agent.name} ({provider})")
-    spoken = f"through the gateway, by {' or '.join(agent.protocols)}" if agent.protocols else "none"
-    write_line(f"  model: {spoken}\n")
+    for heading, text in _facts(agent, launch):
+        write_line(f"  {heading}: {text}")
+    write_line("")
     context.console.print(table_of(agent.permissions, _COLUMNS))
     write_line("\nThe last line that matches counts. The container never allows more than docs/security.md says.")
+
+
+def _launch(agent: Agent, settings: AgentSettings) -> LaunchSpec | None:
+    """Return how it would be started by these settings, or by a model to be named; None where they do not fit it."""
+    command = settings.command or ("COMMAND",)
+    config = AgentConfig(
+        command=() if agent.name in PROGRAMS else command,
+        model=settings.model or "MODEL",
+        options=settings.options if agent.name == settings.kind else {},
+        protocol=next(iter(agent.protocols), None),
+    )
+    try:
+        agent.check(config)
+    except ConfigError:
+        return None
+    return agent.launch(config)
+
+
+def _facts(agent: Agent, launch: LaunchSpec | None) -> Iterator[tuple[str, str]]:
+    yield "model", f"through the gateway, by {' or '.join(agent.protocols)}" if agent.protocols else "none"
+    if agent.name in PROGRAMS and agent.name not in IN_WORKER_IMAGE:
+        yield "image", f"its own, which `squire agents build {agent.name}` makes"
+    if launch is None:
+        yield "command", "the settings of this Squire are not those of this agent"
+        return
+    yield "command", one_line(shlex.join(launch.argv))
+    yield "prompt", "an argument" if Marker.PROMPT in launch.argv else "standard input" if launch.stdin else "a file"
+    for variable, value in launch.environment.items():
+        yield "environment", one_line(f"{variable}={value}")
+    paths = {
+        "files": launch.files,
+        "files in HOME": launch.home,
+        "taken out of the clone": launch.restore,
+        "never committed": launch.exclude,
+    }
+    for heading, names in paths.items():
+        if names:
+            yield heading, ", ".join(names)
 
 
 @command(

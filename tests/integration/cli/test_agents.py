@@ -32,6 +32,16 @@ def test_an_agents_permissions_are_shown(squire: Squire) -> None:
     text = squire.ok("agents", "show")
     assert "opencode (built in)" in text
     assert "git push *" in text
+    assert "--title squire" in text
+    text = squire.ok("agents", "show", "qwen")
+    assert "model: through the gateway, by openai or anthropic" in text
+    assert "image: its own, which `squire agents build qwen` makes" in text
+    assert "prompt: an argument" in text
+    assert "taken out of the clone: .qwen/settings.json, .qwen/.env" in text
+    assert "never committed: .qwen/settings.json.orig" in text
+    assert "prompt: standard input" in squire.ok("agents", "show", "claude-code")
+    launch = squire.json("agents", "show", "gemini")["launch"]
+    assert ".gemini/settings.json" in launch["home"]
     document = squire.json("agents", "show", "command")
     assert (document["name"], document["protocols"], document["origin"]) == ("command", [], "built in")
     assert {"subject", "pattern", "allow", "why"} == set(document["permissions"][0])

@@ -10,6 +10,7 @@ import keyring
 import keyring.backend
 import pytest
 
+from squire_pipelines.agent_names import BUILT_IN
 from squire_pipelines.cli.agents import choose_runner
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.ledger import repositories
@@ -195,6 +196,10 @@ def test_without_an_engine_the_agents_say_so(squire: Squire) -> None:
     assert "the agent cannot run" in squire.ok("agents", "list")
     squire.config('[agent]\nkind = "command"\ncommand = ["true"]\n')
     assert "which is no sandbox" in squire.ok("agents", "list")
+    kinds = {kind["name"]: kind for kind in squire.json("agents", "list")["agents"]}
+    assert tuple(kinds)[: len(BUILT_IN)] == BUILT_IN
+    assert (kinds["gemini"]["protocols"], kinds["gemini"]["image"]) == ("gemini", "squire agents build gemini")
+    assert (kinds["command"]["protocols"], kinds["command"]["image"]) == ("", "")
 
 
 def _doctor(squire: Squire, code: int) -> dict[str, dict[str, str]]:
