@@ -213,7 +213,7 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
             yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
         elif name != unused:
             why = _NEEDED_FOR.get(name, "the model that the settings name needs it")
-            yield Diagnosis(name, "warn", "missing", f"run `squire secrets set {name}`: {why}")
+            yield Diagnosis(name, "warn", "missing", f"{secret.next_step} ({why})")
 
 
 _NEEDED_FOR = {

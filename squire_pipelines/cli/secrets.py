@@ -11,9 +11,9 @@ from click.shell_completion import CompletionItem
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import ParsedType
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.home import Home
-from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, delete_secret, find_secret, store_secret
+from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, delete_secret, require_secret, store_secret
 from squire_pipelines.secrets.names import SecretName, check_secret_name
 from squire_pipelines.terminal.output import ask, write_labelled, write_line
 
@@ -34,12 +34,13 @@ _name_argument = click.argument("name", type=_SecretNameType("name", check_secre
 
 @dataclass(frozen=True, slots=True)
 class SecretStatus:
-    """Whether a secret is found, where, and what is wrong with it if something is."""
+    """Whether a secret is found, where, and what is wrong with it, or where it may be put."""
 
     name: str
     is_found: bool
     where: str = ""
     problem: str = ""
+    next_step: str = ""
 
 
 def secret_statuses(home: Home, provider_secrets: Iterable[str]) -> list[SecretStatus]:
@@ -49,10 +50,12 @@ def secret_statuses(home: Home, provider_secrets: Iterable[str]) -> list[SecretS
 
 def _secret_status(name: str, home: Home) -> SecretStatus:
     try:
-        secret = find_secret(name, home)
+        secret = require_secret(name, home)
+    except SecretMissingError as error:
+        return SecretStatus(name, is_found=False, next_step=error.hint)
     except ConfigError as error:
         return SecretStatus(name, is_found=False, problem=str(error))
-    return SecretStatus(name, is_found=secret is not None, where=secret.origin if secret else "")
+    return SecretStatus(name, is_found=True, where=secret.origin)
 
 
 def _provider_secrets(context: CliContext) -> tuple[str, ...]:

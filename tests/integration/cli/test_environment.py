@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import keyring
 import keyring.backend
+import keyring.backends.fail
 import pytest
 
 from squire_pipelines.agent_names import BUILT_IN
@@ -262,6 +263,15 @@ def test_the_doctor_names_the_permissions_that_the_token_lacks(
     results = _doctor(squire, 0)
     assert results["github acme/shop"]["status"] == "warn"
     assert results["github acme/shop"]["message"] == "404 for checks: read: the token may lack it"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_doctor_names_every_place_for_a_secret_and_that_there_is_no_keyring(squire: Squire) -> None:
+    keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
+    missing = _doctor(squire, 1)["webhook-secret"]
+    assert missing["message"] == "missing"
+    assert "set SQUIRE_WEBHOOK_SECRET" in missing["next_step"]
+    assert "this machine has no keyring (without it no delivery" in missing["next_step"]
 
 
 @pytest.mark.usefixtures("no_engine")
