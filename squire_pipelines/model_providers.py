@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from squire_pipelines.domain.provider_faults import FaultKind, ProviderFault, describe_fault, fault_kind
+from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
 from squire_pipelines.secrets.names import SecretName, check_provider_secret
-from squire_pipelines.setting_types import DEFAULT_PROVIDER, BaseUrl, Name, SettingsSection
+from squire_pipelines.setting_types import DEFAULT_PROVIDER, BaseUrl, Name, ProviderName, SettingsSection
 
 PUBLIC_URLS: Mapping[Protocol, str] = MappingProxyType(
     {
@@ -116,6 +116,16 @@ class ProviderSettings(SettingsSection):
         return self
 
 
+def _check_key_names(providers: dict[str, ProviderSettings]) -> dict[str, ProviderSettings]:
+    for name, provider in providers.items():
+        if provider.secret is None and f"{name}-key" in set(SecretName):
+            raise ValueError(f"[providers.{name}]: the secret {name}-key is another's: set `secret`, or rename it")
+    return providers
+
+
+Providers = Annotated[dict[ProviderName, ProviderSettings], AfterValidator(_check_key_names)]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelProvider:
     """A model's provider as an agent or the planner uses it.
@@ -141,20 +151,19 @@ class ModelProvider:
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, PriceSettings] = field(default_factory=dict)
 
-    def fault(self, kind: FaultKind, model: str, status: int | None = None) -> ProviderFault:
-        """Return what to tell of a fault of this provider; see `describe_fault`."""
-        return describe_fault(
-            kind, provider=self.name, secret=self.secret, model=model, base_url=self.base_url, status=status
-        )
+    @property
+    def known_protocol(self) -> Protocol | None:
+        """What it speaks, also of the default one where its address is a company's own; None where nobody knows."""
+        return self.protocol or _PROTOCOLS_OF_HOSTS.get(urlsplit(self.base_url or "").hostname)
 
-    def fault_of(self, status: int, text: str, model: str) -> ProviderFault | None:
-        """Return what the user has to change after an answer of this provider; None when it is nothing."""
-        kind = fault_kind(status, text)
-        return self.fault(kind, model, status) if kind is not None else None
+    @property
+    def words(self) -> ProviderWords:
+        """How messages name it."""
+        return ProviderWords(self.name, self.secret, self.base_url)
 
-    def missing_key(self, api_key: object, model: str) -> ProviderFault | None:
+    def missing_key(self, api_key: object) -> UserFault | None:
         """Return what to tell where this provider needs a key and there is none."""
-        return self.fault(FaultKind.KEY, model) if self.needs_key and api_key is None else None
+        return self.words.missing_key() if self.needs_key and api_key is None else None
 
 
 def resolve_provider(

@@ -26,12 +26,11 @@ from squire_pipelines.home import named_config, no_file_hint, no_toml_hint
 from squire_pipelines.model_providers import (
     PUBLIC_URLS,
     ModelProvider,
-    ProviderSettings,
+    Providers,
     check_aliases,
     check_place,
     resolve_provider,
 )
-from squire_pipelines.secrets.names import SecretName
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
@@ -50,7 +49,7 @@ from squire_pipelines.sections import (
     WarehouseSettings,
     WebhookSettings,
 )
-from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, ProviderName, RepositoryName, SourceName
+from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, RepositoryName, SourceName
 from squire_pipelines.signal_sections import CollectionSettings, FilterSettings, SourceSettings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
@@ -68,7 +67,7 @@ class Settings(BaseSettings):
     github: GitHubSettings = GitHubSettings()
     collection: CollectionSettings = CollectionSettings()
     ci: CiSettings = CiSettings()
-    providers: dict[ProviderName, ProviderSettings] = Field(default_factory=dict, description="of models, by name")
+    providers: Providers = Field(default_factory=dict, description="of models, by name")
     planner: PlannerSettings = PlannerSettings()
     agent: AgentSettings = AgentSettings()
     dispatch: DispatchSettings = DispatchSettings()
@@ -117,13 +116,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"webhooks.port and pipeline.webserver_port are both {self.webhooks.port}: set one of them to another"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _key_names_are_free(self) -> Self:
-        for name, provider in self.providers.items():
-            if provider.secret is None and f"{name}-key" in set(SecretName):
-                raise ValueError(f"[providers.{name}]: the secret {name}-key is another's: set `secret`, or rename it")
         return self
 
     def check_overrides(self) -> None:

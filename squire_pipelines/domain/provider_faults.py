@@ -1,21 +1,32 @@
-"""What a provider's refusal means where only the user can change it: the key, the model, the quota or the address.
+"""What an error of a model's provider means: whether only the user can change it, and what to change.
 
-What is not among these is the provider's own fault, or passes by itself. The text of an answer is the provider's: it is
-looked through and never repeated.
+It is judged by the provider's status and codes; its sentences are never repeated. Sources:
+https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors,
+https://ai.google.dev/gemini-api/docs/troubleshooting.
 """
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
 
-MAX_TEXT = 8192
-"""How much of an answer's text is looked through, in characters."""
-_QUOTA = re.compile(
-    r"insufficient_quota|insufficient[_ ]balance|billing_hard_limit|billing_not_active|credit balance is too low"
-)
-_KEY = re.compile(r"invalid_api_key|api_key_invalid|incorrect api key|api key not valid")
-_MODEL = re.compile(r"model_not_found|not a valid model|model not exist|invalid model|unknown model|model:")
-_REFUSED = frozenset({400, 401, 402, 403, 404, 405, 422, 429})
+_MAX_READ_BYTES = 64 * 2**10
+_UNSHOWN = re.compile(r"[^A-Za-z0-9_.-]")
+_MAX_CODE_CHARS = 60
+_REDIRECTS = range(300, 400)
+# Codes that name the cause more surely than the status does: Google's for a wrong key is a 400.
+_KEY_CODES = frozenset({"invalid_api_key", "authentication_error", "API_KEY_INVALID", "UNAUTHENTICATED"})
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached", "BILLING_DISABLED"})
+_MODEL_CODES = frozenset({"model_not_found"})
+# Sentences of providers that have no code for it: Anthropic's for an account without money, and those of compatible
+# servers for a model that they do not have.
+_NO_CREDIT = re.compile(r"(?i)credit balance is too low|insufficient balance")
+_NO_MODEL = re.compile(r"(?i)not a valid model|model not exist|unknown model")
+# Google's name of a quota that comes back on another day.
+_DAILY = "PerDay"
 
 
 class FaultKind(StrEnum):
@@ -28,67 +39,113 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderFault:
-    """What is wrong with a provider of the settings: one sentence, and what to do, for people."""
+class UserFault:
+    """What only the user can change: one sentence about it, and what to do, for people."""
 
     kind: FaultKind
     message: str
     hint: str
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})"
+        return " ".join(f"{text[:1].upper()}{text[1:]}." for text in (self.message, self.hint))
 
 
-def fault_kind(status: int, text: str) -> FaultKind | None:
-    """Return what the user has to change after an answer of a provider's; None when it is nothing.
+@dataclass(frozen=True, slots=True)
+class ProviderWords:
+    """How messages name a provider: by its name, the name of its key, and its address where it is known."""
 
-    The sources: https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors,
-    https://ai.google.dev/gemini-api/docs/troubleshooting
+    name: str
+    secret: str
+    base_url: str | None = None
+
+    def missing_key(self) -> UserFault:
+        """Return what to tell where the provider needs a key and there is none."""
+        hint = f"run `squire secrets set {self.secret}`; `squire doctor` tries it"
+        return UserFault(FaultKind.KEY, f"the provider {self.name} needs the key {self.secret}, which is not set", hint)
+
+    def describe(self, kind: FaultKind, shown: str, model: str | None) -> UserFault:
+        """Return the sentence about a fault, the same wherever it is told; `shown` is the status and code."""
+        key = f"`squire secrets set {self.secret}`; `squire doctor` tries it"
+        message, hint = {
+            FaultKind.KEY: (
+                f"the provider {self.name} refuses the key {self.secret} ({shown})",
+                f"set one that it takes with {key}",
+            ),
+            FaultKind.QUOTA: (
+                f"the provider {self.name} has no quota or credit left for the key {self.secret} ({shown})",
+                f"raise it there, or set the key of another account with {key}",
+            ),
+            FaultKind.MODEL: (
+                f"the provider {self.name} does not know the model {model}, or not for the key {self.secret} ({shown})",
+                "correct `model` in the settings",
+            ),
+            FaultKind.ADDRESS: (
+                f"the provider {self.name} has no such interface at {self.base_url or 'its address'} ({shown})",
+                "correct its `base_url`, which ends with the version, or its `protocol` in the settings",
+            ),
+        }[kind]
+        return UserFault(kind, message, hint)
+
+    def fault_of(self, status: int, body: bytes, *, model: str | None, is_free: bool = False) -> UserFault | None:
+        """Return what the user has to change after an error of this provider's; see `fault_kind`."""
+        kind = fault_kind(status, body, is_free=is_free)
+        if kind is None:
+            return None
+        code = error_code(body)
+        return self.describe(kind, f"{status} {code}" if code else str(status), model)
+
+
+def error_code(body: bytes) -> str | None:
+    """Return the provider's own code of an error, in letters that a log can show; None when it names none."""
+    return next((_UNSHOWN.sub("?", code[:_MAX_CODE_CHARS]) for code in _codes(_error(body))), None)
+
+
+def fault_kind(status: int, body: bytes, *, is_free: bool = False) -> FaultKind | None:
+    """Return what only the user can change after an error of a provider's; None where a program may go on.
 
     Args:
-        status: Of HTTP.
-        text: The body, or any text that holds its error.
+        status: Of the provider's answer, an error's.
+        body: Of it, whole or its beginning.
+        is_free: Whether tokens were counted or models named, which some providers do not serve, or not to every key.
     """
-    if status not in _REFUSED:
-        return None
-    lowered = text[:MAX_TEXT].lower()
-    if status == 402 or _QUOTA.search(lowered):  # noqa: PLR2004 - "Payment Required"
-        return FaultKind.QUOTA
-    if status == 429:  # noqa: PLR2004 - "Too Many Requests", which passes by itself
-        return None
-    if _MODEL.search(lowered) or (status == 404 and "model" in lowered):  # noqa: PLR2004 - "Not Found"
-        return FaultKind.MODEL
-    if status in {401, 403} or _KEY.search(lowered):
+    error = _error(body)
+    codes, message = set(_codes(error)), str(error.get("message") or "")
+    if status == HTTPStatus.UNAUTHORIZED or codes & _KEY_CODES:
         return FaultKind.KEY
-    return FaultKind.ADDRESS if status in {404, 405} else None
+    if status in _REDIRECTS:
+        return FaultKind.ADDRESS
+    if is_free or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return None
+    is_bad = status == HTTPStatus.BAD_REQUEST
+    is_used_up = status == HTTPStatus.TOO_MANY_REQUESTS and _DAILY in json.dumps(error)
+    has_no_credit = status == HTTPStatus.PAYMENT_REQUIRED or (is_bad and _NO_CREDIT.search(message) is not None)
+    if codes & _QUOTA_CODES or is_used_up or has_no_credit:
+        return FaultKind.QUOTA
+    if codes & _MODEL_CODES or (is_bad and _NO_MODEL.search(message) is not None):
+        return FaultKind.MODEL
+    # An interface says of a model in its own form that it is not there, and a wrong address does in another.
+    not_found = FaultKind.MODEL if codes or message else FaultKind.ADDRESS
+    return {403: FaultKind.KEY, 404: not_found, 405: FaultKind.ADDRESS}.get(status)
 
 
-def describe_fault(
-    kind: FaultKind, *, provider: str, secret: str, model: str, base_url: str | None, status: int | None = None
-) -> ProviderFault:
-    """Return the sentence about a fault, the same wherever it is told.
+def _error(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body[:_MAX_READ_BYTES])
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(document, list) and document:  # Google's form of an error in a stream of another kind
+        document = document[0]
+    if not isinstance(document, dict):
+        return {}
+    error = document.get("error", document)  # a provider's library may have taken it out already
+    return error if isinstance(error, dict) else {}
 
-    Args:
-        kind: What is wrong.
-        provider: The name of the provider.
-        secret: The name of its key.
-        model: Which was asked for.
-        base_url: The provider's address; None when nobody knows it.
-        status: What the provider answered; None when it was not asked, since the key is nowhere.
-    """
-    answered = f" (HTTP {status})" if status is not None else ""
-    if kind is FaultKind.KEY and status is None:
-        message = f"the provider {provider} needs the key {secret}, which is not set"
-        return ProviderFault(kind, message, f"run `squire secrets set {secret}`")
-    if kind is FaultKind.KEY:
-        message, hint = f"the provider {provider} refuses the key {secret}{answered}", "set one that it takes"
-    elif kind is FaultKind.QUOTA:
-        message = f"the account of the key {secret} has no quota left at the provider {provider}{answered}"
-        hint = "add credit there, or set the key of another account"
-    elif kind is FaultKind.MODEL:
-        message = f"the provider {provider} has no model {model!r}, or the key {secret} may not use it{answered}"
-        return ProviderFault(kind, message, "set `model` to one that it has")
-    else:
-        message = f"the provider {provider} has no such interface at {base_url or 'its address'}{answered}"
-        return ProviderFault(kind, message, "check its `base_url`, which ends with the version, and its `protocol`")
-    return ProviderFault(kind, message, f"{hint}: `squire secrets set {secret}`")
+
+def _codes(error: dict[str, Any]) -> Iterator[str]:
+    """Yield the names that an error gives itself, the most telling first."""
+    details = error.get("details")
+    entries = details if isinstance(details, list) else []
+    reasons = [entry.get("reason") for entry in entries if isinstance(entry, dict)]
+    for name in (*reasons, error.get("code"), error.get("type"), error.get("status")):
+        if isinstance(name, str) and name:
+            yield name

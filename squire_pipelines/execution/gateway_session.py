@@ -203,6 +203,8 @@ def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: Gateway
         leased.attempt.id,
         provider.base_url if model is not None else None,
         protocol=provider.protocol,
+        provider=provider.name,
+        secret=provider.secret,
         api_key=key.reveal() if key else None,
         models=(model, *provider.models) if model is not None else (),
         aliases=provider.aliases,

@@ -31,11 +31,11 @@ def check_agent_of(settings: Settings, repository: str, find_key: Callable[[str]
         SecretMissingError: The provider needs a key that is not set.
     """
     agent, provider = settings.agent_for(repository), settings.agent_provider(repository)
-    check_agent(agent, protocol=provider.protocol)
+    check_agent(agent, protocol=provider.known_protocol if agent.model is not None else None)
     if agent.model is None or not provider.needs_key or not find(agent.kind).protocols:
         return
     key = find_key(provider.secret) if find_key is not None else find_secret(provider.secret, settings.home)
-    if (fault := provider.missing_key(key, agent.model)) is not None:
+    if (fault := provider.missing_key(key)) is not None:
         raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": provider.secret})
 
 

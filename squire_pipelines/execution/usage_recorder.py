@@ -168,6 +168,7 @@ def _row(attempt: Attempt, call: GatewayCall) -> ModelCallRow:
         cost_usd=call.cost_usd,
         estimated=call.estimated,
         web_search=call.web_search,
+        provider=call.provider,
         latency_s=call.latency_s,
         error=call.error,
         call_id=call.call_id or None,

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from squire_pipelines.domain.provider_faults import ProviderWords
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.body_budget import BodyBudget, BodyShare
 from squire_pipelines.gateway.call_log import CallLog
@@ -116,7 +117,9 @@ class GatewayApp:
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         self._count += 1
         call_id = self._log.next_id() if self._log is not None else str(self._count)
-        call = RunningCall(path=str(scope["path"]), call_id=call_id, began=time.monotonic())
+        call = RunningCall(
+            path=str(scope["path"]), call_id=call_id, provider=self._config.provider, began=time.monotonic()
+        )
         is_egress = call.path.startswith(EGRESS_PREFIX)
         self._open[is_egress] += 1
         if not is_egress:
@@ -311,6 +314,7 @@ class GatewayApp:
         answer = ProviderAnswer(
             call,
             replace(forward, rest=b""),
+            words=ProviderWords(config.provider, config.secret, config.base_url),
             limits=self._limits,
             meter=self._meter,
             key_filter=self._key_filter,

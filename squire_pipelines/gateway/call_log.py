@@ -73,9 +73,8 @@ class CallLog:
             return
         tokens = call.tokens
         cost = "null" if call.cost_usd is None else repr(call.cost_usd)
-        head = json.dumps(
-            [call.call_id, call.path[:100], (call.model or "")[:120], call.started_at.isoformat()], ensure_ascii=False
-        )
+        names = (call.call_id, call.path[:100], (call.model or "")[:120], call.started_at.isoformat(), call.provider)
+        head = json.dumps(names, ensure_ascii=False)
         text = (
             f'{{"c":{head},"i":{_number(tokens.input)},"o":{_number(tokens.output)},"k":{_number(tokens.cached)},'
             f'"e":{"true" if tokens.estimated else "false"},"u":{cost},"s":{call.status},'
@@ -161,7 +160,7 @@ def _unfinished(path: Path) -> Iterator[GatewayCall]:
 
 
 def _from_slot(slot: dict[str, Any]) -> GatewayCall:
-    call_id, path, model, started_at = slot["c"]
+    call_id, path, model, started_at, *more = slot["c"]
     # What a call used that nobody counted to its end is what it had reserved.
     output, usd = max(slot["o"] or 0, slot.get("x", 0)), max(slot["u"] or 0.0, slot.get("y", 0.0))
     return GatewayCall(
@@ -181,6 +180,7 @@ def _from_slot(slot: dict[str, Any]) -> GatewayCall:
         estimated=slot["e"],
         forwarded=True,
         web_search=slot.get("w", False),
+        provider=more[0] if more else None,
     )
 
 

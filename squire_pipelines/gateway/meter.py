@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
+from squire_pipelines.domain.provider_faults import UserFault
 from squire_pipelines.gateway.answer_content import EMPTY, ERROR, UNFINISHED
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price
-from squire_pipelines.gateway.provider_faults import UserFault
 from squire_pipelines.gateway.refusals import RefusalError
 
 _MILLION = 1_000_000
@@ -201,8 +201,8 @@ class Meter:
 
     def refuse_further(self, fault: UserFault) -> RefusalError:
         """Pass no more calls on after an error that only the user can change. Returns the refusal for the agent."""
-        self._final = RefusalError("provider_refused", f"{fault.message} Stop working.")
-        self.seen = replace(self.seen, user_fault=fault.message, final=self._final.code)
+        self._final = RefusalError("provider_refused", f"{fault} Stop working.")
+        self.seen = replace(self.seen, user_fault=str(fault), final=self._final.code)
         return self._final
 
     def _look_at(self, call: RunningCall) -> None:

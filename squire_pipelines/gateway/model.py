@@ -104,6 +104,7 @@ class GatewayCall:
     Args:
         call_id: Of this one call in the world, so that it is recorded once.
         target: `model`, or the host of the registry that was asked.
+        provider: The name of the model's provider.
         web_search: Whether the provider could search the web for the agent.
         dropped: Names of keys and kinds of the request that were not passed on.
         upstream_status: Of the provider's answer, where it was an error.
@@ -132,6 +133,7 @@ class GatewayCall:
     upstream_status: int | None = None
     upstream_code: str | None = None
     has_notice: bool = False
+    provider: str | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -168,6 +170,7 @@ class RunningCall:
     upstream_status: int | None = None
     upstream_code: str | None = None
     has_notice: bool = False
+    provider: str | None = None
     free: bool = False
     answered: bool = False
     forwarded: bool = False
@@ -209,4 +212,5 @@ class RunningCall:
             upstream_status=self.upstream_status,
             upstream_code=self.upstream_code,
             has_notice=self.has_notice,
+            provider=self.provider,
         )

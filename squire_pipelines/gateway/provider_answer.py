@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 
+from squire_pipelines.domain.provider_faults import ProviderWords, error_code
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.key_filter import KeyFilter
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens
-from squire_pipelines.gateway.provider_faults import error_code, user_fault
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.usage import EventCounter, read_answer
 
@@ -26,6 +26,7 @@ class ProviderAnswer:
     Args:
         call: Whose answer it is.
         forward: What was asked, without its body.
+        words: Name its provider.
         limits: The bounds on it.
         meter: Counts what it uses.
         key_filter: Knows the key.
@@ -37,6 +38,7 @@ class ProviderAnswer:
         call: RunningCall,
         forward: Forward,
         *,
+        words: ProviderWords,
         limits: GatewayLimits,
         meter: Meter,
         key_filter: KeyFilter,
@@ -44,6 +46,7 @@ class ProviderAnswer:
     ) -> None:
         self._call = call
         self._forward = forward
+        self._words = words
         self._limits = limits
         self._meter = meter
         self._key_filter = key_filter
@@ -88,7 +91,7 @@ class ProviderAnswer:
         """Raise RefusalError when only the user can change what the provider's error is about."""
         cleaned = self._key_filter.clean(body)
         self._call.upstream_code = error_code(cleaned)
-        fault = user_fault(status, cleaned, model=self._call.model, is_free=self._forward.free)
+        fault = self._words.fault_of(status, cleaned, model=self._call.model, is_free=self._forward.free)
         if fault is not None:
             raise self._meter.refuse_further(fault)
 

@@ -30,6 +30,8 @@ class GatewayConfig:
 
     Args:
         attempt_id: Whose gateway it is; also begins the ids of its calls.
+        provider: Its name, recorded with each call.
+        secret: The name of its key, for messages.
         base_url: The provider's, with its version, such as `https://api.example.com/v1`; None for no model.
         api_key: The provider's key; it is put into requests by the gateway and goes nowhere else.
         models: The ids of models that the agent may use.
@@ -59,6 +61,8 @@ class GatewayConfig:
     log_bodies: bool = False
     every_s: float = 2.0
     trace_id: str | None = None
+    provider: str = "default"
+    secret: str = "model-key"  # noqa: S105 - the name, not the value
     protocol: Protocol | None = None
 
 

@@ -14,8 +14,8 @@ class ModelCallRow:
     """One call to a model. `purpose` is `plan` or `agent`; tokens are counts, latency is in seconds.
 
     `call_id` names the call in the log from which it was taken; `estimated` says that its tokens were worked out from
-    the text that passed; `web_search` that the model's provider could search the web for it. `at` is when it ended, by
-    default the transaction's moment.
+    the text that passed; `web_search` that the model's provider could search the web for it; `provider` is
+    the name of the one that was called. `at` is when it ended, by default the transaction's moment.
     """
 
     purpose: str
@@ -35,6 +35,7 @@ class ModelCallRow:
     cached_tokens: int | None = None
     estimated: bool = False
     web_search: bool = False
+    provider: str | None = None
     at: datetime | None = None
 
 

@@ -358,6 +358,7 @@ model_calls = Table(
     Column("cached_tokens", Integer),
     Column("estimated", Boolean, nullable=False, server_default=false()),
     Column("web_search", Boolean, nullable=False, server_default=false()),
+    Column("provider", String(40)),
     Index(None, "attempt_id"),
     Index(None, "at"),
     UniqueConstraint("call_id"),

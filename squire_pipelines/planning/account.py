@@ -21,6 +21,7 @@ class PlanAccount:
         self._limits = settings.budgets_for(repository)
         self._repository = repository
         self._trace_id = trace_id
+        self._provider = settings.planner_provider.name
         self._reservation = f"plan:{new_trace_id()}"
 
     def reserve(self) -> int | None:
@@ -55,6 +56,7 @@ class PlanAccount:
             trace_id=self._trace_id,
             repository=self._repository,
             call_id=self._reservation,
+            provider=self._provider,
         )
         spent = Amount(call.cost_usd or 0.0, call.input_tokens + call.output_tokens)
         with self._ledger.write() as tx:

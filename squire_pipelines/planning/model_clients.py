@@ -15,7 +15,7 @@ from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.usage import RunUsage
 
-from squire_pipelines.domain.provider_faults import ProviderFault, fault_kind
+from squire_pipelines.domain.provider_faults import UserFault, fault_kind
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.model_answers import CompatibleModel
@@ -57,7 +57,7 @@ async def _mark_final(response: httpx2.Response) -> None:
     """Tell the providers' libraries not to ask again what only the user can change; they heed this header."""
     if response.status_code >= _FIRST_ERROR:
         await response.aread()
-        if fault_kind(response.status_code, response.text) is not None:
+        if fault_kind(response.status_code, response.content) is not None:
             response.headers["x-should-retry"] = "false"
 
 
@@ -73,6 +73,7 @@ def _anthropic(model: str, base_url: str, api_key: str, client: httpx2.AsyncClie
     from pydantic_ai.providers.anthropic import AnthropicProvider  # noqa: PLC0415 - likewise
 
     root = base_url.rstrip("/").removesuffix("/v1")  # the library adds the version
+    client.headers["x-api-key"] = api_key  # the library's own header is not known to every compatible server
     return AnthropicModel(model, provider=AnthropicProvider(api_key=api_key, base_url=root, http_client=client))
 
 
@@ -105,9 +106,9 @@ def _inferred(model: str, api_key: str | None, client: httpx2.AsyncClient) -> Mo
     return infer_model(model, provider_factory=provider)
 
 
-def fault_behind(error: BaseException, provider: ModelProvider, model: str) -> ProviderFault | None:
+def fault_behind(error: BaseException, provider: ModelProvider, model: str) -> UserFault | None:
     """Return what the user has to change after an error of a conversation; None when it is nothing of theirs."""
     if not isinstance(error, ModelHTTPError):
         return None
     text = error.body if isinstance(error.body, str) else json.dumps(error.body, default=str)
-    return provider.fault_of(error.status_code, text, model)
+    return provider.words.fault_of(error.status_code, text.encode(), model=model)

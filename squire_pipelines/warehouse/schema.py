@@ -16,7 +16,7 @@ from sqlalchemy import JSON, ColumnElement, Select, Text, cast, func, select
 
 from squire_pipelines.ledger.tables import metadata
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Increased when a change of a table or a view would break an older reader."""
 
 TABLES = (

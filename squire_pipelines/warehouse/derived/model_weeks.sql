@@ -1,4 +1,5 @@
 SELECT
+    provider,
     model,
     purpose,
     date_trunc('week', make_timestamp(epoch_us(occurred_at)))::DATE AS week,
@@ -15,5 +16,5 @@ WHERE
     date_trunc('week', make_timestamp(epoch_us(occurred_at)))::DATE IN (
         SELECT week FROM touched_weeks WHERE repository IS NULL
     )
-GROUP BY model, purpose, week
-ORDER BY week, model, purpose
+GROUP BY provider, model, purpose, week
+ORDER BY week, provider, model, purpose

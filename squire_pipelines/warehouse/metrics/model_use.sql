@@ -1,5 +1,6 @@
 CREATE VIEW model_use AS
 SELECT
+    provider,
     model,
     purpose,
     week,
@@ -12,7 +13,8 @@ SELECT
     cost_usd,
     without_price
 FROM model_weeks;
-COMMENT ON VIEW model_use IS 'How fast the models answered and what they cost, per model, purpose and week.';
+COMMENT ON VIEW model_use IS 'How fast the models answered and what they cost, per provider, model, purpose and week.';
+COMMENT ON COLUMN model_use.provider IS 'Which of the settings'' providers it is; NULL for calls before schema 0011.';
 COMMENT ON COLUMN model_use.model IS 'The model''s name.';
 COMMENT ON COLUMN model_use.purpose IS 'plan or agent.';
 COMMENT ON COLUMN model_use.week IS 'The Monday of the week, in UTC, of the calls.';

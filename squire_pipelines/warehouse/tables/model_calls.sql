@@ -17,7 +17,8 @@ CREATE TABLE model_calls (
     call_id VARCHAR,
     cached_tokens BIGINT,
     estimated BOOLEAN NOT NULL,
-    web_search BOOLEAN NOT NULL
+    web_search BOOLEAN NOT NULL,
+    provider VARCHAR
 );
 COMMENT ON TABLE model_calls IS 'Every call to a model, for planning and by agents.';
 COMMENT ON COLUMN model_calls.id IS 'Grows with time.';
@@ -39,3 +40,4 @@ COMMENT ON COLUMN model_calls.call_id IS 'The agent''s own name of the call, by 
 COMMENT ON COLUMN model_calls.cached_tokens IS 'Those of the input tokens that the model had read before.';
 COMMENT ON COLUMN model_calls.estimated IS 'Whether the tokens are estimated, since the answer was cut off.';
 COMMENT ON COLUMN model_calls.web_search IS 'Whether the model''s provider could search the web for it.';
+COMMENT ON COLUMN model_calls.provider IS 'Which of the settings'' providers it went to; NULL for calls before schema 0011.';

@@ -1,4 +1,5 @@
 CREATE TABLE model_weeks (
+    provider VARCHAR,
     model VARCHAR NOT NULL,
     purpose VARCHAR NOT NULL,
     week DATE NOT NULL,
@@ -12,6 +13,7 @@ CREATE TABLE model_weeks (
     without_price BIGINT NOT NULL
 );
 COMMENT ON TABLE model_weeks IS 'The rows of the view model_use, derived at publication.';
+COMMENT ON COLUMN model_weeks.provider IS 'Which of the settings'' providers it is; NULL for calls before schema 0011.';
 COMMENT ON COLUMN model_weeks.model IS 'The model''s name.';
 COMMENT ON COLUMN model_weeks.purpose IS 'plan or agent.';
 COMMENT ON COLUMN model_weeks.week IS 'The Monday of the week, in UTC, of the calls.';

@@ -196,7 +196,7 @@ def test_a_refused_key_is_for_the_user_to_change(configure: Callable[..., Settin
     for cause in (Cause.AGENT_ERROR, Cause.NO_CHANGES, Cause.PROVIDER_ERROR, Cause.COMPLETED, Cause.TIMEOUT):
         ending = session.revise(Ending(cause=cause, message="exit code 1"))
         assert (ending.cause, ending.transient) == (Cause.CONFIGURATION, False)
-        assert "refuses the key (401 invalid_api_key)" in ending.message
+        assert "refuses the key model-key (401 invalid_api_key)" in ending.message
         assert "squire tasks retry --all --cause configuration" in ending.message
         facts = ending.evidence.facts["gateway"]
         assert isinstance(facts, dict)

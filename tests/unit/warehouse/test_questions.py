@@ -70,7 +70,14 @@ class Tables:
         )
 
     def call(self, *, model: str = "large", latency_s: float = 1, cost_usd: float | None = None, **values: Any) -> None:
-        values = {"purpose": "agent", "ok": True, "repository": SHOP, "occurred_at": NOON, **values}
+        values = {
+            "purpose": "agent",
+            "ok": True,
+            "repository": SHOP,
+            "occurred_at": NOON,
+            "provider": "claude",
+            **values,
+        }
         self.add("model_calls", model=model, latency_s=latency_s, cost_usd=cost_usd, **values)
 
 
@@ -147,7 +154,7 @@ def fill(tables: Tables) -> None:
     )
     tables.call(model="small", task_id="failed", attempt_id="failed-1", ok=False, input_tokens=1, output_tokens=0)
     tables.call(model="small", task_id="failed", attempt_id="failed-1", input_tokens=1, output_tokens=1)
-    tables.call(purpose="plan", cost_usd=0.40, latency_s=9, input_tokens=100, output_tokens=50)
+    tables.call(purpose="plan", provider=None, cost_usd=0.40, latency_s=9, input_tokens=100, output_tokens=50)
     tables.task("cancelled", SHOP, "cancelled", ready_at=NOON, ended_at=at(10))
     # The other repository: nothing is over there.
     tables.task("proposed", SITE, "proposed")
@@ -262,9 +269,9 @@ def test_quota_is_told_by_source_and_day(ask: Ask) -> None:
 
 def test_models_have_their_latency_and_cost(ask: Ask) -> None:
     assert ask("FROM model_use ORDER BY model, purpose") == [
-        ("large", "agent", MONDAY, 3, 0, 2, pytest.approx(2.9), 35, 8, pytest.approx(0.60), 0),
-        ("large", "plan", MONDAY, 1, 0, 9, 9, 100, 50, pytest.approx(0.40), 0),
-        ("small", "agent", MONDAY, 2, 1, 1, 1, 2, 1, None, 1),
+        ("claude", "large", "agent", MONDAY, 3, 0, 2, pytest.approx(2.9), 35, 8, pytest.approx(0.60), 0),
+        (None, "large", "plan", MONDAY, 1, 0, 9, 9, 100, 50, pytest.approx(0.40), 0),
+        ("claude", "small", "agent", MONDAY, 2, 1, 1, 1, 2, 1, None, 1),
     ]
 
 
