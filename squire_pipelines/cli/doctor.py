@@ -223,6 +223,13 @@ _NEEDED_FOR = {
 }
 
 
+def check_providers(context: CliContext) -> Iterator[Diagnosis]:
+    """Check that each provider of a model that is used takes its key and knows the model."""
+    from squire_pipelines.cli.doctor_providers import ask_providers  # noqa: PLC0415 - httpx, only here
+
+    yield from ask_providers(context.settings)
+
+
 def check_github(context: CliContext) -> Iterator[Diagnosis]:
     """Check that GitHub answers, and that Squire may do its work in each repository of the settings."""
     from squire_pipelines.cli.doctor_github import ask_github  # noqa: PLC0415 - httpx, only here
@@ -243,6 +250,7 @@ _CHECKS: tuple[Callable[[CliContext], Iterator[Diagnosis]], ...] = (
     check_executor,
     check_warehouse,
     check_secrets,
+    check_providers,
     check_github,
 )
 
@@ -271,7 +279,7 @@ def _show(result: Diagnosis) -> None:
 @json_option
 @with_context
 def doctor(context: CliContext, *, as_json: bool) -> None:
-    """Check what Squire needs: Python, git, settings, ledger, engine, image, warehouse, secrets, GitHub.
+    """Check what Squire needs: Python, git, settings, ledger, engine, image, warehouse, secrets, models, GitHub.
 
     Nothing is changed. The exit code is 1 when a check failed; a warning does not count.
     """

@@ -27,8 +27,8 @@ _HEAD = """\
 # `squire config show` shows the settings in effect, `squire config validate` checks this file.
 #
 # Secrets do not belong here. They are looked for in the environment (SQUIRE_GITHUB_TOKEN, SQUIRE_WEBHOOK_SECRET,
-# SQUIRE_MODEL_KEY), in files of mode 0600 in the folder `secrets` beside this file (github-token, webhook-secret,
-# model-key), and in the keyring (`squire secrets set github-token`).
+# SQUIRE_MODEL_KEY, SQUIRE_CLAUDE_KEY for [providers.claude]), in files of mode 0600 in the folder `secrets` beside this
+# file (github-token, webhook-secret, model-key, claude-key), and in the keyring (`squire secrets set github-token`).
 """
 _TAIL = """\
 # Settings of one repository; the sections above apply to everything that is not set here.
@@ -39,6 +39,9 @@ _TAIL = """\
 # command = ["./scripts/fix.sh"]
 # [repository."owner/name".policy]
 # max_files = 20
+# A provider of models; `agent.provider` and `planner.provider` name one, and its key is the secret claude-key.
+# [providers.claude]
+# protocol = "anthropic"
 """
 
 
