@@ -76,10 +76,13 @@ def _add_to_responses(made: dict[str, Any], text: str) -> bool:
 
 def _add_to_messages(made: dict[str, Any], text: str) -> bool:
     messages = made["messages"]
-    if not messages or messages[-1]["role"] != "user":
+    if not messages or messages[-1]["role"] not in _ASKING_ROLES:
         return False
     last = messages[-1]
     blocks = last["content"]
+    if isinstance(blocks, str) and last["role"] == "system":  # Claude Code's own word after what the user says
+        last["content"] = f"{blocks}\n\n{text}"
+        return True
     if isinstance(blocks, str):
         blocks = last["content"] = [{"type": "text", "text": blocks}] if blocks else []
     if blocks and (cache_control := made.pop("cache_control", None)) is not None:

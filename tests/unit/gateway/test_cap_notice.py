@@ -129,6 +129,12 @@ GOOGLE_RESULT = {"functionResponse": {"name": "n", "response": {}}}
             [{"role": "user", "content": "a"}],
             [{"role": "user", "content": [{"type": "text", "text": "a"}, TEXT]}],
         ),
+        (
+            MESSAGES,
+            "messages",
+            [{"role": "user", "content": "a"}, {"role": "system", "content": "Commands: b"}],
+            [{"role": "user", "content": "a"}, {"role": "system", "content": f"Commands: b\n\n{NOTICE}"}],
+        ),
         (MESSAGES, "messages", [{"role": "assistant", "content": "{"}], [{"role": "assistant", "content": "{"}]),
         (
             STREAM,
