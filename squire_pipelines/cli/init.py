@@ -1,8 +1,9 @@
 """`squire init`: a commented config.toml with every setting, made from the settings' own classes."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -10,12 +11,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from squire_pipelines.agent_names import WITH_IMAGE
+from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
-from squire_pipelines.cli.parameters import REPOSITORY
+from squire_pipelines.cli.parameters import REPOSITORY, ParsedType
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically
+from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.home import make_folder
 from squire_pipelines.settings import Settings, parse_size
 from squire_pipelines.terminal.output import ask, write_line
@@ -78,7 +82,7 @@ def _remark(field: FieldInfo) -> str:
     return f"  # {text}" if text else ""
 
 
-def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
+def _section(name: str, section: type[BaseModel], values: Mapping[str, str]) -> Iterator[str]:
     for line in (section.__doc__ or "").strip().splitlines()[:1]:
         yield f"# {line}"
     yield f"[{name}]"
@@ -87,6 +91,8 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             nested.append((f"{name}.{key}", type(default)))
+        elif f"{name}.{key}" in values:
+            yield f"{key} = {toml_text(values[f'{name}.{key}'])}{_remark(field)}"
         elif default is None:
             is_number = not {int, float}.isdisjoint(get_args(field.annotation))  # a size is annotated, and is text
             value = "…" if is_number else '"…"'
@@ -95,11 +101,19 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
             yield f"# {key} = {_bytes_text(default) if _is_size(field) else toml_text(default)}{_remark(field)}"
     yield ""
     for nested_name, nested_section in nested:
-        yield from _section(nested_name, nested_section)
+        yield from _section(nested_name, nested_section, values)
 
 
-def config_text(repositories: Sequence[str]) -> str:
-    """Return the whole file: the repositories, then every section with its defaults commented out."""
+def config_text(
+    repositories: Sequence[str], values: Mapping[str, str] = MappingProxyType({}), provider: str | None = None
+) -> str:
+    """Return the whole file: the repositories, then every section with its defaults commented out.
+
+    Args:
+        repositories: As `owner/name`.
+        values: What is set otherwise, by section and key: `agent.kind`.
+        provider: The protocol of a provider of the same name, whose table is written.
+    """
     lines = [_HEAD, "# The repositories that Squire works on, as owner/name."]
     listed = "".join(f"  {toml_text(name)},\n" for name in repositories)
     lines += [f"repositories = [\n{listed}]" if listed else "repositories = []", ""]
@@ -107,7 +121,9 @@ def config_text(repositories: Sequence[str]) -> str:
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         if default is not PydanticUndefined and isinstance(default, BaseModel):
-            lines += _section(name, type(default))
+            lines += _section(name, type(default), values)
+    if provider is not None:
+        lines += [f"# The key is the secret {provider}-key.", f"[providers.{provider}]", f'protocol = "{provider}"', ""]
     return "\n".join(lines) + "\n" + _TAIL
 
 
@@ -149,7 +165,12 @@ def _exists(path: Path) -> ConfigError:
 
 @command(
     "init",
-    examples=("squire init", "squire init --repository owner/name --yes", "squire --config ./squire.toml init --force"),
+    examples=(
+        "squire init",
+        "squire init --repository owner/name --yes",
+        "squire init --repository owner/name --agent claude-code --provider anthropic --model claude-haiku-4-5",
+        "squire --config ./squire.toml init --force",
+    ),
 )
 @click.option(
     "--repository",
@@ -158,11 +179,26 @@ def _exists(path: Path) -> ConfigError:
     multiple=True,
     help="Name a repository to work on; may be repeated.",
 )
+@click.option("--agent", "kind", type=ParsedType("kind", known_agent), help="Name the agent, as agent.kind does.")
+@click.option("--provider", type=click.Choice([str(name) for name in Protocol]), help="Name whose the model is.")
+@click.option("--model", help="Name the agent's model, as its provider does.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Replace the existing file and keep it as config.toml.bak.")
 @with_context
-def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force: bool) -> None:
-    """Write a commented config.toml with every section and its defaults, which are commented out."""
+def init(
+    context: CliContext,
+    repositories: tuple[str, ...],
+    *,
+    kind: str | None,
+    provider: str | None,
+    model: str | None,
+    yes: bool,
+    force: bool,
+) -> None:
+    """Write a commented config.toml with every section and its defaults, which are commented out.
+
+    With --provider it has a table [providers.NAME] of that protocol, whose key is the secret NAME-key.
+    """
     path = context.config_path
     if path.exists() and not force:
         raise _exists(path)
@@ -170,7 +206,9 @@ def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force
     if not names and not yes and context.is_interactive:
         names = tuple(_ask())
     unique = list({name.lower(): name for name in names}.values())
-    kept = write(path, config_text(unique), force=force)
+    chosen = {"agent.kind": kind, "agent.provider": provider, "agent.model": model}
+    values = {key: str(value) for key, value in chosen.items() if value is not None}
+    kept = write(path, config_text(unique, values, provider), force=force)
     if kept:
         write_line(f"kept the old file as {kept}")
     write_line(f"wrote {path}")
@@ -180,4 +218,8 @@ def init(context: CliContext, repositories: tuple[str, ...], *, yes: bool, force
         "Secrets do not belong in it: set SQUIRE_GITHUB_TOKEN, or run `squire secrets set github-token`, or write "
         f"{context.home.secrets / 'github-token'} (mode 0600)."
     )
+    if provider is not None:
+        write_line(f"The model's key is another: `squire secrets set {provider}-key`.")
+    if kind in WITH_IMAGE:
+        write_line(f"The agent has an image of its own: `squire agents build {kind}`.")
     write_line("Next: `squire doctor`, then `squire run --dry-run`.")

@@ -89,6 +89,18 @@ def test_path_is_the_file_and_with_json_everything(
     assert squire.ok("--config", "mine.toml", "config", "path").strip() == "mine.toml"
 
 
+def test_init_names_agent_provider_and_model(squire: Squire) -> None:
+    chosen = ("--agent", "claude-code", "--provider", "anthropic", "--model", "claude-haiku-4-5")
+    output = squire.ok("init", "--repository", "acme/shop", *chosen)
+    assert "`squire secrets set anthropic-key`" in output
+    assert "`squire agents build claude-code`" in output
+    settings = load_settings(squire.home / "config.toml")
+    provider = settings.agent_provider("acme/shop")
+    assert (settings.agent.kind, settings.agent.model) == ("claude-code", "claude-haiku-4-5")
+    assert (provider.name, provider.protocol, provider.secret) == ("anthropic", "anthropic", "anthropic-key")
+    assert "there is no agent of that name" in squire("init", "--force", "--agent", "clod").stderr
+
+
 def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> None:
     output = squire.ok("init", "--repository", "acme/shop", "--repository", "https://github.com/acme/api", "--yes")
     path = squire.home / "config.toml"
