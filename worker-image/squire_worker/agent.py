@@ -27,7 +27,7 @@ GATEWAY_WAIT_S, GATEWAY_LOOK_S = 240, 0.2
 # Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN).
 MAX_PROMPT_BYTES = 120_000
 PROMPT = "@SQUIRE_PROMPT@"
-# Where the image records its agents' versions, by the program's name: asking a program may take it a second.
+# Where the image records its agents' versions, by the program's or the agent's name: asking a program may take it 30 s.
 VERSIONS = Path("/etc/squire")
 
 
@@ -113,9 +113,10 @@ class Agent:
         command = [self._filled(part) for part in self.attempt.version]
         if not command:
             return None
-        recorded = VERSIONS / f"{command[0]}.version"
-        if "/" not in command[0] and recorded.is_file():
-            return recorded.read_text(encoding="utf-8").strip()[:100] or None
+        for name in (command[0], self.attempt.kind):
+            recorded = VERSIONS / f"{name}.version"
+            if "/" not in command[0] and "/" not in name and recorded.is_file():
+                return recorded.read_text(encoding="utf-8").strip()[:100] or None
         try:
             _, output, _ = capture(command, self.env, self.paths.work, VERSION_TIMEOUT_S)
         except (OSError, subprocess.TimeoutExpired) as error:

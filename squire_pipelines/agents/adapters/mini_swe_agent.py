@@ -43,7 +43,7 @@ class MiniSweAgent(ProgramAgent):
                 "MSWEA_COST_TRACKING": "ignore_errors",
                 "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             },
-            version=("python3", "-c", "import importlib.metadata as m; print(m.version('mini-swe-agent'))"),
+            version=(*program, "--version"),
         )
 
     def parser(self) -> Parser:
