@@ -206,8 +206,8 @@ def init(
     if not names and not yes and context.is_interactive:
         names = tuple(_ask())
     unique = list({name.lower(): name for name in names}.values())
-    chosen = {"agent.kind": kind, "agent.provider": provider, "agent.model": model}
-    values = {key: str(value) for key, value in chosen.items() if value is not None}
+    options = {"agent.kind": kind, "agent.provider": provider, "agent.model": model}
+    values = {key: str(value) for key, value in options.items() if value is not None}
     kept = write(path, config_text(unique, values, provider), force=force)
     if kept:
         write_line(f"kept the old file as {kept}")

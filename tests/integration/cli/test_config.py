@@ -90,8 +90,8 @@ def test_path_is_the_file_and_with_json_everything(
 
 
 def test_init_names_agent_provider_and_model(squire: Squire) -> None:
-    chosen = ("--agent", "claude-code", "--provider", "anthropic", "--model", "claude-haiku-4-5")
-    output = squire.ok("init", "--repository", "acme/shop", *chosen)
+    options = ("--agent", "claude-code", "--provider", "anthropic", "--model", "claude-haiku-4-5")
+    output = squire.ok("init", "--repository", "acme/shop", *options)
     assert "`squire secrets set anthropic-key`" in output
     assert "`squire agents build claude-code`" in output
     settings = load_settings(squire.home / "config.toml")
