@@ -10,7 +10,7 @@ EXECUTOR ?= in_process
 DEMO_HOME ?= build/demo
 PYTEST_ARGS ?=
 
-.PHONY: help setup engine images sbom scan demo dev test test-github test-fast lint format bench soak docs lock clean
+.PHONY: help setup engine images sbom scan demo dev test test-agents test-github test-fast lint format bench soak docs lock clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ test: setup ## All tests, with coverage; Docker tests where an engine answers
 test-fast: setup ## Unit and integration tests without engine, Postgres and what takes long: under four minutes on two cores
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/unit forge/tests tests/integration -n "$${SQUIRE_TEST_WORKERS:-4}" \
 		--dist loadgroup --hypothesis-profile=fast -m "not docker and not postgres and not slow" $(PYTEST_ARGS)
+
+test-agents: setup ## Every agent's program in its image, which is built if need be; `make test` runs the quickest
+	@scripts/images-if-engine.sh worker
+	@SQUIRE_TEST_ALL_AGENTS=1 $(BIN)/python -m pytest tests/docker/agents/test_programs.py --no-header $(PYTEST_ARGS)
 
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token
 	@$(BIN)/python -m pytest tests/github -m github --no-header -p no:socket $(PYTEST_ARGS)

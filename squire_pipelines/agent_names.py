@@ -12,7 +12,7 @@ IN_WORKER_IMAGE = frozenset({"opencode", "command"})
 """The agents that need no image of their own, which `squire agents build` makes for the others."""
 
 WORKER_IMAGE = "squire-worker:latest"
-WITH_IMAGE = ("claude-code", "codex", "copilot", "gemini", "pi", "qwen", "mini-swe-agent")
+WITH_IMAGE = tuple(name for name in PROGRAMS if name not in IN_WORKER_IMAGE)
 """The programs that `squire agents build` makes an image of; worker-image/agents/ has how."""
 
 

@@ -26,6 +26,8 @@ from squire_pipelines.agents.adapters.transcript import MAX_NAME_CHARS, MAX_TEXT
 
 _NO_TOOLS = ("google_web_search", "web_fetch", "save_memory")
 _RESTORE = (
+    ".env",
+    "GEMINI.md",
     ".gemini/settings.json",
     ".gemini/.env",
     ".gemini/agents",
