@@ -148,7 +148,7 @@ def test_a_redirect_is_not_followed(upstream: Upstream, open_gateway: OpenGatewa
     gateway = open_gateway()
     refused = gateway.client.post(CHAT, json=BODY)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "provider_refused")
-    assert "Correct the base URL" in refused.json()["error"]["message"]
+    assert "Correct its `base_url`" in refused.json()["error"]["message"]
     assert len(upstream.seen) == 1
 
 
