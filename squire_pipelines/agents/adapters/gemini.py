@@ -37,15 +37,12 @@ _RESTORE = (
     ".gemini/skills",
     ".agents/skills",
 )
-# A name that no repository has: the program reads instructions from files of this name.
-_NO_INSTRUCTIONS = ".squire-no-instructions.md"
 
 SETTINGS: dict[str, Any] = {
     "security": {"auth": {"selectedType": "gemini-api-key"}},
     "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False, "checkpointing": {"enabled": False}},
     "privacy": {"usageStatisticsEnabled": False},
     "telemetry": {"enabled": False},
-    "context": {"fileName": _NO_INSTRUCTIONS},
     "tools": {"exclude": list(_NO_TOOLS)},
 }
 """The user's settings in the container."""
@@ -64,7 +61,6 @@ class GeminiAgent(ProgramAgent):
         *(deny("tools", tool, "there is no network, and nothing is kept (tools.exclude)") for tool in _NO_TOOLS),
         *confined(commands="run_shell_command"),
         off("hooks, MCP servers", "the folder is not trusted (--skip-trust asks nothing): not run"),
-        off("GEMINI.md", "context.fileName: instructions have a name that no file has"),
         off(", ".join(_RESTORE), "taken out of the clone before the start: no flag switches them all off"),
     )
 
