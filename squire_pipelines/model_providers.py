@@ -15,7 +15,7 @@ from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
-from squire_pipelines.secrets.names import SecretName, check_provider_secret
+from squire_pipelines.secret_names import SecretName, check_provider_secret
 from squire_pipelines.setting_types import DEFAULT_PROVIDER, BaseUrl, Name, ProviderName, SettingsSection
 
 PUBLIC_URLS: Mapping[Protocol, str] = MappingProxyType(

@@ -13,8 +13,8 @@ from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import ParsedType
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.home import Home
+from squire_pipelines.secret_names import SecretName, check_secret_name
 from squire_pipelines.secrets.lookup import MAX_SECRET_BYTES, delete_secret, require_secret, store_secret
-from squire_pipelines.secrets.names import SecretName, check_secret_name
 from squire_pipelines.terminal.output import ask, write_labelled, write_line
 
 secrets = LazyGroup(name="secrets", help="Show which secrets are found and where, and keep one in the keyring.")

@@ -1,5 +1,6 @@
 """Where secrets come from and how text is kept free of them."""
 
+from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import (
     all_secrets,
     delete_secret,
@@ -7,7 +8,6 @@ from squire_pipelines.secrets.lookup import (
     require_secret,
     store_secret,
 )
-from squire_pipelines.secrets.names import SecretName
 from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.secrets.secret import Secret
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.home import Home
-from squire_pipelines.secrets.names import SecretName, check_secret_name, file_variable_of, variables_of
+from squire_pipelines.secret_names import SecretName, check_secret_name, file_variable_of, variables_of
 from squire_pipelines.secrets.secret import Secret
 
 KEYRING_SERVICE = "squire"

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from squire_pipelines.domain.credentials import MIN_KNOWN_LENGTH, PATTERNS, forms, known_pieces
 from squire_pipelines.domain.terminal_text import without_sequences
-from squire_pipelines.secrets.names import is_secret_variable
+from squire_pipelines.secret_names import is_secret_variable
 from squire_pipelines.secrets.secret import Secret, known_secrets
 
 MASK = "[redacted]"

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, SquireError
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, set_level
+from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import require_secret
-from squire_pipelines.secrets.names import SecretName
 from squire_pipelines.server_connections import ConnectionLimits, limited_protocol
 from squire_pipelines.settings import Settings, load_settings
 from squire_pipelines.terminal.output import json_text, write_line

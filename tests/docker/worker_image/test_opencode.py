@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.worker import Desk, git
 
@@ -33,7 +34,7 @@ def test_opencode_edits_a_file_through_the_gateways_socket(desk_for: DeskFor, sa
     assert [event["part"]["tool"] for event in events if event["type"] == "tool_use"] == ["read", "edit"]
     assert events[-1]["type"] == "step_finish"
     assert len(model.main_requests) == 3
-    assert {request.headers["authorization"] for request in model.requests} == {"Bearer unused"}
+    assert {request.headers["authorization"] for request in model.requests} == {f"Bearer {PLACEHOLDER_KEY}"}
     assert {request.body["model"] for request in model.requests} == {"family/scripted"}
     assert "Say goodbye instead of hello." in model.main_requests[0].text
     assert "webfetch" not in model.main_requests[0].tools

@@ -10,8 +10,8 @@ import pytest
 
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.home import Home
+from squire_pipelines.secret_names import file_variable_of, variables_of
 from squire_pipelines.secrets import SecretName, all_secrets, delete_secret, find_secret, require_secret, store_secret
-from squire_pipelines.secrets.names import file_variable_of, variables_of
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squire_pipelines.agent_names import PROGRAMS
@@ -308,6 +308,7 @@ EVENTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8).flatmap(
 
 
 @pytest.mark.parametrize("name", READERS)
+@settings(max_examples=40)
 @given(events=st.lists(EVENTS, max_size=4))
 def test_no_event_makes_a_reader_fail_or_an_entry_that_cannot_be_read_again(
     name: str, events: list[dict[str, Any]]
