@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.logs import stream
 from tests.support.provider import AnswerWith, OpenGateway, Upstream, gateway_opener, plain, serve_upstream
+
+__all__ = ["answer_with", "open_gateway", "stream", "upstream"]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A provider that refuses what the settings say, that answers nothing, or that is asked for what it has not."""
 
+import io
 import json
 from http.server import BaseHTTPRequestHandler
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from squire_pipelines.gateway.model import GatewayLimits
+from tests.support.logs import lines
 from tests.support.model_requests import CHAT, COUNT, GENERATE, MESSAGES, RESPONSES
 from tests.support.provider import AnswerWith, OpenGateway, RunningGateway, Upstream
 
@@ -97,13 +99,10 @@ def test_a_provider_that_is_down_is_final_and_says_what_was_last(
     assert len(upstream.seen) == 2
 
 
-def test_a_failure_of_the_connection_is_logged_once(
-    open_gateway: OpenGateway, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failure_of_the_connection_is_logged_once(open_gateway: OpenGateway, stream: io.StringIO) -> None:
     gateway = open_gateway(url="http://127.0.0.1:9/v1")
     assert {answer.status_code for answer in ask(gateway, CHAT, 4)} == {502}
-    captured = capfd.readouterr()
-    assert (captured.out + captured.err + caplog.text).count("upstream_failed") == 1
+    assert [line["event"] for line in lines(stream)].count("gateway.upstream_failed") == 1
 
 
 def test_a_websocket_is_refused_by_the_status_that_makes_codex_use_http(
