@@ -1,4 +1,4 @@
-"""`squire agents build`: images with one agent's program each, made on this machine's engine from public registries."""
+"""`squire agents build`: makes an image for each agent's program on this machine's engine, from public registries."""
 
 import time
 from contextlib import closing

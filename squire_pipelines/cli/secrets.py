@@ -34,7 +34,7 @@ _name_argument = click.argument("name", type=_SecretNameType("name", check_secre
 
 @dataclass(frozen=True, slots=True)
 class SecretStatus:
-    """Whether a secret is found, where, and what is wrong with it, or where it may be put."""
+    """Where a secret was looked up, what is wrong with it, and where it may be put."""
 
     name: str
     is_found: bool

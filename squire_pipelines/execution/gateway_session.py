@@ -43,7 +43,7 @@ _OVERDUE_S = 60.0
 _CAUSED_BY_BUDGET = frozenset({Cause.PROVIDER_ERROR, Cause.AGENT_ERROR, Cause.NO_CHANGES, Cause.TIMEOUT})
 # One whose provider refused to go on has not finished, whatever its program says: some end well after every error.
 _CAUSED_BY_REFUSAL = _CAUSED_BY_BUDGET | {Cause.COMPLETED, Cause.CONFIGURATION}
-# What is no fact of its own in the evidence: the calls passed on are, and `told` is in how many the cap was told.
+# What is no fact of its own in the evidence: the calls passed on are, and `cap_notices` counts those with a notice.
 _OTHER_FACTS = frozenset({"calls", "failing", "notices"})
 _CAUSED_BY_PROVIDER = frozenset({Cause.AGENT_ERROR, Cause.NO_CHANGES})
 
@@ -94,7 +94,7 @@ class GatewaySession:
         facts: dict[str, JsonValue] = {"calls": totals.requests, "tokens": totals.tokens, "usd": round(totals.usd, 6)}
         facts |= {name: value for name, value in asdict(status.seen).items() if value and name not in _OTHER_FACTS}
         if status.seen.notices:
-            facts["told"] = status.seen.notices
+            facts["cap_notices"] = status.seen.notices
         if status.unpriced:
             facts["price_unknown"] = list(status.unpriced)
         for host, count in status.hosts.items():

@@ -109,7 +109,7 @@ class GatewayCall:
         dropped: Names of keys and kinds of the request that were not passed on.
         upstream_status: Of the provider's answer, where it was an error.
         upstream_code: The provider's own code of that error.
-        has_notice: Whether the agent was told in it that most of its budget is used.
+        has_notice: Whether it ends with a notice that most of the budget is used.
     """
 
     path: str

@@ -177,10 +177,10 @@ def test_the_evidence_says_in_how_many_calls_the_agent_was_told_of_its_cap(
         assert session is not None
         post(session)
         assert seen_by(session, 1).notices == 0
-        assert "told" not in session.facts()
+        assert "cap_notices" not in session.facts()
         post(session)
         seen_by(session, 2)
-    assert session.facts()["told"] == 1
+    assert session.facts()["cap_notices"] == 1
     assert b"85 % of the budget" in upstream.seen[1].body
 
 
