@@ -224,8 +224,8 @@ class Meter:
                 last_status=seen.last_status if is_answer else call.upstream_status,
             )
             if self._final is None and seen.failing >= self._limits.max_failures:
-                error = f" (the last time: {seen.last_error})" if seen.last_error else ""
-                message = f"the model's provider has failed {seen.failing} times in a row{error}. Stop working."
+                # Without the provider's own words: programs take "overloaded" and its like for a reason to go on.
+                message = f"the model's provider has failed {seen.failing} times in a row. Stop working."
                 self._final = RefusalError("provider_down", message)
                 seen = replace(seen, final=self._final.code)
         self.seen = seen

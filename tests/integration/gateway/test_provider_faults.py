@@ -87,7 +87,7 @@ def test_an_empty_stream_is_the_providers_failure(upstream: Upstream, open_gatew
     assert (seen.last_error, seen.final) == ("empty_answer", "provider_down")
 
 
-def test_a_provider_that_is_down_is_final_and_says_what_was_last(
+def test_a_provider_that_is_down_is_final_and_the_agent_gets_none_of_its_words(
     upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
     answer_with(500, {"error": {"type": "server_error", "code": "overloaded"}})
@@ -95,7 +95,10 @@ def test_a_provider_that_is_down_is_final_and_says_what_was_last(
     *failed, refused = ask(gateway, CHAT, 3)
     assert [answer.status_code for answer in (*failed, refused)] == [500, 500, 400]
     assert refused.headers["x-should-retry"] == "false"
-    assert "2 times in a row (the last time: overloaded)" in refused.json()["error"]["message"]
+    # A program that reads "overloaded" goes on, whatever the status is.
+    assert "2 times in a row. Stop working." in refused.json()["error"]["message"]
+    assert b"overloaded" not in refused.content
+    assert gateway.server.status.seen.last_error == "overloaded"
     assert len(upstream.seen) == 2
 
 
