@@ -16,6 +16,7 @@ from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.refusals import RefusalError
 
 _MILLION = 1_000_000
+_USERS_TO_CHANGE = "The settings of this session have to be changed before its model can be asked. Stop working."
 _ASK_AGAIN = frozenset({408, 409, 425, 429})
 _SERVER_ERROR = 500
 # The provider may have gone on, and what it wrote has not passed here.
@@ -201,7 +202,8 @@ class Meter:
 
     def refuse_further(self, fault: UserFault) -> RefusalError:
         """Pass no more calls on after an error that only the user can change. Returns the refusal for the agent."""
-        self._final = RefusalError("provider_refused", f"{fault} Stop working.")
+        # Neither the cause nor the provider's words: a program that reads of a quota waits for it, and asks again.
+        self._final = RefusalError("provider_refused", _USERS_TO_CHANGE)
         self.seen = replace(self.seen, user_fault=str(fault), final=self._final.code)
         return self._final
 

@@ -116,10 +116,17 @@ def test_opencode_changes_a_file_through_the_gateway_and_never_sees_the_key(play
     assert "agent_version" in run.ending.evidence.facts
 
 
+# OpenCode waits twice as long after each failure: five of them take more than a minute.
+FEW_FAILURES = GatewayLimits(max_failures=2)
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [
         (401, "invalid_request_error", "invalid_api_key"),
+        (403, "permission_error", "forbidden"),
+        (429, "insufficient_quota", "insufficient_quota"),
+        (500, "server_error", None),
         (503, "overloaded_error", None),
     ],
 )
@@ -129,7 +136,7 @@ def test_a_provider_that_refuses_or_fails_is_a_provider_error(
     with serve_upstream() as provider:
         error = {"message": "not now", "type": kind, "code": code}
         provider.answer = plain(status, {"error": error})
-        session = play(provider.url)
+        session = play(provider.url, limits=FEW_FAILURES)
     ending = session.run.ending
     assert ending.cause is Cause.PROVIDER_ERROR, (ending, session.log[-3000:])
     assert ending.transient
@@ -144,7 +151,7 @@ def test_a_provider_that_refuses_or_fails_is_a_provider_error(
 def test_a_provider_that_refuses_connections_is_a_provider_error(play: Play) -> None:
     with serve_upstream() as provider:
         url = provider.url
-    session = play(url)
+    session = play(url, limits=FEW_FAILURES)
     assert session.run.ending.cause is Cause.PROVIDER_ERROR, (session.run.ending, session.log[-3000:])
     assert {call.error for call in session.calls} >= {"upstream_unreachable"}
 

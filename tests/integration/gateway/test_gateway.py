@@ -148,7 +148,8 @@ def test_a_redirect_is_not_followed(upstream: Upstream, open_gateway: OpenGatewa
     gateway = open_gateway()
     refused = gateway.client.post(CHAT, json=BODY)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "provider_refused")
-    assert "Correct its `base_url`" in refused.json()["error"]["message"]
+    assert "Correct its `base_url`" in (gateway.server.status.seen.user_fault or "")
+    assert upstream.url not in refused.text, "where the provider is, and why it refuses, is the user's to know"
     assert len(upstream.seen) == 1
 
 
