@@ -31,6 +31,7 @@ from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, socket_directory, socket_root
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
@@ -195,28 +196,38 @@ def open_gateway(
 
 
 def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: GatewaySettings) -> GatewayConfig:
-    agent = settings.agent_for(leased.task.repository)
-    model = agent.model if find(agent.kind).protocols else None
-    provider = settings.agent_provider(leased.task.repository)
-    key = find_secret(provider.secret, settings.home) if model is not None else None
     return GatewayConfig(
         leased.attempt.id,
-        provider.base_url if model is not None else None,
-        protocol=provider.protocol,
-        provider=provider.name,
-        secret=provider.secret,
-        api_key=key.reveal() if key else None,
-        models=(model, *provider.models) if model is not None else (),
-        aliases=provider.aliases,
+        _upstreams(settings, leased.task.repository),
         web_search=gateway_settings.web_search,
         limits=_limits(settings, leased.task.repository, gateway_settings),
-        prices={name: Price(**price.model_dump()) for name, price in provider.prices.items()},
         before=totals_of(call_log_folder(settings, leased.attempt.id)),
         egress=egress_rules(gateway_settings),
         max_log_bytes=gateway_settings.max_log,
         log_bodies=gateway_settings.log_bodies,
         every_s=gateway_settings.checkpoint_s,
         trace_id=leased.attempt.trace_id,
+    )
+
+
+def _upstreams(settings: Settings, repository: str) -> tuple[Upstream, ...]:
+    """Return the providers of the agent's model; none for an agent that calls no model."""
+    agent = settings.agent_for(repository)
+    provider = settings.agent_provider(repository)
+    if agent.model is None or not find(agent.kind).protocols or provider.base_url is None:
+        return ()
+    key = find_secret(provider.secret, settings.home)
+    return (
+        Upstream(
+            provider.base_url,
+            key.reveal() if key else None,
+            models=(agent.model, *provider.models),
+            aliases=provider.aliases,
+            prices={name: Price(**price.model_dump()) for name, price in provider.prices.items()},
+            name=provider.name,
+            secret=provider.secret,
+            protocol=provider.protocol,
+        ),
     )
 
 

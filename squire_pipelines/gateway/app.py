@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 
-from squire_pipelines.domain.provider_faults import ProviderWords
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.body_budget import BodyBudget, BodyShare
 from squire_pipelines.gateway.call_log import CallLog
@@ -29,6 +28,7 @@ from squire_pipelines.gateway.provider_answer import ProviderAnswer
 from squire_pipelines.gateway.refusals import RefusalError
 from squire_pipelines.gateway.registry_routes import EGRESS_PREFIX
 from squire_pipelines.gateway.request_body import rebuild_request
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig, GatewayStatus
 from squire_pipelines.observability.logging import Component, get_logger
 
@@ -61,13 +61,14 @@ class GatewayApp:
 
     def __init__(self, config: GatewayConfig, *, on_call: Callable[[GatewayCall], None], log: CallLog | None) -> None:
         self._config = config
+        self._upstream = config.upstreams[0] if config.upstreams else None
         self._on_call = on_call
         self._limits = config.limits
         self._meter = Meter(config.limits, config.before)
         self._prices: asyncio.Task[Mapping[str, Price | None]] | None = None
         self._log = log
         self._egress = Egress(config.egress) if config.egress.is_open else None
-        self._key_filter = KeyFilter(config.api_key)
+        self._key_filter = KeyFilter(self._upstream.api_key if self._upstream is not None else None)
         # One thread, since each keeps memory of its own.
         self._reader = ThreadPoolExecutor(1, "squire-gateway-reader")
         self._bodies = BodyBudget(_BODIES_AT_ONCE * config.limits.max_request_bytes)
@@ -111,15 +112,16 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _find_prices(self) -> Mapping[str, Price | None]:
-        config = self._config
-        return {model: find_price(model, config.prices, api_url=config.base_url) for model in config.models}
+        upstream = self._upstream
+        if upstream is None:
+            return {}
+        return {model: find_price(model, upstream.prices, api_url=upstream.base_url) for model in upstream.models}
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         self._count += 1
         call_id = self._log.next_id() if self._log is not None else str(self._count)
-        call = RunningCall(
-            path=str(scope["path"]), call_id=call_id, provider=self._config.provider, began=time.monotonic()
-        )
+        provider = self._upstream.name if self._upstream is not None else None
+        call = RunningCall(path=str(scope["path"]), call_id=call_id, provider=provider, began=time.monotonic())
         is_egress = call.path.startswith(EGRESS_PREFIX)
         self._open[is_egress] += 1
         if not is_egress:
@@ -200,21 +202,29 @@ class GatewayApp:
             await send({"type": "http.response.body", "body": b""})
             return
         is_upgrade = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"])
-        rules.check_path(scope["method"], call.path, self._config.protocol, is_upgrade=is_upgrade)
-        if self._config.base_url is None:
+        protocol = self._upstream.protocol if self._upstream is not None else None
+        rules.check_path(scope["method"], call.path, protocol, is_upgrade=is_upgrade)
+        if self._upstream is None:
             raise RefusalError("model", "the attempt has no model")
         share = BodyShare(self._bodies, _LARGE_BYTES)
         try:
-            await self._exchange(call, scope, receive, send, share)
+            await self._exchange(call, scope, receive, send, share, upstream=self._upstream)
         finally:
             share.release()
 
     async def _exchange(
-        self, call: RunningCall, scope: Message, receive: Receive, send: Send, share: BodyShare
+        self,
+        call: RunningCall,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+        share: BodyShare,
+        *,
+        upstream: Upstream,
     ) -> None:
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         body = await self._body(call, receive, share, int(length) if length.isdigit() else None)
-        forward = await self._rebuild(scope["method"], call.path, body)
+        forward = await self._rebuild(scope["method"], call.path, body, upstream)
         call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
         call.free, call.has_notice = forward.free, forward.has_notice
         if self._prices is not None:
@@ -222,7 +232,7 @@ class GatewayApp:
         self._log_body(call, "request", body)
         del body
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        passing = asyncio.ensure_future(self._pass_on(call, forward, headers, send, share))
+        passing = asyncio.ensure_future(self._pass_on(call, forward, headers, send, share, upstream=upstream))
         del forward  # the body goes with the call, and is gone when it has been sent
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
@@ -255,7 +265,7 @@ class GatewayApp:
                 return body
             await share.reserve(len(body), most)
 
-    async def _rebuild(self, method: str, path: str, body: bytearray) -> Forward:
+    async def _rebuild(self, method: str, path: str, body: bytearray, upstream: Upstream) -> Forward:
         """Return the request to pass on, made anew from what is known of the agent's. Raises RefusalError."""
         notice = notice_for(self._limits, self._meter.totals)
 
@@ -264,11 +274,11 @@ class GatewayApp:
                 method,
                 path,
                 body,
-                self._config.models,
-                self._config.aliases,
+                upstream.models,
+                upstream.aliases,
                 web_search=self._config.web_search,
                 default_output=self._limits.max_output_tokens,
-                base_url=self._config.base_url or "",
+                base_url=upstream.base_url,
                 notice=notice,
             )
 
@@ -293,20 +303,26 @@ class GatewayApp:
             _log.warning("gateway.upstream_failed", error=error)
 
     async def _pass_on(
-        self, call: RunningCall, forward: Forward, headers: list[tuple[str, str]], send: Send, share: BodyShare
+        self,
+        call: RunningCall,
+        forward: Forward,
+        headers: list[tuple[str, str]],
+        send: Send,
+        share: BodyShare,
+        *,
+        upstream: Upstream,
     ) -> None:
-        config = self._config
-        if self._client is None or config.base_url is None:
+        if self._client is None:
             raise RuntimeError("the gateway has not started")
         body = forward.body(await self._reserve(call, forward))
         if self._log is not None:
             self._log.begin(call)
         request = self._client.build_request(
             forward.method,
-            config.base_url.rstrip("/") + forward.path,
+            upstream.base_url.rstrip("/") + forward.path,
             content=_once(body) if body else None,
             headers={
-                **rules.request_headers(headers, config.api_key, forward.protocol),
+                **rules.request_headers(headers, upstream.api_key, forward.protocol),
                 **({"content-length": str(len(body))} if body else {}),
             },
         )
@@ -314,7 +330,7 @@ class GatewayApp:
         answer = ProviderAnswer(
             call,
             replace(forward, rest=b""),
-            words=ProviderWords(config.provider, config.secret, config.base_url),
+            words=upstream.words,
             limits=self._limits,
             meter=self._meter,
             key_filter=self._key_filter,

@@ -173,8 +173,9 @@ class ContainerGateway:
 
     def _stderr_tail(self) -> str:
         lines = self._placement.client.api.logs(self._id, stdout=False, stderr=True, tail=5).decode(errors="replace")
-        if self._config.api_key:
-            lines = lines.replace(self._config.api_key, "[redacted]")
+        for upstream in self._config.upstreams:
+            if upstream.api_key:
+                lines = lines.replace(upstream.api_key, "[redacted]")
         return lines[-500:].strip()
 
     def _listen(self) -> None:

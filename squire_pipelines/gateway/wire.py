@@ -1,6 +1,6 @@
 """What a supervisor and a gateway in a container of its own send each other, each a line of JSON. No I/O.
 
-One `GatewayConfig` goes down by standard input, since it has the key in it; `GatewayStatus` lines come up by standard
+One `GatewayConfig` goes down by standard input, since it has the keys in it; `GatewayStatus` lines come up by standard
 output. Both sides are of one version, so that the keys may change between versions.
 """
 
@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals, Protocol
-from squire_pipelines.gateway.prices import Price
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals
+from squire_pipelines.gateway.upstream import Upstream
 
 # In the gateway's container: a volume shared with the agent's container, and one of its own.
 SOCKET_FOLDER = "/run/squire"
@@ -30,40 +30,26 @@ class GatewayConfig:
 
     Args:
         attempt_id: Whose gateway it is; also begins the ids of its calls.
-        provider: Its name, recorded with each call.
-        secret: The name of its key, for messages.
-        base_url: The provider's, with its version, such as `https://api.example.com/v1`; None for no model.
-        api_key: The provider's key; it is put into requests by the gateway and goes nowhere else.
-        models: The ids of models that the agent may use.
-        aliases: Further names that it may use, and the ids for which they stand.
+        upstreams: The providers of its model; empty for no model. Today the first is asked.
         web_search: Whether the provider may search the web for the agent.
         limits: The bounds and caps.
-        prices: The user's own prices, which win over the library's.
         before: What the attempt's earlier gateways have counted, for the caps.
         egress: The registries that may be read; none by default.
         max_log_bytes: See `call_log.CallLog`; also for `log_bodies`.
         every_s: How often a gateway in a container reports what is spent.
         trace_id: Stands on its log lines.
-        protocol: The one that the provider speaks; None serves the paths of all.
     """
 
     attempt_id: str
-    base_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    models: tuple[str, ...] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    upstreams: tuple[Upstream, ...] = ()
     web_search: bool = False
     limits: GatewayLimits = field(default_factory=GatewayLimits)
-    prices: Mapping[str, Price] = field(default_factory=dict)
     before: GatewayTotals = field(default_factory=GatewayTotals)
     egress: EgressRules = field(default_factory=EgressRules)
     max_log_bytes: int = 8 * 2**20
     log_bodies: bool = False
     every_s: float = 2.0
     trace_id: str | None = None
-    provider: str = "default"
-    secret: str = "model-key"  # noqa: S105 - the name, not the value
-    protocol: Protocol | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +85,7 @@ class Line(Generic[_T]):
         return self._adapter.dump_json(value) + b"\n"
 
     def read(self, line: bytes) -> _T:
-        """Return the value. Raises ConfigError; its message repeats nothing of the line, which may hold the key."""
+        """Return the value. Raises ConfigError; its message repeats nothing of the line, which may hold a key."""
         try:
             return self._adapter.validate_json(line)
         except ValidationError as error:

@@ -28,6 +28,7 @@ import httpx
 
 from squire_pipelines.gateway.call_log import read_calls
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.figures import Figure, ratio, report
 
@@ -88,10 +89,11 @@ import sys, threading
 from pathlib import Path
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 socket, url, folder = sys.argv[1:]
 log = CallLog(Path(folder), "bench")
-with Gateway(Path(socket), GatewayConfig("bench", url, "sk-none", ("small",)), log=log):
+with Gateway(Path(socket), GatewayConfig("bench", (Upstream(url, "sk-none", ("small",)),)), log=log):
     print("ready", flush=True)
     threading.Event().wait(600)
 """
@@ -311,7 +313,7 @@ def refusals(url: str) -> tuple[float, float, float]:
     head = b'{"model": "small", "messages": ['
     costly = (b"[" * size, head + b"[]," * (size // 3), head + b'{"a":1},' * (size // 8), head + b"0," * (size // 2))
     wrong = b'{"model": "large", "messages": [{"role": "user", "content": "' + b"x" * size + b'"}]}'
-    with socket_directory() as place, Gateway(place, GatewayConfig("bench", url, "sk-none", ("small",))):
+    with socket_directory() as place, Gateway(place, GatewayConfig("bench", (Upstream(url, "sk-none", ("small",)),))):
         client = [sys.executable, "-c", SENDER, str(place)]
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -325,7 +327,7 @@ def refusals(url: str) -> tuple[float, float, float]:
             began = time.process_time()
             subprocess.run([*client, "30", str(files[-1])], check=True, timeout=120)
             seconds = time.process_time() - began
-    with socket_directory() as place, Gateway(place, GatewayConfig("bench", url, None, ("small",))):
+    with socket_directory() as place, Gateway(place, GatewayConfig("bench", (Upstream(url, None, ("small",)),))):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the greatest size counts from here
         before = memory_mib("VmRSS")
         subprocess.run([sys.executable, "-c", SENDERS, str(place)], check=True, timeout=120)

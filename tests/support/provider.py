@@ -15,10 +15,13 @@ import httpx
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 DEFAULT_LIMITS = GatewayLimits()
+# Options of the first upstream; the others are the gateway's.
+_UPSTREAM_OPTIONS = frozenset({"aliases", "models", "name", "prices", "protocol", "secret"})
 
 
 @dataclass
@@ -32,7 +35,7 @@ class ReceivedRequest:
 
 
 @dataclass
-class Upstream:
+class DirectedProvider:
     """The provider: `answer` writes to the connection what it likes."""
 
     answer: Answer
@@ -56,9 +59,9 @@ def plain(status: int, body: object, headers: dict[str, str] | None = None) -> A
 
 
 @contextlib.contextmanager
-def serve_upstream() -> Iterator[Upstream]:
+def serve_upstream() -> Iterator[DirectedProvider]:
     """Serve until the block ends; by default each request is answered with a usage of 5 and 2 tokens."""
-    upstream = Upstream(plain(200, {"usage": {"prompt_tokens": 5, "completion_tokens": 2}}))
+    upstream = DirectedProvider(plain(200, {"usage": {"prompt_tokens": 5, "completion_tokens": 2}}))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.0"
@@ -127,12 +130,13 @@ class OpenGateway(Protocol):
         limits: GatewayLimits = ...,
         url: str | None = None,
         log: CallLog | None = None,
+        others: tuple[Upstream, ...] = (),
         **options: Any,
     ) -> RunningGateway: ...
 
 
 @contextlib.contextmanager
-def gateway_opener(upstream: Upstream) -> Iterator[OpenGateway]:
+def gateway_opener(upstream: DirectedProvider) -> Iterator[OpenGateway]:
     """Open gateways to the upstream; they close when the block ends."""
     with contextlib.ExitStack() as stack:
 
@@ -142,6 +146,7 @@ def gateway_opener(upstream: Upstream) -> Iterator[OpenGateway]:
             limits: GatewayLimits = DEFAULT_LIMITS,
             url: str | None = None,
             log: CallLog | None = None,
+            others: tuple[Upstream, ...] = (),
             **options: Any,
         ) -> RunningGateway:
             calls: list[GatewayCall] = []
@@ -153,7 +158,10 @@ def gateway_opener(upstream: Upstream) -> Iterator[OpenGateway]:
                     called.notify_all()
 
             path = stack.enter_context(socket_directory())
-            config = GatewayConfig("test-1", url or upstream.url, key, ("small",), limits=limits, **options)
+            asked = {name: options.pop(name) for name in _UPSTREAM_OPTIONS & options.keys()}
+            asked = {"models": ("small",), **asked}
+            first = Upstream(url or upstream.url, key, **asked)
+            config = GatewayConfig("test-1", (first, *others), limits=limits, **options)
             server = stack.enter_context(Gateway(path, config, on_call=on_call, log=log))
             transport = httpx.HTTPTransport(uds=str(path))
             client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=20))

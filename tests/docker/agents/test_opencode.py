@@ -14,6 +14,7 @@ from squire_pipelines.agents.model import AttemptFolder, RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.attempts import MIB, Origin, small_limits
 from tests.support.model_server import Call, ModelServer, Turn
@@ -77,7 +78,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str) 
 
         with (
             socket_directory() as path,
-            Gateway(path, GatewayConfig("a1", url, KEY, ("scripted",), limits=limits), on_call=on_call),
+            Gateway(path, GatewayConfig("a1", (Upstream(url, KEY, ("scripted",)),), limits=limits), on_call=on_call),
         ):
             run = runner.run(inputs, heartbeat=heartbeat, gateway_socket=path)
         return PlayedSession(run, calls, inputs.folder)

@@ -25,6 +25,7 @@ from squire_pipelines.agents.worker_files import worker_file
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall, Protocol
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.attempts import MIB, Origin, small_limits
 from tests.support.hostile_projects import HOSTILE, planted, write_project
@@ -110,7 +111,9 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, 
                 image=image.tag,
                 limits=small_limits(**LIMITS, open_files=4096, wall_clock_s=180),
             )
-            config = GatewayConfig("a1", provider.url(protocol), KEY, (MODEL,), protocol=Protocol(protocol))
+            config = GatewayConfig(
+                "a1", (Upstream(provider.url(protocol), KEY, (MODEL,), protocol=Protocol(protocol)),)
+            )
             with Gateway(path, config, on_call=on_call):
                 run = runner.run(inputs, heartbeat=lambda: True, gateway_socket=path)
         changed: set[str] = set()

@@ -19,6 +19,7 @@ from squire_pipelines.agents.model import RunResult
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.sections import AgentSettings
 from tests.support.attempts import Origin, go_on
@@ -63,7 +64,10 @@ def test_settings_may_name_it_and_it_checks_its_own(agent: Agent) -> None:
 
 def _run(agent: Agent, runner: DockerRunner, origin: Origin, folder: Path, *, attempt_id: str, url: str) -> RunResult:
     inputs = origin.prepared(folder, agent=agent, order=ORDER, attempt_id=attempt_id, prompt="Greet.")
-    with socket_directory() as path, Gateway(path, GatewayConfig("a1", url, "sk-" + "k" * 20, ("scripted",))):
+    with (
+        socket_directory() as path,
+        Gateway(path, GatewayConfig("a1", (Upstream(url, "sk-" + "k" * 20, ("scripted",)),))),
+    ):
         return runner.run(inputs, heartbeat=go_on, gateway_socket=path)
 
 

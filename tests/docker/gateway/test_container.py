@@ -21,6 +21,7 @@ from squire_pipelines.gateway.container import (
     gateway_name,
     list_volumes,
 )
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
@@ -96,7 +97,7 @@ def in_container(
 ) -> ContainerGateway:
     """A gateway of no attempt that the ledger knows."""
     placement = ContainerPlacement(client, image, network, {profile.LABEL_ATTEMPT: attempt_id})
-    config = GatewayConfig(attempt_id, "http://127.0.0.1:9/v1", KEY, ("small",), every_s=0.1)
+    config = GatewayConfig(attempt_id, (Upstream("http://127.0.0.1:9/v1", KEY, ("small",)),), every_s=0.1)
     return ContainerGateway(config, placement, on_call=lambda _call: None, log_folder=folder)
 
 

@@ -13,6 +13,7 @@ from squire_pipelines.agents.adapters.transcript import SessionTotals
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.attempts import go_on, make_origin
 from tests.support.model_server import ModelServer, Turn
@@ -42,7 +43,7 @@ def test_it_gets_its_prompt_and_settings_and_the_repositorys_settings_do_not_rea
     origin = type(origin)(origin.path, origin.bundle, git(origin.path, "rev-parse", "HEAD"))
     inputs = origin.prepared(tmp_path, agent=agent, order=CONFIG, prompt="Greet.\n" + "x" * 130_000)
     with ModelServer([Turn(text="Hello.\n")]) as model, socket_directory() as path:
-        config = GatewayConfig("a1", model.url, "sk-" + "k" * 20, ("scripted",))
+        config = GatewayConfig("a1", (Upstream(model.url, "sk-" + "k" * 20, ("scripted",)),))
         with Gateway(path, config):
             run = LocalRunner().run(inputs, heartbeat=go_on, gateway_socket=path)
     assert run.ending.cause is Cause.COMPLETED, run.ending
@@ -57,7 +58,7 @@ def test_it_gets_its_prompt_and_settings_and_the_repositorys_settings_do_not_rea
 def test_what_the_gateway_saw_reaches_its_rule(agent: Agent, tmp_path: Path) -> None:
     inputs = make_origin(tmp_path).prepared(tmp_path, agent=agent, order=CONFIG, prompt="Greet.")
     with ModelServer([Turn(status=401, text="wrong key")]) as model, socket_directory() as path:
-        config = GatewayConfig("a1", model.url, "sk-" + "k" * 20, ("scripted",))
+        config = GatewayConfig("a1", (Upstream(model.url, "sk-" + "k" * 20, ("scripted",)),))
         with Gateway(path, config) as gateway:
             run = LocalRunner().run(
                 inputs, heartbeat=go_on, gateway_socket=path, gateway_seen=lambda: gateway.status.seen

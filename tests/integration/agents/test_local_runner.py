@@ -14,6 +14,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.files import remove_tree
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.sections import LimitSettings
 from tests.support.attempts import ATTEMPT_ID, MIB, Origin, StopAfterStart, go_on, make_inputs, small_limits
@@ -212,7 +213,9 @@ def test_an_opencode_reaches_its_model_through_the_gateway(origin: Origin, tmp_p
     with (
         ModelServer([Turn(text="by a model")]) as model,
         socket_directory() as path,
-        Gateway(path, GatewayConfig("a1", model.url, "sk-" + "k" * 20, ("scripted",)), on_call=calls.append),
+        Gateway(
+            path, GatewayConfig("a1", (Upstream(model.url, "sk-" + "k" * 20, ("scripted",)),)), on_call=calls.append
+        ),
     ):
         run = LocalRunner().run(inputs, heartbeat=go_on, gateway_socket=path)
     assert run.ending.cause is Cause.COMPLETED, run.ending

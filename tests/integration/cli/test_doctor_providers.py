@@ -10,19 +10,19 @@ from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.doctor_providers import ask_providers
 from squire_pipelines.settings import load_settings
 from tests.support.cli import Squire
-from tests.support.provider import Answer, Upstream, plain, serve_upstream
+from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
 
 KEYS = {"openai": "authorization", "anthropic": "x-api-key", "gemini": "x-goog-api-key"}
 KEY = "k" * 30
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
+def upstream() -> Iterator[DirectedProvider]:
     with serve_upstream() as made:
         yield made
 
 
-def asked(squire: Squire, upstream: Upstream, protocol: str = "openai", model: str = "big") -> list[Diagnosis]:
+def asked(squire: Squire, upstream: DirectedProvider, protocol: str = "openai", model: str = "big") -> list[Diagnosis]:
     root = upstream.url.removesuffix("/v1")
     version = "/v1beta" if protocol == "gemini" else "/v1"
     squire.config(
@@ -34,7 +34,7 @@ def asked(squire: Squire, upstream: Upstream, protocol: str = "openai", model: s
 
 @pytest.mark.parametrize("protocol", KEYS)
 def test_a_provider_that_takes_the_key_and_knows_the_model_is_well(
-    squire: Squire, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, protocol: str
+    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     monkeypatch.setenv("SQUIRE_OWN_KEY", KEY)
     upstream.answer = plain(200, {"id": "big"})
@@ -53,7 +53,7 @@ def test_a_provider_that_takes_the_key_and_knows_the_model_is_well(
     ],
 )
 def test_what_is_wrong_is_told_by_the_sentence_of_the_planner_and_the_gateway(
-    squire: Squire, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, answer: Answer, says: str
+    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch, answer: Answer, says: str
 ) -> None:
     monkeypatch.setenv("SQUIRE_OWN_KEY", KEY)
     upstream.answer = answer
@@ -62,7 +62,7 @@ def test_what_is_wrong_is_told_by_the_sentence_of_the_planner_and_the_gateway(
     assert "`squire secrets set own-key`" in result.next_step
 
 
-def test_a_key_that_is_not_set_is_told_without_asking(squire: Squire, upstream: Upstream) -> None:
+def test_a_key_that_is_not_set_is_told_without_asking(squire: Squire, upstream: DirectedProvider) -> None:
     (result,) = asked(squire, upstream)
     assert result.status == "fail"
     assert "needs the key own-key, which is not set" in result.message
@@ -71,7 +71,7 @@ def test_a_key_that_is_not_set_is_told_without_asking(squire: Squire, upstream: 
 
 @pytest.mark.parametrize(("model", "status"), [("big", "ok"), ("vendor/big", "ok"), ("other", "fail")])
 def test_a_server_without_a_page_for_each_model_is_asked_for_its_list(
-    squire: Squire, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, model: str, status: str
+    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch, model: str, status: str
 ) -> None:
     monkeypatch.setenv("SQUIRE_OWN_KEY", KEY)
 
@@ -87,7 +87,7 @@ def test_a_server_without_a_page_for_each_model_is_asked_for_its_list(
 
 
 def test_a_server_that_names_no_models_and_one_that_is_away_are_told(
-    squire: Squire, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SQUIRE_OWN_KEY", KEY)
     upstream.answer = plain(404, {})

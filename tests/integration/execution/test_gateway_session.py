@@ -27,20 +27,20 @@ from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.settings import Settings, load_settings
 from tests.support.ledgers import REPOSITORY, RETRY, add_task, claim, reservation, sqlite_ledger_file
-from tests.support.provider import Answer, Upstream, plain, serve_upstream
+from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
+def upstream() -> Iterator[DirectedProvider]:
     with serve_upstream() as made:
         yield made
 
 
 @pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream) -> Callable[..., Settings]:
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: DirectedProvider) -> Callable[..., Settings]:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("SQUIRE_HOME", str(home))
@@ -114,7 +114,7 @@ def test_calls_and_what_is_spent_reach_the_ledger_while_the_agent_works(configur
 
 
 def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
-    configure: Callable[..., Settings], upstream: Upstream
+    configure: Callable[..., Settings], upstream: DirectedProvider
 ) -> None:
     command = 'kind = "command"\ncommand = ["true"]'
     leased = lease(configure(kind=command))
@@ -169,7 +169,7 @@ def seen_by(session: gateway_session.GatewaySession, calls: int) -> GatewaySeen:
 
 
 def test_the_evidence_says_in_how_many_calls_the_agent_was_told_of_its_cap(
-    configure: Callable[..., Settings], upstream: Upstream
+    configure: Callable[..., Settings], upstream: DirectedProvider
 ) -> None:
     upstream.answer = plain(200, {"usage": {"prompt_tokens": 850, "completion_tokens": 1}})
     leased = lease(configure("[budgets.attempt]\ntokens = 1000\n"))
@@ -184,7 +184,9 @@ def test_the_evidence_says_in_how_many_calls_the_agent_was_told_of_its_cap(
     assert b"85 % of the budget" in upstream.seen[1].body
 
 
-def test_a_refused_key_is_for_the_user_to_change(configure: Callable[..., Settings], upstream: Upstream) -> None:
+def test_a_refused_key_is_for_the_user_to_change(
+    configure: Callable[..., Settings], upstream: DirectedProvider
+) -> None:
     upstream.answer = plain(401, {"error": {"code": "invalid_api_key"}})
     leased = lease(configure())
     with gateway_session.open_gateway(leased, leased.settings) as session:
@@ -208,7 +210,7 @@ def test_a_refused_key_is_for_the_user_to_change(configure: Callable[..., Settin
 
 @pytest.mark.parametrize("answer", [plain(200, {}), plain(500, {"error": {"code": "overloaded"}})])
 def test_an_agent_that_was_answered_nothing_to_the_last_failed_by_its_provider(
-    configure: Callable[..., Settings], upstream: Upstream, answer: Answer
+    configure: Callable[..., Settings], upstream: DirectedProvider, answer: Answer
 ) -> None:
     leased = lease(configure())
     with gateway_session.open_gateway(leased, leased.settings) as session:
@@ -228,7 +230,7 @@ def test_an_agent_that_was_answered_nothing_to_the_last_failed_by_its_provider(
 
 
 def test_an_agent_that_was_answered_at_the_last_ended_by_itself(
-    configure: Callable[..., Settings], upstream: Upstream
+    configure: Callable[..., Settings], upstream: DirectedProvider
 ) -> None:
     answers = upstream.answer
     leased = lease(configure())
@@ -341,7 +343,7 @@ with gateway_session.open_gateway(leased, settings) as session:
 
 @pytest.mark.slow
 def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
-    configure: Callable[..., Settings], upstream: Upstream
+    configure: Callable[..., Settings], upstream: DirectedProvider
 ) -> None:
     leased = lease(configure(PRICED + "[budgets.attempt]\ntokens = 100000\n[budgets.day]\ntokens = 200000\n"))
     release = threading.Event()

@@ -23,7 +23,7 @@ from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.settings import Settings, load_settings
 from tests.integration.planning.test_protocols import ANSWERS
 from tests.support.ledgers import REPOSITORY, add_task, claim, sqlite_ledger_file
-from tests.support.provider import Upstream, plain, serve_upstream
+from tests.support.provider import DirectedProvider, plain, serve_upstream
 from tests.support.signal_samples import issue
 
 PLANNERS_KEY, AGENTS_KEY = "planner-" + "p" * 20, "agent-" + "a" * 20
@@ -31,13 +31,15 @@ MESSAGE = {"model": "haiku", "max_tokens": 50, "messages": [{"role": "user", "co
 
 
 @pytest.fixture
-def upstreams() -> Iterator[tuple[Upstream, Upstream]]:
+def upstreams() -> Iterator[tuple[DirectedProvider, DirectedProvider]]:
     with serve_upstream() as first, serve_upstream() as second:
         yield first, second
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstreams: tuple[Upstream, Upstream]) -> Settings:
+def settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstreams: tuple[DirectedProvider, DirectedProvider]
+) -> Settings:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("SQUIRE_HOME", str(home))
@@ -74,7 +76,7 @@ def lease(settings: Settings) -> LeasedAttempt:
 
 
 def test_planner_and_agent_call_their_own_providers_each_with_its_own_key(
-    settings: Settings, upstreams: tuple[Upstream, Upstream], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, upstreams: tuple[DirectedProvider, DirectedProvider], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
     planner, agent = upstreams

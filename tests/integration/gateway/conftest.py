@@ -5,25 +5,25 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.logs import stream
-from tests.support.provider import AnswerWith, OpenGateway, Upstream, gateway_opener, plain, serve_upstream
+from tests.support.provider import AnswerWith, DirectedProvider, OpenGateway, gateway_opener, plain, serve_upstream
 
 __all__ = ["answer_with", "open_gateway", "stream", "upstream"]
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
+def upstream() -> Iterator[DirectedProvider]:
     with serve_upstream() as made:
         yield made
 
 
 @pytest.fixture
-def open_gateway(upstream: Upstream) -> Iterator[OpenGateway]:
+def open_gateway(upstream: DirectedProvider) -> Iterator[OpenGateway]:
     with gateway_opener(upstream) as opener:
         yield opener
 
 
 @pytest.fixture
-def answer_with(upstream: Upstream) -> AnswerWith:
+def answer_with(upstream: DirectedProvider) -> AnswerWith:
     def set_answer(status: int, body: object, headers: dict[str, str] | None = None) -> None:
         upstream.answer = plain(status, body, headers)
 

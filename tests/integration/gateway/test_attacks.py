@@ -10,7 +10,7 @@ import pytest
 
 from squire_pipelines.gateway.model import GatewayLimits
 from tests.support import model_requests
-from tests.support.provider import AnswerWith, OpenGateway, RunningGateway, Upstream, plain
+from tests.support.provider import AnswerWith, DirectedProvider, OpenGateway, RunningGateway, plain
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 BODY: dict[str, object] = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -32,7 +32,7 @@ def at_once(gateway: RunningGateway, bodies: list[dict[str, object]]) -> list[ht
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [{}, {"max_tokens": 50_000}, {"max_tokens": "9"}, {"max_tokens": -1}, {"n": 8}])
 def test_sixteen_calls_at_once_cannot_pass_a_cap(
-    upstream: Upstream, open_gateway: OpenGateway, limit: dict[str, object]
+    upstream: DirectedProvider, open_gateway: OpenGateway, limit: dict[str, object]
 ) -> None:
     granted: list[int] = []
 
@@ -62,7 +62,7 @@ def test_calls_that_wait_for_room_are_answered_when_others_used_less(
     assert gateway.server.status.totals.tokens == 8 * 15
 
 
-def test_calls_at_once_cannot_pass_a_cap_on_calls(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_calls_at_once_cannot_pass_a_cap_on_calls(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_calls=10, max_concurrent=64))
     answers = at_once(gateway, [BODY] * 12)
     assert sorted(answer.status_code for answer in answers) == [200] * 10 + [400] * 2
@@ -80,7 +80,7 @@ def test_more_connections_than_may_be_open_are_turned_away(open_gateway: OpenGat
         assert third.recv(1000).startswith(b"HTTP/1.1 503")
 
 
-def test_refused_requests_are_calls_too(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_refused_requests_are_calls_too(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_calls=5))
     wrong = [(CHAT, {"model": "large"}), ("/v1/files", {}), (CHAT, []), (RESPONSES, {"model": "small"}), (CHAT, 7)]
     statuses = [gateway.client.post(path, json=body).status_code for path, body in wrong]
@@ -91,7 +91,9 @@ def test_refused_requests_are_calls_too(upstream: Upstream, open_gateway: OpenGa
     assert upstream.seen == []
 
 
-def test_bodies_that_would_take_long_to_read_are_not_read(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_bodies_that_would_take_long_to_read_are_not_read(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
     gateway = open_gateway()
     head = b'{"model": "small", "messages": ['
     for body in (b"[" * 2**22, head + b"[]," * 2**20 + b"0]}", head + b'{"a":1},' * 2**19 + b"0]}"):
@@ -102,7 +104,7 @@ def test_bodies_that_would_take_long_to_read_are_not_read(upstream: Upstream, op
 
 @pytest.mark.parametrize("program", model_requests.honest_requests())
 def test_what_agents_programs_send_reaches_the_provider(
-    upstream: Upstream, open_gateway: OpenGateway, program: str
+    upstream: DirectedProvider, open_gateway: OpenGateway, program: str
 ) -> None:
     path, document = model_requests.honest_requests()[program]
     gateway = open_gateway(limits=GatewayLimits(max_tokens=200_000))
@@ -112,7 +114,7 @@ def test_what_agents_programs_send_reaches_the_provider(
 
 
 def test_what_was_dropped_and_what_may_be_searched_is_in_the_record(
-    upstream: Upstream, open_gateway: OpenGateway
+    upstream: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
     body = {"model": "small", "input": "hello", "tools": [{"type": "web_search"}, {"type": "mcp"}], "background": True}
     closed, opened = open_gateway(), open_gateway(web_search=True)
@@ -124,7 +126,9 @@ def test_what_was_dropped_and_what_may_be_searched_is_in_the_record(
     assert [b"web_search" in seen.body for seen in upstream.seen] == [False, True]
 
 
-def test_a_budget_for_thinking_that_does_not_fit_is_refused(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_budget_for_thinking_that_does_not_fit_is_refused(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
     thinking = {"type": "enabled", "budget_tokens": 4000}
     body = {**BODY, "max_tokens": 5000, "thinking": thinking}
     assert open_gateway(limits=GatewayLimits(max_tokens=3000)).client.post(MESSAGES, json=body).status_code == 200
@@ -138,7 +142,7 @@ def test_a_budget_for_thinking_that_does_not_fit_is_refused(upstream: Upstream, 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 @pytest.mark.parametrize("path", [CHAT, model_requests.STREAM])
 def test_the_key_comes_back_in_no_header_body_or_stream(
-    upstream: Upstream, open_gateway: OpenGateway, path: str, status: int, kind: str
+    upstream: DirectedProvider, open_gateway: OpenGateway, path: str, status: int, kind: str
 ) -> None:
     def write(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)

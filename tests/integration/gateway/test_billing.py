@@ -10,7 +10,7 @@ import pytest
 
 from squire_pipelines.gateway.prices import Price
 from tests.support.model_requests import CHAT, GENERATE, MESSAGES, RESPONSES, STREAM
-from tests.support.provider import OpenGateway, Upstream
+from tests.support.provider import DirectedProvider, OpenGateway
 
 CALLS = 240
 PRICE = Price(input=3.0, output=15.0, cached=0.3, cache_write=3.75)
@@ -119,7 +119,9 @@ def answer(handler: BaseHTTPRequestHandler, path: str, bill: Bill, way: str) -> 
 
 
 @pytest.mark.slow
-def test_no_token_and_no_cent_differs_over_hundreds_of_calls(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_no_token_and_no_cent_differs_over_hundreds_of_calls(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
     generator = random.Random(20261128)  # noqa: S311 - not for secrets
     gateway = open_gateway(prices={"small": PRICE})
     bills: list[Bill] = []

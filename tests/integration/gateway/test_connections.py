@@ -12,7 +12,7 @@ import pytest
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.registry_routes import Registry
-from tests.support.provider import OpenGateway, RunningGateway, Upstream, plain
+from tests.support.provider import DirectedProvider, OpenGateway, RunningGateway, plain
 
 CHAT = "/v1/chat/completions"
 BODY: dict[str, object] = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -54,7 +54,7 @@ def test_silent_connections_take_only_so_many_places(open_gateway: OpenGateway, 
 
 
 def test_a_connection_without_a_request_is_ended_and_a_long_call_is_not(
-    upstream: Upstream, open_gateway: OpenGateway
+    upstream: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
     others_ended = threading.Event()
 
@@ -83,7 +83,7 @@ def test_every_refusal_counts_whatever_it_is_for(open_gateway: OpenGateway) -> N
     assert gateway.server.status.totals.refused == 5
 
 
-def test_refused_readings_of_registries_have_an_end(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_refused_readings_of_registries_have_an_end(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     rules = EgressRules(registries=(Registry("reg", upstream.url + "/"),), allow_private=True, max_requests=3)
     gateway = open_gateway(egress=rules)
     refused = [gateway.client.get("/egress/other/p").json()["error"]["message"] for _ in range(4)]

@@ -12,6 +12,7 @@ import pytest
 
 from squire_pipelines.gateway.__main__ import Reporter, serve
 from squire_pipelines.gateway.server import SOCKET_NAME
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import STATUS_LINE, GatewayConfig, GatewayStatus
 
 
@@ -29,7 +30,7 @@ def place() -> Iterator[Path]:
 def test_it_serves_until_its_supervisor_is_gone_and_tells_of_each_call(place: Path) -> None:
     out = io.BytesIO()
     reporter = Reporter(out)
-    config = GatewayConfig("k-1", "http://127.0.0.1:9/v1", None, ("small",), every_s=0.05)
+    config = GatewayConfig("k-1", (Upstream("http://127.0.0.1:9/v1", None, ("small",)),), every_s=0.05)
     pipe_end, supervisor = os.pipe()
     server = threading.Thread(
         target=serve,

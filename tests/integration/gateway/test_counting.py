@@ -16,7 +16,7 @@ from squire_pipelines.gateway.call_log import CallLog, read_calls
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, Protocol
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.server import socket_directory
-from tests.support.provider import Answer, AnswerWith, OpenGateway, Upstream, serve_upstream
+from tests.support.provider import Answer, AnswerWith, DirectedProvider, OpenGateway, serve_upstream
 
 CHAT, MESSAGES, COUNT = "/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens"
 RESPONSES = "/v1/responses"
@@ -79,7 +79,7 @@ CLAUDE_END = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "us
 
 
 def test_an_anthropic_call_gets_its_key_in_its_own_header(
-    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
     answer_with(200, {"usage": {"input_tokens": 7, "cache_creation_input_tokens": 3, "output_tokens": 5}})
     gateway = open_gateway(prices=PRICES)
@@ -96,7 +96,7 @@ def test_an_anthropic_call_gets_its_key_in_its_own_header(
     assert call.cost_usd == pytest.approx(60e-6)
 
 
-def test_an_anthropic_stream_is_counted_from_its_events(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_an_anthropic_stream_is_counted_from_its_events(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     upstream.answer = stream(CLAUDE_START, *[CLAUDE_TEXT] * 3, CLAUDE_END, {"type": "message_stop"})
     gateway = open_gateway(prices=PRICES)
     answer = gateway.client.post(MESSAGES, json=STREAM)
@@ -108,7 +108,7 @@ def test_an_anthropic_stream_is_counted_from_its_events(upstream: Upstream, open
 
 
 def test_a_gemini_call_gets_its_key_in_its_own_header_and_is_counted(
-    upstream: Upstream, open_gateway: OpenGateway
+    upstream: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
     upstream.answer = stream(*gemini_words(3), GEMINI_END)
     gateway = open_gateway(prices=PRICES)
@@ -133,7 +133,9 @@ def test_counting_geminis_tokens_is_free(open_gateway: OpenGateway, answer_with:
     assert gateway.server.status.totals == GatewayTotals(0, 0.0, 1)
 
 
-def test_a_provider_of_one_protocol_serves_its_paths_alone(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_provider_of_one_protocol_serves_its_paths_alone(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
     gateway = open_gateway(protocol=Protocol.GEMINI)
     assert gateway.client.post(GEMINI, json=GEMINI_BODY).status_code == 200
     refused = gateway.client.post(MESSAGES, json=BODY)
@@ -149,7 +151,7 @@ def test_counting_tokens_is_free(open_gateway: OpenGateway, answer_with: AnswerW
     assert gateway.server.status.totals == GatewayTotals(0, 0.0, 1)
 
 
-def test_an_alias_is_called_by_its_models_name(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_an_alias_is_called_by_its_models_name(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(aliases={"fast": "small", "other": "large"})
     assert gateway.client.post(CHAT, json={**BODY, "model": "fast"}).status_code == 200
     assert json.loads(upstream.seen[0].body)["model"] == "small"
@@ -166,7 +168,9 @@ def test_a_model_without_a_price_costs_null_and_is_named(open_gateway: OpenGatew
     assert gateway.server.status.unpriced == ("small",)
 
 
-def test_a_stream_that_the_agent_leaves_costs_its_reservation(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_stream_that_the_agent_leaves_costs_its_reservation(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
     release = threading.Event()
     upstream.answer = stream(*words(6), release=release, hold_after=5)
     gateway = open_gateway()
@@ -182,7 +186,7 @@ def test_a_stream_that_the_agent_leaves_costs_its_reservation(upstream: Upstream
 
 
 def test_a_stream_that_the_agent_leaves_costs_what_the_provider_reports_at_once(
-    upstream: Upstream, open_gateway: OpenGateway
+    upstream: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
     left = threading.Event()
     usage = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 6}}
@@ -195,7 +199,7 @@ def test_a_stream_that_the_agent_leaves_costs_what_the_provider_reports_at_once(
     assert (call.error, call.input_tokens, call.output_tokens, call.estimated) == ("client_gone", 9, 6, False)
 
 
-def test_a_stream_without_usage_is_estimated(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_stream_without_usage_is_estimated(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     upstream.answer = stream(*words(8))
     gateway = open_gateway()
     gateway.client.post(CHAT, json=STREAM)
@@ -227,7 +231,7 @@ def test_an_answer_without_usage_is_estimated_and_an_error_is_free(
     ],
 )
 def test_a_cap_cuts_a_stream_with_an_error_that_agents_understand(
-    upstream: Upstream, open_gateway: OpenGateway, path: str, events: list[dict[str, object]]
+    upstream: DirectedProvider, open_gateway: OpenGateway, path: str, events: list[dict[str, object]]
 ) -> None:
     upstream.answer = stream(*events)
     gateway = open_gateway(limits=GatewayLimits(max_tokens=120))
@@ -257,14 +261,16 @@ def test_a_cap_cuts_a_stream_with_an_error_that_agents_understand(
     assert len(upstream.seen) == 1
 
 
-def test_what_earlier_gateways_of_the_attempt_used_counts(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_what_earlier_gateways_of_the_attempt_used_counts(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_tokens=120), before=GatewayTotals(119, 0.0, 3))
     assert gateway.client.post(CHAT, json=BODY).status_code == 400
     assert upstream.seen == []
 
 
 def test_an_agent_that_has_used_most_of_its_cap_is_told_in_each_call(
-    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
     answer_with(200, {"usage": {"prompt_tokens": 700, "completion_tokens": 110}})
     gateway = open_gateway(limits=GatewayLimits(max_tokens=1000))
@@ -280,14 +286,16 @@ def test_an_agent_that_has_used_most_of_its_cap_is_told_in_each_call(
     assert gateway.server.status.seen.notices == 2
 
 
-def test_a_request_for_more_than_is_left_is_lowered(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_request_for_more_than_is_left_is_lowered(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     open_gateway(limits=GatewayLimits(max_tokens=1000)).client.post(CHAT, json={**BODY, "max_tokens": 5000})
     sent = upstream.seen[0].body
     asked = json.loads(sent)["max_tokens"]
     assert 1000 - len(sent) // 4 <= asked < 1000, "what its own text is taken to have is not left for the answer"
 
 
-def test_bodies_are_logged_only_when_debugging(tmp_path: Path, upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_bodies_are_logged_only_when_debugging(
+    tmp_path: Path, upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
     upstream.answer = stream(*words(2))
     for bodies in (False, True):
         log = CallLog(tmp_path / str(bodies), "a", bodies=bodies)
@@ -305,10 +313,11 @@ import sys, threading
 from pathlib import Path
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.server import Gateway
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 socket, url, folder = sys.argv[1:]
 log = CallLog(Path(folder), "attempt")
-with Gateway(Path(socket), GatewayConfig("attempt", url, models=("small",)), log=log):
+with Gateway(Path(socket), GatewayConfig("attempt", (Upstream(url, models=("small",)),)), log=log):
     print("ready", flush=True)
     threading.Event().wait(60)
 """

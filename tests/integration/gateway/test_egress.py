@@ -10,10 +10,10 @@ import pytest
 
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.registry_routes import Registry
-from tests.support.provider import Answer, OpenGateway, RunningGateway, Upstream, plain
+from tests.support.provider import Answer, DirectedProvider, OpenGateway, RunningGateway, plain
 
 
-def rules(upstream: Upstream, **more: object) -> EgressRules:
+def rules(upstream: DirectedProvider, **more: object) -> EgressRules:
     base = upstream.url.removesuffix("/v1")
     values: dict[str, object] = {
         "registries": (Registry("reg", base, ("https://files.example.net/",)),),
@@ -37,11 +37,11 @@ def bytes_answer(
 
 
 @pytest.fixture
-def gateway(upstream: Upstream, open_gateway: OpenGateway) -> RunningGateway:
+def gateway(upstream: DirectedProvider, open_gateway: OpenGateway) -> RunningGateway:
     return open_gateway(egress=rules(upstream))
 
 
-def test_a_file_passes_as_it_is_and_is_counted(upstream: Upstream, gateway: RunningGateway) -> None:
+def test_a_file_passes_as_it_is_and_is_counted(upstream: DirectedProvider, gateway: RunningGateway) -> None:
     body = bytes(range(256)) * 400
     upstream.answer = bytes_answer(body, more={"set-cookie": "a=b"})
     answer = gateway.client.get(
@@ -65,7 +65,7 @@ def test_a_file_passes_as_it_is_and_is_counted(upstream: Upstream, gateway: Runn
     assert gateway.server.status.hosts[host].received_bytes == before.hosts[host].received_bytes + len(body)
 
 
-def test_an_index_is_rewritten_to_lead_through_the_gateway(upstream: Upstream, gateway: RunningGateway) -> None:
+def test_an_index_is_rewritten_to_lead_through_the_gateway(upstream: DirectedProvider, gateway: RunningGateway) -> None:
     base = upstream.url.removesuffix("/v1")
     upstream.answer = plain(200, {"tarball": f"{base}/p/-/p-1.tgz", "wheel": "https://files.example.net/w.whl"})
     document = gateway.client.get("/egress/reg/p", headers={"Host": "127.0.0.1:8787"}).json()
@@ -77,7 +77,7 @@ def test_an_index_is_rewritten_to_lead_through_the_gateway(upstream: Upstream, g
     assert odd["tarball"] == "/egress/reg/p/-/p-1.tgz"
 
 
-def test_a_head_passes(upstream: Upstream, gateway: RunningGateway) -> None:
+def test_a_head_passes(upstream: DirectedProvider, gateway: RunningGateway) -> None:
     upstream.answer = bytes_answer(b"{}", "application/json")
     answer = gateway.client.head("/egress/reg/p")
     assert (answer.status_code, answer.content) == (200, b"")
@@ -97,7 +97,7 @@ def test_a_head_passes(upstream: Upstream, gateway: RunningGateway) -> None:
     ],
 )
 def test_everything_else_is_refused_and_logged(
-    upstream: Upstream, gateway: RunningGateway, *, method: str, path: str, body: bytes | None, status: int
+    upstream: DirectedProvider, gateway: RunningGateway, *, method: str, path: str, body: bytes | None, status: int
 ) -> None:
     assert gateway.client.request(method, path, content=body).status_code == status
     assert upstream.seen == []
@@ -108,7 +108,9 @@ def test_without_open_registries_nothing_is_read(open_gateway: OpenGateway) -> N
     assert open_gateway().client.get("/egress/reg/p").status_code == 403
 
 
-def test_a_redirect_to_a_named_place_leads_there_and_no_other(upstream: Upstream, gateway: RunningGateway) -> None:
+def test_a_redirect_to_a_named_place_leads_there_and_no_other(
+    upstream: DirectedProvider, gateway: RunningGateway
+) -> None:
     upstream.answer = bytes_answer(b"", status=302, more={"location": "https://files.example.net/a.tgz"})
     answer = gateway.client.get("/egress/reg/p", headers={"Host": "127.0.0.1:1"})
     assert (answer.status_code, answer.headers["location"]) == (302, "http://127.0.0.1:1/egress/reg/~1/a.tgz")
@@ -117,13 +119,13 @@ def test_a_redirect_to_a_named_place_leads_there_and_no_other(upstream: Upstream
     assert gateway.recorded(2)[1].error == "redirect"
 
 
-def test_a_name_that_leads_inwards_is_refused(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_name_that_leads_inwards_is_refused(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(egress=rules(upstream, allow_private=False))
     assert gateway.client.get("/egress/reg/p").json()["error"]["code"] == "address"
     assert upstream.seen == []
 
 
-def test_bytes_and_requests_have_an_end(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_bytes_and_requests_have_an_end(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     upstream.answer = bytes_answer(b"x" * 600)
     gateway = open_gateway(egress=rules(upstream, max_bytes=1000, max_requests=3))
     assert gateway.client.get("/egress/reg/p").status_code == 200
@@ -136,7 +138,7 @@ def test_bytes_and_requests_have_an_end(upstream: Upstream, open_gateway: OpenGa
 
 
 def test_an_index_is_bounded_and_comes_in_the_coding_that_was_asked_for(
-    upstream: Upstream, open_gateway: OpenGateway
+    upstream: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
     gateway = open_gateway(egress=rules(upstream, max_index_bytes=100))
     upstream.answer = plain(200, {"pad": "x" * 200})
@@ -145,14 +147,14 @@ def test_an_index_is_bounded_and_comes_in_the_coding_that_was_asked_for(
     assert gateway.client.get("/egress/reg/p").status_code == 502
 
 
-def test_a_registry_that_is_not_there_is_a_502(open_gateway: OpenGateway, upstream: Upstream) -> None:
+def test_a_registry_that_is_not_there_is_a_502(open_gateway: OpenGateway, upstream: DirectedProvider) -> None:
     registries = (Registry("gone", "http://127.0.0.1:9/"), Registry("nowhere", "http://name.invalid/"))
     gateway = open_gateway(egress=rules(upstream, registries=registries))
     assert gateway.client.get("/egress/gone/p").status_code == 502
     assert gateway.client.get("/egress/nowhere/p").status_code == 502
 
 
-def test_a_registry_that_is_silent_is_given_up(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_registry_that_is_silent_is_given_up(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     release = threading.Event()
 
     def silent(_: BaseHTTPRequestHandler) -> None:
@@ -166,7 +168,7 @@ def test_a_registry_that_is_silent_is_given_up(upstream: Upstream, open_gateway:
 
 @pytest.mark.parametrize("opened", [True, False])
 def test_a_tunnel_is_refused_with_a_sentence_and_logged(
-    upstream: Upstream, open_gateway: OpenGateway, *, opened: bool
+    upstream: DirectedProvider, open_gateway: OpenGateway, *, opened: bool
 ) -> None:
     authority = upstream.url.split("/")[2]
     gateway = open_gateway(egress=rules(upstream)) if opened else open_gateway()

@@ -14,9 +14,10 @@ import pytest
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
 from squire_pipelines.gateway.server import Gateway, socket_directory
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.model_server import ModelServer, Turn
-from tests.support.provider import AnswerWith, OpenGateway, Upstream
+from tests.support.provider import AnswerWith, DirectedProvider, OpenGateway
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -43,7 +44,7 @@ FINISH = {"index": 0, "delta": {}, "finish_reason": "stop"}
 USAGE = json.dumps({"choices": [FINISH], "usage": {"prompt_tokens": 11, "completion_tokens": 4}})
 
 
-def test_a_call_gets_the_key_and_is_recorded(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_call_gets_the_key_and_is_recorded(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway()
     headers = {"Authorization": "Bearer unused", "Cookie": "a=b", "X-Stainless-Os": "x"}
     answer = gateway.client.post(CHAT, json=BODY, headers=headers)
@@ -61,12 +62,14 @@ def test_a_call_gets_the_key_and_is_recorded(upstream: Upstream, open_gateway: O
     assert 0 < call.latency_s < 10
 
 
-def test_without_a_key_none_is_sent(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_without_a_key_none_is_sent(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     open_gateway(key=None).client.post(CHAT, json=BODY, headers={"Authorization": "Bearer theirs"})
     assert "authorization" not in upstream.seen[0].headers
 
 
-def test_the_list_of_models_passes(upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
+def test_the_list_of_models_passes(
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith
+) -> None:
     answer_with(200, {"data": [{"id": "small"}]})
     gateway = open_gateway()
     assert gateway.client.get("/v1/models").json() == {"data": [{"id": "small"}]}
@@ -84,7 +87,7 @@ def test_the_list_of_models_passes(upstream: Upstream, open_gateway: OpenGateway
     ],
 )
 def test_what_does_not_pass_is_refused_and_recorded(
-    upstream: Upstream, open_gateway: OpenGateway, asked: tuple[str, str, object], refused: tuple[int, str]
+    upstream: DirectedProvider, open_gateway: OpenGateway, asked: tuple[str, str, object], refused: tuple[int, str]
 ) -> None:
     (method, path, body), (status, code) = asked, refused
     gateway = open_gateway()
@@ -96,7 +99,7 @@ def test_what_does_not_pass_is_refused_and_recorded(
     assert (call.status, call.error) == (status, code)
 
 
-def test_a_stream_passes_piece_by_piece(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_stream_passes_piece_by_piece(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     release = threading.Event()
     upstream.answer = events('{"piece": 1}', USAGE, then=lambda: release.wait(10))
     gateway = open_gateway()
@@ -111,7 +114,7 @@ def test_a_stream_passes_piece_by_piece(upstream: Upstream, open_gateway: OpenGa
     assert (call.input_tokens, call.output_tokens, call.error) == (11, 4, None)
 
 
-def test_an_agent_that_goes_away_ends_the_call(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_an_agent_that_goes_away_ends_the_call(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     release = threading.Event()
     upstream.answer = events('{"piece": 1}', USAGE, then=lambda: release.wait(10))
     gateway = open_gateway()
@@ -143,7 +146,9 @@ def test_an_error_of_the_providers_passes_without_the_key(open_gateway: OpenGate
     assert (call.status, call.error, call.upstream_status) == (429, "upstream_status", 429)
 
 
-def test_a_redirect_is_not_followed(upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith) -> None:
+def test_a_redirect_is_not_followed(
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith
+) -> None:
     answer_with(302, {}, {"location": upstream.url + "/elsewhere"})
     gateway = open_gateway()
     refused = gateway.client.post(CHAT, json=BODY)
@@ -161,7 +166,7 @@ def test_a_provider_that_is_not_there_is_a_502(open_gateway: OpenGateway) -> Non
     assert gateway.recorded()[0].error == "upstream_unreachable"
 
 
-def test_a_stream_that_breaks_is_cut_not_ended(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_stream_that_breaks_is_cut_not_ended(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     def broken(handler: BaseHTTPRequestHandler) -> None:
         handler.protocol_version = "HTTP/1.1"
         handler.send_response(200)
@@ -182,7 +187,7 @@ def test_a_stream_that_breaks_is_cut_not_ended(upstream: Upstream, open_gateway:
     assert gateway.recorded()[0].error == "upstream_unreachable"
 
 
-def test_a_provider_that_is_silent_is_given_up(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_provider_that_is_silent_is_given_up(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     release = threading.Event()
 
     def silent(_: BaseHTTPRequestHandler) -> None:
@@ -204,14 +209,14 @@ def test_a_call_has_an_end_however_it_trickles(open_gateway: OpenGateway) -> Non
     assert gateway.recorded()[0].error == "timeout"
 
 
-def test_a_request_that_is_too_large_is_refused(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_a_request_that_is_too_large_is_refused(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_request_bytes=1000))
     assert gateway.client.post(CHAT, json={**BODY, "pad": "x" * 2000}).status_code == 413
     assert upstream.seen == []
 
 
 def test_an_answer_that_is_too_large_is_refused_or_cut(
-    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_response_bytes=1000))
     answer_with(200, {"pad": "x" * 2000})
@@ -225,20 +230,20 @@ def test_an_answer_that_is_too_large_is_refused_or_cut(
     assert [call.error for call in gateway.recorded(2)] == ["response_too_large"] * 2
 
 
-def test_calls_are_counted_and_end(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_calls_are_counted_and_end(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_calls=2))
     assert [gateway.client.post(CHAT, json=BODY).status_code for _ in range(3)] == [200, 200, 400]
     assert len(upstream.seen) == 2
     assert sorted(call.error or "" for call in gateway.recorded(3)) == ["", "", "budget"]
 
 
-def test_a_recorder_that_fails_does_not_fail_the_call(upstream: Upstream) -> None:
+def test_a_recorder_that_fails_does_not_fail_the_call(upstream: DirectedProvider) -> None:
     def broken(_: GatewayCall) -> None:
         raise ValueError
 
     with (
         socket_directory() as path,
-        Gateway(path, GatewayConfig("test-1", upstream.url, None, ("small",)), on_call=broken),
+        Gateway(path, GatewayConfig("test-1", (Upstream(upstream.url, None, ("small",)),)), on_call=broken),
         httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://g") as client,
     ):
         assert [client.post(CHAT, json=BODY).status_code for _ in range(2)] == [200, 200]
@@ -256,7 +261,7 @@ def test_neither_bodies_nor_keys_reach_log_or_record(
         assert secret not in recorded + out + err
 
 
-def test_closing_ends_calls_that_are_under_way(upstream: Upstream) -> None:
+def test_closing_ends_calls_that_are_under_way(upstream: DirectedProvider) -> None:
     release = threading.Event()
     started = threading.Event()
     upstream.answer = events('{"piece": 1}', USAGE, then=lambda: release.wait(10))
@@ -273,7 +278,7 @@ def test_closing_ends_calls_that_are_under_way(upstream: Upstream) -> None:
                 return
 
     with socket_directory() as path:
-        with Gateway(path, GatewayConfig("test-1", upstream.url, None, ("small",)), on_call=calls.append):
+        with Gateway(path, GatewayConfig("test-1", (Upstream(upstream.url, None, ("small",)),)), on_call=calls.append):
             asking = threading.Thread(target=ask, args=(path,))
             asking.start()
             assert started.wait(10)
@@ -288,7 +293,7 @@ def test_the_socket_is_in_a_directory_that_only_we_can_reach() -> None:
     with socket_directory() as path:
         assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o711
-        with Gateway(path, GatewayConfig("test-1", "http://127.0.0.1:9")):
+        with Gateway(path, GatewayConfig("test-1", (Upstream("http://127.0.0.1:9"),))):
             assert stat.S_IMODE(path.stat().st_mode) == 0o666
     assert not path.parent.parent.exists()
 

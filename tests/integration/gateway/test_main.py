@@ -13,8 +13,9 @@ import pytest
 
 from squire_pipelines.gateway.call_log import read_calls
 from squire_pipelines.gateway.model import GatewayLimits
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import CONFIG_LINE, GatewayConfig
-from tests.support.provider import Upstream
+from tests.support.provider import DirectedProvider
 
 KEY = "sk-" + "k" * 20
 PROGRAM = """
@@ -59,9 +60,13 @@ def program() -> Iterator[Program]:
         made.process.communicate(timeout=20)
 
 
-def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: Upstream) -> None:
+def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: DirectedProvider) -> None:
     config = GatewayConfig(
-        "t1-1", upstream.url, KEY, ("small",), limits=GatewayLimits(max_tokens=20), every_s=0.05, trace_id="t1"
+        "t1-1",
+        (Upstream(upstream.url, KEY, ("small",)),),
+        limits=GatewayLimits(max_tokens=20),
+        every_s=0.05,
+        trace_id="t1",
     )
     program.tell(CONFIG_LINE.write(config))
     assert program.report()["totals"] == {"tokens": 0, "usd": 0.0, "requests": 0, "refused": 0}
@@ -83,7 +88,9 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: U
     assert [(line["component"], line["attempt_id"], line["trace_id"]) for line in lines] == [("gateway", "t1-1", "t1")]
 
 
-@pytest.mark.parametrize("line", [b"", b"{}\n", b'{"attempt_id": 3, "base_url": null, "api_key": "sk-hidden"}\n'])
+@pytest.mark.parametrize(
+    "line", [b"", b"{}\n", b'{"attempt_id": 3, "upstreams": [{"base_url": null, "api_key": "sk-hidden"}]}\n']
+)
 def test_without_a_configuration_it_ends_and_says_so_without_repeating_it(program: Program, line: bytes) -> None:
     program.tell(line)
     output, errors = program.process.communicate(timeout=20)

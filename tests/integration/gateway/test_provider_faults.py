@@ -10,7 +10,7 @@ import pytest
 from squire_pipelines.gateway.model import GatewayLimits
 from tests.support.logs import lines
 from tests.support.model_requests import CHAT, COUNT, GENERATE, MESSAGES, RESPONSES
-from tests.support.provider import AnswerWith, OpenGateway, RunningGateway, Upstream
+from tests.support.provider import AnswerWith, DirectedProvider, OpenGateway, RunningGateway
 
 MESSAGE: dict[str, object] = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 BODIES: dict[str, dict[str, object]] = {
@@ -34,7 +34,7 @@ def ask(gateway: RunningGateway, path: str, count: int) -> list[httpx.Response]:
 @pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_fault_of_the_users_is_told_once_and_nothing_more_is_passed_on(
-    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith, path: str, status: int
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith, path: str, status: int
 ) -> None:
     answer_with(status, {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "no_access"}})
     gateway = open_gateway()
@@ -56,7 +56,7 @@ def test_a_fault_of_the_users_is_told_once_and_nothing_more_is_passed_on(
 
 
 def test_a_provider_that_counts_no_tokens_goes_on(
-    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
     gateway = open_gateway()
     answer_with(404, {"error": {"type": "not_found_error"}})
@@ -75,7 +75,9 @@ def empty_stream(handler: BaseHTTPRequestHandler) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_an_empty_stream_is_the_providers_failure(upstream: Upstream, open_gateway: OpenGateway, path: str) -> None:
+def test_an_empty_stream_is_the_providers_failure(
+    upstream: DirectedProvider, open_gateway: OpenGateway, path: str
+) -> None:
     upstream.answer = empty_stream
     gateway = open_gateway(limits=GatewayLimits(max_failures=3))
     statuses = [answer.status_code for answer in ask(gateway, path, 4)]
@@ -88,7 +90,7 @@ def test_an_empty_stream_is_the_providers_failure(upstream: Upstream, open_gatew
 
 
 def test_a_provider_that_is_down_is_final_and_the_agent_gets_none_of_its_words(
-    upstream: Upstream, open_gateway: OpenGateway, answer_with: AnswerWith
+    upstream: DirectedProvider, open_gateway: OpenGateway, answer_with: AnswerWith
 ) -> None:
     answer_with(500, {"error": {"type": "server_error", "code": "overloaded"}})
     gateway = open_gateway(limits=GatewayLimits(max_failures=2))
@@ -109,7 +111,7 @@ def test_a_failure_of_the_connection_is_logged_once(open_gateway: OpenGateway, s
 
 
 def test_a_websocket_is_refused_by_the_status_that_makes_codex_use_http(
-    upstream: Upstream, open_gateway: OpenGateway
+    upstream: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
     gateway = open_gateway()
     headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "a", "Sec-WebSocket-Version": "13"}
@@ -120,7 +122,7 @@ def test_a_websocket_is_refused_by_the_status_that_makes_codex_use_http(
     assert upstream.seen == []
 
 
-def test_somebody_is_there(upstream: Upstream, open_gateway: OpenGateway) -> None:
+def test_somebody_is_there(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
     gateway = open_gateway(limits=GatewayLimits(max_calls=2))
     answer = gateway.client.head("/")
     assert (answer.status_code, answer.content) == (200, b"")

@@ -13,7 +13,7 @@ from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.settings import Settings, load_settings
-from tests.support.provider import Upstream, plain, serve_upstream
+from tests.support.provider import DirectedProvider, plain, serve_upstream
 from tests.support.signal_samples import issue
 
 KEY = "k" * 30
@@ -98,12 +98,12 @@ def _requests_to_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
+def upstream() -> Iterator[DirectedProvider]:
     with serve_upstream() as made:
         yield made
 
 
-def configure(folder: Path, upstream: Upstream, protocol: str, more: str = "") -> Settings:
+def configure(folder: Path, upstream: DirectedProvider, protocol: str, more: str = "") -> Settings:
     root = upstream.url.removesuffix("/v1")
     path = folder / "config.toml"
     path.write_text(
@@ -129,7 +129,7 @@ def plan(settings: Settings, calls: list[ModelCall], key: str | None = KEY) -> P
 
 @pytest.mark.parametrize("protocol", ANSWERS)
 def test_each_protocols_provider_plans_with_its_own_key_alone(
-    tmp_path: Path, upstream: Upstream, protocol: str
+    tmp_path: Path, upstream: DirectedProvider, protocol: str
 ) -> None:
     upstream.answer = plain(200, ANSWERS[protocol])
     calls: list[ModelCall] = []
@@ -145,7 +145,7 @@ def test_each_protocols_provider_plans_with_its_own_key_alone(
 
 @pytest.mark.parametrize("protocol", ANSWERS)
 def test_a_provider_without_a_key_is_sent_none_of_anybody_elses(
-    tmp_path: Path, upstream: Upstream, protocol: str
+    tmp_path: Path, upstream: DirectedProvider, protocol: str
 ) -> None:
     upstream.answer = plain(200, ANSWERS[protocol])
     assert plan(configure(tmp_path, upstream, protocol), [], key=None).planner == "llm:big"
@@ -156,7 +156,7 @@ def test_a_provider_without_a_key_is_sent_none_of_anybody_elses(
 @pytest.mark.parametrize("case", REFUSALS)
 @pytest.mark.parametrize("protocol", ANSWERS)
 def test_what_only_the_user_can_change_is_asked_once_and_told_with_the_next_step(
-    tmp_path: Path, upstream: Upstream, protocol: str, case: str
+    tmp_path: Path, upstream: DirectedProvider, protocol: str, case: str
 ) -> None:
     status, body, says = REFUSALS[case]
     upstream.answer = plain(status, body)
@@ -171,14 +171,14 @@ def test_what_only_the_user_can_change_is_asked_once_and_told_with_the_next_step
     assert not calls[0].ok
 
 
-def test_a_key_that_is_needed_and_not_set_is_told_without_a_request(tmp_path: Path, upstream: Upstream) -> None:
+def test_a_key_that_is_needed_and_not_set_is_told_without_a_request(tmp_path: Path, upstream: DirectedProvider) -> None:
     calls: list[ModelCall] = []
     made = plan(configure(tmp_path, upstream, "openai", 'secret = "own-key"\n'), calls, key=None)
     assert "the provider own needs the key own-key, which is not set (run `squire secrets set own-key`" in made.notes[0]
     assert (upstream.seen, calls) == ([], [])
 
 
-def test_a_limit_that_passes_is_no_fault_of_the_users(tmp_path: Path, upstream: Upstream) -> None:
+def test_a_limit_that_passes_is_no_fault_of_the_users(tmp_path: Path, upstream: DirectedProvider) -> None:
     upstream.answer = plain(429, {"error": {"code": "rate_limit_exceeded"}}, {"retry-after-ms": "1"})
     made = plan(configure(tmp_path, upstream, "openai"), [])
     assert len(upstream.seen) > 1

@@ -7,21 +7,28 @@ import pytest
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals, Protocol
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.registry_routes import Registry
+from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import CONFIG_LINE, STATUS_LINE, GatewayConfig, GatewayStatus
 
 KEY = "sk-" + "k" * 20
 SEEN = GatewaySeen(3, 1, 1, 1, "insufficient_quota", 429, "Raise the quota.", 2, "provider_refused")
 CONFIG = GatewayConfig(
     "t1-1",
-    "http://127.0.0.1:9/v1",
-    KEY,
-    models=("small",),
-    aliases={"tiny": "small"},
+    (
+        Upstream(
+            "http://127.0.0.1:9/v1",
+            KEY,
+            models=("small",),
+            aliases={"tiny": "small"},
+            prices={"small": Price(1.0, 2.0, cached=0.5)},
+            protocol=Protocol.ANTHROPIC,
+        ),
+        Upstream("http://127.0.0.1:10/v1", KEY, name="other", secret="other-key"),
+    ),
     limits=GatewayLimits(max_tokens=5, max_usd=0.5),
-    prices={"small": Price(1.0, 2.0, cached=0.5)},
     before=GatewayTotals(3, 0.1, 1),
     egress=EgressRules((Registry("node", "https://registry.example.com/", ("https://files.example.com/",)),)),
 )

@@ -1,0 +1,38 @@
+"""What the gateway knows of one provider of models: where it is, its key, and what may be asked there. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from squire_pipelines.domain.provider_faults import ProviderWords
+from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.gateway.prices import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A provider to which the gateway passes calls on.
+
+    Args:
+        base_url: Where it is, with the version, such as `https://api.example.com/v1`.
+        api_key: Its key; the gateway puts it into requests, and it goes nowhere else. None for a provider without one.
+        models: The ids of models that the agent may use there.
+        aliases: Further names that the agent may use, and the ids for which they stand there.
+        prices: The user's own prices, which win over the library's.
+        name: Of the settings' table, recorded with each call.
+        secret: The name of its key, for messages.
+        protocol: The one that it speaks; None serves the paths of all.
+    """
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    models: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    name: str = "default"
+    secret: str = "model-key"  # noqa: S105 - the name, not the value
+    protocol: Protocol | None = None
+
+    @property
+    def words(self) -> ProviderWords:
+        """How messages name it."""
+        return ProviderWords(self.name, self.secret, self.base_url)
