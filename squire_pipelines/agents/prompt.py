@@ -14,9 +14,8 @@ from squire_pipelines.setting_types import SKILL_FILE
 
 PROMPT_VERSION = "agent-2b0cc908f194"
 """Which template prompts are made from, kept with the attempt. A test compares it with the template."""
-# OpenCode takes the prompt as one argument, of which Linux permits 128 KiB (MAX_ARG_STRLEN): the parts' bounds add up
-# to less.
-MAX_TASK_BYTES = 64_000
+# A task's text whole, in whatever script: 50,000 characters of at most four bytes.
+MAX_TASK_BYTES = 200_000
 MAX_INSTRUCTIONS_BYTES = 20_000
 MAX_SECTION_BYTES = 5_000
 SKILLS_PATH = f"/in/{FOLDER}"

@@ -27,6 +27,11 @@ GATEWAY_WAIT_S, GATEWAY_LOOK_S = 240, 0.2
 # Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN).
 MAX_PROMPT_BYTES = 120_000
 PROMPT = "@SQUIRE_PROMPT@"
+# What stands for a longer one, so that a program that reads no standard input still finds it.
+LONG_PROMPT = (
+    "Your task is too long for a command line. It is in the file {path}, which has {lines} lines. Read that file whole "
+    "before you do anything else, a part at a time if you have to, and then do what it says."
+)
 # Where the image records its agents' versions, by the program's or the agent's name: asking a program may take it 30 s.
 VERSIONS = Path("/etc/squire")
 
@@ -79,9 +84,9 @@ class Agent:
         if part != PROMPT:
             return self._filled(part)
         prompt = self.paths.read("prompt.md")
-        if len(prompt.encode()) > MAX_PROMPT_BYTES:
-            fail("input_invalid", f"prompt.md is larger than the {MAX_PROMPT_BYTES} bytes that an argument may have")
-        return prompt
+        if len(prompt.encode()) <= MAX_PROMPT_BYTES:
+            return prompt
+        return LONG_PROMPT.format(path=self.paths.inbox / "prompt.md", lines=prompt.count("\n"))
 
     @contextlib.contextmanager
     def _stdin(self) -> Iterator[IO[bytes] | int]:

@@ -29,7 +29,7 @@ _UNTRUSTED = "the folder is not trusted: not run"
 
 
 class CopilotAgent(ProgramAgent):
-    """Copilot's prompt mode."""
+    """Copilot without a terminal, with the prompt as standard input."""
 
     name = "copilot"
     program = "copilot"
@@ -56,7 +56,6 @@ class CopilotAgent(ProgramAgent):
         return LaunchSpec(
             argv=(
                 *program,
-                *("-p", Marker.PROMPT),
                 *("--output-format", "json"),
                 "--allow-all",
                 "--no-ask-user",
@@ -76,6 +75,7 @@ class CopilotAgent(ProgramAgent):
                 "COPILOT_AUTO_UPDATE": "false",
                 "COPILOT_HOME": f"{Marker.FILES}/copilot",
             },
+            stdin=Marker.PROMPT,
             version=(*program, "--version"),
         )
 

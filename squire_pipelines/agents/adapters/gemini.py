@@ -49,7 +49,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class GeminiAgent(ProgramAgent):
-    """Gemini CLI's prompt mode."""
+    """Gemini CLI without a terminal, with the prompt as standard input."""
 
     name = "gemini"
     program = "gemini"
@@ -70,7 +70,6 @@ class GeminiAgent(ProgramAgent):
         return LaunchSpec(
             argv=(
                 *program,
-                *("-p", Marker.PROMPT),
                 *("-m", config.model or ""),
                 *("-o", "stream-json"),
                 "--yolo",
@@ -82,6 +81,7 @@ class GeminiAgent(ProgramAgent):
                 # A file `.env` of the repository's sets no variable that is set.
                 "GEMINI_CLI_TRUST_WORKSPACE": "false",
             },
+            stdin=Marker.PROMPT,
             home={".gemini/settings.json": json.dumps(SETTINGS, indent=1)},
             version=(*program, "--version"),
             restore=_RESTORE,

@@ -126,7 +126,7 @@ class OpenCodeAgent(ProgramAgent):
     )
 
     def launch(self, config: AgentConfig) -> LaunchSpec:
-        """Start one session without a terminal, with the prompt as one argument.
+        """Start one session without a terminal, with the prompt as standard input.
 
         The title is ours: a model would be asked for one, which is a third of the tokens of a short session.
         """
@@ -137,13 +137,13 @@ class OpenCodeAgent(ProgramAgent):
                 *("run", "--format", "json"),
                 *("--title", "squire"),
                 *("-m", f"squire/{model}"),
-                *("--", Marker.PROMPT),
             ),
             environment={
                 **{f"OPENCODE_DISABLE_{name}": "1" for name in _DISABLED},
                 "OPENCODE_CONFIG": f"{Marker.FILES}/opencode.json",
             },
             files={"opencode.json": json.dumps(configuration(model, config.base_url), indent=1)},
+            stdin=Marker.PROMPT,
             version=(*program, "--version"),
         )
 

@@ -12,7 +12,7 @@ _TAKEN_OUT = "taken out of the clone before the start"
 
 
 class QwenAgent(ProgramAgent):
-    """Qwen Code with the prompt as its argument."""
+    """Qwen Code without a terminal, with the prompt as standard input."""
 
     name = "qwen"
     program = "qwen"
@@ -35,7 +35,6 @@ class QwenAgent(ProgramAgent):
         return LaunchSpec(
             argv=(
                 *program,
-                Marker.PROMPT,
                 *("-m", config.model or ""),
                 *("-o", "stream-json"),
                 *("--auth-type", kind),
@@ -47,6 +46,7 @@ class QwenAgent(ProgramAgent):
                 f"{kind.upper()}_API_KEY": PLACEHOLDER_KEY,
                 "QWEN_HOME": f"{Marker.FILES}/qwen",
             },
+            stdin=Marker.PROMPT,
             version=(*program, "--version"),
             exclude=(".qwen/settings.json.orig",),
             restore=(".qwen/settings.json", ".qwen/.env"),

@@ -88,12 +88,18 @@ def _hostile(origin: Origin, name: str) -> Origin:
 
 @pytest.fixture
 def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, image_of: ImageOf) -> Play:
-    def session(name: str, change: Callable[[LaunchSpec], LaunchSpec] = lambda launch: launch) -> Session:
+    def session(
+        name: str,
+        change: Callable[[LaunchSpec], LaunchSpec] = lambda launch: launch,
+        *,
+        first: tuple[str, ...] = (),
+        prompt: str = "Add a line to README.md.",
+    ) -> Session:
         image = image_of(name)
         hostile = _hostile(origin, name)
         agent: Any = Changed(find(name), change)
         protocol = agent.protocols[0]
-        commands = (EDIT, END_OF_MINI) if name == "mini-swe-agent" else (EDIT,)
+        commands = (*first, EDIT, *((END_OF_MINI,) if name == "mini-swe-agent" else ()))
         calls: list[GatewayCall] = []
         lock = threading.Lock()
 
@@ -107,7 +113,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, 
                 agent=agent,
                 order=AgentConfig(model=MODEL, protocol=protocol),
                 attempt_id=attempt_id,
-                prompt="Add a line to README.md.",
+                prompt=prompt,
                 image=image.tag,
                 limits=small_limits(**LIMITS, open_files=4096, wall_clock_s=180),
             )
@@ -140,6 +146,20 @@ def test_a_program_changes_a_hostile_repository_as_asked_and_obeys_nothing_in_it
     assert sum(call.output_tokens or 0 for call in session.calls) == answered * OUTPUT_TOKENS
     assert KEY not in session.log
     assert session.run.ending.evidence.facts["agent_version"] is not None
+
+
+LONG_PROMPT = "# Task\n\n" + "A line of a long log.\n" * 9_500 + "The end is reached-the-end.\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_prompt_that_is_too_long_for_an_argument_reaches_the_model(play: Play, name: str) -> None:
+    assert len(LONG_PROMPT) > 200_000
+    # A program that reads no standard input is told of the file, which its model then reads.
+    first = () if find(name).launch(AgentConfig(model=MODEL)).stdin else ("tail -n 1 /in/prompt.md",)
+    session = play(name, prompt=LONG_PROMPT, first=first)
+    assert session.run.ending.cause is Cause.COMPLETED, (session.run.ending, session.log[-3000:])
+    assert "reached-the-end" in session.provider.prompt_text
+    assert "by a model" in session.readme
 
 
 def _without(*words: str, environment: Mapping[str, str] | None = None) -> Callable[[LaunchSpec], LaunchSpec]:

@@ -190,7 +190,7 @@ def test_its_configuration_fetches_shares_and_updates_nothing() -> None:
         "apiKey": PLACEHOLDER_KEY,
     }
     assert config["model"] == config["small_model"] == "squire/family/m"
-    assert launch.argv[-2:] == ("--", Marker.PROMPT)
+    assert launch.stdin == Marker.PROMPT
     assert "--title" in launch.argv, "a model would be asked for one"
     assert launch.environment["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
 
