@@ -7,14 +7,20 @@ The command is put into whichever tool for commands the program offers.
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.billing import Bill, usage
+from tests.support.model_requests import CHAT, GENERATE, MESSAGES, RESPONSES
+
 SHELL_TOOLS = ("Bash", "bash", "shell", "shell_command", "exec_command", "local_shell", "run_shell_command")
 INPUT_TOKENS, OUTPUT_TOKENS = 100, 10
 MODEL = "scripted"
+FAILS, IS_CUT = "fails", "is cut"
+"""Faults of an answer: the status 500, and a stream that ends before its last event."""
 _NO_VALUE: dict[str, Any] = {"string": "a", "boolean": False, "number": 60, "integer": 60, "array": [], "object": {}}
 
 
@@ -73,10 +79,18 @@ def results_of_tools(body: dict[str, Any]) -> int:
 
 @dataclass
 class ScriptedProvider:
-    """The provider: what it has agents run, what it says at the end, and the requests that came."""
+    """The provider: what it has agents run, what it says at the end, and the requests that came.
+
+    `make_bill` says what each answer is billed, and `faults` what is wrong with the first ones. `bills` are those of
+    the answers, `arrived` are the times of all calls by the monotonic clock.
+    """
 
     commands: tuple[str, ...]
     text: str = "Done."
+    make_bill: Callable[[], Bill] = lambda: Bill(INPUT_TOKENS, 0, 0, OUTPUT_TOKENS, 0)
+    faults: list[str] = field(default_factory=list)
+    bills: list[Bill] = field(default_factory=list)
+    arrived: list[float] = field(default_factory=list)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answered: int = 0
     root: str = ""
@@ -99,43 +113,37 @@ class ScriptedProvider:
         return tool.name, tool.arguments(self.commands[number])
 
 
-def chat_completion(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
+def chat_completion(provider: ScriptedProvider, body: dict[str, Any], bill: Bill) -> list[Any]:
     """Return the events of OpenAI's chat completions."""
     call = provider.call(body)
     delta: dict[str, Any] = {"role": "assistant", "content": None if call else provider.text}
     if call:
         function = {"name": call[0], "arguments": json.dumps(call[1])}
         delta["tool_calls"] = [{"index": 0, "id": f"call_{len(str(body))}", "type": "function", "function": function}]
-    usage = {
-        "prompt_tokens": INPUT_TOKENS,
-        "completion_tokens": OUTPUT_TOKENS,
-        "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
-    }
     reason = "tool_calls" if call else "stop"
     common = {"id": "chatcmpl-1", "created": 1_700_000_000, "model": MODEL}
     if not body.get("stream"):
         choice = {"index": 0, "message": delta, "finish_reason": reason}
-        return [{**common, "object": "chat.completion", "choices": [choice], "usage": usage}]
+        return [{**common, "object": "chat.completion", "choices": [choice], "usage": usage(CHAT, bill)}]
     common["object"] = "chat.completion.chunk"
     return [
         {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
         {**common, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]},
-        {**common, "choices": [], "usage": usage},
+        {**common, "choices": [], "usage": usage(CHAT, bill)},
         "[DONE]",
     ]
 
 
-def message(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
+def message(provider: ScriptedProvider, body: dict[str, Any], bill: Bill) -> list[Any]:
     """Return the events of Anthropic's messages."""
     call = provider.call(body)
     block: dict[str, Any] = {"type": "text", "text": provider.text}
     if call:
         block = {"type": "tool_use", "id": f"toolu_{len(str(body))}", "name": call[0], "input": call[1]}
-    reason = "tool_use" if call else "end_turn"
-    usage = {"input_tokens": INPUT_TOKENS, "output_tokens": OUTPUT_TOKENS}
+    reason, report = "tool_use" if call else "end_turn", usage(MESSAGES, bill)
     whole = {"id": "msg_1", "type": "message", "role": "assistant", "model": MODEL, "stop_sequence": None}
     if not body.get("stream"):
-        return [{**whole, "content": [block], "stop_reason": reason, "usage": usage}]
+        return [{**whole, "content": [block], "stop_reason": reason, "usage": report}]
     opening = {**block, "input": {}} if call else {**block, "text": ""}
     part = {"type": "text_delta", "text": provider.text}
     if call:
@@ -143,7 +151,12 @@ def message(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
     return [
         {
             "type": "message_start",
-            "message": {**whole, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}},
+            "message": {
+                **whole,
+                "content": [],
+                "stop_reason": None,
+                "usage": {**usage(MESSAGES, bill), "output_tokens": 1},
+            },
         },
         {"type": "content_block_start", "index": 0, "content_block": opening},
         {"type": "content_block_delta", "index": 0, "delta": part},
@@ -151,13 +164,13 @@ def message(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
         {
             "type": "message_delta",
             "delta": {"stop_reason": reason, "stop_sequence": None},
-            "usage": {"output_tokens": OUTPUT_TOKENS},
+            "usage": {"output_tokens": bill.output},
         },
         {"type": "message_stop"},
     ]
 
 
-def response(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
+def response(provider: ScriptedProvider, body: dict[str, Any], bill: Bill) -> list[Any]:
     """Return the events of OpenAI's responses."""
     call = provider.call(body)
     content = {"type": "output_text", "text": provider.text, "annotations": []}
@@ -166,15 +179,8 @@ def response(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
     if call:
         item = {"type": "function_call", "id": "fc_1", "call_id": f"call_{len(str(body))}", "status": "completed"}
         item |= {"name": call[0], "arguments": json.dumps(call[1])}
-    usage = {
-        "input_tokens": INPUT_TOKENS,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": OUTPUT_TOKENS,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
-    }
     whole = {"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "model": MODEL}
-    done = {**whole, "status": "completed", "output": [item], "usage": usage}
+    done = {**whole, "status": "completed", "output": [item], "usage": usage(RESPONSES, bill)}
     if not body.get("stream"):
         return [done]
     events: list[dict[str, Any]] = [
@@ -186,17 +192,14 @@ def response(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
     return [{**event, "sequence_number": number} for number, event in enumerate(events)]
 
 
-def generate_content(provider: ScriptedProvider, body: dict[str, Any]) -> list[Any]:
+def generate_content(provider: ScriptedProvider, body: dict[str, Any], bill: Bill) -> list[Any]:
     """Return the events of Gemini's interface, the same for a stream and a single answer."""
     call = provider.call(body)
     part: dict[str, Any] = {"functionCall": {"name": call[0], "args": call[1]}} if call else {"text": provider.text}
     candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
-    usage = {
-        "promptTokenCount": INPUT_TOKENS,
-        "candidatesTokenCount": OUTPUT_TOKENS,
-        "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
-    }
-    return [{"candidates": [candidate], "usageMetadata": usage, "modelVersion": MODEL, "responseId": "r1"}]
+    return [
+        {"candidates": [candidate], "usageMetadata": usage(GENERATE, bill), "modelVersion": MODEL, "responseId": "r1"}
+    ]
 
 
 _ANSWERS = {
@@ -224,9 +227,9 @@ def _bytes_of(events: list[Any], *, is_stream: bool) -> bytes:
 
 
 @contextlib.contextmanager
-def serve_provider(*commands: str, text: str = "Done.") -> Iterator[ScriptedProvider]:
-    """Serve until the block ends; each session runs the commands in order."""
-    provider = ScriptedProvider(commands, text)
+def serve_provider(*commands: str, text: str = "Done.", **more: Any) -> Iterator[ScriptedProvider]:
+    """Serve until the block ends; each session runs the commands in order. `more` is of `ScriptedProvider`."""
+    provider = ScriptedProvider(commands, text, **more)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -234,17 +237,26 @@ def serve_provider(*commands: str, text: str = "Done.") -> Iterator[ScriptedProv
             path = self.path.partition("?")[0]
             count = next((answer for end, answer in _COUNTS.items() if path.endswith(end)), None)
             answer = next((write for end, write in _ANSWERS.items() if path.endswith(end)), None)
+            is_stream = bool(body.get("stream")) or ":stream" in path
+            fault, bill = "", provider.make_bill()
             with provider.lock:
                 provider.requests.append((self.path, body))
-                provider.answered += answer is not None
-            is_stream = bool(body.get("stream")) or ":stream" in path
+                if answer is not None:
+                    provider.arrived.append(time.monotonic())
+                    fault = provider.faults.pop(0) if provider.faults else ""
+                    provider.answered += fault != FAILS
+                    provider.bills += [bill] if fault != FAILS else []
             if count is not None:
                 self._send(200, json.dumps(count).encode(), "application/json")
             elif answer is None:
                 self._send(404, b'{"error": {"message": "no such path"}}', "application/json")
+            elif fault == FAILS:
+                self._send(500, b'{"error": {"message": "try again", "type": "server_error"}}', "application/json")
             else:
                 kind = "text/event-stream" if is_stream else "application/json"
-                self._send(200, _bytes_of(answer(provider, body), is_stream=is_stream), kind)
+                events = answer(provider, body, bill)
+                events = events[:-1] if fault == IS_CUT and is_stream and len(events) > 1 else events
+                self._send(200, _bytes_of(events, is_stream=is_stream), kind)
 
         def do_GET(self) -> None:
             data = [{"id": MODEL, "object": "model", "type": "model", "created": 1, "owned_by": "test"}]

@@ -2,18 +2,16 @@
 
 import json
 import random
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
-from squire_pipelines.gateway.prices import Price
+from tests.support.billing import PRICE, Bill, usage
 from tests.support.model_requests import CHAT, GENERATE, MESSAGES, RESPONSES, STREAM
 from tests.support.provider import DirectedProvider, OpenGateway
 
 CALLS = 240
-PRICE = Price(input=3.0, output=15.0, cached=0.3, cache_write=3.75)
 MESSAGE: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 BODIES: dict[str, dict[str, Any]] = {
     CHAT: MESSAGE,
@@ -22,46 +20,6 @@ BODIES: dict[str, dict[str, Any]] = {
     GENERATE: {"contents": [{"parts": [{"text": "hello"}]}]},
     STREAM: {"contents": [{"parts": [{"text": "hello"}]}]},
 }
-
-
-@dataclass(frozen=True)
-class Bill:
-    """One answer as its provider counts it, each part by itself."""
-
-    fresh: int
-    cached: int
-    written: int
-    answer: int
-    thoughts: int
-
-    @property
-    def tokens(self) -> int:
-        """All of them."""
-        return self.fresh + self.cached + self.written + self.answer + self.thoughts
-
-    @property
-    def micro_usd(self) -> float:
-        """In millionths of a dollar."""
-        output = (self.answer + self.thoughts) * 15.0
-        return self.fresh * 3.0 + self.cached * 0.3 + self.written * 3.75 + output
-
-
-def usage(path: str, bill: Bill) -> dict[str, Any]:
-    """The report in the interface's own words."""
-    asked, output = bill.fresh + bill.cached + bill.written, bill.answer + bill.thoughts
-    if path == CHAT:
-        details = {"prompt_tokens_details": {"cached_tokens": bill.cached}}
-        thoughts = {"completion_tokens_details": {"reasoning_tokens": bill.thoughts}}
-        return {"prompt_tokens": asked, "completion_tokens": output, **details, **thoughts}
-    if path == RESPONSES:
-        details = {"input_tokens_details": {"cached_tokens": bill.cached}}
-        thoughts = {"output_tokens_details": {"reasoning_tokens": bill.thoughts}}
-        return {"input_tokens": asked, "output_tokens": output, **details, **thoughts}
-    if path == MESSAGES:
-        cache = {"cache_read_input_tokens": bill.cached, "cache_creation_input_tokens": bill.written}
-        return {"input_tokens": bill.fresh, "output_tokens": output, **cache}
-    counts = {"promptTokenCount": asked, "cachedContentTokenCount": bill.cached, "thoughtsTokenCount": bill.thoughts}
-    return {**counts, "candidatesTokenCount": bill.answer, "totalTokenCount": asked + output}
 
 
 def whole(path: str, bill: Bill) -> dict[str, Any]:
@@ -128,10 +86,10 @@ def test_no_token_and_no_cent_differs_over_hundreds_of_calls(
     asked = 0
     for number in range(CALLS):
         path = (CHAT, RESPONSES, MESSAGES, GENERATE, STREAM)[number % 5]
-        # Only Anthropic's interface bills what is written to the cache by itself.
-        written = generator.randrange(5000) if path == MESSAGES else 0
+        # Only Anthropic's interface bills what is written to the cache by itself, by how long it is kept.
+        written, hourly = (generator.randrange(5000) if path == MESSAGES else 0 for _ in range(2))
         fresh, cached, words, thoughts = (generator.randrange(1, 20_000) for _ in range(4))
-        bill = Bill(fresh, cached, written, words, thoughts)
+        bill = Bill(fresh, cached, written, words, thoughts, hourly)
         way = generator.choice(("whole", "stream", "cut"))
         is_failing = [number % 7 == 0]
 
@@ -155,9 +113,12 @@ def test_no_token_and_no_cent_differs_over_hundreds_of_calls(
     calls = gateway.recorded(asked)
     answers = [call for call in calls if call.status == 200]
     assert len(answers) == len(bills) == CALLS
-    assert [call.total_tokens for call in answers] == [bill.tokens for bill in bills]
+    assert [(call.input_tokens, call.cached_tokens, call.output_tokens) for call in answers] == [
+        (bill.asked, bill.cached, bill.output) for bill in bills
+    ]
+    assert [call.cost_usd for call in answers] == pytest.approx([bill.usd for bill in bills], rel=1e-12)
     assert not any(call.estimated for call in calls)
-    assert {call.total_tokens for call in calls if call.status == 500} == {0}
+    assert {(call.total_tokens, call.cost_usd or 0.0) for call in calls if call.status == 500} == {(0, 0.0)}
     totals = gateway.server.status.totals
     assert totals.tokens == sum(bill.tokens for bill in bills)
-    assert totals.usd == pytest.approx(sum(bill.micro_usd for bill in bills) / 1e6, rel=1e-12)
+    assert totals.usd == pytest.approx(sum(bill.usd for bill in bills), rel=1e-12)
