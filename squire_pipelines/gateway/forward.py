@@ -38,6 +38,7 @@ class Forward:
         input_estimate: The tokens that the request usually has.
         hidden_input: The most tokens of what is not in its bytes: pictures, documents, tools of the provider's own.
         has_notice: Whether it ends with what the agent is told of its cap.
+        is_stream: Whether the answer has to come as a stream of events.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Forward:
     input_estimate: int = field(default=0)
     hidden_input: int = 0
     has_notice: bool = False
+    is_stream: bool = False
 
     @property
     def least_output(self) -> int:

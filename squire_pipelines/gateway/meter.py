@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.domain.provider_faults import UserFault
-from squire_pipelines.gateway.answer_content import EMPTY, ERROR, UNFINISHED
+from squire_pipelines.gateway.answer_content import EMPTY, NO_ANSWER, UNFINISHED
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price
@@ -254,4 +254,4 @@ def _provider_failed(call: RunningCall) -> bool:
     if call.error == "upstream_status":
         status = call.upstream_status or 0
         return status in _ASK_AGAIN or status >= _SERVER_ERROR
-    return call.error in {"upstream_unreachable", "timeout", ERROR, UNFINISHED, EMPTY}
+    return call.error in NO_ANSWER | {"upstream_unreachable", "timeout"}

@@ -98,8 +98,8 @@ class GatewayCall:
     `status` is what the agent was answered (0: the agent went away before an answer). Tokens are the upstream's
     count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
     `error` is a code: a row of `refusals`, or `upstream_status` (the provider's own error passed), `empty_answer`,
-    `unfinished` and `error_in_answer` (what it answered was none), `client_gone`, `shutdown`, `interrupted` (the
-    gateway was killed). Neither bodies nor headers are kept.
+    `unfinished`, `error_in_answer`, `not_the_protocol` and `no_stream` (what it answered was none), `client_gone`,
+    `shutdown`, `interrupted` (the gateway was killed). Neither bodies nor headers are kept.
 
     Args:
         call_id: Of this one call in the world, so that it is recorded once.

@@ -7,6 +7,7 @@ import httpx
 
 from squire_pipelines.domain.provider_faults import ProviderWords, error_code
 from squire_pipelines.gateway import rules
+from squire_pipelines.gateway.answer_content import NO_STREAM
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.key_filter import KeyFilter
@@ -77,7 +78,7 @@ class ProviderAnswer:
             self._refuse_if_final(response.status_code, bytes(body))
         elif not self._forward.free:
             answer = read_answer(bytes(body))
-            self._call.error = answer.failure
+            self._call.error = answer.failure or (NO_STREAM if self._forward.is_stream else None)
             self.note(answer.tokens or self._estimate(len(body)), reported=True)
         content = self._key_filter.clean(bytes(body))
         self._call.status, self._call.response_bytes = response.status_code, len(content)

@@ -160,6 +160,7 @@ def rebuild_request(
         input_estimate=-(-len(text) // BYTES_PER_TOKEN),
         hidden_input=_hidden_tokens(text, made),
         has_notice=has_notice,
+        is_stream=made.get("stream") is True,
     )
 
 
@@ -213,6 +214,7 @@ def _rebuild_gemini(
         input_estimate=-(-len(text) // BYTES_PER_TOKEN),
         hidden_input=gemini_shapes.hidden_tokens(made) + len(write_json(config)),
         has_notice=has_notice,
+        is_stream=target.path == STREAM_PATH,
     )
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from squire_pipelines.gateway.answer_content import EMPTY, ERROR, RESPONSE_ENDS, StreamEnd
+from squire_pipelines.gateway.answer_content import EMPTY, ERROR, NOT_THE_PROTOCOL, RESPONSE_ENDS, StreamEnd
 from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.gateway.rules import BYTES_PER_TOKEN, as_object
 
@@ -50,7 +50,7 @@ def read_answer(text: bytes) -> WholeAnswer:
     try:
         document = as_object(json.loads(text))
     except (ValueError, RecursionError):
-        return WholeAnswer()
+        return WholeAnswer(failure=NOT_THE_PROTOCOL if text.strip() else EMPTY)
     usage = _usage(document)
     is_response = document.get("object") == "response"
     size = _text_bytes(document.get("output") if is_response else {**document, "usage": None})

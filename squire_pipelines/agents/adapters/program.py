@@ -17,6 +17,14 @@ from squire_pipelines.errors import ConfigError
 PLACEHOLDER_KEY = "unused-the-gateway-has-the-key"
 """What programs are given as the key. A rare text: Copilot blanks it out of everything that it prints."""
 
+# What the gateway saw in the place of an answer, and what to do about it.
+_ADDRESS = "check `base_url` and `protocol` of the provider in the settings, and proxies on the way to it"
+_ANSWERS = {
+    "not_the_protocol": f"it answered with a text that is no answer of its protocol, such as a page; {_ADDRESS}",
+    "no_stream": f"it answered with one document where a stream was asked for; {_ADDRESS}",
+    "unfinished": "an answer broke off before its end",
+}
+
 
 def confined(*, commands: str) -> tuple[Permission, ...]:
     """Return what holds for every program in the container; `commands` is the name of its tool for them."""
@@ -78,7 +86,7 @@ class ProgramAgent:
         if seen.user_fault is not None:
             return SessionFailure("configuration", f"{self.label}: {seen.user_fault}", "user_fault")
         is_unanswered = seen.calls > 0 and seen.answers == 0
-        if seen.empty_answers and (is_unanswered or not is_changed):
+        if seen.empty_answers and seen.last_error not in _ANSWERS and (is_unanswered or not is_changed):
             return SessionFailure("provider", "the model's provider failed: an answer had no content", "empty_answer")
         ended_well = result.exit_code == 0 and self.counts_exit_code and result.totals.fatal_error is None
         if is_unanswered or (seen.last_error is not None and not (ended_well and is_changed)):
@@ -87,6 +95,9 @@ class ProgramAgent:
 
     def _provider_failed(self, result: SessionResult) -> SessionFailure:
         seen, error = result.gateway, result.totals.fatal_error
+        answer = _ANSWERS.get(seen.last_error or "") if seen is not None else None
+        if seen is not None and answer is not None:
+            return SessionFailure("provider", f"the model's provider failed: {answer}", seen.last_error or "provider")
         status = f"status {seen.last_status}" if seen is not None and seen.last_status is not None else ""
         reason = (
             f"{error.name}: {error.message}" if error is not None else (seen.last_error if seen is not None else "")

@@ -85,4 +85,4 @@ WHOLE: dict[str, tuple[object, str | None]] = {
 def test_a_whole_answer_is_looked_at(case: str) -> None:
     document, failure = WHOLE[case]
     assert read_answer(json.dumps(document).encode()).failure == failure
-    assert read_answer(b"<html>Sign in</html>").failure == "empty_answer"
+    assert read_answer(b"<html>Sign in</html>").failure == "not_the_protocol"

@@ -160,6 +160,28 @@ def test_sessions_are_judged_by_what_the_gateway_saw_and_by_events(
     assert judged is None or (judged.message and judged.code)
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            "not_the_protocol",
+            "a text that is no answer of its protocol, such as a page; check `base_url`",
+        ),
+        ("no_stream", "one document where a stream was asked for; check `base_url`"),
+        ("unfinished", "an answer broke off before its end"),
+    ],
+)
+def test_half_a_protocol_is_named_with_the_next_step(code: str, words: str) -> None:
+    """Whatever the program makes of it: some say that they cannot parse, others nothing."""
+    empty = code == "unfinished"
+    seen = GatewaySeen(calls=2, failures=2 * (not empty), empty_answers=2 * empty, last_error=code, last_status=200)
+    for name in PROGRAMS:
+        judged = find(name).judge(SessionResult(FAILED, 1, changed=False, gateway=seen))
+        assert judged is not None
+        assert (judged.fault, judged.code) == ("provider", code)
+        assert words in judged.message
+
+
 PAGE = (Path(__file__).parents[4] / "docs" / "reference" / "agents.md").read_text(encoding="utf-8")
 
 
