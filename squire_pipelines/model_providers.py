@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
+from squire_pipelines.domain.provider_order import ProviderChoice, names_of
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
@@ -36,36 +37,51 @@ _VERSIONS = {Protocol.ANTHROPIC: "/v1", Protocol.GEMINI: "/v1beta"}
 
 
 def check_place(
-    table: str, providers: Collection[str], *, name: str | None, base_url: str | None, model: str | None
+    table: str,
+    providers: Mapping[str, "ProviderSettings"],
+    *,
+    choice: ProviderChoice | None,
+    base_url: str | None,
+    model: str | None,
 ) -> None:
     """Check how a section says where its model is.
 
     Args:
         table: The section, as messages name it.
-        providers: The names of the tables `[providers.NAME]`.
-        name: The section's `provider`.
+        providers: The tables `[providers.NAME]`.
+        choice: The section's `provider`.
         base_url: Its `base_url`.
         model: Its `model`.
 
     Raises:
-        ConfigError: It names no provider that there is, or says the same twice.
+        ConfigError: It names no provider that there is, several of different protocols, or says the same twice.
     """
-    if name is None:
+    names = names_of(choice)
+    if not names:
         return
-    if name not in providers:
-        raise ConfigError(
-            f"{table}: provider = {name!r} names no table [providers.{name}]",
-            hint=f"write the table, or name one that there is: {', '.join(providers) or 'there is none yet'}",
-        )
+    for name in names:
+        if name not in providers:
+            raise ConfigError(
+                f"{table}: provider = {name!r} names no table [providers.{name}]",
+                hint=f"write the table, or name one that there is: {', '.join(providers) or 'there is none yet'}",
+            )
+    first, *others = names
+    for name in others:
+        if providers[name].protocol is not providers[first].protocol:
+            raise ConfigError(
+                f"{table}: the providers {first} and {name} speak {providers[first].protocol} and "
+                f"{providers[name].protocol}, and an attempt's program speaks one protocol",
+                hint="name providers of one protocol",
+            )
     if base_url is not None:
         raise ConfigError(
-            f"{table}: provider = {name!r} and base_url = {base_url!r} both say where the model is",
-            hint=f"remove one of them; the address of a provider is base_url in [providers.{name}]",
+            f"{table}: provider = {first!r} and base_url = {base_url!r} both say where the model is",
+            hint=f"remove one of them; the address of a provider is base_url in [providers.{first}]",
         )
     prefix, separator, rest = (model or "").partition(":")
     if separator and prefix in _PREFIXES:
         raise ConfigError(
-            f"{table}: model = {model!r} begins with a provider, and provider = {name!r} names it",
+            f"{table}: model = {model!r} begins with a provider, and provider = {first!r} names it",
             hint=f'set model = "{rest}"',
         )
 

@@ -30,11 +30,13 @@ def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:
     if planner.kind != "rules" and planner.model is not None:
         uses.append(ProviderUse("planner", settings.planner_provider, planner.model))
     agents: dict[tuple[str, str | None, str], list[str]] = {}
+    providers: dict[tuple[str, str | None, str], ModelProvider] = {}
     for repository in settings.repositories or ("",):
-        model, provider = settings.agent_for(repository).model, settings.agent_provider(repository)
-        if model is not None:
-            agents.setdefault((provider.name, provider.base_url, model), []).append(repository)
-    for (_, _, model), repositories in agents.items():
-        named = tuple(filter(None, repositories))
-        uses.append(ProviderUse("agent", settings.agent_provider(repositories[0]), model, named))
+        model = settings.agent_for(repository).model
+        for provider in settings.agent_providers(repository) if model is not None else ():
+            key = (provider.name, provider.base_url, model or "")
+            agents.setdefault(key, []).append(repository)
+            providers.setdefault(key, provider)
+    for key, repositories in agents.items():
+        uses.append(ProviderUse("agent", providers[key], key[2], tuple(filter(None, repositories))))
     return tuple(uses)

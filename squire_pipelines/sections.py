@@ -32,6 +32,7 @@ from squire_pipelines.setting_types import (
     Label,
     ListenHost,
     Name,
+    ProviderChoices,
     ProviderName,
     SeccompProfile,
     Seconds,
@@ -164,7 +165,9 @@ class AgentSettings(SettingsSection):
     )
     command: Command = ()
     model: Name | None = None
-    provider: ProviderName | None = Field(default=None, description="of the model, a table [providers.NAME]")
+    provider: ProviderChoices | None = Field(
+        default=None, description="of the model, a table [providers.NAME]; or several, in order or by weight"
+    )
     base_url: BaseUrl | None = None
     options: dict[str, JsonValue] = Field(
         default_factory=dict, description="for an agent of a package, which checks it"

@@ -12,12 +12,13 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from squire_pipelines.domain.container_limits import LONGEST_S
 from squire_pipelines.domain.frozen import FrozenModel
 from squire_pipelines.domain.identity import parse_repository
+from squire_pipelines.domain.provider_order import MAX_WEIGHT, ProviderChoice
 from squire_pipelines.domain.reading_times import parse_quiet_hours
 
 SECRET_SHOWN = "secret_shown"  # noqa: S105 - the type of an error
@@ -36,6 +37,7 @@ _MAX_GLOB = 4096
 # What git takes from the ends of a name and an address: `crud` in its ident.c, and blanks.
 DEFAULT_PROVIDER = "default"
 """The name of what `agent.base_url`, `planner.base_url` and the secret `model-key` say without any table."""
+_MAX_PROVIDERS = 10  # of one agent: each is a connection, and a key in the gateway's memory
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _GIT_ENDS = " .,:;<>\"\\'"
 _EMAIL = r"[A-Za-z0-9][A-Za-z0-9!#$%&*+/=?^_{|}~\[\].-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
@@ -192,6 +194,25 @@ def check_provider_name(name: str) -> str:
     return name
 
 
+def read_provider_choice(value: object) -> ProviderChoice:
+    """Return which providers a section names. Raises ValueError."""
+    if isinstance(value, str):
+        return check_provider_name(value)
+    if not isinstance(value, list | tuple | dict) or not value:
+        raise ValueError('name a provider, several as ["first", "second"], or weights like {first = 3, second = 1}')
+    names = [check_provider_name(str(name)) for name in value]
+    if len(set(names)) < len(names):
+        raise ValueError("it names the same provider twice")
+    if len(names) > _MAX_PROVIDERS:
+        raise ValueError(f"it names more than {_MAX_PROVIDERS} providers")
+    if not isinstance(value, dict):
+        return tuple(names)
+    wrong = [name for name, weight in value.items() if type(weight) is not int or not 1 <= weight <= MAX_WEIGHT]
+    if wrong:
+        raise ValueError(f"the weight of {wrong[0]} is no whole number from 1 to {MAX_WEIGHT}")
+    return dict(value)
+
+
 def check_git_name(text: str) -> str:
     """Return the name of an author. Raises ValueError for one that git would refuse or change."""
     if check_name(text).strip(_GIT_ENDS) != text or set(text) & set("<>"):
@@ -330,6 +351,7 @@ SourceName = Annotated[str, AfterValidator(check_source)]
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
 ProviderName = Annotated[str, AfterValidator(check_provider_name)]
+ProviderChoices = Annotated[ProviderChoice, PlainValidator(read_provider_choice)]
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(check_name)]
 """As GitHub bounds it."""
 CheckPattern = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_name)]

@@ -18,6 +18,7 @@ from squire_pipelines import __version__
 from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
+from squire_pipelines.domain.provider_order import names_of, order_providers
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings
@@ -149,7 +150,7 @@ class Settings(BaseSettings):
         agents = ((_table(name, "agent"), self.agent_for(name)) for name in ("", *self.repository))
         sections: list[tuple[str, PlannerSettings | AgentSettings]] = [("[planner]", self.planner), *agents]
         for table, section in sections:
-            check_place(table, self.providers, name=section.provider, base_url=section.base_url, model=section.model)
+            check_place(table, self.providers, choice=section.provider, base_url=section.base_url, model=section.model)
 
     def _check_aliases(self) -> None:
         models = {name: self._models_of(name) for name in ("", *self.repositories)}
@@ -159,19 +160,30 @@ class Settings(BaseSettings):
             allowed = models.get(repository, set()) if is_own else anywhere
             check_aliases(f"{_table(repository, 'gateway')}", self.gateway_settings_for(repository).aliases, allowed)
         for name, provider in self.providers.items():
-            users = (repository for repository in models if self.agent_for(repository).provider == name)
+            users = (repository for repository in models if name in names_of(self.agent_for(repository).provider))
             allowed = {*provider.models, *self.gateway.models}.union(*(models[user] for user in users))
             check_aliases(f"[providers.{name}]", provider.aliases, allowed)
 
     def _models_of(self, repository: str) -> set[str]:
         model = self.agent_for(repository).model
-        return {*self.agent_provider(repository).models, *([model] if model else [])}
+        providers = self.agent_providers(repository)
+        return {*(name for provider in providers for name in provider.models), *([model] if model else [])}
+
+    def agent_providers(self, repository: str, attempt_id: str | None = None) -> tuple[ModelProvider, ...]:
+        """Return the providers of the model that the agent of one repository calls, in the order of their use.
+
+        Args:
+            repository: Whose agent.
+            attempt_id: Whose order, where the settings have weights; None for that of no attempt.
+        """
+        agent, gateway = self.agent_for(repository), self.gateway_settings_for(repository)
+        base_url = agent.base_url or self.planner.base_url or PUBLIC_URLS[Protocol.OPENAI]
+        names = order_providers(agent.provider, attempt_id) or (None,)
+        return tuple(resolve_provider(self.providers, name, base_url, gateway) for name in names)
 
     def agent_provider(self, repository: str) -> ModelProvider:
-        """Return the provider of the model that the agent of one repository calls."""
-        agent = self.agent_for(repository)
-        base_url = agent.base_url or self.planner.base_url or PUBLIC_URLS[Protocol.OPENAI]
-        return resolve_provider(self.providers, agent.provider, base_url, self.gateway_settings_for(repository))
+        """Return the first provider of the model that the agent of one repository calls; all speak its protocol."""
+        return self.agent_providers(repository)[0]
 
     @property
     def planner_provider(self) -> ModelProvider:
@@ -253,7 +265,8 @@ class Settings(BaseSettings):
         merged = section.model_dump()
         for key, value in overrides.items():
             known = merged.get(key)
-            merged[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+            is_grown = isinstance(known, dict) and isinstance(value, dict) and key != "provider"
+            merged[key] = {**(known or {}), **value} if is_grown else value
         for key, other in (("provider", "base_url"), ("base_url", "provider")):
             if key in overrides and other in merged and other not in overrides:
                 merged[other] = None  # both say where the model is, and the repository's own word counts

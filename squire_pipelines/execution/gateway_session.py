@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, socket_directory, socket_root
 from squire_pipelines.gateway.upstream import Upstream
+from squire_pipelines.gateway.upstream_health import UpstreamUse
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
@@ -54,10 +55,12 @@ class GatewaySession:
 
     Args:
         gateway: In this process or in a container of its own.
+        left_out: Providers of the settings that it cannot ask, and why.
     """
 
-    def __init__(self, gateway: Gateway | ContainerGateway) -> None:
+    def __init__(self, gateway: Gateway | ContainerGateway, left_out: Mapping[str, str]) -> None:
         self.gateway = gateway
+        self._left_out = left_out
         # Since when the budget is used up, or the provider refuses or is down, by a clock that does not jump.
         self._used_up_since: float | None = None
         self._stopped_agent = False
@@ -98,6 +101,11 @@ class GatewaySession:
             facts["cap_notices"] = status.seen.notices
         if status.unpriced:
             facts["price_unknown"] = list(status.unpriced)
+        if len(status.upstreams) + len(self._left_out) > 1:
+            facts["providers"] = {
+                **{name: _used(use) for name, use in status.upstreams.items()},
+                **{name: {"left": reason} for name, reason in self._left_out.items()},
+            }
         for host, count in status.hosts.items():
             facts[f"egress {host}"] = {
                 "requests": count.requests,
@@ -145,6 +153,11 @@ class GatewaySession:
         return None
 
 
+def _used(use: UpstreamUse) -> dict[str, JsonValue]:
+    """Return what came of a provider's calls, without what is none."""
+    return {name: value for name, value in asdict(use).items() if value or name == "calls"}
+
+
 @contextlib.contextmanager
 def open_gateway(
     leased: LeasedAttempt, settings: Settings, runner: AgentRunner | None = None
@@ -174,7 +187,8 @@ def open_gateway(
     if client is not None:
         container.bring_log(client, leased.attempt.id, log_folder)
     recover_calls(leased.ledger, settings, leased.attempt)
-    config = _config(leased, settings, gateway_settings)
+    upstreams, left_out = _upstreams(leased, settings)
+    config = _config(leased, settings, gateway_settings, upstreams)
     with (
         UsageRecorder(leased.ledger, leased.attempt, every_s=config.every_s) as recorder,
         contextlib.ExitStack() as stack,
@@ -192,13 +206,15 @@ def open_gateway(
             gateway = ContainerGateway(config, placement, on_call=recorder.add, log_folder=log_folder)
         recorder.watch(gateway)
         stack.enter_context(gateway)
-        yield GatewaySession(gateway)
+        yield GatewaySession(gateway, left_out)
 
 
-def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: GatewaySettings) -> GatewayConfig:
+def _config(
+    leased: LeasedAttempt, settings: Settings, gateway_settings: GatewaySettings, upstreams: tuple[Upstream, ...]
+) -> GatewayConfig:
     return GatewayConfig(
         leased.attempt.id,
-        _upstreams(settings, leased.task.repository),
+        upstreams,
         web_search=gateway_settings.web_search,
         limits=_limits(settings, leased.task.repository, gateway_settings),
         before=totals_of(call_log_folder(settings, leased.attempt.id)),
@@ -210,25 +226,35 @@ def _config(leased: LeasedAttempt, settings: Settings, gateway_settings: Gateway
     )
 
 
-def _upstreams(settings: Settings, repository: str) -> tuple[Upstream, ...]:
-    """Return the providers of the agent's model; none for an agent that calls no model."""
+def _upstreams(leased: LeasedAttempt, settings: Settings) -> tuple[tuple[Upstream, ...], dict[str, str]]:
+    """Return the providers of the agent's model in their order, and why others are left out.
+
+    None for an agent that calls no model.
+    """
+    repository = leased.task.repository
     agent = settings.agent_for(repository)
-    provider = settings.agent_provider(repository)
-    if agent.model is None or not find(agent.kind).protocols or provider.base_url is None:
-        return ()
-    key = find_secret(provider.secret, settings.home)
-    return (
-        Upstream(
-            provider.base_url,
-            key.reveal() if key else None,
-            models=(agent.model, *provider.models),
-            aliases=provider.aliases,
-            prices={name: Price(**price.model_dump()) for name, price in provider.prices.items()},
-            name=provider.name,
-            secret=provider.secret,
-            protocol=provider.protocol,
-        ),
-    )
+    upstreams: list[Upstream] = []
+    left_out: dict[str, str] = {}
+    if agent.model is None or not find(agent.kind).protocols:
+        return (), {}
+    providers = settings.agent_providers(repository, leased.attempt.id)
+    for provider in providers:
+        key = find_secret(provider.secret, settings.home)
+        if (fault := provider.missing_key(key)) is not None and len(providers) > 1:
+            left_out[provider.name] = str(fault)
+        elif provider.base_url is not None:
+            upstream = Upstream(
+                provider.base_url,
+                key.reveal() if key else None,
+                models=(agent.model, *provider.models),
+                aliases=provider.aliases,
+                prices={name: Price(**price.model_dump()) for name, price in provider.prices.items()},
+                name=provider.name,
+                secret=provider.secret,
+                protocol=provider.protocol,
+            )
+            upstreams.append(upstream)
+    return tuple(upstreams), left_out
 
 
 def engine_for(gateway_settings: GatewaySettings, runner: AgentRunner | None) -> docker.DockerClient | None:

@@ -27,16 +27,21 @@ def check_agent_of(settings: Settings, repository: str, find_key: Callable[[str]
         find_key: Finds a provider's key by its name; by default wherever secrets lie.
 
     Raises:
-        ConfigError: The agent cannot start so, or does not speak its provider's protocol.
-        SecretMissingError: The provider needs a key that is not set.
+        ConfigError: The agent cannot start so, or does not speak its providers' protocol.
+        SecretMissingError: Each of its providers needs a key that is not set.
     """
-    agent, provider = settings.agent_for(repository), settings.agent_provider(repository)
-    check_agent(agent, protocol=provider.known_protocol if agent.model is not None else None)
-    if agent.model is None or not provider.needs_key or not find(agent.kind).protocols:
+    agent, providers = settings.agent_for(repository), settings.agent_providers(repository)
+    check_agent(agent, protocol=providers[0].known_protocol if agent.model is not None else None)
+    if agent.model is None or not find(agent.kind).protocols:
         return
-    key = find_key(provider.secret) if find_key is not None else find_secret(provider.secret, settings.home)
-    if (fault := provider.missing_key(key)) is not None:
-        raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": provider.secret})
+    for provider in providers:
+        if not provider.needs_key:
+            return
+        key = find_key(provider.secret) if find_key is not None else find_secret(provider.secret, settings.home)
+        if provider.missing_key(key) is None:
+            return  # one that can be asked is enough: the gateway leaves the others out
+    if (fault := providers[0].missing_key(None)) is not None:
+        raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": providers[0].secret})
 
 
 def limits_of(ledger: Ledger, agent: AgentSettings, task: Task, attempt: Attempt) -> LimitSettings:

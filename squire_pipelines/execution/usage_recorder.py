@@ -161,7 +161,7 @@ def _row(attempt: Attempt, call: GatewayCall) -> ModelCallRow:
         purpose="agent",
         model=call.model or "",
         ok=call.error is None,
-        status=call.status,
+        status=call.status or call.upstream_status or 0,  # of one that was left for another provider, its own
         input_tokens=call.input_tokens or 0,
         output_tokens=call.output_tokens or 0,
         cached_tokens=call.cached_tokens,

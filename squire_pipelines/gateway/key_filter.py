@@ -118,13 +118,13 @@ class CleanAnswer:
     """Sends one answer to the agent without the key: `send` of ASGI, with the key taken out of all that it is given.
 
     Args:
-        key_filter: Knows the key.
+        key_filter: Knows the key of the provider that is asked; may be set to another's before the answer begins.
         send: Of the server.
         on_text: Called with each piece of the body as it is sent.
     """
 
     def __init__(self, key_filter: KeyFilter, send: Send, on_text: Callable[[bytes], None]) -> None:
-        self._filter = key_filter
+        self.key_filter = key_filter
         self._send = send
         self._on_text = on_text
         self._start: Message | None = None
@@ -133,14 +133,14 @@ class CleanAnswer:
     async def __call__(self, message: Message) -> None:
         """Send a message. The start of an answer with a length waits for its body, which may become shorter."""
         if message["type"] == "http.response.start":
-            headers = [(name, self._filter.clean(value)) for name, value in message["headers"]]
+            headers = [(name, self.key_filter.clean(value)) for name, value in message["headers"]]
             self._start = {**message, "headers": headers}
             if not any(name == _LENGTH for name, _ in headers):
                 await self._send_start([])
             return
         more = bool(message.get("more_body", False))
-        text = self._filter.clean(self._rest + message.get("body", b""))
-        length = self._filter.held_length(text) if more else 0
+        text = self.key_filter.clean(self._rest + message.get("body", b""))
+        length = self.key_filter.held_length(text) if more else 0
         text, self._rest = text[: len(text) - length], text[len(text) - length :]
         await self._send_start([] if more else [(_LENGTH, str(len(text)).encode())])
         if text or not more:

@@ -4,21 +4,16 @@ A call reserves the most that it may use before it is passed on, and is settled 
 because the agent left or the time was up, costs its reservation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from squire_pipelines.agents.adapters.protocol import GatewaySeen
-from squire_pipelines.domain.provider_faults import UserFault
-from squire_pipelines.gateway.answer_content import EMPTY, NO_ANSWER, UNFINISHED
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.model import GatewayLimits, GatewayTotals, RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.refusals import RefusalError
+from squire_pipelines.gateway.upstream_health import UpstreamHealth
 
 _MILLION = 1_000_000
-_USERS_TO_CHANGE = "The settings of this session have to be changed before its model can be asked. Stop working."
-_ASK_AGAIN = frozenset({408, 409, 425, 429})
-_SERVER_ERROR = 500
 # The provider may have gone on, and what it wrote has not passed here.
 _UNCOUNTED = frozenset({"client_gone", "timeout", "shutdown", "response_too_large", "budget"})
 
@@ -50,22 +45,25 @@ class Meter:
     Args:
         limits: With the caps on tokens, US dollars and calls.
         before: What earlier gateways of the same attempt have counted.
+        upstreams: The names of the providers.
     """
 
-    def __init__(self, limits: GatewayLimits, before: GatewayTotals | None = None) -> None:
+    def __init__(
+        self, limits: GatewayLimits, before: GatewayTotals | None = None, upstreams: Sequence[str | None] = (None,)
+    ) -> None:
         self._limits = limits
-        self.prices: Mapping[str, Price | None] = {}
+        self.health = UpstreamHealth(upstreams, limits.max_failures)
+        # By the provider's name and the model's there: one name may cost differently at two providers.
+        self.prices: Mapping[tuple[str | None, str], Price | None] = {}
         self._running: dict[str, _Running] = {}
         self.totals = before or GatewayTotals()  # replaced, never changed: other threads read it
         self._admitted = self.totals.requests + self.totals.refused
         self.exhausted: str | None = None
-        self.seen = GatewaySeen()  # likewise
-        self._final: RefusalError | None = None
 
     def admit(self) -> None:
         """Count a call that has arrived, whatever becomes of it. Raises RefusalError when no more may be made."""
-        if self._final is not None:
-            raise RefusalError(self._final.code, self._final.message)
+        if self.health.final is not None:
+            raise RefusalError(self.health.final.code, self.health.final.message)
         if self._admitted >= self._limits.max_calls:
             raise self._used_up(self._limits.max_calls, "calls")
         self._admitted += 1
@@ -74,6 +72,13 @@ class Meter:
         """Count a request that was refused before it was a call."""
         self._admitted += 1
         self.totals = self.totals.plus_refused()
+
+    def can_count(self, call: RunningCall, forward: Forward) -> bool:
+        """Return whether a call's cost can be counted, if there is a cap on it."""
+        return forward.free or self._limits.max_usd is None or self._price(call.provider, forward.model) is not None
+
+    def _price(self, provider: str | None, model: str | None) -> Price | None:
+        return self.prices.get((provider, model or ""))
 
     def reserve(self, call: RunningCall, forward: Forward) -> int | None:
         """Reserve the most that a call may use, and count it as passed on.
@@ -87,7 +92,7 @@ class Meter:
         """
         granted = 0
         if not forward.free:
-            price = self.prices.get(forward.model or "")
+            price = self._price(call.provider, forward.model)
             if self._limits.max_usd is not None and price is None:
                 reason = f"in USD, but the price of {forward.model} is not known"
                 self.exhausted = self.exhausted or reason
@@ -98,7 +103,8 @@ class Meter:
             call.reserved = Tokens(input=asked, output=granted * forward.choices, estimated=True)
             if price is not None:
                 call.reserved_usd = price.cost_of(replace(call.reserved, input=forward.input_estimate))
-        reserved = _Amount(call.reserved.total, self._greatest_cost(forward, call.reserved))
+        greatest = _greatest_cost(self._price(call.provider, forward.model), call.reserved)
+        reserved = _Amount(call.reserved.total, greatest)
         self._running[call.call_id] = _Running(reserved, forward.input_estimate)
         self.totals = self.totals.plus(0, 0.0)
         call.forwarded = True
@@ -165,16 +171,10 @@ class Meter:
             (limits.max_usd or 0.0) - (totals.usd - used.usd) - reserved.usd,
         )
 
-    def _greatest_cost(self, forward: Forward, tokens: Tokens) -> float:
-        price = self.prices.get(forward.model or "")
-        if price is None:
-            return 0.0
-        return ((tokens.input or 0) * price.greatest_input + (tokens.output or 0) * price.greatest_output) / _MILLION
-
     def note(self, call: RunningCall, tokens: Tokens) -> None:
         """Count what a call has used so far."""
         call.tokens = tokens
-        price = self.prices.get(call.model or "")
+        price = self._price(call.provider, call.model)
         call.cost_usd = price.cost_of(tokens) if price is not None and tokens.total else None
         running = self._running.get(call.call_id)
         if running is None:
@@ -190,47 +190,20 @@ class Meter:
         if limits.max_usd is not None and used.usd > limits.max_usd:
             raise self._used_up(limits.max_usd, "USD")
 
-    def end(self, call: RunningCall) -> None:
-        """End a call; what it has used stays counted, or what it reserved when nobody can say what it used."""
-        self._look_at(call)
+    def end(self, call: RunningCall, *, is_left: bool = False) -> None:
+        """End a call; what it has used stays counted, or what it reserved when nobody can say what it used.
+
+        Args:
+            call: The call.
+            is_left: Whether its request goes to another provider.
+        """
+        self.health.look_at(call, is_left=is_left)
         if call.forwarded:
             if not call.reported and call.error in _UNCOUNTED:
                 self._note_most(call)
         else:
             self.totals = self.totals.plus_refused()
         self._running.pop(call.call_id, None)
-
-    def refuse_further(self, fault: UserFault) -> RefusalError:
-        """Pass no more calls on after an error that only the user can change. Returns the refusal for the agent."""
-        # Neither the cause nor the provider's words: a program that reads of a quota waits for it, and asks again.
-        self._final = RefusalError("provider_refused", _USERS_TO_CHANGE)
-        self.seen = replace(self.seen, user_fault=str(fault), final=self._final.code)
-        return self._final
-
-    def _look_at(self, call: RunningCall) -> None:
-        """Count what the call shows of its provider, and pass no more on when that has failed too often in a row."""
-        seen = replace(self.seen, calls=self.seen.calls + 1)
-        if call.forwarded and call.has_notice:
-            seen = replace(seen, notices=seen.notices + 1)
-        if call.forwarded and not call.free and call.error != "client_gone":
-            is_empty = call.error in {EMPTY, UNFINISHED}
-            is_answer = call.error is None
-            is_failure = not is_empty and (_provider_failed(call) or call.error == "provider_refused")
-            seen = replace(
-                seen,
-                answers=seen.answers + is_answer,
-                empty_answers=seen.empty_answers + is_empty,
-                failures=seen.failures + is_failure,
-                failing=seen.failing + 1 if is_empty or is_failure else 0,
-                last_error=None if is_answer else call.upstream_code or call.error,
-                last_status=seen.last_status if is_answer else call.upstream_status,
-            )
-            if self._final is None and seen.failing >= self._limits.max_failures:
-                # Without the provider's own words: programs take "overloaded" and its like for a reason to go on.
-                message = f"the model's provider has failed {seen.failing} times in a row. Stop working."
-                self._final = RefusalError("provider_down", message)
-                seen = replace(seen, final=self._final.code)
-        self.seen = seen
 
     def _note_most(self, call: RunningCall) -> None:
         """Count what a call has reserved: of its request, unless the provider has counted that, and of its answer."""
@@ -249,9 +222,7 @@ class Meter:
         return RefusalError("budget", f"the budget of this attempt is used up: it may use {limit}. Stop working.")
 
 
-def _provider_failed(call: RunningCall) -> bool:
-    """Return whether the provider failed in a way after which clients ask again, which is useless if it goes on."""
-    if call.error == "upstream_status":
-        status = call.upstream_status or 0
-        return status in _ASK_AGAIN or status >= _SERVER_ERROR
-    return call.error in NO_ANSWER | {"upstream_unreachable", "timeout"}
+def _greatest_cost(price: Price | None, tokens: Tokens) -> float:
+    if price is None:
+        return 0.0
+    return ((tokens.input or 0) * price.greatest_input + (tokens.output or 0) * price.greatest_output) / _MILLION

@@ -1,6 +1,6 @@
 """The gateway's types: its limits, what an attempt has used, and the record of one call. No I/O."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -21,7 +21,7 @@ class GatewayLimits:
         max_request_bytes: Of one request's body.
         max_response_bytes: Of one response's body; a longer one is cut off.
         max_calls: During the attempt.
-        max_failures: How often in a row the provider may fail before the agent is told to stop: some ask for ever.
+        max_failures: How often in a row a provider may fail before it is asked no more: some agents ask for ever.
         max_concurrent: At a time; more calls are answered 503, and count as refused.
         request_s: From a connection's beginning, or its last answer, to the end of a request's head.
         connect_s: For the connection to the upstream.
@@ -95,8 +95,9 @@ class GatewayTotals:
 class GatewayCall:
     """One request of the agent, passed on or refused.
 
-    `status` is what the agent was answered (0: the agent went away before an answer). Tokens are the upstream's
-    count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None when the price is not known.
+    `status` is what the agent was answered (0: it went away before an answer, or another provider was asked instead).
+    Tokens are the upstream's count, or an estimate when `estimated`; None when nothing was used. `cost_usd` is None
+    when the price is not known.
     `error` is a code: a row of `refusals`, or `upstream_status` (the provider's own error passed), `empty_answer`,
     `unfinished`, `error_in_answer`, `not_the_protocol` and `no_stream` (what it answered was none), `client_gone`,
     `shutdown`, `interrupted` (the gateway was killed). Neither bodies nor headers are kept.
@@ -187,6 +188,22 @@ class RunningCall:
     def open_usd(self) -> float:
         """What it costs in US dollars if nothing more is known of it."""
         return 0.0 if self.reported else self.reserved_usd
+
+    def restart(self, call_id: str, provider: str, began: float) -> "RunningCall":
+        """Return the call as it ended at one provider, and begin it again at another, in place.
+
+        Args:
+            call_id: A new one.
+            provider: The name of the other.
+            began: The time, by the clock of `began`.
+        """
+        left = replace(self)
+        fresh = RunningCall(
+            self.path, call_id, self.target, request_bytes=self.request_bytes, provider=provider, began=began
+        )
+        for entry in fields(self):
+            setattr(self, entry.name, getattr(fresh, entry.name))
+        return left
 
     def record(self, latency_s: float) -> GatewayCall:
         """Return the call as it stands `latency_s` after its beginning."""

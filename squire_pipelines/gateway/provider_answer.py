@@ -14,11 +14,16 @@ from squire_pipelines.gateway.key_filter import KeyFilter
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens
 from squire_pipelines.gateway.refusals import RefusalError
+from squire_pipelines.gateway.upstream_health import is_failure_status
 from squire_pipelines.gateway.usage import EventCounter, read_answer
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 _FIRST_ERROR = 300  # redirects are none of the agent's business, and are not followed
+
+
+class NextProviderError(Exception):
+    """A provider did not begin to answer, and another one may be asked; the call's record says why."""
 
 
 class ProviderAnswer:
@@ -32,6 +37,7 @@ class ProviderAnswer:
         meter: Counts what it uses.
         key_filter: Knows the key.
         log: Is told of each piece; None for none.
+        may_leave: Whether another provider is asked when this one fails before it begins to answer.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class ProviderAnswer:
         meter: Meter,
         key_filter: KeyFilter,
         log: CallLog | None,
+        may_leave: bool,
     ) -> None:
         self._call = call
         self._forward = forward
@@ -52,6 +59,7 @@ class ProviderAnswer:
         self._meter = meter
         self._key_filter = key_filter
         self._log = log
+        self._may_leave = may_leave
 
     def note(self, tokens: Tokens, *, reported: bool = False) -> None:
         """Record what has passed so far, before more passes, and whether that is what the call uses in the end."""
@@ -61,7 +69,13 @@ class ProviderAnswer:
             self._log.progress(self._call)
 
     async def pass_on(self, response: httpx.Response, send: Send) -> None:
-        """Pass the answer on. Raises RefusalError for one that the agent must not get, httpx.HTTPError."""
+        """Pass the answer on.
+
+        Raises:
+            RefusalError: The agent must not get it.
+            NextProviderError: It is an error that another provider's answer may replace.
+            httpx.HTTPError: The provider broke it off.
+        """
         is_error = response.status_code >= _FIRST_ERROR
         if is_error:
             self._call.error, self._call.upstream_status = "upstream_status", response.status_code
@@ -76,6 +90,8 @@ class ProviderAnswer:
                 raise self._too_large()
         if is_error:
             self._refuse_if_final(response.status_code, bytes(body))
+            if self._may_leave and is_failure_status(response.status_code):
+                raise NextProviderError
         elif not self._forward.free:
             answer = read_answer(bytes(body))
             self._call.error = answer.failure or (NO_STREAM if self._forward.is_stream else None)
@@ -94,7 +110,7 @@ class ProviderAnswer:
         self._call.upstream_code = error_code(cleaned)
         fault = self._words.fault_of(status, cleaned, model=self._call.model, is_free=self._forward.free)
         if fault is not None:
-            raise self._meter.refuse_further(fault)
+            raise self._meter.health.refuse_further(self._call.provider, fault)
 
     def _estimate(self, size: int) -> Tokens:
         """Return what a whole answer is counted for that does not report its usage."""

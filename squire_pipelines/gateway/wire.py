@@ -15,6 +15,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals
 from squire_pipelines.gateway.upstream import Upstream
+from squire_pipelines.gateway.upstream_health import UpstreamUse
 
 # In the gateway's container: a volume shared with the agent's container, and one of its own.
 SOCKET_FOLDER = "/run/squire"
@@ -30,7 +31,7 @@ class GatewayConfig:
 
     Args:
         attempt_id: Whose gateway it is; also begins the ids of its calls.
-        upstreams: The providers of its model; empty for no model. Today the first is asked.
+        upstreams: The providers of its model; the first is asked, and the next when it fails; empty for no model.
         web_search: Whether the provider may search the web for the agent.
         limits: The bounds and caps.
         before: What the attempt's earlier gateways have counted, for the caps.
@@ -61,8 +62,9 @@ class GatewayStatus:
         exhausted: The cap that the attempt has met, in words; None while it has met none.
         unpriced: Models whose price nobody knows.
         hosts: What passed to and from each host of a registry.
-        seen: What the calls have shown of the provider.
+        seen: What the agent's calls have come to.
         call: In a line of a gateway in a container, the call that has just ended.
+        upstreams: What came of each provider's calls, by its name.
     """
 
     totals: GatewayTotals = field(default_factory=GatewayTotals)
@@ -71,6 +73,7 @@ class GatewayStatus:
     hosts: Mapping[str, HostCount] = field(default_factory=dict)
     seen: GatewaySeen = field(default_factory=GatewaySeen)
     call: GatewayCall | None = None
+    upstreams: Mapping[str, UpstreamUse] = field(default_factory=dict)
 
 
 class Line(Generic[_T]):

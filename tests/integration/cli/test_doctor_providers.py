@@ -98,3 +98,19 @@ def test_a_server_that_names_no_models_and_one_that_is_away_are_told(
     (result,) = asked(squire, upstream)
     assert (result.status, "does not answer at" in result.message) == ("fail", True)
     assert KEY not in json.dumps([result.message, result.next_step])
+
+
+def test_every_provider_of_an_agent_is_asked(
+    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_OWN_KEY", KEY)
+    upstream.answer = plain(200, {"id": "big"})
+    squire.config(
+        f'[providers.own]\nprotocol = "openai"\nbase_url = "{upstream.url}"\nsecret = "own-key"\n'
+        '[providers.spare]\nprotocol = "openai"\nbase_url = "http://127.0.0.1:9/v1"\naliases = {big = "small"}\n'
+        'models = ["small"]\n'
+        '[agent]\nkind = "opencode"\nprovider = {own = 3, spare = 1}\nmodel = "big"\n'
+    )
+    own, spare = ask_providers(load_settings(squire.home / "config.toml"))
+    assert (own.status, spare.status) == ("ok", "fail")
+    assert "the provider spare does not answer at http://127.0.0.1:9/v1" in spare.message

@@ -9,7 +9,8 @@ import pytest
 from pydantic_ai import models
 from sqlalchemy import select
 
-from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.provider_order import order_providers
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.execution import gateway_session
 from squire_pipelines.execution.lease import LeasedAttempt
@@ -139,3 +140,95 @@ def test_an_agent_that_does_not_speak_its_providers_protocol_is_refused(settings
     nowhere = settings.planner.model_copy(update={"provider": None})
     with pytest.raises(ConfigError, match="the agent claude-code speaks anthropic, and its provider openai"):
         check_agent_of(settings.model_copy(update={"agent": unnamed, "planner": nowhere}), REPOSITORY)
+
+
+BOTH = {"SQUIRE_CLAUDE_KEY": AGENTS_KEY, "SQUIRE_SPARE_KEY": "spare-" + "s" * 20}
+
+
+def with_a_spare(home: Path, upstreams: tuple[DirectedProvider, DirectedProvider], choice: str) -> Settings:
+    """Settings whose agent has two providers of one protocol, each with its own name for the model."""
+    first, spare = upstreams
+    (home / "config.toml").write_text(
+        f'repositories = ["{REPOSITORY}"]\n'
+        f'[providers.claude]\nprotocol = "anthropic"\nbase_url = "{first.url}"\nsecret = "claude-key"\n'
+        f'[providers.spare]\nprotocol = "anthropic"\nbase_url = "{spare.url}"\nsecret = "spare-key"\n'
+        'models = ["haiku@spare"]\naliases = {haiku = "haiku@spare"}\n'
+        f'[agent]\nkind = "claude-code"\nprovider = {choice}\nmodel = "haiku"\n[gateway]\ncheckpoint_s = 0.05\n'
+    )
+    return load_settings()
+
+
+def ask_through(leased: LeasedAttempt) -> tuple[gateway_session.GatewaySession, httpx.Response]:
+    """Open the attempt's gateway, and ask once."""
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        transport = httpx.HTTPTransport(uds=str(session.socket_path))
+        with httpx.Client(transport=transport, base_url="http://g", timeout=20) as client:
+            answer = client.post("/v1/messages", json=MESSAGE)
+    return session, answer
+
+
+@pytest.mark.usefixtures("settings")
+def test_an_attempt_goes_on_with_the_next_provider_and_its_evidence_says_why(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    upstreams: tuple[DirectedProvider, DirectedProvider],
+) -> None:
+    for name, value in BOTH.items():
+        monkeypatch.setenv(name, value)
+    first, spare = upstreams
+    first.answer = plain(401, {"error": {"type": "authentication_error"}})
+    spare.answer = plain(200, ANSWERS["anthropic"])
+    leased = lease(with_a_spare(tmp_path / "home", upstreams, '["claude", "spare"]'))
+    session, answer = ask_through(leased)
+    assert answer.status_code == 200
+    assert b'"haiku@spare"' in spare.seen[0].body
+    assert (first.seen[0].headers["x-api-key"], spare.seen[0].headers["x-api-key"]) == tuple(BOTH.values())
+    with leased.ledger.read() as tx:
+        columns = model_calls.c.provider, model_calls.c.model, model_calls.c.ok, model_calls.c.status
+        rows = tx.execute(select(*columns)).all()
+    assert sorted(map(tuple, rows)) == [("claude", "haiku", False, 401), ("spare", "haiku@spare", True, 200)]
+    facts = session.facts()
+    providers = facts["providers"]
+    assert isinstance(providers, dict)
+    claude = providers["claude"]
+    assert isinstance(claude, dict)
+    assert claude["calls"] == 1
+    assert "refuses the key claude-key (401 authentication_error)" in str(claude["left"])
+    assert providers["spare"] == {"calls": 1, "answers": 1}
+    completed = Ending(cause=Cause.COMPLETED, message="done")
+    assert session.revise(completed).cause is Cause.COMPLETED, "the first one's fault ended nothing"
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_provider_without_its_key_is_left_out_and_all_without_are_told_before_the_start(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    upstreams: tuple[DirectedProvider, DirectedProvider],
+) -> None:
+    monkeypatch.delenv("SQUIRE_CLAUDE_KEY")
+    both = with_a_spare(tmp_path / "home", upstreams, '["claude", "spare"]')
+    with pytest.raises(SecretMissingError, match="the provider claude needs the key claude-key"):
+        check_agent_of(both, REPOSITORY)
+    monkeypatch.setenv("SQUIRE_SPARE_KEY", BOTH["SQUIRE_SPARE_KEY"])
+    check_agent_of(both, REPOSITORY)
+    session, answer = ask_through(lease(both))
+    assert answer.status_code == 200
+    first, spare = upstreams
+    assert (len(first.seen), len(spare.seen)) == (0, 1)
+    assert "needs the key claude-key, which is not set" in str(session.facts()["providers"])
+
+
+@pytest.mark.usefixtures("settings")
+def test_an_attempt_asks_first_the_provider_that_its_id_draws(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    upstreams: tuple[DirectedProvider, DirectedProvider],
+) -> None:
+    for name, value in BOTH.items():
+        monkeypatch.setenv(name, value)
+    weighted = with_a_spare(tmp_path / "home", upstreams, "{claude = 1, spare = 1}")
+    leased = lease(weighted)
+    ask_through(leased)
+    drawn = order_providers({"claude": 1, "spare": 1}, leased.attempt.id)[0]
+    assert [name for name, seen in zip(("claude", "spare"), upstreams, strict=True) if seen.seen] == [drawn]

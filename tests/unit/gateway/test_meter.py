@@ -30,7 +30,7 @@ def running(call_id: str = "a") -> RunningCall:
 
 def meter(before: GatewayTotals | None = None, *, priced: bool = True, **caps: Any) -> Meter:
     made = Meter(GatewayLimits(**caps), before)
-    made.prices = {"small": PRICE if priced else None}
+    made.prices = {(None, "small"): PRICE if priced else None}
     return made
 
 
@@ -107,7 +107,7 @@ def test_a_provider_that_fails_again_and_again_is_asked_no_more(error: str, stat
     assert (refused.value.status, refused.value.code) == (400, "provider_down")
     assert refused.value.headers == [(b"x-should-retry", b"false")]
     assert counting.exhausted is None  # no cap is met
-    seen = counting.seen
+    seen = counting.health.seen
     assert (seen.calls, seen.answers, seen.failures, seen.failing, seen.final) == (6, 1, 5, 3, "provider_down")
 
 
@@ -123,7 +123,7 @@ def test_answers_without_content_are_failures_and_one_with_content_ends_the_row(
     free = running("free")
     free.free = free.forwarded = True  # the number of a text's tokens says nothing of answers
     counting.end(free)
-    seen = counting.seen
+    seen = counting.health.seen
     assert (seen.answers, seen.empty_answers, seen.failures, seen.failing) == (1, 3, 1, 2)
     assert (seen.last_error, seen.final) == ("empty_answer", None)
 

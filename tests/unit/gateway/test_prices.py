@@ -45,7 +45,7 @@ def test_what_is_kept_for_an_hour_costs_twice_the_input() -> None:
 @pytest.mark.parametrize("model", MODELS[:-1])
 def test_a_cap_in_dollars_holds_for_a_long_call(model: str) -> None:
     meter = Meter(GatewayLimits(max_usd=4.0))
-    meter.prices = {model: find_price(model, {})}
+    meter.prices = {(None, model): find_price(model, {})}
     body = {"model": model, "max_tokens": 100_000, "messages": [{"role": "user", "content": "a b " * 300_000}]}
     forward = rebuild_request("POST", "/v1/messages", json.dumps(body).encode(), [model])
     granted = meter.reserve(RunningCall(path="/v1/messages", call_id="1", model=model), forward)

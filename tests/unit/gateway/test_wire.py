@@ -11,6 +11,7 @@ from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTo
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.upstream import Upstream
+from squire_pipelines.gateway.upstream_health import UpstreamUse
 from squire_pipelines.gateway.wire import CONFIG_LINE, STATUS_LINE, GatewayConfig, GatewayStatus
 
 KEY = "sk-" + "k" * 20
@@ -44,7 +45,13 @@ def test_a_configuration_arrives_as_it_was_given() -> None:
 def test_a_status_arrives_as_it_was_given() -> None:
     call = GatewayCall("/v1/models\n", "small", 200, datetime.now(UTC), 0.5, input_tokens=1, call_id="a:1")
     status = GatewayStatus(
-        GatewayTotals(1, 0.0, 1), "5 tokens", ("small",), {"registry.example.com": HostCount(1, 2, 3)}, SEEN, call
+        GatewayTotals(1, 0.0, 1),
+        "5 tokens",
+        ("small",),
+        {"registry.example.com": HostCount(1, 2, 3)},
+        SEEN,
+        call,
+        {"first": UpstreamUse(3, 1, 2, "overloaded status 529", "It failed 2 times in a row.")},
     )
     line = STATUS_LINE.write(status)
     assert line.count(b"\n") == 1

@@ -152,3 +152,74 @@ def test_googles_endpoint_for_openais_protocol_is_taken(config: Path) -> None:
         '[providers.x]\nprotocol = "openai"\nbase_url = "https://generativelanguage.googleapis.com/v1beta/openai"\n'
     )
     assert load_settings().providers["x"].protocol is Protocol.OPENAI
+
+
+SEVERAL = """
+repositories = ["a/b", "a/c"]
+[providers.claude]
+protocol = "anthropic"
+aliases = {sonnet = "claude-sonnet-4-5"}
+models = ["claude-sonnet-4-5"]
+[providers.claude-eu]
+protocol = "anthropic"
+base_url = "http://127.0.0.1:9/v1"
+aliases = {sonnet = "eu.sonnet"}
+models = ["eu.sonnet"]
+[providers.gpt]
+protocol = "openai"
+[agent]
+kind = "claude-code"
+model = "sonnet"
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ('"claude-eu"', ["claude-eu"]),
+        ('["claude-eu", "claude"]', ["claude-eu", "claude"]),
+        ("{claude = 1, claude-eu = 3}", ["claude-eu", "claude"]),
+    ],
+)
+def test_an_agent_names_one_provider_or_several(config: Path, choice: str, names: list[str]) -> None:
+    config.write_text(f"{SEVERAL}provider = {choice}\n")
+    settings = load_settings()
+    assert [provider.name for provider in settings.agent_providers("a/b")] == names
+    assert settings.agent_provider("a/b").name == names[0]
+    assert {use.provider.name for use in provider_uses(settings)} == set(names)
+    orders = {tuple(p.name for p in settings.agent_providers("a/b", f"t{number}-1")) for number in range(50)}
+    assert orders == ({("claude", "claude-eu"), ("claude-eu", "claude")} if "{" in choice else {tuple(names)})
+    aliases = {provider.name: provider.aliases["sonnet"] for provider in settings.agent_providers("a/b")}
+    assert aliases["claude-eu"] == "eu.sonnet"
+
+
+def test_a_repositorys_weights_replace_those_of_all(config: Path) -> None:
+    config.write_text(
+        f'{SEVERAL}provider = {{claude = 1, claude-eu = 3}}\n[repository."a/c".agent]\nprovider = {{claude = 2}}\n'
+    )
+    assert [provider.name for provider in load_settings().agent_providers("a/c")] == ["claude"]
+
+
+def test_a_variable_names_one_or_several(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text(SEVERAL)
+    monkeypatch.setenv("SQUIRE_AGENT__PROVIDER", "claude")
+    assert load_settings().agent.provider == "claude"
+    monkeypatch.setenv("SQUIRE_AGENT__PROVIDER", '["claude", "claude-eu"]')
+    assert load_settings().agent.provider == ("claude", "claude-eu")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ('["claude", "gpt"]', "the providers claude and gpt speak anthropic and openai"),
+        ('["claude", "claude"]', "agent.provider = ['claude', 'claude']: it names the same provider twice"),
+        ('["claude", "other"]', "provider = 'other' names no table [providers.other]"),
+        ("[]", 'several as ["first", "second"]'),
+        ("3", 'agent.provider = 3: name a provider, several as ["first", "second"]'),
+        ("{claude = 0}", "the weight of claude is no whole number from 1 to 1000"),
+        ("{claude = true}", "the weight of claude is no whole number"),
+        ('["default"]', "this name stands for agent.base_url"),
+    ],
+)
+def test_what_is_wrong_with_several_is_told(config: Path, choice: str, message: str) -> None:
+    assert message in refusal(config, f"{SEVERAL}provider = {choice}\n")

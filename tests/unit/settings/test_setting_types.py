@@ -93,9 +93,11 @@ def leaves(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[An
         yield annotation, tuple(flat)
 
 
-# `options` is checked by the agent's package; what a repository overrides is checked as the section that it makes.
+# `options` is checked by the agent's package, a choice of providers as a whole (test_providers.py), and what a
+# repository overrides as the section that it makes.
 OPEN = {
     "agent.options",
+    "agent.provider",
     "sources.options",
     *(
         f"repository.{name}"

@@ -1,0 +1,369 @@
+"""One request of the agent to its model: read, made anew, asked at one provider after another until one answers.
+
+Another provider is asked only as long as nothing of an answer has gone to the agent. Each provider that was asked has a
+call of its own in the meter and in the record.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import httpx
+
+from squire_pipelines.gateway import rules
+from squire_pipelines.gateway.body_budget import BodyBudget, BodyShare
+from squire_pipelines.gateway.call_log import CallLog
+from squire_pipelines.gateway.cap_notice import notice_for
+from squire_pipelines.gateway.forward import Forward
+from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter, Message
+from squire_pipelines.gateway.meter import Meter
+from squire_pipelines.gateway.model import RunningCall, Tokens
+from squire_pipelines.gateway.prices import Price, find_price
+from squire_pipelines.gateway.provider_answer import NextProviderError, ProviderAnswer
+from squire_pipelines.gateway.refusals import RefusalError
+from squire_pipelines.gateway.request_body import rebuild_request
+from squire_pipelines.gateway.upstream import Upstream
+from squire_pipelines.gateway.wire import GatewayConfig
+from squire_pipelines.observability.logging import Component, get_logger
+
+Receive = Callable[[], Awaitable[Message]]
+# A larger body is read in a thread, so that the answers of other calls go on, and waits for room: until it is passed
+# on, it is in memory three times.
+_LARGE_BYTES = 256 * 2**10
+_PIECE_BYTES = 256 * 2**10
+_BODIES_AT_ONCE = 1  # of the largest that is allowed; 40 of 400 kB
+# How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
+_LAST_WORD_S = 1.0
+# Refusals after which another provider may answer: this one cannot be asked, or did not begin to.
+_OF_ONE_PROVIDER = frozenset({"model", "timeout", "upstream_unreachable", "provider_refused"})
+_log = get_logger(Component.GATEWAY)
+
+
+class ClientGoneError(Exception):
+    """The agent closed its connection."""
+
+
+@dataclass(slots=True)
+class _AgentRequest:
+    """What the agent asks; `body` is empty once no further provider may need it."""
+
+    method: str
+    headers: list[tuple[str, str]]
+    body: bytearray
+
+
+class ModelExchange:
+    """Serves the requests to the model.
+
+    Args:
+        config: Which providers, and within which limits.
+        meter: Counts.
+        log: The call log, None for none.
+        next_id: Gives an id for a further call.
+        on_left: Called with a call that ended at a provider which did not begin to answer.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        meter: Meter,
+        log: CallLog | None,
+        *,
+        next_id: Callable[[], str],
+        on_left: Callable[[RunningCall], None],
+    ) -> None:
+        self._config = config
+        self._limits = config.limits
+        self._meter = meter
+        self._log = log
+        self._next_id = next_id
+        self._on_left = on_left
+        self._filters = {upstream.name: KeyFilter(upstream.api_key) for upstream in config.upstreams}
+        self._prices: asyncio.Task[Mapping[tuple[str | None, str], Price | None]] | None = None
+        # One thread, since each keeps memory of its own.
+        self._reader = ThreadPoolExecutor(1, "squire-gateway-reader")
+        self._bodies = BodyBudget(_BODIES_AT_ONCE * config.limits.max_request_bytes)
+        self._call_ended = asyncio.Event()
+        self._logged_failures: set[tuple[str, str]] = set()
+        self._client: httpx.AsyncClient | None = None
+
+    @contextlib.asynccontextmanager
+    async def started(self) -> AsyncIterator[None]:
+        """Serve until the block ends."""
+        limits = self._limits
+        timeout = httpx.Timeout(limits.idle_s, connect=limits.connect_s, pool=limits.connect_s)
+        pool = httpx.Limits(max_connections=limits.max_concurrent)
+        # In a thread, while the agent starts: the prices' library takes half a second to import.
+        self._prices = asyncio.create_task(asyncio.to_thread(self._find_prices))
+        async with httpx.AsyncClient(timeout=timeout, limits=pool, follow_redirects=False) as client:
+            self._client = client
+            yield
+        self._reader.shutdown(wait=False, cancel_futures=True)
+
+    def _find_prices(self) -> Mapping[tuple[str | None, str], Price | None]:
+        return {
+            (upstream.name, model): find_price(model, upstream.prices, api_url=upstream.base_url)
+            for upstream in self._config.upstreams
+            for model in upstream.models
+        }
+
+    def call_ended(self) -> None:
+        """Have those that wait for room look again."""
+        self._call_ended.set()
+        self._call_ended = asyncio.Event()
+
+    def key_filter(self) -> KeyFilter:
+        """Return the filter of the provider that is asked first."""
+        first = next(iter(self._config.upstreams), None)
+        return self._filters[first.name] if first is not None else KeyFilter(None)
+
+    async def serve(self, call: RunningCall, scope: Message, receive: Receive, send: CleanAnswer) -> None:
+        """Serve a request. Raises RefusalError, ClientGoneError."""
+        first = next(iter(self._config.upstreams), None)
+        is_upgrade = any(name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"])
+        rules.check_path(scope["method"], call.path, first.protocol if first else None, is_upgrade=is_upgrade)
+        if first is None:
+            raise RefusalError("model", "the attempt has no model")
+        share = BodyShare(self._bodies, _LARGE_BYTES)
+        try:
+            await self._exchange(call, scope, receive, send, share)
+        finally:
+            share.release()
+
+    async def _exchange(
+        self, call: RunningCall, scope: Message, receive: Receive, send: CleanAnswer, share: BodyShare
+    ) -> None:
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        body = await self._body(call, receive, share, int(length) if length.isdigit() else None)
+        self._log_body(call, "request", body)
+        if self._prices is not None:
+            self._meter.prices = await asyncio.shield(self._prices)  # all calls wait for the one task
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        asking = asyncio.ensure_future(self._ask(call, _AgentRequest(scope["method"], headers, body), send, share))
+        del body  # it goes with the request, and is gone when it has been sent
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            # After the last part of an answer the server reports the same disconnection.
+            if not asking.done() and not call.answered:
+                if call.forwarded:
+                    await asyncio.wait({asking}, timeout=_LAST_WORD_S)
+                raise ClientGoneError
+            await asking
+        finally:
+            for task in (asking, gone):
+                task.cancel()
+            await asyncio.gather(asking, gone, return_exceptions=True)
+            del asking, gone  # an error in one has this frame, and would keep the body until the next collection
+
+    async def _body(self, call: RunningCall, receive: Receive, share: BodyShare, length: int | None) -> bytearray:
+        body = bytearray()
+        most = min(length or self._limits.max_request_bytes, self._limits.max_request_bytes)
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            body += message.get("body", b"")
+            call.request_bytes = len(body)
+            if len(body) > self._limits.max_request_bytes:
+                limit = self._limits.max_request_bytes
+                raise RefusalError("request_too_large", f"the request is larger than {limit} bytes")
+            if not message.get("more_body", False):
+                return body
+            await share.reserve(len(body), most)
+
+    async def _ask(self, call: RunningCall, request: _AgentRequest, send: CleanAnswer, share: BodyShare) -> None:
+        """Ask one provider after another until one has begun to answer. Raises RefusalError."""
+        upstream = self._next_open(None)
+        was_asked = False
+        while upstream is not None:
+            following = self._next_open(upstream)
+            send.key_filter = self._filters[upstream.name]
+            call.provider = upstream.name
+            try:
+                await self._ask_one(
+                    call, request, upstream, send, share, may_leave=following is not None, was_asked=was_asked
+                )
+            except NextProviderError:
+                pass
+            except RefusalError as refusal:
+                if call.status or refusal.code not in _OF_ONE_PROVIDER:
+                    raise
+                call.error = refusal.code
+                # A refusal that is one provider's must not end an agent's work that another may go on with.
+                if following is None and not (was_asked and self._meter.health.final is None):
+                    raise
+            else:
+                return
+            following = self._next_open(upstream)  # another call may have closed one meanwhile
+            if following is None:
+                break
+            was_asked = was_asked or call.forwarded
+            left = call.restart(self._next_id(), following.name, time.monotonic())
+            if left.forwarded:
+                self._on_left(left)
+                self._meter.admit()
+            upstream = following
+        if self._meter.health.final is not None:
+            raise RefusalError(self._meter.health.final.code, self._meter.health.final.message)
+        raise RefusalError("upstream_unreachable", "none of the model's providers answers now; ask again later")
+
+    def _next_open(self, after: Upstream | None) -> Upstream | None:
+        """Return the first provider behind another, or of all, that may still be asked."""
+        upstreams = self._config.upstreams
+        rest = upstreams if after is None else upstreams[upstreams.index(after) + 1 :]
+        return next((upstream for upstream in rest if self._meter.health.is_open(upstream.name)), None)
+
+    async def _rebuild(self, request: _AgentRequest, path: str, upstream: Upstream) -> Forward:
+        """Return the request to pass on, made anew from what is known of the agent's. Raises RefusalError."""
+        notice = notice_for(self._limits, self._meter.totals)
+        body = request.body
+
+        def rebuild() -> Forward:
+            return rebuild_request(
+                request.method,
+                path,
+                body,
+                upstream.models,
+                upstream.aliases,
+                web_search=self._config.web_search,
+                default_output=self._limits.max_output_tokens,
+                base_url=upstream.base_url,
+                notice=notice,
+            )
+
+        if len(body) <= _LARGE_BYTES:
+            return rebuild()
+        reading = asyncio.get_running_loop().run_in_executor(self._reader, rebuild)
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            await asyncio.wait({reading})  # until then its body is in memory, and takes room
+            raise
+
+    async def _reserve(self, call: RunningCall, forward: Forward) -> int | None:
+        """Wait until the caps have room for the call; return what to tell the provider that an answer may have."""
+        while (granted := self._meter.reserve(call, forward)) is None:
+            await self._call_ended.wait()
+        return granted if forward.names_output or self._limits.has_caps else None
+
+    def _log_body(self, call: RunningCall, part: str, body: bytes | bytearray) -> None:
+        if self._log is not None:
+            self._log.body(call, part, body)
+
+    def _log_failure(self, provider: str, error: str) -> None:
+        """Log a failure of the connection to a provider, each kind once: programs ask again and again."""
+        if (provider, error) not in self._logged_failures:
+            self._logged_failures.add((provider, error))
+            _log.warning("gateway.upstream_failed", provider=provider, error=error)
+
+    async def _ask_one(
+        self,
+        call: RunningCall,
+        request: _AgentRequest,
+        upstream: Upstream,
+        send: CleanAnswer,
+        share: BodyShare,
+        *,
+        may_leave: bool,
+        was_asked: bool,
+    ) -> None:
+        """Ask one provider.
+
+        Args:
+            call: The call to it.
+            request: What is asked.
+            upstream: The provider.
+            send: To the agent.
+            share: Of the room for bodies.
+            may_leave: Whether another provider may still be asked.
+            was_asked: Whether another one has been.
+
+        Raises:
+            RefusalError: It was not asked, or did not answer.
+            NextProviderError: It did not begin to answer, or its price is not known where a cap needs it.
+        """
+        forward = await self._rebuild(request, call.path, upstream)
+        call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
+        call.free, call.has_notice = forward.free, forward.has_notice
+        if (may_leave or was_asked) and not self._meter.can_count(call, forward):
+            raise NextProviderError
+        if not may_leave:
+            request.body = bytearray()
+        body = forward.body(await self._reserve(call, forward))
+        if self._log is not None:
+            self._log.begin(call)
+        sent = self._build(upstream, forward, request.headers, body)
+        del body
+        answer = ProviderAnswer(
+            call,
+            replace(forward, rest=b""),
+            words=upstream.words,
+            limits=self._limits,
+            meter=self._meter,
+            key_filter=self._filters[upstream.name],
+            log=self._log,
+            may_leave=may_leave,
+        )
+        del forward
+        await self._send(sent, answer, call, send, share, may_leave=may_leave)
+
+    def _build(
+        self, upstream: Upstream, forward: Forward, headers: list[tuple[str, str]], body: bytes
+    ) -> httpx.Request:
+        if self._client is None:
+            raise RuntimeError("the gateway has not started")
+        return self._client.build_request(
+            forward.method,
+            upstream.base_url.rstrip("/") + forward.path,
+            content=_once(body) if body else None,
+            headers={
+                **rules.request_headers(headers, upstream.api_key, forward.protocol),
+                **({"content-length": str(len(body))} if body else {}),
+            },
+        )
+
+    async def _send(
+        self,
+        sent: httpx.Request,
+        answer: ProviderAnswer,
+        call: RunningCall,
+        send: CleanAnswer,
+        share: BodyShare,
+        *,
+        may_leave: bool,
+    ) -> None:
+        if self._client is None:
+            raise RuntimeError("the gateway has not started")
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                response = await self._client.send(sent, stream=True)
+                stack.push_async_callback(response.aclose)
+                if response.is_success or not may_leave:
+                    share.release()
+                await answer.pass_on(response, send)
+        except httpx.TimeoutException as error:
+            if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+                answer.note(Tokens(), reported=True)
+            raise RefusalError("timeout", "the model's provider did not answer in time") from error
+        except httpx.HTTPError as error:
+            self._log_failure(call.provider or "", type(error).__name__)
+            if not call.status and isinstance(error, httpx.ConnectError):
+                answer.note(Tokens(), reported=True)  # nothing of the request has passed
+            raise RefusalError(
+                "upstream_unreachable", "the model's provider cannot be reached, or broke its answer off"
+            ) from error
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    """Yield a body in pieces, so that nobody keeps it twice, or for as long as the answer lasts."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
