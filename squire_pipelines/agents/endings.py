@@ -48,7 +48,8 @@ class RunFacts(SupervisionResult):
     """What is known of a run that is over.
 
     `result_error` says why `result` or the bundle could not be taken over. `failure` is what the agent's own rule says
-    of the session, and `build` names what `squire agents build` would put into the image, if it has such an agent.
+    of the session, `build` names what `squire agents build` would put into the image, if it has such an agent, and
+    `hint` says what the program seems to lack where it failed by itself.
     """
 
     result: AgentResult | None = None
@@ -56,6 +57,7 @@ class RunFacts(SupervisionResult):
     has_bundle: bool = False
     failure: SessionFailure | None = None
     build: str | None = None
+    hint: str = ""
     session: dict[str, JsonValue] = field(default_factory=dict)
     log_tail: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -135,11 +137,13 @@ def _failed_at_start(run: RunFacts) -> tuple[Cause, str, str | None] | None:
 
 def _failed_in_session(run: RunFacts) -> tuple[Cause, str, str | None] | None:
     detail, code = _entrypoint_error(run)
+    hint = f"; {run.hint}" if run.hint else ""
     if run.failure is not None:
         cause = _BY_FAULT.get(run.failure.fault, Cause.AGENT_ERROR)
-        return cause, f"{one_line(run.failure.message, limit=_MAX_MESSAGE_CHARS)}{detail}", code or run.failure.code
+        message = f"{one_line(run.failure.message, limit=_MAX_MESSAGE_CHARS)}{detail}"
+        return cause, message + hint if cause is Cause.AGENT_ERROR else message, code or run.failure.code
     if run.exit_code != 0:
-        return Cause.AGENT_ERROR, f"the agent ended with exit code {run.exit_code}{detail}", code
+        return Cause.AGENT_ERROR, f"the agent ended with exit code {run.exit_code}{detail}{hint}", code
     return None
 
 

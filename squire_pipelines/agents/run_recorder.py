@@ -16,8 +16,10 @@ from squire_pipelines.agents.adapters.protocol import GatewaySeen
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.adapters.session import SessionReader
 from squire_pipelines.agents.endings import RunFacts, SupervisionResult, decide
+from squire_pipelines.agents.failure_hints import failure_hint
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
+from squire_pipelines.agents.programs import find_program
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import SquireError, WorkspaceError
 from squire_pipelines.observability.logging import Component, get_logger
@@ -133,6 +135,7 @@ class RunRecorder:
                     gateway=self.gateway_seen() if self.gateway_seen is not None else None,
                 ),
                 build=self._to_build(),
+                hint=self._hint() if supervision.exit_code else "",
                 session=self.session.facts(),
                 log_tail=self.sink.tail,
                 timings_s=dict(self.timings),
@@ -153,6 +156,17 @@ class RunRecorder:
         """Return the agent whose program belongs into an image of its own, as `squire agents build` makes one."""
         name = self.inputs.agent.name
         return name if name in PROGRAMS and name not in IN_WORKER_IMAGE else None
+
+    def _hint(self) -> str:
+        name, version = self._to_build(), self.facts.get("agent_version")
+        return failure_hint(
+            self.sink.tail,
+            self.inputs.limits,
+            name=name or "",
+            version=str(version) if version else None,
+            checked_version=find_program(name).version if name else None,
+            unread_events=self.session.unread_events,
+        )
 
     def _take_result(self) -> tuple[AgentResult | None, Path | None, str | None]:
         folder = self.inputs.folder

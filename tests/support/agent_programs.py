@@ -168,14 +168,15 @@ def seconds_to_first_call_bare(
 
 MEASURE = (
     "{ echo measured; grep -hE '^(anon|shmem|total_rss|total_shmem) ' /sys/fs/cgroup/memory.stat "
-    "/sys/fs/cgroup/memory/memory.stat; du -sk ~ | sed 's/^/home /'; } > measured.txt 2>/dev/null || true"
+    "/sys/fs/cgroup/memory/memory.stat; du -skc ~ /work/agent | tail -n 1 | sed 's/^/home /'; } "
+    "> measured.txt 2>/dev/null || true"
 )
 """A command for the model: it writes into the clone what the container uses at that moment."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What a container used: memory that cannot be given back, files in HOME among it, in bytes."""
+    """What a container used, in bytes: memory that cannot be given back, and of it the files in HOME and beside it."""
 
     memory: int
     home: int

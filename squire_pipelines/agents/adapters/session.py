@@ -41,11 +41,18 @@ class SessionReader:
         self.totals = total(read(path)) if append and path.is_file() else SessionTotals()
         self.cut = False
         self.failure: str | None = None
+        self._events = 0
+
+    @property
+    def unread_events(self) -> int:
+        """How many lines looked like events, where none of them means anything to the agent's parser."""
+        return 0 if self.totals.entries else self._events
 
     def line(self, text: str) -> None:
         """Take one line of the output. Never raises: what goes wrong is in `failure`, once."""
         if self.failure is not None:
             return
+        self._events += bool(self._agent.protocols) and text.startswith("{") and '"type"' in text
         try:
             for number, entry in enumerate(self._parse(text)):
                 if number >= _MAX_ENTRIES_PER_LINE:
@@ -92,7 +99,7 @@ class SessionReader:
     def facts(self) -> dict[str, JsonValue]:
         """Return what goes into the evidence; empty for an agent that reports nothing."""
         if not self.totals.entries and self.failure is None:
-            return {}
+            return {"unread_events": self._events} if self._events else {}
         facts = self.totals.facts()
         if self.cut:
             facts["transcript_cut"] = True
