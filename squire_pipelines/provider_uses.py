@@ -1,6 +1,6 @@
 """Which models the settings have called, by whom and at which provider: what is checked before any is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.settings import Settings
@@ -15,12 +15,14 @@ class ProviderUse:
         provider: Where.
         model: As the settings name it.
         repositories: Whose agents call it; empty for the planner, and for settings that name no repository.
+        kinds: Of these agents.
     """
 
     user: str
     provider: ModelProvider
     model: str
     repositories: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:
@@ -29,14 +31,15 @@ def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:
     uses: list[ProviderUse] = []
     if planner.kind != "rules" and planner.model is not None:
         uses.append(ProviderUse("planner", settings.planner_provider, planner.model))
-    agents: dict[tuple[str, str | None, str], list[str]] = {}
-    providers: dict[tuple[str, str | None, str], ModelProvider] = {}
+    agents: dict[tuple[str, str | None, str], ProviderUse] = {}
     for repository in settings.repositories or ("",):
-        model = settings.agent_for(repository).model
-        for provider in settings.agent_providers(repository) if model is not None else ():
-            key = (provider.name, provider.base_url, model or "")
-            agents.setdefault(key, []).append(repository)
-            providers.setdefault(key, provider)
-    for key, repositories in agents.items():
-        uses.append(ProviderUse("agent", providers[key], key[2], tuple(filter(None, repositories))))
-    return tuple(uses)
+        for choice in settings.possible_choices(repository):
+            agent = settings.agent_for(repository, choice)
+            providers = settings.agent_providers(repository, choice=choice) if agent.model is not None else ()
+            for provider in providers:
+                key = provider.name, provider.base_url, agent.model or ""
+                use = agents.get(key, ProviderUse("agent", provider, key[2]))
+                names = dict.fromkeys((*use.repositories, *filter(None, (repository,))))
+                kinds = dict.fromkeys((*use.kinds, agent.kind))
+                agents[key] = replace(use, repositories=tuple(names), kinds=tuple(kinds))
+    return (*uses, *agents.values())

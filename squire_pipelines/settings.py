@@ -5,8 +5,7 @@ Paths are derived here too. Secrets are not settings: `squire_pipelines.secrets`
 
 import os
 import tomllib
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -15,6 +14,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from squire_pipelines import __version__
+from squire_pipelines.agent_sections import NamedAgents, NamedAgentSettings
+from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, possible_choices
 from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
@@ -32,6 +33,7 @@ from squire_pipelines.model_providers import (
     check_place,
     resolve_provider,
 )
+from squire_pipelines.named_agents import check_command, named_agent, named_tables, rules_of, where_named
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
@@ -50,7 +52,8 @@ from squire_pipelines.sections import (
     WarehouseSettings,
     WebhookSettings,
 )
-from squire_pipelines.setting_types import SECRET_SHOWN, LedgerUrl, RepositoryName, SourceName
+from squire_pipelines.setting_errors import config_error
+from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName
 from squire_pipelines.signal_sections import CollectionSettings, FilterSettings, SourceSettings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
@@ -71,6 +74,7 @@ class Settings(BaseSettings):
     providers: Providers = Field(default_factory=dict, description="of models, by name")
     planner: PlannerSettings = PlannerSettings()
     agent: AgentSettings = AgentSettings()
+    agents: NamedAgents = Field(default_factory=dict, description="beside that of [agent], by name")
     dispatch: DispatchSettings = DispatchSettings()
     policy: PolicySettings = PolicySettings()
     publishing: PublishingSettings = PublishingSettings()
@@ -136,18 +140,25 @@ class Settings(BaseSettings):
         self._check_providers()
         self._check_aliases()
 
+    def _agents_of(self, repositories: Iterable[str]) -> Iterator[tuple[str, AgentSettings]]:
+        """Yield each agent that a task of these repositories may get or be given, with the table that says so."""
+        for repository in repositories:
+            tables = self._agent_tables(repository)
+            choices = self.possible_choices(repository)
+            ordered = [AgentChoice(agent=name) for name in tables if name not in {choice.agent for choice in choices}]
+            for choice in (*choices, *ordered):
+                with where_named(choice, tables, _table(repository, "agent")):
+                    agent = self.agent_for(repository, choice)
+                is_own = choice.agent in tables
+                yield _table(repository, f"agents.{choice.agent}" if is_own else "agent"), agent
+
     def _check_commands(self) -> None:
         # What the general section lacks may stand in each repository's own.
-        for repository in self.repositories or ("",):
-            agent = self.agent_for(repository)
-            if agent.kind == "command" and not agent.command:
-                raise ConfigError(
-                    f'{_table(repository, "agent")}: kind = "command" needs a command, and none is set',
-                    hint='for example command = ["ruff", "check", "--fix", "."]',
-                )
+        for table, agent in self._agents_of(self.repositories or ("",)):
+            check_command(table, agent)
 
     def _check_providers(self) -> None:
-        agents = ((_table(name, "agent"), self.agent_for(name)) for name in ("", *self.repository))
+        agents = self._agents_of(("", *self.repository))
         sections: list[tuple[str, PlannerSettings | AgentSettings]] = [("[planner]", self.planner), *agents]
         for table, section in sections:
             check_place(table, self.providers, choice=section.provider, base_url=section.base_url, model=section.model)
@@ -160,30 +171,34 @@ class Settings(BaseSettings):
             allowed = models.get(repository, set()) if is_own else anywhere
             check_aliases(f"{_table(repository, 'gateway')}", self.gateway_settings_for(repository).aliases, allowed)
         for name, provider in self.providers.items():
-            users = (repository for repository in models if name in names_of(self.agent_for(repository).provider))
-            allowed = {*provider.models, *self.gateway.models}.union(*(models[user] for user in users))
+            agents = (agent for _, agent in self._agents_of(models) if name in names_of(agent.provider))
+            allowed = {*provider.models, *self.gateway.models, *(agent.model for agent in agents if agent.model)}
             check_aliases(f"[providers.{name}]", provider.aliases, allowed)
 
     def _models_of(self, repository: str) -> set[str]:
-        model = self.agent_for(repository).model
-        providers = self.agent_providers(repository)
-        return {*(name for provider in providers for name in provider.models), *([model] if model else [])}
+        models = {agent.model for _, agent in self._agents_of((repository,)) if agent.model is not None}
+        choices = self.possible_choices(repository)
+        providers = (self.agent_providers(repository, choice=choice) for choice in choices)
+        return models.union(*(provider.models for several in providers for provider in several))
 
-    def agent_providers(self, repository: str, attempt_id: str | None = None) -> tuple[ModelProvider, ...]:
-        """Return the providers of the model that the agent of one repository calls, in the order of their use.
+    def agent_providers(
+        self, repository: str, attempt_id: str | None = None, choice: AgentChoice | None = None
+    ) -> tuple[ModelProvider, ...]:
+        """Return the providers of the model that an agent of one repository calls, in the order of their use.
 
         Args:
             repository: Whose agent.
             attempt_id: Whose order, where the settings have weights; None for that of no attempt.
+            choice: Which agent, see `agent_for`.
         """
-        agent, gateway = self.agent_for(repository), self.gateway_settings_for(repository)
+        agent, gateway = self.agent_for(repository, choice), self.gateway_settings_for(repository)
         base_url = agent.base_url or self.planner.base_url or PUBLIC_URLS[Protocol.OPENAI]
         names = order_providers(agent.provider, attempt_id) or (None,)
         return tuple(resolve_provider(self.providers, name, base_url, gateway) for name in names)
 
-    def agent_provider(self, repository: str) -> ModelProvider:
-        """Return the first provider of the model that the agent of one repository calls; all speak its protocol."""
-        return self.agent_providers(repository)[0]
+    def agent_provider(self, repository: str, choice: AgentChoice | None = None) -> ModelProvider:
+        """Return the first provider of the model that an agent of one repository calls; all speak its protocol."""
+        return self.agent_providers(repository, choice=choice)[0]
 
     @property
     def planner_provider(self) -> ModelProvider:
@@ -210,9 +225,39 @@ class Settings(BaseSettings):
         """Return which failed checks of one repository are work."""
         return self._merged(repository, "ci", self.ci)
 
-    def agent_for(self, repository: str) -> AgentSettings:
-        """Return the agent's settings for one repository."""
-        return self._merged(repository, "agent", self.agent)
+    def agent_for(self, repository: str, choice: AgentChoice | None = None) -> AgentSettings:
+        """Return an agent's settings for one repository: those of the chosen one, else of the one in `[agent]`.
+
+        Raises:
+            ConfigError: The settings have no such agent any more, or what they say of it cannot be.
+        """
+        base, tables = self._merged(repository, "agent", self.agent), self._agent_tables(repository)
+        name, model = (base.kind, None) if choice is None else (choice.agent, choice.named_model)
+        if name == base.kind and name not in tables and model is None:
+            return base
+        try:
+            return AgentSettings.model_validate(named_agent(base, tables, name, model))
+        except ValidationError as error:
+            raise config_error(Settings, error, _table(repository, f"agents.{name}")) from error
+
+    def choice_rules(self, repository: str) -> ChoiceRules:
+        """Return by which rules the tasks of one repository get their agents."""
+        return rules_of(self._merged(repository, "agent", self.agent))
+
+    def possible_choices(self, repository: str) -> tuple[AgentChoice, ...]:
+        """Return each agent that a task of one repository may get without an order, the one in `[agent]` first."""
+        return possible_choices(self.choice_rules(repository))
+
+    @property
+    def every_choice(self) -> tuple[tuple[str, AgentChoice], ...]:
+        """Each agent that a task may get without an order, after the name of the repository."""
+        return tuple((name, choice) for name in self.repositories for choice in self.possible_choices(name))
+
+    def _agent_tables(self, repository: str) -> dict[str, NamedAgentSettings]:
+        try:
+            return named_tables(self.agents, self._overrides(repository).agents)
+        except ValidationError as error:
+            raise config_error(Settings, error, _table(repository, "agents")) from error
 
     def policy_for(self, repository: str) -> PolicySettings:
         """Return the diff policy for one repository."""
@@ -273,7 +318,7 @@ class Settings(BaseSettings):
         try:
             return type(section).model_validate(merged)
         except ValidationError as error:
-            raise _config_error(error, _table(repository, name)) from error
+            raise config_error(Settings, error, _table(repository, name)) from error
 
     @cached_property
     def home(self) -> Home:
@@ -297,7 +342,7 @@ def _table(repository: str, section: str) -> str:
 
 
 # Every section that a repository's table can override.
-_OVERRIDABLE = tuple(name for name in RepositoryOverrides.model_fields if name in Settings.model_fields)
+_OVERRIDABLE = tuple(name for name in RepositoryOverrides.model_fields if name in {*Settings.model_fields} - {"agents"})
 
 
 def _refuse_two_spellings(names: Iterable[str], where: str) -> None:
@@ -307,39 +352,6 @@ def _refuse_two_spellings(names: Iterable[str], where: str) -> None:
             other = spellings[name.casefold()]
             raise ValueError(f"{where} name the same repository twice: {other!r} and {name!r}; GitHub ignores case")
         spellings[name.casefold()] = name
-
-
-def _config_error(error: ValidationError, where: str) -> ConfigError:
-    first = error.errors()[0]
-    variable = "SQUIRE_" + "__".join(str(part) for part in first["loc"]).upper()
-    if variable in {name.upper() for name in os.environ}:
-        where = f"environment variable {variable}"
-    name = ".".join(str(part) for part in first["loc"])
-    reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        problem = f"unknown key {name!r}{_similar_key(first['loc'])}"
-    elif isinstance(first.get("input"), dict | BaseModel) or first["type"] == SECRET_SHOWN:
-        # A rule on several values, which its message names; or a value that must not be shown.
-        problem = f"{name}: {reason}" if name else reason
-    else:
-        problem = f"{name} = {first.get('input')!r}: {reason}"
-    if error.error_count() > 1:
-        problem += f" (and {error.error_count() - 1} more)"
-    return ConfigError(
-        f"{where}: {problem}",
-        hint="`squire config show --defaults` lists every key with its default",
-        context={"errors": error.error_count(), "where": where},
-    )
-
-
-def _similar_key(place: tuple[int | str, ...]) -> str:
-    """Return a key that an unknown one may stand for, as the rest of a sentence; empty when none is like it."""
-    section: Any = Settings
-    for part in place[:-1]:
-        field = getattr(section, "model_fields", {}).get(part)
-        section = field.annotation if field is not None else None
-    similar = get_close_matches(str(place[-1]), getattr(section, "model_fields", {}), n=1)
-    return f", which may stand for {similar[0]!r}" if similar else ""
 
 
 def load_settings(config: Path | None = None) -> Settings:
@@ -368,7 +380,7 @@ def load_settings(config: Path | None = None) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise _config_error(error, str(path) if values else "environment") from error
+        raise config_error(Settings, error, str(path) if values else "environment") from error
     except SettingsError as error:
         raise ConfigError(
             f"environment: {error}", hint='lists and tables are written as JSON, for example ["owner/name"]'

@@ -118,7 +118,7 @@ def _with_image(place: AgentPlace, client: "docker.DockerClient") -> AgentPlace:
 @with_context
 def list_agents(context: CliContext, *, as_json: bool) -> None:
     """Show what the agent of the settings would run in, and every agent that there is."""
-    place = find_place(context.settings.agent)
+    place = find_place(context.settings.agent_for(""))
     kinds = _kinds()
     if as_json:
         emit_json({**asdict(place), "agents": kinds})
@@ -165,7 +165,7 @@ def sbom(context: CliContext, image: str | None, output: Path | None) -> None:
     from squire_pipelines.agents import engine  # noqa: PLC0415 - docker, only here
     from squire_pipelines.agents.sbom import read_sbom  # noqa: PLC0415 - likewise
 
-    image = image or context.settings.agent.worker_image
+    image = image or context.settings.agent_for("").worker_image
     with closing(engine.connect(SBOM_TIMEOUT_S, image=image)) as client:
         text = read_sbom(client, image)
     if output is None:
@@ -188,7 +188,7 @@ def probe(context: CliContext, *, failed: bool, as_json: bool) -> None:
     from squire_pipelines.agents import engine, preflight  # noqa: PLC0415 - Docker's client
     from squire_pipelines.agents.probe import run_probe  # noqa: PLC0415 - likewise
 
-    agent = context.settings.agent
+    agent = context.settings.agent_for("")
     with closing(engine.connect(PROBE_TIMEOUT_S, image=agent.worker_image)) as client:
         preflight.check_engine(agent, client)
         trials = run_probe(client, agent)

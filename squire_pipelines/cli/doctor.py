@@ -123,17 +123,18 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
     from squire_pipelines.agents.runners import check_agent  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import find_place  # noqa: PLC0415 - Docker's client, not needed if the settings fail
 
-    place = find_place(context.settings.agent)
+    place = find_place(context.settings.agent_for(""))
     try:
-        for name in context.settings.repositories:
-            check_agent(context.settings.agent_for(name), protocol=context.settings.agent_provider(name).protocol)
+        for name, choice in context.settings.every_choice:
+            agent = context.settings.agent_for(name, choice)
+            check_agent(agent, protocol=context.settings.agent_provider(name, choice).protocol)
     except ConfigError as error:
         yield Diagnosis.of_error("agent", error)
     if place.engine:
         yield Diagnosis("engine", "ok", f"{place.engine} at {place.engine_host}")
         yield _check_image(place)
         # Repositories with an agent of another kind run in other images.
-        agents = (context.settings.agent_for(name) for name in context.settings.repositories)
+        agents = (context.settings.agent_for(name, choice) for name, choice in context.settings.every_choice)
         others = {agent.worker_image: agent for agent in agents if agent.worker_image != place.image}
         yield from (_check_image(find_place(agent)) for agent in others.values())
     else:
@@ -172,7 +173,10 @@ def _check_place(context: CliContext, agent: str) -> Iterator[Diagnosis]:
 
     settings = context.settings
     problems: dict[str, SquireError] = {}
-    for configured in (settings.agent, *(settings.agent_for(name) for name in settings.repositories)):
+    for configured in (
+        settings.agent_for(""),
+        *(settings.agent_for(*choice) for choice in context.settings.every_choice),
+    ):
         try:
             check_startable(configured)
         except SquireError as error:

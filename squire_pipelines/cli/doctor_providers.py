@@ -26,7 +26,7 @@ _OK, _FIRST_ERROR = 200, 300
 
 def ask_providers(settings: Settings) -> Iterator[Diagnosis]:
     """Ask about each model that is called. Raises ConfigError for a key that cannot be read."""
-    uses = [use for use in provider_uses(settings) if _calls_models(settings, use)]
+    uses = [use for use in provider_uses(settings) if _calls_models(use)]
     timeout = httpx.Timeout(_TIMEOUT_S)
     with httpx.Client(timeout=timeout, follow_redirects=False) as client:
         for use in uses[:_MAX_USES]:
@@ -35,9 +35,8 @@ def ask_providers(settings: Settings) -> Iterator[Diagnosis]:
         yield Diagnosis("models", "ok", f"{left} more models were not asked about")
 
 
-def _calls_models(settings: Settings, use: ProviderUse) -> bool:
-    repositories = use.repositories or ("",)
-    return use.user == "planner" or any(find(settings.agent_for(name).kind).protocols for name in repositories)
+def _calls_models(use: ProviderUse) -> bool:
+    return use.user == "planner" or any(find(kind).protocols for kind in use.kinds)
 
 
 def _judge(client: httpx.Client, settings: Settings, use: ProviderUse) -> Diagnosis:

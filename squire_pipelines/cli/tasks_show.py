@@ -17,6 +17,7 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.text import between, duration
+from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.ledger import attempts as attempt_rows
@@ -60,6 +61,7 @@ _ATTEMPT: Columns = {
     "message": "message",
     "runner": lambda attempt: " ".join(part for part in (attempt.runner, _SANDBOX[attempt.sandboxed]) if part),
     "agent": "agent",
+    "chosen": lambda attempt: _chosen(attempt.choice),
     "image": "image",
     "run": "run_id",
     "exit code": lambda attempt: _evidence(attempt).exit_code,
@@ -159,6 +161,13 @@ def _write_task(task: Task, waiting: str | None) -> None:
 
 def _evidence(attempt: Attempt) -> Evidence:
     return attempt.evidence or Evidence()
+
+
+def _chosen(choice: AgentChoice | None) -> str:
+    if choice is None:
+        return ""
+    kind = f" ({choice.kind})" if choice.kind not in (None, choice.agent) else ""
+    return f"{choice.agent}{kind}{f', model {choice.model}' if choice.model else ''}, by {choice.why}"
 
 
 def _timings(attempt: Attempt) -> Iterator[str]:

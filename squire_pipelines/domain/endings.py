@@ -60,6 +60,11 @@ _TRANSIENT = frozenset(
 )
 
 
+AGENTS_FAILURES = frozenset(
+    {Cause.AGENT_ERROR, Cause.TIMEOUT, Cause.LOG_OVERFLOW, Cause.BUNDLE_INVALID, Cause.POLICY_REJECTED}
+)
+"""The failures that are the agent's own: with another agent the same task may well end otherwise."""
+
 SESSION_FACT = "session"
 """The fact that holds what the agent's session reported."""
 

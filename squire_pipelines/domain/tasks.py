@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_serializer, field_validator
 
+from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.container_limits import TaskLimits
 from squire_pipelines.domain.frozen import FrozenModel
 
@@ -99,7 +100,8 @@ class TaskSpec(FrozenModel):
     `key` names the task within its plan and `depends_on` names other keys of the same plan. `signals` are the refs
     (`kind:key`) that it answers. `base_branch` is the branch that the pull request goes into. `limits` are where its
     container needs more or less than the repository's limits; the settings bound them. `allow_protected` names
-    protected paths (globs) that the work needs; a change of them still needs a person's approval.
+    protected paths (globs) that the work needs; a change of them still needs a person's approval. `agent` is the one
+    that a person wants for it.
     """
 
     key: str = Field(min_length=1, max_length=100)
@@ -118,6 +120,7 @@ class TaskSpec(FrozenModel):
     verification: Verification = Verification()
     allow_protected: tuple[str, ...] = ()
     limits: TaskLimits | None = None
+    agent: AgentOrder | None = None
 
     @field_validator("priority", mode="before")
     @classmethod

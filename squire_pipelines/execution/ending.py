@@ -63,7 +63,8 @@ def _ending(cause: Cause, error: SquireError) -> Ending:
 def retry_rule(settings: Settings, repository: str) -> RetryRule:
     """Return how this repository's attempts are tried again."""
     more_memory = settings.agent_for(repository).oom_retry_memory is not None
-    return RetryRule(settings.dispatch.retry_base_s, settings.dispatch.retry_cap_s, more_memory)
+    rules = settings.choice_rules(repository)
+    return RetryRule(settings.dispatch.retry_base_s, settings.dispatch.retry_cap_s, more_memory, rules)
 
 
 def refuse_unstartable(ledger: Ledger, settings: Settings, attempt_id: str, *, run_id: str) -> Ending | None:

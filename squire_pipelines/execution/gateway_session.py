@@ -178,7 +178,8 @@ def open_gateway(
     """
     repository = leased.task.repository
     gateway_settings = settings.gateway_settings_for(repository)
-    needs_model = find(settings.agent_for(repository).kind).protocols and settings.agent_for(repository).model
+    agent = settings.agent_for(repository, leased.attempt.choice)
+    needs_model = find(agent.kind).protocols and agent.model
     if not needs_model and not egress_rules(gateway_settings).is_open:
         yield None
         return
@@ -232,12 +233,13 @@ def _upstreams(leased: LeasedAttempt, settings: Settings) -> tuple[tuple[Upstrea
     None for an agent that calls no model.
     """
     repository = leased.task.repository
-    agent = settings.agent_for(repository)
+    choice = leased.attempt.choice
+    agent = settings.agent_for(repository, choice)
     upstreams: list[Upstream] = []
     left_out: dict[str, str] = {}
     if agent.model is None or not find(agent.kind).protocols:
         return (), {}
-    providers = settings.agent_providers(repository, leased.attempt.id)
+    providers = settings.agent_providers(repository, leased.attempt.id, choice)
     for provider in providers:
         key = find_secret(provider.secret, settings.home)
         if (fault := provider.missing_key(key)) is not None and len(providers) > 1:

@@ -16,8 +16,10 @@ from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.run_log import RunLog
+from squire_pipelines.sections import AgentSettings
 from squire_pipelines.settings import Settings
 
 
@@ -50,6 +52,16 @@ class LeasedAttempt:
     ledger: Ledger
     settings: Settings
     heartbeat: Heartbeat
+
+    @property
+    def agent(self) -> AgentSettings:
+        """The settings of the attempt's agent. Raises ConfigError when they have no such agent any more."""
+        return self.settings.agent_for(self.task.repository, self.attempt.choice)
+
+    @property
+    def provider(self) -> ModelProvider:
+        """The provider of its model. Raises ConfigError, likewise."""
+        return self.settings.agent_provider(self.task.repository, self.attempt.choice)
 
     def go_on(self) -> bool:
         """Return whether the agent may go on; False asks to cancel it. Raises LeaseLostError."""

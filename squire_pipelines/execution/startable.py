@@ -5,6 +5,7 @@ from collections.abc import Callable
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.limits import effective_limits
 from squire_pipelines.agents.runners import check_agent
+from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import ConfigError, SecretMissingError
@@ -18,19 +19,25 @@ from squire_pipelines.sections import AgentSettings, LimitSettings
 from squire_pipelines.settings import Settings
 
 
-def check_agent_of(settings: Settings, repository: str, find_key: Callable[[str], Secret | None] | None = None) -> None:
-    """Refuse settings with which the agent of one repository cannot start, or cannot call its model.
+def check_agent_of(
+    settings: Settings,
+    repository: str,
+    choice: AgentChoice | None = None,
+    find_key: Callable[[str], Secret | None] | None = None,
+) -> None:
+    """Refuse settings with which an agent of one repository cannot start, or cannot call its model.
 
     Args:
         settings: The settings.
         repository: Whose agent.
+        choice: Which agent; by default the one in `[agent]`.
         find_key: Finds a provider's key by its name; by default wherever secrets lie.
 
     Raises:
         ConfigError: The agent cannot start so, or does not speak its providers' protocol.
         SecretMissingError: Each of its providers needs a key that is not set.
     """
-    agent, providers = settings.agent_for(repository), settings.agent_providers(repository)
+    agent, providers = settings.agent_for(repository, choice), settings.agent_providers(repository, choice=choice)
     check_agent(agent, protocol=providers[0].known_protocol if agent.model is not None else None)
     if agent.model is None or not find(agent.kind).protocols:
         return
@@ -60,10 +67,9 @@ def why_not_startable(ledger: Ledger, settings: Settings, attempt_id: str) -> En
         task = tasks.get(tx, attempt.task_id)
     if attempt.status is not AttemptStatus.QUEUED:
         return None
-    agent = settings.agent_for(task.repository)
     try:
-        check_agent_of(settings, task.repository)
-        limits_of(ledger, agent, task, attempt)
+        check_agent_of(settings, task.repository, attempt.choice)
+        limits_of(ledger, settings.agent_for(task.repository, attempt.choice), task, attempt)
     except ConfigError as error:
         return Ending(cause=Cause.NOT_STARTABLE, message=str(error), evidence=Evidence(error_code=error.code))
     return None

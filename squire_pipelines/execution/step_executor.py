@@ -79,7 +79,8 @@ def _refuse_local(agent: AgentSettings) -> None:
 
 
 def _agents(settings: Settings) -> tuple[AgentSettings, ...]:
-    return (settings.agent, *(settings.agent_for(name) for name in settings.repository))
+    names = ("", *settings.repository)
+    return tuple(settings.agent_for(name, choice) for name in names for choice in settings.possible_choices(name))
 
 
 def _read_by_steps(settings: Settings) -> Iterator[tuple[str, Path]]:

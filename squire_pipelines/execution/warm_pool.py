@@ -72,8 +72,8 @@ def profiles_of(settings: Settings, client: docker.DockerClient) -> dict[str, Po
     """
     profiles: dict[str, PoolTarget] = {}
     runner = DockerRunner(client)
-    for name in settings.repositories:
-        agent, gateway_settings = settings.agent_for(name), settings.gateway_settings_for(name)
+    for name, choice in settings.every_choice:
+        agent, gateway_settings = settings.agent_for(name, choice), settings.gateway_settings_for(name)
         in_container = engine_for(gateway_settings, runner) is not None
         needs_gateway = bool(find(agent.kind).protocols) or egress_rules(gateway_settings).is_open
         if not agent.warm_pool.size or agent.runner == "local" or (needs_gateway and in_container):

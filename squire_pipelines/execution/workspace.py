@@ -32,15 +32,13 @@ from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.notes import policy_notes
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import AgentSettings
-from squire_pipelines.settings import Settings
 
 _INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md", "GEMINI.md")
 _MAX_INSTRUCTIONS = 64 * 1024
 
 
-def agent_title(settings: Settings, repository: str) -> str:
+def agent_title(agent: AgentSettings) -> str:
     """Return who does the work, as the records name it: the model or the command's name."""
-    agent = settings.agent_for(repository)
     return find(agent.kind).title(agent_config_of(agent))
 
 
@@ -64,8 +62,8 @@ def prepare_workspace(leased: LeasedAttempt, clone_url: str, token: Secret | Non
         WorkspaceError: The folder cannot be written.
     """
     settings, task = leased.settings, leased.task
-    agent = settings.agent_for(task.repository)
-    check_agent_of(settings, task.repository)
+    agent = leased.agent
+    check_agent_of(settings, task.repository, leased.attempt.choice)
     mirror = fetch_mirror(settings.home, task.repository, clone_url, token)
     with tempfile.TemporaryDirectory(prefix="squire-bundle-") as scratch:
         bundle = Path(scratch) / "repo.bundle"
@@ -110,7 +108,7 @@ def _inputs(
     evidence: tuple[EvidenceFile, ...] = (),
 ) -> AttemptInputs:
     settings, task = leased.settings, leased.task
-    agent = settings.agent_for(task.repository)
+    agent = leased.agent
     return AttemptInputs(
         attempt_id=leased.attempt.id,
         task_id=task.id,
@@ -151,7 +149,7 @@ def _launch(leased: LeasedAttempt, agent: AgentSettings) -> LaunchSpec:
     adapter = find(agent.kind)
     cap = leased.settings.budgets_for(leased.task.repository).cap(Purpose.ATTEMPT)
     limits = limits_of(leased.ledger, agent, leased.task, leased.attempt)
-    protocol = leased.settings.agent_provider(leased.task.repository).protocol
+    protocol = leased.provider.protocol
     caps = Caps(cap.tokens, cap.usd, limits.wall_clock_s)
     launch = adapter.launch(agent_config_of(agent, protocol=protocol, caps=caps)).checked(adapter.name)
     egress = egress_environment(leased.settings.gateway_settings_for(leased.task.repository))

@@ -74,7 +74,7 @@ def prepare(
             timings=Timings(mirror_s=round(time.monotonic() - started, 3)),
             limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
             base_sha=inputs.base_sha,
-            agent=workspace.agent_title(settings, leased.task.repository),
+            agent=workspace.agent_title(leased.agent),
         )
         leased.note(facts)
         context.log.info(f"workspace of {attempt_id}: {inputs.base_ref} at {inputs.base_sha[:12]}")
@@ -134,7 +134,7 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
     from squire_pipelines.secrets.redact import Redactor
 
     return choose_runner(
-        agent_beside_step(settings.agent_for(leased.task.repository)),
+        agent_beside_step(leased.agent),
         redact=Redactor(all_secrets(settings.home, settings.provider_secrets)).redact,
         echo=_echo,
         warm=settings.home.warm,

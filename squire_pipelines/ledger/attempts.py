@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Row, and_, func, or_, select, update
 
+from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, has_next_agent
 from squire_pipelines.domain.change import VerdictRecord
 from squire_pipelines.domain.container_limits import AppliedLimits
-from squire_pipelines.domain.endings import Cause, Ending, Evidence, retry_delay_s, task_status_after
+from squire_pipelines.domain.endings import AGENTS_FAILURES, Cause, Ending, Evidence, retry_delay_s, task_status_after
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.domain.timings import Timings
@@ -23,12 +24,16 @@ from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.stored_json import read_json
 from squire_pipelines.ledger.tables import attempts, tasks
+from squire_pipelines.ledger.task_traits import count_agent_failures
 from squire_pipelines.ledger.transitions import change_attempt, change_task
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt's row; `staged_ending` is how it ended by a step's account, which the last step will record."""
+    """An attempt's row; `staged_ending` is how it ended by a step's account, which the last step will record.
+
+    `choice` is the agent that it got and why; None for an attempt from before schema 0012.
+    """
 
     id: str
     task_id: str
@@ -63,6 +68,7 @@ class Attempt:
     not_before: datetime | None = None
     previous_id: str | None = None
     verification: VerificationReport | None = None
+    choice: AgentChoice | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +109,14 @@ class _LeaseFacts:
 class RetryRule:
     """How a transient ending is tried again; seconds.
 
-    With `more_memory` one attempt follows the first that ran out of memory: the settings give it more.
+    With `more_memory` one attempt follows the first that ran out of memory: the settings give it more. A failure of the
+    agent's own is tried again while `choice_rules` have an agent that follows.
     """
 
     base_s: float
     cap_s: float
     more_memory: bool = False
+    choice_rules: ChoiceRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +333,10 @@ def end(
     task = task_rows.get(tx, attempt.task_id)
     if ending.cause is Cause.OUT_OF_MEMORY and retry.more_memory:
         again = _count_ended(tx, attempt.task_id, Cause.OUT_OF_MEMORY) == 1
+    if ending.cause in AGENTS_FAILURES and task.spec.agent is None and retry.choice_rules is not None:
+        first = of_task(tx, attempt.task_id)[0].choice
+        agent = first.agent if first is not None else retry.choice_rules.default
+        again = again or has_next_agent(agent, count_agent_failures(tx, attempt.task_id), retry.choice_rules)
     after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=task.max_attempts, again=again)
     if (ending.transient or after is TaskStatus.READY) and task.cancel_requested_at is not None:
         after = TaskStatus.CANCELLED
@@ -372,4 +384,5 @@ _JSON_COLUMNS: dict[str, type[BaseModel]] = {
     "limits": AppliedLimits,
     "timings": Timings,
     "verification": VerificationReport,
+    "choice": AgentChoice,
 }

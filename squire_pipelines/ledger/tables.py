@@ -284,6 +284,7 @@ attempts = Table(
     Column("verification", JSON),
     Column("previous_id", String(40)),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("choice", JSON),
     one_of("status", AttemptStatus),
     CheckConstraint("(status = 'ended') = (cause IS NOT NULL)", name="ended_has_cause"),
     UniqueConstraint("task_id", "number"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, exists, func, insert, or_, select
 
+from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
@@ -16,7 +17,11 @@ from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt, get
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_dependencies, tasks
+from squire_pipelines.ledger.task_traits import ChooseAgent, traits_of
 from squire_pipelines.ledger.transitions import change_task, record_attempt_event
+
+_LOOK_AHEAD = (1, 8, 64)
+"""How far beyond the tasks whose turn it is others are looked for, while those wait for their agent."""
 
 
 def dispatch(
@@ -27,12 +32,15 @@ def dispatch(
     claim_deadline_s: float,
     without: Collection[str] = (),
     limits_of: budgets.LimitsOf | None = None,
+    choose: ChooseAgent | None = None,
 ) -> tuple[Attempt, ...]:
     """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
     `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
     `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks that do not fit theirs wait.
+    `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
+    those behind it are looked at instead.
     """
     tx.exclusive("dispatch")
     while task_rows.cancel_dependents(tx):
@@ -40,24 +48,50 @@ def dispatch(
     open_attempts = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
     rows = tx.execute(open_attempts.group_by(attempts.c.repository))
     open_by_repository: Counter[str] = Counter({row[0]: row[1] for row in rows})
-    free = max_concurrent - open_by_repository.total()
-    if free <= 0:
-        return ()
     started: list[Attempt] = []
-    limit = free + open_by_repository.total()  # so many that some may be passed over
+    if open_by_repository.total() >= max_concurrent:
+        return ()
     blocked = budgets.BudgetBlocks({}, {}) if limits_of is None else budgets.blocked_by_budget(tx, limits_of)
-    for task in _due(tx, max_per_repository, limit, {*without, *blocked.repositories}, blocked.tasks):
-        if len(started) == free:
+    where, passed_over = {*without, *blocked.repositories}, set(blocked.tasks)
+    for times in _LOOK_AHEAD:
+        waiting: set[str] = set()
+        for task in _due(tx, max_per_repository * times, max_concurrent * times, where, passed_over):
+            if open_by_repository.total() >= max_concurrent:
+                return tuple(started)
+            if open_by_repository[task.repository] >= max_per_repository:
+                continue
+            choice = _choose(tx, task, choose)
+            if choice is None and choose is not None:
+                waiting.add(task.id)
+            elif (attempt := _reserve_and_start(tx, task, claim_deadline_s, limits_of, choice)) is not None:
+                started.append(attempt)
+                open_by_repository[task.repository] += 1
+        if not waiting:
             break
-        if open_by_repository[task.repository] >= max_per_repository or not _reserve(tx, task, limits_of):
-            continue
-        try:
-            started.append(_start(tx, task, claim_deadline_s))
-        except StateConflictError:
-            budgets.release(tx, id_of_attempt(task.id, task.attempts + 1))
-            continue  # cancelled at this very moment, by a transaction that ended before ours
-        open_by_repository[task.repository] += 1
+        passed_over |= waiting
     return tuple(started)
+
+
+def _reserve_and_start(
+    tx: Transaction,
+    task: Row[*tuple[Any, ...]],
+    claim_deadline_s: float,
+    limits_of: budgets.LimitsOf | None,
+    choice: AgentChoice | None,
+) -> Attempt | None:
+    """Return a task's new attempt; None when its budget has no room, or somebody has just cancelled it."""
+    if not _reserve(tx, task, limits_of):
+        return None
+    try:
+        return _start(tx, task, claim_deadline_s, choice)
+    except StateConflictError:
+        # Cancelled at this very moment, by a transaction that ended before ours.
+        budgets.release(tx, id_of_attempt(task.id, task.attempts + 1))
+        return None
+
+
+def _choose(tx: Transaction, task: Row[*tuple[Any, ...]], choose: ChooseAgent | None) -> AgentChoice | None:
+    return None if choose is None else choose(traits_of(tx, task.id, task.repository, task.kind, task.spec))
 
 
 def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.LimitsOf | None) -> bool:
@@ -112,7 +146,9 @@ def _due(
     return tuple(rows[task_id] for task_id in ids)
 
 
-def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float) -> Attempt:
+def _start(
+    tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float, choice: AgentChoice | None
+) -> Attempt:
     number = task.attempts + 1
     attempt = id_of_attempt(task.id, number)
     before, after = TaskStatus.READY, TaskStatus.RUNNING
@@ -130,6 +166,7 @@ def _start(tx: Transaction, task: Row[*tuple[Any, ...]], claim_deadline_s: float
             not_before=task.not_before,
             previous_id=id_of_attempt(task.id, number - 1) if number > 1 else None,
             updated_at=tx.now,
+            **({} if choice is None else {"choice": choice.model_dump(mode="json")}),
         )
     )
     started = get(tx, attempt)

@@ -10,13 +10,13 @@ import dagster as dg
 
 from squire_pipelines import tags
 from squire_pipelines.deadline import Deadline
-from squire_pipelines.errors import ConfigError
 from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 from squire_pipelines.sensors import intervals
 from squire_pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from squire_pipelines.agents.preflight import Preflight
+    from squire_pipelines.execution.assignment import Assignments
     from squire_pipelines.ledger.attempts import Attempt
     from squire_pipelines.ledger.budgets import BudgetBlocks
     from squire_pipelines.ledger.store import Ledger
@@ -46,14 +46,18 @@ def dispatch(
     step_executor.check_executor(settings)
     with ledger.read() as tx:
         replaced = repositories.replaced(tx)
-    unready = _without_agent(settings, tick.within(intervals.ENGINE_S)) | replaced
+    assignments = _assignments(ledger, settings, tick.within(intervals.ENGINE_S))
+    unready = assignments.unready | replaced
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
-    turn = _dispatch(ledger, settings, unready)
+    for (name, agent, _), why in assignments.problems.items():
+        if name not in unready:
+            context.log.error(f"{name}: tasks for the agent {agent} wait: {why}")
+    turn = _dispatch(ledger, assignments, unready)
     # What becomes ready now would otherwise wait for the daemon's next look.
     deadline = tick.within(settings.dispatch.wait_s)
     while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline):
-        turn = _dispatch(ledger, settings, unready)
+        turn = _dispatch(ledger, assignments, unready)
     if not turn.queued:
         reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(turn.blocked)).items()]
         yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
@@ -81,9 +85,10 @@ class _Turn:
     newest_event: int
 
 
-def _dispatch(ledger: "Ledger", settings: Settings, unready: Mapping[str, str]) -> _Turn:
+def _dispatch(ledger: "Ledger", assignments: "Assignments", unready: Mapping[str, str]) -> _Turn:
     from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
 
+    settings = assignments.settings
     limits = settings.dispatch
     with ledger.write() as tx:
         started = task_dispatch.dispatch(
@@ -93,6 +98,7 @@ def _dispatch(ledger: "Ledger", settings: Settings, unready: Mapping[str, str]) 
             claim_deadline_s=limits.claim_deadline_s,
             without=unready,
             limits_of=settings.budgets_for,
+            choose=assignments.choose,
         )
         blocked = budgets.blocked_by_budget(tx, settings.budgets_for)
         return _Turn(len(started), attempts.queued(tx), blocked, tasks.last_event_id(tx))
@@ -123,24 +129,13 @@ def _preflight() -> "Preflight":
     return Preflight()
 
 
-def _without_agent(settings: Settings, deadline: Deadline) -> dict[str, str]:
-    """Return the repositories whose agent cannot start, and why: their tasks wait until the settings are fixed.
+def _assignments(ledger: "Ledger", settings: Settings, deadline: Deadline) -> "Assignments":
+    """Return which agents can start; the tasks of the others wait until the settings are fixed.
 
     An engine that has not answered by the deadline holds up those alone that need it.
     """
-    from squire_pipelines.execution.startable import check_agent_of
+    from squire_pipelines.execution.assignment import find_assignments
     from squire_pipelines.secrets.lookup import find_secret
 
     find_key = cache(lambda name: find_secret(name, settings.home))  # once for all repositories: a keyring takes time
-    problems = {}
-    for name in settings.repositories:
-        try:
-            agent = settings.agent_for(name)
-            check_agent_of(settings, name, find_key)
-        except ConfigError as error:
-            problems[name] = str(error)
-            continue
-        problem = _preflight().problem(agent, deadline)
-        if problem is not None:
-            problems[name] = str(problem)
-    return problems
+    return find_assignments(ledger, settings, find_key, lambda agent: _preflight().problem(agent, deadline))

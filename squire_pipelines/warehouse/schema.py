@@ -16,7 +16,7 @@ from sqlalchemy import JSON, ColumnElement, Select, Text, cast, func, select
 
 from squire_pipelines.ledger.tables import metadata
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Increased when a change of a table or a view would break an older reader."""
 
 TABLES = (
@@ -65,6 +65,7 @@ METRICS = (
     "container_starts",
     "quota_used",
     "model_use",
+    "agent_use",
     "cost_per_merged_pr",
     "merged_unchanged",
     "sla_attainment",

@@ -28,7 +28,10 @@ SELECT
     (attempts.timings ->> 'workspace_in_s')::DOUBLE AS workspace_s,
     (attempts.timings ->> 'first_call_s')::DOUBLE AS first_call_s,
     epoch(attempts.agent_ended_at) - epoch(attempts.agent_started_at) AS agent_s,
-    epoch(attempts.ended_at) - epoch(attempts.agent_ended_at) AS after_s
+    epoch(attempts.ended_at) - epoch(attempts.agent_ended_at) AS after_s,
+    attempts.choice ->> 'agent' AS agent_name,
+    attempts.choice ->> 'kind' AS agent_kind,
+    attempts.choice ->> 'reason' AS chosen_by
 FROM attempts
 LEFT JOIN tasks ON tasks.id = attempts.task_id
 LEFT JOIN called ON called.attempt_id = attempts.id

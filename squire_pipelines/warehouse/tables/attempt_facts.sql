@@ -16,7 +16,10 @@ CREATE TABLE attempt_facts (
     workspace_s DOUBLE,
     first_call_s DOUBLE,
     agent_s DOUBLE,
-    after_s DOUBLE
+    after_s DOUBLE,
+    agent_name VARCHAR,
+    agent_kind VARCHAR,
+    chosen_by VARCHAR
 );
 COMMENT ON TABLE attempt_facts IS 'One row per attempt, derived from the other tables at publication: its task, and the seconds that its parts took.';
 COMMENT ON COLUMN attempt_facts.attempt_id IS 'attempts.id.';
@@ -37,3 +40,6 @@ COMMENT ON COLUMN attempt_facts.workspace_s IS 'Seconds to bring the repository 
 COMMENT ON COLUMN attempt_facts.first_call_s IS 'Seconds from the agent''s start until its first call to a model.';
 COMMENT ON COLUMN attempt_facts.agent_s IS 'Seconds that the agent ran.';
 COMMENT ON COLUMN attempt_facts.after_s IS 'Seconds from the agent''s end until the attempt was settled.';
+COMMENT ON COLUMN attempt_facts.agent_name IS 'The agent''s name in the settings; NULL before schema 0012.';
+COMMENT ON COLUMN attempt_facts.agent_kind IS 'The kind of the agent, for example codex; NULL before schema 0012.';
+COMMENT ON COLUMN attempt_facts.chosen_by IS 'Why it got this agent: setting, rule, weight, order or fallback; NULL before schema 0012.';

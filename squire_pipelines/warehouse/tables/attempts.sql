@@ -38,7 +38,8 @@ CREATE TABLE attempts (
     not_before TIMESTAMPTZ,
     verification JSON,
     previous_id VARCHAR,
-    updated_at TIMESTAMPTZ NOT NULL
+    updated_at TIMESTAMPTZ NOT NULL,
+    choice JSON
 );
 COMMENT ON TABLE attempts IS 'One try at a task per row: one container, one cause of ending.';
 COMMENT ON COLUMN attempts.id IS 'The task''s id and the attempt''s number.';
@@ -81,3 +82,4 @@ COMMENT ON COLUMN attempts.not_before IS 'Its run does not begin before this mom
 COMMENT ON COLUMN attempts.verification IS 'What the repository''s own checks said of the change.';
 COMMENT ON COLUMN attempts.previous_id IS 'attempts.id of the attempt that it continues.';
 COMMENT ON COLUMN attempts.updated_at IS 'When its row changed last, by the ledger''s clock.';
+COMMENT ON COLUMN attempts.choice IS 'Which agent it got, by its name in the settings, its kind and model, and why; NULL before schema 0012.';

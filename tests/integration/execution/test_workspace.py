@@ -39,7 +39,7 @@ def test_a_command_gets_no_gateway(quiet_pipeline: Pipeline) -> None:
     leased = lease(quiet_pipeline)
     with open_gateway(leased, quiet_pipeline.settings) as gateway:
         assert gateway is None
-    assert agent_title(quiet_pipeline.settings, QUIET) == "command:true"
+    assert agent_title(quiet_pipeline.settings.agent_for(QUIET)) == "command:true"
 
 
 @pytest.mark.parametrize("deep", [False, True], ids=["in the home", "the home's name is too long for a socket"])
@@ -56,7 +56,7 @@ def test_each_call_of_an_agent_is_recorded_under_its_attempt(
         monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / ("x" * 100)) if deep else short)
         monkeypatch.setenv("SQUIRE_CONFIG", str(quiet_pipeline.home / "config.toml"))
         settings = quiet_pipeline.settings
-        assert agent_title(settings, QUIET) == "opencode:scripted"
+        assert agent_title(settings.agent_for(QUIET)) == "opencode:scripted"
         with open_gateway(leased, settings) as gateway:
             assert gateway is not None
             if not deep:

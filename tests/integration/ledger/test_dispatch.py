@@ -5,12 +5,24 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.agent_choice import (
+    AgentChoice,
+    AgentOrder,
+    ChoiceRule,
+    ChoiceRules,
+    TaskTraits,
+    choose_agent,
+)
+from squire_pipelines.domain.endings import AGENTS_FAILURES, Cause, Ending
+from squire_pipelines.domain.signals import Source
 from squire_pipelines.domain.tasks import AttemptStatus, Priority, TaskStatus
-from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger import attempts, task_dispatch, tasks
+from squire_pipelines.ledger.attempts import Attempt, RetryRule
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as table
-from tests.support.ledgers import TRACE, Clock, add_task, add_tasks, claim, dispatch, settle, spec
+from squire_pipelines.ledger.task_traits import ChooseAgent, ready_orders
+from tests.support.ledgers import REPOSITORY, TRACE, Clock, add_task, add_tasks, claim, collect, dispatch, settle, spec
+from tests.support.signal_samples import failed_check, issue, open_pr
 
 
 def test_a_ready_task_gets_its_first_attempt_with_an_id_that_follows_from_the_task(
@@ -135,3 +147,116 @@ def test_two_dispatchers_at_once_start_each_task_once(ledger: Ledger) -> None:
     assert len(started) == len(set(started)) == 7
     with ledger.read() as tx:
         assert len(tx.execute(select(table.c.id)).all()) == 7
+
+
+RULES = ChoiceRules(
+    "opencode",
+    (ChoiceRule({"claude-code": 1}, labels=frozenset({"hard"})), ChoiceRule({"codex": 1}, kinds=frozenset({"fix_ci"}))),
+    fallback=("pi",),
+    fallback_after=1,
+)
+
+
+def by_rules(task: TaskTraits) -> AgentChoice:
+    return choose_agent(task, RULES)
+
+
+def assign(ledger: Ledger, choose: ChooseAgent = by_rules, *, per_repository: int = 100) -> tuple[Attempt, ...]:
+    with ledger.write() as tx:
+        return task_dispatch.dispatch(
+            tx, max_concurrent=100, max_per_repository=per_repository, claim_deadline_s=120, choose=choose
+        )
+
+
+def test_the_choice_is_recorded_with_the_attempt(ledger: Ledger) -> None:
+    add_task(ledger, kind="fix_ci")
+    (attempt,) = assign(ledger)
+    assert attempt.choice == AgentChoice(agent="codex", reason="rule", rule=2)
+    with ledger.read() as tx:
+        assert attempts.get(tx, attempt.id).choice == attempt.choice
+    add_task(ledger)
+    assert [other.choice for other in dispatch(ledger)] == [None]
+
+
+def test_labels_of_the_issue_and_of_the_checks_pull_request_count(ledger: Ledger) -> None:
+    pull = open_pr(3)
+    labelled = pull.model_copy(update={"details": pull.details.model_copy(update={"labels": ("Hard",)})})
+    repository = labelled.repository
+    red = failed_check(branch="fix", pull_request=3)
+    hard, easy = issue(10, labels=("squire", "HARD")), issue(11)
+    collect(ledger, hard, easy, repository=repository)
+    collect(ledger, labelled, source=Source.OPEN_PRS, repository=repository)
+    collect(ledger, red, source=Source.FAILED_CI, repository=repository)
+    for signal, agent in ((hard, "claude-code"), (easy, "opencode"), (red, "claude-code")):
+        add_task(ledger, signals=(signal.ref,), repository=repository)
+        assert [attempt.choice and attempt.choice.agent for attempt in assign(ledger)] == [agent]
+
+
+def test_an_order_is_dispatched_as_it_is_and_known_before(ledger: Ledger) -> None:
+    order = AgentOrder(agent="gemini", model="flash")
+    add_task(ledger, kind="fix_ci", agent=order)
+    add_task(ledger, kind="fix_ci")
+    with ledger.read() as tx:
+        assert ready_orders(tx) == {(REPOSITORY, order)}
+    assert [attempt.choice and attempt.choice.agent for attempt in assign(ledger)] == ["gemini", "codex"]
+
+
+def test_a_task_whose_agent_cannot_start_waits_and_hides_no_other(ledger: Ledger) -> None:
+    waiting = add_tasks(
+        ledger, *(spec(f"k{number}", kind="fix_ci", priority=Priority.CRITICAL) for number in range(12))
+    )
+    behind = add_task(ledger)
+
+    def without_codex(task: TaskTraits) -> AgentChoice | None:
+        choice = by_rules(task)
+        return None if choice.agent == "codex" else choice
+
+    assert [attempt.task_id for attempt in assign(ledger, without_codex, per_repository=1)] == [behind]
+    with ledger.read() as tx:
+        assert {tasks.get(tx, task_id).status for task_id in waiting} == {TaskStatus.READY}
+
+
+def end(ledger: Ledger, attempt: Attempt, cause: Cause) -> TaskStatus:
+    held = claim(ledger, attempt.id)
+    with ledger.write() as tx:
+        ending = Ending(cause=cause, message="so it ended")
+        rule = RetryRule(base_s=0.001, cap_s=0.001, choice_rules=RULES)
+        return attempts.settle(tx, held.id, held.lease_token or "", ending, retry=rule, actor="run:1").task_status
+
+
+@pytest.mark.parametrize("cause", sorted(AGENTS_FAILURES))
+def test_the_next_agent_follows_a_failure_of_the_agents_own(ledger: Ledger, clock: Clock, cause: Cause) -> None:
+    add_task(ledger)
+    (first,) = assign(ledger)
+    assert end(ledger, first, cause) is TaskStatus.READY
+    clock.forward(60)
+    (second,) = assign(ledger)
+    assert second.choice is not None
+    assert (second.choice.agent, second.choice.reason) == ("pi", "fallback")
+    assert end(ledger, second, cause) is TaskStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("cause", "status"),
+    [
+        (Cause.CONFIGURATION, TaskStatus.FAILED),
+        (Cause.NOT_STARTABLE, TaskStatus.FAILED),
+        (Cause.PROVIDER_ERROR, TaskStatus.READY),
+        (Cause.LOST, TaskStatus.READY),
+    ],
+)
+def test_what_is_no_fault_of_the_agents_keeps_it(
+    ledger: Ledger, clock: Clock, cause: Cause, status: TaskStatus
+) -> None:
+    add_task(ledger)
+    (first,) = assign(ledger)
+    assert end(ledger, first, cause) is status
+    clock.forward(60)
+    again = assign(ledger)
+    assert [attempt.choice and attempt.choice.agent for attempt in again] == ["opencode"] * len(again)
+
+
+def test_an_ordered_agent_has_no_fallback(ledger: Ledger) -> None:
+    add_task(ledger, agent=AgentOrder(agent="gemini"))
+    (first,) = assign(ledger)
+    assert end(ledger, first, Cause.AGENT_ERROR) is TaskStatus.FAILED

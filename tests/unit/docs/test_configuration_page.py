@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from squire_pipelines.agent_sections import NamedAgentSettings
 from squire_pipelines.model_providers import ProviderSettings
 from squire_pipelines.sections import RepositoryOverrides
 from squire_pipelines.settings import Settings, parse_size
@@ -59,13 +60,17 @@ def test_every_setting_stands_in_its_section_with_its_default(section: str, key:
 
 def test_the_page_names_no_setting_that_does_not_exist() -> None:
     known = {(section, key) for section, key, _ in KEYS}
-    tables = {'repository."owner/name"', "providers.NAME"}
+    tables = {'repository."owner/name"', "providers.NAME", "agents.NAME"}
     named = {(section, key) for section, rows in SECTIONS.items() for key in rows if section not in tables}
     assert named == known
 
 
 def test_every_override_of_a_repository_is_named() -> None:
     assert set(SECTIONS['repository."owner/name"']) == set(RepositoryOverrides.model_fields)
+
+
+def test_every_key_of_an_agent_beside_the_general_one_is_named() -> None:
+    assert set(SECTIONS["agents.NAME"]) == set(NamedAgentSettings.model_fields)
 
 
 def test_every_key_of_a_provider_is_named() -> None:

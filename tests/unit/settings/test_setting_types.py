@@ -52,7 +52,9 @@ PATHS = [name for name, field in FIELDS.items() if Path in list(parts(field.anno
 
 def load(tmp_path: Path, name: str, value: str) -> Settings:
     """Read settings of which one is set, to a value in TOML."""
-    *tables, key = name.replace("registries.", "registries.npm.").replace("providers.", "providers.own.").split(".")
+    for table, named in {"registries": "npm", "providers": "own", "agents": "own"}.items():
+        name = name.replace(f"{table}.", f"{table}.{named}.")
+    *tables, key = name.split(".")
     needed = "" if key != "files" else 'base_url = "https://example.com"\n'
     needed += 'protocol = "openai"\n' if tables[:1] == ["providers"] else ""
     config = tmp_path / "config.toml"
@@ -98,10 +100,13 @@ def leaves(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[An
 OPEN = {
     "agent.options",
     "agent.provider",
+    "agents.options",
+    "agents.limits",
+    "agents.provider",
     "sources.options",
     *(
         f"repository.{name}"
-        for name in ("ci", "trust", "filters", "agent", "policy", "verification", "gateway", "budgets")
+        for name in ("ci", "trust", "filters", "agent", "agents", "policy", "verification", "gateway", "budgets")
     ),
 }
 
