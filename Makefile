@@ -51,7 +51,8 @@ test-fast: setup ## Unit and integration tests without engine, Postgres and what
 
 test-agents: setup ## Every agent's program in its image, which is built if need be; `make test` runs the quickest
 	@scripts/images-if-engine.sh worker
-	@SQUIRE_TEST_ALL_AGENTS=1 $(BIN)/python -m pytest tests/docker/agents/test_programs.py --no-header $(PYTEST_ARGS)
+	@SQUIRE_TEST_ALL_AGENTS=1 $(BIN)/python -m pytest tests/docker/agents/test_programs.py \
+		tests/docker/jobs/test_agent_programs.py --no-header $(PYTEST_ARGS)
 
 test-github: setup ## End to end against a real repository: SQUIRE_TEST_REPOSITORY=owner/name and a token
 	@$(BIN)/python -m pytest tests/github -m github --no-header -p no:socket $(PYTEST_ARGS)
