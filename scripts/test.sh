@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests in three processes (they wait more than they work) and checks the coverage floors: 90 % over all, 95 % on the critical packages.
+# Runs all tests in four processes (they wait more than they work) and checks the coverage floors: 90 % over all, 95 % on the critical packages.
 # Usage: scripts/test.sh BIN [PYTEST ARGUMENT]...
 set -euo pipefail
 
@@ -16,7 +16,7 @@ export COVERAGE_FILE="$data/data"
 unset PYTHONDONTWRITEBYTECODE
 
 status=0
-"$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-3}" --dist loadgroup --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
+"$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-4}" --dist loadgroup --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
 if [ "$status" -ne 0 ] || [ "$#" -gt 0 ]; then exit "$status"; fi
 
 floor() { # NAME FLOOR PATTERNS

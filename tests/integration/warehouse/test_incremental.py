@@ -22,60 +22,20 @@ from squire_pipelines.warehouse.archive import archive_old_rows
 from squire_pipelines.warehouse.publish import IncrementalRules, Publication, publish_warehouse
 from squire_pipelines.warehouse.query import run_query
 from tests.support.changing_ledger import ChangingLedger, contents
-from tests.support.ledgers import Clock, add_task, folder_in_memory, sqlite_ledger_file
+from tests.support.ledgers import Clock, add_task, sqlite_ledger_file
+from tests.support.publications import HAPPENINGS, MIB, publish_to, published_as_it_happens
 
-OVERLAP_S = 300
-MIB = 2**20
 HEADERS = 3 * 4096
 HAPPENING = ("plan", "propose", "dispatch", "settle", "report", "read", "deliver", "archive_one", "wait")
-happenings = st.one_of(
-    st.tuples(st.just("plan"), st.integers(1, 3)),
-    st.tuples(st.just("propose"), st.just(0)),
-    st.tuples(st.just("dispatch"), st.just(0)),
-    st.tuples(st.just("settle"), st.integers(0, 2)),
-    st.tuples(st.just("report"), st.integers(0, 5)),
-    st.tuples(st.just("read"), st.integers(0, 5)),
-    st.tuples(st.just("deliver"), st.integers(0, 5)),
-    st.tuples(st.just("late"), st.integers(1, OVERLAP_S)),
-    st.tuples(st.just("archive_one"), st.just(0)),
-    st.tuples(st.just("wait"), st.sampled_from([0, 1, 60, 86400])),
-    st.tuples(st.just("wait"), st.sampled_from([-1, -3600])),
-    st.tuples(st.just("publish"), st.just(0)),
-)
-
-
-def publish_to(ledger: Ledger, path: Path, archive: Path, *, full: bool = False) -> Publication:
-    return publish_warehouse(
-        ledger,
-        path,
-        WarehouseSettings(memory_limit=256 * MIB, overlap_s=OVERLAP_S),
-        wait_s=10,
-        full=full,
-        archive=archive,
-    )
 
 
 # Each example takes a second and more: to shrink one that fails would take longer than a test may.
 @pytest.mark.slow
-@settings(max_examples=12, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(happenings, min_size=4, max_size=25))
+@settings(max_examples=6, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(HAPPENINGS, min_size=4, max_size=25))
 def test_publishing_changes_gives_what_reading_everything_gives(happened: list[tuple[str, int]]) -> None:
-    clock = Clock()
-    with folder_in_memory() as name:
-        folder = Path(name)
-        ledger = Ledger(f"sqlite:///{sqlite_ledger_file(folder / 'ledger.sqlite')}", clock=clock)
-        try:
-            world = ChangingLedger(ledger, clock, folder / "archive")
-            for action, amount in [("plan", 2), ("dispatch", 0), ("publish", 0), *happened]:
-                if action == "publish":
-                    publish_to(ledger, folder / "grown.duckdb", world.archive)
-                else:
-                    getattr(world, action)(amount)
-            publish_to(ledger, folder / "grown.duckdb", world.archive)
-            publish_to(ledger, folder / "new.duckdb", world.archive, full=True)
-        finally:
-            ledger.close()
-        assert contents(folder / "grown.duckdb") == contents(folder / "new.duckdb")
+    grown, new = published_as_it_happens(happened)
+    assert grown == new
 
 
 @pytest.fixture
@@ -94,7 +54,7 @@ def test_a_client_that_opens_the_file_while_another_takes_its_place_sees_the_one
     happens = random.Random(0)  # noqa: S311 - no secret
     world.plan(2)
     publish()
-    for _ in range(12):
+    for _ in range(6):
         for _ in range(happens.randint(1, 6)):
             getattr(world, happens.choice(HAPPENING))(happens.randint(1, 3))
         before, state = warehouse.read_bytes(), contents(warehouse)

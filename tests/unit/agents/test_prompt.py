@@ -72,7 +72,7 @@ def test_strangers_cannot_close_their_block() -> None:
     assert forged.count(end) == 1
 
 
-def test_a_prompt_fits_into_one_argument() -> None:
+def test_a_prompt_is_bounded_whatever_a_task_says() -> None:
     long = "ü" * 50_000
     spec = FULL.model_copy(
         update={"prompt": long, "acceptance_criteria": (long,), "signals": (long,), "title": "t" * 200}
