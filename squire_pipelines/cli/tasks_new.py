@@ -11,6 +11,7 @@ from squire_pipelines.cli.context import CliContext, emit_json, json_option, wit
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, TASK_ID
 from squire_pipelines.cli.person import actor
+from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.signals import ManualTask, Signal
@@ -21,6 +22,7 @@ from squire_pipelines.ledger import collections as collection_rows
 from squire_pipelines.ledger import deliveries, outcomes, tasks
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import collections
+from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.output import write_line
 
 MAX_TITLE, MAX_PROMPT = 200, 50_000
@@ -73,6 +75,7 @@ def record_request(
     *,
     allow_protected: tuple[str, ...] = (),
     branch: str | None = None,
+    agent: AgentOrder | None = None,
 ) -> tuple[Signal, str]:
     """Record a request as a signal and ask for a collection; return the signal and the trace id."""
     trace_id = new_trace_id()
@@ -84,7 +87,11 @@ def record_request(
         url="",
         updated_at=tx.now,
         details=ManualTask(
-            author=actor().removeprefix("cli:"), body=text, allow_protected=allow_protected, branch=branch
+            author=actor().removeprefix("cli:"),
+            body=text,
+            allow_protected=allow_protected,
+            branch=branch,
+            agent=agent,
         ),
     )
     signal = judge_signal(signal, TrustRules(), {})  # a person's own word, whatever the rules
@@ -109,14 +116,30 @@ def request_options(callback: Callable[..., object]) -> Callable[..., object]:
     return callback
 
 
+def _order(settings: Settings, repository: str, agent: str | None, model: str | None) -> AgentOrder | None:
+    """Return which agent a person wants, None for that of the settings. Raises ConfigError for one that cannot be."""
+    if agent is None and model is None:
+        return None
+    from squire_pipelines.execution.startable import check_order  # noqa: PLC0415 - the adapters, only for an order
+
+    order = AgentOrder(agent=agent or settings.choice_rules(repository).default, model=model)
+    check_order(settings, repository, order)
+    return order
+
+
 @command(
     "new",
     examples=(
         'squire tasks new owner/name --title "Drop Python 3.9" --prompt "Remove the code for Python 3.9."',
         "squire tasks new owner/name --prompt - < request.md",
+        'squire tasks new owner/name --agent claude-code --model claude-opus-4-5 --prompt "Speed up the parser."',
     ),
 )
 @click.argument("repository", type=REPOSITORY)
+@click.option("--model", help="Have this model called; its provider's settings must allow it.")
+@click.option(
+    "--agent", help="Have this agent do it, whatever the settings' rules say: a kind or a table [agents.NAME]."
+)
 @request_options
 @json_option
 @with_context
@@ -127,6 +150,8 @@ def new(
     prompt: str,
     allow_protected: tuple[str, ...],
     *,
+    agent: str | None,
+    model: str | None,
     as_json: bool,
 ) -> None:
     """Ask for a piece of work in your own words.
@@ -138,7 +163,8 @@ def new(
     line = title_of(title, text)
     with context.ledger.write() as tx:
         name = _known_repository(context, tx, repository)
-        signal, trace_id = record_request(tx, name, line, text, allow_protected=allow_protected)
+        order = _order(context.settings, name, agent, model)
+        signal, trace_id = record_request(tx, name, line, text, allow_protected=allow_protected, agent=order)
     if as_json:
         emit_json({"repository": name, "signal": signal.ref, "title": line, "trace_id": trace_id})
         return

@@ -61,7 +61,7 @@ _ATTEMPT: Columns = {
     "message": "message",
     "runner": lambda attempt: " ".join(part for part in (attempt.runner, _SANDBOX[attempt.sandboxed]) if part),
     "agent": "agent",
-    "chosen": lambda attempt: _chosen(attempt.choice),
+    "chosen": lambda attempt: _choice_text(attempt.choice),
     "image": "image",
     "run": "run_id",
     "exit code": lambda attempt: _evidence(attempt).exit_code,
@@ -163,7 +163,7 @@ def _evidence(attempt: Attempt) -> Evidence:
     return attempt.evidence or Evidence()
 
 
-def _chosen(choice: AgentChoice | None) -> str:
+def _choice_text(choice: AgentChoice | None) -> str:
     if choice is None:
         return ""
     kind = f" ({choice.kind})" if choice.kind not in (None, choice.agent) else ""

@@ -145,8 +145,8 @@ def _others(name: str, rules: ChoiceRules) -> tuple[str, ...]:
 def _fitting(task: TaskTraits, rules: tuple[ChoiceRule, ...]) -> Iterator[AgentChoice]:
     labels = {label.casefold() for label in task.labels}
     for number, rule in enumerate(rules, 1):
-        wanted = {label.casefold() for label in rule.labels}
-        if (not rule.kinds or task.kind in rule.kinds) and (not wanted or wanted & labels):
+        rule_labels = {label.casefold() for label in rule.labels}
+        if (not rule.kinds or task.kind in rule.kinds) and (not rule_labels or rule_labels & labels):
             yield _by_rule(number, rule, draw(task.id, rule.weights))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, InstanceOf
 
+from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.authority import Author, Provenance, StartVerdict
 from squire_pipelines.domain.evidence import SignalEvidence
 from squire_pipelines.domain.failures import FailureClass, is_own_event
@@ -216,7 +217,7 @@ class ManualTask(FrozenModel):
     """A person's own request.
 
     `allow_protected` are the protected paths that it names; `branch` is that of our own open pull request to which the
-    work is to be added, None for work of its own.
+    work is to be added, None for work of its own. `agent` is the one that is to do it, None for that of the settings.
     """
 
     kind: Literal[SignalKind.MANUAL_TASK] = SignalKind.MANUAL_TASK
@@ -224,6 +225,7 @@ class ManualTask(FrozenModel):
     body: str
     allow_protected: tuple[str, ...] = ()
     branch: str | None = None
+    agent: AgentOrder | None = None
 
 
 class PluginFact(FrozenModel):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.limits import effective_limits
 from squire_pipelines.agents.runners import check_agent
-from squire_pipelines.domain.agent_choice import AgentChoice
+from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import ConfigError, SecretMissingError
@@ -49,6 +49,40 @@ def check_agent_of(
             return  # one that can be asked is enough: the gateway leaves the others out
     if (fault := providers[0].missing_key(None)) is not None:
         raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": providers[0].secret})
+
+
+def check_order(settings: Settings, repository: str, order: AgentOrder) -> None:
+    """Refuse a person's order of an agent that there is none of, or that cannot call the ordered model.
+
+    Raises:
+        ConfigError: No agent has this name, its program does not speak its provider's protocol, or the settings allow
+            it no such model.
+    """
+    choice = choose_agent(TaskTraits("", repository, "", order=order), settings.choice_rules(repository))
+    agent, providers = settings.agent_for(repository, choice), settings.agent_providers(repository, choice=choice)
+    program = find(agent.kind)
+    if order.model is not None:
+        if not program.protocols:
+            raise ConfigError(f"the agent {order.agent} calls no model", hint="leave out the model")
+        allowed = _models_of(settings, repository, order.agent)
+        if order.model not in allowed:
+            place = f"models of [providers.{providers[0].name}]" if agent.provider is not None else "gateway.models"
+            raise ConfigError(
+                f"the agent {order.agent} may not call the model {order.model!r}; it may call "
+                f"{', '.join(allowed) or 'none'}",
+                hint=f"name one of these, or write the model into {place}",
+            )
+    check_agent(agent, protocol=providers[0].known_protocol if agent.model is not None else None)
+
+
+def _models_of(settings: Settings, repository: str, name: str) -> tuple[str, ...]:
+    """Return the models that an agent may call: its own, those of rules, and its providers' others."""
+    usual = AgentChoice(agent=name)
+    named = [choice for choice in settings.possible_choices(repository) if choice.agent == name]
+    models = [settings.agent_for(repository, choice).model for choice in (usual, *named)]
+    for provider in settings.agent_providers(repository, choice=usual):
+        models += [*provider.models, *provider.aliases]
+    return tuple(dict.fromkeys(model for model in models if model is not None))
 
 
 def limits_of(ledger: Ledger, agent: AgentSettings, task: Task, attempt: Attempt) -> LimitSettings:

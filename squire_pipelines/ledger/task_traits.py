@@ -49,7 +49,7 @@ def ready_orders(tx: Transaction) -> frozenset[tuple[str, AgentOrder]]:
         .limit(MAX_ORDERED)
     )
     read = ((repository, read_json(AgentOrder, stored)) for repository, stored in rows)
-    return frozenset((repository, wanted) for repository, wanted in read if wanted is not None)
+    return frozenset((repository, agent) for repository, agent in read if agent is not None)
 
 
 def _pull_requests(signals: tuple[Signal, ...]) -> Iterator[int]:

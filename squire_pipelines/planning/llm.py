@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.domain.tasks import Plan, TaskSpec
 from squire_pipelines.errors import ModelRefusedError, PlanningError
 from squire_pipelines.model_providers import ModelProvider
@@ -80,7 +81,7 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
             repository=inputs.repository,
             planner=planner,
             signals_digest=digest,
-            tasks=tuple(_with_permitted_paths(task, selection) for task in draft.tasks),
+            tasks=tuple(_with_permissions(task, selection) for task in draft.tasks),
             notes=(*draft.notes, *selection.notes),
             model=name,
             prompt_version=prompt_version(),
@@ -123,10 +124,11 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
         )
 
 
-def _with_permitted_paths(task: TaskSpec, selection: Selection) -> TaskSpec:
-    """Return the task with the protected paths that its facts permit: the model has read strangers' texts."""
+def _with_permissions(task: TaskSpec, selection: Selection) -> TaskSpec:
+    """Return the task with the protected paths and the agent of its facts: the model has read strangers' texts."""
     facts = [candidate.signal.details for candidate in selection.candidates if candidate.signal.ref in task.signals]
-    return task.model_copy(update={"allow_protected": requestable(task.kind, facts)})
+    orders = (fact.agent for fact in facts if isinstance(fact, ManualTask) and fact.agent is not None)
+    return task.model_copy(update={"allow_protected": requestable(task.kind, facts), "agent": next(orders, None)})
 
 
 @asynccontextmanager

@@ -189,6 +189,7 @@ def _manual(candidate: Candidate, manual: ManualTask) -> TaskSpec:
         base_branch=candidate.base_branch,
         signals=(signal.ref,),
         allow_protected=requestable(TaskKind.MANUAL, (manual,)),
+        agent=manual.agent,
     )
 
 

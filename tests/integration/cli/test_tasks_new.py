@@ -1,5 +1,6 @@
 import pytest
 
+from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.ledger import collections, deliveries
 from tests.support.cli import REPOSITORY, SampleData, Squire
@@ -53,3 +54,61 @@ def test_a_request_that_is_refused_leaves_the_ledger_as_it_was(
     assert reason in squire.fails(code, "tasks", "new", *words)
     assert samples.read(collections.active_signals, REPOSITORY) == ()
     assert squire.json("webhooks", "list") == []
+
+
+AGENTS = f"""
+repositories = ["{REPOSITORY}"]
+[providers.claude]
+protocol = "anthropic"
+models = ["opus"]
+aliases = {{ best = "opus" }}
+[providers.gpt]
+protocol = "openai"
+[agent]
+provider = "gpt"
+model = "mini"
+[agents.claude-code]
+provider = "claude"
+model = "haiku"
+[agents.fixer]
+kind = "command"
+command = ["true"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        (("--agent", "claude-code"), AgentOrder(agent="claude-code")),
+        (("--agent", "claude-code", "--model", "best"), AgentOrder(agent="claude-code", model="best")),
+        (("--agent", "codex"), AgentOrder(agent="codex")),
+        (("--model", "mini"), AgentOrder(agent="opencode", model="mini")),
+        ((), None),
+    ],
+)
+def test_an_ordered_agent_is_kept_with_the_request(
+    squire: Squire, samples: SampleData, words: tuple[str, ...], order: AgentOrder | None
+) -> None:
+    squire.config(AGENTS)
+    squire.ok("tasks", "new", REPOSITORY, "--prompt", "x", *words)
+    (signal,) = samples.read(collections.active_signals, REPOSITORY)
+    assert isinstance(signal.details, ManualTask)
+    assert signal.details.agent == order
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--agent", "claud-code"), "there is no agent 'claud-code'; 'claude-code' is like it"),
+        (("--agent", "claude-code", "--model", "gpt"), "may not call the model 'gpt'; it may call haiku, opus, best"),
+        (("--model", "nano"), "write the model into models of [providers.gpt]"),
+        (("--agent", "gemini"), "the agent gemini speaks gemini, and its provider openai"),
+        (("--agent", "fixer", "--model", "opus"), "the agent fixer calls no model"),
+    ],
+)
+def test_an_agent_that_cannot_do_it_is_refused_at_once(
+    squire: Squire, samples: SampleData, words: tuple[str, ...], reason: str
+) -> None:
+    squire.config(AGENTS)
+    assert reason in squire.fails(3, "tasks", "new", REPOSITORY, "--prompt", "x", *words)
+    assert samples.read(collections.active_signals, REPOSITORY) == ()

@@ -217,11 +217,11 @@ def test_a_task_whose_agent_cannot_start_waits_and_hides_no_other(ledger: Ledger
 
 
 def end(ledger: Ledger, attempt: Attempt, cause: Cause) -> TaskStatus:
-    held = claim(ledger, attempt.id)
+    claimed = claim(ledger, attempt.id)
     with ledger.write() as tx:
         ending = Ending(cause=cause, message="so it ended")
         rule = RetryRule(base_s=0.001, cap_s=0.001, choice_rules=RULES)
-        return attempts.settle(tx, held.id, held.lease_token or "", ending, retry=rule, actor="run:1").task_status
+        return attempts.settle(tx, claimed.id, claimed.lease_token or "", ending, retry=rule, actor="run:1").task_status
 
 
 @pytest.mark.parametrize("cause", sorted(AGENTS_FAILURES))

@@ -249,3 +249,8 @@ def test_the_prompt_has_a_version_that_stays_while_its_text_does(monkeypatch: py
     assert prompt_version() != before
     monkeypatch.undo()
     prompt_version.cache_clear()
+
+
+async def test_no_answer_of_a_model_orders_an_agent() -> None:
+    got = await plan(scripted({"tasks": [task(signals=[], agent={"agent": "codex"})]}), manual(), goals="Write docs.")
+    assert [one.agent for one in got.tasks] == [None]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squire_pipelines.domain.agent_choice import AgentOrder
 from squire_pipelines.domain.authority import StartVerdict
 from squire_pipelines.domain.evidence import Absence, Annotation, Comment, JobLog, SignalEvidence
 from squire_pipelines.domain.filters import SignalFilters
@@ -275,3 +276,11 @@ def test_what_the_settings_filter_out_becomes_no_task_and_is_noted() -> None:
     made = plan_by_rules(inputs)
     assert made.tasks == ()
     assert made.notes == ("left out 1: by filters.ignore_labels of the settings",)
+
+
+def test_the_agent_that_a_person_ordered_is_the_tasks() -> None:
+    order = AgentOrder(agent="codex", model="big")
+    request = manual()
+    ordered = request.model_copy(update={"details": request.details.model_copy(update={"agent": order})})
+    assert [task.agent for task in plan(ordered, issue(10)).tasks if task.kind is TaskKind.MANUAL] == [order]
+    assert [task.agent for task in plan(request).tasks] == [None]

@@ -51,9 +51,9 @@ def agent(settings: Settings, repository: str, **traits: object) -> tuple[str, s
     """Return kind, model and provider of the agent that a task gets, and its image."""
     task = TaskTraits("t1", repository, **{"kind": "other", **traits})  # type: ignore[arg-type] # by name
     choice = choose_agent(task, settings.choice_rules(repository))
-    found = settings.agent_for(repository, choice)
-    assert settings.agent_provider(repository, choice).name == found.provider
-    return found.kind, found.model, found.provider, found.worker_image
+    settled = settings.agent_for(repository, choice)
+    assert settings.agent_provider(repository, choice).name == settled.provider
+    return settled.kind, settled.model, settled.provider, settled.worker_image
 
 
 def test_each_task_has_the_agent_of_its_rule(config: Path) -> None:
