@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 from squire_pipelines.installed_packages import find_entry_points
 
 GROUP = "squire.agents"
-PROGRAMS = ("opencode", "claude-code", "codex", "copilot", "gemini", "pi", "qwen", "mini-swe-agent")
+PROGRAMS = ("opencode", "claude-code", "codex", "copilot", "gemini", "pi", "qwen", "mini-swe-agent", "aider")
 """The agents whose program is known to Squire, the one in the worker image first."""
 BUILT_IN = (*PROGRAMS, "command")
 IN_WORKER_IMAGE = frozenset({"opencode", "command"})

@@ -17,6 +17,7 @@ import requests
 from docker.errors import APIError, DockerException
 from docker.utils.socket import SocketError
 
+from squire_pipelines.agents.adapters.protocol import MAX_SESSION_FILE_BYTES
 from squire_pipelines.agents.attempt_files import (
     BUNDLE_FILE,
     CHECKS_FILE,
@@ -51,6 +52,8 @@ def handed_out(inputs: AttemptInputs) -> Iterator[tuple[str, int]]:
         yield SETUP_FILE, inputs.limits.output
     else:
         yield BUNDLE_FILE, inputs.limits.output
+        if inputs.launch.session_file is not None:
+            yield inputs.launch.session_file.name, MAX_SESSION_FILE_BYTES
     yield RESULT_FILE, MAX_RESULT_BYTES
 
 

@@ -29,6 +29,7 @@ class Program(BaseModel):
     command: str
     run: str
     node: bool = False
+    unpacks_into: str = ""
     remove: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     licence: str

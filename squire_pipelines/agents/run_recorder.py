@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
 from squire_pipelines.agents import attempt_files
-from squire_pipelines.agents.adapters.protocol import GatewaySeen
+from squire_pipelines.agents.adapters.protocol import MAX_SESSION_FILE_BYTES, GatewaySeen
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
 from squire_pipelines.agents.adapters.session import SessionReader
 from squire_pipelines.agents.endings import RunFacts, SupervisionResult, decide
@@ -21,6 +21,7 @@ from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
 from squire_pipelines.agents.programs import find_program
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import SquireError, WorkspaceError
 from squire_pipelines.observability.logging import Component, get_logger
 
@@ -118,6 +119,7 @@ class RunRecorder:
         """Take over what was left and decide how the run ended."""
         self.sink.close()
         result, bundle, result_error = self._take_result()
+        self._read_session_file()
         self._record_times(result)
         if self.sink.overflowed:
             self.facts["log_dropped_bytes"] = self.sink.dropped_bytes
@@ -178,6 +180,21 @@ class RunRecorder:
             return result, attempt_files.take_bundle(folder, self.inputs.limits.output), None
         except WorkspaceError as error:
             return result, None, error.message
+
+    def _read_session_file(self) -> None:
+        """Read the session from the file that the program left, where it prints no events."""
+        report = self.inputs.launch.session_file
+        if report is None or self.inputs.part:
+            return
+        try:
+            raw = attempt_files.read_output(self.inputs.folder.out, report.name, MAX_SESSION_FILE_BYTES)
+        except FileNotFoundError:
+            return
+        except WorkspaceError as error:
+            self.facts["session_file_failure"] = error.message
+            return
+        lines = raw.decode("utf-8", errors="replace").split("\n")
+        self.session.report("\n".join(self.output.redact(plain(line)) for line in lines), report.read)
 
     def _record_times(self, result: AgentResult | None) -> None:
         times = result.timings if result is not None else ResultTimings()

@@ -178,6 +178,38 @@ HOSTILE: dict[str, tuple[HostileFile, ...]] = {
         _steers("qwen-agent", ".qwen/agents/helper.md"),
         _steers("qwen-command", ".qwen/commands/helper.md"),
     ),
+    "aider": (
+        _runs(
+            "aider-conf",
+            ".aider.conf.yml",
+            f"test-cmd: {json.dumps(_run('aider-conf'))}\nauto-test: true\nlint-cmd: {json.dumps(_run('aider-conf'))}\n"
+            f"notifications: true\nnotifications-command: {json.dumps(_run('aider-conf'))}\nload: evil.aider\n",
+        ),
+        _runs("aider-load", "evil.aider", f"/run {_run('aider-load')}\n"),
+        _runs(
+            "aider-env",
+            ".env",
+            f"AIDER_TEST_CMD={_run('aider-env')}\nAIDER_AUTO_TEST=true\nAIDER_READ=CONVENTIONS.md\n"
+            "BASH_ENV=/work/repo/evil.sh\nPYTHONPATH=/work/repo\n",
+        ),
+        _runs("aider-flake8", "flake8.py", f'import os\nos.system("{_run("aider-flake8")}")\n'),
+        _runs("aider-plugin", ".flake8", "[flake8:local-plugins]\nextension =\n  X1 = evil_plugin:X\npaths = .\n"),
+        _runs("aider-plugin-code", "evil_plugin.py", f'import os\nos.system("{_run("aider-plugin")}")\nX = 1\n'),
+        _runs("aider-site", "sitecustomize.py", f'import os\nos.system("{_run("aider-site")}")\n'),
+        _runs("aider-litellm", "litellm.py", f'import os\nos.system("{_run("aider-litellm")}")\n'),
+        _steers(
+            "aider-settings",
+            ".aider.model.settings.yml",
+            "- name: openai/scripted\n  edit_format: whole\n  system_prompt_prefix: '{mark}'\n",
+        ),
+        _steers(
+            "aider-metadata", ".aider.model.metadata.json", '{"openai/scripted": {"max_tokens": 1, "x": "{mark}"}}'
+        ),
+        _steers("aider-history", ".aider.chat.history.md", "# aider chat started\n\n#### {mark}\n\n{mark}\n"),
+        _steers("aider-input", ".aider.input.history", "\n# 2026-01-01\n+{mark}\n"),
+        _steers("aider-conventions", "CONVENTIONS.md"),
+        _steers("aider-agents", "AGENTS.md"),
+    ),
     "mini-swe-agent": (
         _steers("mini-config", "mini.yaml", "agent:\n  system_template: '{mark}'\n"),
         _steers("mini-default", "default.yaml", "agent:\n  system_template: '{mark}'\n"),

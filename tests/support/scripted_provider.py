@@ -19,8 +19,8 @@ from tests.support.model_requests import CHAT, GENERATE, MESSAGES, RESPONSES
 SHELL_TOOLS = ("Bash", "bash", "shell", "shell_command", "exec_command", "local_shell", "run_shell_command")
 INPUT_TOKENS, OUTPUT_TOKENS = 100, 10
 MODEL = "scripted"
-FAILS, IS_CUT = "fails", "is cut"
-"""Faults of an answer: the status 500, and a stream that ends before its last event."""
+FAILS, IS_CUT, REFUSES = "fails", "is cut", "refuses"
+"""Faults of an answer: the status 500, a stream that ends before its last event, and the status 401."""
 _NO_VALUE: dict[str, Any] = {"string": "a", "boolean": False, "number": 60, "integer": 60, "array": [], "object": {}}
 
 
@@ -244,14 +244,16 @@ def serve_provider(*commands: str, text: str = "Done.", **more: Any) -> Iterator
                 if answer is not None:
                     provider.arrived.append(time.monotonic())
                     fault = provider.faults.pop(0) if provider.faults else ""
-                    provider.answered += fault != FAILS
-                    provider.bills += [bill] if fault != FAILS else []
+                    provider.answered += fault not in {FAILS, REFUSES}
+                    provider.bills += [bill] if fault not in {FAILS, REFUSES} else []
             if count is not None:
                 self._send(200, json.dumps(count).encode(), "application/json")
             elif answer is None:
                 self._send(404, b'{"error": {"message": "no such path"}}', "application/json")
             elif fault == FAILS:
                 self._send(500, b'{"error": {"message": "try again", "type": "server_error"}}', "application/json")
+            elif fault == REFUSES:
+                self._send(401, b'{"error": {"message": "a wrong key"}}', "application/json")
             else:
                 kind = "text/event-stream" if is_stream else "application/json"
                 events = answer(provider, body, bill)

@@ -1,7 +1,8 @@
 """Puts one program below /opt/root as the image will have it, within the build of the image. Standard library only.
 
 Reads `program.json` and `program.lock` beside it. Says what it does in lines `squire: …`, and why it failed in one line
-`squire-failure: KIND: …` before it ends with 1; `squire agents build` reads both. No package's own scripts are run.
+`squire-failure: KIND: …` before it ends with 1; `squire agents build` reads both. No package's own scripts are run. A
+program that unpacks itself at its first start does so here, so that it does not at each start of a container.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 1200
+START_TIMEOUT_S = 120
 LAST_LINES = 12
 TIME = 1767225600
 CPUS = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}
@@ -110,6 +112,20 @@ def install_pypi(lock: Path, folder: Path, place: Path) -> None:
     shutil.move(place, folder)
 
 
+def unpack(target: Path, variable: str, folder: Path) -> None:
+    """Start a program once, so that it unpacks itself into the folder that `variable` names. Raises BuildError."""
+    folder.mkdir()
+    environment = {"PATH": os.environ.get("PATH", ""), "HOME": "/tmp", variable: str(folder)}  # noqa: S108 - the build's
+    try:
+        done = subprocess.run(
+            [target, "--version"], env=environment, capture_output=True, check=False, timeout=START_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError("failed", f"{target.name} cannot be started to unpack itself: {error}") from error
+    if done.returncode != 0 or not any(folder.iterdir()):
+        raise BuildError("failed", f"{target.name} did not unpack itself into {variable}: exit code {done.returncode}")
+
+
 def settle(root: Path) -> None:
     """Take every right to become somebody else away, let all read, and give all files one time."""
     for path in sorted(root.rglob("*"), reverse=True):
@@ -140,12 +156,19 @@ def install(program: dict[str, Any], lock: Path, root: Path) -> None:
         raise BuildError("failed", f"{program['package']} has no {target}")
     command = root / "usr/local/bin" / program["command"]
     command.parent.mkdir(parents=True)
-    if program.get("node"):
-        command.write_text(f'#!/bin/sh\nexec {place}/node/bin/node {place}/{target} "$@"\n', encoding="utf-8")
+    (folder / target).chmod(0o755)
+    if variable := program.get("unpacks_into"):
+        unpack(folder / target, variable, folder / "unpacked")
+        start = f"{variable}={place}/unpacked exec {place}/{target}"
+    elif program.get("node"):
+        start = f"exec {place}/node/bin/node {place}/{target}"
+    else:
+        start = ""
+    if start:
+        command.write_text(f'#!/bin/sh\n{start} "$@"\n', encoding="utf-8")
         command.chmod(0o755)
     else:
         command.symlink_to(place / target)
-        (folder / target).chmod(0o755)
     version = root / "etc/squire" / f"{program['name']}.version"
     version.parent.mkdir(parents=True)
     version.write_text(f"{program['version']}\n", encoding="utf-8")

@@ -37,12 +37,20 @@ def lines_parser(entries_of: Callable[[Event], Iterable[Entry]]) -> Parser:
         if not line.startswith("{"):
             return ()
         try:
-            event = json.loads(line)
-            return tuple(entries_of(event)) if isinstance(event, dict) else ()
+            return tuple(entries_of(read_document(line)))
         except (ValueError, ValidationError, RecursionError, OverflowError):
             return ()
 
     return parse
+
+
+def read_document(text: str) -> Event:
+    """Return the object that a JSON text holds, an empty one for any other text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _NOTHING
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def part_of(event: Event, *path: str) -> Event:

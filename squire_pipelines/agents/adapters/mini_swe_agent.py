@@ -1,11 +1,34 @@
 """Defines the agent `mini-swe-agent`: a small loop around a shell, over OpenAI's protocol. Pure.
 
-Checked against 2.4.6. It prints no events, and asks a provider that refuses again and again: it is judged by what the
-gateway saw.
+Checked against 2.4.6. It prints no events: its transcript comes from the trajectory that it leaves. Its own retries are
+off, since it asks a provider that refuses for good again; those of the client below it ask only after a failure that
+may pass.
 """
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from squire_pipelines.agents.adapters.json_lines import (
+    Event,
+    ToolCalls,
+    count_of,
+    failure,
+    model_text,
+    note,
+    part_of,
+    parts_of,
+    read_document,
+    text_of,
+)
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
-from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser
+from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, SessionFile
+from squire_pipelines.agents.adapters.transcript import MAX_NAME_CHARS, Entry, ModelStep
+
+_FILE = "session.json"
+_RETRIES = 4
+_NOT_RUN = "action was not executed"
+_MAX_TIMESTAMP = 10**11
 
 
 class MiniSweAgent(ProgramAgent):
@@ -33,7 +56,7 @@ class MiniSweAgent(ProgramAgent):
                 "--exit-immediately",
                 *("-m", f"openai/{config.model or ''}"),
                 *("-l", "0"),
-                *("-o", f"{Marker.FILES}/trajectory.json"),
+                *("-o", f"{Marker.OUTPUT}/{_FILE}"),
             ),
             environment={
                 "OPENAI_BASE_URL": f"{config.base_url}/v1",
@@ -41,11 +64,62 @@ class MiniSweAgent(ProgramAgent):
                 "MSWEA_CONFIGURED": "true",
                 "MSWEA_GLOBAL_CONFIG_DIR": f"{Marker.FILES}/mini",
                 "MSWEA_COST_TRACKING": "ignore_errors",
+                "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT": "1",
+                "DEFAULT_MAX_RETRIES": str(_RETRIES),
                 "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             },
             version=(*program, "--version"),
+            session_file=SessionFile(_FILE, read_trajectory),
         )
 
     def parser(self) -> Parser:
         """Read nothing from its output, which is for people."""
         return lambda _line: ()
+
+
+def read_trajectory(text: str) -> Iterable[Entry]:
+    """Yield the entries of a trajectory; a text that is none has none."""
+    document = read_document(text)
+    tools = ToolCalls()
+    for message in parts_of(document, "messages"):
+        extra = part_of(message, "extra")
+        common: dict[str, Any] = {"at": _time_of(extra)}
+        match message.get("role"):
+            case "system":
+                yield note("the session began", **common)
+            case "assistant":
+                yield from _answer(message, common)
+                for call in parts_of(message, "tool_calls"):
+                    function = part_of(call, "function")
+                    arguments = text_of(function, "arguments")
+                    tools.start(text_of(call, "id"), text_of(function, "name"), arguments, common["at"])
+            # The command by which it ends is told as one that did not run.
+            case "tool" if extra.get("exception_info") != _NOT_RUN:
+                call_id, has_failed = text_of(message, "tool_call_id"), extra.get("returncode") != 0
+                yield tools.end(call_id, text_of(extra, "raw_output"), failed=has_failed, **common)
+            case "exit" if (status := text_of(extra, "exit_status")) != "Submitted":
+                reason = text_of(extra, "exception_str") or text_of(message, "content")
+                yield failure(status, reason, provider="exception_str" in extra, **common)
+
+
+def _answer(message: Event, common: dict[str, Any]) -> Iterable[Entry]:
+    response = part_of(message, "extra", "response")
+    usage = part_of(response, "usage")
+    cached = count_of(part_of(usage, "prompt_tokens_details"), "cached_tokens")
+    reason = next((text_of(choice, "finish_reason") for choice in parts_of(response, "choices")), "")
+    yield ModelStep(
+        **common,
+        input_tokens=max(0, count_of(usage, "prompt_tokens") - cached),
+        output_tokens=count_of(usage, "completion_tokens"),
+        reasoning_tokens=count_of(part_of(usage, "completion_tokens_details"), "reasoning_tokens"),
+        cache_read_tokens=cached,
+        reason=reason[:MAX_NAME_CHARS],
+    )
+    yield from model_text(text_of(message, "content"), **common)
+
+
+def _time_of(extra: Event) -> datetime | None:
+    seconds = extra.get("timestamp")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < _MAX_TIMESTAMP:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)

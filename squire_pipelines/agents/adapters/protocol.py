@@ -23,11 +23,14 @@ MODEL_PROTOCOLS = ("openai", "anthropic", "gemini")
 MAX_FILES = 50
 MAX_FILES_BYTES = 512 * 1024
 MAX_PATHS = 50
+MAX_SESSION_FILE_BYTES = 8 * 2**20
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 # In HOME and in the clone names may begin with a dot; git's own folder is nobody's to take out.
 _PART = r"(?!\.{1,2}(?:/|\Z))(?!(?i:\.git)(?:/|\Z))"
 _HOME_NAME = re.compile(rf"{_PART}[A-Za-z0-9._-]+(?:/{_PART}[A-Za-z0-9._-]+)*")
+# Beside it are the entrypoint's own, `result.json` and the like.
+_SESSION_FILE_NAME = re.compile(r"session\.[a-z0-9]{1,10}")
 _CLONE_PATTERN = re.compile(rf"{_PART}[A-Za-z0-9._*-]+(?:/{_PART}[A-Za-z0-9._*-]+)*")
 # The entrypoint gives these their values, by which a run is confined and recognised.
 _RESERVED = frozenset({"PATH", "HOME", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH", "SQUIRE_ATTEMPT_ID"})
@@ -81,6 +84,23 @@ class AgentConfig:
     caps: Caps = Caps()
 
 
+Parser: TypeAlias = Callable[[str], Iterable[Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    """A file about the session that the program leaves, where it prints no events.
+
+    Args:
+        name: In the folder `Marker.OUTPUT`, where the program has to be told to write it.
+        read: Returns the entries of its text, cleaned and redacted as lines of output are. It is called on the host
+            once the program has ended, with at most `MAX_SESSION_FILE_BYTES`, and the text is the program's word.
+    """
+
+    name: str
+    read: Parser
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """How the agent's program is started in the container, in its clone of the repository.
@@ -98,6 +118,7 @@ class LaunchSpec:
             for what is no `/` and `**` for any folders. Everything below a match is left out too.
         restore: Paths of the clone that are taken out before the start, because the program would obey them, and that
             are in the change as they were before, whatever the agent made there.
+        session_file: The file from which the transcript comes, for a program that prints no events.
     """
 
     argv: tuple[str, ...]
@@ -108,6 +129,7 @@ class LaunchSpec:
     home: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     exclude: tuple[str, ...] = ()
     restore: tuple[str, ...] = ()
+    session_file: SessionFile | None = None
 
     def checked(self, agent: str) -> "LaunchSpec":
         """Return itself. Raises ConfigError, which names `agent`, where the entrypoint could not use it."""
@@ -119,6 +141,11 @@ class LaunchSpec:
             *(name for name in self.home if not _HOME_NAME.fullmatch(name)),
             *(path for path in self.exclude if not _CLONE_PATTERN.fullmatch(path) or not path.strip("*/")),
             *(path for path in self.restore if not _HOME_NAME.fullmatch(path)),
+            *(
+                [self.session_file.name]
+                if self.session_file is not None and not _SESSION_FILE_NAME.fullmatch(self.session_file.name)
+                else ()
+            ),
         ]
         problems = {
             "its command line is empty": not self.argv or not all(isinstance(part, str) for part in self.argv),
@@ -230,9 +257,6 @@ class SessionFailure:
     fault: Literal["agent", "provider", "configuration"]
     message: str
     code: str
-
-
-Parser: TypeAlias = Callable[[str], Iterable[Entry]]
 
 
 class Agent(Protocol):

@@ -6,6 +6,7 @@ from functools import cache
 from importlib.metadata import version as package_version
 
 from squire_pipelines.agent_names import installed, names
+from squire_pipelines.agents.adapters.aider import AiderAgent
 from squire_pipelines.agents.adapters.claude_code import ClaudeCodeAgent
 from squire_pipelines.agents.adapters.codex import CodexAgent
 from squire_pipelines.agents.adapters.command import CommandAgent
@@ -27,6 +28,7 @@ _PROGRAMS = (
     PiAgent,
     QwenAgent,
     MiniSweAgent,
+    AiderAgent,
 )
 _BUILT_IN: dict[str, Callable[[], Agent]] = {kind.name: kind for kind in (*_PROGRAMS, CommandAgent)}
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue, ValidationError
 
-from squire_pipelines.agents.adapters.protocol import Agent, GatewaySeen, SessionFailure, SessionResult
+from squire_pipelines.agents.adapters.protocol import Agent, GatewaySeen, Parser, SessionFailure, SessionResult
 from squire_pipelines.agents.adapters.transcript import Entry, SessionNote, SessionTotals, dump, load, total
 from squire_pipelines.observability.logging import Component, get_logger
 
@@ -50,12 +50,19 @@ class SessionReader:
 
     def line(self, text: str) -> None:
         """Take one line of the output. Never raises: what goes wrong is in `failure`, once."""
+        self._read(text, self._parse, _MAX_ENTRIES_PER_LINE)
+
+    def report(self, text: str, read: Parser) -> None:
+        """Take the file that a program left which prints no events. Never raises, as `line`."""
+        self._read(text, read, MAX_ENTRIES)
+
+    def _read(self, text: str, parse: Parser, most: int) -> None:
         if self.failure is not None:
             return
         self._events += bool(self._agent.protocols) and text.startswith("{") and '"type"' in text
         try:
-            for number, entry in enumerate(self._parse(text)):
-                if number >= _MAX_ENTRIES_PER_LINE:
+            for number, entry in enumerate(parse(text)):
+                if number >= most:
                     break
                 self._take(entry)
         except OSError as error:

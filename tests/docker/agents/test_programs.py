@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from squire_pipelines.agent_names import WITH_IMAGE
-from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig, LaunchSpec
+from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig, LaunchSpec, Marker
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.images import LABEL_LOCK, ProgramImage, build_image
@@ -29,7 +29,14 @@ from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
 from tests.support.attempts import MIB, Origin, small_limits
 from tests.support.hostile_projects import HOSTILE, planted, write_project
-from tests.support.scripted_provider import INPUT_TOKENS, MODEL, OUTPUT_TOKENS, ScriptedProvider, serve_provider
+from tests.support.scripted_provider import (
+    INPUT_TOKENS,
+    MODEL,
+    OUTPUT_TOKENS,
+    REFUSES,
+    ScriptedProvider,
+    serve_provider,
+)
 from tests.support.worker import git
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("agents"), pytest.mark.timeout(900)]
@@ -38,6 +45,8 @@ NAMES = WITH_IMAGE if os.environ.get("SQUIRE_TEST_ALL_AGENTS") else QUICK
 KEY = "sk-" + "k" * 30
 BRANCH = "squire/t000000001-do-it"
 EDIT = "echo 'by a model' >> README.md"
+# aider has no tools: its model writes the file whole.
+EDIT_OF_AIDER = "README.md\n```\n# Sample\nby a model\n```\n"
 END_OF_MINI = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 LIMITS = {"memory": 3072 * MIB, "workspace": 256 * MIB, "home": 512 * MIB, "tmp": 512 * MIB, "pids": 256}
 
@@ -94,6 +103,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, 
         *,
         first: tuple[str, ...] = (),
         prompt: str = "Add a line to README.md.",
+        faults: tuple[str, ...] = (),
     ) -> Session:
         image = image_of(name)
         hostile = _hostile(origin, name)
@@ -107,7 +117,8 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, 
             with lock:
                 calls.append(call)
 
-        with serve_provider(*commands) as provider, socket_directory() as path:
+        text = EDIT_OF_AIDER if name == "aider" else "Done."
+        with serve_provider(*commands, text=text, faults=[*faults]) as provider, socket_directory() as path:
             inputs = hostile.prepared(
                 tmp_path,
                 agent=agent,
@@ -141,7 +152,7 @@ def test_a_program_changes_a_hostile_repository_as_asked_and_obeys_nothing_in_it
     assert "by a model" in session.readme
     # What the gateway counted is what the provider said of the calls that it answered.
     answered = session.provider.answered
-    assert answered >= 2
+    assert answered >= (1 if name == "aider" else 2)
     assert sum(call.input_tokens or 0 for call in session.calls if call.output_tokens) == answered * INPUT_TOKENS
     assert sum(call.output_tokens or 0 for call in session.calls) == answered * OUTPUT_TOKENS
     assert KEY not in session.log
@@ -154,12 +165,24 @@ LONG_PROMPT = "# Task\n\n" + "A line of a long log.\n" * 9_500 + "The end is rea
 @pytest.mark.parametrize("name", NAMES)
 def test_a_prompt_that_is_too_long_for_an_argument_reaches_the_model(play: Play, name: str) -> None:
     assert len(LONG_PROMPT) > 200_000
-    # A program that reads no standard input is told of the file, which its model then reads.
-    first = () if find(name).launch(AgentConfig(model=MODEL)).stdin else ("tail -n 1 /in/prompt.md",)
+    # A program that takes it as an argument is told of the file, which its model then reads.
+    argv = find(name).launch(AgentConfig(model=MODEL)).argv
+    first = ("tail -n 1 /in/prompt.md",) if Marker.PROMPT in argv else ()
     session = play(name, prompt=LONG_PROMPT, first=first)
     assert session.run.ending.cause is Cause.COMPLETED, (session.run.ending, session.log[-3000:])
     assert "reached-the-end" in session.provider.prompt_text
     assert "by a model" in session.readme
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_program_ends_soon_after_a_refusal_that_is_final(play: Play, name: str) -> None:
+    """A wrong key: one call reaches the provider, and the program takes the gateway's word for it."""
+    session = play(name, faults=(REFUSES,) * 20)
+    assert session.run.ending.cause in {Cause.AGENT_ERROR, Cause.PROVIDER_ERROR, Cause.NO_CHANGES}
+    asked = [path for path, _body in session.provider.requests]
+    print(f"{name}: {len(session.calls)} calls, {session.run.timings['agent_s']} s")  # noqa: T201 - a figure
+    assert len(asked) == 1, asked
+    assert len(session.calls) <= 2, session.log[-2000:]
 
 
 def _without(*words: str, environment: Mapping[str, str] | None = None) -> Callable[[LaunchSpec], LaunchSpec]:
@@ -175,6 +198,7 @@ def _without(*words: str, environment: Mapping[str, str] | None = None) -> Calla
 
 # What each repository does to a program that is started without our flags: so the test above can fail.
 UNPROTECTED = {
+    "aider": (_without("--no-auto-lint"), "RAN-aider-conf"),
     "claude-code": (_without("--setting-sources", "user", "--strict-mcp-config"), "RAN-claude-settings"),
     "codex": (
         _without("-c", "project_doc_max_bytes=0", "skills.include_instructions=false"),

@@ -108,3 +108,30 @@ def test_a_package_manager_that_hangs_is_a_failure_of_the_network(
     with pytest.raises(install.BuildError) as caught:
         install.run(["npm"], tmp_path)
     assert caught.value.kind == "network"
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_program_that_unpacks_itself_does_so_into_its_own_folder(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked: list[tuple[str, Path]] = []
+    monkeypatch.setattr(install, "unpack", lambda _target, variable, folder: unpacked.append((variable, folder)))
+    install.install({**NPM, "node": False, "unpacks_into": "CACHE_HOME"}, lock(tmp_path), root)
+    assert unpacked == [("CACHE_HOME", root / "opt/agents/gemini/unpacked")]
+    command = (root / "usr/local/bin/gemini").read_text()
+    assert "\nCACHE_HOME=/opt/agents/gemini/unpacked exec /opt/agents/gemini/node_modules/@x/gemini-" in command
+
+
+def test_a_program_that_does_not_unpack_itself_is_no_image(tmp_path: Path) -> None:
+    program = script(tmp_path / "program", '[ "$1" = --version ] && mkdir "$CACHE_HOME/pkg"')
+    install.unpack(program, "CACHE_HOME", tmp_path / "unpacked")
+    assert (tmp_path / "unpacked" / "pkg").is_dir()
+    with pytest.raises(install.BuildError, match="did not unpack itself into OTHER"):
+        install.unpack(program, "OTHER", tmp_path / "other")
+    with pytest.raises(install.BuildError, match="cannot be started"):
+        install.unpack(tmp_path / "missing", "CACHE_HOME", tmp_path / "third")

@@ -5,6 +5,7 @@ versions that the adapters name; those of pi and Gemini CLI are as their own doc
 """
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squire_pipelines.agent_names import PROGRAMS
+from squire_pipelines.agents.adapters.protocol import AgentConfig
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.transcript import (
     Entry,
@@ -280,18 +282,89 @@ def test_pis_error_which_ends_with_exit_code_0() -> None:
     assert fatal == SessionError(name="retries_failed", message="500 overloaded", provider=True)
 
 
-READERS = [name for name in PROGRAMS if name != "mini-swe-agent"]
+def mini_message(role: str, content: str = "", **more: Any) -> dict[str, Any]:
+    extra = {"timestamp": 1_764_325_376.0, **more.pop("extra", {})}
+    return {"role": role, "content": content, **more, "extra": extra}
+
+
+def mini_call(call_id: str, command: str) -> dict[str, Any]:
+    function = {"name": "bash", "arguments": json.dumps({"command": command})}
+    usage = {"prompt_tokens": 100, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 60}}
+    response = {"usage": usage, "choices": [{"finish_reason": "tool_calls"}]}
+    calls = [{"id": call_id, "type": "function", "function": function}]
+    return mini_message("assistant", "I look.", tool_calls=calls, extra={"response": response})
+
+
+def mini_result(call_id: str, output: str, returncode: int, why: str = "") -> dict[str, Any]:
+    extra = {"raw_output": output, "returncode": returncode, "exception_info": why}
+    return mini_message("tool", "as the model sees it", tool_call_id=call_id, extra=extra)
+
+
+def read_mini(*messages: dict[str, Any]) -> list[Entry]:
+    report = find("mini-swe-agent").launch(AgentConfig(model="m")).session_file
+    assert report is not None
+    return list(report.read(json.dumps({"info": {}, "messages": messages}, indent=2)))
+
+
+def test_mini_swe_agents_trajectory() -> None:
+    """2.4.6 (measured). The command by which it ends is told as one that did not run."""
+    entries = read_mini(
+        mini_message("system", "You are …"),
+        mini_message("user", "Please …"),
+        mini_call("c1", "ls"),
+        mini_result("c1", FORGED, 0),
+        mini_call("c2", "false"),
+        mini_result("c2", "no", 1),
+        mini_call("c3", "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"),
+        mini_result("c3", "", -1, "action was not executed"),
+        mini_message("exit", extra={"exit_status": "Submitted", "submission": ""}),
+    )
+    first, second = tools(entries)
+    assert (first.tool, first.status, first.input, first.output) == ("bash", "completed", '{"command": "ls"}', FORGED)
+    assert (second.status, second.error, second.seconds) == ("error", "no", 0.0)
+    totals = total(entries)
+    assert (totals.steps, totals.input_tokens, totals.cache_read_tokens, totals.output_tokens) == (3, 120, 180, 27)
+    assert totals.fatal_error is None
+
+
+def test_mini_swe_agents_end_by_an_error() -> None:
+    refused = {"exit_status": "BadRequestError", "exception_str": "no budget is left", "traceback": "…"}
+    fatal = total(read_mini(mini_message("exit", "no budget is left", extra=refused))).fatal_error
+    assert fatal == SessionError(
+        name="BadRequestError",
+        message="no budget is left",
+        provider=True,
+        at=datetime(2025, 11, 28, 10, 22, 56, tzinfo=UTC),
+    )
+    (own,) = read_mini(mini_message("exit", "LimitsExceeded", extra={"exit_status": "LimitsExceeded"}))
+    assert isinstance(own, SessionError)
+    assert not own.provider
+
+
+SILENT = ("mini-swe-agent", "aider")
+READERS = [name for name in PROGRAMS if name not in SILENT]
 NAMES = (
     *("type", "subtype", "message", "content", "usage", "item", "data", "result", "error", "status", "stats", "id"),
     *("is_error", "name", "input", "output", "timestamp", "part", "state", "tokens", "cached", "text", "args", "role"),
     *("toolCallId", "tool_id", "tool_use_id", "success", "stopReason", "session_id", "exit_code", "changes", "cost"),
     *("input_tokens", "total_cost_usd", "total_tokens", "statusCode", "reason", "delta", "command", "at", "model"),
+    *("extra", "tool_calls", "function", "exit_status", "returncode", "tool_call_id", "response", "choices"),
 )
 KINDS = (
     *("system", "assistant", "user", "result", "init", "tool_use", "tool_result", "text", "message", "error"),
     *("thread.started", "item.completed", "turn.completed", "turn.failed", "command_execution", "file_change"),
     *("assistant.message", "tool.execution_start", "tool.execution_complete", "session.error", "step_finish"),
-    *("message_end", "tool_execution_start", "tool_execution_end", "auto_retry_end", "session", "success", "unknown"),
+    *(
+        "tool",
+        "exit",
+        "message_end",
+        "tool_execution_start",
+        "tool_execution_end",
+        "auto_retry_end",
+        "session",
+        "success",
+        "unknown",
+    ),
 )
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(KINDS) | st.text(max_size=20)
@@ -320,10 +393,21 @@ def test_no_event_makes_a_reader_fail_or_an_entry_that_cannot_be_read_again(
     assert totals.input_tokens >= 0
 
 
-@pytest.mark.parametrize("name", [*READERS, "mini-swe-agent"])
+@pytest.mark.parametrize("name", PROGRAMS)
 @given(line=st.text() | st.binary().map(lambda raw: "{" + raw.decode(errors="replace")))
 def test_no_line_makes_a_reader_fail(name: str, line: str) -> None:
     assert read(name, line) == []
+
+
+@settings(max_examples=40)
+@given(messages=st.lists(EVENTS, max_size=4), text=st.text())
+def test_no_trajectory_makes_the_reader_fail(messages: list[dict[str, Any]], text: str) -> None:
+    for entry in read_mini(*({**message, "role": message["type"]} for message in messages)):
+        assert load(dump(entry)) == entry
+    report = find("mini-swe-agent").launch(AgentConfig(model="m")).session_file
+    assert report is not None
+    assert list(report.read(text)) == []
+    assert list(report.read('{"messages":' * 50_000)) == []
 
 
 DEEP = '{"type":' * 50_000

@@ -29,7 +29,8 @@ def test_a_program_gets_model_prompt_address_and_a_key_that_is_none(name: str, p
     spec = launch(name, protocol)
     everything = json.dumps(spec.document() | {"home": dict(spec.home), "stdin": spec.stdin})
     assert "family/m-1" in everything
-    assert (spec.stdin == Marker.PROMPT) != (Marker.PROMPT in spec.argv), "the prompt comes once"
+    ways = [spec.stdin == Marker.PROMPT, *(part in (Marker.PROMPT, f"{Marker.INPUTS}/prompt.md") for part in spec.argv)]
+    assert ways.count(True) == 1, "the prompt comes once"
     assert ROOT in everything
     assert PLACEHOLDER_KEY in everything
     assert spec.version
@@ -108,6 +109,22 @@ def test_pi_and_qwen_code_find_no_settings_of_the_repository() -> None:
     assert ".qwen/settings.json" in launch("qwen").restore
     assert ".qwen/settings.json.orig" in launch("qwen").exclude
     assert "--bare" in launch("qwen").argv
+
+
+def test_aider_runs_no_command_and_reads_no_cache_of_the_clone() -> None:
+    spec = launch("aider")
+    assert {"--no-auto-lint", "--no-suggest-shell-commands", "--no-auto-commits", "--no-detect-urls"} <= set(spec.argv)
+    assert {".env", ".aider.conf.yml", ".aider.tags.cache.v4"} <= set(spec.restore)
+    assert spec.exclude == (".aider*",)
+    (prices,) = spec.home.values()
+    assert json.loads(prices), "an empty one would be downloaded"
+
+
+def test_mini_swe_agent_asks_again_only_below_its_own_loop() -> None:
+    spec = launch("mini-swe-agent")
+    assert spec.environment["MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT"] == "1"
+    assert spec.session_file is not None
+    assert f"{Marker.OUTPUT}/{spec.session_file.name}" in spec.argv
 
 
 @pytest.mark.parametrize("name", sorted(set(PROGRAMS) - IN_WORKER_IMAGE))
