@@ -21,13 +21,13 @@ import docker
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from squire_pipelines.agent_names import PROGRAMS
 from squire_pipelines.agents import engine
 from squire_pipelines.agents.adapters.protocol import Agent
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.domain.endings import Cause
 from tests.support.agent_programs import (
     MEASURE,
+    WITH_TOOLS,
     ProgramRun,
     Room,
     commands_of,
@@ -40,7 +40,7 @@ from tests.support.billing import Bill
 from tests.support.figures import Figure, by_turns, ratio, report
 from tests.support.scripted_provider import FAILS, IS_CUT, ScriptedProvider, serve_provider
 
-NAMES = os.environ.get("SQUIRE_BENCH_AGENTS", ",".join(PROGRAMS)).split(",")
+NAMES = os.environ.get("SQUIRE_BENCH_AGENTS", ",".join(WITH_TOOLS)).split(",")
 TURNS = int(os.environ.get("SQUIRE_BENCH_TURNS", "3"))
 OVERHEAD_RATIO = 1.15
 MIN_CALLS = 200
@@ -50,7 +50,7 @@ EDIT = "echo 'by a model' >> README.md"
 COMMANDS = (EDIT, "ls", "git status --short", "cat README.md", MEASURE)
 BRANCH = "squire/t000000001-do-it"
 # A Responses stream reports at its very end, so that one that is cut tells nothing to compare with.
-FAULTS = {name: [FAILS, "", IS_CUT] for name in PROGRAMS} | {"codex": [FAILS]}
+FAULTS = {name: [FAILS, "", IS_CUT] for name in WITH_TOOLS} | {"codex": [FAILS]}
 
 
 @dataclass
@@ -159,7 +159,7 @@ def main() -> int:
         for program in NAMES:
             figures += Bench(client, origin, Path(name), program, counted).figures()
     client.close()
-    is_whole = set(NAMES) == set(PROGRAMS)
+    is_whole = set(NAMES) == set(WITH_TOOLS)
     figures += [
         Figure(f"calls compared, short of {MIN_CALLS}", max(0, MIN_CALLS - counted.calls), "", 0 if is_whole else None),
         Figure("calls compared with the provider's bills", counted.calls, ""),

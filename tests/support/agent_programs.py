@@ -14,7 +14,7 @@ from pathlib import Path
 import docker
 from docker.types import Mount
 
-from squire_pipelines.agent_names import IN_WORKER_IMAGE, WORKER_IMAGE
+from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS, WORKER_IMAGE
 from squire_pipelines.agents import profile, worker_files
 from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig, Marker
 from squire_pipelines.agents.docker_runner import DockerRunner
@@ -34,6 +34,8 @@ KEY = "sk-" + "k" * 30
 PROMPT = "Add a line to README.md."
 END_OF_MINI = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 """mini-swe-agent ends when a command says this."""
+WITH_TOOLS = tuple(name for name in PROGRAMS if name != "aider")
+"""The programs that have their model run commands; aider's writes files whole."""
 _WAIT_S = 120.0
 _POLL_S = 0.01
 _INPUTS, _FILES, _REPOSITORY = "/in", "/work/agent", "/work/repo"

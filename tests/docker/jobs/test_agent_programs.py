@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from squire_forge.process import ForgeProcess
-from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
+from squire_pipelines.agent_names import IN_WORKER_IMAGE
 from squire_pipelines.agents import engine
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.images import build_image
@@ -19,13 +19,13 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.ledger import outcomes
 from squire_pipelines.ledger.tables import model_calls
-from tests.support.agent_programs import commands_of
+from tests.support.agent_programs import WITH_TOOLS, commands_of
 from tests.support.billing import PRICE
 from tests.support.pipeline import LEDGERLIB, Pipeline
 from tests.support.scripted_provider import MODEL, serve_provider
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("agents"), pytest.mark.timeout(900)]
-NAMES = PROGRAMS if os.environ.get("SQUIRE_TEST_ALL_AGENTS") else ("codex",)
+NAMES = WITH_TOOLS if os.environ.get("SQUIRE_TEST_ALL_AGENTS") else ("codex",)
 KEY = "sk-" + "p" * 30
 # Left uncommitted: it is committed for the agent. What the program's environment has is in the log.
 EDIT = "echo 'by a model' >> README.md; env"
