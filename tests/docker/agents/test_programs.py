@@ -204,6 +204,7 @@ UNPROTECTED = {
         _without("-c", "project_doc_max_bytes=0", "skills.include_instructions=false"),
         "squire-mark-codex-skill",
     ),
+    "copilot": (_without(environment={"COPILOT_ALLOW_ALL": "true"}), "RAN-copilot-hooks"),
     "gemini": (_without(environment={"GEMINI_CLI_TRUST_WORKSPACE": "true"}), "RAN-gemini-hooks"),
     "pi": (_without("-ne"), "RAN-pi-extension"),
     "qwen": (_without("--bare"), "RAN-qwen-settings"),
