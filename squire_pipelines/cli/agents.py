@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS, names
+from squire_pipelines.cli.agents_history import ASSIGNED_COLUMNS, USE_COLUMNS, assigned_agents, read_history
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table, table_of, with_context
 from squire_pipelines.cli.failures import fail, note
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
@@ -25,7 +26,7 @@ TIMEOUT_S, SBOM_TIMEOUT_S, PROBE_TIMEOUT_S = 5.0, 30.0, 120.0
 _CLI = "squire_pipelines.cli"
 agents = LazyGroup(
     name="agents",
-    help="Show agents, the container engine, the worker image and the runner.",
+    help="Build, check and show agents, with what they cost and how they did; the engine, the image and the runner.",
     lazy={
         "build": Lazy(f"{_CLI}.agents_build:build", "Build the images that agents' programs run in."),
         "show": Lazy(f"{_CLI}.agents_show:show", "Show what an agent may do."),
@@ -117,11 +118,17 @@ def _with_image(place: AgentPlace, client: "docker.DockerClient") -> AgentPlace:
 @json_option
 @with_context
 def list_agents(context: CliContext, *, as_json: bool) -> None:
-    """Show what the agent of the settings would run in, and every agent that there is."""
+    """Show what the agent of the settings would run in, every agent that there is, and which of them tasks get.
+
+    With it stands what each agent has cost and how it did, from the warehouse: attempts, merged pull requests, the cost
+    of each, and the median of the time that it ran.
+    """
     place = find_place(context.settings.agent_for(""))
     kinds = _kinds()
+    assigned = list(assigned_agents(context))
+    uses, why_none = read_history(context)
     if as_json:
-        emit_json({**asdict(place), "agents": kinds})
+        emit_json({**asdict(place), "agents": kinds, "assigned": assigned, "history": uses})
         return
     sandbox = "in a container" if place.sandboxed else "on this machine, which is no sandbox"
     rows = [
@@ -135,6 +142,13 @@ def list_agents(context: CliContext, *, as_json: bool) -> None:
     ]
     context.console.print(table(("", "what"), [row for row in rows if row[1]]))
     context.console.print(table_of(kinds, _KINDS))
+    write_line("Tasks get:")
+    context.console.print(table_of(assigned, ASSIGNED_COLUMNS))
+    if uses:
+        write_line("By our own history:")
+        context.console.print(table_of(uses, USE_COLUMNS))
+    elif why_none:
+        write_line(f"No history: {why_none}")
     write_line("`squire agents show NAME` has how one is started and what it may do.")
 
 

@@ -14,7 +14,8 @@ from squire_pipelines.agents.adapters.transcript import (
     ToolCall,
     dump,
 )
-from tests.support.cli import SampleData, Squire
+from squire_pipelines.domain.endings import Cause
+from tests.support.cli import REPOSITORY, SampleData, Squire
 
 ENTRIES: tuple[Entry, ...] = (
     SessionNote(text="the model was asked", session="ses_1"),
@@ -36,7 +37,7 @@ def test_an_agents_permissions_are_shown(squire: Squire) -> None:
     text = squire.ok("agents", "show", "qwen")
     assert "model: through the gateway, by openai or anthropic" in text
     assert "image: its own, which `squire agents build qwen` makes" in text
-    assert "prompt: an argument" in text
+    assert "prompt: standard input" in text
     assert "taken out of the clone: .qwen/settings.json, .qwen/.env" in text
     assert "never committed: .qwen/settings.json.orig" in text
     assert "prompt: standard input" in squire.ok("agents", "show", "claude-code")
@@ -74,3 +75,36 @@ def test_a_transcript_is_shown_with_its_sums(squire: Squire, attempted: str) -> 
 def test_an_attempt_without_a_transcript_says_where_its_log_is(squire: Squire, samples: SampleData) -> None:
     attempt = samples.running()
     assert "left no transcript" in squire.fails(1, "agents", "transcript", attempt.task_id)
+
+
+SEVERAL = f"""
+repositories = ["{REPOSITORY}"]
+[providers.gpt]
+protocol = "openai"
+[agent]
+provider = "gpt"
+model = "mini"
+fallback = ["codex"]
+[[agent.choose]]
+kinds = ["fix_ci"]
+agent = {{ pi = 3, opencode = 1 }}
+"""
+
+
+def test_the_list_says_which_agents_tasks_get_and_how_they_did(squire: Squire, samples: SampleData) -> None:
+    squire.config(SEVERAL)
+    samples.ended(Cause.AGENT_ERROR)
+    assert "No history: the warehouse has not been published yet" in squire.ok("agents", "list")
+    squire.ok("history", "publish")
+    document = squire.json("agents", "list")
+    assert [(one["agent"], one["model"], one["provider"], one["by"]) for one in document["assigned"]] == [
+        ("opencode", "mini", "gpt", "setting"),
+        ("pi", "mini", "gpt", "rule 1: weight 3 of 4"),
+        ("codex", "mini", "gpt", "fallback"),
+    ]
+    (use,) = document["history"]
+    assert (use["agent"], use["attempts"], use["failed"], use["merged"]) == (None, 1, 1, 0)
+    text = squire.ok("agents", "list")
+    assert "not recorded" in text
+    assert "rule 1: weight 3 of 4" in text
+    assert "agents build" in text

@@ -117,6 +117,8 @@ def fill(tables: Tables) -> None:
         "merged",
         1,
         (90, 95, 100, 300, 340),
+        cost_usd=0.30,
+        choice='{"agent": "fast", "kind": "codex", "reason": "rule"}',
         timings='{"create_s": 0.5, "start_s": 0.25, "image_s": 2, "workspace_in_s": 1.5, "first_call_s": 4}',
         **used,
     )
@@ -273,6 +275,11 @@ def test_models_have_their_latency_and_cost(ask: Ask) -> None:
         (None, "large", "plan", MONDAY, 1, 0, 9, 9, 100, 50, pytest.approx(0.40), 0),
         ("claude", "small", "agent", MONDAY, 2, 1, 1, 1, 2, 1, None, 1),
     ]
+
+
+def test_agents_have_their_cost_and_their_merged_pull_requests(ask: Ask) -> None:
+    (mine,) = ask("SELECT * FROM agent_use WHERE agent_name IS NOT NULL")
+    assert mine == ("fast", "codex", "large", 1, 0, 1, 1, pytest.approx(0.30), pytest.approx(0.30), 200)
 
 
 def test_merged_pull_request_costs_what_failed_and_planned_ones_cost_too(ask: Ask) -> None:
