@@ -8,8 +8,9 @@ set -euo pipefail
 bin="$1"
 cd "$(dirname "$0")/.."
 common=(--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras)
-"$bin/uv" pip compile "${common[@]}" --extra postgres pyproject.toml -o requirements.lock
-"$bin/uv" pip compile "${common[@]}" --extra postgres --group dev pyproject.toml forge/pyproject.toml -o requirements-dev.lock
+extras=(--extra postgres --extra bedrock --extra vertex)
+"$bin/uv" pip compile "${common[@]}" "${extras[@]}" pyproject.toml -o requirements.lock
+"$bin/uv" pip compile "${common[@]}" "${extras[@]}" --group dev pyproject.toml forge/pyproject.toml -o requirements-dev.lock
 "$bin/uv" pip compile "${common[@]}" --group pyproject.toml:docs -o requirements-docs.lock
 if grep -nE '(https?|file)://|^(squire-pipelines|squire-forge|-e|\.)' requirements*.lock; then
     echo "squire: error: a lock names an address or one of our own packages" >&2

@@ -14,10 +14,20 @@ from pydantic import AfterValidator, Field, model_validator
 from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
 from squire_pipelines.domain.provider_order import ProviderChoice, names_of
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.gateway.clouds.cloud import PROTOCOLS, Cloud, Platform
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
 from squire_pipelines.secret_names import SecretName, check_provider_secret
-from squire_pipelines.setting_types import DEFAULT_PROVIDER, BaseUrl, Name, ProviderName, SettingsSection
+from squire_pipelines.setting_types import (
+    DEFAULT_PROVIDER,
+    AwsProfile,
+    BaseUrl,
+    CloudRegion,
+    GoogleProject,
+    Name,
+    ProviderName,
+    SettingsSection,
+)
 
 PUBLIC_URLS: Mapping[Protocol, str] = MappingProxyType(
     {
@@ -33,6 +43,8 @@ _GOOGLES_OPENAI_PATH = "/openai"
 _PREFIXES = frozenset(
     {"openai", "openai-chat", "openai-responses", "anthropic", "google", "google-gla", "google-vertex"}
 )
+_NEEDED = {Platform.BEDROCK: ("region",), Platform.VERTEX: ("region", "project")}
+_EXAMPLES = {"region": "eu-central-1", "project": "my-project"}
 _VERSIONS = {Protocol.ANTHROPIC: "/v1", Protocol.GEMINI: "/v1beta"}
 
 
@@ -108,10 +120,47 @@ class ProviderSettings(SettingsSection):
     models: tuple[Name, ...] = Field(default=(), description="further models that an agent may name")
     aliases: dict[Name, Name] = Field(default_factory=dict, description="names that stand for an allowed model")
     prices: dict[Name, PriceSettings] = Field(default_factory=dict)
+    platform: Platform | None = Field(default=None, description="a cloud that serves it, under its own signatures")
+    region: CloudRegion | None = Field(default=None, description="of the platform")
+    project: GoogleProject | None = Field(default=None, description="of Google Cloud")
+    profile: AwsProfile | None = Field(default=None, description="of the AWS configuration; else what AWS finds")
+
+    @model_validator(mode="after")
+    def _place_is_whole(self) -> Self:
+        needed = _NEEDED[self.platform] if self.platform is not None else ()
+        possible = (*needed, "profile") if self.platform is Platform.BEDROCK else needed
+        for key in ("region", "project", "profile"):
+            value = getattr(self, key)
+            if value is not None and key not in possible:
+                raise ValueError(f'{key} = "{value}" is of no use with platform = {self._platform_shown}: remove it')
+            if value is None and key in needed:
+                raise ValueError(f'platform = {self._platform_shown} needs {key}, like {key} = "{_EXAMPLES[key]}"')
+        if self.platform is None:
+            return self
+        if self.protocol not in PROTOCOLS[self.platform]:
+            spoken = " or ".join(f'"{protocol}"' for protocol in PROTOCOLS[self.platform])
+            raise ValueError(f"platform = {self._platform_shown} is served with protocol = {spoken}")
+        if self.secret is not None:
+            raise ValueError(
+                f"platform = {self._platform_shown} has no key of ours: its credentials are found as the company's own "
+                "tools do; remove `secret`"
+            )
+        return self
+
+    @property
+    def _platform_shown(self) -> str:
+        return f'"{self.platform}"' if self.platform is not None else "none"
+
+    @property
+    def cloud(self) -> Cloud | None:
+        """Where it is on a platform; None for a server of its own."""
+        if self.platform is None or self.region is None:
+            return None
+        return Cloud(self.platform, self.region, self.project, self.profile)
 
     @model_validator(mode="after")
     def _address_speaks_it(self) -> Self:
-        if self.base_url is None:
+        if self.base_url is None or self.platform is not None:
             return self
         parts = urlsplit(self.base_url)
         path = parts.path.rstrip("/")
@@ -156,6 +205,7 @@ class ModelProvider:
         models: Further models that an agent may name.
         aliases: Names that stand for an allowed model.
         prices: By model.
+        cloud: The platform that serves it, whose library finds the credentials: it has no key of ours.
     """
 
     name: str
@@ -166,6 +216,7 @@ class ModelProvider:
     models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, PriceSettings] = field(default_factory=dict)
+    cloud: Cloud | None = None
 
     @property
     def known_protocol(self) -> Protocol | None:
@@ -175,7 +226,9 @@ class ModelProvider:
     @property
     def words(self) -> ProviderWords:
         """How messages name it."""
-        return ProviderWords(self.name, self.secret, self.base_url)
+        return ProviderWords(
+            self.name, self.secret, self.base_url, self.cloud.words if self.cloud is not None else None
+        )
 
     def missing_key(self, api_key: object) -> UserFault | None:
         """Return what to tell where this provider needs a key and there is none."""
@@ -208,13 +261,17 @@ def resolve_provider(
             prices=gateway.prices,
         )
     table = providers[name]
+    cloud = table.cloud
     url = table.base_url or PUBLIC_URLS[table.protocol]
+    if cloud is not None:
+        url = cloud.base_url(table.protocol, table.base_url)
     return ModelProvider(
         name,
         protocol=table.protocol,
         base_url=url,
         secret=table.secret or f"{name}-key",
         needs_key=table.secret is not None or urlsplit(url).hostname in _PROTOCOLS_OF_HOSTS,
+        cloud=cloud,
         models=tuple(dict.fromkeys((*table.models, *gateway.models))),
         aliases={**gateway.aliases, **table.aliases},
         prices={**gateway.prices, **table.prices},

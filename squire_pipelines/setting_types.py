@@ -352,6 +352,11 @@ RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
 ProviderName = Annotated[str, AfterValidator(check_provider_name)]
 ProviderChoices = Annotated[ProviderChoice, PlainValidator(read_provider_choice)]
+CloudRegion = Annotated[str, matching(r"[a-z0-9-]{2,40}", "not a region of a cloud, like eu-central-1 or global")]
+GoogleProject = Annotated[
+    str, matching(r"[a-z0-9.:-]{1,100}", "not the id of a project of Google Cloud, like my-project-1")
+]
+AwsProfile = Annotated[str, matching(r"[^\s\[\]]{1,100}", "not a profile's name, as in the AWS configuration")]
 Label = Annotated[str, Field(min_length=1, max_length=50), AfterValidator(check_name)]
 """As GitHub bounds it."""
 CheckPattern = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_name)]

@@ -208,9 +208,8 @@ class Settings(BaseSettings):
     @property
     def provider_secrets(self) -> tuple[str, ...]:
         """The names of the providers' keys, whether or not anything uses them."""
-        return tuple(
-            resolve_provider(self.providers, name, None, self.gateway).secret for name in (None, *self.providers)
-        )
+        providers = (resolve_provider(self.providers, name, None, self.gateway) for name in (None, *self.providers))
+        return tuple(provider.secret for provider in providers if provider.cloud is None)
 
     def filters_for(self, repository: str) -> FilterSettings:
         """Return which signals of one repository are for Squire."""

@@ -2,7 +2,8 @@
 
 It is judged by the provider's status and codes; its sentences are never repeated. Sources:
 https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors,
-https://ai.google.dev/gemini-api/docs/troubleshooting.
+https://ai.google.dev/gemini-api/docs/troubleshooting,
+https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html.
 """
 
 import json
@@ -19,14 +20,28 @@ _MAX_CODE_CHARS = 60
 _REDIRECTS = range(300, 400)
 # Codes that name the cause more surely than the status does: Google's for a wrong key is a 400.
 _KEY_CODES = frozenset({"invalid_api_key", "authentication_error", "API_KEY_INVALID", "UNAUTHENTICATED"})
-_QUOTA_CODES = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached", "BILLING_DISABLED"})
+_QUOTA_CODES = frozenset(
+    {"insufficient_quota", "billing_error", "billing_hard_limit_reached", "BILLING_DISABLED"}
+    | {"ServiceQuotaExceededException"}
+)
 _MODEL_CODES = frozenset({"model_not_found"})
+# Of AWS's signatures, some of which come with a 400.
+_SIGNATURE_CODES = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "IncompleteSignatureException"}
+    | {"InvalidClientTokenId", "InvalidSignatureException", "MissingAuthenticationToken"}
+    | {"MissingAuthenticationTokenException", "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException"}
+)
 # Sentences of providers that have no code for it: Anthropic's for an account without money, and those of compatible
 # servers for a model that they do not have.
 _NO_CREDIT = re.compile(r"(?i)credit balance is too low|insufficient balance")
-_NO_MODEL = re.compile(r"(?i)not a valid model|model not exist|unknown model")
-# Google's name of a quota that comes back on another day.
-_DAILY = "PerDay"
+_NO_MODEL = re.compile(
+    r"(?i)not a valid model|model not exist|unknown model|model identifier is invalid|on-demand throughput"
+    r"|not servable in region"
+)
+# AWS's, with the status and code of permissions that are missing.
+_NO_ACCESS = re.compile(r"(?i)access to the model")
+# Google's name of a quota that comes back on another day, and AWS's sentence of one.
+_DAILY = re.compile(r"PerDay|tokens per day")
 
 
 class FaultKind(StrEnum):
@@ -51,12 +66,21 @@ class UserFault:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialWords:
+    """How messages name credentials that are no key of ours, in the plural, and what to do when they are refused."""
+
+    name: str
+    renew: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderWords:
-    """How messages name a provider: by its name, the name of its key, and its address where it is known."""
+    """How messages name a provider: by its name, its key or credentials, and its address where it is known."""
 
     name: str
     secret: str
     base_url: str | None = None
+    credentials: CredentialWords | None = None
 
     def missing_key(self) -> UserFault:
         """Return what to tell where the provider needs a key and there is none."""
@@ -65,19 +89,24 @@ class ProviderWords:
 
     def describe(self, kind: FaultKind, shown: str, model: str | None) -> UserFault:
         """Return the sentence about a fault, the same wherever it is told; `shown` is the status and code."""
-        key = f"`squire secrets set {self.secret}`; `squire doctor` tries it"
+        key, words = f"`squire secrets set {self.secret}`; `squire doctor` tries it", self.credentials
+        used = words.name if words is not None else f"the key {self.secret}"
         message, hint = {
             FaultKind.KEY: (
-                f"the provider {self.name} refuses the key {self.secret} ({shown})",
-                f"set one that it takes with {key}",
+                f"the provider {self.name} refuses {used} ({shown})",
+                words.renew if words is not None else f"set one that it takes with {key}",
             ),
             FaultKind.QUOTA: (
-                f"the provider {self.name} has no quota or credit left for the key {self.secret} ({shown})",
-                f"raise it there, or set the key of another account with {key}",
+                f"the provider {self.name} has no quota or credit left for {used} ({shown})",
+                "raise it there, or use another account"
+                if words is not None
+                else f"raise it there, or set the key of another account with {key}",
             ),
             FaultKind.MODEL: (
-                f"the provider {self.name} does not know the model {model}, or not for the key {self.secret} ({shown})",
-                "correct `model` in the settings",
+                f"the provider {self.name} does not know the model {model}, or not for {used} ({shown})",
+                "correct `model` in the settings, or the provider's `region`, or allow the account the model there"
+                if words is not None
+                else "correct `model` in the settings",
             ),
             FaultKind.ADDRESS: (
                 f"the provider {self.name} has no such interface at {self.base_url or 'its address'} ({shown})",
@@ -110,18 +139,20 @@ def fault_kind(status: int, body: bytes, *, is_free: bool = False) -> FaultKind 
     """
     error = _error(body)
     codes, message = set(_codes(error)), str(error.get("message") or "")
-    if status == HTTPStatus.UNAUTHORIZED or codes & _KEY_CODES:
+    if status == HTTPStatus.UNAUTHORIZED or codes & (_KEY_CODES | _SIGNATURE_CODES):
         return FaultKind.KEY
     if status in _REDIRECTS:
         return FaultKind.ADDRESS
     if is_free or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return None
     is_bad = status == HTTPStatus.BAD_REQUEST
-    is_used_up = status == HTTPStatus.TOO_MANY_REQUESTS and _DAILY in json.dumps(error)
+    is_used_up = status == HTTPStatus.TOO_MANY_REQUESTS and _DAILY.search(json.dumps(error)) is not None
     has_no_credit = status == HTTPStatus.PAYMENT_REQUIRED or (is_bad and _NO_CREDIT.search(message) is not None)
     if codes & _QUOTA_CODES or is_used_up or has_no_credit:
         return FaultKind.QUOTA
-    if codes & _MODEL_CODES or (is_bad and _NO_MODEL.search(message) is not None):
+    is_unknown = is_bad and _NO_MODEL.search(message) is not None
+    has_no_access = status == HTTPStatus.FORBIDDEN and _NO_ACCESS.search(message) is not None
+    if codes & _MODEL_CODES or is_unknown or has_no_access:
         return FaultKind.MODEL
     # An interface says of a model in its own form that it is not there, and a wrong address does in another.
     not_found = FaultKind.MODEL if codes or message else FaultKind.ADDRESS

@@ -15,6 +15,8 @@ from pydantic_core import from_json
 
 from squire_pipelines.gateway import gemini_shapes
 from squire_pipelines.gateway.cap_notice import add_notice
+from squire_pipelines.gateway.clouds.cloud import Platform
+from squire_pipelines.gateway.clouds.requests import cloud_path, names_in_body
 from squire_pipelines.gateway.common_shapes import ANY_INPUT, PICTURE_TOKENS
 from squire_pipelines.gateway.forward import LEAST_THINKING, Forward, write_json
 from squire_pipelines.gateway.model import Protocol
@@ -103,6 +105,7 @@ def rebuild_request(
     default_output: int = 32_000,
     base_url: str = "",
     notice: str | None = None,
+    platform: Platform | None = None,
 ) -> Forward:
     """Return the request to pass on.
 
@@ -116,13 +119,15 @@ def rebuild_request(
         default_output: The greatest number of tokens of an answer where the request names none that is one.
         base_url: Of the provider, which says under which name it wants that number.
         notice: What to tell the agent at the request's end; None for nothing.
+        platform: The cloud on which the model is, whose paths and bodies are its own; None for none.
 
     Raises:
         RefusalError: The body is no JSON object, asks for a model that is not allowed, or has what is not passed on.
     """
     target, protocol = target_of(path), protocol_of(path)
     if target.path in {MODELS_PATH, GEMINI_MODELS_PATH}:
-        return Forward(method, target.below(None), None, protocol=protocol, free=True)
+        below = target.below(None) if platform is None else cloud_path(platform, target, None, is_stream=False)
+        return Forward(method, below, None, protocol=protocol, free=True)
     document = read_document(body)
     asked = document.pop("model", None)
     model = _allowed(asked if target.model is None else target.model, allowed_models, aliases)
@@ -140,11 +145,16 @@ def rebuild_request(
         raise RefusalError("not_passed_on", error.sentence) from error
     _settle(made, path)
     has_notice = notice is not None and add_notice(path, made, notice)
-    text = write_json({"model": model, **made})
+    below, names = target.below(model), {"model": model}
+    if platform is not None:
+        is_stream = made.pop("stream", False) is True
+        below = cloud_path(platform, target, model, is_stream=is_stream)
+        names = names_in_body(platform, target, model, is_stream=is_stream)
+    text = write_json({**names, **made})
     free = path in FREE_PATHS
     return Forward(
         method,
-        target.below(model),
+        below,
         model,
         protocol=protocol,
         free=free,

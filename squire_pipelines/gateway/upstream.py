@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from squire_pipelines.domain.provider_faults import ProviderWords
+from squire_pipelines.gateway.clouds.cloud import Cloud
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.prices import Price
 
@@ -21,6 +22,7 @@ class Upstream:
         name: Of the settings' table, recorded with each call.
         secret: The name of its key, for messages.
         protocol: The one that it speaks; None serves the paths of all.
+        cloud: The platform on which it is, which takes signatures and no key.
     """
 
     base_url: str
@@ -31,8 +33,11 @@ class Upstream:
     name: str = "default"
     secret: str = "model-key"  # noqa: S105 - the name, not the value
     protocol: Protocol | None = None
+    cloud: Cloud | None = None
 
     @property
     def words(self) -> ProviderWords:
         """How messages name it."""
-        return ProviderWords(self.name, self.secret, self.base_url)
+        return ProviderWords(
+            self.name, self.secret, self.base_url, self.cloud.words if self.cloud is not None else None
+        )

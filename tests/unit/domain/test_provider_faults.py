@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.provider_faults import FaultKind, ProviderWords, error_code, fault_kind
+from squire_pipelines.domain.provider_faults import CredentialWords, FaultKind, ProviderWords, error_code, fault_kind
 
 WORDS = ProviderWords("own", "own-key", "https://models.test/v1")
 DAILY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
@@ -33,6 +33,45 @@ USERS: dict[str, tuple[int, dict[str, object], str]] = {
     "OpenAI, a model of others": (403, {"code": "model_not_found"}, "model"),
     "a compatible server, an unknown model": (400, {"message": "x is not a valid model ID", "code": 400}, "model"),
     "a compatible server, no money": (402, {"message": "Insufficient Balance"}, "quota"),
+    "AWS, a token that has ended": (403, {"code": "ExpiredTokenException", "message": "The security token"}, "key"),
+    "AWS, keys of nobody": (403, {"code": "UnrecognizedClientException", "message": "The security token"}, "key"),
+    "AWS, a wrong signature": (400, {"code": "IncompleteSignatureException", "message": "Authorization"}, "key"),
+    "AWS, no permission": (403, {"code": "AccessDeniedException", "message": "User is not authorized to"}, "key"),
+    "AWS, no access to the model": (
+        403,
+        {"code": "AccessDeniedException", "message": "You don't have access to the model with the specified model ID."},
+        "model",
+    ),
+    "AWS, no such model": (
+        400,
+        {"code": "ValidationException", "message": "The provided model identifier is invalid."},
+        "model",
+    ),
+    "AWS, a model of a profile": (
+        400,
+        {
+            "code": "ValidationException",
+            "message": "Invocation of model ID x with on-demand throughput is not supported.",
+        },
+        "model",
+    ),
+    "AWS, a model that has ended": (
+        404,
+        {"code": "ResourceNotFoundException", "message": "This model version"},
+        "model",
+    ),
+    "AWS, the day's quota": (
+        429,
+        {"code": "ThrottlingException", "message": "Too many tokens per day, please wait before trying again."},
+        "quota",
+    ),
+    "AWS, the account's quota": (400, {"code": "ServiceQuotaExceededException", "message": "Your request"}, "quota"),
+    "Vertex, no token": (401, {"code": 401, "status": "UNAUTHENTICATED"}, "key"),
+    "Vertex, another region's model": (
+        400,
+        {"code": 400, "status": "FAILED_PRECONDITION", "message": "Publisher Model x is not servable in region y."},
+        "model",
+    ),
     "no such path": (404, {}, "address"),
     "a path that takes something else": (405, {}, "address"),
     "another address": (308, {}, "address"),
@@ -40,6 +79,9 @@ USERS: dict[str, tuple[int, dict[str, object], str]] = {
 PASSING: dict[str, tuple[int, dict[str, object]]] = {
     "too many requests": (429, {"type": "rate_limit_error", "code": "rate_limit_exceeded"}),
     "Google, too many requests": (429, {"code": 429, "status": "RESOURCE_EXHAUSTED"}),
+    "AWS, too many requests": (429, {"code": "ThrottlingException", "message": "Too many requests, please wait"}),
+    "AWS, a model that starts": (429, {"code": "ModelNotReadyException", "message": "The model is not ready"}),
+    "AWS, a wrong request": (400, {"code": "ValidationException", "message": "messages: at least one message"}),
     "overloaded": (529, {"type": "overloaded_error"}),
     "a server's error with the words of another": (500, {"code": "insufficient_quota"}),
     "a server's error": (500, {"type": "server_error"}),
@@ -72,6 +114,17 @@ def test_what_a_provider_does_not_serve_beside_answers_is_no_fault() -> None:
     for status in (402, 403, 404):
         assert fault_kind(status, b"{}", is_free=True) is None
     assert fault_kind(401, b"", is_free=True) is FaultKind.KEY
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, "key"), (402, "quota"), (404, "model")])
+def test_credentials_that_are_no_key_of_ours_are_told_with_their_own_next_step(status: int, kind: str) -> None:
+    words = ProviderWords("aws", "aws-key", credentials=CredentialWords("the AWS credentials", "sign in"))
+    fault = words.fault_of(status, b'{"error":{"code":"x"}}', model="m")
+    assert fault is not None
+    assert fault.kind == kind
+    assert "the AWS credentials" in fault.message
+    assert "aws-key" not in str(fault)
+    assert ("Sign in." in str(fault)) is (kind == "key")
 
 
 def test_a_key_that_is_nowhere_is_told_with_the_next_step() -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from squire_pipelines.domain.provider_faults import FaultKind
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.gateway.clouds.cloud import Cloud, Platform
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.provider_uses import provider_uses
 from squire_pipelines.settings import load_settings
@@ -106,9 +108,54 @@ def test_the_environment_sets_a_provider(config: Path, monkeypatch: pytest.Monke
     assert load_settings().agent_provider("a/b").secret == "claude-key"
 
 
+CLOUDS = """
+[providers.aws]
+protocol = "anthropic"
+platform = "bedrock"
+region = "eu-central-1"
+profile = "work"
+[providers.google]
+protocol = "gemini"
+platform = "vertex"
+region = "global"
+project = "my-project"
+"""
+
+
+def test_a_platforms_provider_has_an_address_and_no_key(config: Path) -> None:
+    config.write_text(CLOUDS + '[agent]\nprovider = "aws"\nmodel = "a"\n[planner]\nprovider = "google"\nmodel = "g"\n')
+    settings = load_settings()
+    agent, planner = settings.agent_provider("a/b"), settings.planner_provider
+    assert agent.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
+    place = "https://aiplatform.googleapis.com/v1/projects/my-project/locations/global/publishers/google"
+    assert planner.base_url == place
+    assert agent.cloud == Cloud(Platform.BEDROCK, "eu-central-1", profile="work")
+    assert not agent.needs_key
+    assert not planner.needs_key
+    assert settings.provider_secrets == ("model-key",)
+    assert "the AWS credentials of the profile work" in agent.words.describe(FaultKind.KEY, "403", "a").message
+
+
+def test_an_address_of_the_users_may_stand_for_a_platform(config: Path) -> None:
+    config.write_text(CLOUDS.replace('region = "eu', 'base_url = "https://vpce.example"\nregion = "eu'))
+    assert load_settings().providers["aws"].base_url == "https://vpce.example"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ('[providers.a]\nprotocol = "anthropic"\nplatform = "bedrock"\n', 'needs region, like region = "eu-central-1"'),
+        ('[providers.a]\nprotocol = "gemini"\nplatform = "vertex"\nregion = "eu"\n', "needs project"),
+        (
+            '[providers.a]\nprotocol = "gemini"\nplatform = "bedrock"\nregion = "eu-central-1"\n',
+            'platform = "bedrock" is served with protocol = "anthropic"',
+        ),
+        (
+            '[providers.a]\nprotocol = "anthropic"\nplatform = "bedrock"\nregion = "eu-central-1"\nsecret = "a-key"\n',
+            "remove `secret`",
+        ),
+        ('[providers.a]\nprotocol = "anthropic"\nregion = "eu"\n', 'region = "eu" is of no use with platform = none'),
+        ('[providers.a]\nprotocol = "anthropic"\nplatform = "bedrock"\nregion = "EU 1"\n', "not a region of a cloud"),
         ('[agent]\nprovider = "claud"\n', "[agent]: provider = 'claud' names no table [providers.claud]"),
         ('[planner]\nprovider = "none"\n', "[planner]: provider = 'none' names no table"),
         ('[repository."a/b".agent]\nprovider = "x"\n', "[repository.\"a/b\".agent]: provider = 'x' names no table"),
