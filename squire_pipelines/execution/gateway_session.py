@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import docker
@@ -18,11 +18,12 @@ from squire_pipelines.agents.model import GatewaySocket
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.endings import Cause, Ending
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.usage_recorder import UsageRecorder, call_log_folder, recover_calls
 from squire_pipelines.gateway import container
 from squire_pipelines.gateway.call_log import CallLog, totals_of
+from squire_pipelines.gateway.clouds.credentials import CredentialSource
 from squire_pipelines.gateway.container import ContainerGateway, ContainerPlacement
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.model import GatewayLimits
@@ -37,6 +38,7 @@ from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.sections import AgentSettings
 from squire_pipelines.settings import Settings
 
 _LONGEST_SOCKET_BASE = MAX_SOCKET_PATH_BYTES - len("/squire-12345678/s/gateway.sock")
@@ -188,7 +190,7 @@ def open_gateway(
     if client is not None:
         container.bring_log(client, leased.attempt.id, log_folder)
     recover_calls(leased.ledger, settings, leased.attempt)
-    upstreams, left_out = _upstreams(leased, settings)
+    upstreams, left_out = _upstreams(leased, settings, in_container=client is not None)
     config = _config(leased, settings, gateway_settings, upstreams)
     with (
         UsageRecorder(leased.ledger, leased.attempt, every_s=config.every_s) as recorder,
@@ -227,10 +229,16 @@ def _config(
     )
 
 
-def _upstreams(leased: LeasedAttempt, settings: Settings) -> tuple[tuple[Upstream, ...], dict[str, str]]:
+def _upstreams(
+    leased: LeasedAttempt, settings: Settings, *, in_container: bool
+) -> tuple[tuple[Upstream, ...], dict[str, str]]:
     """Return the providers of the agent's model in their order, and why others are left out.
 
     None for an agent that calls no model.
+
+    Raises:
+        ConfigError: The one provider's credentials cannot be lent to a gateway in a container.
+        NotReachableError: What gives them does not answer.
     """
     repository = leased.task.repository
     choice = leased.attempt.choice
@@ -241,7 +249,16 @@ def _upstreams(leased: LeasedAttempt, settings: Settings) -> tuple[tuple[Upstrea
         return (), {}
     providers = settings.agent_providers(repository, leased.attempt.id, choice)
     for provider in providers:
-        key = find_secret(provider.secret, settings.home)
+        cloud = provider.cloud
+        try:
+            if cloud is not None and in_container:
+                cloud = replace(cloud, credential=CredentialSource(cloud).lend(_longest_s(leased, agent)))
+        except (ConfigError, NotReachableError) as error:
+            if len(providers) == 1:
+                raise
+            left_out[provider.name] = str(error)
+            continue
+        key = find_secret(provider.secret, settings.home) if cloud is None else None
         if (fault := provider.missing_key(key)) is not None and len(providers) > 1:
             left_out[provider.name] = str(fault)
         elif provider.base_url is not None:
@@ -254,9 +271,16 @@ def _upstreams(leased: LeasedAttempt, settings: Settings) -> tuple[tuple[Upstrea
                 name=provider.name,
                 secret=provider.secret,
                 protocol=provider.protocol,
+                cloud=cloud,
             )
             upstreams.append(upstream)
     return tuple(upstreams), left_out
+
+
+def _longest_s(leased: LeasedAttempt, agent: AgentSettings) -> float:
+    """Return how long the attempt's agent may run."""
+    own = leased.task.spec.limits
+    return max(agent.limits.wall_clock_s, (own.wall_clock_s if own is not None else None) or 0.0)
 
 
 def engine_for(gateway_settings: GatewaySettings, runner: AgentRunner | None) -> docker.DockerClient | None:

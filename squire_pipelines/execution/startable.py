@@ -9,6 +9,7 @@ from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTr
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import ConfigError, SecretMissingError
+from squire_pipelines.gateway.clouds.libraries import check_installed
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
@@ -42,6 +43,8 @@ def check_agent_of(
     if agent.model is None or not find(agent.kind).protocols:
         return
     for provider in providers:
+        if provider.cloud is not None and len(providers) == 1:  # of several, the gateway leaves it out
+            check_installed(provider.cloud.platform)
         if not provider.needs_key:
             return
         key = find_key(provider.secret) if find_key is not None else find_secret(provider.secret, settings.home)

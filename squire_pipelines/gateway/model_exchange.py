@@ -17,6 +17,7 @@ from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.body_budget import BodyBudget, BodyShare
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.cap_notice import notice_for
+from squire_pipelines.gateway.clouds.access import CloudAccess, CredentialsError
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter, Message
 from squire_pipelines.gateway.meter import Meter
@@ -38,7 +39,7 @@ _BODIES_AT_ONCE = 1  # of the largest that is allowed; 40 of 400 kB
 # How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
 _LAST_WORD_S = 1.0
 # Refusals after which another provider may answer: this one cannot be asked, or did not begin to.
-_OF_ONE_PROVIDER = frozenset({"model", "timeout", "upstream_unreachable", "provider_refused"})
+_OF_ONE_PROVIDER = frozenset({"model", "path", "timeout", "upstream_unreachable", "provider_refused"})
 _log = get_logger(Component.GATEWAY)
 
 
@@ -81,7 +82,13 @@ class ModelExchange:
         self._log = log
         self._next_id = next_id
         self._on_left = on_left
+        self._clouds = {
+            upstream.name: CloudAccess(upstream.cloud, upstream.protocol)
+            for upstream in config.upstreams
+            if upstream.cloud is not None
+        }
         self._filters = {upstream.name: KeyFilter(upstream.api_key) for upstream in config.upstreams}
+        self._filters |= {name: access.key_filter for name, access in self._clouds.items()}
         self._prices: asyncio.Task[Mapping[tuple[str | None, str], Price | None]] | None = None
         # One thread, since each keeps memory of its own.
         self._reader = ThreadPoolExecutor(1, "squire-gateway-reader")
@@ -233,6 +240,7 @@ class ModelExchange:
                 default_output=self._limits.max_output_tokens,
                 base_url=upstream.base_url,
                 notice=notice,
+                platform=upstream.cloud.platform if upstream.cloud is not None else None,
             )
 
         if len(body) <= _LARGE_BYTES:
@@ -340,11 +348,16 @@ class ModelExchange:
             raise RuntimeError("the gateway has not started")
         try:
             async with contextlib.AsyncExitStack() as stack:
-                response = await self._client.send(sent, stream=True)
+                cloud = self._clouds.get(call.provider or "")
+                client = self._client
+                response = await (client.send(sent, stream=True) if cloud is None else cloud.send(client, sent))
                 stack.push_async_callback(response.aclose)
                 if response.is_success or not may_leave:
                     share.release()
                 await answer.pass_on(response, send)
+        except CredentialsError as error:
+            answer.note(Tokens(), reported=True)
+            raise self._meter.health.refuse_further(call.provider, error.fault) from error
         except httpx.TimeoutException as error:
             if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
                 answer.note(Tokens(), reported=True)

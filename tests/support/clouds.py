@@ -6,12 +6,15 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import time_machine
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from squire_pipelines.gateway.clouds.cloud import AwsKeys
 
@@ -94,3 +97,30 @@ def event_stream(parts: Sequence[bytes]) -> Callable[[BaseHTTPRequestHandler], N
             handler.wfile.flush()
 
     return write
+
+
+def aws_environment(setenv: Callable[[str, str], None], keys: AwsKeys = KEYS) -> None:
+    """Set the environment so that AWS's library finds keys there, and nothing of this machine's."""
+    setenv("AWS_ACCESS_KEY_ID", keys.access_key)
+    setenv("AWS_SECRET_ACCESS_KEY", keys.secret_key)
+    setenv("AWS_SESSION_TOKEN", keys.session_token or "")
+    setenv("AWS_EC2_METADATA_DISABLED", "true")
+    setenv("AWS_CONFIG_FILE", "/nonexistent/config")
+    setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+
+
+def service_account(path: Path, token_url: str) -> None:
+    """Write the file of a service account of Google's, whose tokens a server of the test's gives."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    written = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    account = {
+        "type": "service_account",
+        "client_email": "squire@my-project.iam.gserviceaccount.com",
+        "private_key_id": "1",
+        "private_key": written.decode(),
+        "token_uri": token_url,
+        "project_id": "my-project",
+    }
+    path.write_text(json.dumps(account))

@@ -21,7 +21,7 @@ from squire_pipelines.gateway.wire import GatewayConfig
 Answer = Callable[[BaseHTTPRequestHandler], None]
 DEFAULT_LIMITS = GatewayLimits()
 # Options of the first upstream; the others are the gateway's.
-_UPSTREAM_OPTIONS = frozenset({"aliases", "models", "name", "prices", "protocol", "secret"})
+_UPSTREAM_OPTIONS = frozenset({"aliases", "cloud", "models", "name", "prices", "protocol", "secret"})
 
 
 @dataclass

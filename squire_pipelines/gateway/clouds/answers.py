@@ -56,9 +56,11 @@ class EventStreamReader:
         self._buffer = library.EventStreamBuffer()
         self._errors: tuple[type[Exception], ...] = (library.ParserError,)
         self._unread = 0
+        self._broken: BrokenStreamError | None = None
 
     def feed(self, piece: bytes) -> bytes:
-        """Return the server-sent events that a piece completes. Raises BrokenStreamError."""
+        """Return the server-sent events that a piece completes. Raises BrokenStreamError, after what came before."""
+        self.close()
         self._unread += len(piece)
         self._buffer.add_data(piece)
         events = b""
@@ -67,10 +69,17 @@ class EventStreamReader:
                 self._unread -= message.prelude.total_length
                 events += _event_of(message.headers, message.payload)
         except self._errors as error:
-            raise BrokenStreamError(f"no event stream: {type(error).__name__}") from error
+            self._broken = BrokenStreamError(f"no event stream: {type(error).__name__}")
         if self._unread > _MAX_EVENT_BYTES:
-            raise BrokenStreamError(f"an event has more than {_MAX_EVENT_BYTES} bytes")
+            self._broken = BrokenStreamError(f"an event has more than {_MAX_EVENT_BYTES} bytes")
+        if not events:
+            self.close()
         return events
+
+    def close(self) -> None:
+        """End the stream. Raises BrokenStreamError for one that broke after the last events."""
+        if self._broken is not None:
+            raise self._broken
 
 
 def _event_of(headers: dict[str, Any], payload: bytes) -> bytes:
@@ -145,6 +154,7 @@ class _TranslatedStream(httpx.AsyncByteStream):
         async for piece in self._response.aiter_bytes():
             if events := reader.feed(piece):
                 yield events
+        reader.close()
 
     async def aclose(self) -> None:
         await self._response.aclose()

@@ -72,14 +72,14 @@ class CredentialSource:
             ConfigError: There are none, they have ended, or the library is not installed.
             NotReachableError: What gives them does not answer.
         """
-        held = self._cloud.credential
-        if held is not None:
-            if held.expires_at is not None and held.expires_at <= datetime.now(UTC):
+        lent = self._cloud.credential
+        if lent is not None:
+            if lent.expires_at is not None and lent.expires_at <= datetime.now(UTC):
                 raise ConfigError(
-                    f"{self._cloud.words.name} of the gateway's container ended at {held.expires_at:%H:%M} UTC",
+                    f"{self._cloud.words.name} of the gateway's container ended at {lent.expires_at:%H:%M} UTC",
                     hint='try again with a shorter agent.limits.wall_clock_s, or set gateway.transport = "socket"',
                 )
-            return held
+            return lent
         with self._lock:
             is_aws = self._cloud.platform is Platform.BEDROCK
             look: Callable[[], Credential] = self._look_aws if is_aws else self._look_google
@@ -146,12 +146,13 @@ class CredentialSource:
             ConfigError: There are none, or none that last so long.
             NotReachableError: What gives them does not answer.
         """
-        found = self.find()
-        if isinstance(found, AwsKeys):
-            return self._lend_aws(found, seconds)
-        if found.expires_at is not None and found.expires_at < datetime.now(UTC) + timedelta(seconds=seconds):
+        credential = self.find()
+        if isinstance(credential, AwsKeys):
+            return self._lend_aws(credential, seconds)
+        end = credential.expires_at
+        if end is not None and end < datetime.now(UTC) + timedelta(seconds=seconds):
             raise self._too_short(seconds)
-        return found
+        return credential
 
     def _lend_aws(self, keys: AwsKeys, seconds: float) -> AwsKeys:
         if keys.session_token is None:  # a user's own, which do not end

@@ -72,6 +72,10 @@ def test_an_event_that_is_none_of_anthropics_is_left_out(payload: bytes) -> None
 def test_bytes_that_are_no_event_stream_are_named() -> None:
     broken = bytearray(chunk(EVENTS[0]))
     broken[20] ^= 1
+    reader = EventStreamReader()
+    assert reader.feed(chunk(EVENTS[1]) + bytes(broken)).startswith(b"event: content_block_start\n")
+    with pytest.raises(BrokenStreamError, match="ChecksumMismatch"):
+        reader.close()
     with pytest.raises(BrokenStreamError, match="ChecksumMismatch"):
         EventStreamReader().feed(bytes(broken))
     with pytest.raises(BrokenStreamError):
@@ -83,7 +87,7 @@ def test_an_event_without_an_end_has_a_bound() -> None:
     endless = frame({":message-type": "event"}, b"x" * (5 * 2**20))
     assert reader.feed(endless[: 2**22]) == b""
     with pytest.raises(BrokenStreamError, match="more than 4194304 bytes"):
-        reader.feed(endless[2**22 :])
+        reader.feed(endless[2**22 : 2**22 + 100])
 
 
 @pytest.mark.parametrize(
