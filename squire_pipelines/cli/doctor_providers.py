@@ -1,7 +1,8 @@
 """The checks of `squire doctor` that ask the models' providers: whether each takes its key and knows its model."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ import httpx
 
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.doctor_clouds import ask_cloud
 from squire_pipelines.domain.provider_faults import error_code
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.rules import request_headers
@@ -41,13 +43,21 @@ def _calls_models(use: ProviderUse) -> bool:
 
 def _judge(client: httpx.Client, settings: Settings, use: ProviderUse) -> Diagnosis:
     provider, name = use.provider, f"{use.user}'s model"
+    if provider.cloud is not None:
+        model = provider.aliases.get(use.model, use.model)
+        return _or_unreachable(provider, name, partial(ask_cloud, client, name, provider, provider.cloud, model))
     key = find_secret(provider.secret, settings.home)
     if (fault := provider.missing_key(key)) is not None:
         return Diagnosis(name, "fail", fault.message, fault.hint)
     if provider.base_url is None:
         return Diagnosis(name, "ok", f"{use.model}: not asked, since no address is set")
+    text = key.reveal() if key is not None else None
+    return _or_unreachable(provider, name, partial(_ask, client, name, use, text))
+
+
+def _or_unreachable(provider: ModelProvider, name: str, ask: Callable[[], Diagnosis]) -> Diagnosis:
     try:
-        return _ask(client, name, use, key.reveal() if key is not None else None)
+        return ask()
     except httpx.HTTPError as error:
         message = f"the provider {provider.name} does not answer at {provider.base_url}: {type(error).__name__}"
         return Diagnosis(name, "fail", message, "check its `base_url`, and whether this machine reaches it")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.domain.tasks import Plan, TaskSpec
-from squire_pipelines.errors import ModelRefusedError, PlanningError
+from squire_pipelines.errors import ConfigError, ModelRefusedError, NotReachableError, PlanningError
 from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, prompt_version, validation_feedback
@@ -145,6 +145,10 @@ async def _open_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator
     async with AsyncExitStack() as stack:
         try:
             model = await stack.enter_async_context(opening)
+        except ConfigError as error:
+            raise ModelRefusedError(error.message, hint=error.hint) from error
+        except NotReachableError as error:
+            raise PlanningError(error.message, hint=error.hint) from error
         except (UserError, ImportError, ValueError, TypeError) as error:
             secret = options.provider.secret
             raise PlanningError(

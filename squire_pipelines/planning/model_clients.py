@@ -43,10 +43,16 @@ async def open_model(
 
     Raises:
         UserError, ImportError, ValueError, TypeError: There is no such provider, or it lacks something.
+        ConfigError, NotReachableError: A cloud's credentials are not there.
     """
     timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
     async with httpx2.AsyncClient(timeout=timeout, event_hooks={"response": [_mark_final]}) as client:
-        if provider.base_url is None:
+        if provider.cloud is not None:
+            from squire_pipelines.planning.cloud_models import cloud_model  # noqa: PLC0415 - where it is needed
+
+            place = provider.base_url or ""
+            yield await cloud_model(model, provider.cloud, provider.protocol, place, client)
+        elif provider.base_url is None:
             yield _inferred(model, api_key, client)
         else:
             key = api_key or _NO_KEY
