@@ -5,6 +5,7 @@ SquireError
 │   └── SecretMissingError a secret that is needed is nowhere to be found             exit 3
 ├── NotReachableError      something outside does not answer                 retryable, exit 4
 │   ├── EngineError        the container engine
+│   ├── CredentialSourceError what gives a cloud's credentials
 │   └── PortInUseError     a port that we must listen on is taken             not retryable
 ├── RefusedError           refused by policy, permission or budget                    exit 5
 │   └── PublishRefusedError the branch holds somebody else's commits, or GitHub refuses the push
@@ -112,6 +113,12 @@ class EngineError(NotReachableError):
     """The container engine does not answer, or answers with an error of its own."""
 
     code = "engine"
+
+
+class CredentialSourceError(NotReachableError):
+    """What gives a cloud's credentials does not answer."""
+
+    code = "credential_source"
 
 
 class PortInUseError(NotReachableError):

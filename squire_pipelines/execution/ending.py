@@ -7,12 +7,14 @@ from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import (
     BundleError,
     ConfigError,
+    CredentialSourceError,
     EngineError,
     GitError,
     GitHubError,
     ImageMissingError,
     RefusedError,
     RepositoryError,
+    SecretMissingError,
     SquireError,
     StateConflictError,
     WorkspaceError,
@@ -32,6 +34,8 @@ _CAUSES: tuple[tuple[type[SquireError], Cause], ...] = (
     (RepositoryError, Cause.WORKSPACE_ERROR),
     (RefusedError, Cause.PUBLISH_REFUSED),
     (GitError, Cause.WORKSPACE_ERROR),
+    (CredentialSourceError, Cause.PROVIDER_ERROR),
+    (SecretMissingError, Cause.CONFIGURATION),
     (ConfigError, Cause.INTERNAL_ERROR),
 )
 _LAST_LINES = 20

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from squire_pipelines.errors import ConfigError, NotReachableError
+from squire_pipelines.errors import CredentialSourceError, SecretMissingError
 from squire_pipelines.gateway.clouds.cloud import AwsKeys, Cloud, Credential, GoogleToken, Platform
 from squire_pipelines.gateway.clouds.libraries import require
 from squire_pipelines.observability.logging import with_context
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 def _bounded(look: Callable[[], _T], cloud: Cloud, seconds: float) -> _T:
-    """Return what a look gives. Raises NotReachableError when it takes longer, and what it raises."""
+    """Return what a look gives. Raises CredentialSourceError when it takes longer, and what it raises."""
     results: list[_T] = []
     errors: list[Exception] = []
 
@@ -44,7 +44,7 @@ def _bounded(look: Callable[[], _T], cloud: Cloud, seconds: float) -> _T:
     if errors:
         raise errors[0]
     if not results:
-        raise NotReachableError(
+        raise CredentialSourceError(
             f"{cloud.words.name} were not found within {seconds:g} s",
             hint="see whether this machine reaches what gives them; the attempt is tried again",
         )
@@ -69,13 +69,14 @@ class CredentialSource:
         """Return credentials that are valid now.
 
         Raises:
-            ConfigError: There are none, they have ended, or the library is not installed.
-            NotReachableError: What gives them does not answer.
+            SecretMissingError: There are none, or they have ended.
+            ConfigError: The library is not installed.
+            CredentialSourceError: What gives them does not answer.
         """
         lent = self._cloud.credential
         if lent is not None:
             if lent.expires_at is not None and lent.expires_at <= datetime.now(UTC):
-                raise ConfigError(
+                raise SecretMissingError(
                     f"{self._cloud.words.name} of the gateway's container ended at {lent.expires_at:%H:%M} UTC",
                     hint='try again with a shorter agent.limits.wall_clock_s, or set gateway.transport = "socket"',
                 )
@@ -85,8 +86,8 @@ class CredentialSource:
             look: Callable[[], Credential] = self._look_aws if is_aws else self._look_google
             return _bounded(look, self._cloud, self._look_s)
 
-    def _missing(self, reason: str) -> ConfigError:
-        return ConfigError(f"{self._cloud.words.name} cannot be used: {reason}", hint=self._cloud.words.renew)
+    def _missing(self, reason: str) -> SecretMissingError:
+        return SecretMissingError(f"{self._cloud.words.name} cannot be used: {reason}", hint=self._cloud.words.renew)
 
     def _session(self) -> Any:
         session = require(Platform.BEDROCK, "botocore.session").Session(profile=self._cloud.profile)
@@ -130,8 +131,8 @@ class CredentialSource:
             expiry.replace(tzinfo=UTC) if expiry is not None else None,
         )
 
-    def _unreachable(self, error: Exception) -> NotReachableError:
-        return NotReachableError(
+    def _unreachable(self, error: Exception) -> CredentialSourceError:
+        return CredentialSourceError(
             f"{self._cloud.words.name} cannot be renewed now: {type(error).__name__}",
             hint="see whether this machine reaches what gives them; the attempt is tried again",
         )
@@ -143,8 +144,9 @@ class CredentialSource:
             seconds: How long they have to last.
 
         Raises:
-            ConfigError: There are none, or none that last so long.
-            NotReachableError: What gives them does not answer.
+            SecretMissingError: There are none, or none that last so long.
+            ConfigError: The library is not installed.
+            CredentialSourceError: What gives them does not answer.
         """
         credential = self.find()
         if isinstance(credential, AwsKeys):
@@ -165,8 +167,8 @@ class CredentialSource:
             raise self._too_short(seconds)
         return replace(keys, expires_at=datetime.now(UTC) + timedelta(seconds=seconds))
 
-    def _too_short(self, seconds: float) -> ConfigError:
-        return ConfigError(
+    def _too_short(self, seconds: float) -> SecretMissingError:
+        return SecretMissingError(
             f"{self._cloud.words.name} end before an attempt of {seconds:g} s may, and a gateway in a container cannot "
             "renew them",
             hint=f'lower agent.limits.wall_clock_s, set gateway.transport = "socket", or {self._cloud.words.renew}',

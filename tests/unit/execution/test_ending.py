@@ -4,6 +4,7 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.errors import (
     BundleError,
     ConfigError,
+    CredentialSourceError,
     EngineError,
     GitError,
     GitHubAuthError,
@@ -41,7 +42,8 @@ from squire_pipelines.execution.ending import ending_of
         (GitHubNotFoundError("x"), Cause.PUBLISH_REFUSED),
         (GitHubValidationError("x"), Cause.PUBLISH_REFUSED),
         (ConfigError("x"), Cause.INTERNAL_ERROR),
-        (SecretMissingError("x"), Cause.INTERNAL_ERROR),
+        (SecretMissingError("x"), Cause.CONFIGURATION),
+        (CredentialSourceError("x"), Cause.PROVIDER_ERROR),
         (LedgerError("x"), Cause.INTERNAL_ERROR),
         (ValueError("x"), Cause.INTERNAL_ERROR),
     ],
