@@ -237,7 +237,7 @@ def _upstreams(
     None for an agent that calls no model.
 
     Raises:
-        ConfigError: The one provider's credentials cannot be lent to a gateway in a container.
+        ConfigError: No provider is left, since credentials cannot be lent to a gateway in a container.
         NotReachableError: What gives them does not answer.
     """
     repository = leased.task.repository
@@ -254,8 +254,8 @@ def _upstreams(
             if cloud is not None and in_container:
                 cloud = replace(cloud, credential=CredentialSource(cloud).lend(_longest_s(leased, agent)))
         except (ConfigError, NotReachableError) as error:
-            if len(providers) == 1:
-                raise
+            if provider is providers[-1] and not upstreams:
+                raise  # none is left
             left_out[provider.name] = str(error)
             continue
         key = find_secret(provider.secret, settings.home) if cloud is None else None
