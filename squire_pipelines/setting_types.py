@@ -12,7 +12,7 @@ from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from squire_pipelines.domain.container_limits import LONGEST_S
@@ -351,7 +351,7 @@ SourceName = Annotated[str, AfterValidator(check_source)]
 RepositoryName = Annotated[str, AfterValidator(parse_repository)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(check_name)]
 ProviderName = Annotated[str, AfterValidator(check_provider_name)]
-ProviderChoices = Annotated[ProviderChoice, PlainValidator(read_provider_choice)]
+ProviderChoices = Annotated[ProviderChoice, BeforeValidator(read_provider_choice)]
 CloudRegion = Annotated[str, matching(r"[a-z0-9-]{2,40}", "not a region of a cloud, like eu-central-1 or global")]
 GoogleProject = Annotated[
     str, matching(r"[a-z0-9.:-]{1,100}", "not the id of a project of Google Cloud, like my-project-1")

@@ -78,7 +78,7 @@ def read_rows(runner: QueryRunner, ids: Sequence[str], *, now: datetime) -> tupl
 def _row(row: Mapping[str, Any], dependencies: Sequence[str], now: datetime) -> TaskRow:
     return TaskRow(
         **{name: row[name] for name in _COPIED},
-        waiting=waiting_reason(row["status"], _moment(row["not_before"]), dependencies, now=now),
+        waiting=waiting_reason(row["status"], _moment(row["not_before"]), dependencies, now=now, cause=row["cause"]),
         cancel_requested=row["cancel_requested_at"] is not None,
         created_at=_moment(row["created_at"]),
         updated_at=_moment(row["updated_at"]),

@@ -65,6 +65,12 @@ AGENTS_FAILURES = frozenset(
 )
 """The failures that are the agent's own: with another agent the same task may well end otherwise."""
 
+MAX_CHANGES = 10
+"""How often a task begins again after a change of the user's that did not help."""
+
+SETTINGS_FACT = "settings_mark"
+"""The fact that holds a mark of the settings and keys with which the attempt could not go on."""
+
 SESSION_FACT = "session"
 """The fact that holds what the agent's session reported."""
 
@@ -85,6 +91,12 @@ class Evidence(FrozenModel):
     facts: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
+    def settings_mark(self) -> str | None:
+        """With which settings and keys the attempt could not go on; None where it was not for these."""
+        digest = self.facts.get(SETTINGS_FACT)
+        return digest if isinstance(digest, str) else None
+
+    @property
     def session(self) -> Mapping[str, JsonValue]:
         """What the agent's session reported, by name; empty for an agent that reports nothing."""
         session = self.facts.get(SESSION_FACT)
@@ -102,6 +114,11 @@ class Ending(FrozenModel):
     def transient(self) -> bool:
         """Whether a new attempt makes sense."""
         return self.cause.transient
+
+    @property
+    def waits_for_user(self) -> bool:
+        """Whether a new attempt makes sense once the user has changed the settings or a key."""
+        return self.cause is Cause.CONFIGURATION and self.evidence.settings_mark is not None
 
 
 def task_status_after(cause: Cause, *, attempt_number: int, max_attempts: int, again: bool = False) -> TaskStatus:

@@ -17,9 +17,10 @@ from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.model import GatewaySocket
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.budgets import Purpose
-from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.domain.endings import SETTINGS_FACT, Cause, Ending
 from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.execution.usage_recorder import UsageRecorder, call_log_folder, recover_calls
 from squire_pipelines.gateway import container
 from squire_pipelines.gateway.call_log import CallLog, totals_of
@@ -49,6 +50,7 @@ _CAUSED_BY_BUDGET = frozenset({Cause.PROVIDER_ERROR, Cause.AGENT_ERROR, Cause.NO
 _CAUSED_BY_REFUSAL = _CAUSED_BY_BUDGET | {Cause.COMPLETED, Cause.CONFIGURATION}
 # What is no fact of its own in the evidence: the calls passed on are, and `cap_notices` counts those with a notice.
 _OTHER_FACTS = frozenset({"calls", "failing", "notices"})
+_GOES_ON = "The task waits, and goes on by itself after the change; `squire tasks retry` has it go on at once."
 _CAUSED_BY_PROVIDER = frozenset({Cause.AGENT_ERROR, Cause.NO_CHANGES})
 
 
@@ -58,11 +60,13 @@ class GatewaySession:
     Args:
         gateway: In this process or in a container of its own.
         left_out: Providers of the settings that it cannot ask, and why.
+        digest: Of the settings and keys that it was opened with.
     """
 
-    def __init__(self, gateway: Gateway | ContainerGateway, left_out: Mapping[str, str]) -> None:
+    def __init__(self, gateway: Gateway | ContainerGateway, left_out: Mapping[str, str], digest: str) -> None:
         self.gateway = gateway
         self._left_out = left_out
+        self._digest = digest
         # Since when the budget is used up, or the provider refuses or is down, by a clock that does not jump.
         self._used_up_since: float | None = None
         self._stopped_agent = False
@@ -124,6 +128,8 @@ class GatewaySession:
         """
         facts = {**ending.evidence.facts, "gateway": self.facts()}
         verdict = self._verdict(ending)
+        if Cause.CONFIGURATION in {ending.cause, *(verdict or ())[:1]}:
+            facts[SETTINGS_FACT] = self._digest
         if verdict is None:
             return ending.model_copy(update={"evidence": ending.evidence.model_copy(update={"facts": facts})})
         cause, message, code = verdict
@@ -144,7 +150,7 @@ class GatewaySession:
         if seen.user_fault is not None and (ending.cause in _CAUSED_BY_REFUSAL or stopped):
             return (
                 Cause.CONFIGURATION,
-                f"{seen.user_fault} Then `squire tasks retry --all --cause configuration`",
+                f"{seen.user_fault} {_GOES_ON}",
                 "provider_refused",
             )
         if seen.failing and (ending.cause in _CAUSED_BY_PROVIDER or stopped):
@@ -191,6 +197,7 @@ def open_gateway(
         container.bring_log(client, leased.attempt.id, log_folder)
     recover_calls(leased.ledger, settings, leased.attempt)
     upstreams, left_out = _upstreams(leased, settings, in_container=client is not None)
+    digest = settings_mark(settings, repository)
     config = _config(leased, settings, gateway_settings, upstreams)
     with (
         UsageRecorder(leased.ledger, leased.attempt, every_s=config.every_s) as recorder,
@@ -209,7 +216,7 @@ def open_gateway(
             gateway = ContainerGateway(config, placement, on_call=recorder.add, log_folder=log_folder)
         recorder.watch(gateway)
         stack.enter_context(gateway)
-        yield GatewaySession(gateway, left_out)
+        yield GatewaySession(gateway, left_out, digest)
 
 
 def _config(

@@ -12,7 +12,15 @@ from sqlalchemy import Row, and_, func, or_, select, update
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, has_next_agent
 from squire_pipelines.domain.change import VerdictRecord
 from squire_pipelines.domain.container_limits import AppliedLimits
-from squire_pipelines.domain.endings import AGENTS_FAILURES, Cause, Ending, Evidence, retry_delay_s, task_status_after
+from squire_pipelines.domain.endings import (
+    AGENTS_FAILURES,
+    MAX_CHANGES,
+    Cause,
+    Ending,
+    Evidence,
+    retry_delay_s,
+    task_status_after,
+)
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.domain.timings import Timings
@@ -337,11 +345,13 @@ def end(
         first = of_task(tx, attempt.task_id)[0].choice
         agent = first.agent if first is not None else retry.choice_rules.default
         again = again or has_next_agent(agent, count_agent_failures(tx, attempt.task_id), retry.choice_rules)
-    after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=task.max_attempts, again=again)
+    waits = ending.waits_for_user and _count_ended(tx, attempt.task_id, Cause.CONFIGURATION) <= MAX_CHANGES
+    tries = task.max_attempts + waits  # an attempt after which the task waits for the user is none of them
+    after = task_status_after(ending.cause, attempt_number=attempt.number, max_attempts=tries, again=again or waits)
     if (ending.transient or after is TaskStatus.READY) and task.cancel_requested_at is not None:
         after = TaskStatus.CANCELLED
     not_before = None
-    if after is TaskStatus.READY:
+    if after is TaskStatus.READY and not waits:
         delay = retry_delay_s(attempt.number, base_s=retry.base_s, cap_s=retry.cap_s, jitter=random.SystemRandom())
         not_before = tx.now + timedelta(seconds=delay)
     change_task(
@@ -354,6 +364,7 @@ def end(
         cause=ending.cause,
         message=ending.message,
         not_before=not_before,
+        max_attempts=tries,
         ended_at=None if after is TaskStatus.READY else tx.now,
         **({"ready_at": tx.now} if after is TaskStatus.READY else {}),
     )

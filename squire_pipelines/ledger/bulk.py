@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 from sqlalchemy import ARRAY, ColumnElement, Row, String, any_, func, insert, literal, select, update
 
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import RefusedError
 from squire_pipelines.ledger.audit import record_audit
@@ -51,7 +52,10 @@ class BulkReport:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that a person makes: the states that it expects, the one it leads to, and what to say of the others."""
+    """A change that a person makes: the states that it expects, the one it leads to, and what to say of the others.
+
+    With `of_waiting`, it is made to ready tasks too whose last attempt ended with that cause.
+    """
 
     name: str
     expected: frozenset[TaskStatus]
@@ -60,6 +64,12 @@ class Change:
     more_attempts: int = 0
     refused: str = "task {task} is {status}"
     hint: str = ""
+    of_waiting: Cause | None = None
+
+    def expects(self, status: TaskStatus, cause: str | None) -> bool:
+        """Return whether it is made to a task of this state, whose last attempt ended with this cause."""
+        waits = status is TaskStatus.READY and self.of_waiting is not None and cause == self.of_waiting
+        return waits or status in self.expected
 
 
 def approve() -> Change:
@@ -89,10 +99,21 @@ def cancel(reason: str) -> Change:
 
 
 def retry(more_attempts: int) -> Change:
-    """Return the change by which failed and cancelled tasks run again; attempt numbers go on."""
+    """Return the change by which failed and cancelled tasks run again, and those that wait for a change of settings.
+
+    Attempt numbers go on.
+    """
     expected = frozenset({TaskStatus.FAILED, TaskStatus.CANCELLED})
-    hint = "only failed and cancelled tasks can be retried"
-    return Change("retry", expected, TaskStatus.READY, "retry", more_attempts=more_attempts, hint=hint)
+    hint = "only failed and cancelled tasks can be retried, and those that wait for a change of the settings"
+    return Change(
+        "retry",
+        expected,
+        TaskStatus.READY,
+        "retry",
+        more_attempts=more_attempts,
+        hint=hint,
+        of_waiting=Cause.CONFIGURATION,
+    )
 
 
 def bulk_update(
@@ -119,7 +140,7 @@ def bulk_update(
                 )
                 continue
             status = TaskStatus(rows[task_id].status)
-            if status in change.expected:
+            if change.expects(status, rows[task_id].cause):
                 by_status.setdefault(status, []).append(rows[task_id])
             elif not is_filter:
                 words = {"task": task_id, "status": status}
@@ -152,7 +173,7 @@ def _bounded(ids: tuple[str, ...]) -> tuple[str, ...]:
 
 def _batches(tx: Transaction, ids: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Row[*tuple[Any, ...]]]]]:
     """Yield ids, and the rows of those that are there, which are locked until the transaction ends."""
-    columns = (tasks.c.id, tasks.c.status, tasks.c.cancel_requested_at)
+    columns = (tasks.c.id, tasks.c.status, tasks.c.cause, tasks.c.cancel_requested_at)
     size = _BATCH if _is_sqlite(tx) else _POSTGRES_BATCH
     for start in range(0, len(ids), size):
         batch = ids[start : start + size]
@@ -201,7 +222,7 @@ def _columns(tx: Transaction, change: Change, before: TaskStatus) -> dict[str, A
     if change.after is TaskStatus.CANCELLED:
         return {"status": change.after, "ended_at": tx.now, "cause": "cancelled", "message": change.reason}
     values: dict[str, Any] = {"status": change.after, "ready_at": tx.now}
-    if before.is_final:
+    if before.is_final or change.of_waiting is not None:
         values |= dict.fromkeys(("ended_at", "cause", "message", "not_before", "cancel_requested_at"))
         values["max_attempts"] = tasks.c.attempts + change.more_attempts
     return values

@@ -9,6 +9,7 @@ from sqlalchemy import Row, exists, func, insert, or_, select
 
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
@@ -31,6 +32,7 @@ def dispatch(
     max_per_repository: int,
     claim_deadline_s: float,
     without: Collection[str] = (),
+    changed: Collection[str] = (),
     limits_of: budgets.LimitsOf | None = None,
     choose: ChooseAgent | None = None,
 ) -> tuple[Attempt, ...]:
@@ -38,7 +40,8 @@ def dispatch(
 
     However many dispatchers there are, no more than `max_concurrent` attempts are open at once and no more than
     `max_per_repository` of one repository. The new attempts are `queued`; their run has to claim them within
-    `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks that do not fit theirs wait.
+    `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks that do not fit theirs wait. So do
+    those whose last attempt ended for what only the user can change, but for `changed`: it has been.
     `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
     those behind it are looked at instead.
     """
@@ -55,7 +58,7 @@ def dispatch(
     where, passed_over = {*without, *blocked.repositories}, set(blocked.tasks)
     for times in _LOOK_AHEAD:
         waiting: set[str] = set()
-        for task in _due(tx, max_per_repository * times, max_concurrent * times, where, passed_over):
+        for task in _due(tx, max_per_repository * times, max_concurrent * times, where, passed_over, changed=changed):
             if open_by_repository.total() >= max_concurrent:
                 return tuple(started)
             if open_by_repository[task.repository] >= max_per_repository:
@@ -111,7 +114,13 @@ def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.Li
 
 
 def _due(
-    tx: Transaction, max_per_repository: int, limit: int, without: Collection[str], without_tasks: Collection[str]
+    tx: Transaction,
+    max_per_repository: int,
+    limit: int,
+    without: Collection[str],
+    without_tasks: Collection[str],
+    *,
+    changed: Collection[str],
 ) -> tuple[Row[*tuple[Any, ...]], ...]:
     """Return the first `max_per_repository` of each repository, so that a long queue hides no other repository."""
     before = tasks.alias("before")
@@ -128,6 +137,7 @@ def _due(
             tasks.c.status == TaskStatus.READY,
             tasks.c.repository.not_in(without),
             tasks.c.id.not_in(without_tasks),
+            or_(tasks.c.cause.is_distinct_from(Cause.CONFIGURATION), tasks.c.id.in_(changed)),
             or_(tasks.c.not_before.is_(None), tasks.c.not_before <= tx.now),
             ~blocked,
         )

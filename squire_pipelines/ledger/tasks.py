@@ -182,7 +182,9 @@ def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = No
     With the `limits` of its repository, a budget without room for it is a reason too.
     """
     dependencies = waiting.read_open_dependencies(tx.query_runner(), [task.id]).get(task.id, ())
-    reason = waiting.waiting_reason(task.status, task.not_before, dependencies, now=tx.now)
+    reason = waiting.waiting_reason(task.status, task.not_before, dependencies, now=tx.now, cause=task.cause)
+    if reason == waiting.FOR_THE_USER and task.message:
+        return f"{reason}: {task.message}"
     if reason != waiting.FOR_A_SLOT or limits is None:
         return reason
     shortage = budgets.budget_shortage(tx, limits, task.repository, task.id)

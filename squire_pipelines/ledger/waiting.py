@@ -12,8 +12,12 @@ FOR_A_SLOT = "a slot"
 """What a task waits for when nothing else stands in its way; whoever knows the budgets looks at them then."""
 
 
+FOR_THE_USER = "a change of the settings or a key"
+"""What a task waits for whose last attempt found what only the user can change."""
+
+
 def waiting_reason(
-    status: str, not_before: datetime | None, dependencies: Sequence[str], *, now: datetime
+    status: str, not_before: datetime | None, dependencies: Sequence[str], *, now: datetime, cause: str | None = None
 ) -> str | None:
     """Return why a task does not run yet; None when it does not wait.
 
@@ -22,9 +26,12 @@ def waiting_reason(
         not_before: When it may run at the earliest.
         dependencies: The ids of the tasks that it waits for, as `read_open_dependencies` gives them.
         now: The ledger's time.
+        cause: Of its last attempt's end.
     """
     if status != "ready":
         return "approval" if status == "proposed" else None
+    if cause == "configuration":
+        return FOR_THE_USER
     if not_before and not_before > now:
         return f"not before {not_before:%H:%M:%S} UTC"
     return f"depends on {', '.join(dependencies)}" if dependencies else FOR_A_SLOT

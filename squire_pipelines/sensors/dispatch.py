@@ -1,7 +1,7 @@
 """The sensor `dispatch`: ready tasks become attempts in one ledger transaction, each attempt one run of `agent_run`."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -50,16 +50,17 @@ def dispatch(
     unready = assignments.unready | replaced
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
+    mark_of = _marks(settings)
     for (name, agent, _), why in assignments.problems.items():
         if name not in unready:
             context.log.error(f"{name}: tasks for the agent {agent} wait: {why}")
-    turn = _dispatch(ledger, assignments, unready)
+    turn = _dispatch(ledger, assignments, unready, mark_of)
     # What becomes ready now would otherwise wait for the daemon's next look.
     deadline = tick.within(settings.dispatch.wait_s)
     while not turn.started and _has_news(ledger, since=turn.newest_event, deadline=deadline):
-        turn = _dispatch(ledger, assignments, unready)
+        turn = _dispatch(ledger, assignments, unready, mark_of)
     if not turn.queued:
-        reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(turn.blocked)).items()]
+        reasons = [f"{name}: {why}" for name, why in (unready | _by_budget(turn.blocked) | turn.waiting).items()]
         yield dg.SkipReason("; ".join(["no task is due, or all slots are taken", *reasons]))
     for attempt in turn.queued:
         yield dg.RunRequest(
@@ -77,19 +78,34 @@ def dispatch(
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """What one dispatch did: how many attempts it started, which wait for their run, and what waits for a budget."""
+    """What one dispatch did: how many attempts it started, which wait for their run, and what waits for what else."""
 
     started: int
     queued: "tuple[Attempt, ...]"
     blocked: "BudgetBlocks"
     newest_event: int
+    waiting: dict[str, str]
 
 
-def _dispatch(ledger: "Ledger", assignments: "Assignments", unready: Mapping[str, str]) -> _Turn:
-    from squire_pipelines.ledger import attempts, budgets, task_dispatch, tasks
+def _marks(settings: Settings) -> Callable[[str], str]:
+    """Return what gives the mark of each repository's settings and keys, which are read once for all of a tick."""
+    from squire_pipelines.execution.settings_mark import settings_mark
+    from squire_pipelines.secrets.lookup import find_secret
+
+    find_key = cache(lambda name: find_secret(name, settings.home))
+    return cache(lambda repository: settings_mark(settings, repository, find_key))
+
+
+def _dispatch(
+    ledger: "Ledger", assignments: "Assignments", unready: Mapping[str, str], mark_of: Callable[[str], str]
+) -> _Turn:
+    from squire_pipelines.ledger import attempts, budgets, settings_waits, task_dispatch, tasks
 
     settings = assignments.settings
     limits = settings.dispatch
+    with ledger.read() as tx:
+        blocked_tasks = settings_waits.waiting_for_settings(tx)
+    waiting = {task.id: task.message for task in blocked_tasks if task.digest == mark_of(task.repository)}
     with ledger.write() as tx:
         started = task_dispatch.dispatch(
             tx,
@@ -97,11 +113,12 @@ def _dispatch(ledger: "Ledger", assignments: "Assignments", unready: Mapping[str
             max_per_repository=limits.max_per_repository,
             claim_deadline_s=limits.claim_deadline_s,
             without=unready,
+            changed=[task.id for task in blocked_tasks if task.id not in waiting],
             limits_of=settings.budgets_for,
             choose=assignments.choose,
         )
         blocked = budgets.blocked_by_budget(tx, settings.budgets_for)
-        return _Turn(len(started), attempts.queued(tx), blocked, tasks.last_event_id(tx))
+        return _Turn(len(started), attempts.queued(tx), blocked, tasks.last_event_id(tx), waiting)
 
 
 def _has_news(ledger: "Ledger", *, since: int, deadline: Deadline) -> bool:

@@ -20,6 +20,7 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.errors import LedgerError
 from squire_pipelines.execution import gateway_session, usage_recorder
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.gateway.model import GatewayCall
 from squire_pipelines.ledger import attempts, task_dispatch, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
@@ -199,7 +200,9 @@ def test_a_refused_key_is_for_the_user_to_change(
         ending = session.revise(Ending(cause=cause, message="exit code 1"))
         assert (ending.cause, ending.transient) == (Cause.CONFIGURATION, False)
         assert "refuses the key model-key (401 invalid_api_key)" in ending.message
-        assert "squire tasks retry --all --cause configuration" in ending.message
+        assert "goes on by itself after the change" in ending.message
+        assert ending.evidence.settings_mark == settings_mark(leased.settings, REPOSITORY)
+        assert ending.waits_for_user
         facts = ending.evidence.facts["gateway"]
         assert isinstance(facts, dict)
         assert (facts["failures"], facts["last_error"], facts["last_status"]) == (1, "invalid_api_key", 401)
@@ -325,6 +328,7 @@ def _call(call_id: str, *, forwarded: bool = True, target: str = "model") -> Gat
 SUPERVISOR = """
 import sys, threading
 from squire_pipelines.execution import gateway_session, usage_recorder
+from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import open_ledger

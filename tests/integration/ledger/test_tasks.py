@@ -3,10 +3,12 @@
 import pytest
 from sqlalchemy import update
 
-from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.endings import MAX_CHANGES, SETTINGS_FACT, Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
-from squire_pipelines.ledger import bulk, outcomes, tasks
+from squire_pipelines.ledger import attempts, bulk, outcomes, task_dispatch, tasks
+from squire_pipelines.ledger.attempts import RetryRule
+from squire_pipelines.ledger.settings_waits import waiting_for_settings
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import tasks as table
 from squire_pipelines.ledger.task_query import TaskQuery
@@ -285,3 +287,58 @@ def test_a_tasks_history_tells_who_did_what_in_order(ledger: Ledger) -> None:
     ]
     assert history[5].reason == "completed: pull request #7"
     assert {event.trace_id for event in history} == {TRACE}
+
+
+def end_for_the_user(ledger: Ledger, task_id: str, *, digest: str = "m1") -> attempts.Settled:
+    """Have the task's next attempt end for what only the user can change."""
+    with ledger.write() as tx:
+        changed = [task.id for task in waiting_for_settings(tx) if task.digest != digest]
+        (queued,) = task_dispatch.dispatch(
+            tx, max_concurrent=9, max_per_repository=9, claim_deadline_s=60, changed=changed
+        )
+    attempt = claim(ledger, queued.id)
+    assert attempt.task_id == task_id
+    evidence = Evidence(facts={SETTINGS_FACT: digest})
+    ending = Ending(cause=Cause.CONFIGURATION, message="Set the key.", evidence=evidence)
+    with ledger.write() as tx:
+        return attempts.settle(
+            tx, attempt.id, attempt.lease_token or "", ending, retry=RetryRule(60, 600), actor="run:1"
+        )
+
+
+def test_a_task_whose_settings_the_user_has_to_change_waits_for_that_and_no_try_is_lost(ledger: Ledger) -> None:
+    task_id = add_task(ledger)
+    settled = end_for_the_user(ledger, task_id)
+    assert (settled.task_status, settled.not_before) == (TaskStatus.READY, None), "no timer asks the provider again"
+    task = get(ledger, task_id)
+    assert (task.cause, task.attempts, task.max_attempts) == (Cause.CONFIGURATION, 1, 4)
+    assert waits_for(ledger, task_id) == "a change of the settings or a key: Set the key."
+    assert dispatch(ledger) == ()
+    settled = end_for_the_user(ledger, task_id, digest="m2")
+    assert settled.task_status is TaskStatus.READY
+    with ledger.read() as tx:
+        assert [(waiting.id, waiting.digest) for waiting in waiting_for_settings(tx)] == [(task_id, "m2")]
+
+
+def test_a_person_has_a_waiting_task_go_on_at_once_and_other_ready_ones_stay(ledger: Ledger) -> None:
+    task_id = add_task(ledger)
+    end_for_the_user(ledger, task_id)
+    other = add_task(ledger)
+    with ledger.write() as tx:
+        everything = bulk.bulk_update(tx, TaskQuery(), bulk.retry(2), actor="ann", trace_id=TRACE)
+    assert everything.changed == {TaskStatus.READY: (task_id,)}
+    assert (waits_for(ledger, task_id), waits_for(ledger, other)) == ("a slot", "a slot")
+    assert {attempt.task_id for attempt in dispatch(ledger)} == {task_id, other}
+    with pytest.raises(StateConflictError, match="only failed and cancelled"):
+        retry(ledger, add_task(ledger))
+
+
+def test_changes_that_do_not_help_have_an_end(ledger: Ledger) -> None:
+    task_id = add_task(ledger)
+    ends = [end_for_the_user(ledger, task_id, digest=f"m{number}").task_status for number in range(MAX_CHANGES + 1)]
+    assert ends == [TaskStatus.READY] * MAX_CHANGES + [TaskStatus.FAILED]
+
+
+def test_without_a_mark_nobody_could_see_a_change_and_the_task_fails(ledger: Ledger) -> None:
+    attempt = start_attempt(ledger)
+    assert settle(ledger, attempt, Cause.CONFIGURATION).task_status is TaskStatus.FAILED

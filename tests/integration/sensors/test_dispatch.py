@@ -9,15 +9,17 @@ import dagster as dg
 import pytest
 
 from squire_pipelines import tags
-from squire_pipelines.domain.endings import Cause
+from squire_pipelines.domain.endings import SETTINGS_FACT, Cause, Ending, Evidence
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
+from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.ledger import attempts, repositories, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.sensors import intervals
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.reaper import reaper, recovery
+from squire_pipelines.settings import load_settings
 from tests.support.ledgers import TRACE, Clock, add_task, claim, start_attempt
 from tests.support.ledgers import dispatch as start
 from tests.support.pipeline import ALL, HANDBOOK, LEDGERLIB, QUIET, WEBSHOP, Pipeline
@@ -95,6 +97,35 @@ def test_nothing_is_started_in_a_repository_whose_name_another_one_has_now(quiet
     with quiet_pipeline.ledger.write() as tx:
         repositories.accept_replaced(tx, [HANDBOOK], actor="cli:ann", trace_id=TRACE)
     assert len(quiet_pipeline.sensor(dispatch).run_requests) == 1
+
+
+def test_a_task_that_waits_for_the_users_change_gets_one_attempt_for_each(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "first-" + "k" * 20)
+    task_id = add_task(quiet_pipeline.ledger, repository=LEDGERLIB)
+
+    def run_and_end() -> None:
+        (request,) = quiet_pipeline.sensor(dispatch).run_requests
+        attempt = claim(quiet_pipeline.ledger, str(request.run_key))
+        digest = settings_mark(load_settings(), LEDGERLIB)
+        evidence = Evidence(facts={SETTINGS_FACT: digest})
+        ending = Ending(cause=Cause.CONFIGURATION, message="Set the key.", evidence=evidence)
+        with quiet_pipeline.ledger.write() as tx:
+            rule = attempts.RetryRule(60, 600)
+            attempts.settle(tx, attempt.id, attempt.lease_token or "", ending, retry=rule, actor="run:1")
+
+    run_and_end()
+    for _ in range(3):
+        tick = quiet_pipeline.sensor(dispatch)
+        assert tick.run_requests == []
+        assert f"{task_id}: Set the key." in (tick.skip_message or "")
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "second-" + "k" * 20)
+    run_and_end()
+    assert quiet_pipeline.sensor(dispatch).run_requests == []
+    quiet_pipeline.configure("[gateway]\nmodels = ['another']\n")
+    assert len(quiet_pipeline.sensor(dispatch).run_requests) == 1
+    assert quiet_pipeline.read_task(task_id).attempts == 3
 
 
 @pytest.mark.timeout(20)  # three repositories, each of which would wait for the engine for 10 s

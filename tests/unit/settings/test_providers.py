@@ -1,5 +1,6 @@
 """The tables `[providers.NAME]`: who uses which, what is refused, and what goes on without any."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,7 @@ def test_an_agent_names_one_provider_or_several(config: Path, choice: str, names
     config.write_text(f"{SEVERAL}provider = {choice}\n")
     settings = load_settings()
     assert [provider.name for provider in settings.agent_providers("a/b")] == names
+    assert settings.agent.model_dump(mode="json")["provider"] == tomllib.loads(f"a = {choice}")["a"]
     assert settings.agent_provider("a/b").name == names[0]
     assert {use.provider.name for use in provider_uses(settings)} == set(names)
     orders = {tuple(p.name for p in settings.agent_providers("a/b", f"t{number}-1")) for number in range(50)}
