@@ -54,14 +54,37 @@ def ask(
     Raises:
         EngineError: The engine does not answer, or the script did not come to its end.
     """
+    script = worker_files.worker_file("squire_worker/probe.py").read_text(encoding="utf-8")
+    words = ["python3", "-I", "-c", script]
+    code, text = run_once(client, image, limits, words, seccomp=seccomp, runtime=runtime, timeout_s=timeout_s)
+    if code != 0:
+        raise EngineError(f"the probe ended with exit code {code}: {text[-300:]}")
+    answer: dict[str, Any] = json.loads(text)
+    return answer
+
+
+def run_once(
+    client: docker.DockerClient,
+    image: str,
+    limits: LimitSettings,
+    words: list[str],
+    *,
+    seccomp: str | None = None,
+    runtime: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[int, str]:
+    """Return the exit code and the output of a command inside a container with the profile, which is then removed.
+
+    Raises:
+        EngineError: The engine does not answer, or the command did not end in time.
+    """
     arguments = profile.hardening(
         limits, user=profile.host_user(), seccomp=seccomp or worker_files.seccomp_profile(), runtime=runtime
     )
-    script = worker_files.worker_file("squire_worker/probe.py").read_text(encoding="utf-8")
     with engine.engine_errors("the container cannot be probed"):
         container = client.containers.create(
             image,
-            entrypoint=["python3", "-I", "-c", script],
+            entrypoint=words,
             command=[],
             name=f"squire-probe-{uuid.uuid4().hex[:12]}",
             labels={profile.LABEL_ROLE: ROLE_PROBE},
@@ -73,10 +96,7 @@ def ask(
             text = container.logs(stdout=True, stderr=code != 0).decode(errors="replace")
         finally:
             container.remove(force=True)
-    if code != 0:
-        raise EngineError(f"the probe ended with exit code {code}: {text[-300:]}")
-    answer: dict[str, Any] = json.loads(text)
-    return answer
+    return code, text
 
 
 def run_probe(client: docker.DockerClient, agent: AgentSettings) -> tuple[ProbeResult, ...]:

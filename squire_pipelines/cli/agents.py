@@ -29,6 +29,7 @@ agents = LazyGroup(
     help="Build, check and show agents, with what they cost and how they did; the engine, the image and the runner.",
     lazy={
         "build": Lazy(f"{_CLI}.agents_build:build", "Build the images that agents' programs run in."),
+        "check": Lazy(f"{_CLI}.agents_check:check", "Start each agent's image, and ask its program and its provider."),
         "show": Lazy(f"{_CLI}.agents_show:show", "Show what an agent may do."),
         "transcript": Lazy(f"{_CLI}.agents_show:transcript", "Show what an agent did in an attempt."),
     },

@@ -190,6 +190,25 @@ def test_an_engine_that_a_variable_names_wrongly_is_a_matter_of_the_variable(squ
 
 
 @pytest.mark.usefixtures("no_engine")
+def test_the_check_of_agents_names_the_engine_and_the_key_that_are_missing(squire: Squire) -> None:
+    squire.config(
+        '[providers.gpt]\nprotocol = "openai"\n[agent]\nprovider = "gpt"\nmodel = "m"\n'
+        'fallback = ["codex", "claude-code"]\n'
+    )
+    result = squire("agents", "check", "--json")
+    assert result.exit_code == 1
+    rows = json.loads(result.stdout)
+    assert [(row["agent"], row["ok"]) for row in rows] == [
+        ("opencode", False),
+        ("codex", False),
+        ("claude-code", False),
+        ("", False),
+    ]
+    assert "/nowhere/docker.sock" in rows[0]["found"]
+    assert "gpt-key" in rows[-1]["hint"]
+
+
+@pytest.mark.usefixtures("no_engine")
 def test_without_an_engine_the_agents_say_so(squire: Squire) -> None:
     place = squire.json("agents", "list")
     assert (place["runner"], place["engine"]) == ("", None)

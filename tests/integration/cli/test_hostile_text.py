@@ -13,7 +13,7 @@ from squire_pipelines.domain.signals import Source
 from tests.support.cli import SampleData, Squire
 from tests.support.hostile_text import HOSTILE, hidden_characters
 
-NEEDS_MORE = {("run",), ("demo",), ("dev",), ("doctor",), ("agents", "probe"), ("agents", "list")}
+NEEDS_MORE = {("run",), ("demo",), ("dev",), ("doctor",), *(("agents", word) for word in ("probe", "list", "check"))}
 """What starts programs or asks an engine."""
 
 

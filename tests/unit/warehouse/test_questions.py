@@ -278,8 +278,8 @@ def test_models_have_their_latency_and_cost(ask: Ask) -> None:
 
 
 def test_agents_have_their_cost_and_their_merged_pull_requests(ask: Ask) -> None:
-    (mine,) = ask("SELECT * FROM agent_use WHERE agent_name IS NOT NULL")
-    assert mine == ("fast", "codex", "large", 1, 0, 1, 1, pytest.approx(0.30), pytest.approx(0.30), 200)
+    (use,) = ask("SELECT * FROM agent_use WHERE agent_name IS NOT NULL")
+    assert use == ("fast", "codex", "large", 1, 0, 1, 1, pytest.approx(0.30), pytest.approx(0.30), 200)
 
 
 def test_merged_pull_request_costs_what_failed_and_planned_ones_cost_too(ask: Ask) -> None:
