@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from squire_pipelines import __version__
 from squire_pipelines.agent_sections import NamedAgents, NamedAgentSettings
+from squire_pipelines.default_models import with_default_model
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, possible_choices
 from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
@@ -177,8 +178,7 @@ class Settings(BaseSettings):
 
     def _models_of(self, repository: str) -> set[str]:
         models = {agent.model for _, agent in self._agents_of((repository,)) if agent.model is not None}
-        choices = self.possible_choices(repository)
-        providers = (self.agent_providers(repository, choice=choice) for choice in choices)
+        providers = (self.agent_providers(repository, choice=choice) for choice in self.possible_choices(repository))
         return models.union(*(provider.models for several in providers for provider in several))
 
     def agent_providers(
@@ -233,11 +233,12 @@ class Settings(BaseSettings):
         base, tables = self._merged(repository, "agent", self.agent), self._agent_tables(repository)
         name, model = (base.kind, None) if choice is None else (choice.agent, choice.named_model)
         if name == base.kind and name not in tables and model is None:
-            return base
+            return with_default_model(base, self.providers)
         try:
-            return AgentSettings.model_validate(named_agent(base, tables, name, model))
+            agent = AgentSettings.model_validate(named_agent(base, tables, name, model))
         except ValidationError as error:
             raise config_error(Settings, error, _table(repository, f"agents.{name}")) from error
+        return with_default_model(agent, self.providers)
 
     def choice_rules(self, repository: str) -> ChoiceRules:
         """Return by which rules the tasks of one repository get their agents."""

@@ -24,6 +24,7 @@ from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
 from squire_pipelines.cli.text import counted, instant
+from squire_pipelines.default_models import default_model
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.errors import ConfigError, NotFoundError
 from squire_pipelines.sections import AgentSettings
@@ -76,6 +77,10 @@ def _launch(agent: Agent, settings: AgentSettings) -> LaunchSpec | None:
 
 def _facts(agent: Agent, launch: LaunchSpec | None) -> Iterator[tuple[str, str]]:
     yield "model", f"through the gateway, by {' or '.join(agent.protocols)}" if agent.protocols else "none"
+    models = {protocol: default_model(agent.name, protocol) for protocol in agent.protocols}
+    if any(models.values()):
+        shown = ", ".join(f"{model} ({protocol})" for protocol, model in models.items())
+        yield "model by default", f"{shown}, with a provider's own company"
     if agent.name in PROGRAMS and agent.name not in IN_WORKER_IMAGE:
         yield "image", f"its own, which `squire agents build {agent.name}` makes"
     if launch is None:

@@ -16,6 +16,7 @@ from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.cli.context import CliContext, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, ParsedType
+from squire_pipelines.default_models import default_model
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically
@@ -181,7 +182,7 @@ def _exists(path: Path) -> ConfigError:
 )
 @click.option("--agent", "kind", type=ParsedType("kind", known_agent), help="Name the agent, as agent.kind does.")
 @click.option("--provider", type=click.Choice([str(name) for name in Protocol]), help="Name whose the model is.")
-@click.option("--model", help="Name the agent's model, as its provider does.")
+@click.option("--model", help="Name the agent's model; else a small one of the provider's.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Replace the existing file and keep it as config.toml.bak.")
 @with_context
@@ -206,6 +207,8 @@ def init(
     if not names and not yes and context.is_interactive:
         names = tuple(_ask())
     unique = list({name.lower(): name for name in names}.values())
+    if model is None and kind is not None and provider is not None:
+        model = default_model(kind, provider)
     options = {"agent.kind": kind, "agent.provider": provider, "agent.model": model}
     values = {key: str(value) for key, value in options.items() if value is not None}
     kept = write(path, config_text(unique, values, provider), force=force)

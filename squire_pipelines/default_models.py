@@ -1,0 +1,41 @@
+"""Names the model that an agent gets where the settings name a company's provider and no model. Pure."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from squire_pipelines.agent_names import PROGRAMS
+from squire_pipelines.domain.provider_order import order_providers
+from squire_pipelines.gateway.model import Protocol
+from squire_pipelines.model_providers import PUBLIC_URLS, ProviderSettings
+from squire_pipelines.sections import AgentSettings
+
+DEFAULT_MODELS: Mapping[str, str] = MappingProxyType(
+    {
+        Protocol.OPENAI.value: "gpt-5-mini",
+        Protocol.ANTHROPIC.value: "claude-haiku-4-5",
+        Protocol.GEMINI.value: "gemini-2.5-flash",
+    }
+)
+"""A model of each protocol's own company that does small tasks at a small price."""
+_OF_PROGRAMS = MappingProxyType({("codex", Protocol.OPENAI.value): "gpt-5-codex"})
+
+
+def default_model(kind: str, protocol: str) -> str | None:
+    """Return the model of an agent whose provider is the protocol's own company; None for an agent of a package."""
+    if kind not in PROGRAMS:
+        return None
+    return _OF_PROGRAMS.get((kind, protocol)) or DEFAULT_MODELS.get(protocol)
+
+
+def with_default_model(agent: AgentSettings, providers: Mapping[str, ProviderSettings]) -> AgentSettings:
+    """Return the settings with a model, where their provider is a table of settings with a company's own address.
+
+    Whoever has a server of their own, or a cloud's, has other models, and has to name one.
+    """
+    names = order_providers(agent.provider, None)
+    table = providers.get(names[0]) if names else None
+    if agent.model is not None or table is None or table.platform is not None:
+        return agent
+    if table.base_url not in {None, PUBLIC_URLS[table.protocol]}:
+        return agent
+    return agent.model_copy(update={"model": default_model(agent.kind, table.protocol.value)})
