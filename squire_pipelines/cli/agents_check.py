@@ -19,7 +19,7 @@ _COLUMNS: Columns = {
     "agent": "agent",
     "": lambda row: "ok" if row.ok else "WRONG",
     "what": "subject",
-    "found": "found",
+    "answer": "answer",
     "next step": "hint",
 }
 
@@ -31,7 +31,7 @@ class AgentCheck:
     agent: str
     subject: str
     ok: bool
-    found: str
+    answer: str
     hint: str = ""
 
 
@@ -71,21 +71,21 @@ def _check_program(settings: Settings, repository: str, choice: AgentChoice) -> 
     provider = settings.agent_provider(repository, choice)
     protocol = provider.protocol if agent.model is not None else None
     if agent.runner == "local":
-        return AgentCheck(choice.agent, agent.kind, ok=True, found="runs on this machine: not asked")
+        return AgentCheck(choice.agent, agent.kind, ok=True, answer="runs on this machine: not asked")
     try:
         with closing(engine.connect(_TIMEOUT_S, image=agent.worker_image)) as client:
             program = check_program(client, agent, protocol=protocol)
     except EngineError as error:
-        return AgentCheck(choice.agent, "engine", ok=False, found=error.message, hint=error.hint or "")
+        return AgentCheck(choice.agent, "engine", ok=False, answer=error.message, hint=error.hint or "")
     except SquireError as error:
-        return AgentCheck(choice.agent, agent.worker_image, ok=False, found=error.message, hint=error.hint or "")
+        return AgentCheck(choice.agent, agent.worker_image, ok=False, answer=error.message, hint=error.hint or "")
     text = program.problem or f"{agent.kind} {program.version}".strip()
-    return AgentCheck(choice.agent, program.image, ok=program.ok, found=text, hint=program.hint)
+    return AgentCheck(choice.agent, program.image, ok=program.ok, answer=text, hint=program.hint)
 
 
 def _check_providers(settings: Settings) -> Iterator[AgentCheck]:
     for result in ask_providers(settings):
         if result.name.startswith("agent"):
             yield AgentCheck(
-                "", result.name, ok=result.status != "fail", found=result.message, hint=result.next_step or ""
+                "", result.name, ok=result.status != "fail", answer=result.message, hint=result.next_step or ""
             )

@@ -19,12 +19,14 @@ from squire_pipelines.agents.adapters.transcript import (
     SessionTotals,
     ToolCall,
 )
+from squire_pipelines.cli.agents_history import assigned_agents
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.tasks_logs import attempt_option, choose_attempt
 from squire_pipelines.cli.text import counted, instant
 from squire_pipelines.default_models import default_model
+from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.errors import ConfigError, NotFoundError
 from squire_pipelines.sections import AgentSettings
@@ -45,15 +47,23 @@ _COLUMNS: Columns = {
 @with_context
 def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
     """Show how an agent is started and everything that it may do: the one named, or else that of the settings."""
-    agent = find(name or context.settings.agent.kind)
-    provider, launch = provider_of(agent.name), _launch(agent, context.settings.agent)
+    configured = context.settings.agent_for("", None if name is None else AgentChoice(agent=name))
+    agent = find(configured.kind)
+    provider, launch = provider_of(agent.name), _launch(agent, configured)
+    assigned = [one for one in assigned_agents(context) if one.agent == (name or agent.name)]
     if as_json:
         facts = {"name": agent.name, "origin": provider, "protocols": agent.protocols}
-        emit_json({**facts, "launch": launch and launch.document(), "permissions": agent.permissions})
+        emit_json(
+            {**facts, "assigned": assigned, "launch": launch and launch.document(), "permissions": agent.permissions}
+        )
         return
     write_line(f"{agent.name} ({provider})")
     for heading, text in _facts(agent, launch):
         write_line(f"  {heading}: {text}")
+    for one in assigned:
+        write_line(
+            f"  tasks of {one.repository or 'any repository'} get it: by {one.by}, model {one.model or 'not set'}"
+        )
     write_line("")
     context.console.print(table_of(agent.permissions, _COLUMNS))
     write_line("\nThe last line that matches counts. The container never allows more than docs/security.md says.")

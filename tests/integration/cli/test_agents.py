@@ -108,3 +108,6 @@ def test_the_list_says_which_agents_tasks_get_and_how_they_did(squire: Squire, s
     assert "not recorded" in text
     assert "rule 1: weight 3 of 4" in text
     assert "agents build" in text
+    assert "get it: by rule 1: weight 3 of 4, model mini" in squire.ok("agents", "show", "pi")
+    squire.config(SEVERAL + '[agents.cheap]\nmodel = "nano"\n')
+    assert "opencode (built in)" in squire.ok("agents", "show", "cheap")

@@ -204,7 +204,7 @@ def test_the_check_of_agents_names_the_engine_and_the_key_that_are_missing(squir
         ("claude-code", False),
         ("", False),
     ]
-    assert "/nowhere/docker.sock" in rows[0]["found"]
+    assert "/nowhere/docker.sock" in rows[0]["answer"]
     assert "gpt-key" in rows[-1]["hint"]
 
 
