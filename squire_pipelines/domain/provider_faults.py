@@ -20,6 +20,10 @@ _MAX_CODE_CHARS = 60
 _REDIRECTS = range(300, 400)
 # Codes that name the cause more surely than the status does: Google's for a wrong key is a 400.
 _KEY_CODES = frozenset({"invalid_api_key", "authentication_error", "API_KEY_INVALID", "UNAUTHENTICATED"})
+_FORBIDDEN_CODES = frozenset(
+    {"permission_error", "permission_denied", "PERMISSION_DENIED", "unsupported_country_region_territory"}
+    | {"AccessDeniedException", "ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"}
+)
 _QUOTA_CODES = frozenset(
     {"insufficient_quota", "billing_error", "billing_hard_limit_reached", "BILLING_DISABLED"}
     | {"ServiceQuotaExceededException"}
@@ -156,7 +160,9 @@ def fault_kind(status: int, body: bytes, *, is_free: bool = False) -> FaultKind 
         return FaultKind.MODEL
     # An interface says of a model in its own form that it is not there, and a wrong address does in another.
     not_found = FaultKind.MODEL if codes or message else FaultKind.ADDRESS
-    return {403: FaultKind.KEY, 404: not_found, 405: FaultKind.ADDRESS}.get(status)
+    # A 403 may also be of the request: OpenRouter refuses so what a moderation flags. Only its code tells them apart.
+    forbidden = FaultKind.KEY if codes & _FORBIDDEN_CODES else None
+    return {403: forbidden, 404: not_found, 405: FaultKind.ADDRESS}.get(status)
 
 
 def _error(body: bytes) -> dict[str, Any]:

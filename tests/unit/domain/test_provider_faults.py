@@ -110,6 +110,12 @@ def test_an_error_that_may_pass_or_is_the_requests_own_is_no_fault_of_the_user(c
     assert fault_kind(status, json.dumps({"error": error}).encode()) is None
 
 
+def test_a_403_without_a_code_that_names_the_key_is_about_the_request() -> None:
+    flagged = {"error": {"code": 403, "message": "flagged", "metadata": {"reasons": ["violence"]}}}  # OpenRouter's
+    assert fault_kind(403, json.dumps(flagged).encode()) is None
+    assert fault_kind(403, b"<html>Forbidden</html>") is None
+
+
 def test_what_a_provider_does_not_serve_beside_answers_is_no_fault() -> None:
     for status in (402, 403, 404):
         assert fault_kind(status, b"{}", is_free=True) is None
