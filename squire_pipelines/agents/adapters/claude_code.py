@@ -4,7 +4,7 @@ Checked against 2.1.197. `--setting-sources user --strict-mcp-config` leaves not
 its `--safe-mode` is not enough, since the repository's `apiKeyHelper` still runs.
 """
 
-from squire_pipelines.agents.adapters.claude_events import stream_parser
+from squire_pipelines.agents.adapters.claude_events import StreamReader
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
 
@@ -62,4 +62,4 @@ class ClaudeCodeAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its stream of events."""
-        return stream_parser()
+        return StreamReader().parser

@@ -5,30 +5,12 @@ Checked against 0.171.0. A repository stays untrusted, so that its own configura
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
-from squire_pipelines.agents.adapters.json_lines import (
-    Event,
-    count_of,
-    failure,
-    lines_parser,
-    model_text,
-    note,
-    part_of,
-    parts_of,
-    plain_text,
-    text_of,
-)
+from squire_pipelines.agents.adapters.event_reader import EventReader
+from squire_pipelines.agents.adapters.json_lines import Event, count_of, part_of, parts_of, plain_text, text_of
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
-from squire_pipelines.agents.adapters.transcript import (
-    MAX_MESSAGE_CHARS,
-    MAX_NAME_CHARS,
-    Entry,
-    ModelStep,
-    ToolCall,
-    cut,
-)
+from squire_pipelines.agents.adapters.transcript import MAX_MESSAGE_CHARS, Entry
 
 _KEY = "CODEX_PROVIDER_KEY"
 _UNTRUSTED = "the project stays untrusted: not read"
@@ -105,29 +87,24 @@ class CodexAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_CodexReader().entries)
+        return _CodexReader().parser
 
 
-class _CodexReader:
+class _CodexReader(EventReader):
     """Reads one session, whose id only the first event has."""
-
-    def __init__(self) -> None:
-        self._session: str | None = None
 
     def entries(self, event: Event) -> Iterable[Entry]:
         """Yield what an event says. A plain `error` may be overcome: only a failed turn ends the session."""
-        common: dict[str, Any] = {"session": self._session}
         match event.get("type"):
             case "thread.started":
-                self._session = text_of(event, "thread_id")[:MAX_NAME_CHARS] or None
-                yield note("the session began", session=self._session)
+                self.belongs_to(text_of(event, "thread_id"))
+                yield self.began()
             case "item.completed":
-                yield from _item(part_of(event, "item"), common)
+                yield from self._item(part_of(event, "item"))
             case "turn.completed":
                 usage = part_of(event, "usage")
                 cached = count_of(usage, "cached_input_tokens")
-                yield ModelStep(
-                    **common,
+                yield self.step(
                     input_tokens=max(0, count_of(usage, "input_tokens") - cached),
                     cache_read_tokens=cached,
                     output_tokens=count_of(usage, "output_tokens"),
@@ -135,28 +112,25 @@ class _CodexReader:
                     reason="the turn's usage",
                 )
             case "error":
-                yield note(text_of(event, "message") or "an error", **common)
+                yield self.note(text_of(event, "message") or "an error")
             case "turn.failed":
-                message = text_of(part_of(event, "error"), "message")
-                yield failure("turn_failed", message, provider=True, **common)
+                yield self.failed("turn_failed", text_of(part_of(event, "error"), "message"), provider=True)
 
-
-def _item(item: Event, common: dict[str, Any]) -> Iterable[Entry]:
-    kind = text_of(item, "type")
-    if kind == "agent_message":
-        yield from model_text(text_of(item, "text"), **common)
-    elif kind == "error":
-        yield note(text_of(item, "message"), **common)
-    elif kind in _TOOLS:
-        failed = item.get("status") in {"failed", "declined"} or item.get("exit_code") not in {None, 0}
-        output = text_of(item, "aggregated_output") or plain_text(part_of(item, "result").get("content"))
-        error = text_of(part_of(item, "error"), "message") or output
-        yield ToolCall(
-            **common,
-            tool=(text_of(item, "tool") or kind)[:MAX_NAME_CHARS],
-            status="error" if failed else "completed",
-            title=", ".join(text_of(change, "path") for change in parts_of(item, "changes"))[:MAX_MESSAGE_CHARS],
-            input=cut(plain_text(item.get(_TOOLS[kind]))),
-            output="" if failed else cut(output),
-            error=error[:MAX_MESSAGE_CHARS] if failed else "",
-        )
+    def _item(self, item: Event) -> Iterable[Entry]:
+        kind = text_of(item, "type")
+        if kind == "agent_message":
+            yield from self.says(text_of(item, "text"))
+        elif kind == "error":
+            yield self.note(text_of(item, "message"))
+        elif kind in _TOOLS:
+            failed = item.get("status") in {"failed", "declined"} or item.get("exit_code") not in {None, 0}
+            output = text_of(item, "aggregated_output") or plain_text(part_of(item, "result").get("content"))
+            error = text_of(part_of(item, "error"), "message")
+            paths = ", ".join(text_of(change, "path") for change in parts_of(item, "changes"))
+            yield self.tool(
+                text_of(item, "tool") or kind,
+                item.get(_TOOLS[kind]),
+                (error or output) if failed else output,
+                failed=failed,
+                title=paths[:MAX_MESSAGE_CHARS],
+            )

@@ -6,22 +6,12 @@ key's text out of everything that it prints, names of fields too.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
-from squire_pipelines.agents.adapters.json_lines import (
-    Event,
-    ToolCalls,
-    count_of,
-    failure,
-    lines_parser,
-    model_text,
-    part_of,
-    text_of,
-    time_of,
-)
+from squire_pipelines.agents.adapters.event_reader import EventReader
+from squire_pipelines.agents.adapters.json_lines import Event, count_of, part_of, text_of, time_of
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
-from squire_pipelines.agents.adapters.transcript import Entry, ModelStep
+from squire_pipelines.agents.adapters.transcript import Entry
 
 # Without its tools for skills and agents, the repository's are not in the prompt either.
 _TOOLS = ("bash", "read_bash", "stop_bash", "list_bash", "view", "create", "edit", "grep", "glob")
@@ -81,30 +71,24 @@ class CopilotAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_CopilotReader().entries)
+        return _CopilotReader().parser
 
 
-class _CopilotReader:
-    def __init__(self) -> None:
-        self._tools = ToolCalls()
-
+class _CopilotReader(EventReader):
     def entries(self, event: Event) -> Iterable[Entry]:
         """Yield what an event says: its facts are in `data`, but for the last one's."""
-        data, at = part_of(event, "data"), time_of(event)
+        data, self.at = part_of(event, "data"), time_of(event)
         match event.get("type"):
             case "assistant.message":
-                yield ModelStep(at=at, output_tokens=count_of(data, "outputTokens"))
-                yield from model_text(text_of(data, "content"), at=at)
+                yield self.step(output_tokens=count_of(data, "outputTokens"))
+                yield from self.says(text_of(data, "content"))
             case "tool.execution_start":
-                self._tools.start(text_of(data, "toolCallId"), text_of(data, "toolName"), data.get("arguments"), at)
+                self.tool_began(text_of(data, "toolCallId"), text_of(data, "toolName"), data.get("arguments"))
             case "tool.execution_complete":
-                yield self._tool_end(data, at)
+                failed = data.get("success") is not True
+                error, result = text_of(part_of(data, "error"), "message"), part_of(data, "result").get("content")
+                yield self.tool_ended(text_of(data, "toolCallId"), error if failed else result, failed=failed)
             case "session.error":
                 status = data.get("statusCode")
                 name = f"{text_of(data, 'errorType') or 'error'}{f' {status}' if isinstance(status, int) else ''}"
-                yield failure(name, text_of(data, "message"), provider=True, at=at)
-
-    def _tool_end(self, data: Event, at: Any) -> Entry:
-        failed = data.get("success") is not True
-        output: Any = text_of(part_of(data, "error"), "message") if failed else part_of(data, "result").get("content")
-        return self._tools.end(text_of(data, "toolCallId"), output, failed=failed, at=at)
+                yield self.failed(name, text_of(data, "message"), provider=True)

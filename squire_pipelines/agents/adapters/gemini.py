@@ -8,21 +8,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from squire_pipelines.agents.adapters.json_lines import (
-    Event,
-    ToolCalls,
-    count_of,
-    failure,
-    lines_parser,
-    model_text,
-    note,
-    part_of,
-    text_of,
-    time_of,
-)
+from squire_pipelines.agents.adapters.event_reader import EventReader
+from squire_pipelines.agents.adapters.json_lines import Event, count_of, part_of, text_of, time_of
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
-from squire_pipelines.agents.adapters.transcript import MAX_NAME_CHARS, MAX_TEXT_CHARS, Entry, ModelStep
+from squire_pipelines.agents.adapters.transcript import MAX_TEXT_CHARS, Entry
 
 _NO_TOOLS = ("google_web_search", "web_fetch", "save_memory")
 _RESTORE = (
@@ -89,55 +79,51 @@ class GeminiAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_GeminiReader().entries)
+        return _GeminiReader().parser
 
 
-class _GeminiReader:
+class _GeminiReader(EventReader):
     """Reads one session. What the model says comes in pieces, which are one text until anything else comes."""
 
     def __init__(self) -> None:
-        self._tools = ToolCalls()
-        self._session: str | None = None
+        super().__init__()
         self._pieces = ""
 
     def entries(self, event: Event) -> Iterable[Entry]:
         """Yield what an event says."""
-        at, kind = time_of(event), event.get("type")
-        common: dict[str, Any] = {"session": self._session, "at": at}
+        self.at, kind = time_of(event), event.get("type")
         if kind == "message":
             if event.get("role") == "assistant" and len(self._pieces) <= MAX_TEXT_CHARS:
                 self._pieces += text_of(event, "content")
             return
         text, self._pieces = self._pieces, ""
-        yield from model_text(text, **common)
+        yield from self.says(text)
         match kind:
             case "init":
-                self._session = text_of(event, "session_id")[:MAX_NAME_CHARS] or None
-                yield note(f"the session began with {text_of(event, 'model')}", session=self._session, at=at)
+                self.belongs_to(text_of(event, "session_id"))
+                yield self.began(text_of(event, "model"))
             case "tool_use":
-                self._tools.start(text_of(event, "tool_id"), text_of(event, "tool_name"), event.get("parameters"), at)
+                self.tool_began(text_of(event, "tool_id"), text_of(event, "tool_name"), event.get("parameters"))
             case "tool_result":
                 failed = event.get("status") != "success"
                 output = text_of(part_of(event, "error"), "message") if failed else event.get("output")
-                yield self._tools.end(text_of(event, "tool_id"), output, failed=failed, at=at, session=self._session)
+                yield self.tool_ended(text_of(event, "tool_id"), output, failed=failed)
             case "error":
-                yield note(text_of(event, "message") or "an error", **common)
+                yield self.note(text_of(event, "message") or "an error")
             case "result":
-                yield from _result(event, common)
+                yield from self._result(event)
 
-
-def _result(event: Event, common: dict[str, Any]) -> Iterable[Entry]:
-    stats = part_of(event, "stats")
-    if count_of(stats, "total_tokens", "total"):
-        cached = count_of(stats, "cached")
-        fresh = count_of(stats, "input") if "input_tokens" in stats else max(0, count_of(stats, "input") - cached)
-        yield ModelStep(
-            **common,
-            input_tokens=fresh,
-            cache_read_tokens=cached,
-            output_tokens=count_of(stats, "output_tokens", "output"),
-            reason="the session's usage",
-        )
-    if event.get("status") != "success":
-        error = part_of(event, "error")
-        yield failure(text_of(error, "type"), text_of(error, "message"), provider=True, **common)
+    def _result(self, event: Event) -> Iterable[Entry]:
+        stats = part_of(event, "stats")
+        if count_of(stats, "total_tokens", "total"):
+            cached = count_of(stats, "cached")
+            fresh = count_of(stats, "input") if "input_tokens" in stats else max(0, count_of(stats, "input") - cached)
+            yield self.step(
+                input_tokens=fresh,
+                cache_read_tokens=cached,
+                output_tokens=count_of(stats, "output_tokens", "output"),
+                reason="the session's usage",
+            )
+        if event.get("status") != "success":
+            error = part_of(event, "error")
+            yield self.failed(text_of(error, "type"), text_of(error, "message"), provider=True)

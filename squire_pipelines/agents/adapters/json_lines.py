@@ -13,21 +13,12 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from squire_pipelines.agents.adapters.protocol import Parser
-from squire_pipelines.agents.adapters.transcript import (
-    MAX_MESSAGE_CHARS,
-    MAX_NAME_CHARS,
-    Entry,
-    ModelText,
-    SessionError,
-    SessionNote,
-    ToolCall,
-    cut,
-)
+from squire_pipelines.agents.adapters.transcript import Entry
 
 Event: TypeAlias = Mapping[str, Any]
 _NOTHING: Event = MappingProxyType({})
-_MAX_PENDING = 1000
 _MAX_COUNT = 10**12
+_MAX_COST_USD = 10**6
 
 
 def lines_parser(entries_of: Callable[[Event], Iterable[Entry]]) -> Parser:
@@ -82,11 +73,16 @@ def count_of(event: Event, *names: str) -> int:
     return 0
 
 
+def number_of(event: Event, name: str) -> float | None:
+    """Return a number; None where there is none."""
+    value = event.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def cost_of(event: Event, name: str) -> float:
     """Return an amount in USD, 0 where there is none that is sensible."""
-    value = event.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value <= 10**6 else 0.0  # type: ignore[arg-type,operator]  # a number
+    value = number_of(event, name)
+    return value if value is not None and 0 <= value <= _MAX_COST_USD else 0.0
 
 
 def time_of(event: Event, name: str = "timestamp") -> datetime | None:
@@ -107,52 +103,3 @@ def plain_text(value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(part, dict) and "text" in part for part in value):
         return "\n".join(text_of(part, "text") for part in value)
     return json.dumps(value, ensure_ascii=False)
-
-
-def model_text(text: str, **common: Any) -> Iterable[Entry]:
-    """Yield a text of the model's, unless it is empty."""
-    if text.strip():
-        yield ModelText(**common, text=cut(text))
-
-
-def note(text: str, **common: Any) -> SessionNote:
-    """Return a note, cut."""
-    return SessionNote(**common, text=text[:MAX_MESSAGE_CHARS])
-
-
-def failure(name: str, message: str, *, provider: bool, **common: Any) -> SessionError:
-    """Return an error, cut."""
-    return SessionError(
-        **common, name=(name or "error")[:MAX_NAME_CHARS], message=message[:MAX_MESSAGE_CHARS], provider=provider
-    )
-
-
-class ToolCalls:
-    """Joins the start of each tool call with its end, which names it by an id alone."""
-
-    def __init__(self) -> None:
-        self._pending: dict[str, tuple[str, str, datetime | None]] = {}
-
-    def start(self, call_id: str, tool: str, arguments: Any, at: datetime | None = None) -> None:
-        """Remember a call; the oldest is forgotten when there are far too many."""
-        if len(self._pending) >= _MAX_PENDING:
-            self._pending.pop(next(iter(self._pending)))
-        self._pending[call_id] = (tool, plain_text(arguments), at)
-
-    def end(self, call_id: str, output: Any, *, failed: bool, at: datetime | None = None, **common: Any) -> ToolCall:
-        """Return the call with its outcome, by name and input where its start was seen."""
-        tool, arguments, began = self._pending.pop(call_id, ("", "", None))
-        seconds = None
-        if began is not None and at is not None:
-            seconds = min(max(0.0, round((at - began).total_seconds(), 3)), 1e7)
-        text = plain_text(output)
-        return ToolCall(
-            **common,
-            at=at,
-            tool=(tool or "unknown")[:MAX_NAME_CHARS],
-            status="error" if failed else "completed",
-            input=cut(arguments),
-            output="" if failed else cut(text),
-            error=text[:MAX_MESSAGE_CHARS] if failed else "",
-            seconds=seconds,
-        )

@@ -7,23 +7,12 @@ may pass.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
-from squire_pipelines.agents.adapters.json_lines import (
-    Event,
-    ToolCalls,
-    count_of,
-    failure,
-    model_text,
-    note,
-    part_of,
-    parts_of,
-    read_document,
-    text_of,
-)
+from squire_pipelines.agents.adapters.event_reader import EventReader
+from squire_pipelines.agents.adapters.json_lines import Event, count_of, part_of, parts_of, read_document, text_of
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, SessionFile
-from squire_pipelines.agents.adapters.transcript import MAX_NAME_CHARS, Entry, ModelStep
+from squire_pipelines.agents.adapters.transcript import Entry
 
 _FILE = "session.json"
 _RETRIES = 4
@@ -79,43 +68,44 @@ class MiniSweAgent(ProgramAgent):
 
 def read_trajectory(text: str) -> Iterable[Entry]:
     """Yield the entries of a trajectory; a text that is none has none."""
-    document = read_document(text)
-    tools = ToolCalls()
-    for message in parts_of(document, "messages"):
-        extra = part_of(message, "extra")
-        common: dict[str, Any] = {"at": _time_of(extra)}
-        match message.get("role"):
+    reader = _TrajectoryReader()
+    for message in parts_of(read_document(text), "messages"):
+        yield from reader.entries(message)
+
+
+class _TrajectoryReader(EventReader):
+    def entries(self, event: Event) -> Iterable[Entry]:
+        """Yield what a message says."""
+        extra = part_of(event, "extra")
+        self.at = _time_of(extra)
+        match event.get("role"):
             case "system":
-                yield note("the session began", **common)
+                yield self.began()
             case "assistant":
-                yield from _answer(message, common)
-                for call in parts_of(message, "tool_calls"):
+                yield from self._answer(event)
+                for call in parts_of(event, "tool_calls"):
                     function = part_of(call, "function")
-                    arguments = text_of(function, "arguments")
-                    tools.start(text_of(call, "id"), text_of(function, "name"), arguments, common["at"])
+                    self.tool_began(text_of(call, "id"), text_of(function, "name"), text_of(function, "arguments"))
             # The command by which it ends is told as one that did not run.
             case "tool" if extra.get("exception_info") != _NOT_RUN:
-                call_id, has_failed = text_of(message, "tool_call_id"), extra.get("returncode") != 0
-                yield tools.end(call_id, text_of(extra, "raw_output"), failed=has_failed, **common)
+                call_id, has_failed = text_of(event, "tool_call_id"), extra.get("returncode") != 0
+                yield self.tool_ended(call_id, text_of(extra, "raw_output"), failed=has_failed)
             case "exit" if (status := text_of(extra, "exit_status")) != "Submitted":
-                reason = text_of(extra, "exception_str") or text_of(message, "content")
-                yield failure(status, reason, provider="exception_str" in extra, **common)
+                reason = text_of(extra, "exception_str") or text_of(event, "content")
+                yield self.failed(status, reason, provider="exception_str" in extra)
 
-
-def _answer(message: Event, common: dict[str, Any]) -> Iterable[Entry]:
-    response = part_of(message, "extra", "response")
-    usage = part_of(response, "usage")
-    cached = count_of(part_of(usage, "prompt_tokens_details"), "cached_tokens")
-    reason = next((text_of(choice, "finish_reason") for choice in parts_of(response, "choices")), "")
-    yield ModelStep(
-        **common,
-        input_tokens=max(0, count_of(usage, "prompt_tokens") - cached),
-        output_tokens=count_of(usage, "completion_tokens"),
-        reasoning_tokens=count_of(part_of(usage, "completion_tokens_details"), "reasoning_tokens"),
-        cache_read_tokens=cached,
-        reason=reason[:MAX_NAME_CHARS],
-    )
-    yield from model_text(text_of(message, "content"), **common)
+    def _answer(self, message: Event) -> Iterable[Entry]:
+        response = part_of(message, "extra", "response")
+        usage = part_of(response, "usage")
+        cached = count_of(part_of(usage, "prompt_tokens_details"), "cached_tokens")
+        yield self.step(
+            input_tokens=max(0, count_of(usage, "prompt_tokens") - cached),
+            output_tokens=count_of(usage, "completion_tokens"),
+            reasoning_tokens=count_of(part_of(usage, "completion_tokens_details"), "reasoning_tokens"),
+            cache_read_tokens=cached,
+            reason=next((text_of(choice, "finish_reason") for choice in parts_of(response, "choices")), ""),
+        )
+        yield from self.says(text_of(message, "content"))
 
 
 def _time_of(extra: Event) -> datetime | None:

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from squire_pipelines.agents.adapters.json_lines import Event, failure, lines_parser, plain_text
+from squire_pipelines.agents.adapters.event_reader import EventReader
+from squire_pipelines.agents.adapters.json_lines import Event, cost_of, count_of, number_of, part_of, text_of
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, off
 from squire_pipelines.agents.adapters.protocol import (
     GATEWAY_ROOT,
@@ -22,16 +21,7 @@ from squire_pipelines.agents.adapters.protocol import (
     allow,
     deny,
 )
-from squire_pipelines.agents.adapters.transcript import (
-    MAX_MESSAGE_CHARS,
-    MAX_NAME_CHARS,
-    Entry,
-    ModelStep,
-    ModelText,
-    SessionNote,
-    ToolCall,
-    cut,
-)
+from squire_pipelines.agents.adapters.transcript import MAX_MESSAGE_CHARS, Entry
 
 # OpenCode's permission keys, with everything that is not named denied; "ask" is never used, since nobody is there.
 _PERMISSIONS = (
@@ -149,123 +139,60 @@ class OpenCodeAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events, one a line."""
-        return parse
+        return _OpenCodeReader().parser
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class _OpenCodeReader(EventReader):
+    def entries(self, event: Event) -> Iterable[Entry]:
+        """Yield what an event says."""
+        self.belongs_to(text_of(event, "sessionID"))
+        milliseconds = number_of(event, "timestamp")
+        self.at = datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+        part = part_of(event, "part")
+        match event.get("type"):
+            case "step_start":
+                yield self.note("the model was asked")
+            case "step_finish":
+                yield from self._answer(part)
+            case "tool_use":
+                yield self._tool(part)
+            case "text":
+                yield from self.says(text_of(part, "text"))
+            case "error":
+                error = part_of(event, "error")
+                name = text_of(error, "name") or "UnknownError"
+                message = text_of(part_of(error, "data"), "message")
+                yield self.failed(name, message, provider=name not in _NOT_THE_PROVIDER)
 
+    def _answer(self, part: Event) -> Iterable[Entry]:
+        tokens, cache, reason = part_of(part, "tokens"), part_of(part, "tokens", "cache"), text_of(part, "reason")
+        yield self.step(
+            input_tokens=count_of(tokens, "input"),
+            output_tokens=count_of(tokens, "output"),
+            reasoning_tokens=count_of(tokens, "reasoning"),
+            cache_read_tokens=count_of(cache, "read"),
+            cache_write_tokens=count_of(cache, "write"),
+            cost_usd=cost_of(part, "cost"),
+            reason=reason,
+        )
+        if reason == "unknown" and not count_of(tokens, "output"):
+            # It takes an answer without content for the session's end, and ends with 0.
+            yield self.failed("EmptyAnswer", "the answer had no content", provider=True)
 
-class _Cache(_Lenient):
-    read: int = 0
-    write: int = 0
-
-
-class _Tokens(_Lenient):
-    input: int = 0
-    output: int = 0
-    reasoning: int = 0
-    cache: _Cache = _Cache()
-
-
-class _Time(_Lenient):
-    start: float | None = None
-    end: float | None = None
-
-
-class _State(_Lenient):
-    status: str = ""
-    title: str | None = None
-    input: Any = None
-    output: Any = None
-    error: Any = None
-    time: _Time = _Time()
-
-
-class _Part(_Lenient):
-    tokens: _Tokens = _Tokens()
-    cost: float = 0.0
-    reason: str = ""
-    tool: str = ""
-    text: str = ""
-    state: _State = _State()
-
-
-class _Failure(_Lenient):
-    name: str = "UnknownError"
-    data: dict[str, Any] = Field(default_factory=dict)
-
-    @property
-    def message(self) -> str:
-        text = self.data.get("message")
-        return text if isinstance(text, str) else ""
-
-
-class _Event(_Lenient):
-    type: str
-    timestamp: float | None = None
-    session_id: str | None = Field(default=None, alias="sessionID")
-    part: _Part = _Part()
-    error: _Failure | None = None
-
-
-def _entries(event: Event) -> Iterable[Entry]:
-    checked = _Event.model_validate(event)
-    entry = _entry(checked)
-    if entry is None:
-        return
-    yield entry
-    if isinstance(entry, ModelStep) and entry.reason == "unknown" and not entry.output_tokens:
-        # It takes an answer without content for the session's end, and ends with 0.
-        yield failure("EmptyAnswer", "the answer had no content", provider=True, at=entry.at, session=entry.session)
-
-
-parse = lines_parser(_entries)
-"""The entries of one event; none for a line that is no event, since the agent's commands print JSON too."""
-
-
-def _entry(event: _Event) -> Entry | None:
-    at = datetime.fromtimestamp(event.timestamp / 1000, UTC) if event.timestamp else None
-    common: dict[str, Any] = {"at": at, "session": (event.session_id or "")[:MAX_NAME_CHARS] or None}
-    part = event.part
-    match event.type:
-        case "step_finish":
-            tokens = part.tokens
-            return ModelStep(
-                **common,
-                input_tokens=tokens.input,
-                output_tokens=tokens.output,
-                reasoning_tokens=tokens.reasoning,
-                cache_read_tokens=tokens.cache.read,
-                cache_write_tokens=tokens.cache.write,
-                cost_usd=part.cost,
-                reason=part.reason[:MAX_NAME_CHARS],
-            )
-        case "tool_use":
-            return _tool(common, part)
-        case "text":
-            return ModelText(**common, text=cut(part.text)) if part.text else None
-        case "error":
-            error = event.error or _Failure()
-            return failure(error.name, error.message, provider=error.name not in _NOT_THE_PROVIDER, **common)
-        case "step_start":
-            return SessionNote(**common, text="the model was asked")
-        case _:
-            return None
-
-
-def _tool(common: dict[str, Any], part: _Part) -> ToolCall:
-    state = part.state
-    seconds = None
-    if state.time.start is not None and state.time.end is not None:
-        seconds = max(0.0, round((state.time.end - state.time.start) / 1000, 3))
-    return ToolCall(
-        **common,
-        tool=part.tool[:MAX_NAME_CHARS],
-        status="completed" if state.status == "completed" else "error" if state.status == "error" else "unknown",
-        title=(state.title or "")[:MAX_MESSAGE_CHARS],
-        input=cut(plain_text(state.input)),
-        output=cut(plain_text(state.output)),
-        error=plain_text(state.error)[:MAX_MESSAGE_CHARS],
-        seconds=seconds,
-    )
+    def _tool(self, part: Event) -> Entry:
+        state = part_of(part, "state")
+        began, ended = (number_of(part_of(state, "time"), name) for name in ("start", "end"))
+        seconds = None
+        if began is not None and ended is not None:
+            seconds = min(max(0.0, round((ended - began) / 1000, 3)), 1e7)
+        status = text_of(state, "status")
+        failed = status == "error"
+        return self.tool(
+            text_of(part, "tool"),
+            state.get("input"),
+            state.get("error" if failed else "output"),
+            failed=failed,
+            status=status if status in {"completed", "error"} else "unknown",
+            title=text_of(state, "title")[:MAX_MESSAGE_CHARS],
+            seconds=seconds,
+        )

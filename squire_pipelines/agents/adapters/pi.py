@@ -6,24 +6,12 @@ whose `shellCommandPrefix` is a command that runs with each of the agent's: it i
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
-from squire_pipelines.agents.adapters.json_lines import (
-    Event,
-    ToolCalls,
-    cost_of,
-    count_of,
-    failure,
-    lines_parser,
-    model_text,
-    note,
-    part_of,
-    parts_of,
-    text_of,
-)
+from squire_pipelines.agents.adapters.event_reader import EventReader
+from squire_pipelines.agents.adapters.json_lines import Event, cost_of, count_of, part_of, parts_of, text_of
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow
-from squire_pipelines.agents.adapters.transcript import MAX_NAME_CHARS, Entry, ModelStep
+from squire_pipelines.agents.adapters.transcript import Entry
 
 _SYSTEM = (
     "You are a coding agent at work in a clone of a git repository, which is your working directory. Read files before "
@@ -82,48 +70,40 @@ class PiAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its events."""
-        return lines_parser(_PiReader().entries)
+        return _PiReader().parser
 
 
-class _PiReader:
-    def __init__(self) -> None:
-        self._tools = ToolCalls()
-        self._session: str | None = None
-
+class _PiReader(EventReader):
     def entries(self, event: Event) -> Iterable[Entry]:
         """Yield what an event says; the messages that `turn_end` and `agent_end` repeat are left out."""
-        common: dict[str, Any] = {"session": self._session}
         match event.get("type"):
             case "session":
-                self._session = text_of(event, "id")[:MAX_NAME_CHARS] or None
-                yield note("the session began", session=self._session)
+                self.belongs_to(text_of(event, "id"))
+                yield self.began()
             case "message_end":
                 message = part_of(event, "message")
                 if message.get("role") == "assistant":
-                    yield from _message(message, common)
+                    yield from self._message(message)
             case "tool_execution_start":
-                self._tools.start(text_of(event, "toolCallId"), text_of(event, "toolName"), event.get("args"))
+                self.tool_began(text_of(event, "toolCallId"), text_of(event, "toolName"), event.get("args"))
             case "tool_execution_end":
                 output = part_of(event, "result").get("content")
-                failed = event.get("isError") is True
-                yield self._tools.end(text_of(event, "toolCallId"), output, failed=failed, **common)
+                yield self.tool_ended(text_of(event, "toolCallId"), output, failed=event.get("isError") is True)
             case "auto_retry_end" if event.get("success") is False:
-                yield failure("retries_failed", text_of(event, "finalError"), provider=True, **common)
+                yield self.failed("retries_failed", text_of(event, "finalError"), provider=True)
 
-
-def _message(message: Event, common: dict[str, Any]) -> Iterable[Entry]:
-    usage, reason = part_of(message, "usage"), text_of(message, "stopReason")
-    yield ModelStep(
-        **common,
-        input_tokens=count_of(usage, "input"),
-        output_tokens=count_of(usage, "output"),
-        cache_read_tokens=count_of(usage, "cacheRead"),
-        cache_write_tokens=count_of(usage, "cacheWrite"),
-        cost_usd=cost_of(part_of(usage, "cost"), "total"),
-        reason=reason[:MAX_NAME_CHARS],
-    )
-    for block in parts_of(message, "content"):
-        if block.get("type") == "text":
-            yield from model_text(text_of(block, "text"), **common)
-    if reason in {"error", "aborted"}:
-        yield failure(reason, text_of(message, "errorMessage"), provider=reason == "error", **common)
+    def _message(self, message: Event) -> Iterable[Entry]:
+        usage, reason = part_of(message, "usage"), text_of(message, "stopReason")
+        yield self.step(
+            input_tokens=count_of(usage, "input"),
+            output_tokens=count_of(usage, "output"),
+            cache_read_tokens=count_of(usage, "cacheRead"),
+            cache_write_tokens=count_of(usage, "cacheWrite"),
+            cost_usd=cost_of(part_of(usage, "cost"), "total"),
+            reason=reason,
+        )
+        for block in parts_of(message, "content"):
+            if block.get("type") == "text":
+                yield from self.says(text_of(block, "text"))
+        if reason in {"error", "aborted"}:
+            yield self.failed(reason, text_of(message, "errorMessage"), provider=reason == "error")

@@ -4,7 +4,7 @@ Checked against 0.15.10. It ends with 0 and a success when its provider failed. 
 even where it does not read them, so they are taken out of the clone.
 """
 
-from squire_pipelines.agents.adapters.claude_events import stream_parser
+from squire_pipelines.agents.adapters.claude_events import StreamReader
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow
 
@@ -54,4 +54,4 @@ class QwenAgent(ProgramAgent):
 
     def parser(self) -> Parser:
         """Read its stream of events, which has the form of Claude Code's."""
-        return stream_parser()
+        return StreamReader().parser

@@ -69,6 +69,7 @@ def fake_opencode(tmp_path: Path) -> Path:
         "    print('9.9.9'); sys.exit()\n"
         "config = json.load(open(os.environ['OPENCODE_CONFIG']))\n"
         "call = {'argv': sys.argv[1:], 'env': dict(os.environ), 'config': config, 'cwd': os.getcwd()}\n"
+        "call['stdin'] = sys.stdin.read()\n"
         f"json.dump(call, open({json.dumps(str(tmp_path / 'call.json'))}, 'w'))\n"
         "open('app.py', 'a').write('# seen\\n')\n",
         encoding="utf-8",

@@ -33,17 +33,8 @@ def test_opencode_gets_model_prompt_and_a_hardened_environment(
     assert done.returncode == 0, done.stderr
     call = _call(tmp_path)
     model = "squire/family/model-1"
-    assert call["argv"] == [
-        "run",
-        "--format",
-        "json",
-        "--title",
-        "squire",
-        "-m",
-        model,
-        "--",
-        "--version\n'; rm -rf / #",
-    ]
+    assert call["argv"] == ["run", "--format", "json", "--title", "squire", "-m", model]
+    assert call["stdin"] == "--version\n'; rm -rf / #"
     assert call["env"]["OPENCODE_DISABLE_PROJECT_CONFIG"] == "1"
     assert call["env"]["OPENCODE_DISABLE_AUTOUPDATE"] == "1"
     assert call["env"]["OPENCODE_DISABLE_MODELS_FETCH"] == "1"
@@ -55,12 +46,6 @@ def test_opencode_gets_model_prompt_and_a_hardened_environment(
     assert (config["autoupdate"], config["share"], config["plugin"]) == (False, "disabled", [])
     assert desk.result()["agent_version"] == "9.9.9"
     assert desk.result()["status"] == "changed"
-
-
-def test_a_prompt_that_no_argument_can_hold_is_refused(desk_for: DeskFor, run: Run, fake_opencode: Path) -> None:
-    desk = desk_for(model="m", prompt="x" * 130_000)
-    assert run(desk, PATH=f"{fake_opencode}:{os.environ['PATH']}").returncode == 120
-    assert "prompt.md" in desk.result()["error"]["message"]
 
 
 def test_a_version_that_cannot_be_asked_for_is_no_failure(desk_for: DeskFor, run: Run, fake_opencode: Path) -> None:
