@@ -71,29 +71,39 @@ class KeyFilter:
         self._ways = [_ways_of(byte) for byte in hidden.encode()]
         characters = (b"|".join(b"(?i:%b)" % re.escape(way) for way in ways[1:]) for ways in self._ways)
         pairs = zip(self._ways, characters, strict=True)
-        self._escaped = re.compile(b"".join(b"(?:%b|%b)" % (re.escape(ways[0]), rest) for ways, rest in pairs))
+        escaped = b"".join(b"(?:%b|%b)" % (re.escape(ways[0]), rest) for ways, rest in pairs)
+        self._any = re.compile(b"|".join((*map(re.escape, self._forms), escaped)))
         every = b"".join((*self._forms, *(way for ways in self._ways for way in ways)))
         self._alphabet = bytes(sorted({*every, *every.upper()}))
         self._longest = max((sum(max(map(len, ways)) for ways in self._ways), *map(len, self._forms)), default=0)
 
     def clean(self, text: bytes) -> bytes:
         """Return a whole text without the key."""
-        if not self._forms:
-            return text
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, MASK)
-        if any(escape in text for escape in _ESCAPES):
-            text = self._escaped.sub(MASK, text)
-        return text
+        return self._any.sub(MASK, text) if self._may_have(text) else text
 
-    def held_length(self, text: bytes) -> int:
-        """Return how many bytes at the end of a cleaned text may be the beginning of the key."""
+    def clean_piece(self, text: bytes) -> tuple[bytes, bytes]:
+        """Return what of a text that goes on is sure, without the key, and the end that waits for what follows.
+
+        That end may be the beginning of the key, or a form of it that what follows makes a longer one.
+        """
+        passed, position = b"", 0
+        for match in self._any.finditer(text) if self._may_have(text) else ():
+            passed += text[position : match.start()]
+            if self._may_begin(text[match.start() :]):
+                return passed, text[match.start() :]
+            passed, position = passed + MASK, match.end()
+        rest = text[position:]
+        length = self._held_length(rest)
+        return passed + rest[: len(rest) - length], rest[len(rest) - length :]
+
+    def _may_have(self, text: bytes) -> bool:
+        """Return whether a text is worth a search, which is slow."""
+        return bool(self._forms) and any(sign in text for sign in (*_ESCAPES, *self._forms))
+
+    def _held_length(self, text: bytes) -> int:
+        """Return how many bytes at the end of a text without the key may be its beginning."""
         tail = text[len(text.rstrip(self._alphabet)) :][-(self._longest - 1) :] if self._forms else b""
-        for start in range(len(tail)):
-            if self._may_begin(tail[start:]):
-                return len(tail) - start
-        return 0
+        return next((len(tail) - start for start in range(len(tail)) if self._may_begin(tail[start:])), 0)
 
     def _may_begin(self, tail: bytes) -> bool:
         if any(form.startswith(tail) for form in self._forms):
@@ -139,9 +149,8 @@ class CleanAnswer:
                 await self._send_start([])
             return
         more = bool(message.get("more_body", False))
-        text = self.key_filter.clean(self._rest + message.get("body", b""))
-        length = self.key_filter.held_length(text) if more else 0
-        text, self._rest = text[: len(text) - length], text[len(text) - length :]
+        text = self._rest + message.get("body", b"")
+        text, self._rest = self.key_filter.clean_piece(text) if more else (self.key_filter.clean(text), b"")
         await self._send_start([] if more else [(_LENGTH, str(len(text)).encode())])
         if text or not more:
             self._on_text(text)

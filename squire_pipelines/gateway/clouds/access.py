@@ -50,9 +50,13 @@ class GrowingKeyFilter(KeyFilter):
             text = key_filter.clean(text)
         return text
 
-    def held_length(self, text: bytes) -> int:
-        """Return how many bytes at the end of a cleaned text may be the beginning of one."""
-        return max((key_filter.held_length(text) for key_filter in self._filters), default=0)
+    def clean_piece(self, text: bytes) -> tuple[bytes, bytes]:
+        """Return what of a text that goes on is sure, without them, and the end that waits for what follows."""
+        waits = b""
+        for key_filter in self._filters:
+            text, end = key_filter.clean_piece(text)
+            waits = end + waits
+        return text, waits
 
 
 class CloudAccess:

@@ -85,16 +85,25 @@ def test_no_cut_lets_the_key_through_and_nothing_else_is_lost(parts: list[bytes]
 
 def test_a_piece_that_cannot_begin_the_key_is_not_held_back() -> None:
     key_filter = KeyFilter(KEY)
-    assert key_filter.held_length(b'data: {"content": "sk-A"}\n\n') == 0
-    assert key_filter.held_length(b"bad key sk-A") == 4
-    assert key_filter.held_length(b"bad key \\u00") == 4
-    assert key_filter.held_length(b"an ordinary end") == 0
+    assert key_filter.clean_piece(b'data: {"content": "sk-A"}\n\n') == (b'data: {"content": "sk-A"}\n\n', b"")
+    assert key_filter.clean_piece(b"bad key sk-A") == (b"bad key ", b"sk-A")
+    assert key_filter.clean_piece(b"bad key \\u00") == (b"bad key ", b"\\u00")
+    assert key_filter.clean_piece(b"an ordinary end") == (b"an ordinary end", b"")
+
+
+def test_a_form_that_what_follows_makes_a_longer_one_waits_for_it() -> None:
+    whole = "".join(f"&#{ord(character)};" for character in KEY).encode()
+    cut = whole.removesuffix(b";")
+    assert KeyFilter(KEY).clean_piece(b"bad " + cut) == (b"bad ", cut)
+    assert answer([b"bad " + cut, b"; given"]) == b"bad " + MASK + b" given"
+    assert answer([b"bad " + cut, b" given"]) == b"bad " + MASK + b" given"
+    assert answer([b"bad " + cut]) == b"bad " + MASK
 
 
 @pytest.mark.parametrize("key", [None, "", "abc"])
 def test_without_a_key_nothing_changes(key: str | None) -> None:
     assert answer([b"abc", b"def"], key) == b"abcdef"
-    assert KeyFilter(key).held_length(b"abc") == 0
+    assert KeyFilter(key).clean_piece(b"abc") == (b"abc", b"")
 
 
 def test_headers_are_cleaned_and_the_length_is_that_of_the_clean_body() -> None:
