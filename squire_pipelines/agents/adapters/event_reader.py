@@ -75,13 +75,13 @@ class EventReader:
             provider=provider,
         )
 
-    def tool(self, name: str, given: Any, got: Any, *, failed: bool, **more: Any) -> ToolCall:
+    def tool(self, name: str, arguments: Any, output: Any, *, failed: bool, **more: Any) -> ToolCall:
         """Return a call of a tool, whole; `more` are further fields of `ToolCall`."""
-        text = plain_text(got)
+        text = plain_text(output)
         return ToolCall(
             **self._common(),
             tool=(name or "unknown")[:MAX_NAME_CHARS],
-            input=cut(plain_text(given)),
+            input=cut(plain_text(arguments)),
             **{
                 "status": "error" if failed else "completed",
                 "output": "" if failed else cut(text),
@@ -90,16 +90,16 @@ class EventReader:
             },
         )
 
-    def tool_began(self, call_id: str, name: str, given: Any) -> None:
+    def tool_began(self, call_id: str, name: str, arguments: Any) -> None:
         """Remember a call until its end, which names it by its id alone; the oldest of far too many is forgotten."""
         if len(self._pending) >= _MAX_PENDING:
             self._pending.pop(next(iter(self._pending)))
-        self._pending[call_id] = (name, plain_text(given), self.at)
+        self._pending[call_id] = (name, plain_text(arguments), self.at)
 
-    def tool_ended(self, call_id: str, got: Any, *, failed: bool) -> ToolCall:
+    def tool_ended(self, call_id: str, output: Any, *, failed: bool) -> ToolCall:
         """Return the call with its outcome, by name and input where its beginning was seen."""
-        name, given, began = self._pending.pop(call_id, ("", "", None))
+        name, arguments, began = self._pending.pop(call_id, ("", "", None))
         seconds = None
         if began is not None and self.at is not None:
             seconds = min(max(0.0, round((self.at - began).total_seconds(), 3)), 1e7)
-        return self.tool(name, given, got, failed=failed, seconds=seconds)
+        return self.tool(name, arguments, output, failed=failed, seconds=seconds)
