@@ -164,7 +164,7 @@ def gateway_opener(upstream: DirectedProvider) -> Iterator[OpenGateway]:
             config = GatewayConfig("test-1", (first, *others), limits=limits, **options)
             server = stack.enter_context(Gateway(path, config, on_call=on_call, log=log))
             transport = httpx.HTTPTransport(uds=str(path))
-            client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=20))
+            client = stack.enter_context(httpx.Client(transport=transport, base_url="http://gateway", timeout=60))
             return RunningGateway(client, path, calls, called, server)
 
         yield make

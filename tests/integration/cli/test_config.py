@@ -13,6 +13,8 @@ from squire_pipelines.home import Home
 from squire_pipelines.settings import Settings, load_settings
 from tests.support.cli import Squire
 
+ROOT = Path(__file__).parents[3]
+
 
 def test_show_has_every_key_with_its_origin(squire: Squire, monkeypatch: pytest.MonkeyPatch) -> None:
     squire.config(
@@ -99,6 +101,25 @@ def test_init_names_agent_provider_and_model(squire: Squire) -> None:
     assert (settings.agent.kind, settings.agent.model) == ("claude-code", "claude-haiku-4-5")
     assert (provider.name, provider.protocol, provider.secret) == ("anthropic", "anthropic", "anthropic-key")
     assert "there is no agent of that name" in squire("init", "--force", "--agent", "clod").stderr
+
+
+@pytest.mark.parametrize(
+    ("agent", "provider", "model"),
+    [("claude-code", "anthropic", "claude-haiku-4-5"), ("codex", "openai", "gpt-5-codex")],
+)
+def test_the_readmes_first_command_of_each_user_makes_settings_that_are_whole(
+    squire: Squire, agent: str, provider: str, model: str
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = f"squire init --repository owner/name --agent {agent} --provider {provider}"
+    assert command in readme
+    output = squire.ok(*command.split()[1:])
+    for step in (f"squire secrets set {provider}-key", f"squire agents build {agent}"):
+        assert f".venv/bin/{step}" in readme
+        assert f"`{step}`" in output
+    settings = load_settings(squire.home / "config.toml")
+    assert (settings.agent_for("owner/name").kind, settings.agent_for("owner/name").model) == (agent, model)
+    squire.ok("config", "validate")
 
 
 def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> None:
