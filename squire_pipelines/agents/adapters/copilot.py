@@ -1,8 +1,8 @@
 """Defines the agent `copilot`: Copilot CLI without a terminal or a login, over OpenAI's or Anthropic's protocol. Pure.
 
-Checked against 1.0.102. It would unpack itself into HOME at each start; in its image it has done so once. It trusts the folder, and then runs the
-repository's hooks and servers, where COPILOT_ALLOW_ALL is "true": permissions come by its flag instead. It blanks the
-key's text out of everything that it prints, names of fields too.
+Checked against 1.0.102. It would unpack itself into HOME at each start; in its image it has done so once. It trusts the
+folder, and then runs the repository's hooks and servers, where COPILOT_ALLOW_ALL is "true": permissions come by its
+flag instead. It blanks the key's text out of everything that it prints, names of fields too.
 """
 
 from collections.abc import Iterable
