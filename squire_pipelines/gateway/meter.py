@@ -77,6 +77,12 @@ class Meter:
         """Return whether a call's cost can be counted, if there is a cap on it."""
         return forward.free or self._limits.max_usd is None or self._price(call.provider, forward.model) is not None
 
+    def refuse_unpriced(self, model: str | None) -> RefusalError:
+        """End the attempt's budget for a model without a price. Returns the refusal for the agent."""
+        reason = f"in USD, but the price of {model} is not known"
+        self.exhausted = self.exhausted or reason
+        return RefusalError("price_unknown", f"there is a cap {reason}: name it in the settings")
+
     def _price(self, provider: str | None, model: str | None) -> Price | None:
         return self.prices.get((provider, model or ""))
 
@@ -94,9 +100,7 @@ class Meter:
         if not forward.free:
             price = self._price(call.provider, forward.model)
             if self._limits.max_usd is not None and price is None:
-                reason = f"in USD, but the price of {forward.model} is not known"
-                self.exhausted = self.exhausted or reason
-                raise RefusalError("price_unknown", f"there is a cap {reason}: name it in the settings")
+                raise self.refuse_unpriced(forward.model)
             granted, asked = self._fit(forward, price)
             if granted == 0:
                 return None

@@ -23,8 +23,8 @@ from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter, Message
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price, find_price
-from squire_pipelines.gateway.provider_answer import NextProviderError, ProviderAnswer
-from squire_pipelines.gateway.refusals import RefusalError
+from squire_pipelines.gateway.provider_answer import ProviderAnswer
+from squire_pipelines.gateway.refusals import ROWS, RefusalError
 from squire_pipelines.gateway.request_body import rebuild_request
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
@@ -49,11 +49,39 @@ class ClientGoneError(Exception):
 
 @dataclass(slots=True)
 class _AgentRequest:
-    """What the agent asks; `body` is empty once no further provider may need it."""
+    """What the agent asks.
+
+    Args:
+        method: Of HTTP.
+        headers: Its own.
+        body: Empty once no further provider may need it.
+        send: To the agent.
+        share: Of the room for bodies.
+    """
 
     method: str
     headers: list[tuple[str, str]]
     body: bytearray
+    send: CleanAnswer
+    share: BodyShare
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Why the next provider is asked after one; no error, since an error's frames would keep the request's body.
+
+    Args:
+        code: Of the refusal for an agent to which no other provider answers.
+        message: Of that refusal.
+        unpriced: The model whose price is not known where a cap needs it.
+    """
+
+    code: str
+    message: str = ""
+    unpriced: str | None = None
+
+
+_NO_ANSWER = _Left("upstream_unreachable", "none of the model's providers answers now; ask again later")
 
 
 class ModelExchange:
@@ -149,7 +177,7 @@ class ModelExchange:
         if self._prices is not None:
             self._meter.prices = await asyncio.shield(self._prices)  # all calls wait for the one task
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        asking = asyncio.ensure_future(self._ask(call, _AgentRequest(scope["method"], headers, body), send, share))
+        asking = asyncio.ensure_future(self._ask(call, _AgentRequest(scope["method"], headers, body, send, share)))
         del body  # it goes with the request, and is gone when it has been sent
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
@@ -182,41 +210,35 @@ class ModelExchange:
                 return body
             await share.reserve(len(body), most)
 
-    async def _ask(self, call: RunningCall, request: _AgentRequest, send: CleanAnswer, share: BodyShare) -> None:
+    async def _ask(self, call: RunningCall, request: _AgentRequest) -> None:
         """Ask one provider after another until one has begun to answer. Raises RefusalError."""
+        tried: dict[str, _Left] = {}
         upstream = self._next_open(None)
-        was_asked = False
         while upstream is not None:
-            following = self._next_open(upstream)
-            send.key_filter = self._filters[upstream.name]
-            call.provider = upstream.name
-            try:
-                await self._ask_one(
-                    call, request, upstream, send, share, may_leave=following is not None, was_asked=was_asked
-                )
-            except NextProviderError:
-                pass
-            except RefusalError as refusal:
-                if call.status or refusal.code not in _OF_ONE_PROVIDER:
-                    raise
-                call.error = refusal.code
-                # A refusal that is one provider's must not end an agent's work that another may go on with.
-                if following is None and not (was_asked and self._meter.health.final is None):
-                    raise
-            else:
+            left = await self._ask_one(call, request, upstream)
+            if left is None:
                 return
-            following = self._next_open(upstream)  # another call may have closed one meanwhile
-            if following is None:
-                break
-            was_asked = was_asked or call.forwarded
-            left = call.restart(self._next_id(), following.name, time.monotonic())
-            if left.forwarded:
-                self._on_left(left)
-                self._meter.admit()
-            upstream = following
-        if self._meter.health.final is not None:
-            raise RefusalError(self._meter.health.final.code, self._meter.health.final.message)
-        raise RefusalError("upstream_unreachable", "none of the model's providers answers now; ask again later")
+            tried[upstream.name] = left
+            upstream = self._next_open(upstream)
+            if upstream is not None:
+                ended = call.restart(self._next_id(), upstream.name, time.monotonic())
+                if ended.forwarded:
+                    self._on_left(ended)
+                    self._meter.admit()
+        raise self._none_answered(tried)
+
+    def _none_answered(self, tried: Mapping[str, _Left]) -> RefusalError:
+        """Return what the agent is told when no provider is left to ask: an end, unless one may answer later."""
+        final = self._meter.health.final
+        if final is not None:
+            return RefusalError(final.code, final.message)
+        lefts = [left for name, left in tried.items() if self._meter.health.is_open(name)]
+        passing = {left for left in lefts if not ROWS[left.code].is_final}
+        unpriced = next((left.unpriced for left in lefts if left.unpriced is not None), None)
+        if not passing and unpriced is not None:
+            return self._meter.refuse_unpriced(unpriced)
+        left = (passing.pop() if len(passing) == 1 else _NO_ANSWER) if passing else lefts[-1]
+        return RefusalError(left.code, left.message)
 
     def _next_open(self, after: Upstream | None) -> Upstream | None:
         """Return the first provider behind another, or of all, that may still be asked."""
@@ -268,37 +290,33 @@ class ModelExchange:
             self._logged_failures.add((provider, error))
             _log.warning("gateway.upstream_failed", provider=provider, error=error)
 
-    async def _ask_one(
-        self,
-        call: RunningCall,
-        request: _AgentRequest,
-        upstream: Upstream,
-        send: CleanAnswer,
-        share: BodyShare,
-        *,
-        may_leave: bool,
-        was_asked: bool,
-    ) -> None:
+    async def _ask_one(self, call: RunningCall, request: _AgentRequest, upstream: Upstream) -> _Left | None:
         """Ask one provider.
 
-        Args:
-            call: The call to it.
-            request: What is asked.
-            upstream: The provider.
-            send: To the agent.
-            share: Of the room for bodies.
-            may_leave: Whether another provider may still be asked.
-            was_asked: Whether another one has been.
+        Returns:
+            Why the next one may be asked; None when the agent has its answer.
 
         Raises:
-            RefusalError: It was not asked, or did not answer.
-            NextProviderError: It did not begin to answer, or its price is not known where a cap needs it.
+            RefusalError: The refusal that the agent gets whatever other providers there are.
         """
+        call.provider = upstream.name
+        request.send.key_filter = self._filters[upstream.name]
+        try:
+            return await self._try_one(call, request, upstream)
+        except RefusalError as refusal:
+            if call.status or refusal.code not in _OF_ONE_PROVIDER:
+                raise
+            call.error = refusal.code
+            return _Left(refusal.code, refusal.message)
+
+    async def _try_one(self, call: RunningCall, request: _AgentRequest, upstream: Upstream) -> _Left | None:
+        """Ask one provider, as `_ask_one` does, with each refusal as an error. Raises RefusalError."""
         forward = await self._rebuild(request, call.path, upstream)
         call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
         call.free, call.has_notice = forward.free, forward.has_notice
-        if (may_leave or was_asked) and not self._meter.can_count(call, forward):
-            raise NextProviderError
+        if not self._meter.can_count(call, forward):
+            return _Left("price_unknown", unpriced=forward.model or "")
+        may_leave = self._next_open(upstream) is not None
         if not may_leave:
             request.body = bytearray()
         body = forward.body(await self._reserve(call, forward))
@@ -317,7 +335,7 @@ class ModelExchange:
             may_leave=may_leave,
         )
         del forward
-        await self._send(sent, answer, call, send, share, may_leave=may_leave)
+        return None if await self._send(call, request, sent, answer) else _NO_ANSWER
 
     def _build(
         self, upstream: Upstream, forward: Forward, headers: list[tuple[str, str]], body: bytes
@@ -335,15 +353,9 @@ class ModelExchange:
         )
 
     async def _send(
-        self,
-        sent: httpx.Request,
-        answer: ProviderAnswer,
-        call: RunningCall,
-        send: CleanAnswer,
-        share: BodyShare,
-        *,
-        may_leave: bool,
-    ) -> None:
+        self, call: RunningCall, request: _AgentRequest, sent: httpx.Request, answer: ProviderAnswer
+    ) -> bool:
+        """Send a request and pass the answer on; return whether the agent has it. Raises RefusalError."""
         if self._client is None:
             raise RuntimeError("the gateway has not started")
         try:
@@ -352,9 +364,9 @@ class ModelExchange:
                 client = self._client
                 response = await (client.send(sent, stream=True) if cloud is None else cloud.send(client, sent))
                 stack.push_async_callback(response.aclose)
-                if response.is_success or not may_leave:
-                    share.release()
-                await answer.pass_on(response, send)
+                if response.is_success or not answer.may_leave:
+                    request.share.release()
+                return await answer.pass_on(response, request.send)
         except CredentialsError as error:
             answer.note(Tokens(), reported=True)
             raise self._meter.health.refuse_further(call.provider, error.fault) from error

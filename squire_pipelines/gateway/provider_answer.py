@@ -22,10 +22,6 @@ Send = Callable[[Message], Awaitable[None]]
 _FIRST_ERROR = 300  # redirects are none of the agent's business, and are not followed
 
 
-class NextProviderError(Exception):
-    """A provider did not begin to answer, and another one may be asked; the call's record says why."""
-
-
 class ProviderAnswer:
     """The answer to one call.
 
@@ -59,7 +55,7 @@ class ProviderAnswer:
         self._meter = meter
         self._key_filter = key_filter
         self._log = log
-        self._may_leave = may_leave
+        self.may_leave = may_leave
 
     def note(self, tokens: Tokens, *, reported: bool = False) -> None:
         """Record what has passed so far, before more passes, and whether that is what the call uses in the end."""
@@ -68,12 +64,14 @@ class ProviderAnswer:
         if self._log is not None:
             self._log.progress(self._call)
 
-    async def pass_on(self, response: httpx.Response, send: Send) -> None:
+    async def pass_on(self, response: httpx.Response, send: Send) -> bool:
         """Pass the answer on.
+
+        Returns:
+            Whether the agent has it; it has not where another provider's answer may replace an error.
 
         Raises:
             RefusalError: The agent must not get it.
-            NextProviderError: It is an error that another provider's answer may replace.
             httpx.HTTPError: The provider broke it off.
         """
         is_error = response.status_code >= _FIRST_ERROR
@@ -82,7 +80,7 @@ class ProviderAnswer:
             self.note(Tokens(), reported=True)
         elif rules.is_event_stream(response.headers.get("content-type", "")):
             await self._stream(response, send)
-            return
+            return True
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
@@ -90,8 +88,8 @@ class ProviderAnswer:
                 raise self._too_large()
         if is_error:
             self._refuse_if_final(response.status_code, bytes(body))
-            if self._may_leave and is_failure_status(response.status_code):
-                raise NextProviderError
+            if self.may_leave and is_failure_status(response.status_code):
+                return False
         elif not self._forward.free:
             answer = read_answer(bytes(body))
             self._call.error = answer.failure or (NO_STREAM if self._forward.is_stream else None)
@@ -103,6 +101,7 @@ class ProviderAnswer:
         self._call.answered = True
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+        return True
 
     def _refuse_if_final(self, status: int, body: bytes) -> None:
         """Raise RefusalError when only the user can change what the provider's error is about."""

@@ -221,6 +221,34 @@ def test_no_provider_without_a_price_is_asked_under_a_cap_in_dollars(
     assert gateway.server.status.exhausted is None
 
 
+def test_a_last_provider_without_a_price_ends_the_work_when_no_other_may_recover(
+    upstream: DirectedProvider, second: DirectedProvider, open_gateway: OpenGateway
+) -> None:
+    other = Upstream(second.url, KEYS["second"], ("small",), name="second")
+    gateway = open_gateway(
+        name="first", prices={"small": Price(1.0, 1.0)}, others=(other,), limits=GatewayLimits(max_usd=1.0)
+    )
+    upstream.answer = WRONG_KEY
+    answer = ask(gateway, 2)
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (400, "false")
+    assert answer.json()["error"]["code"] == "price_unknown"
+    assert (len(upstream.seen), second.seen) == (1, [])
+    assert "the price of small is not known" in (gateway.server.status.exhausted or "")
+
+
+def test_a_model_that_the_last_does_not_have_ends_the_work_when_no_other_may_recover(
+    upstream: DirectedProvider, second: DirectedProvider, open_gateway: OpenGateway
+) -> None:
+    other = Upstream(second.url, KEYS["second"], ("little",), name="second")
+    gateway = open_gateway(key=KEYS["first"], name="first", others=(other,))
+    upstream.answer = DOWN
+    assert ask(gateway, 2).status_code == 502, "the first may have recovered when it is asked again"
+    upstream.answer = WRONG_KEY
+    answer = ask(gateway, 4)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model")
+    assert second.seen == []
+
+
 def test_neither_providers_key_reaches_the_agent(
     upstream: DirectedProvider, second: DirectedProvider, gateway: RunningGateway
 ) -> None:
