@@ -77,8 +77,9 @@ bench: setup ## All benchmarks; bench-NAME runs one
 bench-%: setup
 	@$(BIN)/python tests/benchmarks/bench_$(subst -,_,$*).py
 
-soak: setup ## Long fault injection: the short versions in `make test`, many times
+soak: setup ## Long fault injection and properties: the short versions in `make test`, many times
 	@$(BIN)/python -m pytest tests/soak -m soak $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/unit -n 3 --hypothesis-profile=thorough $(PYTEST_ARGS)
 
 docs: setup ## Build the documentation into build/site
 	@scripts/docs.sh "$(BIN)"

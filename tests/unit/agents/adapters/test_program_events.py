@@ -381,7 +381,7 @@ EVENTS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=8).flatmap(
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(events=st.lists(EVENTS, max_size=4))
 def test_no_event_makes_a_reader_fail_or_an_entry_that_cannot_be_read_again(
     name: str, events: list[dict[str, Any]]
@@ -399,7 +399,7 @@ def test_no_line_makes_a_reader_fail(name: str, line: str) -> None:
     assert read(name, line) == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(messages=st.lists(EVENTS, max_size=4), text=st.text())
 def test_no_trajectory_makes_the_reader_fail(messages: list[dict[str, Any]], text: str) -> None:
     for entry in read_mini(*({**message, "role": message["type"]} for message in messages)):
