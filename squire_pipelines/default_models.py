@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from squire_pipelines.agent_names import PROGRAMS
-from squire_pipelines.domain.provider_order import order_providers
+from squire_pipelines.domain.provider_order import names_of
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.model_providers import PUBLIC_URLS, ProviderSettings
 from squire_pipelines.sections import AgentSettings
@@ -28,14 +28,19 @@ def default_model(kind: str, protocol: str) -> str | None:
 
 
 def with_default_model(agent: AgentSettings, providers: Mapping[str, ProviderSettings]) -> AgentSettings:
-    """Return the settings with a model, where their provider is a table of settings with a company's own address.
+    """Return the settings with a model, where their providers are tables of settings with a company's own address.
 
-    Whoever has a server of their own, or a cloud's, has other models, and has to name one.
+    Whoever has a server of their own, or a cloud's, among them has other models there, and has to name one.
     """
-    names = order_providers(agent.provider, None)
-    table = providers.get(names[0]) if names else None
-    if agent.model is not None or table is None or table.platform is not None:
+    tables = [providers.get(name) for name in names_of(agent.provider)]
+    protocols = {_companys(table) if table is not None else None for table in tables}
+    protocol = next(iter(protocols)) if len(protocols) == 1 else None
+    if agent.model is not None or protocol is None:
         return agent
-    if table.base_url not in {None, PUBLIC_URLS[table.protocol]}:
-        return agent
-    return agent.model_copy(update={"model": default_model(agent.kind, table.protocol.value)})
+    return agent.model_copy(update={"model": default_model(agent.kind, protocol.value)})
+
+
+def _companys(table: ProviderSettings) -> Protocol | None:
+    """Return the protocol of a provider that is the protocol's own company; None for another's."""
+    is_own = table.platform is None and table.base_url in {None, PUBLIC_URLS[table.protocol]}
+    return table.protocol if is_own else None

@@ -48,6 +48,13 @@ _EXAMPLES = {"region": "eu-central-1", "project": "my-project"}
 _VERSIONS = {Protocol.ANTHROPIC: "/v1", Protocol.GEMINI: "/v1beta"}
 
 
+def _protocol_at(url: str) -> Protocol | None:
+    parts = urlsplit(url)
+    known = _PROTOCOLS_OF_HOSTS.get(parts.hostname)
+    is_openai = known is Protocol.GEMINI and parts.path.rstrip("/").endswith(_GOOGLES_OPENAI_PATH)
+    return Protocol.OPENAI if is_openai else known
+
+
 def check_place(
     table: str,
     providers: Mapping[str, "ProviderSettings"],
@@ -162,18 +169,14 @@ class ProviderSettings(SettingsSection):
     def _address_speaks_it(self) -> Self:
         if self.base_url is None or self.platform is not None:
             return self
-        parts = urlsplit(self.base_url)
-        path = parts.path.rstrip("/")
-        known = _PROTOCOLS_OF_HOSTS.get(parts.hostname)
-        if known is Protocol.GEMINI and path.endswith(_GOOGLES_OPENAI_PATH):
-            known = Protocol.OPENAI
+        known = _protocol_at(self.base_url)
         if known is not None and known is not self.protocol:
             raise ValueError(
                 f'{self.base_url} speaks {known}, and protocol = "{self.protocol}": set protocol = "{known}", or the '
                 "address of a provider that speaks the other"
             )
         version = _VERSIONS.get(self.protocol)
-        if version is not None and not path.endswith(version):
+        if version is not None and not urlsplit(self.base_url).path.rstrip("/").endswith(version):
             raise ValueError(
                 f"base_url of the protocol {self.protocol} ends with {version}, since requests go to the paths below "
                 f"it: {self.base_url.rstrip('/')}{version}"
@@ -221,7 +224,7 @@ class ModelProvider:
     @property
     def known_protocol(self) -> Protocol | None:
         """What it speaks, also of the default one where its address is a company's own; None where nobody knows."""
-        return self.protocol or _PROTOCOLS_OF_HOSTS.get(urlsplit(self.base_url or "").hostname)
+        return self.protocol or _protocol_at(self.base_url or "")
 
     @property
     def words(self) -> ProviderWords:

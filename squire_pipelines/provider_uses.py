@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from squire_pipelines.model_providers import ModelProvider
+from squire_pipelines.model_use import calls_model
 from squire_pipelines.settings import Settings
 
 
@@ -33,9 +34,9 @@ def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:
         uses.append(ProviderUse("planner", settings.planner_provider, planner.model))
     agents: dict[tuple[str, str | None, str], ProviderUse] = {}
     for repository in settings.repositories or ("",):
-        for choice in settings.possible_choices(repository):
+        for choice in settings.orderable_choices(repository):
             agent = settings.agent_for(repository, choice)
-            providers = settings.agent_providers(repository, choice=choice) if agent.model is not None else ()
+            providers = settings.agent_providers(repository, choice=choice) if calls_model(agent) else ()
             for provider in providers:
                 key = provider.name, provider.base_url, agent.model or ""
                 use = agents.get(key, ProviderUse("agent", provider, key[2]))

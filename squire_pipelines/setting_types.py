@@ -5,6 +5,7 @@ The sections, which have the fields, are `sections` and `gateway.sections`.
 
 import json
 import re
+from collections.abc import Iterable
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -378,3 +379,13 @@ SecondsOrNone = Annotated[float, Field(ge=0, le=LONGEST_S)]
 """Like `Seconds`, where 0 stands for no wait at all."""
 Count = Annotated[int, Field(le=2**53)]
 """A number that people and JSON read as it is; its least value is the field's."""
+
+
+def refuse_two_spellings(names: Iterable[str], where: str) -> None:
+    """Refuse repositories' names that differ in case alone. Raises ValueError, which says `where` they stand."""
+    spellings: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in spellings:
+            other = spellings[name.casefold()]
+            raise ValueError(f"{where} name the same repository twice: {other!r} and {name!r}; GitHub ignores case")
+        spellings[name.casefold()] = name

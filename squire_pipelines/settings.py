@@ -54,7 +54,7 @@ from squire_pipelines.sections import (
     WebhookSettings,
 )
 from squire_pipelines.setting_errors import config_error
-from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName
+from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
 from squire_pipelines.signal_sections import CollectionSettings, FilterSettings, SourceSettings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
@@ -108,8 +108,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_repositories(self) -> Self:
-        _refuse_two_spellings(self.repositories, "repositories")
-        _refuse_two_spellings(self.repository, "the tables [repository]")
+        refuse_two_spellings(self.repositories, "repositories")
+        refuse_two_spellings(self.repository, "the tables [repository]")
         for name in self.repository:
             if (spelling := self.spelling_of(name)) != name:
                 reason = f"which repositories spell {spelling!r}" if spelling else "which is not among repositories"
@@ -145,9 +145,7 @@ class Settings(BaseSettings):
         """Yield each agent that a task of these repositories may get or be given, with the table that says so."""
         for repository in repositories:
             tables = self._agent_tables(repository)
-            choices = self.possible_choices(repository)
-            ordered = [AgentChoice(agent=name) for name in tables if name not in {choice.agent for choice in choices}]
-            for choice in (*choices, *ordered):
+            for choice in self.orderable_choices(repository):
                 with where_named(choice, tables, _table(repository, "agent")):
                     agent = self.agent_for(repository, choice)
                 is_own = choice.agent in tables
@@ -248,10 +246,21 @@ class Settings(BaseSettings):
         """Return each agent that a task of one repository may get without an order, the one in `[agent]` first."""
         return possible_choices(self.choice_rules(repository))
 
+    def orderable_choices(self, repository: str) -> tuple[AgentChoice, ...]:
+        """Return these and, after them, each table's agent with its own model, which a person may order."""
+        choices = self.possible_choices(repository)
+        known = {choice.agent for choice in choices if choice.named_model is None}
+        return (*choices, *(AgentChoice(agent=name) for name in self._agent_tables(repository) if name not in known))
+
     @property
     def every_choice(self) -> tuple[tuple[str, AgentChoice], ...]:
         """Each agent that a task may get without an order, after the name of the repository."""
         return tuple((name, choice) for name in self.repositories for choice in self.possible_choices(name))
+
+    @property
+    def every_orderable_choice(self) -> tuple[tuple[str, AgentChoice], ...]:
+        """Each agent that a task may get or be given, after the name of the repository."""
+        return tuple((name, choice) for name in self.repositories for choice in self.orderable_choices(name))
 
     def _agent_tables(self, repository: str) -> dict[str, NamedAgentSettings]:
         try:
@@ -343,15 +352,6 @@ def _table(repository: str, section: str) -> str:
 
 # Every section that a repository's table can override.
 _OVERRIDABLE = tuple(name for name in RepositoryOverrides.model_fields if name in {*Settings.model_fields} - {"agents"})
-
-
-def _refuse_two_spellings(names: Iterable[str], where: str) -> None:
-    spellings: dict[str, str] = {}
-    for name in names:
-        if name.casefold() in spellings:
-            other = spellings[name.casefold()]
-            raise ValueError(f"{where} name the same repository twice: {other!r} and {name!r}; GitHub ignores case")
-        spellings[name.casefold()] = name
 
 
 def load_settings(config: Path | None = None) -> Settings:

@@ -6,6 +6,7 @@ What it printed is the agent's word: a hint is added to a message, and no cause 
 import re
 from collections.abc import Iterable, Iterator
 
+from squire_pipelines.agent_names import WITH_IMAGE
 from squire_pipelines.sections import LimitSettings
 
 _TERMINAL = re.compile(
@@ -30,7 +31,7 @@ def failure_hint(
     Args:
         lines: The last ones that it printed.
         limits: What its container had.
-        name: The agent's, as `squire agents build` takes it.
+        name: The agent's.
         version: The program's, where it is known.
         checked_version: The one that this Squire was tried with; None where an agent has no program of ours.
         unread_events: How many of its events its adapter knew nothing of, when that is all of them.
@@ -57,5 +58,24 @@ def _hints(
         yield f"it says that a disk is full: raise the one of agent.limits that it fills ({sizes})"
     if unread_events:
         yield f"none of its {unread_events} events has a form that this Squire knows"
-    if version is not None and checked_version is not None and checked_version not in version.split():
-        yield f"it is version {version}, and this Squire was tried with {checked_version}: `squire agents build {name}`"
+    if other := other_version(version, checked_version):
+        yield f"{other}: `{build_command(name)}`"
+
+
+def other_version(version: str | None, checked_version: str | None) -> str:
+    """Return that a program is of another version than the one that this Squire was tried with; empty when it is not.
+
+    Args:
+        version: What it says, such as `codex-cli 1.2.3`; None where it is not known.
+        checked_version: The one that was tried; None where none was.
+    """
+    if version is None or checked_version is None:
+        return ""
+    if re.search(rf"(?<![\w.-])v?{re.escape(checked_version)}(?![\w+-]|\.\w)", version):
+        return ""
+    return f"it is version {version}, and this Squire was tried with {checked_version}"
+
+
+def build_command(name: str) -> str:
+    """Return the command that makes the image of an agent's program."""
+    return f"squire agents build {name}" if name in WITH_IMAGE else "scripts/images.sh worker"

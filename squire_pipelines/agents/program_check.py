@@ -6,7 +6,9 @@ import docker
 
 from squire_pipelines.agents import preflight, worker_files
 from squire_pipelines.agents.adapters.registry import find
+from squire_pipelines.agents.failure_hints import build_command, other_version
 from squire_pipelines.agents.probe import run_once
+from squire_pipelines.agents.programs import tried_version
 from squire_pipelines.agents.runners import agent_config_of
 from squire_pipelines.sections import AgentSettings
 
@@ -18,7 +20,8 @@ SCRIPT = """
 name=$1
 shift
 command -v "$1" >/dev/null 2>&1 || exit 127
-"$@" </dev/null 2>/dev/null | head -n 1 | grep . || cat "/etc/squire/$name.version"
+text=$("$@" </dev/null 2>/dev/null) || exit "$?"
+printf '%s\n' "$text" | head -n 1 | grep . || cat "/etc/squire/$name.version"
 """
 
 
@@ -67,18 +70,30 @@ def check_program(client: docker.DockerClient, agent: AgentSettings, *, protocol
 
 
 def judge_program(kind: str, image: str, program: str, code: int, text: str) -> ProgramCheck:
-    """Return what the exit code and the output of the question for its version say of an agent's program."""
+    """Return what the exit code and the output of the question for its version say of an agent's program.
+
+    Another version than the one that this Squire was tried with is a problem, since the events of a program and its
+    flags change with it. Raises ConfigError when the installation lacks the program's lock.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if code == _NOT_FOUND:
         return ProgramCheck(
             image,
             problem=f"the image {image} has no program {program}",
-            hint=f"run `squire agents build {kind}`, or name an image that has it in `image`",
+            hint=f"run `{build_command(kind)}`, or name an image that has it in `image`",
         )
     if code != 0 or not lines:
         return ProgramCheck(
             image,
             problem=f"{program} in {image} does not say its version (exit code {code})",
-            hint=f"build the image again: `squire agents build {kind}`",
+            hint=f"build the image again: `{build_command(kind)}`",
         )
-    return ProgramCheck(image, version=lines[0][:_MAX_VERSION_CHARS])
+    version = lines[0][:_MAX_VERSION_CHARS]
+    if other := other_version(version, tried_version(kind)):
+        return ProgramCheck(
+            image,
+            version=version,
+            problem=f"{program} in {image}: {other}",
+            hint=f"build the image again: `{build_command(kind)}`; of another version the flags and events may differ",
+        )
+    return ProgramCheck(image, version=version)

@@ -10,10 +10,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
+from squire_pipelines.agent_names import WITH_IMAGE
 from squire_pipelines.agents.worker_files import worker_file
 from squire_pipelines.errors import ConfigError
 
 _FOLDER = "agents"
+_OPENCODE, _OPENCODES_LOCK = "opencode", "opencode.lock"
 _PYPI_VERSION = r"^{}==([^ ;\\]+)"
 
 
@@ -78,3 +80,16 @@ def find_program(name: str) -> Program:
             "image of yours, which agent.image names",
         )
     return known[name]
+
+
+def tried_version(kind: str) -> str | None:
+    """Return the version of an agent's program that this Squire was tried with, by the program's lock.
+
+    None for an agent that has no program of ours. Raises ConfigError when the installation lacks the lock.
+    """
+    if kind in WITH_IMAGE:
+        return find_program(kind).version
+    if kind != _OPENCODE:
+        return None
+    lines = worker_file(_OPENCODES_LOCK).read_text(encoding="utf-8").splitlines()
+    return next(line.split()[2] for line in lines if line.strip() and not line.startswith("#"))

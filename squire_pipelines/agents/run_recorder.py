@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
+from squire_pipelines.agent_names import WITH_IMAGE
 from squire_pipelines.agents import attempt_files
 from squire_pipelines.agents.adapters.protocol import MAX_SESSION_FILE_BYTES, GatewaySeen
 from squire_pipelines.agents.adapters.session import FILE as TRANSCRIPT
@@ -19,7 +19,7 @@ from squire_pipelines.agents.endings import RunFacts, SupervisionResult, decide
 from squire_pipelines.agents.failure_hints import failure_hint
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
-from squire_pipelines.agents.programs import find_program
+from squire_pipelines.agents.programs import tried_version
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import SquireError, WorkspaceError
@@ -157,16 +157,16 @@ class RunRecorder:
     def _to_build(self) -> str | None:
         """Return the agent whose program belongs into an image of its own, as `squire agents build` makes one."""
         name = self.inputs.agent.name
-        return name if name in PROGRAMS and name not in IN_WORKER_IMAGE else None
+        return name if name in WITH_IMAGE else None
 
     def _hint(self) -> str:
-        name, version = self._to_build(), self.facts.get("agent_version")
+        name, version = self.inputs.agent.name, self.facts.get("agent_version")
         return failure_hint(
             self.sink.tail,
             self.inputs.limits,
-            name=name or "",
+            name=name,
             version=str(version) if version else None,
-            checked_version=find_program(name).version if name else None,
+            checked_version=tried_version(name),
             unread_events=self.session.unread_events,
         )
 

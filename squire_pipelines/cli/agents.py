@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS, names
+from squire_pipelines.agent_names import WITH_IMAGE, names
 from squire_pipelines.cli.agents_history import ASSIGNED_COLUMNS, USE_COLUMNS, assigned_agents, read_history
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table, table_of, with_context
 from squire_pipelines.cli.failures import fail, note
@@ -163,8 +163,7 @@ def _kinds() -> list[dict[str, str]]:
             protocols, problem = ", ".join(find(name).protocols), ""
         except ConfigError as error:
             protocols, problem = "", error.message
-        is_own = name in PROGRAMS and name not in IN_WORKER_IMAGE
-        image = f"squire agents build {name}" if is_own else ""
+        image = f"squire agents build {name}" if name in WITH_IMAGE else ""
         kinds.append(
             {"name": name, "origin": provider_of(name), "protocols": protocols, "image": image, "problem": problem}
         )

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from squire_pipelines.agents import engine
-from squire_pipelines.agents.program_check import check_program
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.doctor_providers import ask_providers
 from squire_pipelines.cli.failures import fail
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.errors import EngineError, ExitCode, SquireError
+from squire_pipelines.model_use import protocol_of
 from squire_pipelines.settings import Settings
 
 _TIMEOUT_S = 150.0
@@ -39,7 +38,7 @@ class AgentCheck:
 @json_option
 @with_context
 def check(context: CliContext, *, as_json: bool) -> None:
-    """Start the image of each agent that tasks may get, ask its program's version, and ask the agents' providers.
+    """Start the image of each agent that tasks may get or be given; ask its program's version, and the providers.
 
     A container is started for each, without a network, and removed. Providers are asked as `squire doctor` does. The
     exit code is 1 when something is wrong.
@@ -58,7 +57,7 @@ def check(context: CliContext, *, as_json: bool) -> None:
 def _check_programs(settings: Settings) -> Iterator[AgentCheck]:
     seen = set()
     for repository in settings.repositories or ("",):
-        for choice in settings.possible_choices(repository):
+        for choice in settings.orderable_choices(repository):
             agent = settings.agent_for(repository, choice)
             key = choice.agent, agent.model_dump_json()
             if key not in seen:
@@ -67,9 +66,11 @@ def _check_programs(settings: Settings) -> Iterator[AgentCheck]:
 
 
 def _check_program(settings: Settings, repository: str, choice: AgentChoice) -> AgentCheck:
+    from squire_pipelines.agents import engine  # noqa: PLC0415 - Docker's client
+    from squire_pipelines.agents.program_check import check_program  # noqa: PLC0415 - likewise
+
     agent = settings.agent_for(repository, choice)
-    provider = settings.agent_provider(repository, choice)
-    protocol = provider.protocol if agent.model is not None else None
+    protocol = protocol_of(agent, settings.agent_provider(repository, choice))
     if agent.runner == "local":
         return AgentCheck(choice.agent, agent.kind, ok=True, answer="runs on this machine: not asked")
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
+from squire_pipelines.agent_names import PROGRAMS, WITH_IMAGE
 from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig, LaunchSpec, Marker
 from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.session import FILE, read
@@ -29,6 +29,8 @@ from squire_pipelines.default_models import default_model
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.terminal_text import one_line, plain
 from squire_pipelines.errors import ConfigError, NotFoundError
+from squire_pipelines.model_providers import ModelProvider
+from squire_pipelines.model_use import protocol_of
 from squire_pipelines.sections import AgentSettings
 from squire_pipelines.terminal.output import write_line
 
@@ -47,17 +49,18 @@ _COLUMNS: Columns = {
 @with_context
 def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
     """Show how an agent is started and everything that it may do: the one named, or else that of the settings."""
-    configured = context.settings.agent_for("", None if name is None else AgentChoice(agent=name))
+    choice = None if name is None else AgentChoice(agent=name)
+    configured, provider = context.settings.agent_for("", choice), context.settings.agent_provider("", choice)
     agent = find(configured.kind)
-    provider, launch = provider_of(agent.name), _launch(agent, configured)
+    origin, launch = provider_of(agent.name), _launch(agent, configured, provider)
     assigned = [one for one in assigned_agents(context) if one.agent == (name or agent.name)]
     if as_json:
-        facts = {"name": agent.name, "origin": provider, "protocols": agent.protocols}
+        facts = {"name": agent.name, "origin": origin, "protocols": agent.protocols}
         emit_json(
             {**facts, "assigned": assigned, "launch": launch and launch.document(), "permissions": agent.permissions}
         )
         return
-    write_line(f"{agent.name} ({provider})")
+    write_line(f"{agent.name} ({origin})")
     for heading, text in _facts(agent, launch):
         write_line(f"  {heading}: {text}")
     for one in assigned:
@@ -69,14 +72,15 @@ def show(context: CliContext, name: str | None, *, as_json: bool) -> None:
     write_line("\nThe last line that matches counts. The container never allows more than docs/security.md says.")
 
 
-def _launch(agent: Agent, settings: AgentSettings) -> LaunchSpec | None:
+def _launch(agent: Agent, settings: AgentSettings, provider: ModelProvider) -> LaunchSpec | None:
     """Return how it would be started by these settings, or by a model to be named; None where they do not fit it."""
-    command = settings.command or ("COMMAND",)
+    command, model = settings.command or ("COMMAND",), settings.model or "MODEL"
+    protocol = protocol_of(settings.model_copy(update={"model": model}), provider)
     config = AgentConfig(
         command=() if agent.name in PROGRAMS else command,
-        model=settings.model or "MODEL",
+        model=model,
         options=settings.options if agent.name == settings.kind else {},
-        protocol=next(iter(agent.protocols), None),
+        protocol=protocol if protocol in agent.protocols else next(iter(agent.protocols), None),
     )
     try:
         agent.check(config)
@@ -91,7 +95,7 @@ def _facts(agent: Agent, launch: LaunchSpec | None) -> Iterator[tuple[str, str]]
     if any(models.values()):
         shown = ", ".join(f"{model} ({protocol})" for protocol, model in models.items())
         yield "model by default", f"{shown}, with a provider's own company"
-    if agent.name in PROGRAMS and agent.name not in IN_WORKER_IMAGE:
+    if agent.name in WITH_IMAGE:
         yield "image", f"its own, which `squire agents build {agent.name}` makes"
     if launch is None:
         yield "command", "the settings of this Squire are not those of this agent"

@@ -122,19 +122,20 @@ def check_engine(context: CliContext) -> Iterator[Diagnosis]:
     """Check the container engine, the worker image, and the runner that follows from them."""
     from squire_pipelines.agents.runners import check_agent  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import find_place  # noqa: PLC0415 - Docker's client, not needed if the settings fail
+    from squire_pipelines.model_use import protocol_of  # noqa: PLC0415 - likewise
 
     place = find_place(context.settings.agent_for(""))
     try:
-        for name, choice in context.settings.every_choice:
+        for name, choice in context.settings.every_orderable_choice:
             agent = context.settings.agent_for(name, choice)
-            check_agent(agent, protocol=context.settings.agent_provider(name, choice).protocol)
+            check_agent(agent, protocol=protocol_of(agent, context.settings.agent_provider(name, choice)))
     except ConfigError as error:
         yield Diagnosis.of_error("agent", error)
     if place.engine:
         yield Diagnosis("engine", "ok", f"{place.engine} at {place.engine_host}")
         yield _check_image(place)
         # Repositories with an agent of another kind run in other images.
-        agents = (context.settings.agent_for(name, choice) for name, choice in context.settings.every_choice)
+        agents = (context.settings.agent_for(name, choice) for name, choice in context.settings.every_orderable_choice)
         others = {agent.worker_image: agent for agent in agents if agent.worker_image != place.image}
         yield from (_check_image(find_place(agent)) for agent in others.values())
     else:
@@ -175,7 +176,7 @@ def _check_place(context: CliContext, agent: str) -> Iterator[Diagnosis]:
     problems: dict[str, SquireError] = {}
     for configured in (
         settings.agent_for(""),
-        *(settings.agent_for(*choice) for choice in context.settings.every_choice),
+        *(settings.agent_for(*choice) for choice in context.settings.every_orderable_choice),
     ):
         try:
             check_startable(configured)

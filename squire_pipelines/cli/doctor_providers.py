@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import httpx
 
-from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.cli.diagnosis import Diagnosis
 from squire_pipelines.cli.doctor_clouds import ask_cloud
 from squire_pipelines.domain.provider_faults import error_code
@@ -28,17 +27,13 @@ _OK, _FIRST_ERROR = 200, 300
 
 def ask_providers(settings: Settings) -> Iterator[Diagnosis]:
     """Ask about each model that is called. Raises ConfigError for a key that cannot be read."""
-    uses = [use for use in provider_uses(settings) if _calls_models(use)]
+    uses = provider_uses(settings)
     timeout = httpx.Timeout(_TIMEOUT_S)
     with httpx.Client(timeout=timeout, follow_redirects=False) as client:
         for use in uses[:_MAX_USES]:
             yield _judge(client, settings, use)
     if (left := len(uses) - _MAX_USES) > 0:
         yield Diagnosis("models", "ok", f"{left} more models were not asked about")
-
-
-def _calls_models(use: ProviderUse) -> bool:
-    return use.user == "planner" or any(find(kind).protocols for kind in use.kinds)
 
 
 def _judge(client: httpx.Client, settings: Settings, use: ProviderUse) -> Diagnosis:

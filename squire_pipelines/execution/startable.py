@@ -14,6 +14,7 @@ from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.model_use import calls_model, protocol_of
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.sections import AgentSettings, LimitSettings
@@ -39,8 +40,8 @@ def check_agent_of(
         SecretMissingError: Each of its providers needs a key that is not set.
     """
     agent, providers = settings.agent_for(repository, choice), settings.agent_providers(repository, choice=choice)
-    check_agent(agent, protocol=providers[0].known_protocol if agent.model is not None else None)
-    if agent.model is None or not find(agent.kind).protocols:
+    check_agent(agent, protocol=protocol_of(agent, providers[0]))
+    if not calls_model(agent):
         return
     for provider in providers:
         if provider.cloud is not None and len(providers) == 1:  # of several, the gateway leaves it out
@@ -75,7 +76,7 @@ def check_order(settings: Settings, repository: str, order: AgentOrder) -> None:
                 f"{', '.join(allowed) or 'none'}",
                 hint=f"name one of these, or write the model into {place}",
             )
-    check_agent(agent, protocol=providers[0].known_protocol if agent.model is not None else None)
+    check_agent(agent, protocol=protocol_of(agent, providers[0]))
 
 
 def _models_of(settings: Settings, repository: str, name: str) -> tuple[str, ...]:

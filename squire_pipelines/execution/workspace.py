@@ -28,6 +28,7 @@ from squire_pipelines.ledger.attempts import AttemptFacts
 from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
+from squire_pipelines.model_use import protocol_of
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.notes import policy_notes
 from squire_pipelines.secrets import Secret
@@ -131,7 +132,7 @@ def _inputs(
             evidence=evidence,
         ),
         agent=find(agent.kind),
-        launch=_launch(leased, agent),
+        launch=launch_of(leased),
         caches=read_caches(agent.caches),
         limits=limits_of(leased.ledger, agent, task, leased.attempt),
         image=agent.worker_image,
@@ -145,11 +146,13 @@ def _evidence(leased: LeasedAttempt) -> tuple[EvidenceFile, ...]:
         return evidence_files(refs, collections.named_signals(tx, leased.task.repository, refs))
 
 
-def _launch(leased: LeasedAttempt, agent: AgentSettings) -> LaunchSpec:
+def launch_of(leased: LeasedAttempt) -> LaunchSpec:
+    """Return how the attempt's program is started, by the settings. Raises ConfigError where it cannot be."""
+    agent = leased.agent
     adapter = find(agent.kind)
     cap = leased.settings.budgets_for(leased.task.repository).cap(Purpose.ATTEMPT)
     limits = limits_of(leased.ledger, agent, leased.task, leased.attempt)
-    protocol = leased.provider.protocol
+    protocol = protocol_of(agent, leased.provider)
     caps = Caps(cap.tokens, cap.usd, limits.wall_clock_s)
     launch = adapter.launch(agent_config_of(agent, protocol=protocol, caps=caps)).checked(adapter.name)
     egress = egress_environment(leased.settings.gateway_settings_for(leased.task.repository))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -9,18 +10,22 @@ import pytest
 from pydantic_ai import models
 from sqlalchemy import select
 
+from squire_pipelines.agents.adapters.protocol import AgentConfig
+from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.provider_order import order_providers
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.execution import gateway_session
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.startable import check_agent_of, why_not_startable
+from squire_pipelines.execution.workspace import launch_of
 from squire_pipelines.ledger import task_dispatch, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.sections import AgentSettings
 from squire_pipelines.settings import Settings, load_settings
 from tests.integration.planning.test_protocols import ANSWERS
 from tests.support.ledgers import REPOSITORY, add_task, claim, sqlite_ledger_file
@@ -140,6 +145,21 @@ def test_an_agent_that_does_not_speak_its_providers_protocol_is_refused(settings
     nowhere = settings.planner.model_copy(update={"provider": None})
     with pytest.raises(ConfigError, match="the agent claude-code speaks anthropic, and its provider openai"):
         check_agent_of(settings.model_copy(update={"agent": unnamed, "planner": nowhere}), REPOSITORY)
+
+
+@pytest.mark.parametrize("kind", ["copilot", "pi", "qwen", "aider"])
+def test_an_agent_is_started_in_the_protocol_by_which_it_was_found_startable(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "m" * 20)
+    for protocol, url in (("anthropic", "https://api.anthropic.com/v1"), ("openai", "https://api.openai.com/v1")):
+        agent = AgentSettings(kind=kind, model="m", base_url=url)
+        unnamed = settings.model_copy(update={"agent": agent})
+        check_agent_of(unnamed, REPOSITORY)
+        launch = find(kind).launch(AgentConfig(model="m", protocol=protocol))
+        started = launch_of(replace(lease(settings), settings=unnamed))
+        assert (started.argv, started.files, started.home) == (launch.argv, launch.files, launch.home)
+        assert launch.environment.items() <= started.environment.items()
 
 
 BOTH = {"SQUIRE_CLAUDE_KEY": AGENTS_KEY, "SQUIRE_SPARE_KEY": "spare-" + "s" * 20}

@@ -99,9 +99,20 @@ def test_every_model_that_a_task_may_get_is_known_before(config: Path) -> None:
     assert uses == {
         ("gpt", "mini", ("a/b", "a/c"), ("opencode", "codex")),
         ("claude", "opus", ("a/b",), ("claude-code",)),
-        ("gpt", "nano", ("a/b",), ("opencode",)),
+        ("gpt", "nano", ("a/b", "a/c"), ("opencode",)),
         ("gpt", "big", ("a/c",), ("codex",)),
+        ("claude", "sonnet", ("a/b", "a/c"), ("claude-code",)),
     }
+
+
+def test_the_model_of_an_agent_that_only_an_order_names_is_known_before(config: Path) -> None:
+    config.write_text(
+        '[providers.gpt]\nprotocol = "openai"\n[providers.own]\nprotocol = "openai"\n'
+        '[agent]\nprovider = "gpt"\nmodel = "mini"\n[agents.codex]\nprovider = "own"\nmodel = "big"\n'
+        '[agents.lint]\nkind = "command"\ncommand = ["true"]\n'
+    )
+    uses = [(use.provider.name, use.model, use.kinds) for use in provider_uses(load_settings())]
+    assert uses == [("gpt", "mini", ("opencode",)), ("own", "big", ("codex",))], "the command calls none"
 
 
 @pytest.mark.parametrize(

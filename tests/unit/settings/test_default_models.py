@@ -18,12 +18,19 @@ OWN = ProviderSettings(protocol=Protocol.OPENAI, base_url="http://llm.example.co
 CLOUD = ProviderSettings.model_validate({"protocol": "anthropic", "platform": "bedrock", "region": "eu-west-1"})
 SPELT = ProviderSettings(protocol=Protocol.GEMINI, base_url=PUBLIC_URLS[Protocol.GEMINI])
 
+PROXY = ProviderSettings(protocol=Protocol.ANTHROPIC, base_url="http://llm.example.com/v1")
+TABLES = {"claude": CLAUDE, "other": CLAUDE, "own": OWN, "proxy": PROXY, "spelt": SPELT, "cloud": CLOUD}
+
 
 @pytest.mark.parametrize(
     ("agent", "model"),
     [
         (AgentSettings(kind="claude-code", provider="claude"), "claude-haiku-4-5"),
-        (AgentSettings(kind="claude-code", provider=["claude", "own"]), "claude-haiku-4-5"),
+        (AgentSettings(kind="claude-code", provider=("claude", "other")), "claude-haiku-4-5"),
+        (AgentSettings(kind="claude-code", provider=("claude", "proxy")), None),
+        (AgentSettings(kind="claude-code", provider=("claude", "missing")), None),
+        (AgentSettings(kind="claude-code", provider={"claude": 9, "proxy": 1}), None),
+        (AgentSettings(kind="claude-code", provider=("claude", "cloud")), None),
         (AgentSettings(kind="gemini", provider="spelt"), "gemini-2.5-flash"),
         (AgentSettings(kind="claude-code", provider="claude", model="mine"), "mine"),
         (AgentSettings(kind="opencode", provider="own"), None),
@@ -34,7 +41,7 @@ SPELT = ProviderSettings(protocol=Protocol.GEMINI, base_url=PUBLIC_URLS[Protocol
     ],
 )
 def test_a_companys_provider_gives_a_model(agent: AgentSettings, model: str | None) -> None:
-    assert with_default_model(agent, {"claude": CLAUDE, "own": OWN, "spelt": SPELT, "cloud": CLOUD}).model == model
+    assert with_default_model(agent, TABLES).model == model
 
 
 def test_the_settings_have_the_agent_with_its_model() -> None:
