@@ -28,6 +28,7 @@ from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.transcript import SessionTotals
 from squire_pipelines.agents.runners import agent_config_of
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.gateway.model import Protocol as GatewayProtocol
 from squire_pipelines.sections import AgentSettings
 from tests.support.attempts import make_inputs
 
@@ -208,3 +209,10 @@ def test_an_agent_is_told_the_protocol_of_its_provider_and_its_caps() -> None:
     with pytest.raises(ConfigError, match="opencode speaks openai, and its provider gemini") as caught:
         agent_config_of(settings, protocol="gemini")
     assert "agent.provider" in caught.value.hint
+
+
+def test_the_lists_of_programs_and_of_protocols_agree() -> None:
+    """What the settings are checked by is listed apart, so that no adapter is loaded for it."""
+    assert tuple(protocol.value for protocol in GatewayProtocol) == MODEL_PROTOCOLS
+    assert tuple(agent.name for agent in registry._PROGRAMS) == PROGRAMS
+    assert {find(name).name for name in BUILT_IN} == set(BUILT_IN)

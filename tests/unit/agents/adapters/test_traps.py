@@ -37,6 +37,16 @@ WORDS = {
     "OpenCode asks the model for a title": ("opencode", "--title squire"),
     "mini-swe-agent asks at its start and at its end": ("mini-swe-agent", "-y --exit-immediately"),
     "mini-swe-agent ends by a limit of costs that it cannot know": ("mini-swe-agent", "-l 0"),
+    "aider asks before it goes on": ("aider", "--yes-always"),
+    "aider commits by itself, and writes .gitignore": ("aider", "--no-auto-commits --no-dirty-commits --no-gitignore"),
+    "aider runs linters with the clone's plugins, and commands": (
+        "aider",
+        "--no-auto-lint --no-suggest-shell-commands",
+    ),
+    "aider opens addresses that a prompt names": ("aider", "--no-detect-urls"),
+    "aider tells its maker, and looks for newer versions": ("aider", "--analytics-disable --no-check-update"),
+    "aider stops at a model that it does not know": ("aider", "--no-show-model-warnings"),
+    "aider obeys .aiderignore of the clone": ("aider", f"--aiderignore {Marker.FILES}/aider/ignore"),
 }
 VARIABLES = {
     "Claude Code makes further calls": ("claude-code", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
@@ -51,10 +61,20 @@ VARIABLES = {
     "OpenCode reads the clone's configuration": ("opencode", "OPENCODE_DISABLE_PROJECT_CONFIG", "1"),
     "mini-swe-agent asks to be set up": ("mini-swe-agent", "MSWEA_CONFIGURED", "true"),
     "mini-swe-agent ends where it knows no price": ("mini-swe-agent", "MSWEA_COST_TRACKING", "ignore_errors"),
+    "aider's library fetches prices": ("aider", "LITELLM_LOCAL_MODEL_COST_MAP", "True"),
     "mini-swe-agent's library fetches prices": ("mini-swe-agent", "LITELLM_LOCAL_MODEL_COST_MAP", "True"),
 }
 # What the program would obey, and no flag switches off.
 TAKEN_OUT = {
+    "aider": {
+        ".env",
+        ".aider.conf.yml",
+        ".aider.model.settings.yml",
+        ".aider.model.metadata.json",
+        ".aider.input.history",
+        ".aider.tags.cache.v3",
+        ".aider.tags.cache.v4",
+    },
     "pi": {".pi/settings.json"},
     "qwen": {".qwen/settings.json", ".qwen/.env"},
     "gemini": {"GEMINI.md", ".agents/skills", ".env", ".gemini/settings.json", ".gemini/.env", ".gemini/extensions"},
@@ -115,7 +135,7 @@ def test_over_anthropics_protocol_the_address_has_no_version(name: str) -> None:
 def test_exit_codes_count_for_those_programs_alone_that_end_with_another_than_0_when_they_failed() -> None:
     agents = [find(name) for name in PROGRAMS]
     misleading = {agent.name for agent in agents if isinstance(agent, ProgramAgent) and not agent.counts_exit_code}
-    assert {"pi", "qwen", "mini-swe-agent"} <= misleading
+    assert {"pi", "qwen", "mini-swe-agent", "aider"} <= misleading
     assert not {"claude-code", "codex", "copilot"} & misleading
 
 
