@@ -68,7 +68,7 @@ AGENTS_FAILURES = frozenset(
 MAX_CHANGES = 10
 """How often a task begins again after a change of the user's that did not help."""
 
-SETTINGS_FACT = "settings_mark"
+SETTINGS_MARK = "settings_mark"
 """The fact that holds a mark of the settings and keys with which the attempt could not go on."""
 
 SESSION_FACT = "session"
@@ -93,8 +93,8 @@ class Evidence(FrozenModel):
     @property
     def settings_mark(self) -> str | None:
         """With which settings and keys the attempt could not go on; None where it was not for these."""
-        digest = self.facts.get(SETTINGS_FACT)
-        return digest if isinstance(digest, str) else None
+        known = self.facts.get(SETTINGS_MARK)
+        return known if isinstance(known, str) else None
 
     @property
     def session(self) -> Mapping[str, JsonValue]:

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-c
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -59,14 +59,36 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UserFault:
-    """What only the user can change: one sentence about it, and what to do, for people."""
+    """What only the user can change.
+
+    Args:
+        kind: Of what.
+        message: One sentence about it, for people.
+        hint: What to do.
+        is_noticed: Whether all that helps changes the settings or a key of ours, so that waiting tasks begin again by
+            themselves. Nobody tells us of a quota that was raised, or of a person who signed in to a cloud.
+    """
 
     kind: FaultKind
     message: str
     hint: str
+    is_noticed: bool = True
 
     def __str__(self) -> str:
         return " ".join(f"{text[:1].upper()}{text[1:]}." for text in (self.message, self.hint))
+
+
+def tell_waiting(faults: Iterable[UserFault]) -> str:
+    """Return what a task waits for that cannot go on before any of these is changed, and how it goes on then."""
+    distinct = tuple(dict.fromkeys(faults))
+    if all(fault.is_noticed for fault in distinct):
+        then = "The task waits, and goes on by itself after the change; `squire tasks retry` has it go on at once."
+    else:
+        then = (
+            "The task waits. It goes on by itself after a change of the settings or a key; after any other change, run "
+            "`squire tasks retry`."
+        )
+    return " ".join((*map(str, distinct), then))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +139,8 @@ class ProviderWords:
                 "correct its `base_url`, which ends with the version, or its `protocol` in the settings",
             ),
         }[kind]
-        return UserFault(kind, message, hint)
+        is_noticed = kind is FaultKind.ADDRESS or (words is None and kind is not FaultKind.QUOTA)
+        return UserFault(kind, message, hint, is_noticed)
 
     def fault_of(self, status: int, body: bytes, *, model: str | None, is_free: bool = False) -> UserFault | None:
         """Return what the user has to change after an error of this provider's; see `fault_kind`."""

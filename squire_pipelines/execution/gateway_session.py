@@ -17,8 +17,9 @@ from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.model import GatewaySocket
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.budgets import Purpose
-from squire_pipelines.domain.endings import SETTINGS_FACT, Cause, Ending
-from squire_pipelines.errors import ConfigError, NotReachableError
+from squire_pipelines.domain.endings import SETTINGS_MARK, Cause, Ending
+from squire_pipelines.domain.provider_faults import FaultKind, UserFault, tell_waiting
+from squire_pipelines.errors import ConfigError, NotReachableError, SecretMissingError
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.execution.usage_recorder import UsageRecorder, call_log_folder, recover_calls
@@ -50,7 +51,6 @@ _CAUSED_BY_BUDGET = frozenset({Cause.PROVIDER_ERROR, Cause.AGENT_ERROR, Cause.NO
 _CAUSED_BY_REFUSAL = _CAUSED_BY_BUDGET | {Cause.COMPLETED, Cause.CONFIGURATION}
 # What is no fact of its own in the evidence: the calls passed on are, and `cap_notices` counts those with a notice.
 _OTHER_FACTS = frozenset({"calls", "failing", "notices"})
-_GOES_ON = "The task waits, and goes on by itself after the change; `squire tasks retry` has it go on at once."
 _CAUSED_BY_PROVIDER = frozenset({Cause.AGENT_ERROR, Cause.NO_CHANGES})
 
 
@@ -60,13 +60,13 @@ class GatewaySession:
     Args:
         gateway: In this process or in a container of its own.
         left_out: Providers of the settings that it cannot ask, and why.
-        digest: Of the settings and keys that it was opened with.
+        settings_mark: Of the settings and keys that it was opened with.
     """
 
-    def __init__(self, gateway: Gateway | ContainerGateway, left_out: Mapping[str, str], digest: str) -> None:
+    def __init__(self, gateway: Gateway | ContainerGateway, left_out: Mapping[str, str], settings_mark: str) -> None:
         self.gateway = gateway
         self._left_out = left_out
-        self._digest = digest
+        self._settings_mark = settings_mark
         # Since when the budget is used up, or the provider refuses or is down, by a clock that does not jump.
         self._used_up_since: float | None = None
         self._stopped_agent = False
@@ -129,7 +129,7 @@ class GatewaySession:
         facts = {**ending.evidence.facts, "gateway": self.facts()}
         verdict = self._verdict(ending)
         if Cause.CONFIGURATION in {ending.cause, *(verdict or ())[:1]}:
-            facts[SETTINGS_FACT] = self._digest
+            facts[SETTINGS_MARK] = self._settings_mark
         if verdict is None:
             return ending.model_copy(update={"evidence": ending.evidence.model_copy(update={"facts": facts})})
         cause, message, code = verdict
@@ -148,11 +148,7 @@ class GatewaySession:
         if used_up is not None and (ending.cause in _CAUSED_BY_BUDGET or stopped):
             return Cause.BUDGET_EXHAUSTED, f"the attempt's budget is used up: {used_up}", "budget"
         if seen.user_fault is not None and (ending.cause in _CAUSED_BY_REFUSAL or stopped):
-            return (
-                Cause.CONFIGURATION,
-                f"{seen.user_fault} {_GOES_ON}",
-                "provider_refused",
-            )
+            return Cause.CONFIGURATION, seen.user_fault, "provider_refused"  # the adapters' rule has the same code
         if seen.failing and (ending.cause in _CAUSED_BY_PROVIDER or stopped):
             times = "once" if seen.failing == 1 else f"{seen.failing} times in a row"
             status_code = f", {seen.last_status}" if seen.last_status is not None else ""
@@ -196,8 +192,8 @@ def open_gateway(
     if client is not None:
         container.bring_log(client, leased.attempt.id, log_folder)
     recover_calls(leased.ledger, settings, leased.attempt)
-    upstreams, left_out = _upstreams(leased, settings, in_container=client is not None)
-    digest = settings_mark(settings, repository)
+    present_mark = settings_mark(settings, repository)
+    upstreams, left_out = _upstreams(leased, settings, present_mark, in_container=client is not None)
     config = _config(leased, settings, gateway_settings, upstreams)
     with (
         UsageRecorder(leased.ledger, leased.attempt, every_s=config.every_s) as recorder,
@@ -216,7 +212,7 @@ def open_gateway(
             gateway = ContainerGateway(config, placement, on_call=recorder.add, log_folder=log_folder)
         recorder.watch(gateway)
         stack.enter_context(gateway)
-        yield GatewaySession(gateway, left_out, digest)
+        yield GatewaySession(gateway, left_out, present_mark)
 
 
 def _config(
@@ -237,37 +233,40 @@ def _config(
 
 
 def _upstreams(
-    leased: LeasedAttempt, settings: Settings, *, in_container: bool
+    leased: LeasedAttempt, settings: Settings, present_mark: str, *, in_container: bool
 ) -> tuple[tuple[Upstream, ...], dict[str, str]]:
     """Return the providers of the agent's model in their order, and why others are left out.
 
-    None for an agent that calls no model.
+    None of either for an agent that calls no model.
 
     Raises:
-        ConfigError: No provider is left, since credentials cannot be lent to a gateway in a container.
-        NotReachableError: What gives them does not answer.
+        SecretMissingError: No provider can be asked, since each lacks its key, or credentials that can be lent to a
+            gateway in a container. Its context has the mark, with which the task waits.
+        NotReachableError: None can, and what gives one of them its credentials does not answer now.
     """
     repository = leased.task.repository
     choice = leased.attempt.choice
     agent = settings.agent_for(repository, choice)
     upstreams: list[Upstream] = []
-    left_out: dict[str, str] = {}
+    faults: dict[str, UserFault] = {}
+    passing: dict[str, NotReachableError] = {}
     if agent.model is None or not find(agent.kind).protocols:
         return (), {}
-    providers = settings.agent_providers(repository, leased.attempt.id, choice)
-    for provider in providers:
+    for provider in settings.agent_providers(repository, leased.attempt.id, choice):
         cloud = provider.cloud
-        try:
-            if cloud is not None and in_container:
+        if cloud is not None and in_container:
+            try:
                 cloud = replace(cloud, credential=CredentialSource(cloud).lend(_longest_s(leased, agent)))
-        except (ConfigError, NotReachableError) as error:
-            if provider is providers[-1] and not upstreams:
-                raise  # none is left
-            left_out[provider.name] = str(error)
-            continue
+            except ConfigError as error:
+                hint = error.hint or cloud.words.renew
+                faults[provider.name] = UserFault(FaultKind.KEY, error.message, hint, is_noticed=False)
+                continue
+            except NotReachableError as error:
+                passing[provider.name] = error
+                continue
         key = find_secret(provider.secret, settings.home) if cloud is None else None
-        if (fault := provider.missing_key(key)) is not None and len(providers) > 1:
-            left_out[provider.name] = str(fault)
+        if (fault := provider.missing_key(key)) is not None:
+            faults[provider.name] = fault
         elif provider.base_url is not None:
             upstream = Upstream(
                 provider.base_url,
@@ -275,13 +274,16 @@ def _upstreams(
                 models=(agent.model, *provider.models),
                 aliases=provider.aliases,
                 prices={name: Price(**price.model_dump()) for name, price in provider.prices.items()},
-                name=provider.name,
-                secret=provider.secret,
+                words=provider.words,
                 protocol=provider.protocol,
                 cloud=cloud,
             )
             upstreams.append(upstream)
-    return tuple(upstreams), left_out
+    if not upstreams and passing:
+        raise next(iter(passing.values()))
+    if not upstreams and faults:
+        raise SecretMissingError(tell_waiting(faults.values()), context={SETTINGS_MARK: present_mark})
+    return tuple(upstreams), {name: str(reason) for name, reason in (faults | passing).items()}
 
 
 def _longest_s(leased: LeasedAttempt, agent: AgentSettings) -> float:
@@ -340,6 +342,7 @@ def _limits(settings: Settings, repository: str, gateway_settings: GatewaySettin
         max_request_bytes=gateway_settings.max_request,
         max_response_bytes=gateway_settings.max_response,
         max_calls=gateway_settings.max_calls,
+        max_failures=gateway_settings.max_failures,
         max_concurrent=gateway_settings.max_concurrent,
         connect_s=gateway_settings.connect_s,
         idle_s=gateway_settings.idle_s,

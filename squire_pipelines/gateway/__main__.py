@@ -85,7 +85,8 @@ def main(socket_folder: Path = Path(SOCKET_FOLDER), log_folder: Path = Path(LOG_
             config = CONFIG_LINE.read(bytes(line))
             for upstream in config.upstreams:
                 if upstream.api_key is not None:
-                    Secret(upstream.api_key, name=upstream.secret)  # from now on no log line of this process shows it
+                    # From now on no log line of this process shows it.
+                    Secret(upstream.api_key, name=upstream.words.secret)
             with bound_context(trace_id=config.trace_id, attempt_id=config.attempt_id):
                 serve(config, Reporter(out), until=source.fileno(), socket_folder=socket_folder, log_folder=log_folder)
         except SquireError as error:

@@ -115,5 +115,5 @@ class RefusalError(Exception):
         return {"error": self._openai()}
 
     def _openai(self) -> dict[str, Any]:
-        kind = "insufficient_quota" if self.code == "budget" else "squire_gateway"
-        return {"message": self.message, "type": kind, "param": None, "code": self.code}
+        # One type for all: a program that reads of a quota waits for it, and asks again.
+        return {"message": self.message, "type": "squire_gateway", "param": None, "code": self.code}

@@ -50,6 +50,7 @@ class GatewaySettings(SettingsSection):
     )
     network: EngineName = Field(default="bridge", description="of that container, by which it reaches the provider")
     max_calls: int = Field(default=2000, ge=1, le=1_000_000, description="of a model, in an attempt")
+    max_failures: int = Field(default=5, ge=1, le=1000, description="of a provider in a row; it is then asked no more")
     max_concurrent: int = Field(default=16, ge=1, le=256)
     max_request: Bytes = 16 * 2**20
     max_response: Bytes = 64 * 2**20

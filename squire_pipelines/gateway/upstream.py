@@ -8,6 +8,8 @@ from squire_pipelines.gateway.clouds.cloud import Cloud
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.prices import Price
 
+_DEFAULT = ProviderWords("default", "model-key")
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
@@ -19,8 +21,7 @@ class Upstream:
         models: The ids of models that the agent may use there.
         aliases: Further names that the agent may use, and the ids for which they stand there.
         prices: The user's own prices, which win over the library's.
-        name: Of the settings' table, recorded with each call.
-        secret: The name of its key, for messages.
+        words: How messages name it.
         protocol: The one that it speaks; None serves the paths of all.
         cloud: The platform on which it is, which takes signatures and no key.
     """
@@ -30,14 +31,11 @@ class Upstream:
     models: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Price] = field(default_factory=dict)
-    name: str = "default"
-    secret: str = "model-key"  # noqa: S105 - the name, not the value
+    words: ProviderWords = _DEFAULT
     protocol: Protocol | None = None
     cloud: Cloud | None = None
 
     @property
-    def words(self) -> ProviderWords:
-        """How messages name it."""
-        return ProviderWords(
-            self.name, self.secret, self.base_url, self.cloud.words if self.cloud is not None else None
-        )
+    def name(self) -> str:
+        """Of the settings' table, recorded with each call."""
+        return self.words.name

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
-from squire_pipelines.domain.provider_faults import UserFault
+from squire_pipelines.domain.provider_faults import UserFault, tell_waiting
 from squire_pipelines.gateway.answer_content import EMPTY, NO_ANSWER, UNFINISHED
 from squire_pipelines.gateway.model import RunningCall
 from squire_pipelines.gateway.refusals import RefusalError
@@ -44,6 +44,7 @@ class _Standing:
     use: UpstreamUse = UpstreamUse()
     failing: int = 0
     final: str | None = None
+    fault: UserFault | None = None
 
 
 class UpstreamHealth:
@@ -73,7 +74,7 @@ class UpstreamHealth:
         """Ask a provider no more after an error that only the user can change. Returns the refusal for the agent."""
         # Neither the cause nor the provider's words: a program that reads of a quota waits for it, and asks again.
         refusal = RefusalError("provider_refused", _USERS_TO_CHANGE)
-        self._close(name, refusal, str(fault))
+        self._close(name, refusal, fault)
         return refusal
 
     def look_at(self, call: RunningCall, *, is_left: bool = False) -> None:
@@ -119,19 +120,20 @@ class UpstreamHealth:
             )
         self.seen = seen
 
-    def _close(self, name: str | None, refusal: RefusalError, fault: str | None) -> None:
+    def _close(self, name: str | None, refusal: RefusalError, fault: UserFault | None) -> None:
         """Ask a provider no more, and the agent's model no more when none is left."""
         standing = self._standings[name]
-        standing.final = refusal.code
-        standing.use = replace(standing.use, left=fault or f"It failed {standing.failing} times in a row.")
+        standing.final, standing.fault = refusal.code, fault
+        left = str(fault) if fault is not None else f"It failed {standing.failing} times in a row."
+        standing.use = replace(standing.use, left=left)
         causes = {standing.final for standing in self._standings.values()}
         if None in causes:
             return
         # Where one of them is only down, the work may go on later without a change of the user's.
-        is_users = causes == {"provider_refused"}
         self.final = refusal if len(causes) == 1 else RefusalError("provider_down", _none_left(len(self._standings)))
-        faults = " ".join(dict.fromkeys(standing.use.left or "" for standing in self._standings.values()))
-        self.seen = replace(self.seen, final=self.final.code, user_fault=faults if is_users else None)
+        faults = [standing.fault for standing in self._standings.values() if standing.fault is not None]
+        user_fault = tell_waiting(faults) if len(faults) == len(self._standings) else None
+        self.seen = replace(self.seen, final=self.final.code, user_fault=user_fault)
 
 
 def _none_left(count: int) -> str:

@@ -21,13 +21,13 @@ class WaitingTask:
         id: The task's.
         repository: Its repository.
         message: What to change.
-        digest: Of the settings and keys with which its last attempt could not go on.
+        settings_mark: Of the settings and keys with which its last attempt could not go on.
     """
 
     id: str
     repository: str
     message: str
-    digest: str | None
+    settings_mark: str | None
 
 
 def waiting_for_settings(tx: Transaction) -> tuple[WaitingTask, ...]:

@@ -12,6 +12,9 @@ FOR_A_SLOT = "a slot"
 """What a task waits for when nothing else stands in its way; whoever knows the budgets looks at them then."""
 
 
+FOR_THE_USERS_CAUSE = "configuration"
+"""The value of `Cause.CONFIGURATION`, whose module takes too long to import here."""
+
 FOR_THE_USER = "a change of the settings or a key"
 """What a task waits for whose last attempt found what only the user can change."""
 
@@ -30,7 +33,7 @@ def waiting_reason(
     """
     if status != "ready":
         return "approval" if status == "proposed" else None
-    if cause == "configuration":
+    if cause == FOR_THE_USERS_CAUSE:
         return FOR_THE_USER
     if not_before and not_before > now:
         return f"not before {not_before:%H:%M:%S} UTC"

@@ -105,7 +105,7 @@ def _dispatch(
     limits = settings.dispatch
     with ledger.read() as tx:
         blocked_tasks = settings_waits.waiting_for_settings(tx)
-    waiting = {task.id: task.message for task in blocked_tasks if task.digest == mark_of(task.repository)}
+    waiting = {task.id: task.message for task in blocked_tasks if task.settings_mark == mark_of(task.repository)}
     with ledger.write() as tx:
         started = task_dispatch.dispatch(
             tx,

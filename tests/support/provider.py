@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from squire_pipelines.domain.provider_faults import ProviderWords
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
 from squire_pipelines.gateway.server import Gateway, socket_directory
@@ -21,7 +22,7 @@ from squire_pipelines.gateway.wire import GatewayConfig
 Answer = Callable[[BaseHTTPRequestHandler], None]
 DEFAULT_LIMITS = GatewayLimits()
 # Options of the first upstream; the others are the gateway's.
-_UPSTREAM_OPTIONS = frozenset({"aliases", "cloud", "models", "name", "prices", "protocol", "secret"})
+_UPSTREAM_OPTIONS = frozenset({"aliases", "cloud", "models", "prices", "protocol"})
 
 
 @dataclass
@@ -159,7 +160,11 @@ def gateway_opener(upstream: DirectedProvider) -> Iterator[OpenGateway]:
 
             path = stack.enter_context(socket_directory())
             asked = {name: options.pop(name) for name in _UPSTREAM_OPTIONS & options.keys()}
-            asked = {"models": ("small",), **asked}
+            cloud = asked.get("cloud")
+            words = ProviderWords(
+                options.pop("name", "default"), "model-key", url or upstream.url, cloud.words if cloud else None
+            )
+            asked = {"models": ("small",), "words": words, **asked}
             first = Upstream(url or upstream.url, key, **asked)
             config = GatewayConfig("test-1", (first, *others), limits=limits, **options)
             server = stack.enter_context(Gateway(path, config, on_call=on_call, log=log))

@@ -80,11 +80,17 @@ class ProgramAgent:
         return self._by_gateway(result) or self._by_events(result)
 
     def _by_gateway(self, result: SessionResult) -> SessionFailure | None:
+        """Judge by what the gateway saw.
+
+        For what only the user can change, `GatewaySession.revise` says the same with the same code, and counts, since
+        it also knows of runs that were stopped. Of a provider's failures this counts: `revise` looks only at ends that
+        remain the agent's.
+        """
         seen, is_changed = result.gateway, result.changed is True
         if seen is None:
             return None
         if seen.user_fault is not None:
-            return SessionFailure("configuration", f"{self.label}: {seen.user_fault}", "user_fault")
+            return SessionFailure("configuration", f"{self.label}: {seen.user_fault}", "provider_refused")
         is_unanswered = seen.calls > 0 and seen.answers == 0
         if seen.empty_answers and seen.last_error not in _ANSWERS and (is_unanswered or not is_changed):
             return SessionFailure("provider", "the model's provider failed: an answer had no content", "empty_answer")

@@ -212,8 +212,8 @@ class GatewaySeen:
         empty_answers: Answers that ended well and had no content.
         last_error: What the last call failed for; None when it was answered.
         last_status: The provider's HTTP status at the last failure.
-        user_fault: What the user has to change (a wrong key, an unknown model, no quota), as a sentence; None when
-            nothing is.
+        user_fault: What the user has to change (a wrong key, an unknown model, no quota), and how the task goes on
+            then, in sentences; None when nothing is.
         failing: Failures and answers without content since the last answer with content.
         final: The code with which every further call is refused, `provider_refused` or `provider_down`; None while
             calls are passed on.

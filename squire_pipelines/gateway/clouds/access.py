@@ -84,7 +84,7 @@ class CloudAccess:
             signed = await self._signed(client, request)
         except ConfigError as error:
             hint = error.hint or self._cloud.words.renew
-            raise CredentialsError(UserFault(FaultKind.KEY, error.message, hint)) from error
+            raise CredentialsError(UserFault(FaultKind.KEY, error.message, hint, is_noticed=False)) from error
         except NotReachableError as error:
             raise httpx.ConnectError(error.message) from error
         return translate(self._protocol, await client.send(signed, stream=True))

@@ -7,7 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from squire_pipelines.domain.endings import Cause, Ending
+from squire_pipelines.errors import SecretMissingError
 from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution.ending import ending_of
+from squire_pipelines.gateway import container
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.settings import load_settings
 from tests.integration.execution.test_providers import MESSAGE, lease
@@ -71,3 +74,21 @@ def test_an_attempt_without_credentials_waits_for_the_user(tmp_path: Path, monke
     assert upstream.seen == []
     assert ending.cause is Cause.CONFIGURATION
     assert "aws sso login" in ending.message
+    assert "after any other change, run `squire tasks retry`" in ending.message
+
+
+def test_credentials_that_cannot_be_lent_end_the_attempt_before_its_agent_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_upstream() as upstream:
+        configure(tmp_path, monkeypatch, upstream)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setattr(gateway_session, "engine_for", lambda *_: object())
+    monkeypatch.setattr(container, "bring_log", lambda *_: None)
+    leased = lease(load_settings())
+    with pytest.raises(SecretMissingError) as raised, gateway_session.open_gateway(leased, leased.settings):
+        pass
+    ending = ending_of(raised.value)
+    assert (ending.cause, ending.waits_for_user) == (Cause.CONFIGURATION, True)
+    assert "The AWS credentials cannot be used" in ending.message
+    assert "run `squire tasks retry`" in ending.message

@@ -249,6 +249,17 @@ def test_an_agent_that_was_answered_at_the_last_ended_by_itself(
     assert ending.cause is Cause.NO_CHANGES
 
 
+def test_a_provider_is_asked_as_often_as_the_settings_say(
+    configure: Callable[..., Settings], upstream: DirectedProvider
+) -> None:
+    upstream.answer = plain(500, {})
+    leased = lease(configure("max_failures = 2\n"))
+    with gateway_session.open_gateway(leased, leased.settings) as session:
+        assert session is not None
+        assert [post(session).status_code for _ in range(4)] == [500, 500, 400, 400]
+    assert len(upstream.seen) == 2
+
+
 def test_a_price_that_nobody_knows_is_said(configure: Callable[..., Settings]) -> None:
     leased = lease(configure("[budgets.attempt]\nusd = 1\n"))
     with gateway_session.open_gateway(leased, leased.settings) as session:

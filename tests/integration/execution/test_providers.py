@@ -16,7 +16,9 @@ from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.provider_order import order_providers
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.execution import gateway_session
+from squire_pipelines.execution.ending import ending_of
 from squire_pipelines.execution.lease import LeasedAttempt
+from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.execution.startable import check_agent_of, why_not_startable
 from squire_pipelines.execution.workspace import launch_of
 from squire_pipelines.ledger import task_dispatch, tasks
@@ -237,6 +239,29 @@ def test_a_provider_without_its_key_is_left_out_and_all_without_are_told_before_
     first, spare = upstreams
     assert (len(first.seen), len(spare.seen)) == (0, 1)
     assert "needs the key claude-key, which is not set" in str(session.facts()["providers"])
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize("choice", ['["claude", "spare"]', '"claude"'])
+def test_an_attempt_whose_providers_all_lost_their_keys_ends_before_its_agent_starts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    upstreams: tuple[DirectedProvider, DirectedProvider],
+    choice: str,
+) -> None:
+    for name, value in BOTH.items():
+        monkeypatch.setenv(name, value)
+    leased = lease(with_a_spare(tmp_path / "home", upstreams, choice))
+    for name in BOTH:
+        monkeypatch.delenv(name)
+    with pytest.raises(SecretMissingError) as raised, gateway_session.open_gateway(leased, leased.settings):
+        pass
+    ending = ending_of(raised.value)
+    assert (ending.cause, ending.waits_for_user) == (Cause.CONFIGURATION, True)
+    assert ending.evidence.settings_mark == settings_mark(leased.settings, REPOSITORY)
+    assert "`squire secrets set claude-key`" in ending.message
+    assert ("`squire secrets set spare-key`" in ending.message) is ("spare" in choice)
+    assert "goes on by itself after the change" in ending.message
 
 
 @pytest.mark.usefixtures("settings")

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from squire_pipelines.domain.provider_faults import ProviderWords
 from squire_pipelines.errors import ConfigError, NotReachableError
 from squire_pipelines.gateway.clouds.cloud import AwsKeys, Cloud, GoogleToken, Platform
 from squire_pipelines.gateway.clouds.credentials import CredentialSource
@@ -25,6 +26,7 @@ from tests.support.provider import (
 )
 
 MODEL = "eu.anthropic.claude-v1:0"
+DIRECT = ProviderWords("direct", "direct-key")
 AWS = Cloud(Platform.BEDROCK, "eu-central-1")
 BODY = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
 ANSWER = {
@@ -184,7 +186,7 @@ def test_another_provider_answers_where_the_platform_cannot_be_asked(
 ) -> None:
     aws_environment(monkeypatch.setenv)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    direct = Upstream(upstream.url, "sk-" + "k" * 20, models=(MODEL,), name="direct", protocol=Protocol.ANTHROPIC)
+    direct = Upstream(upstream.url, "sk-" + "k" * 20, models=(MODEL,), words=DIRECT, protocol=Protocol.ANTHROPIC)
     gateway = open_gateway(
         key=None, models=(MODEL,), name="aws", protocol=Protocol.ANTHROPIC, cloud=AWS, others=(direct,)
     )

@@ -248,7 +248,7 @@ def test_a_cap_cuts_a_stream_with_an_error_that_agents_understand(
     if path == GEMINI:
         assert (error["status"], error["details"][0]["reason"]) == ("INVALID_ARGUMENT", "BUDGET")
     else:
-        kind = "invalid_request_error" if path == MESSAGES else "insufficient_quota"
+        kind = "invalid_request_error" if path == MESSAGES else "squire_gateway"
         assert (error["type"], error["code"]) == (kind, "budget")
     assert ("event: error" in answer.text) is (path == MESSAGES)
     assert ("event: response.failed" in answer.text) is (path == RESPONSES)

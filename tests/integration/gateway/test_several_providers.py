@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler
 import httpx
 import pytest
 
+from squire_pipelines.domain.provider_faults import ProviderWords
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.upstream import Upstream
@@ -25,6 +26,7 @@ BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 KEYS = {"first": "sk-" + "1" * 20, "second": "sk-" + "2" * 20}
 ANSWER = {"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
 GOOD = plain(200, ANSWER)
+SECOND = ProviderWords("second", "second-key")
 DOWN = plain(503, {"error": {"code": "overloaded"}})
 WRONG_KEY = plain(401, {"error": {"code": "invalid_api_key"}})
 
@@ -69,7 +71,7 @@ def open_both(
         ("little",),
         {"small": "little"},
         {"little": Price(10.0, 10.0)},
-        name="second",
+        words=SECOND,
     )
     prices = {"small": Price(1.0, 1.0)}
     return open_gateway(key=KEYS["first"], url=url, limits=limits, name="first", prices=prices, others=(other,))
@@ -211,7 +213,7 @@ def test_a_model_that_the_first_does_not_have_is_asked_of_the_second(
 def test_no_provider_without_a_price_is_asked_under_a_cap_in_dollars(
     upstream: DirectedProvider, second: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
-    other = Upstream(second.url, KEYS["second"], ("small",), name="second")
+    other = Upstream(second.url, KEYS["second"], ("small",), words=SECOND)
     gateway = open_gateway(
         name="first", prices={"small": Price(1.0, 1.0)}, others=(other,), limits=GatewayLimits(max_usd=1.0)
     )
@@ -224,7 +226,7 @@ def test_no_provider_without_a_price_is_asked_under_a_cap_in_dollars(
 def test_a_last_provider_without_a_price_ends_the_work_when_no_other_may_recover(
     upstream: DirectedProvider, second: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
-    other = Upstream(second.url, KEYS["second"], ("small",), name="second")
+    other = Upstream(second.url, KEYS["second"], ("small",), words=SECOND)
     gateway = open_gateway(
         name="first", prices={"small": Price(1.0, 1.0)}, others=(other,), limits=GatewayLimits(max_usd=1.0)
     )
@@ -239,7 +241,7 @@ def test_a_last_provider_without_a_price_ends_the_work_when_no_other_may_recover
 def test_a_model_that_the_last_does_not_have_ends_the_work_when_no_other_may_recover(
     upstream: DirectedProvider, second: DirectedProvider, open_gateway: OpenGateway
 ) -> None:
-    other = Upstream(second.url, KEYS["second"], ("little",), name="second")
+    other = Upstream(second.url, KEYS["second"], ("little",), words=SECOND)
     gateway = open_gateway(key=KEYS["first"], name="first", others=(other,))
     upstream.answer = DOWN
     assert ask(gateway, 2).status_code == 502, "the first may have recovered when it is asked again"

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from squire_pipelines.domain.endings import MAX_CHANGES, SETTINGS_FACT, Cause, Ending, Evidence
+from squire_pipelines.domain.endings import MAX_CHANGES, SETTINGS_MARK, Cause, Ending, Evidence
 from squire_pipelines.domain.tasks import Priority, TaskStatus
 from squire_pipelines.errors import LedgerError, NotFoundError, StateConflictError
 from squire_pipelines.ledger import attempts, bulk, outcomes, task_dispatch, tasks
@@ -289,16 +289,16 @@ def test_a_tasks_history_tells_who_did_what_in_order(ledger: Ledger) -> None:
     assert {event.trace_id for event in history} == {TRACE}
 
 
-def end_for_the_user(ledger: Ledger, task_id: str, *, digest: str = "m1") -> attempts.Settled:
+def end_for_the_user(ledger: Ledger, task_id: str, *, mark: str = "m1") -> attempts.Settled:
     """Have the task's next attempt end for what only the user can change."""
     with ledger.write() as tx:
-        changed = [task.id for task in waiting_for_settings(tx) if task.digest != digest]
+        changed = [task.id for task in waiting_for_settings(tx) if task.settings_mark != mark]
         (queued,) = task_dispatch.dispatch(
             tx, max_concurrent=9, max_per_repository=9, claim_deadline_s=60, changed=changed
         )
     attempt = claim(ledger, queued.id)
     assert attempt.task_id == task_id
-    evidence = Evidence(facts={SETTINGS_FACT: digest})
+    evidence = Evidence(facts={SETTINGS_MARK: mark})
     ending = Ending(cause=Cause.CONFIGURATION, message="Set the key.", evidence=evidence)
     with ledger.write() as tx:
         return attempts.settle(
@@ -314,10 +314,10 @@ def test_a_task_whose_settings_the_user_has_to_change_waits_for_that_and_no_try_
     assert (task.cause, task.attempts, task.max_attempts) == (Cause.CONFIGURATION, 1, 4)
     assert waits_for(ledger, task_id) == "a change of the settings or a key: Set the key."
     assert dispatch(ledger) == ()
-    settled = end_for_the_user(ledger, task_id, digest="m2")
+    settled = end_for_the_user(ledger, task_id, mark="m2")
     assert settled.task_status is TaskStatus.READY
     with ledger.read() as tx:
-        assert [(waiting.id, waiting.digest) for waiting in waiting_for_settings(tx)] == [(task_id, "m2")]
+        assert [(waiting.id, waiting.settings_mark) for waiting in waiting_for_settings(tx)] == [(task_id, "m2")]
 
 
 def test_a_person_has_a_waiting_task_go_on_at_once_and_other_ready_ones_stay(ledger: Ledger) -> None:
@@ -335,7 +335,7 @@ def test_a_person_has_a_waiting_task_go_on_at_once_and_other_ready_ones_stay(led
 
 def test_changes_that_do_not_help_have_an_end(ledger: Ledger) -> None:
     task_id = add_task(ledger)
-    ends = [end_for_the_user(ledger, task_id, digest=f"m{number}").task_status for number in range(MAX_CHANGES + 1)]
+    ends = [end_for_the_user(ledger, task_id, mark=f"m{number}").task_status for number in range(MAX_CHANGES + 1)]
     assert ends == [TaskStatus.READY] * MAX_CHANGES + [TaskStatus.FAILED]
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from squire_pipelines import tags
-from squire_pipelines.domain.endings import SETTINGS_FACT, Cause, Ending, Evidence
+from squire_pipelines.domain.endings import SETTINGS_MARK, Cause, Ending, Evidence
 from squire_pipelines.domain.looks import KnownRepository, RepositoryState
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.execution.settings_mark import settings_mark
@@ -108,8 +108,8 @@ def test_a_task_that_waits_for_the_users_change_gets_one_attempt_for_each(
     def run_and_end() -> None:
         (request,) = quiet_pipeline.sensor(dispatch).run_requests
         attempt = claim(quiet_pipeline.ledger, str(request.run_key))
-        digest = settings_mark(load_settings(), LEDGERLIB)
-        evidence = Evidence(facts={SETTINGS_FACT: digest})
+        mark = settings_mark(load_settings(), LEDGERLIB)
+        evidence = Evidence(facts={SETTINGS_MARK: mark})
         ending = Ending(cause=Cause.CONFIGURATION, message="Set the key.", evidence=evidence)
         with quiet_pipeline.ledger.write() as tx:
             rule = attempts.RetryRule(60, 600)

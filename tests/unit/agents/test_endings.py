@@ -19,7 +19,7 @@ def result(status: str, *, agent_exit: int | None = 0, code: str | None = None, 
 
 CHANGED = RunFacts(exit_code=0, result=result("changed"), has_bundle=True)
 PROVIDER = SessionFailure("provider", "the model's provider failed: 503", "APIError")
-WRONG_KEY = SessionFailure("configuration", "the provider refuses the key; set another one", "user_fault")
+WRONG_KEY = SessionFailure("configuration", "the provider refuses the key; set another one", "provider_refused")
 ABORTED = SessionFailure("agent", "OpenCode failed", "MessageAbortedError")
 
 TABLE = {

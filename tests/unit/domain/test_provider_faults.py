@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squire_pipelines.domain.provider_faults import CredentialWords, FaultKind, ProviderWords, error_code, fault_kind
+from squire_pipelines.domain.provider_faults import (
+    CredentialWords,
+    FaultKind,
+    ProviderWords,
+    error_code,
+    fault_kind,
+    tell_waiting,
+)
 
 WORDS = ProviderWords("own", "own-key", "https://models.test/v1")
 DAILY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
@@ -131,6 +138,22 @@ def test_credentials_that_are_no_key_of_ours_are_told_with_their_own_next_step(s
     assert "the AWS credentials" in fault.message
     assert "aws-key" not in str(fault)
     assert ("Sign in." in str(fault)) is (kind == "key")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "noticed"),
+    [(None, {"key", "model", "address"}), (CredentialWords("the AWS credentials", "sign in"), {"address"})],
+)
+@pytest.mark.parametrize("kind", FaultKind)
+def test_a_task_is_said_to_go_on_by_itself_only_after_what_the_settings_and_keys_show(
+    kind: FaultKind, credentials: CredentialWords | None, noticed: set[str]
+) -> None:
+    fault = ProviderWords("own", "own-key", credentials=credentials).describe(kind, "401", "m")
+    sentences = tell_waiting([fault, fault])
+    assert sentences.count(str(fault)) == 1
+    assert ("goes on by itself after the change" in sentences) is (kind in noticed)
+    assert ("after any other change, run `squire tasks retry`" in sentences) is (kind not in noticed)
+    assert "after any other change" in tell_waiting([WORDS.missing_key(), WORDS.describe(FaultKind.QUOTA, "402", "m")])
 
 
 def test_a_key_that_is_nowhere_is_told_with_the_next_step() -> None:

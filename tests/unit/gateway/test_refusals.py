@@ -40,6 +40,8 @@ def test_each_interface_gets_the_sentence_and_the_code_in_its_own_form(protocol:
     else:
         assert error["code"] == code
         assert (document.get("type") == "error") is (protocol is Protocol.ANTHROPIC)
+    if protocol is Protocol.OPENAI:
+        assert error["type"] == "squire_gateway", "after a quota's type, programs ask again"
 
 
 def test_a_stream_ends_as_its_interface_ends_one() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
+from squire_pipelines.domain.provider_faults import ProviderWords
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.egress import EgressRules, HostCount
 from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, GatewayTotals, Protocol
@@ -27,7 +28,7 @@ CONFIG = GatewayConfig(
             prices={"small": Price(1.0, 2.0, cached=0.5)},
             protocol=Protocol.ANTHROPIC,
         ),
-        Upstream("http://127.0.0.1:10/v1", KEY, name="other", secret="other-key"),
+        Upstream("http://127.0.0.1:10/v1", KEY, words=ProviderWords("other", "other-key")),
     ),
     limits=GatewayLimits(max_tokens=5, max_usd=0.5),
     before=GatewayTotals(3, 0.1, 1),

@@ -81,7 +81,7 @@ class OneShot:
         """
         seen = result.gateway
         if seen is not None and seen.user_fault is not None:
-            return SessionFailure("configuration", f"oneshot: {seen.user_fault}", "user_fault")
+            return SessionFailure("configuration", f"oneshot: {seen.user_fault}", "provider_refused")
         if seen is not None and seen.empty_answers and not seen.answers:
             return SessionFailure("provider", "oneshot: the model answered nothing", "empty_answer")
         failure = result.totals.fatal_error

@@ -173,6 +173,7 @@ def test_sessions_are_judged_by_what_the_gateway_saw_and_by_events(
     name: str, result: SessionResult, fault: str | None
 ) -> None:
     judged = find(name).judge(result)
+    assert judged is None or fault != "configuration" or judged.code == "provider_refused", "as the gateway's verdict"
     assert (judged.fault if judged else None) == fault
     assert judged is None or (judged.message and judged.code)
 
