@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
 from squire_pipelines.domain.provider_order import ProviderChoice, names_of
@@ -20,6 +21,7 @@ from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
 from squire_pipelines.secret_names import SecretName, check_provider_secret
 from squire_pipelines.setting_types import (
     DEFAULT_PROVIDER,
+    SECRET_SHOWN,
     AwsProfile,
     BaseUrl,
     CloudRegion,
@@ -115,7 +117,14 @@ def check_aliases(table: str, aliases: Mapping[str, str], allowed: Collection[st
             )
 
 
-ProviderSecret = Annotated[str, AfterValidator(check_provider_secret)]
+def _check_secret(name: str) -> str:
+    try:
+        return check_provider_secret(name)
+    except ValueError as error:
+        raise PydanticCustomError(SECRET_SHOWN, "{reason}", {"reason": str(error)}) from None
+
+
+ProviderSecret = Annotated[str, AfterValidator(_check_secret)]
 
 
 class ProviderSettings(SettingsSection):
@@ -209,6 +218,7 @@ class ModelProvider:
         aliases: Names that stand for an allowed model.
         prices: By model.
         cloud: The platform that serves it, whose library finds the credentials: it has no key of ours.
+        key_step: What sets its key on this machine, where that was looked up.
     """
 
     name: str
@@ -220,6 +230,7 @@ class ModelProvider:
     aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, PriceSettings] = field(default_factory=dict)
     cloud: Cloud | None = None
+    key_step: str | None = None
 
     @property
     def known_protocol(self) -> Protocol | None:
@@ -229,9 +240,8 @@ class ModelProvider:
     @property
     def words(self) -> ProviderWords:
         """How messages name it."""
-        return ProviderWords(
-            self.name, self.secret, self.base_url, self.cloud.words if self.cloud is not None else None
-        )
+        credentials = self.cloud.words if self.cloud is not None else None
+        return ProviderWords(self.name, self.secret, self.base_url, credentials, self.key_step)
 
     def missing_key(self, api_key: object) -> UserFault | None:
         """Return what to tell where this provider needs a key and there is none."""

@@ -30,9 +30,11 @@ def check_provider_secret(name: str) -> str:
     if name in _NO_PROVIDERS:
         raise ValueError(f"{name} is no model provider's key, and would be sent to the provider")
     if not _PROVIDER_SECRET.fullmatch(name) or "--" in name:
+        # The text is not repeated: whoever takes the name for the key itself has written a key here.
         raise ValueError(
-            f"{name!r} is none of {', '.join(SecretName)}, and a provider's key has small letters, digits and single "
-            "hyphens and ends with -key or -token, like claude-key"
+            f"this is the name of a secret, not the secret itself, and it is none of {', '.join(SecretName)}; the name "
+            "of a provider's key has small letters, digits and single hyphens and ends with -key or -token, like "
+            "claude-key, which `squire secrets set claude-key` keeps, or the variable SQUIRE_CLAUDE_KEY"
         )
     return name
 

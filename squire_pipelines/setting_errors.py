@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.setting_types import SECRET_SHOWN
 
 
@@ -34,7 +35,7 @@ def config_error(settings: type[BaseModel], error: ValidationError, where: str) 
     if error.error_count() > 1:
         problem += f" (and {error.error_count() - 1} more)"
     return ConfigError(
-        f"{where}: {problem}",
+        Redactor().redact(f"{where}: {problem}"),  # a key may have been pasted where none belongs
         hint="`squire config show --defaults` lists every key with its default",
         context={"errors": error.error_count(), "where": where},
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.rules import request_headers
 from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.provider_uses import ProviderUse, provider_uses
-from squire_pipelines.secrets.lookup import find_secret
+from squire_pipelines.secrets.lookup import find_secret, key_step
 from squire_pipelines.settings import Settings
 
 _TIMEOUT_S = 10.0
@@ -42,6 +43,8 @@ def _judge(client: httpx.Client, settings: Settings, use: ProviderUse) -> Diagno
         model = provider.aliases.get(use.model, use.model)
         return _or_unreachable(provider, name, partial(ask_cloud, client, name, provider, provider.cloud, model))
     key = find_secret(provider.secret, settings.home)
+    provider = replace(provider, key_step=key_step(provider.secret, settings.home, key))
+    use = replace(use, provider=provider)
     if (fault := provider.missing_key(key)) is not None:
         return Diagnosis(name, "fail", fault.message, fault.hint)
     if provider.base_url is None:

@@ -99,15 +99,27 @@ def store(context: CliContext, name: str) -> None:
 
     NAME is github-token, github-app-key, webhook-secret, model-key, or the key of a table [providers.NAME]: NAME-key.
     """
+    _refuse_unknown(context, name)
     is_terminal = sys.stdin.isatty()
     value = ask(name, is_secret=True) if is_terminal else sys.stdin.read(MAX_SECRET_BYTES + 1)
     if len(value) > MAX_SECRET_BYTES:
         raise click.BadParameter(f"a secret has at most {MAX_SECRET_BYTES} bytes", param_hint="NAME")
-    write_line(f"{name} is kept in the {store_secret(name, value)}")
-    if name not in _OWN_NAMES and name not in (known := _provider_secrets(context)):
-        similar = get_close_matches(name, (*_OWN_NAMES, *known), n=1)
-        meant = f"; did you mean {similar[0]}?" if similar else ""
-        write_labelled("warning", f"no table [providers] of the settings has the key {name}{meant}", color="yellow")
+    write_line(f"{name} is kept in the {store_secret(name, value, context.home)}")
+
+
+def _refuse_unknown(context: CliContext, name: str) -> None:
+    """Refuse a name that nothing looks for; settings that cannot be used refuse none. Raises ConfigError."""
+    keys = () if name in _OWN_NAMES else _provider_secrets(context)
+    if not keys or name in keys:
+        return
+    known = tuple(dict.fromkeys((*_OWN_NAMES, *keys)))
+    similar = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {similar[0]}?" if similar else ""
+    raise ConfigError(
+        f"no table [providers.NAME] of the settings has the key {name}{meant}",
+        hint=f"name one of {', '.join(known)}, or write the provider's table into the settings first",
+        context={"secret": name},
+    )
 
 
 @secrets.command("unset", examples=("squire secrets unset github-token",))

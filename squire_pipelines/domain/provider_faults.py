@@ -107,26 +107,32 @@ class ProviderWords:
     secret: str
     base_url: str | None = None
     credentials: CredentialWords | None = None
+    key_step: str | None = None  # what sets its key on this machine, where that is known
+
+    @property
+    def _set_key(self) -> str:
+        step = self.key_step or f"run `squire secrets set {self.secret}`"
+        return f"{step}; `squire doctor` tries it"
 
     def missing_key(self) -> UserFault:
         """Return what to tell where the provider needs a key and there is none."""
-        hint = f"run `squire secrets set {self.secret}`; `squire doctor` tries it"
-        return UserFault(FaultKind.KEY, f"the provider {self.name} needs the key {self.secret}, which is not set", hint)
+        message = f"the provider {self.name} needs the key {self.secret}, which is not set"
+        return UserFault(FaultKind.KEY, message, self._set_key)
 
     def describe(self, kind: FaultKind, shown: str, model: str | None) -> UserFault:
         """Return the sentence about a fault, the same wherever it is told; `shown` is the status and code."""
-        key, words = f"`squire secrets set {self.secret}`; `squire doctor` tries it", self.credentials
+        words = self.credentials
         used = words.name if words is not None else f"the key {self.secret}"
         message, hint = {
             FaultKind.KEY: (
                 f"the provider {self.name} refuses {used} ({shown})",
-                words.renew if words is not None else f"set one that it takes with {key}",
+                words.renew if words is not None else f"set one that it takes: {self._set_key}",
             ),
             FaultKind.QUOTA: (
                 f"the provider {self.name} has no quota or credit left for {used} ({shown})",
                 "raise it there, or use another account"
                 if words is not None
-                else f"raise it there, or set the key of another account with {key}",
+                else f"raise it there, or set the key of another account: {self._set_key}",
             ),
             FaultKind.MODEL: (
                 f"the provider {self.name} does not know the model {model}, or not for {used} ({shown})",

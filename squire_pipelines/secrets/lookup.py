@@ -19,6 +19,8 @@ from squire_pipelines.secrets.secret import Secret
 
 KEYRING_SERVICE = "squire"
 KEYRING_TIMEOUT_S = 5.0
+_KEYRING = "keyring"
+_NO_KEYRING = "this machine has no keyring"
 MAX_SECRET_BYTES = 64 * 1024
 _ResultT = TypeVar("_ResultT")
 
@@ -110,12 +112,12 @@ def _from_keyring(name: str, timeout_s: float) -> tuple[Secret | None, str]:
     try:
         value = _bounded(lambda: keyring.get_password(KEYRING_SERVICE, name), timeout_s)
     except keyring.errors.NoKeyringError:
-        return None, "this machine has no keyring"
+        return None, _NO_KEYRING
     except keyring.errors.KeyringError as error:
         return None, f"the keyring refused: {type(error).__name__}"
     except _KeyringSilentError:
         return None, f"the keyring did not answer within {timeout_s:g} s"
-    return (Secret(value, name=name, origin="keyring") if value else None), ""
+    return (Secret(value, name=name, origin=_KEYRING) if value else None), ""
 
 
 def _find(name: str, home: Home, timeout_s: float) -> tuple[Secret | None, str]:
@@ -147,20 +149,40 @@ def require_secret(name: str, home: Home, *, keyring_timeout_s: float = KEYRING_
     if secret:
         return secret
     variables = " or ".join(variables_of(known))
+    keep = "" if trouble == _NO_KEYRING else f", or keep it in the keyring with `squire secrets set {known}`"
     raise SecretMissingError(
         f"the secret {known} is missing",
         hint=f"set {variables}, or name a file in {file_variable_of(known)} (or write "
-        f"{home.config / 'secrets' / known}, mode 0600), or keep it in the keyring with `squire secrets set {known}`"
-        + (f"; {trouble}" if trouble else ""),
+        f"{home.secrets / known}, mode 0600){keep}" + (f"; {trouble}" if trouble else ""),
         context={"secret": known},
     )
 
 
-def store_secret(name: str, value: str, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> str:
+def key_step(
+    name: str, home: Home, secret: Secret | None, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S
+) -> str | None:
+    """Return what sets a secret on this machine; None where `squire secrets set` does.
+
+    Args:
+        name: Of the secret.
+        home: See `find_secret`.
+        secret: As it was found: a value in a variable or a file wins over one in the keyring.
+        keyring_timeout_s: See `find_secret`.
+    """
+    if secret is not None:
+        return None if secret.origin == _KEYRING else f"change it in the {secret.origin}"
+    return _step_without_keyring(name, home) if _from_keyring(name, keyring_timeout_s)[1] else None
+
+
+def _step_without_keyring(name: str, home: Home) -> str:
+    return f"set {variables_of(name)[0]}, or write the file {home.secrets / name} (mode 0600)"
+
+
+def store_secret(name: str, value: str, home: Home, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> str:
     """Keep a secret in the operating system's keyring; return where it is kept, in words.
 
     Raises:
-        ConfigError: There is no keyring, or it refuses; the hint names the environment variable to set instead.
+        ConfigError: There is no keyring, or it refuses; the hint names the variable and the file to use instead.
     """
     import keyring  # noqa: PLC0415 - it looks for back ends when imported
     import keyring.errors  # noqa: PLC0415 - likewise
@@ -171,9 +193,10 @@ def store_secret(name: str, value: str, *, keyring_timeout_s: float = KEYRING_TI
     try:
         _bounded(lambda: keyring.set_password(KEYRING_SERVICE, known, value.strip()), keyring_timeout_s)
     except (keyring.errors.KeyringError, _KeyringSilentError) as error:
-        message = f"the keyring cannot keep {known}: {type(error).__name__}"
-        hint = f"set the environment variable {variables_of(known)[0]} instead"
-        raise ConfigError(message, hint=hint, context={"secret": known}) from error
+        has_none = isinstance(error, keyring.errors.NoKeyringError)
+        reason = _NO_KEYRING if has_none else f"the keyring refuses: {type(error).__name__}"
+        hint = _step_without_keyring(known, home)
+        raise ConfigError(f"{known} is not kept: {reason}", hint=hint, context={"secret": known}) from error
     return f"keyring, service {KEYRING_SERVICE}"
 
 

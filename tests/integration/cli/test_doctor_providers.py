@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
+import keyring
+import keyring.backends.fail
 import pytest
 
 from squire_pipelines.cli.diagnosis import Diagnosis
@@ -59,7 +61,25 @@ def test_what_is_wrong_is_told_by_the_sentence_of_the_planner_and_the_gateway(
     upstream.answer = answer
     (result,) = asked(squire, upstream)
     assert (result.status, says in result.message) == ("fail", True)
+    assert "change it in the environment variable SQUIRE_OWN_KEY" in result.next_step
+
+
+def test_a_key_of_the_keyring_is_set_there(
+    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "get_password", lambda *_: KEY)
+    upstream.answer = plain(401, {})
+    (result,) = asked(squire, upstream)
     assert "`squire secrets set own-key`" in result.next_step
+
+
+def test_without_a_keyring_the_next_step_is_what_works_there(
+    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "get_password", keyring.backends.fail.Keyring().get_password)  # type: ignore[no-untyped-call] # the library's own
+    (result,) = asked(squire, upstream)
+    file = squire.home / "secrets" / "own-key"
+    assert result.next_step == f"set SQUIRE_OWN_KEY, or write the file {file} (mode 0600); `squire doctor` tries it"
 
 
 def test_a_key_that_is_not_set_is_told_without_asking(squire: Squire, upstream: DirectedProvider) -> None:

@@ -138,13 +138,16 @@ def test_secrets_are_found_without_showing_them(squire: Squire, monkeypatch: pyt
     assert "y" * 30 not in shown + json.dumps(rows)
 
 
-def test_each_providers_key_is_a_secret_of_its_own(squire: Squire) -> None:
+def test_each_providers_key_is_a_secret_of_its_own(squire: Squire, ring: MemoryKeyring) -> None:
     squire.config('[providers.claude]\nprotocol = "anthropic"\n')
     assert "warning" not in squire.ok("secrets", "set", "claude-key", stdin="k" * 30 + "\n")
     rows = {row["name"]: row for row in squire.json("secrets", "status")}
     assert rows["claude-key"]["where"] == "keyring"
     assert not rows["model-key"]["found"]
-    assert "did you mean claude-key?" in squire("secrets", "set", "cluade-key", stdin="k" * 30 + "\n").stderr
+    refused = squire.fails(3, "secrets", "set", "cluade-key", stdin="k" * 30 + "\n")
+    assert "did you mean claude-key?" in refused
+    assert "github-token, github-app-key, webhook-secret, model-key, claude-key" in " ".join(refused.split())
+    assert {name for _, name in ring.values} == {"claude-key"}
     assert "none of github-token, github-app-key" in squire("secrets", "set", "claude", stdin="k").stderr
 
 
@@ -167,6 +170,19 @@ def test_a_secret_is_kept_in_the_keyring_and_taken_out(squire: Squire, ring: Mem
     assert not ring.values
     assert "is empty" in squire.fails(3, "secrets", "set", "github-token", stdin=" \n")
     assert "at most" in squire.fails(2, "secrets", "set", "github-token", stdin="x" * 70_000)
+
+
+def test_with_settings_that_cannot_be_used_a_providers_key_can_still_be_kept(
+    squire: Squire, ring: MemoryKeyring
+) -> None:
+    squire.config("bogus = 1\n")
+    squire.ok("secrets", "set", "claude-key", stdin="k" * 30)
+    assert list(ring.values.values()) == ["k" * 30]
+
+
+def test_a_key_that_is_given_as_a_name_is_not_repeated(squire: Squire) -> None:
+    key = "sk-ant-api03-" + "Ab1" * 20
+    assert key not in squire.fails(2, "secrets", "set", key, stdin="")
 
 
 @pytest.mark.parametrize(

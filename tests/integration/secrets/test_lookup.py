@@ -164,8 +164,8 @@ def test_a_keyring_that_never_answers_is_given_up(home: Home, memory: MemoryKeyr
     memory.silent = threading.Event()
     with pytest.raises(SecretMissingError, match="did not answer within"):
         require_secret("model-key", home, keyring_timeout_s=0.05)
-    with pytest.raises(ConfigError, match="SQUIRE_MODEL_KEY instead"):
-        store_secret("model-key", "value", keyring_timeout_s=0.05)
+    with pytest.raises(ConfigError, match="set SQUIRE_MODEL_KEY, or write the file"):
+        store_secret("model-key", "value", home, keyring_timeout_s=0.05)
     memory.silent.set()
 
 
@@ -173,17 +173,20 @@ def test_a_machine_without_a_keyring_says_so(home: Home, monkeypatch: pytest.Mon
     import keyring.backends.fail  # noqa: PLC0415 - only here
 
     keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call] # the library's own
-    with pytest.raises(SecretMissingError, match="no keyring"):
+    with pytest.raises(SecretMissingError, match="no keyring") as missing:
         require_secret("model-key", home)
-    with pytest.raises(ConfigError, match="SQUIRE_MODEL_KEY instead"):
-        store_secret("model-key", "value")
+    assert "squire secrets set" not in missing.value.hint
+    with pytest.raises(ConfigError) as refused:
+        store_secret("model-key", "value", home)
+    assert refused.value.message == "model-key is not kept: this machine has no keyring"
+    assert refused.value.hint == f"set SQUIRE_MODEL_KEY, or write the file {home.secrets / 'model-key'} (mode 0600)"
     delete_secret("model-key")
     monkeypatch.setenv("SQUIRE_MODEL_KEY", "value")
     assert require_secret("model-key", home).reveal() == "value"
 
 
 def test_a_stored_secret_is_in_the_keyring_and_on_no_disk(home: Home, memory: MemoryKeyring, tmp_path: Path) -> None:
-    assert store_secret("webhook-secret", " value-of-it \n") == "keyring, service squire"
+    assert store_secret("webhook-secret", " value-of-it \n", home) == "keyring, service squire"
     assert memory.values == {("squire", "webhook-secret"): "value-of-it"}
     assert require_secret("webhook-secret", home).reveal() == "value-of-it"
     assert list(tmp_path.iterdir()) == []
@@ -192,13 +195,13 @@ def test_a_stored_secret_is_in_the_keyring_and_on_no_disk(home: Home, memory: Me
     assert find_secret("webhook-secret", home) is None
 
 
-def test_an_empty_value_is_not_stored() -> None:
+def test_an_empty_value_is_not_stored(home: Home) -> None:
     with pytest.raises(ConfigError, match="is empty"):
-        store_secret("webhook-secret", " \n")
+        store_secret("webhook-secret", " \n", home)
 
 
 def test_an_unknown_name_is_an_error(home: Home) -> None:
-    with pytest.raises(ValueError, match="no-such"):
+    with pytest.raises(ValueError, match="the name of a secret"):
         find_secret("no-such", home)
 
 

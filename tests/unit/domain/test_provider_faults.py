@@ -160,6 +160,11 @@ def test_a_key_that_is_nowhere_is_told_with_the_next_step() -> None:
     fault = ProviderWords("own", "own-key").missing_key()
     assert fault.message == "the provider own needs the key own-key, which is not set"
     assert fault.hint == "run `squire secrets set own-key`; `squire doctor` tries it"
+    keyless = ProviderWords("own", "own-key", key_step="set SQUIRE_OWN_KEY")
+    assert keyless.missing_key().hint == "set SQUIRE_OWN_KEY; `squire doctor` tries it"
+    refused = keyless.fault_of(401, b"", model="m")
+    assert refused is not None
+    assert refused.hint == "set one that it takes: set SQUIRE_OWN_KEY; `squire doctor` tries it"
 
 
 def test_the_most_telling_name_of_an_error_is_its_code() -> None:

@@ -195,6 +195,20 @@ def test_what_cannot_be_is_refused_with_its_place(config: Path, text: str, says:
     assert says in refusal(config, TWO + text)
 
 
+@pytest.mark.parametrize("key", ["sk-ant-api03-" + "Ab1" * 20, "0f" * 16])
+def test_a_key_that_stands_where_its_name_belongs_is_not_repeated(config: Path, key: str) -> None:
+    text = refusal(config, f'[providers.x]\nprotocol = "openai"\nsecret = "{key}"\n')
+    assert key not in text
+    assert "providers.x.secret: this is the name of a secret, not the secret itself" in text
+    assert "`squire secrets set claude-key`" in text
+
+
+def test_a_key_that_stands_in_another_setting_is_hidden(config: Path) -> None:
+    key = "sk-ant-api03-" + "Ab1" * 20
+    for line in (f'provider = "{key}"', f'kind = "{key}"', f"model = ['{key}']"):
+        assert key not in refusal(config, f"[agent]\n{line}\n")
+
+
 def test_googles_endpoint_for_openais_protocol_is_taken(config: Path) -> None:
     config.write_text(
         '[providers.x]\nprotocol = "openai"\nbase_url = "https://generativelanguage.googleapis.com/v1beta/openai"\n'
