@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationInfo, model_validator
 
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.agent_names import names as agent_kinds
@@ -29,7 +29,15 @@ Weight = Annotated[int, Field(ge=1, le=1000)]
 
 
 def _as_weights(value: object) -> object:
+    if isinstance(value, list | tuple):
+        raise ValueError("agent is a name, or weights like { codex = 3, opencode = 1 }")  # noqa: TRY004 - pydantic's
     return {value: 1} if isinstance(value, str) else value
+
+
+def _refuse_name(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str):
+        raise ValueError(f'{info.field_name} is a list: {info.field_name} = ["{value}"]')  # noqa: TRY004 - pydantic's
+    return value
 
 
 class ChooseSettings(SettingsSection):
@@ -39,8 +47,10 @@ class ChooseSettings(SettingsSection):
         description="a name, or a table of names with their weights", min_length=1, max_length=20
     )
     model: Name | None = Field(default=None, description="of this agent, where it is not its usual one")
-    kinds: tuple[TaskKind, ...] = Field(default=(), description="of tasks; none means all")
-    labels: tuple[Label, ...] = Field(
+    kinds: Annotated[tuple[TaskKind, ...], BeforeValidator(_refuse_name)] = Field(
+        default=(), description="of tasks; none means all"
+    )
+    labels: Annotated[tuple[Label, ...], BeforeValidator(_refuse_name)] = Field(
         default=(), description="of the issue or pull request, one of them; none means all"
     )
 
@@ -57,6 +67,16 @@ class ChooseSettings(SettingsSection):
     def rule(self) -> ChoiceRule:
         """The rule as it is applied."""
         return ChoiceRule(dict(self.agent), frozenset(self.kinds), frozenset(self.labels), self.model)
+
+
+def _refuse_one_table(value: object) -> object:
+    if isinstance(value, dict):
+        raise ValueError("it is a list of rules: write [[agent.choose]] above each")  # noqa: TRY004 - pydantic's
+    return value
+
+
+ChooseRules = Annotated[tuple[ChooseSettings, ...], BeforeValidator(_refuse_one_table)]
+"""The rules in their order."""
 
 
 class NamedAgentSettings(SettingsSection):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from squire_pipelines.agent_names import image_of
 from squire_pipelines.agent_names import known as known_agent
-from squire_pipelines.agent_sections import MAX_RULES, AgentName, ChooseSettings
+from squire_pipelines.agent_sections import MAX_RULES, AgentName, ChooseRules
 from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
@@ -170,9 +170,7 @@ class AgentSettings(SettingsSection):
         default=None, description="of the model, a table [providers.NAME]; or several, in order or by weight"
     )
     base_url: BaseUrl | None = None
-    choose: tuple[ChooseSettings, ...] = Field(
-        default=(), max_length=MAX_RULES, description="rules for tasks that another agent does"
-    )
+    choose: ChooseRules = Field(default=(), max_length=MAX_RULES, description="rules for tasks that another agent does")
     fallback: tuple[AgentName, ...] = Field(default=(), max_length=10, description="the next ones after failures")
     fallback_after: int = Field(default=2, ge=1, le=10, description="attempts that failed of the agent")
     options: dict[str, JsonValue] = Field(

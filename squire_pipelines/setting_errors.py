@@ -23,9 +23,11 @@ def config_error(settings: type[BaseModel], error: ValidationError, where: str) 
     variable = "SQUIRE_" + "__".join(str(part) for part in first["loc"]).upper()
     if variable in {name.upper() for name in os.environ}:
         where = f"environment variable {variable}"
-    name = ".".join(str(part) for part in first["loc"])
+    name = _name(first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
+    if first["type"] == "missing":
+        problem = f"{_name(first['loc'][:-1])} needs {first['loc'][-1]}".strip()
+    elif first["type"] == "extra_forbidden":
         problem = f"unknown key {name!r}{_similar_key(settings, first['loc'])}"
     elif isinstance(first.get("input"), dict | BaseModel) or first["type"] == SECRET_SHOWN:
         # A rule on several values, which its message names; or a value that must not be shown.
@@ -39,6 +41,16 @@ def config_error(settings: type[BaseModel], error: ValidationError, where: str) 
         hint="`squire config show --defaults` lists every key with its default",
         context={"errors": error.error_count(), "where": where},
     )
+
+
+def _name(place: tuple[int | str, ...]) -> str:
+    """Return how a setting is called in messages: in a rule by which agents are chosen, with the rule's number."""
+    for index, part in enumerate(place):
+        if isinstance(part, int) and place[index - 1] == "choose":
+            rule = f"{_name(place[:index])}, rule {part + 1}"
+            key = ".".join(rest for rest in place[index + 1 :] if isinstance(rest, str))
+            return f"{rule}: {key}" if key else rule
+    return ".".join(map(str, place))
 
 
 def _similar_key(settings: type[BaseModel], place: tuple[int | str, ...]) -> str:

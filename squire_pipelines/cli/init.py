@@ -140,6 +140,27 @@ def _ask() -> Iterator[str]:
             write_line(f"  {error}")
 
 
+def _provider_of(kind: str | None, provider: str | None) -> str | None:
+    """Return the provider that an agent gets: the named one, else that of the one protocol which its program speaks.
+
+    Raises:
+        UsageError: The program does not speak the named provider's protocol.
+    """
+    if kind is None:
+        return provider
+    from squire_pipelines.agents.adapters.registry import find  # noqa: PLC0415 - the adapters, only for an agent
+
+    protocols = find(kind).protocols
+    if provider is None:
+        return protocols[0] if len(protocols) == 1 else None
+    if protocols and provider not in protocols:
+        raise click.UsageError(
+            f"{kind} speaks {' and '.join(protocols)}, and {provider} is not that: "
+            + " or ".join(f"--provider {protocol}" for protocol in protocols)
+        )
+    return provider
+
+
 def write(path: Path, text: str, *, force: bool) -> Path | None:
     """Write `text` completely or not at all, and return the copy of the old file. Raises ConfigError."""
     kept = None
@@ -198,8 +219,10 @@ def init(
 ) -> None:
     """Write a commented config.toml with every section and its defaults, which are commented out.
 
-    With --provider it has a table [providers.NAME] of that protocol, whose key is the secret NAME-key.
+    With --provider it has a table [providers.NAME] of that protocol, whose key is the secret NAME-key. An agent whose
+    program speaks one protocol alone has that provider without the option.
     """
+    provider = _provider_of(kind, provider)
     path = context.config_path
     if path.exists() and not force:
         raise _exists(path)

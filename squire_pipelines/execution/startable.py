@@ -1,6 +1,6 @@
 """Whether an attempt can start as its task and the settings want it, and with which limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.limits import effective_limits
@@ -64,7 +64,15 @@ def check_order(settings: Settings, repository: str, order: AgentOrder) -> None:
     """
     choice = choose_agent(TaskTraits("", repository, "", order=order), settings.choice_rules(repository))
     agent, providers = settings.agent_for(repository, choice), settings.agent_providers(repository, choice=choice)
-    program = find(agent.kind)
+    program, protocol = find(agent.kind), protocol_of(agent, providers[0])
+    try:
+        check_agent(agent, protocol=protocol)
+    except ConfigError as error:
+        is_usual = order.agent == settings.choice_rules(repository).default
+        if is_usual or protocol is None or not program.protocols or protocol in program.protocols:
+            raise
+        hint = _own_provider(settings, order.agent, program.protocols)
+        raise ConfigError(error.message, hint=hint, context=error.context) from error
     if order.model is not None:
         if not program.protocols:
             raise ConfigError(f"the agent {order.agent} calls no model", hint="leave out the model")
@@ -76,7 +84,14 @@ def check_order(settings: Settings, repository: str, order: AgentOrder) -> None:
                 f"{', '.join(allowed) or 'none'}",
                 hint=f"name one of these, or write the model into {place}",
             )
-    check_agent(agent, protocol=protocol_of(agent, providers[0]))
+
+
+def _own_provider(settings: Settings, agent: str, protocols: Sequence[str]) -> str:
+    """Return how an agent gets a provider that it can ask, beside that of the usual agent."""
+    known = next((name for name, table in settings.providers.items() if table.protocol in protocols), None)
+    name = known or protocols[0]
+    table = "" if known else f'[providers.{name}] with protocol = "{name}" and '
+    return f'write {table}[agents.{agent}] with provider = "{name}"'
 
 
 def _models_of(settings: Settings, repository: str, name: str) -> tuple[str, ...]:

@@ -122,6 +122,33 @@ def test_the_readmes_first_command_of_each_user_makes_settings_that_are_whole(
     squire.ok("config", "validate")
 
 
+@pytest.mark.parametrize(
+    ("agent", "provider", "says"),
+    [
+        ("claude-code", "openai", "claude-code speaks anthropic, and openai is not that: --provider anthropic"),
+        ("codex", "anthropic", "codex speaks openai, and anthropic is not that: --provider openai"),
+        ("copilot", "gemini", "and gemini is not that: --provider openai or --provider anthropic"),
+    ],
+)
+def test_init_refuses_a_provider_that_the_agent_cannot_ask(
+    squire: Squire, agent: str, provider: str, says: str
+) -> None:
+    assert says in " ".join(squire.fails(2, "init", "--yes", "--agent", agent, "--provider", provider).split())
+    assert not (squire.home / "config.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("agent", "provider"), [("claude-code", "anthropic"), ("codex", "openai"), ("copilot", None), ("command", None)]
+)
+def test_init_takes_the_one_provider_whose_protocol_the_agent_speaks(
+    squire: Squire, agent: str, provider: str | None
+) -> None:
+    squire.ok("init", "--yes", "--agent", agent)
+    text = (squire.home / "config.toml").read_text()
+    assert (f"\n[providers.{provider}]\n" in text) is (provider is not None)
+    assert (f'\nprovider = "{provider}"' in text) is (provider is not None)
+
+
 def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> None:
     output = squire.ok("init", "--repository", "acme/shop", "--repository", "https://github.com/acme/api", "--yes")
     path = squire.home / "config.toml"

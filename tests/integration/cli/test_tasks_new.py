@@ -103,6 +103,7 @@ def test_an_ordered_agent_is_kept_with_the_request(
         (("--agent", "claude-code", "--model", "gpt"), "may not call the model 'gpt'; it may call haiku, opus, best"),
         (("--model", "nano"), "write the model into models of [providers.gpt]"),
         (("--agent", "gemini"), "the agent gemini speaks gemini, and its provider openai"),
+        (("--agent", "gemini", "--model", "any"), "the agent gemini speaks gemini, and its provider openai"),
         (("--agent", "fixer", "--model", "opus"), "the agent fixer calls no model"),
     ],
 )
@@ -112,3 +113,20 @@ def test_an_agent_that_cannot_do_it_is_refused_at_once(
     squire.config(AGENTS)
     assert reason in squire.fails(3, "tasks", "new", REPOSITORY, "--prompt", "x", *words)
     assert samples.read(collections.active_signals, REPOSITORY) == ()
+
+
+@pytest.mark.parametrize(
+    ("tables", "step"),
+    [
+        ("", 'write [providers.openai] with protocol = "openai" and [agents.codex] with provider = "openai"'),
+        ('[providers.gpt]\nprotocol = "openai"\n', 'write [agents.codex] with provider = "gpt"'),
+    ],
+)
+def test_an_agent_beside_the_usual_one_gets_a_provider_of_its_own(squire: Squire, tables: str, step: str) -> None:
+    squire.config(
+        f'repositories = ["{REPOSITORY}"]\n[agent]\nkind = "claude-code"\nprovider = "anthropic"\n'
+        f'[providers.anthropic]\nprotocol = "anthropic"\n{tables}'
+    )
+    refused = squire.fails(3, "tasks", "new", REPOSITORY, "--prompt", "x", "--agent", "codex")
+    assert step in " ".join(refused.split())
+    assert "agent.provider" not in refused

@@ -169,7 +169,7 @@ def test_an_address_of_the_users_may_stand_for_a_platform(config: Path) -> None:
         ('[providers.Big]\nprotocol = "openai"\n', "small letters, digits and single hyphens"),
         ('[providers."a--b"]\nprotocol = "openai"\n', "small letters, digits and single hyphens"),
         ('[providers.default]\nprotocol = "openai"\n', "choose another"),
-        ("[providers.x]\n", "providers.x.protocol"),
+        ("[providers.x]\n", "providers.x needs protocol"),
         ('[providers.x]\nprotocol = "grpc"\n', "'openai', 'anthropic' or 'gemini'"),
         (
             '[providers.x]\nprotocol = "openai"\nbase_url = "https://api.anthropic.com/v1"\n',
