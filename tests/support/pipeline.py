@@ -110,7 +110,7 @@ class Pipeline:
 [github]
 api_url = "{api_url or self.api_url}"
 min_write_interval_s = 0
-timeout_s = 10
+timeout_s = 60
 [planner]
 kind = "rules"
 [agent]
