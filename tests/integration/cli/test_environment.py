@@ -355,7 +355,7 @@ def test_the_doctor_names_what_is_wrong(squire: Squire, samples: SampleData, git
     results = _doctor(squire, 1)
     assert tmp_path
     assert {name for name, row in results.items() if row["status"] == "fail"} == {"github", "warehouse", "ledger"}
-    assert results["model-key"]["status"] == "warn"
+    assert results["model-key"]["message"] == "not set, and no model of its provider is set", "a command calls none"
 
 
 @pytest.mark.usefixtures("no_engine")
