@@ -80,7 +80,7 @@ class CliContext:
         """Read a page of the list of tasks, the fast way if possible. Raises NotFoundError, ConfigError."""
         from squire_pipelines.cli import fast_list  # noqa: PLC0415 - not every command needs it
         from squire_pipelines.cli.task_rows import read_page  # noqa: PLC0415 - likewise
-        from squire_pipelines.ledger.waiting import FOR_A_SLOT  # noqa: PLC0415 - likewise
+        from squire_pipelines.ledger.waiting import FOR_ITS_START  # noqa: PLC0415 - likewise
 
         path = fast_list.ledger_path(self.config, self.home)
         if path is None:
@@ -92,19 +92,19 @@ class CliContext:
         if page is None:
             with self.ledger.read() as tx:
                 page = read_page(tx.query_runner(), query, now=tx.now)
-        waits = any(row.waiting == FOR_A_SLOT for row in page.rows)
+        waits = any(row.waiting == FOR_ITS_START for row in page.rows)
         return self._with_budgets(page) if waits and fast_list.may_have_budgets(self.config, self.home) else page
 
     def _with_budgets(self, page: "TaskPage") -> "TaskPage":
-        """Name the budget for which a task waits, where the page says that it waits for a slot."""
+        """Name the budget for which a task waits, where the page says that it waits for its start."""
         from squire_pipelines.ledger import budgets  # noqa: PLC0415 - slow to import, and only with budgets needed
-        from squire_pipelines.ledger.waiting import FOR_A_SLOT  # noqa: PLC0415 - not every command needs it
+        from squire_pipelines.ledger.waiting import FOR_ITS_START  # noqa: PLC0415 - not every command needs it
 
         with self.ledger.read() as tx:
             blocks = budgets.blocked_by_budget(tx, self.settings.budgets_for)
         rows = []
         for row in page.rows:
-            shortage = blocks.why(row.repository, row.id) if row.waiting == FOR_A_SLOT else None
+            shortage = blocks.why(row.repository, row.id) if row.waiting == FOR_ITS_START else None
             rows.append(row if shortage is None else replace(row, waiting=str(shortage)))
         return replace(page, rows=tuple(rows))
 

@@ -95,9 +95,9 @@ def page_table(page: TaskPage) -> "Table":
 def list_tasks(context: CliContext, /, limit: int, order: str, *, as_json: bool, **filters: Any) -> None:
     """List tasks, newest first unless another order is asked for.
 
-    A ready task that does not run says what it waits for; a task that ended says the cause. A task is listed when all
-    filters select it. `--order priority` begins with the most urgent and oldest tasks, `--order changed` with those
-    that changed last.
+    A ready task that does not run says what it waits for ("its start": `squire tasks show` asks the engine); a task
+    that ended says the cause. A task is listed when all filters select it. `--order priority` begins with the most
+    urgent and oldest tasks, `--order changed` with those that changed last.
     """
     query = TaskQuery(order=SortOrder(order), limit=limit, **filters)
     page = context.read_tasks(query)

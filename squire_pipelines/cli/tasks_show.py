@@ -17,6 +17,7 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import TASK_ID
 from squire_pipelines.cli.text import between, duration
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.endings import Evidence
 from squire_pipelines.domain.terminal_text import one_line, plain
@@ -26,9 +27,11 @@ from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.retention import ArchivedTask, archived_task
 from squire_pipelines.ledger.tasks import Task
+from squire_pipelines.ledger.waiting import FOR_ITS_AGENT, FOR_ITS_START
 from squire_pipelines.terminal.output import write_line
 
 _LOG_LINES = 10
+_ENGINE_S = 5.0
 _SANDBOX = {True: "in a sandbox", False: "no sandbox", None: ""}
 _ARCHIVED: Columns = {
     "id": "id",
@@ -96,7 +99,10 @@ _EVENT: Columns = {
 @json_option
 @with_context
 def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
-    """Show a task with its specification, attempts, history and outcome."""
+    """Show a task with its specification, attempts, history and outcome.
+
+    Of a ready task that nothing else holds up, the engine is asked whether its agent can start.
+    """
     with context.ledger.read() as tx:
         if (archived := archived_task(tx, task_id)) is not None:
             _show_archived(archived, as_json=as_json)
@@ -106,6 +112,8 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
         attempts = attempt_rows.of_task(tx, task_id)
         events = task_rows.events(tx, task_id)
         outcome = outcome_rows.get(tx, task_id)
+    if waiting == FOR_ITS_START:
+        waiting = _ask_about_agent(context, task)
     if as_json:
         content = {**asdict(task), "waiting": waiting, "spec": task.spec}
         # The fencing token lets its holder write to the ledger, so that it is not shown.
@@ -120,6 +128,14 @@ def show(context: CliContext, task_id: str, *, as_json: bool) -> None:
     if outcome is not None:
         write_line("\nOutcome")
         write_fields(outcome, _OUTCOME)
+
+
+def _ask_about_agent(context: CliContext, task: Task) -> str:
+    """Return what a task waits for when nothing in the ledger stands in its way: the engine knows more."""
+    from squire_pipelines.execution.assignment import why_agent_cannot_start  # noqa: PLC0415 - Docker's client
+
+    problem = why_agent_cannot_start(context.ledger, context.settings, task, Deadline.after(_ENGINE_S))
+    return FOR_ITS_START if problem is None else f"{FOR_ITS_AGENT}: {problem}"
 
 
 def _show_archived(task: ArchivedTask, *, as_json: bool) -> None:

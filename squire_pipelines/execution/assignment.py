@@ -1,13 +1,16 @@
 """Which agent each attempt gets at its dispatch, and which agents cannot start as the settings are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
 from squire_pipelines.errors import ConfigError, SquireError
 from squire_pipelines.execution.startable import check_agent_of
-from squire_pipelines.ledger.store import Ledger
-from squire_pipelines.ledger.task_traits import ready_orders
+from squire_pipelines.ledger import tasks
+from squire_pipelines.ledger.store import Ledger, Transaction
+from squire_pipelines.ledger.task_traits import ready_orders, traits_of
+from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import AgentSettings
 from squire_pipelines.settings import Settings
@@ -26,15 +29,21 @@ class Assignments:
     """
 
     settings: Settings
-    problems: Mapping[_AgentKey, str]
+    problems: Mapping[_AgentKey, SquireError]
     ordered: frozenset[str] = frozenset()
 
     def choose(self, task: TaskTraits) -> AgentChoice | None:
         """Return the agent of a task's next attempt; None when that one cannot start: the task waits for it."""
         choice = choose_agent(task, self.settings.choice_rules(task.repository))
-        return (
-            None if _key(task.repository, choice) in self.problems else resolve(self.settings, task.repository, choice)
-        )
+        if _key(task.repository, choice) in self.problems:
+            return None
+        return resolve(self.settings, task.repository, choice)
+
+    def problem_of(self, task: TaskTraits) -> tuple[str, SquireError] | None:
+        """Return the agent that a task's next attempt would get, and why it cannot start; None when it can."""
+        choice = choose_agent(task, self.settings.choice_rules(task.repository))
+        problem = self.problems.get(_key(task.repository, choice))
+        return None if problem is None else (choice.agent, problem)
 
     @property
     def unready(self) -> dict[str, str]:
@@ -43,7 +52,7 @@ class Assignments:
         for name in self.settings.repositories:
             keys = [_key(name, choice) for choice in self.settings.possible_choices(name)]
             if name not in self.ordered and all(key in self.problems for key in keys):
-                problems[name] = self.problems[keys[0]]
+                problems[name] = str(self.problems[keys[0]])
         return problems
 
 
@@ -69,18 +78,48 @@ def find_assignments(
     """
     with ledger.read() as tx:
         orders = ready_orders(tx)
-    problems: dict[_AgentKey, str] = {}
+    problems: dict[_AgentKey, SquireError] = {}
     for repository, choice in _choices(settings, orders):
-        key = _key(repository, choice)
-        try:
-            check_agent_of(settings, repository, choice, find_key)
-        except ConfigError as error:
-            problems[key] = str(error)
-            continue
-        problem = preflight(settings.agent_for(repository, choice))
+        problem = _problem(settings, repository, choice, find_key, preflight)
         if problem is not None:
-            problems[key] = str(problem)
+            problems[_key(repository, choice)] = problem
     return Assignments(settings, problems, frozenset(repository for repository, _ in orders))
+
+
+def why_agent_cannot_start(ledger: Ledger, settings: Settings, task: Task, deadline: Deadline) -> SquireError | None:
+    """Return why the agent of one task's next attempt cannot start, or None. The engine is asked until `deadline`."""
+    from squire_pipelines.agents.preflight import Preflight  # noqa: PLC0415 - Docker's client, which lists do not need
+
+    with ledger.read() as tx:
+        choice = choose_agent(_traits(tx, task), settings.choice_rules(task.repository))
+    ask = Preflight()
+    return _problem(settings, task.repository, choice, None, lambda agent: ask.problem(agent, deadline))
+
+
+def problems_of(
+    tx: Transaction, assignments: Assignments, ids: Iterable[str]
+) -> dict[str, tuple[str, SquireError] | None]:
+    """Return, for each of these tasks, its next attempt's agent and why that cannot start; None where it can."""
+    rows = (tasks.get(tx, task_id) for task_id in ids)
+    return {task.id: assignments.problem_of(_traits(tx, task)) for task in rows}
+
+
+def _traits(tx: Transaction, task: Task) -> TaskTraits:
+    return traits_of(tx, task.id, task.repository, task.kind, task.spec.model_dump(mode="json"))
+
+
+def _problem(
+    settings: Settings,
+    repository: str,
+    choice: AgentChoice,
+    find_key: Callable[[str], Secret | None] | None,
+    preflight: Callable[[AgentSettings], SquireError | None],
+) -> SquireError | None:
+    try:
+        check_agent_of(settings, repository, choice, find_key)
+    except ConfigError as error:
+        return error
+    return preflight(settings.agent_for(repository, choice))
 
 
 def _choices(settings: Settings, orders: frozenset[tuple[str, AgentOrder]]) -> Iterator[tuple[str, AgentChoice]]:

@@ -185,7 +185,7 @@ def waiting_reason(tx: Transaction, task: Task, limits: BudgetLimits | None = No
     reason = waiting.waiting_reason(task.status, task.not_before, dependencies, now=tx.now, cause=task.cause)
     if reason == waiting.FOR_THE_USER and task.message:
         return f"{reason}: {task.message}"
-    if reason != waiting.FOR_A_SLOT or limits is None:
+    if reason != waiting.FOR_ITS_START or limits is None:
         return reason
     shortage = budgets.budget_shortage(tx, limits, task.repository, task.id)
     return reason if shortage is None else str(shortage)

@@ -8,8 +8,14 @@ from datetime import datetime
 
 from squire_pipelines.ledger.task_query import QueryRunner
 
-FOR_A_SLOT = "a slot"
-"""What a task waits for when nothing else stands in its way; whoever knows the budgets looks at them then."""
+FOR_ITS_START = "its start"
+"""What a task waits for when nothing in the ledger stands in its way: a slot, an engine, a daemon that runs.
+
+Whoever knows the budgets or asks the engine looks at them then.
+"""
+
+FOR_ITS_AGENT = "its agent, which cannot start"
+"""What a task waits for whose agent was asked about; the reason follows."""
 
 
 FOR_THE_USERS_CAUSE = "configuration"
@@ -37,7 +43,7 @@ def waiting_reason(
         return FOR_THE_USER
     if not_before and not_before > now:
         return f"not before {not_before:%H:%M:%S} UTC"
-    return f"depends on {', '.join(dependencies)}" if dependencies else FOR_A_SLOT
+    return f"depends on {', '.join(dependencies)}" if dependencies else FOR_ITS_START
 
 
 def read_open_dependencies(runner: QueryRunner, ids: Sequence[str]) -> dict[str, list[str]]:

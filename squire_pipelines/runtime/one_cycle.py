@@ -25,6 +25,7 @@ from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.account import PlanAccount
 from squire_pipelines.planning.planner import make_plan
+from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState
 from squire_pipelines.runtime.follow import Follower
 from squire_pipelines.runtime.processes import interruptible
@@ -175,7 +176,8 @@ def run(
 ) -> ExitCode:
     """Run one cycle over the repositories that can be used.
 
-    FAILED when a repository could not, a task or a source failed, or the time was up. Raises GitHubError, ConfigError.
+    FAILED when a repository could not, a task or a source failed, or the time was up. Raises GitHubError, ConfigError,
+    and, after the report, why no agent can start when each task that is left waits for that: EngineError and the like.
     """
     for name in names:
         check_agent_of(settings, name)
@@ -199,19 +201,26 @@ def run(
             say("starting Dagster's daemon")
             services.start_daemon()
         follower = Follower(ledger, names, requests, since, say=say)
+        starts = AgentStarts(ledger, settings, say=say)
         deadline = time.monotonic() + timeout_s
         state = follower.look()
-        while not state.settled and time.monotonic() < deadline:
+        problem = starts.look(state)
+        # Another process's daemon may find an engine that this one does not.
+        while not state.settled and time.monotonic() < deadline and (problem is None or services is None):
             time.sleep(_POLL_S)
             check_interrupt()
             if services is not None:
                 services.keep_up()
             state = follower.look()
-    code = _report(state, console, as_json=as_json)
+            problem = starts.look(state)
+    ended_for = problem if services is not None else None
+    code = _report(state, console, as_json=as_json, time_is_up=ended_for is None)
+    if ended_for is not None:
+        raise ended_for
     return ExitCode.FAILED if refused else code
 
 
-def _report(state: CycleState, console: CleanConsole, *, as_json: bool) -> ExitCode:
+def _report(state: CycleState, console: CleanConsole, *, as_json: bool, time_is_up: bool) -> ExitCode:
     silent = [reading for reading in state.readings if not reading.status.source_answered]
     failed = [row for row in state.rows if row.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}]
     if as_json:
@@ -223,6 +232,6 @@ def _report(state: CycleState, console: CleanConsole, *, as_json: bool) -> ExitC
             console.print(line)
         for reading in silent:
             console.print(Text(f"{reading.repository}: {reading.source} did not answer: {reading.error}", style="red"))
-        if not state.settled:
+        if not state.settled and time_is_up:
             console.print(Text("the time was up; what is under way goes on with the next start", style="yellow"))
     return ExitCode.FAILED if silent or failed or not state.settled else ExitCode.DONE

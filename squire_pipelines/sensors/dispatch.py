@@ -51,9 +51,9 @@ def dispatch(
     for name, why in unready.items():
         context.log.error(f"{name}: nothing is dispatched: {why}")
     mark_of = _marks(settings)
-    for (name, agent, _), why in assignments.problems.items():
+    for (name, agent, _), problem in assignments.problems.items():
         if name not in unready:
-            context.log.error(f"{name}: tasks for the agent {agent} wait: {why}")
+            context.log.error(f"{name}: tasks for the agent {agent} wait: {problem}")
     turn = _dispatch(ledger, assignments, unready, mark_of)
     # What becomes ready now would otherwise wait for the daemon's next look.
     deadline = tick.within(settings.dispatch.wait_s)

@@ -29,7 +29,7 @@ waiting_tasks AS (
             WHEN tasks.not_before > moment.published_at
                 THEN 'tried again at ' || strftime(make_timestamp(epoch_us(tasks.not_before)), '%Y-%m-%d %H:%M:%S UTC')
             WHEN blocked.names IS NOT NULL THEN 'waits for ' || blocked.names
-            ELSE 'waits for ' || coalesce(own.shortage, shared.shortage, 'a slot')
+            ELSE 'waits for ' || coalesce(own.shortage, shared.shortage, 'its start')
         END AS detail,
         coalesce(tasks.ready_at, tasks.created_at) AS since,
         tasks.trace_id

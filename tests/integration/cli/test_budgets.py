@@ -52,7 +52,7 @@ def test_reservations_are_listed(squire: Squire, samples: SampleData) -> None:
 def test_tasks_say_that_they_wait_for_a_budget(squire: Squire, samples: SampleData) -> None:
     squire.config(f'repositories = ["{REPOSITORY}"]\n{LIMITS}')
     task = samples.task()
-    assert [row["waiting"] for row in squire.json("tasks", "list")] == ["a slot"]
+    assert [row["waiting"] for row in squire.json("tasks", "list")] == ["its start"]
     spend(samples, 7)
     (row,) = squire.json("tasks", "list")
     assert row["waiting"].startswith("the budget of the day (7.00 of 10.00 USD")

@@ -63,7 +63,7 @@ def test_dispatch_starts_only_what_fits_and_takes_its_reservation(ledger: Ledger
             reason = tasks.waiting_reason(tx, tasks.get(tx, task_id), LIMITS)
             assert reason == str(blocks.why(REPOSITORY, task_id))
             assert "budget of the day (10.00 of 10.00 USD" in (reason or "")
-            assert tasks.waiting_reason(tx, tasks.get(tx, task_id)) == "a slot"
+            assert tasks.waiting_reason(tx, tasks.get(tx, task_id)) == "its start"
 
 
 def test_the_end_of_an_attempt_puts_what_it_spent_in_the_place_of_its_reservation(ledger: Ledger) -> None:

@@ -236,7 +236,7 @@ def test_a_task_waits_for_its_dependency_and_then_runs(ledger: Ledger) -> None:
     assert waits_for(ledger, second) == f"depends on {first}"
     assert waits_for(ledger, first) is None
     settle(ledger, claim(ledger, attempt.id), Cause.NO_CHANGES)
-    assert waits_for(ledger, second) == "a slot"
+    assert waits_for(ledger, second) == "its start"
     assert [attempt.task_id for attempt in dispatch(ledger)] == [second]
 
 
@@ -327,7 +327,7 @@ def test_a_person_has_a_waiting_task_go_on_at_once_and_other_ready_ones_stay(led
     with ledger.write() as tx:
         everything = bulk.bulk_update(tx, TaskQuery(), bulk.retry(2), actor="ann", trace_id=TRACE)
     assert everything.changed == {TaskStatus.READY: (task_id,)}
-    assert (waits_for(ledger, task_id), waits_for(ledger, other)) == ("a slot", "a slot")
+    assert (waits_for(ledger, task_id), waits_for(ledger, other)) == ("its start", "its start")
     assert {attempt.task_id for attempt in dispatch(ledger)} == {task_id, other}
     with pytest.raises(StateConflictError, match="only failed and cancelled"):
         retry(ledger, add_task(ledger))

@@ -232,3 +232,49 @@ def test_the_configuration_of_the_command_line_is_the_childrens_too(pipeline: Pi
 def _config_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SQUIRE_CONFIG", "")
     monkeypatch.delenv("SQUIRE_CONFIG")
+
+
+@contextmanager
+def somebody_who_plans(pipeline: Pipeline) -> Iterator[None]:
+    """In the place of Dagster's daemon, a thread does what the inbox asks for, but starts nothing."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.05):
+            with pipeline.ledger.write() as tx:
+                asked = deliveries.take_for_collection(tx, retry_after_s=1000)
+            if asked:
+                names = [delivery.repository for delivery in asked if delivery.repository]
+                pipeline.collect(*names, deliveries=[delivery.id for delivery in asked])
+                pipeline.plan(*names)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        worker.join(PATIENCE_S)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_cycle_without_an_engine_ends_with_the_reason_instead_of_waiting(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, *, as_json: bool
+) -> None:
+    pipeline.configure(runner="docker")
+    monkeypatch.setenv("SQUIRE_CONFIG", str(pipeline.home / "config.toml"))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with somebody_who_plans(pipeline):
+        result = squire("run", HANDBOOK, "--timeout", "3600", *(["--json"] if as_json else []))
+    assert result.exit_code == 4, result.output
+    assert "no container engine answers" in result.stderr
+    assert "make engine" in result.stderr
+    if as_json:
+        assert [task["status"] for task in json.loads(result.stdout)["tasks"]] == ["ready"]
+        return
+    assert result.stdout.count(f"{HANDBOOK}: tasks for the agent ") == 1
+    assert "the time was up" not in result.output
+    (task,) = json.loads(squire("tasks", "list", "--json").stdout)
+    assert task["waiting"] == "its start"
+    shown = json.loads(squire("tasks", "show", task["id"], "--json").stdout)
+    assert shown["waiting"].startswith("its agent, which cannot start: no container engine answers")

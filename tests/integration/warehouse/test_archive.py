@@ -181,7 +181,7 @@ def test_what_waits_for_an_archived_success_runs(ledger: Ledger, clock: Clock, t
     assert archive_old_rows(ledger, tmp_path, WEEK).tasks == 1
     (after,) = add_tasks(ledger, spec("a"), spec("b", depends_on=("a",)))
     with ledger.read() as tx:
-        assert tasks.waiting_reason(tx, tasks.get(tx, after)) == "a slot"
+        assert tasks.waiting_reason(tx, tasks.get(tx, after)) == "its start"
 
 
 def test_a_dry_run_counts_and_changes_nothing(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_waits_for_a_budget_is_distinguished_from_what_waits_for_a_slot(war
     reasons = {task: (reason, detail) for task, reason, detail in run_query(warehouse, STUCK).rows}
     assert reasons == {
         blocked: ("budget", "waits for the budget of the repository (1.50 of 2.00 USD used or reserved)"),
-        free: ("slot", "waits for a slot"),
+        free: ("slot", "waits for its start"),
         own: ("budget", "waits for the budget of the task (1.50 of 2.00 USD used or reserved)"),
     }
     # A budget that was raised holds nothing back, though nothing has happened in the ledger.

@@ -16,7 +16,7 @@ ROW = TaskRow(
     title="Fix\x1b[1m it",
     kind="other",
     status="ready",
-    waiting="a slot",
+    waiting="its start",
     cause=None,
     message=None,
     attempts=0,
@@ -66,7 +66,7 @@ def test_a_watch_has_a_bound() -> None:
 
 def test_each_change_is_one_line() -> None:
     known: dict[str, TaskRow] = {}
-    assert list(changes(known, TaskPage((ROW,), NOW))) == ["t1 acme/shop Fix it: ready, waits for a slot"]
+    assert list(changes(known, TaskPage((ROW,), NOW))) == ["t1 acme/shop Fix it: ready, waits for its start"]
     assert list(changes(known, TaskPage((ROW,), NOW))) == []
     running = replace(ROW, status="running", waiting=None, attempts=1)
     assert list(changes(known, TaskPage((running,), NOW))) == ["t1 acme/shop Fix it: running"]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from squire_pipelines.domain.endings import Cause
-from squire_pipelines.ledger.waiting import FOR_A_SLOT, FOR_THE_USER, FOR_THE_USERS_CAUSE, waiting_reason
+from squire_pipelines.ledger.waiting import FOR_ITS_START, FOR_THE_USER, FOR_THE_USERS_CAUSE, waiting_reason
 
 
 def test_the_cause_for_which_a_task_waits_for_the_user_is_the_endings_own() -> None:
@@ -11,4 +11,4 @@ def test_the_cause_for_which_a_task_waits_for_the_user_is_the_endings_own() -> N
     now = datetime.now(UTC)
     reasons = {cause: waiting_reason("ready", None, (), now=now, cause=cause) for cause in Cause}
     assert reasons.pop(Cause.CONFIGURATION) == FOR_THE_USER
-    assert set(reasons.values()) == {FOR_A_SLOT}
+    assert set(reasons.values()) == {FOR_ITS_START}

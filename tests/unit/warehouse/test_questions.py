@@ -317,7 +317,7 @@ def test_what_is_stuck_says_why_and_since_when(ask: Ask) -> None:
         ("later", None, "retry", "tried again at 2026-03-02 14:01:40 UTC", 7100),
         ("open", None, "pull_request_checks", "pull request #9 is open, its checks: failed", 4000),
         ("dead", "dead-1", "lease_expired", "its run did not renew its lease", 1180),
-        ("next", None, "slot", "waits for a slot", 200),
+        ("next", None, "slot", "waits for its start", 200),
         ("busy", "busy-1", "running", "its agent is at work", 80),
         ("blocked", None, "dependency", "waits for proposed", 10),
         ("queued", "queued-1", "start", "dispatched, its run has not begun", 4),
