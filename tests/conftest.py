@@ -4,6 +4,7 @@ Also the fixtures that several areas share: the ledger on both databases, and it
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -39,7 +40,13 @@ _MEMORY_MIN_FREE = 4 * 2**30
 
 
 def pytest_configure() -> None:
-    """Keep the tests' files in memory where there is enough of it: half of the time of Git and SQLite is the disk's."""
+    """Keep the tests' files in memory where there is enough of it: half of the time of Git and SQLite is the disk's.
+
+    And heed SIGINT, which is ignored in what a shell starts in the background: Dagster gives SIGTERM what SIGINT has,
+    and children inherit what is ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "PYTEST_DEBUG_TEMPROOT" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
     memory = os.statvfs(_MEMORY)

@@ -10,12 +10,7 @@ from pathlib import Path
 from squire_pipelines.runtime.processes import Child
 
 PATIENCE_S = 60.0
-# Dagster gives SIGTERM what SIGINT has, which is nothing where the tests were started in the background.
-SLEEP = (
-    sys.executable,
-    "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL); print('up', flush=True); time.sleep(100)",
-)
+SLEEP = (sys.executable, "-c", "print('up', flush=True); import time; time.sleep(100)")
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
