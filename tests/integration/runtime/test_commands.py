@@ -100,14 +100,12 @@ def test_what_needs_the_definitions_ends_with_the_error_when_they_cannot_be_load
     program = "#!/bin/sh\necho 'Traceback (most recent call last):'\necho 'ImportError: no engine'\nexit 1\n"
     (tmp_path / "bin" / "dagster").write_text(program, encoding="utf-8")
     run = pipeline.settings.home.run
-    began = time.monotonic()
     result = squire(*command)
     assert result.exit_code == 3, result.output
     assert "Dagster could not load Squire's definitions: ImportError: no engine" in result.stderr
     assert f"hint: fix the cause and start again; the whole error is in {run}/code-server.log" in result.stderr
     assert "UI:" not in result.output
     assert list(run.glob("*.pid")) == []
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.slow
@@ -166,13 +164,11 @@ def test_an_executor_that_cannot_be_had_is_said_before_anything_starts(  # noqa:
     pipeline.configure(runner="docker")
     monkeypatch.setenv("SQUIRE_PIPELINE__EXECUTOR", "docker")
     monkeypatch.setenv(*variable.split("=", 1))
-    began = time.monotonic()
     result = squire(*command)
     assert (result.exit_code, says in result.stderr) == (code, True), result.output
     assert "hint: " in result.stderr
     assert "UI:" not in result.output
     assert [path for home in (pipeline.home, tmp_path / "xdg") for path in home.rglob("*.log")] == []
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("home", [".", "../home"])
