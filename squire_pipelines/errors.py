@@ -2,6 +2,7 @@
 
 SquireError
 ├── ConfigError            the settings or the command line cannot be used            exit 3
+│   ├── SettingError       one setting, at its line of the file                       exit 3
 │   └── SecretMissingError a secret that is needed is nowhere to be found             exit 3
 ├── NotReachableError      something outside does not answer                 retryable, exit 4
 │   ├── EngineError        the container engine
@@ -93,6 +94,18 @@ class ConfigError(SquireError):
 
     code = "config"
     exit_code = ExitCode.CONFIGURATION
+
+
+class SettingError(ConfigError):
+    """A setting, or the file that has it, cannot be used; `place` shows the line at fault, or what else is wrong."""
+
+    code = "setting"
+
+    def __init__(
+        self, message: str, *, hint: str = "", place: str = "", context: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, context=context)
+        self.place = place
 
 
 class SecretMissingError(ConfigError):

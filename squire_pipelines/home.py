@@ -85,11 +85,12 @@ def no_file_hint(path: Path) -> str:
     return "write it with `squire init --repository owner/name`, or check SQUIRE_HOME, SQUIRE_CONFIG and --config"
 
 
-def no_toml_hint(path: Path) -> str:
-    """Return what to do with settings at `path` that are not TOML."""
+def no_toml_hint(path: Path, line: int | None = None) -> str:
+    """Return what to do with settings at `path` that are not TOML, in the line of this number."""
     if path.suffix in _STEWARDS_SUFFIXES:
         return _stewards_hint(path)
-    return "fix the line, or write a new file with `squire init`"
+    place = f"line {line}" if line is not None else "the line"
+    return f"fix {place} with `squire config edit`, or write a new file with `squire init --force`, which keeps a copy"
 
 
 def _stewards_hint(file: Path) -> str:

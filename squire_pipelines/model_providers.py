@@ -19,6 +19,7 @@ from squire_pipelines.gateway.clouds.cloud import PROTOCOLS, Cloud, Platform
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
 from squire_pipelines.secret_names import SecretName, check_provider_secret
+from squire_pipelines.setting_errors import setting_context
 from squire_pipelines.setting_types import (
     DEFAULT_PROVIDER,
     SECRET_SHOWN,
@@ -84,7 +85,8 @@ def check_place(
         if name not in providers:
             raise ConfigError(
                 f"{table}: provider = {name!r} names no table [providers.{name}]",
-                hint=f"write the table, or name one that there is: {', '.join(providers) or 'there is none yet'}",
+                hint=f"write the table{', or name one that there is: ' if providers else ''}{', '.join(providers)}",
+                context=setting_context(table, "provider"),
             )
     first, *others = names
     for name in others:
@@ -93,17 +95,20 @@ def check_place(
                 f"{table}: the providers {first} and {name} speak {providers[first].protocol} and "
                 f"{providers[name].protocol}, and an attempt's program speaks one protocol",
                 hint="name providers of one protocol",
+                context=setting_context(table, "provider"),
             )
     if base_url is not None:
         raise ConfigError(
             f"{table}: provider = {first!r} and base_url = {base_url!r} both say where the model is",
             hint=f"remove one of them; the address of a provider is base_url in [providers.{first}]",
+            context=setting_context(table, "base_url"),
         )
     prefix, separator, rest = (model or "").partition(":")
     if separator and prefix in _PREFIXES:
         raise ConfigError(
             f"{table}: model = {model!r} begins with a provider, and provider = {first!r} names it",
             hint=f'set model = "{rest}"',
+            context=setting_context(table, "model"),
         )
 
 
@@ -114,6 +119,7 @@ def check_aliases(table: str, aliases: Mapping[str, str], allowed: Collection[st
             raise ConfigError(
                 f"{table}: aliases.{alias} stands for {model!r}, which no agent may use",
                 hint="name it in agent.model, gateway.models or the provider's models, or remove the alias",
+                context=setting_context(table, "aliases", alias),
             )
 
 

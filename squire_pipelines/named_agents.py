@@ -1,6 +1,6 @@
 """An agent by its name: `[agent]` with what `[agents.NAME]` changes, for one repository. The rule is in `domain`."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -10,8 +10,11 @@ from pydantic import TypeAdapter
 from squire_pipelines.agent_names import names as agent_kinds
 from squire_pipelines.agent_sections import NamedAgents, NamedAgentSettings
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceReason, ChoiceRules
+from squire_pipelines.domain.choice_coverage import why_never
+from squire_pipelines.domain.filters import SignalFilters
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections import AgentSettings
+from squire_pipelines.setting_errors import setting_context
 
 # What is the program's own, and means nothing to another one.
 _OF_PROGRAM = ("command", "options", "image")
@@ -71,7 +74,20 @@ def check_command(table: str, agent: AgentSettings) -> None:
         raise ConfigError(
             f'{table}: kind = "command" needs a command, and none is set',
             hint='for example command = ["ruff", "check", "--fix", "."]',
+            context=setting_context(table, "kind"),
         )
+
+
+def check_rules(table: str, agent: AgentSettings, filters: Sequence[SignalFilters]) -> None:
+    """Check that each rule of a section may apply in a repository with one of these filters. Raises ConfigError."""
+    rules = rules_of(agent).rules
+    for index in range(len(rules)):
+        if (reason := why_never(rules, index, filters)) is not None:
+            raise ConfigError(
+                f"{table} choose, rule {index + 1} never applies: {reason}",
+                hint="put it before the rule that takes its tasks, narrow that one, or remove the rule",
+                context=setting_context(table, "choose", index),
+            )
 
 
 @contextmanager
@@ -82,8 +98,12 @@ def where_named(choice: AgentChoice, tables: Collection[str], section: str) -> I
     except ConfigError as error:
         if choice.agent in tables or choice.reason is ChoiceReason.SETTING:
             raise
-        part = "fallback" if choice.rule is None else f"choose, rule {choice.rule}"
-        raise ConfigError(f"{section} {part}: {error.message}", hint=error.hint, context=error.context) from error
+        if choice.rule is None:
+            part, key = "fallback", setting_context(section, "fallback")
+        else:
+            part, key = f"choose, rule {choice.rule}", setting_context(section, "choose", choice.rule - 1, "agent")
+        context = {**error.context, **key, "value": choice.agent}
+        raise ConfigError(f"{section} {part}: {error.message}", hint=error.hint, context=context) from error
 
 
 def named_tables(general: Mapping[str, NamedAgentSettings], own: Mapping[str, Any]) -> dict[str, NamedAgentSettings]:

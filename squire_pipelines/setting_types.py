@@ -71,7 +71,8 @@ def check_cron(text: str) -> str:
     except CroniterBadDateError:
         raise ValueError("the schedule names a time that never comes") from None
     except CroniterError as error:
-        raise ValueError(f"{fields} ({error})") from error
+        reason = "" if "columns" in str(error) else f" ({error})"  # it speaks of columns that Dagster does not take
+        raise ValueError(f"{fields}{reason}") from error
     return text
 
 

@@ -3,8 +3,6 @@
 Paths are derived here too. Secrets are not settings: `squire_pipelines.secrets` finds them by name.
 """
 
-import os
-import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +19,11 @@ from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
 from squire_pipelines.domain.provider_order import names_of, order_providers
-from squire_pipelines.errors import ConfigError
+from squire_pipelines.errors import ConfigError, SettingError
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.home import Home as Home  # noqa: PLC0414 - settings are where others look for it
-from squire_pipelines.home import named_config, no_file_hint, no_toml_hint
+from squire_pipelines.home import named_config, no_file_hint
 from squire_pipelines.model_providers import (
     PUBLIC_URLS,
     ModelProvider,
@@ -34,7 +32,7 @@ from squire_pipelines.model_providers import (
     check_place,
     resolve_provider,
 )
-from squire_pipelines.named_agents import check_command, named_agent, named_tables, rules_of, where_named
+from squire_pipelines.named_agents import check_command, check_rules, named_agent, named_tables, rules_of, where_named
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
@@ -53,8 +51,11 @@ from squire_pipelines.sections import (
     WarehouseSettings,
     WebhookSettings,
 )
-from squire_pipelines.setting_errors import config_error
+from squire_pipelines.setting_errors import config_error, in_file, setting_context
+from squire_pipelines.setting_file import SettingsFile, read_settings_file
+from squire_pipelines.setting_keys import SettingValueError
 from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
+from squire_pipelines.setting_variables import refuse_unknown_sections
 from squire_pipelines.signal_sections import CollectionSettings, FilterSettings, SourceSettings
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
@@ -113,14 +114,15 @@ class Settings(BaseSettings):
         for name in self.repository:
             if (spelling := self.spelling_of(name)) != name:
                 reason = f"which repositories spell {spelling!r}" if spelling else "which is not among repositories"
-                raise ValueError(f'[repository."{name}"] is for {name!r}, {reason}')
+                raise SettingValueError(f'[repository."{name}"] is for {name!r}, {reason}', key=("repository", name))
         return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
         if self.webhooks.port == self.pipeline.webserver_port:
-            raise ValueError(
-                f"webhooks.port and pipeline.webserver_port are both {self.webhooks.port}: set one of them to another"
+            raise SettingValueError(
+                f"webhooks.port and pipeline.webserver_port are both {self.webhooks.port}: set one of them to another",
+                key=("webhooks", "port"),
             )
         return self
 
@@ -133,12 +135,15 @@ class Settings(BaseSettings):
                 try:
                     self.gateway_settings_for(repository).check_reachable(name)
                 except ValueError as error:
+                    table = _table(repository, "verification")
                     raise ConfigError(
-                        f"{_table(repository, 'verification')}: {error}",
+                        f"{table}: {error}",
                         hint=f"set [gateway.registries.{name}], or remove the name",
+                        context=setting_context(table, "egress"),
                     ) from error
         self._check_commands()
         self._check_providers()
+        self._check_rules()
         self._check_aliases()
 
     def _agents_of(self, repositories: Iterable[str]) -> Iterator[tuple[str, AgentSettings]]:
@@ -150,6 +155,13 @@ class Settings(BaseSettings):
                     agent = self.agent_for(repository, choice)
                 is_own = choice.agent in tables
                 yield _table(repository, f"agents.{choice.agent}" if is_own else "agent"), agent
+
+    def _check_rules(self) -> None:
+        has_own = {name for name, overrides in self.repository.items() if "choose" in overrides.agent}
+        for name in ("", *has_own):
+            users = (name,) if name else set(self.repositories) - has_own or ("",)
+            filters = [self.filters_for(user).rules for user in users]
+            check_rules(_table(name, "agent"), self._merged(name, "agent", self.agent), filters)
 
     def _check_commands(self) -> None:
         # What the general section lacks may stand in each repository's own.
@@ -235,7 +247,7 @@ class Settings(BaseSettings):
         try:
             agent = AgentSettings.model_validate(named_agent(base, tables, name, model))
         except ValidationError as error:
-            raise config_error(Settings, error, _table(repository, f"agents.{name}")) from error
+            raise config_error(AgentSettings, error, _table(repository, f"agents.{name}")) from error
         return with_default_model(agent, self.providers)
 
     def choice_rules(self, repository: str) -> ChoiceRules:
@@ -266,7 +278,7 @@ class Settings(BaseSettings):
         try:
             return named_tables(self.agents, self._overrides(repository).agents)
         except ValidationError as error:
-            raise config_error(Settings, error, _table(repository, "agents")) from error
+            raise config_error(NamedAgents, error, _table(repository, "agents")) from error
 
     def policy_for(self, repository: str) -> PolicySettings:
         """Return the diff policy for one repository."""
@@ -327,7 +339,7 @@ class Settings(BaseSettings):
         try:
             return type(section).model_validate(merged)
         except ValidationError as error:
-            raise config_error(Settings, error, _table(repository, name)) from error
+            raise config_error(type(section), error, _table(repository, name)) from error
 
     @cached_property
     def home(self) -> Home:
@@ -365,36 +377,24 @@ def load_settings(config: Path | None = None) -> Settings:
         ConfigError: The file is missing though named, is no TOML, has an unknown key or a value out of bounds.
     """
     named = config or named_config()
-    path = named or Home.from_environment().config_file
-    values: dict[str, Any] = {}
+    file = read_settings_file(named or Home.from_environment().config_file)
+    if named is not None and not file.exists:
+        raise ConfigError(f"the configuration file {named} does not exist", hint=no_file_hint(named))
+    return settings_of(file)
+
+
+def settings_of(file: SettingsFile) -> Settings:
+    """Return the settings that a file and the environment make, checked. Raises ConfigError."""
+    refuse_unknown_sections(Settings)
     try:
-        if path.is_file():
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        elif named is not None:
-            raise ConfigError(f"the configuration file {path} does not exist", hint=no_file_hint(path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", hint=no_toml_hint(path)) from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="check the file's owner and mode") from error
-    _refuse_unknown_variables()
-    try:
-        settings = Settings(**values)
+        settings = Settings(**file.values)
+        settings.check_overrides()
     except ValidationError as error:
-        raise config_error(Settings, error, str(path) if values else "environment") from error
+        raise in_file(config_error(Settings, error), file) from error
     except SettingsError as error:
-        raise ConfigError(
+        raise SettingError(
             f"environment: {error}", hint='lists and tables are written as JSON, for example ["owner/name"]'
         ) from error
-    settings.check_overrides()
+    except ConfigError as error:
+        raise in_file(error, file) from error
     return settings
-
-
-def _refuse_unknown_variables() -> None:
-    """The library passes over a variable whose section does not exist; a misspelt one must not go unnoticed."""
-    for name in sorted(os.environ):
-        section, separator, _ = name.upper().removeprefix("SQUIRE_").partition("__")
-        if name.upper().startswith("SQUIRE_") and separator and section.lower() not in Settings.model_fields:
-            raise ConfigError(
-                f"environment: {name} names the section {section.lower()!r}, which does not exist",
-                hint="`squire config show --defaults` lists every key with its default",
-            )

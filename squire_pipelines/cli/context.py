@@ -62,10 +62,14 @@ class CliContext:
     @cached_property
     def settings(self) -> "Settings":
         """The checked settings. Raises ConfigError."""
-        from squire_pipelines.observability.logging import set_level  # noqa: PLC0415 - not every command needs it
+        from squire_pipelines.cli.failures import note  # noqa: PLC0415 - not every command needs it
+        from squire_pipelines.observability.logging import set_level  # noqa: PLC0415 - likewise
+        from squire_pipelines.setting_variables import unknown_variables  # noqa: PLC0415 - likewise
         from squire_pipelines.settings import load_settings  # noqa: PLC0415 - pydantic is slow to import
 
         settings = load_settings(self.config)
+        for sentence in unknown_variables(type(settings)):
+            note(sentence)
         set_level(settings.logging.level)
         return settings
 

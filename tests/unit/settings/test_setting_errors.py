@@ -1,0 +1,116 @@
+"""What is wrong in the settings is told with the key, the file's line or the variable, and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from squire_pipelines.errors import SettingError
+from squire_pipelines.setting_variables import unknown_variables
+from squire_pipelines.settings import Settings, load_settings
+
+REPOSITORY = 'repositories = ["a/b"]\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config.toml"
+    monkeypatch.setenv("SQUIRE_CONFIG", str(path))
+    return path
+
+
+def refused(config: Path, text: str) -> SettingError:
+    config.write_text(text)
+    with pytest.raises(SettingError) as caught:
+        load_settings()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "hint"),
+    [
+        (
+            "[dispatch]\n\nmax_concurrent = 0\n",
+            3,
+            "dispatch.max_concurrent",
+            "change it, as with `squire config set dispatch.max_concurrent VALUE`, or remove it for the default, 5",
+        ),
+        ("[dispatch]\nmax_concurent = 1\n", 2, "dispatch.max_concurent", "rename it to dispatch.max_concurrent, or"),
+        ('repositories = [\n  "a/b",\n  "c",\n]\n', 3, "repositories[1]", "change it; repositories is a list"),
+        ('[providers.c]\nbase_url = "https://x"\n', 1, "providers.c.protocol", "add protocol to [providers.c]"),
+        ('[agents.codex]\n\nmodle = "x"\n', 3, "agents.codex.modle", "rename it to agents.codex.model, or"),
+        (
+            f'{REPOSITORY}[repository."a/b".agent]\nmodle = "x"\n',
+            3,
+            'repository."a/b".agent.modle',
+            'rename it to repository."a/b".agent.model, or',
+        ),
+        (
+            f'{REPOSITORY}[repository."a/b".agents.codex]\nmodle = "x"\n',
+            3,
+            'repository."a/b".agents.codex.modle',
+            'rename it to repository."a/b".agents.codex.model, or',
+        ),
+        (
+            f'{REPOSITORY}[repository."a/b".policy]\nmax_files = 0\n',
+            3,
+            'repository."a/b".policy.max_files',
+            "change it, as with `squire config set 'repository.\"a/b\".policy.max_files' VALUE`",
+        ),
+        ('[[agent.choose]]\nagent = "codx"\n', 2, "agent.choose[0].agent", "name one of opencode"),
+        ('[agent]\nmodel = "m"\nprovider = "x"\n', 3, "agent.provider", "write the table"),
+        ('[verification]\ntests = "t"\negress = ["npm"]\n', 3, "verification.egress", "set [gateway.registries.npm]"),
+        (f'{REPOSITORY}[repository."A/b"]\n', 2, 'repository."A/b"', "change repository"),
+        ("[webhooks]\nport = 3000\n", 2, "webhooks.port", "change webhooks.port"),
+    ],
+)
+def test_the_key_its_line_and_what_to_do_are_told(config: Path, text: str, line: int, key: str, hint: str) -> None:
+    error = refused(config, text)
+    assert error.message.startswith(f"{config}, line {line}: ")
+    assert error.context["key"] == key
+    assert error.hint.startswith(hint)
+
+
+def test_of_several_problems_each_is_told(config: Path) -> None:
+    error = refused(config, "[dispatch]\nmax_concurrent = 0\nmax_attempts = 99\n")
+    assert error.message.endswith("(and 1 more)")
+    assert error.place == "also: dispatch.max_attempts = 99: Input should be less than or equal to 10"
+
+
+def test_a_variable_that_is_wrong_is_named_and_no_line_of_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SQUIRE_DISPATCH__MAX_CONCURRENT", "many")
+    error = refused(config, "[dispatch]\nmax_concurrent = 3\n")
+    assert error.message.startswith("environment variable SQUIRE_DISPATCH__MAX_CONCURRENT: ")
+    assert error.hint == "change or unset the variable SQUIRE_DISPATCH__MAX_CONCURRENT"
+
+
+@pytest.mark.parametrize(
+    ("name", "similar"),
+    [
+        ("SQUIRE_DISPATCH_MAX_CONCURRENT", "SQUIRE_DISPATCH__MAX_CONCURRENT"),
+        ("SQUIRE_LEDGER_ULR", "SQUIRE_LEDGER_URL"),
+        ("SQUIRE_GITHUB_TOKN", "SQUIRE_GITHUB_TOKEN"),
+        ("SQUIRE_HOMES", "SQUIRE_HOME"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_told_with_the_one_that_it_is_like(
+    monkeypatch: pytest.MonkeyPatch, name: str, similar: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    sentence = f"the variable {name} sets nothing, since no setting has this name; {similar} is like it"
+    assert list(unknown_variables(Settings)) == [sentence]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SQUIRE_HOME", "SQUIRE_CONFIG", "SQUIRE_LEDGER_URL", "SQUIRE_DISPATCH__MAX_CONCURRENT", "SQUIRE_REPOSITORY"),
+        *("SQUIRE_GITHUB_TOKEN", "SQUIRE_GITHUB_TOKEN_FILE", "SQUIRE_CLAUDE_KEY", "SQUIRE_CLAUDE_KEY_FILE"),
+        *("SQUIRE_WEBHOOK_SECRET", "SQUIRE_WEBHOOK_SECRET_FILE", "SQUIRE_TEST_WORKERS", "SQUIRE_STEP_CONTAINER"),
+        *("SQUIRE_GITHUB_APP_KEY", "SQUIRE_BUILD_NETWORK", "SQUIREL", "squire_logging"),
+    ],
+)
+def test_variables_that_are_ours_are_no_matter(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert list(unknown_variables(Settings)) == []
