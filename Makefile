@@ -47,7 +47,7 @@ test: setup ## All tests, with coverage; Docker tests where an engine answers
 
 test-fast: setup ## Unit and integration tests without engine, Postgres and what takes long: under four minutes on two cores
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/unit forge/tests tests/integration -n "$${SQUIRE_TEST_WORKERS:-4}" \
-		--dist loadgroup --hypothesis-profile=fast -m "not docker and not postgres and not slow" $(PYTEST_ARGS)
+		--dist worksteal --hypothesis-profile=fast -m "not docker and not postgres and not slow" $(PYTEST_ARGS)
 
 test-agents: setup ## Every agent's program in its image, which is built if need be; `make test` runs the quickest
 	@scripts/images-if-engine.sh worker

@@ -39,7 +39,7 @@ from tests.support.scripted_provider import (
 )
 from tests.support.worker import git
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("agents"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 QUICK = ("claude-code", "codex")
 NAMES = WITH_IMAGE if os.environ.get("SQUIRE_TEST_ALL_AGENTS") else QUICK
 KEY = "sk-" + "k" * 30

@@ -24,7 +24,7 @@ from tests.support.billing import PRICE
 from tests.support.pipeline import LEDGERLIB, Pipeline
 from tests.support.scripted_provider import MODEL, serve_provider
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("agents"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 NAMES = WITH_TOOLS if os.environ.get("SQUIRE_TEST_ALL_AGENTS") else ("codex",)
 KEY = "sk-" + "p" * 30
 # Left uncommitted: it is committed for the agent. What the program's environment has is in the log.

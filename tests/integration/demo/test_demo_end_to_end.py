@@ -11,7 +11,6 @@ from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, check_what_it
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(500)
 def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_goes_on_at_the_next_start(
     start_demo: StartDemo, tmp_path: Path
@@ -33,7 +32,6 @@ def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("demo")
 @pytest.mark.timeout(500)
 def test_what_a_killed_demo_left_running_is_ended_and_a_terminated_demo_leaves_nothing(start_demo: StartDemo) -> None:
     demo = start_demo()
