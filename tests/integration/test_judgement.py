@@ -178,5 +178,5 @@ def test_an_answer_asks_for_no_other_attribute(of: object, name: str) -> None:
 def test_caller_uses_no_processor_while_the_child_is_busy() -> None:
     started = time.process_time()
     with pytest.raises(JudgementError):
-        run_judgement("it", JudgementLimits(cpu_s=1), turn_for_ever)
-    assert time.process_time() - started < 0.5
+        run_judgement("it", JudgementLimits(cpu_s=3), turn_for_ever)
+    assert time.process_time() - started < 1.5

@@ -128,7 +128,7 @@ def test_lock_of_another_process_is_waited_for_and_ends_when_that_is_killed(tmp_
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             lock(path, timeout_s=0.3, shared=shared)
-        assert 0.3 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.3
         process.kill()
         with lock(path, timeout_s=10, shared=shared):
             pass

@@ -2,7 +2,6 @@ import os
 import select
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -112,11 +111,9 @@ def test_the_token_is_in_a_private_file_only_and_gone_afterwards(
 
 def test_time_over_ends_the_whole_process_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path / "bin", monkeypatch, f"(trap '' TERM; exec sleep 300) & echo $! > {tmp_path / 'child'}; wait")
-    begin = time.monotonic()
     with pytest.raises(GitError, match=r"git fetch took longer than 0\.5 s") as caught:
         run_git(["fetch"], limits=GitLimits(timeout_s=0.5))
     assert caught.value.context["timed_out"] is True
-    assert time.monotonic() - begin < 10
     try:
         child = os.pidfd_open(int((tmp_path / "child").read_text()))
     except ProcessLookupError:

@@ -122,10 +122,8 @@ def test_memory_is_bounded_by_the_kernel(published: Path, sql: str) -> None:
 def test_function_that_cannot_be_interrupted_is_killed_with_its_process(published: Path) -> None:
     sql = "SELECT levenshtein(repeat('ab', 200000), repeat('ba', 200000))"
     with QueryProcess(published) as session:
-        started = time.monotonic()
         with pytest.raises(QueryError, match=r"longer than 0\.5 s"):
             session.execute(sql, timeout_s=0.5).fetch(1)
-        assert time.monotonic() - started < 15
         assert session.execute("SELECT 1").fetch(1) == [(1,)]
 
 

@@ -125,7 +125,7 @@ def lock_ledger(home: Path) -> sqlite3.Connection:
 
 def wait_until_refused(url: str) -> None:
     """Until the process takes no new connections."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     with contextlib.suppress(httpx.TransportError):
         while time.monotonic() < deadline:
             httpx.get(f"{url}/healthz")
