@@ -249,9 +249,15 @@ class ModelProvider:
         credentials = self.cloud.words if self.cloud is not None else None
         return ProviderWords(self.name, self.secret, self.base_url, credentials, self.key_step)
 
-    def missing_key(self, api_key: object) -> UserFault | None:
-        """Return what to tell where this provider needs a key and there is none."""
-        return self.words.missing_key() if self.needs_key and api_key is None else None
+    def key_fault(self, api_key: str | None) -> UserFault | None:
+        """Return what to tell where this provider needs a key and there is none, or has one that no request can have.
+
+        A key that is copied from a page may have a dash, a mark of its encoding or a line's end that is none of ASCII's
+        visible characters.
+        """
+        if api_key is None:
+            return self.words.missing_key() if self.needs_key else None
+        return None if api_key.isascii() and api_key.isprintable() else self.words.wrong_key()
 
 
 def resolve_provider(

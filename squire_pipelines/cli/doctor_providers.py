@@ -45,11 +45,11 @@ def _judge(client: httpx.Client, settings: Settings, use: ProviderUse) -> Diagno
     key = find_secret(provider.secret, settings.home)
     provider = replace(provider, key_step=key_step(provider.secret, settings.home, key))
     use = replace(use, provider=provider)
-    if (fault := provider.missing_key(key)) is not None:
+    text = key.reveal() if key is not None else None
+    if (fault := provider.key_fault(text)) is not None:
         return Diagnosis(name, "fail", fault.message, fault.hint)
     if provider.base_url is None:
         return Diagnosis(name, "ok", f"{use.model}: not asked, since no address is set")
-    text = key.reveal() if key is not None else None
     return _or_unreachable(provider, name, partial(_ask, client, name, use, text))
 
 

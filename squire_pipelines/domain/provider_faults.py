@@ -36,14 +36,17 @@ _SIGNATURE_CODES = frozenset(
     | {"MissingAuthenticationTokenException", "OptInRequired", "SignatureDoesNotMatch", "UnrecognizedClientException"}
 )
 # Sentences of providers that have no code for it: Anthropic's for an account without money, and those of compatible
-# servers for a model that they do not have.
-_NO_CREDIT = re.compile(r"(?i)credit balance is too low|insufficient balance")
+# servers for a model that they do not have. They count at the beginning alone, or behind what LiteLLM's proxy puts
+# before it: further on, a message may quote what the agent has sent.
+_BEGINS = r"(?i)\A(?:litellm\.\w+: \w+ - (?:b?'?\{[^']{0,80}\"message\": ?\")?)?"
+_NO_CREDIT = re.compile(_BEGINS + r"(?:your credit balance is too low|insufficient balance)")
 _NO_MODEL = re.compile(
-    r"(?i)not a valid model|model not exist|unknown model|model identifier is invalid|on-demand throughput"
-    r"|not servable in region"
+    _BEGINS + r"(?:[\w.:/@-]{1,200} is not a valid model|(?:the )?(?:model not exist|unknown model)"
+    r"|the provided model identifier is invalid|invocation of model id \S{1,300} with on-demand throughput"
+    r"|publisher model \S{1,300} is not servable in region)"
 )
 # AWS's, with the status and code of permissions that are missing.
-_NO_ACCESS = re.compile(r"(?i)access to the model")
+_NO_ACCESS = re.compile(_BEGINS + r"you (?:don.t|do not) have access to the model")
 # Google's name of a quota that comes back on another day, and AWS's sentence of one.
 _DAILY = re.compile(r"PerDay|tokens per day")
 
@@ -118,6 +121,11 @@ class ProviderWords:
         """Return what to tell where the provider needs a key and there is none."""
         message = f"the provider {self.name} needs the key {self.secret}, which is not set"
         return UserFault(FaultKind.KEY, message, self._set_key)
+
+    def wrong_key(self) -> UserFault:
+        """Return what to tell where the key is set and can be none, so that no request can have it."""
+        message = f"the key {self.secret} of the provider {self.name} has a character that no key has"
+        return UserFault(FaultKind.KEY, message, f"copy the key alone and set it again: {self._set_key}")
 
     def describe(self, kind: FaultKind, shown: str, model: str | None) -> UserFault:
         """Return the sentence about a fault, the same wherever it is told; `shown` is the status and code."""

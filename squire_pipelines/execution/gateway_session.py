@@ -265,7 +265,7 @@ def _upstreams(
                 passing[provider.name] = error
                 continue
         key = find_secret(provider.secret, settings.home) if cloud is None else None
-        if (fault := provider.missing_key(key)) is not None:
+        if (fault := provider.key_fault(key.reveal() if key else None)) is not None:
             faults[provider.name] = fault
         elif provider.base_url is not None:
             upstream = Upstream(

@@ -35,7 +35,7 @@ def settings_mark(settings: Settings, repository: str, find_key: Callable[[str],
         **settings.model_dump(mode="json", include=_SECTIONS),
         "own": overrides.model_dump(mode="json", include={"agent", "agents"}) if overrides is not None else None,
         "address": settings.planner.base_url,
-        "models": [gateway.models, gateway.aliases],
+        "gateway": gateway.model_dump(mode="json"),
         "keys": keys,
     }
     text = json.dumps(seen, sort_keys=True, default=str).encode()

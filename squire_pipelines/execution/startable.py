@@ -7,6 +7,7 @@ from squire_pipelines.agents.limits import effective_limits
 from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
+from squire_pipelines.domain.provider_faults import UserFault
 from squire_pipelines.domain.tasks import AttemptStatus
 from squire_pipelines.errors import ConfigError, SecretMissingError
 from squire_pipelines.gateway.clouds.libraries import check_installed
@@ -37,22 +38,24 @@ def check_agent_of(
 
     Raises:
         ConfigError: The agent cannot start so, or does not speak its providers' protocol.
-        SecretMissingError: Each of its providers needs a key that is not set.
+        SecretMissingError: Each of its providers needs a key, and has none that a request can have.
     """
     agent, providers = settings.agent_for(repository, choice), settings.agent_providers(repository, choice=choice)
     check_agent(agent, protocol=protocol_of(agent, providers[0]))
     if not calls_model(agent):
         return
+    faults: list[tuple[str, UserFault]] = []
     for provider in providers:
         if provider.cloud is not None and len(providers) == 1:  # of several, the gateway leaves it out
             check_installed(provider.cloud.platform)
         if not provider.needs_key:
             return
         key = find_key(provider.secret) if find_key is not None else find_secret(provider.secret, settings.home)
-        if provider.missing_key(key) is None:
+        if (fault := provider.key_fault(key.reveal() if key is not None else None)) is None:
             return  # one that can be asked is enough: the gateway leaves the others out
-    if (fault := providers[0].missing_key(None)) is not None:
-        raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": providers[0].secret})
+        faults.append((provider.secret, fault))
+    secret, fault = faults[0]
+    raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": secret})
 
 
 def check_order(settings: Settings, repository: str, order: AgentOrder) -> None:

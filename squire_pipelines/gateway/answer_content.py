@@ -31,7 +31,8 @@ class StreamEnd:
 
     def look_at(self, document: dict[str, Any]) -> None:
         """Take an event of any of the interfaces."""
-        kind = document.get("type")
+        name = document.get("type")
+        kind = name if isinstance(name, str) else ""
         self.has_events = True
         self.has_failed = self.has_failed or kind in {"error", "response.failed"} or bool(document.get("error"))
         if not self.has_finished:

@@ -103,6 +103,10 @@ class GatewayApp:
         except asyncio.CancelledError:
             call.error = "shutdown"
             raise
+        except Exception:  # noqa: BLE001 - what nobody foresaw must count as a failure, never as an answer
+            call.error = "gateway_failed"
+            _log.exception("gateway.call_failed")
+            await self._refuse(call, RefusalError("gateway_failed", "the gateway could not serve this call"), answer)
         finally:
             self._open[is_egress] -= 1
             self._end(call)

@@ -20,6 +20,10 @@ _ESCAPES = (b"\\", b"%", b"&")
 
 
 _MAX_ZEROS = 7
+# A search for all forms of a longer key, such as a signed token of a few thousand characters, would take many seconds
+# to prepare. Of such a one the end is what nobody can guess.
+_MOST_CHARS = 256
+_TAIL_CHARS = 64
 _LONGEST_WAY = 40  # the longest name of a character in HTML has 33 letters
 # HTML has no name for "-" itself, but two for the hyphen that looks alike.
 _NAMES_BY_CHARACTER: dict[str, list[str]] = {"-": ["hyphen;", "dash;"]}
@@ -58,11 +62,13 @@ class KeyFilter:
     """Cleans answers.
 
     Args:
-        key: The provider's. None, or a very short one that occurs by chance, hides nothing.
+        key: The provider's. None, or a very short one that occurs by chance, hides nothing; of a very long one the
+            last characters are hidden.
     """
 
     def __init__(self, key: str | None) -> None:
         hidden = key if key is not None and len(key) >= MIN_KNOWN_LENGTH else ""
+        hidden = hidden if len(hidden) <= _MOST_CHARS else hidden[-_TAIL_CHARS:]
         # Encodings of the whole key as they are; and the key with each character in any of its ways.
         self._forms = sorted(
             {way.encode() for form in forms(hidden) for way in _with_escapes(form)} if hidden else (),

@@ -15,7 +15,7 @@ from squire_pipelines.gateway.upstream_health import UpstreamHealth
 
 _MILLION = 1_000_000
 # The provider may have gone on, and what it wrote has not passed here.
-_UNCOUNTED = frozenset({"client_gone", "timeout", "shutdown", "response_too_large", "budget"})
+_UNCOUNTED = frozenset({"client_gone", "timeout", "shutdown", "response_too_large", "budget", "gateway_failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +204,12 @@ class Meter:
         self.health.look_at(call, is_left=is_left)
         if call.forwarded:
             if not call.reported and call.error in _UNCOUNTED:
-                self._note_most(call)
+                self.note_most(call)
         else:
             self.totals = self.totals.plus_refused()
         self._running.pop(call.call_id, None)
 
-    def _note_most(self, call: RunningCall) -> None:
+    def note_most(self, call: RunningCall) -> None:
         """Count what a call has reserved: of its request, unless the provider has counted that, and of its answer."""
         used, reserved, running = call.tokens, call.reserved, self._running.get(call.call_id)
         if not reserved.total or running is None:

@@ -23,7 +23,7 @@ from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter, Message
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import RunningCall, Tokens
 from squire_pipelines.gateway.prices import Price, find_price
-from squire_pipelines.gateway.provider_answer import ProviderAnswer
+from squire_pipelines.gateway.provider_answer import ProviderAnswer, check_coding
 from squire_pipelines.gateway.refusals import ROWS, RefusalError
 from squire_pipelines.gateway.request_body import rebuild_request
 from squire_pipelines.gateway.upstream import Upstream
@@ -133,7 +133,8 @@ class ModelExchange:
         pool = httpx.Limits(max_connections=limits.max_concurrent)
         # In a thread, while the agent starts: the prices' library takes half a second to import.
         self._prices = asyncio.create_task(asyncio.to_thread(self._find_prices))
-        async with httpx.AsyncClient(timeout=timeout, limits=pool, follow_redirects=False) as client:
+        hooks = {"response": [check_coding]}
+        async with httpx.AsyncClient(timeout=timeout, limits=pool, follow_redirects=False, event_hooks=hooks) as client:
             self._client = client
             yield
         self._reader.shutdown(wait=False, cancel_futures=True)
@@ -364,7 +365,7 @@ class ModelExchange:
                 client = self._client
                 response = await (client.send(sent, stream=True) if cloud is None else cloud.send(client, sent))
                 stack.push_async_callback(response.aclose)
-                if response.is_success or not answer.may_leave:
+                if not answer.may_leave or rules.is_event_stream(response.headers.get("content-type", "")):
                     request.share.release()
                 return await answer.pass_on(response, request.send)
         except CredentialsError as error:

@@ -7,7 +7,7 @@ import httpx
 
 from squire_pipelines.domain.provider_faults import ProviderWords, error_code
 from squire_pipelines.gateway import rules
-from squire_pipelines.gateway.answer_content import NO_STREAM
+from squire_pipelines.gateway.answer_content import ERROR, NO_STREAM, NOT_THE_PROTOCOL
 from squire_pipelines.gateway.call_log import CallLog
 from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.key_filter import KeyFilter
@@ -20,6 +20,19 @@ from squire_pipelines.gateway.usage import EventCounter, read_answer
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 _FIRST_ERROR = 300  # redirects are none of the agent's business, and are not followed
+_LAST_STATUS = 599  # of HTTP; what is beyond has no meaning to anybody
+_BAD_GATEWAY = 502
+
+
+async def check_coding(response: httpx.Response) -> None:
+    """Refuse a body that is compressed more than once, since two kilobytes of such a one can be gigabytes.
+
+    Raises:
+        httpx.DecodingError: It is.
+    """
+    codings = response.headers.get("content-encoding", "").split(",")
+    if sum(coding.strip().lower() not in {"", "identity"} for coding in codings) > 1:
+        raise httpx.DecodingError("a body that is compressed more than once", request=response.request)
 
 
 class ProviderAnswer:
@@ -75,33 +88,49 @@ class ProviderAnswer:
             httpx.HTTPError: The provider broke it off.
         """
         is_error = response.status_code >= _FIRST_ERROR
+        status = response.status_code if response.status_code <= _LAST_STATUS else _BAD_GATEWAY
         if is_error:
             self._call.error, self._call.upstream_status = "upstream_status", response.status_code
             self.note(Tokens(), reported=True)
         elif rules.is_event_stream(response.headers.get("content-type", "")):
             await self._stream(response, send)
             return True
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > self._limits.max_response_bytes:
-                raise self._too_large()
+        body = await self._whole(response, is_error=is_error)
         if is_error:
-            self._refuse_if_final(response.status_code, bytes(body))
+            self._refuse_if_final(response.status_code, body)
             if self.may_leave and is_failure_status(response.status_code):
                 return False
         elif not self._forward.free:
-            answer = read_answer(bytes(body))
+            answer = read_answer(body, self._forward.input_estimate)
             self._call.error = answer.failure or (NO_STREAM if self._forward.is_stream else None)
             self.note(answer.tokens or self._estimate(len(body)), reported=True)
-        content = self._key_filter.clean(bytes(body))
-        self._call.status, self._call.response_bytes = response.status_code, len(content)
+            if answer.failure == ERROR:
+                self._call.upstream_status = response.status_code
+                self._refuse_if_final(response.status_code, body)
+            if self.may_leave and answer.failure in {ERROR, NOT_THE_PROTOCOL}:
+                return False
+        content = self._key_filter.clean(body)
+        self._call.status, self._call.response_bytes = status, len(content)
         headers = rules.response_headers(response.headers.multi_items())
         headers.append((b"content-length", str(len(content)).encode()))
         self._call.answered = True
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
         return True
+
+    async def _whole(self, response: httpx.Response, *, is_error: bool) -> bytes:
+        """Return a whole body. Raises RefusalError for one that is too large, httpx.HTTPError for one that is cut."""
+        body = bytearray()
+        try:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > self._limits.max_response_bytes:
+                    raise self._too_large()
+        except httpx.HTTPError:
+            if not is_error:
+                self._meter.note_most(self._call)  # the provider wrote all of it before it sent the first byte
+            raise
+        return bytes(body)
 
     def _refuse_if_final(self, status: int, body: bytes) -> None:
         """Raise RefusalError when only the user can change what the provider's error is about."""

@@ -55,6 +55,9 @@ _RESPONSE_HEADERS = frozenset(
     {"content-type", "cache-control", "retry-after", "retry-after-ms", "x-request-id", "request-id", "x-should-retry"}
 )
 _MAX_HEADER_CHARS = 2000
+# How long a provider may have a program wait. Some heed an hour, in which their attempt would end; a provider that
+# still fails after some of these is asked no more, and the attempt is tried again later.
+_LONGEST_WAIT_S = 60
 _KEY_HEADERS = {
     Protocol.OPENAI: "authorization",
     Protocol.ANTHROPIC: "x-api-key",
@@ -139,12 +142,23 @@ def request_headers(
 
 
 def response_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers for the agent."""
+    """Return the headers for the agent, which is told to wait for a minute at most."""
     return [
-        (name.lower().encode("latin-1"), value.encode("latin-1", errors="replace"))
+        (name.lower().encode("latin-1"), _bounded_wait(name.lower(), value).encode("latin-1", errors="replace"))
         for name, value in headers
         if name.lower() in _RESPONSE_HEADERS
     ]
+
+
+def _bounded_wait(name: str, value: str) -> str:
+    """Return the value of a header, which for a wait is a number within the bound; a date becomes the bound."""
+    most = {"retry-after": _LONGEST_WAIT_S, "retry-after-ms": _LONGEST_WAIT_S * 1000}.get(name)
+    if most is None:
+        return value
+    try:
+        return value if 0 <= float(value) <= most else str(most)
+    except ValueError:
+        return str(most)
 
 
 def is_event_stream(content_type: str) -> bool:

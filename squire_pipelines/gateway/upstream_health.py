@@ -156,4 +156,4 @@ def provider_failed(call: RunningCall) -> bool:
     """Return whether the provider failed in a way after which clients ask again, which is useless if it goes on."""
     if call.error == "upstream_status":
         return is_failure_status(call.upstream_status or 0)
-    return call.error in NO_ANSWER | {"upstream_unreachable", "timeout"}
+    return call.error in NO_ANSWER | {"upstream_unreachable", "timeout", "gateway_failed"}

@@ -16,6 +16,7 @@ from squire_pipelines.gateway.model import Tokens
 from squire_pipelines.gateway.rules import BYTES_PER_TOKEN, as_object
 
 _MAX_LINE_BYTES = 4 * 2**20
+_MOST_TOKENS = 10**9  # of one answer or request: a report of more is none
 # No model writes text of which the average token is that long: a report below it is none.
 _MOST_BYTES_PER_TOKEN = 32
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -45,8 +46,8 @@ class WholeAnswer:
     failure: str | None = EMPTY
 
 
-def read_answer(text: bytes) -> WholeAnswer:
-    """Return what an answer that came whole says of itself."""
+def read_answer(text: bytes, input_estimate: int = 0) -> WholeAnswer:
+    """Return what an answer that came whole says of itself; the estimate is for a request that it does not count."""
     try:
         document = as_object(json.loads(text))
     except (ValueError, RecursionError):
@@ -56,7 +57,16 @@ def read_answer(text: bytes) -> WholeAnswer:
     size = _text_bytes(document.get("output") if is_response else {**document, "usage": None})
     failure = None if size or (usage is not None and usage.output) else EMPTY
     is_counted = usage is not None and (usage.output or 0) >= size // _MOST_BYTES_PER_TOKEN
-    return WholeAnswer(usage if is_counted else None, ERROR if document.get("error") else failure)
+    tokens = _filled(usage, size, input_estimate) if usage is not None and is_counted else None
+    return WholeAnswer(tokens, ERROR if document.get("error") else failure)
+
+
+def _filled(usage: Tokens, size: int, input_estimate: int) -> Tokens:
+    """Return a report with estimates for what it leaves out; no request has no tokens."""
+    if usage.input and usage.output is not None:
+        return usage
+    output = -(-size // BYTES_PER_TOKEN) if usage.output is None else usage.output
+    return replace(usage, input=usage.input or input_estimate, output=output, estimated=True)
 
 
 def _usage(document: dict[str, Any]) -> Tokens | None:
@@ -101,7 +111,7 @@ def _gemini_usage(usage: dict[str, Any]) -> Tokens | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _text_bytes(value: Any) -> int:
@@ -206,8 +216,10 @@ class EventCounter:
                 self._line(whole)
             return
         self._rest += chunk
-        *lines, rest = _LINE_END.split(self._rest)
-        self._rest = bytearray(rest)
+        lines: list[bytes | bytearray] = []
+        if b"\n" in chunk or b"\r" in chunk:  # else a line of many pieces would be searched as often
+            *lines, rest = _LINE_END.split(self._rest)
+            self._rest = bytearray(rest)
         for line in lines:
             if self._skipping:
                 self._add(len(line))

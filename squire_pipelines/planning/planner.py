@@ -57,7 +57,7 @@ async def make_plan(
         return by_rules
     try:
         provider, key = settings.planner_provider, api_key()
-        if (fault := provider.missing_key(key)) is not None:
+        if (fault := provider.key_fault(key)) is not None:
             raise ModelRefusedError(fault.message, hint=fault.hint)
         max_tokens = reserve()
         options = ModelOptions(

@@ -45,6 +45,11 @@ def frame(headers: Mapping[str, str], payload: bytes) -> bytes:
     for name, value in headers.items():
         text = value.encode()
         written += bytes([len(name)]) + name.encode() + b"\x07" + struct.pack("!H", len(text)) + text
+    return frame_of(written, payload)
+
+
+def frame_of(written: bytes, payload: bytes) -> bytes:
+    """One message with headers as they are written."""
     prelude = struct.pack("!II", 16 + len(written) + len(payload), len(written))
     message = prelude + struct.pack("!I", zlib.crc32(prelude)) + written + payload
     return message + struct.pack("!I", zlib.crc32(message))

@@ -123,7 +123,7 @@ class _CodexReader(EventReader):
         elif kind == "error":
             yield self.note(text_of(item, "message"))
         elif kind in _TOOLS:
-            failed = item.get("status") in {"failed", "declined"} or item.get("exit_code") not in {None, 0}
+            failed = text_of(item, "status") in {"failed", "declined"} or item.get("exit_code") not in (None, 0)
             output = text_of(item, "aggregated_output") or plain_text(part_of(item, "result").get("content"))
             error = text_of(part_of(item, "error"), "message")
             paths = ", ".join(text_of(change, "path") for change in parts_of(item, "changes"))

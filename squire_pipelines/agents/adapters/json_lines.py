@@ -5,6 +5,7 @@ another type than expected counts as missing, and nothing raises.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -19,6 +20,7 @@ Event: TypeAlias = Mapping[str, Any]
 _NOTHING: Event = MappingProxyType({})
 _MAX_COUNT = 10**12
 _MAX_COST_USD = 10**6
+_HALF = re.compile(r"(?i)\\ud[89a-f]")  # of a character of two halves, as JSON escapes it
 
 
 def lines_parser(entries_of: Callable[[Event], Iterable[Entry]]) -> Parser:
@@ -36,9 +38,15 @@ def lines_parser(entries_of: Callable[[Event], Iterable[Entry]]) -> Parser:
 
 
 def read_document(text: str) -> Event:
-    """Return the object that a JSON text holds, an empty one for any other text."""
+    """Return the object that a JSON text holds, an empty one for any other text.
+
+    Half a character, which programs leave that cut a text by UTF-16's units, becomes a question mark: no entry could
+    have it.
+    """
     try:
         value = json.loads(text)
+        if _HALF.search(text) is not None:
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         return _NOTHING
     return value if isinstance(value, dict) else _NOTHING
@@ -76,7 +84,10 @@ def count_of(event: Event, *names: str) -> int:
 def number_of(event: Event, name: str) -> float | None:
     """Return a number; None where there is none."""
     value = event.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None
 
 
 def cost_of(event: Event, name: str) -> float:
@@ -92,6 +103,14 @@ def time_of(event: Event, name: str = "timestamp") -> datetime | None:
     except ValueError:
         return None
     return at.astimezone(UTC) if at.tzinfo is not None else None
+
+
+def moment_of(seconds: float | None) -> datetime | None:
+    """Return the instant so many seconds after the epoch; None for none, and for one that no date has."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def plain_text(value: Any) -> str:

@@ -6,10 +6,18 @@ may pass.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from squire_pipelines.agents.adapters.event_reader import EventReader
-from squire_pipelines.agents.adapters.json_lines import Event, count_of, part_of, parts_of, read_document, text_of
+from squire_pipelines.agents.adapters.json_lines import (
+    Event,
+    count_of,
+    moment_of,
+    number_of,
+    part_of,
+    parts_of,
+    read_document,
+    text_of,
+)
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, SessionFile
 from squire_pipelines.agents.adapters.transcript import Entry
@@ -17,7 +25,6 @@ from squire_pipelines.agents.adapters.transcript import Entry
 _FILE = "session.json"
 _RETRIES = 4
 _NOT_RUN = "action was not executed"
-_MAX_TIMESTAMP = 10**11
 
 
 class MiniSweAgent(ProgramAgent):
@@ -77,7 +84,7 @@ class _TrajectoryReader(EventReader):
     def entries(self, event: Event) -> Iterable[Entry]:
         """Yield what a message says."""
         extra = part_of(event, "extra")
-        self.at = _time_of(extra)
+        self.at = moment_of(number_of(extra, "timestamp"))
         match event.get("role"):
             case "system":
                 yield self.began()
@@ -106,10 +113,3 @@ class _TrajectoryReader(EventReader):
             reason=next((text_of(choice, "finish_reason") for choice in parts_of(response, "choices")), ""),
         )
         yield from self.says(text_of(message, "content"))
-
-
-def _time_of(extra: Event) -> datetime | None:
-    seconds = extra.get("timestamp")
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < _MAX_TIMESTAMP:
-        return None
-    return datetime.fromtimestamp(seconds, UTC)

@@ -5,11 +5,10 @@ Its exit code misleads (0 after some errors), so events, exit code and change ar
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from squire_pipelines.agents.adapters.event_reader import EventReader
-from squire_pipelines.agents.adapters.json_lines import Event, cost_of, count_of, number_of, part_of, text_of
+from squire_pipelines.agents.adapters.json_lines import Event, cost_of, count_of, moment_of, number_of, part_of, text_of
 from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, off
 from squire_pipelines.agents.adapters.protocol import (
     GATEWAY_ROOT,
@@ -147,7 +146,7 @@ class _OpenCodeReader(EventReader):
         """Yield what an event says."""
         self.belongs_to(text_of(event, "sessionID"))
         milliseconds = number_of(event, "timestamp")
-        self.at = datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+        self.at = moment_of(milliseconds / 1000 if milliseconds is not None else None)
         part = part_of(event, "part")
         match event.get("type"):
             case "step_start":

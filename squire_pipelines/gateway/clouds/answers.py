@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModelW
 import base64
 import binascii
 import json
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -54,7 +55,8 @@ class EventStreamReader:
     def __init__(self) -> None:
         library = require(Platform.BEDROCK, "botocore.eventstream")
         self._buffer = library.EventStreamBuffer()
-        self._errors: tuple[type[Exception], ...] = (library.ParserError,)
+        # The others are what the library raises for a header of no known type, of no text, or that is cut.
+        self._errors: tuple[type[Exception], ...] = (library.ParserError, LookupError, ValueError, struct.error)
         self._unread = 0
         self._broken: BrokenStreamError | None = None
 
@@ -132,7 +134,9 @@ def error_body(headers: httpx.Headers, status: int, body: bytes) -> bytes:
     )
     message = str(inner.get("message") or inner.get("Message") or f"the platform answers {status}")
     if isinstance(error, dict):
-        reasons = [entry.get("reason") for entry in inner.get("details") or () if isinstance(entry, dict)]
+        details = inner.get("details")
+        entries = details if isinstance(details, list) else []
+        reasons = [entry.get("reason") for entry in entries if isinstance(entry, dict)]
         code = str(next((reason for reason in reasons if reason), None) or inner.get("status") or code)
     return json.dumps(_anthropic_error(status, code or None, message)).encode()
 

@@ -139,6 +139,21 @@ def test_a_missing_key_is_told_before_the_attempt_is_claimed(
     check_agent_of(settings, REPOSITORY)
 
 
+@pytest.mark.parametrize("key", ["sk-\u2013" + "k" * 20, "\ufeffsk-" + "k" * 20, "sk-" + "k" * 20 + "\n" + "k" * 20])
+def test_a_key_that_no_request_can_have_is_told_before_the_attempt_is_claimed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("SQUIRE_CLAUDE_KEY", key)
+    with pytest.raises(SecretMissingError, match="has a character that no key has") as caught:
+        check_agent_of(settings, REPOSITORY)
+    assert "`squire secrets set claude-key`" in (caught.value.hint or "")
+    with (
+        pytest.raises(SecretMissingError, match="has a character"),
+        gateway_session.open_gateway(lease(settings), settings),
+    ):
+        pass
+
+
 def test_an_agent_that_does_not_speak_its_providers_protocol_is_refused(settings: Settings) -> None:
     other = settings.agent.model_copy(update={"kind": "opencode"})
     with pytest.raises(ConfigError, match="the agent opencode speaks openai, and its provider anthropic"):

@@ -1,17 +1,21 @@
 """A provider that speaks half a protocol: what the agent gets, and what is recorded of it."""
 
+import errno
+import gzip
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from squire_pipelines.gateway.model import GatewayCall, GatewayLimits
+from squire_pipelines.gateway.call_log import CallLog
+from squire_pipelines.gateway.model import GatewayCall, GatewayLimits, RunningCall
 from tests.integration.gateway.test_billing import BODIES, events, whole
 from tests.support.billing import Bill
 from tests.support.model_requests import CHAT, GENERATE, MESSAGES, RESPONSES, STREAM
-from tests.support.provider import Answer, DirectedProvider, OpenGateway, RunningGateway
+from tests.support.provider import Answer, DirectedProvider, OpenGateway, RunningGateway, plain
 
 BILL = Bill(50, 0, 0, 7, 0)
 PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Welcome to the guest network</body></html>"
@@ -122,3 +126,72 @@ def test_without_usage_the_text_is_counted_and_the_call_says_so(
     assert (call.error, call.estimated) == (None, True)
     assert (call.input_tokens or 0) > 0
     assert (call.output_tokens or 0) > 0
+
+
+def test_a_status_that_http_does_not_have_is_a_bad_gateway(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
+    upstream.answer = plain(999, {"error": {"message": "odd"}})
+    gateway = open_gateway()
+    assert gateway.client.post(CHAT, json=BODIES[CHAT]).status_code == 502
+    assert [(call.status, call.upstream_status) for call in gateway.recorded()] == [(502, 999)]
+
+
+def test_an_event_of_an_odd_type_is_passed_and_counted(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
+    odd = [{"type": ["a"], "choices": [{"delta": {"content": "hello"}}]}, *events(CHAT, BILL)]
+    upstream.answer = answer_raw(event_lines(odd), "text/event-stream")
+    call = ask(open_gateway(), CHAT)
+    assert (call.error, call.input_tokens, call.output_tokens) == (None, 50, 7)
+
+
+def test_a_body_that_is_compressed_twice_is_not_unpacked(upstream: DirectedProvider, open_gateway: OpenGateway) -> None:
+    bomb = gzip.compress(gzip.compress(b"\0" * 2**20))
+
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("content-encoding", "gzip, gzip")
+        handler.send_header("content-length", str(len(bomb)))
+        handler.end_headers()
+        handler.wfile.write(bomb)
+
+    upstream.answer = write
+    call = ask(open_gateway(), GENERATE)
+    assert (call.status, call.error) == (502, "upstream_unreachable")
+
+
+def test_a_whole_answer_that_breaks_off_costs_its_reservation(
+    upstream: DirectedProvider, open_gateway: OpenGateway
+) -> None:
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("content-length", "100000")
+        handler.end_headers()
+        handler.wfile.write(b'{"choices": [{"message": {"content": "' + b"x" * 50_000)
+
+    upstream.answer = write
+    call = ask(open_gateway(limits=GatewayLimits(max_tokens=100_000, max_output_tokens=20_000)), CHAT, stream=False)
+    assert (call.error, call.output_tokens, call.estimated) == ("upstream_unreachable", 20_000, True)
+
+
+class FullDisk(CallLog):
+    """A call log whose disk is full once a call is passed on."""
+
+    def begin(self, call: RunningCall) -> None:
+        raise OSError(errno.ENOSPC, f"no space left on the device for {call.call_id}")
+
+
+def test_what_nobody_foresaw_is_a_failure_and_no_answer(
+    upstream: DirectedProvider, open_gateway: OpenGateway, tmp_path: Path
+) -> None:
+    limits = GatewayLimits(max_failures=2, max_tokens=100_000, max_output_tokens=1000)
+    gateway = open_gateway(log=FullDisk(tmp_path / "log", "test-1"), limits=limits)
+    answers = [gateway.client.post(CHAT, json=BODIES[CHAT]) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [502, 502, 400]
+    assert answers[0].json()["error"]["code"] == "gateway_failed"
+    first = gateway.recorded(3)[0]
+    assert (first.error, first.output_tokens) == ("gateway_failed", 1000)
+    seen = gateway.server.status.seen
+    assert (seen.answers, seen.failures, seen.final) == (0, 2, "provider_down")
+    assert upstream.seen == []

@@ -46,6 +46,16 @@ def broken_stream(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
 
 
+def page(handler: BaseHTTPRequestHandler) -> None:
+    """A page of a network that wants a login."""
+    text = b"<html>Sign in</html>"
+    handler.send_response(200)
+    handler.send_header("content-type", "text/html")
+    handler.send_header("content-length", str(len(text)))
+    handler.end_headers()
+    handler.wfile.write(text)
+
+
 @pytest.fixture
 def second() -> Iterator[DirectedProvider]:
     with serve_upstream() as made:
@@ -94,6 +104,9 @@ def ask(gateway: RunningGateway, records: int) -> httpx.Response:
         (plain(402, {"error": {"message": "pay"}}), (402, "provider_refused")),
         (plain(404, {"error": {"code": "model_not_found"}}), (404, "provider_refused")),
         (plain(302, {}), (302, "provider_refused")),
+        (plain(200, {"error": {"code": 502, "message": "none of our hosts answers"}}), (200, "error_in_answer")),
+        (plain(200, {"error": {"code": "insufficient_quota"}}), (200, "provider_refused")),
+        (page, (None, "not_the_protocol")),
         (cut_off, (None, "upstream_unreachable")),
     ],
 )

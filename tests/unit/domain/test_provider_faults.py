@@ -39,6 +39,14 @@ USERS: dict[str, tuple[int, dict[str, object], str]] = {
     "Google, the day's quota": (429, {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [GOOGLE_DAY]}, "quota"),
     "OpenAI, a model of others": (403, {"code": "model_not_found"}, "model"),
     "a compatible server, an unknown model": (400, {"message": "x is not a valid model ID", "code": 400}, "model"),
+    "LiteLLM, no money": (
+        400,
+        {
+            "message": 'litellm.BadRequestError: AnthropicException - b\'{"type":"error","error":{"type":'
+            '"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}\''
+        },
+        "quota",
+    ),
     "a compatible server, no money": (402, {"message": "Insufficient Balance"}, "quota"),
     "AWS, a token that has ended": (403, {"code": "ExpiredTokenException", "message": "The security token"}, "key"),
     "AWS, keys of nobody": (403, {"code": "UnrecognizedClientException", "message": "The security token"}, "key"),
@@ -92,6 +100,17 @@ PASSING: dict[str, tuple[int, dict[str, object]]] = {
     "overloaded": (529, {"type": "overloaded_error"}),
     "a server's error with the words of another": (500, {"code": "insufficient_quota"}),
     "a server's error": (500, {"type": "server_error"}),
+    "a quoted text of the agent's": (
+        400,
+        {"message": "Invalid schema for 'x': 'unknown model' is not valid under any"},
+    ),
+    "a quoted text about money": (400, {"message": "messages.0.name: 'your credit balance is too low' is no name"}),
+    "a quoted text at the beginning": (400, {"message": "'x is not a valid model' is not of type 'object'"}),
+    "a quoted text of a permission": (403, {"message": "the tool 'access to the model' was refused"}),
+    "a quoted text behind a proxy's": (
+        400,
+        {"message": "litellm.BadRequestError: OpenAIException - no 'unknown model'"},
+    ),
     "a conversation that is too long": (400, {"code": "context_length_exceeded"}),
     "a request that is too large": (413, {"type": "request_too_large"}),
 }

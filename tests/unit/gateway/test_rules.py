@@ -52,6 +52,22 @@ def test_of_the_upstreams_headers_few_pass() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "sent", "passed"),
+    [
+        ("retry-after", "59.5", "59.5"),
+        ("retry-after", "31536000", "60"),
+        ("retry-after", "-1", "60"),
+        ("Retry-After", "nan", "60"),
+        ("retry-after", "Fri, 31 Dec 2999 23:59:59 GMT", "60"),
+        ("retry-after-ms", "200", "200"),
+        ("retry-after-ms", "1e12", "60000"),
+    ],
+)
+def test_no_provider_has_a_program_wait_for_the_rest_of_its_attempt(name: str, sent: str, passed: str) -> None:
+    assert rules.response_headers([(name, sent)]) == [(name.lower().encode(), passed.encode())]
+
+
+@pytest.mark.parametrize(
     ("content_type", "is_stream"),
     [("text/event-stream", True), ("Text/Event-Stream; charset=utf-8", True), ("application/json", False), ("", False)],
 )

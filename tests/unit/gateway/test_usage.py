@@ -40,7 +40,27 @@ def test_counts_that_are_none_are_not_believed() -> None:
     usage = {
         "usage": {"prompt_tokens": "many", "completion_tokens": -1, "prompt_tokens_details": {"cached_tokens": True}}
     }
-    assert read_answer(json.dumps(usage).encode()).tokens == Tokens()
+    assert read_answer(json.dumps(usage).encode(), 9).tokens == Tokens(9, 0, estimated=True)
+
+
+@pytest.mark.parametrize("count", [None, 5.0, True, -5, 0, "5", [5], 10**12, 10**400])
+def test_a_request_that_an_answer_does_not_count_costs_its_estimate(count: object) -> None:
+    answer = {"choices": [{"message": {"content": "hello"}}], "usage": {"prompt_tokens": count, "completion_tokens": 4}}
+    text = json.dumps(answer).encode()
+    assert read_answer(text, 300).tokens == Tokens(300, 4, estimated=True)
+    counter = EventCounter(300)
+    counter.feed(b"data: " + text + b"\n\n")
+    assert counter.tokens.input == 300
+
+
+def test_a_line_of_many_pieces_is_searched_once_each() -> None:
+    # In the time of the suite's bound; when each piece had the whole line searched, this took hours.
+    counter = EventCounter()
+    for _ in range(60_000):
+        counter.feed(b"x" * 64)
+    assert counter.tokens.output == 0
+    counter.close()
+    assert counter.tokens.output == 960_000
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
@@ -155,6 +175,6 @@ def test_it_is_known_when_a_count_is_the_providers_last_word() -> None:
 def test_a_whole_answer_that_reports_less_than_it_can_be_is_not_believed() -> None:
     message = {"choices": [{"message": {"content": EIGHTY_KB}}]}
     assert read_answer(json.dumps({**ZERO, **message}).encode()).tokens is None
-    assert read_answer(json.dumps({**message, "usage": {"completion_tokens": 20_000}}).encode()).tokens == Tokens(
-        None, 20_000
+    assert read_answer(json.dumps({**message, "usage": {"completion_tokens": 20_000}}).encode(), 9).tokens == Tokens(
+        9, 20_000, estimated=True
     )

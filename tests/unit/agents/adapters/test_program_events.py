@@ -433,3 +433,33 @@ def test_a_steps_tokens_are_never_less_than_none() -> None:
     (step,) = read("codex", {"type": "turn.completed", "usage": usage})
     assert isinstance(step, ModelStep)
     assert (step.input_tokens, step.cache_read_tokens, step.output_tokens) == (0, 9, 0)
+
+
+ODD: tuple[Any, ...] = ([], {}, True, None, "\ud83d", "a\0b", -1, 5.5, 1e18, 1e300, float("inf"), float("nan"), 10**400)
+SAMPLES: dict[str, dict[str, Any]] = {
+    "codex": {
+        "type": "item.completed",
+        "item": {"type": "command_execution", "command": "ls", "status": "failed", "exit_code": 1},
+    },
+    "opencode": {
+        "type": "error",
+        "sessionID": "s",
+        "timestamp": 1_700_000_000_000,
+        "error": {"name": "APIError", "data": {"message": "it failed"}},
+    },
+    "copilot": {
+        "type": "session.error",
+        "timestamp": "2026-11-28T10:22:00Z",
+        "data": {"errorType": "quota", "statusCode": 429, "message": "it failed"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value)[:12])
+def test_an_odd_field_costs_at_most_itself(name: str, value: Any) -> None:
+    for key, inner in SAMPLES[name].items():
+        for odd in inner.keys() if isinstance(inner, dict) else (None,):
+            event = {**SAMPLES[name], key: value if odd is None else {**inner, odd: value}}
+            if "type" not in (key, odd):
+                assert read(name, event), f"with {odd or key} = {value!r} the entry is gone"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from squire_pipelines.domain.provider_faults import error_code
 from squire_pipelines.gateway.clouds.answers import BrokenStreamError, EventStreamReader, error_body
 from squire_pipelines.gateway.usage import EventCounter
-from tests.support.clouds import EVENTS, chunk, exception, frame
+from tests.support.clouds import EVENTS, chunk, exception, frame, frame_of
 
 
 def events_of(text: bytes) -> list[dict[str, object]]:
@@ -82,6 +82,12 @@ def test_bytes_that_are_no_event_stream_are_named() -> None:
         EventStreamReader().feed(b'{"message": "no stream at all"}')
 
 
+@pytest.mark.parametrize("header", [b"\x01a\x63", b"\x05ab", b"\x01a\x07\x00\x02\xff\xfe"])
+def test_a_header_that_cannot_be_read_breaks_the_stream(header: bytes) -> None:
+    with pytest.raises(BrokenStreamError, match="no event stream"):
+        EventStreamReader().feed(frame_of(header, b"{}"))
+
+
 def test_an_event_without_an_end_has_a_bound() -> None:
     reader = EventStreamReader()
     endless = frame({":message-type": "event"}, b"x" * (5 * 2**20))
@@ -137,3 +143,10 @@ def test_an_error_that_is_anthropics_own_passes_and_one_without_a_document_is_na
     assert error_body(httpx.Headers(), 529, own) == own
     made = json.loads(error_body(httpx.Headers(), 503, b"<html>"))
     assert made["error"] == {"type": "overloaded_error", "message": "the platform answers 503"}
+
+
+@pytest.mark.parametrize("details", [5, True, "text", {"reason": "x"}, [5, {"reason": None}]])
+def test_an_error_with_odd_details_has_anthropics_form(details: object) -> None:
+    body = json.dumps({"error": {"message": "no", "status": "UNAVAILABLE", "details": details}}).encode()
+    made = json.loads(error_body(httpx.Headers(), 503, body))
+    assert made["error"] == {"type": "overloaded_error", "message": "no", "code": "UNAVAILABLE"}
