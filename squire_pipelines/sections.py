@@ -319,7 +319,7 @@ class WarehouseSettings(SettingsSection):
 
 
 class RetentionSettings(SettingsSection):
-    """How many days rows stay in the ledger before they go to the archive; the audit trail stays for good.
+    """How many days rows stay in the ledger before they go to the archive.
 
     GitHub redelivers for three days, and a redelivery is known by what we have; budgets are summed up by month.
     """
@@ -332,6 +332,7 @@ class RetentionSettings(SettingsSection):
     plans_days: float = Field(default=30, gt=0, le=3650, description="when no task of theirs is left")
     model_calls_days: float = Field(default=30, gt=0, le=3650, description="of planners; others go with their task")
     budgets_days: float = Field(default=62, ge=32, le=3650)
+    audit_days: float = Field(default=365, ge=1, le=3650, description="after they were sealed; their digests stay")
     max_rows_per_run: int = Field(default=100_000, ge=1000, le=10_000_000, description="of each table")
 
 

@@ -32,7 +32,7 @@ COMMANDS = {
     "webhooks": Lazy(f"{_CLI}.webhooks:webhooks", "List webhook deliveries and other requests to read a repository."),
     "history": Lazy(f"{_CLI}.history:history", "Query, report, export and publish the warehouse."),
     "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
-    "audit": Lazy(f"{_CLI}.audit:audit", "List who did what: approvals, cancels, retries, deletions, restores."),
+    "audit": Lazy(f"{_CLI}.audit:audit", "List who did what that matters for security; verify and export the trail."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
     "secrets": Lazy(f"{_CLI}.secrets:secrets", "Show which secrets are found and where, and keep one in the keyring."),
     "agents": Lazy(

@@ -1,27 +1,29 @@
-"""The audit trail: who did what that matters for security. Rows are added and never changed."""
+"""The audit trail: who did what that matters for security. Rows are added and never changed.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+A row is written in the transaction of what it tells. `audit_sealing` chains rows afterwards, so that writers never
+wait for each other's hashes.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, Select, bindparam, insert, select
 
+from squire_pipelines.domain.audit_chain import AuditRow
+from squire_pipelines.ledger.prepared_write import PreparedWrite
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import audit
 
+COLUMNS = tuple(audit.c[name] for name in AuditRow.__slots__)
+"""The columns of `AuditRow`, in its order."""
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One row of the audit trail."""
-
-    id: int
-    at: datetime
-    actor: str
-    action: str
-    subject: str
-    detail: Mapping[str, JsonValue]
-    trace_id: str | None
+_INSERT = PreparedWrite(
+    insert(audit)
+    .values({column.name: bindparam(column.name) for column in audit.c if column.name not in {"id", "batch"}})
+    .inline()  # nobody asks for the new id
+)
 
 
 def record_audit(
@@ -30,15 +32,28 @@ def record_audit(
     actor: str,
     action: str,
     subject: str,
-    trace_id: str,
+    trace_id: str | None,
     detail: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    """Record that somebody did something that matters for security, by the command or event of that trace."""
-    tx.execute(
-        insert(audit).values(
-            at=tx.now, actor=actor, action=action, subject=subject, detail=dict(detail or {}), trace_id=trace_id
-        )
-    )
+    """Record that somebody did something that matters for security, by the command or event of that trace.
+
+    Args:
+        tx: The transaction of what is told, so that both are there or neither.
+        actor: Who: `cli:ann`, `run:…`, a part of Squire.
+        action: What, as a noun and a verb: `tasks.approve`, `secret.read`.
+        subject: To what.
+        trace_id: Of what it was part of; None where that is not known.
+        detail: More about it. Never a secret's value.
+    """
+    values = {
+        "at": tx.now,
+        "actor": actor,
+        "action": action,
+        "subject": subject,
+        "detail": dict(detail or {}),
+        "trace_id": trace_id,
+    }
+    _INSERT.run(tx.connection, values)
 
 
 def audit_page(
@@ -46,18 +61,44 @@ def audit_page(
     *,
     action: str | None = None,
     actor: str | None = None,
+    subject: str | None = None,
     since: datetime | None = None,
     before: int | None = None,
     limit: int = 100,
-) -> tuple[AuditEntry, ...]:
-    """Return a page of the audit trail, newest first; `before` is the id of the last row of the page before."""
-    query = select(*(audit.c[field.name] for field in fields(AuditEntry))).order_by(audit.c.id.desc()).limit(limit)
+) -> tuple[AuditRow, ...]:
+    """Return a page of the audit trail, newest first.
+
+    Args:
+        tx: Of the ledger.
+        action: Only this action; with a `*` at its end, those that begin so.
+        actor: Only what this person or part did.
+        subject: Only what was done to this, whole or as a part of the subject's text.
+        since: Only from this time on.
+        before: The id of the last row of the page before.
+        limit: The most rows.
+    """
+    conditions: list[ColumnElement[bool]] = []
     if action is not None:
-        query = query.where(audit.c.action == action)
+        prefix = action.removesuffix("*")
+        conditions.append(
+            audit.c.action == action if prefix == action else audit.c.action.startswith(prefix, autoescape=True)
+        )
     if actor is not None:
-        query = query.where(audit.c.actor == actor)
+        conditions.append(audit.c.actor == actor)
+    if subject is not None:
+        conditions.append(audit.c.subject.contains(subject, autoescape=True))
     if since is not None:
-        query = query.where(audit.c.at >= since)
+        conditions.append(audit.c.at >= since)
     if before is not None:
-        query = query.where(audit.c.id < before)
-    return tuple(AuditEntry(*row) for row in tx.execute(query))
+        conditions.append(audit.c.id < before)
+    return read_rows(tx, select(*COLUMNS).where(*conditions).order_by(audit.c.id.desc()).limit(limit))
+
+
+def read_rows(tx: Transaction, query: Select[*tuple[Any, ...]]) -> tuple[AuditRow, ...]:
+    """Return the rows of a query for `COLUMNS`."""
+    return tuple(AuditRow(*row) for row in tx.execute(query))
+
+
+def rows_of_batch(tx: Transaction, batch: int) -> Sequence[AuditRow]:
+    """Return the rows in the ledger that are said to be in a batch."""
+    return read_rows(tx, select(*COLUMNS).where(audit.c.batch == batch).order_by(audit.c.id))

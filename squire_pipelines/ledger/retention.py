@@ -16,12 +16,14 @@ from squire_pipelines.domain.budgets import ReservationState
 from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import SignalKind
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.ledger import task_signals
+from squire_pipelines.ledger import audit_sealing, task_signals
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import (
     archived_tasks,
     archives,
     attempts,
+    audit,
+    audit_batches,
     budgets,
     check_reruns,
     collections,
@@ -53,10 +55,11 @@ OF_THEMSELVES = (
     "model_calls",
     "plans",
     "budgets",
+    "audit",
 )
 """The tables whose rows are deleted when they are old enough themselves.
 
-Plans are deleted only after their tasks, and episodes after their events.
+Plans are deleted only after their tasks, episodes after their events, and rows of the audit trail when they are sealed.
 """
 
 
@@ -184,6 +187,8 @@ def _is_due(tx: Transaction, retention: Retention, table: str) -> ColumnElement[
             exists().where(later.c.repository == plans.c.repository, later.c.id > plans.c.id),
         ),
         "budgets": and_(budgets.c.opened_at < before, budgets.c.state != ReservationState.OPEN),
+        # Whole batches, which stay themselves: their digests tell of rows in the archive too.
+        "audit": exists().where(audit_batches.c.id == audit.c.batch, audit_batches.c.sealed_at < before),
     }
     return rules[table]
 
@@ -301,6 +306,8 @@ def delete_rows(tx: Transaction, retention: Retention, table: str, keys: Sequenc
     source: Table = metadata.tables[table]
     if source is signals:
         task_signals.forget(tx, keys, _is_due(tx, retention, table))
+    if source is audit:
+        audit_sealing.mark_archived(tx, keys)
     return tx.execute(delete(source).where(source.c.id.in_(keys), _is_due(tx, retention, table))).rowcount
 
 
@@ -355,6 +362,7 @@ TIME_OF: Mapping[str, str] = MappingProxyType(
         "check_reruns": "requested_at",
         "plans": "created_at",
         "budgets": "opened_at",
+        "audit": "at",
     }
 )
 """The column with the time of a row, by table; dependencies have none."""

@@ -28,6 +28,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
+from squire_pipelines.ledger.audit_tables import audit, audit_batches
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
 from squire_pipelines.ledger.words import words_of
@@ -39,6 +40,7 @@ __all__ = [
     "archives",
     "attempts",
     "audit",
+    "audit_batches",
     "budgets",
     "check_reruns",
     "collaborators",
@@ -363,19 +365,5 @@ model_calls = Table(
     Index(None, "attempt_id"),
     Index(None, "at"),
     UniqueConstraint("call_id"),
-    sqlite_autoincrement=True,
-)
-
-audit = Table(
-    "audit",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("at", UtcDateTime, nullable=False),
-    Column("actor", CleanText, nullable=False),
-    Column("action", CleanText, nullable=False),
-    Column("subject", CleanText, nullable=False),
-    Column("detail", JSON, nullable=False),
-    Column("trace_id", String(32)),
-    Index(None, "at"),
     sqlite_autoincrement=True,
 )

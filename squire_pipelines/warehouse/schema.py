@@ -91,6 +91,8 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         "attempts": frozenset({"lease_token"}),
         # What the ledger's index of titles is made of.
         "tasks": frozenset({"title_words"}),
+        # What the ledger's hash chain is made of; it comes after the row was published.
+        "audit": frozenset({"batch"}),
     }
 )
 """The ledger's columns that are not published."""

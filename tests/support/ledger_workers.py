@@ -7,6 +7,8 @@ from multiprocessing.synchronize import Barrier
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Purpose
 from squire_pipelines.errors import LeaseLostError, StateConflictError
 from squire_pipelines.ledger import attempts, budgets, bulk, deliveries, task_dispatch, tasks
+from squire_pipelines.ledger.audit import record_audit
+from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.store import Ledger, Transaction, open_ledger
 from tests.support.ledgers import REPOSITORY, decide
 
@@ -125,3 +127,27 @@ def reserve_and_spend(url: str, barrier: Barrier, number: int, limits_json: str,
                 budgets.settle_plan(tx, name, spent, 1)
     answers.send(got)
     ledger.close()
+
+
+def write_and_seal(url: str, barrier: Barrier, number: int, answers: Connection) -> None:
+    """Write rows of the audit trail and seal whatever is there in between; answer how many rows one sealed."""
+    ledger = Ledger(url)
+    barrier.wait(WAIT_S)
+    sealed = 0
+    for turn in range(CHANGES):
+        with ledger.write() as tx:
+            record_audit(tx, actor=f"w{number}", action="a.done", subject=str(turn), trace_id=None)
+        if turn % 3 == 0:
+            sealed += seal(ledger)
+    answers.send(sealed)
+    ledger.close()
+
+
+def seal_until_killed(url: str, name: str, answers: Connection) -> None:
+    """Write and seal until one is killed, and tell of each turn."""
+    ledger = Ledger(url)
+    while True:
+        with ledger.write() as tx:
+            record_audit(tx, actor=name, action="a.done", subject="s", trace_id=None)
+        seal(ledger)
+        answers.send(1)

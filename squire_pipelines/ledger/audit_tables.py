@@ -1,0 +1,39 @@
+"""The tables of the audit trail: its rows, and the batches that seal them. Triggers keep both from being changed."""
+
+from sqlalchemy import JSON, Column, Index, Integer, String, Table, UniqueConstraint
+
+from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", CleanText, nullable=False),
+    Column("action", CleanText, nullable=False),
+    Column("subject", CleanText, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("trace_id", String(32)),
+    Column("batch", Integer),
+    Index(None, "at"),
+    Index(None, "batch", "id"),
+    sqlite_autoincrement=True,
+)
+
+audit_batches = Table(
+    "audit_batches",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("first_id", Integer, nullable=False),
+    Column("last_id", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("members", JSON, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("sealed_at", UtcDateTime, nullable=False),
+    Column("archived_at", UtcDateTime),
+    # Two batches that follow the same one would be two chains.
+    UniqueConstraint("previous"),
+    UniqueConstraint("digest"),
+    Index(None, "sealed_at"),
+)
