@@ -27,6 +27,7 @@ from squire_pipelines.resources.github import GitHubResource
 from squire_pipelines.resources.parameters import SettingsParam
 from squire_pipelines.resources.stores import LedgerResource, SettingsResource
 from squire_pipelines.sensors.alerts import budget_alerts
+from squire_pipelines.sensors.audit import seal_audit
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes
@@ -172,6 +173,7 @@ def build_defs(
             history_follows_events,
             budget_alerts,
             warm_pool,
+            seal_audit,
         ],
         resources={
             "settings": source,

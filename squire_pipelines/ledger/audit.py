@@ -4,6 +4,7 @@ A row is written in the transaction of what it tells. `audit_sealing` chains row
 wait for each other's hashes.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import JsonValue
 from sqlalchemy import ColumnElement, Select, bindparam, insert, select
 
 from squire_pipelines.domain.audit_chain import AuditRow
+from squire_pipelines.ledger.columns import clean_text
 from squire_pipelines.ledger.prepared_write import PreparedWrite
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import audit
@@ -50,10 +52,23 @@ def record_audit(
         "actor": actor,
         "action": action,
         "subject": subject,
-        "detail": dict(detail or {}),
+        "detail": {key: _storable(value) for key, value in (detail or {}).items()},
         "trace_id": trace_id,
     }
     _INSERT.run(tx.connection, values)
+
+
+def _storable(value: JsonValue) -> JsonValue:
+    """Return a value of JSON that both databases and the warehouse can store: no half surrogate pairs, NUL or NaN."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list):
+        return [_storable(part) for part in value]
+    if isinstance(value, dict):
+        return {clean_text(key): _storable(part) for key, part in value.items()}
+    return value
 
 
 def audit_page(

@@ -1,4 +1,7 @@
-"""The tables of the audit trail: its rows, and the batches that seal them. Triggers keep both from being changed."""
+"""The tables of the audit trail: its rows, the batches that seal them, and the settings whose changes it tells.
+
+Triggers keep rows and batches from being changed.
+"""
 
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, UniqueConstraint
 
@@ -36,4 +39,13 @@ audit_batches = Table(
     UniqueConstraint("previous"),
     UniqueConstraint("digest"),
     Index(None, "sealed_at"),
+)
+
+settings_seen = Table(
+    "settings_seen",
+    metadata,
+    Column("key", CleanText, primary_key=True),
+    Column("salt", String(32), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
 )

@@ -13,6 +13,11 @@ from squire_pipelines.domain.moments import moment_text
 _UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 
+def clean_text(text: str) -> str:
+    """Return text in which each character that a database cannot store is U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware datetime in UTC: `timestamptz` on Postgres, on SQLite text of fixed width, which sorts as time does."""
 
@@ -52,7 +57,7 @@ class CleanText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
         """Replace what cannot be stored."""
-        return None if value is None else _UNSTORABLE.sub("\ufffd", value)
+        return None if value is None else clean_text(value)
 
 
 def names_in_sql(values: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ from squire_pipelines.domain.outcomes import PullRequestState
 from squire_pipelines.domain.signals import CollectionStatus
 from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.ledger.accounting_tables import archived_tasks, archives, budgets, github_limits, repositories
-from squire_pipelines.ledger.audit_tables import audit, audit_batches
+from squire_pipelines.ledger.audit_tables import audit, audit_batches, settings_seen
 from squire_pipelines.ledger.columns import CleanText, UtcDateTime, metadata, names_in_sql, one_of
 from squire_pipelines.ledger.signal_tables import check_reruns, signal_episodes, signal_events, task_signals
 from squire_pipelines.ledger.words import words_of
@@ -52,6 +52,7 @@ __all__ = [
     "outcomes",
     "plans",
     "repositories",
+    "settings_seen",
     "signal_episodes",
     "signal_events",
     "signals",

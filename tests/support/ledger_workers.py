@@ -134,7 +134,7 @@ def write_and_seal(url: str, barrier: Barrier, number: int, answers: Connection)
     ledger = Ledger(url)
     barrier.wait(WAIT_S)
     sealed = 0
-    for turn in range(CHANGES):
+    for turn in range(CHANGES // 2):
         with ledger.write() as tx:
             record_audit(tx, actor=f"w{number}", action="a.done", subject=str(turn), trace_id=None)
         if turn % 3 == 0:

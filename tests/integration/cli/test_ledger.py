@@ -1,6 +1,10 @@
+import json
 from pathlib import Path
 
+from sqlalchemy import text
+
 from squire_pipelines.domain.endings import Cause
+from tests.support.audit_trail import unguarded
 from tests.support.cli import SampleData, Squire
 
 
@@ -82,6 +86,27 @@ def test_the_audit_trail_lists_what_people_did(squire: Squire, samples: SampleDa
     assert row["subject"] == two
     assert row["actor"].startswith("cli:")
     assert "next page: squire audit list --limit 1 --before" in squire("audit", "list", "--limit", "1").stderr
+
+
+def test_the_audit_trail_is_verified_and_exported(squire: Squire, samples: SampleData, tmp_path: Path) -> None:
+    assert squire.ok("audit", "head") == "Nothing was done yet.\n"
+    squire.ok("tasks", "cancel", samples.task("One"))
+    assert squire.ok("audit", "verify").startswith("ok: 1 row sealed, the newest batch is number 1\n")
+    kept = squire.ok("audit", "head").strip()
+    file = tmp_path / "audit.jsonl"
+    squire.ok("audit", "export", "--out", str(file))
+    assert squire.json("audit", "list")[0]["action"] == "data.exported"
+    assert squire.ok("audit", "export").count("\n") == file.read_text(encoding="ascii").count("\n") + 2
+    assert "ok: 2 rows" in squire.ok("audit", "verify", str(file), "--expect", kept)
+    assert "no batch has the expected digest" in squire.fails(1, "audit", "verify", "--expect", "0" * 63 + "1")
+    file.write_text(file.read_text(encoding="ascii").replace("tasks.cancel", "tasks.reject"), encoding="ascii")
+    assert "row 1 of batch 1 was altered" in squire.fails(1, "audit", "verify", str(file))
+    with samples.ledger.write() as tx, unguarded(tx):
+        tx.execute(text("DELETE FROM audit WHERE id = 2"))
+    assert "row 2 of batch 2 was removed" in squire.fails(1, "audit", "verify")
+    report = json.loads(squire("audit", "verify", "--json").stdout)
+    assert (report["ok"], report["problems"][0]["row"]) == (False, 2)
+    assert "is no export" in squire.fails(3, "audit", "verify", __file__)
 
 
 def test_all_that_match_are_changed_in_one_go(squire: Squire, samples: SampleData) -> None:

@@ -28,6 +28,7 @@ from tests.support.ledgers import START, empty_tables, sqlite_ledger_file
 
 SIZES = (3, 1, 4, 2)
 ROWS = sum(SIZES)
+PROCESSES = 6
 
 
 def ids_of(ledger: Ledger, table: Any = audit) -> list[int]:
@@ -68,9 +69,19 @@ def test_many_rows_are_sealed_in_batches_of_a_bounded_size(ledger: Ledger) -> No
 _OF_ROW = ("actor", "action", "subject", "trace_id", "detail", "at")
 _OF_BATCH = ("previous", "digest", "rows", "first_id", "last_id", "sealed_at", "members")
 _VALUES: dict[str | int | None, Any] = {
-    **{"actor": "eve", "action": "b.done", "subject": "x", "trace_id": "cd" * 16, "detail": {"number": -1}},
-    **{"at": START.replace(year=2020), "previous": "1" * 64, "digest": "2" * 64, "rows": 99, "first_id": 0},
-    **{"last_id": 0, "sealed_at": START.replace(year=2020), "members": [[1, "f" * 64]]},
+    "actor": "eve",
+    "action": "b.done",
+    "subject": "x",
+    "trace_id": "cd" * 16,
+    "detail": {"number": -1},
+    "at": START.replace(year=2020),
+    "previous": "1" * 64,
+    "digest": "2" * 64,
+    "rows": 99,
+    "first_id": 0,
+    "last_id": 0,
+    "sealed_at": START.replace(year=2020),
+    "members": [[1, "f" * 64]],
 }
 tampering = st.one_of(
     st.tuples(st.just("alter"), st.integers(0, ROWS - 1), st.sampled_from(_OF_ROW)),
@@ -218,23 +229,23 @@ def test_an_export_is_verified_without_the_ledger_and_shows_whatever_is_done_to_
 
 
 def test_processes_that_write_and_seal_at_once_make_one_chain(ledger_url: str, open_at: Callable[..., Ledger]) -> None:
-    counts = run_together(ledger_workers.write_and_seal, [(ledger_url, number) for number in range(8)])
+    counts = run_together(ledger_workers.write_and_seal, [(ledger_url, number) for number in range(PROCESSES)])
     ledger = open_at(ledger_url)
     seal(ledger)
     verdict = verdict_of(ledger)
     assert (verdict.problems, verdict.unsealed) == ((), 0)
-    assert verdict.rows == 8 * ledger_workers.CHANGES
+    assert verdict.rows == PROCESSES * ledger_workers.CHANGES // 2
     assert sum(count > 0 for count in counts) > 1, "one process alone sealed: the test shows nothing"
 
 
 def test_kill_9_while_sealing_leaves_a_trail_that_is_whole(tmp_path: Path, open_at: Callable[..., Ledger]) -> None:
     url = f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"
-    for kill in range(8):
+    for kill in range(4):
         receiver, sender = processes.Pipe(duplex=False)
         child = processes.Process(target=ledger_workers.seal_until_killed, args=(url, f"w{kill}", sender), daemon=True)
         child.start()
         try:
-            for _ in range(5 + 3 * kill):
+            for _ in range(3 + 4 * kill):
                 assert receiver.poll(60), "the writer does not write"
                 receiver.recv()
         finally:

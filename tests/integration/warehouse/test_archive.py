@@ -1,5 +1,7 @@
+import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -12,12 +14,16 @@ from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
 from squire_pipelines.errors import NotFoundError, WarehouseError
 from squire_pipelines.ledger import bulk, plans, retention, tables, tasks
+from squire_pipelines.ledger.audit_export import export_trail, verify_export
+from squire_pipelines.ledger.audit_verification import AuditVerdict, verify_ledger
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.retention import Retention
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from squire_pipelines.sections import RetentionSettings
 from squire_pipelines.warehouse.archive import archive_old_rows, retention_from
+from squire_pipelines.warehouse.audit_archive import open_audit_archive
+from tests.support.audit_trail import add_batches, add_rows, unguarded
 from tests.support.forked import run
 from tests.support.ledgers import (
     REPOSITORY,
@@ -381,3 +387,52 @@ def test_the_defaults_keep_what_a_redelivery_and_a_month_need() -> None:
     for field, days in (("deliveries_days", 3), ("budgets_days", 31)):
         with pytest.raises(ValueError, match=field):
             RetentionSettings(**{field: days})
+
+
+def test_the_audit_trail_is_verified_with_its_archived_rows_and_without_them(
+    ledger: Ledger, clock: Clock, tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    add_batches(ledger, 5, 3)
+    clock.forward(40 * DAY)
+    add_batches(ledger, 2)
+    add_rows(ledger, 1)
+    result = archive_old_rows(ledger, archive, Retention({"audit": timedelta(days=30)}))
+    assert result.rows == {"audit": 8}
+
+    def verdict() -> AuditVerdict:
+        with ledger.read() as tx, open_audit_archive(tx, archive) as opened:
+            return verify_ledger(tx, ids_in_order=ledger.is_sqlite, archive=opened)
+
+    whole = verdict()
+    assert (whole.problems, whole.batches, whole.rows, whole.unsealed) == ((), 3, 10, 1)
+    with ledger.read() as tx, open_audit_archive(tx, archive) as opened:
+        lines = [json.dumps(line) for line in export_trail(tx, ids_in_order=ledger.is_sqlite, archive=opened)]
+    assert verify_export(lines) == replace(whole, rows=10)
+    (file,) = (archive / "audit").glob("*.parquet")
+    kept = file.read_bytes()
+    with duckdb.connect() as connection:
+        altered = f"SELECT * REPLACE ('eve' AS actor) FROM read_parquet('{file}') WHERE id <> {whole.batches}"  # noqa: S608 - ours
+        connection.execute(f"COPY ({altered}) TO '{file}' (FORMAT parquet)")
+    problems = [str(problem) for problem in verdict().problems]
+    assert "is not as it was written" in problems[0]
+    assert [text for text in problems if "was removed" in text] == ["row 3 of batch 1 was removed"]
+    assert sum("was altered" in text for text in problems) == 7
+    file.unlink()
+    without = verdict()
+    assert (without.problems, without.rows, without.unchecked_rows) == ((), 2, 8)
+    assert without.missing_files == (f"audit/{file.name}",)
+    with ledger.read() as tx, open_audit_archive(tx, archive) as opened:
+        lines = [json.dumps(line) for line in export_trail(tx, ids_in_order=ledger.is_sqlite, archive=opened)]
+    assert (verify_export(lines).problems, verify_export(lines).unchecked_rows) == ((), 8)
+    file.write_bytes(kept)
+    assert verdict() == whole
+    with ledger.write() as tx, unguarded(tx):
+        tx.execute(update(tables.audit_batches).where(tables.audit_batches.c.id == 1).values(members=[[1, "0" * 64]]))
+    assert not verdict().ok
+
+
+def test_rows_of_the_audit_trail_that_are_not_sealed_stay(ledger: Ledger, clock: Clock, tmp_path: Path) -> None:
+    add_rows(ledger, 2)
+    clock.forward(400 * DAY)
+    assert archive_old_rows(ledger, tmp_path / "archive", Retention({"audit": timedelta(days=30)})).rows == {}

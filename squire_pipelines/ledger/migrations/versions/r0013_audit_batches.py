@@ -1,4 +1,4 @@
-"""Batches that seal the rows of the audit trail, and triggers that let a row change only by being sealed."""
+"""Batches that seal the rows of the audit trail, triggers that keep both, and the settings whose changes it tells."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,6 +35,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("digest", name=op.f("uq_audit_batches_digest")),
     )
     op.create_index("ix_audit_batches_sealed_at", "audit_batches", ["sealed_at"])
+    op.create_table(
+        "settings_seen",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("salt", sa.String(length=32), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("seen_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_settings_seen")),
+    )
     _drop_trigger("audit_append_only", "audit")
     op.add_column("audit", sa.Column("batch", sa.Integer(), nullable=True))
     op.create_index("ix_audit_batch_id", "audit", ["batch", "id"])
@@ -77,6 +85,7 @@ def downgrade() -> None:
     op.drop_index("ix_audit_batch_id", table_name="audit")
     op.drop_column("audit", "batch")
     op.drop_table("audit_batches")
+    op.drop_table("settings_seen")
     if _is_sqlite():
         message = f"SELECT RAISE(ABORT, '{_CHANGED}')"
         op.execute(f"CREATE TRIGGER audit_append_only BEFORE UPDATE ON audit  BEGIN {message}; END")
