@@ -7,17 +7,16 @@ from typing import IO, Any
 
 import click
 
+from squire_pipelines.cli.audited import record_export
 from squire_pipelines.cli.context import ROW_ID, CliContext, Columns, emit_json, json_option, limit_option, with_context
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.parameters import MOMENT
-from squire_pipelines.cli.person import actor
 from squire_pipelines.cli.text import counted
 from squire_pipelines.domain.audit_chain import START
-from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError, ExitCode, LedgerError, NotFoundError
 from squire_pipelines.files import open_atomically
-from squire_pipelines.ledger.audit import audit_page, record_audit
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.audit_export import MAX_LINE, export_trail, verify_export
 from squire_pipelines.ledger.audit_sealing import chain_head, seal
 from squire_pipelines.ledger.audit_verification import AuditVerdict, verify_ledger
@@ -130,9 +129,7 @@ def _bounded_lines(file: IO[str]) -> Iterator[str]:
 @with_context
 def export(context: CliContext, out: Path | None) -> None:
     """Write the whole trail with its chain, one JSON object a line. `squire audit verify FILE` checks it anywhere."""
-    with context.ledger.write() as tx:
-        subject = "the audit trail" if out is None else f"the audit trail to {out}"
-        record_audit(tx, actor=actor(), action="data.exported", subject=subject, trace_id=new_trace_id())
+    record_export(context, "the audit trail", out or "standard output")
     seal(context.ledger)
     if out is None:
         _export(context, write_line)

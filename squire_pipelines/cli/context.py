@@ -113,7 +113,11 @@ class CliContext:
         return replace(page, rows=tuple(rows))
 
     def close(self) -> None:
-        """Close the ledger if it was opened."""
+        """Record which secrets were used, and close the ledger if it was opened."""
+        if "squire_pipelines.secrets.uses" in sys.modules:
+            from squire_pipelines.cli.audited import record_secret_uses  # noqa: PLC0415 - not every command needs it
+
+            record_secret_uses(self)
         if "ledger" in self.__dict__:
             self.ledger.close()
             del self.__dict__["ledger"]

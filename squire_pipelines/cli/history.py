@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from squire_pipelines.cli.audited import record_export
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.freshness import has_more, note_what_is_missing
@@ -95,6 +96,7 @@ def export(
     """
     from squire_pipelines.warehouse import export as exporting  # noqa: PLC0415 - DuckDB
 
+    record_export(context, "the warehouse", target, tables=tables)
     done = exporting.export(
         context.home.warehouse,
         target,

@@ -13,7 +13,7 @@ from squire_pipelines.cli.person import actor, confirm
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ExitCode, LedgerError
-from squire_pipelines.ledger.backup import make_backup, restore_backup, verify
+from squire_pipelines.ledger.backup import make_backup, record_backup, restore_backup, verify
 from squire_pipelines.ledger.integrity import check_integrity
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.terminal.output import write_line
@@ -68,6 +68,7 @@ def backup(context: CliContext, file: Path, *, as_json: bool) -> None:
     """Copy the ledger to a new FILE while Squire runs. The copy has everything that was committed before."""
     with closing(Ledger(context.settings.resolved_ledger_url)) as store, _bar("copying") as progress:
         made = make_backup(store, file, progress=progress)
+        record_backup(store, made, actor=actor())
     if as_json:
         emit_json({"file": made.path, "revision": made.revision, "bytes": made.bytes, "tasks": made.tasks})
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from squire_pipelines.cli.audited import record_command, record_export
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import SPAN
@@ -42,6 +43,7 @@ def export(context: CliContext, file: Path | None, statuses: tuple[str, ...], re
     reads them back. FILE is written completely or not at all.
     """
     query = TaskQuery(statuses=statuses, repository=repository)
+    record_export(context, "tasks", file or "standard output", repository=repository)
     if file is None or str(file) == "-":
         _export_lines(context, query, write_line)
         return
@@ -90,6 +92,7 @@ def import_tasks(context: CliContext, path: Path, *, as_json: bool) -> None:
             write_line(f"{count} read", err=True)
 
     attempts = context.settings.dispatch.max_attempts
+    record_command(context, "data.imported", str(path))
     report = importing.import_tasks(context.ledger, path.expanduser(), max_attempts=attempts, progress=progress)
     if as_json:
         counts = {"imported": report.taken, "known": report.known, "skipped": report.skipped}

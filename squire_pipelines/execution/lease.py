@@ -8,11 +8,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.errors import LeaseLostError, LedgerError, StateConflictError
 from squire_pipelines.execution.ending import ending_of, retry_rule
 from squire_pipelines.ledger import adoption, attempts, tasks
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.heartbeat import Heartbeat
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tasks import Task
@@ -80,10 +83,23 @@ class LeasedAttempt:
         except LedgerError:
             return False  # the heartbeat decides whether the ledger was away for too long
 
-    def note(self, facts: AttemptFacts) -> None:
-        """Write facts about the attempt. Raises LeaseLostError."""
+    def note(self, facts: AttemptFacts, action: str = "", **detail: JsonValue) -> None:
+        """Write facts about the attempt, and what was done as a row of the audit trail. Raises LeaseLostError."""
         with self.ledger.write() as tx:
             attempts.note(tx, self.attempt.id, self.token, facts)
+            if action:
+                self.audit(tx, action, **detail)
+
+    def audit(self, tx: Transaction, action: str, **detail: JsonValue) -> None:
+        """Record in the audit trail what was done for the attempt."""
+        record_audit(
+            tx,
+            actor=f"run:{self.attempt.run_id}",
+            action=action,
+            subject=self.attempt.id,
+            trace_id=self.attempt.trace_id,
+            detail={"repository": self.task.repository, **detail},
+        )
 
     def stage(self, ending: Ending) -> None:
         """Store how the attempt ended, for the last step to record. Raises LeaseLostError."""

@@ -1,5 +1,7 @@
 """From an attempt's row and folder to its pull request, and from there back to the ledger."""
 
+from pydantic import JsonValue
+
 from squire_pipelines.agents.attempt_files import BUNDLE_FILE, read_notes
 from squire_pipelines.agents.model import AttemptFolder
 from squire_pipelines.domain.change import Decision, Verdict
@@ -24,6 +26,8 @@ from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import all_secrets
+
+_MAX_RULES = 20
 
 
 async def open_pull_request(leased: LeasedAttempt, client: GitHubClient, token: Secret | None) -> Published | Rejected:
@@ -63,7 +67,16 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
         known_secrets=all_secrets(settings.home, settings.provider_secrets),
         on_step=on_step,
     )
-    leased.note(AttemptFacts(verdict=result.verdict.record()))
+    record = result.verdict.record()
+    rules: list[JsonValue] = [*dict.fromkeys(finding.rule for finding in record.findings)]
+    leased.note(
+        AttemptFacts(verdict=record),
+        "policy.judged",
+        decision=record.decision,
+        rules=rules[:_MAX_RULES],
+        findings=len(record.findings),
+        head_sha=result.head_sha,
+    )
     if isinstance(result, Rejected):
         leased.stage(_rejected(result.verdict, folder_of(leased)))
     else:

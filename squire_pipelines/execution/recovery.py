@@ -21,6 +21,7 @@ from squire_pipelines.execution.gateway_session import remove_socket
 from squire_pipelines.execution.usage_recorder import recover_calls
 from squire_pipelines.ledger import adoption, attempts, budgets
 from squire_pipelines.ledger.attempts import Attempt, Settled
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import bound_context
 from squire_pipelines.observability.run_log import RunLog
@@ -176,12 +177,21 @@ def remove_leftovers(ledger: Ledger, settings: Settings, clients: Sequence[docke
     removed = 0
     for client in clients:
         try:
-            removed += sum(reap.remove(client, name) for name in _orphans(ledger, client))
+            removed += _remove_orphans(ledger, client)
             removed += gateway_cleanup.remove_leftovers(ledger, settings, client)
             removed += step_containers.remove_ended(client, settings.home.state)
         except (SquireError, OSError) as error:
             log.warning("containers could not be removed: %s", error)
     return removed
+
+
+def _remove_orphans(ledger: Ledger, client: docker.DockerClient) -> int:
+    names = [name for name in _orphans(ledger, client) if reap.remove(client, name)]
+    if names:
+        with ledger.write() as tx:
+            for name in names:
+                record_audit(tx, actor="recovery", action="container.stopped", subject=name, trace_id=None)
+    return len(names)
 
 
 def _orphans(ledger: Ledger, client: docker.DockerClient) -> list[str]:

@@ -196,18 +196,22 @@ def verify(leased: LeasedAttempt, inputs: AttemptInputs, runner: AgentRunner) ->
             context = VerificationContext(
                 runner, inputs, change, rules, settings.home, leased.go_on, registries, repository, reviewed_sha
             )
+            with leased.ledger.write() as tx:
+                leased.audit(tx, "container.started", purpose="checks", checks=[check.name for check in checks])
             check_run, message = _run(context, checks)
     except LeaseLostError:
         raise
     except SquireError as error:
         check_run, message = None, f"The checks could not be run: {error.message}."
     if check_run is not None and check_run.run.ending.cause is Cause.CANCELLED:
+        with leased.ledger.write() as tx:
+            leased.audit(tx, "container.stopped", purpose="checks", cause=check_run.run.ending.cause)
         leased.stage(check_run.run.ending)
         return None
     if missing:
         message = f"{message} No command is configured for {', '.join(missing)}.".strip()
     outcome = report(check_run.result if check_run else None, checks, message)
-    leased.note(AttemptFacts(verification=outcome))
+    leased.note(AttemptFacts(verification=outcome), "container.stopped", purpose="checks", passed=outcome.passed)
     return outcome
 
 

@@ -179,6 +179,7 @@ def record_run(leased: LeasedAttempt, result: RunResult) -> None:
             usage=usage_of_attempt(tx, leased.attempt.id),
         )
         attempts.note(tx, leased.attempt.id, leased.token, facts)
+        leased.audit(tx, "container.stopped", purpose="agent", cause=ending.cause, image=result.image_digest)
         if ending.cause is Cause.COMPLETED and report is not None and report.head_sha is not None:
             attempts.start_publishing(tx, leased.attempt.id, leased.token, head_sha=report.head_sha)
         else:

@@ -116,7 +116,8 @@ def run_agent(context: dg.OpExecutionContext, settings: SettingsParam, ledger: L
                 sandboxed=runner.is_sandbox,
                 limits=AppliedLimits.model_validate(inputs.limits.model_dump()),
             )
-            leased.note(facts)
+            agent = workspace.agent_title(leased.agent)
+            leased.note(facts, "container.started", purpose="agent", agent=agent, runner=facts.runner)
             if not runner.is_sandbox:
                 context.log.warning("the agent runs as a local process, which is no sandbox")
             result = run_with_gateway(leased, inputs, runner)

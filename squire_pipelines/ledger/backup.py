@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from squire_pipelines.domain.identity import new_trace_id
 from squire_pipelines.errors import ConfigError, LedgerError, NotFoundError, RefusedError, SchemaVersionError
 from squire_pipelines.files import fsync
-from squire_pipelines.home import make_folder
+from squire_pipelines.home import make_folder, why_not_writable
 from squire_pipelines.ledger import HEAD_REVISION
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger, may_be_ours, utc_now
 
 PAGES_AT_ONCE = 1000
@@ -70,6 +73,16 @@ def make_backup(ledger: Ledger, target: Path, *, progress: Progress | None = Non
         _give_name(part, target)
         fsync(target.parent)
     return replace(backup, path=target)
+
+
+def record_backup(ledger: Ledger, backup: Backup, *, actor: str) -> None:
+    """Record in the audit trail of the ledger, where that can be written, that somebody has a copy of it."""
+    if why_not_writable(ledger.path.parent) is not None or not os.access(ledger.path, os.W_OK):
+        return
+    detail: dict[str, JsonValue] = {"tasks": backup.tasks, "bytes": backup.bytes}
+    with ledger.write() as tx:
+        subject, trace_id = str(backup.path), new_trace_id()
+        record_audit(tx, actor=actor, action="ledger.backup", subject=subject, trace_id=trace_id, detail=detail)
 
 
 def verify(path: Path) -> Backup:

@@ -5,16 +5,18 @@ A delivery is read twice: for the collection that it asks for (`collected_at`), 
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import Row, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.domain.identity import new_id, new_trace_id
 from squire_pipelines.domain.looks import ReadReason
+from squire_pipelines.ledger.audit import record_audit
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.tables import deliveries
 
@@ -91,6 +93,15 @@ def record(
                     updated_at=tx.now,
                 )
                 row_id = tx.execute(query.returning(deliveries.c.id)).scalar_one()
+                detail: dict[str, JsonValue] = {"event": event, "action": action, "repository": repository}
+                record_audit(
+                    tx,
+                    actor=f"webhook:{source}",
+                    action="delivery.accepted",
+                    subject=delivery_id,
+                    trace_id=trace_id,
+                    detail=detail,
+                )
                 return RecordedDelivery(row_id, is_new=True, trace_id=trace_id)
     except IntegrityError:
         # Two receivers stored the same delivery at once: the other one's row is there now.
@@ -99,6 +110,16 @@ def record(
         if known is None:
             raise
     return RecordedDelivery(known.id, is_new=False, trace_id=known.trace_id)
+
+
+def record_refusals(ledger: Ledger, counts: Mapping[tuple[int, str], int], *, since: datetime) -> None:
+    """Record in the audit trail how many deliveries were refused since a moment, by status and reason."""
+    with ledger.write() as tx:
+        for (status, reason), count in sorted(counts.items()):
+            detail: dict[str, JsonValue] = {"count": count, "reason": reason, "since": since.isoformat()}
+            record_audit(
+                tx, actor="webhook", action="delivery.refused", subject=str(status), trace_id=None, detail=detail
+            )
 
 
 def request_collection(

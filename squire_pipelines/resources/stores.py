@@ -1,5 +1,6 @@
 """The resources `settings` and `ledger`: vend the settings and the system of record."""
 
+import atexit
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,16 @@ def opened_ledger(url: str) -> "Ledger":
     """
     from squire_pipelines.ledger.store import open_ledger  # noqa: PLC0415 - SQLAlchemy, for the runs that need it
 
-    return open_ledger(url)
+    ledger = open_ledger(url)
+    atexit.register(_record_secret_uses, ledger)
+    return ledger
+
+
+def _record_secret_uses(ledger: "Ledger") -> None:
+    """Record which secrets this process has read since the last time, before it ends."""
+    from squire_pipelines.ledger.secret_uses import record_secret_uses  # noqa: PLC0415 - as above
+
+    record_secret_uses(ledger, actor="pipeline")
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):

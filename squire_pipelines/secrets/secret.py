@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from typing import NoReturn
 
+from squire_pipelines.secrets.uses import count_use
+
 _MAX_KNOWN = 256
 _known: OrderedDict[str, None] = OrderedDict()
 
@@ -23,6 +25,8 @@ class Secret:
         _known.move_to_end(value)
         if len(_known) > _MAX_KNOWN:
             _known.popitem(last=False)
+        if origin:  # it was found in a place where people keep secrets, and not made here
+            count_use("read", name, origin)
 
     def reveal(self) -> str:
         """Return the value itself. Whoever calls this answers for where it goes."""

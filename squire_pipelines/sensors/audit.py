@@ -1,14 +1,16 @@
-"""The sensor `seal_audit`: seals new rows of the audit trail about once a minute. It requests no run.
+"""The sensor `seal_audit`: about once a minute, completes and seals the audit trail. It requests no run.
 
 A run would cost seconds where this is a query, and most of the time finds nothing to seal.
 """
 
 import dagster as dg
 
-from squire_pipelines.resources.parameters import LedgerParam
+from squire_pipelines.resources.parameters import LedgerParam, SettingsParam
 
 _INTERVAL_S = 60
 _BATCHES_PER_TICK = 20
+_SHOWN = 20
+_ACTOR = "sensor:seal_audit"
 
 
 @dg.sensor(
@@ -18,10 +20,21 @@ _BATCHES_PER_TICK = 20
     description="Chains new rows of the audit trail, so that later changes of them are found.",
     tags={"squire/part": "audit"},
 )
-def seal_audit(context: dg.SensorEvaluationContext, ledger: LedgerParam) -> dg.SkipReason:
-    """The newest digest stands in the tick and in the log: outside of the ledger."""
-    from squire_pipelines.ledger import audit_sealing
+def seal_audit(context: dg.SensorEvaluationContext, settings: SettingsParam, ledger: LedgerParam) -> dg.SkipReason:
+    """Record too what no transaction tells: changed settings, and which secrets the sensors' process has read.
 
+    The newest digest stands in the tick and in the log: outside of the ledger.
+    """
+    from squire_pipelines.ledger import audit_sealing
+    from squire_pipelines.ledger.secret_uses import EVERY_S, record_secret_uses
+    from squire_pipelines.ledger.settings_changes import notice_changed_settings
+
+    record_secret_uses(ledger, actor=_ACTOR, every_s=EVERY_S)
+    values = settings.model_dump(mode="json", exclude_unset=True)
+    with ledger.write() as tx:
+        changed = notice_changed_settings(tx, values, actor=_ACTOR, trace_id=None)
+    if changed:
+        context.log.info(f"settings changed: {', '.join(changed[:_SHOWN])}")
     sealed = audit_sealing.seal(ledger, batches=_BATCHES_PER_TICK)
     if not sealed:
         return dg.SkipReason("nothing is unsealed")

@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from squire_pipelines.github.protocol import DeliveryHeaders, parse_delivery_hea
 from squire_pipelines.ledger import HEAD_REVISION, deliveries, repositories
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, bound_context, get_logger
+from squire_pipelines.webhooks.refusals import RefusalCounts
 
 THREAD_PREFIX = "receiver-ledger"
 """How the names of the threads begin that are in the ledger for a request."""
@@ -40,7 +41,8 @@ class Limits:
     """What the receiver spends on its callers.
 
     GitHub waits ten seconds for an answer (https://docs.github.com/webhooks/using-webhooks/best-practices-for-using-webhooks),
-    so body and ledger together have less. `buffered` is what all unfinished bodies together may take.
+    so body and ledger together have less. `buffered` is what all unfinished bodies together may take. Refusals are
+    counted, and recorded every `refusals_every_s`: a flood of them must not become a flood of rows.
     """
 
     body: int = 25 * 2**20
@@ -48,6 +50,7 @@ class Limits:
     body_timeout_s: float = 5.0
     ledger_timeout_s: float = 4.0
     ready_timeout_s: float = 2.0
+    refusals_every_s: float = 60.0
     threads: int = 4
     waiting: int = 256
 
@@ -83,12 +86,25 @@ class _Receiver:
         self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix=THREAD_PREFIX)
         self._waiting = 0
         self._buffered = 0
+        self._refusals = RefusalCounts(ledger)
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Ends the threads; not waiting for one that the ledger keeps, whose request was never acknowledged."""
-        yield
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        recording = asyncio.create_task(self._record_refusals())
+        try:
+            yield
+        finally:
+            recording.cancel()
+            with suppress(_RefusedError):
+                await self._in_ledger(self._refusals.record, self._limits.ready_timeout_s)
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _record_refusals(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.refusals_every_s)
+            with suppress(_RefusedError):  # it is logged, and the counts go on
+                await self._in_ledger(self._refusals.record, self._limits.ledger_timeout_s)
 
     async def github(self, request: Request) -> JSONResponse:
         """Take one of GitHub's deliveries."""
@@ -98,9 +114,11 @@ class _Receiver:
                 return await self._store(request, body)
         except _RefusedError as refused:
             _log.warning("delivery refused", status=refused.status, reason=refused.message)
+            self._refusals.count(refused.status, refused.message)
             return refused.response()
         except DeliveryError as error:
             _log.warning("delivery refused", status=400, reason=error.message)
+            self._refusals.count(400, "it is not what GitHub sends")
             return JSONResponse({"error": error.message, "hint": error.hint}, status_code=400)
 
     async def healthz(self, _request: Request) -> JSONResponse:

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, SquireError
+from squire_pipelines.ledger.secret_uses import record_secret_uses
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, set_level
 from squire_pipelines.secret_names import SecretName
@@ -140,6 +141,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) 
         app = create_app(
             ledger=ledger, secret=secret.reveal().encode(), repositories=lambda: settings.repositories, limits=limits
         )
+        record_secret_uses(ledger, actor="webhooks")
         with listen(settings.webhooks.host, settings.webhooks.port) as listener:
             bounds = ConnectionLimits(per_address=settings.webhooks.connections_per_address)
             ReceiverServer(app, listener, announce=announce, limits=bounds).serve_until_stopped()

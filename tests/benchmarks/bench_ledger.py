@@ -23,6 +23,7 @@ from squire_pipelines.ledger import bulk
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.task_query import TaskQuery
 from tests.support import ledger_load
+from tests.support.audit_load import audit_share
 from tests.support.figures import Figure, percentile, report
 from tests.support.ledgers import TRACE, PostgresServer, add_tasks, dispatch, spec, sqlite_ledger_file
 
@@ -35,6 +36,7 @@ BULK_TARGETS = {"SQLite": 3.0, "Postgres": 10.0}
 It also locks and reads the tasks, and reports each of them. Beside Postgres without fsync that is most of the work.
 """
 
+AUDIT_PAIRS = 300
 PROCESSES = 4
 CLAIMERS = 16
 MANY = 10_000
@@ -88,6 +90,16 @@ def postgres_transitions(server: PostgresServer) -> list[Figure]:
     loads = ledger_load.together(ledger_load.change_without_pause, calls)
     rate = sum(load.changes for load in loads) / SECONDS
     return [Figure(f"Postgres, {PROCESSES} processes: transitions (no fsync)", rate, "/s")]
+
+
+def audit_cost(name: str, url: str) -> list[Figure]:
+    """Measure what the audit trail adds to the transitions of an attempt, sealing included."""
+    share, without, with_trail = audit_share(url, AUDIT_PAIRS)
+    return [
+        Figure(f"{name}: one attempt's transactions", without * 1000, "ms"),
+        Figure(f"{name}: one attempt's transactions with the audit trail", with_trail * 1000, "ms"),
+        Figure(f"{name}: what the audit trail adds", share, "x", 0.05),
+    ]
 
 
 # What a bulk change writes, as the drivers write it: parameters are marked as each of them wants it.
@@ -215,7 +227,9 @@ def main() -> int:
             figures += bulk_changes("SQLite", url, raw_url, change_by_sqlite3)
             figures += claims("SQLite", f"sqlite:///{sqlite_ledger_file(folder / 'claims.sqlite')}")
             figures += backup_while_writing(folder)
+            figures += audit_cost("SQLite", f"sqlite:///{sqlite_ledger_file(folder / 'audit.sqlite')}")
             figures += postgres_transitions(server)
+            figures += audit_cost("Postgres (no fsync)", server.empty_ledger())
             figures += bulk_changes("Postgres", server.empty_ledger(), server.empty_ledger(), change_by_psycopg)
             figures += claims("Postgres", server.empty_ledger())
     finally:

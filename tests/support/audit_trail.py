@@ -36,9 +36,9 @@ def unguarded(tx: Transaction) -> Iterator[None]:
 
 
 def add_rows(ledger: Ledger, count: int, *, actor: str = "ann") -> None:
-    """Add rows, each in a transaction of its own."""
-    for number in range(count):
-        with ledger.write() as tx:
+    """Add rows in one transaction."""
+    with ledger.write() as tx:
+        for number in range(count):
             detail: dict[str, JsonValue] = {"number": number, "texts": ["ä", "\ud800", 1.5]}
             record_audit(tx, actor=actor, action="a.done", subject=f"s{number}", detail=detail, trace_id=TRACE)
 

@@ -23,6 +23,7 @@ from squire_pipelines.domain.tasks import AttemptStatus, TaskKind, TaskStatus
 from squire_pipelines.execution.step_executor import IN_STEP
 from squire_pipelines.ledger import attempts, outcomes, tasks
 from squire_pipelines.ledger.attempts import Attempt
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import attempts as attempt_table
 from squire_pipelines.ledger.tables import outcomes as outcome_table
@@ -107,6 +108,11 @@ def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: Forg
     metadata = event.step_materialization_data.materialization.metadata
     assert metadata["trace_id"].value == task.trace_id
     assert metadata["pull_request"].value == row.pr_url
+    with pipeline.ledger.read() as tx:
+        trail = audit_page(tx, subject=attempt.id)
+    assert [(entry.action, entry.trace_id) for entry in reversed(trail)] == [
+        (action, task.trace_id) for action in ("container.started", "container.stopped", "policy.judged")
+    ]
 
 
 def test_an_attempt_goes_the_same_way_with_its_ledger_in_postgres(
@@ -203,6 +209,10 @@ def test_a_change_that_the_policy_refuses_is_not_pushed(pipeline: Pipeline, forg
     assert ".github/workflows/x.yml" in str(row.message)
     assert row.verdict is not None
     assert row.verdict.decision is Decision.REJECT
+    with pipeline.ledger.read() as tx:
+        (judged,) = audit_page(tx, action="policy.judged")
+    assert (judged.detail["decision"], judged.detail["head_sha"]) == ("reject", row.head_sha)
+    assert len(judged.detail["rules"]) == 1
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.FAILED
     assert our_branches(forge) == []
 

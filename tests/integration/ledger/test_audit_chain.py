@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from squire_pipelines.errors import ConfigError
@@ -137,7 +137,7 @@ def tamper(ledger: Ledger, kind: str, first: int, second: Any) -> bool:
         return changes[kind](tx) is not False
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(what=tampering)
 def test_whatever_one_thing_is_done_to_a_sealed_trail_is_found(ledger: Ledger, what: tuple[str, int, Any]) -> None:
     empty_tables(ledger)
@@ -191,7 +191,7 @@ def test_a_row_whose_transaction_ends_late_is_sealed_in_a_later_batch(
     late.close()
     assert seal(ledger) == 1
     with ledger.read() as tx:
-        batch = tx.execute(select(audit.c.batch).where(audit.c.id == func.least(audit.c.id, 1))).scalar_one()
+        batch = tx.execute(select(audit.c.batch).where(audit.c.actor == "late")).scalar_one()
     assert batch == 2
     assert verdict_of(ledger).problems == ()
 

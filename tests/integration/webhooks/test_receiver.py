@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from squire_pipelines.domain.looks import KnownRepository
 from squire_pipelines.errors import SecretMissingError
 from squire_pipelines.ledger import repositories
+from squire_pipelines.ledger.audit import audit_page
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.webhooks.receiver import Limits, create_app
 from tests.support.deliveries import SECRET, headers, push
@@ -320,3 +321,22 @@ def test_a_renamed_repository_is_known_by_its_id(
     other = json.dumps({**content, "repository": {"id": 43, "full_name": "new-owner/gone"}}).encode()
     answer = client.post(HOOK, content=other, headers=headers(other, event="repository", delivery="d-3"))
     assert answer.json()["relevant"] is False  # the settings do not name it any more
+
+
+def test_accepted_deliveries_and_counts_of_refusals_are_in_the_audit_trail(
+    make_client: MakeClient, ledger: Ledger
+) -> None:
+    client = make_client(refusals_every_s=0.02)
+    body = push()
+    for _ in range(2):
+        client.post(HOOK, content=body, headers=headers(body))
+    for _ in range(20):
+        client.post(HOOK, content=body, headers={**headers(body), "X-Hub-Signature-256": "sha256=" + "0" * 64})
+    client.post(HOOK, content=body, headers={**headers(body), "X-GitHub-Delivery": "no id"})
+    client.__exit__()  # what is not recorded yet is recorded at the end
+    with ledger.read() as tx:
+        (accepted,) = audit_page(tx, action="delivery.accepted")
+        refused = audit_page(tx, action="delivery.refused")
+    assert (accepted.subject, accepted.detail["repository"], accepted.actor) == ("d-1", "acme/shop", "webhook:github")
+    assert sum(entry.detail["count"] for entry in refused if entry.subject == "401") == 20
+    assert sum(entry.detail["count"] for entry in refused if entry.subject == "400") == 1
