@@ -31,7 +31,8 @@ def _record_secret_uses(ledger: "Ledger") -> None:
     """Record which secrets this process has read since the last time, before it ends."""
     from squire_pipelines.ledger.secret_uses import record_secret_uses  # noqa: PLC0415 - as above
 
-    record_secret_uses(ledger, actor="pipeline")
+    if not ledger.is_sqlite or ledger.path.exists():
+        record_secret_uses(ledger, actor="pipeline")
 
 
 class SettingsResource(dg.ConfigurableResource[Settings]):
