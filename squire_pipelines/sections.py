@@ -28,7 +28,6 @@ from squire_pipelines.setting_types import (
     EngineName,
     GitName,
     Glob,
-    HttpUrl,
     Image,
     Label,
     ListenHost,
@@ -38,6 +37,7 @@ from squire_pipelines.setting_types import (
     SeccompProfile,
     Seconds,
     SecondsOrNone,
+    SecretUrl,
     SettingsSection,
     ShellLine,
     Skills,
@@ -361,7 +361,7 @@ class PipelineSettings(SettingsSection):
 class AlertSettings(SettingsSection):
     """Who is told when a budget is nearly or wholly used up. Once for each budget and period."""
 
-    webhook_url: HttpUrl | None = Field(default=None, description="gets a JSON object by POST")
+    webhook_url: SecretUrl | None = Field(default=None, description="gets a JSON object by POST")
     budget_share: float = Field(default=0.8, gt=0, le=1, description="of a budget, from which on it is a warning")
 
 

@@ -41,6 +41,11 @@ def config_error(section: Any, error: ValidationError, table: str = "") -> Setti
     )
 
 
+def table_name(repository: str, section: str) -> str:
+    """Return how messages name a section, or a repository's own; an empty name stands for all repositories."""
+    return f'[repository."{repository}".{section}]' if repository else f"[{section}]"
+
+
 def setting_context(table: str, *key: str | int) -> Mapping[str, object]:
     """Return the context of an error about a setting, by which its line is looked for in the file.
 

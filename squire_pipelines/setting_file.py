@@ -19,6 +19,7 @@ from squire_pipelines.secrets.redact import Redactor
 
 MAX_FILE_BYTES = 4 * 2**20
 _MAX_SHOWN = 200
+_OF_REPOSITORY = 2
 KeyPath = tuple[str | int, ...]
 """The parts of a setting's name, from the outermost table on; a number is a place in a list."""
 
@@ -41,6 +42,19 @@ def quote_text(text: str) -> str:
     """Return a text as TOML."""
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{text}"'
+
+
+def toml_text(value: Any) -> str:
+    """Return `value` as TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{toml_text(key)} = {toml_text(member)}" for key, member in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_text(member) for member in value)}]"
+    return quote_text(str(value))
 
 
 def key_text(path: KeyPath) -> str:
@@ -97,7 +111,10 @@ class SettingsFile:
             if places:
                 return self._line_with(value, places[0])
         inner = (statement.first_line for statement in self.statements if path and statement.path[: len(path)] == path)
-        return next(inner, None)
+        line = next(inner, None)
+        if line is None and path[:1] == ("repository",):
+            return self.line_of(path[_OF_REPOSITORY:], value)  # what it does not say itself, the general tables do
+        return line
 
     def _line_with(self, value: object, statement: Statement) -> int:
         lines = self.text.splitlines()[statement.first_line - 1 : statement.last_line]

@@ -47,6 +47,17 @@ def forms_of(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+def checks_of(annotation: Any) -> Iterator[Any]:
+    """Yield the functions that check a setting, of its alternatives too."""
+    if get_origin(annotation) is Annotated:
+        inner, *marks = get_args(annotation)
+        yield from (mark.func for mark in marks if hasattr(mark, "func"))
+        yield from checks_of(inner)
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from checks_of(member)
+
+
 def model_in(annotation: Any) -> type[BaseModel] | None:
     """Return the section that a setting is, if it is one."""
     return next((form for form in forms_of(annotation) if isinstance(form, type) and issubclass(form, BaseModel)), None)

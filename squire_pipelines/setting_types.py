@@ -35,11 +35,11 @@ _SKILL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_PROFILE_BYTES = 2**20
 _MAX_PORT = 65535
 _MAX_GLOB = 4096
-# What git takes from the ends of a name and an address: `crud` in its ident.c, and blanks.
 DEFAULT_PROVIDER = "default"
 """The name of what `agent.base_url`, `planner.base_url` and the secret `model-key` say without any table."""
 _MAX_PROVIDERS = 10  # of one agent: each is a connection, and a key in the gateway's memory
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+# What git takes from the ends of a name and an address: `crud` in its ident.c, and blanks.
 _GIT_ENDS = " .,:;<>\"\\'"
 _EMAIL = r"[A-Za-z0-9][A-Za-z0-9!#$%&*+/=?^_{|}~\[\].-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 # A name that has no other meaning to an engine; `container:NAME` is a network too.
@@ -118,6 +118,14 @@ def check_http_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or "") or re.search(r"\s", text):
         raise ValueError("a URL looks like https://example.com/path")
     return text
+
+
+def check_secret_url(text: str) -> str:
+    """Return a URL whose path may be a secret, which no error repeats."""
+    try:
+        return check_http_url(text)
+    except ValueError:
+        raise _hidden("a URL looks like https://example.com/path, with no user name and password in it") from None
 
 
 def check_base_url(text: str) -> str:
@@ -342,7 +350,7 @@ def _absolute(path: Path) -> Path:
 Cron = Annotated[str, AfterValidator(check_cron)]
 TimeZone = Annotated[str, Field(max_length=100), AfterValidator(check_time_zone)]
 QuietSpan = Annotated[str, AfterValidator(check_quiet_hours)]
-HttpUrl = Annotated[str, AfterValidator(check_http_url)]
+SecretUrl = Annotated[str, AfterValidator(check_secret_url)]
 BaseUrl = Annotated[str, AfterValidator(check_base_url)]
 LedgerUrl = Annotated[str, AfterValidator(check_ledger_url)]
 SeccompProfile = Annotated[Path, AfterValidator(check_seccomp)]

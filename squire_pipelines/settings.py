@@ -51,7 +51,7 @@ from squire_pipelines.sections import (
     WarehouseSettings,
     WebhookSettings,
 )
-from squire_pipelines.setting_errors import config_error, in_file, setting_context
+from squire_pipelines.setting_errors import config_error, in_file, setting_context, table_name
 from squire_pipelines.setting_file import SettingsFile, read_settings_file
 from squire_pipelines.setting_keys import SettingValueError
 from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
@@ -135,12 +135,12 @@ class Settings(BaseSettings):
                 try:
                     self.gateway_settings_for(repository).check_reachable(name)
                 except ValueError as error:
-                    table = _table(repository, "verification")
-                    raise ConfigError(
-                        f"{table}: {error}",
-                        hint=f"set [gateway.registries.{name}], or remove the name",
-                        context=setting_context(table, "egress"),
-                    ) from error
+                    table, step = (
+                        table_name(repository, "verification"),
+                        f"set [gateway.registries.{name}], or remove it",
+                    )
+                    context = setting_context(table, "egress")
+                    raise ConfigError(f"{table}: {error}", hint=step, context=context) from error
         self._check_commands()
         self._check_providers()
         self._check_rules()
@@ -151,17 +151,16 @@ class Settings(BaseSettings):
         for repository in repositories:
             tables = self._agent_tables(repository)
             for choice in self.orderable_choices(repository):
-                with where_named(choice, tables, _table(repository, "agent")):
+                with where_named(choice, tables, table_name(repository, "agent")):
                     agent = self.agent_for(repository, choice)
-                is_own = choice.agent in tables
-                yield _table(repository, f"agents.{choice.agent}" if is_own else "agent"), agent
+                yield self.agent_table(repository, choice), agent
 
     def _check_rules(self) -> None:
         has_own = {name for name, overrides in self.repository.items() if "choose" in overrides.agent}
         for name in ("", *has_own):
             users = (name,) if name else set(self.repositories) - has_own or ("",)
             filters = [self.filters_for(user).rules for user in users]
-            check_rules(_table(name, "agent"), self._merged(name, "agent", self.agent), filters)
+            check_rules(table_name(name, "agent"), self._merged(name, "agent", self.agent), filters)
 
     def _check_commands(self) -> None:
         # What the general section lacks may stand in each repository's own.
@@ -180,7 +179,9 @@ class Settings(BaseSettings):
         for repository in ("", *self.repository):
             is_own = "aliases" in self._overrides(repository).gateway
             allowed = models.get(repository, set()) if is_own else anywhere
-            check_aliases(f"{_table(repository, 'gateway')}", self.gateway_settings_for(repository).aliases, allowed)
+            check_aliases(
+                f"{table_name(repository, 'gateway')}", self.gateway_settings_for(repository).aliases, allowed
+            )
         for name, provider in self.providers.items():
             agents = (agent for _, agent in self._agents_of(models) if name in names_of(agent.provider))
             allowed = {*provider.models, *self.gateway.models, *(agent.model for agent in agents if agent.model)}
@@ -247,8 +248,13 @@ class Settings(BaseSettings):
         try:
             agent = AgentSettings.model_validate(named_agent(base, tables, name, model))
         except ValidationError as error:
-            raise config_error(AgentSettings, error, _table(repository, f"agents.{name}")) from error
+            raise config_error(AgentSettings, error, table_name(repository, f"agents.{name}")) from error
         return with_default_model(agent, self.providers)
+
+    def agent_table(self, repository: str, choice: AgentChoice) -> str:
+        """Return the table that says most of an agent, as messages name it."""
+        is_own = choice.agent in self._agent_tables(repository)
+        return table_name(repository, f"agents.{choice.agent}" if is_own else "agent")
 
     def choice_rules(self, repository: str) -> ChoiceRules:
         """Return by which rules the tasks of one repository get their agents."""
@@ -278,7 +284,7 @@ class Settings(BaseSettings):
         try:
             return named_tables(self.agents, self._overrides(repository).agents)
         except ValidationError as error:
-            raise config_error(NamedAgents, error, _table(repository, "agents")) from error
+            raise config_error(NamedAgents, error, table_name(repository, "agents")) from error
 
     def policy_for(self, repository: str) -> PolicySettings:
         """Return the diff policy for one repository."""
@@ -339,7 +345,7 @@ class Settings(BaseSettings):
         try:
             return type(section).model_validate(merged)
         except ValidationError as error:
-            raise config_error(type(section), error, _table(repository, name)) from error
+            raise config_error(type(section), error, table_name(repository, name)) from error
 
     @cached_property
     def home(self) -> Home:
@@ -356,10 +362,6 @@ class Settings(BaseSettings):
         """The ledger's file, None when it is in a database server."""
         url = self.resolved_ledger_url
         return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
-
-
-def _table(repository: str, section: str) -> str:
-    return f'[repository."{repository}".{section}]' if repository else f"[{section}]"
 
 
 # Every section that a repository's table can override.

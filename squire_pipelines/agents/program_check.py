@@ -6,10 +6,10 @@ import docker
 
 from squire_pipelines.agents import preflight, worker_files
 from squire_pipelines.agents.adapters.registry import find
+from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.agents.failure_hints import build_command, other_version
 from squire_pipelines.agents.probe import run_once
 from squire_pipelines.agents.programs import tried_version
-from squire_pipelines.agents.runners import agent_config_of
 from squire_pipelines.sections import AgentSettings
 
 TIMEOUT_S = 120.0

@@ -1,117 +1,148 @@
 """`squire config`: the settings as they are, where each comes from, and whether they are valid."""
 
-import os
-import tomllib
-from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
 
+from squire_pipelines.cli.config_check import check_usable, read_alone
+from squire_pipelines.cli.config_values import (
+    SettingRow,
+    default_values,
+    flatten,
+    rows_in_effect,
+    shown,
+    value_text,
+)
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
-from squire_pipelines.cli.lazy import LazyGroup
+from squire_pipelines.cli.lazy import Lazy, LazyGroup
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.secrets.redact import Redactor
+from squire_pipelines.setting_file import read_settings_file, toml_text
+from squire_pipelines.setting_keys import parse_key
 from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.output import write_line
 
-config = LazyGroup(name="config", help="Show and check the settings.")
+config = LazyGroup(
+    name="config",
+    help="Show, check and change the settings.",
+    lazy={
+        "set": Lazy("squire_pipelines.cli.config_change:set_value", "Set one setting in the file, or take it out."),
+        "edit": Lazy("squire_pipelines.cli.config_change:edit", "Open the file in an editor, and write what is valid."),
+    },
+)
 
 
-def flatten(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the leaves of nested settings with their paths."""
-    if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
-    if isinstance(value, Mapping) and (value or not path):
-        for name, member in value.items():
-            yield from flatten(member, (*path, str(name)))
-    else:
-        yield path, value
-
-
-def find_source(path: tuple[str, ...], file: Mapping[str, Any], environment: Mapping[str, str]) -> str:
-    """Return where the value at `path` comes from: a variable's name, `file` or `default`."""
-    names = {name.upper() for name in environment}
-    for depth in range(len(path), 0, -1):
-        variable = "SQUIRE_" + "__".join(path[:depth]).upper()
-        if variable in names:
-            return variable
-    table: Any = file
-    for part in path:
-        if not isinstance(table, Mapping) or part not in table:
-            return "default"
-        table = table[part]
-    return "file"
-
-
-def _key(path: tuple[str, ...]) -> str:
-    return ".".join(f'"{part}"' if "/" in part else part for part in path)
-
-
-def _redacted(value: Any, redactor: Redactor) -> Any:
-    # Secrets are not settings, but a URL may contain a password.
-    if isinstance(value, str):
-        return redactor.redact(value)
-    if isinstance(value, tuple | list):
-        return [_redacted(member, redactor) for member in value]
-    return value
-
-
-@config.command("show", examples=("squire config show", "squire config show --defaults", "squire config show --json"))
+@config.command(
+    "show", examples=("squire config show", "squire config show --origin", "squire config show --defaults --json")
+)
 @click.option("--defaults", is_flag=True, help="Show the defaults, without file and environment.")
+@click.option("--origin", is_flag=True, help="Show the file's line of each key that the file has.")
 @json_option
 @with_context
-def show(context: CliContext, *, defaults: bool, as_json: bool) -> None:
+def show(context: CliContext, *, defaults: bool, origin: bool, as_json: bool) -> None:
     """Show every key with its value and where it comes from. Secrets are not settings and are never shown.
 
-    A variable is named after its key: SQUIRE_DISPATCH__MAX_CONCURRENT sets dispatch.max_concurrent.
+    A variable is named after its key: SQUIRE_DISPATCH__MAX_CONCURRENT sets dispatch.max_concurrent. Of the URL that
+    alerts go to, only the host is shown. A model that an agent gets by default stands where its own would.
     """
-    file: dict[str, Any] = {}
-    environment: Mapping[str, str] = {}
     path = context.config_path
     if defaults:
-        settings: Any = {
-            name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()
-        }
+        rows = [SettingRow(keys, shown(keys, value), "default") for keys, value in flatten(default_values())]
     else:
-        settings, environment = context.settings, os.environ
-        if path.is_file():
-            file = tomllib.loads(path.read_text(encoding="utf-8"))
-    redactor = Redactor()
-    rows = [
-        {"key": _key(keys), "value": _redacted(value, redactor), "from": find_source(keys, file, environment)}
-        for keys, value in flatten(settings)
-    ]
+        settings = context.settings
+        rows = rows_in_effect(settings, read_settings_file(path))
     if as_json:
-        emit_json(rows)
+        emit_json([_as_json(row, with_line=origin) for row in rows])
         return
-    columns: Columns = {"key": "key", "value": lambda row: _text(row["value"]), "from": "from"}
+    columns: Columns = {
+        "key": "key",
+        "value": lambda row: value_text(row.value),
+        "from": lambda row: f"{row.origin}, line {row.line}" if origin and row.line is not None else row.origin,
+    }
     context.console.print(table_of(rows, columns, keep=("value",)))
     if not defaults:
         write_line(f"file: {path}{'' if path.is_file() else ' (does not exist)'}", err=True)
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return "not set"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if value not in ("", {}) else "none"
+def _as_json(row: SettingRow, *, with_line: bool) -> dict[str, Any]:
+    values = {"key": row.key, "value": row.value, "from": row.origin}
+    return values | {"line": row.line} if with_line else values
+
+
+@config.command("get", examples=("squire config get dispatch.max_concurrent", "squire config get agent.limits --json"))
+@click.argument("key")
+@json_option
+@with_context
+def get(context: CliContext, key: str, *, as_json: bool) -> None:
+    """Print the value in effect of one key, or those of a table; nothing where it is not set.
+
+    A list is printed a line for each member. What `show` hides is hidden here too.
+    """
+    path = parse_key(key, Settings)
+    rows = rows_in_effect(context.settings, read_settings_file(context.config_path))
+    value: Any = _nested(rows)
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
+    if as_json:
+        emit_json(value)
+    elif isinstance(value, dict):
+        for name, member in flatten(value):
+            if member is not None:
+                write_line(f"{'.'.join(name)} = {toml_text(member)}")
+    elif isinstance(value, list):
+        for member in value:
+            write_line(toml_text(member) if isinstance(member, dict) else member)
+    else:
+        write_line("" if value is None else str(value).lower() if isinstance(value, bool) else value)
+
+
+def _nested(rows: list[SettingRow]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for row in rows:
+        table = values
+        for part in row.path[:-1]:
+            table = table.setdefault(part, {})
+        table[row.path[-1]] = row.value
+    return values
+
+
+@config.command("diff", examples=("squire config diff", "squire config diff other.toml", "squire config diff --json"))
+@click.argument("other", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@with_context
+def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
+    """Show what the file sets otherwise than the defaults do, or than another file does. Variables do not count."""
+    first = read_alone(read_settings_file(context.config_path))
+    second: Any = read_alone(read_settings_file(other)) if other else default_values()
+    ours, theirs = ({path: shown(path, value) for path, value in flatten(side)} for side in (first, second))
+    names = ("file", "other" if other else "default")
+    rows = [
+        {"key": SettingRow(path, None, "").key, names[1]: theirs.get(path), names[0]: ours.get(path)}
+        for path in dict.fromkeys((*ours, *theirs))
+        if (ours.get(path) or None, theirs.get(path) or None) != (None, None) and ours.get(path) != theirs.get(path)
+    ]
+    columns: Columns = {
+        "key": "key",
+        names[1]: lambda row: value_text(row[names[1]]),
+        names[0]: lambda row: value_text(row[names[0]]),
+    }
+    context.write_list(rows, columns, as_json=as_json, empty=f"{context.config_path} sets nothing otherwise")
 
 
 @config.command("validate", examples=("squire config validate", "squire --config other.toml config validate"))
 @with_context
 def validate(context: CliContext) -> None:
-    """Check the settings, with those of each repository. Opens nothing."""
-    from squire_pipelines.execution.step_executor import check_settings  # noqa: PLC0415 - Docker's client
+    """Check the settings, with those of each repository and of each agent. Opens nothing.
 
+    The exit code is 3 when they cannot be used; the message has the key, its line in the file and what to do.
+    """
     hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
-    if context.settings.pipeline.executor == "docker":
-        check_settings(context.settings)
     path = context.config_path
+    check_usable(context.settings, read_settings_file(path))
     write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
 
 

@@ -120,15 +120,12 @@ def _check_names(context: CliContext) -> Iterator[Diagnosis]:
 
 def check_engine(context: CliContext) -> Iterator[Diagnosis]:
     """Check the container engine, the worker image, and the runner that follows from them."""
-    from squire_pipelines.agents.runners import check_agent  # noqa: PLC0415 - likewise
+    from squire_pipelines.agents.agent_config import check_agents  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import find_place  # noqa: PLC0415 - Docker's client, not needed if the settings fail
-    from squire_pipelines.model_use import protocol_of  # noqa: PLC0415 - likewise
 
     place = find_place(context.settings.agent_for(""))
     try:
-        for name, choice in context.settings.every_orderable_choice:
-            agent = context.settings.agent_for(name, choice)
-            check_agent(agent, protocol=protocol_of(agent, context.settings.agent_provider(name, choice)))
+        check_agents(context.settings)
     except ConfigError as error:
         yield Diagnosis.of_error("agent", error)
     if place.engine:

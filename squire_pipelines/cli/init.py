@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -22,6 +22,7 @@ from squire_pipelines.errors import ConfigError
 from squire_pipelines.files import open_atomically
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.home import make_folder
+from squire_pipelines.setting_file import toml_text
 from squire_pipelines.settings import Settings, parse_size
 from squire_pipelines.terminal.output import ask, write_line
 
@@ -48,20 +49,6 @@ _TAIL = """\
 # [providers.claude]
 # protocol = "anthropic"
 """
-
-
-def toml_text(value: Any) -> str:
-    """Return `value` as TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{toml_text(key)} = {toml_text(member)}" for key, member in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(toml_text(member) for member in value)}]"
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{text}"'
 
 
 def _bytes_text(count: int) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from squire_pipelines.agents.adapters.registry import find
+from squire_pipelines.agents.agent_config import check_agent
 from squire_pipelines.agents.limits import effective_limits
-from squire_pipelines.agents.runners import check_agent
 from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.provider_faults import UserFault

@@ -11,11 +11,11 @@ from squire_pipelines.agents.adapters.caches import read_caches
 from squire_pipelines.agents.adapters.protocol import Caps, LaunchSpec
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import Skill, read_skills, write_skills
+from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.agents.attempt_files import write_inputs
 from squire_pipelines.agents.evidence_files import EvidenceFile, evidence_files
 from squire_pipelines.agents.model import AttemptFolder, AttemptInputs, RunResult
 from squire_pipelines.agents.prompt import PROMPT_VERSION, Instructions, build_prompt, with_notes
-from squire_pipelines.agents.runners import agent_config_of
 from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.timings import Timings

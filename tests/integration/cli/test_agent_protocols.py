@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from squire_pipelines.agents import engine, program_check
+from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.agents.program_check import ProgramCheck
-from squire_pipelines.agents.runners import agent_config_of
 from squire_pipelines.cli import agents_check
 from squire_pipelines.sections import AgentSettings
 from tests.support.cli import REPOSITORY, Squire

@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from squire_pipelines.cli.context import CliContext
-from squire_pipelines.cli.init import config_text, init, toml_text, write
+from squire_pipelines.cli.init import config_text, init, write
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
+from squire_pipelines.setting_file import toml_text
 from squire_pipelines.settings import Settings, load_settings
 from tests.support.cli import Squire
 
@@ -50,7 +51,9 @@ def test_a_password_in_an_address_is_not_shown(squire: Squire, monkeypatch: pyte
 
 
 def test_validate_reads_the_repositories_own_settings_too(squire: Squire) -> None:
-    named = 'repositories = ["acme/shop"]\n[repository."acme/shop".policy]\n'
+    named = (
+        'repositories = ["acme/shop"]\n[agent]\nkind = "command"\ncommand = ["true"]\n[repository."acme/shop".policy]\n'
+    )
     assert "the defaults and the environment" in squire.ok("config", "validate")
     squire.config(f"{named}max_files = 3\n")
     assert "ok: " in squire.ok("config", "validate")
@@ -156,6 +159,8 @@ def test_init_writes_a_file_that_loads_with_the_repositories(squire: Squire) -> 
     assert "squire doctor" in output
     assert load_settings(path).repositories == ("acme/shop", "acme/api")
     assert path.stat().st_mode & 0o077 == 0
+    assert "agent.model is not set" in squire.fails(3, "config", "validate")
+    squire.ok("config", "set", "agent.model", "gpt-5-mini")
     squire.ok("config", "validate")
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from squire_pipelines.agents.runners import check_agent
+from squire_pipelines.agents.agent_config import check_agent
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.gateway_session import open_gateway
 from squire_pipelines.execution.lease import LeasedAttempt

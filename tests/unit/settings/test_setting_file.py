@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -119,7 +120,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 
 @given(st.lists(NAMES, min_size=1, max_size=4))
 def test_the_name_of_a_setting_is_toml_of_its_parts(parts: list[str]) -> None:
-    values = tomllib.loads(f"{key_text(tuple(parts))} = 0")
+    values: Any = tomllib.loads(f"{key_text(tuple(parts))} = 0")
     for part in parts:
         values = values[part]
     assert values == 0

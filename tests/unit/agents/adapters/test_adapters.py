@@ -26,7 +26,7 @@ from squire_pipelines.agents.adapters.protocol import (
 )
 from squire_pipelines.agents.adapters.registry import find, provider_of
 from squire_pipelines.agents.adapters.transcript import SessionTotals
-from squire_pipelines.agents.runners import agent_config_of
+from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.model import Protocol as GatewayProtocol
 from squire_pipelines.sections import AgentSettings

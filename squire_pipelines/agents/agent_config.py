@@ -1,0 +1,59 @@
+"""What an agent is told of the settings, and whether it can start with them. No engine is asked or imported."""
+
+from squire_pipelines.agent_names import PROGRAMS
+from squire_pipelines.agents.adapters.protocol import AgentConfig, Caps
+from squire_pipelines.agents.adapters.registry import find
+from squire_pipelines.agents.adapters.skills import read_skills
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.model_use import protocol_of
+from squire_pipelines.sections import AgentSettings
+from squire_pipelines.setting_errors import setting_context
+from squire_pipelines.settings import Settings
+
+
+def check_agents(settings: Settings) -> None:
+    """Check that each agent which a task may get or be given can start with the settings.
+
+    Raises:
+        ConfigError: One cannot; its context has the agent's table, by which its line is looked for.
+    """
+    for repository, choice in settings.every_orderable_choice:
+        agent = settings.agent_for(repository, choice)
+        try:
+            check_agent(agent, protocol=protocol_of(agent, settings.agent_provider(repository, choice)))
+        except ConfigError as error:
+            table = settings.agent_table(repository, choice)
+            context = {**error.context, **setting_context(table)}
+            raise ConfigError(f"{table}: {error.message}", hint=error.hint, context=context) from error
+
+
+def check_agent(agent: AgentSettings, *, protocol: str | None = None) -> None:
+    """Refuse settings with which no agent can start; `protocol` is its named provider's. Raises ConfigError."""
+    find(agent.kind).check(agent_config_of(agent, protocol=protocol))
+    read_skills(agent.skills)
+
+
+def agent_config_of(agent: AgentSettings, *, protocol: str | None = None, caps: Caps | None = None) -> AgentConfig:
+    """Return what an agent is told of the settings.
+
+    Args:
+        agent: The settings. A command in general settings is not that of a built-in program.
+        protocol: What the named provider speaks; by default what the program speaks best.
+        caps: What the attempt may use at most.
+
+    Raises:
+        ConfigError: The agent's program does not speak that protocol.
+    """
+    kind = find(agent.kind)
+    if protocol is not None and kind.protocols and protocol not in kind.protocols:
+        raise ConfigError(
+            f"the agent {agent.kind} speaks {', '.join(kind.protocols)}, and its provider {protocol}",
+            hint="set agent.provider to a provider of such a protocol, or agent.kind to an agent that speaks it",
+        )
+    return AgentConfig(
+        command=() if agent.kind in PROGRAMS else agent.command,
+        model=agent.model,
+        options=agent.options,
+        protocol=protocol if protocol in kind.protocols else next(iter(kind.protocols), None),
+        caps=caps or Caps(wall_clock_s=agent.limits.wall_clock_s),
+    )

@@ -1,0 +1,72 @@
+"""Checks settings as a whole: what reading them finds, and what else an attempt would find before it starts."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from squire_pipelines.agents.agent_config import check_agents
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.setting_errors import config_error, in_file
+from squire_pipelines.setting_file import SettingsFile, parse_settings
+from squire_pipelines.settings import Settings, settings_of
+
+
+def check_usable(settings: Settings, file: SettingsFile) -> None:
+    """Check that each agent can start with the settings, and step containers where they are asked for.
+
+    No engine, no provider and no GitHub is asked; `squire doctor` asks them.
+
+    Args:
+        settings: As they were read.
+        file: From which; errors have its line.
+
+    Raises:
+        ConfigError: They cannot be used.
+    """
+    try:
+        check_agents(settings)
+        if settings.pipeline.executor == "docker":
+            from squire_pipelines.execution.step_executor import check_settings  # noqa: PLC0415 - Docker's client
+
+            check_settings(settings)
+    except ConfigError as error:
+        raise in_file(error, file) from error
+
+
+def check_text(path: Path, text: str) -> None:
+    """Check a text as the settings' file at `path`, with the environment, as reading it does. Raises ConfigError."""
+    settings_of(parse_settings(path, text))
+
+
+def what_is_missing(path: Path, text: str) -> ConfigError | None:
+    """Return what valid settings still lack before an agent can start, which a further change may bring."""
+    file = parse_settings(path, text)
+    try:
+        check_usable(settings_of(file), file)
+    except ConfigError as error:
+        return error
+    return None
+
+
+def read_alone(file: SettingsFile) -> Settings:
+    """Return the settings that a file makes without the environment. Raises ConfigError."""
+
+    class SettingsOfFile(Settings):
+        """Settings that no variable changes."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
+
+    try:
+        return SettingsOfFile(**file.values)
+    except ValidationError as error:
+        raise in_file(config_error(Settings, error), file) from error
