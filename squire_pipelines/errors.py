@@ -9,6 +9,7 @@ SquireError
 │   ├── CredentialSourceError what gives a cloud's credentials
 │   └── PortInUseError     a port that we must listen on is taken             not retryable
 ├── RefusedError           refused by policy, permission or budget                    exit 5
+│   ├── ProviderBudgetError the limit of a day of each of a model's providers has no room
 │   └── PublishRefusedError the branch holds somebody else's commits, or GitHub refuses the push
 ├── LedgerError            the ledger cannot be used
 │   ├── StateConflictError a change of state whose expected state was not found
@@ -29,7 +30,8 @@ SquireError
 ├── SourceError            a source of signals has nothing to give
 ├── RepositoryError        a local path cannot be used as a repository                exit 2
 ├── PlanningError          a planner gave no usable plan
-│   └── ModelRefusedError  the model's provider refuses what only the user can change     exit 3
+│   ├── ModelRefusedError  the model's provider refuses what only the user can change     exit 3
+│   └── ModelUnavailableError the model's provider did not begin to answer         retryable
 ├── WorkspaceError         an attempt's workspace could not be written or read
 ├── BuildFailedError       an agent's image could not be built from what was downloaded
 ├── ImageMissingError      the worker image is not on the engine                      exit 3
@@ -146,6 +148,12 @@ class RefusedError(SquireError):
 
     code = "refused"
     exit_code = ExitCode.REFUSED
+
+
+class ProviderBudgetError(RefusedError):
+    """The limit of a day of each of a model's providers has no room."""
+
+    code = "provider_budget"
 
 
 class PublishRefusedError(RefusedError):
@@ -330,6 +338,13 @@ class ModelRefusedError(PlanningError):
 
     code = "configuration"
     exit_code = ExitCode.CONFIGURATION
+
+
+class ModelUnavailableError(PlanningError):
+    """The model's provider did not begin to answer: it cannot be reached, has an error of its own, or is too slow."""
+
+    code = "model_unavailable"
+    retryable = True
 
 
 class WorkspaceError(SquireError):

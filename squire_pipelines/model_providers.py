@@ -4,7 +4,7 @@ Which agent and planner use which one is decided in `settings`; asking is the bu
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -13,12 +13,14 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from squire_pipelines.domain.provider_faults import ProviderWords, UserFault
-from squire_pipelines.domain.provider_order import ProviderChoice, names_of
+from squire_pipelines.domain.provider_limits import ProviderLimits
+from squire_pipelines.domain.provider_order import names_of
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.gateway.clouds.cloud import PROTOCOLS, Cloud, Platform
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.sections import GatewaySettings, PriceSettings
 from squire_pipelines.secret_names import SecretName, check_provider_secret
+from squire_pipelines.sections import AgentSettings, PlannerSettings
 from squire_pipelines.setting_errors import setting_context
 from squire_pipelines.setting_types import (
     DEFAULT_PROVIDER,
@@ -59,26 +61,20 @@ def _protocol_at(url: str) -> Protocol | None:
 
 
 def check_place(
-    table: str,
-    providers: Mapping[str, "ProviderSettings"],
-    *,
-    choice: ProviderChoice | None,
-    base_url: str | None,
-    model: str | None,
+    table: str, providers: Mapping[str, "ProviderSettings"], section: PlannerSettings | AgentSettings
 ) -> None:
     """Check how a section says where its model is.
 
     Args:
         table: The section, as messages name it.
         providers: The tables `[providers.NAME]`.
-        choice: The section's `provider`.
-        base_url: Its `base_url`.
-        model: Its `model`.
+        section: Its `provider`, `base_url` and `model` are checked.
 
     Raises:
-        ConfigError: It names no provider that there is, several of different protocols, or says the same twice.
+        ConfigError: It names no provider that there is, an agent's several of different protocols, or it says the same
+            twice.
     """
-    names = names_of(choice)
+    names, base_url = names_of(section.provider), section.base_url
     if not names:
         return
     for name in names:
@@ -90,7 +86,8 @@ def check_place(
             )
     first, *others = names
     for name in others:
-        if providers[name].protocol is not providers[first].protocol:
+        is_agents = isinstance(section, AgentSettings)
+        if is_agents and providers[name].protocol is not providers[first].protocol:
             raise ConfigError(
                 f"{table}: the providers {first} and {name} speak {providers[first].protocol} and "
                 f"{providers[name].protocol}, and an attempt's program speaks one protocol",
@@ -103,10 +100,10 @@ def check_place(
             hint=f"remove one of them; the address of a provider is base_url in [providers.{first}]",
             context=setting_context(table, "base_url"),
         )
-    prefix, separator, rest = (model or "").partition(":")
+    prefix, separator, rest = (section.model or "").partition(":")
     if separator and prefix in _PREFIXES:
         raise ConfigError(
-            f"{table}: model = {model!r} begins with a provider, and provider = {first!r} names it",
+            f"{table}: model = {section.model!r} begins with a provider, and provider = {first!r} names it",
             hint=f'set model = "{rest}"',
             context=setting_context(table, "model"),
         )
@@ -142,6 +139,12 @@ class ProviderSettings(SettingsSection):
     models: tuple[Name, ...] = Field(default=(), description="further models that an agent may name")
     aliases: dict[Name, Name] = Field(default_factory=dict, description="names that stand for an allowed model")
     prices: dict[Name, PriceSettings] = Field(default_factory=dict)
+    max_output: int | None = Field(default=None, ge=2048, le=1_000_000, description="tokens of one answer")
+    max_concurrent: int | None = Field(default=None, ge=1, le=256, description="calls of an attempt at a time")
+    max_calls_per_minute: int | None = Field(default=None, ge=1, le=100_000, description="of an attempt")
+    max_usd_per_day: float | None = Field(
+        default=None, gt=0, le=1_000_000, allow_inf_nan=False, description="of all attempts and plans, in UTC"
+    )
     platform: Platform | None = Field(default=None, description="a cloud that serves it, under its own signatures")
     region: CloudRegion | None = Field(default=None, description="of the platform")
     project: GoogleProject | None = Field(default=None, description="of Google Cloud")
@@ -168,6 +171,11 @@ class ProviderSettings(SettingsSection):
                 "tools do; remove `secret`"
             )
         return self
+
+    @property
+    def limits(self) -> ProviderLimits:
+        """What may be asked of it."""
+        return ProviderLimits(*(getattr(self, limit.name) for limit in fields(ProviderLimits)))
 
     @property
     def _platform_shown(self) -> str:
@@ -225,6 +233,7 @@ class ModelProvider:
         prices: By model.
         cloud: The platform that serves it, whose library finds the credentials: it has no key of ours.
         key_step: What sets its key on this machine, where that was looked up.
+        limits: What may be asked of it.
     """
 
     name: str
@@ -237,6 +246,7 @@ class ModelProvider:
     prices: Mapping[str, PriceSettings] = field(default_factory=dict)
     cloud: Cloud | None = None
     key_step: str | None = None
+    limits: ProviderLimits = field(default_factory=ProviderLimits)
 
     @property
     def known_protocol(self) -> Protocol | None:
@@ -297,6 +307,7 @@ def resolve_provider(
         secret=table.secret or f"{name}-key",
         needs_key=table.secret is not None or urlsplit(url).hostname in _PROTOCOLS_OF_HOSTS,
         cloud=cloud,
+        limits=table.limits,
         models=tuple(dict.fromkeys((*table.models, *gateway.models))),
         aliases={**gateway.aliases, **table.aliases},
         prices={**gateway.prices, **table.prices},

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from squire_pipelines.domain.agent_choice import AgentChoice
+from squire_pipelines.domain.provider_limits import DayLimits
 from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.model_use import calls_model
 from squire_pipelines.settings import Settings
@@ -26,12 +28,27 @@ class ProviderUse:
     kinds: tuple[str, ...] = ()
 
 
+def day_limits(settings: Settings, repository: str, choice: AgentChoice | None, attempt_id: str | None) -> DayLimits:
+    """Return the limits of a day of an agent's providers; none for an agent that calls no model. Raises ConfigError.
+
+    Args:
+        settings: The settings.
+        repository: Whose agent.
+        choice: Which agent, see `Settings.agent_for`.
+        attempt_id: Of which attempt, see `Settings.agent_providers`.
+    """
+    if not calls_model(settings.agent_for(repository, choice)):
+        return {}
+    providers = settings.agent_providers(repository, attempt_id, choice)
+    return {provider.name: provider.limits.max_usd_per_day for provider in providers}
+
+
 def provider_uses(settings: Settings) -> tuple[ProviderUse, ...]:
     """Return each model that is called, once at each provider: the planner's, then the agents'."""
     planner = settings.planner
     uses: list[ProviderUse] = []
     if planner.kind != "rules" and planner.model is not None:
-        uses.append(ProviderUse("planner", settings.planner_provider, planner.model))
+        uses += [ProviderUse("planner", provider, planner.model) for provider in settings.planner_providers()]
     agents: dict[tuple[str, str | None, str], ProviderUse] = {}
     for repository in settings.repositories or ("",):
         for choice in settings.orderable_choices(repository):

@@ -33,7 +33,6 @@ from squire_pipelines.setting_types import (
     ListenHost,
     Name,
     ProviderChoices,
-    ProviderName,
     SeccompProfile,
     Seconds,
     SecondsOrNone,
@@ -97,9 +96,11 @@ class PlannerSettings(SettingsSection):
 
     kind: Literal["auto", "rules", "llm"] = "auto"
     model: Name | None = None
-    provider: ProviderName | None = Field(default=None, description="of the model, a table [providers.NAME]")
+    provider: ProviderChoices | None = Field(
+        default=None, description="of the model, a table [providers.NAME]; or several, in order or by weight"
+    )
     base_url: BaseUrl | None = None
-    timeout_s: Seconds = 120
+    timeout_s: Seconds = Field(default=120, description="of one plan, at each provider that is asked")
     max_retries: int = Field(default=3, ge=0, le=10)
     max_tasks: int = Field(default=20, ge=1, le=200, description="per plan")
     max_tasks_per_fact: int = Field(default=1, ge=1, le=10, description="whatever became of them")

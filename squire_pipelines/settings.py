@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         agents = self._agents_of(("", *self.repository))
         sections: list[tuple[str, PlannerSettings | AgentSettings]] = [("[planner]", self.planner), *agents]
         for table, section in sections:
-            check_place(table, self.providers, choice=section.provider, base_url=section.base_url, model=section.model)
+            check_place(table, self.providers, section)
 
     def _check_aliases(self) -> None:
         models = {name: self._models_of(name) for name in ("", *self.repositories)}
@@ -211,10 +211,10 @@ class Settings(BaseSettings):
         """Return the first provider of the model that an agent of one repository calls; all speak its protocol."""
         return self.agent_providers(repository, choice=choice)[0]
 
-    @property
-    def planner_provider(self) -> ModelProvider:
-        """The provider of the planner's model."""
-        return resolve_provider(self.providers, self.planner.provider, self.planner.base_url, self.gateway)
+    def planner_providers(self, drawn_for: str | None = None) -> tuple[ModelProvider, ...]:
+        """Return the providers of the planner's model in the order of their use; by weights, that of this text."""
+        names = order_providers(self.planner.provider, drawn_for) or (None,)
+        return tuple(resolve_provider(self.providers, name, self.planner.base_url, self.gateway) for name in names)
 
     @property
     def provider_secrets(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from docker.errors import DockerException, ImageNotFound
 
 from squire_pipelines.agent_names import WORKER_IMAGE, image_of
 from squire_pipelines.agents import engine
-from squire_pipelines.agents.programs import Program, programs
+from squire_pipelines.agents.program_locks import Program, programs
 from squire_pipelines.agents.worker_files import worker_file
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.errors import BuildFailedError, EngineError, NotReachableError, RefusedError, SquireError

@@ -19,7 +19,7 @@ from squire_pipelines.agents.endings import RunFacts, SupervisionResult, decide
 from squire_pipelines.agents.failure_hints import failure_hint
 from squire_pipelines.agents.logs import DEFAULT_OUTPUT, LogSink, OutputOptions
 from squire_pipelines.agents.model import AgentResult, AttemptInputs, ResultStatus, ResultTimings, RunResult
-from squire_pipelines.agents.programs import tried_version
+from squire_pipelines.agents.program_locks import tried_version
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.errors import SquireError, WorkspaceError

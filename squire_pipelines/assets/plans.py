@@ -6,6 +6,7 @@ Here: who is asked for a plan and what is reported. Not here: planning, its chec
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -166,10 +167,6 @@ async def _plan_one(
 
     account = PlanAccount(ledger, settings, basis.repository, trace_id=trace_id)
 
-    def model_key() -> str | None:
-        secret = find_secret(settings.planner_provider.secret, settings.home)
-        return secret.reveal() if secret else None
-
     try:
         info = await repository_info(client, basis.repository)
         return await make_plan(
@@ -178,7 +175,7 @@ async def _plan_one(
             basis.signals,
             default_branch=info.default_branch or "",
             covered=basis.covered,
-            api_key=model_key,
+            find_key=partial(find_secret, home=settings.home),
             on_call=account.settle,
             reserve=account.reserve,
         )
@@ -215,6 +212,7 @@ def _record(
                 metadata={
                     "plan": saved.id,
                     "planner": outcome.planner,
+                    **({"provider": outcome.provider} if outcome.provider is not None else {}),
                     "tasks": len(outcome.tasks),
                     "signals": len(basis.signals),
                     "already_answered": len(basis.covered),

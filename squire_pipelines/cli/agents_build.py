@@ -16,7 +16,7 @@ from squire_pipelines.terminal.output import write_line
 
 if TYPE_CHECKING:
     from squire_pipelines.agents.images import ProgramImage
-    from squire_pipelines.agents.programs import Program
+    from squire_pipelines.agents.program_locks import Program
 
 LIST_TIMEOUT_S = 30.0
 _COLUMNS: Columns = {
@@ -58,7 +58,7 @@ def build(
     """
     from squire_pipelines.agent_names import WORKER_IMAGE  # noqa: PLC0415 - with what is loaded below
     from squire_pipelines.agents import engine, images  # noqa: PLC0415 - Docker's client
-    from squire_pipelines.agents.programs import find_program, programs  # noqa: PLC0415 - reads all locks
+    from squire_pipelines.agents.program_locks import find_program, programs  # noqa: PLC0415 - reads all locks
 
     if only_list:
         _list(context, tuple(programs().values()), as_json=as_json)

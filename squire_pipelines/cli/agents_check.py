@@ -67,7 +67,7 @@ def _check_programs(settings: Settings) -> Iterator[AgentCheck]:
 
 def _check_program(settings: Settings, repository: str, choice: AgentChoice) -> AgentCheck:
     from squire_pipelines.agents import engine  # noqa: PLC0415 - Docker's client
-    from squire_pipelines.agents.program_check import check_program  # noqa: PLC0415 - likewise
+    from squire_pipelines.agents.version_check import check_program  # noqa: PLC0415 - likewise
 
     agent = settings.agent_for(repository, choice)
     protocol = protocol_of(agent, settings.agent_provider(repository, choice))

@@ -56,6 +56,7 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
             "id": saved.id,
             **plan.model_dump(mode="json"),
             "model": plan.model,
+            "provider": plan.provider,
             "prompt_version": plan.prompt_version,
             "findings": saved.findings,
             "trace_id": saved.trace_id,
@@ -68,7 +69,8 @@ def show(context: CliContext, plan_id: str, *, as_json: bool) -> None:
     admitted = f"admitted {instant(saved.admitted_at)}" if saved.admitted_at else "not admitted"
     write_line(f"made {instant(saved.created_at)}, {admitted}, trace {saved.trace_id}")
     if plan.model is not None:
-        write_line(f"model {one_line(plan.model)}, prompt {plan.prompt_version}")
+        provider = f" at the provider {plan.provider}" if plan.provider is not None else ""
+        write_line(f"model {one_line(plan.model)}{provider}, prompt {plan.prompt_version}")
     for note in plan.notes:
         write_line(f"note: {one_line(note)}")
     for finding in saved.findings:

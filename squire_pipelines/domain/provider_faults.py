@@ -18,6 +18,7 @@ _MAX_READ_BYTES = 64 * 2**10
 _UNSHOWN = re.compile(r"[^A-Za-z0-9_.-]")
 _MAX_CODE_CHARS = 60
 _REDIRECTS = range(300, 400)
+_ASK_AGAIN = frozenset({408, 409, 425, 429})
 # Codes that name the cause more surely than the status does: Google's for a wrong key is a 400.
 _KEY_CODES = frozenset({"invalid_api_key", "authentication_error", "API_KEY_INVALID", "UNAUTHENTICATED"})
 _FORBIDDEN_CODES = frozenset(
@@ -200,6 +201,11 @@ def fault_kind(status: int, body: bytes, *, is_free: bool = False) -> FaultKind 
     # A 403 may also be of the request: OpenRouter refuses so what a moderation flags. Only its code tells them apart.
     forbidden = FaultKind.KEY if codes & _FORBIDDEN_CODES else None
     return {403: forbidden, 404: not_found, 405: FaultKind.ADDRESS}.get(status)
+
+
+def is_failure_status(status: int) -> bool:
+    """Return whether a provider's HTTP status is a failure of its own, after which another may do better."""
+    return status in _ASK_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _error(body: bytes) -> dict[str, Any]:

@@ -142,8 +142,8 @@ class Plan(FrozenModel):
     """The tasks that a planner proposes for one repository.
 
     `planner` names who planned (`rules`, or `llm:<model>`), `signals_digest` what it saw; `notes` are for people, for
-    example why the rules planned instead of a model. `model` and `prompt_version` are None for rules; the plan's row
-    has columns for them, so that they are not in its JSON.
+    example why the rules planned instead of a model. `model`, `provider` (whose model it is) and `prompt_version` are
+    None for rules; the plan's row has columns for them, so that they are not in its JSON.
     """
 
     repository: str
@@ -152,6 +152,7 @@ class Plan(FrozenModel):
     tasks: tuple[TaskSpec, ...] = ()
     notes: tuple[str, ...] = ()
     model: str | None = Field(default=None, exclude=True)
+    provider: str | None = Field(default=None, exclude=True)
     prompt_version: str | None = Field(default=None, exclude=True)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from squire_pipelines.deadline import Deadline
 from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
-from squire_pipelines.errors import ConfigError, SquireError
-from squire_pipelines.execution.startable import check_agent_of
+from squire_pipelines.errors import ConfigError, ProviderBudgetError, SquireError
+from squire_pipelines.execution.startable import check_agent_of, check_day_limits
 from squire_pipelines.ledger import tasks
 from squire_pipelines.ledger.store import Ledger, Transaction
 from squire_pipelines.ledger.task_traits import ready_orders, traits_of
@@ -80,7 +80,7 @@ def find_assignments(
         orders = ready_orders(tx)
     problems: dict[_AgentKey, SquireError] = {}
     for repository, choice in _choices(settings, orders):
-        problem = _problem(settings, repository, choice, find_key, preflight)
+        problem = _problem(_Starts(ledger, settings, find_key, preflight), repository, choice)
         if problem is not None:
             problems[_key(repository, choice)] = problem
     return Assignments(settings, problems, frozenset(repository for repository, _ in orders))
@@ -93,7 +93,8 @@ def why_agent_cannot_start(ledger: Ledger, settings: Settings, task: Task, deadl
     with ledger.read() as tx:
         choice = choose_agent(_traits(tx, task), settings.choice_rules(task.repository))
     ask = Preflight()
-    return _problem(settings, task.repository, choice, None, lambda agent: ask.problem(agent, deadline))
+    starts = _Starts(ledger, settings, None, lambda agent: ask.problem(agent, deadline))
+    return _problem(starts, task.repository, choice)
 
 
 def problems_of(
@@ -108,18 +109,23 @@ def _traits(tx: Transaction, task: Task) -> TaskTraits:
     return traits_of(tx, task.id, task.repository, task.kind, task.spec.model_dump(mode="json"))
 
 
-def _problem(
-    settings: Settings,
-    repository: str,
-    choice: AgentChoice,
-    find_key: Callable[[str], Secret | None] | None,
-    preflight: Callable[[AgentSettings], SquireError | None],
-) -> SquireError | None:
+@dataclass(frozen=True, slots=True)
+class _Starts:
+    """What decides whether an agent can start; see `find_assignments`."""
+
+    ledger: Ledger
+    settings: Settings
+    find_key: Callable[[str], Secret | None] | None
+    preflight: Callable[[AgentSettings], SquireError | None]
+
+
+def _problem(starts: _Starts, repository: str, choice: AgentChoice) -> SquireError | None:
     try:
-        check_agent_of(settings, repository, choice, find_key)
-    except ConfigError as error:
+        check_agent_of(starts.settings, repository, choice, starts.find_key)
+        check_day_limits(starts.ledger, starts.settings, repository, choice)
+    except (ConfigError, ProviderBudgetError) as error:
         return error
-    return preflight(settings.agent_for(repository, choice))
+    return starts.preflight(starts.settings.agent_for(repository, choice))
 
 
 def _choices(settings: Settings, orders: frozenset[tuple[str, AgentOrder]]) -> Iterator[tuple[str, AgentChoice]]:

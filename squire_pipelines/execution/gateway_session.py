@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import docker
@@ -18,19 +18,17 @@ from squire_pipelines.agents.model import GatewaySocket
 from squire_pipelines.agents.runners import AgentRunner
 from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.endings import SETTINGS_MARK, Cause, Ending
-from squire_pipelines.domain.provider_faults import FaultKind, UserFault, tell_waiting
-from squire_pipelines.errors import ConfigError, NotReachableError, SecretMissingError
+from squire_pipelines.errors import ConfigError
+from squire_pipelines.execution.attempt_providers import find_upstreams, share_of_attempt
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.settings_mark import settings_mark
 from squire_pipelines.execution.usage_recorder import UsageRecorder, call_log_folder, recover_calls
 from squire_pipelines.gateway import container
 from squire_pipelines.gateway.call_log import CallLog, totals_of
-from squire_pipelines.gateway.clouds.credentials import CredentialSource
 from squire_pipelines.gateway.container import ContainerGateway, ContainerPlacement
 from squire_pipelines.gateway.egress import EgressRules
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.package_manager_env import package_manager_env
-from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.registry_routes import Registry
 from squire_pipelines.gateway.sections import GatewaySettings
 from squire_pipelines.gateway.server import MAX_SOCKET_PATH_BYTES, Gateway, socket_directory, socket_root
@@ -39,8 +37,6 @@ from squire_pipelines.gateway.upstream_health import UpstreamUse
 from squire_pipelines.gateway.wire import GatewayConfig
 from squire_pipelines.home import make_folder
 from squire_pipelines.ledger.attempts import Attempt
-from squire_pipelines.secrets.lookup import find_secret
-from squire_pipelines.sections import AgentSettings
 from squire_pipelines.settings import Settings
 
 _LONGEST_SOCKET_BASE = MAX_SOCKET_PATH_BYTES - len("/squire-12345678/s/gateway.sock")
@@ -193,7 +189,7 @@ def open_gateway(
         container.bring_log(client, leased.attempt.id, log_folder)
     recover_calls(leased.ledger, settings, leased.attempt)
     present_mark = settings_mark(settings, repository)
-    upstreams, left_out = _upstreams(leased, settings, present_mark, in_container=client is not None)
+    upstreams, left_out = find_upstreams(leased, settings, present_mark, in_container=client is not None)
     config = _config(leased, settings, gateway_settings, upstreams)
     with (
         UsageRecorder(leased.ledger, leased.attempt, every_s=config.every_s) as recorder,
@@ -222,7 +218,7 @@ def _config(
         leased.attempt.id,
         upstreams,
         web_search=gateway_settings.web_search,
-        limits=_limits(settings, leased.task.repository, gateway_settings),
+        limits=_limits(leased, settings, gateway_settings),
         before=totals_of(call_log_folder(settings, leased.attempt.id)),
         egress=egress_rules(gateway_settings),
         max_log_bytes=gateway_settings.max_log,
@@ -230,66 +226,6 @@ def _config(
         every_s=gateway_settings.checkpoint_s,
         trace_id=leased.attempt.trace_id,
     )
-
-
-def _upstreams(
-    leased: LeasedAttempt, settings: Settings, present_mark: str, *, in_container: bool
-) -> tuple[tuple[Upstream, ...], dict[str, str]]:
-    """Return the providers of the agent's model in their order, and why others are left out.
-
-    None of either for an agent that calls no model.
-
-    Raises:
-        SecretMissingError: No provider can be asked, since each lacks its key, or credentials that can be lent to a
-            gateway in a container. Its context has the mark, with which the task waits.
-        NotReachableError: None can, and what gives one of them its credentials does not answer now.
-    """
-    repository = leased.task.repository
-    choice = leased.attempt.choice
-    agent = settings.agent_for(repository, choice)
-    upstreams: list[Upstream] = []
-    faults: dict[str, UserFault] = {}
-    passing: dict[str, NotReachableError] = {}
-    if agent.model is None or not find(agent.kind).protocols:
-        return (), {}
-    for provider in settings.agent_providers(repository, leased.attempt.id, choice):
-        cloud = provider.cloud
-        if cloud is not None and in_container:
-            try:
-                cloud = replace(cloud, credential=CredentialSource(cloud).lend(_longest_s(leased, agent)))
-            except ConfigError as error:
-                hint = error.hint or cloud.words.renew
-                faults[provider.name] = UserFault(FaultKind.KEY, error.message, hint, is_noticed=False)
-                continue
-            except NotReachableError as error:
-                passing[provider.name] = error
-                continue
-        key = find_secret(provider.secret, settings.home) if cloud is None else None
-        if (fault := provider.key_fault(key.reveal() if key else None)) is not None:
-            faults[provider.name] = fault
-        elif provider.base_url is not None:
-            upstream = Upstream(
-                provider.base_url,
-                key.reveal() if key else None,
-                models=(agent.model, *provider.models),
-                aliases=provider.aliases,
-                prices={name: Price(**price.model_dump()) for name, price in provider.prices.items()},
-                words=provider.words,
-                protocol=provider.protocol,
-                cloud=cloud,
-            )
-            upstreams.append(upstream)
-    if not upstreams and passing:
-        raise next(iter(passing.values()))
-    if not upstreams and faults:
-        raise SecretMissingError(tell_waiting(faults.values()), context={SETTINGS_MARK: present_mark})
-    return tuple(upstreams), {name: str(reason) for name, reason in (faults | passing).items()}
-
-
-def _longest_s(leased: LeasedAttempt, agent: AgentSettings) -> float:
-    """Return how long the attempt's agent may run."""
-    own = leased.task.spec.limits
-    return max(agent.limits.wall_clock_s, (own.wall_clock_s if own is not None else None) or 0.0)
 
 
 def engine_for(gateway_settings: GatewaySettings, runner: AgentRunner | None) -> docker.DockerClient | None:
@@ -336,8 +272,8 @@ def egress_environment(gateway_settings: GatewaySettings) -> dict[str, str]:
     return package_manager_env(gateway_settings, f"http://127.0.0.1:{Marker.PORT}")
 
 
-def _limits(settings: Settings, repository: str, gateway_settings: GatewaySettings) -> GatewayLimits:
-    cap = settings.budgets_for(repository).cap(Purpose.ATTEMPT)
+def _limits(leased: LeasedAttempt, settings: Settings, gateway_settings: GatewaySettings) -> GatewayLimits:
+    cap = settings.budgets_for(leased.task.repository).cap(Purpose.ATTEMPT)
     return GatewayLimits(
         max_request_bytes=gateway_settings.max_request,
         max_response_bytes=gateway_settings.max_response,
@@ -349,7 +285,7 @@ def _limits(settings: Settings, repository: str, gateway_settings: GatewaySettin
         call_s=gateway_settings.call_s,
         max_tokens=cap.tokens,
         max_output_tokens=gateway_settings.max_output,
-        max_usd=cap.usd,
+        max_usd=share_of_attempt(leased, settings),
     )
 
 

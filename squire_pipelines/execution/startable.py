@@ -1,21 +1,24 @@
 """Whether an attempt can start as its task and the settings want it, and with which limits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.agent_config import check_agent
 from squire_pipelines.agents.limits import effective_limits
 from squire_pipelines.domain.agent_choice import AgentChoice, AgentOrder, TaskTraits, choose_agent
+from squire_pipelines.domain.budgets import Purpose
 from squire_pipelines.domain.endings import Cause, Ending, Evidence
 from squire_pipelines.domain.provider_faults import UserFault
+from squire_pipelines.domain.provider_limits import ProviderShortage, limited, no_room, share_of_day
 from squire_pipelines.domain.tasks import AttemptStatus
-from squire_pipelines.errors import ConfigError, SecretMissingError
+from squire_pipelines.errors import ConfigError, ProviderBudgetError, SecretMissingError
 from squire_pipelines.gateway.clouds.libraries import check_installed
-from squire_pipelines.ledger import attempts, tasks
+from squire_pipelines.ledger import attempts, provider_budgets, tasks
 from squire_pipelines.ledger.attempts import Attempt
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tasks import Task
 from squire_pipelines.model_use import calls_model, protocol_of
+from squire_pipelines.provider_uses import day_limits
 from squire_pipelines.secrets import Secret
 from squire_pipelines.secrets.lookup import find_secret
 from squire_pipelines.sections import AgentSettings, LimitSettings
@@ -56,6 +59,26 @@ def check_agent_of(
         faults.append((provider.secret, fault))
     secret, fault = faults[0]
     raise SecretMissingError(fault.message, hint=fault.hint, context={"secret": secret})
+
+
+def check_day_limits(ledger: Ledger, settings: Settings, repository: str, choice: AgentChoice | None = None) -> None:
+    """Refuse an agent none of whose providers may cost more today. Raises ProviderBudgetError, ConfigError."""
+    limits = day_limits(settings, repository, choice, None)
+    usd = share_of_day(settings.budgets_for(repository).cap(Purpose.ATTEMPT), limits)
+    if usd is None or len(limited(limits)) < len(limits):
+        return
+    with ledger.read() as tx:
+        shortages = provider_budgets.shortages(tx, limited(limits), usd)
+    if no_room(limits, shortages.values()):
+        raise no_room_error(shortages.values(), usd)
+
+
+def no_room_error(shortages: Iterable[ProviderShortage], usd: float) -> ProviderBudgetError:
+    """Return what to tell where no provider has room for an attempt that may cost so many US dollars."""
+    return ProviderBudgetError(
+        f"no provider has room for an attempt of {usd:.2f} USD: {'; '.join(map(str, shortages))}",
+        hint="tasks go on tomorrow, in UTC, or with a higher max_usd_per_day or another provider",
+    )
 
 
 def check_order(settings: Settings, repository: str, order: AgentOrder) -> None:

@@ -165,6 +165,7 @@ def _row(attempt: Attempt, call: GatewayCall) -> ModelCallRow:
         input_tokens=call.input_tokens or 0,
         output_tokens=call.output_tokens or 0,
         cached_tokens=call.cached_tokens,
+        cache_write_tokens=call.cache_write_tokens,
         cost_usd=call.cost_usd,
         estimated=call.estimated,
         web_search=call.web_search,

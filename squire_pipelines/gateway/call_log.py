@@ -77,6 +77,7 @@ class CallLog:
         head = json.dumps(names, ensure_ascii=False)
         text = (
             f'{{"c":{head},"i":{_number(tokens.input)},"o":{_number(tokens.output)},"k":{_number(tokens.cached)},'
+            f'"v":{_number(tokens.cache_write)},'
             f'"e":{"true" if tokens.estimated else "false"},"u":{cost},"s":{call.status},'
             f'"q":{call.request_bytes},"r":{call.response_bytes},"w":{"true" if call.web_search else "false"},'
             f'"x":{call.open_output},"y":{call.open_usd!r}}}'
@@ -172,6 +173,7 @@ def _from_slot(slot: dict[str, Any]) -> GatewayCall:
         input_tokens=slot["i"],
         output_tokens=output if slot["o"] is not None else None,
         cached_tokens=slot["k"],
+        cache_write_tokens=slot.get("v"),
         request_bytes=slot["q"],
         response_bytes=slot["r"],
         error="interrupted",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -67,6 +67,12 @@ class Forward:
         if self.thinking is not None and self.thinking.get(key, 0) > 0:
             return min(least, int(self.thinking[key])) + 1
         return _LEAST_OUTPUT.get("/v1" + self.path, 1)
+
+    def within(self, most_output: int | None) -> "Forward":
+        """Return the request with no more tokens for an answer than `most_output`; None for any number."""
+        if self.free or most_output is None or self.output <= most_output:
+            return self
+        return replace(self, output=most_output, names_output=True)
 
     @property
     def _thinking_budget(self) -> tuple[str, int]:

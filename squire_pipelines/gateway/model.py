@@ -121,6 +121,7 @@ class GatewayCall:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     request_bytes: int = 0
     response_bytes: int = 0
     error: str | None = None
@@ -216,6 +217,7 @@ class RunningCall:
             input_tokens=self.tokens.input,
             output_tokens=self.tokens.output,
             cached_tokens=self.tokens.cached,
+            cache_write_tokens=self.tokens.cache_write,
             request_bytes=self.request_bytes,
             response_bytes=self.response_bytes,
             error=self.error,

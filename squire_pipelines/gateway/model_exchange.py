@@ -22,6 +22,7 @@ from squire_pipelines.gateway.forward import Forward
 from squire_pipelines.gateway.key_filter import CleanAnswer, KeyFilter, Message
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import RunningCall, Tokens
+from squire_pipelines.gateway.pace import Pace
 from squire_pipelines.gateway.prices import Price, find_price
 from squire_pipelines.gateway.provider_answer import ProviderAnswer, check_coding
 from squire_pipelines.gateway.refusals import ROWS, RefusalError
@@ -39,7 +40,9 @@ _BODIES_AT_ONCE = 1  # of the largest that is allowed; 40 of 400 kB
 # How long the provider is still listened to when the agent has left: its count of tokens may be about to come.
 _LAST_WORD_S = 1.0
 # Refusals after which another provider may answer: this one cannot be asked, or did not begin to.
-_OF_ONE_PROVIDER = frozenset({"model", "path", "timeout", "upstream_unreachable", "provider_refused"})
+_OF_ONE_PROVIDER = frozenset(
+    {"model", "path", "timeout", "upstream_unreachable"} | {"provider_refused", "provider_limit"}
+)
 _log = get_logger(Component.GATEWAY)
 
 
@@ -115,6 +118,7 @@ class ModelExchange:
             for upstream in config.upstreams
             if upstream.cloud is not None
         }
+        self._paces = {upstream.name: Pace(upstream.limits) for upstream in config.upstreams}
         self._filters = {upstream.name: KeyFilter(upstream.api_key) for upstream in config.upstreams}
         self._filters |= {name: access.key_filter for name, access in self._clouds.items()}
         self._prices: asyncio.Task[Mapping[tuple[str | None, str], Price | None]] | None = None
@@ -303,7 +307,8 @@ class ModelExchange:
         call.provider = upstream.name
         request.send.key_filter = self._filters[upstream.name]
         try:
-            return await self._try_one(call, request, upstream)
+            async with self._paces[upstream.name].turn(may_wait=self._next_open(upstream) is None):
+                return await self._try_one(call, request, upstream)
         except RefusalError as refusal:
             if call.status or refusal.code not in _OF_ONE_PROVIDER:
                 raise
@@ -312,7 +317,7 @@ class ModelExchange:
 
     async def _try_one(self, call: RunningCall, request: _AgentRequest, upstream: Upstream) -> _Left | None:
         """Ask one provider, as `_ask_one` does, with each refusal as an error. Raises RefusalError."""
-        forward = await self._rebuild(request, call.path, upstream)
+        forward = (await self._rebuild(request, call.path, upstream)).within(upstream.limits.max_output)
         call.model, call.web_search, call.dropped = forward.model, forward.web_search, forward.dropped
         call.free, call.has_notice = forward.free, forward.has_notice
         if not self._meter.can_count(call, forward):

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from squire_pipelines.domain.provider_faults import ProviderWords, error_code
+from squire_pipelines.domain.provider_faults import ProviderWords, error_code, is_failure_status
 from squire_pipelines.gateway import rules
 from squire_pipelines.gateway.answer_content import ERROR, NO_STREAM, NOT_THE_PROTOCOL
 from squire_pipelines.gateway.call_log import CallLog
@@ -14,7 +14,6 @@ from squire_pipelines.gateway.key_filter import KeyFilter
 from squire_pipelines.gateway.meter import Meter
 from squire_pipelines.gateway.model import GatewayLimits, RunningCall, Tokens
 from squire_pipelines.gateway.refusals import RefusalError
-from squire_pipelines.gateway.upstream_health import is_failure_status
 from squire_pipelines.gateway.usage import EventCounter, read_answer
 
 Message = MutableMapping[str, Any]

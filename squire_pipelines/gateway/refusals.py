@@ -42,7 +42,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "upgrade": Row(426, is_final=True, headers=((b"upgrade", b"HTTP/1.1"),)),
         "request_too_large": Row(413, is_final=True),
         **dict.fromkeys(("upstream_unreachable", "response_too_large", "redirect", "gateway_failed"), Row(502)),
-        "busy": Row(503),
+        **dict.fromkeys(("busy", "provider_limit"), Row(503)),
         "timeout": Row(504),
         # Of registries, which package managers ask for: they take a 403 for what it is.
         **dict.fromkeys(("egress", "address"), Row(403)),

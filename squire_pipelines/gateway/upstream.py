@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from squire_pipelines.domain.provider_faults import ProviderWords
+from squire_pipelines.domain.provider_limits import ProviderLimits
 from squire_pipelines.gateway.clouds.cloud import Cloud
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.gateway.prices import Price
@@ -24,6 +25,7 @@ class Upstream:
         words: How messages name it.
         protocol: The one that it speaks; None serves the paths of all.
         cloud: The platform on which it is, which takes signatures and no key.
+        limits: What may be asked of it; that of a day is kept by whoever starts attempts.
     """
 
     base_url: str
@@ -34,6 +36,7 @@ class Upstream:
     words: ProviderWords = _DEFAULT
     protocol: Protocol | None = None
     cloud: Cloud | None = None
+    limits: ProviderLimits = field(default_factory=ProviderLimits)
 
     @property
     def name(self) -> str:

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from squire_pipelines.agents.adapters.protocol import GatewaySeen
-from squire_pipelines.domain.provider_faults import UserFault, tell_waiting
+from squire_pipelines.domain.provider_faults import UserFault, is_failure_status, tell_waiting
 from squire_pipelines.gateway.answer_content import EMPTY, NO_ANSWER, UNFINISHED
 from squire_pipelines.gateway.model import RunningCall
 from squire_pipelines.gateway.refusals import RefusalError
 
 _USERS_TO_CHANGE = "The settings of this session have to be changed before its model can be asked. Stop working."
-_ASK_AGAIN = frozenset({408, 409, 425, 429})
-_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +143,6 @@ def _outcome(call: RunningCall) -> tuple[bool, bool, bool]:
     is_empty = call.error in {EMPTY, UNFINISHED}
     is_failure = not is_empty and (provider_failed(call) or call.error == "provider_refused")
     return call.error is None, is_empty, is_failure
-
-
-def is_failure_status(status: int) -> bool:
-    """Return whether a provider's HTTP status is a failure of its own, after which another may do better."""
-    return status in _ASK_AGAIN or status >= _SERVER_ERROR
 
 
 def provider_failed(call: RunningCall) -> bool:

@@ -1,6 +1,6 @@
 """Tables beside the work itself: what it may cost, what was archived, what GitHub's limits and names are."""
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, String, Table, UniqueConstraint
 
 from squire_pipelines.domain.looks import RepositoryState
 from squire_pipelines.domain.rate_limits import LimitKind
@@ -19,6 +19,7 @@ budgets = Table(
     Column("spent_usd", Float, nullable=False, server_default="0"),
     Column("spent_tokens", Integer, nullable=False, server_default="0"),
     Column("spent_requests", Integer, nullable=False, server_default="0"),
+    Column("provider_usd", JSON(none_as_null=True)),
     Column("state", String(10), nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("checked_at", UtcDateTime),

@@ -155,12 +155,15 @@ def settle_attempt(tx: Transaction, attempt_id: str) -> None:
     _settle(tx, attempt_id, _amount(row), int(row.requests))
 
 
-def settle_plan(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
-    """Replace a planner's reservation by what its conversation has used."""
-    _settle(tx, reservation_id, spent, requests)
+def settle_plan(tx: Transaction, reservation_id: str, spent: Amount, requests: int, *, is_counted: bool = True) -> None:
+    """Replace a planner's reservation by what its conversation has used.
+
+    With `is_counted` false nobody knows its cost: what it reserved at its provider stays reserved for the day.
+    """
+    _settle(tx, reservation_id, spent, requests, is_counted=is_counted)
 
 
-def _settle(tx: Transaction, reservation_id: str, spent: Amount, requests: int) -> None:
+def _settle(tx: Transaction, reservation_id: str, spent: Amount, requests: int, *, is_counted: bool = True) -> None:
     tx.execute(
         update(budgets)
         .where(budgets.c.id == reservation_id)
@@ -168,6 +171,7 @@ def _settle(tx: Transaction, reservation_id: str, spent: Amount, requests: int) 
             spent_usd=spent.usd,
             spent_tokens=spent.tokens,
             spent_requests=requests,
+            **({"provider_usd": None} if is_counted else {}),
             state=ReservationState.SETTLED,
             settled_at=func.coalesce(budgets.c.settled_at, tx.now),
             updated_at=tx.now,
@@ -200,7 +204,7 @@ def release_orphans(tx: Transaction, *, plan_s: float) -> int:
         )
     ).all()
     for row in lost:
-        _settle(tx, row.id, Amount(row.reserved_usd, row.reserved_tokens), row.spent_requests)
+        _settle(tx, row.id, Amount(row.reserved_usd, row.reserved_tokens), row.spent_requests, is_counted=False)
     return len(orphans) + len(lost)
 
 

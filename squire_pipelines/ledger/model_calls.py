@@ -33,6 +33,7 @@ class ModelCallRow:
     error: str | None = None
     call_id: str | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     estimated: bool = False
     web_search: bool = False
     provider: str | None = None

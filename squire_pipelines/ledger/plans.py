@@ -54,6 +54,7 @@ def save(
             passed=not findings,
             tasks_proposed=len(plan.tasks),
             model=plan.model,
+            provider=plan.provider,
             prompt_version=plan.prompt_version,
             trace_id=trace_id,
             run_id=run_id,
@@ -80,7 +81,7 @@ def latest(tx: Transaction, repository: str) -> SavedPlan | None:
 
 
 def _saved_plan(row: Row[*tuple[Any, ...]]) -> SavedPlan:
-    columns = {"model": row.model, "prompt_version": row.prompt_version}
+    columns = {"model": row.model, "provider": row.provider, "prompt_version": row.prompt_version}
     plan = read_json(Plan, row.plan) or Plan(
         repository=row.repository, planner=row.planner, signals_digest=row.signals_digest
     )

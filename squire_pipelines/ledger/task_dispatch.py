@@ -1,7 +1,8 @@
 """Dispatch: which ready tasks are started, and the attempts that start with them, all in one transaction."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +12,13 @@ from squire_pipelines.domain.agent_choice import AgentChoice
 from squire_pipelines.domain.budgets import BudgetLimits, Purpose
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.identity import attempt_id as id_of_attempt
+from squire_pipelines.domain.provider_limits import DayLimits, limited, no_room, share_of_day
 from squire_pipelines.domain.tasks import AttemptStatus, TaskStatus
 from squire_pipelines.errors import StateConflictError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger import tasks as task_rows
 from squire_pipelines.ledger.attempts import Attempt, get
+from squire_pipelines.ledger.provider_budgets import reserve_at_providers
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import attempts, task_dependencies, tasks
 from squire_pipelines.ledger.task_traits import ChooseAgent, traits_of
@@ -23,6 +26,18 @@ from squire_pipelines.ledger.transitions import change_task, record_attempt_even
 
 _LOOK_AHEAD = (1, 8, 64)
 """How far beyond the tasks whose turn it is others are looked for, while those wait for their agent."""
+
+
+DayLimitsOf = Callable[[str, AgentChoice | None, str | None], DayLimits]
+"""Takes the repository, the agent's choice and the attempt's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Says what attempts may cost: by repository, and by provider."""
+
+    budgets: budgets.LimitsOf | None
+    days: DayLimitsOf | None
 
 
 def dispatch(
@@ -35,6 +50,7 @@ def dispatch(
     changed: Collection[str] = (),
     limits_of: budgets.LimitsOf | None = None,
     choose: ChooseAgent | None = None,
+    day_limits_of: DayLimitsOf | None = None,
 ) -> tuple[Attempt, ...]:
     """Start an attempt for every task whose turn it is, all in this transaction; none in the repositories `without`.
 
@@ -43,7 +59,8 @@ def dispatch(
     `claim_deadline_s`. With `limits_of`, each attempt reserves its budget, and tasks that do not fit theirs wait. So do
     those whose last attempt ended for what only the user can change, but for `changed`: it has been.
     `choose` says which agent each attempt gets, which is recorded with it; a task for which it names none waits, and
-    those behind it are looked at instead.
+    those behind it are looked at instead. `day_limits_of` gives the limits of a day of an attempt's providers, of which
+    it reserves its share; a task waits while none of its providers has room.
     """
     tx.exclusive("dispatch")
     while task_rows.cancel_dependents(tx):
@@ -51,6 +68,7 @@ def dispatch(
     open_attempts = select(attempts.c.repository, func.count()).where(attempts.c.status != AttemptStatus.ENDED)
     rows = tx.execute(open_attempts.group_by(attempts.c.repository))
     open_by_repository: Counter[str] = Counter({row[0]: row[1] for row in rows})
+    limits = _Limits(limits_of, day_limits_of)
     started: list[Attempt] = []
     if open_by_repository.total() >= max_concurrent:
         return ()
@@ -66,7 +84,7 @@ def dispatch(
             choice = _choose(tx, task, choose)
             if choice is None and choose is not None:
                 waiting.add(task.id)
-            elif (attempt := _reserve_and_start(tx, task, claim_deadline_s, limits_of, choice)) is not None:
+            elif (attempt := _reserve_and_start(tx, task, claim_deadline_s, limits, choice)) is not None:
                 started.append(attempt)
                 open_by_repository[task.repository] += 1
         if not waiting:
@@ -79,11 +97,11 @@ def _reserve_and_start(
     tx: Transaction,
     task: Row[*tuple[Any, ...]],
     claim_deadline_s: float,
-    limits_of: budgets.LimitsOf | None,
+    limits: _Limits,
     choice: AgentChoice | None,
 ) -> Attempt | None:
     """Return a task's new attempt; None when its budget has no room, or somebody has just cancelled it."""
-    if not _reserve(tx, task, limits_of):
+    if not _reserve(tx, task, limits, choice):
         return None
     try:
         return _start(tx, task, claim_deadline_s, choice)
@@ -97,9 +115,9 @@ def _choose(tx: Transaction, task: Row[*tuple[Any, ...]], choose: ChooseAgent | 
     return None if choose is None else choose(traits_of(tx, task.id, task.repository, task.kind, task.spec))
 
 
-def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.LimitsOf | None) -> bool:
+def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: _Limits, choice: AgentChoice | None) -> bool:
     attempt = id_of_attempt(task.id, task.attempts + 1)
-    limits = limits_of(task.repository) if limits_of is not None else BudgetLimits()
+    limits = limits_of.budgets(task.repository) if limits_of.budgets is not None else BudgetLimits()
     shortage = budgets.reserve(
         tx,
         attempt,
@@ -110,7 +128,16 @@ def _reserve(tx: Transaction, task: Row[*tuple[Any, ...]], limits_of: budgets.Li
         attempt_id=attempt,
         trace_id=task.trace_id,
     )
-    return shortage is None
+    if shortage is not None:
+        return False
+    day = limits_of.days(task.repository, choice, attempt) if limits_of.days is not None else {}
+    usd = share_of_day(limits.cap(Purpose.ATTEMPT), day)
+    if usd is None or not limited(day):
+        return True
+    if not no_room(day, reserve_at_providers(tx, attempt, limited(day), usd).values()):
+        return True
+    budgets.release(tx, attempt)
+    return False
 
 
 def _due(

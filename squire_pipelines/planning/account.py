@@ -5,30 +5,37 @@ Every plan that may ask a model has one, also a plan that is only shown: it cost
 
 from squire_pipelines.domain.budgets import Amount, Purpose
 from squire_pipelines.domain.identity import new_trace_id
-from squire_pipelines.errors import PlanningError
+from squire_pipelines.domain.provider_limits import limited, share_of_day
+from squire_pipelines.errors import ModelUnavailableError, PlanningError
 from squire_pipelines.ledger import budgets
 from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
+from squire_pipelines.ledger.provider_budgets import reserve_at_providers
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.settings import Settings
 
 
 class PlanAccount:
-    """The account of one plan of one repository; `reserve` and `settle` are for `planner.make_plan`."""
+    """The account of one plan of one repository; `reserve` and `settle` are for `planner.make_plan`.
+
+    Each provider that is asked has a reservation and a row of its own.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings, repository: str, *, trace_id: str) -> None:
         self._ledger = ledger
         self._limits = settings.budgets_for(repository)
         self._repository = repository
         self._trace_id = trace_id
-        self._provider = settings.planner_provider.name
-        self._reservation = f"plan:{new_trace_id()}"
+        self._reservation = ""
 
-    def reserve(self) -> int | None:
-        """Reserve what the conversation may cost, and return the most tokens that it may use, None for any number.
+    def reserve(self, provider: ModelProvider) -> int | None:
+        """Reserve what one conversation may cost, and return the most tokens that it may use, None for any number.
 
-        Raises PlanningError when a budget has no room for it, LedgerError.
+        Raises ModelUnavailableError when the provider's limit of the day has no room for it, PlanningError when a
+        budget has none, LedgerError.
         """
+        self._reservation = f"plan:{new_trace_id()}"
         with self._ledger.write() as tx:
             short = budgets.reserve(
                 tx,
@@ -38,6 +45,15 @@ class PlanAccount:
                 repository=self._repository,
                 trace_id=self._trace_id,
             )
+            day = {provider.name: provider.limits.max_usd_per_day}
+            usd = share_of_day(self._limits.cap(Purpose.PLAN), day)
+            shortages = {}
+            if short is None and usd is not None and limited(day):
+                shortages = reserve_at_providers(tx, self._reservation, limited(day), usd)
+            if shortages:
+                budgets.release(tx, self._reservation)
+        for shortage in shortages.values():
+            raise ModelUnavailableError(str(shortage), hint="it is asked again tomorrow, in UTC")
         if short is not None:
             raise PlanningError(f"{short} has no room for a plan", hint="docs/guide/budgets.md says when it has again")
         return self._limits.cap(Purpose.PLAN).tokens
@@ -56,9 +72,10 @@ class PlanAccount:
             trace_id=self._trace_id,
             repository=self._repository,
             call_id=self._reservation,
-            provider=self._provider,
+            provider=call.provider,
         )
         spent = Amount(call.cost_usd or 0.0, call.input_tokens + call.output_tokens)
         with self._ledger.write() as tx:
             record_model_call(tx, row)
-            budgets.settle_plan(tx, self._reservation, spent, 1)
+            is_counted = call.cost_usd is not None or not spent.tokens
+            budgets.settle_plan(tx, self._reservation, spent, 1, is_counted=is_counted)

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 
 from squire_pipelines.domain.signals import ManualTask
 from squire_pipelines.domain.tasks import Plan, TaskSpec
-from squire_pipelines.errors import ConfigError, ModelRefusedError, NotReachableError, PlanningError
+from squire_pipelines.errors import (
+    ConfigError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    NotReachableError,
+    PlanningError,
+)
 from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.prompt import INSTRUCTIONS, describe, prompt_version, validation_feedback
@@ -46,7 +52,7 @@ class ModelOptions:
     """
 
     model: "str | Model"
-    provider: ModelProvider = field(default_factory=lambda: Settings().planner_provider)
+    provider: ModelProvider = field(default_factory=lambda: Settings().planner_providers()[0])
     api_key: str | None = field(default=None, repr=False)
     goals: str = ""
     timeout_s: float = 120.0
@@ -68,7 +74,8 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
         on_call: Called once with what the conversation cost, also when it failed.
 
     Raises:
-        PlanningError: No usable plan: the model cannot be reached or used, gave no valid answer, or took too long.
+        ModelUnavailableError, ModelRefusedError: The model cannot be reached or used, or took too long.
+        PlanningError: It gave no valid answer.
     """
     from pydantic_ai.usage import RunUsage  # noqa: PLC0415 - see the module's charter
 
@@ -84,6 +91,7 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
             tasks=tuple(_with_permissions(task, selection) for task in draft.tasks),
             notes=(*draft.notes, *selection.notes),
             model=name,
+            provider=options.provider.name,
             prompt_version=prompt_version(),
         )
 
@@ -114,6 +122,7 @@ async def plan_by_model(inputs: PlanInputs, options: ModelOptions, *, on_call: C
             ModelCall(
                 planner=planner,
                 model=name,
+                provider=options.provider.name,
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 cost_usd=float(usage.cost) if usage.cost is not None else None,
@@ -133,7 +142,12 @@ def _with_permissions(task: TaskSpec, selection: Selection) -> TaskSpec:
 
 @asynccontextmanager
 async def _open_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator["Model"]:
-    """Open the model to ask. Raises PlanningError when there is no such provider, or it lacks something."""
+    """Open the model to ask.
+
+    Raises:
+        ModelRefusedError: There is no such provider, or it lacks something.
+        ModelUnavailableError: What gives its credentials does not answer.
+    """
     if not isinstance(options.model, str):
         yield options.model
         return
@@ -148,10 +162,10 @@ async def _open_model(options: ModelOptions, usage: "RunUsage") -> AsyncIterator
         except ConfigError as error:
             raise ModelRefusedError(error.message, hint=error.hint) from error
         except NotReachableError as error:
-            raise PlanningError(error.message, hint=error.hint) from error
+            raise ModelUnavailableError(error.message, hint=error.hint) from error
         except (UserError, ImportError, ValueError, TypeError) as error:
             secret = options.provider.secret
-            raise PlanningError(
+            raise ModelRefusedError(
                 f"it cannot be used: {_brief(error)}",
                 hint=f"check `planner.model` (provider:model) and the key: `squire secrets set {secret}`",
             ) from error
@@ -166,20 +180,21 @@ async def _converse(
     objection: Callable[[PlanDraft], str | None],
     usage: "RunUsage",
 ) -> PlanDraft:
-    """Ask until the answer has no objection. Raises PlanningError."""
+    """Ask until the answer has no objection. Raises as `plan_by_model` does."""
     from pydantic_ai import Agent, ModelRetry, ModelSettings  # noqa: PLC0415 - see the module's charter
     from pydantic_ai.exceptions import AgentRunError, UserError  # noqa: PLC0415 - likewise
     from pydantic_ai.usage import UsageLimits  # noqa: PLC0415 - likewise
 
     from squire_pipelines.planning.model_answers import EndedAnswers  # noqa: PLC0415 - likewise
-    from squire_pipelines.planning.model_clients import fault_behind  # noqa: PLC0415 - likewise
+    from squire_pipelines.planning.model_clients import fault_behind, is_unavailable  # noqa: PLC0415 - likewise
 
+    max_output = options.provider.limits.max_output or MAX_OUTPUT_TOKENS
     agent: Agent[object, PlanDraft] = Agent(
         EndedAnswers(model),
         output_type=PlanDraft,
         instructions=INSTRUCTIONS,
         retries=options.max_retries,
-        model_settings=ModelSettings(max_tokens=MAX_OUTPUT_TOKENS, timeout=options.timeout_s),
+        model_settings=ModelSettings(max_tokens=max_output, timeout=options.timeout_s),
         name="planner",
     )
 
@@ -194,7 +209,7 @@ async def _converse(
             limits = UsageLimits(request_limit=options.max_retries + 1, total_tokens_limit=options.max_tokens)
             result = await agent.run(question, usage=usage, usage_limits=limits)
     except TimeoutError as error:
-        raise PlanningError(
+        raise ModelUnavailableError(
             f"no plan within {options.timeout_s:g} s", hint="raise `planner.timeout_s`, or take a faster model"
         ) from error
     except (AgentRunError, UserError) as error:
@@ -202,7 +217,8 @@ async def _converse(
             raise ModelRefusedError(fault.message, hint=fault.hint) from error
         place = "base_url" if options.provider.name == DEFAULT_PROVIDER else "provider"
         hint = f"check `planner.model`, `planner.{place}` and the key `{options.provider.secret}`"
-        raise PlanningError(_brief(error), hint=hint) from error
+        error_type = ModelUnavailableError if is_unavailable(error) else PlanningError
+        raise error_type(_brief(error), hint=hint) from error
     return result.output
 
 

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.usage import RunUsage
 
-from squire_pipelines.domain.provider_faults import UserFault, fault_kind
+from squire_pipelines.domain.provider_faults import UserFault, fault_kind, is_failure_status
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.model_providers import ModelProvider
 from squire_pipelines.planning.model_answers import CompatibleModel
@@ -118,3 +118,10 @@ def fault_behind(error: BaseException, provider: ModelProvider, model: str) -> U
         return None
     text = error.body if isinstance(error.body, str) else json.dumps(error.body, default=str)
     return provider.words.fault_of(error.status_code, text.encode(), model=model)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Return whether an error of a conversation is of a provider that cannot be reached, or has an error of its own."""
+    if isinstance(error, ModelHTTPError):
+        return is_failure_status(error.status_code)
+    return isinstance(error, ModelAPIError)

@@ -1,15 +1,19 @@
 """Planning by rules or by a model, and by the rules when the model fails, which the plan's notes then say."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from squire_pipelines.domain.signals import Signal
 from squire_pipelines.domain.tasks import Plan
-from squire_pipelines.errors import ModelRefusedError, PlanningError
+from squire_pipelines.errors import ModelRefusedError, ModelUnavailableError, PlanningError
+from squire_pipelines.model_providers import ModelProvider
+from squire_pipelines.planning.digest import signals_digest
 from squire_pipelines.planning.llm import ModelOptions, plan_by_model
 from squire_pipelines.planning.quoting import one_line
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs, select
+from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings import Settings
 
 
@@ -20,9 +24,9 @@ async def make_plan(
     *,
     default_branch: str | None,
     covered: Collection[str],
-    api_key: Callable[[], str | None],
+    find_key: Callable[[str], Secret | None],
     on_call: Callable[[ModelCall], None],
-    reserve: Callable[[], int | None],
+    reserve: Callable[[ModelProvider], int | None],
 ) -> Plan:
     """Plan one repository with the planner that the settings name.
 
@@ -35,9 +39,9 @@ async def make_plan(
         signals: All of the repository.
         default_branch: Of the repository.
         covered: Refs of signals.
-        api_key: Finds the key of the planner's provider; called only when a model is asked.
-        on_call: Called with each conversation with a model.
-        reserve: Called before one. Gives the most tokens that it may use, None for any number; raises PlanningError
+        find_key: Finds a provider's key by its name; called only when a model is asked.
+        on_call: Called with each conversation with a model, of which each provider that is asked has one.
+        reserve: Called before each. Gives the most tokens that it may use, None for any number; raises PlanningError
             when the budget has no room for it.
     """
     planner = settings.planner
@@ -55,21 +59,67 @@ async def make_plan(
         return by_rules
     if default_branch is None or not (select(inputs).candidates or planner.goals.strip()):
         return by_rules
+    asking = _Asking(settings, inputs, find_key, on_call, reserve)
     try:
-        provider, key = settings.planner_provider, api_key()
-        if (fault := provider.key_fault(key)) is not None:
-            raise ModelRefusedError(fault.message, hint=fault.hint)
-        max_tokens = reserve()
-        options = ModelOptions(
-            planner.model,
-            provider=provider,
-            api_key=key,
-            goals=planner.goals,
-            timeout_s=planner.timeout_s,
-            max_retries=planner.max_retries,
-            max_tokens=max_tokens,
-        )
-        return await plan_by_model(inputs, options, on_call=on_call)
+        return await _ask_in_turn(asking)
     except PlanningError as error:
         note = f"planned by rules, since the model failed ({error.code}): {one_line(str(error), 600)}"
         return by_rules.model_copy(update={"notes": (note, *by_rules.notes)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What the providers are asked with; see `make_plan`."""
+
+    settings: Settings
+    inputs: PlanInputs
+    find_key: Callable[[str], Secret | None]
+    on_call: Callable[[ModelCall], None]
+    reserve: Callable[[ModelProvider], int | None]
+
+
+async def _ask_in_turn(asking: _Asking) -> Plan:
+    """Ask one provider after another until one begins to answer; the plan's notes say why others were left.
+
+    What a model answers is its own: a plan that stays wrong is no reason to ask another one.
+
+    Raises:
+        ModelRefusedError: All providers refuse what only the user can change.
+        PlanningError: None gave a usable plan.
+    """
+    inputs = asking.inputs
+    drawn_for = f"{inputs.repository} {signals_digest(inputs.signals)}"
+    failures: dict[str, ModelRefusedError | ModelUnavailableError] = {}
+    for provider in asking.settings.planner_providers(drawn_for):
+        try:
+            plan = await _ask_one(asking, provider)
+        except (ModelRefusedError, ModelUnavailableError) as error:
+            failures[provider.name] = error
+        else:
+            left = (f"the provider {name} was left: {one_line(str(error), 600)}" for name, error in failures.items())
+            return plan.model_copy(update={"notes": (*left, *plan.notes)})
+    errors = tuple(failures.values())
+    if len(errors) == 1:
+        raise errors[0]
+    passing = any(isinstance(error, ModelUnavailableError) for error in errors)
+    message = "; ".join(f"{name}: {error.message}" for name, error in failures.items())
+    hint = "; ".join(dict.fromkeys(error.hint for error in errors if error.hint))
+    raise (ModelUnavailableError if passing else ModelRefusedError)(message, hint=hint)
+
+
+async def _ask_one(asking: _Asking, provider: ModelProvider) -> Plan:
+    """Have one provider's model plan. Raises PlanningError, also when a budget has no room for it."""
+    planner = asking.settings.planner
+    model, key = planner.model or "", asking.find_key(provider.secret)
+    if (fault := provider.key_fault(key.reveal() if key is not None else None)) is not None:
+        raise ModelRefusedError(fault.message, hint=fault.hint)
+    options = ModelOptions(
+        provider.aliases.get(model, model),
+        provider=provider,
+        api_key=key.reveal() if key is not None else None,
+        goals=planner.goals,
+        timeout_s=planner.timeout_s,
+        max_retries=planner.max_retries,
+        max_tokens=asking.reserve(provider),
+    )
+    return await plan_by_model(asking.inputs, options, on_call=asking.on_call)

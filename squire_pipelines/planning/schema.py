@@ -21,13 +21,14 @@ class PlanDraft(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """What one conversation with a model cost, with all its retries.
+    """What one conversation with a model cost, with all its retries; `provider` is whose model it is.
 
     `cost_usd` is None when the model's prices are not known. `error` is empty when `ok`.
     """
 
     planner: str
     model: str
+    provider: str
     input_tokens: int
     output_tokens: int
     cost_usd: float | None

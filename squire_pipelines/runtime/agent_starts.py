@@ -1,13 +1,19 @@
-"""Why the ready tasks of a cycle do not start: their agents are asked about as the sensor `dispatch` asks."""
+"""Why the ready tasks of a cycle do not start: their agents are asked about as the sensor `dispatch` asks.
 
-from collections.abc import Callable, Sequence
+A task whose provider refused what only the user can change waits, too, until the settings or a key are others.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from squire_pipelines.agents.preflight import Preflight
 from squire_pipelines.deadline import Deadline
+from squire_pipelines.domain.endings import Cause
 from squire_pipelines.domain.tasks import TaskStatus
-from squire_pipelines.errors import SquireError
+from squire_pipelines.errors import ConfigError, SquireError
 from squire_pipelines.execution.assignment import Assignments, find_assignments, problems_of
+from squire_pipelines.execution.settings_mark import settings_mark
+from squire_pipelines.ledger.settings_waits import waiting_for_settings
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.runtime.cycle import CycleState, CycleTask
 from squire_pipelines.secrets.lookup import find_secret
@@ -44,23 +50,40 @@ class AgentStarts:
         assignments = find_assignments(
             self._ledger, self._settings, self._find_key, lambda agent: self._preflight.problem(agent, deadline)
         )
-        if not assignments.problems:
+        waits = self._waits_for_user(ready)
+        if not assignments.problems and not waits:
             return None
-        this_look = [(row.task_id, row.status) for row in state.under_way], {*map(str, assignments.problems.values())}
+        problems = {*map(str, assignments.problems.values())}
+        this_look = [(row.task_id, row.status) for row in state.under_way], problems, waits
         if this_look != self._last_look:  # the tasks, of which there may be many, are not read again for nothing
-            self._last_look, self._problem = this_look, self._why_none_starts(state, ready, assignments)
+            self._last_look, self._problem = this_look, self._why_none_starts(state, ready, assignments, waits)
         return self._problem
 
-    def _why_none_starts(
-        self, state: CycleState, ready: Sequence[CycleTask], assignments: Assignments
-    ) -> SquireError | None:
+    def _waits_for_user(self, ready: Sequence[CycleTask]) -> dict[str, str]:
+        """Return the tasks that wait for another setting or key, and what they say is to be changed."""
+        if all(row.cause != Cause.CONFIGURATION for row in ready):
+            return {}
+        mark_of = cache(lambda repository: settings_mark(self._settings, repository, self._find_key))
         with self._ledger.read() as tx:
-            problem_by_task = problems_of(tx, assignments, [row.task_id for row in ready])
+            waiting = waiting_for_settings(tx)
+        return {task.id: task.message for task in waiting if task.settings_mark == mark_of(task.repository)}
+
+    def _why_none_starts(
+        self, state: CycleState, ready: Sequence[CycleTask], assignments: Assignments, waits: Mapping[str, str]
+    ) -> SquireError | None:
+        problems: list[SquireError] = []
         for row in ready:
+            if (message := waits.get(row.task_id)) is not None:
+                self._say_once(f"{row.repository}: tasks wait for a change of yours: {message}")
+                problems.append(ConfigError(message or "the task waits for a change of the settings"))
+        others = [row for row in ready if row.task_id not in waits]
+        with self._ledger.read() as tx:
+            problem_by_task = problems_of(tx, assignments, [row.task_id for row in others])
+        for row in others:
             if (agent_and_problem := problem_by_task[row.task_id]) is not None:
                 agent, problem = agent_and_problem
                 self._say_once(f"{row.repository}: tasks for the agent {agent} wait: {problem}")
-        problems = [pair[1] for pair in problem_by_task.values() if pair is not None]
+        problems += [pair[1] for pair in problem_by_task.values() if pair is not None]
         return problems[0] if len(problems) == len(state.under_way) else None
 
     def _say_once(self, line: str) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from functools import partial
 
 from rich.table import Table
 from rich.text import Text
@@ -127,7 +128,6 @@ def preview(
 
     async def plan(client: GitHubClient, name: str, info: RepositoryInfo) -> tuple[Plan, tuple[Collection, ...]]:
         foresight = await foresee(client, settings, ledger, name)
-        key = find_secret(settings.planner_provider.secret, settings.home)
         account = PlanAccount(ledger, settings, name, trace_id=trace_id)
         made = await make_plan(
             settings,
@@ -135,7 +135,7 @@ def preview(
             foresight.signals,
             default_branch=info.default_branch,
             covered=foresight.covered,
-            api_key=lambda: key.reveal() if key else None,
+            find_key=partial(find_secret, home=settings.home),
             on_call=account.settle,
             reserve=account.reserve,
         )

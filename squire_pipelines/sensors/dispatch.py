@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -100,6 +100,7 @@ def _dispatch(
     ledger: "Ledger", assignments: "Assignments", unready: Mapping[str, str], mark_of: Callable[[str], str]
 ) -> _Turn:
     from squire_pipelines.ledger import attempts, budgets, settings_waits, task_dispatch, tasks
+    from squire_pipelines.provider_uses import day_limits
 
     settings = assignments.settings
     limits = settings.dispatch
@@ -116,6 +117,7 @@ def _dispatch(
             changed=[task.id for task in blocked_tasks if task.id not in waiting],
             limits_of=settings.budgets_for,
             choose=assignments.choose,
+            day_limits_of=partial(day_limits, settings),
         )
         blocked = budgets.blocked_by_budget(tx, settings.budgets_for)
         return _Turn(len(started), attempts.queued(tx), blocked, tasks.last_event_id(tx), waiting)

@@ -89,6 +89,8 @@ LEFT_OUT: Mapping[str, frozenset[str]] = MappingProxyType(
         # Bodies are large and repeat the other tables; a token is a secret.
         "deliveries": frozenset({"body"}),
         "attempts": frozenset({"lease_token"}),
+        # What is reserved at providers at the moment; what was spent there is in model_calls.
+        "budgets": frozenset({"provider_usd"}),
         # What the ledger's index of titles is made of.
         "tasks": frozenset({"title_words"}),
         # What the ledger's hash chain is made of; it comes after the row was published.

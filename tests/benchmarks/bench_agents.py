@@ -21,6 +21,7 @@ import docker
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from squire_pipelines.agent_names import PROGRAMS
 from squire_pipelines.agents import engine
 from squire_pipelines.agents.adapters.protocol import Agent
 from squire_pipelines.agents.adapters.registry import find
@@ -34,13 +35,14 @@ from tests.support.agent_programs import (
     image_of,
     run_through_squire,
     seconds_to_first_call_bare,
+    text_of,
 )
 from tests.support.attempts import Origin, make_origin
 from tests.support.billing import Bill
 from tests.support.figures import Figure, by_turns, ratio, report
 from tests.support.scripted_provider import FAILS, IS_CUT, ScriptedProvider, serve_provider
 
-NAMES = os.environ.get("SQUIRE_BENCH_AGENTS", ",".join(WITH_TOOLS)).split(",")
+NAMES = os.environ.get("SQUIRE_BENCH_AGENTS", ",".join(PROGRAMS)).split(",")
 TURNS = int(os.environ.get("SQUIRE_BENCH_TURNS", "3"))
 OVERHEAD_RATIO = 1.15
 MIN_CALLS = 200
@@ -50,7 +52,8 @@ EDIT = "echo 'by a model' >> README.md"
 COMMANDS = (EDIT, "ls", "git status --short", "cat README.md", MEASURE)
 BRANCH = "squire/t000000001-do-it"
 # A Responses stream reports at its very end, so that one that is cut tells nothing to compare with.
-FAULTS = {name: [FAILS, "", IS_CUT] for name in WITH_TOOLS} | {"codex": [FAILS]}
+# aider takes what came of a stream that is cut for the whole answer.
+FAULTS = {name: [FAILS, "", IS_CUT] for name in PROGRAMS} | {"codex": [FAILS], "aider": [FAILS]}
 
 
 @dataclass
@@ -114,28 +117,31 @@ class Bench:
         folder = self.folder / f"{self.name}-{self.number}"
         folder.mkdir()
         commands = commands_of(self.name, *COMMANDS)
-        with serve_provider(*commands, make_bill=bill_maker(self.name), faults=list(faults)) as provider:
+        with serve_provider(
+            *commands, text=text_of(self.name), make_bill=bill_maker(self.name), faults=list(faults)
+        ) as provider:
             run = run_through_squire(
                 self.client, self.origin, self.agent, image=image, provider=provider, folder=folder
             )
         if run.run.ending.cause is not Cause.COMPLETED or run.run.bundle is None:
             sys.exit(f"{self.name} ended as {run.run.ending}\n{run.log[-3000:]}")
         self.counted.compare(run, provider)
-        self.rooms.append(Room.parse(self.origin.file_after(run.run.bundle, BRANCH, "measured.txt")))
+        if self.name in WITH_TOOLS:  # aider's model cannot have the measure taken
+            self.rooms.append(Room.parse(self.origin.file_after(run.run.bundle, BRANCH, "measured.txt")))
         timings = run.run.timings
         self.before_program_s.append(timings["total_s"] - timings["agent_s"] - timings.get("bundle_out_s", 0.0))
         return provider.arrived[0] - run.began
 
     def bare(self, image: str) -> float:
         """Run the bare program; return the seconds to its first call."""
-        with serve_provider(*commands_of(self.name, *COMMANDS), make_bill=bill_maker(self.name)) as provider:
+        commands = commands_of(self.name, *COMMANDS)
+        with serve_provider(*commands, text=text_of(self.name), make_bill=bill_maker(self.name)) as provider:
             return seconds_to_first_call_bare(self.client, self.origin, self.agent, image=image, provider=provider)
 
     def figures(self) -> list[Figure]:
         """Measure, by turns; the attempt with faults is not among what is timed."""
         image = image_of(self.client, self.name)
         times = by_turns({"squire": partial(self.through_squire, image), "bare": partial(self.bare, image)}, TURNS)
-        room = self.rooms[-1]
         self.through_squire(image, *FAULTS[self.name])
         return [
             Figure(
@@ -144,8 +150,17 @@ class Bench:
             Figure(f"{self.name}: first call through Squire, median", statistics.median(times["squire"]), "s"),
             Figure(f"{self.name}: first call of the bare program, median", statistics.median(times["bare"]), "s"),
             Figure(f"{self.name}: before the program starts, median", statistics.median(self.before_program_s), "s"),
-            Figure(f"{self.name}: memory, HOME in it", room.memory / 1e6, "MB"),
-            Figure(f"{self.name}: HOME", room.home / 1e6, "MB"),
+            *self._room_figures(),
+        ]
+
+    def _room_figures(self) -> list[Figure]:
+        return [
+            figure
+            for room in self.rooms[-1:]
+            for figure in (
+                Figure(f"{self.name}: memory, HOME in it", room.memory / 1e6, "MB"),
+                Figure(f"{self.name}: HOME", room.home / 1e6, "MB"),
+            )
         ]
 
 
@@ -159,7 +174,7 @@ def main() -> int:
         for program in NAMES:
             figures += Bench(client, origin, Path(name), program, counted).figures()
     client.close()
-    is_whole = set(NAMES) == set(WITH_TOOLS)
+    is_whole = set(NAMES) == set(PROGRAMS)
     figures += [
         Figure(f"calls compared, short of {MIN_CALLS}", max(0, MIN_CALLS - counted.calls), "", 0 if is_whole else None),
         Figure("calls compared with the provider's bills", counted.calls, ""),

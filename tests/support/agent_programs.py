@@ -20,7 +20,7 @@ from squire_pipelines.agents.adapters.protocol import Agent, AgentConfig, Marker
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.images import build_image
 from squire_pipelines.agents.model import RunResult
-from squire_pipelines.agents.programs import find_program
+from squire_pipelines.agents.program_locks import find_program
 from squire_pipelines.gateway.model import GatewayCall, Protocol
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
@@ -55,6 +55,14 @@ def image_of(client: docker.DockerClient, name: str) -> str:
 def commands_of(name: str, *commands: str) -> tuple[str, ...]:
     """Return what the scripted model has the program run, and what makes it end."""
     return (*commands, END_OF_MINI) if name == "mini-swe-agent" else commands
+
+
+def text_of(name: str, path: str = "README.md") -> str:
+    """Return what the scripted model says when it has run its commands: with aider, which runs none, a whole file.
+
+    The file must have no line of three backticks: aider would ask for another sign around it.
+    """
+    return "Done." if name in WITH_TOOLS else f"{path}\n```\n# Sample\nby a model\n```\n"
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,9 @@ def _bare_container(client: docker.DockerClient, origin: Origin, image: str, scr
         bundle = inbox / "repo.bundle"
         bundle.write_bytes(origin.bundle.read_bytes())
         bundle.chmod(0o644)
+        prompt = inbox / "prompt.md"
+        prompt.write_text(PROMPT, encoding="utf-8")
+        prompt.chmod(0o644)
         arguments = profile.hardening(
             program_limits(), user=profile.host_user(), seccomp=worker_files.seccomp_profile()
         )

@@ -128,6 +128,7 @@ HOSTILE: dict[str, tuple[HostileFile, ...]] = {
         ),
         _runs("gemini-env", ".env", "GEMINI_CLI_TRUST_WORKSPACE=true\nBASH_ENV=/work/repo/evil.sh\n"),
         _steers("gemini-md", "GEMINI.md"),
+        _steers("gemini-nested", "docs/GEMINI.md"),
         _steers("gemini-agents-skill", ".agents/skills/helper/SKILL.md"),
         _steers("gemini-skill", ".gemini/skills/helper/SKILL.md"),
         _steers("gemini-agent", ".gemini/agents/helper.md"),

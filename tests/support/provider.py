@@ -165,6 +165,7 @@ def gateway_opener(upstream: DirectedProvider) -> Iterator[OpenGateway]:
                 options.pop("name", "default"), "model-key", url or upstream.url, cloud.words if cloud else None
             )
             asked = {"models": ("small",), "words": words, **asked}
+            asked |= {"limits": options.pop("upstream_limits")} if "upstream_limits" in options else {}
             first = Upstream(url or upstream.url, key, **asked)
             config = GatewayConfig("test-1", (first, *others), limits=limits, **options)
             server = stack.enter_context(Gateway(path, config, on_call=on_call, log=log))

@@ -4,7 +4,7 @@ Checked against 0.86.2. It prints no events and ends with 0 whatever happened: i
 flag keeps it from reading the clone's configuration, which names commands that it runs: that is taken out of the clone.
 """
 
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, off
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
 
 _FILES = f"{Marker.FILES}/aider"

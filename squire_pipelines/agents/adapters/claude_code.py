@@ -5,7 +5,7 @@ its `--safe-mode` is not enough, since the repository's `apiKeyHelper` still run
 """
 
 from squire_pipelines.agents.adapters.claude_events import StreamReader
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
 
 # No agents of the agent's, no schedules, no web: a tool that is not named is not there.

@@ -10,7 +10,7 @@ from typing import Any
 
 from squire_pipelines.agents.adapters.event_reader import EventReader
 from squire_pipelines.agents.adapters.json_lines import Event, count_of, part_of, text_of, time_of
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow, deny
 from squire_pipelines.agents.adapters.transcript import MAX_TEXT_CHARS, Entry
 
@@ -34,6 +34,8 @@ SETTINGS: dict[str, Any] = {
     "privacy": {"usageStatisticsEnabled": False},
     "telemetry": {"enabled": False},
     "tools": {"exclude": list(_NO_TOOLS)},
+    # It also reads GEMINI.md of folders whose files are used. No commit can have a file of this name.
+    "context": {"fileName": ".git/no-context-file"},
 }
 """The user's settings in the container."""
 
@@ -51,6 +53,7 @@ class GeminiAgent(ProgramAgent):
         *(deny("tools", tool, "there is no network, and nothing is kept (tools.exclude)") for tool in _NO_TOOLS),
         *confined(commands="run_shell_command"),
         off("hooks, MCP servers", "the folder is not trusted (--skip-trust asks nothing): not run"),
+        off("**/GEMINI.md", "another name is set for such files, which no repository can have (context.fileName)"),
         off(", ".join(_RESTORE), "taken out of the clone before the start: no flag switches them all off"),
     )
 

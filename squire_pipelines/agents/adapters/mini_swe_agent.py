@@ -18,7 +18,7 @@ from squire_pipelines.agents.adapters.json_lines import (
     read_document,
     text_of,
 )
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, SessionFile
 from squire_pipelines.agents.adapters.transcript import Entry
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from squire_pipelines.agents.adapters.event_reader import EventReader
 from squire_pipelines.agents.adapters.json_lines import Event, cost_of, count_of, moment_of, number_of, part_of, text_of
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, off
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, off
 from squire_pipelines.agents.adapters.protocol import (
     GATEWAY_ROOT,
     AgentConfig,

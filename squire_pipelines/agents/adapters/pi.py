@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from squire_pipelines.agents.adapters.event_reader import EventReader
 from squire_pipelines.agents.adapters.json_lines import Event, cost_of, count_of, part_of, parts_of, text_of
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow
 from squire_pipelines.agents.adapters.transcript import Entry
 

@@ -5,7 +5,7 @@ even where it does not read them, so they are taken out of the clone.
 """
 
 from squire_pipelines.agents.adapters.claude_events import StreamReader
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent, confined, off
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow
 
 _TAKEN_OUT = "taken out of the clone before the start"

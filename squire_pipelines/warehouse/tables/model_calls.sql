@@ -16,6 +16,7 @@ CREATE TABLE model_calls (
     occurred_at TIMESTAMPTZ NOT NULL,
     call_id VARCHAR,
     cached_tokens BIGINT,
+    cache_write_tokens BIGINT,
     estimated BOOLEAN NOT NULL,
     web_search BOOLEAN NOT NULL,
     provider VARCHAR
@@ -38,6 +39,7 @@ COMMENT ON COLUMN model_calls.trace_id IS 'The task''s or the plan''s.';
 COMMENT ON COLUMN model_calls.occurred_at IS 'When it was recorded.';
 COMMENT ON COLUMN model_calls.call_id IS 'The agent''s own name of the call, by which it is recorded once.';
 COMMENT ON COLUMN model_calls.cached_tokens IS 'Those of the input tokens that the model had read before.';
+COMMENT ON COLUMN model_calls.cache_write_tokens IS 'Those of the input tokens that the provider put into its cache; NULL for calls before schema 0014, and where it does not say.';
 COMMENT ON COLUMN model_calls.estimated IS 'Whether the tokens are estimated, since the answer was cut off.';
 COMMENT ON COLUMN model_calls.web_search IS 'Whether the model''s provider could search the web for it.';
 COMMENT ON COLUMN model_calls.provider IS 'Which of the settings'' providers it went to; NULL for calls before schema 0011.';

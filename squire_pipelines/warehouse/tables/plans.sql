@@ -13,6 +13,7 @@ CREATE TABLE plans (
     created_at TIMESTAMPTZ NOT NULL,
     admitted_at TIMESTAMPTZ,
     model VARCHAR,
+    provider VARCHAR,
     prompt_version VARCHAR,
     updated_at TIMESTAMPTZ NOT NULL
 );
@@ -31,5 +32,6 @@ COMMENT ON COLUMN plans.run_id IS 'The Dagster run that made it.';
 COMMENT ON COLUMN plans.created_at IS 'When it was made.';
 COMMENT ON COLUMN plans.admitted_at IS 'When its tasks were created.';
 COMMENT ON COLUMN plans.model IS 'The model that planned; NULL for rules.';
+COMMENT ON COLUMN plans.provider IS 'Which of the settings'' providers answered; NULL for rules, and for plans before schema 0014.';
 COMMENT ON COLUMN plans.prompt_version IS 'The version of the planner''s prompt.';
 COMMENT ON COLUMN plans.updated_at IS 'When its row changed last, by the ledger''s clock.';

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import threading
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +20,17 @@ from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.docker_runner import DockerRunner
 from squire_pipelines.agents.images import LABEL_LOCK, ProgramImage, build_image
 from squire_pipelines.agents.model import RunResult
-from squire_pipelines.agents.programs import find_program
+from squire_pipelines.agents.program_locks import find_program
 from squire_pipelines.agents.sbom import read_file, read_sbom
+from squire_pipelines.agents.version_check import check_program
 from squire_pipelines.agents.worker_files import worker_file
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.gateway.model import GatewayCall, Protocol
 from squire_pipelines.gateway.server import Gateway, socket_directory
 from squire_pipelines.gateway.upstream import Upstream
 from squire_pipelines.gateway.wire import GatewayConfig
+from squire_pipelines.sections import AgentSettings
+from tests.support.agent_programs import commands_of, text_of
 from tests.support.attempts import MIB, Origin, small_limits
 from tests.support.hostile_projects import HOSTILE, planted, write_project
 from tests.support.scripted_provider import (
@@ -45,9 +49,6 @@ NAMES = WITH_IMAGE if os.environ.get("SQUIRE_TEST_ALL_AGENTS") else QUICK
 KEY = "sk-" + "k" * 30
 BRANCH = "squire/t000000001-do-it"
 EDIT = "echo 'by a model' >> README.md"
-# aider has no tools: its model writes the file whole.
-EDIT_OF_AIDER = "README.md\n```\n# Sample\nby a model\n```\n"
-END_OF_MINI = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 LIMITS = {"memory": 3072 * MIB, "workspace": 256 * MIB, "home": 512 * MIB, "tmp": 512 * MIB, "pids": 256}
 
 ImageOf = Callable[[str], ProgramImage]
@@ -109,7 +110,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, 
         hostile = _hostile(origin, name)
         agent: Any = Changed(find(name), change)
         protocol = agent.protocols[0]
-        commands = (*first, EDIT, *((END_OF_MINI,) if name == "mini-swe-agent" else ()))
+        commands = commands_of(name, *first, EDIT)
         calls: list[GatewayCall] = []
         lock = threading.Lock()
 
@@ -117,8 +118,7 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, 
             with lock:
                 calls.append(call)
 
-        text = EDIT_OF_AIDER if name == "aider" else "Done."
-        with serve_provider(*commands, text=text, faults=[*faults]) as provider, socket_directory() as path:
+        with serve_provider(*commands, text=text_of(name), faults=[*faults]) as provider, socket_directory() as path:
             inputs = hostile.prepared(
                 tmp_path,
                 agent=agent,
@@ -131,8 +131,13 @@ def play(runner: DockerRunner, origin: Origin, tmp_path: Path, attempt_id: str, 
             config = GatewayConfig(
                 "a1", (Upstream(provider.url(protocol), KEY, (MODEL,), protocol=Protocol(protocol)),)
             )
-            with Gateway(path, config, on_call=on_call):
-                run = runner.run(inputs, heartbeat=lambda: True, gateway_socket=path)
+            with Gateway(path, config, on_call=on_call) as gateway:
+                run = runner.run(
+                    inputs,
+                    heartbeat=lambda: True,
+                    gateway_socket=path,
+                    gateway_seen=lambda: gateway.status.seen,
+                )
         changed: set[str] = set()
         readme = ""
         if run.bundle is not None:
@@ -178,7 +183,7 @@ def test_a_prompt_that_is_too_long_for_an_argument_reaches_the_model(play: Play,
 def test_a_program_ends_soon_after_a_refusal_that_is_final(play: Play, name: str) -> None:
     """A wrong key: one call reaches the provider, and the program takes the gateway's word for it."""
     session = play(name, faults=(REFUSES,) * 20)
-    assert session.run.ending.cause in {Cause.AGENT_ERROR, Cause.PROVIDER_ERROR, Cause.NO_CHANGES}
+    assert session.run.ending.cause is Cause.CONFIGURATION, (session.run.ending, session.log[-2000:])
     asked = [path for path, _body in session.provider.requests]
     print(f"{name}: {len(session.calls)} calls, {session.run.timings['agent_s']} s")  # noqa: T201 - a figure
     assert len(asked) == 1, asked
@@ -217,6 +222,24 @@ def test_the_same_repository_is_obeyed_by_a_program_without_our_flags(play: Play
     session = play(name, change)
     marks = planted(name, changed=session.changed, prompt=session.provider.prompt_text)
     assert mark in marks, (marks, session.run.ending, session.log[-2000:])
+
+
+def test_the_check_of_agents_compares_the_version_that_an_image_has(
+    client: docker.DockerClient, image_of: ImageOf
+) -> None:
+    image = image_of("codex")
+    agent = AgentSettings(kind="codex", model=MODEL, image=image.tag, runner="docker")
+    right = check_program(client, agent)
+    assert (right.problem, image.version in right.version) == ("", True)
+    older = f"FROM {image.tag}\nUSER root\nRUN printf '#!/bin/sh\\necho codex-cli 0.1.0\\n' > /usr/local/bin/codex\n"
+    built, _ = client.images.build(fileobj=BytesIO(older.encode()), tag="squire-test-other-version", rm=True)
+    try:
+        wrong = check_program(client, agent.model_copy(update={"image": built.tags[0]}))
+    finally:
+        client.images.remove(built.tags[0], force=True)
+    assert wrong.version == "codex-cli 0.1.0"
+    assert f"this Squire was tried with {image.version}" in wrong.problem
+    assert "`squire agents build codex`" in wrong.hint
 
 
 @pytest.mark.parametrize("name", NAMES)

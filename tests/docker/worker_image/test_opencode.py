@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY
 from tests.support.model_server import Call, ModelServer, Turn
 from tests.support.worker import Desk, git
 

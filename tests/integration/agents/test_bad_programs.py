@@ -8,7 +8,7 @@ from squire_pipelines.agents.adapters.protocol import AgentConfig, GatewaySeen
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.local_runner import LocalRunner
 from squire_pipelines.agents.model import RunResult
-from squire_pipelines.agents.programs import find_program
+from squire_pipelines.agents.program_locks import find_program
 from squire_pipelines.domain.endings import Cause
 from tests.support.attempts import Origin, go_on
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from squire_pipelines.agents import engine, program_check
+from squire_pipelines.agents import engine, version_check
 from squire_pipelines.agents.agent_config import agent_config_of
-from squire_pipelines.agents.program_check import ProgramCheck
+from squire_pipelines.agents.version_check import ProgramCheck
 from squire_pipelines.cli import agents_check
 from squire_pipelines.sections import AgentSettings
 from tests.support.cli import REPOSITORY, Squire
@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         seen.append((agent.kind, protocol))
         return ProgramCheck(agent.worker_image, version="1")
 
-    monkeypatch.setattr(program_check, "check_program", check)
+    monkeypatch.setattr(version_check, "check_program", check)
     monkeypatch.setattr(engine, "connect", lambda *_args, **_options: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(agents_check, "ask_providers", lambda _settings: iter(()))
     return seen

@@ -14,15 +14,16 @@ from squire_pipelines.agents.adapters.protocol import AgentConfig
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.domain.endings import Cause, Ending
 from squire_pipelines.domain.provider_order import order_providers
-from squire_pipelines.errors import ConfigError, SecretMissingError
+from squire_pipelines.errors import ConfigError, ProviderBudgetError, SecretMissingError
 from squire_pipelines.execution import gateway_session
 from squire_pipelines.execution.ending import ending_of
 from squire_pipelines.execution.lease import LeasedAttempt
 from squire_pipelines.execution.settings_mark import settings_mark
-from squire_pipelines.execution.startable import check_agent_of, why_not_startable
+from squire_pipelines.execution.startable import check_agent_of, check_day_limits, why_not_startable
 from squire_pipelines.execution.workspace import launch_of
 from squire_pipelines.ledger import task_dispatch, tasks
 from squire_pipelines.ledger.heartbeat import Heartbeat
+from squire_pipelines.ledger.model_calls import ModelCallRow, record_model_call
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.planning.planner import make_plan
@@ -89,7 +90,7 @@ def test_planner_and_agent_call_their_own_providers_each_with_its_own_key(
     monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
     planner, agent = upstreams
     planner.answer, agent.answer = plain(200, ANSWERS["openai"]), plain(200, ANSWERS["anthropic"])
-    key = find_secret(settings.planner_provider.secret, settings.home)
+    key = find_secret(settings.planner_providers()[0].secret, settings.home)
     assert key is not None
     planning = make_plan(
         settings,
@@ -97,9 +98,9 @@ def test_planner_and_agent_call_their_own_providers_each_with_its_own_key(
         [issue(10)],
         default_branch="main",
         covered=frozenset(),
-        api_key=key.reveal,
+        find_key=lambda _name: key,
         on_call=lambda _call: None,
-        reserve=lambda: None,
+        reserve=lambda _provider: None,
     )
     leased = lease(settings)
     with gateway_session.open_gateway(leased, settings) as session:
@@ -292,3 +293,44 @@ def test_an_attempt_asks_first_the_provider_that_its_id_draws(
     ask_through(leased)
     drawn = order_providers({"claude": 1, "spare": 1}, leased.attempt.id)[0]
     assert [name for name, seen in zip(("claude", "spare"), upstreams, strict=True) if seen.seen] == [drawn]
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_provider_whose_day_is_used_up_is_not_asked_and_without_another_the_task_waits(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    upstreams: tuple[DirectedProvider, DirectedProvider],
+) -> None:
+    for name, value in BOTH.items():
+        monkeypatch.setenv(name, value)
+    first, spare = upstreams
+    spare.answer = plain(200, ANSWERS["anthropic"])
+    with_a_spare(tmp_path / "home", upstreams, '["claude", "spare"]')
+    path = tmp_path / "home" / "config.toml"
+    price = '[gateway.prices."haiku@spare"]\ninput = 1\noutput = 1\n[budgets.attempt]\nusd = 2\n'
+    path.write_text(
+        path.read_text().replace('secret = "claude-key"', 'secret = "claude-key"\nmax_usd_per_day = 5') + price
+    )
+    both = load_settings()
+    leased = lease(both)
+    row = ModelCallRow(
+        "agent", "haiku", ok=True, input_tokens=1, output_tokens=1, latency_s=1, trace_id="t", cost_usd=4
+    )
+    with leased.ledger.write() as tx:
+        record_model_call(tx, replace(row, provider="claude"))
+    session, answer = ask_through(leased)
+    assert (answer.status_code, len(first.seen), len(spare.seen)) == (200, 0, 1)
+    assert "may cost 5.00 USD a day (max_usd_per_day), of which 4.00 USD" in str(session.facts()["providers"])
+    check_day_limits(leased.ledger, both, REPOSITORY)
+    path.write_text(path.read_text().replace('provider = ["claude", "spare"]', 'provider = "claude"'))
+    alone = load_settings()
+    with pytest.raises(
+        ProviderBudgetError, match=r"no provider has room for an attempt of 2.00 USD: the provider claude"
+    ):
+        check_day_limits(leased.ledger, alone, REPOSITORY)
+    with (
+        pytest.raises(ProviderBudgetError) as raised,
+        gateway_session.open_gateway(replace(leased, settings=alone), alone),
+    ):
+        pass
+    assert ending_of(raised.value).cause is Cause.BUDGET_EXHAUSTED

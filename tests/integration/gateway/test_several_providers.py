@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from squire_pipelines.domain.provider_faults import ProviderWords
+from squire_pipelines.domain.provider_limits import ProviderLimits
 from squire_pipelines.gateway.model import GatewayLimits
 from squire_pipelines.gateway.prices import Price
 from squire_pipelines.gateway.upstream import Upstream
@@ -26,6 +27,7 @@ BODY = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 KEYS = {"first": "sk-" + "1" * 20, "second": "sk-" + "2" * 20}
 ANSWER = {"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
 GOOD = plain(200, ANSWER)
+NO_LIMITS = ProviderLimits()
 SECOND = ProviderWords("second", "second-key")
 DOWN = plain(503, {"error": {"code": "overloaded"}})
 WRONG_KEY = plain(401, {"error": {"code": "invalid_api_key"}})
@@ -74,6 +76,7 @@ def open_both(
     *,
     url: str | None = None,
     limits: GatewayLimits = DEFAULT_LIMITS,
+    first_limits: ProviderLimits = NO_LIMITS,
 ) -> RunningGateway:
     other = Upstream(
         second.url,
@@ -84,7 +87,15 @@ def open_both(
         words=SECOND,
     )
     prices = {"small": Price(1.0, 1.0)}
-    return open_gateway(key=KEYS["first"], url=url, limits=limits, name="first", prices=prices, others=(other,))
+    return open_gateway(
+        key=KEYS["first"],
+        url=url,
+        limits=limits,
+        name="first",
+        prices=prices,
+        others=(other,),
+        upstream_limits=first_limits,
+    )
 
 
 def ask(gateway: RunningGateway, records: int) -> httpx.Response:
@@ -273,3 +284,23 @@ def test_neither_providers_key_reaches_the_agent(
     assert answer.json()["echo"] == "Bearer [redacted]"
     assert KEYS["second"] not in str(upstream.seen)
     assert KEYS["first"] not in str(second.seen)
+
+
+def test_a_provider_at_its_limit_is_passed_over_and_nothing_is_asked_there(
+    upstream: DirectedProvider, second: DirectedProvider, open_gateway: OpenGateway
+) -> None:
+    upstream.answer = GOOD
+    gateway = open_both(open_gateway, second, first_limits=ProviderLimits(max_calls_per_minute=1))
+    assert [ask(gateway, number).status_code for number in (1, 2, 3)] == [200] * 3
+    assert (len(upstream.seen), len(second.seen)) == (1, 2)
+    assert [call.provider for call in gateway.calls] == ["first", "second", "second"]
+
+
+@pytest.mark.parametrize(("asked", "named"), [({}, 2048), ({"max_tokens": 9000}, 2048), ({"max_tokens": 50}, 50)])
+def test_a_request_names_no_more_output_than_its_provider_may_give(
+    upstream: DirectedProvider, open_gateway: OpenGateway, asked: dict[str, int], named: int
+) -> None:
+    upstream.answer = GOOD
+    gateway = open_gateway(upstream_limits=ProviderLimits(max_output=2048))
+    assert gateway.client.post(CHAT, json={**BODY, **asked}).status_code == 200
+    assert json.loads(upstream.seen[0].body)["max_tokens"] == named

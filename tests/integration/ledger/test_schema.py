@@ -78,7 +78,7 @@ def test_migrations_make_exactly_the_tables_that_the_code_knows(empty: Ledger) -
 def test_migrations_import_nothing_that_may_change() -> None:
     folder = Path(migrate.__file__).parent / "migrations"
     files = sorted(folder.rglob("*.py"))
-    assert len([path for path in files if path.name.startswith("r0")]) == int(HEAD_REVISION)
+    assert [path.name for path in files if path.name.startswith("r0")][-1].startswith(f"r{HEAD_REVISION}_")
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -32,9 +32,9 @@ def plan(folder: Path, table: str, calls: list[ModelCall]) -> Plan:
         [issue(10)],
         default_branch="main",
         covered=frozenset(),
-        api_key=lambda: None,
+        find_key=lambda _name: None,
         on_call=calls.append,
-        reserve=lambda: None,
+        reserve=lambda _provider: None,
     )
     return asyncio.run(making)
 

@@ -13,6 +13,7 @@ from squire_pipelines.planning.llm import ModelOptions, plan_by_model
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
 from squire_pipelines.planning.selection import PlanInputs
+from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.sections import PlannerSettings
 from squire_pipelines.settings import Settings
 from tests.support.model_server import Call, ModelServer, Turn
@@ -51,9 +52,9 @@ def plan(own: Settings, calls: list[ModelCall]) -> Any:
             [issue(10)],
             default_branch="main",
             covered=frozenset(),
-            api_key=lambda: KEY,
+            find_key=lambda _name: Secret(KEY),
             on_call=calls.append,
-            reserve=lambda: None,
+            reserve=lambda _provider: None,
         )
     )
 
@@ -182,7 +183,7 @@ def test_key_is_not_in_the_error_of_a_refusal() -> None:
         inputs = PlanInputs("o/r", [issue(10)], "main", ("squire",), frozenset(), max_tasks=5)
         options = ModelOptions(
             "openai:local-model",
-            provider=settings(url).planner_provider,
+            provider=settings(url).planner_providers()[0],
             api_key=KEY,
             timeout_s=20,
             max_retries=0,

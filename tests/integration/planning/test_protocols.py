@@ -12,6 +12,7 @@ from pydantic_ai import models
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
+from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.settings import Settings, load_settings
 from tests.support.provider import DirectedProvider, plain, serve_upstream
 from tests.support.signal_samples import issue
@@ -120,9 +121,9 @@ def plan(settings: Settings, calls: list[ModelCall], key: str | None = KEY) -> P
         [issue(10)],
         default_branch="main",
         covered=frozenset(),
-        api_key=lambda: key,
+        find_key=lambda _name: Secret(key) if key is not None else None,
         on_call=calls.append,
-        reserve=lambda: None,
+        reserve=lambda _provider: None,
     )
     return asyncio.run(making)
 
@@ -182,4 +183,4 @@ def test_a_limit_that_passes_is_no_fault_of_the_users(tmp_path: Path, upstream: 
     upstream.answer = plain(429, {"error": {"code": "rate_limit_exceeded"}}, {"retry-after-ms": "1"})
     made = plan(configure(tmp_path, upstream, "openai"), [])
     assert len(upstream.seen) > 1
-    assert "the model failed (planning)" in made.notes[0]
+    assert "the model failed (model_unavailable)" in made.notes[0]

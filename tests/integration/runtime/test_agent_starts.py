@@ -4,10 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from squire_pipelines.errors import EngineError
+from squire_pipelines.domain.endings import SETTINGS_MARK, Cause, Ending, Evidence
+from squire_pipelines.errors import ConfigError, EngineError, SquireError
+from squire_pipelines.execution.settings_mark import settings_mark
+from squire_pipelines.ledger import attempts
 from squire_pipelines.runtime.agent_starts import AgentStarts
 from squire_pipelines.runtime.cycle import CycleState, look
-from tests.support.ledgers import add_task
+from tests.support.ledgers import RETRY, add_task, start_attempt, token_of
 from tests.support.pipeline import HANDBOOK, QUIET, Pipeline
 
 
@@ -31,3 +34,27 @@ def test_a_cycle_goes_on_while_one_task_can_start_and_ends_when_none_is_left(
     (line,) = lines
     assert line.startswith(f"{HANDBOOK}: tasks for the agent ")
     assert "no container engine answers" in line
+
+
+def test_a_cycle_ends_when_all_that_is_left_waits_for_the_users_change(
+    quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = quiet_pipeline
+    mark = settings_mark(pipeline.settings, HANDBOOK)
+    attempt = start_attempt(pipeline.ledger, repository=HANDBOOK)
+    evidence = Evidence(error_code="provider_refused", facts={SETTINGS_MARK: mark})
+    ending = Ending(cause=Cause.CONFIGURATION, message="Set the key own-key.", evidence=evidence)
+    with pipeline.ledger.write() as tx:
+        attempts.settle(tx, attempt.id, token_of(attempt), ending, retry=RETRY, actor="run:run-1")
+    lines: list[str] = []
+
+    def problem() -> SquireError | None:
+        starts = AgentStarts(pipeline.ledger, pipeline.settings, say=lines.append)
+        return starts.look(look(pipeline.ledger, [HANDBOOK], [], datetime.now(UTC)))
+
+    error = problem()
+    assert isinstance(error, ConfigError)
+    assert "Set the key own-key." in str(error)
+    assert lines == [f"{HANDBOOK}: tasks wait for a change of yours: Set the key own-key."]
+    monkeypatch.setenv("SQUIRE_MODEL_KEY", "m" * 20)
+    assert problem() is None, "the key is another: the task goes on"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from squire_pipelines.agents.adapters.opencode import OpenCodeAgent
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY
 from squire_pipelines.agents.adapters.protocol import AgentConfig
 from tests.support.worker import Desk
 

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from squire_pipelines.agents.images import context_files, explain_failure, pack, tag_of
-from squire_pipelines.agents.programs import find_program
+from squire_pipelines.agents.program_locks import find_program
 from squire_pipelines.errors import BuildFailedError, NotReachableError, RefusedError, SquireError
 
 CLAUDE = find_program("claude-code")

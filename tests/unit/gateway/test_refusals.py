@@ -11,7 +11,9 @@ FINAL = {"budget", "price_unknown", "model", "protocol", "bad_request", "not_pas
     "provider_down",
     "provider_refused",
 }
-MAY_PASS = {"busy", "timeout", "upstream_unreachable", "response_too_large", "redirect", "gateway_failed"}
+MAY_PASS = {"busy", "timeout", "upstream_unreachable", "response_too_large", "redirect", "gateway_failed"} | {
+    "provider_limit"
+}
 
 
 @pytest.mark.parametrize("code", sorted(ROWS))

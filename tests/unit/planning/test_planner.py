@@ -7,6 +7,7 @@ import pytest
 from squire_pipelines.domain.tasks import Plan
 from squire_pipelines.planning.planner import make_plan
 from squire_pipelines.planning.schema import ModelCall
+from squire_pipelines.secrets.secret import Secret
 from squire_pipelines.sections import PlannerSettings, RepositoryOverrides
 from squire_pipelines.settings import Settings
 from tests.support.signal_samples import failed_check, issue
@@ -14,13 +15,13 @@ from tests.support.signal_samples import failed_check, issue
 pytestmark = pytest.mark.anyio
 
 
-def no_key() -> str | None:
+def no_key(_name: str) -> Secret | None:
     return None
 
 
 async def make(settings: Settings, *signals: Any, calls: list[ModelCall] | None = None, **options: Any) -> Plan:
-    arguments: dict[str, Any] = {"default_branch": "main", "covered": frozenset(), "api_key": no_key}
-    arguments |= {"reserve": lambda: None, **options}
+    arguments: dict[str, Any] = {"default_branch": "main", "covered": frozenset(), "find_key": no_key}
+    arguments |= {"reserve": lambda _provider: None, **options}
     return await make_plan(settings, "o/r", signals, on_call=(calls if calls is not None else []).append, **arguments)
 
 
@@ -40,19 +41,19 @@ async def test_rules_take_over_from_a_model_that_fails_and_the_plan_says_so(kind
     calls: list[ModelCall] = []
     got = await make(settings(kind=kind, model="no-such-provider:m"), issue(10), calls=calls)
     assert (got.planner, len(got.tasks)) == ("rules", 1)
-    assert got.notes[0].startswith("planned by rules, since the model failed (planning): ")
+    assert got.notes[0].startswith("planned by rules, since the model failed (configuration): ")
     assert "no-such-provider" in got.notes[0]
     assert [call.ok for call in calls] == [False]
 
 
 async def test_model_is_not_asked_when_there_is_nothing_to_plan() -> None:
-    def forbidden() -> str | None:
+    def forbidden(_name: str) -> Secret | None:
         raise AssertionError
 
     own = settings(model="no-such-provider:m")
-    got = await make(own, issue(10, labels=()), api_key=forbidden)
+    got = await make(own, issue(10, labels=()), find_key=forbidden)
     assert (got.planner, got.tasks, got.notes) == ("rules", (), ())
-    got = await make(own, issue(10), api_key=forbidden, default_branch=None)
+    got = await make(own, issue(10), find_key=forbidden, default_branch=None)
     assert got.planner == "rules"
 
 

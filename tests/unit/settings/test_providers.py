@@ -47,7 +47,11 @@ def test_planner_and_each_repositorys_agent_name_their_own(config: Path) -> None
         + '[repository."a/c".agent]\nprovider = "gpt"\nmodel = "big"\n'
     )
     settings = load_settings()
-    planner, agent, other = settings.planner_provider, settings.agent_provider("a/b"), settings.agent_provider("a/c")
+    planner, agent, other = (
+        settings.planner_providers()[0],
+        settings.agent_provider("a/b"),
+        settings.agent_provider("a/c"),
+    )
     assert (agent.name, agent.protocol, agent.base_url) == (
         "claude",
         Protocol.ANTHROPIC,
@@ -69,7 +73,7 @@ def test_planner_and_each_repositorys_agent_name_their_own(config: Path) -> None
 def test_without_a_table_everything_is_as_it_was(config: Path) -> None:
     config.write_text('[planner]\nbase_url = "http://127.0.0.1:1/v1"\n[gateway]\nmodels = ["m"]\n')
     settings = load_settings()
-    agent, planner = settings.agent_provider("a/b"), settings.planner_provider
+    agent, planner = settings.agent_provider("a/b"), settings.planner_providers()[0]
     assert (agent.name, agent.protocol, agent.secret) == ("default", None, "model-key")
     assert agent.base_url == planner.base_url == "http://127.0.0.1:1/v1"
     assert agent.models == ("m",)
@@ -77,7 +81,7 @@ def test_without_a_table_everything_is_as_it_was(config: Path) -> None:
     config.write_text("")
     assert load_settings().agent_provider("a/b").base_url == "https://api.openai.com/v1"
     assert load_settings().agent_provider("a/b").needs_key
-    assert load_settings().planner_provider.base_url is None
+    assert load_settings().planner_providers()[0].base_url is None
 
 
 def test_a_key_is_needed_at_a_company_and_where_it_is_named(config: Path) -> None:
@@ -88,7 +92,7 @@ def test_a_key_is_needed_at_a_company_and_where_it_is_named(config: Path) -> Non
     needed = {}
     for name in ("a", "b", "c"):
         config.write_text(config.read_text().partition("[planner]")[0] + f'[planner]\nprovider = "{name}"\n')
-        needed[name] = load_settings().planner_provider.needs_key
+        needed[name] = load_settings().planner_providers()[0].needs_key
     assert needed == {"a": True, "b": False, "c": True}
 
 
@@ -126,7 +130,7 @@ project = "my-project"
 def test_a_platforms_provider_has_an_address_and_no_key(config: Path) -> None:
     config.write_text(CLOUDS + '[agent]\nprovider = "aws"\nmodel = "a"\n[planner]\nprovider = "google"\nmodel = "g"\n')
     settings = load_settings()
-    agent, planner = settings.agent_provider("a/b"), settings.planner_provider
+    agent, planner = settings.agent_provider("a/b"), settings.planner_providers()[0]
     assert agent.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
     place = "https://aiplatform.googleapis.com/v1/projects/my-project/locations/global/publishers/google"
     assert planner.base_url == place

@@ -100,6 +100,7 @@ def leaves(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[An
 OPEN = {
     "agent.options",
     "agent.provider",
+    "planner.provider",
     "agents.options",
     "agents.limits",
     "agents.provider",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from squire_pipelines.agents.adapters.opencode import OpenCodeAgent, permission_config
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY
 from squire_pipelines.agents.adapters.protocol import AgentConfig, Marker, SessionResult, allow, deny
 from squire_pipelines.agents.adapters.transcript import (
     Entry,

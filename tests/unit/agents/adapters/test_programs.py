@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.agent_names import IN_WORKER_IMAGE, PROGRAMS
-from squire_pipelines.agents.adapters.program import PLACEHOLDER_KEY, ProgramAgent
+from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent
 from squire_pipelines.agents.adapters.protocol import AgentConfig, GatewaySeen, LaunchSpec, Marker, SessionResult
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.transcript import SessionError, SessionTotals

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 from squire_pipelines.agent_names import PROGRAMS
-from squire_pipelines.agents.adapters.program import ProgramAgent
+from squire_pipelines.agents.adapters.program_agent import ProgramAgent
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.sections import LimitSettings

@@ -7,7 +7,7 @@ import pytest
 
 from squire_pipelines.agent_names import WITH_IMAGE, WORKER_IMAGE, image_of
 from squire_pipelines.agents.endings import IMAGE_HINT, image_hint
-from squire_pipelines.agents.programs import find_program, programs
+from squire_pipelines.agents.program_locks import find_program, programs
 from squire_pipelines.agents.worker_files import worker_file
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.sections import AgentSettings

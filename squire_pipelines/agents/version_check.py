@@ -9,7 +9,7 @@ from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.agent_config import agent_config_of
 from squire_pipelines.agents.failure_hints import build_command, other_version
 from squire_pipelines.agents.probe import run_once
-from squire_pipelines.agents.programs import tried_version
+from squire_pipelines.agents.program_locks import tried_version
 from squire_pipelines.sections import AgentSettings
 
 TIMEOUT_S = 120.0

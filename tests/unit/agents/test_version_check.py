@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from squire_pipelines.agent_names import PROGRAMS
-from squire_pipelines.agents.program_check import SCRIPT, judge_program
-from squire_pipelines.agents.programs import tried_version
+from squire_pipelines.agents.program_locks import tried_version
+from squire_pipelines.agents.version_check import SCRIPT, judge_program
 
 
 def ask(*words: str, script: str = SCRIPT) -> tuple[int, str]:
