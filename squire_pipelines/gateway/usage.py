@@ -82,9 +82,10 @@ def _usage(document: dict[str, Any]) -> Tokens | None:
     written = _count(usage.get("cache_creation_input_tokens"))
     read = _count(usage.get("cache_read_input_tokens"))
     if asked is not None and (written is not None or read is not None):
-        # Anthropic's input leaves out what the cache was asked for or given: https://docs.anthropic.com/en/api/messages
-        asked += (written or 0) + (read or 0)
-        cached = read
+        # Anthropic's input leaves out what the cache was asked for or given: https://docs.anthropic.com/en/api/messages.
+        # Proxies that speak OpenAI's interface before it repeat the two beside a sum that has them.
+        asked += (written or 0) + (read or 0) if "prompt_tokens" not in usage else 0
+        cached = cached if read is None else read
     return Tokens(
         input=asked,
         output=_count(usage.get("completion_tokens", usage.get("output_tokens"))),

@@ -1,6 +1,7 @@
 """Defines the agent `opencode`: its hardened configuration, and its NDJSON events as a transcript. Pure.
 
 Its exit code misleads (0 after some errors), so events, exit code and change are judged together. Checked against 1.18.
+It is a program of Bun's, which runs what a `bunfig.toml` where it starts preloads: that is taken out of the clone.
 """
 
 import json
@@ -59,6 +60,7 @@ _DISABLED = (
     "LSP_DOWNLOAD",
     "SHARE",
 )
+_RESTORE = ("bunfig.toml",)
 # Names of OpenCode's errors that are the agent's or its user's and not the model provider's.
 _NOT_THE_PROVIDER = frozenset({"MessageAbortedError", "MessageOutputLengthError", "ContextOverflowError"})
 
@@ -112,6 +114,7 @@ class OpenCodeAgent(ProgramAgent):
         *_PERMISSIONS,
         off("opencode.json, .opencode, plugins, MCP servers", "OPENCODE_DISABLE_PROJECT_CONFIG: not read"),
         off("CLAUDE.md, .claude", "OPENCODE_DISABLE_CLAUDE_CODE: not read"),
+        off(", ".join(_RESTORE), "taken out of the clone before the start: it would run what that preloads"),
     )
 
     def launch(self, config: AgentConfig) -> LaunchSpec:
@@ -134,6 +137,7 @@ class OpenCodeAgent(ProgramAgent):
             files={"opencode.json": json.dumps(configuration(model, config.base_url), indent=1)},
             stdin=Marker.PROMPT,
             version=(*program, "--version"),
+            restore=_RESTORE,
         )
 
     def parser(self) -> Parser:

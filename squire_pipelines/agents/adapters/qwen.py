@@ -1,13 +1,15 @@
 """Defines the agent `qwen`: Qwen Code without a terminal, over OpenAI's or Anthropic's protocol. Pure.
 
 Checked against 0.15.10. It ends with 0 and a success when its provider failed. It rewrites a repository's own settings
-even where it does not read them, so they are taken out of the clone.
+even where it does not read them, and takes variables from `.env` in spite of `--bare`: both are taken out of the clone.
 """
 
 from squire_pipelines.agents.adapters.claude_events import StreamReader
 from squire_pipelines.agents.adapters.program_agent import PLACEHOLDER_KEY, ProgramAgent, confined, off
 from squire_pipelines.agents.adapters.protocol import AgentConfig, LaunchSpec, Marker, Parser, allow
 
+# Of the variables in a file `.env`, `BASH_ENV` is a file that is run before each command.
+_RESTORE = (".qwen/settings.json", ".qwen/.env", ".env")
 _TAKEN_OUT = "taken out of the clone before the start"
 
 
@@ -24,7 +26,7 @@ class QwenAgent(ProgramAgent):
         allow("tools", "*", "all of its own, without asking, since nobody is there (--yolo)"),
         *confined(commands="run_shell_command"),
         off("hooks, MCP servers, extensions, QWEN.md, skills", "--bare: nothing is run or read"),
-        off(".qwen/settings.json, .qwen/.env", f"{_TAKEN_OUT}: it would rewrite them in spite of --bare"),
+        off(", ".join(_RESTORE), f"{_TAKEN_OUT}: it would rewrite or obey them in spite of --bare"),
     )
 
     def launch(self, config: AgentConfig) -> LaunchSpec:
@@ -49,7 +51,7 @@ class QwenAgent(ProgramAgent):
             stdin=Marker.PROMPT,
             version=(*program, "--version"),
             exclude=(".qwen/settings.json.orig",),
-            restore=(".qwen/settings.json", ".qwen/.env"),
+            restore=_RESTORE,
         )
 
     def parser(self) -> Parser:

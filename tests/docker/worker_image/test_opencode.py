@@ -47,6 +47,8 @@ def test_a_target_repositorys_opencode_files_run_nothing(desk_for: DeskFor, sand
         "opencode.json": json.dumps({"provider": {"squire": {"options": {"baseURL": "http://127.0.0.1:1/v1"}}}}),
         ".opencode/plugin/evil.js": plugin,
         ".opencode/plugins/evil.js": plugin,
+        "bunfig.toml": 'preload = ["./evil.ts"]\n',
+        "evil.ts": "import fs from 'fs'\nfs.writeFileSync('/tmp/ran', 'x')\n",
     }
     for name, content in hostile.items():
         path = desk.origin / name

@@ -178,3 +178,15 @@ def test_a_whole_answer_that_reports_less_than_it_can_be_is_not_believed() -> No
     assert read_answer(json.dumps({**message, "usage": {"completion_tokens": 20_000}}).encode(), 9).tokens == Tokens(
         9, 20_000, estimated=True
     )
+
+
+def test_what_a_proxy_repeats_of_anthropics_cache_is_not_counted_twice() -> None:
+    usage = {"prompt_tokens": 1000, "completion_tokens": 5, "cache_read_input_tokens": 900} | {
+        "cache_creation_input_tokens": 60,
+        "prompt_tokens_details": {"cached_tokens": 900},
+    }
+    answer = {"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}], "usage": usage}
+    assert read_answer(json.dumps(answer).encode()).tokens == Tokens(1000, 5, 900, 60)
+    own = {"input_tokens": 40, "output_tokens": 5, "cache_read_input_tokens": 900, "cache_creation_input_tokens": 60}
+    text = json.dumps({"content": [{"type": "text", "text": "hello"}], "usage": own}).encode()
+    assert read_answer(text).tokens == Tokens(1000, 5, 900, 60)

@@ -76,7 +76,8 @@ TAKEN_OUT = {
         ".aider.tags.cache.v4",
     },
     "pi": {".pi/settings.json"},
-    "qwen": {".qwen/settings.json", ".qwen/.env"},
+    "opencode": {"bunfig.toml"},
+    "qwen": {".qwen/settings.json", ".qwen/.env", ".env"},
     "gemini": {"GEMINI.md", ".agents/skills", ".env", ".gemini/settings.json", ".gemini/.env", ".gemini/extensions"},
 }
 COPILOTS_BYTES_IN_HOME = 235 * 10**6
