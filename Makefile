@@ -66,6 +66,7 @@ lint: setup ## ruff, mypy strict, import contracts, declared dependencies
 	@cd forge && "$(abspath $(BIN))/deptry" . --extend-exclude '.*samples/data'
 	@$(BIN)/python scripts/cli_reference.py --check
 	@$(BIN)/python scripts/warehouse_reference.py --check
+	@$(BIN)/python scripts/settings_reference.py --check
 
 format: setup ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .

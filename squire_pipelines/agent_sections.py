@@ -43,9 +43,10 @@ def _refuse_name(value: object, info: ValidationInfo) -> object:
 class ChooseSettings(SettingsSection):
     """A rule: which agent the tasks that it fits get. The first rule that fits counts."""
 
-    agent: Annotated[dict[AgentName, Weight], BeforeValidator(_as_weights)] = Field(
-        description="a name, or a table of names with their weights", min_length=1, max_length=20
-    )
+    agent: Annotated[
+        dict[AgentName, Weight],
+        BeforeValidator(_as_weights, json_schema_input_type=AgentName | dict[AgentName, Weight]),
+    ] = Field(description="a name, or a table of names with their weights", min_length=1, max_length=20)
     model: Name | None = Field(default=None, description="of this agent, where it is not its usual one")
     kinds: Annotated[tuple[TaskKind, ...], BeforeValidator(_refuse_name)] = Field(
         default=(), description="of tasks; none means all"

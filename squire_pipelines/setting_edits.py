@@ -7,7 +7,6 @@ import contextlib
 import copy
 import hashlib
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from squire_pipelines.setting_file import KeyPath, SettingsFile, key_text, toml_
 LOCK_TIMEOUT_S = 30.0
 _NEW_MODE = 0o600
 _BY_HAND = "write it with `squire config edit`"
-_REMARK = re.compile(r"\s*#\s*(?:not set(?:[;:] )?)?(.*)$")
+_NOT_SET = ("not set; ", "not set: ", "not set")
 _ABSENT = object()
 
 
@@ -193,8 +192,11 @@ def _uncommented(file: SettingsFile, path: KeyPath, value: Any) -> str | None:
 
 def _remark_of(line: str) -> str:
     """Return the comment behind a line's value, in which a default is no more called the value."""
-    for start in (match.start() for match in re.finditer(r"\s+#", line)):
+    start = line.find("#")
+    while start >= 0:
         if _parsed(line[:start].replace("…", "0")) is not None:
-            match = _REMARK.match(line, start)
-            return f"  # {match[1]}" if match is not None and match[1] else ""
+            remark = line[start + 1 :].strip()
+            remark = next((remark.removeprefix(words) for words in _NOT_SET if remark.startswith(words)), remark)
+            return f"  # {remark}" if remark else ""
+        start = line.find("#", start + 1)
     return ""

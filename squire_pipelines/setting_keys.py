@@ -50,8 +50,8 @@ def forms_of(annotation: Any) -> Iterator[Any]:
 def checks_of(annotation: Any) -> Iterator[Any]:
     """Yield the functions that check a setting, of its alternatives too."""
     if get_origin(annotation) is Annotated:
-        inner, *marks = get_args(annotation)
-        yield from (mark.func for mark in marks if hasattr(mark, "func"))
+        inner, *metadata = get_args(annotation)
+        yield from (member.func for member in metadata if hasattr(member, "func"))
         yield from checks_of(inner)
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):

@@ -135,10 +135,7 @@ class Settings(BaseSettings):
                 try:
                     self.gateway_settings_for(repository).check_reachable(name)
                 except ValueError as error:
-                    table, step = (
-                        table_name(repository, "verification"),
-                        f"set [gateway.registries.{name}], or remove it",
-                    )
+                    table, step = table_name(repository, "verification"), f"set gateway.registries.{name} or remove it"
                     context = setting_context(table, "egress")
                     raise ConfigError(f"{table}: {error}", hint=step, context=context) from error
         self._check_commands()

@@ -5,26 +5,7 @@ from squire_pipelines.agents.adapters.protocol import AgentConfig, Caps
 from squire_pipelines.agents.adapters.registry import find
 from squire_pipelines.agents.adapters.skills import read_skills
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.model_use import protocol_of
 from squire_pipelines.sections import AgentSettings
-from squire_pipelines.setting_errors import setting_context
-from squire_pipelines.settings import Settings
-
-
-def check_agents(settings: Settings) -> None:
-    """Check that each agent which a task may get or be given can start with the settings.
-
-    Raises:
-        ConfigError: One cannot; its context has the agent's table, by which its line is looked for.
-    """
-    for repository, choice in settings.every_orderable_choice:
-        agent = settings.agent_for(repository, choice)
-        try:
-            check_agent(agent, protocol=protocol_of(agent, settings.agent_provider(repository, choice)))
-        except ConfigError as error:
-            table = settings.agent_table(repository, choice)
-            context = {**error.context, **setting_context(table)}
-            raise ConfigError(f"{table}: {error.message}", hint=error.hint, context=context) from error
 
 
 def check_agent(agent: AgentSettings, *, protocol: str | None = None) -> None:

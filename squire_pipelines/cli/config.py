@@ -118,12 +118,13 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
     """Show what the file sets otherwise than the defaults do, or than another file does. Variables do not count."""
     first = read_alone(read_settings_file(context.config_path))
     second: Any = read_alone(read_settings_file(other)) if other else default_values()
-    ours, theirs = ({path: shown(path, value) for path, value in flatten(side)} for side in (first, second))
+    of_file, of_other = ({path: shown(path, value) for path, value in flatten(side)} for side in (first, second))
     names = ("file", "other" if other else "default")
     rows = [
-        {"key": SettingRow(path, None, "").key, names[1]: theirs.get(path), names[0]: ours.get(path)}
-        for path in dict.fromkeys((*ours, *theirs))
-        if (ours.get(path) or None, theirs.get(path) or None) != (None, None) and ours.get(path) != theirs.get(path)
+        {"key": SettingRow(path, None, "").key, names[1]: of_other.get(path), names[0]: of_file.get(path)}
+        for path in dict.fromkeys((*of_file, *of_other))
+        if (of_file.get(path) or None, of_other.get(path) or None) != (None, None)
+        and of_file.get(path) != of_other.get(path)
     ]
     columns: Columns = {
         "key": "key",
@@ -144,6 +145,18 @@ def validate(context: CliContext) -> None:
     path = context.config_path
     check_usable(context.settings, read_settings_file(path))
     write_line(f"ok: {path if path.is_file() else 'the defaults and the environment'}")
+
+
+@config.command("schema", examples=("squire config schema > config.schema.json",))
+def schema() -> None:
+    """Print a JSON Schema of the file, by which editors complete and check its keys.
+
+    `squire init` writes it beside the file, whose first line (`#:schema ./config.schema.json`) names it; after an
+    update of Squire this command writes the new one.
+    """
+    from squire_pipelines.setting_schema import settings_schema  # noqa: PLC0415 - only here
+
+    emit_json(settings_schema())
 
 
 @config.command("path", examples=('"$EDITOR" "$(squire config path)"', "squire config path --json"))

@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from squire_pipelines.agents.agent_config import check_agents
 from squire_pipelines.errors import ConfigError
+from squire_pipelines.execution.agent_checks import check_agents
 from squire_pipelines.setting_errors import config_error, in_file
 from squire_pipelines.setting_file import SettingsFile, parse_settings
 from squire_pipelines.settings import Settings, settings_of

@@ -120,8 +120,8 @@ def _check_names(context: CliContext) -> Iterator[Diagnosis]:
 
 def check_engine(context: CliContext) -> Iterator[Diagnosis]:
     """Check the container engine, the worker image, and the runner that follows from them."""
-    from squire_pipelines.agents.agent_config import check_agents  # noqa: PLC0415 - likewise
     from squire_pipelines.cli.agents import find_place  # noqa: PLC0415 - Docker's client, not needed if the settings fail
+    from squire_pipelines.execution.agent_checks import check_agents  # noqa: PLC0415 - likewise
 
     place = find_place(context.settings.agent_for(""))
     try:

@@ -1,5 +1,6 @@
 """`squire init`: a commented config.toml with every setting, made from the settings' own classes."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,15 +20,18 @@ from squire_pipelines.cli.parameters import REPOSITORY, ParsedType
 from squire_pipelines.default_models import default_model
 from squire_pipelines.domain.identity import parse_repository
 from squire_pipelines.errors import ConfigError
-from squire_pipelines.files import open_atomically
+from squire_pipelines.files import open_atomically, write_atomically
 from squire_pipelines.gateway.model import Protocol
 from squire_pipelines.home import make_folder
+from squire_pipelines.setting_edits import settings_locked
 from squire_pipelines.setting_file import toml_text
-from squire_pipelines.settings import Settings, parse_size
+from squire_pipelines.setting_schema import default_text, settings_schema
+from squire_pipelines.settings import Settings
 from squire_pipelines.terminal.output import ask, write_line
 
 MAX_ASKED = 100
 _HEAD = """\
+#:schema ./{schema}
 # Squire's settings. A line that begins with "# " shows a default: remove the sign to change it.
 # Each key can also be set by a variable: SQUIRE_DISPATCH__MAX_CONCURRENT sets max_concurrent in [dispatch].
 # `squire config show` shows the settings in effect, `squire config validate` checks this file.
@@ -49,17 +53,6 @@ _TAIL = """\
 # [providers.claude]
 # protocol = "anthropic"
 """
-
-
-def _bytes_text(count: int) -> str:
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count % factor == 0:
-            return f'"{count // factor}{unit}"'
-    return str(count)
-
-
-def _is_size(field: FieldInfo) -> bool:
-    return any(getattr(validator, "func", None) is parse_size for validator in field.metadata)
 
 
 def _remark(field: FieldInfo) -> str:
@@ -86,14 +79,18 @@ def _section(name: str, section: type[BaseModel], values: Mapping[str, str]) -> 
             value = "…" if is_number else '"…"'
             yield f"# {key} = {value}  # not set{_remark(field).replace('  # ', '; ')}"
         else:
-            yield f"# {key} = {_bytes_text(default) if _is_size(field) else toml_text(default)}{_remark(field)}"
+            yield f"# {key} = {default_text(field)}{_remark(field)}"
     yield ""
     for nested_name, nested_section in nested:
         yield from _section(nested_name, nested_section, values)
 
 
 def config_text(
-    repositories: Sequence[str], values: Mapping[str, str] = MappingProxyType({}), provider: str | None = None
+    repositories: Sequence[str],
+    values: Mapping[str, str] = MappingProxyType({}),
+    provider: str | None = None,
+    *,
+    schema: str = "config.schema.json",
 ) -> str:
     """Return the whole file: the repositories, then every section with its defaults commented out.
 
@@ -101,8 +98,9 @@ def config_text(
         repositories: As `owner/name`.
         values: What is set otherwise, by section and key: `agent.kind`.
         provider: The protocol of a provider of the same name, whose table is written.
+        schema: The file beside it with the JSON Schema, by which editors complete and check the keys.
     """
-    lines = [_HEAD, "# The repositories that Squire works on, as owner/name."]
+    lines = [_HEAD.replace("{schema}", schema), "# The repositories that Squire works on, as owner/name."]
     listed = "".join(f"  {toml_text(name)},\n" for name in repositories)
     lines += [f"repositories = [\n{listed}]" if listed else "repositories = []", ""]
     lines += ['# ledger_url = "…"  # not set: SQLite in the data directory; or postgresql://user@host/name', ""]
@@ -151,6 +149,7 @@ def _provider_of(kind: str | None, provider: str | None) -> str | None:
 def write(path: Path, text: str, *, force: bool) -> Path | None:
     """Write `text` completely or not at all, and return the copy of the old file. Raises ConfigError."""
     kept = None
+    path = Path(os.path.realpath(path))  # a link of the person's stays one
     try:
         make_folder(path.parent)
         with open_atomically(path, replace=False) as file:
@@ -166,6 +165,14 @@ def write(path: Path, text: str, *, force: bool) -> Path | None:
             f"{path} cannot be written: {error.strerror}", hint="name another place with --config PATH"
         ) from error
     return kept
+
+
+def write_schema(path: Path) -> None:
+    """Write what editors know the settings by, over an older one. Raises ConfigError."""
+    try:
+        write_atomically(path, json.dumps(settings_schema(), indent=1).encode() + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="remove what is in its place") from error
 
 
 def _exists(path: Path) -> ConfigError:
@@ -206,6 +213,8 @@ def init(
 ) -> None:
     """Write a commented config.toml with every section and its defaults, which are commented out.
 
+    Beside it goes config.schema.json, by which editors complete and check its keys.
+
     With --provider it has a table [providers.NAME] of that protocol, whose key is the secret NAME-key. An agent whose
     program speaks one protocol alone has that provider without the option.
     """
@@ -221,7 +230,10 @@ def init(
         model = default_model(kind, provider)
     options = {"agent.kind": kind, "agent.provider": provider, "agent.model": model}
     values = {key: str(value) for key, value in options.items() if value is not None}
-    kept = write(path, config_text(unique, values, provider), force=force)
+    schema = path.with_suffix(".schema.json")
+    with settings_locked(path, context.home):
+        kept = write(path, config_text(unique, values, provider, schema=schema.name), force=force)
+        write_schema(schema)
     if kept:
         write_line(f"kept the old file as {kept}")
     write_line(f"wrote {path}")

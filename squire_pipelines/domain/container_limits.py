@@ -25,7 +25,8 @@ def parse_size(value: object) -> object:
     raise ValueError("a size is a number of bytes or has one of the units KiB, MiB and GiB, for example 512MiB")
 
 
-Bytes = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=2**50)]
+_SizeText = Annotated[str, Field(pattern=r"^\s*\d{1,18}(\.\d{1,18})?\s*[A-Za-z]{0,3}\s*$")]
+Bytes = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=int | _SizeText), Field(gt=0, le=2**50)]
 
 
 class TaskLimits(FrozenModel):

@@ -195,7 +195,27 @@ def test_init_leaves_what_is_there_unless_forced(squire: Squire) -> None:
     assert "It names no repository yet" in squire.ok("init", "--yes", "--force")
     assert path.with_name("config.toml.bak").read_text() == "# mine\n"
     assert load_settings(path) == Settings()
-    assert sorted(path.name for path in squire.home.iterdir()) == ["config.toml", "config.toml.bak"]
+    names = sorted(path.name for path in squire.home.iterdir())
+    assert names == ["config.schema.json", "config.toml", "config.toml.bak", "run"]
+
+
+def test_init_names_the_schema_that_it_writes_beside_the_file(squire: Squire, tmp_path: Path) -> None:
+    squire.ok("--config", str(tmp_path / "squire.toml"), "init", "--yes")
+    first_line = (tmp_path / "squire.toml").read_text().partition("\n")[0]
+    assert first_line == "#:schema ./squire.schema.json"
+    assert json.loads((tmp_path / "squire.schema.json").read_text()) == json.loads(squire.ok("config", "schema"))
+
+
+def test_init_keeps_a_link_and_replaces_what_it_leads_to(squire: Squire, tmp_path: Path) -> None:
+    target = tmp_path / "dotfiles.toml"
+    target.write_text("# mine\n")
+    squire.home.mkdir(parents=True, exist_ok=True)
+    link = squire.home / "config.toml"
+    link.symlink_to(target)
+    squire.ok("init", "--yes", "--force")
+    assert link.readlink() == target
+    assert load_settings(link) == Settings()
+    assert target.with_name("dotfiles.toml.bak").read_text() == "# mine\n"
 
 
 def test_init_never_replaces_what_somebody_else_wrote_meanwhile(tmp_path: Path) -> None:

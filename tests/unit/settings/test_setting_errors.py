@@ -58,7 +58,7 @@ def refused(config: Path, text: str) -> SettingError:
         ),
         ('[[agent.choose]]\nagent = "codx"\n', 2, "agent.choose[0].agent", "name one of opencode"),
         ('[agent]\nmodel = "m"\nprovider = "x"\n', 3, "agent.provider", "write the table"),
-        ('[verification]\ntests = "t"\negress = ["npm"]\n', 3, "verification.egress", "set [gateway.registries.npm]"),
+        ('[verification]\ntests = "t"\negress = ["npm"]\n', 3, "verification.egress", "set gateway.registries.npm"),
         (f'{REPOSITORY}[repository."A/b"]\n', 2, 'repository."A/b"', "change repository"),
         ("[webhooks]\nport = 3000\n", 2, "webhooks.port", "change webhooks.port"),
     ],
