@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from squire_pipelines.domain.terminal_text import one_line
-from squire_pipelines.terminal.output import write_json, write_line
+from squire_pipelines.terminal.output import write_json, write_labelled, write_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,13 +114,31 @@ class CliContext:
 
     def close(self) -> None:
         """Record which secrets were used, and close the ledger if it was opened."""
-        if "squire_pipelines.secrets.uses" in sys.modules:
-            from squire_pipelines.cli.audited import record_secret_uses  # noqa: PLC0415 - not every command needs it
-
-            record_secret_uses(self)
+        uses = sys.modules.get("squire_pipelines.secrets.uses")  # most commands use none, and import nothing of it
+        if uses is not None and uses.has_uses():
+            self._record_secret_uses()
         if "ledger" in self.__dict__:
             self.ledger.close()
             del self.__dict__["ledger"]
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger, which is not made by asking. Raises ConfigError."""
+        file = self.settings.ledger_file
+        return file is None or file.exists()
+
+    def _record_secret_uses(self) -> None:
+        """Record which secrets this command has read or changed; a failure is a warning."""
+        from squire_pipelines.cli.person import actor  # noqa: PLC0415 - not every command needs it
+        from squire_pipelines.errors import SquireError  # noqa: PLC0415 - likewise
+        from squire_pipelines.observability.secret_uses import record_secret_uses  # noqa: PLC0415 - likewise
+
+        try:
+            if self.has_ledger:
+                record_secret_uses(self.ledger, actor=actor())
+        except SquireError as error:
+            message = f"the uses of secrets are not in the audit trail: {error.message}"
+            write_labelled("warning", message, color="yellow")
 
     @cached_property
     def console(self) -> "CleanConsole":

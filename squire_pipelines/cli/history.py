@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from squire_pipelines.cli.audited import record_export
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, table, with_context
 from squire_pipelines.cli.failures import note
 from squire_pipelines.cli.freshness import has_more, note_what_is_missing
@@ -94,6 +93,7 @@ def export(
     TARGET is a folder or a URL such as s3://bucket/prefix. A day's file holds the rows that began on that day, in UTC;
     exporting a day again replaces its file whole.
     """
+    from squire_pipelines.cli.audited import record_export  # noqa: PLC0415 - SQLAlchemy
     from squire_pipelines.warehouse import export as exporting  # noqa: PLC0415 - DuckDB
 
     record_export(context, "the warehouse", target, tables=tables)

@@ -18,7 +18,7 @@ from squire_pipelines.ledger.audit_sealing import chain_head, read_batches
 from squire_pipelines.ledger.audit_verification import (
     ArchivedRows,
     AuditVerdict,
-    Verification,
+    TrailVerification,
     may_lack_rows,
     rows_with_archive,
 )
@@ -90,7 +90,7 @@ def verify_export(lines: Iterable[str], *, expected: str | None = None) -> Audit
 
     Args:
         lines: Of the file. A line that is none of an export is a problem with its number, and ends the reading.
-        expected: See `Verification`.
+        expected: See `TrailVerification`.
 
     Raises:
         ConfigError: The first line is not that of an export, or of one that a newer Squire made.
@@ -98,7 +98,7 @@ def verify_export(lines: Iterable[str], *, expected: str | None = None) -> Audit
     numbered = enumerate(lines, 1)
     first = next(islice(numbered, 1), (1, ""))
     ids_in_order, head = _read_head(first[1])
-    verification = Verification(ids_in_order=ids_in_order, expected=expected)
+    verification = TrailVerification(ids_in_order=ids_in_order, expected=expected)
     state = _Reading(verification)
     number = 1
     try:
@@ -119,7 +119,7 @@ def verify_export(lines: Iterable[str], *, expected: str | None = None) -> Audit
 class _Reading:
     """What was read of an export so far."""
 
-    def __init__(self, verification: Verification) -> None:
+    def __init__(self, verification: TrailVerification) -> None:
         self._verification = verification
         self._open: _Open | None = None
         self.unsealed = self.rows = 0

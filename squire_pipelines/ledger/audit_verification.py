@@ -49,7 +49,7 @@ class AuditVerdict:
         return not self.problems
 
 
-class Verification:
+class TrailVerification:
     """Verifies batch by batch, and stops to collect problems at `MAX_PROBLEMS`.
 
     Args:
@@ -113,9 +113,9 @@ def verify_ledger(
         tx: Of the ledger.
         ids_in_order: Whether this kind of ledger hands out ids in the order of commits: SQLite does.
         archive: What has the rows that left the ledger; without it they count as unchecked.
-        expected: See `Verification`.
+        expected: See `TrailVerification`.
     """
-    verification = Verification(ids_in_order=ids_in_order, expected=expected)
+    verification = TrailVerification(ids_in_order=ids_in_order, expected=expected)
     if archive is not None:
         verification.report(archive.problems())
     for batch in read_batches(tx):

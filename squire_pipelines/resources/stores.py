@@ -29,7 +29,7 @@ def opened_ledger(url: str) -> "Ledger":
 
 def _record_secret_uses(ledger: "Ledger") -> None:
     """Record which secrets this process has read since the last time, before it ends."""
-    from squire_pipelines.ledger.secret_uses import record_secret_uses  # noqa: PLC0415 - as above
+    from squire_pipelines.observability.secret_uses import record_secret_uses  # noqa: PLC0415 - as above
 
     if not ledger.is_sqlite or ledger.path.exists():
         record_secret_uses(ledger, actor="pipeline")

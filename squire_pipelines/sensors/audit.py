@@ -26,8 +26,8 @@ def seal_audit(context: dg.SensorEvaluationContext, settings: SettingsParam, led
     The newest digest stands in the tick and in the log: outside of the ledger.
     """
     from squire_pipelines.ledger import audit_sealing
-    from squire_pipelines.ledger.secret_uses import EVERY_S, record_secret_uses
     from squire_pipelines.ledger.settings_changes import notice_changed_settings
+    from squire_pipelines.observability.secret_uses import EVERY_S, record_secret_uses
 
     record_secret_uses(ledger, actor=_ACTOR, every_s=EVERY_S)
     values = settings.model_dump(mode="json", exclude_unset=True)

@@ -13,9 +13,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from squire_pipelines.errors import ConfigError, ExitCode, PortInUseError, SquireError
-from squire_pipelines.ledger.secret_uses import record_secret_uses
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.observability.logging import Component, get_logger, set_level
+from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.lookup import require_secret
 from squire_pipelines.server_connections import ConnectionLimits, limited_protocol

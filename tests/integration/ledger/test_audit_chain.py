@@ -138,16 +138,16 @@ def tamper(ledger: Ledger, kind: str, first: int, second: Any) -> bool:
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(what=tampering)
-def test_whatever_one_thing_is_done_to_a_sealed_trail_is_found(ledger: Ledger, what: tuple[str, int, Any]) -> None:
+@given(change=tampering)
+def test_whatever_one_thing_is_done_to_a_sealed_trail_is_found(ledger: Ledger, change: tuple[str, int, Any]) -> None:
     empty_tables(ledger)
     add_batches(ledger, *SIZES)
     kept = head_of(ledger)
-    changed = tamper(ledger, *what)
+    changed = tamper(ledger, *change)
     verdict = verdict_of(ledger, expected=kept)
-    assert verdict.ok is not changed, what
+    assert verdict.ok is not changed, change
     seal(ledger)  # what is sealed afterwards covers nothing up
-    assert verdict_of(ledger, expected=kept).ok is not changed, what
+    assert verdict_of(ledger, expected=kept).ok is not changed, change
 
 
 def test_a_verdict_names_the_row(ledger: Ledger) -> None:

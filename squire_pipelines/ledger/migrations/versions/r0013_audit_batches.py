@@ -49,13 +49,13 @@ def upgrade() -> None:
     sealing = f"OLD.batch IS NULL AND NEW.batch IS NOT NULL AND {_unchanged(_ROW, 'detail')}"
     archiving = f"OLD.archived_at IS NULL AND NEW.archived_at IS NOT NULL AND {_unchanged(_BATCH, 'members')}"
     if _is_sqlite():
-        for name, what, condition, message in (
+        for name, event, condition, message in (
             ("audit_append_only", "UPDATE ON audit", f"WHEN NOT ({sealing})", _CHANGED),
             ("audit_no_delete", "DELETE ON audit", f"WHEN NOT EXISTS ({_ARCHIVED})", _REMOVED),
             ("audit_batches_append_only", "UPDATE ON audit_batches", f"WHEN NOT ({archiving})", _SEALED),
             ("audit_batches_no_delete", "DELETE ON audit_batches", "", _DROPPED),
         ):
-            op.execute(f"CREATE TRIGGER {name} BEFORE {what} {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END")
+            op.execute(f"CREATE TRIGGER {name} BEFORE {event} {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END")
         return
     for function, body in (
         ("squire_audit_batches_refuse", _raise(_SEALED)),
@@ -64,7 +64,7 @@ def upgrade() -> None:
         ("squire_audit_keep", f"IF EXISTS ({_ARCHIVED}) THEN RETURN OLD; END IF; {_raise(_REMOVED)}"),
     ):
         op.execute(f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$")
-    for name, what, condition, function in (
+    for name, event, condition, function in (
         ("audit_append_only", "UPDATE ON audit", f"WHEN (NOT ({sealing}))", "squire_audit_refuse"),
         ("audit_no_delete", "DELETE ON audit", "", "squire_audit_keep"),
         (
@@ -75,7 +75,7 @@ def upgrade() -> None:
         ),
         ("audit_batches_no_delete", "DELETE ON audit_batches", "", "squire_audit_batches_keep"),
     ):
-        op.execute(f"CREATE TRIGGER {name} BEFORE {what} FOR EACH ROW {condition} EXECUTE FUNCTION {function}()")
+        op.execute(f"CREATE TRIGGER {name} BEFORE {event} FOR EACH ROW {condition} EXECUTE FUNCTION {function}()")
 
 
 def downgrade() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from squire_pipelines.domain.audit_chain import AuditRow
 from squire_pipelines.ledger.audit import audit_page
-from squire_pipelines.ledger.secret_uses import record_secret_uses
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.observability.secret_uses import record_secret_uses
 from squire_pipelines.secrets import Secret, uses
 from tests.support.ledgers import TRACE
 
