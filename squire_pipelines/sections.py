@@ -4,6 +4,7 @@ A line of `[section]` in `config.toml` is a field here; the environment names it
 """
 
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
@@ -50,10 +51,15 @@ class GitHubSettings(SettingsSection):
     timeout_s: Seconds = 30
     max_concurrent_requests: int = Field(default=20, ge=1, le=100)
     max_kept_answers: int = Field(default=2000, ge=100, le=100_000, description="of REST, with their ETags")
-    bot_name: GitName = "squire[bot]"
-    bot_email: Email = "squire@users.noreply.github.com"
+    bot_name: GitName | None = Field(default=None, description="author of the commits; else who the token is at GitHub")
+    bot_email: Email | None = Field(default=None, description="likewise; else GitHub's address of that account")
     min_write_interval_s: SecondsOrNone = 1.0
     app_id: AppId | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
+
+    @property
+    def noreply_domain(self) -> str:
+        """The domain of the addresses by which GitHub knows whose a commit is, without anybody's own address."""
+        return f"users.noreply.{(urlsplit(self.api_url).hostname or '').removeprefix('api.')}"
 
     @property
     def graphql_url(self) -> str:

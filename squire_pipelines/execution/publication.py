@@ -20,6 +20,7 @@ from squire_pipelines.ledger import attempts, collections, outcomes, plans, task
 from squire_pipelines.ledger.attempts import Attempt, AttemptFacts
 from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
+from squire_pipelines.publishing.author import CommitAuthor, commit_author
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
 from squire_pipelines.publishing.publish_change import PublicationStep, Published, Rejected, policy_from, publish_change
 from squire_pipelines.publishing.pull_requests import PullRequests
@@ -58,7 +59,7 @@ async def _publish_change(leased: LeasedAttempt, client: GitHubClient, token: Se
             leased.note(AttemptFacts(head_sha=detail))
 
     result = await publish_change(
-        _request(leased, info.clone_url),
+        _request(leased, info.clone_url, commit_author(settings.github, info.viewer)),
         mirror=Mirror(mirror_path(settings.home, task.repository), task.repository),
         pulls=PullRequests(client, present_names={task.repository: info.name}),
         token=token,
@@ -115,7 +116,7 @@ def _follow_up(tx: Transaction, leased: LeasedAttempt) -> str | None:
     return base if outcomes.of_branch(tx, leased.task.repository, base) is not None else None
 
 
-def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
+def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> PublishRequest:
     task, attempt = leased.task, leased.attempt
     folder = folder_of(leased)
     with leased.ledger.read() as tx:
@@ -152,8 +153,8 @@ def _request(leased: LeasedAttempt, clone_url: str) -> PublishRequest:
         trusted=first is None or first.after != TaskStatus.PROPOSED,
         verification=attempt.verification,
         cost=_cost(attempt, used),
-        bot_name=leased.settings.github.bot_name,
-        bot_email=leased.settings.github.bot_email,
+        bot_name=author.name,
+        bot_email=author.email,
         notes=(*read_notes(folder), *filter(None, [web_search_note(leased.settings, attempt.id)])),
     )
 

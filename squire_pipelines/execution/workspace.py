@@ -29,6 +29,7 @@ from squire_pipelines.ledger.model_calls import usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.ledger.tables import model_calls
 from squire_pipelines.model_use import protocol_of
+from squire_pipelines.publishing.author import commit_author
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.publishing.notes import policy_notes
 from squire_pipelines.secrets import Secret
@@ -110,6 +111,7 @@ def _inputs(
 ) -> AttemptInputs:
     settings, task = leased.settings, leased.task
     agent = leased.agent
+    author = commit_author(settings.github, None)  # of commits that nobody sees: the published one is Squire's own
     return AttemptInputs(
         attempt_id=leased.attempt.id,
         task_id=task.id,
@@ -119,8 +121,8 @@ def _inputs(
         base_ref=task.base_branch,
         base_sha=base_sha,
         branch=task.branch,
-        bot_name=settings.github.bot_name,
-        bot_email=settings.github.bot_email,
+        bot_name=author.name,
+        bot_email=author.email,
         commit_message=f"{task.title}\n\nTask: {task.id}\nTrace-Id: {task.trace_id}\n",
         task_json=task.spec.model_dump_json(indent=2),
         prompt=build_prompt(

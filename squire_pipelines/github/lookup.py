@@ -10,7 +10,7 @@ from urllib.parse import quote
 from squire_pipelines.domain.outcomes import PullRequestReport, PullRequestState
 from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError
 from squire_pipelines.github.client import GitHubClient
-from squire_pipelines.github.models import GitHubModel, ReportedPullRequest, Text, parse
+from squire_pipelines.github.models import GitHubModel, GraphQLModel, ReportedPullRequest, Text, parse
 from squire_pipelines.github.query_texts import load_query
 from squire_pipelines.github.readings import repository_of
 from squire_pipelines.github.signals import checks_state
@@ -21,11 +21,20 @@ _STATES = {"OPEN": PullRequestState.OPEN, "CLOSED": PullRequestState.CLOSED, "ME
 
 
 @dataclass(frozen=True, slots=True)
+class Viewer:
+    """The account whose the token is: a person's, or an App's with `[bot]` at the end of its login."""
+
+    login: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryInfo:
     """A repository as the token sees it.
 
     `name` is its present name, which differs from the one asked for after a renaming. `can_push` is what the token's
     user may do; None when GitHub does not say, as for an App. A fine-grained token may still lack the permission.
+    `viewer` is whose the token is, None when GitHub does not say.
     """
 
     name: str
@@ -35,6 +44,12 @@ class RepositoryInfo:
     private: bool
     can_push: bool | None
     is_empty: bool
+    viewer: Viewer | None = None
+
+
+class _Viewer(GraphQLModel):
+    login: Text = ""
+    database_id: int | None = None
 
 
 class _Branch(GitHubModel):
@@ -72,7 +87,15 @@ async def repository_info(client: GitHubClient, repository: str) -> RepositoryIn
         private=answer.is_private,
         can_push=None if answer.viewer_permission is None else answer.viewer_permission in _MAY_PUSH,
         is_empty=answer.is_empty,
+        viewer=_viewer_of(data.get("viewer")),
     )
+
+
+def _viewer_of(answer: object) -> Viewer | None:
+    if not isinstance(answer, dict):
+        return None  # a server that is not GitHub may leave it out
+    viewer = parse(_Viewer, answer, request="the query repository")
+    return Viewer(viewer.login, viewer.database_id) if viewer.login and viewer.database_id is not None else None
 
 
 async def renamed_branch(client: GitHubClient, repository: str, branch: str) -> str | None:

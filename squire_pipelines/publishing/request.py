@@ -6,6 +6,7 @@ from pathlib import Path
 
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.domain.verification import VerificationReport
+from squire_pipelines.publishing.author import NEUTRAL_EMAIL, NEUTRAL_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ class PublishRequest:
     trusted: bool = True
     verification: VerificationReport | None = None
     cost: Cost = NO_COST
-    bot_name: str = "squire[bot]"
-    bot_email: str = "squire@users.noreply.github.com"
+    bot_name: str = NEUTRAL_NAME
+    bot_email: str = NEUTRAL_EMAIL
     notes: tuple[str, ...] = ()
 
     @property

@@ -22,6 +22,20 @@ from tests.support.figures import Figure, by_turns, percentile, ratio, report, s
 
 RUNS = 20
 TASKS = 1000
+MAX_VALIDATE_S = 0.5
+_CONFIG = """
+repositories = ["acme/api", "acme/shop"]
+[agent]
+kind = "claude-code"
+provider = "claude"
+[providers.claude]
+protocol = "anthropic"
+[[agent.choose]]
+labels = ["hard"]
+agent = { claude-code = 2, opencode = 1 }
+[repository."acme/shop".policy]
+max_files = 20
+"""
 SQUIRE = str(Path(sys.executable).with_name("squire"))
 _RAW_LIST = """
 import sqlite3, sys
@@ -49,7 +63,9 @@ def fill(home: Path) -> None:
 
 def program(home: Path, command: Sequence[str]) -> Callable[[], float]:
     """Return what runs a command once, and returns its wall seconds."""
-    environment = {**os.environ, "SQUIRE_HOME": str(home)}
+    # An installed command has its modules compiled.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["SQUIRE_HOME"] = str(home)
     return partial(
         seconds,
         partial(subprocess.run, command, env=environment, check=True, capture_output=True, timeout=60),
@@ -61,11 +77,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         fill(home)
+        (home / "config.toml").write_text(_CONFIG, encoding="utf-8")
         commands = {
             "bare": [sys.executable, "-c", "pass"],
             "raw": [sys.executable, "-c", _RAW_LIST, str(home / "ledger.sqlite")],
             "help": [SQUIRE, "--help"],
             "list": [SQUIRE, "tasks", "list"],
+            "validate": [SQUIRE, "config", "validate"],
         }
         taken = by_turns({name: program(home, command) for name, command in commands.items()}, RUNS)
     return report(
@@ -73,6 +91,7 @@ def main() -> int:
         [
             Figure("squire --help / python -c pass", ratio(taken["help"], taken["bare"]), "x", 8),
             Figure(f"squire tasks list / raw sqlite3 ({TASKS} tasks)", ratio(taken["list"], taken["raw"]), "x", 10),
+            Figure("squire config validate, median", statistics.median(taken.pop("validate")), "s", MAX_VALIDATE_S),
             *(Figure(f"{name}, median", statistics.median(values), "s") for name, values in taken.items()),
             Figure("squire --help, p95", percentile(taken["help"], 0.95), "s"),
             Figure(f"squire tasks list ({TASKS} tasks), p95", percentile(taken["list"], 0.95), "s"),

@@ -1,6 +1,7 @@
 """One attempt from its claim to its end, with a real agent process and real git, against a forge."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -87,13 +88,17 @@ def causes(pipeline: Pipeline, attempt: Attempt) -> tuple[AttemptStatus, str | N
 
 
 @pytest.mark.slow
-def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: ForgeProcess) -> None:
+def test_an_agents_change_becomes_a_pull_request(pipeline: Pipeline, forge: ForgeProcess, tmp_path: Path) -> None:
     attempt = pipeline.attempt(LEDGERLIB)
     done = pipeline.agent_run(attempt)
     row, task = pipeline.read_attempt(attempt.id), pipeline.read_task(attempt.task_id)
     assert (row.status, row.cause, task.status) == (AttemptStatus.ENDED, "completed", TaskStatus.SUCCEEDED)
     (pull,) = our_pulls(forge)
     assert (row.pr_number, pull["head"]) == (pull["number"], task.branch)
+    url = forge.git_url(LEDGERLIB).replace("://", f"://x-access-token:{forge.token}@")
+    git(tmp_path, "clone", "--quiet", "--branch", task.branch, url, "published")
+    author = git(tmp_path / "published", "log", "-1", "--format=%an <%ae>")
+    assert re.fullmatch(r"(\S+) <[0-9]+\+\1@users\.noreply\.127\.0\.0\.1>", author), author
     assert task.trace_id in pull["body"]
     assert (row.runner, row.sandboxed) == ("local", False)
     assert row.agent == "command:python3"

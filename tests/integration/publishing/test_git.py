@@ -16,6 +16,7 @@ from squire_pipelines.errors import (
     PublishRefusedError,
     SquireError,
 )
+from squire_pipelines.publishing.author import commit_author
 from squire_pipelines.publishing.git import GitLimits, run_git
 from squire_pipelines.publishing.remote import Remote, classify_failure
 from squire_pipelines.secrets import Secret
@@ -294,8 +295,8 @@ def test_a_refused_push_is_named_by_its_reason(line: str, reason: str) -> None:
 def test_git_signs_with_the_bots_name_and_address_as_the_settings_have_them(
     monkeypatch: pytest.MonkeyPatch, name: str, email: str
 ) -> None:
-    settings = GitHubSettings(bot_name=name, bot_email=email)
-    monkeypatch.setenv("GIT_AUTHOR_NAME", settings.bot_name)
-    monkeypatch.setenv("GIT_AUTHOR_EMAIL", settings.bot_email)
+    author = commit_author(GitHubSettings(bot_name=name, bot_email=email), None)
+    monkeypatch.setenv("GIT_AUTHOR_NAME", author.name)
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", author.email)
     signature = subprocess.run(["git", "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True, check=True).stdout
     assert signature.startswith(f"{name} <{email}> ")

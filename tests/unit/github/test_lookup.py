@@ -11,6 +11,7 @@ from squire_pipelines.errors import GitHubNotFoundError, GitHubPermissionError, 
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import (
     RepositoryInfo,
+    Viewer,
     pull_request_reports,
     renamed_branch,
     repository_info,
@@ -62,6 +63,13 @@ async def test_repository_is_described(client_of: ClientOf) -> None:
         can_push=True,
         is_empty=False,
     )
+
+
+async def test_the_account_of_the_token_comes_with_the_repository(client_of: ClientOf) -> None:
+    viewer = {"login": "my-app[bot]", "databaseId": 41898282}
+    github = FakeGitHub({"Repository": answer({"repository": {"url": "https://github.test/o/r"}, "viewer": viewer})})
+    assert (await repository_info(client_of(github), "o/r")).viewer == Viewer("my-app[bot]", 41898282)
+    assert (await repository_info(client_of(described()), "o/r")).viewer is None
 
 
 async def test_renamed_repository_tells_its_present_name(client_of: ClientOf) -> None:

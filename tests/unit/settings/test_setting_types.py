@@ -240,8 +240,9 @@ def test_git_keeps_every_name_and_address_that_the_settings_take(name: str, addr
         settings = GitHubSettings(bot_name=name, bot_email=f"{address}@x")
     except ValidationError:
         return
-    assert (kept(settings.bot_name), kept(settings.bot_email)) == (settings.bot_name, settings.bot_email)
-    assert settings.bot_name
+    name_as_set, email_as_set = settings.bot_name or "", settings.bot_email or ""
+    assert (kept(name_as_set), kept(email_as_set)) == (name_as_set, email_as_set)
+    assert name_as_set
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
