@@ -16,7 +16,9 @@ from squire_pipelines.cli.context import (
 from squire_pipelines.cli.lazy import LazyGroup
 from squire_pipelines.cli.text import age
 from squire_pipelines.domain.budgets import Amount, Limit, Purpose, renewed_at
+from squire_pipelines.domain.provider_limits import limited
 from squire_pipelines.ledger import budgets as budget_rows
+from squire_pipelines.ledger.provider_budgets import used_today
 from squire_pipelines.terminal.output import write_line
 
 budgets = LazyGroup(name="budgets", help="Show what work costs, and what it may cost.")
@@ -35,11 +37,13 @@ def _limit(limit: Limit) -> str:
 @json_option
 @with_context
 def show(context: CliContext, *, as_json: bool) -> None:
-    """Show each limit of a day, a month and a repository, how much is used or reserved, and what waits for it."""
+    """Show each limit of a day, a month, a repository and a provider, what is used or reserved, and what waits."""
     settings = context.settings
     with context.ledger.read() as tx:
         levels = budget_rows.levels(tx, settings.budgets, settings.budgets_for, settings.repositories)
         blocks = budget_rows.blocked_by_budget(tx, settings.budgets_for)
+        day_limits = {name: table.max_usd_per_day for name, table in settings.providers.items()}
+        providers = {name: (used_today(tx, name), usd) for name, usd in limited(day_limits).items()}
         now = tx.now
     cap = settings.budgets.cap(Purpose.ATTEMPT)
     if as_json:
@@ -60,7 +64,8 @@ def show(context: CliContext, *, as_json: bool) -> None:
             "waiting_repositories": {name: str(shortage) for name, shortage in blocks.repositories.items()},
             "waiting_tasks": {name: str(shortage) for name, shortage in blocks.tasks.items()},
         }
-        emit_json({"attempt": cap, "budgets": budgets_now, **waiting})
+        of_providers = {name: {"used_usd": used, "usd_per_day": usd} for name, (used, usd) in providers.items()}
+        emit_json({"attempt": cap, "budgets": budgets_now, "providers": of_providers, **waiting})
         return
     write_line(f"An attempt may use: {_limit(cap)}.")
     if levels:
@@ -76,6 +81,8 @@ def show(context: CliContext, *, as_json: bool) -> None:
         context.console.print(table_of(levels, columns))
     else:
         write_line("No day, month or repository has a limit: docs/guide/budgets.md says how to set one.")
+    for name, (used, usd) in providers.items():
+        write_line(f"The provider {name} may cost {usd:.2f} USD a day; {used:.2f} USD are used or reserved today.")
     for name, shortage in (*blocks.repositories.items(), *blocks.tasks.items()):
         write_line(f"{name} waits for {shortage}")
 

@@ -1,7 +1,7 @@
 """`squire budgets`, and what tasks wait for."""
 
 from squire_pipelines.domain.budgets import Amount, BudgetLimits, Limit, Purpose
-from squire_pipelines.ledger import budgets
+from squire_pipelines.ledger import budgets, provider_budgets
 from tests.support.cli import REPOSITORY, TRACE, SampleData, Squire
 
 LIMITS = "[budgets.attempt]\nusd = 4\n[budgets.day]\nusd = 10\ntokens = 1000\n[budgets.repository]\nusd = 100\n"
@@ -37,6 +37,18 @@ def test_levels_and_what_waits_are_shown(squire: Squire, samples: SampleData) ->
         ("repository", False),
     }
     assert list(document["waiting_repositories"]) == [REPOSITORY]
+
+
+def test_the_limit_of_a_provider_is_shown_with_what_is_left_of_it(squire: Squire, samples: SampleData) -> None:
+    squire.config(
+        '[providers.claude]\nprotocol = "anthropic"\nmax_usd_per_day = 5\n[providers.other]\nprotocol = "openai"\n'
+    )
+    spend(samples, 1)
+    with samples.ledger.write() as tx:
+        provider_budgets.reserve_at_providers(tx, "plan:a", {"claude": 5.0}, 0.5)
+    output = squire.ok("budgets", "show")
+    assert "The provider claude may cost 5.00 USD a day; 0.50 USD are used or reserved today." in output
+    assert squire.json("budgets", "show")["providers"] == {"claude": {"used_usd": 0.5, "usd_per_day": 5.0}}
 
 
 def test_reservations_are_listed(squire: Squire, samples: SampleData) -> None:
