@@ -97,13 +97,19 @@ def settings_locked(path: Path, home: Home) -> Iterator[None]:
         home: Has the locks.
     """
     digest = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    place = home.run / f"settings-{digest}.lock"
     try:
-        with lock(home.run / f"settings-{digest}.lock", timeout_s=LOCK_TIMEOUT_S):
-            yield
+        held_lock = lock(place, timeout_s=LOCK_TIMEOUT_S)
     except TimeoutError:
         raise SettingError(
             f"another command is changing {path} for more than {LOCK_TIMEOUT_S:g} s", hint="end it, and do it again"
         ) from None
+    except OSError as error:
+        raise SettingError(
+            f"{place}, which keeps two changes apart, cannot be made: {error.strerror}", hint="make its folder writable"
+        ) from error
+    with held_lock:
+        yield
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
@@ -171,7 +177,7 @@ def _item(value: Any) -> Any:
 
 def _uncommented(file: SettingsFile, path: KeyPath, value: Any) -> str | None:
     """Return the text in which the key's commented line is the setting; None where there is no such line."""
-    lines = file.text.splitlines(keepends=True)
+    lines = file.text.split("\n")
     headers = [statement for statement in file.statements if statement.is_header]
     first = 0
     if path[:-1]:
@@ -181,12 +187,12 @@ def _uncommented(file: SettingsFile, path: KeyPath, value: Any) -> str | None:
         return None
     key = key_text(path[-1:])
     for number in range(first, last):
-        line = lines[number].rstrip("\r\n")
+        line = lines[number].rstrip("\r")
         if not line.startswith(f"# {key} = "):
             continue
-        end = lines[number][len(line) :]
+        end = "\r" if lines[number].endswith("\r") else ""
         lines[number] = f"{key} = {toml_text(value)}{_remark_of(line.removeprefix('# '))}{end}"
-        return "".join(lines)
+        return "\n".join(lines)
     return None
 
 

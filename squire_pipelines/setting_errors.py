@@ -79,6 +79,14 @@ def in_file(error: ConfigError, file: SettingsFile) -> SettingError:
     return SettingError(f"{where}: {error.message}", hint=hint, place=getattr(error, "place", ""), context=context)
 
 
+def refuse_parameters(file: SettingsFile) -> None:
+    """Refuse keys that pydantic-settings would take for parameters of its own, such as `_cli_parse_args`."""
+    for name in file.values:
+        if name.startswith("_"):
+            error = SettingError(f"unknown key {name!r}", hint=f"remove it; {_EVERY_KEY}", context={"key": (name,)})
+            raise in_file(error, file)
+
+
 def variable_at(path: KeyPath) -> str | None:
     """Return the environment variable that sets the setting at `path`, or a table that has it; None for none."""
     names = {name.upper(): name for name in os.environ}

@@ -99,6 +99,11 @@ class SettingsFile:
         """Everything that stands in it, in its order."""
         return tuple(_statements(self.text))
 
+    @cached_property
+    def _places(self) -> Mapping[KeyPath, Statement]:
+        """The statements by what they set, the first of each."""
+        return {statement.path: statement for statement in reversed(self.statements)}
+
     def line_of(self, path: KeyPath, value: object = None) -> int | None:
         """Return the line in which a setting stands, or the table or list that has it; None where neither does.
 
@@ -107,17 +112,16 @@ class SettingsFile:
             value: What is wrong in it, where that may stand in a later line of a long list.
         """
         for length in range(len(path), 0, -1):
-            places = [statement for statement in self.statements if statement.path == path[:length]]
-            if places:
-                return self._line_with(value, places[0])
-        inner = (statement.first_line for statement in self.statements if path and statement.path[: len(path)] == path)
+            if (statement := self._places.get(path[:length])) is not None:
+                return self._line_with(value, statement)
+        inner = (other.first_line for other in self.statements if path and other.path[: len(path)] == path)
         line = next(inner, None)
         if line is None and path[:1] == ("repository",):
             return self.line_of(path[_OF_REPOSITORY:], value)  # what it does not say itself, the general tables do
         return line
 
     def _line_with(self, value: object, statement: Statement) -> int:
-        lines = self.text.splitlines()[statement.first_line - 1 : statement.last_line]
+        lines = self.text.split("\n")[statement.first_line - 1 : statement.last_line]
         if isinstance(value, str) and value:
             for number, line in enumerate(lines, statement.first_line):
                 if value in line:
@@ -164,7 +168,7 @@ def _refuse(path: Path, text: str, error: Exception) -> NoReturn:
     """Raise the refusal of a text that is not TOML, with the line that is wrong."""
     message = str(error)
     place = _PLACE.search(message)
-    lines = text.splitlines() or [""]
+    lines = text.removesuffix("\n").split("\n")  # what TOML calls a line, unlike `splitlines`
     number, column = len(lines), len(lines[-1]) + 1
     if place is not None and place[1] is not None:
         number, column = int(place[1]), int(place[2])
@@ -173,7 +177,7 @@ def _refuse(path: Path, text: str, error: Exception) -> NoReturn:
     raise SettingError(
         f"{path} is not valid TOML: line {number}, column {column}: {reason}",
         hint=no_toml_hint(path, number),
-        place=_show(lines[number - 1] if number <= len(lines) else "", number, column),
+        place=_show(lines[number - 1].rstrip("\r") if number <= len(lines) else "", number, column),
     ) from error
 
 

@@ -51,7 +51,7 @@ from squire_pipelines.sections import (
     WarehouseSettings,
     WebhookSettings,
 )
-from squire_pipelines.setting_errors import config_error, in_file, setting_context, table_name
+from squire_pipelines.setting_errors import config_error, in_file, refuse_parameters, setting_context, table_name
 from squire_pipelines.setting_file import SettingsFile, read_settings_file
 from squire_pipelines.setting_keys import SettingValueError
 from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
@@ -385,6 +385,7 @@ def load_settings(config: Path | None = None) -> Settings:
 def settings_of(file: SettingsFile) -> Settings:
     """Return the settings that a file and the environment make, checked. Raises ConfigError."""
     refuse_unknown_sections(Settings)
+    refuse_parameters(file)
     try:
         settings = Settings(**file.values)
         settings.check_overrides()

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.execution.agent_checks import check_agents
-from squire_pipelines.setting_errors import config_error, in_file
+from squire_pipelines.setting_errors import config_error, in_file, refuse_parameters
 from squire_pipelines.setting_file import SettingsFile, parse_settings
 from squire_pipelines.settings import Settings, settings_of
 
@@ -66,6 +66,7 @@ def read_alone(file: SettingsFile) -> Settings:
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings,)
 
+    refuse_parameters(file)
     try:
         return SettingsOfFile(**file.values)
     except ValidationError as error:

@@ -32,7 +32,7 @@ provider = "claude"
 protocol = "anthropic"
 [[agent.choose]]
 labels = ["hard"]
-agent = { claude-code = 2, opencode = 1 }
+agent = { claude-code = 2, aider = 1 }
 [repository."acme/shop".policy]
 max_files = 20
 """

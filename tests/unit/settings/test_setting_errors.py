@@ -1,5 +1,6 @@
 """What is wrong in the settings is told with the key, the file's line or the variable, and what to do."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from squire_pipelines.errors import SettingError
 from squire_pipelines.setting_variables import unknown_variables
 from squire_pipelines.settings import Settings, load_settings
 
+ROOT = Path(__file__).parents[3]
 REPOSITORY = 'repositories = ["a/b"]\n'
 
 
@@ -60,6 +62,10 @@ def refused(config: Path, text: str) -> SettingError:
         ('[agent]\nmodel = "m"\nprovider = "x"\n', 3, "agent.provider", "write the table"),
         ('[verification]\ntests = "t"\negress = ["npm"]\n', 3, "verification.egress", "set gateway.registries.npm"),
         (f'{REPOSITORY}[repository."A/b"]\n', 2, 'repository."A/b"', "change repository"),
+        *(
+            (f'[collection]\nschedule = "{text}"\n', 2, "collection.schedule", "change it, as with `squire config set")
+            for text in ("61 * * * *", "0 0 31 2 *", "@reboot", "* * * * * *")
+        ),
         ("[webhooks]\nport = 3000\n", 2, "webhooks.port", "change webhooks.port"),
     ],
 )
@@ -100,6 +106,22 @@ def test_a_variable_that_sets_nothing_is_told_with_the_one_that_it_is_like(
     monkeypatch.setenv(name, "1")
     sentence = f"the variable {name} sets nothing, since no setting has this name; {similar} is like it"
     assert list(unknown_variables(Settings)) == [sentence]
+
+
+def test_every_variable_that_our_code_names_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [
+        path
+        for folder in ("squire_pipelines", "scripts", "worker-image", "deploy")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    texts = (
+        path.read_text(encoding="utf-8", errors="replace") for path in files if path.suffix in {".py", ".sh", ".yaml"}
+    )
+    names = {name for text in texts for name in re.findall(r"\bSQUIRE_[A-Z0-9_]*[A-Z0-9]\b(?!_)", text)}
+    assert len(names) > 30
+    for name in names - {"SQUIRE_EGRESS", "SQUIRE_TEST"}:
+        monkeypatch.setenv(name, "1")
+    assert list(unknown_variables(Settings)) == []
 
 
 @pytest.mark.parametrize(

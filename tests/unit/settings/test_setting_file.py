@@ -70,6 +70,10 @@ def test_a_setting_is_found_in_its_line_or_in_that_of_what_has_it(path: KeyPath,
     assert parse_settings(PATH, TEXT).line_of(path) == line
 
 
+def test_a_line_is_what_toml_calls_one() -> None:
+    assert parse_settings(PATH, "a = 'x\u2028\x85y'\r\nb = 2\r\n").line_of(("b",)) == 2
+
+
 def test_a_wrong_member_of_a_long_list_is_found_in_its_own_line() -> None:
     assert parse_settings(PATH, TEXT).line_of(("repositories", 1), "c/d") == 4
 

@@ -95,6 +95,7 @@ def test_the_environment_wins_over_the_file_key_by_key(config: Path, monkeypatch
     ("text", "says"),
     [
         ("colour = 1", "unknown key 'colour'"),
+        ("_cli_parse_args = true", "unknown key '_cli_parse_args'"),  # pydantic-settings has a parameter of this name
         ("[dispatch]\nmax_concurent = 1", "unknown key 'dispatch.max_concurent', which may stand for 'max_concurrent'"),
         ("[colection]\nttl_s = 1", "unknown key 'colection', which may stand for 'collection'"),
         ('[collection]\nschedule = "0 3 * * *"\nquiet_hours = "22:00-06:00"', "nothing would ever be read"),
