@@ -3,7 +3,9 @@
 SquireError
 ├── ConfigError            the settings or the command line cannot be used            exit 3
 │   ├── SettingError       one setting, at its line of the file                       exit 3
-│   └── SecretMissingError a secret that is needed is nowhere to be found             exit 3
+│   ├── SecretMissingError a secret that is needed is nowhere to be found             exit 3
+│   └── SecretStoreError   the encrypted file of secrets cannot be read or written   exit 3
+│       └── PassphraseError    its passphrase is missing or wrong                     exit 3
 ├── NotReachableError      something outside does not answer                 retryable, exit 4
 │   ├── EngineError        the container engine
 │   ├── CredentialSourceError what gives a cloud's credentials
@@ -114,6 +116,18 @@ class SecretMissingError(ConfigError):
     """A secret that is needed is nowhere to be found."""
 
     code = "secret_missing"
+
+
+class SecretStoreError(ConfigError):
+    """The encrypted file of secrets cannot be read or written; nothing was changed."""
+
+    code = "secret_store"
+
+
+class PassphraseError(SecretStoreError):
+    """The passphrase of the encrypted file of secrets is missing or wrong."""
+
+    code = "passphrase"
 
 
 class NotReachableError(SquireError):

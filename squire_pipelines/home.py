@@ -11,6 +11,7 @@ from pathlib import Path
 from squire_pipelines.errors import ConfigError
 
 _NOT_IN_A_URL = ("?", "%")
+STORE_NAME = "secrets.sealed"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _STEWARDS_SUFFIXES = (".yaml", ".yml")
 
@@ -176,8 +177,13 @@ class Home:
 
     @property
     def secrets(self) -> Path:
-        """A file for each secret that is kept as a file."""
+        """The folder of secrets in plain files, which are read with `secrets.allow_plain_files` alone."""
         return self.config / "secrets"
+
+    @property
+    def secret_store(self) -> Path:
+        """The encrypted file of secrets."""
+        return self.config / STORE_NAME
 
     @property
     def dagster(self) -> Path:

@@ -55,7 +55,9 @@ def file_variable_of(name: str) -> str:
     return f"{variables_of(name)[0]}_FILE"
 
 
-_OWN_VARIABLES = frozenset(variable for name in SecretName for variable in variables_of(name))
+_OWN_VARIABLES = frozenset(
+    (*(variable for name in SecretName for variable in variables_of(name)), "SQUIRE_SECRETS_PASSPHRASE")
+)
 
 
 def is_secret_variable(name: str) -> bool:

@@ -15,7 +15,7 @@ from squire_pipelines import __version__
 from squire_pipelines.agent_sections import NamedAgents, NamedAgentSettings
 from squire_pipelines.default_models import with_default_model
 from squire_pipelines.domain.agent_choice import AgentChoice, ChoiceRules, possible_choices
-from squire_pipelines.domain.authority import RepositoryPermission, TrustRules
+from squire_pipelines.domain.authority import TrustRules
 from squire_pipelines.domain.budgets import BudgetLimits
 from squire_pipelines.domain.container_limits import parse_size as parse_size  # noqa: PLC0414 - settings are where others look for it
 from squire_pipelines.domain.provider_order import names_of, order_providers
@@ -33,6 +33,8 @@ from squire_pipelines.model_providers import (
     resolve_provider,
 )
 from squire_pipelines.named_agents import check_command, check_rules, named_agent, named_tables, rules_of, where_named
+from squire_pipelines.secret_sections import SecretSettings
+from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
@@ -89,6 +91,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     budgets: BudgetLimits = Field(default=BudgetLimits(), description="see docs/guide/budgets.md")
     alerts: AlertSettings = AlertSettings()
+    secrets: SecretSettings = SecretSettings()
     logging: LoggingSettings = LoggingSettings()
     filters: FilterSettings = FilterSettings()
     sources: dict[SourceName, SourceSettings] = Field(default_factory=dict, description="by name, of packages")
@@ -174,11 +177,8 @@ class Settings(BaseSettings):
         models = {name: self._models_of(name) for name in ("", *self.repositories)}
         anywhere = set().union(*models.values())
         for repository in ("", *self.repository):
-            is_own = "aliases" in self._overrides(repository).gateway
-            allowed = models.get(repository, set()) if is_own else anywhere
-            check_aliases(
-                f"{table_name(repository, 'gateway')}", self.gateway_settings_for(repository).aliases, allowed
-            )
+            allowed = models.get(repository, set()) if "aliases" in self._overrides(repository).gateway else anywhere
+            check_aliases(table_name(repository, "gateway"), self.gateway_settings_for(repository).aliases, allowed)
         for name, provider in self.providers.items():
             agents = (agent for _, agent in self._agents_of(models) if name in names_of(agent.provider))
             allowed = {*provider.models, *self.gateway.models, *(agent.model for agent in agents if agent.model)}
@@ -305,13 +305,7 @@ class Settings(BaseSettings):
 
     def trust_rules_for(self, repository: str) -> TrustRules:
         """Return the rules by which what is seen in one repository is judged."""
-        trust = self.trust_for(repository)
-        return TrustRules(
-            bots=trust.bots,
-            min_permission=RepositoryPermission(trust.min_permission),
-            release_label=trust.release_label,
-            issue_labels=self.issue_labels_for(repository),
-        )
+        return self.trust_for(repository).rules(self.issue_labels_for(repository))
 
     def issue_labels_for(self, repository: str) -> tuple[str, ...]:
         """Return the labels that make an issue of this repository a task."""
@@ -320,8 +314,7 @@ class Settings(BaseSettings):
 
     def spelling_of(self, repository: str) -> str | None:
         """Return how `repositories` spell a name, since GitHub ignores case; None when it is not among them."""
-        folded = repository.casefold()
-        return next((name for name in self.repositories if name.casefold() == folded), None)
+        return next((name for name in self.repositories if name.casefold() == repository.casefold()), None)
 
     def _overrides(self, repository: str) -> RepositoryOverrides:
         return self.repository.get(self.spelling_of(repository) or repository, RepositoryOverrides())
@@ -348,6 +341,11 @@ class Settings(BaseSettings):
     def home(self) -> Home:
         """Where Squire's files lie."""
         return Home.from_environment()
+
+    @property
+    def secret_sources(self) -> SecretSources:
+        """Where secrets are looked for."""
+        return SecretSources(self.home, **self.secrets.model_dump())
 
     @property
     def resolved_ledger_url(self) -> str:

@@ -44,6 +44,7 @@ class ForgeProcess(ForgeClient):
         webhook_secret: str | None = None,
         merge_prefix: str | None = "squire/",
         rate_limit: int = 5_000,
+        secrets_folder: Path | None = None,
     ) -> Self:
         """Start a forge on the state in `home` and wait (at most 30 s) until it serves.
 
@@ -55,13 +56,15 @@ class ForgeProcess(ForgeClient):
             webhook_secret: The key of the webhooks' signatures; None likewise.
             merge_prefix: It merges green pull requests whose branch begins with this; None merges none.
             rate_limit: REST requests, and GraphQL points, that the token has in an hour.
+            secrets_folder: Where the files with the two are, for example in memory; None for `home`.
 
         Raises:
             PortInUseError: The port is taken.
             NotReachableError: It ended, or was not ready in time; the message has its last lines.
         """
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        token_file, secret_file = home / "token", home / "webhook-secret"
+        folder = secrets_folder or home
+        token_file, secret_file = folder / "token", folder / "webhook-secret"
         token = _store_secret(token_file, token)
         webhook_secret = _store_secret(secret_file, webhook_secret)
         options = [

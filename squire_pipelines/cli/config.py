@@ -181,6 +181,7 @@ def path(context: CliContext, *, as_json: bool) -> None:
         "mirrors",
         "report",
         "run",
+        "secret_store",
         "secrets",
         "warehouse",
         "warm",

@@ -3,6 +3,7 @@
 Imports at the top are kept to click, since every start pays for them; the rest is imported where it is used.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +45,17 @@ class CliContext:
         self.config: Path | None = None
         self.verbose = False
         self.is_interactive = sys.stdin.isatty() if is_interactive is None else is_interactive
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person can be asked for what is not shown, at the terminal itself when standard input is a pipe."""
+        if self.is_interactive or not sys.stderr.isatty():
+            return self.is_interactive
+        try:
+            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        except OSError:
+            return False
+        return True
 
     @cached_property
     def home(self) -> "Home":

@@ -84,7 +84,7 @@ def demo(  # noqa: PLR0917 - click gives options by name
     )
 
     def then(result: "DemoResult", forge: "ForgeProcess") -> None:
-        _show(context.console, result, options.home, forge, diffs=repo is not None)
+        _show(context.console, result, options.home, forge, diffs=repo is not None, stay=stay)
         if stay:
             _wait_for_interrupt(context.console, forge.url)
 
@@ -92,10 +92,13 @@ def demo(  # noqa: PLR0917 - click gives options by name
     raise SystemExit(0 if result.passed else 1)
 
 
-def _show(console: "CleanConsole", result: "DemoResult", home: Path, forge: "ForgeProcess", *, diffs: bool) -> None:
+def _show(
+    console: "CleanConsole", result: "DemoResult", home: Path, forge: "ForgeProcess", *, diffs: bool, stay: bool
+) -> None:
     from rich.text import Text  # noqa: PLC0415 - only when there is something to show
 
     from squire_pipelines.runtime.report import cycle_table, failures, remarks  # noqa: PLC0415 - likewise
+    from squire_pipelines.secrets.key_file import KEY_VARIABLE, key_file  # noqa: PLC0415 - likewise
 
     console.print()
     console.print(cycle_table(result.rows))
@@ -110,9 +113,11 @@ def _show(console: "CleanConsole", result: "DemoResult", home: Path, forge: "For
         console.print(Text(f"{sign} {check.name}{detail}", style=style))
     console.print(Text(f"\n{'done' if result.passed else 'NOT done'} in {result.seconds:.0f} s. Look further:"))
     first = result.rows[0] if result.rows else None
+    key = key_file()  # as long as the demo runs
     squire = own_command(Path(sys.executable), Path.cwd())
     for further in (
         f"export SQUIRE_HOME={home}",
+        f"export {KEY_VARIABLE}={key}" if stay and key is not None else "",
         f"{squire} signals list --held",
         f"{squire} history sql 'FROM task_overview'",
         f'{squire} history sql "FROM attempts SELECT repository, cause, count(*) GROUP BY ALL"',

@@ -25,19 +25,21 @@ from squire_pipelines.terminal.output import write_line
 @with_context
 def dev(context: CliContext, port: int | None, *, webhooks: bool) -> None:
     """Run Dagster's UI and daemon and the webhook receiver, until Ctrl-C."""
-    from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - other commands start no servers
+    from squire_pipelines.runtime.ports import check_free  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.processes import interruptible  # noqa: PLC0415 - likewise
     from squire_pipelines.runtime.services import Services  # noqa: PLC0415 - likewise
     from squire_pipelines.secrets.lookup import require_secret  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     settings = context.settings
+    unlock_store(context, settings.secret_sources)
     ui = port or settings.pipeline.webserver_port
     check_free("127.0.0.1", ui, setting="pipeline.webserver_port")
     if webhooks:
         if settings.webhooks.port == ui:
             raise click.UsageError(f"--port {ui} is webhooks.port: choose another, or use --no-webhooks")
-        require_secret("webhook-secret", settings.home)
+        require_secret("webhook-secret", settings.secret_sources)
         check_free(settings.webhooks.host, settings.webhooks.port, setting="webhooks.port")
     context.ledger.ensure_schema()
     with interruptible() as check_interrupt, Services(settings, say=write_line) as services:

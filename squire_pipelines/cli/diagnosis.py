@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import click
+
+from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import SquireError
+from squire_pipelines.terminal.output import write_line
 
 Status = Literal["ok", "warn", "fail"]
+_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +26,10 @@ class Diagnosis:
     def of_error(cls, name: str, error: SquireError) -> "Diagnosis":
         """Make the line of a check that ended with an error."""
         return cls(name, "fail", error.message, error.hint)
+
+    def show(self) -> None:
+        """Write the line of the report, and the next step below it."""
+        status = click.style(f"{self.status:<5}", fg=_COLORS[self.status])
+        write_line(f"{status}{self.name:<15} {one_line(self.message)}")
+        if self.next_step and self.status != "ok":
+            write_line(f"{'':<21}next: {one_line(self.next_step)}")

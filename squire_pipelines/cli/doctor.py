@@ -7,10 +7,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
 
 from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
 from squire_pipelines.cli.diagnosis import Diagnosis, Status
@@ -19,7 +18,7 @@ from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import ConfigError, ExitCode, NotFoundError, SquireError
 from squire_pipelines.home import no_file_hint, why_not_writable
-from squire_pipelines.terminal.output import write_line
+from squire_pipelines.secret_names import variables_of
 
 if TYPE_CHECKING:
     from squire_pipelines.cli.agents import AgentPlace
@@ -28,7 +27,6 @@ MIN_GIT = (2, 39)  # Debian 12's, the oldest that the tests run on
 MIN_FREE_BYTES = 2**30
 _GIT_TIMEOUT_S = 10
 _QUERY_TIMEOUT_S = 10
-_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def check_python(_context: CliContext) -> Iterator[Diagnosis]:
@@ -199,15 +197,18 @@ def check_warehouse(context: CliContext) -> Iterator[Diagnosis]:
 
 def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
     """Check which secrets are found, of those that the settings have a use for."""
-    from squire_pipelines.cli.secrets import secret_statuses  # noqa: PLC0415 - the keyring, not needed if the settings fail
+    from squire_pipelines.cli.doctor_secrets import check_places  # noqa: PLC0415 - not needed if the settings fail
+    from squire_pipelines.cli.secret_places import all_names  # noqa: PLC0415 - likewise
+    from squire_pipelines.cli.secrets import secret_statuses  # noqa: PLC0415 - likewise
     from squire_pipelines.provider_uses import provider_uses  # noqa: PLC0415 - likewise
 
     settings = context.settings
     used = {use.provider.secret for use in provider_uses(settings)}
     unused = "github-token" if settings.github.app_id else "github-app-key"
-    for secret in secret_statuses(context.home, settings.provider_secrets):
+    yield from check_places(settings.secret_sources, all_names(settings.provider_secrets))
+    for secret in secret_statuses(settings.secret_sources, settings.provider_secrets):
         name = secret.name
-        if secret.problem:
+        if secret.is_broken:
             yield Diagnosis(name, "fail", secret.problem)
         elif secret.is_found:
             yield Diagnosis(name, "ok", secret.where)
@@ -215,7 +216,8 @@ def check_secrets(context: CliContext) -> Iterator[Diagnosis]:
             yield Diagnosis(name, "ok", "not set, and no model of its provider is set")
         elif name != unused:
             why = _NEEDED_FOR.get(name, "the model that the settings name needs it")
-            yield Diagnosis(name, "warn", "missing", f"{secret.next_step} ({why})")
+            step = secret.problem or f"run `squire secrets set {name}`, or set {variables_of(name)[0]}"
+            yield Diagnosis(name, "warn", "missing", f"{step} ({why})")
 
 
 _NEEDED_FOR = {
@@ -270,11 +272,12 @@ def run_checks(context: CliContext) -> Iterator[Diagnosis]:
             reported.add(error.message)
 
 
-def _show(result: Diagnosis) -> None:
-    status = click.style(f"{result.status:<5}", fg=_COLORS[result.status])
-    write_line(f"{status}{result.name:<15} {one_line(result.message)}")
-    if result.next_step and result.status != "ok":
-        write_line(f"{'':<21}next: {one_line(result.next_step)}")
+def _open_secrets(context: CliContext) -> None:
+    """Ask for the passphrase of the encrypted file where a person can be asked; the checks say what is wrong else."""
+    from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - other checks need it not
+
+    with suppress(ConfigError):
+        unlock_store(context, context.settings.secret_sources)
 
 
 @command("doctor", examples=("squire doctor", "squire doctor --json"))
@@ -286,10 +289,11 @@ def doctor(context: CliContext, *, as_json: bool) -> None:
     Nothing is changed. The exit code is 1 when a check failed; a warning does not count.
     """
     results: list[Diagnosis] = []
+    _open_secrets(context)
     for result in run_checks(context):
         results.append(result)
         if not as_json:
-            _show(result)
+            result.show()
     if as_json:
         emit_json(results)
     if any(result.status == "fail" for result in results):

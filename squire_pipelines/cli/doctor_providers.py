@@ -42,8 +42,8 @@ def _judge(client: httpx.Client, settings: Settings, use: ProviderUse) -> Diagno
     if provider.cloud is not None:
         model = provider.aliases.get(use.model, use.model)
         return _or_unreachable(provider, name, partial(ask_cloud, client, name, provider, provider.cloud, model))
-    key = find_secret(provider.secret, settings.home)
-    provider = replace(provider, key_step=key_step(provider.secret, settings.home, key))
+    key = find_secret(provider.secret, settings.secret_sources)
+    provider = replace(provider, key_step=key_step(key))
     use = replace(use, provider=provider)
     text = key.reveal() if key is not None else None
     if (fault := provider.key_fault(text)) is not None:

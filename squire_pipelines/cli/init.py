@@ -36,9 +36,9 @@ _HEAD = """\
 # Each key can also be set by a variable: SQUIRE_DISPATCH__MAX_CONCURRENT sets max_concurrent in [dispatch].
 # `squire config show` shows the settings in effect, `squire config validate` checks this file.
 #
-# Secrets do not belong here. They are looked for in the environment (SQUIRE_GITHUB_TOKEN, SQUIRE_WEBHOOK_SECRET,
-# SQUIRE_MODEL_KEY, SQUIRE_CLAUDE_KEY for [providers.claude]), in files of mode 0600 in the folder `secrets` beside this
-# file (github-token, webhook-secret, model-key, claude-key), and in the keyring (`squire secrets set github-token`).
+# Secrets do not belong here. `squire secrets set github-token` keeps one in the system's keychain, or where there is
+# none in an encrypted file beside this one. They are also looked for in the environment (SQUIRE_GITHUB_TOKEN,
+# SQUIRE_WEBHOOK_SECRET, SQUIRE_MODEL_KEY, SQUIRE_CLAUDE_KEY for [providers.claude]) and in mounted files.
 """
 _TAIL = """\
 # Settings of one repository; the sections above apply to everything that is not set here.
@@ -239,10 +239,7 @@ def init(
     write_line(f"wrote {path}")
     if not unique:
         write_line("It names no repository yet: add some to `repositories`.")
-    write_line(
-        "Secrets do not belong in it: set SQUIRE_GITHUB_TOKEN, or run `squire secrets set github-token`, or write "
-        f"{context.home.secrets / 'github-token'} (mode 0600)."
-    )
+    write_line("Secrets do not belong in it: run `squire secrets set github-token`, or set SQUIRE_GITHUB_TOKEN.")
     if provider is not None:
         write_line(f"The model's key is another: `squire secrets set {provider}-key`.")
     if kind in WITH_IMAGE:

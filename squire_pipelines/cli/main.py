@@ -34,7 +34,7 @@ COMMANDS = {
     "ledger": Lazy(f"{_CLI}.ledger:ledger", "Check, back up and restore the system of record."),
     "audit": Lazy(f"{_CLI}.audit:audit", "List who did what that matters for security; verify and export the trail."),
     "config": Lazy(f"{_CLI}.config:config", "Show and check the settings."),
-    "secrets": Lazy(f"{_CLI}.secrets:secrets", "Show which secrets are found and where, and keep one in the keyring."),
+    "secrets": Lazy(f"{_CLI}.secrets:secrets", "Keep secrets in the keychain or an encrypted file."),
     "agents": Lazy(
         f"{_CLI}.agents:agents", "Show agents, their transcripts, the container engine and the worker image."
     ),

@@ -55,9 +55,11 @@ def run(context: CliContext, repositories: tuple[str, ...], timeout: float, *, d
     that are left can start, the command says why and ends with that exit code (4: no engine answers, 3: no image). With
     --dry-run a model that plans is asked all the same, and what it costs counts.
     """
+    from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.runtime import one_cycle  # noqa: PLC0415 - imports what the other commands do not need
 
     hand_on_config(context)
+    unlock_store(context, context.settings.secret_sources)
     show_retries()
     names = one_cycle.repositories_of_cycle(context.settings, repositories)
     if dry_run:

@@ -46,12 +46,14 @@ def collect(
     The command uses a running `squire dev` of the same home, or reads in a process of its own. That one plans nothing
     and starts no agent. A source that does not answer makes the exit code 1.
     """
+    from squire_pipelines.cli.unlock import unlock_store  # noqa: PLC0415 - the other commands start sooner
     from squire_pipelines.ledger import repositories as known_repositories  # noqa: PLC0415 - SQLAlchemy
     from squire_pipelines.runtime import reading  # noqa: PLC0415 - imports what the other commands do not need
     from squire_pipelines.runtime.one_cycle import repositories_of_cycle  # noqa: PLC0415 - likewise
 
     hand_on_config(context)
     settings, ledger = context.settings, context.ledger
+    unlock_store(context, settings.secret_sources)
     names = repositories_of_cycle(settings, repositories)
 
     if accept_replaced:

@@ -83,7 +83,7 @@ class Demo:
             self._own = inspect_repository(options.repository)
             shell_command(options.command)  # checked before anything is set up
         check_runner(options.runner, say=self._say)
-        with folder.lock_folder(home), interruptible() as check_interrupt:
+        with folder.lock_folder(home), interruptible() as check_interrupt, contextlib.ExitStack() as stack:
             if folder.stop_leftover_forge(home):
                 self._say("stopped a forge that an earlier demo had left running")
             state, resumed = folder.prepare_folder(options)
@@ -95,9 +95,14 @@ class Demo:
             if resumed:
                 self._say("an earlier demo was interrupted here: continuing it")
             webhook = f"http://127.0.0.1:{state.receiver_port}/webhooks/github"
+            memory = stack.enter_context(folder.secrets_in_memory(home))
             with _raise_as_ours():
-                started = ForgeProcess.start(home / "forge", port=state.forge_port, webhook_url=webhook)
+                started = ForgeProcess.start(
+                    home / "forge", port=state.forge_port, webhook_url=webhook, secrets_folder=memory
+                )
             with started as forge:
+                secrets = {"github-token": forge.token, "webhook-secret": forge.webhook_secret}
+                folder.keep_secrets(home, memory, secrets)
                 self._say(f"the forge stands in for GitHub on {forge.url}")
                 names = self._host_repositories(forge, state)
                 result = self._follow(names, state, forge, check_interrupt)
@@ -116,8 +121,6 @@ class Demo:
                 for sample in samples:
                     forge.host_repository(sample)
                 commands = {sample.full_name: sample.agent_command for sample in samples}
-        folder.write_secret(home, "github-token", forge.token)
-        folder.write_secret(home, "webhook-secret", forge.webhook_secret)
         text = config_text(self._options, commands, forge_port=state.forge_port, receiver_port=state.receiver_port)
         (home / "config.toml").write_text(text, encoding="utf-8")
         self._say(f"hosts {', '.join(commands)}")

@@ -2,22 +2,30 @@
 
 import os
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 
 from pydantic import BaseModel, ConfigDict
 
 from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, RefusedError
 from squire_pipelines.files import lock, write_atomically
-from squire_pipelines.home import make_folder
+from squire_pipelines.home import STORE_NAME, make_folder
 from squire_pipelines.runtime.ports import free_port
 from squire_pipelines.runtime.processes import stop_group
 from squire_pipelines.runtime.services import home_lock
+from squire_pipelines.secret_names import variables_of
+from squire_pipelines.secrets.key_file import KEY_VARIABLE, can_hand_on, memory_folder, write_key
+from squire_pipelines.secrets.sealed import KdfCost
+from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.secrets.store import SecretStore
 
 _STATE_FILE = "demo.json"
 _FORGE_GRACE_S = 5.0
+_NO_COST = KdfCost(memory_kib=8, iterations=1, lanes=1)
 # The person who runs the demo may have real credentials in the environment, and settings that would win over the
 # demo's file. The demo must talk to its own forge only; the images are the one thing that the environment may choose.
 _TOKENS = ("GITHUB_TOKEN", "GH_TOKEN")
@@ -116,7 +124,38 @@ def save_state(home: Path, state: DemoState) -> None:
     write_atomically(home / _STATE_FILE, state.model_dump_json().encode())
 
 
-def write_secret(home: Path, name: str, value: str) -> None:
-    """Write a secret of the demo's forge to the file where Squire looks for it."""
-    folder = make_folder(home / "secrets")
-    write_atomically(folder / name, value.encode())
+@contextmanager
+def secrets_in_memory(home: Path) -> Iterator[Path | None]:
+    """Yield a folder in memory for what must not be on a disk, None where this machine has none.
+
+    At the end the folder is removed, and the encrypted file of the demo's secrets, whose key was in it.
+    """
+    if not can_hand_on():
+        yield None
+        return
+    with memory_folder(home) as memory:
+        try:
+            yield memory
+        finally:
+            (home / STORE_NAME).unlink(missing_ok=True)
+
+
+def keep_secrets(home: Path, memory: Path | None, values: Mapping[str, str]) -> None:
+    """Keep the secrets of the demo's forge where the processes of the demo find them, and on no disk in the clear.
+
+    Args:
+        home: Gets an encrypted file with them, instead of an earlier demo's.
+        memory: Gets its key, which the environment names; without one, the environment has the secrets themselves.
+        values: The secrets by their names.
+    """
+    if memory is None:
+        os.environ.update({variables_of(name)[0]: value for name, value in values.items()})
+        return
+    path = home / STORE_NAME
+    path.unlink(missing_ok=True)
+    # Nobody has to remember it, and nobody can guess it: its key need cost nothing.
+    passphrase = Secret(token_hex(32), name="passphrase", origin="demo")
+    store = SecretStore(path, cost=_NO_COST, passphrase=lambda: passphrase)
+    store.create(passphrase)
+    store.change(lambda kept: kept.update(values))
+    os.environ[KEY_VARIABLE] = os.fspath(write_key(memory, store.key()))

@@ -57,7 +57,7 @@ def find_upstreams(
         except NotReachableError as problem:
             passing[provider.name] = problem
             continue
-        key = find_secret(provider.secret, settings.home) if cloud is None else None
+        key = find_secret(provider.secret, settings.secret_sources) if cloud is None else None
         if (fault := provider.key_fault(key.reveal() if key is not None else None)) is not None:
             faults[provider.name] = fault
         elif provider.base_url is not None:

@@ -27,7 +27,7 @@ def settings_mark(settings: Settings, repository: str, find_key: Callable[[str],
     """
     keys = {}
     for name in sorted(set(settings.provider_secrets)):
-        key = find_key(name) if find_key is not None else find_secret(name, settings.home)
+        key = find_key(name) if find_key is not None else find_secret(name, settings.secret_sources)
         keys[name] = key.reveal() if key is not None else None
     gateway = settings.gateway_settings_for(repository)
     overrides = settings.repository.get(settings.spelling_of(repository) or repository)

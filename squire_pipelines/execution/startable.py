@@ -53,7 +53,8 @@ def check_agent_of(
             check_installed(provider.cloud.platform)
         if not provider.needs_key:
             return
-        key = find_key(provider.secret) if find_key is not None else find_secret(provider.secret, settings.home)
+        name = provider.secret
+        key = find_key(name) if find_key is not None else find_secret(name, settings.secret_sources)
         if (fault := provider.key_fault(key.reveal() if key is not None else None)) is None:
             return  # one that can be asked is enough: the gateway leaves the others out
         faults.append((provider.secret, fault))

@@ -11,6 +11,8 @@ from pathlib import Path
 from squire_pipelines.agents import engine
 from squire_pipelines.errors import ConfigError, ImageMissingError
 from squire_pipelines.home import named_config
+from squire_pipelines.secrets.key_file import KEY_VARIABLE, key_file
+from squire_pipelines.secrets.passphrase import FILE_VARIABLE, MOUNTED_NAME, MOUNTS, passphrase_file
 from squire_pipelines.sections import AgentSettings
 from squire_pipelines.settings import Settings
 
@@ -110,6 +112,20 @@ def check_image(image: str, socket: Path) -> None:
                 hint='run `scripts/images.sh pipeline`, or set pipeline.executor = "in_process"',
                 context=error.context,
             ) from error
+
+
+def key_of_secrets() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the variables and the volumes by which a step opens the encrypted file of secrets.
+
+    What is mounted is the file in memory with its key, else the file with its passphrase that this machine has.
+    """
+    if (key := key_file()) is not None:
+        target = MOUNTS / "squire-store-key"
+        return (f"{KEY_VARIABLE}={target}",), (f"{key}:{target}:ro",)
+    if (file := passphrase_file()) is not None and file.is_file():
+        target = MOUNTS / MOUNTED_NAME
+        return (f"{FILE_VARIABLE}={target}",), (f"{file.resolve()}:{target}:ro",)
+    return (), ()
 
 
 def engine_socket() -> Path | None:

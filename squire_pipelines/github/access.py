@@ -289,9 +289,9 @@ def access_from(settings: Settings, *, required: bool = False) -> Access:
         ConfigError: As in `find_secret`.
     """
     if settings.github.app_id:
-        key = require_secret(APP_KEY, settings.home)
+        key = require_secret(APP_KEY, settings.secret_sources)
         return AppAccess(
             settings.github.app_id, key, api_url=settings.github.api_url, timeout_s=settings.github.timeout_s
         )
     find = require_secret if required else find_secret
-    return TokenAccess(find("github-token", settings.home))
+    return TokenAccess(find("github-token", settings.secret_sources))

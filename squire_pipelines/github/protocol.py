@@ -36,8 +36,8 @@ _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 _GONE_OR_MISSING = frozenset({404, 410, 451})
 _TIMED_OUT_MESSAGES = ("something went wrong while executing your query", "couldn't respond to your request in time")
 _UNAUTHORIZED_HINT = (
-    "the token is wrong, expired or revoked: set a new one in the environment variable or file that it comes from, or "
-    "with `squire secrets set github-token` where there is a keyring"
+    "the token is wrong, expired or revoked: set a new one with `squire secrets set github-token`, or in the "
+    "environment variable or file that it comes from: `squire secrets list` names it"
 )
 _NOT_FOUND_HINT = "check the name, and that the token may see it: GitHub hides what a token may not read"
 _NO_API_HINT = "check `github.api_url`: that of GitHub Enterprise Server ends in /api/v3"

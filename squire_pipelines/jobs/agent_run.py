@@ -136,7 +136,7 @@ def _runner(settings: Settings, leased: "LeasedAttempt") -> "AgentRunner":
 
     return choose_runner(
         agent_beside_step(leased.agent),
-        redact=Redactor(all_secrets(settings.home, settings.provider_secrets)).redact,
+        redact=Redactor(all_secrets(settings.secret_sources, settings.provider_secrets)).redact,
         echo=_echo,
         warm=settings.home.warm,
     )

@@ -42,12 +42,13 @@ def choose_executor(settings: Settings) -> dg.ExecutorDefinition:
 
     home = settings.home.state  # that of SQUIRE_HOME, from the root
     limits = settings.pipeline.step_limits
+    key_variables, key_volumes = step_executor.key_of_secrets()
     return docker_executor.configured(
         {
             "image": settings.pipeline.image,
-            "env_vars": [f"{step_executor.IN_STEP}=1", *passed_on()],
+            "env_vars": [f"{step_executor.IN_STEP}=1", *passed_on(), *key_variables],
             "container_kwargs": {
-                "volumes": [f"{home}:{home}", f"{socket}:{step_executor.SOCKET}"],
+                "volumes": [f"{home}:{home}", f"{socket}:{step_executor.SOCKET}", *key_volumes],
                 "network_mode": settings.pipeline.network,
                 "mem_limit": limits.memory,
                 "memswap_limit": limits.memory,

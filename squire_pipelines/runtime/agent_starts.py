@@ -35,7 +35,7 @@ class AgentStarts:
         self._ledger = ledger
         self._settings = settings
         self._say = say
-        self._find_key = cache(lambda name: find_secret(name, settings.home))
+        self._find_key = cache(lambda name: find_secret(name, settings.secret_sources))
         self._preflight = Preflight()
         self._lines_said: set[str] = set()
         self._last_look: object = None

@@ -24,6 +24,7 @@ from squire_pipelines.execution import step_executor
 from squire_pipelines.files import lock
 from squire_pipelines.home import make_folder
 from squire_pipelines.runtime.processes import Child, stop_orphans
+from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.settings import Settings
 
 _MODULE = "squire_pipelines.definitions"
@@ -54,7 +55,7 @@ def dagster_yaml(*, places: Sequence[Path] = _PLACES) -> Path:
 
 
 def instance_environment(settings: Settings) -> dict[str, str]:
-    """Set up `DAGSTER_HOME`, and return the environment of our child processes. They look secrets up themselves."""
+    """Set up `DAGSTER_HOME`, and return the environment of our child processes, which look secrets up."""
     dagster_home = make_folder(settings.home.dagster)
     target = dagster_home / "dagster.yaml"
     if not target.exists():
@@ -106,7 +107,8 @@ class Services:
 
     Raises:
         AlreadyRunningError: On entering, when another process serves this home.
-        ConfigError, EngineError, ImageMissingError: On entering, when `pipeline.executor` cannot be had here.
+        ConfigError, EngineError, ImageMissingError: On entering, when `pipeline.executor` cannot be had here, or the
+            encrypted file of secrets does not open.
     """
 
     def __init__(self, settings: Settings, *, say: Callable[[str], None]) -> None:
@@ -133,6 +135,7 @@ class Services:
                     signal.signal(number, signal.SIG_DFL)
             self._settings.home.close_to_others()
             self._environment = instance_environment(self._settings)
+            self._environment |= stack.enter_context(handed_on_key(self._settings.secret_sources))
             if len(bytes(self._socket)) > _MAX_SOCKET_PATH_BYTES:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="squire-"))  # mode 0700
                 self._socket = Path(folder) / self._socket.name

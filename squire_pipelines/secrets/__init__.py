@@ -10,11 +10,13 @@ from squire_pipelines.secrets.lookup import (
 )
 from squire_pipelines.secrets.redact import Redactor
 from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.secrets.sources import SecretSources
 
 __all__ = [
     "Redactor",
     "Secret",
     "SecretName",
+    "SecretSources",
     "all_secrets",
     "delete_secret",
     "find_secret",

@@ -1,224 +1,215 @@
-"""Where a secret is found: environment, then a file, then the keyring of the operating system. Hiding is `redact`'s.
+"""Where a secret is found, and in which order: what a container is given, the encrypted file, the keychain, programs.
 
-Nothing here writes a secret to a disk in the clear.
+Nothing here writes a secret to a disk in the clear. Hiding secrets in text is `redact`'s.
 """
 
-import contextlib
-import os
-import queue
-import stat
-import threading
+import hmac
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TypeVar
 
-from squire_pipelines.errors import ConfigError, SecretMissingError
-from squire_pipelines.home import Home
-from squire_pipelines.secret_names import SecretName, check_secret_name, file_variable_of, variables_of
+from squire_pipelines.errors import ConfigError, PassphraseError, SecretMissingError
+from squire_pipelines.secret_names import SecretName, check_secret_name, variables_of
+from squire_pipelines.secrets.keychain import ORIGIN as KEYCHAIN_ORIGIN
+from squire_pipelines.secrets.keychain import SERVICE
 from squire_pipelines.secrets.secret import Secret
+from squire_pipelines.secrets.secret_files import read_secret_file
+from squire_pipelines.secrets.sources import SecretSources, from_environment, from_files, from_programs
+from squire_pipelines.secrets.uses import UseKind, count_use
 
-KEYRING_SERVICE = "squire"
-KEYRING_TIMEOUT_S = 5.0
-_KEYRING = "keyring"
-_NO_KEYRING = "this machine has no keyring"
-MAX_SECRET_BYTES = 64 * 1024
-_ResultT = TypeVar("_ResultT")
+STORE_ORIGIN = "encrypted file"
 
 
-class _KeyringSilentError(Exception):
-    """The keyring did not answer in time."""
+def _find(name: str, sources: SecretSources) -> tuple[Secret | None, str]:
+    """Return the secret, and what kept a place from giving it, in words for a hint."""
+    if secret := from_environment(name) or from_files(name, sources):
+        return secret, ""
+    if value := sources.store.find(name):
+        return Secret(value, name=name, origin=STORE_ORIGIN), ""
+    value, trouble = sources.keychain().find(name)
+    if value:
+        return Secret(value, name=name, origin=KEYCHAIN_ORIGIN), ""
+    secret, program_trouble = from_programs(name, sources)
+    return secret, "; ".join(filter(None, (trouble, program_trouble)))
 
 
-def _bounded(call: Callable[[], _ResultT], timeout_s: float) -> _ResultT:
-    """Return the result of `call` from a thread of its own: a keyring may wait for a person to unlock it, for ever."""
-    answers: queue.SimpleQueue[tuple[_ResultT | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put((call(), None))
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that asked, which raises it
-            answers.put((None, error))
-
-    threading.Thread(target=run, name="keyring", daemon=True).start()
-    try:
-        value, error = answers.get(timeout=timeout_s)
-    except queue.Empty:
-        raise _KeyringSilentError from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]  # without an error it is the call's own result
-
-
-def _from_environment(name: str) -> Secret | None:
-    for variable in variables_of(name):
-        if value := os.environ.get(variable, "").strip():
-            return Secret(value, name=name, origin=f"environment variable {variable}")
-    return None
-
-
-def _read(path: Path, name: str, *, private: bool) -> Secret | None:
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            forbidden = stat.S_IRWXG | stat.S_IRWXO if private else stat.S_IWOTH
-            if status.st_mode & forbidden:
-                raise ConfigError(
-                    f"the secret file {path} can be {'read' if private else 'written'} by others",
-                    hint=f"chmod 600 {path}",
-                    context={"secret": name},
-                )
-            data = file.read(MAX_SECRET_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(
-            f"the secret file {path} cannot be read: {error.strerror}",
-            hint="check its owner and mode",
-            context={"secret": name},
-        ) from error
-    if len(data) > MAX_SECRET_BYTES:
-        raise ConfigError(
-            f"the secret file {path} is longer than {MAX_SECRET_BYTES} bytes",
-            hint="is it the right file?",
-            context={"secret": name},
-        )
-    try:
-        value = data.decode().strip()
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"the secret file {path} is no text", hint="is it the right file?", context={"secret": name}
-        ) from error
-    return Secret(value, name=name, origin=f"file {path}") if value else None
-
-
-def _from_file(name: str, home: Home) -> Secret | None:
-    if named := os.environ.get(file_variable_of(name)):
-        # Orchestrators mount secrets readable for all within the container (0444), so only writing is refused here.
-        secret = _read(Path(named), name, private=False)
-        if secret is None:
-            raise ConfigError(
-                f"{file_variable_of(name)} names {named}, which does not exist or is empty",
-                hint=f"write the secret there or unset {file_variable_of(name)}",
-            )
-        return secret
-    return _read(home.secrets / name, name, private=True)
-
-
-def _from_keyring(name: str, timeout_s: float) -> tuple[Secret | None, str]:
-    """Return the secret, and what kept the keyring from answering, in words for a hint."""
-    import keyring  # noqa: PLC0415 - it looks for back ends when imported
-    import keyring.errors  # noqa: PLC0415 - likewise
-
-    try:
-        value = _bounded(lambda: keyring.get_password(KEYRING_SERVICE, name), timeout_s)
-    except keyring.errors.NoKeyringError:
-        return None, _NO_KEYRING
-    except keyring.errors.KeyringError as error:
-        return None, f"the keyring refused: {type(error).__name__}"
-    except _KeyringSilentError:
-        return None, f"the keyring did not answer within {timeout_s:g} s"
-    return (Secret(value, name=name, origin=_KEYRING) if value else None), ""
-
-
-def _find(name: str, home: Home, timeout_s: float) -> tuple[Secret | None, str]:
-    secret = _from_environment(name) or _from_file(name, home)
-    return (secret, "") if secret else _from_keyring(name, timeout_s)
-
-
-def find_secret(name: str, home: Home, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> Secret | None:
+def find_secret(name: str, sources: SecretSources) -> Secret | None:
     """Look for a secret; None when it is nowhere.
 
-    The order: the environment variables of `names.variables_of`, the file that `SQUIRE_<NAME>_FILE` names, the file
-    `secrets/<name>` (mode 0600) in the configuration directory, the keyring (service `squire`).
+    The order: the environment variables of `secret_names.variables_of`, the file that `SQUIRE_<NAME>_FILE` names, a
+    mounted file, a plain file where the settings allow it, the encrypted file, the keychain (service `squire`),
+    `secrets.command`, `gh auth token`.
 
     Raises:
-        ConfigError: A file is there that others may read or write, or that cannot be read.
+        PassphraseError: It is in the encrypted file, and nothing gives the passphrase.
+        SecretStoreError: The encrypted file cannot be read.
+        ConfigError: A file is there that others may read or write, or that cannot be read, or a plain file that is not
+            read any more; a program of the settings is not there.
     """
-    return _find(check_secret_name(name), home, keyring_timeout_s)[0]
+    return _or_plain_file(check_secret_name(name), sources)[0]
 
 
-def require_secret(name: str, home: Home, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> Secret:
+def require_secret(name: str, sources: SecretSources) -> Secret:
     """Like `find_secret`, for a secret that there is no going on without.
 
     Raises:
-        SecretMissingError: It is nowhere; the hint names the three places.
+        SecretMissingError: It is nowhere; the hint says how it is set.
         ConfigError: As in `find_secret`.
     """
     known = check_secret_name(name)
-    secret, trouble = _find(known, home, keyring_timeout_s)
+    secret, trouble = _or_plain_file(known, sources)
     if secret:
         return secret
     variables = " or ".join(variables_of(known))
-    keep = "" if trouble == _NO_KEYRING else f", or keep it in the keyring with `squire secrets set {known}`"
     raise SecretMissingError(
         f"the secret {known} is missing",
-        hint=f"set {variables}, or name a file in {file_variable_of(known)} (or write "
-        f"{home.secrets / known}, mode 0600){keep}" + (f"; {trouble}" if trouble else ""),
+        hint=f"run `squire secrets set {known}`, or set {variables}" + (f"; {trouble}" if trouble else ""),
         context={"secret": known},
     )
 
 
-def key_step(
-    name: str, home: Home, secret: Secret | None, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S
-) -> str | None:
-    """Return what sets a secret on this machine; None where `squire secrets set` does.
+def _or_plain_file(name: str, sources: SecretSources) -> tuple[Secret | None, str]:
+    secret, trouble = _find(name, sources)
+    if secret is None and (path := sources.unread_plain_file(name)) is not None:
+        raise ConfigError(
+            f"the plain file {path} is there and is not read: secrets are not kept in the clear",
+            hint=f"run `squire secrets import {name}`, which keeps it protected and removes the file; or set "
+            "secrets.allow_plain_files = true",
+            context={"secret": name},
+        )
+    return secret, trouble
+
+
+def locate_secret(name: str, sources: SecretSources) -> tuple[str, str]:
+    """Return where a secret is, and what kept a place from saying so; no passphrase and no program is asked for.
+
+    Raises:
+        ConfigError: As in `find_secret`.
+    """
+    known = check_secret_name(name)
+    if secret := from_environment(known) or from_files(known, sources):
+        return secret.origin, ""
+    if known in sources.store.names():
+        return STORE_ORIGIN, ""
+    value, trouble = sources.keychain().find(known)
+    if value:
+        return KEYCHAIN_ORIGIN, ""
+    if (path := sources.unread_plain_file(known)) is not None:
+        return "", f"the plain file {path} is not read: run `squire secrets import {known}`"
+    return "", trouble
+
+
+def key_step(secret: Secret | None) -> str | None:
+    """Return what changes a secret that was found; None where `squire secrets set` does.
+
+    Args:
+        secret: As it was found: a value in a variable or a file wins over one that Squire keeps.
+    """
+    if secret is None or secret.origin in {KEYCHAIN_ORIGIN, STORE_ORIGIN} or secret.origin.startswith("program "):
+        return None
+    return f"change it in the {secret.origin}"
+
+
+def store_secret(
+    name: str, value: str, sources: SecretSources, *, in_file: bool = False, kind: UseKind = "stored"
+) -> str:
+    """Keep a secret in the encrypted file where it belongs there, else in the keychain; return where, in words.
 
     Args:
         name: Of the secret.
-        home: See `find_secret`.
-        secret: As it was found: a value in a variable or a file wins over one in the keyring.
-        keyring_timeout_s: See `find_secret`.
-    """
-    if secret is not None:
-        return None if secret.origin == _KEYRING else f"change it in the {secret.origin}"
-    return _step_without_keyring(name, home) if _from_keyring(name, keyring_timeout_s)[1] else None
-
-
-def _step_without_keyring(name: str, home: Home) -> str:
-    return f"set {variables_of(name)[0]}, or write the file {home.secrets / name} (mode 0600)"
-
-
-def store_secret(name: str, value: str, home: Home, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> str:
-    """Keep a secret in the operating system's keyring; return where it is kept, in words.
+        value: Its value.
+        sources: See `find_secret`.
+        in_file: Whether it goes into the encrypted file although there is a keychain.
+        kind: For the audit trail.
 
     Raises:
-        ConfigError: There is no keyring, or it refuses; the hint names the variable and the file to use instead.
+        PassphraseError: It goes into the encrypted file, and nothing gives the passphrase.
+        SecretStoreError: The encrypted file is not there (`SecretStore.create` makes it), or cannot be written.
+        ConfigError: The keychain refuses, or the value is empty; the hint names what to do instead.
     """
-    import keyring  # noqa: PLC0415 - it looks for back ends when imported
-    import keyring.errors  # noqa: PLC0415 - likewise
-
-    known = check_secret_name(name)
-    if not value.strip():
+    known, text = check_secret_name(name), value.strip()
+    if not text:
         raise ConfigError(f"the value given for {known} is empty", hint="give the secret itself")
+    Secret(text, name=known)  # so that no log of this process shows it
+    if not in_file and not belongs_in_file(known, sources):
+        ring = sources.keychain()
+        ring.store(known, text)
+        count_use(kind, known, KEYCHAIN_ORIGIN)
+        return f"keychain ({ring.name}, service {SERVICE})"
+    sources.store.change(lambda values: values.update({known: text}))
+    count_use(kind, known, STORE_ORIGIN)
+    return f"{STORE_ORIGIN} {sources.home.secret_store}"
+
+
+def belongs_in_file(name: str, sources: SecretSources) -> bool:
+    """Return whether a secret is kept in the encrypted file: it is there already, or there is no keychain."""
+    return name in sources.store.names() or sources.keychain().backend is None
+
+
+def _without(name: str) -> Callable[[dict[str, str]], None]:
+    def remove(values: dict[str, str]) -> None:
+        values.pop(name, None)
+
+    return remove
+
+
+def delete_secret(name: str, sources: SecretSources) -> tuple[str, ...]:
+    """Remove a secret from the keychain and from the encrypted file; return where it was.
+
+    Raises:
+        PassphraseError: It is in the encrypted file, and nothing gives the passphrase.
+        ConfigError: The keychain does not answer, or the file cannot be read or written.
+    """
+    known, places = check_secret_name(name), []
+    store = sources.store
+    if known in store.names():
+        store.change(_without(known))
+        places.append(STORE_ORIGIN)
+    if sources.keychain().remove(known):
+        places.append(KEYCHAIN_ORIGIN)
+    for place in places:
+        count_use("removed", known, place)
+    return tuple(places)
+
+
+def import_plain_file(name: str, sources: SecretSources) -> str:
+    """Keep the secret of a plain file as `store_secret` does, read it back, and remove the file; return where it is.
+
+    Raises:
+        ConfigError: The file is not there, empty, or may be read by others; or what `store_secret` raises. The file is
+            then left as it is.
+    """
+    known, path = check_secret_name(name), sources.plain_file(name)
+    secret = read_secret_file(path, known, private=True)
+    if secret is None:
+        raise ConfigError(f"there is no plain file {path}, or it is empty", hint="`squire secrets list` shows them")
+    where = store_secret(known, secret.reveal(), sources)
+    kept = sources.store.find(known) or sources.keychain().find(known)[0] or ""
+    if not hmac.compare_digest(kept.encode(), secret.reveal().encode()):
+        raise ConfigError(f"{known} reads back as another value; {path} is left as it is", hint="run `squire doctor`")
     try:
-        _bounded(lambda: keyring.set_password(KEYRING_SERVICE, known, value.strip()), keyring_timeout_s)
-    except (keyring.errors.KeyringError, _KeyringSilentError) as error:
-        has_none = isinstance(error, keyring.errors.NoKeyringError)
-        reason = _NO_KEYRING if has_none else f"the keyring refuses: {type(error).__name__}"
-        hint = _step_without_keyring(known, home)
-        raise ConfigError(f"{known} is not kept: {reason}", hint=hint, context={"secret": known}) from error
-    return f"keyring, service {KEYRING_SERVICE}"
+        path.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{known} is kept in the {where}, but {path} cannot be removed: {error.strerror}", hint="remove it yourself"
+        ) from error
+    return where
 
 
-def delete_secret(name: str, *, keyring_timeout_s: float = KEYRING_TIMEOUT_S) -> None:
-    """Remove a secret from the keyring; it is no error when it is not there or there is no keyring."""
-    import keyring  # noqa: PLC0415 - it looks for back ends when imported
-    import keyring.errors  # noqa: PLC0415 - likewise
-
-    with contextlib.suppress(keyring.errors.PasswordDeleteError, keyring.errors.NoKeyringError):
-        _bounded(lambda: keyring.delete_password(KEYRING_SERVICE, check_secret_name(name)), keyring_timeout_s)
-
-
-def all_secrets(
-    home: Home, provider_secrets: Iterable[str], *, keyring_timeout_s: float = KEYRING_TIMEOUT_S
-) -> tuple[Secret, ...]:
-    """Return every secret that is there, for a redactor.
+def all_secrets(sources: SecretSources, provider_secrets: Iterable[str]) -> tuple[Secret, ...]:
+    """Return every secret that this process can have, for a redactor: none of an encrypted file that is locked to it.
 
     Args:
-        home: See `find_secret`.
+        sources: See `find_secret`.
         provider_secrets: The names of the model providers' keys: `Settings.provider_secrets`.
-        keyring_timeout_s: See `find_secret`, for each secret.
+
+    Raises:
+        ConfigError: As in `find_secret`, but for a locked file and for plain files that are not read.
     """
-    names = dict.fromkeys((*map(str, SecretName), *provider_secrets))
-    secrets = (find_secret(name, home, keyring_timeout_s=keyring_timeout_s) for name in names)
-    return tuple(secret for secret in secrets if secret)
+    secrets = []
+    for name in dict.fromkeys((*map(str, SecretName), *provider_secrets)):
+        try:
+            secret, _ = _find(check_secret_name(name), sources)
+        except PassphraseError:
+            continue  # nothing in this process can show it
+        if secret:
+            secrets.append(secret)
+    return tuple(secrets)

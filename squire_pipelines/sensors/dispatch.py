@@ -92,7 +92,7 @@ def _marks(settings: Settings) -> Callable[[str], str]:
     from squire_pipelines.execution.settings_mark import settings_mark
     from squire_pipelines.secrets.lookup import find_secret
 
-    find_key = cache(lambda name: find_secret(name, settings.home))
+    find_key = cache(lambda name: find_secret(name, settings.secret_sources))
     return cache(lambda repository: settings_mark(settings, repository, find_key))
 
 
@@ -156,5 +156,6 @@ def _assignments(ledger: "Ledger", settings: Settings, deadline: Deadline) -> "A
     from squire_pipelines.execution.assignment import find_assignments
     from squire_pipelines.secrets.lookup import find_secret
 
-    find_key = cache(lambda name: find_secret(name, settings.home))  # once for all repositories: a keyring takes time
+    # Once for all repositories: a keychain takes time.
+    find_key = cache(lambda name: find_secret(name, settings.secret_sources))
     return find_assignments(ledger, settings, find_key, lambda agent: _preflight().problem(agent, deadline))

@@ -132,7 +132,7 @@ def serve(settings: Settings, *, announce: Callable[[str], None] = print_ready) 
         ConfigError: The address cannot be used.
         LedgerError: The ledger cannot be used.
     """
-    secret = require_secret(SecretName.WEBHOOK_SECRET, settings.home)
+    secret = require_secret(SecretName.WEBHOOK_SECRET, settings.secret_sources)
     limits = Limits(body=settings.webhooks.max_body, buffered=4 * settings.webhooks.max_body)
     # A writer that waits longer than we may is of no use: its caller has been told to come again.
     ledger = Ledger(settings.resolved_ledger_url, busy_timeout_s=limits.ledger_timeout_s)

@@ -22,7 +22,7 @@ from typing import Any
 from squire_forge.process import ForgeProcess
 from squire_forge.samples import build_samples
 from squire_pipelines.agents import engine
-from squire_pipelines.demo.folder import write_secret
+from squire_pipelines.demo.folder import keep_secrets, secrets_in_memory
 from squire_pipelines.ledger import attempts, tasks
 from squire_pipelines.ledger.store import Ledger, open_ledger
 from squire_pipelines.runtime.services import Services, dagster_yaml, instance_environment
@@ -154,12 +154,12 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="sq-", ignore_cleanup_errors=True) as name:
         home = Path(name)
         os.environ["SQUIRE_HOME"] = name
-        with ForgeProcess.start(home / "forge") as forge:
+        with secrets_in_memory(home) as memory, ForgeProcess.start(home / "forge") as forge:
             for sample in build_samples(home / "samples"):
                 if sample.full_name == REPOSITORY:
                     forge.host_repository(sample)
             configure(home, forge.api_url)
-            write_secret(home, "github-token", forge.token)  # a file: step containers get no secret by a variable
+            keep_secrets(home, memory, {"github-token": forge.token})
             settings = load_settings()
             ledger = open_ledger(settings.resolved_ledger_url)
             with (

@@ -16,7 +16,7 @@ from docker.models.containers import Container
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.agents import step_containers
-from squire_pipelines.demo.folder import write_secret
+from squire_pipelines.demo.folder import keep_secrets, secrets_in_memory
 from squire_pipelines.domain.endings import Cause
 from squire_pipelines.execution import step_executor
 from squire_pipelines.ledger.attempts import Attempt
@@ -121,12 +121,15 @@ class Bench:
 
 @pytest.fixture
 def bench(pipeline: Pipeline, forge: ForgeProcess, client: docker.DockerClient) -> Iterator[Bench]:
-    write_secret(pipeline.home, "github-token", forge.token)
+    stack = contextlib.ExitStack()
+    memory = stack.enter_context(secrets_in_memory(pipeline.home))
+    keep_secrets(pipeline.home, memory, {"github-token": forge.token})
     (pipeline.home / "dagster").mkdir()
     (pipeline.home / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     pipeline.commands = {}
     made = Bench(pipeline, client)
-    yield made
+    with stack:
+        yield made
     for run in made.runs:
         if run.poll() is None:
             run.kill()

@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
-import keyring
-import keyring.backends.fail
 import pytest
 
 from squire_pipelines.cli.diagnosis import Diagnosis
@@ -13,6 +11,7 @@ from squire_pipelines.cli.doctor_providers import ask_providers
 from squire_pipelines.settings import load_settings
 from tests.support.cli import Squire
 from tests.support.provider import Answer, DirectedProvider, plain, serve_upstream
+from tests.support.secret_store_faults import cheap_store, passphrase
 
 KEYS = {"openai": "authorization", "anthropic": "x-api-key", "gemini": "x-goog-api-key"}
 KEY = "k" * 30
@@ -64,22 +63,18 @@ def test_what_is_wrong_is_told_by_the_sentence_of_the_planner_and_the_gateway(
     assert "change it in the environment variable SQUIRE_OWN_KEY" in result.next_step
 
 
-def test_a_key_of_the_keyring_is_set_there(
+def test_a_key_that_squire_keeps_is_set_with_squire_also_without_a_keychain(
     squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keyring, "get_password", lambda *_: KEY)
+    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE", passphrase().reveal())
+    (missing,) = asked(squire, upstream)
+    assert missing.next_step == "run `squire secrets set own-key`; `squire doctor` tries it"
+    store = cheap_store(squire.home / "secrets.sealed")
+    store.create(passphrase())
+    store.change(lambda values: values.update({"own-key": KEY}))
     upstream.answer = plain(401, {})
-    (result,) = asked(squire, upstream)
-    assert "`squire secrets set own-key`" in result.next_step
-
-
-def test_without_a_keyring_the_next_step_is_what_works_there(
-    squire: Squire, upstream: DirectedProvider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keyring, "get_password", keyring.backends.fail.Keyring().get_password)  # type: ignore[no-untyped-call] # the library's own
-    (result,) = asked(squire, upstream)
-    file = squire.home / "secrets" / "own-key"
-    assert result.next_step == f"set SQUIRE_OWN_KEY, or write the file {file} (mode 0600); `squire doctor` tries it"
+    (refused,) = asked(squire, upstream)
+    assert "`squire secrets set own-key`" in refused.next_step
 
 
 def test_a_key_that_is_not_set_is_told_without_asking(squire: Squire, upstream: DirectedProvider) -> None:

@@ -131,7 +131,7 @@ def test_secrets_are_found_without_showing_them(squire: Squire, monkeypatch: pyt
     shown = squire.ok("secrets", "status")
     rows = {row["name"]: row for row in squire.json("secrets", "status")}
     assert rows["github-token"]["where"] == "environment variable GH_TOKEN"
-    assert rows["model-key"]["where"] == "keyring"
+    assert rows["model-key"]["where"] == "keychain"
     assert not rows["webhook-secret"]["found"]
     assert "missing" in shown
     assert TOKEN not in shown + json.dumps(rows)
@@ -142,7 +142,7 @@ def test_each_providers_key_is_a_secret_of_its_own(squire: Squire, ring: MemoryK
     squire.config('[providers.claude]\nprotocol = "anthropic"\n')
     assert "warning" not in squire.ok("secrets", "set", "claude-key", stdin="k" * 30 + "\n")
     rows = {row["name"]: row for row in squire.json("secrets", "status")}
-    assert rows["claude-key"]["where"] == "keyring"
+    assert rows["claude-key"]["where"] == "keychain"
     assert not rows["model-key"]["found"]
     refused = squire.fails(3, "secrets", "set", "cluade-key", stdin="k" * 30 + "\n")
     assert "did you mean claude-key?" in refused
@@ -152,6 +152,7 @@ def test_each_providers_key_is_a_secret_of_its_own(squire: Squire, ring: MemoryK
 
 
 def test_a_secret_that_others_can_read_is_a_problem(squire: Squire) -> None:
+    squire.config("[secrets]\nallow_plain_files = true\n")
     folder = squire.home / "secrets"
     folder.mkdir(parents=True)
     (folder / "webhook-secret").write_text("s" * 20)
@@ -165,8 +166,8 @@ def test_a_secret_is_kept_in_the_keyring_and_taken_out(squire: Squire, ring: Mem
     output = squire.ok("secrets", "set", "github-token", stdin=TOKEN)
     assert TOKEN not in output
     assert list(ring.values.values()) == [TOKEN]
-    squire.ok("secrets", "unset", "github-token")
-    squire.ok("secrets", "unset", "github-token")
+    assert "from the keychain" in squire.ok("secrets", "rm", "github-token")
+    assert "not kept" in squire.ok("secrets", "unset", "github-token")
     assert not ring.values
     assert "is empty" in squire.fails(3, "secrets", "set", "github-token", stdin=" \n")
     assert "at most" in squire.fails(2, "secrets", "set", "github-token", stdin="x" * 70_000)
@@ -301,12 +302,21 @@ def test_the_doctor_names_the_permissions_that_the_token_lacks(
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_the_doctor_names_every_place_for_a_secret_and_that_there_is_no_keyring(squire: Squire) -> None:
+def test_the_doctor_names_the_step_for_a_secret_and_each_plain_file(squire: Squire) -> None:
     keyring.set_keyring(keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]  # the library's
-    missing = _doctor(squire, 1)["webhook-secret"]
+    squire.config("")
+    plain = squire.home / "secrets" / "github-token"
+    plain.parent.mkdir()
+    plain.write_text("plain")
+    results = _doctor(squire, 1)
+    missing = results["webhook-secret"]
     assert missing["message"] == "missing"
-    assert "set SQUIRE_WEBHOOK_SECRET" in missing["next_step"]
-    assert "this machine has no keyring (without it no delivery" in missing["next_step"]
+    assert missing["next_step"].startswith("run `squire secrets set webhook-secret`, or set SQUIRE_WEBHOOK_SECRET")
+    assert "this machine has no keychain" in results["keychain"]["message"]
+    assert results["plain files"]["message"] == f"{plain} holds a secret in the clear, and is not read"
+    assert results["plain files"]["next_step"] == "run `squire secrets import github-token`"
+    squire.config("[secrets]\nallow_plain_files = true\n")
+    assert "allow_plain_files is on" in _doctor(squire, 1)["plain files"]["message"]
 
 
 @pytest.mark.usefixtures("no_engine")

@@ -11,16 +11,19 @@ import pytest
 from squire_forge.process import ForgeProcess
 from squire_pipelines.demo.folder import (
     DemoState,
+    keep_secrets,
     load_state,
     lock_folder,
     prepare_folder,
     save_state,
+    secrets_in_memory,
     stop_leftover_forge,
-    write_secret,
 )
 from squire_pipelines.demo.options import DemoOptions
 from squire_pipelines.errors import ConfigError, RefusedError
+from squire_pipelines.home import Home
 from squire_pipelines.runtime.services import AlreadyRunningError, home_lock
+from squire_pipelines.secrets import SecretSources, require_secret
 
 REAL = (
     "SQUIRE_GITHUB_TOKEN",
@@ -31,6 +34,7 @@ REAL = (
     "SQUIRE_LEDGER_URL",
     "SQUIRE_GITHUB__API_URL",
     "squire_repositories",
+    "SQUIRE_SECRETS_KEY_FILE",
 )
 
 
@@ -162,12 +166,26 @@ def test_two_demos_in_one_folder_are_one_too_many(options: DemoOptions) -> None:
         pass
 
 
-def test_a_secret_is_for_its_owner_alone(tmp_path: Path) -> None:
-    write_secret(tmp_path, "github-token", "first and longer")
-    write_secret(tmp_path, "github-token", "second")
-    path = tmp_path / "secrets" / "github-token"
-    assert path.read_text() == "second"
-    assert path.stat().st_mode & 0o777 == 0o600
+def test_secrets_are_on_no_disk_in_the_clear_and_found_by_the_demos_processes(options: DemoOptions) -> None:
+    prepare_folder(options)
+    sources = SecretSources(Home.from_environment())
+    values = ("first and longer", "second")
+    with secrets_in_memory(options.home) as memory:
+        assert memory is not None
+        for value in values:
+            keep_secrets(options.home, memory, {"github-token": value})
+            assert require_secret("github-token", sources).reveal() == value
+        for file in (*options.home.rglob("*"), *memory.rglob("*")):
+            assert not file.is_file() or not any(value.encode() in file.read_bytes() for value in values)
+        assert memory.stat().st_mode & 0o777 == 0o700
+    assert not memory.exists()
+    assert not sources.store.exists, "nothing opens it any more"
+
+
+def test_without_a_file_system_in_memory_the_demos_environment_has_its_secrets(options: DemoOptions) -> None:
+    prepare_folder(options)
+    keep_secrets(options.home, None, {"github-token": "value"})
+    assert os.environ["SQUIRE_GITHUB_TOKEN"] == "value"
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_planner_and_agent_call_their_own_providers_each_with_its_own_key(
     monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
     planner, agent = upstreams
     planner.answer, agent.answer = plain(200, ANSWERS["openai"]), plain(200, ANSWERS["anthropic"])
-    key = find_secret(settings.planner_providers()[0].secret, settings.home)
+    key = find_secret(settings.planner_providers()[0].secret, settings.secret_sources)
     assert key is not None
     planning = make_plan(
         settings,

@@ -16,7 +16,7 @@ OF_SOME_RUNS = {
 OUR_LIBRARIES = {
     f"squire_pipelines.{name}"
     for name in (
-        *("agents", "cli", "demo", "execution", "github", "ledger", "planning", "publishing", "runtime", "secrets"),
+        *("agents", "cli", "demo", "execution", "github", "ledger", "planning", "publishing", "runtime"),
         *("warehouse", "webhooks"),
     )
 }
