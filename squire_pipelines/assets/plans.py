@@ -175,7 +175,7 @@ async def _plan_one(
             basis.signals,
             default_branch=info.default_branch or "",
             covered=basis.covered,
-            find_key=partial(find_secret, home=settings.home),
+            find_key=partial(find_secret, sources=settings.secret_sources),
             on_call=account.settle,
             reserve=account.reserve,
         )

@@ -135,7 +135,7 @@ def preview(
             foresight.signals,
             default_branch=info.default_branch,
             covered=foresight.covered,
-            find_key=partial(find_secret, home=settings.home),
+            find_key=partial(find_secret, sources=settings.secret_sources),
             on_call=account.settle,
             reserve=account.reserve,
         )
