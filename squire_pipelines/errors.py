@@ -181,12 +181,7 @@ class PublishRefusedError(RefusedError):
     code = "publish_refused"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        reason: str = "refused",
-        hint: str = "",
-        context: Mapping[str, object] | None = None,
+        self, message: str, *, reason: str = "refused", hint: str = "", context: Mapping[str, object] | None = None
     ) -> None:
         super().__init__(message, hint=hint, context={"reason": reason, **(context or {})})
         self.reason = reason
@@ -307,12 +302,7 @@ class BundleError(GitError):
     code = "bundle"
 
     def __init__(
-        self,
-        message: str,
-        *,
-        problem: str = "invalid",
-        hint: str = "",
-        context: Mapping[str, object] | None = None,
+        self, message: str, *, problem: str = "invalid", hint: str = "", context: Mapping[str, object] | None = None
     ) -> None:
         super().__init__(message, hint=hint, context={"problem": problem, **(context or {})})
         self.problem = problem
@@ -397,12 +387,7 @@ class QueryError(WarehouseError):
     exit_code = ExitCode.USAGE
 
     def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        context: Mapping[str, object] | None = None,
-        place: str = "",
+        self, message: str, *, hint: str = "", context: Mapping[str, object] | None = None, place: str = ""
     ) -> None:
         super().__init__(message, hint=hint, context=context)
         self.place = place
