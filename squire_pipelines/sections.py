@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 from squire_pipelines.agent_names import image_of
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.agent_sections import MAX_RULES, AgentName, ChooseRules
-from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL, RepositoryPermission, TrustRules
+from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
 from squire_pipelines.domain.failures import DEFAULT_IGNORED
@@ -89,13 +89,6 @@ class TrustSettings(SettingsSection):
     permission_ttl_s: Seconds = Field(default=3600, description="how long GitHub's word on a person is kept")
     max_kept_permissions: int = Field(default=10_000, ge=100, le=1_000_000)
     max_questions: int = Field(default=50, ge=1, le=1000, description="people asked about in one reading")
-
-    def rules(self, issue_labels: tuple[str, ...]) -> TrustRules:
-        """Return the rules by which what is seen is judged, with the labels that make an issue a task."""
-        permission = RepositoryPermission(self.min_permission)
-        return TrustRules(
-            bots=self.bots, min_permission=permission, release_label=self.release_label, issue_labels=issue_labels
-        )
 
 
 class LoggingSettings(SettingsSection):

@@ -305,7 +305,8 @@ class Settings(BaseSettings):
 
     def trust_rules_for(self, repository: str) -> TrustRules:
         """Return the rules by which what is seen in one repository is judged."""
-        return self.trust_for(repository).rules(self.issue_labels_for(repository))
+        trust = self.trust_for(repository).model_dump(include={"bots", "min_permission", "release_label"})
+        return TrustRules(issue_labels=self.issue_labels_for(repository), **trust)
 
     def issue_labels_for(self, repository: str) -> tuple[str, ...]:
         """Return the labels that make an issue of this repository a task."""
