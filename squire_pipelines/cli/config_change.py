@@ -10,6 +10,7 @@ from typing import Any, get_origin
 
 import click
 
+from squire_pipelines.cli.audited import record_settings
 from squire_pipelines.cli.config_check import check_text, what_is_missing
 from squire_pipelines.cli.config_values import shown
 from squire_pipelines.cli.context import CliContext, with_context
@@ -59,6 +60,7 @@ def set_value(context: CliContext, key: str, values: tuple[str, ...], *, unset: 
     for part in () if unset else path:
         changed = changed[part]
     setting = key_text(path)
+    record_settings(context, [".".join(map(str, path))])
     write_line(f"unset {setting}" if unset else f"set {setting} = {toml_text(shown(path, changed))}")
     if (variable := variable_at(path)) is not None:
         note(f"the variable {variable} is set, and takes precedence over the file")
@@ -158,6 +160,7 @@ def edit(context: CliContext) -> None:
     with settings_locked(context.config_path, context.home):
         replace_settings(context.config_path, content, text)
     _forget(draft)
+    record_settings(context, [])
     write_line(f"wrote {context.config_path}")
     _tell_what_is_missing(context.config_path, text)
 

@@ -56,6 +56,35 @@ def notice_changed_settings(
         actor: Who starts.
         trace_id: Of the start, where it has one.
     """
+    changed = _keep_seen(tx, settings)
+    if changed:
+        record_settings_change(tx, changed, actor=actor, trace_id=trace_id, how="file")
+    return changed
+
+
+def record_settings_command(
+    tx: Transaction, keys: Iterable[str], settings: Mapping[str, Any], *, actor: str, trace_id: str
+) -> None:
+    """Record that a command changed these keys, so that the same change is not noticed as an edit of the file too.
+
+    Args:
+        tx: Of the ledger.
+        keys: What the command changed; a table stands for all its keys.
+        settings: As nested tables, after the change.
+        actor: Who gave the command.
+        trace_id: Of the command.
+    """
+    named = tuple(keys)
+    if named:
+        record_settings_change(tx, named, actor=actor, trace_id=trace_id)
+    tables = tuple(f"{key}." for key in named)
+    others = [key for key in _keep_seen(tx, settings) if key not in named and not key.startswith(tables)]
+    if others:
+        record_settings_change(tx, others, actor=actor, trace_id=trace_id, how="file")
+
+
+def _keep_seen(tx: Transaction, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keep a digest of each setting, and return the keys that differ from the last time; none at the first time."""
     tx.exclusive("settings seen")
     seen = {row.key: (row.salt, row.digest) for row in tx.execute(select(settings_seen))}
     present = {**dict(flatten(settings)), _MARK: ""}
@@ -76,7 +105,6 @@ def notice_changed_settings(
         tx.execute(delete(settings_seen).where(settings_seen.c.key.in_(removed)))
     if not seen or not (changed or removed):
         return ()
-    record_settings_change(tx, [*changed, *removed], actor=actor, trace_id=trace_id, how="file")
     return tuple(sorted([*changed, *removed]))
 
 

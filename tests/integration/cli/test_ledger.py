@@ -109,6 +109,21 @@ def test_the_audit_trail_is_verified_and_exported(squire: Squire, samples: Sampl
     assert "is no export" in squire.fails(3, "audit", "verify", __file__)
 
 
+def test_changed_settings_exports_and_backups_are_in_the_audit_trail(
+    squire: Squire, samples: SampleData, tmp_path: Path
+) -> None:
+    samples.task("One")
+    squire.ok("config", "set", "budgets.day.usd", "5")
+    squire("history", "export", "s3://ann:obviously-no-password@bucket/folder?key=1")  # recorded before it is tried
+    squire.ok("tasks", "export", str(tmp_path / "tasks.jsonl"))
+    squire.ok("ledger", "backup", str(tmp_path / "backup.sqlite"))
+    rows = {row["action"]: row for row in squire.json("audit", "list") if "tasks to" not in row["subject"]}
+    assert set(rows) == {"settings.changed", "budget.overridden", "data.exported", "ledger.backup"}
+    assert rows["settings.changed"]["detail"]["keys"] == ["budgets.day.usd"]
+    assert rows["data.exported"]["subject"] == "the warehouse to s3://bucket/folder"
+    assert all(row["trace_id"] and row["actor"].startswith("cli:") for row in rows.values())
+
+
 def test_all_that_match_are_changed_in_one_go(squire: Squire, samples: SampleData) -> None:
     ids = [samples.task(f"Task {number}") for number in range(60)]
     assert "nobody is there to ask whether to cancel 60 tasks" in squire.fails(5, "tasks", "cancel", "--all")

@@ -2,7 +2,12 @@
 
 from squire_pipelines.domain.audit_chain import AuditRow
 from squire_pipelines.ledger.audit import audit_page
-from squire_pipelines.ledger.settings_changes import MAX_KEYS, notice_changed_settings, record_settings_change
+from squire_pipelines.ledger.settings_changes import (
+    MAX_KEYS,
+    notice_changed_settings,
+    record_settings_change,
+    record_settings_command,
+)
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import settings_seen
 from tests.support.ledgers import TRACE
@@ -53,3 +58,13 @@ def test_a_command_records_its_keys_and_so_many_at_most(ledger: Ledger) -> None:
     (row,) = trail(ledger)
     assert (row.actor, row.detail["how"], row.detail["count"]) == ("cli:ann", "command", MAX_KEYS + 1)
     assert len(row.detail["keys"]) == MAX_KEYS
+
+
+def test_a_commands_change_is_told_once_and_an_edit_beside_it_apart(ledger: Ledger) -> None:
+    start(ledger, FIRST)
+    changed = {**FIRST, "budgets": {"day": {"usd": 6}, "month": {"usd": 7}}}
+    with ledger.write() as tx:
+        record_settings_command(tx, ["budgets.day"], changed, actor="cli:ann", trace_id=TRACE)
+    told = [(row.detail["how"], row.detail["keys"]) for row in trail(ledger) if row.action == "settings.changed"]
+    assert told == [("file", ["budgets.month.usd"]), ("command", ["budgets.day"])]
+    assert start(ledger, changed) == ()
