@@ -65,6 +65,6 @@ def test_a_commands_change_is_told_once_and_an_edit_beside_it_apart(ledger: Ledg
     changed = {**FIRST, "budgets": {"day": {"usd": 6}, "month": {"usd": 7}}}
     with ledger.write() as tx:
         record_settings_command(tx, ["budgets.day"], changed, actor="cli:ann", trace_id=TRACE)
-    told = [(row.detail["how"], row.detail["keys"]) for row in trail(ledger) if row.action == "settings.changed"]
-    assert told == [("file", ["budgets.month.usd"]), ("command", ["budgets.day"])]
+    changes = [(row.detail["how"], row.detail["keys"]) for row in trail(ledger) if row.action == "settings.changed"]
+    assert changes == [("file", ["budgets.month.usd"]), ("command", ["budgets.day"])]
     assert start(ledger, changed) == ()
