@@ -17,6 +17,23 @@ from squire_pipelines.setting_types import SECRET_SHOWN
 
 _EVERY_KEY = "`squire config show --defaults` lists every key with its default"
 _MAX_SHOWN = 10
+_OF_A_NAME = "[key]"  # where pydantic says that the name itself is wrong
+_TABLE, _LIST = "a table belongs here", 'a list belongs here, like ["one", "two"]'
+_WORDS = {
+    "model_type": _TABLE,
+    "dict_type": _TABLE,
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "string_type": "a text belongs here, in quotes",
+    "int_type": "a whole number belongs here",
+    "int_parsing": "a whole number belongs here",
+    "int_from_float": "a whole number belongs here",
+    "float_type": "a number belongs here",
+    "float_parsing": "a number belongs here",
+    "bool_type": "true or false belongs here",
+    "bool_parsing": "true or false belongs here",
+}
+"""What pydantic's types of errors mean, where its own words are those of Python."""
 
 
 def config_error(section: Any, error: ValidationError, table: str = "") -> SettingError:
@@ -111,7 +128,7 @@ def _key_of(details: ErrorDetails) -> KeyPath:
     reason = details.get("ctx", {}).get("error")
     if isinstance(reason, SettingValueError) and reason.key:
         return reason.key
-    return details["loc"]
+    return tuple(part for part in details["loc"] if part != _OF_A_NAME)
 
 
 def _shown_value(details: ErrorDetails) -> object:
@@ -120,8 +137,8 @@ def _shown_value(details: ErrorDetails) -> object:
 
 
 def _problem(section: Any, details: ErrorDetails) -> str:
-    name = _name(details["loc"])
-    reason = details["msg"].removeprefix("Value error, ")
+    name = _name(tuple(part for part in details["loc"] if part != _OF_A_NAME))
+    reason = _WORDS.get(details["type"]) or details["msg"].removeprefix("Value error, ")
     if details["type"] == "missing":
         return f"{_name(details['loc'][:-1])} needs {details['loc'][-1]}".strip()
     if details["type"] == "extra_forbidden":
@@ -143,6 +160,8 @@ def _fix(section: Any, details: ErrorDetails, table: str) -> str:
         similar = similar_key(section, details["loc"])
         known = f"rename it to {key_text((*path[:-1], similar))}, or remove it" if similar else "remove it"
         return f"{known}; {_EVERY_KEY}"
+    if _OF_A_NAME in details["loc"]:
+        return f"rename or remove {name}"
     if not path or isinstance(details.get("input"), dict | BaseModel):
         return f"change {name}" if path else "change one of them"
     place = next((index for index, part in enumerate(path) if isinstance(part, int)), None)

@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from squire_pipelines.cli.config_change import edit
+from squire_pipelines.cli.context import CliContext
 from squire_pipelines.settings import load_settings
 from tests.support.cli import Squire
 
@@ -174,6 +177,16 @@ def test_edit_keeps_a_wrong_text_and_writes_nothing(
     monkeypatch.delenv("VISUAL")
     monkeypatch.delenv("EDITOR", raising=False)
     assert "no editor is named" in squire.fails(3, "config", "edit")
+
+
+def test_edit_offers_a_person_to_edit_again(squire: Squire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = squire.config(CONFIG)
+    editor(tmp_path, monkeypatch, CONFIG.replace("3", "0"), CONFIG.replace("3", "4"))
+    context = CliContext(is_interactive=True)
+    result = CliRunner().invoke(edit, [], obj=context, input="y\n")
+    assert result.exit_code == 0, result.output
+    assert "dispatch.max_concurrent = 0" in result.output
+    assert path.read_text() == CONFIG.replace("3", "4")
 
 
 def test_validate_finds_what_the_doctor_finds_in_the_settings(squire: Squire) -> None:

@@ -66,6 +66,7 @@ def refused(config: Path, text: str) -> SettingError:
             (f'[collection]\nschedule = "{text}"\n', 2, "collection.schedule", "change it, as with `squire config set")
             for text in ("61 * * * *", "0 0 31 2 *", "@reboot", "* * * * * *")
         ),
+        ("[sources.jira]\n", 1, "sources.jira", "rename or remove sources.jira"),
         ("[webhooks]\nport = 3000\n", 2, "webhooks.port", "change webhooks.port"),
     ],
 )
@@ -74,6 +75,20 @@ def test_the_key_its_line_and_what_to_do_are_told(config: Path, text: str, line:
     assert error.message.startswith(f"{config}, line {line}: ")
     assert error.context["key"] == key
     assert error.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("dispatch = 3\n", "dispatch = 3: a table belongs here"),
+        ('repositories = "a/b"\n', "repositories = 'a/b': a list belongs here"),
+        ("[agent]\nmodel = 3\n", "agent.model = 3: a text belongs here, in quotes"),
+        ('[dispatch]\nmax_attempts = "many"\n', "dispatch.max_attempts = 'many': a whole number belongs here"),
+        ('[verification]\nenabled = "perhaps"\n', "verification.enabled = 'perhaps': true or false belongs here"),
+    ],
+)
+def test_a_value_of_another_type_is_told_in_tomls_words(config: Path, text: str, says: str) -> None:
+    assert says in refused(config, text).message
 
 
 def test_of_several_problems_each_is_told(config: Path) -> None:
