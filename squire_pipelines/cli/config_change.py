@@ -1,5 +1,6 @@
 """`squire config set` and `edit`: changes of the settings' file that are checked as a whole before they are written."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -18,6 +19,7 @@ from squire_pipelines.cli.failures import note, report
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError, SettingError
+from squire_pipelines.home import make_folder
 from squire_pipelines.setting_edits import read_if_there, replace_settings, settings_locked, with_value, without_value
 from squire_pipelines.setting_errors import variable_at
 from squire_pipelines.setting_file import KeyPath, key_text, parse_settings, read_settings_file, toml_text
@@ -135,12 +137,12 @@ def edit(context: CliContext) -> None:
         raise SettingError("no editor is named", hint=f"set the variable EDITOR, or open {path} yourself")
     hand_on_config(context)
     content = _content(context.config_path)
-    folder = Path(tempfile.mkdtemp(prefix="squire-config-"))
+    folder = Path(tempfile.mkdtemp(dir=make_folder(context.home.run), prefix="edit-"))
     draft = folder / "config.toml"
     draft.write_bytes(content or b"")
     draft.chmod(0o600)
     while True:
-        _run_editor(editor, draft)
+        _run_editor(editor, draft, before=content or b"")
         if draft.read_bytes() == (content or b""):
             _forget(draft)
             write_line("nothing was changed")
@@ -175,21 +177,26 @@ def _content(path: Path) -> bytes | None:
 
 
 def _forget(draft: Path) -> None:
-    draft.unlink()
-    draft.parent.rmdir()
+    draft.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # an editor may have left a copy of its own beside it
+        draft.parent.rmdir()
 
 
-def _run_editor(editor: str, draft: Path) -> None:
-    """Run the person's editor, which has no time limit. Raises SettingError."""
+def _run_editor(editor: str, draft: Path, *, before: bytes) -> None:
+    """Run the person's editor, which has no time limit. Raises SettingError, and keeps the draft if it was changed."""
     try:
         words = shlex.split(editor)
         done = subprocess.run([*words, str(draft)], check=False)
     except (OSError, ValueError) as error:
+        _forget(draft)
         raise SettingError(
             f"the editor {editor!r} does not start: {error}", hint="set EDITOR to a program that is installed"
         ) from error
     if done.returncode != 0:
+        is_changed = draft.is_file() and draft.read_bytes() != before
+        if not is_changed:
+            _forget(draft)
         raise SettingError(
             f"the editor {editor!r} ended with {done.returncode}, and nothing was written",
-            hint=f"your text is kept in {draft}",
+            hint=f"your text is kept in {draft}" if is_changed else "do it again",
         )

@@ -161,6 +161,9 @@ def test_edit_writes_what_is_valid(squire: Squire, tmp_path: Path, monkeypatch: 
     assert "wrote" in squire.ok("config", "edit")
     assert path.read_text() == CONFIG.replace("3", "4")
     assert "nothing was changed" in squire.ok("config", "edit")
+    monkeypatch.setenv("VISUAL", "false")
+    assert "ended with 1, and nothing was written" in squire.fails(3, "config", "edit")
+    assert [path.name for path in (squire.home / "run").iterdir() if path.name.startswith("edit-")] == []
 
 
 def test_edit_keeps_a_wrong_text_and_writes_nothing(
