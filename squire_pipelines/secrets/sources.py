@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from squire_pipelines.bounded_process import ProcessLimits, run_bounded
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.home import Home
 from squire_pipelines.secret_names import SecretName, file_variable_of, variables_of
@@ -129,6 +128,8 @@ def _ask(argv: tuple[str, ...], name: str, timeout_s: float) -> tuple[Secret | N
 
 
 def _run(argv: tuple[str, ...], name: str, timeout_s: float) -> tuple[Secret | None, str]:
+    from squire_pipelines.bounded_process import ProcessLimits, run_bounded  # noqa: PLC0415 - only for such a program
+
     program = shutil.which(argv[0])
     setting = "secrets.gh" if argv == _GH else "secrets.command"
     if program is None:

@@ -17,7 +17,7 @@ from squire_pipelines.secrets.store import SecretStore
 
 CHEAP = KdfCost(memory_kib=8, iterations=1, lanes=1)
 WRITERS = 2
-_MAX_DELAY_S = 0.02
+_MAX_DELAY_S = 0.05
 
 
 def passphrase(text: str = "a passphrase of a test") -> Secret:
