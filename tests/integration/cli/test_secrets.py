@@ -15,6 +15,7 @@ import keyring
 import keyring.backends.fail
 import pytest
 
+from squire_pipelines.execution.step_executor import key_of_secrets
 from squire_pipelines.runtime.secret_key import handed_on_key
 from squire_pipelines.secrets import store as store_module
 from squire_pipelines.secrets.key_file import KEY_VARIABLE
@@ -207,3 +208,21 @@ def _at_a_terminal(command: list[str], environment: dict[str, str], answers: lis
     os.close(terminal)
     assert os.waitpid(pid, 0)[1] == 0, shown
     return shown.decode()
+
+
+def test_a_step_container_gets_the_key_as_a_mount_else_the_file_with_the_passphrase(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert key_of_secrets() == ((), ())
+    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE", PASSPHRASE)
+    assert key_of_secrets() == ((), ()), "what `docker inspect` shows holds no passphrase"
+    file = tmp_path / "passphrase"
+    file.write_text(PASSPHRASE)
+    monkeypatch.setenv("SQUIRE_SECRETS_PASSPHRASE_FILE", str(file))
+    variables, volumes = key_of_secrets()
+    assert variables == ("SQUIRE_SECRETS_PASSPHRASE_FILE=/run/secrets/squire-passphrase",)
+    assert volumes == (f"{file}:/run/secrets/squire-passphrase:ro",)
+    monkeypatch.setenv(KEY_VARIABLE, "/in/memory/store-key")
+    variables, volumes = key_of_secrets()
+    assert variables == (f"{KEY_VARIABLE}=/run/secrets/squire-store-key",)
+    assert volumes == ("/in/memory/store-key:/run/secrets/squire-store-key:ro",)
