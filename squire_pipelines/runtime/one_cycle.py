@@ -22,6 +22,7 @@ from squire_pipelines.github.looking import look_at, replaced_error
 from squire_pipelines.github.lookup import RepositoryInfo, repository_info
 from squire_pipelines.home import Home, named_config, no_file_hint
 from squire_pipelines.ledger import deliveries, repositories
+from squire_pipelines.ledger.audit_sealing import seal
 from squire_pipelines.ledger.github_limits import LedgerLimits
 from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.planning.account import PlanAccount
@@ -190,6 +191,7 @@ def run(
             console.print(Text(line))
 
     with ExitStack() as stack:
+        stack.callback(seal, ledger)  # last, when no process of the cycle writes any more
         check_interrupt = stack.enter_context(interruptible())
         services: Services | None = None
         with suppress(AlreadyRunningError):  # the daemon that runs there sees the request
