@@ -93,6 +93,10 @@ class Bench:
         ]
         return list(self.client.containers.list(all=True, ignore_removed=True, filters={"label": labels}))
 
+    def wait_until_ended(self) -> None:
+        """Wait until no step runs: its process ends a moment after the event that ends the run."""
+        self.until(lambda: not [container for container in self.containers() if container.status == "running"])
+
     def step(self, name: str) -> Container:
         """The running container of a step."""
 
@@ -200,6 +204,7 @@ def test_a_run_whose_step_dies_of_memory_goes_on_with_its_attempt(bench: Bench) 
     assert len(retried) == 2
     assert bench.client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}) == []
 
+    bench.wait_until_ended()
     assert step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0) >= 5
     assert bench.containers() == []
 
@@ -211,7 +216,7 @@ def test_a_cancelled_run_leaves_no_container_behind(bench: Bench) -> None:
     bench.until(lambda: bench.client.containers.list(ignore_removed=True, filters={"name": f"squire-{attempt.id}"}))
     run.send_signal(signal.SIGTERM)
     assert run.wait(90) != 0
-    bench.until(lambda: not [container for container in bench.containers() if container.status == "running"])
+    bench.wait_until_ended()
     assert bench.client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}) == []
     assert bench.pipeline.read_attempt(attempt.id).cause in {Cause.CANCELLED, Cause.LOST}
     step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
@@ -224,7 +229,7 @@ def test_a_killed_run_workers_step_ends_by_itself_and_is_removed(bench: Bench) -
     bench.step("run_agent")
     run.kill()
     run.wait(30)
-    bench.until(lambda: not [container for container in bench.containers() if container.status == "running"])
+    bench.wait_until_ended()
     step_containers.remove_ended(bench.client, bench.pipeline.settings.home.state, older_than_s=0)
     assert bench.containers() == []
     assert bench.client.containers.list(all=True, ignore_removed=True, filters={"name": f"squire-{attempt.id}"}) == []
