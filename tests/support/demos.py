@@ -18,7 +18,9 @@ import pytest
 
 from squire_forge.process import ForgeProcess
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.secrets.key_file import KEY_VARIABLE
 from squire_pipelines.warehouse.query import run_query
+from tests.support.leak_search import environment_of
 from tests.support.ledgers import rows_as_stored, rows_as_told_by_events
 from tests.support.private_files import open_to_others
 from tests.support.worker import git
@@ -62,6 +64,12 @@ class RunningDemo:
     def pid_of(self, name: str) -> int:
         """Return the id of a process that the demo has started, from its record."""
         return int(json.loads((self.home / "run" / f"{name}.pid").read_text(encoding="utf-8"))["pid"])
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the secrets of its forge and the key of its encrypted file, which are in memory as long as it runs."""
+        key_file = Path(environment_of(self.pid_of("daemon"))[KEY_VARIABLE])
+        files = (key_file, key_file.with_name("token"), key_file.with_name("webhook-secret"))
+        return tuple(file.read_text(encoding="utf-8").split()[-1] for file in files)
 
     @property
     def forge_pid(self) -> int:

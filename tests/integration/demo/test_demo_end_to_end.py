@@ -1,4 +1,7 @@
-"""The whole demo in processes of its own, killed in the middle: what it began is finished, nothing is done twice."""
+"""The whole demo in processes of its own, killed in the middle: what it began is finished, nothing is done twice.
+
+And no secret of it is in a file, an environment or a command line.
+"""
 
 import os
 import signal
@@ -8,6 +11,7 @@ import pytest
 
 from tests.support.children import alive
 from tests.support.demos import INTERRUPTED, PROCESSES, StartDemo, check_what_it_left
+from tests.support.leak_search import files_with, processes_with
 
 
 @pytest.mark.slow
@@ -17,6 +21,8 @@ def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_
 ) -> None:
     demo = start_demo()
     demo.wait_for("a task that runs", "SELECT 1 FROM attempts WHERE status = 'running'")
+    secrets = demo.secrets()
+    assert processes_with(secrets) == {}
     os.killpg(demo.pid_of("code-server"), signal.SIGKILL)  # and the runs, which are its children
     demo.wait_until("the code server is missed", lambda: demo.says("code-server has stopped") == 1)
     demo.wait_for("a task that runs again", "SELECT 1 FROM attempts WHERE status = 'running'")
@@ -25,7 +31,10 @@ def test_what_is_killed_while_an_agent_runs_is_replaced_and_a_demo_killed_whole_
     demo.wait_for("a pull request", "SELECT 1 FROM outcomes")
     demo.kill_all()
     again = start_demo()
+    again.wait_until("its own processes are up", lambda: again.says("are starting") == 2)
+    secrets += again.secrets()
     again.ends_well()
+    assert files_with(again.home, secrets) == []
     check_what_it_left(again, tmp_path)
     assert again.says("daemon has stopped") == 1
     assert again.says("continuing it") == 1
