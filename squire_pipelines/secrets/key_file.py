@@ -16,7 +16,8 @@ from squire_pipelines.files import write_atomically
 from squire_pipelines.secrets.sealed import KEY_BYTES, SealingKey
 from squire_pipelines.secrets.secret_files import read_secret_file
 
-KEY_VARIABLE = "SQUIRE_SECRETS_KEY_FILE"
+# Not …_KEY_FILE: that names the file of a model provider's key, which would be sent to a provider named `secrets`.
+KEY_VARIABLE = "SQUIRE_SECRETS_KEYFILE"
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of mode 0700 and a random name is made in it
 _NAME = "store-key"
 
@@ -69,7 +70,7 @@ def memory_folder(home: Path, *, folder: Path = IN_MEMORY) -> Iterator[Path]:
 
 
 def write_key(folder: Path, key: SealingKey) -> Path:
-    """Write a key into a folder in memory; return its file, which `SQUIRE_SECRETS_KEY_FILE` is to name."""
+    """Write a key into a folder in memory; return its file, which `SQUIRE_SECRETS_KEYFILE` is to name."""
     path = folder / _NAME
     write_atomically(path, f"{key.salt.hex()} {key.key.hex()}\n".encode(), durable=False)
     return path

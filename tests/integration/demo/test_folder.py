@@ -34,7 +34,7 @@ REAL = (
     "SQUIRE_LEDGER_URL",
     "SQUIRE_GITHUB__API_URL",
     "squire_repositories",
-    "SQUIRE_SECRETS_KEY_FILE",
+    "SQUIRE_SECRETS_KEYFILE",
 )
 
 
