@@ -111,7 +111,8 @@ def test_a_repository_that_was_replaced_is_read_when_a_person_accepts_it(pipelin
         assert f"squire signals collect {HANDBOOK} --accept-replaced" in refused.output
         assert statuses(squire("signals", "collect", HANDBOOK, "--json", "--accept-replaced")) == {"fresh"}
     with pipeline.ledger.read() as tx:
-        assert [entry.action for entry in audit_page(tx)] == ["repository.accepted"]
+        actions = [entry.action for entry in audit_page(tx)]
+    assert [action for action in actions if not action.startswith("secret.")] == ["repository.accepted"]
 
 
 def test_a_missing_repository_is_one_line_and_a_renamed_one_says_its_name(pipeline: Pipeline) -> None:

@@ -12,6 +12,7 @@ from squire_pipelines.domain.budgets import BudgetLimits, Limit, Purpose
 from squire_pipelines.ledger import budgets, deliveries
 from squire_pipelines.ledger.tables import metadata
 from squire_pipelines.sensors.alerts import budget_alerts
+from squire_pipelines.sensors.audit import seal_audit
 from squire_pipelines.sensors.dispatch import dispatch
 from squire_pipelines.sensors.history import history_follows_events
 from squire_pipelines.sensors.outcomes import outcomes
@@ -21,6 +22,7 @@ from squire_pipelines.sensors.warm_pool import warm_pool
 from squire_pipelines.sensors.webhooks import webhooks
 from tests.integration.sensors.test_dispatch import lost_attempt
 from tests.integration.sensors.test_outcomes import deliver, opened, pull_request, recently
+from tests.support.audit_trail import add_rows
 from tests.support.ledgers import TRACE, add_task, collect, issue
 from tests.support.pipeline import LEDGERLIB, QUIET, Pipeline
 
@@ -61,6 +63,10 @@ def have_delivery(pipeline: Pipeline) -> None:
     )
 
 
+def have_audit_row(pipeline: Pipeline) -> None:
+    add_rows(pipeline.ledger, 1)
+
+
 @dataclass(frozen=True)
 class Case:
     """A sensor and what makes it request a run."""
@@ -80,8 +86,8 @@ READERS = (
     Case(plan_follows_signals, have_signals),
     Case(warm_pool, have_warm_folder, needs_engine=True),
 )
-WRITERS = (Case(dispatch, have_task), Case(webhooks, have_delivery))
-"""Those that write the ledger's own record of what they request; previewing them is a tick like any other."""
+WRITERS = (Case(dispatch, have_task), Case(webhooks, have_delivery), Case(seal_audit, have_audit_row))
+"""Those that write the ledger's own record of what they do; previewing them is a tick like any other."""
 
 
 @pytest.fixture
