@@ -141,6 +141,7 @@ class Range:
             bundle=scene.bundle,
             scratch=self.root / "case/scratch",
             spec=spec,
+            bot_name="squire[bot]",
             bot_email=BOT,
         )
         try:
