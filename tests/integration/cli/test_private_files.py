@@ -102,7 +102,7 @@ def test_in_the_xdg_layout_everything_is_its_owners_alone_too(xdg: Path) -> None
         subprocess.run(program, check=True, capture_output=True, timeout=120)
 
     with umask(0o000):
-        run("init", "--repository", "acme/shop")
+        run("init", "--repository", "acme/shop", "--agent", "claude-code")
         run("tasks", "new", "acme/shop", "--prompt", "Do it.")
         run("tasks", "list")
         run("history", "publish")

@@ -3,6 +3,7 @@
 import base64
 import bz2
 import contextlib
+import random
 import resource
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def test_millions_of_empty_lines_cost_the_host_next_to_nothing(workshop: Worksho
 
 @pytest.mark.slow
 def test_what_is_not_counted_ends_at_the_childs_memory(workshop: Workshop) -> None:
+    # What does not compress gives the child the seconds that a slow machine needs to reach its memory.
+    workshop.agent.write("noise", random.Random(1).randbytes(4 * 2**20))  # noqa: S311 - no secret
     commit_lines(workshop, MANY)
     assert problem_of(workshop, bounds(judge_memory=512 * 2**20, **NO_COUNT)) == "too_much_memory"
 
