@@ -239,6 +239,8 @@ def init(
     write_line(f"wrote {path}")
     if not unique:
         write_line("It names no repository yet: add some to `repositories`.")
+    if model is None and kind != "command":
+        write_line("It names no model for the agent: `squire config set agent.model NAME`, or write it with --agent.")
     write_line("Secrets do not belong in it: run `squire secrets set github-token`, or set SQUIRE_GITHUB_TOKEN.")
     if provider is not None:
         write_line(f"The model's key is another: `squire secrets set {provider}-key`.")

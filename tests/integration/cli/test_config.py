@@ -192,7 +192,9 @@ def test_init_leaves_what_is_there_unless_forced(squire: Squire) -> None:
     path = squire.config("# mine\n")
     assert "--force" in squire.fails(3, "init", "--yes")
     assert path.read_text() == "# mine\n"
-    assert "It names no repository yet" in squire.ok("init", "--yes", "--force")
+    output = squire.ok("init", "--yes", "--force")
+    assert "It names no repository yet" in output
+    assert "`squire config set agent.model NAME`" in output
     assert path.with_name("config.toml.bak").read_text() == "# mine\n"
     assert load_settings(path) == Settings()
     names = sorted(path.name for path in squire.home.iterdir())
