@@ -30,12 +30,12 @@ from tests.support.ledgers import (
 
 NO_SKIP = os.environ.get("SQUIRE_TEST_NO_SKIP") == "1"
 
-hypothesis_settings.register_profile("squire", deadline=None, database=None, print_blob=True, max_examples=50)
+hypothesis_settings.register_profile("squire", deadline=None, database=None, print_blob=True, max_examples=30)
 hypothesis_settings.register_profile("thorough", hypothesis_settings.get_profile("squire"), max_examples=1000)
 hypothesis_settings.register_profile("fast", hypothesis_settings.get_profile("squire"), max_examples=25)
 hypothesis_settings.load_profile("squire")
 
-_NEED_SLOW = {"agents", "gateway"}
+_NEED_SLOW = {"agents", "gateway", "publishing", "webhooks"}
 _resolved: dict[str, set[str]] = {}
 _MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it
 _MEMORY_MIN_FREE = 4 * 2**30

@@ -47,7 +47,7 @@ def test_every_group_with_a_list_is_tried() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=HOSTILE.filter(lambda text: text.strip() and text.isprintable() is False))
 def test_no_list_passes_on_what_a_terminal_acts_upon(squire: Squire, samples: SampleData, text: str) -> None:
     stored = text.encode("utf-8", "replace").decode().replace("\0", "")[:200]

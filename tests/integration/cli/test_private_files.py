@@ -47,8 +47,7 @@ def as_a_library(home: Path) -> Run:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mask", [0o000, 0o022])
-@pytest.mark.parametrize("way", [as_a_program, as_a_library])
+@pytest.mark.parametrize(("way", "mask"), [(as_a_program, 0o000), (as_a_library, 0o000), (as_a_library, 0o022)])
 def test_what_the_command_writes_is_its_owners_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int, way: Callable[[Path], Run]
 ) -> None:

@@ -149,7 +149,7 @@ def test_whatever_is_missing_costs_no_repository_and_no_other_item(paths: list[P
     whole = {source: {s.ref for s in c.signals} for source, c in collect({"repository": good_answer()}).items()}
     spoilable = [path for path in paths if not _is_of_second(path)]
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(st.sets(st.sampled_from(spoilable), min_size=1, max_size=3))
     def check(gaps: set[Path]) -> None:
         collections = collect(without({"repository": good_answer()}, gaps))
