@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all tests in four processes (they wait more than they work) and checks the coverage floors: 90 % over all, 95 % on the critical packages.
-# All of them have 45 minutes. A process of tests that dies ends the run: pytest-xdist would wait for its last test for ever.
+# All of them have 75 minutes. A process of tests that dies ends the run: pytest-xdist would wait for its last test for ever.
 # Usage: scripts/test.sh BIN [PYTEST ARGUMENT]...
 set -euo pipefail
 
@@ -22,8 +22,8 @@ unset PYTHONDONTWRITEBYTECODE
 if [ "$#" -eq 0 ] && engine_answers; then "$bin/squire" agents build claude-code codex; fi
 
 status=0
-timeout --kill-after=30 45m "$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-4}" --dist worksteal --max-worker-restart 0 --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
-if [ "$status" -eq 124 ]; then echo "squire: error: the tests did not end within 45 minutes" >&2; fi
+timeout --kill-after=30 75m "$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-4}" --dist worksteal --max-worker-restart 0 --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
+if [ "$status" -eq 124 ]; then echo "squire: error: the tests did not end within 75 minutes" >&2; fi
 if [ "$status" -ne 0 ] || [ "$#" -gt 0 ]; then exit "$status"; fi
 
 floor() { # NAME FLOOR PATTERNS
