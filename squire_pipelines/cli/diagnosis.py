@@ -1,10 +1,12 @@
 """What one check of `squire doctor` found."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import click
 
+from squire_pipelines.cli.context import emit_json
 from squire_pipelines.domain.terminal_text import one_line
 from squire_pipelines.errors import SquireError
 from squire_pipelines.terminal.output import write_line
@@ -33,3 +35,15 @@ class Diagnosis:
         write_line(f"{status}{self.name:<15} {one_line(self.message)}")
         if self.next_step and self.status != "ok":
             write_line(f"{'':<21}next: {one_line(self.next_step)}")
+
+
+def show_all(results: Iterable[Diagnosis], *, as_json: bool) -> bool:
+    """Write each result as soon as it is there, or all as JSON; return whether a check failed."""
+    shown = []
+    for result in results:
+        shown.append(result)
+        if not as_json:
+            result.show()
+    if as_json:
+        emit_json(shown)
+    return any(result.status == "fail" for result in shown)

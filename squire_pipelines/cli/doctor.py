@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squire_pipelines.cli.context import CliContext, emit_json, json_option, with_context
-from squire_pipelines.cli.diagnosis import Diagnosis, Status
+from squire_pipelines.cli.context import CliContext, json_option, with_context
+from squire_pipelines.cli.diagnosis import Diagnosis, Status, show_all
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.text import counted, size
 from squire_pipelines.domain.terminal_text import one_line
@@ -288,13 +288,6 @@ def doctor(context: CliContext, *, as_json: bool) -> None:
 
     Nothing is changed. The exit code is 1 when a check failed; a warning does not count.
     """
-    results: list[Diagnosis] = []
     _open_secrets(context)
-    for result in run_checks(context):
-        results.append(result)
-        if not as_json:
-            result.show()
-    if as_json:
-        emit_json(results)
-    if any(result.status == "fail" for result in results):
+    if show_all(run_checks(context), as_json=as_json):
         raise SystemExit(ExitCode.FAILED)

@@ -287,17 +287,11 @@ def doctor(context: CliContext, *, as_json: bool) -> None:
 
     The exit code is 3 when a check failed; a warning does not count.
     """
-    from squire_pipelines.cli.doctor_secrets import check_places  # noqa: PLC0415 - other commands start sooner
+    from squire_pipelines.cli.diagnosis import show_all  # noqa: PLC0415 - other commands start sooner
+    from squire_pipelines.cli.doctor_secrets import check_places  # noqa: PLC0415 - likewise
 
     sources, provider_secrets = secret_places(context)
     with suppress(ConfigError):  # the checks say what is wrong
         unlock_store(context, sources)
-    results = []
-    for result in check_places(sources, all_names(provider_secrets)):
-        results.append(result)
-        if not as_json:
-            result.show()
-    if as_json:
-        emit_json(results)
-    if any(result.status == "fail" for result in results):
+    if show_all(check_places(sources, all_names(provider_secrets)), as_json=as_json):
         raise SystemExit(ConfigError.exit_code)
