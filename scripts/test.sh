@@ -19,7 +19,7 @@ export COVERAGE_FILE="$data/data"
 unset PYTHONDONTWRITEBYTECODE
 
 # Here once, since each process of tests that needs one would build it at the same time.
-if [ "$#" -eq 0 ] && engine_answers; then "$bin/squire" agents build claude-code codex; fi
+if [ "$#" -eq 0 ] && engine_answers; then timeout 15m "$bin/squire" agents build claude-code codex; fi
 
 status=0
 timeout --kill-after=30 75m "$bin/python" -m pytest -n "${SQUIRE_TEST_WORKERS:-4}" --dist worksteal --max-worker-restart 0 --durations 25 --durations-min 5 --cov --cov-report= "$@" | tee "$data/pytest.txt" || status=$?
