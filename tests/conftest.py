@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from pytest_socket import socket_allow_hosts
 
 from squire_pipelines.ledger.store import Ledger
+from squire_pipelines.secrets.uses import take_uses
 from tests.support.ledgers import (
     START,
     Clock,
@@ -64,6 +65,7 @@ def _an_island(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     for name in ("GITHUB_TOKEN", "GH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SQUIRE_HOME", str(tmp_path / "home"))
+    take_uses()  # what an earlier test of this process did with secrets is no row of this one's ledger
     socket_allow_hosts(["127.0.0.1", "::1", "localhost"], allow_unix_socket=True, resolution_cache=_resolved)
     with stamina.set_testing(True):
         yield
