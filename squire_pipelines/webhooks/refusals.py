@@ -4,6 +4,9 @@ import threading
 from collections import Counter
 from datetime import UTC, datetime
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from squire_pipelines.errors import LedgerError
 from squire_pipelines.ledger import deliveries
 from squire_pipelines.ledger.store import Ledger
 
@@ -35,8 +38,8 @@ class RefusalCounts:
             return
         try:
             deliveries.record_refusals(self._ledger, counts, since=since)
-        except Exception:
-            with self._lock:
+        except (LedgerError, SQLAlchemyError):
+            with self._lock:  # counted on, for the next time
                 self._counts.update(counts)
                 self._since = since
             raise

@@ -183,6 +183,13 @@ def test_an_agent_is_started_in_the_protocol_by_which_it_was_found_startable(
 BOTH = {"SQUIRE_CLAUDE_KEY": AGENTS_KEY, "SQUIRE_SPARE_KEY": "spare-" + "s" * 20}
 
 
+@pytest.fixture
+def both_keys(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:  # noqa: ARG001 - sets a key of its own
+    """Both providers have their keys."""
+    for name, value in BOTH.items():
+        monkeypatch.setenv(name, value)
+
+
 def with_a_spare(home: Path, upstreams: tuple[DirectedProvider, DirectedProvider], choice: str) -> Settings:
     """Settings whose agent has two providers of one protocol, each with its own name for the model."""
     first, spare = upstreams
@@ -206,14 +213,10 @@ def ask_through(leased: LeasedAttempt) -> tuple[gateway_session.GatewaySession, 
     return session, answer
 
 
-@pytest.mark.usefixtures("settings")
+@pytest.mark.usefixtures("both_keys")
 def test_an_attempt_goes_on_with_the_next_provider_and_its_evidence_says_why(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    upstreams: tuple[DirectedProvider, DirectedProvider],
+    tmp_path: Path, upstreams: tuple[DirectedProvider, DirectedProvider]
 ) -> None:
-    for name, value in BOTH.items():
-        monkeypatch.setenv(name, value)
     first, spare = upstreams
     first.answer = plain(401, {"error": {"type": "authentication_error"}})
     spare.answer = plain(200, ANSWERS["anthropic"])
@@ -257,7 +260,7 @@ def test_a_provider_without_its_key_is_left_out_and_all_without_are_told_before_
     assert "needs the key claude-key, which is not set" in str(session.facts()["providers"])
 
 
-@pytest.mark.usefixtures("settings")
+@pytest.mark.usefixtures("both_keys")
 @pytest.mark.parametrize("choice", ['["claude", "spare"]', '"claude"'])
 def test_an_attempt_whose_providers_all_lost_their_keys_ends_before_its_agent_starts(
     tmp_path: Path,
@@ -265,8 +268,6 @@ def test_an_attempt_whose_providers_all_lost_their_keys_ends_before_its_agent_st
     upstreams: tuple[DirectedProvider, DirectedProvider],
     choice: str,
 ) -> None:
-    for name, value in BOTH.items():
-        monkeypatch.setenv(name, value)
     leased = lease(with_a_spare(tmp_path / "home", upstreams, choice))
     for name in BOTH:
         monkeypatch.delenv(name)
@@ -280,14 +281,10 @@ def test_an_attempt_whose_providers_all_lost_their_keys_ends_before_its_agent_st
     assert "goes on by itself after the change" in ending.message
 
 
-@pytest.mark.usefixtures("settings")
+@pytest.mark.usefixtures("both_keys")
 def test_an_attempt_asks_first_the_provider_that_its_id_draws(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    upstreams: tuple[DirectedProvider, DirectedProvider],
+    tmp_path: Path, upstreams: tuple[DirectedProvider, DirectedProvider]
 ) -> None:
-    for name, value in BOTH.items():
-        monkeypatch.setenv(name, value)
     weighted = with_a_spare(tmp_path / "home", upstreams, "{claude = 1, spare = 1}")
     leased = lease(weighted)
     ask_through(leased)
@@ -295,14 +292,10 @@ def test_an_attempt_asks_first_the_provider_that_its_id_draws(
     assert [name for name, seen in zip(("claude", "spare"), upstreams, strict=True) if seen.seen] == [drawn]
 
 
-@pytest.mark.usefixtures("settings")
+@pytest.mark.usefixtures("both_keys")
 def test_a_provider_whose_day_is_used_up_is_not_asked_and_without_another_the_task_waits(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    upstreams: tuple[DirectedProvider, DirectedProvider],
+    tmp_path: Path, upstreams: tuple[DirectedProvider, DirectedProvider]
 ) -> None:
-    for name, value in BOTH.items():
-        monkeypatch.setenv(name, value)
     first, spare = upstreams
     spare.answer = plain(200, ANSWERS["anthropic"])
     with_a_spare(tmp_path / "home", upstreams, '["claude", "spare"]')
