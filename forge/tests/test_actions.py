@@ -35,6 +35,7 @@ def test_job_is_a_check_with_steps(api: Any) -> None:
     assert api.rest("GET", f"{LEDGERLIB}/actions/jobs/999").status_code == 404
 
 
+@pytest.mark.slow
 def test_log_lies_on_another_host_that_takes_no_token(api: Any, local_forge: ForgeClient) -> None:
     _, checks = _checks(api, "ledgerlib")
     response = api.rest("GET", f"{LEDGERLIB}/actions/jobs/{checks['tests']['databaseId']}/logs")

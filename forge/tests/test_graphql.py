@@ -142,6 +142,7 @@ def test_a_bad_token_is_401(local_forge: ForgeClient) -> None:
     assert "documentation_url" in response.json()
 
 
+@pytest.mark.slow
 def test_points_are_spent_and_their_end_is_told_as_github_does(
     serve_forge: Callable[..., ForgeClient], api_of: Any
 ) -> None:

@@ -9,6 +9,7 @@ from squire_forge.client import ForgeClient
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror=y>'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "texts"),
     [

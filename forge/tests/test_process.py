@@ -33,6 +33,7 @@ def _pulls(state: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return pulls
 
 
+@pytest.mark.slow
 def test_a_started_forge_serves_and_says_where(forge: ForgeProcess) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", forge.url)
     assert forge.url.endswith(f":{forge.port}")
@@ -202,6 +203,7 @@ def test_a_home_of_another_version_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert "schema 99" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_secrets_are_made_when_none_are_given(tmp_path: Path) -> None:
     home = tmp_path / "home"
     command = [sys.executable, "-m", "squire_forge", "--home", str(home)]

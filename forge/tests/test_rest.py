@@ -14,6 +14,7 @@ WEBSHOP = "/repos/demo/webshop"
 REPO = "/repos/{owner}/{repo}"
 
 
+@pytest.mark.slow
 def test_user_is_the_tokens_owner(api: Any) -> None:
     response = api.rest("GET", "/user")
     assert (response.status_code, response.json()["login"]) == (200, "squire-demo")
@@ -111,6 +112,7 @@ def test_a_known_etag_is_answered_304_at_no_cost(api: Any) -> None:
     assert again.headers["x-ratelimit-remaining"] == first.headers["x-ratelimit-remaining"]
 
 
+@pytest.mark.slow
 def test_pull_requests_come_in_pages_with_links(
     local_forge: ForgeClient, api: Any, clone_of: Callable[..., Any]
 ) -> None:
@@ -138,6 +140,7 @@ def pushed(local_forge: ForgeClient, clone_of: Callable[..., Any]) -> Any:
     return clone
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pushed")
 def test_a_pull_request_is_opened_once(api: Any) -> None:
     new_pull = {"title": "New", "head": "topic", "base": "main", "body": "Why", "draft": True}
@@ -176,6 +179,7 @@ def test_an_impossible_pull_request_is_422(
     assert message is None or error["message"] == message
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pushed")
 def test_a_pull_request_is_edited_closed_and_reopened(api: Any) -> None:
     api.rest("POST", "/repos/demo/quiet/pulls", {"title": "New", "head": "topic", "base": "main"})
@@ -190,6 +194,7 @@ def test_a_pull_request_is_edited_closed_and_reopened(api: Any) -> None:
     assert api.rest("PATCH", path, {"state": "ajar"}).status_code == 422
 
 
+@pytest.mark.slow
 def test_a_pull_request_whose_branch_is_gone_closes_and_stays_closed(api: Any, pushed: Any) -> None:
     api.rest("POST", "/repos/demo/quiet/pulls", {"title": "New", "head": "topic", "base": "main"})
     pushed.push(":topic")

@@ -65,6 +65,7 @@ def test_the_program_fixes_what_the_samples_own_tests_fail_on(
 _IDENTITY = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("node") is None and os.environ.get("SQUIRE_TEST_NO_SKIP") != "1", reason="node is not installed"
 )

@@ -176,6 +176,7 @@ def test_a_branch_that_is_made_forced_and_deleted_says_so(
     assert sorted(flags) == [(False, False, True), (False, True, False), (True, False, False)]
 
 
+@pytest.mark.slow
 def test_edits_and_labels_are_announced(hooked: ForgeClient, receiver: Any, api_of: Any) -> None:
     receiver.all()
     api = api_of(hooked)

@@ -117,6 +117,7 @@ def test_child_that_leaves_without_an_answer_has_died(code: int) -> None:
     assert caught.value.verdict == JudgementVerdict.DIED
 
 
+@pytest.mark.slow
 def test_answer_that_is_too_long_is_a_verdict() -> None:
     with pytest.raises(JudgementError) as caught:
         run_judgement("it", SMALL, give_back, "x" * 100_000)

@@ -55,6 +55,7 @@ def test_it_gets_its_prompt_and_settings_and_the_repositorys_settings_do_not_rea
     assert git(origin.path, "diff", "--name-only", origin.sha, "refs/squire/result") == "README.md"
 
 
+@pytest.mark.slow
 def test_what_the_gateway_saw_reaches_its_rule(agent: Agent, tmp_path: Path) -> None:
     inputs = make_origin(tmp_path).prepared(tmp_path, agent=agent, order=CONFIG, prompt="Greet.")
     with ModelServer([Turn(status=401, text="wrong key")]) as model, socket_directory() as path:

@@ -81,6 +81,7 @@ def test_each_ending_has_its_cause(
     assert run.ending.evidence.exit_code == exit_code
 
 
+@pytest.mark.slow
 def test_the_wall_clock_ends_the_agent_and_all_its_children(origin: Origin, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"trap '' TERM; setsid sleep 100 & echo $! > {pids}; echo $$ >> {pids}; sleep 100"
@@ -205,6 +206,7 @@ print(json.dumps({"type": "step_finish", "sessionID": "ses_1", "part": {"tokens"
 """
 
 
+@pytest.mark.slow
 def test_an_opencode_reaches_its_model_through_the_gateway(origin: Origin, tmp_path: Path) -> None:
     fake = tmp_path / "opencode.py"
     fake.write_text(FAKE_OPENCODE, encoding="utf-8")

@@ -43,6 +43,7 @@ def test_report_is_a_page_with_pictures_and_numbers() -> None:
     assert Path(str(event.metadata["dagster/uri"].value)).read_text().startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.slow
 def test_without_a_warehouse_the_failure_says_what_to_do() -> None:
     result = _materialized()
     assert not result.success

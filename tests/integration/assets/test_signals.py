@@ -160,6 +160,7 @@ def test_a_run_of_one_source_reads_that_source_alone(pipeline: Pipeline) -> None
         assert [row.source for row in collections.latest(tx, [HANDBOOK])] == [Source.OPEN_ISSUES]
 
 
+@pytest.mark.slow
 def test_a_token_that_is_not_accepted_is_a_failed_reading_not_an_empty_one(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_tighter_setting_is_obeyed_with_the_next_collection_though_nothing_has
     assert refs_that_may_start() < before
 
 
+@pytest.mark.slow
 def test_a_person_whom_github_said_nothing_about_is_asked_about_again(pipeline: Pipeline, forge: ForgeProcess) -> None:
     def labelled_issue() -> Signal:
         with pipeline.ledger.read() as tx:

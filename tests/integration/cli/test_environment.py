@@ -258,6 +258,7 @@ def test_the_doctor_fails_when_the_agent_cannot_run(squire: Squire) -> None:
     assert "next: " in text.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_engine")
 def test_the_doctor_is_content_with_a_local_command(squire: Squire, samples: SampleData, github: str) -> None:
     squire.config(
@@ -282,6 +283,7 @@ def test_the_doctor_is_content_with_a_local_command(squire: Squire, samples: Sam
     assert results["warehouse"]["status"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_engine")
 def test_the_doctor_names_the_permissions_that_the_token_lacks(
     squire: Squire, github: str, monkeypatch: pytest.MonkeyPatch
@@ -328,6 +330,7 @@ def test_a_typo_in_the_homes_name_is_told_by_the_file_that_is_not_there(squire: 
     assert _doctor(squire, 1)["settings"]["next_step"] == "name some in `repositories`"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_engine")
 def test_a_home_that_is_read_only_can_be_read_and_the_doctor_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch, world_readable_home: Path

@@ -43,6 +43,7 @@ def test_an_answer_that_was_cut_says_so(squire: Squire, samples: SampleData) -> 
     assert [row["range"] for row in json.loads(result.stdout)] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_an_answer_of_an_older_publication_says_that_more_has_happened_since(
     squire: Squire, samples: SampleData, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_rotate_replaces_what_squire_keeps_alone(squire: Squire, monkeypatch: py
     assert "environment variable SQUIRE_MODEL_KEY" in squire.fails(3, "secrets", "rotate", "model-key", stdin="x")
 
 
+@pytest.mark.slow
 def test_the_passphrase_is_changed(squire: Squire, store_file: Path, tmp_path: Path) -> None:
     squire.ok("secrets", "set", "model-key", stdin="value")
     new = tmp_path / "new"

@@ -78,6 +78,7 @@ def test_start_asks_on_a_terminal(squire: Squire, samples: SampleData) -> None:
     assert squire.json("tasks", "list")[0]["status"] == "ready"
 
 
+@pytest.mark.slow
 def test_restore_asks_with_the_path_as_it_is_spelt(squire: Squire, samples: SampleData) -> None:
     file = squire.home / "Backup.sqlite"
     squire.ok("ledger", "backup", str(file))
@@ -93,6 +94,7 @@ def test_init_asks_on_a_terminal(squire: Squire) -> None:
     assert '"acme/shop"' in (squire.home / "config.toml").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_question_is_130(squire: Squire) -> None:
     code, seen = _on_a_terminal(squire, "init", interrupt_at="repository: ")
     assert code == 130, seen

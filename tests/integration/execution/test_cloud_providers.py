@@ -38,6 +38,7 @@ def configure(folder: Path, monkeypatch: pytest.MonkeyPatch, upstream: DirectedP
     return root
 
 
+@pytest.mark.slow
 def test_an_attempts_calls_are_signed_and_recorded_with_their_provider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def test_an_agent_that_calls_no_model_gets_no_door_unless_a_way_out_is_open(
     assert [error for *_, error in rows(leased.ledger, leased.attempt.id)] == ["model"]
 
 
+@pytest.mark.slow
 def test_a_used_up_budget_is_the_attempts_cause(configure: Callable[..., Settings]) -> None:
     leased = lease(configure("[budgets.attempt]\ntokens = 40\n"))
     with gateway_session.open_gateway(leased, leased.settings) as session:
@@ -417,6 +418,7 @@ def test_a_supervisor_killed_in_mid_stream_leaves_every_token_that_passed(
     assert not socket.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_reviewer_is_told_that_the_provider_could_search_the_web(configure: Callable[..., Settings]) -> None:
     body = {**BODY, "web_search_options": {}}
     for text, note in (("", None), ("web_search = true\n", "could search the web in 2 of the calls")):

@@ -76,6 +76,7 @@ def every_head(ledger: Ledger) -> set[str]:
         return {row.head_sha for row in tx.execute(select(check_reruns.c.head_sha))}
 
 
+@pytest.mark.slow
 def test_second_run_that_passes_saves_an_agents_run(
     forge: ForgeProcess, samples: tuple[SampleRepository, ...], ledger: Ledger, read: Read
 ) -> None:
@@ -90,6 +91,7 @@ def test_second_run_that_passes_saves_an_agents_run(
     assert states(ledger) == [RerunState.PASSED]
 
 
+@pytest.mark.slow
 def test_second_run_that_fails_is_work_and_there_is_no_third(
     forge: ForgeProcess, samples: tuple[SampleRepository, ...], ledger: Ledger, read: Read
 ) -> None:
@@ -104,6 +106,7 @@ def test_second_run_that_fails_is_work_and_there_is_no_third(
     assert read().signals[0].details == signal.details
 
 
+@pytest.mark.slow
 def test_token_that_may_not_run_it_again_goes_on_with_a_note(
     forge: ForgeProcess, samples: tuple[SampleRepository, ...], ledger: Ledger, read: Read
 ) -> None:
@@ -157,6 +160,7 @@ def waited_for(ledger: Ledger, name: str = NAME) -> None:
         assert reruns.claim(tx, rerun, trace_id="t" * 32)
 
 
+@pytest.mark.slow
 def test_one_that_is_waited_for_is_given_up_when_the_settings_want_none_any_more(
     forge: ForgeProcess, samples: tuple[SampleRepository, ...], ledger: Ledger, read: Read
 ) -> None:

@@ -42,6 +42,7 @@ def test_a_command_gets_no_gateway(quiet_pipeline: Pipeline) -> None:
     assert agent_title(quiet_pipeline.settings.agent_for(QUIET)) == "command:true"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deep", [False, True], ids=["in the home", "the home's name is too long for a socket"])
 def test_each_call_of_an_agent_is_recorded_under_its_attempt(
     quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, deep: bool

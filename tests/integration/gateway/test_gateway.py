@@ -261,6 +261,7 @@ def test_neither_bodies_nor_keys_reach_log_or_record(
         assert secret not in recorded + out + err
 
 
+@pytest.mark.slow
 def test_closing_ends_calls_that_are_under_way(upstream: DirectedProvider) -> None:
     release = threading.Event()
     started = threading.Event()

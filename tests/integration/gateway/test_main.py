@@ -60,6 +60,7 @@ def program() -> Iterator[Program]:
         made.process.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: DirectedProvider) -> None:
     config = GatewayConfig(
         "t1-1",
@@ -88,6 +89,7 @@ def test_it_serves_reports_and_ends_with_its_input(program: Program, upstream: D
     assert [(line["component"], line["attempt_id"], line["trace_id"]) for line in lines] == [("gateway", "t1-1", "t1")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", [b"", b"{}\n", b'{"attempt_id": 3, "upstreams": [{"base_url": null, "api_key": "sk-hidden"}]}\n']
 )

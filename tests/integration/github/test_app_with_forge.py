@@ -81,6 +81,7 @@ def test_a_token_for_one_repository_opens_no_other(
     assert asked == {installed: 200, other: 401}
 
 
+@pytest.mark.slow
 def test_a_key_of_somebody_else_is_refused(forge: ForgeProcess, access: AppAccess) -> None:
     del access
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)

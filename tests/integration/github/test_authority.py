@@ -113,6 +113,7 @@ def test_a_permitted_persons_edit_after_the_label_is_fine(local_forge: ForgeProc
     assert "please, by half" in prompts(read(local_forge, QUIET))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("permission", "tasks"), [("triage", 0), ("maintain", 1)])
 def test_the_permission_is_githubs_word_on_the_role(local_forge: ForgeProcess, permission: str, tasks: int) -> None:
     local_forge.act_as(QUIET, "mara", permission=permission)
@@ -122,6 +123,7 @@ def test_the_permission_is_githubs_word_on_the_role(local_forge: ForgeProcess, p
     assert len(prompts(read(local_forge, QUIET))) == tasks
 
 
+@pytest.mark.slow
 def test_a_remark_is_released_by_a_label_and_held_again_when_it_is_edited(local_forge: ForgeProcess) -> None:
     act = local_forge.act_as
     act(SHOP, "sly", number=1, remark={"path": "src/cart.mjs", "body": "round up"}, at=at(0))

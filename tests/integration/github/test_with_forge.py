@@ -164,6 +164,7 @@ def test_repository_is_described(forge: ForgeProcess, samples: tuple[SampleRepos
     assert (info.archived, info.private, info.can_push, info.is_empty) == (False, False, True, False)
 
 
+@pytest.mark.slow
 def test_unknown_repository_and_bad_token_are_their_errors(forge: ForgeProcess) -> None:
     with pytest.raises(GitHubNotFoundError, match="no repository demo/nothing"):
         run(forge, lambda client: repository_info(client, "demo/nothing"))
@@ -192,6 +193,7 @@ def test_broken_source_fails_alone(forge: ForgeProcess) -> None:
     assert [source for source, c in collections.items() if c.status is CollectionStatus.FAILED] == [Source.OPEN_ISSUES]
 
 
+@pytest.mark.slow
 def test_limit_is_reported_with_its_wait(forge: ForgeProcess) -> None:
     forge.add_fault(
         "GET .*/user", status=403, body='{"message": "secondary rate limit"}', headers={"retry-after": "77"}
@@ -233,6 +235,7 @@ def test_pull_request_is_opened_once_however_often_it_is_asked_for(patient_forge
     assert many == {created.number: report}
 
 
+@pytest.mark.slow
 def test_pull_request_that_was_merged_meanwhile_is_not_opened_again(forge: ForgeProcess, tmp_path: Path) -> None:
     push_branch(forge, "demo/quiet", tmp_path / "work", base="main")
     created = run(forge, open_pull("demo/quiet", base="main"))
@@ -274,6 +277,7 @@ def receiver() -> Iterator[tuple[str, "queue.Queue[tuple[dict[str, str], bytes]]
         thread.join(timeout=10)
 
 
+@pytest.mark.slow
 def test_deliveries_are_verified_and_tell_what_became_of_a_pull_request(
     forge_home: Path, samples: tuple[SampleRepository, ...], tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_the_writes_of_four_processes_are_apart(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", WRITER, str(tmp_path / "run/writes"), str(INTERVAL_S)]
     writers = [subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)]

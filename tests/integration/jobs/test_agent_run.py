@@ -161,6 +161,7 @@ def test_a_base_branch_may_have_every_name_that_git_takes(
     assert our_pulls(forge)[0]["base"] == name
 
 
+@pytest.mark.slow
 def test_a_branch_that_a_person_named_and_that_is_not_there_ends_the_task(pipeline: Pipeline) -> None:
     attempt = pipeline.attempt(LEDGERLIB, base="no-such", kind=TaskKind.MANUAL)
     pipeline.agent_run(attempt, fails=True)
@@ -177,6 +178,7 @@ def test_an_agent_that_changes_nothing_is_an_answer(pipeline: Pipeline, forge: F
     assert our_branches(forge) == []
 
 
+@pytest.mark.slow
 def test_an_agent_that_fails_makes_the_run_red_with_its_last_lines(pipeline: Pipeline, forge: ForgeProcess) -> None:
     use(pipeline, ("sh", "-c", "echo all is lost; exit 3"))
     attempt = pipeline.attempt()
@@ -255,6 +257,7 @@ def test_github_that_is_down_from_the_start_is_tried_again(quiet_pipeline: Pipel
     assert quiet_pipeline.read_task(attempt.task_id).status is TaskStatus.READY
 
 
+@pytest.mark.slow
 def test_a_second_run_for_the_same_attempt_has_no_effect(pipeline: Pipeline, forge: ForgeProcess) -> None:
     attempt = pipeline.attempt()
     claim(pipeline.ledger, attempt.id, run_id="another-run")
@@ -339,6 +342,7 @@ def test_a_run_that_nobody_dispatched_fails_and_says_what_to_do(quiet_pipeline: 
     assert "this run is for no attempt" in str(failed.step_failure_data)
 
 
+@pytest.mark.slow
 def test_a_lease_that_is_lost_while_the_agent_runs_ends_it_without_a_word(
     pipeline: Pipeline, forge: ForgeProcess
 ) -> None:
@@ -352,6 +356,7 @@ def test_a_lease_that_is_lost_while_the_agent_runs_ends_it_without_a_word(
     assert our_branches(forge) == []
 
 
+@pytest.mark.slow
 def test_a_task_that_is_cancelled_while_its_agent_runs_ends_cancelled(pipeline: Pipeline) -> None:
     use(pipeline, LONG, "[dispatch]\nlease_s = 1.5\n")
     attempt = pipeline.attempt()
@@ -366,6 +371,7 @@ def test_a_task_that_is_cancelled_while_its_agent_runs_ends_cancelled(pipeline: 
     assert pipeline.read_task(attempt.task_id).status is TaskStatus.CANCELLED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "cause"), [(False, Cause.CANCELLED), (True, Cause.CANCELLED)])
 def test_a_run_that_is_interrupted_settles_its_attempt(pipeline: Pipeline, *, asked: bool, cause: Cause) -> None:
     use(pipeline, LONG)

@@ -137,6 +137,7 @@ def tamper(ledger: Ledger, kind: str, first: int, second: Any) -> bool:
         return changes[kind](tx) is not False
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(change=tampering)
 def test_whatever_one_thing_is_done_to_a_sealed_trail_is_found(ledger: Ledger, change: tuple[str, int, Any]) -> None:
@@ -179,6 +180,7 @@ def test_the_database_refuses_what_is_no_sealing(ledger: Ledger) -> None:
     assert verdict_of(ledger).ok
 
 
+@pytest.mark.slow
 def test_a_row_whose_transaction_ends_late_is_sealed_in_a_later_batch(
     postgres_only: str, open_at: Callable[..., Ledger]
 ) -> None:
@@ -228,6 +230,7 @@ def test_an_export_is_verified_without_the_ledger_and_shows_whatever_is_done_to_
             verify_export([first, *lines[1:]])
 
 
+@pytest.mark.slow
 def test_processes_that_write_and_seal_at_once_make_one_chain(ledger_url: str, open_at: Callable[..., Ledger]) -> None:
     counts = run_together(ledger_workers.write_and_seal, [(ledger_url, number) for number in range(PROCESSES)])
     ledger = open_at(ledger_url)
@@ -238,6 +241,7 @@ def test_processes_that_write_and_seal_at_once_make_one_chain(ledger_url: str, o
     assert sum(count > 0 for count in counts) > 1, "one process alone sealed: the test shows nothing"
 
 
+@pytest.mark.slow
 def test_kill_9_while_sealing_leaves_a_trail_that_is_whole(tmp_path: Path, open_at: Callable[..., Ledger]) -> None:
     url = f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"
     for kill in range(4):

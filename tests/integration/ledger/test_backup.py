@@ -57,6 +57,7 @@ def test_a_backup_is_one_private_file_that_holds_everything(store: Ledger, tmp_p
     assert verify(target) == made
 
 
+@pytest.mark.slow
 def test_a_backup_while_others_write_holds_one_moment(store: Ledger, tmp_path: Path) -> None:
     url = str(store.url)
     with store.read() as tx:
@@ -74,6 +75,7 @@ def test_a_backup_while_others_write_holds_one_moment(store: Ledger, tmp_path: P
     copy.close()
 
 
+@pytest.mark.slow
 def test_a_backup_never_replaces_a_file(store: Ledger, tmp_path: Path) -> None:
     target = tmp_path / "b.sqlite"
     target.write_text("a letter")
@@ -126,6 +128,7 @@ def test_restore_makes_a_ledger_where_there_was_none(store: Ledger, tmp_path: Pa
     assert names(tmp_path / "other") == {"ledger.sqlite"}
 
 
+@pytest.mark.slow
 def test_an_old_backup_is_taken_and_upgraded_at_the_next_start(store: Ledger, tmp_path: Path, open_at: Open) -> None:
     old = open_at(f"sqlite:///{tmp_path / 'old.sqlite'}")
     upgrade(old, "0001")
@@ -161,6 +164,7 @@ def missing(path: Path) -> None:
     path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "error"),
     [
@@ -187,6 +191,7 @@ def test_what_is_no_backup_is_refused_before_anything_is_touched(
     assert names(store.path.parent) == {"ledger.sqlite"}
 
 
+@pytest.mark.slow
 def test_the_ledger_is_no_backup_of_itself(store: Ledger) -> None:
     with pytest.raises(RefusedError, match="is the ledger itself"):
         restore_backup(store, store.path, actor="ann")
@@ -210,6 +215,7 @@ def _hold(url: str, ready: Connection, stop: Connection) -> None:
     ledger.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [False, True])
 def test_restore_is_refused_while_another_process_has_the_ledger_open(
     store: Ledger, tmp_path: Path, *, damaged: bool
@@ -266,6 +272,7 @@ except LedgerError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["backup", "restore"])
 def test_a_disk_without_room_leaves_nothing_half_done(store: Ledger, tmp_path: Path, part: str) -> None:
     backup = tmp_path / "b.sqlite"

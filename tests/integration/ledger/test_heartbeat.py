@@ -70,6 +70,7 @@ def test_one_does_not_begin_with_a_lease_that_is_lost(ledger: Ledger) -> None:
         pytest.fail("it began")
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_away_for_a_while_is_no_reason_to_stop(tmp_path: Path, open_at: Callable[..., Ledger]) -> None:
     url = f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"  # its one lock is the way to keep it busy
     ledger = open_at(url, busy_timeout_s=0.05)

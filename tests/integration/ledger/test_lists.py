@@ -145,6 +145,7 @@ def test_words_are_found_whatever_stands_around_them(ledger: Ledger, text: str, 
         assert bool(read_ids(tx.query_runner(), TaskQuery(text=text))[0]) is is_match
 
 
+@pytest.mark.slow
 def test_text_is_never_syntax_and_finds_what_the_same_words_in_a_title_say(ledger: Ledger) -> None:
     titles = (
         "Task one",

@@ -70,6 +70,7 @@ def file_url(tmp_path: Path) -> str:
     return f"sqlite:///{sqlite_ledger_file(tmp_path / 'ledger.sqlite')}"
 
 
+@pytest.mark.slow
 def test_starters_at_once_migrate_once(
     database: str, request: pytest.FixtureRequest, tmp_path: Path, open_at: Callable[..., Ledger]
 ) -> None:
@@ -82,6 +83,7 @@ def test_starters_at_once_migrate_once(
     assert tables_of(open_at(url)) == {"alembic_version", *metadata.tables}
 
 
+@pytest.mark.slow
 def test_eight_processes_write_fifty_changes_each_and_none_is_lost(
     file_url: str, open_at: Callable[..., Ledger]
 ) -> None:
@@ -97,6 +99,7 @@ def test_eight_processes_write_fifty_changes_each_and_none_is_lost(
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
 
 
+@pytest.mark.slow
 def test_sixteen_processes_claim_two_hundred_attempts_each_exactly_once(
     ledger_url: str, open_at: Callable[..., Ledger]
 ) -> None:
@@ -162,6 +165,7 @@ def _rest_of(pipe: Connection) -> list[str | int]:
         return received
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_survives_kill_9(file_url: str, open_at: Callable[..., Ledger]) -> None:
     ledger = open_at(file_url)
     task_ids = add_tasks(ledger, spec("a"), spec("b"))
@@ -182,6 +186,7 @@ def test_what_was_acknowledged_survives_kill_9(file_url: str, open_at: Callable[
     assert rows_as_told_by_events(ledger) == rows_as_stored(ledger)
 
 
+@pytest.mark.slow
 def test_sixteen_processes_together_spend_no_more_than_the_budgets(
     ledger_url: str, open_at: Callable[..., Ledger]
 ) -> None:
@@ -203,6 +208,7 @@ def test_sixteen_processes_together_spend_no_more_than_the_budgets(
     assert used[Scope.MONTH].tokens > 6000
 
 
+@pytest.mark.slow
 def test_a_hundred_writers_killed_at_random_lose_nothing_and_double_nothing(
     file_url: str, open_at: Callable[..., Ledger]
 ) -> None:
@@ -217,6 +223,7 @@ def test_a_hundred_writers_killed_at_random_lose_nothing_and_double_nothing(
         assert list(history_problems(tx)) == []
 
 
+@pytest.mark.slow
 def test_writers_that_never_pause_take_turns(file_url: str, open_at: Callable[..., Ledger]) -> None:
     ledger = open_at(file_url)
     task_ids = add_tasks(ledger, *(spec(f"k{number}") for number in range(4)))

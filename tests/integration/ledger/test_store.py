@@ -79,6 +79,7 @@ def test_open_ledger_makes_the_schema(tmp_path: Path) -> None:
     ledger.close()
 
 
+@pytest.mark.slow
 def test_sqlite_is_durable_and_guards_its_references(tmp_path: Path, open_at: Open) -> None:
     ledger = open_at(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     ledger.ensure_schema()

@@ -147,6 +147,7 @@ def definitions_of(ledger: Ledger) -> set[str]:
         return definitions | set(tx.execute(text("SELECT proname FROM pg_proc WHERE proname LIKE 'squire%'")).scalars())
 
 
+@pytest.mark.slow
 def test_a_downgrade_leaves_exactly_the_old_schema(old: Ledger, revision: str) -> None:
     before = definitions_of(old)
     old.ensure_schema()
@@ -155,6 +156,7 @@ def test_a_downgrade_leaves_exactly_the_old_schema(old: Ledger, revision: str) -
     assert definitions_of(old) == before
 
 
+@pytest.mark.slow
 def test_the_id_of_a_deleted_row_is_never_given_out_again(old: Ledger) -> None:
     old.ensure_schema()
     with old.write() as tx:
@@ -164,6 +166,7 @@ def test_the_id_of_a_deleted_row_is_never_given_out_again(old: Ledger) -> None:
         assert tx.execute(select(func.max(task_events.c.id))).scalar_one() > newest
 
 
+@pytest.mark.slow
 def test_references_are_kept_to_again_after_an_upgrade(old: Ledger) -> None:
     old.ensure_schema()
     for _ in range(2):  # on the connection that follows, and on one that is used again

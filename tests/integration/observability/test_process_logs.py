@@ -62,6 +62,7 @@ def test_the_command(environment: dict[str, str]) -> None:
     check(done.stdout, done.stderr, component="cli")
 
 
+@pytest.mark.slow
 def test_the_commands_level_is_that_of_its_children(environment: dict[str, str]) -> None:
     code = "from squire_pipelines.cli.main import main; main()"
     for level, planted in (("error", 1), ("info", 3)):

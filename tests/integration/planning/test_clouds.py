@@ -69,6 +69,7 @@ def test_without_credentials_the_plan_says_what_to_do(tmp_path: Path, monkeypatc
     assert "the AWS credentials cannot be used: none are set" in made.notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "path"),
     [

@@ -125,6 +125,7 @@ def test_a_plan_that_is_wrong_is_no_reason_to_ask_another_one(rig: Rig) -> None:
     assert rig.second.seen == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code"), [(WRONG_KEY, "configuration"), (DOWN, "model_unavailable")])
 def test_when_none_answers_it_is_the_users_to_change_only_if_each_says_so(rig: Rig, answer: Any, code: str) -> None:
     rig.first.answer, rig.second.answer = WRONG_KEY, answer
@@ -134,6 +135,7 @@ def test_when_none_answers_it_is_the_users_to_change_only_if_each_says_so(rig: R
     assert "second: " in plan.notes[0]
 
 
+@pytest.mark.slow
 def test_by_weights_plans_are_spread_and_each_stays_with_its_provider(rig: Rig) -> None:
     drawn = [
         rig.plan("provider = { first = 1, second = 1 }", repository=f"o/r{number}").provider for number in range(6)

@@ -123,6 +123,7 @@ def test_time_over_ends_the_whole_process_group(tmp_path: Path, monkeypatch: pyt
     os.close(child)
 
 
+@pytest.mark.slow
 def test_a_git_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _program(tmp_path / "bin", monkeypatch, "trap '' TERM; while :; do sleep 0.1; done")
     with pytest.raises(GitError, match="took longer"):

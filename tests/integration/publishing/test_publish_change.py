@@ -174,6 +174,7 @@ def test_publishing_again_changes_nothing(workshop: Workshop, pulls: FakePulls) 
     assert len(pulls.all) == 1
 
 
+@pytest.mark.slow
 def test_a_rejected_change_is_neither_pushed_nor_opened(workshop: Workshop, pulls: FakePulls) -> None:
     work(workshop, "TOKEN = '" + "ghp_" + "a1B2" * 9 + "'\n")
     rejected = publish(workshop, pulls)
@@ -224,6 +225,7 @@ def test_a_repository_without_drafts_gets_a_labelled_pull_request(workshop: Work
     assert pulls.all[0]["labels"] == [NEEDS_APPROVAL_LABEL]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -314,6 +316,7 @@ def test_known_secrets_are_hidden_in_the_text_of_a_pull_request(workshop: Worksh
     assert "[redacted]" in pulls.all[0]["body"]
 
 
+@pytest.mark.slow
 def test_a_secret_in_a_header_of_a_commit_that_nobody_looks_at_is_rejected(
     workshop: Workshop, pulls: FakePulls
 ) -> None:
@@ -582,6 +585,7 @@ def test_a_kill_at_a_step_of_a_follow_up_that_shows_outside_adds_it_once(
     assert git(workshop.upstream, "rev-parse", f"{published}^") == publish_request.base_sha
 
 
+@pytest.mark.slow
 def test_no_token_is_in_what_is_left_on_the_disk(workshop: Workshop, pulls: FakePulls, tmp_path: Path) -> None:
     token = "ghp_" + "z9Y8" * 9
     work(workshop)
@@ -591,6 +595,7 @@ def test_no_token_is_in_what_is_left_on_the_disk(workshop: Workshop, pulls: Fake
             assert token.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 def test_nothing_runs_while_publishing(workshop: Workshop, pulls: FakePulls, sentinel: Callable[[], bool]) -> None:
     script = f"#!/bin/sh\ntouch {workshop.root / 'ran'}\n"
     workshop.agent.write("evil.sh", script).chmod(0o755)

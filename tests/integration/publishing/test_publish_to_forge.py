@@ -193,6 +193,7 @@ def test_a_wrong_token_is_named_and_shown_nowhere(forge_workshop: Pair) -> None:
     assert wrong not in str(dict(caught.value.context))
 
 
+@pytest.mark.slow
 def test_a_private_repository_is_fetched_with_the_token_only(forge_workshop: Pair) -> None:
     forge, workshop = forge_workshop
     with pytest.raises((GitHubAuthError, GitHubNotFoundError)):

@@ -140,6 +140,7 @@ def test_so_it_is_with_dagsters_own_programs_and_nothing_is_left_running(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("dev", "--no-webhooks"), ("run", QUIET)])
 @pytest.mark.parametrize(
     ("variable", "code", "says"),
@@ -253,6 +254,7 @@ def somebody_who_plans(pipeline: Pipeline) -> Iterator[None]:
         worker.join(PATIENCE_S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_cycle_without_an_engine_ends_with_the_reason_instead_of_waiting(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, *, as_json: bool

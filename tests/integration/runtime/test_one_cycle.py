@@ -64,6 +64,7 @@ def test_a_repository_that_the_settings_do_not_name_is_neither_read_nor_worked_o
     assert caught.value.hint == "for example acme/api"
 
 
+@pytest.mark.slow
 def test_access_is_checked_before_anything_is_written(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     assert one_cycle.check_access(pipeline.settings, pipeline.ledger, ALL) == {}
     with pytest.raises(GitHubNotFoundError, match="there is no repository demo/none"):
@@ -114,6 +115,7 @@ def test_a_dry_run_as_json_is_the_plans(pipeline: Pipeline, capsys: pytest.Captu
     assert [task["kind"] for task in plan["tasks"]] == ["resolve_issue"]
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_out_a_repository_that_is_missing_and_shows_the_others(
     pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +221,7 @@ def test_a_dry_run_leaves_out_a_repository_whose_name_another_one_has_now(
     assert f"left out: {HANDBOOK}: {HANDBOOK} is another repository than before" in plain(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_of_a_source_that_could_not_be_read(pipeline: Pipeline, forge: ForgeProcess) -> None:
     forge.add_fault("Issues|RepositorySignals", status=502, times=1000)
     console, out = paper()
@@ -253,6 +256,7 @@ def somebody_who_works(pipeline: Pipeline) -> Iterator[None]:
         worker.join(60)
 
 
+@pytest.mark.slow
 def test_a_cycle_that_another_squire_works_on_is_waited_for_and_reported(pipeline: Pipeline) -> None:
     console, out = paper()
     with somebody_who_works(pipeline):
@@ -278,6 +282,7 @@ def test_a_repository_that_is_missing_is_left_out_of_a_cycle_which_fails_and_ser
     assert "left out: demo/none: there is no repository demo/none" in plain(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_cycle_whose_time_is_up_fails_and_says_that_it_goes_on(pipeline: Pipeline) -> None:
     console, out = paper()
     with home_lock(pipeline.settings.home.run):

@@ -112,6 +112,7 @@ def test_the_last_lines_are_a_childs_own_and_bounded(tmp_path: Path) -> None:
     child.stop(grace_s=PATIENCE_S)
 
 
+@pytest.mark.slow
 def test_a_child_and_what_it_started_are_asked_to_stop_at_once_and_once(tmp_path: Path) -> None:
     # Both wait to be asked for as long as it takes, and then whether they are asked again.
     both = """if True:

@@ -115,6 +115,7 @@ def test_a_repository_that_was_replaced_is_read_when_a_person_accepts_it(pipelin
     assert [action for action in actions if not action.startswith("secret.")] == ["repository.accepted"]
 
 
+@pytest.mark.slow
 def test_a_missing_repository_is_one_line_and_a_renamed_one_says_its_name(pipeline: Pipeline) -> None:
     pipeline.repositories = (*pipeline.repositories, "demo/none")
     pipeline.configure()
@@ -169,6 +170,7 @@ def test_a_source_that_is_recorded_after_the_others_is_said_too(quiet_pipeline: 
     assert lines[1:] == [f"{QUIET}: open_prs 0; failed_ci 0"]
 
 
+@pytest.mark.slow
 def test_what_was_not_read_in_time_stays_in_the_inbox(pipeline: Pipeline) -> None:
     with home_lock(pipeline.settings.home.run):
         result = squire("signals", "collect", QUIET, "--timeout", "1")
@@ -188,6 +190,7 @@ def test_without_a_daemon_a_child_reads_and_nothing_is_planned(pipeline: Pipelin
         assert plans.latest(tx, LEDGERLIB) is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pipeline")
 def test_a_child_that_ends_before_all_is_read_is_told_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "READ_INBOX", ["sh", "-c", "echo no room left; exit 3"])

@@ -57,6 +57,7 @@ def test_a_home_that_cannot_be_set_up_is_not_held(settings: Settings) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_leftovers_are_ended_before_anything_starts(settings: Settings) -> None:
     child = start_child(settings.home.run, name="receiver")
     messages: list[str] = []

@@ -352,6 +352,7 @@ def test_gh_is_asked_for_its_token_alone_and_once(home: Home, tmp_path: Path, mo
     sources_module._answers.clear()
 
 
+@pytest.mark.slow
 def test_a_passphrase_comes_from_a_descriptor_once_and_the_environment_is_told_apart(
     opened: SecretSources, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,6 +177,7 @@ def test_a_writer_waits_for_another_and_says_when_it_gives_up(path: Path) -> Non
         hasty.change(lambda values: values.update(new="x"))
 
 
+@pytest.mark.slow
 def test_killed_writers_tear_and_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     report = kill_writers(tmp_path / "secrets.sealed", 40, seed=7)
     assert report.problems == []

@@ -34,6 +34,7 @@ def test_dispatch_says_for_which_budget_work_waits(quiet_pipeline: Pipeline) -> 
     assert f"{LEDGERLIB}: waits for the budget of the day (7.00 of 10.00 USD" in tick.skip_message
 
 
+@pytest.mark.slow
 def test_a_budget_is_told_of_once_for_each_thing_that_happens_to_it(quiet_pipeline: Pipeline) -> None:
     with serve_upstream() as hook:
         url = hook.url + "/alert?token=abc123"

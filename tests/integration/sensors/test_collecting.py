@@ -58,6 +58,7 @@ def test_a_repository_that_no_setting_names_is_a_partition_from_then_on(quiet_pi
     assert set(quiet_pipeline.instance.get_dynamic_partitions("repositories")) == {*ALL, "somebody/else"}
 
 
+@pytest.mark.slow
 def test_the_run_that_the_inbox_asked_for_closes_it(pipeline: Pipeline) -> None:
     asked = ask(pipeline, QUIET)
     pipeline.tick(webhooks)
@@ -74,6 +75,7 @@ def test_the_schedule_reads_all_repositories(quiet_pipeline: Pipeline) -> None:
     assert set(partitions) == set(ALL)
 
 
+@pytest.mark.slow
 def test_the_schedule_says_when_there_is_nothing_to_read(quiet_pipeline: Pipeline) -> None:
     quiet_pipeline.repositories = ()
     quiet_pipeline.configure()

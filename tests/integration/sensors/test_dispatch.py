@@ -99,6 +99,7 @@ def test_nothing_is_started_in_a_repository_whose_name_another_one_has_now(quiet
     assert len(quiet_pipeline.sensor(dispatch).run_requests) == 1
 
 
+@pytest.mark.slow
 def test_a_task_that_waits_for_the_users_change_gets_one_attempt_for_each(
     quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_task_that_waits_for_the_users_change_gets_one_attempt_for_each(
     assert quiet_pipeline.read_task(task_id).attempts == 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(20)  # three repositories, each of which would wait for the engine for 10 s
 def test_an_engine_that_hangs_holds_up_those_alone_that_need_it(
     quiet_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
@@ -173,6 +175,7 @@ def lost_attempt(pipeline: Pipeline, *, run_id: str = "run-1") -> Attempt:
         past.close()
 
 
+@pytest.mark.slow
 def test_an_attempt_whose_lease_ran_out_is_lost_and_its_run_fails(quiet_pipeline: Pipeline) -> None:
     attempt = lost_attempt(quiet_pipeline)
     marks = {tags.ATTEMPT: attempt.id}

@@ -99,6 +99,7 @@ def test_a_source_that_misbehaves_is_a_failed_reading_of_its_own(
     assert any(part in reading.error for part in says.split("|")), reading.error
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nasty")
 def test_a_source_that_hangs_is_ended_at_its_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reading = read_nasty(tmp_path, monkeypatch, "hang", timeout_s=3)

@@ -64,6 +64,7 @@ def test_every_row_of_every_table_is_in_the_file_of_its_day(published: Path, tmp
     assert days == {task_id: created.date() for task_id, created in tasks}
 
 
+@pytest.mark.slow
 def test_documents_are_text_and_moments_are_in_utc(published: Path, tmp_path: Path) -> None:
     export(published, str(tmp_path), tables=["tasks"])
     types = {

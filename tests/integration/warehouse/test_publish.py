@@ -76,6 +76,7 @@ def test_rows_arrive_as_the_ledger_has_them(publish: Publish, warehouse: Path, l
     assert events == ((1, first, "ready", clock.now), (2, second, "ready", clock.now))
 
 
+@pytest.mark.slow
 def test_what_a_look_found_under_a_name_is_published_as_it_is_now(
     publish: Publish, warehouse: Path, ledger: Ledger, clock: Clock
 ) -> None:
@@ -151,6 +152,7 @@ def test_outcome_carries_its_tasks_trace(publish: Publish, warehouse: Path, ledg
     assert run_query(warehouse, "SELECT detail->>'why' FROM audit").rows == (("because",),)
 
 
+@pytest.mark.slow
 def test_reader_with_the_old_file_open_keeps_it_and_the_next_one_sees_the_new(
     publish: Publish, warehouse: Path, ledger: Ledger
 ) -> None:

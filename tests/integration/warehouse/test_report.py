@@ -125,6 +125,7 @@ def test_pictures_are_small(ledger: Ledger, publish: Publish, warehouse: Path, c
     assert sum(sizes) < 60_000
 
 
+@pytest.mark.slow
 def test_red_time_counts_overlapping_failures_once(ledger: Ledger, publish: Publish, warehouse: Path) -> None:
     fill(ledger, days=20, tasks=80, repositories=("acme/shop",))
     publish()

@@ -47,6 +47,7 @@ def test_what_waits_for_a_budget_is_distinguished_from_what_waits_for_a_slot(war
     assert {row[1] for row in run_query(warehouse, STUCK).rows} == {"slot"}
 
 
+@pytest.mark.slow
 def test_targets_are_those_of_the_settings(warehouse: Path, ledger: Ledger) -> None:
     settings = WarehouseSettings(sla_agent_s=7, sla_pull_request_s=70, sla_share=0.5)
     publish_warehouse(ledger, warehouse, settings)

@@ -85,6 +85,7 @@ def test_process_says_where_it_listens_and_answers_there(start: Start) -> None:
     assert httpx.get(f"{receiver.url}/healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_process_without_a_secret_refuses_to_start(tmp_path: Path) -> None:
     environment = ReceiverProcess.environment(tmp_path / "home")
     del environment["SQUIRE_WEBHOOK_SECRET"]
@@ -208,6 +209,7 @@ def test_url_of_an_ipv6_address_has_brackets() -> None:
         assert url_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
 
 
+@pytest.mark.slow
 def test_ledger_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ def end_with(folder: Path, text: str, *, started: bool = True) -> RunResult:
     return recorder.finish(SupervisionResult(exit_code=0))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FORGERIES)
 def test_forged_result_ends_as_a_cause_with_a_name(tmp_path: Path, forgery: dict[str, Any]) -> None:

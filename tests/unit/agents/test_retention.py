@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from squire_pipelines.agents.retention import sweep
 from tests.support.deep_trees import make_deep
 
@@ -58,6 +60,7 @@ def test_a_folder_that_cannot_be_removed_is_passed_over(tmp_path: Path) -> None:
     assert sweep(tmp_path, known(), keep=WEEK, now=NOW) == 1  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_folder_that_goes_deep_stops_nobody_elses_removal(tmp_path: Path) -> None:
     made = folder(tmp_path, "a_deep_one", timedelta(days=10))
     make_deep(made / "out" / "tree", 3000)

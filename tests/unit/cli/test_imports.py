@@ -21,6 +21,7 @@ def _loaded_after(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_no_module_of_the_command_imports_what_is_slow_and_seldom_needed() -> None:
     loaded = _loaded_after("\n".join(f"import {name}" for name in MODULES))
     assert not loaded.intersection(HEAVY)

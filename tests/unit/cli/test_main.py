@@ -101,6 +101,7 @@ def test_other_failures_of_the_system_are_told() -> None:
     assert "OSError" in _run(_raiser(OSError(errno.EIO, "Input/output error"))).stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_failure_to_tell_of() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "squire_pipelines.cli", "config", "show", "--defaults"],

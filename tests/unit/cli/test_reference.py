@@ -94,6 +94,7 @@ def test_the_script_checks_and_writes(script: ModuleType, tmp_path: Path, monkey
     assert script.main() == 0
 
 
+@pytest.mark.slow
 def test_the_script_runs_from_anywhere(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "--check"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60

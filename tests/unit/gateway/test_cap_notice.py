@@ -55,6 +55,7 @@ def without_notice(values: list[str]) -> list[str]:
     return [*values[:place], *rest, *values[place + 1 :]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", model_requests.honest_requests())
 def test_what_a_program_sends_ends_with_the_notice_and_is_otherwise_the_same(program: str) -> None:
     path, document = model_requests.honest_requests()[program]

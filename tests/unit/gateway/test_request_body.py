@@ -62,6 +62,7 @@ PICTURE_BLOCK = {"type": "image", "source": {"type": "base64", "media_type": "im
 PDF_BLOCK = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", HONEST)
 def test_what_an_agents_program_sends_passes_and_means_the_same(program: str) -> None:
     path, document = HONEST[program]

@@ -434,6 +434,7 @@ async def test_any_other_missing_part_fails_what_needs_pull_requests(client_of: 
     ]
 
 
+@pytest.mark.slow
 async def test_slow_source_runs_into_its_own_limit(client_of: ClientOf) -> None:
     stopped: list[str] = []
 

@@ -138,6 +138,7 @@ def collect(data: dict[str, Any]) -> dict[AnySource, Collection]:
     return {collection.source: collection for collection in asyncio.run(read())}
 
 
+@pytest.mark.slow
 def test_the_schema_permits_null_in_many_places(paths: list[Path]) -> None:
     assert len(paths) > 50
     assert ("repository", "issues", "nodes", 0) in paths

@@ -34,6 +34,7 @@ def errors_of(schema: GraphQLSchema, text: str) -> list[str]:
     return [error.message for error in validate(schema, parse(text))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUERIES)
 def test_query_is_valid_in_githubs_schema(official: GraphQLSchema, name: str) -> None:
     assert errors_of(official, load_query(name)) == []

@@ -251,6 +251,7 @@ def test_no_module_makes_a_logger_in_another_way() -> None:
     assert others == []
 
 
+@pytest.mark.slow
 def test_every_component_writes_something() -> None:
     used = {
         node.attr

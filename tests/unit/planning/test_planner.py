@@ -74,6 +74,7 @@ async def test_repositorys_own_labels_and_limit_are_used() -> None:
     assert "issue-10" in got.notes[0]
 
 
+@pytest.mark.slow
 def test_planners_are_imported_without_pydantic_ai() -> None:
     code = "import sys, squire_pipelines.planning.planner; sys.exit('pydantic_ai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

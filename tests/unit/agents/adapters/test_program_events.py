@@ -399,6 +399,7 @@ def test_no_line_makes_a_reader_fail(name: str, line: str) -> None:
     assert read(name, line) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(messages=st.lists(EVENTS, max_size=4), text=st.text())
 def test_no_trajectory_makes_the_reader_fail(messages: list[dict[str, Any]], text: str) -> None:
