@@ -11,17 +11,15 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 from squire_pipelines.agent_names import image_of
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.agent_sections import MAX_RULES, AgentName, ChooseRules
-from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL
 from squire_pipelines.domain.change import DEFAULT_BINARY
 from squire_pipelines.domain.container_limits import MIN_CPUS, MIN_MEMORY, Bytes, TaskLimits
-from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.protected import DEFAULT_PROTECTED
 from squire_pipelines.observability.logging import Level
+from squire_pipelines.publishing_types import BodyTemplate, CommitTemplate, Labels, Reviewers, TitleTemplate
 from squire_pipelines.setting_types import (
     AppId,
     BaseUrl,
     CacheSource,
-    CheckPattern,
     Command,
     Count,
     Cron,
@@ -65,30 +63,6 @@ class GitHubSettings(SettingsSection):
     def graphql_url(self) -> str:
         """The GraphQL endpoint that belongs to `api_url`."""
         return self.api_url.removesuffix("/").removesuffix("/v3") + "/graphql"
-
-
-class CiSettings(SettingsSection):
-    """Which failed checks are work for an agent."""
-
-    ignore: tuple[CheckPattern, ...] = Field(
-        default=DEFAULT_IGNORED, description="checks that no change of the code makes pass, with * and ?"
-    )
-    rerun: bool = Field(default=True, description="what the code need not have failed, once before a task is made")
-    rerun_wait_s: Seconds = Field(default=3600, description="for the end of the second run; then a task is made")
-    evidence_timeout_s: Seconds = Field(default=60, description="for the logs of one repository's failed checks")
-
-
-class TrustSettings(SettingsSection):
-    """Who may start work by what they write: people with a permission, review bots of a list, and who is released."""
-
-    bots: tuple[Name, ...] = Field(default=DEFAULT_BOTS, description="Apps whose review remarks start work, by login")
-    min_permission: Literal["triage", "write", "maintain", "admin"] = "write"
-    release_label: Label = Field(
-        default=DEFAULT_RELEASE_LABEL, description="set by such a person, it releases what is held"
-    )
-    permission_ttl_s: Seconds = Field(default=3600, description="how long GitHub's word on a person is kept")
-    max_kept_permissions: int = Field(default=10_000, ge=100, le=1_000_000)
-    max_questions: int = Field(default=50, ge=1, le=1000, description="people asked about in one reading")
 
 
 class LoggingSettings(SettingsSection):
@@ -252,6 +226,14 @@ class PublishingSettings(SettingsSection):
 
     draft: Literal["always", "untrusted", "never"] = "untrusted"
     label: Label = "squire:needs-approval"
+    labels: Labels = Field(default=(), description="of each pull request")
+    reviewers: Reviewers = Field(default=(), description="asked for a review: logins, or owner/team")
+    title_convention: Literal["plain", "conventional"] | None = Field(
+        default=None, description="conventional: fix: and the like before the title; plain when not set"
+    )
+    title_template: TitleTemplate | None = Field(default=None, description="of titles, with {title}")
+    body_template: BodyTemplate | None = Field(default=None, description="of texts, with {body}")
+    commit_template: CommitTemplate | None = Field(default=None, description="of commits' first lines, with {title}")
     max_bundle: Bytes = 100 * 2**20
     max_objects: Count = Field(default=100_000, ge=10)
     max_object: Bytes = 100 * 2**20

@@ -38,7 +38,6 @@ from squire_pipelines.secrets.sources import SecretSources
 from squire_pipelines.sections import (
     AgentSettings,
     AlertSettings,
-    CiSettings,
     DispatchSettings,
     GitHubSettings,
     LoggingSettings,
@@ -48,7 +47,6 @@ from squire_pipelines.sections import (
     PublishingSettings,
     RepositoryOverrides,
     RetentionSettings,
-    TrustSettings,
     VerificationSettings,
     WarehouseSettings,
     WebhookSettings,
@@ -58,7 +56,13 @@ from squire_pipelines.setting_file import SettingsFile, read_settings_file
 from squire_pipelines.setting_keys import SettingValueError
 from squire_pipelines.setting_types import LedgerUrl, RepositoryName, SourceName, refuse_two_spellings
 from squire_pipelines.setting_variables import refuse_unknown_sections
-from squire_pipelines.signal_sections import CollectionSettings, FilterSettings, SourceSettings
+from squire_pipelines.signal_sections import (
+    CiSettings,
+    CollectionSettings,
+    FilterSettings,
+    SourceSettings,
+    TrustSettings,
+)
 
 _SectionT = TypeVar("_SectionT", bound=BaseModel)
 _SQLITE = "sqlite:///"
@@ -141,7 +145,9 @@ class Settings(BaseSettings):
                     table, step = table_name(repository, "verification"), f"set gateway.registries.{name} or remove it"
                     context = setting_context(table, "egress")
                     raise ConfigError(f"{table}: {error}", hint=step, context=context) from error
-        self._check_commands()
+        # What the general section lacks may stand in each repository's own.
+        for table, agent in self._agents_of(self.repositories or ("",)):
+            check_command(table, agent)
         self._check_providers()
         self._check_rules()
         self._check_aliases()
@@ -161,11 +167,6 @@ class Settings(BaseSettings):
             users = (name,) if name else set(self.repositories) - has_own or ("",)
             filters = [self.filters_for(user).rules for user in users]
             check_rules(table_name(name, "agent"), self._merged(name, "agent", self.agent), filters)
-
-    def _check_commands(self) -> None:
-        # What the general section lacks may stand in each repository's own.
-        for table, agent in self._agents_of(self.repositories or ("",)):
-            check_command(table, agent)
 
     def _check_providers(self) -> None:
         agents = self._agents_of(("", *self.repository))

@@ -1,21 +1,25 @@
-"""The sections of the settings about signals: when and from where they are read, and which of them are for Squire."""
+"""The sections of the settings about signals: when and from where they are read, and which of them start work."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, JsonValue, model_validator
 
+from squire_pipelines.domain.authority import DEFAULT_BOTS, DEFAULT_RELEASE_LABEL
+from squire_pipelines.domain.failures import DEFAULT_IGNORED
 from squire_pipelines.domain.filters import SignalFilters
 from squire_pipelines.domain.reading_times import parse_quiet_hours, seconds_until_due
 from squire_pipelines.setting_types import (
+    CheckPattern,
     Cron,
     Glob,
     Label,
     Name,
     QuietSpan,
+    RepositoryName,
     Seconds,
     SecondsOrNone,
     SettingsSection,
@@ -117,3 +121,31 @@ class FilterSettings(SettingsSection):
     def reads(self, source: str) -> bool:
         """Return whether a source is read."""
         return not self.sources or source in self.sources
+
+
+class CiSettings(SettingsSection):
+    """Which failed checks are work for an agent."""
+
+    ignore: tuple[CheckPattern, ...] = Field(
+        default=DEFAULT_IGNORED, description="checks that no change of the code makes pass, with * and ?"
+    )
+    rerun: bool = Field(default=True, description="what the code need not have failed, once before a task is made")
+    rerun_wait_s: Seconds = Field(default=3600, description="for the end of the second run; then a task is made")
+    evidence_timeout_s: Seconds = Field(default=60, description="for the logs of one repository's failed checks")
+
+
+class TrustSettings(SettingsSection):
+    """Who may start work by what they write: people with a permission, review bots of a list, and who is released."""
+
+    bots: tuple[Name, ...] = Field(default=DEFAULT_BOTS, description="Apps whose review remarks start work, by login")
+    min_permission: Literal["triage", "write", "maintain", "admin"] = "write"
+    release_label: Label = Field(
+        default=DEFAULT_RELEASE_LABEL, description="set by such a person, it releases what is held"
+    )
+    permission_ttl_s: Seconds = Field(default=3600, description="how long GitHub's word on a person is kept")
+    max_kept_permissions: int = Field(default=10_000, ge=100, le=1_000_000)
+    max_questions: int = Field(default=50, ge=1, le=1000, description="people asked about in one reading")
+    repository_files: bool = Field(default=True, description="a repository may tighten settings in .github/squire.toml")
+    presets: Annotated[tuple[RepositoryName, ...], Field(max_length=100)] = Field(
+        default=(), description="further repositories whose files such a file may extend"
+    )

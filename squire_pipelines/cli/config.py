@@ -16,6 +16,7 @@ from squire_pipelines.cli.config_values import (
 )
 from squire_pipelines.cli.context import CliContext, Columns, emit_json, json_option, table_of, with_context
 from squire_pipelines.cli.lazy import Lazy, LazyGroup
+from squire_pipelines.cli.repository_file import check_local_file
 from squire_pipelines.cli.run import hand_on_config
 from squire_pipelines.errors import ConfigError
 from squire_pipelines.setting_file import read_settings_file, toml_text
@@ -134,13 +135,28 @@ def diff(context: CliContext, other: Path | None, *, as_json: bool) -> None:
     context.write_list(rows, columns, as_json=as_json, empty=f"{context.config_path} sets nothing otherwise")
 
 
-@config.command("validate", examples=("squire config validate", "squire --config other.toml config validate"))
+@config.command(
+    "validate",
+    examples=(
+        "squire config validate",
+        "squire --config other.toml config validate",
+        "squire config validate --repository-file .github/squire.toml",
+    ),
+)
+@click.option(
+    "--repository-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Check this file as a repository's own; asks nobody and needs no settings.",
+)
 @with_context
-def validate(context: CliContext) -> None:
+def validate(context: CliContext, *, repository_file: Path | None) -> None:
     """Check the settings, with those of each repository and of each agent. Opens nothing.
 
     The exit code is 3 when they cannot be used; the message has the key, its line in the file and what to do.
     """
+    if repository_file is not None:
+        check_local_file(repository_file)
+        return
     hand_on_config(context)  # as `run` and `dev` do, whose step containers read the file
     path = context.config_path
     check_usable(context.settings, read_settings_file(path))

@@ -37,6 +37,9 @@ _MODE_EXECUTABLE = "100755"
 _MODE_SYMLINK = "120000"
 _MODE_GITLINK = "160000"
 WORKFLOWS = (".github/workflows", ".github/actions")
+OWN_SETTINGS = (".github/squire.toml",)
+"""By which a repository tightens the policy: no change of an agent's loosens it unseen."""
+
 _SIZES = frozenset({"files", "lines", "bytes", "file_size", "binary_size"})
 # What a program is expected to print, kept for a comparison: its colours are what is compared. Folders that hold other
 # things too count for files of text alone, so that no code is among them.
@@ -170,7 +173,7 @@ def _check_protected(file: ChangedFile, policy: Policy, asked: Sequence[str], li
 def _protect(file: ChangedFile, name: str, policy: Policy, asked: Sequence[str]) -> Finding | None:
     """Return what protects a file by one of its names."""
     is_asked = matches(name, asked) is not None
-    pattern = _protecting(name, (*policy.protected_paths, *WORKFLOWS))
+    pattern = _protecting(name, (*policy.protected_paths, *WORKFLOWS, *OWN_SETTINGS))
     if pattern is None:
         return _check_manifest(file, name, is_asked=is_asked)
     needs_approval = is_asked or (policy.hold_unasked and matches(name, WORKFLOWS) is None)

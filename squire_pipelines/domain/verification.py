@@ -16,6 +16,7 @@ from squire_pipelines.domain.tasks import Verification
 from squire_pipelines.domain.untrusted_text import PrintableText
 
 MAX_CHECKS = 20
+MAX_COMMAND = 10_000
 _SHOWN_PATHS = 5
 MAX_SECONDS = 1e7
 """More than any command can take."""
@@ -25,7 +26,7 @@ class CheckCommand(FrozenModel):
     """One command to run, by the shell, in the clone of the committed tree."""
 
     name: str = Field(min_length=1, max_length=100)
-    command: str = Field(min_length=1, max_length=10_000)
+    command: str = Field(min_length=1, max_length=MAX_COMMAND)
 
 
 class CommandResult(FrozenModel):

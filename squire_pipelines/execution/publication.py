@@ -22,7 +22,14 @@ from squire_pipelines.ledger.model_calls import TokenUsage, usage_of_attempt
 from squire_pipelines.ledger.store import Transaction
 from squire_pipelines.publishing.author import CommitAuthor, commit_author
 from squire_pipelines.publishing.mirror import Mirror, mirror_path
-from squire_pipelines.publishing.publish_change import PublicationStep, Published, Rejected, policy_from, publish_change
+from squire_pipelines.publishing.publish_change import (
+    PublicationStep,
+    Published,
+    Rejected,
+    policy_from,
+    publish_change,
+    style_from,
+)
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink
 from squire_pipelines.secrets import Secret
@@ -155,6 +162,7 @@ def _request(leased: LeasedAttempt, clone_url: str, author: CommitAuthor) -> Pub
         cost=_cost(attempt, used),
         bot_name=author.name,
         bot_email=author.email,
+        style=style_from(leased.settings.publishing),
         notes=(*read_notes(folder), *filter(None, [web_search_note(leased.settings, attempt.id)])),
     )
 

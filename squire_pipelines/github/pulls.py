@@ -145,6 +145,18 @@ async def add_labels(client: GitHubClient, repository: str, number: int, labels:
         await client.post(f"/repos/{repository}/issues/{number}/labels", content, repeatable=True)
 
 
+async def request_reviewers(client: GitHubClient, repository: str, number: int, reviewers: Sequence[str]) -> None:
+    """Ask people, by their logins, and teams, as `owner/team`, for a review. Raises GitHubError.
+
+    GitHub refuses all of them when one is its author, or may not read the repository.
+    """
+    if reviewers:
+        teams = [name.partition("/")[2] for name in reviewers if "/" in name]
+        people = [name for name in reviewers if "/" not in name]
+        content: dict[str, object] = {"reviewers": people, "team_reviewers": teams}
+        await client.post(f"/repos/{repository}/pulls/{number}/requested_reviewers", content, repeatable=True)
+
+
 async def remove_label(client: GitHubClient, repository: str, number: int, label: str) -> None:
     """Take a label off; nothing when it is not there. Raises GitHubError."""
     with contextlib.suppress(GitHubNotFoundError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Verdict
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.domain.templates import fill_template
 from squire_pipelines.domain.terminal_text import plain
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.publishing.request import Cost, PublishRequest
@@ -172,6 +173,12 @@ def pull_request_text(
             _section("Notes", [f"- {_line(note)}" for note in request.notes]),
         ]
     )
+    # The template is the repository's own text, and causes nothing either; what it is around is clean already.
+    title = _line(request.title)
+    body = fill_template(
+        escape_markdown(request.style.body),
+        {"body": body, "title": title, "kind": spec.kind.value, "task": request.task_id},
+    )
     footer = "\n".join(
         [
             "---",
@@ -186,7 +193,7 @@ def pull_request_text(
     )
     if len(body) + len(footer) > MAX_BODY_CHARS:
         body = body[: MAX_BODY_CHARS - len(footer) - len(_CUT)] + _CUT
-    return PullRequestText(_line(spec.title, limit=MAX_TITLE_CHARS // 2), body + footer)
+    return PullRequestText(_line(request.fill(request.style.title), limit=MAX_TITLE_CHARS // 2), body + footer)
 
 
 def _url(url: str) -> str:

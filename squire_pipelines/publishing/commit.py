@@ -46,7 +46,7 @@ def _is_harmless(sign: str) -> bool:
 
 def commit_message(request: PublishRequest) -> str:
     """Return the message of the commit: what was asked for, and which attempt did it."""
-    subject = commit_subject(request.spec.title) or f"Work on task {request.task_id}"
+    subject = commit_subject(request.fill(request.style.commit)) or f"Work on task {request.task_id}"
     made_by = f"Made by task {request.task_id}, attempt {request.attempt_id}, under the trace id {request.trace_id}."
     return f"{subject}\n\n{made_by}\n"
 

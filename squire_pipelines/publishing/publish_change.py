@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from squire_pipelines.domain.change import Decision, JudgedTask, Verdict
 from squire_pipelines.domain.policy import WORKFLOWS, Policy
-from squire_pipelines.errors import GitHubPermissionError, GitHubValidationError, PublishRefusedError
+from squire_pipelines.errors import GitHubError, GitHubPermissionError, GitHubValidationError, PublishRefusedError
 from squire_pipelines.github.pulls import PullRequestRef, is_without_drafts
 from squire_pipelines.observability.logging import Component, get_logger
 from squire_pipelines.publishing.body import PullRequestText, pull_request_text, with_follow_up
@@ -22,7 +22,7 @@ from squire_pipelines.publishing.mirror import Mirror
 from squire_pipelines.publishing.pull_requests import PullRequests
 from squire_pipelines.publishing.push import push_head
 from squire_pipelines.publishing.remote import Remote
-from squire_pipelines.publishing.request import PublishRequest
+from squire_pipelines.publishing.request import PublishRequest, TextStyle
 from squire_pipelines.secrets import Redactor, Secret
 from squire_pipelines.sections import PolicySettings, PublishingSettings
 
@@ -83,6 +83,16 @@ def policy_from(settings: PolicySettings) -> Policy:
         max_file_bytes=settings.max_file_bytes,
         max_binary_bytes=settings.max_binary_bytes,
         binary_paths=settings.binary_paths,
+    )
+
+
+def style_from(settings: PublishingSettings) -> TextStyle:
+    """Return how the settings have pull requests' texts look."""
+    return TextStyle(
+        conventional=settings.title_convention == "conventional",
+        title=settings.title_template or "{title}",
+        body=settings.body_template or "{body}",
+        commit=settings.commit_template or "{title}",
     )
 
 
@@ -155,13 +165,27 @@ async def publish_change(
     with _refusals(request.repository):
         pull, created = await _open(request, pulls, existing, text, head_sha, draft=draft)
         on_step(PublicationStep.OPENED, pull.url)
+        labels = [*settings.labels, *([settings.label] if needs_approval else [])]
+        if pull.state == "open" and labels and (needs_approval or request.follow_up is None):
+            await pulls.add_labels(request.repository, pull.number, labels)
+        if created:
+            await _ask_for_reviews(pulls, request.repository, pull.number, settings.reviewers)
         if needs_approval and pull.state == "open":
-            await pulls.add_labels(request.repository, pull.number, [settings.label])
             on_step(PublicationStep.LABELLED, pull.url)
             if not pull.draft:
                 await pulls.set_draft(request.repository, pull.number, draft=True)
     on_step(PublicationStep.DONE, pull.url)
     return Published(pull, head_sha, verdict, created)
+
+
+async def _ask_for_reviews(pulls: PullRequests, repository: str, number: int, reviewers: Sequence[str]) -> None:
+    """Ask people for reviews. One whom GitHub refuses is no reason to lose the work: it is logged."""
+    if not reviewers:
+        return
+    try:
+        await pulls.request_reviewers(repository, number, reviewers)
+    except GitHubError as error:
+        _log.warning("nobody was asked for a review", number=number, reviewers=list(reviewers), reason=str(error))
 
 
 def _is_draft(request: PublishRequest, settings: PublishingSettings) -> bool:

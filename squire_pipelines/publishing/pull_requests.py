@@ -43,6 +43,10 @@ class PullRequests:
         """Add labels that it may have already."""
         await pulls.add_labels(self._client, self._name(repository), number, labels)
 
+    async def request_reviewers(self, repository: str, number: int, reviewers: Sequence[str]) -> None:
+        """Ask for reviews."""
+        await pulls.request_reviewers(self._client, self._name(repository), number, reviewers)
+
     async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
         """Make it a draft, or no draft; do nothing where it is so already, or where there are no drafts."""
         await pulls.set_draft(self._client, self._name(repository), number, draft=draft)

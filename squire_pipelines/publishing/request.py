@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from squire_pipelines.domain.tasks import TaskSpec
+from squire_pipelines.domain.templates import conventional_title, fill_template
 from squire_pipelines.domain.verification import VerificationReport
 from squire_pipelines.publishing.author import NEUTRAL_EMAIL, NEUTRAL_NAME
 
@@ -28,6 +29,26 @@ class Cost:
 
 
 NO_COST = Cost()
+
+
+@dataclass(frozen=True, slots=True)
+class TextStyle:
+    """How titles, texts and commits' first lines look: conventions and templates of the settings.
+
+    Args:
+        conventional: Whether a title begins with a type, as Conventional Commits have it.
+        title: A template with `{title}`; likewise the others.
+        body: With `{body}`.
+        commit: With `{title}`.
+    """
+
+    conventional: bool = False
+    title: str = "{title}"
+    body: str = "{body}"
+    commit: str = "{title}"
+
+
+PLAIN_STYLE = TextStyle()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +76,7 @@ class PublishRequest:
         bot_name: Author and committer of the commit that is published.
         bot_email: Their address.
         notes: What a reviewer should know of the workspace, such as submodules that were not there.
+        style: How its texts look.
     """
 
     attempt_id: str
@@ -80,6 +102,19 @@ class PublishRequest:
     bot_name: str = NEUTRAL_NAME
     bot_email: str = NEUTRAL_EMAIL
     notes: tuple[str, ...] = ()
+    style: TextStyle = PLAIN_STYLE
+
+    @property
+    def title(self) -> str:
+        """The task's title by the convention, before any template."""
+        title = self.spec.title
+        return conventional_title(title, self.spec.kind) if self.style.conventional else title
+
+    def fill(self, template: str, **values: str) -> str:
+        """Return a template of the style with its names replaced."""
+        return fill_template(
+            template, {"title": self.title, "kind": self.spec.kind.value, "task": self.task_id, **values}
+        )
 
     @property
     def target(self) -> str:

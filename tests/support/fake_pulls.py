@@ -83,6 +83,16 @@ class FakePulls(PullRequests):
         pull["labels"] = sorted({*pull["labels"], *labels})
         self._save(pulls)
 
+    async def request_reviewers(self, repository: str, number: int, reviewers: Sequence[str]) -> None:
+        """Note who was asked."""
+        if self.errors:
+            raise self.errors.pop()
+        pulls = self._load()
+        pull = pulls[number - 1]
+        assert pull["repository"] == repository
+        pull["reviewers"] = sorted(reviewers)
+        self._save(pulls)
+
     async def set_draft(self, repository: str, number: int, *, draft: bool) -> None:
         """Make a draft of it, or no draft."""
         pulls = self._load()

@@ -251,3 +251,19 @@ def test_init_asks_for_repositories_on_a_terminal(squire: Squire) -> None:
 def test_values_survive_toml(value: object) -> None:
     read = tomllib.loads(f"x = {toml_text(value)}")["x"]
     assert json.dumps(read) == json.dumps(value)
+
+
+def test_a_repositorys_own_file_is_checked_without_any_settings(squire: Squire, tmp_path: Path) -> None:
+    squire.config("bogus = 1\n")
+    path = tmp_path / "squire.toml"
+    words = ("config", "validate", "--repository-file", str(path))
+    path.write_text('extends = "acme/.github//squire/base.toml"\n[policy]\nmax_files = 10\n')
+    output = squire.ok(*words)
+    assert output == f"ok: {path}\nWhat it extends was not read.\n"
+    path.write_text("[policy]\n\nmax_flies = 10\n")
+    error = squire.fails(3, *words)
+    assert f"{path}, line 3: unknown key policy.max_flies, which may stand for policy.max_files" in error
+    path.write_bytes(b"#" * (5 * 2**20))
+    assert "has 5242880 bytes, and may have 65536" in squire.fails(3, *words)
+    path.write_bytes(b"x = 1\n\xff")
+    assert "line 2: it is no text in UTF-8" in squire.fails(3, *words)

@@ -22,8 +22,9 @@ from squire_pipelines.ledger.store import Ledger
 from squire_pipelines.ledger.tables import check_reruns
 from squire_pipelines.planning.rules import plan_by_rules
 from squire_pipelines.planning.selection import PlanInputs
-from squire_pipelines.sections import CiSettings, GitHubSettings
+from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.settings import Settings
+from squire_pipelines.signal_sections import CiSettings
 from tests.support.ledgers import Clock
 
 NAME = "demo/chance"

@@ -201,6 +201,28 @@ def test_a_secret_in_a_commit_on_the_way_is_rejected(workshop: Workshop, pulls: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("error", [None, GitHubValidationError("Reviews may only be requested from collaborators")])
+def test_labels_are_set_and_reviewers_asked_and_a_refusal_loses_no_work(
+    workshop: Workshop, pulls: FakePulls, error: GitHubValidationError | None
+) -> None:
+    work(workshop)
+    settings = PublishingSettings(labels=("agent",), reviewers=("octocat",))
+    original = pulls.create
+
+    async def create(repository: str, **more: Any) -> Any:
+        made = await original(repository, **more)
+        pulls.errors = [error] if error else []
+        return made
+
+    pulls.create = create  # type: ignore[method-assign]
+    published = publish(workshop, pulls, settings=settings)
+    assert isinstance(published, Published)
+    assert pulls.all[0]["labels"] == ["agent"]
+    assert pulls.all[0].get("reviewers") == (None if error else ["octocat"])
+    assert publish(workshop, pulls, settings=settings) == replace(published, created=False)
+
+
+@pytest.mark.slow
 def test_a_change_that_needs_approval_becomes_a_labelled_draft(workshop: Workshop, pulls: FakePulls) -> None:
     workshop.agent.write("Dockerfile", "FROM scratch\n")
     work(workshop)

@@ -13,6 +13,7 @@ from squire_pipelines.github.pulls import (
     add_labels,
     create_pull_request,
     find_pull_request,
+    request_reviewers,
     update_pull_request,
 )
 from squire_pipelines.publishing.pull_requests import PullRequests
@@ -151,6 +152,15 @@ async def test_labels_are_added_and_none_ask_nothing(client_of: ClientOf) -> Non
     assert json.loads(fake.requests[0].content) == {"labels": ["squire", "bug"]}
 
 
+async def test_people_and_teams_are_asked_for_reviews(client_of: ClientOf) -> None:
+    fake = FakeGitHub(rest={"POST /repos/o/r/pulls/7/requested_reviewers": ok(pull(), 201)})
+    client = client_of(fake)
+    await request_reviewers(client, "o/r", 7, [])
+    assert fake.requests == []
+    await request_reviewers(client, "o/r", 7, ["octocat", "o/core"])
+    assert json.loads(fake.requests[0].content) == {"reviewers": ["octocat"], "team_reviewers": ["core"]}
+
+
 async def test_answer_of_another_shape_is_unavailable(client_of: ClientOf) -> None:
     fake = FakeGitHub(rest={"GET /repos/o/r/pulls": ok({"not": "a list"})})
     with pytest.raises(GitHubUnavailableError, match="not what GitHub's API sends"):
@@ -178,16 +188,19 @@ async def test_every_request_body_is_valid_in_githubs_openapi(client_of: ClientO
             "POST /repos/o/r/pulls": ok(pull(), 201),
             "PATCH /repos/o/r/pulls/7": ok(pull()),
             "POST /repos/o/r/issues/7/labels": ok([]),
+            "POST /repos/o/r/pulls/7/requested_reviewers": ok(pull(), 201),
         }
     )
     client = client_of(fake)
     await create_pull_request(client, "o/r", **NEW)  # type: ignore[arg-type]
     await update_pull_request(client, "o/r", 7, title="t", body="b")
     await add_labels(client, "o/r", 7, ["squire"])
+    await request_reviewers(client, "o/r", 7, ["octocat", "o/core"])
     templates = [
         "/repos/{owner}/{repo}/pulls",
         "/repos/{owner}/{repo}/pulls/{pull_number}",
         "/repos/{owner}/{repo}/issues/{issue_number}/labels",
+        "/repos/{owner}/{repo}/pulls/{pull_number}/requested_reviewers",
     ]
     for template, request in zip(templates, fake.requests, strict=True):
         assert violations(openapi, template, request) == []

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squire_pipelines.domain.change import ChangedFile, Decision, Finding, Verdict
-from squire_pipelines.domain.tasks import Implementation, TaskSpec, Verification
+from squire_pipelines.domain.tasks import Implementation, TaskKind, TaskSpec, Verification
 from squire_pipelines.domain.verification import ReportedCheck, VerificationReport
 from squire_pipelines.publishing.body import (
     MAX_BODY_CHARS,
@@ -21,7 +21,7 @@ from squire_pipelines.publishing.body import (
     pull_request_text,
     with_follow_up,
 )
-from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink
+from squire_pipelines.publishing.request import Cost, PublishRequest, SignalLink, TextStyle
 
 ALLOWED = Verdict(Decision.ALLOW)
 SPEC = TaskSpec(
@@ -79,6 +79,34 @@ def test_the_text_says_what_why_how_and_who() -> None:
         "---\nOpened by Squire. Planned by `rules`, done by `opencode`.\n\n"
         f"Task: `t1`\nAttempt: `t1-1`\nCost: not counted\nTrace id: `{'f' * 32}`\n"
     )
+
+
+def test_a_template_is_around_the_text_and_works_nothing_itself() -> None:
+    style = TextStyle(
+        conventional=True,
+        title="[{kind}] {title}",
+        body="For @acme/core, closes #1 {unknown}\n\n{body}- [ ] seen ({task})\n",
+    )
+    plain, text = write(), write(style=style)
+    assert text.title == "[other] chore: Mend `add`"
+    before, _, footer = plain.body.partition("---\nOpened by Squire.")
+    assert before in text.body
+    assert text.body.endswith(footer)
+    assert "- [ ] seen (t1)\n---\n" in text.body
+    assert not ACTIVE.search(text.body.partition("### What")[0])
+
+
+@pytest.mark.parametrize(
+    ("title", "kind", "shown"),
+    [
+        ("Mend add", "fix_ci", "fix: Mend add"),
+        ("feat(api)!: add it", "resolve_issue", "feat(api)!: add it"),
+        ("{task} {body}", "manual", "chore: {task} {body}"),
+    ],
+)
+def test_a_conventional_title_has_a_type_once(title: str, kind: str, shown: str) -> None:
+    spec = SPEC.model_copy(update={"title": title, "kind": TaskKind(kind)})
+    assert write(spec, style=TextStyle(conventional=True)).title == shown
 
 
 def test_the_prompt_stands_in_for_a_missing_approach() -> None:

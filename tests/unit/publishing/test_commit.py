@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from squire_pipelines.domain.tasks import TaskSpec
 from squire_pipelines.publishing.commit import MAX_SUBJECT_CHARS, commit_message, commit_subject
-from squire_pipelines.publishing.request import PublishRequest
+from squire_pipelines.publishing.request import PublishRequest, TextStyle
 from tests.support.hostile_text import hidden_characters
 
 SPEC = TaskSpec(key="k", title="Mend add", prompt="Mend it.", base_branch="main")
@@ -93,3 +93,8 @@ def test_an_ordinary_title_is_the_subject(title: str, subject: str) -> None:
 def test_a_message_without_a_word_of_the_title_names_the_task() -> None:
     message = commit_message(replace(REQUEST, spec=SPEC.model_copy(update={"title": "[@#]"})))
     assert message.startswith("Work on task t1\n\nMade by task t1, attempt t1-1, under the trace id ffff")
+
+
+def test_a_template_of_commits_is_cleaned_with_the_title() -> None:
+    request = replace(REQUEST, style=TextStyle(conventional=True, commit="[skip ci] {title} ({kind})"))
+    assert commit_message(request).partition("\n")[0] == "skip ci chore: Mend add (other)"
