@@ -53,6 +53,7 @@ class GitHubSettings(SettingsSection):
     bot_email: Email | None = Field(default=None, description="likewise; else GitHub's address of that account")
     min_write_interval_s: SecondsOrNone = 1.0
     app_id: AppId | None = Field(default=None, description="of a GitHub App; its key is the secret github-app-key")
+    app_slug: AppId | None = Field(default=None, description="the App's name in the addresses of its pages")
 
     @property
     def noreply_domain(self) -> str:
@@ -289,6 +290,7 @@ class WebhookSettings(SettingsSection):
 
     host: ListenHost = "127.0.0.1"
     port: int = Field(default=8471, ge=0, le=65535)
+    public_url: BaseUrl | None = Field(default=None, description="where GitHub reaches the receiver, for a new App")
     max_body: Bytes = 25 * 2**20
     connections_per_address: int = Field(
         default=256, ge=1, le=1024, description="open at once; behind a proxy all have the proxy's address"

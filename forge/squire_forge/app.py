@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from squire_forge.actions import log_routes
 from squire_forge.answers import ApiError
 from squire_forge.api import GraphQL
+from squire_forge.app_manifests import AppManifests
 from squire_forge.app_routes import AppRoutes
 from squire_forge.caretaker import Caretaker
 from squire_forge.control import Control
@@ -28,6 +29,7 @@ def build_app(world: World) -> Starlette:
     """Return the application over one world, which it closes when it ends."""
     limits = RateLimits(limit=world.config.rate_limit)
     faults, caretaker = Faults(), Caretaker(world)
+    manifests = AppManifests(world.apps, world.config.web_url)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -45,12 +47,14 @@ def build_app(world: World) -> Starlette:
                 "/api/v3",
                 routes=[
                     *AppRoutes(world.apps).routes(),
+                    *manifests.routes(),
                     *Rest(world, limits).routes(),
                     Route("/{rest:path}", _unknown),
                 ],
             ),
             *log_routes(world),
             Route("/{owner}/{repo}.git/{rest:path}", GitHttp(world).endpoint, methods=["GET", "POST"]),
+            *manifests.pages(),
             *Pages(world).routes(),
         ],
         middleware=[

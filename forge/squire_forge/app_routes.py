@@ -1,6 +1,6 @@
 """The routes of a GitHub App: who it is, where it is installed, a token for an installation. `apps` keeps the Apps."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -38,6 +38,7 @@ class AppRoutes:
         token = "/app/installations/{id:int}/access_tokens"  # noqa: S105 - an address
         return [
             Route("/app", self._signed(self._app), methods=["GET"]),
+            Route("/app/installations", self._signed(self._installations), methods=["GET"]),
             Route("/repos/{owner}/{repo}/installation", self._signed(self._installation), methods=["GET"]),
             Route(token, self._signed(self._token), methods=["POST"]),
         ]
@@ -62,17 +63,42 @@ class AppRoutes:
 
         return endpoint
 
-    async def _app(self, _: Request, app: str) -> Response:
+    async def _app(self, request: Request, app: str) -> Response:
+        if (made := self._apps.find_made(app)) is not None:
+            return JSONResponse(made.shape(_web_url(request)))
         return JSONResponse({"id": 1, "slug": f"app-{app}", "name": f"App {app}", "permissions": dict(GRANTED)})
 
-    async def _installation(self, _: Request, __: str) -> Response:
-        return JSONResponse({"id": _INSTALLATION, "repository_selection": "all", "permissions": dict(GRANTED)})
+    async def _installations(self, request: Request, app: str) -> Response:
+        return JSONResponse([self._shape(request, app)] if self._is_installed(app) else [])
 
-    async def _token(self, request: Request, _: str) -> Response:
+    async def _installation(self, request: Request, app: str) -> Response:
+        if not self._is_installed(app):
+            raise ApiError(404, "Not Found")
+        return JSONResponse(self._shape(request, app))
+
+    def _is_installed(self, app: str) -> bool:
+        made = self._apps.find_made(app)
+        return made is None or made.is_installed
+
+    def _granted(self, app: str) -> Mapping[str, str]:
+        made = self._apps.find_made(app)
+        return GRANTED if made is None else made.permissions
+
+    def _shape(self, request: Request, app: str) -> dict[str, object]:
+        page = f"{_web_url(request)}/settings/installations/{_INSTALLATION}"
+        granted = dict(self._granted(app))
+        return {"id": _INSTALLATION, "html_url": page, "repository_selection": "all", "permissions": granted}
+
+    async def _token(self, request: Request, app: str) -> Response:
         body = parse(_TokenRequest, await read_json(request), "AccessToken")
-        permissions = body.permissions or dict(GRANTED)
-        if any(GRANTED.get(name) not in {level, "write"} for name, level in permissions.items()):
+        granted = self._granted(app)
+        permissions = body.permissions or dict(granted)
+        if any(granted.get(name) not in {level, "write"} for name, level in permissions.items()):
             raise ApiError(422, "The permissions requested are not granted to this installation.")
         value, expires_at = self._apps.issue_token(body.repositories, writes="write" in permissions.values())
         expiry = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         return JSONResponse({"token": value, "expires_at": expiry, "permissions": permissions}, 201)
+
+
+def _web_url(request: Request) -> str:
+    return str(request.base_url).rstrip("/").removesuffix("/api/v3")

@@ -14,7 +14,7 @@ from squire_forge.graph_repositories import pull_state
 from squire_forge.records import Comment, Pull, Repository, Suite, ThreadComment, Ticket
 from squire_forge.world import View, World
 
-_SECURITY = {
+SECURITY = {
     "content-security-policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -47,8 +47,8 @@ class Pages:
         async def endpoint(request: Request) -> Response:
             html = await run_in_threadpool(self._render, page, request)
             if html is None:
-                return HTMLResponse(_frame("Not found", "<h1>Not found</h1>"), 404, headers=_SECURITY)
-            return HTMLResponse(html, headers=_SECURITY)
+                return HTMLResponse(frame("Not found", "<h1>Not found</h1>"), 404, headers=SECURITY)
+            return HTMLResponse(html, headers=SECURITY)
 
         return endpoint
 
@@ -62,7 +62,8 @@ async def _style(_: Request) -> Response:
     return PlainTextResponse(css, media_type="text/css", headers={"x-content-type-options": "nosniff"})
 
 
-def _frame(title: str, content: str) -> str:
+def frame(title: str, content: str) -> str:
+    """Return a whole page; the content is HTML, in which every text is escaped."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -115,7 +116,7 @@ def _index(view: View, _: Request) -> str:
             f"<small>{escape(repository.description or '')} {len(opened)} open pull requests, "
             f"{len(issues)} open issues</small>"
         )
-    return _frame("Repositories", f"<h1>Repositories</h1>{_list(items, 'The forge hosts no repository yet.')}")
+    return frame("Repositories", f"<h1>Repositories</h1>{_list(items, 'The forge hosts no repository yet.')}")
 
 
 def _ticket_item(view: View, ticket: Ticket) -> str:
@@ -146,7 +147,7 @@ def _repository_page(view: View, request: Request) -> str | None:
         f"<h2>Pull requests</h2>{_list(pulls, 'None.')}<h2>Issues</h2>{_list(issues, 'None.')}"
         f"<h2>Branches</h2>{_list(items, 'None.')}"
     )
-    return _frame(repository.full_name, content)
+    return frame(repository.full_name, content)
 
 
 def _checks(view: View, suite: Suite | None) -> str:
@@ -205,7 +206,7 @@ def _pull_page(view: View, request: Request) -> str | None:
         + f'<h2>Changes</h2><div class="panel"><pre class="diff">{_diff(git.diff(pull.base_sha, pull.head_sha))}'
         + "</pre></div>"
     )
-    return _frame(f"{pull.title} · {repository.full_name}#{pull.number}", content)
+    return frame(f"{pull.title} · {repository.full_name}#{pull.number}", content)
 
 
 def _thread_state(resolved: bool, outdated: bool) -> str:  # noqa: FBT001 - two columns of one row
@@ -223,7 +224,7 @@ def _issue_page(view: View, request: Request) -> str | None:
         + _panel(f"<strong>{escape(issue.author.login)}</strong> · {issue.created_at}", issue.body)
         + "".join(comments)
     )
-    return _frame(f"{issue.title} · {repository.full_name}#{issue.number}", content)
+    return frame(f"{issue.title} · {repository.full_name}#{issue.number}", content)
 
 
 def _run_page(view: View, request: Request) -> str | None:
@@ -236,4 +237,4 @@ def _run_page(view: View, request: Request) -> str | None:
         f'<h1>{escape(run.name)}</h1><p class="meta">{_badge(run.conclusion)} on <code>{run.suite.sha[:12]}</code> '
         f"{escape(run.title)}</p>{_panel(escape(run.summary), run.text or 'Everything is as expected.')}"
     )
-    return _frame(f"{run.name} · {repository.full_name}", content)
+    return frame(f"{run.name} · {repository.full_name}", content)

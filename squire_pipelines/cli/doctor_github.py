@@ -3,12 +3,13 @@
 from typing import Any
 
 from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.doctor_app import check_app, check_installation
 from squire_pipelines.errors import SquireError
-from squire_pipelines.github import permissions
 from squire_pipelines.github.access import Access, AppAccess
 from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.github.lookup import repository_info
 from squire_pipelines.github.permission_probe import PermissionProbe, probe_permissions
+from squire_pipelines.github.permissions import needs_in
 from squire_pipelines.settings import Settings
 
 _TIMEOUT_S = 10
@@ -23,11 +24,12 @@ async def ask_github(settings: Settings, access: Access) -> list[Diagnosis]:
     async with GitHubClient(github, access, attempts=1) as client:
         try:
             results = [await check_reachable(client, access, github.api_url)]
+            results += await check_app(access, settings) if isinstance(access, AppAccess) else []
         except SquireError as error:
             return [Diagnosis.of_error("github", error)]
         for repository in settings.repositories[:_ASKED_REPOSITORIES]:
             try:
-                results.append(await check_permissions(client, access, repository))
+                results.append(await check_permissions(client, access, repository, settings))
             except SquireError as error:
                 results.append(Diagnosis.of_error(f"github {repository}", error))
     if (left := len(settings.repositories) - _ASKED_REPOSITORIES) > 0:
@@ -38,7 +40,7 @@ async def ask_github(settings: Settings, access: Access) -> list[Diagnosis]:
 async def check_reachable(client: GitHubClient, access: Access, api_url: str) -> Diagnosis:
     """Check that GitHub answers and knows us, at no cost in rate limit. Raises GitHubError, ConfigError."""
     if isinstance(access, AppAccess):
-        return Diagnosis("github", "ok", f"{api_url} answers; GitHub App {await access.name()}")
+        return Diagnosis("github", "ok", f"{api_url} answers; GitHub App {(await access.about()).slug}")
     # https://docs.github.com/en/rest/rate-limit: does not count against the limit, any token may ask.
     answer = await client.get("/rate_limit")
     return Diagnosis("github", "ok", f"{api_url} answers{_left(answer)}")
@@ -50,19 +52,19 @@ def _left(answer: Any) -> str:
     return f", {core['remaining']} of {core['limit']} requests left" if known else ""
 
 
-async def check_permissions(client: GitHubClient, access: Access, repository: str) -> Diagnosis:
+async def check_permissions(client: GitHubClient, access: Access, repository: str, settings: Settings) -> Diagnosis:
     """Check what Squire may do in one repository. Raises GitHubError, ConfigError."""
     name = f"github {repository}"
-    lacking: tuple[str, ...] = ()
+    granted: Diagnosis | None = None
     if isinstance(access, AppAccess):  # before the first question: without its permissions an App gets no token
-        lacking = permissions.missing((await access.installation(repository)).granted)
-    if lacking:
-        return Diagnosis(name, "fail", f"the App lacks {', '.join(lacking)}", _GRANT)
+        granted = check_installation(name, await access.installation(repository), needs_in(settings, repository))
+        if granted.status == "fail":
+            return granted
     info = await repository_info(client, repository)
     if info.archived:
         return Diagnosis(name, "warn", "archived: nothing can be pushed to it", "remove it from `repositories`")
-    if isinstance(access, AppAccess):
-        return Diagnosis(name, "ok", "the App has the permissions that it needs")
+    if granted is not None:
+        return granted
     if info.can_push is False:
         return Diagnosis(name, "fail", "the token's owner may not push", "ask for the role Write in the repository")
     return _verdict(name, await probe_permissions(client, repository, info.default_branch or "HEAD"))

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from squire_pipelines.agent_names import WITH_IMAGE
 from squire_pipelines.agent_names import known as known_agent
 from squire_pipelines.cli.context import CliContext, with_context
+from squire_pipelines.cli.init_app import AppOptions, app_options, set_up_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, ParsedType
 from squire_pipelines.default_models import default_model
@@ -186,6 +187,8 @@ def _exists(path: Path) -> ConfigError:
         "squire init --repository owner/name --yes",
         "squire init --repository owner/name --agent claude-code --provider anthropic --model claude-haiku-4-5",
         "squire --config ./squire.toml init --force",
+        "squire init --github-app",
+        "squire init --github-app --organization acme --no-browser",
     ),
 )
 @click.option(
@@ -200,6 +203,7 @@ def _exists(path: Path) -> ConfigError:
 @click.option("--model", help="Name the agent's model; else a small one of the provider's.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Replace the existing file and keep it as config.toml.bak.")
+@app_options
 @with_context
 def init(
     context: CliContext,
@@ -210,6 +214,7 @@ def init(
     model: str | None,
     yes: bool,
     force: bool,
+    app: AppOptions,
 ) -> None:
     """Write a commented config.toml with every section and its defaults, which are commented out.
 
@@ -217,7 +222,13 @@ def init(
 
     With --provider it has a table [providers.NAME] of that protocol, whose key is the secret NAME-key. An agent whose
     program speaks one protocol alone has that provider without the option.
+
+    With --github-app it makes a GitHub App in a browser, keeps its key and names it in the file, which may be there
+    already. docs/guide/github-access.md says how, also without a browser on this machine.
     """
+    if app.needs_no_file(context, force=force):
+        set_up_app(context, app)
+        return
     provider = _provider_of(kind, provider)
     path = context.config_path
     if path.exists() and not force:
@@ -237,13 +248,23 @@ def init(
     if kept:
         write_line(f"kept the old file as {kept}")
     write_line(f"wrote {path}")
-    if not unique:
+    _tell_what_is_left(unique, kind, provider, model, app)
+    if app.is_asked:
+        set_up_app(context, app)
+
+
+def _tell_what_is_left(
+    repositories: Sequence[str], kind: str | None, provider: str | None, model: str | None, app: AppOptions
+) -> None:
+    if not repositories:
         write_line("It names no repository yet: add some to `repositories`.")
     if model is None and kind != "command":
         write_line("It names no model for the agent: `squire config set agent.model NAME`, or write it with --agent.")
-    write_line("Secrets do not belong in it: run `squire secrets set github-token`, or set SQUIRE_GITHUB_TOKEN.")
+    if not app.github_app:
+        write_line("Secrets do not belong in it: run `squire secrets set github-token`, or set SQUIRE_GITHUB_TOKEN.")
     if provider is not None:
         write_line(f"The model's key is another: `squire secrets set {provider}-key`.")
     if kind in WITH_IMAGE:
         write_line(f"The agent has an image of its own: `squire agents build {kind}`.")
-    write_line("Next: `squire doctor`, then `squire run --dry-run`.")
+    if not app.github_app:
+        write_line("Next: `squire doctor`, then `squire run --dry-run`.")

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import httpx
@@ -89,10 +90,30 @@ class TokenAccess:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An App's installation at one owner, and what it was granted there (`{"contents": "write", …}`)."""
+    """An App's installation at one owner, what it was granted there (`{"contents": "write", …}`), and its page."""
 
     id: int
     granted: Mapping[str, str]
+    owner: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AppAsRegistered:
+    """What GitHub says of an App itself: what it asks its installations for, and which events it is sent."""
+
+    id: int
+    slug: str
+    page: str
+    owner: str
+    is_organization: bool
+    permissions: Mapping[str, str]
+    events: tuple[str, ...]
+
+    @property
+    def organization(self) -> str | None:
+        """Whose App it is, None when it is a person's."""
+        return self.owner if self.is_organization else None
 
 
 class AppAccess:
@@ -103,6 +124,7 @@ class AppAccess:
         key: Its private key, PEM.
         api_url: REST base, such as `https://api.github.com`.
         timeout_s: For one request.
+        needs: Gives what is needed in a repository, of which its tokens get no more.
         transport: Carries the requests, for tests.
         now: The wall clock, by which tokens end.
 
@@ -117,6 +139,7 @@ class AppAccess:
         key: Secret,
         *,
         api_url: str,
+        needs: Callable[[str], permissions.PermissionNeeds],
         timeout_s: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -124,6 +147,7 @@ class AppAccess:
         self._app_id = app_id
         self._key = key
         self._api_url = api_url.rstrip("/")
+        self._needs = needs
         self._timeout_s = timeout_s
         self._transport = transport
         self._now = now
@@ -174,26 +198,46 @@ class AppAccess:
                 hint="install it there, and let it see the repository: GitHub → the App's page → Install App",
                 context=error.context,
             ) from error
-        try:
-            return Installation(int(data["id"]), dict(data.get("permissions") or {}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise protocol.unreadable_answer(path) from error
+        return _installation(data, path)
 
-    async def name(self) -> str:
-        """Return the App's name, as GitHub knows it. Raises GitHubError, ConfigError."""
-        data = await self._ask("GET", "/app")
-        return str(data.get("slug") or data.get("name") or self._app_id)
+    async def installations(self) -> tuple[Installation, ...]:
+        """Return where the App is installed, the first hundred. Raises GitHubError, ConfigError."""
+        path = "/app/installations"
+        data = await self._ask_any("GET", f"{path}?per_page=100")
+        if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+            raise protocol.unreadable_answer(path)
+        return tuple(_installation(one, path) for one in data)
+
+    async def about(self) -> AppAsRegistered:
+        """Return what GitHub says of the App. Raises GitHubError, ConfigError."""
+        path = "/app"
+        data = await self._ask("GET", path)
+        owner = data.get("owner") or {}
+        try:
+            return AppAsRegistered(
+                id=int(data["id"]),
+                slug=str(data.get("slug") or data.get("name") or self._app_id),
+                page=str(data.get("html_url") or ""),
+                owner=str(owner.get("login") or owner.get("slug") or ""),
+                is_organization=owner.get("type") == "Organization",
+                permissions=dict(data.get("permissions") or {}),
+                events=tuple(map(str, data.get("events") or ())),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise protocol.unreadable_answer(path) from error
 
     async def _new_token(self, owner: str, repository: str, *, write: bool) -> tuple[str, datetime]:
         if owner not in self._installations:
             self._installations[owner] = await self.installation(repository)
-        installation = self._installations[owner]
-        if missing := permissions.missing(installation.granted):
+        installation, needs = self._installations[owner], self._needs(repository)
+        if missing := permissions.missing(installation.granted, needs.required):
             raise GitHubPermissionError(
-                f"the GitHub App {self._app_id} lacks permissions on {repository}: {', '.join(missing)}",
-                hint="grant them in the App's settings; the owner then has to accept the change",
+                f"the GitHub App {self._app_id} lacks permissions on {repository}: {permissions.in_words(missing)}",
+                hint="grant them in the App's settings; the owner then has to accept the change; `squire doctor` has "
+                "the addresses of the two pages",
             )
-        content: dict[str, object] = {"permissions": permissions.to_request(installation.granted, write=write)}
+        requested = permissions.to_request(installation.granted, needs, write=write)
+        content: dict[str, object] = {"permissions": requested}
         if write:
             content["repositories"] = [repository.partition("/")[2]]
         data = await self._ask("POST", f"/app/installations/{installation.id}/access_tokens", content)
@@ -203,6 +247,12 @@ class AppAccess:
             raise protocol.unreadable_answer(_TOKEN_REQUEST) from error
 
     async def _ask(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
+        data = await self._ask_any(method, path, content)
+        if not isinstance(data, dict):
+            raise protocol.unreadable_answer(f"{method} {path}")
+        return data
+
+    async def _ask_any(self, method: str, path: str, content: Mapping[str, object] | None = None) -> Any:
         """Send one request as the App itself. Answers hold tokens: no error says what was in one."""
         request = f"{method} {path}"
         headers = {
@@ -224,16 +274,13 @@ class AppAccess:
             ) from error
         names = {name.lower(): value for name, value in response.headers.items()}
         try:
-            data = protocol.read_answer(response.status_code, names, response.content, request=request, now=self._now())
+            return protocol.read_answer(response.status_code, names, response.content, request=request, now=self._now())
         except GitHubAuthError as error:
             raise GitHubAuthError(
                 f"GitHub does not accept the key of the App {self._app_id}",
                 hint=f"check github.app_id, the secret {APP_KEY}, and this machine's clock",
                 context=error.context,
             ) from error
-        if not isinstance(data, dict):
-            raise protocol.unreadable_answer(request)
-        return data
 
     def _jwt(self) -> str:
         import jwt  # noqa: PLC0415 - it brings `cryptography` along, which only Apps need
@@ -271,6 +318,15 @@ class AccessAuth(httpx.Auth):
         return token
 
 
+def _installation(data: Mapping[str, Any], path: str) -> Installation:
+    try:
+        account = data.get("account") or {}
+        owner, page = str(account.get("login") or account.get("slug") or ""), str(data.get("html_url") or "")
+        return Installation(int(data["id"]), dict(data.get("permissions") or {}), owner, page)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise protocol.unreadable_answer(path) from error
+
+
 def _owner(repository: str | None) -> str:
     return (repository or "").partition("/")[0].lower()
 
@@ -281,6 +337,18 @@ def repository_of(path: str) -> str | None:
     return f"{match[1]}/{match[2]}" if match else None
 
 
+def app_access(settings: Settings, key: Secret, *, app_id: str | None = None) -> AppAccess:
+    """Return the access of the App that the settings name, or of the one with `app_id`, with its private key."""
+    github = settings.github
+    return AppAccess(
+        app_id or github.app_id or "",
+        key,
+        api_url=github.api_url,
+        needs=partial(permissions.needs_in, settings),
+        timeout_s=github.timeout_s,
+    )
+
+
 def access_from(settings: Settings, *, required: bool = False) -> Access:
     """Return the access that the settings and secrets give: the App when one is named, else the token.
 
@@ -289,9 +357,6 @@ def access_from(settings: Settings, *, required: bool = False) -> Access:
         ConfigError: As in `find_secret`.
     """
     if settings.github.app_id:
-        key = require_secret(APP_KEY, settings.secret_sources)
-        return AppAccess(
-            settings.github.app_id, key, api_url=settings.github.api_url, timeout_s=settings.github.timeout_s
-        )
+        return app_access(settings, require_secret(APP_KEY, settings.secret_sources))
     find = require_secret if required else find_secret
     return TokenAccess(find("github-token", settings.secret_sources))

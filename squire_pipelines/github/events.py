@@ -55,7 +55,7 @@ RELEVANT_ACTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """The actions that may change a repository's signals or a pull request's outcome."""
 
-_WITHOUT_ACTION = frozenset({"push", "status"})
+WITHOUT_ACTION = frozenset({"push", "status"})
 _CHECK_EVENTS = frozenset({"check_run", "check_suite", "workflow_run"})
 _BRANCH_PREFIX = "refs/heads/"
 _PASSED = frozenset({"SUCCESS", "NEUTRAL", "SKIPPED"})
@@ -211,7 +211,7 @@ def _object(body: bytes) -> dict[str, object]:
 def _is_relevant(event: str, envelope: _Envelope) -> bool:
     if event == "push":
         return (envelope.ref or "").startswith(_BRANCH_PREFIX)
-    if event in _WITHOUT_ACTION:
+    if event in WITHOUT_ACTION:
         return True
     return envelope.action in RELEVANT_ACTIONS.get(event, frozenset())
 

@@ -139,6 +139,24 @@ def store_secret(
     return f"{STORE_ORIGIN} {sources.home.secret_store}"
 
 
+def check_storable(name: str, sources: SecretSources) -> None:
+    """Show that `store_secret` can keep a secret before there is one, by a write in the same place.
+
+    Raises:
+        ConfigError: What `store_secret` raises.
+    """
+    if belongs_in_file(name, sources):
+        sources.store.check_writable()
+        return
+    ring, trial = sources.keychain(), f"{name}-trial"
+    try:
+        ring.store(trial, "trial")
+        ring.remove(trial)
+    except ConfigError as error:
+        message = error.message.replace(trial, name)
+        raise ConfigError(message, hint="unlock the keychain where a person can answer it, and try again") from error
+
+
 def belongs_in_file(name: str, sources: SecretSources) -> bool:
     """Return whether a secret is kept in the encrypted file: it is there already, or there is no keychain."""
     return name in sources.store.names() or sources.keychain().backend is None

@@ -145,6 +145,12 @@ class SecretStore:
             if values != opened.values:
                 self._write(values, opened.key)
 
+    def check_writable(self) -> None:
+        """Write the file as it is once more, with another nonce: what is kept next can be. Raises as `change`."""
+        with self._locked():
+            opened = self._open()
+            self._write(dict(opened.values), opened.key)
+
     def change_passphrase(self, passphrase: Secret) -> None:
         """Encrypt the secrets anew with a key of another passphrase and a new salt. Raises what `change` raises."""
         _check_new(passphrase)

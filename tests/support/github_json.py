@@ -7,9 +7,17 @@ from typing import Any
 
 import httpx
 
+from squire_pipelines.github.permissions import PermissionNeeds, needs_in
+from squire_pipelines.settings import Settings
+
 API_URL = "https://github.test/api/v3"
 GRAPHQL_URL = "https://github.test/api/graphql"
 SHA = "a" * 40
+
+
+def any_repository(_: str) -> PermissionNeeds:
+    """Return what an App needs in a repository when nothing is set."""
+    return needs_in(Settings(), "")
 
 
 def page(nodes: Sequence[object], *, cursor: str | None = None) -> dict[str, Any]:

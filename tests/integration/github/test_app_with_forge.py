@@ -20,6 +20,7 @@ from squire_pipelines.home import Home
 from squire_pipelines.publishing.mirror import fetch_mirror
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import GitHubSettings
+from tests.support.github_json import any_repository
 
 APP = "4711"
 
@@ -33,7 +34,7 @@ def key() -> rsa.RSAPrivateKey:
 def access(forge: ForgeProcess, key: rsa.RSAPrivateKey) -> AppAccess:
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     forge.register_app(APP, public.decode())
-    return AppAccess(APP, Secret(_pem(key)), api_url=forge.api_url)
+    return AppAccess(APP, Secret(_pem(key)), api_url=forge.api_url, needs=any_repository)
 
 
 def _pem(key: rsa.RSAPrivateKey) -> str:
@@ -85,6 +86,6 @@ def test_a_token_for_one_repository_opens_no_other(
 def test_a_key_of_somebody_else_is_refused(forge: ForgeProcess, access: AppAccess) -> None:
     del access
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    forged = AppAccess(APP, Secret(_pem(stranger)), api_url=forge.api_url)
+    forged = AppAccess(APP, Secret(_pem(stranger)), api_url=forge.api_url, needs=any_repository)
     with pytest.raises(GitHubAuthError, match="does not accept the key"):
-        asyncio.run(forged.name())
+        asyncio.run(forged.about())

@@ -20,7 +20,7 @@ from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.signal_sections import CollectionSettings
 from tests.integration.github.test_cycle import shown
-from tests.support.github_json import API_URL, answer
+from tests.support.github_json import API_URL, answer, any_repository
 from tests.unit.github.test_access import PEM
 
 GRANTED = {**permissions.REQUIRED, "actions": "read"}
@@ -53,7 +53,7 @@ class Installed(httpx.AsyncBaseTransport):
 
 def begin(ledger: Ledger, github: Installed, *, attempts: int = 1) -> Cycle:
     async def run() -> Cycle:
-        access = AppAccess("7", Secret(PEM, name="key"), api_url=API_URL, transport=github)
+        access = AppAccess("7", Secret(PEM, name="key"), api_url=API_URL, needs=any_repository, transport=github)
         http = httpx.AsyncClient(transport=github)
         with stamina.set_testing(True, attempts=attempts):
             async with GitHubClient(GitHubSettings(api_url=API_URL), access, http=http) as client:

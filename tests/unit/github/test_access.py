@@ -25,7 +25,7 @@ from squire_pipelines.github.client import GitHubClient
 from squire_pipelines.secrets import Secret
 from squire_pipelines.sections import GitHubSettings
 from squire_pipelines.settings import load_settings
-from tests.support.github_json import API_URL
+from tests.support.github_json import API_URL, any_repository
 from tests.support.github_schemas import schema_file
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +74,7 @@ class PlayedApp(httpx.AsyncBaseTransport):
 
 
 def app(played: PlayedApp, *, now: Callable[[], datetime] = lambda: START, key: str = PEM) -> AppAccess:
-    return AppAccess("7", Secret(key), api_url=API_URL, transport=played, now=now)
+    return AppAccess("7", Secret(key), api_url=API_URL, needs=any_repository, transport=played, now=now)
 
 
 async def test_a_token_for_writing_is_scoped_to_the_one_repository_and_to_what_is_needed() -> None:
@@ -162,9 +162,9 @@ async def test_an_app_that_cannot_reach_github_says_so() -> None:
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             raise httpx.ConnectError("refused", request=request)
 
-    access = AppAccess("7", Secret(PEM), api_url=API_URL, transport=Deaf())
+    access = AppAccess("7", Secret(PEM), api_url=API_URL, needs=any_repository, transport=Deaf())
     with pytest.raises(GitHubUnavailableError, match="cannot be reached"):
-        await access.name()
+        await access.about()
 
 
 async def test_a_request_that_names_no_repository_gets_no_token() -> None:
@@ -226,7 +226,7 @@ async def test_what_an_app_asks_is_valid_in_githubs_openapi() -> None:
     access = app(played)
     await access.token("acme/shop", write=True)
     await access.token("acme/shop", write=False)
-    await access.name()
+    await access.about()
     document: dict[str, Any] = json.loads(schema_file("openapi/generated/api.github.com.json").read_bytes())
     templates = {
         "/repos/acme/shop/installation": "/repos/{owner}/{repo}/installation",

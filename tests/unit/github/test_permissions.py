@@ -1,4 +1,6 @@
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -8,8 +10,11 @@ from hypothesis import strategies as st
 
 from squire_pipelines.github import permissions
 from squire_pipelines.github.client import GitHubClient
+from squire_pipelines.github.events import RELEVANT_ACTIONS, WITHOUT_ACTION
 from squire_pipelines.github.permission_probe import probe_permissions
+from squire_pipelines.settings import Settings
 from tests.support.branches import UNUSUAL
+from tests.support.github_schemas import schema_file
 
 ClientOf = Callable[..., GitHubClient]
 LEVELS = ("none", "read", "write", "admin")
@@ -95,12 +100,73 @@ async def test_an_odd_answer_is_no_verdict(client_of: ClientOf, odd: int) -> Non
     assert {probe.state for probe in probes if probe.level == "write"} == {"unknown"}
 
 
-@given(st.dictionaries(st.sampled_from([*permissions.REQUIRED, "actions", "administration"]), st.sampled_from(LEVELS)))
-def test_no_more_is_asked_for_than_is_needed(granted: dict[str, str]) -> None:
-    needed = permissions.to_request(granted, write=True)
-    of_use = {"write": "write", "admin": "write", "read": "read"}
-    assert needed.get("actions") == of_use.get(granted.get("actions", ""))
-    assert set(permissions.REQUIRED) <= set(needed) <= {*permissions.REQUIRED, *permissions.OPTIONAL}
-    assert set(permissions.to_request(granted, write=False).values()) == {"read"}
+def settings(**values: object) -> Settings:
+    return Settings.model_validate({"repositories": ["acme/shop", "acme/api"], **values})
+
+
+GRANTS = st.dictionaries(
+    st.sampled_from([*permissions.REQUIRED, "actions", "workflows", "administration"]), st.sampled_from(LEVELS)
+)
+SWITCHES = st.fixed_dictionaries(
+    {"rerun": st.booleans(), "workflows": st.sampled_from(["reject", "approve"]), "of_one": st.booleans()}
+)
+
+
+def switched(switches: Mapping[str, Any]) -> Settings:
+    sections = {"ci": {"rerun": switches["rerun"]}, "policy": {"workflows": switches["workflows"]}}
+    return (
+        settings(repository={"acme/api": sections}, ci={"rerun": False}) if switches["of_one"] else settings(**sections)
+    )
+
+
+@given(GRANTS, SWITCHES)
+def test_no_more_is_asked_for_than_is_needed(granted: dict[str, str], switches: dict[str, Any]) -> None:
+    needs = permissions.needs_in(switched(switches), "acme/api")
+    requested = permissions.to_request(granted, needs, write=True)
+    assert set(permissions.REQUIRED) <= set(requested) <= set(needs.all)
+    assert not permissions.missing(needs.all, requested)
+    assert set(permissions.to_request(granted, needs, write=False).values()) == {"read"}
     if not permissions.missing(granted):
-        assert all(LEVELS.index(granted[name]) >= LEVELS.index(level) for name, level in needed.items())
+        assert not permissions.missing(granted, requested)
+
+
+@given(SWITCHES, st.booleans(), st.booleans())
+def test_more_features_never_need_less(switches: dict[str, Any], rerun: bool, workflows: bool) -> None:
+    fewer = {
+        **switches,
+        "rerun": switches["rerun"] and rerun,
+        "workflows": switches["workflows"] if workflows else "reject",
+    }
+    needs, more = (permissions.needs_of_app(switched(values)) for values in (fewer, switches))
+    assert not permissions.missing(more.all, needs.all)
+    assert set(needs.events) <= set(more.events)
+    for repository in ("acme/shop", "acme/api"):
+        assert not permissions.missing(more.all, permissions.needs_in(switched(switches), repository).all)
+    assert not permissions.surplus(needs.all, more.all)
+
+
+def test_an_app_may_write_workflows_only_where_somebody_may_approve_of_it() -> None:
+    approving = settings(repository={"acme/api": {"policy": {"workflows": "approve"}}})
+    granted = {**permissions.REQUIRED, "workflows": "write", "actions": "read"}
+    for repository, requested in (("acme/shop", None), ("acme/api", "write")):
+        needs = permissions.needs_in(approving, repository)
+        assert permissions.to_request(granted, needs, write=True).get("workflows") == requested
+        assert "workflows" not in permissions.to_request(granted, needs, write=False)  # GitHub has no such level
+
+
+def test_what_is_missing_and_what_is_too_much_are_named() -> None:
+    needs = permissions.needs_of_app(settings(ci={"rerun": False}))
+    granted = {**needs.all, "contents": "read", "actions": "write", "members": "read", "secrets": "unheard-of"}
+    assert permissions.in_words(permissions.missing(granted, needs.all)) == "contents: write"
+    assert permissions.surplus(granted, needs.all) == {"actions": "write", "members": "read", "secrets": "unheard-of"}
+    assert permissions.missing_events([*needs.events, "star"], needs) == ()
+    assert permissions.missing_events(["push"], needs)[0] == "check_run"
+
+
+def test_each_event_that_is_read_has_the_permission_that_github_asks_for() -> None:
+    assert set(permissions.EVENT_PERMISSIONS) == {*RELEVANT_ACTIONS, *WITHOUT_ACTION}
+    assert set(permissions.EVENT_PERMISSIONS.values()) <= {*permissions.REQUIRED, "actions"}
+    described = json.loads(schema_file("openapi/generated/api.github.com.json").read_text())
+    levels = described["components"]["schemas"]["app-permissions"]["properties"]
+    needs = permissions.needs_of_app(settings(policy={"workflows": "approve"}))
+    assert {name for name, level in needs.all.items() if level not in levels[name]["enum"]} == set()

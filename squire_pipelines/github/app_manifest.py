@@ -1,0 +1,218 @@
+"""What a GitHub App is made from and what GitHub sends back: its manifest, the addresses, the answers. Pure.
+
+https://docs.github.com/apps/sharing-github-apps/registering-a-github-app-from-a-manifest. The flow is
+`app_registration`'s, the page on this machine `app_page`'s.
+"""
+
+import hmac
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from squire_pipelines.errors import ConfigError, GitHubNotFoundError, RefusedError
+from squire_pipelines.github.permissions import PermissionNeeds
+from squire_pipelines.github.protocol import unreadable_answer
+from squire_pipelines.secrets.secret import Secret
+
+MAX_NAME_CHARS = 34
+"""Of an App's name: https://docs.github.com/apps/creating-github-apps/registering-a-github-app."""
+
+MAX_ANSWER_CHARS = 4000
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_NO_LABEL = re.compile(r"[^A-Za-z0-9]+")
+_DESCRIPTION = "Keeps repositories in good order: plans tasks, has coding agents do them, and opens pull requests."
+
+
+class NewApp(BaseModel):
+    """What GitHub gives for the code, without the client secret, which nothing here has a use for."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    id: int
+    slug: str
+    html_url: str
+    pem: str
+    webhook_secret: str | None = None
+
+    def __repr__(self) -> str:
+        return f"NewApp({self.id}, {self.slug})"
+
+    __str__ = __repr__
+
+
+def web_url(api_url: str) -> str:
+    """Return where people find the GitHub whose REST is at `api_url`, without a slash at the end.
+
+    `https://api.github.com` and `https://api.TENANT.ghe.com` have it on the host without `api.`, GitHub Enterprise
+    Server below `/api/v3`.
+    """
+    parts = urlsplit(api_url.rstrip("/"))
+    if parts.path.endswith("/api/v3"):
+        return f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix('/api/v3')}"
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api.')}"
+
+
+def new_app_url(web: str, organization: str | None, state: str) -> str:
+    """Return the address to which a browser sends the manifest."""
+    return f"{_settings_of(web, organization)}/apps/new?state={quote(state)}"
+
+
+def settings_url(web: str, organization: str | None, slug: str, page: str = "") -> str:
+    """Return the address of an App's settings, or of one page of them: `permissions`, `advanced`."""
+    return f"{_settings_of(web, organization)}/apps/{quote(slug)}" + (f"/{page}" if page else "")
+
+
+def apps_url(web: str, organization: str | None) -> str:
+    """Return the address of the list of all Apps that a person or an organization has."""
+    return f"{_settings_of(web, organization)}/apps"
+
+
+def install_url(app_page: str) -> str:
+    """Return the address at which an App is installed, by that of its page."""
+    return f"{app_page.rstrip('/')}/installations/new"
+
+
+def _settings_of(web: str, organization: str | None) -> str:
+    return f"{web}/organizations/{quote(organization)}/settings" if organization else f"{web}/settings"
+
+
+def app_name(name: str | None, owner: str) -> str:
+    """Return a name for an App: the given one, else one of Squire and an owner. Raises ConfigError when too long."""
+    if name is None:
+        return f"squire-{_NO_LABEL.sub('-', owner).strip('-')}"[:MAX_NAME_CHARS].strip("-")
+    if not name.strip() or len(name) > MAX_NAME_CHARS:
+        raise ConfigError(
+            f"an App's name has 1 to {MAX_NAME_CHARS} characters, and {name!r} has {len(name.strip())}",
+            hint="name another one with --app-name, or leave the option out",
+        )
+    return name.strip()
+
+
+def manifest(
+    name: str, homepage: str, redirect_url: str, needs: PermissionNeeds, public_url: str | None
+) -> dict[str, Any]:
+    """Return the manifest of a private App that asks for what is needed and nothing else.
+
+    Without an address for its webhook it has no `hook_attributes`: GitHub refuses them without a `url`, also with
+    `active: false`. Without them it takes no events.
+
+    Args:
+        name: Of the App, which people can change before they create it.
+        homepage: Of the App: its owner's, as GitHub advises where it has none of its own.
+        redirect_url: Where GitHub sends the browser with the code.
+        needs: Permissions and events.
+        public_url: Where the receiver of webhooks is reached; None for an App without a webhook.
+    """
+    content: dict[str, Any] = {
+        "name": name,
+        "url": homepage,
+        "description": _DESCRIPTION,
+        "redirect_url": redirect_url,
+        "public": False,
+        "default_permissions": needs.all,
+    }
+    if public_url is not None:
+        content["hook_attributes"] = {"url": f"{public_url.rstrip('/')}/webhooks/github", "active": True}
+        content["default_events"] = [*needs.events]
+    return content
+
+
+def check_public(url: str, web: str) -> None:
+    """Check that a GitHub may send to an address: it refuses an App with one that it cannot reach. Raises ConfigError.
+
+    A GitHub Enterprise Server reaches private addresses, and one on this machine, such as the demo's, loopback ones.
+    """
+    host, github = urlsplit(url).hostname or "", urlsplit(web).hostname or ""
+    is_hidden = _is_loopback(host) and not _is_loopback(github)
+    if github.endswith((".ghe.com", "github.com")):
+        is_hidden |= not _is_global(host)
+    if is_hidden:
+        raise ConfigError(
+            f"webhooks.public_url = {url}: {github} cannot reach this address, and refuses an App with it",
+            hint="set it to the address by which GitHub reaches the receiver of webhooks; or "
+            "`squire config set webhooks.public_url --unset` for an App without a webhook",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_global(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return True  # a name, which may lead anywhere
+
+
+def code_in(text: str, state: str) -> Secret:
+    """Return the code of what a person pastes: the address that the browser was sent to, or the code alone.
+
+    An address has to bear our state: a code that somebody else slips in would make their App ours.
+
+    Raises:
+        RefusedError: The address bears another state.
+        ConfigError: There is no code in the text.
+    """
+    text = text.strip()[:MAX_ANSWER_CHARS]
+    if "?" in text or "://" in text or "=" in text:
+        values = parse_qs(text.partition("?")[2] or text)
+        check_state(values.get("state", [""])[0], state)
+        text = values.get("code", [""])[0]
+    if not _CODE.fullmatch(text):
+        raise ConfigError(
+            "there is no code in that",
+            hint="copy the whole address to which GitHub sent the browser: http://127.0.0.1:…/callback?code=…&state=…",
+        )
+    return Secret(text, name="code of a new App")
+
+
+def check_state(candidate: str, state: str) -> None:
+    """Compare the state of an answer with ours, in constant time. Raises RefusedError."""
+    if not hmac.compare_digest(candidate.encode(), state.encode()):
+        raise RefusedError(
+            "this answer does not belong to this command: it bears another state",
+            hint="begin again with the page that the command names, in the same browser",
+        )
+
+
+def parse_new_app(data: object, request: str, web: str) -> NewApp:
+    """Return the App that GitHub made, rebuilt from what we know. Raises GitHubUnavailableError for anything else."""
+    try:
+        app = NewApp.model_validate(data)
+    except ValidationError as error:
+        raise unreadable_answer(request) from error  # it may hold the key: nothing of it is repeated
+    if not app.html_url.startswith(f"{web}/") or not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", app.slug):
+        raise unreadable_answer(request)
+    return app
+
+
+def code_is_over(error: GitHubNotFoundError, apps_page: str) -> GitHubNotFoundError:
+    """Return what a 404 for a code means."""
+    return GitHubNotFoundError(
+        "GitHub does not know this code: it is older than an hour, or was used already",
+        hint=f"delete the App that was just made at {apps_page}, and run the command again",
+        context=error.context,
+    )
+
+
+def explain_permissions(needs: PermissionNeeds) -> Mapping[str, str]:
+    """Return what each permission is for, in words for the page on which a person agrees to it."""
+    why = {
+        "metadata": "seeing the repository, and who may do what in it",
+        "contents": "fetching it, and pushing branches squire/…",
+        "pull_requests": "reading pull requests; opening and labelling its own",
+        "issues": "issues as work",
+        "checks": "which checks failed",
+        "statuses": "the same for status checks of the older kind",
+        "actions": "logs of failed jobs" + ("; running them again" if needs.all.get("actions") == "write" else ""),
+        "workflows": "pushing a change of a workflow that somebody approved of",
+    }
+    return {name: why[name] for name in needs.all}
