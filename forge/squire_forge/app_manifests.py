@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from squire_forge.answers import ApiError, parse
 from squire_forge.apps import Apps
+from squire_forge.errors import RefusedError
 from squire_forge.pages import SECURITY, frame
 
 _MAX_FORM_BYTES = 100_000
@@ -142,8 +143,9 @@ def _shown(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request]
     async def endpoint(request: Request) -> Response:
         try:
             return await page(request)
-        except ApiError as error:
-            html = frame("Error", f"<h1>{escape(error.message)}</h1><pre>{escape(str(error.errors or ''))}</pre>")
-            return HTMLResponse(html, error.status, headers=_HEADERS)
+        except (ApiError, RefusedError) as error:
+            details = escape(str(getattr(error, "errors", None) or ""))
+            html = frame("Error", f"<h1>{escape(error.message)}</h1><pre>{details}</pre>")
+            return HTMLResponse(html, error.status or 422, headers=_HEADERS)
 
     return endpoint

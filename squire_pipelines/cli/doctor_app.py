@@ -1,6 +1,6 @@
 """The checks of `squire doctor` about a GitHub App: what it was granted, and what the settings need of it."""
 
-from squire_pipelines.cli.diagnosis import Diagnosis
+from squire_pipelines.cli.diagnosis import Diagnosis, Status
 from squire_pipelines.github import permissions
 from squire_pipelines.github.access import AppAccess, AppAsRegistered, Installation
 from squire_pipelines.github.app_manifest import settings_url, web_url
@@ -8,6 +8,7 @@ from squire_pipelines.github.permissions import PermissionNeeds
 from squire_pipelines.settings import Settings
 
 _NAME = "github app"
+_USE = ", which the settings have a use for"
 
 
 async def check_app(access: AppAccess, settings: Settings) -> list[Diagnosis]:
@@ -20,28 +21,24 @@ def compare_app(about: AppAsRegistered, settings: Settings) -> list[Diagnosis]:
     needs = permissions.needs_of_app(settings)
     page = settings_url(web_url(settings.github.api_url), about.organization, about.slug, "permissions")
     change = f"change it at {page}; the owners of the repositories then have to accept it"
-    results = []
+    results: list[Diagnosis] = []
+
+    def tell(status: Status, message: str, step: str) -> None:
+        results.append(Diagnosis(_NAME, status, f"{about.slug} {message}", step))
+
     if lacking := permissions.missing(about.permissions, needs.required):
-        results.append(Diagnosis(_NAME, "fail", f"{about.slug} lacks {permissions.in_words(lacking)}", change))
+        tell("fail", f"lacks {permissions.in_words(lacking)}", change)
     if lacking := permissions.missing(about.permissions, needs.useful):
-        words = permissions.in_words(lacking)
-        results.append(
-            Diagnosis(_NAME, "warn", f"{about.slug} lacks {words}, which the settings have a use for", change)
-        )
+        tell("warn", f"lacks {permissions.in_words(lacking)}{_USE}", change)
     if extra := permissions.surplus(about.permissions, needs.all):
-        words = permissions.in_words(extra)
-        results.append(
-            Diagnosis(_NAME, "warn", f"{about.slug} may do more than is needed: {words}", f"take it away at {page}")
-        )
-    # Without a webhook an App has no events, and Squire reads by its schedule, or another webhook brings them.
+        tell("warn", f"may do more than is needed: {permissions.in_words(extra)}", f"take it away at {page}")
+    # Without a webhook an App has no events: the schedule has the repositories read, or another webhook does.
     is_expected = bool(about.events) or settings.webhooks.public_url is not None
     if is_expected and (events := permissions.missing_events(about.events, needs)):
-        results.append(
-            Diagnosis(_NAME, "warn", f"{about.slug} is not sent {', '.join(events)}", f"subscribe to them at {page}")
-        )
-    return results or [
-        Diagnosis(_NAME, "ok", f"{about.slug} has the permissions that the settings need, and no others")
-    ]
+        tell("warn", f"is not sent {', '.join(events)}", f"subscribe to them at {page}")
+    if not results:
+        tell("ok", "has the permissions that the settings need, and no others", "")
+    return results
 
 
 def check_installation(name: str, installation: Installation, needs: PermissionNeeds) -> Diagnosis:

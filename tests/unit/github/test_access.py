@@ -130,7 +130,7 @@ async def test_a_key_that_github_does_not_know_is_named() -> None:
     played = PlayedApp()
     played.status = 401
     with pytest.raises(GitHubAuthError, match="does not accept the key of the App 7"):
-        await app(played).name()
+        await app(played).about()
 
 
 async def test_a_key_that_is_none_is_refused_without_query_runner() -> None:

@@ -130,13 +130,9 @@ def test_no_more_is_asked_for_than_is_needed(granted: dict[str, str], switches: 
         assert not permissions.missing(granted, requested)
 
 
-@given(SWITCHES, st.booleans(), st.booleans())
-def test_more_features_never_need_less(switches: dict[str, Any], rerun: bool, workflows: bool) -> None:
-    fewer = {
-        **switches,
-        "rerun": switches["rerun"] and rerun,
-        "workflows": switches["workflows"] if workflows else "reject",
-    }
+@given(SWITCHES, st.sampled_from([{"rerun": False}, {"workflows": "reject"}, {"rerun": False, "workflows": "reject"}]))
+def test_more_features_never_need_less(switches: dict[str, Any], off: dict[str, Any]) -> None:
+    fewer = {**switches, **off}
     needs, more = (permissions.needs_of_app(switched(values)) for values in (fewer, switches))
     assert not permissions.missing(more.all, needs.all)
     assert set(needs.events) <= set(more.events)
