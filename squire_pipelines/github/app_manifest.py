@@ -162,8 +162,8 @@ def code_in(text: str, state: str) -> Secret:
         ConfigError: There is no code in the text.
     """
     text = text.strip()[:MAX_ANSWER_CHARS]
-    if "?" in text or "://" in text or "=" in text:
-        values = parse_qs(text.partition("?")[2] or text)
+    values = parse_qs(text.partition("?")[2] or text)
+    if "code" in values or "state" in values:
         check_state(values.get("state", [""])[0], state)
         text = values.get("code", [""])[0]
     if not _CODE.fullmatch(text):
