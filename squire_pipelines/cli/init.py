@@ -14,8 +14,9 @@ from pydantic_core import PydanticUndefined
 
 from squire_pipelines.agent_names import WITH_IMAGE
 from squire_pipelines.agent_names import known as known_agent
+from squire_pipelines.cli.app_options import AppOptions, app_options
 from squire_pipelines.cli.context import CliContext, with_context
-from squire_pipelines.cli.init_app import AppOptions, app_options, set_up_app
+from squire_pipelines.cli.init_app import set_up_app
 from squire_pipelines.cli.lazy import command
 from squire_pipelines.cli.parameters import REPOSITORY, ParsedType
 from squire_pipelines.default_models import default_model

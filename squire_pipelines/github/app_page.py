@@ -85,11 +85,11 @@ class AppPage:
         self._lock = threading.Lock()
         page = self
 
-        class Handler(_Handler):
+        class OwnHandler(_PageHandler):
             served = page
 
         try:
-            self._server = _Server((HOST, port), Handler)
+            self._server = _PageServer((HOST, port), OwnHandler)
         except OSError as error:
             raise PortInUseError(
                 f"the page for the new App cannot listen on {HOST}:{port}: {error.strerror}",
@@ -166,7 +166,7 @@ class AppPage:
         return answer.wait_for_reply()
 
 
-class _Server(ThreadingHTTPServer):
+class _PageServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = False
     block_on_close = False
@@ -191,7 +191,7 @@ class _Server(ThreadingHTTPServer):
         """Let a browser that hangs up go: the person sees what became of the App at the terminal."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _PageHandler(BaseHTTPRequestHandler):
     served: AppPage
     timeout = _CONNECTION_TIMEOUT_S
     server_version = "squire"
