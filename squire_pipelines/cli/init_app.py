@@ -140,7 +140,7 @@ def _make_app(context: CliContext, settings: "Settings", options: AppOptions) ->
             if app is not None and not isinstance(error, SquireError):
                 _tell(f"The key of {app.slug} may not be kept. {_recovery(web, options.organization, app.slug)}")
             raise
-        answer.reply(app_page.BrowserReply("", location=app_manifest.install_url(app.html_url)))
+        answer.reply(app_page.BrowserReply("", location=app_manifest.install_url(app.page)))
     _name(context, record)
     for secret, place in places.items():
         _tell(f"{secret} is kept in the {place}")
@@ -303,7 +303,9 @@ def _open_browser(url: str) -> bool:
     import webbrowser  # noqa: PLC0415 - only here
 
     try:
-        return webbrowser.open(url)
+        browser = webbrowser.get()
+        # A program of this kind may be a text browser, and would take the terminal until it ends.
+        return type(browser) is not webbrowser.GenericBrowser and browser.open(url)
     except (webbrowser.Error, OSError):
         return False
 

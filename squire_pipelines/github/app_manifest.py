@@ -8,14 +8,16 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from squire_pipelines.errors import ConfigError, GitHubNotFoundError, RefusedError
+from squire_pipelines.errors import ConfigError, GitHubError, GitHubNotFoundError, RefusedError
 from squire_pipelines.github.permissions import PermissionNeeds
 from squire_pipelines.github.protocol import unreadable_answer
+from squire_pipelines.secret_names import SecretName
 from squire_pipelines.secrets.secret import Secret
 
 MAX_NAME_CHARS = 34
@@ -23,25 +25,30 @@ MAX_NAME_CHARS = 34
 
 MAX_ANSWER_CHARS = 4000
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_SLUG = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _NO_LABEL = re.compile(r"[^A-Za-z0-9]+")
 _DESCRIPTION = "Keeps repositories in good order: plans tasks, has coding agents do them, and opens pull requests."
 
 
-class NewApp(BaseModel):
-    """What GitHub gives for the code, without the client secret, which nothing here has a use for."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+@dataclass(frozen=True, slots=True)
+class NewApp:
+    """What GitHub gave for the code, but for the client secret, which nothing here has a use for."""
 
     id: int
     slug: str
-    html_url: str
+    page: str
+    key: Secret
+    webhook_secret: Secret | None
+
+
+class _Conversion(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    id: int
+    slug: str | None = None
+    html_url: str | None = None
     pem: str
     webhook_secret: str | None = None
-
-    def __repr__(self) -> str:
-        return f"NewApp({self.id}, {self.slug})"
-
-    __str__ = __repr__
 
 
 def web_url(api_url: str) -> str:
@@ -184,21 +191,42 @@ def check_state(candidate: str, state: str) -> None:
 
 
 def parse_new_app(data: object, request: str, web: str) -> NewApp:
-    """Return the App that GitHub made, rebuilt from what we know. Raises GitHubUnavailableError for anything else."""
+    """Return the App that GitHub made, rebuilt from what we know.
+
+    Its key is shown once: what is odd about its name or its page, as of a server with two names, is replaced by what
+    we know, and no reason to lose the key.
+
+    Raises:
+        GitHubUnavailableError: There is no key and no id in it. Nothing of the answer is repeated.
+    """
     try:
-        app = NewApp.model_validate(data)
+        answer = _Conversion.model_validate(data)
     except ValidationError as error:
-        raise unreadable_answer(request) from error  # it may hold the key: nothing of it is repeated
-    if not app.html_url.startswith(f"{web}/") or not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", app.slug):
-        raise unreadable_answer(request)
-    return app
+        raise unreadable_answer(request) from error
+    page = answer.html_url or ""
+    names = (answer.slug or "", page.rpartition("/")[2], str(answer.id))
+    slug = next(name for name in names if _SLUG.fullmatch(name))
+    return NewApp(
+        id=answer.id,
+        slug=slug,
+        page=page if page.startswith(f"{web}/") else f"{web}/apps/{slug}",
+        key=Secret(answer.pem, name=SecretName.GITHUB_APP_KEY),
+        webhook_secret=Secret(answer.webhook_secret, name=SecretName.WEBHOOK_SECRET) if answer.webhook_secret else None,
+    )
 
 
-def code_is_over(error: GitHubNotFoundError, apps_page: str) -> GitHubNotFoundError:
-    """Return what a 404 for a code means."""
-    return GitHubNotFoundError(
-        "GitHub does not know this code: it is older than an hour, or was used already",
-        hint=f"delete the App that was just made at {apps_page}, and run the command again",
+def without_a_key(error: GitHubError, apps_page: str) -> GitHubError:
+    """Return what a failure means of which GitHub made an App and gave its key to nobody."""
+    if isinstance(error, GitHubNotFoundError):
+        return GitHubNotFoundError(
+            "GitHub does not know this code: it is older than an hour, or was used already",
+            hint=f"delete the App that was just made at {apps_page}, and run the command again",
+            context=error.context,
+        )
+    return type(error)(
+        f"{error.message}; the new App is there, and Squire has no key of it",
+        hint="run the command again within an hour, and paste the code out of the browser's address (what is between "
+        f"code= and &); or delete the App at {apps_page}",
         context=error.context,
     )
 

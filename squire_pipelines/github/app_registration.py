@@ -23,6 +23,7 @@ from squire_pipelines.errors import (
     GitHubNotFoundError,
     GitHubUnavailableError,
     NotReachableError,
+    RefusedError,
 )
 from squire_pipelines.files import write_atomically
 from squire_pipelines.github import app_manifest, protocol
@@ -61,7 +62,7 @@ class AppRecord:
     @classmethod
     def of(cls, app: NewApp, organization: str | None) -> Self:
         """Return what is to be known of an App after a kill."""
-        return cls(app.id, app.slug, app.html_url, organization)
+        return cls(app.id, app.slug, app.page, organization)
 
     @classmethod
     def read(cls, home: Home) -> Self | None:
@@ -109,7 +110,7 @@ def wait_for_code(
     Raises:
         NotReachableError: Neither came in time.
         RefusedError: Too many answers were not ours.
-        ConfigError: Too many pasted lines have no code.
+        ConfigError: Too many pasted lines had no code.
     """
     next_line, pasted = Deadline.after(_PROGRESS_S), 0
     while not deadline.is_past:
@@ -118,7 +119,7 @@ def wait_for_code(
         if (line := read_line()) is not None and line.strip():
             try:
                 return BrowserAnswer(app_manifest.code_in(line, page.state))
-            except ConfigError as error:
+            except (ConfigError, RefusedError) as error:
                 pasted += 1
                 if pasted >= MAX_PASTED:
                     raise
@@ -146,32 +147,31 @@ def exchange_code(
 
     Raises:
         GitHubNotFoundError: The code is too old, or was used.
-        GitHubUnavailableError: GitHub was not reached, or the answer was lost.
+        GitHubError: GitHub was not reached or refuses, or the answer was lost. The hint says how to go on.
     """
     web = app_manifest.web_url(github.api_url)
-    apps_page = app_manifest.apps_url(web, organization)
-    path, request = f"/app-manifests/{code.reveal()}/conversions", "POST /app-manifests/CODE/conversions"
-    for attempt in range(1, CONNECT_ATTEMPTS + 1):
-        try:
-            response = _request(github, "POST", path)
-            break
-        except GitHubUnavailableError as error:
-            if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout) and attempt < CONNECT_ATTEMPTS:
-                pause(_PAUSE_S)
-                continue
-            raise GitHubUnavailableError(
-                f"{error.message}; the new App is there without a key for us",
-                hint=f"delete it at {apps_page}, and run the command again",
-                context=error.context,
-            ) from error
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    request = "POST /app-manifests/CODE/conversions"
     try:
+        response = _send_code(github, code, pause)
+        headers = {name.lower(): value for name, value in response.headers.items()}
         data = protocol.read_answer(
             response.status_code, headers, response.content, request=request, now=datetime.now(UTC)
         )
-    except GitHubNotFoundError as error:
-        raise app_manifest.code_is_over(error, apps_page) from error
-    return app_manifest.parse_new_app(data, request, web)
+        return app_manifest.parse_new_app(data, request, web)
+    except GitHubError as error:
+        raise app_manifest.without_a_key(error, app_manifest.apps_url(web, organization)) from error
+
+
+def _send_code(github: GitHubSettings, code: Secret, pause: Callable[[float], None]) -> httpx.Response:
+    for attempt in range(1, CONNECT_ATTEMPTS + 1):
+        try:
+            return _request(github, "POST", f"/app-manifests/{code.reveal()}/conversions")
+        except GitHubUnavailableError as error:
+            was_sent = not isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+            if was_sent or attempt == CONNECT_ATTEMPTS:
+                raise
+            pause(_PAUSE_S)
+    raise AssertionError  # the last attempt returns or raises
 
 
 def _request(github: GitHubSettings, method: str, path: str) -> httpx.Response:
@@ -193,9 +193,9 @@ def secret_names(*, has_webhook: bool) -> tuple[str, ...]:
 
 def keep_secrets(app: NewApp, sources: SecretSources, *, has_webhook: bool) -> dict[str, str]:
     """Keep the App's key and the secret of its webhook; return where, by the secret's name. Raises ConfigError."""
-    values = {APP_KEY: app.pem, SecretName.WEBHOOK_SECRET.value: app.webhook_secret}
+    values = {APP_KEY: app.key, SecretName.WEBHOOK_SECRET.value: app.webhook_secret}
     names = secret_names(has_webhook=has_webhook)
-    return {name: store_secret(name, value, sources) for name in names if (value := values[name])}
+    return {name: store_secret(name, value.reveal(), sources) for name in names if (value := values[name])}
 
 
 def text_with_app(path: Path, app_id: str, slug: str) -> tuple[bytes | None, str]:

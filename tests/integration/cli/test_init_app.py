@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from squire_forge.process import ForgeProcess
+from squire_pipelines.cli.context import CliContext
 from squire_pipelines.cli.main import cli
+from squire_pipelines.github.app_registration import MAX_PASTED
 from squire_pipelines.settings import load_settings
 from tests.support.browser import Browser
 from tests.support.cli import Squire
@@ -58,13 +60,15 @@ def at_display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[
     threads: list[threading.Thread] = []
 
     def use(browse: Callable[[str], None]) -> None:
-        def start(url: str) -> bool:
-            threads.append(threading.Thread(target=browse, args=(url,)))
-            threads[-1].start()
-            return True
+        class Opened(webbrowser.BaseBrowser):
+            def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:  # noqa: FBT001, FBT002 - as there
+                del new, autoraise
+                threads.append(threading.Thread(target=browse, args=(url,)))
+                threads[-1].start()
+                return True
 
         monkeypatch.setenv("DISPLAY", ":99")
-        monkeypatch.setattr(webbrowser, "open", start)
+        monkeypatch.setattr(webbrowser, "get", Opened)
 
     yield use
     for thread in threads:
@@ -72,31 +76,35 @@ def at_display(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[
 
 
 class LateInput(io.RawIOBase):
-    """Standard input of a person who pastes what `answer` gives, once they are asked."""
+    """Standard input of a person who writes each of `answers` when they are asked, and not before."""
 
-    def __init__(self, answer: Callable[[], str]) -> None:
-        self._answer = answer
-        self._left: bytes | None = None
+    def __init__(self, *answers: Callable[[], str]) -> None:
+        self._answers = list(answers)
+        self._left = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io gives it
-        if len(buffer) == 0:
-            return 0
-        if self._left is None:
-            self._left = self._answer().encode()
+        if len(buffer) and not self._left and self._answers:
+            self._left = self._answers.pop(0)().encode()
         part, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(part)] = part
         return len(part)
 
 
-def headless(squire: Squire, answer: Callable[[str], str], *words: str) -> Result:
-    """Run the command where no browser is; `answer` gets the page's HTML, and gives what is pasted."""
+def headless(
+    squire: Squire, answer: Callable[[str], str], *words: str, then: Callable[[], str] | None = None
+) -> Result:
+    """Run the command where no browser is.
+
+    `answer` gets the page's HTML, and gives what is pasted; `then` gives what is written next, at a terminal.
+    """
     page = squire.home / "run" / "github-app.html"
-    stdin = LateInput(lambda: answer(page.read_text()))
+    stdin = LateInput(lambda: answer(page.read_text()), *([then] if then else []))
     words = (*APP, "--no-browser", "--code-stdin", *words)
-    return CliRunner().invoke(cli, list(words), prog_name="squire", input=stdin)  # type: ignore[arg-type]  # is read
+    context = CliContext(is_interactive=then is not None)
+    return CliRunner().invoke(cli, list(words), prog_name="squire", input=stdin, obj=context)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
@@ -195,11 +203,30 @@ def test_what_fails_after_the_app_was_made_says_how_to_go_on(squire: Squire, con
     assert not (squire.home / "github-app.json").exists()
 
 
+@pytest.mark.usefixtures("config")
+def test_a_person_repairs_the_store_while_the_key_is_in_memory(squire: Squire, store_file: Path) -> None:
+    sealed = store_file.read_bytes()
+
+    def break_store(html: str) -> str:
+        location = Browser(name="First").make_app(html)
+        store_file.write_bytes(b"x" * 100)
+        return f"{location}\n"
+
+    def repair() -> str:
+        store_file.write_bytes(sealed)
+        return "\n"
+
+    result = headless(squire, break_store, "--wait", "1", then=repair)
+    assert "The key of first is still in memory" in result.stderr
+    assert "github-app-key is kept in the encrypted file" in result.stderr
+    assert load_settings().github.app_slug == "first"
+
+
 @pytest.mark.usefixtures("store_file", "config")
 def test_a_code_that_github_does_not_know_or_that_bears_another_state_makes_nothing_ours(
     squire: Squire, forge: ForgeProcess
 ) -> None:
-    result = headless(squire, lambda _: "http://127.0.0.1:1/callback?code=abc&state=other\n")
+    result = headless(squire, lambda _: "http://127.0.0.1:1/callback?code=abc&state=other\n" * MAX_PASTED)
     assert result.exit_code == 5, result.output
     assert "another state" in result.stderr
     result = headless(squire, lambda _: "0123456789\n")

@@ -84,7 +84,7 @@ def test_a_code_is_sent_once_more_only_where_it_was_not_sent(forge: ForgeProcess
     github = GitHubSettings(api_url=forge.api_url)
     forge.add_fault("POST .*/app-manifests/", status=502)
     pauses: list[float] = []
-    with pytest.raises(GitHubUnavailableError):
+    with pytest.raises(GitHubUnavailableError, match="Squire has no key of it"):
         exchange_code(github, CODE, organization=None, pause=pauses.append)
     with pytest.raises(GitHubNotFoundError, match="older than an hour, or was used") as caught:
         exchange_code(github, CODE, organization="acme", pause=pauses.append)
@@ -93,7 +93,7 @@ def test_a_code_is_sent_once_more_only_where_it_was_not_sent(forge: ForgeProcess
     assert pauses == []
     with socket.create_server((HOST, 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(GitHubUnavailableError, match="without a key for us"):
+    with pytest.raises(GitHubUnavailableError, match="Squire has no key of it"):
         exchange_code(
             GitHubSettings(api_url=f"http://{HOST}:{port}/api/v3"), CODE, organization=None, pause=pauses.append
         )

@@ -92,20 +92,30 @@ def test_a_text_without_a_code_is_none(text: str) -> None:
         app_manifest.code_in(text, STATE)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"id": "x"}, {"html_url": "https://elsewhere.test/apps/a"}, {"slug": "a/../b"}, {"pem": None}],
-)
-def test_an_answer_that_is_none_of_githubs_is_refused_and_not_repeated(changed: dict[str, object]) -> None:
-    pem = "-----BEGIN RSA PRIVATE KEY-----\n" + "x" * 40
-    answer = {"id": 1, "slug": "a", "html_url": "https://github.com/apps/a", "pem": pem, "client_secret": "c" * 40}
-    app = app_manifest.parse_new_app(answer, "POST", "https://github.com")
-    assert (app.pem, app.webhook_secret) == (pem, None)
-    assert "xxxx" not in repr(app) + str(app)
-    assert "c" * 40 not in str(app.model_dump())
+ANSWER = {
+    "id": 1,
+    "slug": "a",
+    "html_url": "https://github.com/apps/a",
+    "pem": "-----BEGIN RSA PRIVATE KEY-----\n" + "x" * 40,
+    "client_secret": "c" * 40,
+}
+
+
+@pytest.mark.parametrize("changed", [{"id": "x"}, {"pem": None}])
+def test_an_answer_without_a_key_is_refused_and_not_repeated(changed: dict[str, object]) -> None:
     with pytest.raises(GitHubUnavailableError) as caught:
-        app_manifest.parse_new_app(answer | changed, "POST", "https://github.com")
+        app_manifest.parse_new_app(ANSWER | changed, "POST", "https://github.com")
     assert "xxxx" not in f"{caught.value}{caught.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"html_url": "https://other-name.test/apps/a"}, {"slug": None}, {"slug": "a/../b"}]
+)
+def test_what_is_odd_about_an_app_is_no_reason_to_lose_its_key(changed: dict[str, object]) -> None:
+    app = app_manifest.parse_new_app(ANSWER | changed, "POST", "https://github.com")
+    assert (app.key.reveal(), app.slug, app.page) == (ANSWER["pem"], "a", "https://github.com/apps/a")
+    assert app.webhook_secret is None
+    assert "xxxx" not in repr(app)
 
 
 def test_names_have_the_length_that_github_allows() -> None:
