@@ -21,6 +21,7 @@ from squire_forge.store import labels
 from squire_forge.urls import repository_urls
 from squire_forge.world import HOOK_ID, View, node_id
 
+_LOOKED_AT = 20
 _ZEN = "Keep it logically awesome."
 _PAYLOAD_COMMITS = 20
 
@@ -48,10 +49,16 @@ def emit(
     )
 
 
-def emit_ping(view: View, repository: Repository, sender: Account) -> None:
-    """Queue the ping that GitHub sends when a webhook is created."""
+def hook_shape(view: View, repository: Repository) -> JsonObject:
+    """Return the webhook, and how its last delivery about the repository ended."""
     base = f"{api_url(view.world)}/repos/{repository.full_name}/hooks/{HOOK_ID}"
-    hook = {
+    newest = store_checks.deliveries(view.con, repository_id=repository.id, limit=_LOOKED_AT)
+    last = next((delivery for delivery in newest if delivery.delivered_at is not None), None)
+    response: JsonObject = {"code": None, "status": "unused", "message": None}
+    if last is not None:
+        is_good = last.status == "OK"
+        response = {"code": last.status_code, "status": "active" if is_good else "failed", "message": last.status}
+    return {
         "type": "Repository",
         "id": HOOK_ID,
         "name": "web",
@@ -64,8 +71,13 @@ def emit_ping(view: View, repository: Repository, sender: Account) -> None:
         "test_url": f"{base}/test",
         "ping_url": f"{base}/pings",
         "deliveries_url": f"{base}/deliveries",
-        "last_response": {"code": None, "status": "unused", "message": None},
+        "last_response": response,
     }
+
+
+def emit_ping(view: View, repository: Repository, sender: Account) -> None:
+    """Queue the ping that GitHub sends when a webhook is created, and when it is asked to."""
+    hook = hook_shape(view, repository)
     emit(view, "ping", repository, sender, {"zen": _ZEN, "hook_id": HOOK_ID, "hook": hook})
 
 

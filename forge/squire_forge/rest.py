@@ -9,7 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from squire_forge import actions, answers, operations, settling, shapes, store, store_checks, store_labels
+from squire_forge import (
+    actions,
+    answers,
+    operations,
+    repository_routes,
+    settling,
+    shapes,
+    store,
+    store_checks,
+    store_labels,
+)
 from squire_forge.answers import ApiError, answer, parse, read_json
 from squire_forge.errors import ForgeError, RefusedError
 from squire_forge.limits import Quota, RateLimits
@@ -54,6 +64,7 @@ class Rest:
             ("GET", hook, _deliveries),
             ("GET", f"{hook}/{{delivery:int}}", _delivery),
             ("POST", f"{hook}/{{delivery:int}}/attempts", _redeliver),
+            *repository_routes.ROUTES,
         ]
         return [Route(path, self._endpoint(handler), methods=[method]) for method, path, handler in table]
 

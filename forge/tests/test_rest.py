@@ -265,3 +265,33 @@ def test_an_archived_repository_takes_no_pull_request(local_forge: ForgeClient, 
     assert body.json()["archived"] is True
     response = api.rest("POST", "/repos/demo/attic/pulls", {"title": "T", "head": "x", "base": "main"})
     assert response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("commits", "commits"),
+        ("commits?sha=main", "commits"),
+        ("issues?state=all", "issues"),
+        ("commits/main/check-runs", "commits/{ref}/check-runs"),
+        ("commits/main/status", "commits/{ref}/status"),
+        ("hooks", "hooks"),
+        ("rules/branches/squire%2Fx", "rules/branches/{branch}"),
+    ],
+)
+def test_what_a_client_asks_about_a_repository_is_answered_as_github_does(api: Any, path: str, template: str) -> None:
+    response = api.rest("GET", f"{LEDGERLIB}/{path}")
+    assert response.status_code == 200
+    conforms(response, "GET", f"{REPO}/{template}")
+    assert api.rest("GET", f"/repos/demo/none/{path}").status_code == 404
+
+
+def test_a_branch_is_created_once_and_a_body_that_lacks_what_is_needed_creates_none(api: Any) -> None:
+    sha = api.rest("GET", f"{LEDGERLIB}/commits?per_page=1").json()[0]["sha"]
+    assert api.rest("POST", f"{LEDGERLIB}/git/refs", {}).status_code == 422
+    made = api.rest("POST", f"{LEDGERLIB}/git/refs", {"ref": "refs/heads/new", "sha": sha})
+    assert (made.status_code, made.json()["object"]["sha"]) == (201, sha)
+    conforms(made, "POST", f"{REPO}/git/refs")
+    for body in ({"ref": "refs/heads/new", "sha": sha}, {"ref": "refs/heads/newer", "sha": "1" * 40}):
+        assert api.rest("POST", f"{LEDGERLIB}/git/refs", body).status_code == 422
+    assert api.rest("GET", f"{LEDGERLIB}/git/ref/heads/new").json()["object"]["sha"] == sha
